@@ -50,7 +50,7 @@ from _rows import fill
 from _site import ECHO, ECHO_LINE, LATCHING_CALLER, LATCHING_LINE, LINE, Site, site
 from _speakers import Press, Speaker, converse
 
-from recording.archive.accounting import Span, balance
+from recording.archive.accounting import Interval, balance
 from recording.archive.verify import verify_recording
 from telephony.sip.events import Address
 
@@ -198,9 +198,9 @@ def faults(at: Site, call: Call, call_id: str, folder: Path) -> list[str]:
         if any(bad) or (track.received, track.withheld) != (party.sent - keys, keys):
             kept = f"{track.received} and {track.withheld} of {party.sent - keys} and {keys}"
             wrong.append(f"{track.channel}: {kept}, {bad}")
-    spans = [Span(each.from_us, each.to_us) for each in manifest.segments]
-    gaps = [Span(each.from_us, each.to_us) for each in manifest.gaps]
-    if not balance(manifest.talk_us, spans, gaps).balanced or manifest.unexplained:
+    spans = [Interval(each.from_us, each.to_us) for each in manifest.segments]
+    gaps = [Interval(each.from_us, each.to_us) for each in manifest.gaps]
+    if balance(manifest.talk_us, spans, gaps).unaccounted or manifest.unexplained:
         wrong.append("segments and gaps are not the talk time")
     return wrong
 

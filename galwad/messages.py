@@ -12,6 +12,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from recording.archive.summary import RecordingSummary
+
 Role: TypeAlias = Literal["desk", "finaliser", "command"]
 RecordingStateName: TypeAlias = Literal[
     "not_started", "recording", "paused", "ceased", "fault", "ended"
@@ -229,43 +231,16 @@ class SpoolClosed(Message, frozen=True):
     call_id: str
 
 
-class GapFacts(msgspec.Struct, frozen=True):
-    """A gap as the index stores it, in microseconds since the recording's start."""
-
-    reason: str
-    trigger: str
-    actor: str
-    from_us: int
-    to_us: int
-
-
-class Sealed(Message, frozen=True):
+class Sealed(RecordingSummary, Message, frozen=True):
     """Finaliser to desk: a recording is complete in the archive.
 
-    `folder` is relative to the archive. The personal fields come from the sealed spool, so that the
-    index is complete even if the desk was down during the call. If they cannot be decrypted any
-    more, they are empty and `personal` is False; an index that has them keeps them. `raw_size` is
-    the size in bytes of the object with the packets that could not be decoded, and `undecoded` is
-    their number. `recovered` are the spools, by life, for which an officer supplied a key. `gaps`
-    are those of the manifest. `unexplained_us` is talk time that neither segments nor gaps cover.
+    The personal fields come from the sealed spool, so that the index is complete even if the desk
+    was down during the call. If they cannot be decrypted any more, they are empty and `personal` is
+    False; an index that has them keeps them. `undecoded` is the number of packets that could not be
+    decoded. `recovered` are the spools, by life, for which an officer supplied a key.
     """
 
-    call_id: str
-    folder: str
-    started: float
-    talk_us: int
-    interrupted: bool
-    number: str | None
-    line: str
-    advisor: str
-    extension: str
-    gaps: tuple[GapFacts, ...]
-    payload_size: int
-    payload_sha256: str
-    manifest_sha256: str
-    unexplained_us: int = 0
     personal: bool = True
-    raw_size: int = 0
     undecoded: int = 0
     recovered: tuple[int, ...] = ()
 

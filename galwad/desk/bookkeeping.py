@@ -17,9 +17,10 @@ import structlog
 
 from galwad.desk.files import ArchiveFolder
 from galwad.messages import CallEnded, CallState, LeftSpool
+from recording.archive.summary import RecordingSummary
 from recording.errors import CatalogueError
 from recording.index import orphans
-from recording.index.catalogue import Catalogue, Cursor, Filters, Recording
+from recording.index.catalogue import Catalogue, Cursor, Filters
 from recording.index.coverage import CallCoverage, compare, uncovered_call
 from recording.index.custody import Custodian
 from recording.index.ledger import Answered, AnsweredCall, Ended, Ledger, LedgerEntry, OthersEnded
@@ -209,11 +210,11 @@ class Bookkeeper:
         await self._ledger.mark_known(f"recording.unexplained {call_id}", self._clock())
 
     def _cover_all(
-        self, known: Iterable[tuple[Recording, AnsweredCall | None]]
+        self, known: Iterable[tuple[RecordingSummary, AnsweredCall | None]]
     ) -> list[CallCoverage]:
         return [self._cover(row, call) for row, call in known]
 
-    def _cover(self, row: Recording, call: AnsweredCall | None) -> CallCoverage:
+    def _cover(self, row: RecordingSummary, call: AnsweredCall | None) -> CallCoverage:
         return compare(row, self._archive.content(row, "manifest"), call)
 
     async def _without_row(
@@ -240,7 +241,7 @@ class Bookkeeper:
             text = f"not sealed yet: {waiting.name} waits ({waiting.why or 'not tried'})"
         return uncovered_call(call, now, text)
 
-    async def _rows(self, since: float, until: float) -> AsyncIterator[Sequence[Recording]]:
+    async def _rows(self, since: float, until: float) -> AsyncIterator[Sequence[RecordingSummary]]:
         """Yield the recordings of this time in pages, the newest first."""
         after: Cursor | None = None
         while True:

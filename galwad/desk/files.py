@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from galwad.call_id import is_call_id
 from galwad.desk.errors import ApiError
-from recording.index.catalogue import Recording
+from recording.archive.summary import RecordingSummary
 
 _FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}")
 _BLOCK = 64 * 1024
@@ -59,12 +59,12 @@ class ArchiveFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def _path(self, recording: Recording, suffix: str) -> Path:
+    def _path(self, recording: RecordingSummary, suffix: str) -> Path:
         if not _FOLDER.fullmatch(recording.folder):
             raise ApiError(409, "the index names no folder of the archive", "run a verification")
         return self.folder / recording.folder / f"{checked_id(recording.call_id)}.{suffix}"
 
-    def open(self, recording: Recording, kind: str, wanted: int) -> SealedFiles:
+    def open(self, recording: RecordingSummary, kind: str, wanted: int) -> SealedFiles:
         """Read the header, and open a payload (`kind`: payload or raw) of `wanted` bytes.
 
         Raises:
@@ -86,7 +86,7 @@ class ArchiveFolder:
             opened.pop_all()
         return files
 
-    def text(self, recording: Recording, suffix: str) -> str | None:
+    def text(self, recording: RecordingSummary, suffix: str) -> str | None:
         """Return the text of manifest, header or another file; None if it is not readable text."""
         data = self.content(recording, suffix)
         try:
@@ -94,7 +94,7 @@ class ArchiveFolder:
         except UnicodeDecodeError:
             return None
 
-    def content(self, recording: Recording, suffix: str) -> bytes | None:
+    def content(self, recording: RecordingSummary, suffix: str) -> bytes | None:
         """Return the bytes of manifest, header or another file; None if it cannot be read."""
         try:
             return self._path(recording, suffix).read_bytes()

@@ -28,8 +28,9 @@ from galwad.messages import (
     SpoolsLeft,
     UsersChanged,
 )
+from recording.archive.summary import RecordingSummary
 from recording.errors import AuditError, CatalogueError
-from recording.index.catalogue import Catalogue, GapRow, Recording
+from recording.index.catalogue import Catalogue
 
 log = structlog.get_logger()
 
@@ -156,33 +157,15 @@ class Intake:
             self._on_alarm(Alarm("recording.locked", call_id, text))
 
 
-def _is_of(row: Recording, sealed: Sealed) -> bool:
+def _is_of(row: RecordingSummary, sealed: Sealed) -> bool:
     """Return whether the row is this recording's and holds its number, line and advisor."""
     return row.has_personal_facts and row.manifest_sha256 == sealed.manifest_sha256
 
 
-def recording_of(sealed: Sealed) -> Recording:
+def recording_of(sealed: Sealed) -> RecordingSummary:
     """Return the index row for a report of the finaliser."""
-    return Recording(
-        call_id=sealed.call_id,
-        folder=sealed.folder,
-        started=sealed.started,
-        talk_us=sealed.talk_us,
-        interrupted=sealed.interrupted,
-        number=normal(sealed.number),
-        line=sealed.line,
-        advisor=sealed.advisor,
-        extension=sealed.extension,
-        payload_size=sealed.payload_size,
-        payload_sha256=sealed.payload_sha256,
-        manifest_sha256=sealed.manifest_sha256,
-        unexplained_us=sealed.unexplained_us,
-        raw_size=sealed.raw_size,
-        gaps=tuple(
-            GapRow(gap.reason, gap.trigger, gap.actor, gap.from_us, gap.to_us)
-            for gap in sealed.gaps
-        ),
-    )
+    fields = {name: getattr(sealed, name) for name in RecordingSummary.__struct_fields__}
+    return RecordingSummary(**fields | {"number": normal(sealed.number)})
 
 
 def normal(text: str | None) -> str | None:

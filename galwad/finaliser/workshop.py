@@ -24,7 +24,6 @@ from galwad.messages import (
     ArchiveReply,
     CommitHeader,
     Dispose,
-    GapFacts,
     LeftSpool,
     Prove,
     Proven,
@@ -340,10 +339,7 @@ def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) 
         line=personal.line,
         advisor=personal.advisor,
         extension=personal.extension,
-        gaps=tuple(
-            GapFacts(gap.reason, gap.trigger, gap.actor, gap.from_us, gap.to_us)
-            for gap in manifest.gaps
-        ),
+        gaps=tuple(manifest.gaps),
         payload_size=manifest.payload.size,
         payload_sha256=manifest.payload.sha256,
         manifest_sha256=recording.manifest_sha256,

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
 
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
-    """A half-open interval, `from_us` ≤ t < `to_us`."""
+
+class Interval(msgspec.Struct, frozen=True, order=True):
+    """A half-open stretch of time, `from_us` ≤ t < `to_us`."""
 
     from_us: int
     to_us: int
@@ -30,23 +31,18 @@ class TalkBalance:
     talk_us: int
     recorded_us: int
     gap_us: int
-    unexplained: tuple[Span, ...]
-    claimed_twice: tuple[Span, ...]
+    unexplained: tuple[Interval, ...]
+    claimed_twice: tuple[Interval, ...]
 
     @property
-    def unexplained_us(self) -> int:
-        """Talk time that nothing covers, in microseconds."""
-        return sum(span.length_us for span in self.unexplained)
-
-    @property
-    def balanced(self) -> bool:
-        """True if each instant of the talk time is in exactly one of segments and gaps."""
-        return not self.unexplained and not self.claimed_twice
+    def unaccounted(self) -> list[Interval]:
+        """Talk time that nothing covers or that both cover, in order: a fault."""
+        return sorted((*self.unexplained, *self.claimed_twice))
 
 
-def balance(talk_us: int, segments: Iterable[Span], gaps: Iterable[Span]) -> TalkBalance:
+def balance(talk_us: int, segments: Iterable[Interval], gaps: Iterable[Interval]) -> TalkBalance:
     """Balance a call. Parts of segments and gaps outside the talk time are ignored."""
-    whole = Span(0, talk_us)
+    whole = Interval(0, talk_us)
     recorded = _merged(segments, whole)
     missing = _merged(gaps, whole)
     return TalkBalance(
@@ -58,39 +54,39 @@ def balance(talk_us: int, segments: Iterable[Span], gaps: Iterable[Span]) -> Tal
     )
 
 
-def _merged(spans: Iterable[Span], within: Span) -> list[Span]:
-    merged: list[Span] = []
+def _merged(spans: Iterable[Interval], within: Interval) -> list[Interval]:
+    merged: list[Interval] = []
     for span in sorted(spans):
-        cut = Span(max(span.from_us, within.from_us), min(span.to_us, within.to_us))
+        cut = Interval(max(span.from_us, within.from_us), min(span.to_us, within.to_us))
         if cut.from_us >= cut.to_us:
             continue
         if merged and cut.from_us <= merged[-1].to_us:
-            merged[-1] = Span(merged[-1].from_us, max(merged[-1].to_us, cut.to_us))
+            merged[-1] = Interval(merged[-1].from_us, max(merged[-1].to_us, cut.to_us))
         else:
             merged.append(cut)
     return merged
 
 
-def _uncovered(merged: list[Span], within: Span) -> Iterable[Span]:
+def _uncovered(merged: list[Interval], within: Interval) -> Iterable[Interval]:
     at = within.from_us
     for span in merged:
         if span.from_us > at:
-            yield Span(at, span.from_us)
+            yield Interval(at, span.from_us)
         at = span.to_us
     if at < within.to_us:
-        yield Span(at, within.to_us)
+        yield Interval(at, within.to_us)
 
 
-def _common(left: list[Span], right: list[Span]) -> Iterable[Span]:
+def _common(left: list[Interval], right: list[Interval]) -> Iterable[Interval]:
     """Yield what two lists of spans have in common; each is sorted and free of overlaps."""
     at = other = 0
     while at < len(left) and other < len(right):
         one, two = left[at], right[other]
-        both = Span(max(one.from_us, two.from_us), min(one.to_us, two.to_us))
+        both = Interval(max(one.from_us, two.from_us), min(one.to_us, two.to_us))
         if both.from_us < both.to_us:
             yield both
         at, other = (at + 1, other) if one.to_us < two.to_us else (at, other + 1)
 
 
-def _total(spans: list[Span]) -> int:
+def _total(spans: list[Interval]) -> int:
     return sum(span.length_us for span in spans)

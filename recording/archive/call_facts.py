@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from recording.archive.accounting import Span, balance
-from recording.archive.manifest import ClockCheck, FaultFacts, Gap, Interval, Segment
+from recording.archive.accounting import Interval, balance
+from recording.archive.manifest import ClockCheck, FaultFacts, Gap, Segment
 from recording.audio.codecs import PayloadCodec
 from recording.policy import DestinationClass, GapReason, Trigger
 from recording.spool import EventRecord, Field, LossReason, LostRecord
@@ -144,18 +144,17 @@ class CallFacts:
         self._close(end)
         refused = [gap for gap in self.gaps if gap.trigger == Trigger.STORAGE.value]
         for start, to, why in sorted(self._lost, key=lambda each: each[0]):
-            self._add_loss_gap(Span(start, end if to is None else to), why, refused)
+            self._add_loss_gap(Interval(start, end if to is None else to), why, refused)
         self.gaps.sort(key=lambda gap: gap.from_us)
         self.faults.sort(key=lambda fault: fault.at_us)
-        holes = [Span(gap.from_us, gap.to_us) for gap in self.gaps]
         self.segments = [
             Segment(part.from_us, part.to_us, segment.destination)
             for segment in self.segments
-            for part in _without(Span(segment.from_us, segment.to_us), holes)
+            for part in _without(segment, self.gaps)
         ]
         return end
 
-    def _add_loss_gap(self, lost: Span, why: LossReason, refused: Iterable[Gap]) -> None:
+    def _add_loss_gap(self, lost: Interval, why: LossReason, refused: Iterable[Gap]) -> None:
         """Add a gap for a loss that has none. `refused`: the gaps in which the disk took no writes.
 
         The numbers of the frames that the disk refused are missing too; this is not damage.
@@ -167,17 +166,14 @@ class CallFacts:
             return
         if len(self.faults) < _MOST_NOTES:
             self.faults.append(FaultFacts(lost.from_us, f"part of the spool cannot be read: {why}"))
-        for hole in _without(lost, [Span(gap.from_us, gap.to_us) for gap in self.gaps]):
+        for hole in _without(lost, self.gaps):
             trigger = Trigger.STORAGE if why is LossReason.DAMAGED else Trigger.CRASH
             reason = GapReason.FAULT.value
             self.gaps.append(Gap(hole.from_us, hole.to_us, reason, trigger.value, "system"))
 
     def unexplained(self, talk_us: int) -> list[Interval]:
         """Return the time that segments and gaps do not cover exactly once."""
-        segments = [Span(each.from_us, each.to_us) for each in self.segments]
-        found = balance(talk_us, segments, [Span(g.from_us, g.to_us) for g in self.gaps])
-        spans = sorted((*found.unexplained, *found.claimed_twice))
-        return [Interval(span.from_us, span.to_us) for span in spans]
+        return balance(talk_us, self.segments, self.gaps).unaccounted
 
     def _close(self, at_us: int) -> None:
         """End the open segment or gap. If it began at or after `at_us`, drop it."""
@@ -226,17 +222,17 @@ def payloads_of(fields: Mapping[str, Field]) -> tuple[int, dict[int, PayloadCode
     return track if isinstance(track, int) else -1, found
 
 
-def _without(span: Span, holes: Iterable[Span]) -> list[Span]:
+def _without(span: Interval, holes: Iterable[Interval]) -> list[Interval]:
     """Return the parts of a span that no hole covers."""
     parts, at = [], span.from_us
     for hole in sorted(holes):
         if hole.to_us <= at or hole.from_us >= span.to_us:
             continue
         if hole.from_us > at:
-            parts.append(Span(at, hole.from_us))
+            parts.append(Interval(at, hole.from_us))
         at = max(at, hole.to_us)
     if at < span.to_us:
-        parts.append(Span(at, span.to_us))
+        parts.append(Interval(at, span.to_us))
     return parts
 
 

@@ -11,17 +11,11 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from recording.archive.accounting import Interval
 from recording.errors import ManifestError
 from recording.keys.signed_document import DocumentType
 
 FORMAT: Final = "galwad-manifest-1"
-
-
-class Interval(msgspec.Struct, frozen=True):
-    """A half-open stretch of time, in microseconds since the recording's start."""
-
-    from_us: int
-    to_us: int
 
 
 class Segment(Interval, frozen=True):
@@ -136,7 +130,7 @@ class Manifest(msgspec.Struct, frozen=True):
     @property
     def unexplained_us(self) -> int:
         """The sum of the unexplained intervals, in microseconds."""
-        return sum(each.to_us - each.from_us for each in self.unexplained)
+        return sum(each.length_us for each in self.unexplained)
 
 
 MANIFEST: Final = DocumentType("manifest", FORMAT, Manifest, "node")

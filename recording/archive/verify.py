@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from recording.age.file import Header, Identity
-from recording.archive.accounting import Span, balance
+from recording.archive.accounting import balance
 from recording.archive.content_check import check_content
 from recording.archive.disposal import CERTIFICATE, Certificate
 from recording.archive.manifest import Manifest, ObjectFacts, read_manifest, verify_manifest
@@ -274,13 +274,9 @@ def _identity_problems(manifest: Manifest, call_id: str) -> Iterator[str]:
 
 def _sum_problems(manifest: Manifest) -> Iterator[str]:
     """Yield a problem if segments and gaps leave more unexplained than the manifest says."""
-    segments, gaps, said = (
-        [Span(each.from_us, each.to_us) for each in spans]
-        for spans in (manifest.segments, manifest.gaps, manifest.unexplained)
-    )
-    found = balance(manifest.talk_us, segments, gaps)
-    unexplained = sum(each.length_us for each in (*found.unexplained, *found.claimed_twice))
-    if unexplained > sum(each.length_us for each in said):
+    found = balance(manifest.talk_us, manifest.segments, manifest.gaps)
+    unexplained = sum(each.length_us for each in found.unaccounted)
+    if unexplained > manifest.unexplained_us:
         yield "its segments and gaps do not add up to its talk"
 
 

@@ -13,6 +13,8 @@ from sqlalchemy import Row, Select, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from recording.archive.manifest import Gap
+from recording.archive.summary import RecordingSummary
 from recording.errors import CatalogueError, reason_of
 from recording.index.search import (
     RARE_BELOW,
@@ -23,51 +25,10 @@ from recording.index.search import (
 )
 from recording.index.tables import gap_reasons, gaps, metadata, recordings, references
 
-__all__ = ["Catalogue", "Cursor", "Filters", "GapRow", "Page", "Recording", "metadata"]
+__all__ = ["Catalogue", "Cursor", "Filters", "Page", "metadata"]
 
 _BATCH = 2000
 """Number of rows that one statement reads when all are needed."""
-
-
-@dataclass(frozen=True, slots=True)
-class GapRow:
-    """Talk time that was not recorded, in microseconds since the recording's start."""
-
-    reason: str
-    trigger: str
-    actor: str
-    from_us: int
-    to_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """One recording; `started` in Unix seconds, `folder` relative to the archive."""
-
-    call_id: str
-    folder: str
-    started: float
-    talk_us: int
-    interrupted: bool
-    number: str | None
-    line: str
-    advisor: str
-    extension: str
-    payload_size: int
-    payload_sha256: str
-    manifest_sha256: str
-    unexplained_us: int = 0
-    raw_size: int = 0
-    """Size in bytes of the object with the packets that could not be decoded."""
-    gaps: tuple[GapRow, ...] = ()
-
-    @property
-    def has_personal_facts(self) -> bool:
-        """True if number, line, advisor or extension is known.
-
-        A row made only from a manifest has none of them.
-        """
-        return bool(self.number or self.line or self.advisor or self.extension)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +38,7 @@ class Page:
     `after` is where the next page begins; None: this is the last page.
     """
 
-    rows: tuple[Recording, ...]
+    rows: tuple[RecordingSummary, ...]
     after: Cursor | None
 
 
@@ -91,7 +52,7 @@ class Catalogue:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
-    async def add(self, recording: Recording, *, replace: bool = True) -> bool:
+    async def add(self, recording: RecordingSummary, *, replace: bool = True) -> bool:
         """Write the row and its gaps; return False when the row existed.
 
         `replace`: overwrite an existing row; otherwise it stays.
@@ -121,7 +82,7 @@ class Catalogue:
             raise _failed(error) from None
         return known is None
 
-    async def get(self, call_id: str) -> Recording | None:
+    async def get(self, call_id: str) -> RecordingSummary | None:
         """Return one recording by its call id, or None."""
         statement = select(recordings).where(recordings.c.call_id == call_id)
         rows = await self._read(statement)
@@ -209,7 +170,7 @@ class Catalogue:
             raise _failed(error) from None
         return int(count or 0) < RARE_BELOW
 
-    async def _read(self, statement: Select[Any]) -> list[Recording]:
+    async def _read(self, statement: Select[Any]) -> list[RecordingSummary]:
         try:
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(statement)).all()
@@ -218,13 +179,13 @@ class Catalogue:
                     .where(gaps.c.call_id.in_([row.call_id for row in rows]))
                     .order_by(gaps.c.call_id, gaps.c.position)
                 )
-                by_call: dict[str, list[GapRow]] = {}
+                by_call: dict[str, list[Gap]] = {}
                 for gap in found:
                     by_call.setdefault(gap.call_id, []).append(_gap(gap))
         except SQLAlchemyError as error:
             raise _failed(error) from None
         return [
-            Recording(
+            RecordingSummary(
                 **{name: getattr(row, name) for name in _FIELDS},
                 gaps=tuple(by_call.get(row.call_id, ())),
             )
@@ -232,14 +193,14 @@ class Catalogue:
         ]
 
 
-def _page(rows: list[Recording], limit: int) -> Page:
+def _page(rows: list[RecordingSummary], limit: int) -> Page:
     """Return a page from rows of which one more than the limit was read."""
     shown = tuple(rows[:limit])
     more = len(rows) > limit
     return Page(shown, Cursor(shown[-1].started, shown[-1].call_id) if more else None)
 
 
-async def _add_gaps(connection: AsyncConnection, recording: Recording) -> None:
+async def _add_gaps(connection: AsyncConnection, recording: RecordingSummary) -> None:
     rows = [
         {
             "call_id": recording.call_id,
@@ -257,13 +218,13 @@ async def _add_gaps(connection: AsyncConnection, recording: Recording) -> None:
         )
 
 
-def _gap(row: Row[Any]) -> GapRow:
-    return GapRow(**{name: getattr(row, name) for name in _GAP_FIELDS})
+def _gap(row: Row[Any]) -> Gap:
+    return Gap(**{name: getattr(row, name) for name in _GAP_FIELDS})
 
 
 def _failed(error: SQLAlchemyError) -> CatalogueError:
     return CatalogueError(f"the index cannot be used: {reason_of(error)}")
 
 
-_GAP_FIELDS = tuple(GapRow.__dataclass_fields__)
-_FIELDS = tuple(name for name in Recording.__dataclass_fields__ if name != "gaps")
+_GAP_FIELDS = Gap.__struct_fields__
+_FIELDS = tuple(name for name in RecordingSummary.__struct_fields__ if name != "gaps")

@@ -12,21 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from recording.archive.accounting import Span, balance
-from recording.archive.manifest import Manifest, read_manifest
+from recording.archive.accounting import Interval, balance
+from recording.archive.manifest import Gap, Manifest, read_manifest
+from recording.archive.summary import RecordingSummary
 from recording.errors import ManifestError
-from recording.index.catalogue import Recording
 from recording.index.ledger import AnsweredCall
 
 SLACK_US: Final = 1_000_000
 """Accepted difference between the switch's and the recording's length of a call, in µs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch(Span):
-    """A gap with its reason."""
-
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +30,8 @@ class CallCoverage:
     started: float
     talk_us: int
     recorded_us: int
-    gaps: tuple[Stretch, ...] = ()
-    unexplained: tuple[Span, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    unexplained: tuple[Interval, ...] = ()
     problems: tuple[str, ...] = ()
     """The contradictions between the sources, each with the action to take."""
 
@@ -64,11 +57,13 @@ def uncovered_call(call: AnsweredCall, now: float, why: str) -> CallCoverage:
     talk_us = max(0, round((ended - call.answered) * 1_000_000))
     if call.talk_us is not None:
         talk_us = call.talk_us
-    whole = (Span(0, talk_us),) if talk_us else ()
+    whole = (Interval(0, talk_us),) if talk_us else ()
     return CallCoverage(call.call_id, call.answered, talk_us, 0, (), whole, (why,))
 
 
-def compare(row: Recording, manifest: bytes | None, call: AnsweredCall | None) -> CallCoverage:
+def compare(
+    row: RecordingSummary, manifest: bytes | None, call: AnsweredCall | None
+) -> CallCoverage:
     """Compare the three sources on a recorded call.
 
     Args:
@@ -77,10 +72,9 @@ def compare(row: Recording, manifest: bytes | None, call: AnsweredCall | None) -
         call: The ledger's entry; None when the desk did not receive it from the switch.
     """
     read, problems = _read(row, manifest)
-    gaps = [Stretch(gap.from_us, gap.to_us, gap.reason) for gap in row.gaps]
-    segments = [] if read is None else [Span(s.from_us, s.to_us) for s in read.segments]
+    gaps = list(row.gaps if read is None else read.gaps)
+    segments = [] if read is None else read.segments
     if read is not None:
-        gaps = [Stretch(gap.from_us, gap.to_us, gap.reason) for gap in read.gaps]
         problems += _contradictions(row, read)
     talk_us = row.talk_us if read is None else read.talk_us
     switch_us = None if call is None else call.talk_us
@@ -92,7 +86,7 @@ def compare(row: Recording, manifest: bytes | None, call: AnsweredCall | None) -
     if switch_us is not None and switch_us > talk_us + SLACK_US:
         talk_us = switch_us
     found = balance(talk_us, segments, gaps)
-    unexplained = tuple(sorted((*found.unexplained, *found.claimed_twice)))
+    unexplained = tuple(found.unaccounted)
     return CallCoverage(
         row.call_id,
         row.started,
@@ -104,7 +98,7 @@ def compare(row: Recording, manifest: bytes | None, call: AnsweredCall | None) -
     )
 
 
-def _read(row: Recording, manifest: bytes | None) -> tuple[Manifest | None, list[str]]:
+def _read(row: RecordingSummary, manifest: bytes | None) -> tuple[Manifest | None, list[str]]:
     restore = f"restore {row.call_id}.manifest from a copy"
     if manifest is None:
         return None, [f"its manifest is missing from the archive: {restore}"]
@@ -116,7 +110,7 @@ def _read(row: Recording, manifest: bytes | None) -> tuple[Manifest | None, list
         return None, [f"{error}: {restore}"]
 
 
-def _contradictions(row: Recording, manifest: Manifest) -> Iterator[str]:
+def _contradictions(row: RecordingSummary, manifest: Manifest) -> Iterator[str]:
     report = "keep the journal, report it"
     if row.talk_us != manifest.talk_us:
         yield f"index and manifest do not agree on its length: {report}"

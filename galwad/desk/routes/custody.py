@@ -18,9 +18,9 @@ from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
 from galwad.desk.users import PURGE
 from galwad.messages import Dispose
+from recording.archive.summary import RecordingSummary
 from recording.audit.chain import Head
 from recording.audit.log import Facts
-from recording.index.catalogue import Recording
 
 router = APIRouter()
 
@@ -76,7 +76,9 @@ async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator
         return await _dispose(desk, session, recording, body)
 
 
-async def _dispose(desk: Desk, session: Session, recording: Recording, body: Purge) -> Purged:
+async def _dispose(
+    desk: Desk, session: Session, recording: RecordingSummary, body: Purge
+) -> Purged:
     facts = {
         "call_id": recording.call_id,
         "payload_sha256": recording.payload_sha256,

@@ -29,8 +29,8 @@ from galwad.desk.routes.recordings import recording_of, refuse_if_disposed
 from galwad.messages import CommitHeader, StageHeader
 from recording.archive.manifest import read_manifest
 from recording.archive.rewrap import REWRAP
+from recording.archive.summary import RecordingSummary
 from recording.errors import ManifestError
-from recording.index.catalogue import Recording
 
 router = APIRouter()
 
@@ -126,7 +126,7 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
         raise
 
 
-def _state(archive: ArchiveFolder, recording: Recording) -> HeaderState:
+def _state(archive: ArchiveFolder, recording: RecordingSummary) -> HeaderState:
     """Return the state that the files show; only the officer's client proves it."""
     header, manifest, record = (
         archive.text(recording, suffix) for suffix in ("header", "manifest", "rewrap")

@@ -11,6 +11,7 @@ import hashlib
 import time
 from dataclasses import replace
 
+import msgspec
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
@@ -21,7 +22,6 @@ from galwad.desk.files import checked_id
 from galwad.desk.intake import normal
 from galwad.desk.models import (
     Fetch,
-    Gap,
     RecordingDetail,
     RecordingPage,
     RecordingQuery,
@@ -30,8 +30,9 @@ from galwad.desk.models import (
 from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
 from recording.archive.manifest import ObjectFacts, read_manifest
+from recording.archive.summary import RecordingSummary
 from recording.errors import ManifestError
-from recording.index.catalogue import Cursor, Filters, Recording
+from recording.index.catalogue import Cursor, Filters
 from recording.index.custody import NOT_RETAINED, Custody
 
 router = APIRouter()
@@ -103,7 +104,7 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
     )
 
 
-def _wanted(desk: Desk, recording: Recording, *, raw: bool) -> tuple[str, ObjectFacts]:
+def _wanted(desk: Desk, recording: RecordingSummary, *, raw: bool) -> tuple[str, ObjectFacts]:
     """Return the name of the requested object, and its size and digest.
 
     Raises:
@@ -124,7 +125,7 @@ def _wanted(desk: Desk, recording: Recording, *, raw: bool) -> tuple[str, Object
     return "raw", facts
 
 
-async def recording_of(desk: Desk, call_id: str) -> Recording:
+async def recording_of(desk: Desk, call_id: str) -> RecordingSummary:
     """Return the recording with this id.
 
     Raises:
@@ -136,7 +137,7 @@ async def recording_of(desk: Desk, call_id: str) -> Recording:
     return recording
 
 
-def refuse_if_disposed(desk: Desk, recording: Recording) -> None:
+def refuse_if_disposed(desk: Desk, recording: RecordingSummary) -> None:
     """Refuse to go on if the recording was disposed of.
 
     Raises:
@@ -236,32 +237,13 @@ def _us(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * _US)
 
 
-def row_of(recording: Recording, custody: Custody = NOT_RETAINED) -> RecordingRow:
+def row_of(recording: RecordingSummary, custody: Custody = NOT_RETAINED) -> RecordingRow:
     """Return a row of the index as the API shows it."""
-    return RecordingRow(
-        call_id=recording.call_id,
-        started=recording.started,
-        talk_s=recording.talk_us / _US,
-        number=recording.number,
-        line=recording.line,
-        advisor=recording.advisor,
-        extension=recording.extension,
-        interrupted=recording.interrupted,
-        unexplained_s=recording.unexplained_us / _US,
-        raw_size=recording.raw_size,
-        payload_size=recording.payload_size,
-        payload_sha256=recording.payload_sha256,
-        manifest_sha256=recording.manifest_sha256,
-        custody=custody.label,
-        named=recording.has_personal_facts,
-        gaps=[
-            Gap(
-                reason=gap.reason,
-                trigger=gap.trigger,
-                actor=gap.actor,
-                from_us=gap.from_us,
-                to_us=gap.to_us,
-            )
-            for gap in recording.gaps
-        ],
-    )
+    facts = {
+        **msgspec.to_builtins(recording),
+        "talk_s": recording.talk_us / _US,
+        "unexplained_s": recording.unexplained_us / _US,
+        "custody": custody.label,
+        "named": recording.has_personal_facts,
+    }
+    return RecordingRow.model_validate(facts)

@@ -21,8 +21,8 @@ from galwad.desk.routes.recordings import row_of
 from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
 from galwad.messages import Prove, Proven
+from recording.archive.summary import RecordingSummary
 from recording.audit.log import Facts
-from recording.index.catalogue import Recording
 from recording.index.custody import Custody
 from recording.index.orphans import unindexed
 
@@ -74,6 +74,6 @@ async def _write(desk: Desk, session: Session, body: Reindex, proven: Proven) ->
     return Reindexed(state="indexed" if new else "known", row=_shown(row, proven))
 
 
-def _shown(row: Recording, proven: Proven) -> RecordingRow:
+def _shown(row: RecordingSummary, proven: Proven) -> RecordingRow:
     custody = Custody(disposed=proven.disposed or None, reason=proven.disposal)
     return row_of(row, custody)

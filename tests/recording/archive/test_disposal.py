@@ -19,9 +19,10 @@ from recording.archive.disposal import (
     destroy_header,
 )
 from recording.archive.store import SealingNode
+from recording.archive.summary import RecordingSummary
 from recording.archive.verify import recordings_below, verify_recording
 from recording.errors import CatalogueError, DisposalError
-from recording.index.catalogue import Catalogue, Recording
+from recording.index.catalogue import Catalogue
 from recording.index.custody import NOT_RETAINED, Custodian
 from recording.index.orphans import orphans
 from recording.keys.keyring import public_text
@@ -201,7 +202,7 @@ def test_a_disposed_recording_is_no_orphan(room):
 @pytest.fixture
 async def custodian(engine):
     """With one recording in the index."""
-    row = Recording(
+    row = RecordingSummary(
         call_id=CALL_ID,
         folder="2026/03/01",
         started=1.0,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recording.archive.accounting import Span, balance
+from recording.archive.accounting import Interval, balance
 from recording.errors import SpoolHeaderError
 from recording.spool.format import FRAME_HEADER, FRAME_MAGIC, FRAME_OVERHEAD, FrameKind
 
@@ -56,11 +56,11 @@ def sealed(office_class, tmp_path_factory, data):
 def judge(manifest):
     """Segments and gaps add up, each instant once."""
     spans = [
-        [Span(part.from_us, part.to_us) for part in parts]
+        [Interval(part.from_us, part.to_us) for part in parts]
         for parts in (manifest.segments, manifest.gaps)
     ]
     found = balance(manifest.talk_us, *spans)
-    assert found.balanced, manifest
+    assert not found.unaccounted, manifest
     assert manifest.unexplained == []
     return found.recorded_us
 

@@ -16,8 +16,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recording.archive.summary import RecordingSummary
 from recording.errors import SpoolWriteError
-from recording.index.catalogue import GapRow, Recording
 from recording.index.coverage import compare
 from recording.index.ledger import AnsweredCall
 from recording.policy import DestinationClass, ShutCauses, Trigger
@@ -132,13 +132,11 @@ class Lives:
         self.recorder.close()
 
 
-def row_of(recording) -> Recording:
+def row_of(recording) -> RecordingSummary:
     """The index's row."""
     manifest = recording.manifest
-    gaps = tuple(
-        GapRow(gap.reason, gap.trigger, gap.actor, gap.from_us, gap.to_us) for gap in manifest.gaps
-    )
-    return Recording(
+    gaps = tuple(manifest.gaps)
+    return RecordingSummary(
         CALL_ID,
         recording.folder,
         manifest.started_us / US,

@@ -6,12 +6,14 @@ Covers `recording/index/search.py` and `recording/index/tables.py`.
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
+import msgspec
 import pytest
 
+from recording.archive.manifest import Gap
+from recording.archive.summary import RecordingSummary
 from recording.errors import CatalogueError
-from recording.index.catalogue import Catalogue, Cursor, Filters, GapRow, Recording
+from recording.index.catalogue import Catalogue, Cursor, Filters
 from recording.index.search import search_statement
 from recording.index.tables import recordings
 
@@ -31,11 +33,11 @@ def row(letter="a", **fields):
         "payload_sha256": "a" * 64,
         "manifest_sha256": "b" * 64,
     }
-    return Recording(**{**values, **fields})
+    return RecordingSummary(**{**values, **fields})
 
 
-PAYMENT = GapRow("payment", "page", "user:sian", 1_000_000, 2_000_000)
-FAULT = GapRow("fault", "storage", "system", 3_000_000, 4_000_000)
+PAYMENT = Gap(1_000_000, 2_000_000, "payment", "page", "user:sian")
+FAULT = Gap(3_000_000, 4_000_000, "fault", "storage", "system")
 
 
 @pytest.fixture
@@ -254,7 +256,7 @@ async def test_a_broken_database_is_an_error_of_ours_without_values(catalogue, e
     async with engine.begin() as connection:
         await connection.exec_driver_sql("DROP TABLE gaps")
     with pytest.raises(CatalogueError) as error:
-        await catalogue.add(replace(row(), gaps=(PAYMENT,)))
+        await catalogue.add(msgspec.structs.replace(row(), gaps=(PAYMENT,)))
     assert "01632" not in str(error.value)
     with pytest.raises(CatalogueError):
         await catalogue.search(Filters(number="+441632960001"))

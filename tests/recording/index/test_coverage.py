@@ -1,14 +1,12 @@
 """Coverage: ledger, index and manifest of a call, compared with each other."""
 
 import hashlib
-from dataclasses import replace
 
 import msgspec
 import pytest
 
-from recording.archive.accounting import Span
 from recording.archive.manifest import Interval, Segment, sign_manifest
-from recording.index.catalogue import GapRow, Recording
+from recording.archive.summary import RecordingSummary
 from recording.index.coverage import compare, uncovered_call
 from recording.index.ledger import AnsweredCall
 
@@ -19,8 +17,8 @@ CALL_ID = "20260301-090000-abcdefgh"
 def indexed(office, manifest):
     """The row and the manifest's file of a call, signed anew."""
     data = sign_manifest(manifest, office.node.key)
-    gaps = tuple(GapRow(g.reason, g.trigger, g.actor, g.from_us, g.to_us) for g in manifest.gaps)
-    row = Recording(
+    gaps = tuple(manifest.gaps)
+    row = RecordingSummary(
         manifest.call_id,
         "2026/03/01",
         manifest.started_us / US,
@@ -66,13 +64,13 @@ def test_a_call_that_all_witnesses_agree_on_is_sound(office, paused):
 def test_a_second_that_is_neither_segment_nor_gap_is_shown_in_its_place(office, paused):
     short = msgspec.structs.replace(paused, segments=[Segment(0, 2 * US, "centre")])
     found = compare(*indexed(office, short), told(7 * US))
-    assert found.unexplained == (Span(5 * US, 7 * US),)
+    assert found.unexplained == (Interval(5 * US, 7 * US),)
     assert not found.is_clean
 
 
 def test_a_second_that_both_claim_is_shown_too(office, paused):
     twice = msgspec.structs.replace(paused, segments=[Segment(0, 7 * US, "centre")])
-    assert compare(*indexed(office, twice), None).unexplained == (Span(2 * US, 5 * US),)
+    assert compare(*indexed(office, twice), None).unexplained == (Interval(2 * US, 5 * US),)
 
 
 def test_the_verdict_of_the_sealing_is_not_believed_but_made_again(office, paused):
@@ -82,7 +80,7 @@ def test_the_verdict_of_the_sealing_is_not_believed_but_made_again(office, pause
 
 def test_a_recording_that_ends_before_its_call_did_leaves_the_rest_unexplained(office, paused):
     found = compare(*indexed(office, paused), told(20 * US))
-    assert found.unexplained == (Span(7 * US, 20 * US),)
+    assert found.unexplained == (Interval(7 * US, 20 * US),)
     assert found.talk_us == 20 * US
 
 
@@ -98,7 +96,7 @@ def test_a_call_that_nobody_timed_is_held_against_index_and_manifest_alone(offic
 def test_without_its_manifest_only_the_gaps_are_explained(office, paused):
     row, _ = indexed(office, paused)
     found = compare(row, None, told(7 * US))
-    assert found.unexplained == (Span(0, 2 * US), Span(5 * US, 7 * US))
+    assert found.unexplained == (Interval(0, 2 * US), Interval(5 * US, 7 * US))
     assert "manifest is missing" in found.problems[0]
     assert f"restore {CALL_ID}.manifest" in found.problems[0]
 
@@ -114,19 +112,22 @@ def test_a_manifest_that_is_another_than_the_indexed_one_explains_nothing(office
 def test_a_manifest_that_was_changed_and_indexed_so_explains_nothing(office, paused):
     row, data = indexed(office, paused)
     changed = data.replace(b'"payment"', b'"refusal"')
-    row = replace(row, manifest_sha256=hashlib.sha256(changed).hexdigest())
+    row = msgspec.structs.replace(row, manifest_sha256=hashlib.sha256(changed).hexdigest())
     assert "signature is wrong" in compare(row, changed, None).problems[0]
 
 
 def test_an_index_that_tells_another_story_is_named(office, paused):
     row, data = indexed(office, paused)
-    assert "on its length" in compare(replace(row, talk_us=8 * US), data, None).problems[0]
-    assert "on its gaps" in compare(replace(row, gaps=()), data, None).problems[0]
+    assert (
+        "on its length"
+        in compare(msgspec.structs.replace(row, talk_us=8 * US), data, None).problems[0]
+    )
+    assert "on its gaps" in compare(msgspec.structs.replace(row, gaps=()), data, None).problems[0]
 
 
 def test_a_call_without_a_recording_is_unexplained_from_end_to_end():
     found = uncovered_call(told(9 * US), 1000.0, "no spool")
-    assert found.unexplained == (Span(0, 9 * US),)
+    assert found.unexplained == (Interval(0, 9 * US),)
     assert found.problems == ("no spool",)
     assert uncovered_call(AnsweredCall(CALL_ID, 10.0, 15.0), 1000.0, "").unexplained_us == 5 * US
     assert uncovered_call(AnsweredCall(CALL_ID, 10.0), 1000.0, "").unexplained_us == 990 * US

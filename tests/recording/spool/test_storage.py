@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recording.archive.accounting import Span, balance
+from recording.archive.accounting import Interval, balance
 from recording.errors import ArchiveError, SpoolSyncError
 from recording.policy import DestinationClass, RecordingState, Trigger
 from recording.recorder import Recorder
@@ -138,10 +138,10 @@ def told(path, office, kind):
 
 def balanced(manifest):
     parts = [
-        [Span(part.from_us, part.to_us) for part in parts]
+        [Interval(part.from_us, part.to_us) for part in parts]
         for parts in (manifest.segments, manifest.gaps)
     ]
-    return balance(manifest.talk_us, *parts).balanced and not manifest.unexplained
+    return not balance(manifest.talk_us, *parts).unaccounted and not manifest.unexplained
 
 
 def test_a_call_whose_disk_stays_away_goes_on_in_a_new_spool_and_is_one_recording(live, office):

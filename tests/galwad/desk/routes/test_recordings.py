@@ -15,8 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from galwad.link import Link
-from galwad.messages import GapFacts, Hello
-from recording.archive.manifest import FORMAT, Manifest, sign_manifest
+from galwad.messages import Hello
+from recording.archive.manifest import FORMAT, Gap, Manifest, sign_manifest
 from recording.audit.log import verify
 from recording.files.atomic import zero_fill
 
@@ -45,7 +45,7 @@ WHY = {"purpose": "complaint", "reference": "CMP-12"}
 
 
 async def test_a_sealed_recording_is_indexed_before_it_is_acknowledged(running, sealed):
-    gap = GapFacts("payment", "page", "user:sian", 10, 20)
+    gap = Gap(10, 20, "payment", "page", "user:sian")
     sealed = msgspec.structs.replace(sealed, gaps=(gap,))
     assert (await running.seal(sealed)).call_id == sealed.call_id
     assert (await running.seal(sealed)).call_id == sealed.call_id
@@ -313,7 +313,7 @@ async def found(mair, **query):
 
 async def test_each_filter_of_the_api_reaches_the_index(running, sealed):
     """`b` is an hour after `a`: at 09:00 in London on 15 January 2027."""
-    gap = GapFacts("payment", "page", "user:sian", 10, 20)
+    gap = Gap(10, 20, "payment", "page", "user:sian")
     changes = {"started": sealed.started + 3600, "number": None, "line": "Waste"}
     changes |= {"advisor": "huw", "extension": "202"}
     call_id = sealed.call_id[:-1] + "b"
