@@ -188,11 +188,6 @@ class Policy:
         """True if stored media reaches the disk."""
         return self._storage is None
 
-    @property
-    def edge(self) -> int:
-        """When the present segment or gap began."""
-        return self._edge
-
     def answered(self, at: int) -> tuple[Output, ...]:
         """Record the answer: recording starts unless a cause keeps the gate shut."""
         if self._answered or self._ended:

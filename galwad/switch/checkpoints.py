@@ -11,7 +11,6 @@ overwritten, which needs no space. From such a file only the legs are read, to s
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import msgspec
 import structlog
 
 from galwad.switch.memo import Memo
+from recording.files.atomic import replace_unsynced
 
 _SPOILT = b"!"
 """Written over the first octet, `{`: the contents of the file are out of date."""
@@ -52,15 +52,12 @@ class Checkpoints:
         data = msgspec.json.encode(memo)
         if self._last.get(call_id) == data:
             return
-        fresh, path = self._folder / f"{call_id}.new", self._folder / f"{call_id}.call"
+        path = self._folder / f"{call_id}.call"
         try:
-            _write(fresh, data)
-            fresh.replace(path)
+            replace_unsynced(path, data)
         except OSError as error:
             log.error("checkpoint.not_kept", call_id=call_id, reason=error.strerror)  # noqa: TRY400 - no traceback needed
             self._last.pop(call_id, None)
-            with contextlib.suppress(OSError):
-                fresh.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 _spoil(path)
             return
@@ -86,16 +83,6 @@ class Checkpoints:
                 log.warning("checkpoint.unreadable", call_id=path.stem)
                 path.unlink()
                 yield path.stem, Unreadable(_legs_in(data))
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write all of `data` or raise OSError; a nearly full disk may take a part silently."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        if os.write(descriptor, data) != len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    finally:
-        os.close(descriptor)
 
 
 def _spoil(path: Path) -> None:

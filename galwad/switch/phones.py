@@ -7,7 +7,6 @@ registers phones and rings them while the desk is down.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -19,6 +18,7 @@ import structlog
 
 from config.sections import Phone
 from galwad.messages import Account
+from recording.files.atomic import replace_unsynced
 from recording.files.disk import WatchedDisk
 from telephony.sip.events import Address
 from telephony.sip.message.messages import Request, Response
@@ -135,7 +135,8 @@ class Phones:
     def _write(self) -> None:
         try:
             for path, data in list(self._unwritten.items()):
-                self._disk.run(partial(_replace, path, data))
+                # no sync: after a power cut, the desk or the phones send it again
+                self._disk.run(partial(replace_unsynced, path, data))
                 del self._unwritten[path]
         except OSError as error:
             if not self._silent:
@@ -168,12 +169,3 @@ def _read(path: Path, kind: type[T]) -> T | None:
     except msgspec.DecodeError:
         log.warning("phones.damaged", file=path.name)
         return None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Replace the file without fsync: after a power cut, the desk or the phones send it again."""
-    fresh = path.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    fresh.replace(path)

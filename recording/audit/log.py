@@ -1,10 +1,11 @@
 """The audit log: who did what, as one append-only hash chain for each node.
 
 An entry's hash covers its body and the hash before it. Personal values are not in the chain. The
-chain holds salted commitments; values and salts are in separate rows that can be erased without
-breaking it. Each day's key (`recording.audit.day_key`) signs the head and the next day's public
-key and is then destroyed, so that a person who controls the server today cannot rewrite yesterday.
-The chain proves no more than this: tampering before the last anchor is detectable.
+chain holds salted commitments; values and salts are in separate rows, and the chain stays valid
+without them. Nothing here deletes such rows. Each day's key (`recording.audit.day_key`) signs the
+head and the next day's public key and is then destroyed, so that a person who controls the server
+today cannot rewrite yesterday. The chain proves no more than this: tampering before the last anchor
+is detectable.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    delete,
     exists,
     func,
     insert,
@@ -325,15 +325,6 @@ class AuditLog:
         return AuditEntry(
             row.seq, row.at_us, row.kind, ChainEntry.of_body(row.body, row.hash).facts, {}
         )
-
-    async def erase(self, seq: int) -> None:
-        """Erase an entry's personal values and salts; the chain stays whole."""
-        own = audit_values.c.node == self._node, audit_values.c.seq == seq
-        try:
-            async with self._writer.begin() as connection:
-                await connection.execute(delete(audit_values).where(*own))
-        except SQLAlchemyError as error:
-            raise AuditError(f"the audit cannot be written: {reason_of(error)}") from None
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Final
@@ -56,9 +56,55 @@ def committed(path: Path, mode: int = 0o640) -> Iterator[int]:
 def write_atomic(path: Path, data: bytes, mode: int = 0o640) -> None:
     """Write and commit a file of this content."""
     with committed(path, mode) as fd:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
+        write_all(fd, data)
+
+
+def write_new(path: Path, data: bytes, mode: int = 0o640) -> None:
+    """Write and sync a new file of this content; an existing file is kept.
+
+    Raises:
+        FileExistsError: The name is taken.
+        OSError: The disk refuses.
+    """
+    hidden = path.with_name(f".{path.name}.{os.getpid()}")
+    fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        try:
+            os.fchmod(fd, mode)
+            write_all(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.link(hidden, path)
+    finally:
+        hidden.unlink(missing_ok=True)
+
+
+def replace_unsynced(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Replace a file by one of this content, complete or not at all, but without a sync.
+
+    After a power cut, the file may have its old content or be empty. The temporary file is beside
+    it, with the ending `.new`. Raises `OSError`; the old file then stays.
+    """
+    new = path.with_suffix(".new")
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        try:
+            write_all(fd, data)
+        finally:
+            os.close(fd)
+        new.replace(path)
+    except OSError:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of `data`, with more than one system call if necessary."""
+    written = 0
+    while written < len(data):
+        written += os.write(fd, memoryview(data)[written:])
 
 
 def write_unsynced(path: Path, data: bytes) -> None:

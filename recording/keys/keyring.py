@@ -26,7 +26,7 @@ from recording.age.file import Identity, Recipient, make_header
 from recording.age.identity_file import Ask, IdentityFile, protected
 from recording.age.passphrase import Passphrase
 from recording.errors import AgeError, KeyFileError, KeySetError
-from recording.files.atomic import read_small
+from recording.files.atomic import read_small, write_new
 
 FORMAT: Final = "galwad-recipients-1"
 _CONTEXT: Final = b"galwad recipients v1\n"
@@ -83,7 +83,7 @@ class OfficerKeys:
         text = self._text()
         content = text.encode() if passphrase is None else protected(text, passphrase)
         try:
-            _create(path, content, 0o600)
+            write_new(path, content, 0o600)
         except FileExistsError:
             raise KeyFileError(
                 f"{path} exists", "choose another name: keys are never overwritten"
@@ -256,7 +256,7 @@ def _load_or_create(path: Path, mode: int) -> bytes:
         path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)
         if not path.exists():
             try:
-                _create(path, os.urandom(32), mode)
+                write_new(path, os.urandom(32), mode)
             except FileExistsError:
                 return _load_or_create(path, mode)  # another process was faster
         return _of_length(path.read_bytes(), path)
@@ -268,22 +268,3 @@ def _of_length(key: bytes, path: Path) -> bytes:
     if len(key) != 32:
         raise KeyFileError(f"{path} is not a key of 32 bytes", "restore it, or move it away")
     return key
-
-
-def _create(path: Path, data: bytes, mode: int) -> None:
-    """Create a file that appears under its name complete, or not at all.
-
-    Raises:
-        FileExistsError: The name is taken.
-    """
-    hidden = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    try:
-        os.fchmod(fd, mode)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(hidden, path)
-    finally:
-        hidden.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from recording.errors import SpoolSyncError
+from recording.files.atomic import sync_folder, write_all
 from recording.files.disk import Disk
 
 
@@ -144,19 +145,3 @@ def _append(fd: int, data: bytes, size: int) -> None:
         with contextlib.suppress(OSError):  # readers skip data that cannot be cut off
             os.ftruncate(fd, size)
         raise
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """Write all of `data`, with more than one system call if necessary."""
-    written = 0
-    while written < len(data):
-        written += os.write(fd, memoryview(data)[written:])
-
-
-def sync_folder(folder: Path) -> None:
-    """Sync the file names in `folder` to the disk."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from recording.spool.file import sync_folder, write_all
+from recording.files.atomic import sync_folder, write_all
 
 _PIECE: Final = 1 << 20
 _LEAVE: Final = 2

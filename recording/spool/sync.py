@@ -64,7 +64,6 @@ class SpoolSync:
             interval_s: The seconds from the start of one round to the start of the next.
             call: Syncs the file system of a descriptor.
         """
-        self.rounds = 0
         self.last_round_s = 0.0
         self.error: SpoolSyncError | None = None
         self.folder = folder
@@ -130,7 +129,6 @@ class SpoolSync:
             failed.__cause__ = error
             return failed
         finally:
-            self.rounds += 1
             self.last_round_s = time.monotonic() - began
         return None
 

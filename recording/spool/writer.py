@@ -148,14 +148,11 @@ class SpoolWriter:
         if self._open.packed:
             self._append()
 
-    def release_due(self, now_us: int) -> None:
-        """Publish the keys of frames that ended at least the lookback before `now_us`."""
-        due = self._due(now_us)
-        if due:
-            self._write(self._publish(due, now_us), published=due)
-
     def tick(self, now_us: int) -> None:
-        """Do `flush_frame` and `release_due` in one write. Call it at least once a second."""
+        """Seal the open frame, and publish the keys of frames that are older than the lookback.
+
+        Call it at least once a second; it makes one write.
+        """
         self._append(release_at=now_us)
 
     @property
@@ -227,14 +224,10 @@ class SpoolWriter:
         """The free bytes on the disk, as it reports them; 0 if the spool is closed."""
         return 0 if self.closed else self._file.free_bytes
 
-    def sync(self) -> None:
-        """Block until all written data is on the disk (`fdatasync`). Raises `SpoolSyncError`."""
-        self.sync_job()()
-
     def sync_job(self) -> Callable[[], None]:
-        """Return the work of `sync` as a function for a thread.
+        """Return a function that syncs all written data to the disk, for a thread.
 
-        The spool may be closed before or while the function runs.
+        It blocks and raises `SpoolSyncError`. The spool may be closed before or while it runs.
 
         Raises:
             SpoolClosedError: The spool is closed already.

@@ -2,7 +2,7 @@
 
 The victim has its own clock, runs as fast as it can and writes what it does to its standard
 output: `P` a packet went to an open gate, `D` to a shut one, `H` a pause is in force, `R` it is
-about to end.
+about to be ended.
 
 Covers `recording/spool/writer.py` and `recording/spool/reader.py`.
 """

@@ -226,7 +226,7 @@ def test_a_sync_outlives_the_close_of_its_spool(spools):
     writer.close(1)
     job()
     with pytest.raises(SpoolClosedError):
-        writer.sync()
+        writer.sync_job()
 
 
 def test_a_full_disk_does_not_keep_keys_from_being_destroyed(spools, small_disk, talk):
