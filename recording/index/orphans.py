@@ -1,6 +1,7 @@
 """Orphans: objects of the archive, rows of the index and spools without their counterparts.
 
-They are found and explained, never deleted. Each says in one line what it is, and what to do.
+They are found and explained, never deleted. Each says in one line what it is; what to do about it
+is not decided here.
 """
 
 from __future__ import annotations
@@ -40,14 +41,15 @@ class UnsealedSpool:
 class Orphan:
     """An object without its counterparts.
 
-    `name` is a file's path in the archive or spool folder, or a call id; `fix` says what to do.
+    `name` is a file's path in the archive or spool folder, or a call id. `why` is the alarm that an
+    attempt to seal a spool raised; empty if there was none, and for other orphans.
     """
 
     kind: str
     name: str
     call_id: str
     text: str
-    fix: str
+    why: str = ""
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ def orphans(
     if rows and is_empty:
         kind = "archive is empty"
         text = f"the index has {len(rows)} recordings, and the archive nothing of them"
-        yield Orphan(kind, ".", "", text, fix_of(kind))
+        yield Orphan(kind, ".", "", text)
         return
     for call_id in sorted(missing):
         yield _without_files(call_id, rows[call_id])
@@ -106,7 +108,7 @@ def orphans(
 def _without_files(call_id: str, folder: str) -> Orphan:
     kind = "row without files"
     text = "the index has it, the archive has none of its three files"
-    return Orphan(kind, f"{folder}/{call_id}", call_id, text, fix_of(kind))
+    return Orphan(kind, f"{folder}/{call_id}", call_id, text)
 
 
 def unindexed(root: Path, known: Collection[str]) -> list[str]:
@@ -135,7 +137,7 @@ def spool_orphans(
             spool.call_id,
             ("nobody knows of its call" if stranger else "its call has ended")
             + (f"; it was tried: {spool.why}" if spool.why else "; it was not tried yet"),
-            _SPOOL_FIXES.get(spool.why, fix_of("")),
+            spool.why,
         )
 
 
@@ -145,29 +147,6 @@ def is_young(since: float, now: float) -> bool:
     A time in the future, from a wrong clock or a forger, does not count as young.
     """
     return abs(now - since) < YOUNG_S
-
-
-def fix_of(kind: str) -> str:
-    """Return what to do about an orphan of this kind, as far as the kind shows it."""
-    if kind.startswith(("no ", "manifest without ")):
-        return "restore it from a copy of the archive"
-    return _FIXES.get(kind, "the journal of galwad-finaliser says why; keep it")
-
-
-_FIXES: Final = {
-    "archive is empty": "mount its disk again; if it is lost, restore it from a copy",
-    "files without row": "`galwad recordings reindex` proves it, and makes its row",
-    "files without manifest": "restore that from a copy; else keep it, `age -d` may open it",
-    "row without files": "restore them from a copy of the archive",
-    "files of another day": "move all its files there; `galwad recordings verify` proves them",
-    "header of a disposal": "`galwad recordings purge` destroys it, if the certificate is ours",
-    "disposal without row": "`galwad recordings purge` ends it, if the certificate is ours",
-    "unfinished file": "if its call has a recording, remove it",
-}
-_SPOOL_FIXES: Final = {
-    "recording.locked": "`galwad recordings recover` with an officer's identity",
-    "recording.no_recipients": "put the signed set of recipients right; it is sealed then",
-}
 
 
 def _folders(root: Path) -> Iterator[_Folder]:
@@ -245,7 +224,6 @@ def _file_orphans(
             name,
             call_id,
             f"{what} that the index does not have",
-            fix_of("files without row"),
         )
     elif row is None and "manifest" in absent:
         yield Orphan(
@@ -253,7 +231,6 @@ def _file_orphans(
             f"{name}.{min(kinds)}",
             call_id,
             "without a manifest it is no recording, and no spool is left to make it from",
-            fix_of("files without manifest"),
         )
     elif row is not None and row != folder:
         yield Orphan(
@@ -261,11 +238,10 @@ def _file_orphans(
             name,
             call_id,
             f"the index says that they lie in {row}",
-            fix_of("files of another day"),
         )
     elif problem:
         what, text = problem
-        yield Orphan(what, name, call_id, text, fix_of(what))
+        yield Orphan(what, name, call_id, text)
 
 
 def _stale_parts(folder: _Folder, now: float) -> Iterator[Orphan]:
@@ -276,5 +252,4 @@ def _stale_parts(folder: _Folder, now: float) -> Iterator[Orphan]:
                 f"{folder.name}/{name}",
                 call_id,
                 "a crash left it half written a day ago or longer",
-                fix_of("unfinished file"),
             )

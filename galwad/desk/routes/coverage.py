@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from galwad.desk.access import Supervisor, TheDesk
 from galwad.desk.bookkeeping import MOST_FINDINGS
 from galwad.desk.evidence import CallAmiss, Coverage, OrphanFile, Stretch
+from galwad.desk.orphan_fixes import fix_of
 from galwad.desk.routes.recordings import span_of
 from galwad.when import Period
 from recording.index.coverage import CallCoverage
@@ -41,7 +42,7 @@ async def coverage(
                 name=orphan.name,
                 call_id=orphan.call_id,
                 text=orphan.text,
-                fix=orphan.fix,
+                fix=fix_of(orphan.kind, orphan.why),
             )
             for orphan in books.orphans[:MOST_FINDINGS]
         ],

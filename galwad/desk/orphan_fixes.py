@@ -1,0 +1,32 @@
+"""The action to take on each kind of orphan that `recording.index.orphans` finds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_FIXES: Final = {
+    "archive is empty": "mount its disk again; if it is lost, restore it from a copy",
+    "files without row": "`galwad recordings reindex` proves it, and makes its row",
+    "files without manifest": "restore that from a copy; else keep it, `age -d` may open it",
+    "row without files": "restore them from a copy of the archive",
+    "files of another day": "move all its files there; `galwad recordings verify` proves them",
+    "header of a disposal": "`galwad recordings purge` destroys it, if the certificate is ours",
+    "disposal without row": "`galwad recordings purge` ends it, if the certificate is ours",
+    "unfinished file": "if its call has a recording, remove it",
+}
+_SPOOL_FIXES: Final = {
+    "recording.locked": "`galwad recordings recover` with an officer's identity",
+    "recording.no_recipients": "put the signed set of recipients right; it is sealed then",
+}
+
+
+def fix_of(kind: str, why: str = "") -> str:
+    """Return what to do about an orphan of this kind, as far as `kind` and `why` show it.
+
+    `why` is the alarm that an attempt to seal a spool raised.
+    """
+    if why in _SPOOL_FIXES:
+        return _SPOOL_FIXES[why]
+    if kind.startswith(("no ", "manifest without ")):
+        return "restore it from a copy of the archive"
+    return _FIXES.get(kind, "the journal of galwad-finaliser says why; keep it")
