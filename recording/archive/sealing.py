@@ -304,7 +304,7 @@ def _in_order(spools: Iterable[Path], keys: SpoolKeys) -> list[SpoolReader]:
     try:
         for path in spools:
             readers.append(keys.open(path))  # noqa: PERF401 - those opened must be closed
-    except SpoolError:
+    except (SpoolError, OSError):
         for reader in readers:
             reader.close()
         raise

@@ -7,6 +7,7 @@ the copy in memory are zeros, and no other copy is made on purpose.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import struct
@@ -43,7 +44,14 @@ class KeySlots:
         self.path = path
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         self._fd = os.open(path, flags, 0o640)
-        os.pwrite(self._fd, _MAGIC + identity, 0)
+        written = 0
+        try:
+            written = os.pwrite(self._fd, _MAGIC + identity, 0)
+        finally:
+            if written != _START:
+                self.close(unlink=True)
+        if written != _START:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         self._free: list[int] = []
         self._slots = 0
         self._by_index: dict[int, int] = {}

@@ -13,8 +13,11 @@ from recording.spool.writer import SpoolWriter
 _MAX_WAITING = 10_000
 """The most events that wait: enough for the pauses of a fault that lasts a day.
 
-Above this number the oldest are dropped. Only events wait here, never packets.
+Above this number the oldest are dropped, except for `_NEVER_DROPPED`. Only events wait here, never
+packets.
 """
+_NEVER_DROPPED = frozenset({"call", "answered"})
+"""The events without which the recording has no caller, no advisor or no beginning."""
 
 
 class SpoolOutbox:
@@ -29,7 +32,7 @@ class SpoolOutbox:
         self._open_spool = open_spool
         self._preamble = Preamble()
         self._earlier = EarlierSpools()
-        self._waiting: deque[tuple[str, Mapping[str, Field], int]] = deque(maxlen=_MAX_WAITING)
+        self._waiting: deque[tuple[str, Mapping[str, Field], int]] = deque()
 
     @property
     def waiting(self) -> bool:
@@ -39,6 +42,10 @@ class SpoolOutbox:
     def put(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
         """Queue an event behind the waiting ones; `drain` writes it."""
         self._waiting.append((kind, fields, at_us))
+        if len(self._waiting) > _MAX_WAITING:
+            kinds = (waiting for waiting, _, _ in self._waiting)
+            oldest = next((i for i, each in enumerate(kinds) if each not in _NEVER_DROPPED), 0)
+            del self._waiting[oldest]
 
     def drain(self) -> SpoolWriter:
         """Open the spool if it is not open yet, and write the waiting events.

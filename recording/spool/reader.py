@@ -141,7 +141,7 @@ class SpoolReader(Iterator[Record]):
                 spool_key = unwrap_spool_key(header.boot_wrapped, boot_key, header.spool_id)
             if len(spool_key) != 32 or key_check(spool_key) != header.key_check:
                 raise SpoolKeyError("this is not the key of this spool")
-        except SpoolError:
+        except (SpoolError, OSError):
             os.close(fd)
             raise
         reader = cls(fd, header, FrameCipher(spool_key, identity), start)

@@ -39,8 +39,19 @@ class EarlierSpools:
                 until then its lock is held, so that the finaliser does not take the call for
                 finished.
             folder: The folder of the current spool.
+
+        Raises:
+            OSError: There are no more descriptors; nothing is copied, and `beside` is closed.
         """
-        _thread.submit(_copy_all, [(os.dup(fd), name) for fd, name in self._spools], beside, folder)
+        spools: list[tuple[int, str]] = []
+        try:
+            for fd, name in self._spools:
+                spools.append((os.dup(fd), name))
+        except OSError:
+            for fd in (*(fd for fd, _ in spools), beside):
+                os.close(fd)
+            raise
+        _thread.submit(_copy_all, spools, beside, folder)
 
     def close(self) -> None:
         """Close the spools at the end of the call."""
