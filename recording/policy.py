@@ -143,7 +143,7 @@ class Policy:
 
     Each input method returns the outputs that follow from it, in the order in which they must be
     carried out. An `at` before the latest edge between segment and gap counts as that edge: no time
-    is accounted for twice.
+    is accounted for twice. Each input has a method, and all act on the same four facts.
     """
 
     def __init__(self) -> None:

@@ -47,7 +47,8 @@ CLOCK_EVENT_US = 60_000_000
 class Recorder:
     """Stores the parts of one call that the policy allows.
 
-    Call every method in the loop's thread.
+    Call every method in the loop's thread. It is one class because each method passes one fact to
+    the policy and carries out the outputs in one queue; the disk is `SpoolStorage`'s.
     """
 
     def __init__(

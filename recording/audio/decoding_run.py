@@ -9,7 +9,7 @@ _MOST = 50
 
 
 class DecodingRun:
-    """The joined RTP payloads of consecutive packets, all for one stateless voice."""
+    """The joined RTP payloads of consecutive packets, all for one stateless decoder."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -99,9 +99,9 @@ class RawPayload:
         options = b""
         if self._described.get((packet.track, kind)) != packet.codec:
             self._described[packet.track, kind] = packet.codec
-            told = f"a=rtpmap:{kind} {packet.codec}"
-            told += f"\na=fmtp:{kind} {packet.codec.fmtp}" if packet.codec.fmtp else ""
-            options = _option(_COMMENT, told) + bytes(4)
+            text = f"a=rtpmap:{kind} {packet.codec}"
+            text += f"\na=fmtp:{kind} {packet.codec.fmtp}" if packet.codec.fmtp else ""
+            options = _option(_COMMENT, text) + bytes(4)
         return _whole(_PACKET, head + _padded(data) + options)
 
     def close(self) -> int:

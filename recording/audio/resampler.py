@@ -2,6 +2,12 @@
 
 The filter's phases are computed in advance. The output is late by half the filter, which is about
 half a millisecond at the lower rate.
+
+`av.AudioResampler` is not used because its first output is shorter than its input (by 16 to 32
+samples, for 20 ms), so that packets would not be written at their own positions. Here each output
+has the length of its input. Measured in 20 ms packets, a minute of audio takes 19 to 38 ms of
+processor time here and 40 to 44 ms there. Its pass band is wider: from 8 to 16 kHz, 3.4 kHz is at
+-1.1 dB here and at 0.0 dB there, with images of -54 and -52 dB.
 """
 
 from __future__ import annotations

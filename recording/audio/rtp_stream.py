@@ -43,6 +43,8 @@ class StreamState(Enum):
 class RtpStream:
     """The packets of one SSRC, in one of four states that only `_set_state` changes.
 
+    It is one class because every arrival can change numbers, clock and state together.
+
     Attributes:
         state: Whether the positions of packets are known.
         missing: The numbers of packets that were given up and may still arrive, oldest first.

@@ -23,7 +23,7 @@ class StreamDecoder:
 
     @classmethod
     def of(cls, codec: PayloadCodec, rate: int) -> StreamDecoder | None:
-        """Return a voice for a codec; None if there is no decoder for it."""
+        """Return the decoder for a codec; None if there is no decoder for it."""
         decoder = decoder_for(codec)
         return None if decoder is None else cls(decoder, rate)
 
@@ -45,7 +45,7 @@ class StreamDecoder:
         """Return the samples of one RTP payload; empty if it cannot be decoded.
 
         Args:
-            rtp_payload: The RTP payload, or several joined ones for a stateless voice.
+            rtp_payload: The RTP payload, or several joined ones for a stateless decoder.
             follows: Whether it follows the last one directly, without a break.
             stretch: The number of samples to add, or to remove if negative.
         """
@@ -69,7 +69,7 @@ class StreamDecoder:
 
 
 class StreamDecoders:
-    """The voices of one stream, by codec.
+    """The decoders of one stream, by codec.
 
     There are at most `_MOST`: a new one then replaces the oldest, which is made again when needed.
     """
@@ -79,7 +79,7 @@ class StreamDecoders:
         self._made: dict[PayloadCodec, StreamDecoder | None] = {}
 
     def of(self, codec: PayloadCodec) -> StreamDecoder | None:
-        """Return the voice of a codec; None if there is no decoder for it."""
+        """Return the decoder of a codec; None if there is no decoder for it."""
         if codec not in self._made:
             if len(self._made) >= _MOST:
                 del self._made[next(iter(self._made))]

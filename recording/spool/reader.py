@@ -116,6 +116,8 @@ def read_spool(
 class SpoolReader(Iterator[Record]):
     """An iterator over the records of one spool, in order.
 
+    It is one class because every step reads and advances the same index of the last frame.
+
     The attributes have their final values once the last record was read.
 
     Attributes:

@@ -52,7 +52,9 @@ class SpoolWriter:
     """An append-only file for one life of one call. Only `sync_job` is thread-safe.
 
     Every method that writes raises `SpoolWriteError` when the disk refuses the data. The spool
-    stays usable, and after the next successful write a reader can follow the file.
+    stays usable, and after the next successful write a reader can follow the file. It is one class
+    because a frame's bytes, its key and its index succeed or fail together. The file and the stored
+    keys have classes of their own.
     """
 
     @classmethod
@@ -325,9 +327,9 @@ class SpoolWriter:
             sealed.append(frame)
         if event is not None:
             kind, fields, at_us = event
-            told = pack_event(kind, fields)
+            packed = pack_event(kind, fields)
             times = 2 if kind in WRITTEN_TWICE else 1
-            blocks += [self._frame(FrameKind.EVENT, (at_us, at_us), told) for _ in range(times)]
+            blocks += [self._frame(FrameKind.EVENT, (at_us, at_us), packed) for _ in range(times)]
         due = [] if release_at is None else self._due(release_at)
         if release_at is not None and due:
             blocks += self._publish(due, release_at)
