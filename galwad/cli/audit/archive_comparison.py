@@ -22,9 +22,9 @@ from galwad.cli.support.console import CliError
 from galwad.cli.support.periods import read_period
 from recording.archive.disposal import CERTIFICATE, Certificate
 from recording.archive.manifest import verify_manifest
-from recording.archive.stability import at_rest
+from recording.archive.stability import check_when_stable
 from recording.archive.verify import recordings_below
-from recording.audit.chain import Link
+from recording.audit.chain import ChainEntry
 from recording.errors import ManifestError
 from recording.index.orphans import YOUNG_S
 
@@ -56,7 +56,7 @@ class ChainFacts:
         self._ordered: set[tuple[str, str, int, str]] = set()
         self._known_to_be_gone: set[str] = set()
 
-    def add(self, link: Link) -> None:
+    def add(self, link: ChainEntry) -> None:
         """Add the next link, in order."""
         self.end_s = link.at_us / _US
         stated = link.facts
@@ -120,7 +120,7 @@ def compare_with_archive(facts: ChainFacts, folder: Path, since: str) -> Differe
             differences.problems.append(f"{call_id}: it exists more than once: in {places}")
         for place in folders:
             compare = partial(_differences, facts, call_id, place)
-            for text, late in at_rest(compare, _is_wrong, place, call_id):
+            for text, late in check_when_stable(compare, _is_wrong, place, call_id):
                 (differences.late if late else differences.problems).append(f"{call_id}: {text}")
     return differences
 

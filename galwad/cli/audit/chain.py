@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import CliError
-from recording.audit.chain import Link, read_export
+from recording.audit.chain import ChainEntry, read_export
 from recording.errors import ChainError
 
 _PAGE: Final = 1000
@@ -20,20 +20,20 @@ _LONGEST: Final = 1 << 24
 _US: Final = 1_000_000
 
 
-def fetch(server: str) -> Iterator[Link]:
+def fetch(server: str) -> Iterator[ChainEntry]:
     """Yield the links of the server's chain, up to its present end."""
     after = 0
     while True:
         page = ask(server, "GET", f"/audit?after={after}&limit={_PAGE}")
         odd = set(page.get("contradicting", ()))
-        for link in map(Link.parse, page["lines"]):
+        for link in map(ChainEntry.parse, page["lines"]):
             yield replace(link, kind="") if link.seq in odd else link
         if len(page["lines"]) < _PAGE:
             return
         after = page["last"]
 
 
-def read(path: Path) -> Iterator[Link]:
+def read(path: Path) -> Iterator[ChainEntry]:
     """Yield the links of an exported chain."""
     with file_errors(path):
         yield from read_export(lines_of(path))
@@ -71,35 +71,35 @@ class ChainReader:
         node: The node whose chain it is, from its first link; empty if the chain is empty.
     """
 
-    def __init__(self, links: Iterable[Link], on_link: Callable[[Link], None]) -> None:
+    def __init__(self, links: Iterable[ChainEntry], on_link: Callable[[ChainEntry], None]) -> None:
         """Read the first link; the callback will receive every link."""
         self._links = iter(links)
         self._on_link = on_link
         self._first = next(self._links, None)
         self.node = "" if self._first is None else self._first.node
 
-    def __iter__(self) -> Iterator[Link]:
+    def __iter__(self) -> Iterator[ChainEntry]:
         """Yield every link; this works only once."""
         for link in chain(() if self._first is None else (self._first,), self._links):
             self._on_link(link)
             yield link
 
 
-def search(server: str, query: Mapping[str, str], limit: int) -> list[Link]:
+def search(server: str, query: Mapping[str, str], limit: int) -> list[ChainEntry]:
     """Return the newest entries that match, at most `limit`, with the newest last."""
-    found: list[Link] = []
+    found: list[ChainEntry] = []
     before: dict[str, int] = {}
     while len(found) < limit:
         want = min(limit - len(found), _PAGE)
         page = ask(server, "POST", "/audit/search", {**query, **before, "limit": want})
-        found += [Link.parse(line) for line in page["lines"]]
+        found += [ChainEntry.parse(line) for line in page["lines"]]
         if len(page["lines"]) < want:
             break
         before = {"before": page["last"]}
     return found[::-1]
 
 
-def as_json(link: Link) -> dict[str, Any]:
+def as_json(link: ChainEntry) -> dict[str, Any]:
     """Return an entry for JSON output."""
     return {
         "seq": link.seq,

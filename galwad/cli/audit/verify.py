@@ -15,7 +15,7 @@ from galwad.cli.support.console import CliError, one_line, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
 from recording.audit.anchors import Anchor, Restore
-from recording.audit.chain import Link, Verification, verify_links
+from recording.audit.chain import ChainEntry, ChainVerification, verify_entries
 
 app = new_command()
 
@@ -54,7 +54,7 @@ def verify(
     """
     # read first, before more entries are added to the chain
     kept = anchor_files.read_anchors(anchors) if anchors is not None else None
-    links: Iterable[Link] = chain.read(file) if file is not None else chain.fetch(server)
+    links: Iterable[ChainEntry] = chain.read(file) if file is not None else chain.fetch(server)
     known: list[Restore] = []
     if restored:  # the whole chain is needed first, as a restore explains entries before its own
         links = list(links)
@@ -87,9 +87,9 @@ def verify(
         )
 
 
-def _restores(links: Iterable[Link], hashes: Collection[str]) -> list[Restore]:
+def _restores(links: Iterable[ChainEntry], hashes: Collection[str]) -> list[Restore]:
     """Return the restores whose entries have these hashes, as `backup restore` printed them."""
-    there = {link.hash: found for link in links if (found := Restore.of(link)) is not None}
+    there = {link.hash: found for link in links if (found := Restore.parse(link)) is not None}
     strangers = [each for each in hashes if each not in there]
     if strangers:
         raise CliError(
@@ -101,7 +101,7 @@ def _restores(links: Iterable[Link], hashes: Collection[str]) -> list[Restore]:
 
 def _verify(
     links: chain.ChainReader, anchors: Iterable[Anchor], known: Collection[Restore] = ()
-) -> Verification:
+) -> ChainVerification:
     """Verify a chain against anchors.
 
     Anchors of other nodes are left out, and so are those of entries that a restore in `known` lost.
@@ -109,7 +109,9 @@ def _verify(
     heads = [
         anchor.head
         for anchor in anchors
-        if anchor.node == links.node and not any(restore.lost(anchor) for restore in known)
+        if anchor.node == links.node and not any(restore.explains(anchor) for restore in known)
     ]
-    unsigned = [restore.day_key for restore in known if restore.day_key is not None]
-    return verify_links(links, heads, unsigned)
+    unsigned = [
+        restore.unsigned_day_key for restore in known if restore.unsigned_day_key is not None
+    ]
+    return verify_entries(links, heads, unsigned)

@@ -23,9 +23,9 @@ from galwad.cli.support.periods import read_period
 from galwad.cli.support.public_keys import public_key
 from recording.age.file import Identity
 from recording.archive.disposal import Certificate
-from recording.archive.stability import at_rest
+from recording.archive.stability import check_when_stable
 from recording.archive.verify import (
-    Verdict,
+    RecordingVerdict,
     recordings_below,
     verify_disposal,
     verify_indexed,
@@ -36,7 +36,7 @@ _PAGE: Final = 500
 _SUFFIXES: Final = frozenset({".header", ".payload", ".raw", ".manifest", ".disposal"})
 
 
-def as_json(verdict: Verdict) -> dict[str, object]:
+def as_json(verdict: RecordingVerdict) -> dict[str, object]:
     """Return the verdict for JSON output."""
     return {
         "call_id": verdict.call_id,
@@ -47,10 +47,10 @@ def as_json(verdict: Verdict) -> dict[str, object]:
     }
 
 
-def sentence(verdict: Verdict) -> str:
+def sentence(verdict: RecordingVerdict) -> str:
     """Return the verdict as a line of text."""
     notes = f" ({'; '.join(verdict.notes)})" if verdict.notes else ""
-    if verdict.lost:
+    if verdict.has_unexplained_damage:
         text = f"NOT WHOLE: {'; '.join((*verdict.problems, *verdict.faults))}"
     elif verdict.disposal is not None:
         text = disposal_text(verdict.disposal) + notes
@@ -76,7 +76,7 @@ def verify(
     officer_keys: Sequence[str] = (),
     identity: Path | None,
     server: str,
-) -> list[Verdict]:
+) -> list[RecordingVerdict]:
     """Verify a folder, one file of a recording, a recording by its id, or all on the server.
 
     `since` is a time in words: only calls from its beginning on are verified.
@@ -98,13 +98,18 @@ def verify(
     if not what:
         return [_verify_on_server(each, key, officers, server) for each in _indexed(begin, server)]
 
-    def verify_one(folder: Path, call_id: str) -> Verdict:
+    def verify_one(folder: Path, call_id: str) -> RecordingVerdict:
         return verify_recording(
             folder, call_id, public_key=key, officer_keys=officers, identities=identities
         )
 
     return [
-        at_rest(partial(verify_one, folder, call_id), attrgetter("lost"), folder, call_id)
+        check_when_stable(
+            partial(verify_one, folder, call_id),
+            attrgetter("has_unexplained_damage"),
+            folder,
+            call_id,
+        )
         for folder, call_id in _recordings_in(what, begin)
     ]
 
@@ -148,7 +153,7 @@ def _indexed(begin: float, server: str) -> Iterator[str]:
 
 def _verify_on_server(
     call_id: str, key: str | None, officers: Sequence[str], server: str
-) -> Verdict:
+) -> RecordingVerdict:
     """Verify the manifest in the server's archive, and compare it with the index."""
     detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
     row, text = detail["recording"], detail["manifest"]
@@ -156,7 +161,7 @@ def _verify_on_server(
         manifest = None if text is None else text.encode()
         return verify_disposal(call_id, detail["disposal"].encode(), manifest, key)
     if text is None:
-        return Verdict(call_id, ("the manifest is missing from the archive",))
+        return RecordingVerdict(call_id, ("the manifest is missing from the archive",))
     return verify_indexed(
         call_id,
         text.encode(),

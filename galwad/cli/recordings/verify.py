@@ -68,13 +68,15 @@ def verify(
     else:
         for verdict in verdicts:
             print(verification.sentence(verdict))
-    bad = sum(1 for verdict in verdicts if verdict.lost)
+    bad = sum(1 for verdict in verdicts if verdict.has_unexplained_damage)
     if not verdicts:
         raise CliError(
             "there is no recording to verify", "give a folder that holds .manifest files"
         )
     if bad:
-        unknown = all(UNPROVEN in "".join(each.problems) for each in verdicts if each.lost)
+        unknown = all(
+            UNPROVEN in "".join(each.problems) for each in verdicts if each.has_unexplained_damage
+        )
         hint = (
             "give the officer's key with --officer-key"
             if unknown
