@@ -12,12 +12,12 @@ import typer
 
 from config.settings import Settings
 from galwad import supervise
-from galwad.alone import AtWorkError, alone
 from galwad.cli.support.console import CliError
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.logs import configure
 from galwad.memory import keep_out_of_files
+from galwad.single_instance import AtWorkError, alone
 from recording.errors import KeyFileError
 
 log = structlog.get_logger()

@@ -250,7 +250,7 @@ class ContactSaved(BaseModel):
 
 
 Time: TypeAlias = Annotated[float, Field(ge=0, le=10**11, allow_inf_nan=False)] | Short
-"""Unix seconds, or a time in words that `galwad/when.py` reads in the centre's time zone."""
+"""Unix seconds, or a time in words that `galwad/periods.py` reads in the centre's time zone."""
 Length: TypeAlias = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 """A length in seconds."""
 

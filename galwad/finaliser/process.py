@@ -26,7 +26,7 @@ import structlog
 
 from config.settings import Settings
 from galwad import supervise
-from galwad.finaliser.workshop import ArchiveOrder, Folders, Workshop, alarms_of
+from galwad.finaliser.sealer import ArchiveOrder, Folders, Workshop, alarms_of
 from galwad.link import Connector, Link
 from galwad.messages import (
     Alarm,

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 import msgspec
 import structlog
 
-from galwad.finaliser.apprentice import Apprentice
+from galwad.finaliser.live_sealer import Apprentice
 from galwad.finaliser.spools import NAME, Spools, life_of
 from galwad.messages import (
     Alarm,

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from config.sections import Route
 from galwad.messages import Party
-from galwad.switch.memo import Talk
+from galwad.switch.checkpoint import Talk
 from galwad.switch.routing import Router
 from recording.policy import DestinationClass
 from telephony.b2bua import Target, TargetCheckpoint

@@ -16,11 +16,11 @@ import structlog
 from config.sections import Route
 from galwad.messages import CallEnded, CallState, CallStateName, Party
 from galwad.switch.admission import Admission
-from galwad.switch.board import Switchboard, call_settings
+from galwad.switch.advisor_side import Parties, is_handover
+from galwad.switch.checkpoint import EarlyHold, Heir, Memo, Talk
 from galwad.switch.codes import CodeBook
-from galwad.switch.holds import Holds
-from galwad.switch.memo import EarlyHold, Heir, Memo, Talk
-from galwad.switch.parties import Parties, is_handover
+from galwad.switch.context import Switchboard, call_settings
+from galwad.switch.pauses import Holds
 from galwad.switch.recording import TRACKS, CallRecording
 from galwad.switch.spools import new_call_id
 from galwad.switch.transfers import Transfers

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from galwad.switch.memo import Memo
+from galwad.switch.checkpoint import Memo
 from recording.files.atomic import replace_unsynced
 
 _SPOILT = b"!"

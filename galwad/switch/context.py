@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from galwad.switch.admission import Admission
-from galwad.switch.checkpoints import Checkpoints
-from galwad.switch.hub import Hub
+from galwad.switch.checkpoint_store import Checkpoints
+from galwad.switch.link_server import Hub
 from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolRoom
 from telephony.aio.relay import Relay

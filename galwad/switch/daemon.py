@@ -28,21 +28,21 @@ from config.values import host_of_family
 from galwad import supervise
 from galwad.messages import Figures
 from galwad.switch.admission import Doorkeeper
-from galwad.switch.board import Switchboard, call_with
 from galwad.switch.call import LiveCall
-from galwad.switch.checkpoints import Checkpoints
+from galwad.switch.checkpoint_store import Checkpoints
 from galwad.switch.commands import DeskCommands
+from galwad.switch.context import Switchboard, call_with
+from galwad.switch.dispatcher import Reception
 from galwad.switch.guard import Guard
-from galwad.switch.hub import Hub
+from galwad.switch.link_server import Hub
 from galwad.switch.listening import Listening, limits_of, supported_by
-from galwad.switch.neighbours import Neighbours
 from galwad.switch.overload import Load
+from galwad.switch.peer_monitor import Neighbours
 from galwad.switch.phones import Phones
-from galwad.switch.reception import Reception
 from galwad.switch.revival import revive
 from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolRoom
-from galwad.switch.upstream import Upstream
+from galwad.switch.trunk_accounts import Upstream
 from telephony.aio.addresses import reachable_host
 from telephony.aio.packet_filter import Network
 from telephony.aio.ports import PortPool

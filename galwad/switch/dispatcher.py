@@ -12,10 +12,10 @@ from collections.abc import Callable
 import structlog
 
 from galwad.switch.admission import Admission, Doorkeeper, Refusal
-from galwad.switch.board import Switchboard
 from galwad.switch.call import LiveCall
+from galwad.switch.checkpoint import Heir
+from galwad.switch.context import Switchboard
 from galwad.switch.locations import HELD_DOWN_S
-from galwad.switch.memo import Heir
 from galwad.switch.overload import RETRY_AFTER_S, Load
 from telephony.b2bua import Leg, decline, find_call, leg_to_replace
 from telephony.sip import events as sip

@@ -1,10 +1,10 @@
 """The switch's end of `switch.sock`: informs the desk and the finaliser without waiting for them.
 
 A desk that connects receives a snapshot of the live calls, then the ends of calls that its ledger
-may lack (`outbox.py`). A finaliser that connects receives its own `Hello` back and then looks at
-the spool folder by itself; from then on it is notified of each spool that is closed. Commands
-(pause, resume, phones) go to the `Commands` object of the daemon, and the answer is sent back on
-the same link.
+may lack (`ledger_outbox.py`). A finaliser that connects receives its own `Hello` back and then
+looks at the spool folder by itself; from then on it is notified of each spool that is closed.
+Commands (pause, resume, phones) go to the `Commands` object of the daemon, and the answer is sent
+back on the same link.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from galwad.messages import (
     SpoolClosed,
     Take,
 )
-from galwad.switch.outbox import Outbox
+from galwad.switch.ledger_outbox import Outbox
 
 log = structlog.get_logger()
 

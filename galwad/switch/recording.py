@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from galwad.messages import Party
-from galwad.switch.memo import EarlyHold
+from galwad.switch.checkpoint import EarlyHold
 from galwad.switch.spools import SpoolRoom
 from recording.policy import DestinationClass, RecordingState, ShutCauses, Trigger
 from recording.recorder import Recorder, RecordingStatus

@@ -15,11 +15,11 @@ from typing import Any
 import structlog
 
 from galwad.messages import CallEnded
-from galwad.switch.board import Switchboard
 from galwad.switch.call import LiveCall
-from galwad.switch.checkpoints import Unreadable
-from galwad.switch.memo import Heir, Memo, Talk
-from galwad.switch.reception import Reception
+from galwad.switch.checkpoint import Heir, Memo, Talk
+from galwad.switch.checkpoint_store import Unreadable
+from galwad.switch.context import Switchboard
+from galwad.switch.dispatcher import Reception
 from telephony.b2bua import bye_from_checkpoint, cancel_branches, replay_invite
 from telephony.errors import TelephonyError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from galwad.switch.admission import Admission
-from galwad.switch.board import Switchboard
+from galwad.switch.context import Switchboard
 from recording.policy import DestinationClass, Trigger
 from telephony.b2bua import JoinPlan, Leg, Target, plan_join
 from telephony.b2bua import events as sip

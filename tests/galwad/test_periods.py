@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galwad.when import Period, period
+from galwad.periods import Period, period
 
 LONDON = ZoneInfo("Europe/London")
 NOW = datetime(2026, 11, 25, 9, 30, tzinfo=LONDON).timestamp()

@@ -11,7 +11,7 @@ import sys
 import pytest
 from loopback import free_port
 
-from galwad.alone import AtWorkError, alone
+from galwad.single_instance import AtWorkError, alone
 from recording.keys.keyring import OfficerKeys
 
 PATIENCE_S = 20

@@ -6,10 +6,10 @@ import time
 from config.settings import Settings
 from galwad.messages import CallerFacts
 from galwad.switch.admission import Admission
-from galwad.switch.board import Switchboard
-from galwad.switch.checkpoints import Checkpoints
+from galwad.switch.checkpoint_store import Checkpoints
+from galwad.switch.context import Switchboard
+from galwad.switch.dispatcher import Reception
 from galwad.switch.overload import Load
-from galwad.switch.reception import Reception
 from galwad.switch.revival import revive
 from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolRoom

@@ -11,7 +11,7 @@ from typing import Self
 from config.settings import Settings, load
 from galwad import link
 from galwad.finaliser.process import Finaliser, workshop_of
-from galwad.finaliser.workshop import Workshop
+from galwad.finaliser.sealer import Workshop
 from galwad.messages import AnyMessage, Indexed, Sealed
 from recording.age.file import encrypt_small
 from recording.archive.verify import verify_recording

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from galwad.cli.support.console import CliError
-from galwad.when import HINT, Period, period
+from galwad.periods import HINT, Period, period
 
 
 def read_period(words: str, option: str) -> Period | None:

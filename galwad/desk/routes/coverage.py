@@ -11,7 +11,7 @@ from galwad.desk.bookkeeping import MOST_FINDINGS
 from galwad.desk.evidence import CallAmiss, Coverage, OrphanFile, Stretch
 from galwad.desk.orphan_fixes import fix_of
 from galwad.desk.routes.recordings import span_of
-from galwad.when import Period
+from galwad.periods import Period
 from recording.index.coverage import CallCoverage
 
 router = APIRouter()

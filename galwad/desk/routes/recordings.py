@@ -15,7 +15,7 @@ import msgspec
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
-from galwad import when
+from galwad import periods as when
 from galwad.desk.access import Supervisor, TheDesk
 from galwad.desk.errors import ApiError
 from galwad.desk.files import checked_id

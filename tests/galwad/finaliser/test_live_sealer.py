@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from galwad.finaliser import apprentice
+from galwad.finaliser import live_sealer as apprentice
 from galwad.finaliser.process import HANDS, workshop_of
 from galwad.messages import Sealed
 from recording.archive import store as archive_module

@@ -1,6 +1,6 @@
 """The finaliser as a process: seals ended calls, reports them to the desk, then deletes spools.
 
-Covers `galwad/finaliser/workshop.py`.
+Covers `galwad/finaliser/sealer.py`.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from galwad.finaliser.process import HANDS, folders_of
-from galwad.finaliser.workshop import Workshop
+from galwad.finaliser.sealer import Workshop
 from galwad.messages import Alarm, Hello, Indexed, Sealed, SpoolClosed, SpoolsLeft
 from recording.spool.recovery import recover_key
 

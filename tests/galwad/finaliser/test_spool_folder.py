@@ -1,6 +1,6 @@
 """Foreign files in the spool folder, and a folder that fails: calls are sealed all the same.
 
-Covers `galwad/finaliser/process.py` and `galwad/finaliser/workshop.py`.
+Covers `galwad/finaliser/process.py` and `galwad/finaliser/sealer.py`.
 """
 
 import os

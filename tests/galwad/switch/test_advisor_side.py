@@ -5,7 +5,7 @@ import pytest
 from config.sections import Route
 from config.values import Pattern
 from galwad.messages import Party
-from galwad.switch.parties import Parties, is_handover
+from galwad.switch.advisor_side import Parties, is_handover
 from recording.policy import DestinationClass
 from telephony.b2bua import Target
 from telephony.sip.events import Address

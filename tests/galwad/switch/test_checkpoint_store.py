@@ -1,6 +1,6 @@
 """Checkpoints of calls on disk: found again, removed, unreadable, or without room.
 
-Covers `galwad/switch/memo.py`.
+Covers `galwad/switch/checkpoint.py`.
 """
 
 import errno
@@ -10,8 +10,8 @@ import pytest
 
 from galwad.messages import CallerFacts, Party
 from galwad.switch.admission import Admission
-from galwad.switch.checkpoints import Checkpoints, Unreadable
-from galwad.switch.memo import EarlyHold, Memo, Talk
+from galwad.switch.checkpoint import EarlyHold, Memo, Talk
+from galwad.switch.checkpoint_store import Checkpoints, Unreadable
 from recording.policy import DestinationClass, GapReason, ShutCause, ShutCauses, Trigger
 
 ADMISSION = Admission(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from galwad import link
 from galwad.messages import CallEnded, Entered, Hello, Snapshot
-from galwad.switch import outbox
-from galwad.switch.hub import Hub
-from galwad.switch.outbox import Outbox
+from galwad.switch import ledger_outbox as outbox
+from galwad.switch.ledger_outbox import Outbox
+from galwad.switch.link_server import Hub
 
 PATIENCE_S = 10
 

@@ -6,7 +6,7 @@ import asyncio
 
 from galwad import link
 from galwad.messages import Hello, SpoolClosed
-from galwad.switch.hub import Hub
+from galwad.switch.link_server import Hub
 
 PATIENCE_S = 20.0
 

@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from galwad.switch.codes import Code, CodeBook
-from galwad.switch.holds import Holds
+from galwad.switch.pauses import Holds
 from recording.policy import Trigger
 
 

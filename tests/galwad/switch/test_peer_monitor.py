@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from config.sections import Destination, Route, Trunk
 from galwad.messages import PeerStanding
 from galwad.switch.locations import HELD_DOWN_S, Locations
-from galwad.switch.neighbours import Neighbours
+from galwad.switch.peer_monitor import Neighbours
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
 from telephony.sip.message.messages import parse_message, respond

@@ -1,6 +1,6 @@
 """Random calls, pauses, transfers and crashes: no gate is open that must be shut.
 
-Covers `galwad/switch/call.py` and `galwad/switch/reception.py`.
+Covers `galwad/switch/call.py` and `galwad/switch/dispatcher.py`.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Transfers: what is recorded of them, and how a consultation joins a call.
 
-Covers `galwad/switch/board.py` and `galwad/switch/call.py`.
+Covers `galwad/switch/context.py` and `galwad/switch/call.py`.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from galwad.switch.board import call_with
+from galwad.switch.context import call_with
 from recording.policy import RecordingState, Trigger
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from config.sections import Trunk
-from galwad.switch.upstream import Upstream
+from galwad.switch.trunk_accounts import Upstream
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
 from telephony.sip.message.messages import parse_message, respond

@@ -19,7 +19,7 @@ from house import House
 from node import Site
 from rooted import as_root
 
-from galwad.alone import alone
+from galwad.single_instance import alone
 from recording.age.file import Identity, open_header
 from recording.audit.chain import RESTORED
 from recording.keys.keyring import RecipientSet

@@ -7,7 +7,7 @@ import pytest
 
 from galwad.cli.checks import peers
 from galwad.messages import Figures, PeerStanding
-from galwad.switch.hub import Hub
+from galwad.switch.link_server import Hub
 
 
 @pytest.fixture
