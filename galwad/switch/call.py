@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 import structlog
 
@@ -73,7 +74,7 @@ class LiveCall:
             answer_key=self._answer_key,
             log=self.log,
         )
-        self.transfers = Transfers(self, board)
+        self.transfers = Transfers(self, board.router, board.find)
         legs.follow_redirects(board.router.divert)
 
     @classmethod
@@ -400,4 +401,16 @@ class LiveCall:
         )
         if recorded:
             self._board.hub.spool_closed(self.call_id)
-        self._board.forget(self)
+        self._board.forget(self.call_id)
+
+
+def call_with(calls: Mapping[str, LiveCall], leg_id: str) -> LiveCall | None:
+    """Return the call that has this leg now, or None.
+
+    A leg keeps its id when another call takes it over, so the call id in the leg's id may be that
+    of the first call.
+    """
+    call = calls.get(leg_id.partition("/")[0])
+    if call is not None and leg_id in call.legs.legs:
+        return call
+    return next((call for call in calls.values() if leg_id in call.legs.legs), None)

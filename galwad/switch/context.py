@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from galwad.switch.admission import Admission
@@ -12,13 +11,11 @@ from galwad.switch.checkpoint_store import Checkpoints
 from galwad.switch.link_server import Hub
 from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolRoom
+from galwad.switch.transfers import TransferableCall
 from telephony.aio.relay import Relay
 from telephony.b2bua import CallSettings
 from telephony.sdp import Srtp
 from telephony.sip.endpoint import Endpoint
-
-if TYPE_CHECKING:
-    from galwad.switch.call import LiveCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +31,10 @@ class Switchboard:
     settings: Settings
     flush: Callable[[], None]
     """Send the messages that wait in the endpoint."""
-    find: Callable[[str], LiveCall | None]
+    find: Callable[[str], TransferableCall | None]
     """Return the live call with this id, or None."""
-    forget: Callable[[LiveCall], None]
-    """Remove a call from the live calls; called once, when the call is over."""
-
-
-def call_with(calls: Mapping[str, LiveCall], leg_id: str) -> LiveCall | None:
-    """Return the call that has this leg now, or None.
-
-    A leg keeps its id when another call takes it over, so the call id in the leg's id may be that
-    of the first call.
-    """
-    call = calls.get(leg_id.partition("/")[0])
-    if call is not None and leg_id in call.legs.legs:
-        return call
-    return next((call for call in calls.values() if leg_id in call.legs.legs), None)
+    forget: Callable[[str], None]
+    """Remove the call with this id from the live calls; called once, when the call is over."""
 
 
 def call_settings(settings: Settings, admission: Admission) -> CallSettings:

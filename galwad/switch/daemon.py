@@ -28,10 +28,10 @@ from config.values import host_of_family
 from galwad import supervise
 from galwad.messages import Figures
 from galwad.switch.admission import Doorkeeper
-from galwad.switch.call import LiveCall
+from galwad.switch.call import LiveCall, call_with
 from galwad.switch.checkpoint_store import Checkpoints
 from galwad.switch.commands import DeskCommands
-from galwad.switch.context import Switchboard, call_with
+from galwad.switch.context import Switchboard
 from galwad.switch.dispatcher import Reception
 from galwad.switch.guard import Guard
 from galwad.switch.link_server import Hub
@@ -285,8 +285,8 @@ class Switch:
         if self.calls:
             self._idle.clear()
 
-    def _forget(self, call: LiveCall) -> None:
-        self.calls.pop(call.call_id, None)
+    def _forget(self, call_id: str) -> None:
+        self.calls.pop(call_id, None)
         if not self.calls:
             self._idle.set()
             self._loop.call_later(1.0, self._collect)

@@ -6,26 +6,64 @@ according to the destination's class before anything else happens. The b2bua rin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
 
 from galwad.switch.admission import Admission
-from galwad.switch.context import Switchboard
+from galwad.switch.advisor_side import Parties
+from galwad.switch.recording import CallRecording
+from galwad.switch.routing import Router
 from recording.policy import DestinationClass, Trigger
-from telephony.b2bua import JoinPlan, Leg, Target, plan_join
+from telephony.b2bua import BackToBackCall, JoinPlan, Leg, Target, plan_join
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
 from telephony.sip.ua.uas import InviteServer
 
-if TYPE_CHECKING:
-    from galwad.switch.call import LiveCall
+
+class TransferableCall(Protocol):
+    """The parts of a live call that its own transfers use, and those of a call joined with it."""
+
+    admission: Admission
+    legs: BackToBackCall
+    log: structlog.stdlib.BoundLogger
+    parties: Parties
+    recording: CallRecording
+    transfers: Transfers
+
+    def targets(self, now: float) -> tuple[Target, ...]:
+        """Return the targets that the call's route rings now."""
+
+    def caller_target(self) -> Target:
+        """Return the caller as a target, so that another call can be connected to it."""
+
+    def talk_with(self, leg_id: str, target: Target) -> None:
+        """Record and show the new party at the advisor's end."""
+
+    def publish(self) -> None:
+        """Send the desk the present state."""
+
+    def settle(self, now: float) -> None:
+        """Handle the legs' events after an input."""
+
+    def hangup(self, reason: str) -> None:
+        """End every leg."""
 
 
 class Transfers:
     """The transfers of one call."""
 
-    def __init__(self, call: LiveCall, board: Switchboard) -> None:
+    def __init__(
+        self,
+        call: TransferableCall,
+        router: Router,
+        find: Callable[[str], TransferableCall | None],
+    ) -> None:
+        """Start without a transfer; `find` returns the live call with an id, or None."""
         self._call = call
-        self._board = board
+        self._router = router
+        self._find = find
         self.referred_to = DestinationClass.UNKNOWN
         """The class of the last REFER's target."""
         self.away = False
@@ -45,7 +83,7 @@ class Transfers:
         elif event.replaces is not None and other is None:
             self._refuse(event, now)  # the consulted party is gone: the advisor keeps the caller
         elif other is not None:
-            self._send_after(event, self._board.find(other.call_id), now)
+            self._send_after(event, self._find(other.call_id), now)
         else:
             self._send(event, now)
 
@@ -54,7 +92,7 @@ class Transfers:
         self._call.legs.refuse_transfer(event.request_id, 603, now)
 
     def _send(self, event: sip.TransferRequested, now: float) -> None:
-        referral = self._board.router.refer(event.refer_to, now)
+        referral = self._router.refer(event.refer_to, now)
         if referral is None:
             self._refuse(event, now)
             return
@@ -62,7 +100,7 @@ class Transfers:
         self._ring(event, referral.targets, now)
 
     def _send_after(
-        self, event: sip.TransferRequested, consultation: LiveCall | None, now: float
+        self, event: sip.TransferRequested, consultation: TransferableCall | None, now: float
     ) -> None:
         """Ring the consulted party, who has not answered yet, for the caller instead."""
         rings = consultation is not None and not consultation.legs.answered
@@ -88,8 +126,8 @@ class Transfers:
     def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: float) -> None:
         """Join the two calls; a cause that kept one of them from being recorded stays in force."""
         plan = self._kept(plan)
-        keeper = self._board.find(plan.kept_leg.call.call_id)
-        giver = self._board.find(plan.ending_leg.call.call_id)
+        keeper = self._find(plan.kept_leg.call.call_id)
+        giver = self._find(plan.ending_leg.call.call_id)
         if keeper is None or giver is None:
             self._refuse(event, now)
             return
@@ -101,8 +139,8 @@ class Transfers:
 
     def _kept(self, plan: JoinPlan) -> JoinPlan:
         """Return the plan with the two calls exchanged, if otherwise a recording would end."""
-        keeper = self._board.find(plan.kept_leg.call.call_id)
-        giver = self._board.find(plan.ending_leg.call.call_id)
+        keeper = self._find(plan.kept_leg.call.call_id)
+        giver = self._find(plan.ending_leg.call.call_id)
         if keeper is None or giver is None:
             return plan
         better = giver.admission.recorded and not keeper.admission.recorded
@@ -122,29 +160,29 @@ class Transfers:
             ),
             destination=invite.source,
             name=user,
-            user=self._board.router.user_of(user),
+            user=self._router.user_of(user),
             trust=admission.trusted,
             is_phone=admission.phone,
             srtp=Srtp(admission.srtp),
         )
         call.legs.replace_callee(old, invite, target, now)
         if call.legs.joined != before:
-            self._leave_for(*self._board.router.place(user))
+            self._leave_for(*self._router.place(user))
         call.settle(now)
 
-    def take_in(self, giver: LiveCall, plan: JoinPlan) -> None:
+    def take_in(self, giver: TransferableCall, plan: JoinPlan) -> None:
         """Shut the gate if the other call's far end or its pause holders require it."""
         self._leave_for(*self._place_of(giver, plan.moved_leg.side))
         for holder in giver.recording.holders:
             self._call.recording.shut(holder, Trigger.PHONE, self._call.parties.actor)
 
-    def _place_of(self, giver: LiveCall, side: sip.Side) -> tuple[DestinationClass, str]:
+    def _place_of(self, giver: TransferableCall, side: sip.Side) -> tuple[DestinationClass, str]:
         """Return the class and the name of another call's far end.
 
         That is the place to which the call was transferred, or the class that a PBX has given it
         since; otherwise the number that was dialled, or the caller.
         """
-        router, admission, there = self._board.router, giver.admission, giver.transfers
+        router, admission, there = self._router, giver.admission, giver.transfers
         if side is sip.Side.CALLER:
             caller = admission.caller.from_user
             return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")

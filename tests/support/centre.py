@@ -251,7 +251,7 @@ class Centre:
             settings=settings,
             flush=self.flush,
             find=self.calls.get,
-            forget=lambda call: self.calls.pop(call.call_id, None),
+            forget=lambda call_id: self.calls.pop(call_id, None),
         )
         load = Load(settings.sip, lambda: 100)
         doorkeeper = Doorkeeper(self.phones)

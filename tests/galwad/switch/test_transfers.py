@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from galwad.switch.context import call_with
+from galwad.switch.call import call_with
 from recording.policy import RecordingState, Trigger
 
 
