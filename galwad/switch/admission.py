@@ -18,6 +18,7 @@ from callerid.number import presented_caller
 from config.settings import Settings
 from galwad.messages import CallerFacts
 from galwad.switch.phones import Phones
+from recording.spool import Clock
 from telephony.b2bua.headers import wants_privacy
 from telephony.errors import ParseError
 from telephony.sip.events import Address
@@ -122,26 +123,26 @@ class Doorkeeper:
             srtp=self._settings.srtp_rule_of(verification.user),
         )
 
-    def register(self, transaction: ServerRequest, now: float) -> None:
+    def register(self, transaction: ServerRequest, now: Clock) -> None:
         """Answer a REGISTER: a phone may bind contacts only to its own extension."""
         request = transaction.request
-        verification = self._verify(request, transaction.source, now)
+        verification = self._verify(request, transaction.source, now.mono)
         if verification.outcome is not AuthOutcome.ACCEPTED:
-            challenges = self._challenges(transaction.source, verification.outcome, now)
-            transaction.refuse_statelessly(401, headers=challenges, now=now)
+            challenges = self._challenges(transaction.source, verification.outcome, now.mono)
+            transaction.refuse_statelessly(401, headers=challenges, now=now.mono)
             return
         user, transport = verification.user, transaction.source.transport
         if request.to.uri.user != user or not self._settings.allows_transport(user, transport):
-            transaction.respond(403, now=now)
+            transaction.respond(403, now=now.mono)
             return
-        answer = self._phones.register(verification.user, request, transaction.source, now)
+        answer = self._phones.register(verification.user, request, transaction.source, now.mono)
         headers = [
             (name, value)
             for name, value in answer.headers.items()
             if name in {"Contact", "Min-Expires", "Path"}
         ]
-        headers.append(("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())))
-        transaction.respond(answer.status, headers=headers, now=now)
+        headers.append(("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now.wall))))
+        transaction.respond(answer.status, headers=headers, now=now.mono)
 
     def _verify(self, request: Request, source: Address, now: float) -> DigestVerification:
         verification = self._digest.verify(request, now, host=source.host)

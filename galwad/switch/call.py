@@ -9,22 +9,24 @@ again.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 
 import structlog
 
 from config.sections import Route
-from galwad.messages import CallEnded, CallState, CallStateName, Party
+from galwad.messages import CallEnded, CallState, Party
 from galwad.switch.admission import Admission
 from galwad.switch.advisor_side import Parties, is_handover
-from galwad.switch.checkpoint import EarlyHold, Heir, Memo, Talk
+from galwad.switch.checkpoint import CallPhase, EarlyHold, Heir, Memo, Talk
+from galwad.switch.clocks import read_clocks
 from galwad.switch.codes import CodeBook
 from galwad.switch.context import Switchboard, call_settings
 from galwad.switch.pauses import Holds
-from galwad.switch.recording import TRACKS, CallRecording
+from galwad.switch.recorded_legs import TRACKS
+from galwad.switch.recording import CallRecording
 from galwad.switch.spools import new_call_id
 from galwad.switch.transfers import Transfers
+from recording.spool import Clock
 from telephony.aio.relay import SourceRule
 from telephony.b2bua import BackToBackCall, Target, TargetCheckpoint
 from telephony.b2bua import events as sip
@@ -40,7 +42,12 @@ class LiveCall:
     """One call from its INVITE to its end."""
 
     def __init__(
-        self, board: Switchboard, admission: Admission, route: Route, legs: BackToBackCall
+        self,
+        board: Switchboard,
+        admission: Admission,
+        route: Route,
+        legs: BackToBackCall,
+        now: Clock,
     ) -> None:
         """Connect the parts; create calls with `incoming` or `resumed` instead."""
         self.call_id = legs.call_id
@@ -49,8 +56,8 @@ class LiveCall:
         self._route = route
         self.legs = legs
         self.log = log.bind(call_id=self.call_id)
-        self._started = self._since = time.time()
-        self._state: CallStateName = "ringing"
+        self._started = self._since = now.wall
+        self._phase = CallPhase.RINGING
         self.parties = Parties(board.router, route)
         self._answered_at = 0.0
         """The time of the answer in monotonic seconds; 0 if not answered or not known."""
@@ -84,6 +91,8 @@ class LiveCall:
         invite: InviteServer,
         admission: Admission,
         route: Route,
+        now: Clock,
+        *,
         heir: Heir | None = None,
     ) -> LiveCall:
         """Create a call for an INVITE that follows `route`. The call may have ended already.
@@ -96,16 +105,18 @@ class LiveCall:
             board.relay,
             invite,
             call_settings(board.settings, admission),
-            call_id=heir.call_id if heir is not None else new_call_id(),
-            now=time.monotonic(),
+            call_id=heir.call_id if heir is not None else new_call_id(now.wall),
+            now=now.mono,
         )
-        call = cls(board, admission, route, legs)
+        call = cls(board, admission, route, legs, now)
         if heir is not None:
             call._inherit(heir.memo.holds)
         return call
 
     @classmethod
-    def resumed(cls, board: Switchboard, memo: Memo, talk: Talk, route: Route) -> LiveCall:
+    def resumed(
+        cls, board: Switchboard, memo: Memo, talk: Talk, route: Route, now: Clock
+    ) -> LiveCall:
         """Continue a call that was answered before a restart.
 
         The returned call may already have ended: the caller had no partner left, and there was no
@@ -116,13 +127,14 @@ class LiveCall:
                 other exception, no leg of the call remains.
         """
         settings = call_settings(board.settings, memo.admission)
-        now = time.monotonic()
-        legs = BackToBackCall.restored(board.endpoint, board.relay, memo.legs, settings, now=now)
-        call = cls(board, memo.admission, route, legs)
+        legs = BackToBackCall.restored(
+            board.endpoint, board.relay, memo.legs, settings, now=now.mono
+        )
+        call = cls(board, memo.admission, route, legs, now)
         try:
-            call._go_on(memo, talk, now)
+            call._restore(memo, talk, now)
         except BaseException:
-            legs.hangup(now)
+            legs.hangup(now.mono)
             call.recording.end("not resumed")
             raise
         return call
@@ -131,17 +143,21 @@ class LiveCall:
         for hold in holds:
             self.recording.shut(hold.holder, hold.trigger, hold.actor)
 
-    def _go_on(self, memo: Memo, talk: Talk, now: float) -> None:
+    def _restore(self, memo: Memo, talk: Talk, now: Clock) -> None:
         self.log.info("call.resumed")
         self._started, self._since = memo.started, talk.since
-        self._state, self._answered_at = talk.state, talk.answered
+        self._answered_at = talk.answered
+        self._enter(talk.state)
         self.transfers.referred_to, self.transfers.away = talk.referred_to, talk.away
         self.transfers.named = talk.named
         caller, joined = self._caller_leg, self.legs.joined
         advisor = joined[1] if joined is not None else None
         party = self.parties.resumed(talk)
         self.recording.resumed(
-            *(caller, advisor, party, talk.standing), lives=talk.lives, answered=talk.answered
+            *(caller, advisor, party, talk.standing),
+            lives=talk.lives,
+            answered=talk.answered,
+            now=now,
         )
         self._inherit(memo.holds)
         if advisor is not None:
@@ -152,9 +168,9 @@ class LiveCall:
     def _memo(self) -> Memo:
         talk = None
         target = self.parties.target
-        if self.legs.answered and self._state != "ringing":
+        if self.legs.answered and self._phase is not CallPhase.RINGING:
             talk = Talk(
-                state=self._state,
+                state=self._phase,
                 since=self._since,
                 advisor=self.parties.advisor,
                 group=self.parties.group,
@@ -175,7 +191,12 @@ class LiveCall:
             legs=self.legs.checkpoint(),
         )
 
-    def _remember(self) -> None:
+    def _enter(self, phase: CallPhase) -> None:
+        """Change the phase; no other method does."""
+        self.log.debug("call.phase", before=self._phase.value, phase=phase.value)
+        self._phase = phase
+
+    def _save_checkpoint(self) -> None:
         """Save the checkpoint for the next process, before the desk receives the new state."""
         if not self.legs.ended:
             self._board.checkpoints.save(self.call_id, self._memo())
@@ -184,31 +205,28 @@ class LiveCall:
     def _caller_leg(self) -> str:
         return next(k for k, leg in self.legs.legs.items() if leg.side is sip.Side.CALLER)
 
-    def start(self, targets: tuple[Target, ...]) -> None:
+    def start(self, targets: tuple[Target, ...], now: Clock) -> None:
         """Ring the targets; if there are none, answer the caller with 480."""
-        now = time.monotonic()
         self._settling = True
         self.log.info("call.started", targets=len(targets))
         if self.legs.ended:
             pass
         elif targets:
             self.parties.dialled(targets)
-            self.legs.dial(targets, now)
+            self.legs.dial(targets, now.mono)
             self.publish()
         else:
-            self.legs.reject(480, now)
+            self.legs.reject(480, now.mono)
         self.settle(now)
 
-    def on_sip(self, event: SipEvent) -> None:
+    def on_sip(self, event: SipEvent, now: Clock) -> None:
         """Pass a SIP event to the legs of this call and act on the result."""
-        now = time.monotonic()
-        self.legs.handle(event, now)
+        self.legs.handle(event, now.mono)
         self.settle(now)
 
-    def hangup(self, reason: str) -> None:
+    def hangup(self, reason: str, now: Clock) -> None:
         """End every leg; `reason` is the value of a Reason header field (RFC 3326)."""
-        now = time.monotonic()
-        self.legs.hangup(now, reason)
+        self.legs.hangup(now.mono, reason)
         self.settle(now)
 
     def on_silence(self, leg_id: str, seconds: float) -> None:
@@ -227,7 +245,7 @@ class LiveCall:
             line=self._route.line,
             called=self.admission.called,
             caller=self.admission.caller,
-            state=self._state,
+            state=self._phase.value,
             ringing=self.parties.ringing,
             advisor=self.parties.advisor,
             group=self.parties.candidates,
@@ -249,7 +267,7 @@ class LiveCall:
         self._faulty = self.recording.faulty
         self._untold = True
         if not self._settling:
-            self._remember()
+            self._save_checkpoint()
             self._tell()
 
     def _tell(self) -> None:
@@ -257,7 +275,7 @@ class LiveCall:
             self._untold = False
             self._board.hub.call_changed(self.state())
 
-    def settle(self, now: float) -> None:
+    def settle(self, now: Clock) -> None:
         """Handle the legs' events, save the checkpoint and send; call this after any input."""
         self._settling = True
         try:
@@ -270,18 +288,18 @@ class LiveCall:
             self._timer = None
         due = self.legs.next_timer()
         if due is not None:
-            delay = max(0.0, due - time.monotonic())
+            delay = max(0.0, due - now.mono)
             self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
-        self._remember()
+        self._save_checkpoint()
         self._tell()
         self._board.flush()
 
     def _on_timer(self) -> None:
-        now = time.monotonic()
-        self.legs.handle_timer(now)
+        now = read_clocks()
+        self.legs.handle_timer(now.mono)
         self.settle(now)
 
-    def _dispatch(self, event: sip.CallEvent, now: float) -> None:  # noqa: C901, PLR0912 - one case an event
+    def _dispatch(self, event: sip.CallEvent, now: Clock) -> None:  # noqa: C901, PLR0912 - one case an event
         match event:
             case sip.MediaNegotiated():
                 self._negotiated(event)
@@ -290,7 +308,7 @@ class LiveCall:
                 self.parties.also_rings_at(targets)
                 self.publish()
             case sip.CallAnswered(leg_id, target):
-                self._answered(leg_id, target)
+                self._answered(leg_id, target, now)
             case sip.TransferRequested():
                 self.transfers.requested(event, now)
             case sip.TransferCompleted(_, leg_id, target) | sip.Joined(leg_id, target):
@@ -301,15 +319,15 @@ class LiveCall:
                 self.transfers.recalled(leg_id, target)
             case sip.InfoReceived(_, side, request):
                 if side is sip.Side.CALLEE:
-                    self.holds.info(request)
+                    self.holds.info(request, now)
             case sip.RecordRequested(request_id, _, value):
-                self.holds.record_key(request_id, value)
+                self.holds.record_key(request_id, value, now)
             case sip.IdentityChanged():
                 self._identified(event)
             case sip.CallHeld(_, side) | sip.CallResumed(_, side):
                 self._held(side, held=isinstance(event, sip.CallHeld))
             case sip.CallEnded(cause):
-                self._ended(cause)
+                self._ended(cause, now)
             case sip.LegRinging() | sip.LegEnded() | sip.TransferProgress():
                 self.log.debug("call.leg", what=type(event).__name__)
 
@@ -327,11 +345,11 @@ class LiveCall:
             self.recording.event("advisor", fields)
             self.publish()
 
-    def _answered(self, leg_id: str, target: Target) -> None:
+    def _answered(self, leg_id: str, target: Target, now: Clock) -> None:
         self.log.info("call.answered")
-        self._state, self._since = "answered", time.time()
-        self._answered_at = time.monotonic()
-        self.recording.answered(self._caller_leg, leg_id, self.parties.answered(target))
+        self._enter(CallPhase.ANSWERED)
+        self._since, self._answered_at = now.wall, now.mono
+        self.recording.answered(self._caller_leg, leg_id, self.parties.answered(target), now)
         self._listen_for_codes(leg_id)
         self.publish()
 
@@ -339,9 +357,8 @@ class LiveCall:
         """Watch the advisor's leg, and no other, for the codes that pause and resume."""
         self._board.relay.watch_events(leg_id, self.holds.watcher)
 
-    def _answer_key(self, request_id: int, status: int, reason: str | None) -> None:
-        now = time.monotonic()
-        self.legs.answer_record(request_id, status, now, reason)
+    def _answer_key(self, request_id: int, status: int, reason: str | None, now: Clock) -> None:
+        self.legs.answer_record(request_id, status, now.mono, reason)
         self.settle(now)
 
     def talk_with(self, leg_id: str, target: Target) -> None:
@@ -371,7 +388,7 @@ class LiveCall:
     def _identified(self, event: sip.IdentityChanged) -> None:
         """Act on a PBX's new name for the advisor's end (P-Asserted-Identity, Remote-Party-ID)."""
         before = self.parties.identity
-        if not self.parties.identified(event) or self._state == "ringing":
+        if not self.parties.identified(event) or self._phase is CallPhase.RINGING:
             return
         destination = self._board.router.classify(event.identity.uri)
         handover = event.source.lower() != "contact" and is_handover(before, destination)
@@ -382,22 +399,22 @@ class LiveCall:
         self.publish()
 
     def _held(self, side: sip.Side, *, held: bool) -> None:
-        self._state = "held" if held else "answered"
+        self._enter(CallPhase.HELD if held else CallPhase.ANSWERED)
         self.recording.event("hold" if held else "resume", {"track": TRACKS[side]})
         self.publish()
 
-    def _ended(self, cause: str) -> None:
+    def _ended(self, cause: str, now: Clock) -> None:
         self.log.info("call.ended", cause=cause)
-        answered = self._state != "ringing"
-        self._state = "ended"
+        answered = self._phase is not CallPhase.RINGING
+        self._enter(CallPhase.ENDED)
         self.parties.rings_at(())
-        lasted = round((time.monotonic() - self._answered_at) * 1e6) if self._answered_at else None
+        lasted = round((now.mono - self._answered_at) * 1e6) if self._answered_at else None
         recorded = self.recording.end(cause)
         self._tell()
         self._board.checkpoints.remove(self.call_id)
         owed = answered and self.admission.recorded
         self._board.hub.call_ended(
-            CallEnded(self.call_id, time.time(), answered and recorded, lasted, owed=owed)
+            CallEnded(self.call_id, now.wall, answered and recorded, lasted, owed=owed)
         )
         if recorded:
             self._board.hub.spool_closed(self.call_id)

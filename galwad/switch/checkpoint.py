@@ -8,13 +8,26 @@ contains phone numbers, so it is stored only in the runtime folder.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
 
-from galwad.messages import CallStateName, Party
+from galwad.messages import Party
 from galwad.switch.admission import Admission
 from recording.policy import DestinationClass, ShutCauses, Trigger
+
+
+class CallPhase(StrEnum):
+    """The phases of a call, with the names that the desk and the checkpoint use.
+
+    A call rings, is answered, and ends; while it is answered, a SIP hold begins and ends.
+    """
+
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    HELD = "held"
+    ENDED = "ended"
 
 
 class EarlyHold(msgspec.Struct, frozen=True):
@@ -28,7 +41,7 @@ class EarlyHold(msgspec.Struct, frozen=True):
 class Talk(msgspec.Struct, frozen=True, kw_only=True):
     """The state of an answered call."""
 
-    state: CallStateName
+    state: CallPhase
     since: float
     advisor: Party | None
     group: tuple[Party, ...]

@@ -27,13 +27,9 @@ class DeskCommands:
 
         All gates are shut before the first wait for a disk.
         """
-        calls = self._meant(command)
-        trigger = Trigger(command.trigger)
-        for call in calls:
-            call.recording.shut(command.holder, trigger, command.actor)
-        durable = await asyncio.gather(
-            *(call.holds.hold(command.holder, trigger, command.actor) for call in calls)
-        )
+        calls, trigger = self._meant(command), Trigger(command.trigger)
+        confirmations = [call.holds.hold(command.holder, trigger, command.actor) for call in calls]
+        durable = await asyncio.gather(*confirmations)
         return _reply(command.ref, calls, durable=all(durable))
 
     async def release(self, command: Release) -> HoldReply:

@@ -16,7 +16,6 @@ import contextlib
 import gc
 import secrets
 import signal
-import time
 from collections.abc import Sequence
 
 import structlog
@@ -30,6 +29,7 @@ from galwad.messages import Figures
 from galwad.switch.admission import Doorkeeper
 from galwad.switch.call import LiveCall, call_with
 from galwad.switch.checkpoint_store import Checkpoints
+from galwad.switch.clocks import read_clocks
 from galwad.switch.commands import DeskCommands
 from galwad.switch.context import Switchboard
 from galwad.switch.dispatcher import Reception
@@ -135,10 +135,10 @@ class Switch:
         await self._router.locations.begin()
         self._spools.sync.start(self._loop)
         self._transport.queue_received()
-        self._know()
+        self._know(read_clocks().mono)
         await self._listening.start()
         self._revive()
-        self._know()
+        self._know(read_clocks().mono)
         self._transport.release_received()
         hub = await self._hub.listen(self._settings.switch_socket)
         self._spools.recipients()
@@ -166,7 +166,7 @@ class Switch:
         for call in self.calls.values():  # calls that the next process continues
             call.recording.tick()
         self._transport.close()
-        self._phones.save(time.monotonic())
+        self._phones.save(read_clocks().mono)
         self._hub.outbox.close()
         self._spools.sync.stop()
         return 0
@@ -201,20 +201,20 @@ class Switch:
         life, report faults and end bans.
         """
         while True:
-            now = time.monotonic()
+            now = read_clocks().mono
             self._relay.sweep(now)
             self._phones.save(now)
             self._upstream.tick(now)
             self._neighbours.tick(now)
             self._transport.flush()
             self._report_faults()
-            self._know()
+            self._know(now)
             self._guard.sweep(now)
             await asyncio.sleep(1.0)
 
-    def _know(self) -> None:
+    def _know(self, now: float) -> None:
         """Give the guard the hosts with which we have calls, phones or routes."""
-        registered = self._phones.hosts(time.monotonic())
+        registered = self._phones.hosts(now)
         self._guard.know(registered | self._router.hosts() | self._endpoint.peers())
 
     def _shun(self, barred: Sequence[Network], friends: Sequence[Network] | None) -> None:
@@ -249,7 +249,7 @@ class Switch:
         """Wait for the calls to finish; hang them up at the second signal."""
         supervise.stopping()
         log.info("switch.draining", calls=len(self.calls))
-        self._upstream.stop(time.monotonic())
+        self._upstream.stop(read_clocks().mono)
         self._transport.flush()
         hurry = asyncio.create_task(self._hurry.wait())
         idle = asyncio.create_task(self._idle.wait())
@@ -257,8 +257,9 @@ class Switch:
         hurry.cancel()
         if self._handing_over:
             return
+        now = read_clocks()
         for call in list(self.calls.values()):
-            call.hangup('Q.850;cause=41;text="service stopped"')
+            call.hangup('Q.850;cause=41;text="service stopped"', now)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(idle, GOODBYE_S)
         self._transport.flush()
@@ -278,10 +279,10 @@ class Switch:
             self._hurry.set()
 
     def _on_event(self, event: SipEvent) -> None:
-        now = time.monotonic()
-        self._upstream.on_event(event, now)
-        self._neighbours.on_event(event, now)
-        self._reception.on_event(event)
+        now = read_clocks()
+        self._upstream.on_event(event, now.mono)
+        self._neighbours.on_event(event, now.mono)
+        self._reception.on_event(event, now)
         if self.calls:
             self._idle.clear()
 

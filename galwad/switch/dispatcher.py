@@ -6,7 +6,6 @@ An event that belongs to a call is passed to that call.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 
 import structlog
@@ -17,6 +16,7 @@ from galwad.switch.checkpoint import Heir
 from galwad.switch.context import Switchboard
 from galwad.switch.locations import HELD_DOWN_S
 from galwad.switch.overload import RETRY_AFTER_S, Load
+from recording.spool import Clock
 from telephony.b2bua import Leg, decline, find_call, leg_to_replace
 from telephony.sip import events as sip
 from telephony.sip.message.messages import Response
@@ -52,29 +52,28 @@ class Reception:
         """
         self._heirs[sip_call_id] = heir
 
-    def on_event(self, event: sip.SipEvent) -> None:
+    def on_event(self, event: sip.SipEvent, now: Clock) -> None:
         """Handle one event as it arrives."""
         match event:
             case sip.IncomingInvite(invite):
-                self._invite(invite)
+                self._invite(invite, now)
             case sip.StandaloneRequest(transaction):
-                self._standalone(transaction)
+                self._standalone(transaction, now)
             case sip.MessageDropped(_, why):
                 log.debug("sip.dropped", why=why)
             case _:
                 if isinstance(event, sip.InviteFailed):
                     self._unanswered(event)
-                self._of_a_call(event)
+                self._of_a_call(event, now)
 
-    def _invite(self, invite: InviteServer) -> None:
-        now = time.monotonic()
+    def _invite(self, invite: InviteServer, now: Clock) -> None:
         heir = self._heirs.pop(invite.request.call_id, None)
-        if self._drained() or (heir is None and self._too_much(invite, now)):
-            invite.refuse_statelessly(503, headers=[("Retry-After", RETRY_AFTER_S)], now=now)
+        if self._drained() or (heir is None and self._too_much(invite, now.mono)):
+            invite.refuse_statelessly(503, headers=[("Retry-After", RETRY_AFTER_S)], now=now.mono)
             return
-        admission = heir.memo.admission if heir else self._doorkeeper.invite(invite, now)
+        admission = heir.memo.admission if heir else self._doorkeeper.invite(invite, now.mono)
         if isinstance(admission, Refusal):
-            invite.refuse_statelessly(admission.status, headers=admission.headers, now=now)
+            invite.refuse_statelessly(admission.status, headers=admission.headers, now=now.mono)
             return
         replaced = leg_to_replace(self._board.endpoint, invite)
         if replaced is not None:
@@ -83,14 +82,14 @@ class Reception:
         route = self._board.router.route(admission.called, by_phone=admission.phone)
         if route is None:
             log.info("call.no_route")
-            invite.respond(404, now=now)
+            invite.respond(404, now=now.mono)
             return
-        call = LiveCall.incoming(self._board, invite, admission, route, heir)
+        call = LiveCall.incoming(self._board, invite, admission, route, now, heir=heir)
         self._calls[call.call_id] = call
-        call.start(self._board.router.targets(route, admission.called, now))
+        call.start(self._board.router.targets(route, admission.called, now.mono), now)
 
     def _replace(
-        self, replaced: Leg | int, invite: InviteServer, admission: Admission, now: float
+        self, replaced: Leg | int, invite: InviteServer, admission: Admission, now: Clock
     ) -> None:
         """Give an advisor's place to the sender of an INVITE with Replaces (RFC 3891).
 
@@ -99,9 +98,9 @@ class Reception:
         """
         call = None if isinstance(replaced, int) else self._calls.get(replaced.call.call_id)
         if isinstance(replaced, int):
-            invite.respond(replaced, now=now)
+            invite.respond(replaced, now=now.mono)
         elif call is None or not admission.trusted:
-            invite.respond(603, now=now)
+            invite.respond(603, now=now.mono)
         else:
             call.transfers.taken_over(replaced, invite, admission, now)
 
@@ -119,30 +118,29 @@ class Reception:
         copies = (request.call_id, request.from_.tag or "", number, branch)
         return self._load.refuses(len(self._calls), copies, now)
 
-    def _of_a_call(self, event: sip.SipEvent) -> None:
+    def _of_a_call(self, event: sip.SipEvent, now: Clock) -> None:
         legs = find_call(event)
         if legs is None:
             if isinstance(event, sip.InviteAnswered):  # of a branch that rang before a restart
-                decline(event, time.monotonic())
+                decline(event, now.mono)
             return
         call = self._calls.get(legs.call_id)
         if call is not None:
             if isinstance(event, sip.DialogRequest) and event.request.method == "BYE":
                 self._board.relay.drain(*call.legs.legs)
-            call.on_sip(event)
+            call.on_sip(event, now)
         else:  # a late answer to a call that is over: it is still ACKed and hung up
-            legs.handle(event, time.monotonic())
+            legs.handle(event, now.mono)
 
-    def _standalone(self, transaction: ServerRequest) -> None:
-        now = time.monotonic()
+    def _standalone(self, transaction: ServerRequest, now: Clock) -> None:
         match transaction.request.method:
             case "REGISTER":
                 self._doorkeeper.register(transaction, now)
             case "OPTIONS":
                 status = 503 if self._drained() else 200
-                transaction.respond(status, headers=[("Accept", "application/sdp")], now=now)
+                transaction.respond(status, headers=[("Accept", "application/sdp")], now=now.mono)
             case _:
-                transaction.respond(405, headers=[("Allow", ALLOW)], now=now)
+                transaction.respond(405, headers=[("Allow", ALLOW)], now=now.mono)
 
 
 def _retry_after(response: Response) -> float:

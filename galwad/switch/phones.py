@@ -7,7 +7,6 @@ registers phones and rings them while the desk is down.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ import structlog
 
 from config.sections import Phone
 from galwad.messages import Account
+from galwad.switch.clocks import read_clocks
 from recording.files.atomic import replace_unsynced
 from recording.files.disk import WatchedDisk
 from telephony.sip.events import Address
@@ -49,7 +49,7 @@ class Phones:
         self._accounts: dict[str, Account] = dict(self._configured)
         self._add(_read(self._accounts_file, list[Account]) or ())
         saved = _read(self._bindings_file, dict[str, object])
-        self._registrar = Registrar.from_dict(saved or {}, time.monotonic())
+        self._registrar = Registrar.from_dict(saved or {}, read_clocks().mono)
         self._changed = False
         self._unwritten: dict[Path, bytes] = {}
         self._disk = WatchedDisk()

@@ -7,7 +7,6 @@ its dialog missing.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +17,10 @@ from galwad.messages import CallEnded
 from galwad.switch.call import LiveCall
 from galwad.switch.checkpoint import Heir, Memo, Talk
 from galwad.switch.checkpoint_store import Unreadable
+from galwad.switch.clocks import read_clocks
 from galwad.switch.context import Switchboard
 from galwad.switch.dispatcher import Reception
+from recording.spool import Clock
 from telephony.b2bua import bye_from_checkpoint, cancel_branches, replay_invite
 from telephony.errors import TelephonyError
 
@@ -45,7 +46,7 @@ def revive(board: Switchboard, reception: Reception, calls: dict[str, LiveCall])
     """
     left = list(board.checkpoints.left_behind())
     for call_id, memo in left:
-        call = _try(board, reception, call_id, memo)
+        call = _try(board, reception, call_id, memo, read_clocks())
         if call is not None and not call.legs.ended:
             calls[call_id] = call
         board.flush()
@@ -56,14 +57,18 @@ def revive(board: Switchboard, reception: Reception, calls: dict[str, LiveCall])
 
 
 def _try(
-    board: Switchboard, reception: Reception, call_id: str, memo: Memo | Unreadable
+    board: Switchboard,
+    reception: Reception,
+    call_id: str,
+    memo: Memo | Unreadable,
+    now: Clock,
 ) -> LiveCall | None:
     if isinstance(memo, Unreadable):
-        cancel_branches(board.endpoint, memo.legs, time.monotonic())
-        _hang_up(board, call_id, memo.legs)
+        cancel_branches(board.endpoint, memo.legs, now.mono)
+        _hang_up(board, call_id, memo.legs, now)
         return None
     try:
-        call = _take_up(board, reception, call_id, memo)
+        call = _take_up(board, reception, call_id, memo, now)
     except TelephonyError as error:
         log.warning("call.not_resumed", call_id=call_id, reason=type(error).__name__)
         call = None
@@ -72,36 +77,36 @@ def _try(
         log.exception("call.not_resumed", call_id=call_id)
         call = None
     if call is None:
-        _hang_up(board, call_id, memo.legs)
+        _hang_up(board, call_id, memo.legs, now)
         if memo.talk is not None:
-            _tell_its_end(board, call_id, memo, memo.talk)
+            _tell_its_end(board, call_id, memo, memo.talk, now)
     return call
 
 
-def _tell_its_end(board: Switchboard, call_id: str, memo: Memo, talk: Talk) -> None:
+def _tell_its_end(board: Switchboard, call_id: str, memo: Memo, talk: Talk, now: Clock) -> None:
     """Report that the call ended when the switch died; a spool of it is on the disk."""
-    now = time.time()
-    since = now - (time.monotonic() - talk.answered) if talk.answered else talk.since
+    since = now.wall - (now.mono - talk.answered) if talk.answered else talk.since
     recorded = memo.admission.recorded
-    board.hub.call_ended(CallEnded(call_id, now, recorded, None, since, owed=recorded))
+    board.hub.call_ended(CallEnded(call_id, now.wall, recorded, None, since, owed=recorded))
 
 
-def _take_up(board: Switchboard, reception: Reception, call_id: str, memo: Memo) -> LiveCall | None:
+def _take_up(
+    board: Switchboard, reception: Reception, call_id: str, memo: Memo, now: Clock
+) -> LiveCall | None:
     """Return the continued call; None if it cannot be continued, or rings again as a new call."""
-    now = time.monotonic()
-    cancel_branches(board.endpoint, memo.legs, now)
+    cancel_branches(board.endpoint, memo.legs, now.mono)
     admission = memo.admission
     route = board.router.route(admission.called, by_phone=admission.phone)
     if memo.talk is None:
-        sip_call_id = replay_invite(board.endpoint, memo.legs, now)
+        sip_call_id = replay_invite(board.endpoint, memo.legs, now.mono)
         reception.serve_anew(sip_call_id, Heir(call_id, memo))
         return None
     if route is None:
         log.warning("call.route_gone", call_id=call_id)
         return None
-    return LiveCall.resumed(board, memo, memo.talk, route)
+    return LiveCall.resumed(board, memo, memo.talk, route, now)
 
 
-def _hang_up(board: Switchboard, call_id: str, legs: Mapping[str, Any]) -> None:
-    bye_from_checkpoint(board.endpoint, legs, time.monotonic())
+def _hang_up(board: Switchboard, call_id: str, legs: Mapping[str, Any], now: Clock) -> None:
+    bye_from_checkpoint(board.endpoint, legs, now.mono)
     board.checkpoints.remove(call_id)

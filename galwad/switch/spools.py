@@ -12,6 +12,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -28,9 +29,12 @@ from recording.spool.intervals import tick_for
 log = structlog.get_logger()
 
 
-def new_call_id() -> str:
-    """Return a new id `YYYYMMDD-HHMMSS-xxxxxxxx`, in UTC: sortable, unique, not personal."""
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+def new_call_id(wall: float) -> str:
+    """Return a new id `YYYYMMDD-HHMMSS-xxxxxxxx`: sortable, unique, not personal.
+
+    `wall` is the call's start in Unix seconds; the id has it in UTC.
+    """
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(wall))
     return f"{stamp}-{base64.b32encode(secrets.token_bytes(5)).decode().lower()}"
 
 
@@ -179,6 +183,38 @@ class SpoolRoom:
             self._recording.lookback,
             self._disks[folder],
         )
+
+
+class CallSpools:
+    """The spools of one call, numbered by life.
+
+    Each process that continues the call begins a new one, and so does a change of disk.
+    """
+
+    def __init__(self, room: SpoolRoom, call_id: str) -> None:
+        self.lives = 0
+        """The number of spools of this call so far."""
+        self._room = room
+        self._call_id = call_id
+        self._opened = False
+
+    def recorder(self, started: Clock, on_change: Callable[[RecordingStatus], None]) -> Recorder:
+        """Return the call's recorder, which opens the next spool, and others if disks fail."""
+        return self._room.recorder(
+            partial(self._open, self._room.open, started),
+            partial(self._open, self._room.open_spare, started),
+            started,
+            on_change,
+        )
+
+    def _open(self, make: Callable[[str, int, Clock], SpoolWriter], started: Clock) -> SpoolWriter:
+        life = self._room.next_life(self._call_id, self.lives)
+        writer = make(self._call_id, life, started)
+        if self._opened:
+            log.warning("recording.moved", call_id=self._call_id, spool=life)
+        self._opened = True
+        self.lives = life
+        return writer
 
 
 def _reason(error: SpoolWriteError) -> str:

@@ -16,6 +16,7 @@ from galwad.switch.advisor_side import Parties
 from galwad.switch.recording import CallRecording
 from galwad.switch.routing import Router
 from recording.policy import DestinationClass, Trigger
+from recording.spool import Clock
 from telephony.b2bua import BackToBackCall, JoinPlan, Leg, Target, plan_join
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
@@ -44,10 +45,10 @@ class TransferableCall(Protocol):
     def publish(self) -> None:
         """Send the desk the present state."""
 
-    def settle(self, now: float) -> None:
+    def settle(self, now: Clock) -> None:
         """Handle the legs' events after an input."""
 
-    def hangup(self, reason: str) -> None:
+    def hangup(self, reason: str, now: Clock) -> None:
         """End every leg."""
 
 
@@ -71,7 +72,7 @@ class Transfers:
         self.named: DestinationClass | None = None
         """The class of the far end's new identity, if a PBX has changed it since; else None."""
 
-    def requested(self, event: sip.TransferRequested, now: float) -> None:
+    def requested(self, event: sip.TransferRequested, now: Clock) -> None:
         """Handle a REFER: blind, or with a Replaces that names a consultation call."""
         call = self._call
         plan = call.legs.join_plan(event.request_id)
@@ -87,12 +88,12 @@ class Transfers:
         else:
             self._send(event, now)
 
-    def _refuse(self, event: sip.TransferRequested, now: float) -> None:
+    def _refuse(self, event: sip.TransferRequested, now: Clock) -> None:
         self._call.log.info("transfer.refused")
-        self._call.legs.refuse_transfer(event.request_id, 603, now)
+        self._call.legs.refuse_transfer(event.request_id, 603, now.mono)
 
-    def _send(self, event: sip.TransferRequested, now: float) -> None:
-        referral = self._router.refer(event.refer_to, now)
+    def _send(self, event: sip.TransferRequested, now: Clock) -> None:
+        referral = self._router.refer(event.refer_to, now.mono)
         if referral is None:
             self._refuse(event, now)
             return
@@ -100,30 +101,30 @@ class Transfers:
         self._ring(event, referral.targets, now)
 
     def _send_after(
-        self, event: sip.TransferRequested, consultation: TransferableCall | None, now: float
+        self, event: sip.TransferRequested, consultation: TransferableCall | None, now: Clock
     ) -> None:
         """Ring the consulted party, who has not answered yet, for the caller instead."""
         rings = consultation is not None and not consultation.legs.answered
-        targets = consultation.targets(now) if consultation is not None and rings else ()
+        targets = consultation.targets(now.mono) if consultation is not None and rings else ()
         if consultation is None or not targets:
             self._refuse(event, now)
             return
         self._leave_for(*self._place_of(consultation, sip.Side.CALLEE))
         if self._ring(event, targets, now):
-            consultation.hangup('SIP;cause=200;text="Transferred"')
+            consultation.hangup('SIP;cause=200;text="Transferred"', now)
 
-    def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: float) -> bool:
+    def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: Clock) -> bool:
         """Ring the targets; return False, with the call unchanged, if the REFER is not accepted."""
         call = self._call
         call.parties.rings_at(targets)
-        accepted = call.legs.accept_transfer(event.request_id, targets, now)
+        accepted = call.legs.accept_transfer(event.request_id, targets, now.mono)
         if not accepted:
             call.parties.rings_at(())
             self._back()
         call.publish()
         return accepted
 
-    def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: float) -> None:
+    def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Clock) -> None:
         """Join the two calls; a cause that kept one of them from being recorded stays in force."""
         plan = self._kept(plan)
         keeper = self._find(plan.kept_leg.call.call_id)
@@ -133,7 +134,7 @@ class Transfers:
             return
         keeper.transfers.take_in(giver, plan)
         target = plan.moved_leg.target or giver.caller_target()
-        self._call.legs.join(event.request_id, plan, target, now)
+        self._call.legs.join(event.request_id, plan, target, now.mono)
         for each in (keeper, giver):
             each.settle(now)
 
@@ -146,7 +147,7 @@ class Transfers:
         better = giver.admission.recorded and not keeper.admission.recorded
         return (plan_join(plan.ending_leg, plan.kept_leg) or plan) if better else plan
 
-    def taken_over(self, old: Leg, invite: InviteServer, admission: Admission, now: float) -> None:
+    def taken_over(self, old: Leg, invite: InviteServer, admission: Admission, now: Clock) -> None:
         """Give the advisor's place to the sender of an INVITE with Replaces.
 
         A PBX sends one to join calls, a phone to pick up a call.
@@ -165,7 +166,7 @@ class Transfers:
             is_phone=admission.phone,
             srtp=Srtp(admission.srtp),
         )
-        call.legs.replace_callee(old, invite, target, now)
+        call.legs.replace_callee(old, invite, target, now.mono)
         if call.legs.joined != before:
             self._leave_for(*self._router.place(user))
         call.settle(now)
@@ -207,7 +208,7 @@ class Transfers:
         self.away, self.named = not inside, None
         self._call.talk_with(leg_id, target)
 
-    def failed(self, event: sip.TransferFailed, now: float) -> None:
+    def failed(self, event: sip.TransferFailed, now: Clock) -> None:
         """Give the call back to the advisor, or ring the advisor again, after a failed transfer."""
         call = self._call
         call.log.info("transfer.failed", status=event.status, advisor_gone=event.transferor_gone)
@@ -216,7 +217,7 @@ class Transfers:
             self._back()
         elif call.parties.target is not None:
             call.parties.rings_again(call.parties.target)
-            call.legs.ring_again((call.parties.target,), now)
+            call.legs.ring_again((call.parties.target,), now.mono)
         call.publish()
 
     def recalled(self, leg_id: str, target: Target) -> None:

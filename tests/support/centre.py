@@ -7,12 +7,14 @@ from config.settings import Settings
 from galwad.messages import CallerFacts
 from galwad.switch.admission import Admission
 from galwad.switch.checkpoint_store import Checkpoints
+from galwad.switch.clocks import read_clocks
 from galwad.switch.context import Switchboard
 from galwad.switch.dispatcher import Reception
 from galwad.switch.overload import Load
 from galwad.switch.revival import revive
 from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolRoom
+from recording.recorder import Recorder
 from telephony.errors import NoPortsError
 from telephony.sdp import LocalMedia
 from telephony.sip.endpoint import Endpoint
@@ -265,7 +267,7 @@ class Centre:
             if call._timer is not None:
                 call._timer.cancel()
             recorder = call.recording._recorder
-            if recorder is not None:
+            if isinstance(recorder, Recorder):
                 recorder._timer.cancel()
                 recorder._sync.detach(recorder)
                 recorder.storage.outbox.close(recorder._now())
@@ -280,7 +282,7 @@ class Centre:
         self._busy = True
         try:
             while (event := self.endpoint.next_event()) is not None:
-                self.reception.on_event(event)
+                self.reception.on_event(event, read_clocks())
         finally:
             self._busy = False
 
@@ -311,5 +313,5 @@ class Centre:
     def end(self):
         """Hang up whatever is left."""
         for call in list(self.calls.values()):
-            call.hangup("SIP;cause=200")
+            call.hangup("SIP;cause=200", read_clocks())
         self.run()

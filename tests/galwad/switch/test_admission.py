@@ -6,6 +6,7 @@ import pytest
 
 from galwad.messages import Account
 from galwad.switch.admission import Admission, Doorkeeper, Refusal
+from recording.spool import Clock
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite, StandaloneRequest
 from telephony.sip.message.messages import Response, parse_message
@@ -104,7 +105,7 @@ def test_a_phone_registers_with_its_password_and_for_itself_alone(settings, endp
     phones.set_accounts([Account("203", "gwen", ha1_sha256=secret)])
     doorkeeper = Doorkeeper(settings, phones, b"s" * 32)
     wanted = request("REGISTER", user="203", uri="sip:galwad")
-    doorkeeper.register(arrive(endpoint, wanted, STRANGER).transaction, 1.0)
+    doorkeeper.register(arrive(endpoint, wanted, STRANGER).transaction, Clock(0.0, 1.0))
     challenge = answered(endpoint)
     assert challenge.status == 401
     client = DigestClient("203", "password")
@@ -114,7 +115,9 @@ def test_a_phone_registers_with_its_password_and_for_itself_alone(settings, endp
         signed = request(
             "REGISTER", user=user, uri="sip:galwad", headers=(("X-Try", user), credentials)
         )
-        doorkeeper.register(arrive(endpoint, signed, STRANGER).transaction, 1.0 + int(user))
+        doorkeeper.register(
+            arrive(endpoint, signed, STRANGER).transaction, Clock(0.0, 1.0 + int(user))
+        )
         assert answered(endpoint).status == status
     assert [address for _, address in phones.contacts("203", 205.0)] == [STRANGER]
 
@@ -165,7 +168,7 @@ class Guesser:
         data = request(method, user=user, uri=uri, headers=headers)
         event = arrive(self.endpoint, data, source)
         if method == "REGISTER":
-            self.doorkeeper.register(event.transaction, now)
+            self.doorkeeper.register(event.transaction, Clock(0.0, now))
         else:
             refusal = self.doorkeeper.invite(event.invite, now)
             event.invite.refuse_statelessly(refusal.status, headers=refusal.headers, now=now)

@@ -13,7 +13,8 @@ from recording.policy import RecordingState
 async def talk(centre, register):
     """A recorded call that the trunk made and 201 answered."""
     centre.phone("192.0.2.201", "201", register)
-    centre.phone("192.0.2.1", "01632960001").call("01970000000")
+    centre.trunk = centre.phone("192.0.2.1", "01632960001")
+    centre.trunk.call("01970000000")
     (call,) = centre.calls.values()
     assert call.recording.state is RecordingState.RECORDING
     return call
@@ -75,3 +76,31 @@ async def test_the_accounts_of_the_desk_replace_those_before(commands, phones):
     assert phones.user_of("203") == "gwen"
     commands.set_phones(())
     assert phones.user_of("203") == ""
+
+
+async def test_a_pause_shuts_the_gate_of_each_call_once_before_any_disk_is_awaited(
+    centre, commands, talk, monkeypatch
+):
+    centre.trunk.call("01970000000")
+    done = []
+    for call in centre.calls.values():
+        shut, confirm = call.recording.shut, call.recording.make_durable
+        monkeypatch.setattr(
+            call.recording, "shut", lambda *args, shut=shut: done.append("shut") or shut(*args)
+        )
+        monkeypatch.setattr(
+            call.recording, "make_durable", lambda confirm=confirm: done.append("disk") or confirm()
+        )
+    reply = await commands.hold(Hold(1, "payment", "api", "pay", extension="201"))
+    assert done == ["shut", "shut", "disk", "disk"]
+    assert (set(reply.calls), reply.state) == (set(centre.calls), "paused")
+
+
+async def test_a_pause_that_the_disk_does_not_confirm_shuts_the_gate(commands, talk, monkeypatch):
+    async def refuse():
+        return False
+
+    monkeypatch.setattr(talk.recording, "make_durable", refuse)
+    reply = await commands.hold(Hold(1, "payment", "api", "pay", call_id=talk.call_id))
+    assert (reply.state, reply.durable) == ("paused", False)
+    assert talk.recording.state is RecordingState.PAUSED

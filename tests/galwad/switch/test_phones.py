@@ -29,7 +29,7 @@ def test_accounts_of_the_desk_outlive_a_restart_and_never_replace_those_of_the_s
 
 
 def test_bindings_outlive_a_restart(settings, phones, register, monkeypatch):
-    monkeypatch.setattr("galwad.switch.phones.time.monotonic", lambda: 100.0)
+    monkeypatch.setattr("galwad.switch.clocks.time.monotonic", lambda: 100.0)
     register("201", "sip:201@10.0.0.1", 100.0)
     phones.save(100.0)
     again = Phones(settings.node.state / "switch", settings.phones, settings.sip.realm)

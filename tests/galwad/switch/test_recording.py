@@ -10,6 +10,7 @@ from centre import Centre
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from galwad.switch.no_recorder import NoRecorder
 from recording.policy import Trigger
 from telephony.errors import ProtocolError
 from telephony.sip.dialog.dialog import DialogState
@@ -145,7 +146,7 @@ class Script:
             recorder = call.recording._recorder
             held = self.holds.get(call.call_id, set())
             assert held <= set(call.recording.holders)
-            if recorder is None or not recorder.gate_open:
+            if isinstance(recorder, NoRecorder) or not recorder.gate_open:
                 continue
             assert not held
             pair = call.legs.joined

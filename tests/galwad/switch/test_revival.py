@@ -135,7 +135,7 @@ async def test_our_own_mistake_ends_one_call_and_not_the_switch(centre, talk, mo
     def mistaken(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(LiveCall, "_go_on", mistaken)
+    monkeypatch.setattr(LiveCall, "_restore", mistaken)
     assert centre.revive().cut_off == 1
     assert (centre.trunk.methods, centre.sian.methods) == (["BYE"], ["BYE"])
     assert centre.relay.open_legs == {}

@@ -1,0 +1,63 @@
+"""The legs of a call that are recorded, each on its track: 0 for the caller, 1 for the advisor."""
+
+from __future__ import annotations
+
+from galwad.switch.no_recorder import NoRecorder
+from recording.recorder import Recorder
+from recording.spool import Field
+from telephony.aio.relay import Relay
+from telephony.b2bua.events import MediaNegotiated, Side
+
+TRACKS = {Side.CALLER: 0, Side.CALLEE: 1}
+
+
+class RecordedLegs:
+    """Connects the relay's taps of one call's legs to its recorder."""
+
+    def __init__(self, relay: Relay, recorder: NoRecorder) -> None:
+        """Start without legs."""
+        self._relay = relay
+        self._recorder: Recorder | NoRecorder = recorder
+        self._negotiated: dict[str, MediaNegotiated] = {}
+        self._tracks: dict[str, int] = {}
+
+    def connect(self, recorder: Recorder, caller_leg: str, advisor_leg: str | None) -> None:
+        """Record these legs; None if the caller talks with no party at present."""
+        self._recorder = recorder
+        self._tracks = {caller_leg: TRACKS[Side.CALLER]}
+        self._attach(caller_leg)
+        if advisor_leg is not None:
+            self.follow(advisor_leg)
+
+    def follow(self, advisor_leg: str) -> None:
+        """Record another leg as the advisor's from now on."""
+        for leg_id, track in list(self._tracks.items()):
+            if track == TRACKS[Side.CALLEE]:
+                del self._tracks[leg_id]
+                self._relay.set_tap(leg_id, track, None)
+        self._tracks[advisor_leg] = TRACKS[Side.CALLEE]
+        self._attach(advisor_leg)
+
+    def negotiated(self, event: MediaNegotiated) -> None:
+        """Note the agreed media of a leg; the decoder needs it before the leg's first packet."""
+        self._negotiated[event.leg_id] = event
+        if event.leg_id in self._tracks:
+            self._record_media(event.leg_id)
+
+    def catch_up(self) -> None:
+        """Have the relay pass on the packets that have arrived on these legs."""
+        self._relay.drain(*self._tracks)
+
+    def _attach(self, leg_id: str) -> None:
+        self._record_media(leg_id)
+        self._relay.set_tap(leg_id, self._tracks[leg_id], self._recorder.tap)
+
+    def _record_media(self, leg_id: str) -> None:
+        event = self._negotiated.get(leg_id)
+        if event is not None:
+            payloads: dict[str, Field] = {
+                str(number): [name, clock, channels, fmtp]
+                for number, name, clock, channels, fmtp in event.payloads
+            }
+            fields: dict[str, Field] = {"track": self._tracks[leg_id], "payloads": payloads}
+            self._recorder.event("media", fields)
