@@ -14,7 +14,7 @@ from galwad.messages import Party
 from galwad.switch.checkpoint import Talk
 from galwad.switch.routing import Router
 from recording.policy import DestinationClass
-from telephony.b2bua import Target, TargetCheckpoint
+from telephony.b2bua import Target
 from telephony.b2bua import events as sip
 
 
@@ -85,8 +85,7 @@ class Parties:
     def resumed(self, talk: Talk) -> Party:
         """Restore the state from before a restart; without an advisor, return a nameless party."""
         self.advisor, self.group = talk.advisor, talk.group
-        before = None if talk.target is None else TargetCheckpoint.from_values(talk.target)
-        self.target = before.target() if before is not None else None
+        self.target = talk.target.target() if talk.target is not None else None
         self.identity = talk.identity
         return talk.advisor or Party("")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+import msgspec
 import structlog
 
 from config.sections import Route
@@ -128,7 +129,7 @@ class LiveCall:
         """
         settings = call_settings(board.settings, memo.admission)
         legs = BackToBackCall.restored(
-            board.endpoint, board.relay, memo.legs, settings, now=now.mono
+            board.endpoint, board.relay, memo.legs_values(), settings, now=now.mono
         )
         call = cls(board, memo.admission, route, legs, now)
         try:
@@ -174,7 +175,7 @@ class LiveCall:
                 since=self._since,
                 advisor=self.parties.advisor,
                 group=self.parties.group,
-                target=TargetCheckpoint.of(target).to_values() if target is not None else None,
+                target=TargetCheckpoint.of(target) if target is not None else None,
                 identity=self.parties.identity,
                 referred_to=self.transfers.referred_to,
                 away=self.transfers.away,
@@ -188,7 +189,7 @@ class LiveCall:
             started=self._started,
             holds=self.recording.early_holds,
             talk=talk,
-            legs=self.legs.checkpoint(),
+            legs=msgspec.Raw(msgspec.json.encode(self.legs.checkpoint())),
         )
 
     def _enter(self, phase: CallPhase) -> None:

@@ -8,14 +8,15 @@ contains phone numbers, so it is stored only in the runtime folder.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
 from galwad.messages import Party
 from galwad.switch.admission import Admission
 from recording.policy import DestinationClass, ShutCauses, Trigger
+from telephony.b2bua import TargetCheckpoint
 
 
 class CallPhase(StrEnum):
@@ -46,8 +47,8 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
     advisor: Party | None
     group: tuple[Party, ...]
     """The advisors of whom one has answered, while their PBX has not named a user."""
-    target: dict[str, Any] | None
-    """The `TargetCheckpoint` of the target with which the caller talks, or talked last."""
+    target: TargetCheckpoint | None
+    """The target with which the caller talks, or talked last."""
     identity: str
     referred_to: DestinationClass
     away: bool
@@ -66,8 +67,20 @@ class Memo(msgspec.Struct, frozen=True, kw_only=True):
     started: float
     holds: tuple[EarlyHold, ...] = ()
     talk: Talk | None = None
-    legs: dict[str, Any]
-    """The checkpoint of the b2bua."""
+    legs: msgspec.Raw
+    """The checkpoint of the b2bua, in JSON; only `telephony.b2bua` knows what is in it."""
+
+    def legs_values(self) -> Mapping[str, object]:
+        """Return the checkpoint of the b2bua in plain values; empty if it is not one."""
+        return values_in(self.legs)
+
+
+def values_in(json: msgspec.Raw) -> Mapping[str, object]:
+    """Return the fields of a JSON object; none if it is another value."""
+    try:
+        return msgspec.json.decode(json, type=dict[str, object])
+    except msgspec.MsgspecError:
+        return {}
 
 
 class Heir(msgspec.Struct, frozen=True):

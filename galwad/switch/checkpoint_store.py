@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import structlog
 
-from galwad.switch.checkpoint import Memo
+from galwad.switch.checkpoint import Memo, values_in
 from recording.files.atomic import replace_unsynced
 
 _SPOILT = b"!"
@@ -32,7 +31,7 @@ log = structlog.get_logger()
 class Unreadable:
     """A call whose checkpoint is damaged, out of date, or from another release."""
 
-    legs: dict[str, Any]
+    legs: Mapping[str, object]
     """The legs' part of the checkpoint; empty if it cannot be read."""
 
 
@@ -93,15 +92,15 @@ def _spoil(path: Path) -> None:
         os.close(descriptor)
 
 
-def _legs_in(data: bytes) -> dict[str, Any]:
+def _legs_in(data: bytes) -> Mapping[str, object]:
     """Return the legs in a checkpoint that is out of date or from another release, or {}."""
     if data.startswith(_SPOILT):
         data = b"{" + data[1:]
     try:
-        return msgspec.json.decode(data, type=_Legs).legs
+        return values_in(msgspec.json.decode(data, type=_Legs).legs)
     except msgspec.MsgspecError:
         return {}
 
 
 class _Legs(msgspec.Struct):
-    legs: dict[str, Any]
+    legs: msgspec.Raw

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
@@ -77,7 +76,7 @@ def _try(
         log.exception("call.not_resumed", call_id=call_id)
         call = None
     if call is None:
-        _hang_up(board, call_id, memo.legs, now)
+        _hang_up(board, call_id, memo.legs_values(), now)
         if memo.talk is not None:
             _tell_its_end(board, call_id, memo, memo.talk, now)
     return call
@@ -94,11 +93,11 @@ def _take_up(
     board: Switchboard, reception: Reception, call_id: str, memo: Memo, now: Clock
 ) -> LiveCall | None:
     """Return the continued call; None if it cannot be continued, or rings again as a new call."""
-    cancel_branches(board.endpoint, memo.legs, now.mono)
-    admission = memo.admission
+    legs, admission = memo.legs_values(), memo.admission
+    cancel_branches(board.endpoint, legs, now.mono)
     route = board.router.route(admission.called, by_phone=admission.phone)
     if memo.talk is None:
-        sip_call_id = replay_invite(board.endpoint, memo.legs, now.mono)
+        sip_call_id = replay_invite(board.endpoint, legs, now.mono)
         reception.serve_anew(sip_call_id, Heir(call_id, memo))
         return None
     if route is None:
@@ -107,6 +106,6 @@ def _take_up(
     return LiveCall.resumed(board, memo, memo.talk, route, now)
 
 
-def _hang_up(board: Switchboard, call_id: str, legs: Mapping[str, Any], now: Clock) -> None:
+def _hang_up(board: Switchboard, call_id: str, legs: Mapping[str, object], now: Clock) -> None:
     bye_from_checkpoint(board.endpoint, legs, now.mono)
     board.checkpoints.remove(call_id)

@@ -6,6 +6,7 @@ Covers `galwad/switch/checkpoint.py`.
 import errno
 import os
 
+import msgspec
 import pytest
 
 from galwad.messages import CallerFacts, Party
@@ -27,12 +28,12 @@ RINGING = Memo(
     admission=ADMISSION,
     started=1.5,
     holds=(EarlyHold("user:sian", Trigger.PAGE, "user:sian"),),
-    legs={"legs": [1]},
+    legs=msgspec.Raw(b'{"legs":[1]}'),
 )
 TALKING = Memo(
     admission=ADMISSION,
     started=1.5,
-    legs={"legs": [1]},
+    legs=msgspec.Raw(b'{"legs":[1]}'),
     talk=Talk(
         state="held",
         since=2.5,

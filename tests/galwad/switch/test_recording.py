@@ -1,6 +1,7 @@
 """Random calls, pauses, transfers and crashes: no gate is open that must be shut.
 
-Covers `galwad/switch/call.py` and `galwad/switch/dispatcher.py`.
+Covers `galwad/switch/call.py`, `galwad/switch/dispatcher.py`, `galwad/switch/no_recorder.py` and
+`galwad/switch/recorded_legs.py`.
 """
 
 import asyncio

@@ -1,10 +1,12 @@
 """Calls that the next switch process continues after a crash.
 
-Covers `galwad/switch/call.py`.
+Covers `galwad/switch/call.py` and `galwad/switch/clocks.py`.
 """
 
 import json
+import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -100,7 +102,7 @@ async def test_a_call_that_cannot_be_taken_up_keeps_nobody_from_starting(centre,
 
 async def test_the_end_of_a_call_that_cannot_be_taken_up_is_told_to_the_ledger(centre, talk):
     began = time.time()
-    spoil(centre, talk.call_id, lambda memo: memo["talk"]["target"].pop("uri"))
+    spoil(centre, talk.call_id, lambda memo: memo["talk"]["target"].update(uri="no uri"))
     centre.revive()
     told = centre.hub.owed[talk.call_id]
     assert (told.answered, told.talk_us) == (True, None)
@@ -185,3 +187,51 @@ async def test_an_early_hold_outlives_the_ringing(centre, register):
     centre.revive()
     (call,) = centre.calls.values()
     assert call.recording.holders == ("user:sian",)
+
+
+OLD_FILES = Path(__file__).with_name("checkpoints")
+"""Files as switches of earlier releases left them; they must stay readable."""
+
+
+def leave(centre, call_id):
+    """Put a file of an earlier release where the next process finds it, as if written just now."""
+    text = (OLD_FILES / f"{call_id}.call").read_text()
+    folder = centre.settings.node.runtime / "calls"
+    answered = str(time.monotonic() - 10.0)
+    (folder / f"{call_id}.call").write_text(re.sub(r"\b3307\.84[0-9]+\b", answered, text))
+    return text
+
+
+async def test_an_answered_call_in_a_file_of_an_earlier_release_is_continued(centre, register):
+    call_id = "20261127-014121-ywq655e7"
+    centre.phone("192.0.2.1", "01632960001")
+    centre.phone("192.0.2.201", "201", register)
+    text = leave(centre, call_id)
+    assert str(centre.revive()) == "1 calls go on, 0 were cut off"
+    call = centre.calls[call_id]
+    assert call.state().state == "answered"
+    assert call.recording.holders == ("user:sian",)
+    assert call.recording.state is RecordingState.PAUSED
+    assert call.recording.lives == 2
+    saved = json.loads((centre.settings.node.runtime / "calls" / f"{call_id}.call").read_bytes())
+    before = json.loads(text)
+    assert saved.keys() == before.keys()
+    assert saved["talk"].keys() == before["talk"].keys()
+    assert saved["legs"].keys() == before["legs"].keys()
+    assert saved["talk"]["target"] == before["talk"]["target"]
+    assert saved["talk"]["standing"] == before["talk"]["standing"]
+    centre.end()
+    assert 10e6 < centre.hub.lasted[call_id] < 60e6
+
+
+async def test_a_ringing_call_in_a_file_of_an_earlier_release_rings_again_and_stays_paused(
+    centre, register
+):
+    call_id = "20261127-014121-cu3f4lzk"
+    centre.phone("192.0.2.1", "01632960001")
+    centre.phone("192.0.2.201", "201", register)
+    leave(centre, call_id)
+    centre.revive()
+    call = centre.calls[call_id]
+    assert call.recording.state is RecordingState.PAUSED
+    assert call.recording.holders == ("api:till",)

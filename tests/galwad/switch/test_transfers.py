@@ -1,6 +1,6 @@
 """Transfers: what is recorded of them, and how a consultation joins a call.
 
-Covers `galwad/switch/context.py` and `galwad/switch/call.py`.
+Covers `galwad/switch/call.py` and `galwad/switch/context.py`.
 """
 
 import asyncio
