@@ -32,7 +32,7 @@ class Load:
     def __init__(self, sip: SipSection, free_pairs: Callable[[], int]) -> None:
         """Start without load; `free_pairs` returns the number of free pairs of media ports."""
         self.refused = 0
-        """The number of INVITEs refused so far, copies included."""
+        """The number of calls refused so far; copies of an INVITE count once."""
         self._sip = sip
         self._free_pairs = free_pairs
         self._late: deque[tuple[float, float]] = deque()
@@ -55,14 +55,15 @@ class Load:
         `invite` identifies the INVITE: it is the same for all copies of one, and only for those.
         """
         reason = self._reason(calls, now)
-        if not reason and self._answered.get(invite, float("-inf")) < now - _COPIES_COME_S:
+        copy = self._answered.get(invite, float("-inf")) >= now - _COPIES_COME_S
+        if not (reason or copy):
             return False
         if reason:
             self._answered[invite] = now
             if len(self._answered) > _REMEMBERED:
                 del self._answered[next(iter(self._answered))]
             self._tell(reason, now)
-        self.refused += 1
+        self.refused += not copy
         return True
 
     def _reason(self, calls: int, now: float) -> str:

@@ -54,6 +54,14 @@ def test_a_copy_of_a_refused_invite_is_refused_as_well(load):
     assert load.refuses(10, INVITE, 100.0)
     assert load.refuses(0, INVITE, 131.0)
     assert not load.refuses(0, INVITE, 133.0)
+
+
+def test_a_refused_call_counts_once_however_often_its_invite_is_repeated(load):
+    for now in (100.0, 100.5, 101.5):
+        assert load.refuses(10, INVITE, now)
+    assert load.refuses(0, INVITE, 103.5)
+    assert load.refused == 1
+    assert load.refuses(10, ("another",), 104.0)
     assert load.refused == 2
 
 
