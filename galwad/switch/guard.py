@@ -4,8 +4,8 @@ The guard looks at a message before it is parsed, so that dropping one costs a f
 Messages of calls in progress pass at any rate, unless their source is already banned or a stranger
 sends one of more than 16 KiB. Trunks, and addresses with which we have calls or phones, are never
 banned; they only have a larger rate limit. Any other source that exceeds its rate or fails
-repeatedly is banned for a while, and for twice as long each further time. The guard does no I/O and
-has no clock.
+repeatedly is banned for a while, and for twice as long each further time. A ban ends early if its
+source becomes known. The guard does no I/O and has no clock.
 """
 
 from __future__ import annotations
@@ -203,8 +203,13 @@ class Guard:
                 pass  # the password was right, only the nonce was old
 
     def know(self, hosts: Iterable[str]) -> None:
-        """Replace the hosts with which we have calls, phones or routes; call it once a second."""
+        """Replace the hosts with which we have calls, phones or routes; call it once a second.
+
+        Their bans end; `sweep` then removes them from the kernel's filter.
+        """
         self._known = frozenset(origin_of(host) for host in hosts)
+        for origin in self._known & self._bans.keys():
+            del self._bans[origin]
 
     def sweep(self, now: float) -> None:
         """End the bans that are over, and forget those that ended long ago."""

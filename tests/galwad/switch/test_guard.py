@@ -134,6 +134,18 @@ def test_a_ban_ends_and_the_next_lasts_twice_as_long(guard, kernel):
     assert heard(guard, STRANGER, 1, now=283.0) == 1
 
 
+def test_the_ban_of_a_stranger_ends_when_it_becomes_known(guard, kernel):
+    for _ in range(10):
+        guard.judged(STRANGER, AuthOutcome.REFUSED, 100.0)
+    assert not guard.accepts_message(INVITE, STRANGER, 101.0)
+    guard.know([STRANGER.host])
+    guard.sweep(101.0)
+    assert guard.accepts_message(INVITE, STRANGER, 101.0)
+    assert guard.accepts_connection(STRANGER, 101.0)
+    assert guard.banned(101.0) == 0
+    assert kernel.dropped == ()
+
+
 def test_an_old_ban_is_forgotten(guard):
     for now in (100.0, 1000.0):
         for _ in range(10):
