@@ -124,13 +124,15 @@ class Workshop:
     def unreadable(self, closed: Collection[str]) -> dict[str, str]:
         """Return the errors of calls that cannot be checked because a spool cannot be opened.
 
-        `closed` are the calls to leave out. The result has one error for each call id.
+        `closed` are the calls to leave out. The result has the errors of all of a call's spools as
+        one text.
         """
         found = {}
         for call_id, paths in sorted(self._spools.by_call().items()):
             if call_id not in closed:
-                for why in filter(None, map(_unreadable, paths)):
-                    found[call_id] = why
+                errors = filter(None, map(_unreadable, sorted(paths, key=life_of)))
+                if text := "; ".join(errors):
+                    found[call_id] = text
         return found
 
     def spools(self, call_id: str) -> list[Path]:

@@ -10,6 +10,7 @@ import pytest
 import structlog
 from rooted import as_root
 
+from galwad.finaliser.process import workshop_of
 from galwad.messages import Alarm, Hello, Sealed, SpoolsLeft
 
 FIRST = "20260301-090000-abcdefgh"
@@ -105,3 +106,11 @@ async def test_a_spool_folder_that_is_away_is_not_taken_for_an_empty_one(site):
             await site.until(lambda: "spools.not_seen" in {log["event"] for log in logs})
             away.rename(site.spool)
             assert (await peer.next(Sealed)).call_id == FIRST
+
+
+def test_the_reasons_of_all_unreadable_spools_of_a_call_are_reported(site):
+    (site.spool / f"{FIRST}.1.spool").mkdir()
+    (site.spool / f"{FIRST}.2.spool").symlink_to("away")
+    assert workshop_of(site.settings).unreadable(()) == {
+        FIRST: f"{FIRST}.1.spool is no file; {FIRST}.2.spool: no such file or directory"
+    }
