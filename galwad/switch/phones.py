@@ -22,7 +22,6 @@ from recording.files.atomic import replace_unsynced
 from recording.files.disk import WatchedDisk
 from telephony.sip.events import Address
 from telephony.sip.message.messages import Request, Response
-from telephony.sip.message.uri import Uri
 from telephony.sip.registration.registrar import Binding, Registrar
 
 log = structlog.get_logger()
@@ -92,10 +91,6 @@ class Phones:
         """Return the advisor who sits at the extension, or ""."""
         account = self._accounts.get(extension)
         return "" if account is None else account.user
-
-    def contacts(self, extension: str, now: float) -> list[tuple[Uri, Address]]:
-        """Return each phone of the extension: its Request-URI and its source address."""
-        return self._registrar.contacts(extension, now)
 
     def bindings(self, extension: str, now: float) -> list[Binding]:
         """Return the extension's bindings, each with its proxies; the preferred comes first."""

@@ -119,7 +119,7 @@ def test_a_phone_registers_with_its_password_and_for_itself_alone(settings, endp
             arrive(endpoint, signed, STRANGER).transaction, Clock(0.0, 1.0 + int(user))
         )
         assert answered(endpoint).status == status
-    assert [address for _, address in phones.contacts("203", 205.0)] == [STRANGER]
+    assert [binding.address for binding in phones.bindings("203", 205.0)] == [STRANGER]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_bindings_outlive_a_restart(settings, phones, register, monkeypatch):
     register("201", "sip:201@10.0.0.1", 100.0)
     phones.save(100.0)
     again = Phones(settings.node.state / "switch", settings.phones, settings.sip.realm)
-    assert [str(uri) for uri, _ in again.contacts("201", 101.0)] == ["sip:201@10.0.0.1"]
+    assert [str(binding.uri) for binding in again.bindings("201", 101.0)] == ["sip:201@10.0.0.1"]
 
 
 def test_what_the_disk_refuses_is_written_when_it_takes_it(settings, phones, register):
@@ -49,20 +49,20 @@ def test_what_the_disk_refuses_is_written_when_it_takes_it(settings, phones, reg
     phones.save(time.monotonic())
     again = Phones(folder, settings.phones, settings.sip.realm)
     assert again.user_of("203") == "gwen"
-    assert len(again.contacts("203", time.monotonic())) == 1
+    assert len(again.bindings("203", time.monotonic())) == 1
 
 
 def test_bindings_expire(phones, register):
     register("201", "sip:201@10.0.0.1", 0.0, expires=60)
     assert phones.registered(59.0) == 1
-    assert phones.contacts("201", 61.0) == []
+    assert phones.bindings("201", 61.0) == []
 
 
 def test_an_account_that_is_gone_is_no_longer_rung(phones, register):
     phones.set_accounts([Account("203", "gwen", ha1_md5="2" * 32)])
     register("203", "sip:203@10.0.0.1", 0.0)
     phones.set_accounts([])
-    assert phones.contacts("203", 1.0) == []
+    assert phones.bindings("203", 1.0) == []
     assert phones.ha1("203", "galwad", "MD5") is None
 
 
