@@ -200,7 +200,7 @@ def followed(seconds: int, runs: int) -> Row:
 
 def together(calls: int, seconds: int) -> Row:
     """Measure from many hang-ups at once to the last signed manifest, followed and not followed."""
-    from galwad.finaliser.process import HANDS  # noqa: PLC0415 - no other row has it in memory
+    from galwad.finaliser.process import SEALING_TASKS  # noqa: PLC0415 - no other row has it in memory
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -216,7 +216,7 @@ def together(calls: int, seconds: int) -> Row:
         for talk in talks:
             talk.hang_up()
         pairs = list(zip(talks, followings, strict=True))
-        with ThreadPoolExecutor(HANDS) as hands:
+        with ThreadPoolExecutor(SEALING_TASKS) as hands:
             followed_s = timed(lambda: [*hands.map(lambda pair: one.seal(*pair), pairs)])
             straight_s = timed(lambda: [*hands.map(other.seal, talks)])
     return {

@@ -14,7 +14,7 @@ from typing import Final
 _PR_SET_DUMPABLE: Final = 4
 
 
-def keep_out_of_files() -> None:
+def forbid_core_dumps() -> None:
     """Forbid core dumps, and reading by the same user through /proc or ptrace (prctl(2)).
 
     A core dump handler to which the kernel pipes gets nothing either.

@@ -2,8 +2,8 @@
 
 The switch speaks to the desk and the finaliser over `switch.sock`, and the finaliser to the desk
 over `desk.sock`. `galwad.link` carries the messages. A message about a call contains its whole
-state and may be repeated, so a `Snapshot` repairs a lost link. Phone numbers and names travel only
-here and in the sealed files: no process logs the content of a message.
+state and may be repeated, so a `CallsSnapshot` repairs a lost link. Phone numbers and names travel
+only here and in the sealed files: no process logs the content of a message.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ RecordingStateName: TypeAlias = Literal[
 CallStateName: TypeAlias = Literal["ringing", "answered", "held", "ended"]
 
 
-class Message(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=False):
-    """Base of all messages; on the wire, `type` is the name of the class."""
+class LinkMessage(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=False):
+    """Base of all messages.
+
+    On the wire, `type` is the name of the class, or the class's `tag`: the name that the class had
+    in the first release. During an upgrade, processes of two releases talk to each other.
+    """
 
 
 class CallerFacts(msgspec.Struct, frozen=True):
@@ -47,7 +51,7 @@ class Party(msgspec.Struct, frozen=True):
     user: str = ""
 
 
-class CallState(msgspec.Struct, frozen=True):
+class CallStatus(msgspec.Struct, frozen=True):
     """The whole state of one live call.
 
     `started`, `since` (of the state) and `recording_since` are Unix times in seconds. `ringing` are
@@ -73,7 +77,7 @@ class CallState(msgspec.Struct, frozen=True):
     durable: bool = True
 
 
-class Hello(Message, frozen=True):
+class Hello(LinkMessage, frozen=True):
     """First message of a client on either socket.
 
     The switch sends a finaliser's `Hello` back. From then on, the finaliser is notified of each
@@ -84,25 +88,25 @@ class Hello(Message, frozen=True):
     version: str
 
 
-class Snapshot(Message, frozen=True):
+class CallsSnapshot(LinkMessage, frozen=True, tag="Snapshot"):
     """Switch to desk on connection: every live call."""
 
-    calls: tuple[CallState, ...]
+    calls: tuple[CallStatus, ...]
 
 
-class CallChanged(Message, frozen=True):
+class CallChanged(LinkMessage, frozen=True):
     """Switch to desk: a call is new, or its state has changed."""
 
-    call: CallState
+    call: CallStatus
 
 
-class CallEnded(Message, frozen=True):
+class CallEnded(LinkMessage, frozen=True):
     """Switch to desk: the call is over; `answered` says whether a recording will follow.
 
     `talk_us` is the talk time by the monotonic clock, in microseconds; None: not known. `since` is
-    the time of the answer in Unix seconds; 0: compute it from `ended` and `talk_us`. `owed` means
-    that the call was answered and was to be recorded, even if it was not. Such a message is
-    repeated until the desk sends `Entered`.
+    the time of the answer in Unix seconds; 0: compute it from `ended` and `talk_us`. `for_ledger`
+    means that the call was answered and was to be recorded, even if it was not. Such a message is
+    repeated until the desk sends `LedgerHas`.
     """
 
     call_id: str
@@ -110,16 +114,16 @@ class CallEnded(Message, frozen=True):
     answered: bool
     talk_us: int | None = None
     since: float = 0.0
-    owed: bool = False
+    for_ledger: bool = msgspec.field(name="owed", default=False)
 
 
-class Entered(Message, frozen=True):
+class LedgerHas(LinkMessage, frozen=True, tag="Entered"):
     """Desk to switch: the ledger contains the ends of these calls."""
 
     call_ids: tuple[str, ...]
 
 
-class Alarm(Message, frozen=True):
+class Alarm(LinkMessage, frozen=True):
     """Any process to the desk: an event that a person must know. `kind` is an event name."""
 
     kind: str
@@ -127,7 +131,7 @@ class Alarm(Message, frozen=True):
     detail: str = ""
 
 
-class PeerStanding(msgspec.Struct, frozen=True):
+class PeerStatus(msgspec.Struct, frozen=True):
     """The state of a peer of the switch: whether it answers OPTIONS, or accepts our registration.
 
     `name` is the trunk's name, its address, or both; never a phone number.
@@ -138,7 +142,7 @@ class PeerStanding(msgspec.Struct, frozen=True):
     up: bool
 
 
-class Figures(Message, frozen=True):
+class Figures(LinkMessage, frozen=True):
     """Switch to desk, every few seconds: load and error counts.
 
     `loop_lag_ms` is the longest delay of the event loop since the last figures. The following are
@@ -158,10 +162,10 @@ class Figures(Message, frozen=True):
     calls_refused: int = 0
     sip_shed: int = 0
     sources_banned: int = 0
-    peers: tuple[PeerStanding, ...] = ()
+    peers: tuple[PeerStatus, ...] = ()
 
 
-class Account(msgspec.Struct, frozen=True):
+class PhoneCredentials(msgspec.Struct, frozen=True):
     """SIP credentials of one phone: digest HA1 values (RFC 7616), never the password."""
 
     extension: str
@@ -170,17 +174,17 @@ class Account(msgspec.Struct, frozen=True):
     ha1_sha256: str = ""
 
 
-class SetPhones(Message, frozen=True):
+class SetPhones(LinkMessage, frozen=True):
     """Desk to switch: the complete set of accounts that may register and ring."""
 
-    accounts: tuple[Account, ...]
+    accounts: tuple[PhoneCredentials, ...]
 
 
-class Hold(Message, frozen=True):
+class Pause(LinkMessage, frozen=True, tag="Hold"):
     """Desk to switch: a pause holder pauses a call (by id), or all calls of a phone or user.
 
     Exactly one of `call_id`, `extension` and `user` is given. `holder` names the pause holder, who
-    must later send `Release`. `trigger` is "page" or "api". `actor` is written to the manifest.
+    must later send `Resume`. `trigger` is "page" or "api". `actor` is written to the manifest.
     """
 
     ref: int
@@ -192,8 +196,8 @@ class Hold(Message, frozen=True):
     user: str = ""
 
 
-class Release(Message, frozen=True):
-    """Desk to switch: a pause holder ends its pause; the fields are those of `Hold`."""
+class Resume(LinkMessage, frozen=True, tag="Release"):
+    """Desk to switch: a pause holder ends its pause; the fields are those of `Pause`."""
 
     ref: int
     holder: str
@@ -204,15 +208,15 @@ class Release(Message, frozen=True):
     user: str = ""
 
 
-class Take(Message, frozen=True):
+class ClaimCall(LinkMessage, frozen=True, tag="Take"):
     """Desk to switch: one advisor of a call's `group` has the call."""
 
     call_id: str
     advisor: Party
 
 
-class HoldReply(Message, frozen=True):
-    """Switch to desk: the outcome of the `Hold` or `Release` with the same `ref`.
+class PauseReply(LinkMessage, frozen=True, tag="HoldReply"):
+    """Switch to desk: the outcome of the `Pause` or `Resume` with the same `ref`.
 
     `calls` lists the calls that it reached (empty: there is no such call). `state` is the recording
     state of the last of them. `durable` is False if the disk did not confirm in time: 250 ms for a
@@ -225,13 +229,13 @@ class HoldReply(Message, frozen=True):
     durable: bool
 
 
-class SpoolClosed(Message, frozen=True):
+class SpoolClosed(LinkMessage, frozen=True):
     """Switch to finaliser: the switch writes no more to this call's spools."""
 
     call_id: str
 
 
-class Sealed(RecordingSummary, Message, frozen=True):
+class Sealed(RecordingSummary, LinkMessage, frozen=True):
     """Finaliser to desk: a recording is complete in the archive.
 
     The personal fields come from the sealed spool, so that the index is complete even if the desk
@@ -245,7 +249,7 @@ class Sealed(RecordingSummary, Message, frozen=True):
     recovered: tuple[int, ...] = ()
 
 
-class LeftSpool(msgspec.Struct, frozen=True):
+class WaitingSpool(msgspec.Struct, frozen=True):
     """A spool that no process writes to; `since` is its last change, in Unix seconds.
 
     `call_id` is "" if the name is not a spool's. `why` is the kind of the alarm that sealing
@@ -258,19 +262,19 @@ class LeftSpool(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-class SpoolsLeft(Message, frozen=True):
+class WaitingSpools(LinkMessage, frozen=True, tag="SpoolsLeft"):
     """Finaliser to desk: every spool that waits to be sealed now."""
 
-    spools: tuple[LeftSpool, ...]
+    spools: tuple[WaitingSpool, ...]
 
 
-class Indexed(Message, frozen=True):
+class Indexed(LinkMessage, frozen=True):
     """Desk to finaliser: the recording's row is committed, so the spools can be removed."""
 
     call_id: str
 
 
-class StageHeader(Message, frozen=True):
+class StageHeader(LinkMessage, frozen=True):
     """Desk to finaliser: store a new header and the officer's record beside the present ones."""
 
     ref: int
@@ -280,7 +284,7 @@ class StageHeader(Message, frozen=True):
     record: bytes
 
 
-class CommitHeader(Message, frozen=True):
+class CommitHeader(LinkMessage, frozen=True):
     """Desk to finaliser: put the staged header with this digest into force."""
 
     ref: int
@@ -289,7 +293,7 @@ class CommitHeader(Message, frozen=True):
     header_sha256: str
 
 
-class Dispose(Message, frozen=True):
+class Dispose(LinkMessage, frozen=True):
     """Desk to finaliser: certify the disposal of this recording and destroy its header.
 
     `actor`, and the node, number and hash of the audit entry, are written to the certificate.
@@ -305,12 +309,12 @@ class Dispose(Message, frozen=True):
     audit_hash: str
 
 
-class Prove(Message, frozen=True):
+class VerifyRecording(LinkMessage, frozen=True, tag="Prove"):
     """Desk to finaliser: check that this recording is complete and signed by a known key.
 
-    The content of the reply is a `Proven`. Known node keys are the node's own signing key and
-    `node_keys`. Known officer keys, for recordings with a new header, are the one in the settings
-    and `officer_keys`. All are public keys in base64.
+    The content of the reply is a `VerifiedRecording`. Known node keys are the node's own signing
+    key and `node_keys`. Known officer keys, for recordings with a new header, are the one in the
+    settings and `officer_keys`. All are public keys in base64.
     """
 
     ref: int
@@ -319,7 +323,7 @@ class Prove(Message, frozen=True):
     officer_keys: tuple[str, ...] = ()
 
 
-class Proven(msgspec.Struct, frozen=True):
+class VerifiedRecording(msgspec.Struct, frozen=True):
     """The facts from which the index row of a recording is made when only its files are left.
 
     `sealed.personal` is False. `node_key` signed the manifest. `disposed` (Unix seconds; 0: not
@@ -332,7 +336,7 @@ class Proven(msgspec.Struct, frozen=True):
     disposal: str = ""
 
 
-class ArchiveReply(Message, frozen=True):
+class ArchiveReply(LinkMessage, frozen=True):
     """Finaliser to desk: the result of the request with the same `ref`.
 
     `error` is empty if the request was carried out. `content` is the requested data; empty if none
@@ -344,31 +348,31 @@ class ArchiveReply(Message, frozen=True):
     content: bytes = b""
 
 
-class UsersChanged(Message, frozen=True):
+class UsersChanged(LinkMessage, frozen=True):
     """Command line to desk: read the users again and send the accounts to the switch."""
 
 
 AnyMessage: TypeAlias = (
     Hello
-    | Snapshot
+    | CallsSnapshot
     | CallChanged
     | CallEnded
-    | Entered
+    | LedgerHas
     | Alarm
     | Figures
     | SetPhones
-    | Take
-    | Hold
-    | Release
-    | HoldReply
+    | ClaimCall
+    | Pause
+    | Resume
+    | PauseReply
     | SpoolClosed
     | Sealed
-    | SpoolsLeft
+    | WaitingSpools
     | Indexed
     | StageHeader
     | CommitHeader
     | Dispose
-    | Prove
+    | VerifyRecording
     | ArchiveReply
     | UsersChanged
 )

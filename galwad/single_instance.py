@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class AtWorkError(Exception):
+class FolderLockedError(Exception):
     """Another process holds the folder."""
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Lock a process's own folder until the end of the `with` block or of the process (flock(2)).
 
     A folder that is missing, or that the disk refuses, is not locked and does not prevent the
@@ -26,7 +26,7 @@ def alone(folder: Path) -> Iterator[None]:
     do.
 
     Raises:
-        AtWorkError: Another process holds the folder.
+        FolderLockedError: Another process holds the folder.
     """
     descriptor = _opened(folder)
     if descriptor is None:
@@ -50,4 +50,4 @@ def _lock(descriptor: int, folder: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise AtWorkError(f"another process is at work in {folder}") from None
+        raise FolderLockedError(f"another process is at work in {folder}") from None

@@ -114,10 +114,10 @@ class Child:
 
     def __init__(self, name: ProcessName, command: Sequence[str], folder: Path) -> None:
         self.name = name
-        self.up = asyncio.Event()
-        self.hopeless = asyncio.Event()
+        self.ready = asyncio.Event()
+        self.cannot_start = asyncio.Event()
         self._command = command
-        self._listener = _NotifyListener(folder / f"{name}.notify", self.up.set)
+        self._listener = _NotifyListener(folder / f"{name}.notify", self.ready.set)
         self._process: asyncio.subprocess.Process | None = None
         self._stop = asyncio.Event()
 
@@ -133,7 +133,7 @@ class Child:
         loop = asyncio.get_running_loop()
         with self._listener:
             while not self._stop.is_set():
-                self.up.clear()
+                self.ready.clear()
                 started = loop.time()
                 self._process = await self._spawn()
                 if self._stop.is_set():
@@ -141,10 +141,10 @@ class Child:
                 status = await self._process.wait()
                 if self._stop.is_set():
                     return
-                failures = 0 if self.up.is_set() else failures + 1
+                failures = 0 if self.ready.is_set() else failures + 1
                 log.error("process.died", process=self.name, status=status, restarts_in=wait)
                 if failures >= _STARTS_BEFORE_GIVING_UP:
-                    self.hopeless.set()
+                    self.cannot_start.set()
                 if loop.time() - started > _STEADY_S:
                     wait = _FIRST_WAIT_S
                 await self._pause(wait)
@@ -218,7 +218,7 @@ class Supervisor:
     def __init__(self, commands: Mapping[ProcessName, Sequence[str]]) -> None:
         self._commands = commands
         self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._stop_now = asyncio.Event()
         self.children: dict[ProcessName, Child] = {}
 
     async def run(self) -> int:
@@ -241,20 +241,22 @@ class Supervisor:
     def signalled(self) -> None:
         """Drain and stop at the first signal; stop at once at the second."""
         if self._stop.is_set():
-            self._hurry.set()
+            self._stop_now.set()
         self._stop.set()
 
     async def _announce(self) -> None:
         for child in self.children.values():
-            await child.up.wait()
+            await child.ready.wait()
         log.info("service.ready")
         ready()
 
     async def _wait_for_the_end(self) -> bool:
         """Wait for a signal (return True) or for a child that cannot be started (return False)."""
-        hopeless = [asyncio.create_task(c.hopeless.wait()) for c in self.children.values()]
+        cannot_start = [asyncio.create_task(c.cannot_start.wait()) for c in self.children.values()]
         asked = asyncio.create_task(self._stop.wait())
-        done, pending = await asyncio.wait([asked, *hopeless], return_when=asyncio.FIRST_COMPLETED)
+        done, pending = await asyncio.wait(
+            [asked, *cannot_start], return_when=asyncio.FIRST_COMPLETED
+        )
         for task in pending:
             task.cancel()
         if asked not in done:
@@ -269,7 +271,7 @@ class Supervisor:
 
     async def _drained(self, name: ProcessName, runner: asyncio.Task[None]) -> None:
         """Wait for a child that is stopping; kill it after its time, or at a second signal."""
-        hurry = asyncio.create_task(self._hurry.wait())
+        hurry = asyncio.create_task(self._stop_now.wait())
         await asyncio.wait(
             [runner, hurry], timeout=_PATIENCE_S[name], return_when=asyncio.FIRST_COMPLETED
         )

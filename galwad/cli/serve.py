@@ -16,8 +16,8 @@ from galwad.cli.support.console import CliError
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.logs import configure
-from galwad.memory import keep_out_of_files
-from galwad.single_instance import AtWorkError, alone
+from galwad.memory import forbid_core_dumps
+from galwad.single_instance import FolderLockedError, lock_folder
 from recording.errors import KeyFileError
 
 log = structlog.get_logger()
@@ -57,7 +57,7 @@ def serve(
     object.
     """
     supervise.die_with_parent()
-    keep_out_of_files()
+    forbid_core_dumps()
     settings = load_settings(config)
     configure(only or "galwad", as_json=json or not sys.stderr.isatty())
     if only is None:
@@ -72,9 +72,9 @@ def _run(only: Process, settings: Settings) -> int:
     except OSError as error:
         log.warning("folder.missing", folder=str(folder), reason=error.strerror)
     try:
-        with alone(folder):
+        with lock_folder(folder):
             return int(importlib.import_module(_MODULES[only]).run(settings))
-    except AtWorkError as error:
+    except FolderLockedError as error:
         raise CliError(
             str(error), f"only one {only} can run: stop that one first, or let it run"
         ) from None

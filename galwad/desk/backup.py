@@ -33,7 +33,7 @@ from galwad.desk.admin import Administration
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.ownership import give_to_the_service
 from galwad.desk.tables import sessions
-from galwad.single_instance import AtWorkError, alone
+from galwad.single_instance import FolderLockedError, lock_folder
 from galwad.supervise import START_ORDER
 from recording.archive import backup as archive_backup
 from recording.archive.disposal import Certificate
@@ -117,10 +117,10 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     try:
-        with alone(folder):
+        with lock_folder(folder):
             _check_empty(folder)  # another process may have made a backup here before the lock
             return _make(settings, settings_file, folder)
-    except AtWorkError:
+    except FolderLockedError:
         raise BackupError(f"another backup is made into {folder}", "name another") from None
 
 
@@ -281,9 +281,9 @@ def _nobody_at_work(settings: Settings) -> Iterator[None]:
     try:
         with ExitStack() as held:
             for name in START_ORDER:
-                held.enter_context(alone(settings.node.state / name))
+                held.enter_context(lock_folder(settings.node.state / name))
             yield
-    except AtWorkError as error:
+    except FolderLockedError as error:
         raise BackupError(str(error), "systemctl stop 'galwad*' first") from None
 
 

@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from galwad.desk.files import ArchiveFolder
-from galwad.messages import CallEnded, CallState, LeftSpool
+from galwad.messages import CallEnded, CallStatus, WaitingSpool
 from recording.archive.summary import RecordingSummary
 from recording.errors import CatalogueError
 from recording.index import orphans
@@ -129,7 +129,7 @@ class Bookkeeper:
             self._on_entered(entered)
         return True
 
-    def call(self, state: CallState) -> None:
+    def call(self, state: CallStatus) -> None:
         """Enter the call in the ledger once it is answered and to be recorded."""
         recorded = state.recording not in {"not_started", "ended"}
         if state.state in {"answered", "held"} and recorded and state.call_id not in self._entered:
@@ -139,11 +139,11 @@ class Bookkeeper:
     def ended(self, message: CallEnded) -> None:
         """Enter the end of a call."""
         self._entered.discard(message.call_id)
-        if message.owed:
+        if message.for_ledger:
             self._owed.add(message.call_id)
         began = message.since or message.ended - (message.talk_us or 0) / 1_000_000
         call = AnsweredCall(message.call_id, began, message.ended, message.talk_us)
-        self._enter(Ended(call, new=message.answered or message.owed))
+        self._enter(Ended(call, new=message.answered or message.for_ledger))
 
     def snapshot(self, going_on: Collection[str]) -> None:
         """Enter as ended all calls that the switch does not list; how they ended is not known."""
@@ -154,7 +154,7 @@ class Bookkeeper:
         self._entries.append(entry)
         self._news.set()
 
-    def spools_left(self, spools: Iterable[LeftSpool]) -> None:
+    def spools_left(self, spools: Iterable[WaitingSpool]) -> None:
         """Replace the list of waiting spools by the finaliser's report."""
         self._knows_spools = True
         self._spools = {

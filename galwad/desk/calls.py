@@ -18,7 +18,7 @@ from callerid.number import CallerId, presented_caller
 from callerid.screenpop import PopConfirmation, ScreenPop
 from galwad.desk.models import Caller, Candidate, ContactView, Pop, PopState
 from galwad.desk.users import User
-from galwad.messages import CallerFacts, CallState, Party
+from galwad.messages import CallerFacts, CallStatus, Party
 
 
 def presented_by(facts: CallerFacts) -> CallerId:
@@ -32,7 +32,7 @@ def presented_by(facts: CallerFacts) -> CallerId:
 class LiveCall:
     """One live call as the desk knows it now."""
 
-    state: CallState
+    state: CallStatus
     pop: ScreenPop
     wrapup: bool = False
     note: Note | None = None
@@ -178,7 +178,7 @@ class LiveCalls:
         """Return every call, the oldest first."""
         return sorted(self._calls.values(), key=lambda call: (call.state.started, call.call_id))
 
-    def changed(self, state: CallState) -> LiveCall | None:
+    def changed(self, state: CallStatus) -> LiveCall | None:
         """Apply the switch's newer state of a call.
 
         Return the call if its caller must be looked up, otherwise None. An older version, or a
@@ -206,7 +206,7 @@ class LiveCalls:
         call = self._put(replace(before, state=state, pop=pop, sender=sender, restored=False))
         return call if restored else None
 
-    def snapshot(self, states: Iterable[CallState], now: float) -> list[LiveCall]:
+    def snapshot(self, states: Iterable[CallStatus], now: float) -> list[LiveCall]:
         """Apply the snapshot of a switch that has (re)connected.
 
         Calls that it does not list are ended. Return the calls whose callers must be looked up.
@@ -243,7 +243,7 @@ class LiveCalls:
         """Add an answered call from before the restart whose note is still to be written."""
         if contact.call_id in self._calls:
             return
-        state = CallState(
+        state = CallStatus(
             call_id=contact.call_id,
             version=0,
             started=contact.started,
@@ -314,12 +314,12 @@ class LiveCalls:
         self._on_change(before, None)
 
 
-def replace_version(state: CallState, version: int) -> CallState:
+def replace_version(state: CallStatus, version: int) -> CallStatus:
     """Return the same state with another version."""
     return msgspec.structs.replace(state, version=version)
 
 
-def ended_state(state: CallState, ended: float) -> CallState:
+def ended_state(state: CallStatus, ended: float) -> CallStatus:
     """Return the last state as ended: no phone rings and nothing is recorded."""
     return msgspec.structs.replace(
         state, state="ended", since=ended, ringing=(), recording="ended", holders=()

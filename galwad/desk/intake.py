@@ -23,10 +23,10 @@ from galwad.messages import (
     ArchiveReply,
     Hello,
     Indexed,
-    LeftSpool,
     Sealed,
-    SpoolsLeft,
     UsersChanged,
+    WaitingSpool,
+    WaitingSpools,
 )
 from recording.archive.summary import RecordingSummary
 from recording.errors import AuditError, CatalogueError
@@ -48,7 +48,7 @@ class Intake:
         on_indexed: Callable[[Sealed], Awaitable[None]],
         on_alarm: Callable[[Alarm], None],
         on_users: Callable[[], Awaitable[None]],
-        on_spools: Callable[[tuple[LeftSpool, ...]], None],
+        on_spools: Callable[[tuple[WaitingSpool, ...]], None],
     ) -> None:
         self._path = path
         self._catalogue = catalogue
@@ -110,7 +110,7 @@ class Intake:
                 self.orders.replied(message)
             case Alarm():
                 self._on_alarm(message)
-            case SpoolsLeft():
+            case WaitingSpools():
                 self._on_spools(message.spools)
             case UsersChanged():
                 await self._on_users()

@@ -35,7 +35,7 @@ from galwad.desk.sessions import Sessions
 from galwad.desk.switch import FromSwitch, SwitchClient
 from galwad.desk.throttle import Throttle
 from galwad.desk.users import User, Users
-from galwad.messages import Alarm, CallChanged, CallEnded, Figures, Party, Sealed, Snapshot
+from galwad.messages import Alarm, CallChanged, CallEnded, CallsSnapshot, Figures, Party, Sealed
 from recording.audit.anchors import Anchor, append_anchor, last_anchor
 from recording.audit.log import AuditLog
 from recording.index.catalogue import Catalogue
@@ -235,7 +235,7 @@ class Desk:
 
     def _from_switch(self, message: FromSwitch) -> None:
         match message:
-            case Snapshot():
+            case CallsSnapshot():
                 self.books.snapshot({call.call_id for call in message.calls})
                 for call in self.calls.snapshot(message.calls, time.time()):
                     self.spawn(self._look_up(call))

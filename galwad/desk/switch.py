@@ -19,27 +19,27 @@ import structlog
 from galwad.desk.errors import SwitchDownError
 from galwad.link import Connector, Link
 from galwad.messages import (
-    Account,
     Alarm,
     AnyMessage,
     CallChanged,
     CallEnded,
-    Entered,
+    CallsSnapshot,
+    ClaimCall,
     Figures,
     Hello,
-    Hold,
-    HoldReply,
+    LedgerHas,
     Party,
-    Release,
+    Pause,
+    PauseReply,
+    PhoneCredentials,
+    Resume,
     SetPhones,
-    Snapshot,
-    Take,
 )
 
 REPLY_S = 2.0
 log = structlog.get_logger()
 
-FromSwitch = Snapshot | CallChanged | CallEnded | Alarm | Figures
+FromSwitch = CallsSnapshot | CallChanged | CallEnded | Alarm | Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +59,14 @@ class SwitchClient:
         path: Path,
         on_message: Callable[[FromSwitch], None],
         on_connection: Callable[[bool], None],
-        phones: Callable[[], Awaitable[tuple[Account, ...]]],
+        phones: Callable[[], Awaitable[tuple[PhoneCredentials, ...]]],
     ) -> None:
         self._connector = Connector(path, self._connected, self._received, self._lost)
         self._on_message = on_message
         self._on_connection = on_connection
         self._phones = phones
         self._refs = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[HoldReply]] = {}
+        self._waiting: dict[int, asyncio.Future[PauseReply]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -90,14 +90,14 @@ class SwitchClient:
 
     def take(self, call_id: str, advisor: Party) -> None:
         """Report to the switch which advisor has a call; without a link nothing is sent."""
-        self._connector.send(Take(call_id, advisor))
+        self._connector.send(ClaimCall(call_id, advisor))
 
     def entered(self, call_ids: Collection[str]) -> None:
         """Report the calls whose ends are in the ledger, so that the switch stops repeating them.
 
         Without a link nothing is sent, and the switch repeats the ends later.
         """
-        self._connector.send(Entered(tuple(call_ids)))
+        self._connector.send(LedgerHas(tuple(call_ids)))
 
     async def payment(
         self,
@@ -106,16 +106,16 @@ class SwitchClient:
         holder: str,
         actor: str,
         trigger: Literal["page", "api"],
-    ) -> HoldReply:
+    ) -> PauseReply:
         """Pause or resume, and wait for the gate's real state.
 
         Raises:
             SwitchDownError: There is no link, or no answer came within two seconds.
         """
         ref = next(self._refs)
-        kind = Hold if action == "hold" else Release
+        kind = Pause if action == "hold" else Resume
         message = kind(ref, holder, trigger, actor, whose.call_id, whose.extension, whose.user)
-        reply: asyncio.Future[HoldReply] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[PauseReply] = asyncio.get_running_loop().create_future()
         self._waiting[ref] = reply
         try:
             if not self._connector.send(message):
@@ -143,11 +143,11 @@ class SwitchClient:
 
     async def _received(self, _link: Link, message: AnyMessage) -> None:
         match message:
-            case HoldReply():
+            case PauseReply():
                 reply = self._waiting.get(message.ref)
                 if reply is not None and not reply.done():
                     reply.set_result(message)
-            case Snapshot() | CallChanged() | CallEnded() | Alarm() | Figures():
+            case CallsSnapshot() | CallChanged() | CallEnded() | Alarm() | Figures():
                 self._on_message(message)
             case _:
                 log.warning("switch.unexpected", message=type(message).__name__)

@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from galwad.desk.models import Role
 from galwad.desk.tables import sessions, users
-from galwad.messages import Account
+from galwad.messages import PhoneCredentials
 
 MIN_PASSWORD = 12
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -153,14 +153,16 @@ class Users:
             rows = (await connection.execute(select(users).order_by(users.c.name))).all()
         return [user_of(row) for row in rows]
 
-    async def accounts(self) -> tuple[Account, ...]:
+    async def accounts(self) -> tuple[PhoneCredentials, ...]:
         """Return the accounts of the phones that may register, for the switch."""
         statement = select(users).where(
             users.c.extension.is_not(None), users.c.ha1_sha256 != "", users.c.disabled.is_(False)
         )
         async with self._engine.connect() as connection:
             rows = (await connection.execute(statement.order_by(users.c.extension))).all()
-        return tuple(Account(row.extension, row.name, row.ha1_md5, row.ha1_sha256) for row in rows)
+        return tuple(
+            PhoneCredentials(row.extension, row.name, row.ha1_md5, row.ha1_sha256) for row in rows
+        )
 
     async def check(self, name: str, password: str) -> User | None:
         """Return the user if name and password match and the user is not disabled, otherwise None.

@@ -21,24 +21,24 @@ from recording.archive.store import Archive
 from recording.errors import RecordingError
 from recording.spool import is_live
 
-_WORTH: Final = 256 * 1024
+_MIN_SPOOL_BYTES: Final = 256 * 1024
 """The smallest spool that is followed, in bytes: about 15 seconds of a call.
 
 A smaller one is sealed quickly at the call's end anyway.
 """
-_MOST: Final = 400
+_MAX_CALLS: Final = 400
 """The number of calls followed at a time: each needs two open files and about 0.5 MB of memory."""
-ROOM: Final = 1 << 30
+MIN_FREE_BYTES: Final = 1 << 30
 """The free space that the archive's disk must have, in bytes: recording calls comes first."""
-_SLICE: Final = 60
+_SLICE_FRAMES: Final = 60
 """The number of frames, of about a second each, before the next call has its turn."""
 log = structlog.get_logger()
 
 
-class Apprentice:
+class LiveSealer:
     """Follows the calls whose spools are being written.
 
-    The methods block. One thread calls `follow`. Any thread may take a call with `hand_over`,
+    The methods block. One thread calls `follow`. Any thread may take a call with `take`,
     between two slices. The spool of that call is closed by then, so following does not begin again.
     """
 
@@ -49,43 +49,43 @@ class Apprentice:
         self._keys = keys
         self._followed: dict[str, LiveSealing] = {}
         self._given_up: set[str] = set()
-        self._alone = Lock()
+        self._lock = Lock()
 
     def follow(self, enough: Callable[[], bool]) -> None:
         """Seal the parts of all calls that cannot change any more, the longest waiting call first.
 
         `enough` is asked after each slice; if it returns True, this method returns.
         """
-        if self._archive.free_bytes < ROOM:
-            self.let_go()
+        if self._archive.free_bytes < MIN_FREE_BYTES:
+            self.discard_all()
             return
         spools = self._single_lives()
-        with self._alone:
+        with self._lock:
             self._forget_all_but(spools)
         for call_id, path in spools.items():
-            with self._alone:
+            with self._lock:
                 begun = self._is_new(call_id, path) and self._begin(call_id, path)
             if begun and enough():
                 return
         behind = deque(self._followed)
         while behind:
             call_id = behind.popleft()
-            with self._alone:
+            with self._lock:
                 more = call_id in self._followed and self._step(call_id)
             if more:
                 behind.append(call_id)
             if enough():
                 return
 
-    def hand_over(self, call_id: str) -> LiveSealing | None:
+    def take(self, call_id: str) -> LiveSealing | None:
         """Return the work done for a call that has ended, or None; the receiver must discard it."""
-        with self._alone:
+        with self._lock:
             self._given_up.discard(call_id)
             return self._followed.pop(call_id, None)
 
-    def let_go(self) -> None:
+    def discard_all(self) -> None:
         """Discard all work."""
-        with self._alone:
+        with self._lock:
             for following in self._followed.values():
                 following.discard()
             self._followed.clear()
@@ -102,10 +102,14 @@ class Apprentice:
 
     def _is_new(self, call_id: str, path: Path) -> bool:
         """Return whether to begin to follow this call."""
-        if len(self._followed) >= _MOST or call_id in self._followed or call_id in self._given_up:
+        if (
+            len(self._followed) >= _MAX_CALLS
+            or call_id in self._followed
+            or call_id in self._given_up
+        ):
             return False
         try:
-            wanted = path.stat().st_size >= _WORTH and is_live(path)
+            wanted = path.stat().st_size >= _MIN_SPOOL_BYTES and is_live(path)
             return wanted and self._archive.find(call_id) is None
         except (OSError, RecordingError):
             return False
@@ -123,7 +127,7 @@ class Apprentice:
         """Seal one slice, then put the call last; return False when nothing more is ready."""
         following = self._followed.pop(call_id)
         try:
-            more = following.step(_SLICE)
+            more = following.step(_SLICE_FRAMES)
         except Exception as error:  # noqa: BLE001 - strange audio: sealing will report it
             following.discard()
             self._give_up(call_id, error)

@@ -3,8 +3,8 @@
 The work is a set of call ids, from the switch's notices and from looking at the spool folders. A
 call leaves the set when the desk has indexed it; a desk that is down delays only that. What fails
 is tried again at the next look. Calls that have just ended come before those that an outage left,
-and small ones before large ones. `HANDS` calls are sealed at a time, so that a short call seldom
-waits for a long one or for the disk.
+and small ones before large ones. `SEALING_TASKS` calls are sealed at a time, so that a short call
+seldom waits for a long one or for the disk.
 
 Calls in progress are followed at the same time, so that little work is left at their end. On
 SIGTERM the finaliser first seals everything that has ended: after a reboot, no key on this machine
@@ -26,7 +26,7 @@ import structlog
 
 from config.settings import Settings
 from galwad import supervise
-from galwad.finaliser.sealer import ArchiveOrder, Folders, Workshop, alarms_of
+from galwad.finaliser.sealer import ArchiveOrder, Folders, Sealer, alarms_of
 from galwad.link import Connector, Link
 from galwad.messages import (
     Alarm,
@@ -36,19 +36,19 @@ from galwad.messages import (
     Dispose,
     Hello,
     Indexed,
-    Prove,
     Sealed,
     SpoolClosed,
-    SpoolsLeft,
     StageHeader,
+    VerifyRecording,
+    WaitingSpools,
 )
 from recording.errors import RecordingError
 
 LOOK_ROUND_S: Final = 30.0
 FOLLOW_S: Final = 2.0
-LAST_WORD_S: Final = 2.0
+INDEX_WAIT_S: Final = 2.0
 """The time for the desk to index the last recordings when the finaliser stops, in seconds."""
-HANDS: Final = 3
+SEALING_TASKS: Final = 3
 """The number of calls sealed at a time: while one waits for the disk, another can compute."""
 _SLICE_S: Final = 1.0
 _SLICE_WHILE_OTHERS_WAIT_S: Final = 0.05
@@ -59,32 +59,35 @@ log = structlog.get_logger()
 
 
 class Finaliser:
-    """One queue of calls, the tasks that seal them, and the links to switch and desk."""
+    """One queue of calls, the tasks that seal them, and the links to switch and desk.
+
+    It is one class because the queue, the links and the alarms all change the same set of calls.
+    """
 
     def __init__(
         self,
-        workshop: Workshop,
+        sealer: Sealer,
         settings: Settings,
         look_round_s: float = LOOK_ROUND_S,
         follow_s: float = FOLLOW_S,
-        last_word_s: float = LAST_WORD_S,
+        index_wait_s: float = INDEX_WAIT_S,
     ) -> None:
-        self._workshop = workshop
+        self._sealer = sealer
         self._look_round_s = look_round_s
         self._follow_s = follow_s
-        self._last_word_s = last_word_s
+        self._index_wait_s = index_wait_s
         self._queue: asyncio.PriorityQueue[tuple[_Rank, str]] = asyncio.PriorityQueue()
         self._queued: dict[str, _Rank] = {}
-        self._in_hand: dict[str, bool] = {}
+        self._in_sealing: dict[str, bool] = {}
         """The calls that are being sealed, and whether they were queued again meanwhile."""
         self._free = asyncio.Event()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sealed: dict[str, Sealed] = {}
         self._alarms: dict[tuple[str, str | None], Alarm] = {}
         self._unsent: list[Alarm] = []
-        self._left = SpoolsLeft(())
+        self._waiting_spools = WaitingSpools(())
         self._stopping = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._stop_now = asyncio.Event()
         self._indexed = asyncio.Event()
         self._switch = Connector(
             settings.switch_socket, self._greet_switch, self._from_switch, self._look_soon
@@ -93,9 +96,9 @@ class Finaliser:
         self._look = asyncio.Event()
 
     def stop(self) -> None:
-        """Seal what has ended, then end `run`; when called again, only finish the calls in hand."""
+        """Seal what has ended, then end `run`; when called again, only finish the calls in work."""
         if self._stopping.is_set():
-            self._hurry.set()
+            self._stop_now.set()
             self._indexed.set()
             self._free.set()
         self._stopping.set()
@@ -123,7 +126,7 @@ class Finaliser:
     async def _work(self) -> None:
         """Seal ended calls and follow calls in progress until `stop`, then finish."""
         stopping = asyncio.create_task(self._stopping.wait())
-        hands = [asyncio.create_task(self._hand()) for _ in range(HANDS)]
+        hands = [asyncio.create_task(self._seal_queued()) for _ in range(SEALING_TASKS)]
         try:
             while not self._stopping.is_set():
                 await asyncio.wait([stopping], timeout=self._follow_s)
@@ -134,13 +137,13 @@ class Finaliser:
             for task in (stopping, *hands):
                 task.cancel()
             await asyncio.gather(*hands, return_exceptions=True)
-            await asyncio.to_thread(self._workshop.let_go)
+            await asyncio.to_thread(self._sealer.discard_all)
 
-    async def _hand(self) -> None:
+    async def _seal_queued(self) -> None:
         """Seal one call after the other."""
         while True:
             _, call_id = await self._queue.get()
-            if self._hurry.is_set():
+            if self._stop_now.is_set():
                 return
             await self._take(call_id)
 
@@ -148,19 +151,19 @@ class Finaliser:
         """Seal all calls that have ended, and give the desk time to index them."""
         supervise.stopping()
         try:
-            closed = await asyncio.to_thread(self._workshop.closed)
+            closed = await asyncio.to_thread(self._sealer.closed)
         except OSError as error:
             closed = {}
             log.error("spools.not_seen", why=error.strerror)  # noqa: TRY400 - it says what
         for call_id, size in closed.items():
             self._enqueue(call_id, size)
         log.info("finaliser.stopping", waiting=len(self._queued))
-        while self._in_hand or (self._queued and not self._hurry.is_set()):
+        while self._in_sealing or (self._queued and not self._stop_now.is_set()):
             self._free.clear()
             await self._free.wait()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._last_word_s):
-                while self._sealed and not self._hurry.is_set():
+            async with asyncio.timeout(self._index_wait_s):
+                while self._sealed and not self._stop_now.is_set():
                     self._indexed.clear()
                     await self._indexed.wait()
 
@@ -169,12 +172,12 @@ class Finaliser:
         began = time.monotonic()
 
         def enough() -> bool:
-            others = self._queued or self._in_hand
+            others = self._queued or self._in_sealing
             most_s = _SLICE_WHILE_OTHERS_WAIT_S if others else _SLICE_S
             return self._stopping.is_set() or time.monotonic() - began > most_s
 
         try:
-            await asyncio.to_thread(self._workshop.follow, enough)
+            await asyncio.to_thread(self._sealer.follow, enough)
         except OSError:  # a folder is missing: the next look and sealing report it
             return
         except Exception:  # following is optional; sealing must go on
@@ -182,20 +185,20 @@ class Finaliser:
 
     async def _take(self, call_id: str) -> None:
         self._queued.pop(call_id, None)
-        self._in_hand[call_id] = False
-        async with self._alone_with(call_id):
+        self._in_sealing[call_id] = False
+        async with self._lock_of(call_id):
             await self._seal(call_id)
-        if self._in_hand.pop(call_id):
-            self._enqueue(call_id, self._workshop.size(call_id))
+        if self._in_sealing.pop(call_id):
+            self._enqueue(call_id, self._sealer.size(call_id))
         self._free.set()
 
-    def _alone_with(self, call_id: str) -> asyncio.Lock:
+    def _lock_of(self, call_id: str) -> asyncio.Lock:
         """Return the lock for writing to this recording; it is dropped when no task uses it."""
         return self._locks.setdefault(call_id, asyncio.Lock())
 
     async def _seal(self, call_id: str) -> None:
         try:
-            outcome = await asyncio.to_thread(self._workshop.seal, call_id)
+            outcome = await asyncio.to_thread(self._sealer.seal, call_id)
         except Exception:  # one call's strange audio must not stop the sealing of the others
             log.exception("recording.not_sealed", call_id=call_id)
             outcome = Alarm("recording.not_sealed", call_id, "see the journal")
@@ -227,8 +230,8 @@ class Finaliser:
         A call that is being sealed is marked instead. If sealing fails, it may be queued again,
         because another spool of it may have been closed meanwhile.
         """
-        if call_id in self._in_hand:
-            self._in_hand[call_id] = True
+        if call_id in self._in_sealing:
+            self._in_sealing[call_id] = True
         elif call_id not in self._queued and call_id not in self._sealed:
             rank = not just_ended, size
             self._queued[call_id] = rank
@@ -250,21 +253,21 @@ class Finaliser:
                 self._remind()
 
     async def _look_at_the_folder(self) -> None:
-        closed = await asyncio.to_thread(self._workshop.closed)
+        closed = await asyncio.to_thread(self._sealer.closed)
         for call_id, size in closed.items():
             self._enqueue(call_id, size)
-        unreadable = await asyncio.to_thread(self._workshop.unreadable, closed)
+        unreadable = await asyncio.to_thread(self._sealer.unreadable, closed)
         for call_id, why in unreadable.items():
             self._alarm(Alarm("recording.not_sealed", call_id, why))
-        await self._tell_what_is_left([*closed, *unreadable])
+        await self._send_waiting([*closed, *unreadable])
 
-    async def _tell_what_is_left(self, closed: Collection[str]) -> None:
+    async def _send_waiting(self, closed: Collection[str]) -> None:
         """Send the desk the spools that wait, which it checks against its calls and cannot see."""
         why = {alarm.call_id: alarm.kind for alarm in self._alarms.values() if alarm.call_id}
-        left = SpoolsLeft(await asyncio.to_thread(self._workshop.left, closed, why))
-        if left != self._left:
-            self._left = left
-            self._desk.send(left)
+        waiting = WaitingSpools(await asyncio.to_thread(self._sealer.waiting, closed, why))
+        if waiting != self._waiting_spools:
+            self._waiting_spools = waiting
+            self._desk.send(waiting)
 
     def _look_soon(self) -> None:
         self._look.set()
@@ -277,7 +280,7 @@ class Finaliser:
         for alarm in self._unsent:
             link.send(alarm)
         self._unsent.clear()
-        link.send(self._left)
+        link.send(self._waiting_spools)
         self._remind()
 
     def _remind(self) -> None:
@@ -288,7 +291,7 @@ class Finaliser:
     async def _from_switch(self, _link: Link, message: AnyMessage) -> None:
         match message:
             case SpoolClosed():
-                size = self._workshop.size(message.call_id)
+                size = self._sealer.size(message.call_id)
                 self._enqueue(message.call_id, size, just_ended=True)
             case Hello():  # spools may have been closed before this, without a notice
                 self._look_soon()
@@ -297,20 +300,20 @@ class Finaliser:
         match message:
             case Indexed() if message.call_id in self._sealed:
                 await self._forget(message.call_id)
-            case StageHeader() | CommitHeader() | Dispose() | Prove():
-                async with self._alone_with(message.call_id):
+            case StageHeader() | CommitHeader() | Dispose() | VerifyRecording():
+                async with self._lock_of(message.call_id):
                     link.send(await self._amend(message))
 
     async def _amend(self, order: ArchiveOrder) -> ArchiveReply:
         try:
-            return await asyncio.to_thread(self._workshop.amend, order)
+            return await asyncio.to_thread(self._sealer.amend, order)
         except Exception:  # the link to the desk, and what it indexes, must survive this
             log.exception("recording.not_amended", call_id=order.call_id)
             return ArchiveReply(order.ref, "the finaliser failed: see its journal")
 
     async def _forget(self, call_id: str) -> None:
         try:
-            await asyncio.to_thread(self._workshop.forget, call_id)
+            await asyncio.to_thread(self._sealer.forget, call_id)
         except (OSError, RecordingError) as error:  # tried again at the next look
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
             self._alarm(Alarm("spool.not_removed", call_id, why))
@@ -335,26 +338,26 @@ def folders_of(settings: Settings) -> Folders:
     )
 
 
-def workshop_of(settings: Settings) -> Workshop:
-    """Return the workshop for these settings. Raises as `Workshop` does."""
+def sealer_of(settings: Settings) -> Sealer:
+    """Return the sealer for these settings. Raises as `Sealer` does."""
     software = f"galwad {version('galwad')}"
     officer_key = settings.recording.officer_key
-    return Workshop(folders_of(settings), settings.node.name, software, officer_key)
+    return Sealer(folders_of(settings), settings.node.name, software, officer_key)
 
 
 def run(settings: Settings) -> int:
     """Run the process until SIGTERM; return the exit status."""
     try:
-        workshop = workshop_of(settings)
+        sealer = sealer_of(settings)
     except (RecordingError, OSError) as error:
         log.critical("finaliser.cannot_start", why=str(error))
         return 1
-    asyncio.run(_main(workshop, settings))
+    asyncio.run(_main(sealer, settings))
     return 0
 
 
-async def _main(workshop: Workshop, settings: Settings) -> None:
-    finaliser = Finaliser(workshop, settings)
+async def _main(sealer: Sealer, settings: Settings) -> None:
+    finaliser = Finaliser(sealer, settings)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, finaliser.stop)

@@ -17,18 +17,18 @@ from typing import Final, TypeAlias
 import msgspec
 import structlog
 
-from galwad.finaliser.live_sealer import Apprentice
+from galwad.finaliser.live_sealer import LiveSealer
 from galwad.finaliser.spools import NAME, Spools, life_of
 from galwad.messages import (
     Alarm,
     ArchiveReply,
     CommitHeader,
     Dispose,
-    LeftSpool,
-    Prove,
-    Proven,
     Sealed,
     StageHeader,
+    VerifiedRecording,
+    VerifyRecording,
+    WaitingSpool,
 )
 from recording.archive.call_facts import PersonalFacts
 from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer
@@ -48,9 +48,9 @@ from recording.keys.keyring import RecipientSet, load_boot_key, load_or_create_n
 from recording.spool import is_live, remove_spool
 from recording.spool.recovery import recovered_keys, shred_recovered
 
-_LEFT_S: Final = 300.0
+_WAITING_S: Final = 300.0
 """The age in seconds at which a waiting spool is reported to the desk: sealing takes moments."""
-ArchiveOrder: TypeAlias = StageHeader | CommitHeader | Dispose | Prove
+ArchiveOrder: TypeAlias = StageHeader | CommitHeader | Dispose | VerifyRecording
 log = structlog.get_logger()
 
 
@@ -69,7 +69,7 @@ class Folders:
     node_key: Path
 
 
-class Workshop:
+class Sealer:
     """Seals calls. The methods block.
 
     Several threads may call them, each for another call; only one thread calls `follow`.
@@ -90,16 +90,16 @@ class Workshop:
         self._archive = Archive(folders.archive, ours)
         self._disposals = Disposer(folders.archive, ours)
         self._spools = Spools(*folders.spools)
-        self._apprentice = Apprentice(self._spools, self._archive, self._keys)
+        self._live_sealer = LiveSealer(self._spools, self._archive, self._keys)
         self._headers = HeaderStore(folders.archive, folders.recipients, officer_key)
         folders.archive.mkdir(mode=0o750, parents=True, exist_ok=True)
         public = folders.archive / f"{node}.pub"
         text = f"{self._public_key}\n"
         if not public.exists() or public.read_text(encoding="ascii") != text:
             public.write_text(text, encoding="ascii")
-        self._began_at = self._place()
+        self._archive_at_start = self._archive_identity()
 
-    def _place(self) -> tuple[int, int] | None:
+    def _archive_identity(self) -> tuple[int, int] | None:
         """Return the device and inode of the archive folder; None if it does not exist.
 
         A recording sealed into an empty mount point would be hidden once the disk is mounted again.
@@ -140,7 +140,7 @@ class Workshop:
         found = self._spools.of(call_id)
         return found if self._finished(call_id, found) else []
 
-    def left(self, closed: Collection[str], why: Mapping[str, str]) -> tuple[LeftSpool, ...]:
+    def waiting(self, closed: Collection[str], why: Mapping[str, str]) -> tuple[WaitingSpool, ...]:
         """Return spools unchanged for minutes: those of `closed` calls, and those without a call.
 
         `why` has the kind of the alarm for each call that could not be sealed.
@@ -154,9 +154,11 @@ class Workshop:
                 continue
             with contextlib.suppress(OSError):  # indexed, and so removed, meanwhile
                 since = path.lstat().st_mtime
-                if abs(now - since) >= _LEFT_S:  # or in the future: no process writes to it either
+                if (
+                    abs(now - since) >= _WAITING_S
+                ):  # or in the future: no process writes to it either
                     name = os.fsencode(path.name).decode(errors="backslashreplace")
-                    found.append(LeftSpool(name, call_id, since, why.get(call_id, "")))
+                    found.append(WaitingSpool(name, call_id, since, why.get(call_id, "")))
         return tuple(found)
 
     def size(self, call_id: str) -> int:
@@ -182,7 +184,7 @@ class Workshop:
         spools = self.spools(call_id)
         if not spools:
             return None
-        if self._place() != self._began_at:
+        if self._archive_identity() != self._archive_at_start:
             text = "the archive's disk is another than at the start: mount it again, or restart us"
             return Alarm("recording.not_sealed", call_id, text)
         if self._disposals.path(call_id).exists():
@@ -190,7 +192,7 @@ class Workshop:
         return self._seal(call_id, spools)
 
     def _seal(self, call_id: str, spools: list[Path]) -> Sealed | Alarm:
-        following = self._apprentice.hand_over(call_id)
+        following = self._live_sealer.take(call_id)
         try:
             recipients = RecipientSet.load(self._folders.recipients, self._officer_key)
             keys = self._keys(spools)
@@ -223,11 +225,11 @@ class Workshop:
 
     def follow(self, enough: Callable[[], bool]) -> None:
         """Follow calls in progress until `enough` returns True or nothing more is ready."""
-        self._apprentice.follow(enough)
+        self._live_sealer.follow(enough)
 
-    def let_go(self) -> None:
+    def discard_all(self) -> None:
         """Discard the work of following: none of it outlives this process."""
-        self._apprentice.let_go()
+        self._live_sealer.discard_all()
 
     def _keys(self, spools: Iterable[Path] = ()) -> SpoolKeys:
         """Return the keys that open spools, with those that officers recovered for `spools`."""
@@ -261,7 +263,7 @@ class Workshop:
     def _remove(self, spools: Iterable[Path]) -> None:
         for path in spools:
             shred_recovered(self._folders.runtime_keys, path)
-            for each in self._spools.copies(path):
+            for each in self._spools.places(path):
                 remove_spool(each, self._folders.runtime_keys)
 
     def amend(self, order: ArchiveOrder) -> ArchiveReply:
@@ -289,11 +291,11 @@ class Workshop:
                 return self._disposals.dispose(
                     DisposalOrder(*known, order.reason, order.actor, place)
                 )
-            case Prove():
+            case VerifyRecording():
                 return msgspec.msgpack.encode(self._proven(order))
         return b""
 
-    def _proven(self, order: Prove) -> Proven:
+    def _proven(self, order: VerifyRecording) -> VerifiedRecording:
         if self._spools.of(order.call_id):
             raise ArchiveError("its spool is still there: it is indexed when that is sealed")
         found = verify_unindexed(
@@ -304,8 +306,10 @@ class Workshop:
         )
         sealed = sealed_message(found.recording)
         if found.disposal is None:
-            return Proven(sealed, found.node_key)
-        return Proven(sealed, found.node_key, disposed_at(found.disposal), found.disposal.reason)
+            return VerifiedRecording(sealed, found.node_key)
+        return VerifiedRecording(
+            sealed, found.node_key, disposed_at(found.disposal), found.disposal.reason
+        )
 
 
 def _unreadable(path: Path) -> str:

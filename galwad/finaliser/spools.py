@@ -68,7 +68,7 @@ class Spools:
         except OSError:
             return []
 
-    def copies(self, path: Path) -> list[Path]:
+    def places(self, path: Path) -> list[Path]:
         """Return the places of this spool: a copy in the other folder first, then `path`.
 
         A copy that its disk does not show is left out. If it appears again later, it is found like

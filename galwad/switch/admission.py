@@ -66,14 +66,14 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejection:
     """A refused INVITE: the status and header fields of the response."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Doorkeeper:
+class AdmissionControl:
     """Admits or refuses each INVITE and REGISTER that is outside a dialog."""
 
     def __init__(
@@ -81,20 +81,20 @@ class Doorkeeper:
         settings: Settings,
         phones: Phones,
         secret: bytes,
-        judged: Callable[[Address, AuthOutcome, float], None] = lambda *_: None,
+        count_outcome: Callable[[Address, AuthOutcome, float], None] = lambda *_: None,
     ) -> None:
         """Create the digest server; `secret` is random, new in each process, and keys the nonces.
 
-        `judged` is called with the outcome for each request that had to prove its user.
+        `count_outcome` is called with the outcome for each request that had to prove its user.
         """
         self._settings = settings
-        self._judged = judged
+        self._count_outcome = count_outcome
         self._phones = phones
         self._digest = DigestServer(
             settings.sip.realm, secret, phones.ha1, algorithms=settings.sip.digest
         )
 
-    def invite(self, invite: InviteServer, now: float) -> Admission | Refusal:
+    def invite(self, invite: InviteServer, now: float) -> Admission | Rejection:
         """Admit a trunk by its address or a phone by its password, or refuse."""
         request = invite.request
         trunk = self._settings.find_trunk(*invite.source[:3])
@@ -110,9 +110,9 @@ class Doorkeeper:
             )
         verification = self._verify(request, invite.source, now)
         if verification.outcome is not AuthOutcome.ACCEPTED:
-            return Refusal(401, self._challenges(invite.source, verification.outcome, now))
+            return Rejection(401, self._challenges(invite.source, verification.outcome, now))
         if not self._settings.allows_transport(verification.user, invite.source.transport):
-            return Refusal(403)
+            return Rejection(403)
         return Admission(
             caller=CallerFacts(verification.user, request.from_.uri.host, trusted=False),
             called=request.uri.dialled,
@@ -146,7 +146,7 @@ class Doorkeeper:
 
     def _verify(self, request: Request, source: Address, now: float) -> DigestVerification:
         verification = self._digest.verify(request, now, host=source.host)
-        self._judged(source, verification.outcome, now)
+        self._count_outcome(source, verification.outcome, now)
         return verification
 
     def _challenges(

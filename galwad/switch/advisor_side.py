@@ -11,14 +11,14 @@ from collections.abc import Iterable
 
 from config.sections import Route
 from galwad.messages import Party
-from galwad.switch.checkpoint import Talk
+from galwad.switch.checkpoint import AnsweredState
 from galwad.switch.routing import Router
 from recording.policy import DestinationClass
 from telephony.b2bua import Target
 from telephony.b2bua import events as sip
 
 
-class Parties:
+class AdvisorSide:
     """The parties at the advisor's end, with the names for screen-pops and the manifest."""
 
     def __init__(self, router: Router, route: Route) -> None:
@@ -82,14 +82,14 @@ class Parties:
         self.advisor = self._party(target)
         return self.advisor
 
-    def resumed(self, talk: Talk) -> Party:
+    def resumed(self, answered: AnsweredState) -> Party:
         """Restore the state from before a restart; without an advisor, return a nameless party."""
-        self.advisor, self.group = talk.advisor, talk.group
-        self.target = talk.target.target() if talk.target is not None else None
-        self.identity = talk.identity
-        return talk.advisor or Party("")
+        self.advisor, self.group = answered.advisor, answered.group
+        self.target = answered.target.target() if answered.target is not None else None
+        self.identity = answered.identity
+        return answered.advisor or Party("")
 
-    def taken(self, advisor: Party) -> bool:
+    def claim(self, advisor: Party) -> bool:
         """Set an advisor who says that the call is theirs; return whether this was accepted.
 
         It is accepted from a member of the group while the PBX has not named the advisor.

@@ -15,18 +15,18 @@ import msgspec
 import structlog
 
 from config.sections import Route
-from galwad.messages import CallEnded, CallState, Party
+from galwad.messages import CallEnded, CallStatus, Party
 from galwad.switch.admission import Admission
-from galwad.switch.advisor_side import Parties, is_handover
-from galwad.switch.checkpoint import CallPhase, EarlyHold, Heir, Memo, Talk
+from galwad.switch.advisor_side import AdvisorSide, is_handover
+from galwad.switch.checkpoint import AnsweredState, CallPhase, Checkpoint, EarlyPause, RingingCall
 from galwad.switch.clocks import read_clocks
-from galwad.switch.codes import CodeBook
-from galwad.switch.context import Switchboard, call_settings
-from galwad.switch.pauses import Holds
+from galwad.switch.codes import PaymentCodes
+from galwad.switch.context import CallContext, call_settings
+from galwad.switch.pauses import Pauses
 from galwad.switch.recorded_legs import TRACKS
 from galwad.switch.recording import CallRecording
 from galwad.switch.spools import new_call_id
-from galwad.switch.transfers import Transfers
+from galwad.switch.transfers import CallTransfers
 from recording.spool import Clock
 from telephony.aio.relay import SourceRule
 from telephony.b2bua import BackToBackCall, Target, TargetCheckpoint
@@ -39,12 +39,16 @@ from telephony.sip.ua.uas import InviteServer
 log = structlog.get_logger()
 
 
-class LiveCall:
-    """One call from its INVITE to its end."""
+class SwitchCall:
+    """One call from its INVITE to its end.
+
+    It is one class because it is the one task that owns a call: an input to any part of the call is
+    followed by the same steps (`settle`), which touch all of its parts.
+    """
 
     def __init__(
         self,
-        board: Switchboard,
+        context: CallContext,
         admission: Admission,
         route: Route,
         legs: BackToBackCall,
@@ -52,72 +56,77 @@ class LiveCall:
     ) -> None:
         """Connect the parts; create calls with `incoming` or `resumed` instead."""
         self.call_id = legs.call_id
-        self._board = board
+        self._context = context
         self.admission = admission
         self._route = route
         self.legs = legs
         self.log = log.bind(call_id=self.call_id)
         self._started = self._since = now.wall
         self._phase = CallPhase.RINGING
-        self.parties = Parties(board.router, route)
+        self.advisor_side = AdvisorSide(context.router, route)
         self._answered_at = 0.0
         """The time of the answer in monotonic seconds; 0 if not answered or not known."""
         self._version = 0
-        self._settling = self._untold = False
+        self._in_settle = self._unsent = False
         self._faulty = False
         self._timer: asyncio.TimerHandle | None = None
         self.recording = CallRecording(
-            board.spools,
-            board.relay,
+            context.spools,
+            context.relay,
             self.call_id,
             admission.facts(route.line) if admission.recorded else None,
             self.publish,
         )
-        codes = board.settings.recording
-        self.holds = Holds(
+        codes = context.settings.recording
+        self.pauses = Pauses(
             self.recording,
-            CodeBook(codes.payment_code_on or "", codes.payment_code_off or ""),
-            actor=lambda: self.parties.actor,
-            alarm=lambda kind: board.hub.alarm(kind, self.call_id),
+            PaymentCodes(codes.payment_code_on or "", codes.payment_code_off or ""),
+            actor=lambda: self.advisor_side.actor,
+            alarm=lambda kind: context.links.alarm(kind, self.call_id),
             answer_key=self._answer_key,
             log=self.log,
         )
-        self.transfers = Transfers(self, board.router, board.find)
-        legs.follow_redirects(board.router.divert)
+        self.transfers = CallTransfers(self, context.router, context.find)
+        legs.follow_redirects(context.router.divert)
 
     @classmethod
     def incoming(
         cls,
-        board: Switchboard,
+        context: CallContext,
         invite: InviteServer,
         admission: Admission,
         route: Route,
         now: Clock,
         *,
-        heir: Heir | None = None,
-    ) -> LiveCall:
+        ringing_call: RingingCall | None = None,
+    ) -> SwitchCall:
         """Create a call for an INVITE that follows `route`. The call may have ended already.
 
-        `heir` is given for a call that was ringing before a restart. The new call keeps its call id
-        and its payment holders.
+        `ringing_call` is given for a call that was ringing before a restart. The new call keeps its
+        call id and its payment holders.
         """
         legs = BackToBackCall.incoming(
-            board.endpoint,
-            board.relay,
+            context.endpoint,
+            context.relay,
             invite,
-            call_settings(board.settings, admission),
-            call_id=heir.call_id if heir is not None else new_call_id(now.wall),
+            call_settings(context.settings, admission),
+            call_id=ringing_call.call_id if ringing_call is not None else new_call_id(now.wall),
             now=now.mono,
         )
-        call = cls(board, admission, route, legs, now)
-        if heir is not None:
-            call._inherit(heir.memo.holds)
+        call = cls(context, admission, route, legs, now)
+        if ringing_call is not None:
+            call._take_pauses(ringing_call.checkpoint.early_pauses)
         return call
 
     @classmethod
     def resumed(
-        cls, board: Switchboard, memo: Memo, talk: Talk, route: Route, now: Clock
-    ) -> LiveCall:
+        cls,
+        context: CallContext,
+        checkpoint: Checkpoint,
+        answered: AnsweredState,
+        route: Route,
+        now: Clock,
+    ) -> SwitchCall:
         """Continue a call that was answered before a restart.
 
         The returned call may already have ended: the caller had no partner left, and there was no
@@ -127,68 +136,68 @@ class LiveCall:
             TelephonyError: The legs or their media ports cannot be restored. After this or any
                 other exception, no leg of the call remains.
         """
-        settings = call_settings(board.settings, memo.admission)
+        settings = call_settings(context.settings, checkpoint.admission)
         legs = BackToBackCall.restored(
-            board.endpoint, board.relay, memo.legs_values(), settings, now=now.mono
+            context.endpoint, context.relay, checkpoint.legs_values(), settings, now=now.mono
         )
-        call = cls(board, memo.admission, route, legs, now)
+        call = cls(context, checkpoint.admission, route, legs, now)
         try:
-            call._restore(memo, talk, now)
+            call._restore(checkpoint, answered, now)
         except BaseException:
             legs.hangup(now.mono)
             call.recording.end("not resumed")
             raise
         return call
 
-    def _inherit(self, holds: tuple[EarlyHold, ...]) -> None:
-        for hold in holds:
+    def _take_pauses(self, pauses: tuple[EarlyPause, ...]) -> None:
+        for hold in pauses:
             self.recording.shut(hold.holder, hold.trigger, hold.actor)
 
-    def _restore(self, memo: Memo, talk: Talk, now: Clock) -> None:
+    def _restore(self, checkpoint: Checkpoint, answered: AnsweredState, now: Clock) -> None:
         self.log.info("call.resumed")
-        self._started, self._since = memo.started, talk.since
-        self._answered_at = talk.answered
-        self._enter(talk.state)
-        self.transfers.referred_to, self.transfers.away = talk.referred_to, talk.away
-        self.transfers.named = talk.named
+        self._started, self._since = checkpoint.started, answered.since
+        self._answered_at = answered.answered_at
+        self._enter(answered.phase)
+        self.transfers.referred_to, self.transfers.outside = answered.referred_to, answered.outside
+        self.transfers.identity_class = answered.identity_class
         caller, joined = self._caller_leg, self.legs.joined
         advisor = joined[1] if joined is not None else None
-        party = self.parties.resumed(talk)
+        party = self.advisor_side.resumed(answered)
         self.recording.resumed(
-            *(caller, advisor, party, talk.standing),
-            lives=talk.lives,
-            answered=talk.answered,
+            *(caller, advisor, party, answered.shut_causes),
+            lives=answered.lives,
+            answered=answered.answered_at,
             now=now,
         )
-        self._inherit(memo.holds)
+        self._take_pauses(checkpoint.early_pauses)
         if advisor is not None:
             self._listen_for_codes(advisor)
         self.publish()
         self.settle(now)
 
-    def _memo(self) -> Memo:
-        talk = None
-        target = self.parties.target
+    def _checkpoint(self) -> Checkpoint:
+        answered = None
+        target = self.advisor_side.target
         if self.legs.answered and self._phase is not CallPhase.RINGING:
-            talk = Talk(
-                state=self._phase,
+            answered = AnsweredState(
+                phase=self._phase,
                 since=self._since,
-                advisor=self.parties.advisor,
-                group=self.parties.group,
+                advisor=self.advisor_side.advisor,
+                group=self.advisor_side.group,
                 target=TargetCheckpoint.of(target) if target is not None else None,
-                identity=self.parties.identity,
+                identity=self.advisor_side.identity,
                 referred_to=self.transfers.referred_to,
-                away=self.transfers.away,
-                named=self.transfers.named,
-                standing=self.recording.standing,
+                outside=self.transfers.outside,
+                identity_class=self.transfers.identity_class,
+                shut_causes=self.recording.shut_causes,
                 lives=self.recording.lives,
-                answered=self._answered_at,
+                answered_at=self._answered_at,
             )
-        return Memo(
+        return Checkpoint(
             admission=self.admission,
             started=self._started,
-            holds=self.recording.early_holds,
-            talk=talk,
+            early_pauses=self.recording.early_pauses,
+            answered=answered,
             legs=msgspec.Raw(msgspec.json.encode(self.legs.checkpoint())),
         )
 
@@ -200,7 +209,7 @@ class LiveCall:
     def _save_checkpoint(self) -> None:
         """Save the checkpoint for the next process, before the desk receives the new state."""
         if not self.legs.ended:
-            self._board.checkpoints.save(self.call_id, self._memo())
+            self._context.checkpoints.save(self.call_id, self._checkpoint())
 
     @property
     def _caller_leg(self) -> str:
@@ -208,12 +217,12 @@ class LiveCall:
 
     def start(self, targets: tuple[Target, ...], now: Clock) -> None:
         """Ring the targets; if there are none, answer the caller with 480."""
-        self._settling = True
+        self._in_settle = True
         self.log.info("call.started", targets=len(targets))
         if self.legs.ended:
             pass
         elif targets:
-            self.parties.dialled(targets)
+            self.advisor_side.dialled(targets)
             self.legs.dial(targets, now.mono)
             self.publish()
         else:
@@ -233,12 +242,12 @@ class LiveCall:
     def on_silence(self, leg_id: str, seconds: float) -> None:
         """Raise an alarm for a leg that is not on hold and has sent no media for `seconds`."""
         track = TRACKS[self.legs.legs[leg_id].side]
-        self._board.hub.alarm("media.silent", self.call_id, f"track {track}")
+        self._context.links.alarm("media.silent", self.call_id, f"track {track}")
         self.recording.event("silence", {"track": track, "seconds": seconds})
 
-    def state(self) -> CallState:
+    def state(self) -> CallStatus:
         """Return the whole state of the call, for the desk."""
-        return CallState(
+        return CallStatus(
             call_id=self.call_id,
             version=self._version,
             started=self._started,
@@ -247,9 +256,9 @@ class LiveCall:
             called=self.admission.called,
             caller=self.admission.caller,
             state=self._phase.value,
-            ringing=self.parties.ringing,
-            advisor=self.parties.advisor,
-            group=self.parties.candidates,
+            ringing=self.advisor_side.ringing,
+            advisor=self.advisor_side.advisor,
+            group=self.advisor_side.candidates,
             recording=self.recording.state.value,
             recording_since=self.recording.since,
             holders=self.recording.holders,
@@ -264,26 +273,26 @@ class LiveCall:
         """
         self._version += 1
         if self.recording.faulty and not self._faulty:
-            self._board.hub.alarm("recording.fault", self.call_id, self.recording.disk_error)
+            self._context.links.alarm("recording.fault", self.call_id, self.recording.disk_error)
         self._faulty = self.recording.faulty
-        self._untold = True
-        if not self._settling:
+        self._unsent = True
+        if not self._in_settle:
             self._save_checkpoint()
-            self._tell()
+            self._send_state()
 
-    def _tell(self) -> None:
-        if self._untold:
-            self._untold = False
-            self._board.hub.call_changed(self.state())
+    def _send_state(self) -> None:
+        if self._unsent:
+            self._unsent = False
+            self._context.links.call_changed(self.state())
 
     def settle(self, now: Clock) -> None:
         """Handle the legs' events, save the checkpoint and send; call this after any input."""
-        self._settling = True
+        self._in_settle = True
         try:
             while (event := self.legs.next_event()) is not None:
                 self._dispatch(event, now)
         finally:
-            self._settling = False
+            self._in_settle = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -292,8 +301,8 @@ class LiveCall:
             delay = max(0.0, due - now.mono)
             self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
         self._save_checkpoint()
-        self._tell()
-        self._board.flush()
+        self._send_state()
+        self._context.flush()
 
     def _on_timer(self) -> None:
         now = read_clocks()
@@ -306,7 +315,7 @@ class LiveCall:
                 self._negotiated(event)
             case sip.CallRedirected(_, targets):
                 self.log.info("call.diverted")
-                self.parties.also_rings_at(targets)
+                self.advisor_side.also_rings_at(targets)
                 self.publish()
             case sip.CallAnswered(leg_id, target):
                 self._answered(leg_id, target, now)
@@ -320,9 +329,9 @@ class LiveCall:
                 self.transfers.recalled(leg_id, target)
             case sip.InfoReceived(_, side, request):
                 if side is sip.Side.CALLEE:
-                    self.holds.info(request, now)
+                    self.pauses.info(request, now)
             case sip.RecordRequested(request_id, _, value):
-                self.holds.record_key(request_id, value, now)
+                self.pauses.record_key(request_id, value, now)
             case sip.IdentityChanged():
                 self._identified(event)
             case sip.CallHeld(_, side) | sip.CallResumed(_, side):
@@ -336,12 +345,12 @@ class LiveCall:
         caller = event.side is sip.Side.CALLER
         rule = self.admission.source_rule if caller else self._route.source
         if rule is not None:
-            self._board.relay.set_source_rule(event.leg_id, SourceRule(rule))
+            self._context.relay.set_source_rule(event.leg_id, SourceRule(rule))
         self.recording.negotiated(event)
 
-    def taken(self, advisor: Party) -> None:
+    def claim(self, advisor: Party) -> None:
         """Set the advisor when a member of the group says that the call is theirs."""
-        if self.parties.taken(advisor):
+        if self.advisor_side.claim(advisor):
             fields = {"user": advisor.user, "extension": advisor.extension}
             self.recording.event("advisor", fields)
             self.publish()
@@ -350,13 +359,13 @@ class LiveCall:
         self.log.info("call.answered")
         self._enter(CallPhase.ANSWERED)
         self._since, self._answered_at = now.wall, now.mono
-        self.recording.answered(self._caller_leg, leg_id, self.parties.answered(target), now)
+        self.recording.answered(self._caller_leg, leg_id, self.advisor_side.answered(target), now)
         self._listen_for_codes(leg_id)
         self.publish()
 
     def _listen_for_codes(self, leg_id: str) -> None:
         """Watch the advisor's leg, and no other, for the codes that pause and resume."""
-        self._board.relay.watch_events(leg_id, self.holds.watcher)
+        self._context.relay.watch_events(leg_id, self.pauses.watcher)
 
     def _answer_key(self, request_id: int, status: int, reason: str | None, now: Clock) -> None:
         self.legs.answer_record(request_id, status, now.mono, reason)
@@ -364,13 +373,13 @@ class LiveCall:
 
     def talk_with(self, leg_id: str, target: Target) -> None:
         """Record and show the new party at the advisor's end."""
-        self.recording.follow(leg_id, self.parties.replaced(target))
+        self.recording.follow(leg_id, self.advisor_side.replaced(target))
         self._listen_for_codes(leg_id)
         self.publish()
 
     def targets(self, now: float) -> tuple[Target, ...]:
         """Return the targets that the call's route rings now."""
-        return self._board.router.targets(self._route, self.admission.called, now)
+        return self._context.router.targets(self._route, self.admission.called, now)
 
     def caller_target(self) -> Target:
         """Return the caller as a target, so that another call can be connected to it."""
@@ -380,7 +389,7 @@ class LiveCall:
             uri=dialog.remote_target if dialog else Uri.parse("sip:anonymous.invalid"),
             destination=dialog.peer if dialog else Address("", 0),
             name=extension,
-            user=self._board.router.user_of(extension),
+            user=self._context.router.user_of(extension),
             trust=admission.trusted,
             is_phone=admission.phone,
             srtp=Srtp(admission.srtp),
@@ -388,15 +397,15 @@ class LiveCall:
 
     def _identified(self, event: sip.IdentityChanged) -> None:
         """Act on a PBX's new name for the advisor's end (P-Asserted-Identity, Remote-Party-ID)."""
-        before = self.parties.identity
-        if not self.parties.identified(event) or self._phase is CallPhase.RINGING:
+        before = self.advisor_side.identity
+        if not self.advisor_side.identified(event) or self._phase is CallPhase.RINGING:
             return
-        destination = self._board.router.classify(event.identity.uri)
+        destination = self._context.router.classify(event.identity.uri)
         handover = event.source.lower() != "contact" and is_handover(before, destination)
         if handover:
-            self.transfers.named = destination
-            self.recording.identified(destination, self.parties.actor)
-        self.parties.renamed(somebody_else=handover)
+            self.transfers.identity_class = destination
+            self.recording.identified(destination, self.advisor_side.actor)
+        self.advisor_side.renamed(somebody_else=handover)
         self.publish()
 
     def _held(self, side: sip.Side, *, held: bool) -> None:
@@ -408,21 +417,21 @@ class LiveCall:
         self.log.info("call.ended", cause=cause)
         answered = self._phase is not CallPhase.RINGING
         self._enter(CallPhase.ENDED)
-        self.parties.rings_at(())
+        self.advisor_side.rings_at(())
         lasted = round((now.mono - self._answered_at) * 1e6) if self._answered_at else None
         recorded = self.recording.end(cause)
-        self._tell()
-        self._board.checkpoints.remove(self.call_id)
-        owed = answered and self.admission.recorded
-        self._board.hub.call_ended(
-            CallEnded(self.call_id, now.wall, answered and recorded, lasted, owed=owed)
+        self._send_state()
+        self._context.checkpoints.remove(self.call_id)
+        for_ledger = answered and self.admission.recorded
+        self._context.links.call_ended(
+            CallEnded(self.call_id, now.wall, answered and recorded, lasted, for_ledger=for_ledger)
         )
         if recorded:
-            self._board.hub.spool_closed(self.call_id)
-        self._board.forget(self.call_id)
+            self._context.links.spool_closed(self.call_id)
+        self._context.forget(self.call_id)
 
 
-def call_with(calls: Mapping[str, LiveCall], leg_id: str) -> LiveCall | None:
+def call_of_leg(calls: Mapping[str, SwitchCall], leg_id: str) -> SwitchCall | None:
     """Return the call that has this leg now, or None.
 
     A leg keeps its id when another call takes it over, so the call id in the leg's id may be that

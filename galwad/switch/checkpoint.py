@@ -1,9 +1,12 @@
 """The state of a call that the next switch process needs to continue it.
 
-A `Memo` is the content of a checkpoint file. It contains the admission, the parties, the causes
-that keep the recording shut, and the legs in the form that `telephony.b2bua` restores. For a call
-that still rings it contains the INVITE, which is then handled as if it had just arrived. A memo
-contains phone numbers, so it is stored only in the runtime folder.
+A `Checkpoint` is the content of a checkpoint file. It contains the admission, the parties, the
+causes that keep the recording shut, and the legs in the form that `telephony.b2bua` restores. For a
+call that still rings it contains the INVITE, which is then handled as if it had just arrived. A
+checkpoint contains phone numbers, so it is stored only in the runtime folder.
+
+A field has the same name in the file as when the first release wrote it (`name=`): a new process
+reads the files of an old one.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ class CallPhase(StrEnum):
     ENDED = "ended"
 
 
-class EarlyHold(msgspec.Struct, frozen=True):
+class EarlyPause(msgspec.Struct, frozen=True):
     """A payment pause of a call without a recorder: not answered yet, or not to be recorded."""
 
     holder: str
@@ -39,10 +42,10 @@ class EarlyHold(msgspec.Struct, frozen=True):
     actor: str
 
 
-class Talk(msgspec.Struct, frozen=True, kw_only=True):
+class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of an answered call."""
 
-    state: CallPhase
+    phase: CallPhase = msgspec.field(name="state")
     since: float
     advisor: Party | None
     group: tuple[Party, ...]
@@ -51,22 +54,23 @@ class Talk(msgspec.Struct, frozen=True, kw_only=True):
     """The target with which the caller talks, or talked last."""
     identity: str
     referred_to: DestinationClass
-    away: bool
-    named: DestinationClass | None = None
-    standing: ShutCauses
+    outside: bool = msgspec.field(name="away")
+    identity_class: DestinationClass | None = msgspec.field(name="named", default=None)
+    shut_causes: ShutCauses = msgspec.field(name="standing")
+    """The causes that keep the gate shut."""
     lives: int
     """The number of spools that the call has had; the next spool has the next number."""
-    answered: float = 0.0
+    answered_at: float = msgspec.field(name="answered", default=0.0)
     """The time of the answer, in seconds on the monotonic clock of this boot; 0: not known."""
 
 
-class Memo(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of one call; `talk` is `None` while it rings."""
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of one call; `answered` is `None` while it rings."""
 
     admission: Admission
     started: float
-    holds: tuple[EarlyHold, ...] = ()
-    talk: Talk | None = None
+    early_pauses: tuple[EarlyPause, ...] = msgspec.field(name="holds", default=())
+    answered: AnsweredState | None = msgspec.field(name="talk", default=None)
     legs: msgspec.Raw
     """The checkpoint of the b2bua, in JSON; only `telephony.b2bua` knows what is in it."""
 
@@ -83,8 +87,8 @@ def values_in(json: msgspec.Raw) -> Mapping[str, object]:
         return {}
 
 
-class Heir(msgspec.Struct, frozen=True):
+class RingingCall(msgspec.Struct, frozen=True):
     """The id and the state of a call that rang before a restart, for the call that replaces it."""
 
     call_id: str
-    memo: Memo
+    checkpoint: Checkpoint

@@ -1,7 +1,7 @@
 """Checkpoint files, from which a new switch process continues the calls of a killed one.
 
-Each call has one small file in the runtime folder (in memory, not on disk) that contains a `Memo`.
-The file is replaced whenever the memo changes, and removed when the call ends.
+Each call has one small file in the runtime folder (in memory, not on disk) that contains a
+`Checkpoint`. The file is replaced whenever the checkpoint changes, and removed when the call ends.
 
 When a change cannot be saved because the folder is full, the old file must not stay valid: it may
 say that a recording's gate is open when it is now shut. The first octet of the old file is then
@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from galwad.switch.checkpoint import Memo, values_in
+from galwad.switch.checkpoint import Checkpoint, values_in
 from recording.files.atomic import replace_unsynced
 
 _SPOILT = b"!"
@@ -28,14 +28,14 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableCheckpoint:
     """A call whose checkpoint is damaged, out of date, or from another release."""
 
     legs: Mapping[str, object]
     """The legs' part of the checkpoint; empty if it cannot be read."""
 
 
-class Checkpoints:
+class CheckpointStore:
     """The checkpoint files of the live calls."""
 
     def __init__(self, folder: Path) -> None:
@@ -43,12 +43,12 @@ class Checkpoints:
         self._folder = folder
         self._last: dict[str, bytes] = {}
 
-    def save(self, call_id: str, memo: Memo) -> None:
+    def save(self, call_id: str, checkpoint: Checkpoint) -> None:
         """Save the checkpoint of a call, if it has changed.
 
         Errors are logged, not raised: a call continues even if it could not survive a restart.
         """
-        data = msgspec.json.encode(memo)
+        data = msgspec.json.encode(checkpoint)
         if self._last.get(call_id) == data:
             return
         path = self._folder / f"{call_id}.call"
@@ -67,7 +67,7 @@ class Checkpoints:
         self._last.pop(call_id, None)
         (self._folder / f"{call_id}.call").unlink(missing_ok=True)
 
-    def left_behind(self) -> Iterator[tuple[str, Memo | Unreadable]]:
+    def left_behind(self) -> Iterator[tuple[str, Checkpoint | UnreadableCheckpoint]]:
         """Yield each call that an earlier process left.
 
         An unreadable file is deleted before its call is yielded, so that it is seen only once.
@@ -77,11 +77,11 @@ class Checkpoints:
         for path in sorted(self._folder.glob("*.call")):
             data = path.read_bytes()
             try:
-                yield path.stem, msgspec.json.decode(data, type=Memo)
+                yield path.stem, msgspec.json.decode(data, type=Checkpoint)
             except msgspec.MsgspecError:
                 log.warning("checkpoint.unreadable", call_id=path.stem)
                 path.unlink()
-                yield path.stem, Unreadable(_legs_in(data))
+                yield path.stem, UnreadableCheckpoint(_legs_in(data))
 
 
 def _spoil(path: Path) -> None:

@@ -16,20 +16,20 @@ from telephony.sip.message.dtmf_relay import key_of
 from telephony.sip.message.messages import Request
 
 
-class Code(Enum):
+class PauseAction(Enum):
     """The request that a dialled code or a record key makes."""
 
     PAUSE = "pause"
     RESUME = "resume"
 
 
-def record_key(value: str) -> Code | None:
+def record_key(value: str) -> PauseAction | None:
     """Return the request in a `Record` header field: `off` or `on` in any case; else None."""
-    return {"off": Code.PAUSE, "on": Code.RESUME}.get(value.strip().lower())
+    return {"off": PauseAction.PAUSE, "on": PauseAction.RESUME}.get(value.strip().lower())
 
 
 @dataclass(frozen=True, slots=True)
-class CodeBook:
+class PaymentCodes:
     """The two codes of the settings; both are empty when codes are not used."""
 
     pause: str = ""
@@ -42,7 +42,7 @@ class CodeBook:
 class CodeListener:
     """Recognises codes in one leg's keys; calls `on_code` with the code and its arrival time."""
 
-    def __init__(self, book: CodeBook, on_code: Callable[[Code, float], None]) -> None:
+    def __init__(self, book: PaymentCodes, on_code: Callable[[PauseAction, float], None]) -> None:
         self._book = book
         self._on_code = on_code
         self._presses = KeyPresses()
@@ -67,7 +67,10 @@ class CodeListener:
         """Add one key; report a code if the latest keys spell it."""
         longest = max(len(self._book.pause), len(self._book.resume))
         self._tail = (self._tail + key)[-longest:]
-        for code, text in ((Code.PAUSE, self._book.pause), (Code.RESUME, self._book.resume)):
+        for code, text in (
+            (PauseAction.PAUSE, self._book.pause),
+            (PauseAction.RESUME, self._book.resume),
+        ):
             if self._tail.endswith(text):
                 self._tail = ""
                 self._on_code(code, arrived_mono)

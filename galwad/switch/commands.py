@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import structlog
 
-from galwad.messages import Account, CallState, Hold, HoldReply, Release, Take
-from galwad.switch.call import LiveCall
+from galwad.messages import CallStatus, ClaimCall, Pause, PauseReply, PhoneCredentials, Resume
+from galwad.switch.call import SwitchCall
 from galwad.switch.phones import Phones
 from recording.policy import RecordingState, Trigger
 
@@ -18,57 +18,59 @@ log = structlog.get_logger()
 class DeskCommands:
     """Executes the desk's messages on the live calls; `calls` is the switch's own dict."""
 
-    def __init__(self, calls: dict[str, LiveCall], phones: Phones) -> None:
+    def __init__(self, calls: dict[str, SwitchCall], phones: Phones) -> None:
         self._calls = calls
         self._phones = phones
 
-    async def hold(self, command: Hold) -> HoldReply:
+    async def pause(self, command: Pause) -> PauseReply:
         """Pause the calls that the command names.
 
         All gates are shut before the first wait for a disk.
         """
         calls, trigger = self._meant(command), Trigger(command.trigger)
-        confirmations = [call.holds.hold(command.holder, trigger, command.actor) for call in calls]
+        confirmations = [
+            call.pauses.pause(command.holder, trigger, command.actor) for call in calls
+        ]
         durable = await asyncio.gather(*confirmations)
         return _reply(command.ref, calls, durable=all(durable))
 
-    async def release(self, command: Release) -> HoldReply:
+    async def resume(self, command: Resume) -> PauseReply:
         """Remove the pause holder from every call that the command names."""
         calls = self._meant(command)
         durable = await asyncio.gather(
-            *(call.holds.release(command.holder, command.actor) for call in calls)
+            *(call.pauses.resume(command.holder, command.actor) for call in calls)
         )
         return _reply(command.ref, calls, durable=all(durable))
 
-    def take(self, command: Take) -> None:
+    def claim(self, command: ClaimCall) -> None:
         """Set the advisor of a call that a PBX answered without naming a user."""
         call = self._calls.get(command.call_id)
         if call is not None:
-            call.taken(command.advisor)
+            call.claim(command.advisor)
 
-    def set_phones(self, accounts: tuple[Account, ...]) -> None:
+    def set_phones(self, accounts: tuple[PhoneCredentials, ...]) -> None:
         """Replace the accounts that the desk manages."""
         log.info("phones.set", count=len(accounts))
         self._phones.set_accounts(accounts)
 
-    def live_calls(self) -> Iterable[CallState]:
+    def live_calls(self) -> Iterable[CallStatus]:
         """Return the state of every live call."""
         return [call.state() for call in self._calls.values()]
 
-    def _meant(self, command: Hold | Release) -> list[LiveCall]:
+    def _meant(self, command: Pause | Resume) -> list[SwitchCall]:
         if command.call_id:
             call = self._calls.get(command.call_id)
             return [] if call is None else [call]
         return [
             call
             for call in self._calls.values()
-            if call.parties.concern(extension=command.extension, user=command.user)
+            if call.advisor_side.concern(extension=command.extension, user=command.user)
         ]
 
 
-def _reply(ref: int, calls: list[LiveCall], *, durable: bool) -> HoldReply:
+def _reply(ref: int, calls: list[SwitchCall], *, durable: bool) -> PauseReply:
     states = [call.recording.state for call in calls] or [RecordingState.NOT_STARTED]
-    return HoldReply(
+    return PauseReply(
         ref=ref,
         calls=tuple(call.call_id for call in calls),
         state=states[-1].value,

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from config.settings import Settings
 from galwad.switch.admission import Admission
-from galwad.switch.checkpoint_store import Checkpoints
-from galwad.switch.link_server import Hub
+from galwad.switch.checkpoint_store import CheckpointStore
+from galwad.switch.link_server import LinkServer
 from galwad.switch.routing import Router
-from galwad.switch.spools import SpoolRoom
+from galwad.switch.spools import SpoolFactory
 from galwad.switch.transfers import TransferableCall
 from telephony.aio.relay import Relay
 from telephony.b2bua import CallSettings
@@ -19,15 +19,15 @@ from telephony.sip.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
-class Switchboard:
+class CallContext:
     """The objects and callbacks that all calls of the switch share."""
 
     endpoint: Endpoint
     relay: Relay
-    hub: Hub
+    links: LinkServer
     router: Router
-    spools: SpoolRoom
-    checkpoints: Checkpoints
+    spools: SpoolFactory
+    checkpoints: CheckpointStore
     settings: Settings
     flush: Callable[[], None]
     """Send the messages that wait in the endpoint."""

@@ -26,23 +26,23 @@ from config.settings import Settings
 from config.values import host_of_family
 from galwad import supervise
 from galwad.messages import Figures
-from galwad.switch.admission import Doorkeeper
-from galwad.switch.call import LiveCall, call_with
-from galwad.switch.checkpoint_store import Checkpoints
+from galwad.switch.admission import AdmissionControl
+from galwad.switch.call import SwitchCall, call_of_leg
+from galwad.switch.checkpoint_store import CheckpointStore
 from galwad.switch.clocks import read_clocks
 from galwad.switch.commands import DeskCommands
-from galwad.switch.context import Switchboard
-from galwad.switch.dispatcher import Reception
-from galwad.switch.guard import Guard
-from galwad.switch.link_server import Hub
+from galwad.switch.context import CallContext
+from galwad.switch.dispatcher import EventDispatcher
+from galwad.switch.guard import FloodGuard
+from galwad.switch.link_server import LinkServer
 from galwad.switch.listening import Listening, limits_of, supported_by
-from galwad.switch.overload import Load
-from galwad.switch.peer_monitor import Neighbours
+from galwad.switch.overload import OverloadControl
+from galwad.switch.peer_monitor import PeerMonitor
 from galwad.switch.phones import Phones
 from galwad.switch.revival import revive
 from galwad.switch.routing import Router
-from galwad.switch.spools import SpoolRoom
-from galwad.switch.trunk_accounts import Upstream
+from galwad.switch.spools import SpoolFactory
+from galwad.switch.trunk_accounts import TrunkAccounts
 from telephony.aio.addresses import reachable_host
 from telephony.aio.packet_filter import Network
 from telephony.aio.ports import PortPool
@@ -51,7 +51,7 @@ from telephony.aio.transport import SipTransport
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, SipEvent
 
-GOODBYE_S = 2.0
+BYE_WAIT_S = 2.0
 """Time to wait for answers to BYEs when the switch stops, in seconds."""
 FIGURES_S = 5.0
 _PROBE_S = 0.1
@@ -62,22 +62,22 @@ class Switch:
     """The objects that live as long as the process; create it inside the running loop."""
 
     def __init__(self, settings: Settings) -> None:
-        self.calls: dict[str, LiveCall] = {}
+        self.calls: dict[str, SwitchCall] = {}
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._signals = 0
         self._refused = 0
         self._handing_over = False
-        self._told: dict[str, str | None] = {}
+        self._reported: dict[str, str | None] = {}
         self._stopping = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._stop_now = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._phones = Phones(settings.node.state / "switch", settings.phones, settings.sip.realm)
-        self._spools = SpoolRoom(settings)
-        self._checkpoints = Checkpoints(settings.node.runtime / "calls")
+        self._spools = SpoolFactory(settings)
+        self._checkpoints = CheckpointStore(settings.node.runtime / "calls")
         outbox = settings.node.state / "switch" / "ended.jsonl"
-        self._hub = Hub(DeskCommands(self.calls, self._phones), outbox)
+        self._links = LinkServer(DeskCommands(self.calls, self._phones), outbox)
         self._relay = Relay(
             *_pools(settings.media),
             source=SourceRule(settings.media.source),
@@ -86,14 +86,14 @@ class Switch:
             on_refused=self._on_refused,
         )
         self._endpoint = Endpoint(supported=supported_by(settings.sip))
-        self._guard = Guard(
+        self._guard = FloodGuard(
             settings.sip,
             is_trunk=lambda *sender: settings.find_trunk(*sender) is not None,
             trunks=[peer.network for trunk in settings.trunks for peer in trunk.peers],
             in_call=self._endpoint.has_call_id,
-            shun=self._shun,
+            set_filter=self._set_filter,
         )
-        self._load = Load(settings.sip, lambda: self._relay.free_pairs)
+        self._overload = OverloadControl(settings.sip, lambda: self._relay.free_pairs)
         self._transport = SipTransport(
             self._endpoint,
             self._on_event,
@@ -101,10 +101,10 @@ class Switch:
             source_filter=self._guard,
         )
         self._listening = Listening(settings.sip, self._transport)
-        self._board = board = Switchboard(
+        self._context = context = CallContext(
             endpoint=self._endpoint,
             relay=self._relay,
-            hub=self._hub,
+            links=self._links,
             router=Router(settings, self._phones, self._transport.is_open),
             spools=self._spools,
             checkpoints=self._checkpoints,
@@ -113,16 +113,18 @@ class Switch:
             find=self.calls.get,
             forget=self._forget,
         )
-        self._router = board.router
-        locate, alarm = board.router.locations, self._hub.alarm
-        self._upstream = Upstream(settings, self._endpoint, locate, alarm)
-        self._neighbours = Neighbours(settings, self._endpoint, locate, alarm)
+        self._router = context.router
+        locate, alarm = context.router.locations, self._links.alarm
+        self._trunk_accounts = TrunkAccounts(settings, self._endpoint, locate, alarm)
+        self._peer_monitor = PeerMonitor(settings, self._endpoint, locate, alarm)
         self._phones.on_moved = self._on_moved
-        self._reception = Reception(
-            board,
-            Doorkeeper(settings, self._phones, secrets.token_bytes(32), self._guard.judged),
+        self._dispatcher = EventDispatcher(
+            context,
+            AdmissionControl(
+                settings, self._phones, secrets.token_bytes(32), self._guard.count_outcome
+            ),
             self.calls,
-            self._load,
+            self._overload,
             self._stopping.is_set,
         )
 
@@ -135,12 +137,12 @@ class Switch:
         await self._router.locations.begin()
         self._spools.sync.start(self._loop)
         self._transport.queue_received()
-        self._know(read_clocks().mono)
+        self._update_guard(read_clocks().mono)
         await self._listening.start()
         self._revive()
-        self._know(read_clocks().mono)
+        self._update_guard(read_clocks().mono)
         self._transport.release_received()
-        hub = await self._hub.listen(self._settings.switch_socket)
+        server = await self._links.listen(self._settings.switch_socket)
         self._spools.recipients()
         helpers = [
             asyncio.create_task(work)
@@ -148,7 +150,7 @@ class Switch:
                 self._router.locations.run(),
                 self._sweep(),
                 self._watch_loop(),
-                self._hub.outbox.run(),
+                self._links.outbox.run(),
                 supervise.watchdog(),
             )
         ]
@@ -159,7 +161,7 @@ class Switch:
         await self._stopping.wait()
         if not self._handing_over:
             await self._drain()
-        hub.close()
+        server.close()
         for helper in helpers:
             helper.cancel()
         self._relay.close_all()
@@ -167,15 +169,15 @@ class Switch:
             call.recording.tick()
         self._transport.close()
         self._phones.save(read_clocks().mono)
-        self._hub.outbox.close()
+        self._links.outbox.close()
         self._spools.sync.stop()
         return 0
 
     def _revive(self) -> None:
         """Continue the calls that an earlier process left behind."""
-        revived = revive(self._board, self._reception, self.calls)
+        revived = revive(self._context, self._dispatcher, self.calls)
         if revived is not None:
-            self._hub.alarm("switch.restarted", None, str(revived))
+            self._links.alarm("switch.restarted", None, str(revived))
         if self.calls:
             self._idle.clear()
 
@@ -190,34 +192,34 @@ class Switch:
             "spool.disk_failed": self._spools.disk_fault,
         }
         for kind, fault in faults.items():
-            if fault and fault != self._told.get(kind):
-                self._hub.alarm(kind, None, fault)
-        self._told = faults
+            if fault and fault != self._reported.get(kind):
+                self._links.alarm(kind, None, fault)
+        self._reported = faults
 
     async def _sweep(self) -> None:
         """Once a second, do the periodic work.
 
-        Report silent legs, drop expired bindings, register at trunks, ask neighbours for signs of
-        life, report faults and end bans.
+        Report silent legs, drop expired bindings, register at trunks, ping the monitored
+        peers, report faults and end bans.
         """
         while True:
             now = read_clocks().mono
             self._relay.sweep(now)
             self._phones.save(now)
-            self._upstream.tick(now)
-            self._neighbours.tick(now)
+            self._trunk_accounts.tick(now)
+            self._peer_monitor.tick(now)
             self._transport.flush()
             self._report_faults()
-            self._know(now)
+            self._update_guard(now)
             self._guard.sweep(now)
             await asyncio.sleep(1.0)
 
-    def _know(self, now: float) -> None:
+    def _update_guard(self, now: float) -> None:
         """Give the guard the hosts with which we have calls, phones or routes."""
         registered = self._phones.hosts(now)
-        self._guard.know(registered | self._router.hosts() | self._endpoint.peers())
+        self._guard.set_known_hosts(registered | self._router.hosts() | self._endpoint.peers())
 
-    def _shun(self, barred: Sequence[Network], friends: Sequence[Network] | None) -> None:
+    def _set_filter(self, barred: Sequence[Network], friends: Sequence[Network] | None) -> None:
         self._transport.drop_from(barred, friends)
 
     async def _watch_loop(self) -> None:
@@ -228,9 +230,9 @@ class Switch:
             while (now := self._loop.time()) < until:
                 await asyncio.sleep(_PROBE_S)
                 late = self._loop.time() - now - _PROBE_S
-                self._load.late(late, self._loop.time())
+                self._overload.late(late, self._loop.time())
                 worst = max(worst, late)
-            self._hub.figures(
+            self._links.figures(
                 Figures(
                     calls=len(self.calls),
                     phones=self._phones.registered(now),
@@ -238,10 +240,13 @@ class Switch:
                     media_refused=self._refused,
                     sip_dropped=self._endpoint.dropped.total(),
                     faults=self._transport.faults,
-                    calls_refused=self._load.refused,
+                    calls_refused=self._overload.refused,
                     sip_shed=self._guard.shed,
                     sources_banned=self._guard.banned(now),
-                    peers=(*self._upstream.standings(), *self._neighbours.standings()),
+                    peers=(
+                        *self._trunk_accounts.peer_statuses(),
+                        *self._peer_monitor.peer_statuses(),
+                    ),
                 )
             )
 
@@ -249,9 +254,9 @@ class Switch:
         """Wait for the calls to finish; hang them up at the second signal."""
         supervise.stopping()
         log.info("switch.draining", calls=len(self.calls))
-        self._upstream.stop(read_clocks().mono)
+        self._trunk_accounts.stop(read_clocks().mono)
         self._transport.flush()
-        hurry = asyncio.create_task(self._hurry.wait())
+        hurry = asyncio.create_task(self._stop_now.wait())
         idle = asyncio.create_task(self._idle.wait())
         await asyncio.wait([hurry, idle], return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
@@ -261,7 +266,7 @@ class Switch:
         for call in list(self.calls.values()):
             call.hangup('Q.850;cause=41;text="service stopped"', now)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(idle, GOODBYE_S)
+            await asyncio.wait_for(idle, BYE_WAIT_S)
         self._transport.flush()
 
     def _hand_over(self) -> None:
@@ -270,19 +275,19 @@ class Switch:
         supervise.stopping()
         self._handing_over = True
         self._stopping.set()
-        self._hurry.set()
+        self._stop_now.set()
 
     def _on_signal(self) -> None:
         self._signals += 1
         self._stopping.set()
         if self._signals > 1:
-            self._hurry.set()
+            self._stop_now.set()
 
     def _on_event(self, event: SipEvent) -> None:
         now = read_clocks()
-        self._upstream.on_event(event, now.mono)
-        self._neighbours.on_event(event, now.mono)
-        self._reception.on_event(event, now)
+        self._trunk_accounts.on_event(event, now.mono)
+        self._peer_monitor.on_event(event, now.mono)
+        self._dispatcher.on_event(event, now)
         if self.calls:
             self._idle.clear()
 
@@ -303,15 +308,15 @@ class Switch:
             self._endpoint.peer_reconnected(old, new)
 
     def _on_silence(self, leg_id: str, seconds: float) -> None:
-        call = call_with(self.calls, leg_id)
+        call = call_of_leg(self.calls, leg_id)
         if call is not None:
             call.on_silence(leg_id, seconds)
 
     def _on_refused(self, leg_id: str, _host: str, _port: int) -> None:
         """Raise an alarm when another sender's packets reach a leg's port; once for each burst."""
         self._refused += 1
-        call = call_with(self.calls, leg_id)
-        self._hub.alarm("media.refused", call.call_id if call is not None else None)
+        call = call_of_leg(self.calls, leg_id)
+        self._links.alarm("media.refused", call.call_id if call is not None else None)
 
 
 def _pools(media: MediaSection) -> list[PortPool]:

@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import structlog
 
-from galwad.switch.admission import Admission, Doorkeeper, Refusal
-from galwad.switch.call import LiveCall
-from galwad.switch.checkpoint import Heir
-from galwad.switch.context import Switchboard
+from galwad.switch.admission import Admission, AdmissionControl, Rejection
+from galwad.switch.call import SwitchCall
+from galwad.switch.checkpoint import RingingCall
+from galwad.switch.context import CallContext
 from galwad.switch.locations import HELD_DOWN_S
-from galwad.switch.overload import RETRY_AFTER_S, Load
+from galwad.switch.overload import RETRY_AFTER_S, OverloadControl
 from recording.spool import Clock
 from telephony.b2bua import Leg, decline, find_call, leg_to_replace
 from telephony.sip import events as sip
@@ -26,31 +26,31 @@ from telephony.sip.ua.uas import InviteServer
 log = structlog.get_logger()
 
 
-class Reception:
+class EventDispatcher:
     """Handles every event of the SIP core; `calls` is the switch's own dict."""
 
     def __init__(
         self,
-        board: Switchboard,
-        doorkeeper: Doorkeeper,
-        calls: dict[str, LiveCall],
-        load: Load,
+        context: CallContext,
+        admission_control: AdmissionControl,
+        calls: dict[str, SwitchCall],
+        load: OverloadControl,
         drained: Callable[[], bool],
     ) -> None:
         """Connect the parts; `drained` returns whether the switch refuses new calls."""
-        self._board = board
-        self._doorkeeper = doorkeeper
+        self._context = context
+        self._admission_control = admission_control
         self._calls = calls
-        self._load = load
+        self._overload = load
         self._drained = drained
-        self._heirs: dict[str, Heir] = {}
+        self._ringing_calls: dict[str, RingingCall] = {}
 
-    def serve_anew(self, sip_call_id: str, heir: Heir) -> None:
+    def serve_anew(self, sip_call_id: str, ringing_call: RingingCall) -> None:
         """Expect the INVITE with this Call-ID again: it was admitted before a restart.
 
-        `heir` is the state of its call.
+        `ringing_call` is the state of its call.
         """
-        self._heirs[sip_call_id] = heir
+        self._ringing_calls[sip_call_id] = ringing_call
 
     def on_event(self, event: sip.SipEvent, now: Clock) -> None:
         """Handle one event as it arrives."""
@@ -67,26 +67,32 @@ class Reception:
                 self._of_a_call(event, now)
 
     def _invite(self, invite: InviteServer, now: Clock) -> None:
-        heir = self._heirs.pop(invite.request.call_id, None)
-        if self._drained() or (heir is None and self._too_much(invite, now.mono)):
+        ringing_call = self._ringing_calls.pop(invite.request.call_id, None)
+        if self._drained() or (ringing_call is None and self._too_much(invite, now.mono)):
             invite.refuse_statelessly(503, headers=[("Retry-After", RETRY_AFTER_S)], now=now.mono)
             return
-        admission = heir.memo.admission if heir else self._doorkeeper.invite(invite, now.mono)
-        if isinstance(admission, Refusal):
+        admission = (
+            ringing_call.checkpoint.admission
+            if ringing_call
+            else self._admission_control.invite(invite, now.mono)
+        )
+        if isinstance(admission, Rejection):
             invite.refuse_statelessly(admission.status, headers=admission.headers, now=now.mono)
             return
-        replaced = leg_to_replace(self._board.endpoint, invite)
+        replaced = leg_to_replace(self._context.endpoint, invite)
         if replaced is not None:
             self._replace(replaced, invite, admission, now)
             return
-        route = self._board.router.route(admission.called, by_phone=admission.phone)
+        route = self._context.router.route(admission.called, by_phone=admission.phone)
         if route is None:
             log.info("call.no_route")
             invite.respond(404, now=now.mono)
             return
-        call = LiveCall.incoming(self._board, invite, admission, route, now, heir=heir)
+        call = SwitchCall.incoming(
+            self._context, invite, admission, route, now, ringing_call=ringing_call
+        )
         self._calls[call.call_id] = call
-        call.start(self._board.router.targets(route, admission.called, now.mono), now)
+        call.start(self._context.router.targets(route, admission.called, now.mono), now)
 
     def _replace(
         self, replaced: Leg | int, invite: InviteServer, admission: Admission, now: Clock
@@ -102,21 +108,21 @@ class Reception:
         elif call is None or not admission.trusted:
             invite.respond(603, now=now.mono)
         else:
-            call.transfers.taken_over(replaced, invite, admission, now)
+            call.transfers.replace_advisor(replaced, invite, admission, now)
 
     def _unanswered(self, event: sip.InviteFailed) -> None:
         """Put a target that is unreachable or overloaded last (RFC 3263 4.3, RFC 3261 21.5.4)."""
-        locations, there = self._board.router.locations, event.client.destination
+        locations, there = self._context.router.locations, event.client.destination
         if event.response is None and event.status in {408, 503}:
-            locations.failed(there)
+            locations.mark_failed(there)
         elif event.response is not None and event.status == 503:
-            locations.failed(there, _retry_after(event.response))
+            locations.mark_failed(there, _retry_after(event.response))
 
     def _too_much(self, invite: InviteServer, now: float) -> bool:
         request = invite.request
         number, branch = str(request.cseq.number), request.via.branch or ""
         copies = (request.call_id, request.from_.tag or "", number, branch)
-        return self._load.refuses(len(self._calls), copies, now)
+        return self._overload.refuses(len(self._calls), copies, now)
 
     def _of_a_call(self, event: sip.SipEvent, now: Clock) -> None:
         legs = find_call(event)
@@ -127,7 +133,7 @@ class Reception:
         call = self._calls.get(legs.call_id)
         if call is not None:
             if isinstance(event, sip.DialogRequest) and event.request.method == "BYE":
-                self._board.relay.drain(*call.legs.legs)
+                self._context.relay.drain(*call.legs.legs)
             call.on_sip(event, now)
         else:  # a late answer to a call that is over: it is still ACKed and hung up
             legs.handle(event, now.mono)
@@ -135,7 +141,7 @@ class Reception:
     def _standalone(self, transaction: ServerRequest, now: Clock) -> None:
         match transaction.request.method:
             case "REGISTER":
-                self._doorkeeper.register(transaction, now)
+                self._admission_control.register(transaction, now)
             case "OPTIONS":
                 status = 503 if self._drained() else 200
                 transaction.respond(status, headers=[("Accept", "application/sdp")], now=now.mono)

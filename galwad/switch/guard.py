@@ -25,7 +25,7 @@ from config.sections import SipSection
 from telephony.sip.events import Address
 from telephony.sip.ua.auth import AuthOutcome
 
-MOST_SOURCES: Final = 4096
+MAX_SOURCES: Final = 4096
 """The number of sources remembered, of each kind; the one unseen for longest is forgotten first."""
 LONGEST_BAN_S: Final = 86_400.0
 WINDOW_S: Final = 300.0
@@ -42,17 +42,17 @@ _CHALLENGED: Final = 10
 `_SHED` is the weight of a message above the rate. Both are small, because a site whose phones all
 start at once sends many of each.
 """
-_SIEGE: Final = 1000
-_SIEGE_S: Final = 10.0
-"""Strangers' messages dropped in one second that start a siege.
+_THINNING_STARTS_AT: Final = 1000
+_THINNING_S: Final = 10.0
+"""Strangers' messages dropped in one second that start the thinning.
 
-During a siege, which lasts `_SIEGE_S` seconds, the kernel drops most of their messages.
+For `_THINNING_S` seconds the kernel then drops most of their messages.
 """
-_USUAL: Final = 2048
+_USUAL_MESSAGE_BYTES: Final = 2048
 """A message's usual maximum length in bytes; a longer one counts as several messages."""
-_MOST: Final = 16 * 1024
+_MAX_STRANGER_BYTES: Final = 16 * 1024
 """The maximum length of a stranger's message in bytes: parsing a longer one takes milliseconds."""
-_HEAD: Final = 4096
+_SCANNED_BYTES: Final = 4096
 _CALL_ID: Final = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\s]+)", re.IGNORECASE)
 
 log = structlog.get_logger()
@@ -61,7 +61,7 @@ Networks = tuple[Network, ...]
 T = TypeVar("T")
 
 
-class Standing(Enum):
+class SourceKind(Enum):
     """The relation of a source to us."""
 
     TRUNK = "trunk"
@@ -90,13 +90,13 @@ class Bucket:
 class _Source:
     """The state that the guard keeps for a source."""
 
-    __slots__ = ("bucket", "failures", "since", "told")
+    __slots__ = ("bucket", "failures", "since", "warned_at")
 
     def __init__(self, now: float) -> None:
         self.bucket = Bucket()
         self.failures = 0.0
         self.since = now
-        self.told = float("-inf")
+        self.warned_at = float("-inf")
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ class _Ban:
     seconds: float
 
 
-class Guard:
+class FloodGuard:
     """Limits and bans sources, by IPv4 address or IPv6 /64; times are monotonic seconds."""
 
     def __init__(
@@ -116,7 +116,7 @@ class Guard:
         is_trunk: Callable[[str, int, str], bool],
         in_call: Callable[[str], bool],
         trunks: Iterable[Network] = (),
-        shun: Callable[[Networks, Networks | None], None] = lambda *_: None,
+        set_filter: Callable[[Networks, Networks | None], None] = lambda *_: None,
     ) -> None:
         """Start without bans.
 
@@ -125,24 +125,25 @@ class Guard:
             is_trunk: Returns whether a trunk sends from this host and port with this transport.
             in_call: Returns whether a Call-ID belongs to one of our calls.
             trunks: The networks of the trunks.
-            shun: Called when the bans change, with the banned networks, the newest first. During a
-                siege, its second argument is the networks that are still heard in full; else None.
+            set_filter: Called when the bans change, with the banned networks, the newest first.
+                While strangers are thinned, its second argument is the networks that are still
+                heard in full; else None.
         """
         self.shed = 0
         """The number of messages dropped unread and connections closed at once."""
         self._sip = sip
-        self._is_trunk = lru_cache(MOST_SOURCES)(is_trunk)
+        self._is_trunk = lru_cache(MAX_SOURCES)(is_trunk)
         self._in_call = in_call
         self._trunks = tuple(trunks)
-        self._shun = shun
+        self._set_filter = set_filter
         self._strangers = Bucket(in_advance_s=1.0)
         self._sources: OrderedDict[str, _Source] = OrderedDict()
         self._bans: OrderedDict[str, _Ban] = OrderedDict()
         self._proved: OrderedDict[str, float] = OrderedDict()
         self._known: frozenset[str] = frozenset()
         self._published: tuple[Networks, Networks | None] = (), None
-        self._shed_strangers = 0
-        self._besieged_until = float("-inf")
+        self._dropped_strangers = 0
+        self._thinned_until = float("-inf")
 
     def accepts_message(self, data: bytes, source: Address, now: float) -> bool:
         """Return whether a message may be parsed."""
@@ -150,19 +151,19 @@ class Guard:
         if self._barred(origin, now):
             self.shed += 1
             return False
-        standing = self.standing(source, now)
-        if standing is not Standing.STRANGER and source.reliable:
+        kind = self.kind_of(source, now)
+        if kind is not SourceKind.STRANGER and source.reliable:
             return True  # TCP slows the sender down to our pace, and a stream cannot lose a message
-        if standing is not Standing.STRANGER and self._of_a_call(data):
+        if kind is not SourceKind.STRANGER and self._of_a_call(data):
             return True
         remembered = self._source(origin, now)
-        if standing is Standing.STRANGER and len(data) > _MOST:
-            self._shed(remembered, source, standing, now)
+        if kind is SourceKind.STRANGER and len(data) > _MAX_STRANGER_BYTES:
+            self._shed(remembered, source, kind, now)
             return False
-        count = max(1.0, len(data) / _USUAL)
-        if self._may(remembered, standing, now, count) or self._of_a_call(data):
+        count = max(1.0, len(data) / _USUAL_MESSAGE_BYTES)
+        if self._may(remembered, kind, now, count) or self._of_a_call(data):
             return True
-        self._shed(remembered, source, standing, now)
+        self._shed(remembered, source, kind, now)
         return False
 
     def accepts_connection(self, source: Address, now: float) -> bool:
@@ -171,22 +172,22 @@ class Guard:
         if self._barred(origin, now):
             self.shed += 1
             return False
-        standing = self.standing(source, now)
+        kind = self.kind_of(source, now)
         remembered = self._source(origin, now)
-        if standing is not Standing.STRANGER or self._may(remembered, standing, now):
+        if kind is not SourceKind.STRANGER or self._may(remembered, kind, now):
             return True
-        self._shed(remembered, source, standing, now)
+        self._shed(remembered, source, kind, now)
         return False
 
     def is_privileged(self, source: Address, now: float) -> bool:
         """Return whether to accept a connection even when strangers have reached the limit."""
-        return self.standing(source, now) is not Standing.STRANGER
+        return self.kind_of(source, now) is not SourceKind.STRANGER
 
     def on_malformed(self, source: Address, now: float) -> None:
         """Count a failure for input that is not SIP, or not complete."""
         self._failed(source, _FAILURE, "malformed", now)
 
-    def judged(self, source: Address, outcome: AuthOutcome, now: float) -> None:
+    def count_outcome(self, source: Address, outcome: AuthOutcome, now: float) -> None:
         """Count the outcome of checking a request's credentials."""
         match outcome:
             case AuthOutcome.ACCEPTED:
@@ -202,7 +203,7 @@ class Guard:
             case AuthOutcome.STALE:
                 pass  # the password was right, only the nonce was old
 
-    def know(self, hosts: Iterable[str]) -> None:
+    def set_known_hosts(self, hosts: Iterable[str]) -> None:
         """Replace the hosts with which we have calls, phones or routes; call it once a second.
 
         Their bans end; `sweep` then removes them from the kernel's filter.
@@ -216,36 +217,36 @@ class Guard:
         for origin, ban in list(self._bans.items()):
             if now > ban.until + max(ban.seconds, WINDOW_S):
                 del self._bans[origin]
-        self._shed_strangers = 0
+        self._dropped_strangers = 0
         self._publish(now)
 
     def banned(self, now: float) -> int:
         """Return the number of sources that are banned now."""
         return sum(1 for ban in self._bans.values() if ban.until > now)
 
-    def standing(self, source: Address, now: float) -> Standing:
+    def kind_of(self, source: Address, now: float) -> SourceKind:
         """Return the relation of a source to us now."""
         if self._is_trunk(source.host, source.port, source.transport):
-            return Standing.TRUNK
+            return SourceKind.TRUNK
         origin = origin_of(source.host)
         if origin in self._known or self._proved.get(origin, 0.0) > now:
-            return Standing.KNOWN
-        return Standing.STRANGER
+            return SourceKind.KNOWN
+        return SourceKind.STRANGER
 
     # Internals
 
-    def _may(self, remembered: _Source, standing: Standing, now: float, count: float = 1.0) -> bool:
+    def _may(self, remembered: _Source, kind: SourceKind, now: float, count: float = 1.0) -> bool:
         sip = self._sip
-        if standing is Standing.TRUNK:
+        if kind is SourceKind.TRUNK:
             return remembered.bucket.take(sip.trunk_rate, now, count)
-        if standing is Standing.KNOWN:
+        if kind is SourceKind.KNOWN:
             return remembered.bucket.take(sip.source_rate * _KNOWN_FACTOR, now, count)
         return remembered.bucket.take(sip.source_rate, now, count) and self._strangers.take(
             sip.strangers_rate, now, count
         )
 
     def _of_a_call(self, data: bytes) -> bool:
-        found = _CALL_ID.search(data, 0, _HEAD)
+        found = _CALL_ID.search(data, 0, _SCANNED_BYTES)
         return found is not None and self._in_call(found[1].decode("utf-8", "surrogateescape"))
 
     def _barred(self, origin: str, now: float) -> bool:
@@ -261,20 +262,20 @@ class Guard:
             self._sources.move_to_end(origin)
         return found
 
-    def _shed(self, remembered: _Source, source: Address, standing: Standing, now: float) -> None:
+    def _shed(self, remembered: _Source, source: Address, kind: SourceKind, now: float) -> None:
         self.shed += 1
-        if standing is Standing.STRANGER:
-            self._shed_strangers += 1
-            if self._shed_strangers == _SIEGE:
-                self._besieged(now)
+        if kind is SourceKind.STRANGER:
+            self._dropped_strangers += 1
+            if self._dropped_strangers == _THINNING_STARTS_AT:
+                self._start_thinning(now)
             self._failed(source, _SHED, "too many", now)
-        elif now - remembered.told > WINDOW_S:
-            remembered.told = now
-            log.warning("source.too_many", source=source.host, standing=standing.value)
+        elif now - remembered.warned_at > WINDOW_S:
+            remembered.warned_at = now
+            log.warning("source.too_many", source=source.host, standing=kind.value)
 
     def _failed(self, source: Address, counts: int, reason: str, now: float) -> None:
         limit = self._sip.ban_after * _FAILURE
-        if not limit or self.standing(source, now) is not Standing.STRANGER:
+        if not limit or self.kind_of(source, now) is not SourceKind.STRANGER:
             return
         origin = origin_of(source.host)
         remembered = self._source(origin, now)
@@ -296,24 +297,24 @@ class Guard:
     def _publish(self, now: float) -> None:
         newest = reversed(self._bans.values())
         barred = tuple(ban.network for ban in newest if ban.until > now)
-        told = barred, self._friends(now) if self._besieged_until > now else None
-        if told != self._published:
-            self._published = told
-            self._shun(*told)
+        current = barred, self._unthinned(now) if self._thinned_until > now else None
+        if current != self._published:
+            self._published = current
+            self._set_filter(*current)
 
-    def _besieged(self, now: float) -> None:
+    def _start_thinning(self, now: float) -> None:
         """Have the kernel drop most strangers' messages: there are too many to drop them here."""
-        if now - self._besieged_until > _SIEGE_S:
+        if now - self._thinned_until > _THINNING_S:
             log.warning("strangers.thinned")
-        self._besieged_until = now + _SIEGE_S
+        self._thinned_until = now + _THINNING_S
         self._publish(now)
 
-    def _friends(self, now: float) -> Networks:
+    def _unthinned(self, now: float) -> Networks:
         proved = {origin for origin, until in self._proved.items() if until > now}
         return self._trunks + tuple(ip_network(origin) for origin in sorted(self._known | proved))
 
 
-@lru_cache(MOST_SOURCES)
+@lru_cache(MAX_SOURCES)
 def origin_of(host: str) -> str:
     """Return the unit that counts as one source: an IPv4 address, or the /64 of an IPv6 one."""
     address = ip_address(host)
@@ -323,5 +324,5 @@ def origin_of(host: str) -> str:
 
 
 def _trim(kept: OrderedDict[str, T]) -> None:
-    while len(kept) > MOST_SOURCES:
+    while len(kept) > MAX_SOURCES:
         kept.popitem(last=False)

@@ -20,28 +20,28 @@ import structlog
 from galwad.messages import CallEnded
 from recording.files.atomic import write_atomic
 
-MOST: Final = 20_000
+MAX_WAITING: Final = 20_000
 """The largest number of calls that wait; beyond it, the oldest are dropped.
 
 This is enough for a long weekend of a busy centre.
 """
 PATIENCE_S: Final = 1.0
-"""The time in seconds before calls are written; calls entered by then are never written."""
-_MOST_BYTES: Final = 512 * MOST
+"""The time in seconds before calls are written; those that the ledger has by then never are."""
+_MAX_FILE_BYTES: Final = 512 * MAX_WAITING
 log = structlog.get_logger()
 
 
-class Outbox:
+class LedgerOutbox:
     """The ended calls that wait for the desk, with their file.
 
     A call can be in the file twice, or still be there when the desk has entered it.
     """
 
-    def __init__(self, path: Path, on_forgotten: Callable[[], None]) -> None:
-        """Load the calls of an earlier process; call `on_forgotten` once if a call is dropped."""
+    def __init__(self, path: Path, on_dropped: Callable[[], None]) -> None:
+        """Load the calls of an earlier process; call `on_dropped` once if a call is dropped."""
         self._path = path
-        self._on_forgotten = on_forgotten
-        self._told = self._silent = False
+        self._on_dropped = on_dropped
+        self._reported = self._silent = False
         self._waiting: dict[str, CallEnded] = {}
         self._unwritten: dict[str, CallEnded] = {}
         self._news = asyncio.Event()
@@ -60,7 +60,7 @@ class Outbox:
         self._cut()
         self._news.set()
 
-    def entered(self, call_ids: Collection[str]) -> None:
+    def remove(self, call_ids: Collection[str]) -> None:
         """Remove the calls that the ledger has."""
         for call_id in call_ids:
             self._waiting.pop(call_id, None)
@@ -86,7 +86,7 @@ class Outbox:
         """Bring the file up to date; return whether the disk accepted it."""
         fresh = tuple(self._unwritten.values())
         try:
-            if not self._waiting or self._written > _MOST_BYTES:
+            if not self._waiting or self._written > _MAX_FILE_BYTES:
                 whole = _lines(self._waiting.values())
                 if self._written or whole:
                     await asyncio.to_thread(write_atomic, self._path, whole)
@@ -118,12 +118,12 @@ class Outbox:
 
     def _cut(self) -> None:
         """Drop the oldest calls above the limit."""
-        while len(self._waiting) > MOST:
+        while len(self._waiting) > MAX_WAITING:
             oldest = next(iter(self._waiting))
-            self.entered((oldest,))
-            if not self._told:
-                self._told = True
-                self._on_forgotten()
+            self.remove((oldest,))
+            if not self._reported:
+                self._reported = True
+                self._on_dropped()
 
 
 def _lines(calls: Collection[CallEnded]) -> bytes:

@@ -19,24 +19,24 @@ import structlog
 
 from galwad import link
 from galwad.messages import (
-    Account,
     Alarm,
     AnyMessage,
     CallChanged,
     CallEnded,
-    CallState,
-    Entered,
+    CallsSnapshot,
+    CallStatus,
+    ClaimCall,
     Figures,
     Hello,
-    Hold,
-    HoldReply,
-    Release,
+    LedgerHas,
+    Pause,
+    PauseReply,
+    PhoneCredentials,
+    Resume,
     SetPhones,
-    Snapshot,
     SpoolClosed,
-    Take,
 )
-from galwad.switch.ledger_outbox import Outbox
+from galwad.switch.ledger_outbox import LedgerOutbox
 
 log = structlog.get_logger()
 
@@ -44,64 +44,64 @@ log = structlog.get_logger()
 class Commands(Protocol):
     """The commands that the desk can send to the switch."""
 
-    async def hold(self, command: Hold) -> HoldReply:
+    async def pause(self, command: Pause) -> PauseReply:
         """Pause the calls that the command names."""
 
-    async def release(self, command: Release) -> HoldReply:
+    async def resume(self, command: Resume) -> PauseReply:
         """Remove a pause holder from the calls that the command names."""
 
-    def take(self, command: Take) -> None:
+    def claim(self, command: ClaimCall) -> None:
         """Set the advisor of a call that a PBX answered without naming a user."""
 
-    def set_phones(self, accounts: tuple[Account, ...]) -> None:
+    def set_phones(self, accounts: tuple[PhoneCredentials, ...]) -> None:
         """Replace the accounts that may register."""
 
-    def live_calls(self) -> Iterable[CallState]:
+    def live_calls(self) -> Iterable[CallStatus]:
         """Return every call that has not ended."""
 
 
-class Hub:
+class LinkServer:
     """Holds the links to desks and finalisers, and sends to all of them."""
 
     def __init__(self, commands: Commands, outbox: Path) -> None:
         """Start without links; `outbox` is the file of ended calls that the ledger may lack."""
         self._commands = commands
-        self._telling: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[None]] = set()
         self._desks: set[link.Link] = set()
         self._finalisers: set[link.Link] = set()
         self._alarms: list[Alarm] = []
         self._figures: Figures | None = None
-        self.outbox = Outbox(outbox, lambda: self.alarm("ledger.full"))
+        self.outbox = LedgerOutbox(outbox, lambda: self.alarm("ledger.full"))
 
     async def listen(self, path: Path) -> Server:
         """Open the socket; return the server, which the caller closes at the end."""
         return await link.serve(path, self._on_message, self._forget)
 
-    def call_changed(self, call: CallState) -> None:
+    def call_changed(self, call: CallStatus) -> None:
         """Send every desk the whole state of a call."""
-        self._tell(self._desks, CallChanged(call=call))
+        self._send(self._desks, CallChanged(call=call))
 
     def call_ended(self, ended: CallEnded) -> None:
         """Notify every desk that a call is over; keep the message if the ledger must have it."""
-        if ended.owed:
+        if ended.for_ledger:
             self.outbox.keep(ended)
-        self._tell(self._desks, ended)
+        self._send(self._desks, ended)
 
     def spool_closed(self, call_id: str) -> None:
         """Notify every finaliser that a call's spool is complete."""
-        self._tell(self._finalisers, SpoolClosed(call_id=call_id))
+        self._send(self._finalisers, SpoolClosed(call_id=call_id))
 
     def figures(self, figures: Figures) -> None:
         """Send every desk the switch's figures, and keep them for a command that asks."""
         self._figures = figures
-        self._tell(self._desks, figures)
+        self._send(self._desks, figures)
 
     def alarm(self, kind: str, call_id: str | None = None, detail: str = "") -> None:
         """Log an alarm and send it to the desks; without a desk, keep it for the next one."""
         log.error("alarm", kind=kind, call_id=call_id, detail=detail)
         message = Alarm(kind=kind, call_id=call_id, detail=detail)
         if self._desks:
-            self._tell(self._desks, message)
+            self._send(self._desks, message)
         elif len(self._alarms) < _KEPT_ALARMS:
             self._alarms.append(message)
 
@@ -115,14 +115,14 @@ class Hub:
             case Hello(role="command"):
                 if self._figures is not None:
                     peer.send(self._figures)
-            case Hold():
-                peer.send(await self._commands.hold(message))
-            case Release():
-                peer.send(await self._commands.release(message))
-            case Entered():
-                self.outbox.entered(message.call_ids)
-            case Take():
-                self._commands.take(message)
+            case Pause():
+                peer.send(await self._commands.pause(message))
+            case Resume():
+                peer.send(await self._commands.resume(message))
+            case LedgerHas():
+                self.outbox.remove(message.call_ids)
+            case ClaimCall():
+                self._commands.claim(message)
             case SetPhones():
                 self._commands.set_phones(message.accounts)
             case _:
@@ -130,15 +130,15 @@ class Hub:
 
     def _greet_desk(self, peer: link.Link) -> None:
         self._desks.add(peer)
-        peer.send(Snapshot(calls=tuple(self._commands.live_calls())))
+        peer.send(CallsSnapshot(calls=tuple(self._commands.live_calls())))
         for message in self._alarms:
             peer.send(message)
         self._alarms.clear()
-        task = asyncio.create_task(self._tell_what_ended(peer))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        task = asyncio.create_task(self._send_ended(peer))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
 
-    async def _tell_what_ended(self, peer: link.Link) -> None:
+    async def _send_ended(self, peer: link.Link) -> None:
         """Send the ended calls a few at a time: an outage can leave thousands, and calls go on."""
         waiting = self.outbox.waiting
         for start in range(0, len(waiting), _AT_ONCE):
@@ -151,7 +151,7 @@ class Hub:
         self._finalisers.discard(peer)
 
     @staticmethod
-    def _tell(peers: set[link.Link], message: AnyMessage) -> None:
+    def _send(peers: set[link.Link], message: AnyMessage) -> None:
         for peer in peers:
             peer.send(message)
 

@@ -29,7 +29,7 @@ _PATIENCE_S = 1.0
 log = structlog.get_logger()
 
 
-class Asker(Protocol):
+class DnsClient(Protocol):
     """A client of the name system (DNS)."""
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
@@ -43,12 +43,12 @@ class Locations:
         self,
         uris: Iterable[Uri],
         speaks: Sequence[TransportFamily],
-        asker: Asker,
+        dns: DnsClient,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._speaks = tuple(speaks)
-        self._asker = asker
+        self._dns = dns
         self._clock = clock
         self._rng = random.SystemRandom()
         self._known: dict[Question, list[Record]] = {}
@@ -67,17 +67,17 @@ class Locations:
         now = self._clock()
         return tuple(sorted(found, key=lambda address: self._down.get(address, now) > now))
 
-    def failed(self, address: Address, seconds: float = HELD_DOWN_S) -> None:
+    def mark_failed(self, address: Address, seconds: float = HELD_DOWN_S) -> None:
         """Put an address that did not answer after the others for `seconds`."""
         now = self._clock()
         self._down = {known: until for known, until in self._down.items() if until > now}
         self._down[address] = max(now + seconds, self._down.get(address, 0.0))
 
-    def silent(self, address: Address) -> None:
-        """Put an address that does not answer our OPTIONS after the others until `answered`."""
-        self.failed(address, math.inf)
+    def mark_down(self, address: Address) -> None:
+        """Put an address that does not answer our OPTIONS after the others until `mark_up`."""
+        self.mark_failed(address, math.inf)
 
-    def answered(self, address: Address) -> None:
+    def mark_up(self, address: Address) -> None:
         """Return an address that answers again to its place in the order."""
         self._down.pop(address, None)
 
@@ -96,7 +96,7 @@ class Locations:
         try:
             batch = next(asking)
             while True:
-                answers = await self._asker.ask_all(batch)
+                answers = await self._dns.ask_all(batch)
                 for question, records in zip(batch, answers, strict=True):
                     if records is not None:
                         self._known[question] = records

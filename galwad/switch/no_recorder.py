@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from galwad.switch.checkpoint import EarlyHold
+from galwad.switch.checkpoint import EarlyPause
 from recording.policy import DestinationClass, RecordingState, ShutCauses, Trigger
 from recording.recorder import RecordingStatus
 from recording.spool import Field
@@ -32,7 +32,7 @@ class NoRecorder:
     def __init__(self, on_change: Callable[[], None]) -> None:
         """Start without pauses; `on_change` is called at each pause."""
         self._on_change = on_change
-        self._pauses: dict[str, EarlyHold] = {}
+        self._pauses: dict[str, EarlyPause] = {}
 
     @property
     def state(self) -> RecordingState:
@@ -45,7 +45,7 @@ class NoRecorder:
         return tuple(self._pauses)
 
     @property
-    def pauses(self) -> tuple[EarlyHold, ...]:
+    def pauses(self) -> tuple[EarlyPause, ...]:
         """The pauses, the oldest first."""
         return tuple(self._pauses.values())
 
@@ -62,7 +62,7 @@ class NoRecorder:
     ) -> None:
         """Keep a pause; a repeat changes nothing. When it arrived does not matter here."""
         del arrived_mono
-        self._pauses.setdefault(holder, EarlyHold(holder, trigger, actor))
+        self._pauses.setdefault(holder, EarlyPause(holder, trigger, actor))
         self._on_change()
 
     async def make_durable(self) -> bool:

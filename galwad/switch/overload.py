@@ -26,7 +26,7 @@ _QUIET_S: Final = 30.0
 log = structlog.get_logger()
 
 
-class Load:
+class OverloadControl:
     """Measures the load and decides on new calls; times are monotonic seconds."""
 
     def __init__(self, sip: SipSection, free_pairs: Callable[[], int]) -> None:
@@ -36,7 +36,7 @@ class Load:
         self._sip = sip
         self._free_pairs = free_pairs
         self._late: deque[tuple[float, float]] = deque()
-        self._told: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
         self._answered: dict[tuple[str, ...], float] = {}
 
     def late(self, seconds: float, now: float) -> None:
@@ -62,7 +62,7 @@ class Load:
             self._answered[invite] = now
             if len(self._answered) > _REMEMBERED:
                 del self._answered[next(iter(self._answered))]
-            self._tell(reason, now)
+            self._warn(reason, now)
         self.refused += not copy
         return True
 
@@ -73,7 +73,7 @@ class Load:
             return "lag"
         return "ports" if self._free_pairs() < _PAIRS_A_CALL else ""
 
-    def _tell(self, reason: str, now: float) -> None:
-        if now - self._told.get(reason, float("-inf")) > _QUIET_S:
+    def _warn(self, reason: str, now: float) -> None:
+        if now - self._reported.get(reason, float("-inf")) > _QUIET_S:
             log.warning("switch.overloaded", reason=reason)
-        self._told[reason] = now
+        self._reported[reason] = now

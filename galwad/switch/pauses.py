@@ -14,7 +14,7 @@ from enum import Enum
 import structlog
 
 from galwad.switch.clocks import read_clocks
-from galwad.switch.codes import Code, CodeBook, CodeListener, record_key
+from galwad.switch.codes import CodeListener, PauseAction, PaymentCodes, record_key
 from galwad.switch.recording import CallRecording
 from recording.policy import Trigger
 from recording.spool import Clock
@@ -62,13 +62,13 @@ class _PauseRequest:
         self._state = state
 
 
-class Holds:
+class Pauses:
     """Pauses and resumes one call's recording for payments."""
 
     def __init__(
         self,
         recording: CallRecording,
-        book: CodeBook,
+        book: PaymentCodes,
         *,
         actor: Callable[[], str],
         alarm: Callable[[str], None],
@@ -93,7 +93,7 @@ class Holds:
         """The function that receives the advisor's telephone events; None if there are no codes."""
         return self._codes.packet if self._codes is not None else None
 
-    def hold(
+    def pause(
         self, holder: str, trigger: Trigger, actor: str, arrived_mono: float | None = None
     ) -> Coroutine[None, None, bool]:
         """Shut the gate now; return a coroutine that returns whether the pause is durable.
@@ -105,9 +105,9 @@ class Holds:
         self._log.info("payment.hold", trigger=trigger)
         return self._confirm(_PauseRequest(RequestState.CONFIRMING, self._log))
 
-    async def release(self, holder: str, actor: str) -> bool:
+    async def resume(self, holder: str, actor: str) -> bool:
         """Remove a pause holder; return whether that is durable."""
-        return await self._release(holder, actor, _PauseRequest(RequestState.WAITING, self._log))
+        return await self._resume(holder, actor, _PauseRequest(RequestState.WAITING, self._log))
 
     def info(self, request: Request, now: Clock) -> None:
         """Read an INFO request of the advisor's phone that may carry a key."""
@@ -127,31 +127,31 @@ class Holds:
         done = self._carry_out(wanted, Trigger.PHONE, now.mono)
         self._spawn(self._answer_when_done(request_id, done))
 
-    def _on_code(self, code: Code, arrived_mono: float) -> None:
+    def _on_code(self, code: PauseAction, arrived_mono: float) -> None:
         self._spawn(self._carry_out(code, Trigger.DTMF, arrived_mono))
 
     def _carry_out(
-        self, wanted: Code, trigger: Trigger, arrived_mono: float
+        self, wanted: PauseAction, trigger: Trigger, arrived_mono: float
     ) -> Coroutine[None, None, bool]:
         """Shut the gate now for a pause; the returned coroutine confirms the pause, or resumes."""
         actor = self._actor()
-        if wanted is Code.PAUSE:
+        if wanted is PauseAction.PAUSE:
             self._latest_resume = None  # one that still waits is superseded
-            return self.hold(actor, trigger, actor, arrived_mono)
+            return self.pause(actor, trigger, actor, arrived_mono)
         self._latest_resume = request = _PauseRequest(RequestState.WAITING, self._log)
-        return self._release_if_latest(actor, request)
+        return self._resume_if_latest(actor, request)
 
-    async def _release_if_latest(self, actor: str, request: _PauseRequest) -> bool:
+    async def _resume_if_latest(self, actor: str, request: _PauseRequest) -> bool:
         """Resume, unless the phone made a later request before this one began."""
         if self._latest_resume is not request:
             request.enter(RequestState.SUPERSEDED)
             return request.confirmed
-        return await self._release(actor, actor, request)
+        return await self._resume(actor, actor, request)
 
-    async def _release(self, holder: str, actor: str, request: _PauseRequest) -> bool:
+    async def _resume(self, holder: str, actor: str, request: _PauseRequest) -> bool:
         self._log.info("payment.release")
         request.enter(RequestState.CONFIRMING)
-        return self._confirmed(request, durable=await self._recording.release(holder, actor))
+        return self._confirmed(request, durable=await self._recording.resume(holder, actor))
 
     async def _answer_when_done(self, request_id: int, done: Coroutine[None, None, bool]) -> bool:
         """Answer 200 if the change is durable, else 500; in both cases a paused gate stays shut."""

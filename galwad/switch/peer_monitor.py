@@ -14,7 +14,7 @@ import structlog
 
 from config.sections import Destination, Route, Trunk
 from config.settings import Settings
-from galwad.messages import PeerStanding
+from galwad.messages import PeerStatus
 from galwad.switch.locations import Locations
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, PeerLost, SipEvent, StandaloneResponse
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 Alarm = Callable[[str, str | None, str], None]
 
 
-class Neighbours:
+class PeerMonitor:
     """Sends one ping for each address, however many trunks and targets use it."""
 
     def __init__(
@@ -51,11 +51,11 @@ class Neighbours:
         ]
         self._pings: dict[Address, KeepAlive] = {}
         self._names: dict[Address, str] = {}
-        self._told: dict[Address, PeerHealth] = {}
+        self._reported: dict[Address, PeerHealth] = {}
 
     def tick(self, now: float) -> None:
         """Send the pings that are due; call it about once a second."""
-        self._know()
+        self._refresh()
         for ping in tuple(self._pings.values()):
             ping.handle_timer(now)
             self._report(ping)
@@ -71,14 +71,14 @@ class Neighbours:
                 asked_for.handle(event, now)
                 self._report(asked_for)
 
-    def standings(self) -> Iterator[PeerStanding]:
+    def peer_statuses(self) -> Iterator[PeerStatus]:
         """Yield the state of each peer that has answered, or has been found down."""
         for address, ping in self._pings.items():
             if ping.health is not PeerHealth.UNKNOWN:
                 up = ping.health is PeerHealth.ALIVE
-                yield PeerStanding(self._names[address], "options", up)
+                yield PeerStatus(self._names[address], "options", up)
 
-    def _know(self) -> None:
+    def _refresh(self) -> None:
         """Update the pings from the name system; an address has the shortest of its intervals."""
         asked: dict[Address, float] = {}
         for address, every, name in self._asked():
@@ -100,21 +100,21 @@ class Neighbours:
     def _forget(self, address: Address) -> None:
         """Stop the pings to an address to which no name leads any more."""
         del self._pings[address], self._names[address]
-        if self._told.pop(address, None) is PeerHealth.DOWN:
-            self._locations.answered(address)
+        if self._reported.pop(address, None) is PeerHealth.DOWN:
+            self._locations.mark_up(address)
 
     def _report(self, ping: KeepAlive) -> None:
         there = ping.destination
-        before = self._told.get(there, PeerHealth.UNKNOWN)
+        before = self._reported.get(there, PeerHealth.UNKNOWN)
         if ping.health is before or self._pings.get(there) is not ping:
             return
-        self._told[there] = ping.health
+        self._reported[there] = ping.health
         name = self._names[there]
         if ping.health is PeerHealth.DOWN:
-            self._locations.silent(there)
+            self._locations.mark_down(there)
             self._alarm("peer.down", None, f"{name}: {ping.status}")
         elif before is PeerHealth.DOWN:
-            self._locations.answered(there)
+            self._locations.mark_up(there)
             self._alarm("peer.up", None, name)
         else:
             log.info("peer.up", peer=name)

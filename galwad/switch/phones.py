@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from config.sections import Phone
-from galwad.messages import Account
+from galwad.messages import PhoneCredentials
 from galwad.switch.clocks import read_clocks
 from recording.files.atomic import replace_unsynced
 from recording.files.disk import WatchedDisk
@@ -37,7 +37,7 @@ class Phones:
         self._bindings_file = folder / "bindings.json"
         self._realm = realm
         self._configured = {
-            phone.extension: Account(
+            phone.extension: PhoneCredentials(
                 extension=phone.extension,
                 user=phone.user,
                 ha1_md5=phone.ha1_md5,
@@ -45,8 +45,8 @@ class Phones:
             )
             for phone in configured
         }
-        self._accounts: dict[str, Account] = dict(self._configured)
-        self._add(_read(self._accounts_file, list[Account]) or ())
+        self._accounts: dict[str, PhoneCredentials] = dict(self._configured)
+        self._add(_read(self._accounts_file, list[PhoneCredentials]) or ())
         saved = _read(self._bindings_file, dict[str, object])
         self._registrar = Registrar.from_dict(saved or {}, read_clocks().mono)
         self._changed = False
@@ -56,7 +56,7 @@ class Phones:
         self.on_moved: Callable[[Address, Address], None] = lambda _old, _new: None
         """Called with the old and the new connection when a phone registers over a new one."""
 
-    def set_accounts(self, accounts: Iterable[Account]) -> None:
+    def set_accounts(self, accounts: Iterable[PhoneCredentials]) -> None:
         """Replace the desk's accounts, and drop the bindings of those that are gone.
 
         The accounts of the settings stay, and take precedence for the same extension.
@@ -71,7 +71,7 @@ class Phones:
         self._unwritten[self._accounts_file] = msgspec.json.encode(accounts)
         self._write()
 
-    def _add(self, accounts: Iterable[Account]) -> None:
+    def _add(self, accounts: Iterable[PhoneCredentials]) -> None:
         for account in accounts:
             self._accounts.setdefault(account.extension, account)
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from galwad.messages import Party
-from galwad.switch.checkpoint import EarlyHold
+from galwad.switch.checkpoint import EarlyPause
 from galwad.switch.no_recorder import NoRecorder
 from galwad.switch.recorded_legs import RecordedLegs
-from galwad.switch.spools import CallSpools, SpoolRoom
+from galwad.switch.spools import CallSpools, SpoolFactory
 from recording.policy import DestinationClass, RecordingState, ShutCauses, Trigger
 from recording.recorder import Recorder, RecordingStatus
 from recording.spool import Clock, Field
@@ -31,7 +31,7 @@ class CallRecording:
 
     def __init__(
         self,
-        room: SpoolRoom,
+        factory: SpoolFactory,
         relay: Relay,
         call_id: str,
         facts: Mapping[str, Field] | None,
@@ -40,7 +40,7 @@ class CallRecording:
         """Start without a spool; `facts` are the `call` event's fields, None: do not record."""
         self._facts = facts
         self._on_change = on_change
-        self._spools = CallSpools(room, call_id)
+        self._spools = CallSpools(factory, call_id)
         self._early = NoRecorder(on_change)
         self._recorder: Recorder | NoRecorder = self._early
         self._legs = RecordedLegs(relay, self._early)
@@ -81,12 +81,12 @@ class CallRecording:
         return self._recorder.pause_holders
 
     @property
-    def early_holds(self) -> tuple[EarlyHold, ...]:
+    def early_pauses(self) -> tuple[EarlyPause, ...]:
         """Pauses that wait for the answer, or for the recorded call that this one joins."""
         return self._early.pauses
 
     @property
-    def standing(self) -> ShutCauses:
+    def shut_causes(self) -> ShutCauses:
         """The causes that keep the gate shut, for `resumed` in the next process."""
         return self._recorder.shut_causes
 
@@ -161,7 +161,7 @@ class CallRecording:
         """Wait until the disk has what was recorded; return whether it confirmed that in time."""
         return self._note(durable=await self._recorder.make_durable())
 
-    async def release(self, holder: str, actor: str) -> bool:
+    async def resume(self, holder: str, actor: str) -> bool:
         """Remove a pause holder; once that is durable, open the gate if nothing else shuts it."""
         return self._note(durable=await self._recorder.resume(holder, actor))
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import structlog
 
 from galwad.messages import CallEnded
-from galwad.switch.call import LiveCall
-from galwad.switch.checkpoint import Heir, Memo, Talk
-from galwad.switch.checkpoint_store import Unreadable
+from galwad.switch.call import SwitchCall
+from galwad.switch.checkpoint import AnsweredState, Checkpoint, RingingCall
+from galwad.switch.checkpoint_store import UnreadableCheckpoint
 from galwad.switch.clocks import read_clocks
-from galwad.switch.context import Switchboard
-from galwad.switch.dispatcher import Reception
+from galwad.switch.context import CallContext
+from galwad.switch.dispatcher import EventDispatcher
 from recording.spool import Clock
 from telephony.b2bua import bye_from_checkpoint, cancel_branches, replay_invite
 from telephony.errors import TelephonyError
@@ -37,18 +37,20 @@ class Revived:
         return f"{self.going_on} calls go on, {self.cut_off} were cut off"
 
 
-def revive(board: Switchboard, reception: Reception, calls: dict[str, LiveCall]) -> Revived | None:
+def revive(
+    context: CallContext, dispatcher: EventDispatcher, calls: dict[str, SwitchCall]
+) -> Revived | None:
     """Continue every call that an earlier process left; return None if there were no calls.
 
     `calls` is the switch's own dict. No exception escapes: a call that cannot be continued is
     ended.
     """
-    left = list(board.checkpoints.left_behind())
-    for call_id, memo in left:
-        call = _try(board, reception, call_id, memo, read_clocks())
+    left = list(context.checkpoints.left_behind())
+    for call_id, checkpoint in left:
+        call = _try(context, dispatcher, call_id, checkpoint, read_clocks())
         if call is not None and not call.legs.ended:
             calls[call_id] = call
-        board.flush()
+        context.flush()
     if not left:
         return None
     going_on = sum(call_id in calls for call_id, _ in left)
@@ -56,18 +58,18 @@ def revive(board: Switchboard, reception: Reception, calls: dict[str, LiveCall])
 
 
 def _try(
-    board: Switchboard,
-    reception: Reception,
+    context: CallContext,
+    dispatcher: EventDispatcher,
     call_id: str,
-    memo: Memo | Unreadable,
+    checkpoint: Checkpoint | UnreadableCheckpoint,
     now: Clock,
-) -> LiveCall | None:
-    if isinstance(memo, Unreadable):
-        cancel_branches(board.endpoint, memo.legs, now.mono)
-        _hang_up(board, call_id, memo.legs, now)
+) -> SwitchCall | None:
+    if isinstance(checkpoint, UnreadableCheckpoint):
+        cancel_branches(context.endpoint, checkpoint.legs, now.mono)
+        _hang_up(context, call_id, checkpoint.legs, now)
         return None
     try:
-        call = _take_up(board, reception, call_id, memo, now)
+        call = _take_up(context, dispatcher, call_id, checkpoint, now)
     except TelephonyError as error:
         log.warning("call.not_resumed", call_id=call_id, reason=type(error).__name__)
         call = None
@@ -76,36 +78,44 @@ def _try(
         log.exception("call.not_resumed", call_id=call_id)
         call = None
     if call is None:
-        _hang_up(board, call_id, memo.legs_values(), now)
-        if memo.talk is not None:
-            _tell_its_end(board, call_id, memo, memo.talk, now)
+        _hang_up(context, call_id, checkpoint.legs_values(), now)
+        if checkpoint.answered is not None:
+            _tell_its_end(context, call_id, checkpoint, checkpoint.answered, now)
     return call
 
 
-def _tell_its_end(board: Switchboard, call_id: str, memo: Memo, talk: Talk, now: Clock) -> None:
+def _tell_its_end(
+    context: CallContext, call_id: str, checkpoint: Checkpoint, answered: AnsweredState, now: Clock
+) -> None:
     """Report that the call ended when the switch died; a spool of it is on the disk."""
-    since = now.wall - (now.mono - talk.answered) if talk.answered else talk.since
-    recorded = memo.admission.recorded
-    board.hub.call_ended(CallEnded(call_id, now.wall, recorded, None, since, owed=recorded))
+    since = now.wall - (now.mono - answered.answered_at) if answered.answered_at else answered.since
+    recorded = checkpoint.admission.recorded
+    context.links.call_ended(
+        CallEnded(call_id, now.wall, recorded, None, since, for_ledger=recorded)
+    )
 
 
 def _take_up(
-    board: Switchboard, reception: Reception, call_id: str, memo: Memo, now: Clock
-) -> LiveCall | None:
+    context: CallContext,
+    dispatcher: EventDispatcher,
+    call_id: str,
+    checkpoint: Checkpoint,
+    now: Clock,
+) -> SwitchCall | None:
     """Return the continued call; None if it cannot be continued, or rings again as a new call."""
-    legs, admission = memo.legs_values(), memo.admission
-    cancel_branches(board.endpoint, legs, now.mono)
-    route = board.router.route(admission.called, by_phone=admission.phone)
-    if memo.talk is None:
-        sip_call_id = replay_invite(board.endpoint, legs, now.mono)
-        reception.serve_anew(sip_call_id, Heir(call_id, memo))
+    legs, admission = checkpoint.legs_values(), checkpoint.admission
+    cancel_branches(context.endpoint, legs, now.mono)
+    route = context.router.route(admission.called, by_phone=admission.phone)
+    if checkpoint.answered is None:
+        sip_call_id = replay_invite(context.endpoint, legs, now.mono)
+        dispatcher.serve_anew(sip_call_id, RingingCall(call_id, checkpoint))
         return None
     if route is None:
         log.warning("call.route_gone", call_id=call_id)
         return None
-    return LiveCall.resumed(board, memo, memo.talk, route, now)
+    return SwitchCall.resumed(context, checkpoint, checkpoint.answered, route, now)
 
 
-def _hang_up(board: Switchboard, call_id: str, legs: Mapping[str, object], now: Clock) -> None:
-    bye_from_checkpoint(board.endpoint, legs, now.mono)
-    board.checkpoints.remove(call_id)
+def _hang_up(context: CallContext, call_id: str, legs: Mapping[str, object], now: Clock) -> None:
+    bye_from_checkpoint(context.endpoint, legs, now.mono)
+    context.checkpoints.remove(call_id)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from config.sections import Destination, Route, SrtpRule
 from config.settings import Settings
 from config.values import Pattern
-from galwad.switch.locations import Asker, Locations, speaks_of
+from galwad.switch.locations import DnsClient, Locations, speaks_of
 from galwad.switch.numbers import spellings
 from galwad.switch.phones import Phones
 from recording.policy import DestinationClass
@@ -26,7 +26,7 @@ from telephony.sip.message.uri import Uri, escape_user
 
 
 @dataclass(frozen=True, slots=True)
-class Referral:
+class TransferTarget:
     """The class of a transfer's target for the recording, and the targets to ring."""
 
     destination: DestinationClass
@@ -43,12 +43,12 @@ class Router:
         settings: Settings,
         phones: Phones,
         is_open: Callable[[Address], bool] = lambda _: True,
-        asker: Asker | None = None,
+        dns: DnsClient | None = None,
     ) -> None:
         """Parse the settings' URIs.
 
         `is_open` returns False for a phone's connection that is closed: that phone cannot be rung.
-        `asker` is the system's resolver unless it is given.
+        `dns` is the system's resolver unless it is given.
         """
         self._settings = settings
         self._phones = phones
@@ -57,7 +57,7 @@ class Router:
         self._uris = {text: Uri.parse(text) for text in uris if text}
         self._registrars = [Uri.parse(t.registrar) for t in settings.trunks if t.registrar]
         self.locations = Locations(
-            (*self._uris.values(), *self._registrars), speaks_of(settings.sip), asker or Resolver()
+            (*self._uris.values(), *self._registrars), speaks_of(settings.sip), dns or Resolver()
         )
 
     def route(self, called: str, *, by_phone: bool = False) -> Route | None:
@@ -82,7 +82,7 @@ class Router:
             return tuple(t for e in route.ring for t in self._ring(e, now, route.srtp))
         return self._at(route.target or "", called, route.srtp)
 
-    def refer(self, refer_to: NameAddr, now: float) -> Referral | None:
+    def refer(self, refer_to: NameAddr, now: float) -> TransferTarget | None:
         """Return the class and targets of a Refer-To; None if it may not be dialled."""
         user = refer_to.uri.dialled
         uri = f"sip:{user}@{refer_to.uri.host}"
@@ -93,11 +93,11 @@ class Router:
             targets = targets or tuple(self._ring(user, now, destination.srtp))
             targets = targets or self._routed(user, now)
             kind = DestinationClass(destination.class_)
-            return Referral(kind, targets, destination.match.text) if targets else None
+            return TransferTarget(kind, targets, destination.match.text) if targets else None
         if phone:
-            return Referral(DestinationClass.CENTRE, phone, user)
+            return TransferTarget(DestinationClass.CENTRE, phone, user)
         targets = self._routed(user, now)
-        return Referral(DestinationClass.UNKNOWN, targets, "") if targets else None
+        return TransferTarget(DestinationClass.UNKNOWN, targets, "") if targets else None
 
     def divert(self, contact: NameAddr, now: float) -> tuple[Target, ...]:
         """Return the targets to ring for a phone that redirects an unanswered call (3xx).

@@ -1,6 +1,6 @@
 """The places of the switch's spools, and the keys and recipients needed to open them.
 
-Each process has one `SpoolRoom`. It holds the boot key, the archive's recipients, and the one
+Each process has one `SpoolFactory`. It holds the boot key, the archive's recipients, and the one
 `syncfs` a second for all spools.
 """
 
@@ -38,7 +38,7 @@ def new_call_id(wall: float) -> str:
     return f"{stamp}-{base64.b32encode(secrets.token_bytes(5)).decode().lower()}"
 
 
-class SpoolRoom:
+class SpoolFactory:
     """Opens the spools of live calls."""
 
     def __init__(self, settings: Settings) -> None:
@@ -56,7 +56,7 @@ class SpoolRoom:
         self._boot_key = self._load_key(*settings.boot_keys[:2])
         self._recording = settings.recording
         self._recipients_path = settings.recipients
-        self._believed: tuple[bytes, list[Recipient]] | None = None
+        self._verified: tuple[bytes, list[Recipient]] | None = None
         self.fault: str | None = None
         """The reason why no recipient could open a recording, when last checked; else None."""
         self.disk_fault: str | None = None
@@ -93,11 +93,11 @@ class SpoolRoom:
             data = self._recipients_path.read_bytes()
         except OSError:
             data = b""  # `load` reports the reason
-        if self._believed is None or self._believed[0] != data:
-            self._believed = None
+        if self._verified is None or self._verified[0] != data:
+            self._verified = None
             found = RecipientSet.load(self._recipients_path, self._recording.officer_key)
-            self._believed = data, found.recipients
-        return self._believed[1]
+            self._verified = data, found.recipients
+        return self._verified[1]
 
     def next_life(self, call_id: str, lives: int) -> int:
         """Return the number of a call's next spool, which is above `lives`.
@@ -191,24 +191,24 @@ class CallSpools:
     Each process that continues the call begins a new one, and so does a change of disk.
     """
 
-    def __init__(self, room: SpoolRoom, call_id: str) -> None:
+    def __init__(self, factory: SpoolFactory, call_id: str) -> None:
         self.lives = 0
         """The number of spools of this call so far."""
-        self._room = room
+        self._factory = factory
         self._call_id = call_id
         self._opened = False
 
     def recorder(self, started: Clock, on_change: Callable[[RecordingStatus], None]) -> Recorder:
         """Return the call's recorder, which opens the next spool, and others if disks fail."""
-        return self._room.recorder(
-            partial(self._open, self._room.open, started),
-            partial(self._open, self._room.open_spare, started),
+        return self._factory.recorder(
+            partial(self._open, self._factory.open, started),
+            partial(self._open, self._factory.open_spare, started),
             started,
             on_change,
         )
 
     def _open(self, make: Callable[[str, int, Clock], SpoolWriter], started: Clock) -> SpoolWriter:
-        life = self._room.next_life(self._call_id, self.lives)
+        life = self._factory.next_life(self._call_id, self.lives)
         writer = make(self._call_id, life, started)
         if self._opened:
             log.warning("recording.moved", call_id=self._call_id, spool=life)

@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from galwad.switch.admission import Admission
-from galwad.switch.advisor_side import Parties
+from galwad.switch.advisor_side import AdvisorSide
 from galwad.switch.recording import CallRecording
 from galwad.switch.routing import Router
 from recording.policy import DestinationClass, Trigger
@@ -29,9 +29,9 @@ class TransferableCall(Protocol):
     admission: Admission
     legs: BackToBackCall
     log: structlog.stdlib.BoundLogger
-    parties: Parties
+    advisor_side: AdvisorSide
     recording: CallRecording
-    transfers: Transfers
+    transfers: CallTransfers
 
     def targets(self, now: float) -> tuple[Target, ...]:
         """Return the targets that the call's route rings now."""
@@ -52,7 +52,7 @@ class TransferableCall(Protocol):
         """End every leg."""
 
 
-class Transfers:
+class CallTransfers:
     """The transfers of one call."""
 
     def __init__(
@@ -67,9 +67,9 @@ class Transfers:
         self._find = find
         self.referred_to = DestinationClass.UNKNOWN
         """The class of the last REFER's target."""
-        self.away = False
+        self.outside = False
         """True while the caller talks with a party outside the centre, after a transfer."""
-        self.named: DestinationClass | None = None
+        self.identity_class: DestinationClass | None = None
         """The class of the far end's new identity, if a PBX has changed it since; else None."""
 
     def requested(self, event: sip.TransferRequested, now: Clock) -> None:
@@ -97,7 +97,7 @@ class Transfers:
         if referral is None:
             self._refuse(event, now)
             return
-        self._leave_for(referral.destination, referral.label)
+        self._shut_for(referral.destination, referral.label)
         self._ring(event, referral.targets, now)
 
     def _send_after(
@@ -109,36 +109,36 @@ class Transfers:
         if consultation is None or not targets:
             self._refuse(event, now)
             return
-        self._leave_for(*self._place_of(consultation, sip.Side.CALLEE))
+        self._shut_for(*self._class_of_far_end(consultation, sip.Side.CALLEE))
         if self._ring(event, targets, now):
             consultation.hangup('SIP;cause=200;text="Transferred"', now)
 
     def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: Clock) -> bool:
         """Ring the targets; return False, with the call unchanged, if the REFER is not accepted."""
         call = self._call
-        call.parties.rings_at(targets)
+        call.advisor_side.rings_at(targets)
         accepted = call.legs.accept_transfer(event.request_id, targets, now.mono)
         if not accepted:
-            call.parties.rings_at(())
+            call.advisor_side.rings_at(())
             self._back()
         call.publish()
         return accepted
 
     def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Clock) -> None:
         """Join the two calls; a cause that kept one of them from being recorded stays in force."""
-        plan = self._kept(plan)
+        plan = self._prefer_recorded(plan)
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)
         if keeper is None or giver is None:
             self._refuse(event, now)
             return
-        keeper.transfers.take_in(giver, plan)
+        keeper.transfers.absorb_causes(giver, plan)
         target = plan.moved_leg.target or giver.caller_target()
         self._call.legs.join(event.request_id, plan, target, now.mono)
         for each in (keeper, giver):
             each.settle(now)
 
-    def _kept(self, plan: JoinPlan) -> JoinPlan:
+    def _prefer_recorded(self, plan: JoinPlan) -> JoinPlan:
         """Return the plan with the two calls exchanged, if otherwise a recording would end."""
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)
@@ -147,7 +147,9 @@ class Transfers:
         better = giver.admission.recorded and not keeper.admission.recorded
         return (plan_join(plan.ending_leg, plan.kept_leg) or plan) if better else plan
 
-    def taken_over(self, old: Leg, invite: InviteServer, admission: Admission, now: Clock) -> None:
+    def replace_advisor(
+        self, old: Leg, invite: InviteServer, admission: Admission, now: Clock
+    ) -> None:
         """Give the advisor's place to the sender of an INVITE with Replaces.
 
         A PBX sends one to join calls, a phone to pick up a call.
@@ -168,16 +170,18 @@ class Transfers:
         )
         call.legs.replace_callee(old, invite, target, now.mono)
         if call.legs.joined != before:
-            self._leave_for(*self._router.place(user))
+            self._shut_for(*self._router.place(user))
         call.settle(now)
 
-    def take_in(self, giver: TransferableCall, plan: JoinPlan) -> None:
+    def absorb_causes(self, giver: TransferableCall, plan: JoinPlan) -> None:
         """Shut the gate if the other call's far end or its pause holders require it."""
-        self._leave_for(*self._place_of(giver, plan.moved_leg.side))
+        self._shut_for(*self._class_of_far_end(giver, plan.moved_leg.side))
         for holder in giver.recording.holders:
-            self._call.recording.shut(holder, Trigger.PHONE, self._call.parties.actor)
+            self._call.recording.shut(holder, Trigger.PHONE, self._call.advisor_side.actor)
 
-    def _place_of(self, giver: TransferableCall, side: sip.Side) -> tuple[DestinationClass, str]:
+    def _class_of_far_end(
+        self, giver: TransferableCall, side: sip.Side
+    ) -> tuple[DestinationClass, str]:
         """Return the class and the name of another call's far end.
 
         That is the place to which the call was transferred, or the class that a PBX has given it
@@ -187,25 +191,29 @@ class Transfers:
         if side is sip.Side.CALLER:
             caller = admission.caller.from_user
             return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
-        if there.away:
+        if there.outside:
             inside = there.referred_to is DestinationClass.CENTRE  # not back there yet
             return DestinationClass.UNKNOWN if inside else there.referred_to, ""
-        return router.place(admission.called) if there.named is None else (there.named, "")
+        return (
+            router.place(admission.called)
+            if there.identity_class is None
+            else (there.identity_class, "")
+        )
 
-    def _leave_for(self, destination: DestinationClass, label: str) -> None:
+    def _shut_for(self, destination: DestinationClass, label: str) -> None:
         call = self._call
         call.log.info("transfer.accepted", destination=destination)
         self.referred_to = destination
-        if not self.away:
-            call.recording.referred(destination, call.parties.actor, label)
+        if not self.outside:
+            call.recording.referred(destination, call.advisor_side.actor, label)
 
     def completed(self, leg_id: str, target: Target) -> None:
         """Update the call and its recording: the caller now talks with the target."""
         self._call.log.info("transfer.completed")
         inside = self.referred_to is DestinationClass.CENTRE
-        if inside and self.away:
+        if inside and self.outside:
             self._call.recording.returned()
-        self.away, self.named = not inside, None
+        self.outside, self.identity_class = not inside, None
         self._call.talk_with(leg_id, target)
 
     def failed(self, event: sip.TransferFailed, now: Clock) -> None:
@@ -213,11 +221,11 @@ class Transfers:
         call = self._call
         call.log.info("transfer.failed", status=event.status, advisor_gone=event.transferor_gone)
         if not event.transferor_gone:
-            call.parties.rings_at(())
+            call.advisor_side.rings_at(())
             self._back()
-        elif call.parties.target is not None:
-            call.parties.rings_again(call.parties.target)
-            call.legs.ring_again((call.parties.target,), now.mono)
+        elif call.advisor_side.target is not None:
+            call.advisor_side.rings_again(call.advisor_side.target)
+            call.legs.ring_again((call.advisor_side.target,), now.mono)
         call.publish()
 
     def recalled(self, leg_id: str, target: Target) -> None:
@@ -227,5 +235,5 @@ class Transfers:
 
     def _back(self) -> None:
         """Undo the transfer's effect on the recording, unless the call is outside the centre."""
-        if not self.away:
+        if not self.outside:
             self._call.recording.transfer_failed()

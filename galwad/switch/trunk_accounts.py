@@ -13,7 +13,7 @@ import structlog
 
 from config.sections import Trunk
 from config.settings import Settings
-from galwad.messages import PeerStanding
+from galwad.messages import PeerStatus
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, PeerLost, SipEvent, StandaloneResponse
 from telephony.sip.message.messages import Request, Response
@@ -27,7 +27,7 @@ Locate = Callable[[Uri], Sequence[Address]]
 Alarm = Callable[[str, str | None, str], None]
 
 
-class Upstream:
+class TrunkAccounts:
     """Authenticates and registers at every trunk that has a password."""
 
     def __init__(
@@ -40,14 +40,14 @@ class Upstream:
         self._clients: dict[str, DigestClient] = {}
         self._registrations: dict[str, Registration] = {}
         self._registrars: dict[str, Uri] = {}
-        self._said: dict[str, RegistrationState] = {}
+        self._reported: dict[str, RegistrationState] = {}
         for trunk in settings.trunks:
             if trunk.password is not None:
-                self._know(trunk, trunk.password.get_secret_value(), endpoint)
+                self._add(trunk, trunk.password.get_secret_value(), endpoint)
         if self._clients:
             endpoint.authenticate(self.credentials)
 
-    def _know(self, trunk: Trunk, password: str, endpoint: Endpoint) -> None:
+    def _add(self, trunk: Trunk, password: str, endpoint: Endpoint) -> None:
         self._clients[trunk.name] = DigestClient(trunk.username, password)
         if trunk.registrar is not None:
             registrar = Uri.parse(trunk.registrar)
@@ -87,10 +87,10 @@ class Upstream:
                     registration.handle(event, now)
                     self._report(name, registration)
 
-    def standings(self) -> Iterator[PeerStanding]:
+    def peer_statuses(self) -> Iterator[PeerStatus]:
         """Yield the state of each registration that has been answered."""
-        for name, standing in self._said.items():
-            yield PeerStanding(name, "register", standing is RegistrationState.REGISTERED)
+        for name, standing in self._reported.items():
+            yield PeerStatus(name, "register", standing is RegistrationState.REGISTERED)
 
     def stop(self, now: float) -> None:
         """Remove our bindings, so that no more calls come."""
@@ -99,9 +99,9 @@ class Upstream:
 
     def _report(self, name: str, registration: Registration) -> None:
         standing = registration.state
-        if standing is self._said.get(name) or standing is RegistrationState.TRYING:
+        if standing is self._reported.get(name) or standing is RegistrationState.TRYING:
             return
-        self._said[name] = standing
+        self._reported[name] = standing
         if standing is RegistrationState.REGISTERED:
             log.info("trunk.registered", trunk=name)
         elif standing is RegistrationState.FAILED:

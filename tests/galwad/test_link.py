@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from galwad import link
-from galwad.messages import Alarm, AnyMessage, Hello, Hold, HoldReply, Snapshot
+from galwad.messages import Alarm, AnyMessage, CallsSnapshot, Hello, Pause, PauseReply
 
 
 async def _listen(path: Path) -> tuple[asyncio.Server, asyncio.Queue[AnyMessage]]:
@@ -17,8 +17,8 @@ async def _listen(path: Path) -> tuple[asyncio.Server, asyncio.Queue[AnyMessage]
 
     async def on_message(peer: link.Link, message: AnyMessage) -> None:
         await received.put(message)
-        if isinstance(message, Hold):
-            peer.send(HoldReply(ref=message.ref, calls=("c",), state="paused", durable=True))
+        if isinstance(message, Pause):
+            peer.send(PauseReply(ref=message.ref, calls=("c",), state="paused", durable=True))
 
     return await link.serve(path, on_message), received
 
@@ -36,13 +36,13 @@ async def test_a_connector_says_hello_and_hears_the_reply(tmp_path: Path) -> Non
 
     def hello(fresh: link.Link) -> None:
         fresh.send(Hello(role="desk", version="1"))
-        fresh.send(Hold(ref=7, holder="page", trigger="page", actor="user:a", call_id="c"))
+        fresh.send(Pause(ref=7, holder="page", trigger="page", actor="user:a", call_id="c"))
 
     connector = link.Connector(tmp_path / "s", hello, on_message)
     task = asyncio.create_task(connector.run())
     assert await received.get() == Hello(role="desk", version="1")
-    assert isinstance(await received.get(), Hold)
-    assert await replies.get() == HoldReply(ref=7, calls=("c",), state="paused", durable=True)
+    assert isinstance(await received.get(), Pause)
+    assert await replies.get() == PauseReply(ref=7, calls=("c",), state="paused", durable=True)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     server.close()
@@ -64,7 +64,7 @@ async def test_a_message_that_its_reader_fails_at_is_not_the_last(
     failed: list[str] = []
 
     def ask(fresh: link.Link) -> None:
-        fresh.send(Hold(ref=7, holder="page", trigger="page", actor="user:a", call_id="c"))
+        fresh.send(Pause(ref=7, holder="page", trigger="page", actor="user:a", call_id="c"))
 
     task = asyncio.create_task(link.Connector(tmp_path / "s", ask, on_message).run())
     async with asyncio.timeout(10):
@@ -98,10 +98,10 @@ async def test_garbage_ends_that_connection_and_no_other(tmp_path: Path, garbage
     assert await reader.read() == b""
     writer.close()
     connector = link.Connector(
-        tmp_path / "s", lambda fresh: fresh.send(Snapshot(calls=())), _ignore
+        tmp_path / "s", lambda fresh: fresh.send(CallsSnapshot(calls=())), _ignore
     )
     task = asyncio.create_task(connector.run())
-    assert await received.get() == Snapshot(calls=())
+    assert await received.get() == CallsSnapshot(calls=())
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     server.close()

@@ -12,9 +12,9 @@ import pytest
 PR_GET_DUMPABLE = 3
 ASKED = f"""
 import ctypes, resource
-from galwad.memory import keep_out_of_files
+from galwad.memory import forbid_core_dumps
 print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}), resource.getrlimit(resource.RLIMIT_CORE))
-keep_out_of_files()
+forbid_core_dumps()
 print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}), resource.getrlimit(resource.RLIMIT_CORE))
 """
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 from loopback import free_port
 
-from galwad.single_instance import AtWorkError, alone
+from galwad.single_instance import FolderLockedError, lock_folder
 from recording.keys.keyring import OfficerKeys
 
 PATIENCE_S = 20
@@ -88,9 +88,13 @@ def test_one_that_was_killed_leaves_the_place_to_the_next(config):
 
 
 def test_a_folder_that_is_not_there_keeps_nobody_from_working(tmp_path):
-    with alone(tmp_path / "none"), alone(tmp_path / "none"):
+    with lock_folder(tmp_path / "none"), lock_folder(tmp_path / "none"):
         (tmp_path / "none").mkdir()
-    with alone(tmp_path / "none"), pytest.raises(AtWorkError), alone(tmp_path / "none"):
+    with (
+        lock_folder(tmp_path / "none"),
+        pytest.raises(FolderLockedError),
+        lock_folder(tmp_path / "none"),
+    ):
         raise RuntimeError
-    with alone(tmp_path / "none"):
+    with lock_folder(tmp_path / "none"):
         assert (tmp_path / "none").is_dir()

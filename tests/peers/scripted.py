@@ -14,13 +14,13 @@ from galwad.messages import (
     CallChanged,
     CallEnded,
     CallerFacts,
-    CallState,
+    CallsSnapshot,
+    CallStatus,
     Hello,
-    Hold,
-    HoldReply,
     Party,
-    Release,
-    Snapshot,
+    Pause,
+    PauseReply,
+    Resume,
 )
 
 CALL = "20261125-101500-aaaaaaaa"
@@ -41,7 +41,7 @@ class ScriptedSwitch:
     def ring(self, number, call_id=CALL, at=SIAN, line="Council Tax"):
         """A call from this number begins to ring; an empty number is withheld."""
         facts = CallerFacts(number or "anonymous", "example.org", privacy=() if number else ("id",))
-        state = CallState(
+        state = CallStatus(
             call_id=call_id,
             version=1,
             started=time.time(),
@@ -101,11 +101,11 @@ class ScriptedSwitch:
     async def _on_message(self, link, message):
         if isinstance(message, Hello):
             self._links.append(link)
-            link.send(Snapshot(tuple(self.calls.values())))
-        elif isinstance(message, Hold | Release):
+            link.send(CallsSnapshot(tuple(self.calls.values())))
+        elif isinstance(message, Pause | Resume):
             before = self.calls[message.call_id]
             holders = set(before.holders)
-            (holders.add if isinstance(message, Hold) else holders.discard)(message.holder)
+            (holders.add if isinstance(message, Pause) else holders.discard)(message.holder)
             state = msgspec.structs.replace(
                 before,
                 version=before.version + 1,
@@ -114,4 +114,4 @@ class ScriptedSwitch:
                 recording_since=time.time(),
             )
             await self._set(state)
-            link.send(HoldReply(message.ref, (message.call_id,), state.recording, durable=True))
+            link.send(PauseReply(message.ref, (message.call_id,), state.recording, durable=True))

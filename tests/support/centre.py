@@ -6,14 +6,14 @@ import time
 from config.settings import Settings
 from galwad.messages import CallerFacts
 from galwad.switch.admission import Admission
-from galwad.switch.checkpoint_store import Checkpoints
+from galwad.switch.checkpoint_store import CheckpointStore
 from galwad.switch.clocks import read_clocks
-from galwad.switch.context import Switchboard
-from galwad.switch.dispatcher import Reception
-from galwad.switch.overload import Load
+from galwad.switch.context import CallContext
+from galwad.switch.dispatcher import EventDispatcher
+from galwad.switch.overload import OverloadControl
 from galwad.switch.revival import revive
 from galwad.switch.routing import Router
-from galwad.switch.spools import SpoolRoom
+from galwad.switch.spools import SpoolFactory
 from recording.recorder import Recorder
 from telephony.errors import NoPortsError
 from telephony.sdp import LocalMedia
@@ -98,10 +98,10 @@ class FakeRelay:
         pass
 
 
-class FakeHub:
+class FakeLinks:
     def __init__(self):
         self.alarms, self.ended, self.closed = [], [], []
-        self.shown, self.lasted, self.owed = {}, {}, {}
+        self.shown, self.lasted, self.for_ledger = {}, {}, {}
 
     def alarm(self, kind, call_id=None, detail=""):
         self.alarms.append(kind)
@@ -112,14 +112,14 @@ class FakeHub:
     def call_ended(self, ended):
         self.ended.append(ended.call_id)
         self.lasted[ended.call_id] = ended.talk_us
-        if ended.owed:
-            self.owed[ended.call_id] = ended
+        if ended.for_ledger:
+            self.for_ledger[ended.call_id] = ended
 
     def spool_closed(self, call_id):
         self.closed.append(call_id)
 
 
-class Doorkeeper:
+class FakeAdmissionControl:
     """Lets everybody in; whoever has an extension is a phone of ours."""
 
     def __init__(self, phones):
@@ -240,24 +240,26 @@ class Centre:
     def begin(self):
         """Begin a life of the process; the one before it is as if killed."""
         settings = self.settings
-        self.calls, self.hub, self.relay = {}, FakeHub(), FakeRelay()
+        self.calls, self.links, self.relay = {}, FakeLinks(), FakeRelay()
         self.endpoint = Endpoint(rng=random.Random(len(self.nodes)))
         self.endpoint.listen(SWITCH)
-        self.board = Switchboard(
+        self.context = CallContext(
             endpoint=self.endpoint,
             relay=self.relay,
-            hub=self.hub,
+            links=self.links,
             router=Router(settings, self.phones),
-            spools=SpoolRoom(settings),
-            checkpoints=Checkpoints(settings.node.runtime / "calls"),
+            spools=SpoolFactory(settings),
+            checkpoints=CheckpointStore(settings.node.runtime / "calls"),
             settings=settings,
             flush=self.flush,
             find=self.calls.get,
             forget=lambda call_id: self.calls.pop(call_id, None),
         )
-        load = Load(settings.sip, lambda: 100)
-        doorkeeper = Doorkeeper(self.phones)
-        self.reception = Reception(self.board, doorkeeper, self.calls, load, lambda: False)
+        load = OverloadControl(settings.sip, lambda: 100)
+        admission_control = FakeAdmissionControl(self.phones)
+        self.dispatcher = EventDispatcher(
+            self.context, admission_control, self.calls, load, lambda: False
+        )
         self.nodes[SWITCH] = self
         self._busy = False
 
@@ -272,7 +274,7 @@ class Centre:
                 recorder._sync.detach(recorder)
                 recorder.storage.outbox.close(recorder._now())
         self.begin()
-        revived = revive(self.board, self.reception, self.calls)
+        revived = revive(self.context, self.dispatcher, self.calls)
         self.run()
         return revived
 
@@ -282,7 +284,7 @@ class Centre:
         self._busy = True
         try:
             while (event := self.endpoint.next_event()) is not None:
-                self.reception.on_event(event, read_clocks())
+                self.dispatcher.on_event(event, read_clocks())
         finally:
             self._busy = False
 

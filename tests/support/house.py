@@ -11,7 +11,7 @@ from node import Site
 from galwad.desk.app import DeskServer, options_of
 from galwad.desk.service import Desk
 from galwad.desk.users import User
-from galwad.finaliser.process import Finaliser, workshop_of
+from galwad.finaliser.process import Finaliser, sealer_of
 from recording.archive.store import folder_of
 
 PATIENCE_S = 30
@@ -57,7 +57,7 @@ class House:
         except BaseException as error:
             self._ready.set_exception(error)
             raise
-        finaliser = Finaliser(workshop_of(settings), settings, _LOOK_ROUND_S, 0.05, 0.05)
+        finaliser = Finaliser(sealer_of(settings), settings, _LOOK_ROUND_S, 0.05, 0.05)
         self._look = finaliser._look_soon
         sealing = asyncio.create_task(finaliser.run())
         self._ready.set_result(server)

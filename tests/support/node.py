@@ -10,8 +10,8 @@ from typing import Self
 
 from config.settings import Settings, load
 from galwad import link
-from galwad.finaliser.process import Finaliser, workshop_of
-from galwad.finaliser.sealer import Workshop
+from galwad.finaliser.process import Finaliser, sealer_of
+from galwad.finaliser.sealer import Sealer
 from galwad.messages import AnyMessage, Indexed, Sealed
 from recording.age.file import encrypt_small
 from recording.archive.verify import verify_recording
@@ -134,13 +134,13 @@ class Site:
     async def running(
         self,
         look_round_s: float = 30.0,
-        workshop: Workshop | None = None,
+        sealer: Sealer | None = None,
         follow_s: float = 2.0,
-        last_word_s: float = 0.05,
+        index_wait_s: float = 0.05,
     ) -> AsyncIterator[Finaliser]:
         settings = self.settings
-        workshop = workshop or workshop_of(settings)
-        finaliser = Finaliser(workshop, settings, look_round_s, follow_s, last_word_s)
+        sealer = sealer or sealer_of(settings)
+        finaliser = Finaliser(sealer, settings, look_round_s, follow_s, index_wait_s)
         task = asyncio.create_task(finaliser.run())
         try:
             yield finaliser

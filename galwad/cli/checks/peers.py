@@ -10,7 +10,7 @@ from pathlib import Path
 from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fine, warning
 from galwad.link import Link, LinkError
-from galwad.messages import Figures, Hello, PeerStanding
+from galwad.messages import Figures, Hello, PeerStatus
 
 _TIMEOUT_S = 2.0
 
@@ -36,7 +36,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
             )
 
 
-async def _ask(switch_socket: Path) -> tuple[PeerStanding, ...]:
+async def _ask(switch_socket: Path) -> tuple[PeerStatus, ...]:
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             link = Link(*await asyncio.open_unix_connection(switch_socket))

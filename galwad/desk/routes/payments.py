@@ -25,7 +25,7 @@ from galwad.desk.models import Holding, HoldOutcome, PaymentTarget
 from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
 from galwad.desk.switch import Whose
-from galwad.messages import HoldReply
+from galwad.messages import PauseReply
 from recording.errors import AuditError
 
 router = APIRouter()
@@ -139,7 +139,7 @@ async def _audit_release(desk: Desk, session: Session, whose: Whose, holder: str
 
 
 async def _audit_hold(
-    desk: Desk, session: Session, whose: Whose, holder: str, reply: HoldReply
+    desk: Desk, session: Session, whose: Whose, holder: str, reply: PauseReply
 ) -> None:
     """Write the audit entry of a pause that is already in force.
 

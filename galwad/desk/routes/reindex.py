@@ -20,7 +20,7 @@ from galwad.desk.models import RecordingRow
 from galwad.desk.routes.recordings import row_of
 from galwad.desk.service import Desk
 from galwad.desk.sessions import Session
-from galwad.messages import Prove, Proven
+from galwad.messages import VerifiedRecording, VerifyRecording
 from recording.archive.summary import RecordingSummary
 from recording.audit.log import Facts
 from recording.index.custody import Custody
@@ -47,15 +47,17 @@ async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administr
             return Reindexed(state="known", row=row_of(row, custody))
     order = body.node_keys, body.officer_keys
     content = await desk.intake.orders.ask(
-        lambda ref: Prove(ref, call_id, *(tuple(keys) for keys in order))
+        lambda ref: VerifyRecording(ref, call_id, *(tuple(keys) for keys in order))
     )
-    proven = msgspec.msgpack.decode(content, type=Proven)
+    proven = msgspec.msgpack.decode(content, type=VerifiedRecording)
     if not body.dry_run:
         return await _write(desk, session, body, proven)
     return Reindexed(state="provable", row=_shown(recording_of(proven.sealed), proven))
 
 
-async def _write(desk: Desk, session: Session, body: Reindex, proven: Proven) -> Reindexed:
+async def _write(
+    desk: Desk, session: Session, body: Reindex, proven: VerifiedRecording
+) -> Reindexed:
     sealed = proven.sealed
     facts: Facts = {
         "call_id": sealed.call_id,
@@ -74,6 +76,6 @@ async def _write(desk: Desk, session: Session, body: Reindex, proven: Proven) ->
     return Reindexed(state="indexed" if new else "known", row=_shown(row, proven))
 
 
-def _shown(row: RecordingSummary, proven: Proven) -> RecordingRow:
+def _shown(row: RecordingSummary, proven: VerifiedRecording) -> RecordingRow:
     custody = Custody(disposed=proven.disposed or None, reason=proven.disposal)
     return row_of(row, custody)

@@ -24,16 +24,16 @@ from galwad.messages import (
     CallChanged,
     CallEnded,
     CallerFacts,
-    CallState,
+    CallsSnapshot,
+    CallStatus,
     Hello,
-    Hold,
-    HoldReply,
     Indexed,
     Party,
-    Release,
+    Pause,
+    PauseReply,
+    Resume,
     Sealed,
     SetPhones,
-    Snapshot,
 )
 
 __all__ = ["engine"]
@@ -47,7 +47,7 @@ class FakeSwitch:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.calls: dict[str, CallState] = {}
+        self.calls: dict[str, CallStatus] = {}
         self.received: list[AnyMessage] = []
         self.silent = False
         self.durable = True
@@ -69,13 +69,13 @@ class FakeSwitch:
         self.received.append(message)
         if isinstance(message, Hello):
             self.link = link
-            link.send(Snapshot(tuple(self.calls.values())))
-        elif isinstance(message, Hold | Release) and not self.silent:
+            link.send(CallsSnapshot(tuple(self.calls.values())))
+        elif isinstance(message, Pause | Resume) and not self.silent:
             self._gate(link, message)
         async with self._news:
             self._news.notify_all()
 
-    def _gate(self, link: Link, message: Hold | Release) -> None:
+    def _gate(self, link: Link, message: Pause | Resume) -> None:
         reached = [
             call
             for call in self.calls.values()
@@ -86,7 +86,7 @@ class FakeSwitch:
         state = "not_started"
         for call in reached:
             holders = set(call.holders) - {message.holder}
-            if isinstance(message, Hold):
+            if isinstance(message, Pause):
                 holders.add(message.holder)
             state = "paused" if holders else "recording"
             self.change(
@@ -95,7 +95,7 @@ class FakeSwitch:
                 recording=state,
                 durable=self.durable,
             )
-        link.send(HoldReply(message.ref, tuple(c.call_id for c in reached), state, self.durable))
+        link.send(PauseReply(message.ref, tuple(c.call_id for c in reached), state, self.durable))
 
     async def until(self, kind: type, count: int = 1) -> list[AnyMessage]:
         async with asyncio.timeout(PATIENCE_S), self._news:
@@ -107,7 +107,7 @@ class FakeSwitch:
 
     def ring(self, call_id: str, *, number: str = "+441632960001", at=("201",), **facts) -> None:
         facts = {"from_user": number, "from_host": "pstn.example", **facts}
-        self.calls[call_id] = CallState(
+        self.calls[call_id] = CallStatus(
             call_id=call_id,
             version=1,
             started=1_800_000_000.0,

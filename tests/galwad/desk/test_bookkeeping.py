@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from galwad.desk.nightly import next_time
 from galwad.link import Link
-from galwad.messages import CallEnded, Entered, Hello, LeftSpool, Sealed, SpoolsLeft
+from galwad.messages import CallEnded, Hello, LedgerHas, Sealed, WaitingSpool, WaitingSpools
 from recording.archive.manifest import Manifest, ObjectFacts, Segment, sign_manifest
 from recording.audit.log import verify
 
@@ -194,20 +194,20 @@ async def test_a_switch_is_told_what_is_entered_only_when_the_database_has_it(
     monkeypatch.setattr("galwad.desk.bookkeeping._REFUSED_S", 0.05)
     async with running.desk.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
-    owed = CallEnded(FIRST, ANSWERED + 60, False, 55 * US, owed=True)
-    running.switch.link.send(owed)
+    for_ledger = CallEnded(FIRST, ANSWERED + 60, False, 55 * US, for_ledger=True)
+    running.switch.link.send(for_ledger)
 
     async def waits():
         return bool(running.desk.books._entries)
 
     await until(waits)
     await running.desk.books.flush()
-    assert running.switch.of(Entered) == []
+    assert running.switch.of(LedgerHas) == []
     async with running.desk.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE away RENAME TO answered_calls")
-    assert await running.switch.until(Entered) == [Entered((FIRST,))]
-    running.switch.link.send(owed)  # said again, it changes nothing
-    assert len(await running.switch.until(Entered, 2)) == 2
+    assert await running.switch.until(LedgerHas) == [LedgerHas((FIRST,))]
+    running.switch.link.send(for_ledger)  # said again, it changes nothing
+    assert len(await running.switch.until(LedgerHas, 2)) == 2
     await spools_left(running)
     found = (await mair.http.get(EVER)).json()
     assert (found["calls"], found["unexplained_us"]) == (1, 55 * US)
@@ -231,7 +231,7 @@ async def spools_left(running, *spools):
     reader, writer = await asyncio.open_unix_connection(running.options.desk_socket)
     link = Link(reader, writer)
     link.send(Hello("finaliser", "0"))
-    link.send(SpoolsLeft(spools))
+    link.send(WaitingSpools(spools))
 
     async def told():
         books = running.desk.books
@@ -245,8 +245,8 @@ async def test_spools_that_wait_say_why_a_call_is_not_there(running, mair):
     await talk(running, FIRST, 40 * US)
     await spools_left(
         running,
-        LeftSpool(f"{FIRST}.1.spool", FIRST, ANSWERED, "recording.locked"),
-        LeftSpool(f"{SECOND}.1.spool", SECOND, ANSWERED),
+        WaitingSpool(f"{FIRST}.1.spool", FIRST, ANSWERED, "recording.locked"),
+        WaitingSpool(f"{SECOND}.1.spool", SECOND, ANSWERED),
     )
     found = (await mair.http.get(EVER)).json()
     assert f"{FIRST}.1.spool waits (recording.locked)" in found["amiss"][0]["problems"][0]

@@ -14,13 +14,13 @@ from galwad.desk.calls import LiveCalls
 from galwad.desk.events import Hub
 from galwad.desk.forgotten import ADVISOR_S, SUPERVISOR_S, ForgottenPauses
 from galwad.desk.users import User
-from galwad.messages import CallerFacts, CallState, Party
+from galwad.messages import CallerFacts, CallStatus, Party
 
 SIAN = User("sian", "advisor", extension="201")
 HUW = User("huw", "advisor", extension="202")
 MAIR = User("mair", "supervisor")
 PAY = User("pay", "machine")
-CALL = CallState(
+CALL = CallStatus(
     call_id="20261125-101500-aaaaaaaa",
     version=5,
     started=1000.0,

@@ -16,7 +16,7 @@ from callerid.directory import import_csv
 from galwad.desk.routes.stream import events
 from galwad.desk.sessions import Session
 from galwad.desk.tables import sessions
-from galwad.messages import Party, Take
+from galwad.messages import ClaimCall, Party
 
 CALL = "20261125-101500-aaaaaaaa"
 PEOPLE = """reference,name,numbers,language,shared,address,notes
@@ -326,8 +326,8 @@ async def test_whoever_of_the_group_confirms_has_the_call_and_the_details(runnin
     assert not any("Example Street" in str(event) for event in sian.seen)
     late = await sian.http.post(url, json={"outcome": "confirmed"})
     assert late.status_code == 404
-    (taken,) = await running.switch.until(Take)
-    assert taken == Take(CALL, Party("202", "huw"))
+    (taken,) = await running.switch.until(ClaimCall)
+    assert taken == ClaimCall(CALL, Party("202", "huw"))
 
 
 async def test_a_state_from_before_the_switch_heard_who_took_the_call_changes_nothing(running):

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from galwad.desk.tables import sessions
 from galwad.desk.users import User, Users
-from galwad.messages import Hold, Release
+from galwad.messages import Pause, Resume
 
 CALL = "20261125-101500-aaaaaaaa"
 FULL = "CREATE TRIGGER {} BEFORE {} BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
@@ -112,8 +112,8 @@ async def test_a_disk_that_hangs_keeps_nobody_from_pausing(running, stuck_disk):
         assert (reply.status_code, reply.json()["error"]) == (503, "the audit does not answer")
     audited = sorted(entry.kind for entry in await audit_of(running, 3, "payment."))
     assert audited == ["payment.hold", "payment.hold", "payment.release"]
-    assert running.switch.of(Release) == []
-    assert len(running.switch.of(Hold)) == 2
+    assert running.switch.of(Resume) == []
+    assert len(running.switch.of(Pause)) == 2
 
 
 async def audit_of(running, count, kind):

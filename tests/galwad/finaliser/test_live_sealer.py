@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from galwad.finaliser import live_sealer as apprentice
-from galwad.finaliser.process import HANDS, workshop_of
+from galwad.finaliser import live_sealer
+from galwad.finaliser.process import SEALING_TASKS, sealer_of
 from galwad.messages import Sealed
 from recording.archive import store as archive_module
 from recording.archive.live_sealing import LiveSealing
@@ -73,7 +73,7 @@ async def test_a_call_is_sealed_while_it_goes_on(site, straight):
 async def test_calls_that_are_followed_and_end_together_are_all_sealed_from_what_was_followed(
     site, straight
 ):
-    calls = [f"20260301-09{number:02}00-abcdefgh" for number in range(3 * HANDS)]
+    calls = [f"20260301-09{number:02}00-abcdefgh" for number in range(3 * SEALING_TASKS)]
     writers = [site.writer(call_id) for call_id in calls]
     for writer in writers:
         writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
@@ -161,10 +161,10 @@ def test_following_stops_after_each_slice_when_that_is_enough(site):
     writers = [site.writer(call_id) for call_id in (FIRST, SECOND)]
     for writer in writers:
         talk(writer, 0, 200)
-    workshop = workshop_of(site.settings)
+    sealer = sealer_of(site.settings)
     sizes = set()
     for _ in range(40):
-        workshop.follow(lambda: True)
+        sealer.follow(lambda: True)
         found = [part(site, call_id) for call_id in (FIRST, SECOND)]
         sizes.add(tuple(path.stat().st_size if path.exists() else 0 for path in found))
     whole = max(sizes)
@@ -172,7 +172,7 @@ def test_following_stops_after_each_slice_when_that_is_enough(site):
     assert {(16, 0), (0, 16)} & sizes  # begun
     assert any(0 < abs(one - other) < 2_000_000 for one, other in sizes - {whole})  # by turns
     assert len(sizes) >= 8
-    workshop.let_go()
+    sealer.discard_all()
     for writer in writers:
         writer.abandon()
 
@@ -180,16 +180,16 @@ def test_following_stops_after_each_slice_when_that_is_enough(site):
 def test_a_disk_that_gets_full_is_left_to_the_calls(site, monkeypatch):
     writer = site.writer(FIRST)
     talk(writer, 0, 60)
-    workshop = workshop_of(site.settings)
-    workshop.follow(lambda: False)
+    sealer = sealer_of(site.settings)
+    sealer.follow(lambda: False)
     assert part(site, FIRST).stat().st_size > 1_000_000
-    monkeypatch.setattr(apprentice, "ROOM", 1 << 60)
-    workshop.follow(lambda: False)
+    monkeypatch.setattr(live_sealer, "MIN_FREE_BYTES", 1 << 60)
+    sealer.follow(lambda: False)
     assert not part(site, FIRST).exists()
-    monkeypatch.setattr(apprentice, "ROOM", 0)
-    workshop.follow(lambda: False)
+    monkeypatch.setattr(live_sealer, "MIN_FREE_BYTES", 0)
+    sealer.follow(lambda: False)
     assert part(site, FIRST).exists()
-    workshop.let_go()
+    sealer.discard_all()
     writer.abandon()
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from galwad.finaliser.process import HANDS, folders_of
-from galwad.finaliser.sealer import Workshop
-from galwad.messages import Alarm, Hello, Indexed, Sealed, SpoolClosed, SpoolsLeft
+from galwad.finaliser.process import SEALING_TASKS, folders_of
+from galwad.finaliser.sealer import Sealer
+from galwad.messages import Alarm, Hello, Indexed, Sealed, SpoolClosed, WaitingSpools
 from recording.spool.recovery import recover_key
 
 FIRST = "20260301-090000-abcdefgh"
@@ -38,7 +38,7 @@ async def test_what_was_left_is_found_sealed_indexed_and_only_then_unlinked(site
     assert site.whole(FIRST)
 
 
-class AllCallsLast(Workshop):
+class AllCallsLast(Sealer):
     """Comes to an end with as many calls as it is let; `begun` has those that it began."""
 
     let: threading.Semaphore
@@ -59,19 +59,19 @@ def slow(site):
 
 
 async def test_a_short_call_does_not_wait_for_the_long_ones_before_it(site, slow):
-    long = [f"20260301-08{number:02}00-abcdefgh" for number in range(3 * HANDS)]
+    long = [f"20260301-08{number:02}00-abcdefgh" for number in range(3 * SEALING_TASKS)]
     for call_id in long:
         site.call(call_id, seconds=8)
     site.call(SECOND, seconds=2)
-    async with site.desk() as peer, site.running(workshop=slow):
-        await site.until(lambda: len(slow.begun) == HANDS)
+    async with site.desk() as peer, site.running(sealer=slow):
+        await site.until(lambda: len(slow.begun) == SEALING_TASKS)
         assert SECOND in slow.begun
         slow.let.release(len(long) + 1)
         told = [(await peer.next(Sealed)).call_id for _ in range(len(long) + 1)]
     assert sorted(told) == sorted([*long, SECOND])
 
 
-class OneCallLasts(Workshop):
+class OneCallLasts(Sealer):
     """Does not come to an end with the first call until it is let."""
 
     let: threading.Event
@@ -83,17 +83,17 @@ class OneCallLasts(Workshop):
 
 
 async def test_a_call_that_takes_long_holds_up_no_other(site):
-    workshop = OneCallLasts(folders_of(site.settings), "galwad", "test", site.officer.public_key)
-    workshop.let = threading.Event()
+    sealer = OneCallLasts(folders_of(site.settings), "galwad", "test", site.officer.public_key)
+    sealer.let = threading.Event()
     site.call(FIRST)
-    async with site.switch() as switch, site.desk() as peer, site.running(workshop=workshop):
+    async with site.switch() as switch, site.desk() as peer, site.running(sealer=sealer):
         await switch.next(Hello)
-        for number in range(2 * HANDS):
+        for number in range(2 * SEALING_TASKS):
             call_id = f"20260301-10{number:02}00-abcdefgh"
             site.call(call_id)
             switch.links[0].send(SpoolClosed(call_id))
             assert (await peer.next(Sealed)).call_id == call_id
-        workshop.let.set()
+        sealer.let.set()
         assert (await peer.next(Sealed)).call_id == FIRST
     assert site.whole(FIRST)
 
@@ -128,19 +128,19 @@ async def test_a_folder_that_comes_later_is_looked_at_then(site):
 
 
 async def test_what_has_just_ended_goes_before_what_was_left(site, slow):
-    left = [f"20260301-08{number:02}00-abcdefgh" for number in range(20)]
-    for call_id in left:
+    waiting = [f"20260301-08{number:02}00-abcdefgh" for number in range(20)]
+    for call_id in waiting:
         site.call(call_id)
-    async with site.switch() as switch, site.running(workshop=slow) as finaliser:
+    async with site.switch() as switch, site.running(sealer=slow) as finaliser:
         await switch.next(Hello)
-        await site.until(lambda: len(slow.begun) == HANDS)
+        await site.until(lambda: len(slow.begun) == SEALING_TASKS)
         switch.links[0].send(SpoolClosed(FIRST))
         await site.until(lambda: FIRST in finaliser._queued)
         site.call(FIRST, seconds=8)
-        slow.let.release(HANDS)
-        await site.until(lambda: len(slow.begun) == 2 * HANDS)
+        slow.let.release(SEALING_TASKS)
+        await site.until(lambda: len(slow.begun) == 2 * SEALING_TASKS)
         assert FIRST in slow.begun
-        slow.let.release(len(left))
+        slow.let.release(len(waiting))
     assert site.whole(FIRST)
 
 
@@ -186,7 +186,7 @@ async def test_a_restart_between_sealing_and_indexing_loses_nothing(site):
 
 async def test_what_has_ended_is_sealed_and_indexed_before_it_stops(site):
     async with site.desk() as peer:
-        async with site.running(last_word_s=10.0):
+        async with site.running(index_wait_s=10.0):
             await peer.next(Hello)
             live = site.writer("20260301-091000-cdefghij")
             paths = [site.call(FIRST), site.call(SECOND)]
@@ -200,10 +200,10 @@ async def test_what_has_ended_is_sealed_and_indexed_before_it_stops(site):
 async def test_it_stops_after_the_calls_in_hand_when_it_is_told_twice(site):
     calls = [f"20260301-09{minute}00-abcdefgh" for minute in range(10, 16)]
     paths = [site.call(call_id) for call_id in calls]
-    async with site.desk(), site.running(last_word_s=10.0) as finaliser:
+    async with site.desk(), site.running(index_wait_s=10.0) as finaliser:
         finaliser.stop()
         finaliser.stop()
-    assert sum(path.exists() for path in paths) >= len(paths) - HANDS
+    assert sum(path.exists() for path in paths) >= len(paths) - SEALING_TASKS
 
 
 async def test_a_live_spool_is_left_alone_and_an_abandoned_one_is_sealed(site):
@@ -331,9 +331,9 @@ async def test_the_desk_is_told_which_spools_wait_for_long_and_why(site):
     for path in (locked, live.path, strange):
         os.utime(path, (1000.0, 1000.0))
     async with site.desk() as peer, site.running(look_round_s=0.02):
-        told = SpoolsLeft(())
+        told = WaitingSpools(())
         while not any(spool.why for spool in told.spools):
-            told = await peer.next(SpoolsLeft)
+            told = await peer.next(WaitingSpools)
     assert [(spool.name, spool.call_id, spool.since, spool.why) for spool in told.spools] == [
         (locked.name, FIRST, 1000.0, "recording.locked"),
         ("strange.spool", "", 1000.0, ""),
@@ -352,7 +352,7 @@ async def test_only_the_spools_of_the_recording_go_when_it_is_indexed(site):
     assert late.path.exists()
 
 
-class WatchedWorkshop(Workshop):
+class WatchedSealer(Sealer):
     """Takes its time: the folder is looked at twice while it seals, and while it unlinks."""
 
     looks = 0
@@ -381,12 +381,12 @@ class WatchedWorkshop(Workshop):
 
 async def test_a_call_that_is_being_sealed_or_unlinked_is_not_sealed_again(site):
     settings = site.settings
-    workshop = WatchedWorkshop(folders_of(settings), "galwad", "test", site.officer.public_key)
+    sealer = WatchedSealer(folders_of(settings), "galwad", "test", site.officer.public_key)
     path = site.call(FIRST)
-    async with site.desk(), site.running(0.005, workshop):
+    async with site.desk(), site.running(0.005, sealer):
         await site.gone(path)
         await site.gone(site.call(SECOND))
-    assert workshop.sealed == (FIRST, SECOND)
+    assert sealer.sealed == (FIRST, SECOND)
 
 
 async def test_as_a_process_it_leaves_no_core_logs_no_number_and_ends_on_sigterm(site):

@@ -10,8 +10,8 @@ import pytest
 import structlog
 from rooted import as_root
 
-from galwad.finaliser.process import workshop_of
-from galwad.messages import Alarm, Hello, Sealed, SpoolsLeft
+from galwad.finaliser.process import sealer_of
+from galwad.messages import Alarm, Hello, Sealed, WaitingSpools
 
 FIRST = "20260301-090000-abcdefgh"
 SECOND = "20260301-090500-bcdefghi"
@@ -27,9 +27,9 @@ async def test_a_name_that_is_no_text_is_told_and_keeps_nothing_from_being_seale
     odd.touch()
     os.utime(odd, (dated, dated))
     async with site.desk() as peer, site.running(look_round_s=0.05):
-        while not (left := (await peer.next(SpoolsLeft)).spools):
+        while not (waiting := (await peer.next(WaitingSpools)).spools):
             continue
-        assert [(spool.name, spool.call_id) for spool in left] == [(r"\xff\xfe.spool", "")]
+        assert [(spool.name, spool.call_id) for spool in waiting] == [(r"\xff\xfe.spool", "")]
         site.call(FIRST)
         assert (await peer.next(Sealed)).call_id == FIRST
     assert site.whole(FIRST)
@@ -111,6 +111,6 @@ async def test_a_spool_folder_that_is_away_is_not_taken_for_an_empty_one(site):
 def test_the_reasons_of_all_unreadable_spools_of_a_call_are_reported(site):
     (site.spool / f"{FIRST}.1.spool").mkdir()
     (site.spool / f"{FIRST}.2.spool").symlink_to("away")
-    assert workshop_of(site.settings).unreadable(()) == {
+    assert sealer_of(site.settings).unreadable(()) == {
         FIRST: f"{FIRST}.1.spool is no file; {FIRST}.2.spool: no such file or directory"
     }

@@ -30,11 +30,11 @@ def test_each_spool_is_there_once_and_a_whole_copy_counts(folders):
         OTHER: [first / f"{OTHER}.1.spool"],
     }
     assert spools.of(ONE) == [spare / f"{ONE}.1.spool", spare / f"{ONE}.2.spool"]
-    assert spools.copies(spare / f"{ONE}.1.spool") == [
+    assert spools.places(spare / f"{ONE}.1.spool") == [
         first / f"{ONE}.1.spool",
         spare / f"{ONE}.1.spool",
     ]
-    assert spools.copies(first / f"{OTHER}.1.spool") == [first / f"{OTHER}.1.spool"]
+    assert spools.places(first / f"{OTHER}.1.spool") == [first / f"{OTHER}.1.spool"]
 
 
 def test_lives_are_in_the_order_of_their_numbers(folders):

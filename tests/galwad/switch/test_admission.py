@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from galwad.messages import Account
-from galwad.switch.admission import Admission, Doorkeeper, Refusal
+from galwad.messages import PhoneCredentials
+from galwad.switch.admission import Admission, AdmissionControl, Rejection
 from recording.spool import Clock
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite, StandaloneRequest
@@ -19,8 +19,8 @@ STRANGER = Address("203.0.113.66", 5060)
 
 
 @pytest.fixture
-def doorkeeper(settings, phones):
-    return Doorkeeper(settings, phones, b"s" * 32)
+def admission_control(settings, phones):
+    return AdmissionControl(settings, phones, b"s" * 32)
 
 
 @pytest.fixture
@@ -52,19 +52,19 @@ def arrive(endpoint, data, source):
     return event
 
 
-def decide(doorkeeper, endpoint, source=TRUNK, **kwargs):
-    return doorkeeper.invite(arrive(endpoint, request(**kwargs), source).invite, 1.0)
+def decide(admission_control, endpoint, source=TRUNK, **kwargs):
+    return admission_control.invite(arrive(endpoint, request(**kwargs), source).invite, 1.0)
 
 
-def test_a_trunk_is_let_in_by_its_address(doorkeeper, endpoint):
-    admission = decide(doorkeeper, endpoint)
+def test_a_trunk_is_let_in_by_its_address(admission_control, endpoint):
+    admission = decide(admission_control, endpoint)
     assert isinstance(admission, Admission)
     assert (admission.called, admission.recorded, admission.trusted) == ("01970000000", True, True)
     assert admission.facts("Tax")["number"] == "+441632960001"
 
 
-def test_a_trunks_own_source_rule_goes_with_the_call(doorkeeper, endpoint):
-    admission = decide(doorkeeper, endpoint, source=Address("192.0.2.2", 5060))
+def test_a_trunks_own_source_rule_goes_with_the_call(admission_control, endpoint):
+    admission = decide(admission_control, endpoint, source=Address("192.0.2.2", 5060))
     assert (admission.source_rule, admission.trusted) == ("latch", False)
 
 
@@ -76,19 +76,19 @@ def test_a_trunks_own_source_rule_goes_with_the_call(doorkeeper, endpoint):
         ((("Privacy", "header"),), "01632960001"),
     ],
 )
-def test_a_withheld_number_is_kept_nowhere(doorkeeper, endpoint, headers, user):
-    facts = decide(doorkeeper, endpoint, headers=headers, user=user).facts("Tax")
+def test_a_withheld_number_is_kept_nowhere(admission_control, endpoint, headers, user):
+    facts = decide(admission_control, endpoint, headers=headers, user=user).facts("Tax")
     assert (facts["number"], facts["withheld"]) == (None, True)
 
 
-def test_an_identity_that_cannot_be_read_is_none(doorkeeper, endpoint):
-    admission = decide(doorkeeper, endpoint, headers=(("P-Asserted-Identity", "<<<"),))
+def test_an_identity_that_cannot_be_read_is_none(admission_control, endpoint):
+    admission = decide(admission_control, endpoint, headers=(("P-Asserted-Identity", "<<<"),))
     assert admission.caller.asserted == ()
 
 
-def test_a_stranger_is_challenged(doorkeeper, endpoint):
-    refusal = decide(doorkeeper, endpoint, source=STRANGER)
-    assert isinstance(refusal, Refusal)
+def test_a_stranger_is_challenged(admission_control, endpoint):
+    refusal = decide(admission_control, endpoint, source=STRANGER)
+    assert isinstance(refusal, Rejection)
     assert refusal.status == 401
     assert {name for name, _ in refusal.headers} == {"WWW-Authenticate"}
 
@@ -102,10 +102,10 @@ def answered(endpoint):
 
 def test_a_phone_registers_with_its_password_and_for_itself_alone(settings, endpoint, phones):
     secret = ha1("203", "galwad", "password", "SHA-256")
-    phones.set_accounts([Account("203", "gwen", ha1_sha256=secret)])
-    doorkeeper = Doorkeeper(settings, phones, b"s" * 32)
+    phones.set_accounts([PhoneCredentials("203", "gwen", ha1_sha256=secret)])
+    admission_control = AdmissionControl(settings, phones, b"s" * 32)
     wanted = request("REGISTER", user="203", uri="sip:galwad")
-    doorkeeper.register(arrive(endpoint, wanted, STRANGER).transaction, Clock(0.0, 1.0))
+    admission_control.register(arrive(endpoint, wanted, STRANGER).transaction, Clock(0.0, 1.0))
     challenge = answered(endpoint)
     assert challenge.status == 401
     client = DigestClient("203", "password")
@@ -115,7 +115,7 @@ def test_a_phone_registers_with_its_password_and_for_itself_alone(settings, endp
         signed = request(
             "REGISTER", user=user, uri="sip:galwad", headers=(("X-Try", user), credentials)
         )
-        doorkeeper.register(
+        admission_control.register(
             arrive(endpoint, signed, STRANGER).transaction, Clock(0.0, 1.0 + int(user))
         )
         assert answered(endpoint).status == status
@@ -125,19 +125,19 @@ def test_a_phone_registers_with_its_password_and_for_itself_alone(settings, endp
 @pytest.mark.parametrize(
     "user", ["%2B441632960001", "+441632960001;phone-context=x", "+44-1632-960001"]
 )
-def test_a_callers_number_is_read_however_it_is_written(doorkeeper, endpoint, user):
-    facts = decide(doorkeeper, endpoint, user=user).facts("Tax")
+def test_a_callers_number_is_read_however_it_is_written(admission_control, endpoint, user):
+    facts = decide(admission_control, endpoint, user=user).facts("Tax")
     assert facts["number"] == "+441632960001"
 
 
 @pytest.mark.parametrize("uri", ["sip:%2B44197@h", "tel:+44-197", "sip:+44197;npdi@h;user=phone"])
-def test_the_called_number_is_read_however_it_is_written(doorkeeper, endpoint, uri):
-    assert decide(doorkeeper, endpoint, uri=uri).called == "+44197"
+def test_the_called_number_is_read_however_it_is_written(admission_control, endpoint, uri):
+    assert decide(admission_control, endpoint, uri=uri).called == "+44197"
 
 
-def test_a_remote_party_id_with_privacy_withholds_the_number(doorkeeper, endpoint):
+def test_a_remote_party_id_with_privacy_withholds_the_number(admission_control, endpoint):
     rpid = ("Remote-Party-ID", "<sip:01632960001@t>;party=calling;privacy=full")
-    facts = decide(doorkeeper, endpoint, headers=(rpid,)).facts("Tax")
+    facts = decide(admission_control, endpoint, headers=(rpid,)).facts("Tax")
     assert (facts["number"], facts["withheld"]) == (None, True)
 
 
@@ -148,7 +148,7 @@ def test_a_trunk_s_own_srtp_rule_comes_before_that_of_all_media(
     trunks = tuple(trunk.model_copy(update={"srtp": own}) for trunk in settings.trunks)
     media = settings.media.model_copy(update={"srtp": "off"})
     changed = settings.model_copy(update={"trunks": trunks, "media": media})
-    assert decide(Doorkeeper(changed, phones, b"s" * 32), endpoint).srtp == rule
+    assert decide(AdmissionControl(changed, phones, b"s" * 32), endpoint).srtp == rule
 
 
 class Guesser:
@@ -156,9 +156,9 @@ class Guesser:
 
     def __init__(self, settings, phones, endpoint):
         secrets = [ha1("204", "galwad", "password", name) for name in ("MD5", "SHA-256")]
-        phones.set_accounts([Account("204", "gwen", *secrets)])
+        phones.set_accounts([PhoneCredentials("204", "gwen", *secrets)])
         self.verdicts = []
-        self.doorkeeper = Doorkeeper(
+        self.admission_control = AdmissionControl(
             settings, phones, b"s" * 32, lambda *verdict: self.verdicts.append(verdict)
         )
         self.endpoint = endpoint
@@ -168,9 +168,9 @@ class Guesser:
         data = request(method, user=user, uri=uri, headers=headers)
         event = arrive(self.endpoint, data, source)
         if method == "REGISTER":
-            self.doorkeeper.register(event.transaction, Clock(0.0, now))
+            self.admission_control.register(event.transaction, Clock(0.0, now))
         else:
-            refusal = self.doorkeeper.invite(event.invite, now)
+            refusal = self.admission_control.invite(event.invite, now)
             event.invite.refuse_statelessly(refusal.status, headers=refusal.headers, now=now)
         (datagram,) = self.endpoint.outgoing()
         return datagram.data

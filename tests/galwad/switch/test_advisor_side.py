@@ -5,7 +5,7 @@ import pytest
 from config.sections import Route
 from config.values import Pattern
 from galwad.messages import Party
-from galwad.switch.advisor_side import Parties, is_handover
+from galwad.switch.advisor_side import AdvisorSide, is_handover
 from recording.policy import DestinationClass
 from telephony.b2bua import Target
 from telephony.sip.events import Address
@@ -51,9 +51,9 @@ def at(name, *, is_phone):
 def parties_of(*advisors):
     """The PBX rings."""
     route = Route(called=Pattern.parse("0*"), target="sip:600@192.0.2.20", advisors=advisors)
-    parties = Parties(Users(), route)
-    parties.dialled((at("600", is_phone=False),))
-    return parties
+    advisor_side = AdvisorSide(Users(), route)
+    advisor_side.dialled((at("600", is_phone=False),))
+    return advisor_side
 
 
 @pytest.fixture
@@ -62,38 +62,38 @@ def behind_a_pbx():
     route = Route(
         called=Pattern.parse("0*"), target="sip:600@192.0.2.20", advisors=("sian", "ceri")
     )
-    parties = Parties(Users(), route)
-    parties.dialled((at("600", is_phone=False),))
-    parties.answered(at("600", is_phone=False))
-    return parties
+    advisor_side = AdvisorSide(Users(), route)
+    advisor_side.dialled((at("600", is_phone=False),))
+    advisor_side.answered(at("600", is_phone=False))
+    return advisor_side
 
 
 def test_a_pbx_rings_its_number_and_whoever_is_behind_it():
-    parties = parties_of("sian")
-    assert parties.ringing == (Party("600", ""), Party("", "sian"))
-    assert parties.concern(user="sian")
-    assert not parties.concern(user="ceri")
+    advisor_side = parties_of("sian")
+    assert advisor_side.ringing == (Party("600", ""), Party("", "sian"))
+    assert advisor_side.concern(user="sian")
+    assert not advisor_side.concern(user="ceri")
 
 
 def test_of_a_group_one_takes_the_call_and_no_second(behind_a_pbx):
     assert behind_a_pbx.candidates == (Party("", "sian"), Party("", "ceri"))
-    assert not behind_a_pbx.taken(Party("203", "huw"))
-    assert behind_a_pbx.taken(Party("201", "sian"))
+    assert not behind_a_pbx.claim(Party("203", "huw"))
+    assert behind_a_pbx.claim(Party("201", "sian"))
     assert behind_a_pbx.candidates == ()
-    assert not behind_a_pbx.taken(Party("202", "ceri"))
+    assert not behind_a_pbx.claim(Party("202", "ceri"))
     assert behind_a_pbx.actor == "phone:201"
 
 
 def test_a_phone_that_registered_here_is_whose_it_is(behind_a_pbx):
     behind_a_pbx.replaced(at("202", is_phone=True))
     assert behind_a_pbx.advisor == Party("202", "ceri")
-    assert not behind_a_pbx.taken(Party("201", "sian"))
+    assert not behind_a_pbx.claim(Party("201", "sian"))
 
 
 def test_nobody_has_a_call_that_only_rings():
     route = Route(called=Pattern.parse("0*"), ring=("201",))
-    parties = Parties(Users(), route)
-    parties.dialled((at("201", is_phone=True),))
-    parties.also_rings_at((at("202", is_phone=True),))
-    assert parties.ringing == (Party("201", "sian"), Party("202", "ceri"))
-    assert (parties.advisor, parties.actor) == (None, "system")
+    advisor_side = AdvisorSide(Users(), route)
+    advisor_side.dialled((at("201", is_phone=True),))
+    advisor_side.also_rings_at((at("202", is_phone=True),))
+    assert advisor_side.ringing == (Party("201", "sian"), Party("202", "ceri"))
+    assert (advisor_side.advisor, advisor_side.actor) == (None, "system")

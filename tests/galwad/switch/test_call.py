@@ -9,10 +9,10 @@ async def test_each_change_of_a_calls_phase_is_logged_in_one_place(centre, regis
     with structlog.testing.capture_logs() as logs:
         trunk.call("01970000000")
         (call,) = centre.calls.values()
-        assert centre.hub.shown[call.call_id].state == "answered"
+        assert centre.links.shown[call.call_id].state == "answered"
         trunk.ask("INVITE")  # an offer that stops the media
-        assert centre.hub.shown[call.call_id].state == "held"
+        assert centre.links.shown[call.call_id].state == "held"
         centre.end()
-    assert centre.hub.shown[call.call_id].state == "ended"
+    assert centre.links.shown[call.call_id].state == "ended"
     phases = [(log["before"], log["phase"]) for log in logs if log["event"] == "call.phase"]
     assert phases == [("ringing", "answered"), ("answered", "held"), ("held", "ended")]

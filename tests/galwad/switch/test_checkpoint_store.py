@@ -11,8 +11,8 @@ import pytest
 
 from galwad.messages import CallerFacts, Party
 from galwad.switch.admission import Admission
-from galwad.switch.checkpoint import EarlyHold, Memo, Talk
-from galwad.switch.checkpoint_store import Checkpoints, Unreadable
+from galwad.switch.checkpoint import AnsweredState, CallPhase, Checkpoint, EarlyPause
+from galwad.switch.checkpoint_store import CheckpointStore, UnreadableCheckpoint
 from recording.policy import DestinationClass, GapReason, ShutCause, ShutCauses, Trigger
 
 ADMISSION = Admission(
@@ -24,27 +24,27 @@ ADMISSION = Admission(
     source_rule="sdp-host",
     srtp="off",
 )
-RINGING = Memo(
+RINGING = Checkpoint(
     admission=ADMISSION,
     started=1.5,
-    holds=(EarlyHold("user:sian", Trigger.PAGE, "user:sian"),),
+    early_pauses=(EarlyPause("user:sian", Trigger.PAGE, "user:sian"),),
     legs=msgspec.Raw(b'{"legs":[1]}'),
 )
-TALKING = Memo(
+TALKING = Checkpoint(
     admission=ADMISSION,
     started=1.5,
     legs=msgspec.Raw(b'{"legs":[1]}'),
-    talk=Talk(
-        state="held",
+    answered=AnsweredState(
+        phase=CallPhase.HELD,
         since=2.5,
         advisor=Party("201", "sian"),
         group=(Party("202", "ceri"),),
         target=None,
         identity="201",
         referred_to=DestinationClass.DEPARTMENT,
-        away=True,
+        outside=True,
         lives=1,
-        standing=ShutCauses(
+        shut_causes=ShutCauses(
             (("user:sian", ShutCause(GapReason.PAYMENT, Trigger.API, "user:sian")),),
             referral=ShutCause(GapReason.TRANSFER, Trigger.REFER, "phone:201"),
         ),
@@ -52,14 +52,14 @@ TALKING = Memo(
 )
 
 
-@pytest.mark.parametrize("memo", [RINGING, TALKING])
-def test_what_a_killed_switch_left_is_found_again(tmp_path, memo):
-    Checkpoints(tmp_path).save("one", memo)
-    assert list(Checkpoints(tmp_path).left_behind()) == [("one", memo)]
+@pytest.mark.parametrize("checkpoint", [RINGING, TALKING])
+def test_what_a_killed_switch_left_is_found_again(tmp_path, checkpoint):
+    CheckpointStore(tmp_path).save("one", checkpoint)
+    assert list(CheckpointStore(tmp_path).left_behind()) == [("one", checkpoint)]
 
 
 def test_an_ended_call_leaves_nothing(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = CheckpointStore(tmp_path)
     checkpoints.save("one", RINGING)
     checkpoints.save("one", TALKING)
     checkpoints.remove("one")
@@ -76,15 +76,15 @@ def test_an_ended_call_leaves_nothing(tmp_path):
     ],
 )
 def test_an_unreadable_checkpoint_gives_what_is_left_of_its_legs_and_goes(tmp_path, damaged, legs):
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = CheckpointStore(tmp_path)
     checkpoints.save("one", RINGING)
     (tmp_path / "two.call").write_bytes(damaged)
-    assert dict(checkpoints.left_behind()) == {"one": RINGING, "two": Unreadable(legs)}
+    assert dict(checkpoints.left_behind()) == {"one": RINGING, "two": UnreadableCheckpoint(legs)}
     assert not (tmp_path / "two.call").exists()
 
 
 def test_checkpoints_are_for_the_switch_alone(tmp_path):
-    Checkpoints(tmp_path / "calls").save("one", TALKING)
+    CheckpointStore(tmp_path / "calls").save("one", TALKING)
     (file,) = (tmp_path / "calls").iterdir()
     assert file.stat().st_mode & 0o077 == 0
 
@@ -106,7 +106,7 @@ def only_a_part(descriptor, data):
 def test_where_a_change_finds_no_room_the_older_truth_is_no_more_believed(
     tmp_path, monkeypatch, disk
 ):
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = CheckpointStore(tmp_path)
     checkpoints.save("one", RINGING)
     with monkeypatch.context() as full:
         full.setattr(
@@ -114,13 +114,15 @@ def test_where_a_change_finds_no_room_the_older_truth_is_no_more_believed(
         )
         checkpoints.save("one", TALKING)
         checkpoints.save("two", TALKING)
-    assert list(Checkpoints(tmp_path).left_behind()) == [("one", Unreadable({"legs": [1]}))]
+    assert list(CheckpointStore(tmp_path).left_behind()) == [
+        ("one", UnreadableCheckpoint({"legs": [1]}))
+    ]
     assert list(tmp_path.iterdir()) == []
     checkpoints.save("one", TALKING)
-    assert list(Checkpoints(tmp_path).left_behind()) == [("one", TALKING)]
+    assert list(CheckpointStore(tmp_path).left_behind()) == [("one", TALKING)]
 
 
 def test_what_was_half_written_when_the_process_died_goes(tmp_path):
     (tmp_path / "one.new").write_bytes(b"{")
-    assert list(Checkpoints(tmp_path).left_behind()) == []
+    assert list(CheckpointStore(tmp_path).left_behind()) == []
     assert list(tmp_path.iterdir()) == []

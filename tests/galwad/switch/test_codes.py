@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galwad.switch.codes import Code, CodeBook, CodeListener, record_key
+from galwad.switch.codes import CodeListener, PauseAction, PaymentCodes, record_key
 from telephony.rtp.dtmf import TelephoneEvent
 from telephony.rtp.packet import RtpPacket
 from telephony.sip.message.messages import Request, parse_message
@@ -17,7 +17,7 @@ def heard():
 
 @pytest.fixture
 def listener(heard):
-    book = CodeBook(pause="*71", resume="*72")
+    book = PaymentCodes(pause="*71", resume="*72")
     return CodeListener(book, lambda code, at: heard.append((code, at)))
 
 
@@ -50,12 +50,12 @@ def info(body, content_type="application/dtmf-relay"):
 def test_one_code_pauses_and_the_other_resumes(listener, heard):
     dial(listener, "12*71")
     dial(listener, "*72", first=5)
-    assert [code for code, _ in heard] == [Code.PAUSE, Code.RESUME]
+    assert [code for code, _ in heard] == [PauseAction.PAUSE, PauseAction.RESUME]
 
 
 def test_a_code_is_heard_when_its_last_key_begins(listener, heard):
     dial(listener, "*71")
-    assert heard == [(Code.PAUSE, 2.0)]
+    assert heard == [(PauseAction.PAUSE, 2.0)]
 
 
 @pytest.mark.parametrize("keys", ["*7", "71", "*17", "7*1"])
@@ -67,7 +67,7 @@ def test_anything_else_is_no_code(listener, heard, keys):
 def test_keys_come_by_info_too(listener, heard):
     for key in "*71":
         listener.info(info(b"Signal= %b\r\nDuration=160\r\n" % key.encode()), 1.0)
-    assert heard == [(Code.PAUSE, 1.0)]
+    assert heard == [(PauseAction.PAUSE, 1.0)]
     listener.info(info(b"*", "application/dtmf"), 2.0)
     listener.info(info(b"72", "text/plain"), 2.0)
     assert len(heard) == 1
@@ -75,17 +75,17 @@ def test_keys_come_by_info_too(listener, heard):
 
 @given(st.binary(max_size=64))
 def test_no_packet_is_too_strange(data):
-    CodeListener(CodeBook("*71", "*72"), lambda _code, _at: None).packet(data, 0.0)
+    CodeListener(PaymentCodes("*71", "*72"), lambda _code, _at: None).packet(data, 0.0)
 
 
 @pytest.mark.parametrize(
-    ("value", "wish"),
+    ("value", "action"),
     [
-        ("off", Code.PAUSE),
-        ("OFF", Code.PAUSE),
-        (" Off ", Code.PAUSE),
-        ("on", Code.RESUME),
-        ("ON", Code.RESUME),
+        ("off", PauseAction.PAUSE),
+        ("OFF", PauseAction.PAUSE),
+        (" Off ", PauseAction.PAUSE),
+        ("on", PauseAction.RESUME),
+        ("ON", PauseAction.RESUME),
         ("", None),
         ("pause", None),
         ("off, on", None),
@@ -93,10 +93,10 @@ def test_no_packet_is_too_strange(data):
         ("offf", None),
     ],
 )
-def test_a_record_key_is_on_or_off_in_any_case_and_nothing_else(value, wish):
-    assert record_key(value) is wish
+def test_a_record_key_is_on_or_off_in_any_case_and_nothing_else(value, action):
+    assert record_key(value) is action
 
 
 @given(st.text())
 def test_no_other_record_value_ever_resumes(value):
-    assert record_key(value) is not Code.RESUME or value.strip().lower() == "on"
+    assert record_key(value) is not PauseAction.RESUME or value.strip().lower() == "on"

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from galwad.messages import Account, Hold, HoldReply, Party, Release, Take
+from galwad.messages import ClaimCall, Party, Pause, PauseReply, PhoneCredentials, Resume
 from galwad.switch.commands import DeskCommands
 from recording.policy import RecordingState
 
@@ -28,16 +28,18 @@ def commands(centre, phones):
 @pytest.mark.parametrize("by", ["call_id", "extension", "user"])
 async def test_a_call_is_paused_and_resumed_by_its_id_its_phone_or_its_user(commands, talk, by):
     meant = {by: {"call_id": talk.call_id, "extension": "201", "user": "sian"}[by]}
-    paused = await commands.hold(Hold(1, "payment", "api", "pay", **meant))
-    assert paused == HoldReply(1, (talk.call_id,), "paused", durable=True)
+    paused = await commands.pause(Pause(1, "payment", "api", "pay", **meant))
+    assert paused == PauseReply(1, (talk.call_id,), "paused", durable=True)
     assert talk.recording.holders == ("payment",)
-    resumed = await commands.release(Release(2, "payment", "api", "pay", **meant))
-    assert resumed == HoldReply(2, (talk.call_id,), "recording", durable=True)
+    resumed = await commands.resume(Resume(2, "payment", "api", "pay", **meant))
+    assert resumed == PauseReply(2, (talk.call_id,), "recording", durable=True)
     assert talk.recording.holders == ()
 
 
 async def test_the_gate_is_shut_before_the_disk_has_answered(commands, talk):
-    asked = asyncio.create_task(commands.hold(Hold(1, "payment", "page", "user:sian", user="sian")))
+    asked = asyncio.create_task(
+        commands.pause(Pause(1, "payment", "page", "user:sian", user="sian"))
+    )
     await asyncio.sleep(0)
     assert talk.recording.state is RecordingState.PAUSED
     assert not asked.done()
@@ -46,8 +48,8 @@ async def test_the_gate_is_shut_before_the_disk_has_answered(commands, talk):
 
 @pytest.mark.parametrize("meant", [{"call_id": "none"}, {"extension": "202"}, {"user": "nobody"}])
 async def test_a_pause_of_no_call_reaches_none_and_says_so(commands, talk, meant):
-    reply = await commands.hold(Hold(1, "payment", "api", "pay", **meant))
-    assert reply == HoldReply(1, (), "not_started", durable=True)
+    reply = await commands.pause(Pause(1, "payment", "api", "pay", **meant))
+    assert reply == PauseReply(1, (), "not_started", durable=True)
     assert talk.recording.state is RecordingState.RECORDING
 
 
@@ -63,16 +65,16 @@ async def test_each_live_call_is_in_the_snapshot(commands, talk):
 async def test_an_advisor_of_the_group_takes_the_call_and_a_call_that_is_over_is_ignored(
     commands, talk
 ):
-    talk.parties.advisor = Party("")
-    talk.parties.group = (Party("201", "sian"), Party("202", "ceri"))
-    commands.take(Take("over", Party("202", "ceri")))
-    assert talk.parties.advisor == Party("")
-    commands.take(Take(talk.call_id, Party("202", "ceri")))
-    assert talk.parties.advisor == Party("202", "ceri")
+    talk.advisor_side.advisor = Party("")
+    talk.advisor_side.group = (Party("201", "sian"), Party("202", "ceri"))
+    commands.claim(ClaimCall("over", Party("202", "ceri")))
+    assert talk.advisor_side.advisor == Party("")
+    commands.claim(ClaimCall(talk.call_id, Party("202", "ceri")))
+    assert talk.advisor_side.advisor == Party("202", "ceri")
 
 
 async def test_the_accounts_of_the_desk_replace_those_before(commands, phones):
-    commands.set_phones((Account("203", "gwen", ha1_md5="2" * 32),))
+    commands.set_phones((PhoneCredentials("203", "gwen", ha1_md5="2" * 32),))
     assert phones.user_of("203") == "gwen"
     commands.set_phones(())
     assert phones.user_of("203") == ""
@@ -91,7 +93,7 @@ async def test_a_pause_shuts_the_gate_of_each_call_once_before_any_disk_is_await
         monkeypatch.setattr(
             call.recording, "make_durable", lambda confirm=confirm: done.append("disk") or confirm()
         )
-    reply = await commands.hold(Hold(1, "payment", "api", "pay", extension="201"))
+    reply = await commands.pause(Pause(1, "payment", "api", "pay", extension="201"))
     assert done == ["shut", "shut", "disk", "disk"]
     assert (set(reply.calls), reply.state) == (set(centre.calls), "paused")
 
@@ -101,6 +103,6 @@ async def test_a_pause_that_the_disk_does_not_confirm_shuts_the_gate(commands, t
         return False
 
     monkeypatch.setattr(talk.recording, "make_durable", refuse)
-    reply = await commands.hold(Hold(1, "payment", "api", "pay", call_id=talk.call_id))
+    reply = await commands.pause(Pause(1, "payment", "api", "pay", call_id=talk.call_id))
     assert (reply.state, reply.durable) == ("paused", False)
     assert talk.recording.state is RecordingState.PAUSED

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from config.sections import SipSection
 from galwad.switch import guard as subject
-from galwad.switch.guard import Guard, Standing
+from galwad.switch.guard import FloodGuard, SourceKind
 from telephony.sip.events import Address
 from telephony.sip.ua.auth import AuthOutcome
 
@@ -41,12 +41,12 @@ def kernel():
 def make_guard(kernel):
     def make(**more):
         rates = {"source_rate": 10, "strangers_rate": 50, "trunk_rate": 100} | more
-        return Guard(
+        return FloodGuard(
             SipSection(listen=["udp:127.0.0.1:0"], **rates),
             is_trunk=lambda host, port, transport: host == TRUNK.host,
             in_call=lambda call_id: call_id == "live",
             trunks=[ip_network("192.0.2.0/28")],
-            shun=kernel,
+            set_filter=kernel,
         )
 
     return make
@@ -78,7 +78,7 @@ def test_all_strangers_together_have_a_rate_too(guard):
 
 
 def test_a_known_address_is_heard_ten_times_as_often(guard):
-    guard.know([OFFICE.host])
+    guard.set_known_hosts([OFFICE.host])
     assert heard(guard, OFFICE, 1000) in {300, 301}
 
 
@@ -105,15 +105,15 @@ def test_a_call_id_far_into_a_message_is_not_searched_for(guard):
 
 
 def test_a_known_address_over_a_connection_is_always_heard(guard):
-    guard.know([OFFICE.host])
+    guard.set_known_hosts([OFFICE.host])
     assert heard(guard, OFFICE._replace(transport="TCP", flow=3), 1000) == 1000
 
 
 def test_ten_wrong_passwords_bar_a_stranger_and_the_kernel_is_told(guard, kernel):
     for _ in range(9):
-        guard.judged(STRANGER, AuthOutcome.REFUSED, 100.0)
+        guard.count_outcome(STRANGER, AuthOutcome.REFUSED, 100.0)
     assert heard(guard, STRANGER, 1) == 1
-    guard.judged(STRANGER, AuthOutcome.REFUSED, 100.0)
+    guard.count_outcome(STRANGER, AuthOutcome.REFUSED, 100.0)
     assert heard(guard, STRANGER, 1, data=BYE) == 0
     assert not guard.accepts_connection(STRANGER, 100.0)
     assert kernel.dropped == (ip_network(STRANGER.host),)
@@ -123,7 +123,7 @@ def test_ten_wrong_passwords_bar_a_stranger_and_the_kernel_is_told(guard, kernel
 def test_a_ban_ends_and_the_next_lasts_twice_as_long(guard, kernel):
     def fail(now):
         for _ in range(10):
-            guard.judged(STRANGER, AuthOutcome.REFUSED, now)
+            guard.count_outcome(STRANGER, AuthOutcome.REFUSED, now)
 
     fail(100.0)
     guard.sweep(161.0)
@@ -136,9 +136,9 @@ def test_a_ban_ends_and_the_next_lasts_twice_as_long(guard, kernel):
 
 def test_the_ban_of_a_stranger_ends_when_it_becomes_known(guard, kernel):
     for _ in range(10):
-        guard.judged(STRANGER, AuthOutcome.REFUSED, 100.0)
+        guard.count_outcome(STRANGER, AuthOutcome.REFUSED, 100.0)
     assert not guard.accepts_message(INVITE, STRANGER, 101.0)
-    guard.know([STRANGER.host])
+    guard.set_known_hosts([STRANGER.host])
     guard.sweep(101.0)
     assert guard.accepts_message(INVITE, STRANGER, 101.0)
     assert guard.accepts_connection(STRANGER, 101.0)
@@ -159,24 +159,24 @@ def test_an_old_ban_is_forgotten(guard):
 
 def test_a_phone_that_asks_once_a_minute_with_a_wrong_password_is_never_barred(guard):
     for minute in range(1000):
-        guard.judged(STRANGER, AuthOutcome.REFUSED, 60.0 * minute)
+        guard.count_outcome(STRANGER, AuthOutcome.REFUSED, 60.0 * minute)
     assert guard.banned(60.0 * 1000) == 0
 
 
 def test_a_right_password_forgives_the_failures_and_makes_known(guard):
     for _ in range(9):
-        guard.judged(STRANGER, AuthOutcome.REFUSED, 100.0)
-    guard.judged(STRANGER, AuthOutcome.ACCEPTED, 100.0)
+        guard.count_outcome(STRANGER, AuthOutcome.REFUSED, 100.0)
+    guard.count_outcome(STRANGER, AuthOutcome.ACCEPTED, 100.0)
     for _ in range(1000):
-        guard.judged(STRANGER, AuthOutcome.REFUSED, 101.0)
+        guard.count_outcome(STRANGER, AuthOutcome.REFUSED, 101.0)
     assert guard.banned(101.0) == 0
-    assert guard.standing(STRANGER, 101.0) is Standing.KNOWN
-    assert guard.standing(STRANGER, 3701.0) is Standing.STRANGER
+    assert guard.kind_of(STRANGER, 101.0) is SourceKind.KNOWN
+    assert guard.kind_of(STRANGER, 3701.0) is SourceKind.STRANGER
 
 
 @pytest.mark.parametrize("source", [TRUNK, OFFICE])
 def test_a_trunk_and_an_address_with_a_phone_are_never_barred(guard, source):
-    guard.know([OFFICE.host])
+    guard.set_known_hosts([OFFICE.host])
     for _ in range(1000):
         guard.on_malformed(source, 100.0)
     heard(guard, source, 5000)
@@ -190,8 +190,8 @@ def test_a_flood_bars_its_source(guard, kernel):
 
 
 def test_a_siege_by_many_has_the_kernel_hear_friends_alone_undisturbed(guard, kernel):
-    guard.know([OFFICE.host])
-    guard.judged(Address("198.51.100.8", 5060), AuthOutcome.ACCEPTED, 100.0)
+    guard.set_known_hosts([OFFICE.host])
+    guard.count_outcome(Address("198.51.100.8", 5060), AuthOutcome.ACCEPTED, 100.0)
     crowd = [Address(f"203.0.{number >> 8}.{number & 255}", 5060) for number in range(1200)]
     for source in crowd:
         guard.accepts_message(INVITE, source, 100.0)
@@ -213,13 +213,13 @@ def test_so_many_in_more_than_a_second_are_no_siege(guard, kernel):
 
 def test_a_hundred_requests_without_credentials_bar_a_stranger(guard):
     for _ in range(100):
-        guard.judged(STRANGER, AuthOutcome.MISSING, 100.0)
+        guard.count_outcome(STRANGER, AuthOutcome.MISSING, 100.0)
     assert guard.banned(100.0) == 1
 
 
 def test_a_stale_nonce_is_no_failure(guard):
     for _ in range(1000):
-        guard.judged(STRANGER, AuthOutcome.STALE, 100.0)
+        guard.count_outcome(STRANGER, AuthOutcome.STALE, 100.0)
     assert guard.banned(100.0) == 0
 
 
@@ -248,12 +248,14 @@ def test_a_stranger_may_connect_at_its_rate_alone(guard):
 
 
 def test_memory_is_bounded_whoever_comes(make_guard, monkeypatch):
-    monkeypatch.setattr(subject, "MOST_SOURCES", 50)
+    monkeypatch.setattr(subject, "MAX_SOURCES", 50)
     guard = make_guard(strangers_rate=10_000)
     for number in range(1000):
         source = Address(f"2001:db8:0:{number:x}::1", 5060)
         guard.accepts_message(INVITE, source, 100.0)
-        guard.judged(source, AuthOutcome.ACCEPTED if number % 2 else AuthOutcome.REFUSED, 100.0)
+        guard.count_outcome(
+            source, AuthOutcome.ACCEPTED if number % 2 else AuthOutcome.REFUSED, 100.0
+        )
         for _ in range(10):
             guard.on_malformed(source, 100.0)
     assert len(guard._sources) == len(guard._bans) == len(guard._proved) == 50
@@ -261,7 +263,7 @@ def test_memory_is_bounded_whoever_comes(make_guard, monkeypatch):
 
 @given(st.binary(max_size=300), st.ip_addresses(v=4) | st.ip_addresses(v=6))
 def test_any_octets_from_any_address_are_heard_or_not(data, host):
-    guard = Guard(
+    guard = FloodGuard(
         SipSection(listen=["udp:127.0.0.1:0"], source_rate=1),
         is_trunk=lambda *_: False,
         in_call=lambda _: False,

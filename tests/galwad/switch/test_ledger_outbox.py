@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galwad import link
-from galwad.messages import CallEnded, Entered, Hello, Snapshot
+from galwad.messages import CallEnded, CallsSnapshot, Hello, LedgerHas
 from galwad.switch import ledger_outbox as outbox
-from galwad.switch.ledger_outbox import Outbox
-from galwad.switch.link_server import Hub
+from galwad.switch.ledger_outbox import LedgerOutbox
+from galwad.switch.link_server import LinkServer
 
 PATIENCE_S = 10
 
 
 def ended(index):
-    return CallEnded(f"20261125-101500-{index:08}", 1e9 + index, True, 60_000_000, owed=True)
+    return CallEnded(f"20261125-101500-{index:08}", 1e9 + index, True, 60_000_000, for_ledger=True)
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def forgotten():
 @pytest.fixture
 def begin(path, forgotten):
     """A life of the switch's outbox."""
-    return lambda: Outbox(path, lambda: forgotten.append("told"))
+    return lambda: LedgerOutbox(path, lambda: forgotten.append("told"))
 
 
 @contextlib.asynccontextmanager
@@ -75,9 +75,9 @@ async def test_what_is_entered_is_forgotten_and_the_file_is_emptied(begin, path)
         first.keep(ended(0))
         first.keep(ended(1))
         await until(lambda: path.exists() and not first._unwritten)
-        first.entered([ended(0).call_id])
+        first.remove([ended(0).call_id])
         assert first.waiting == (ended(1),)
-        first.entered([ended(1).call_id, "20261125-101500-strangerr"])
+        first.remove([ended(1).call_id, "20261125-101500-strangerr"])
         await until(lambda: path.stat().st_size == 0)
     assert begin().waiting == ()
 
@@ -86,7 +86,7 @@ async def test_a_desk_that_is_there_costs_no_write(begin, path):
     box = begin()
     async with at_work(box):
         box.keep(ended(0))
-        box.entered([ended(0).call_id])
+        box.remove([ended(0).call_id])
         await asyncio.sleep(0.05)
     assert not path.exists()
 
@@ -97,7 +97,7 @@ async def test_what_an_earlier_life_left_and_was_entered_empties_the_file(begin,
     first.close()
     second = begin()
     async with at_work(second):
-        second.entered([ended(0).call_id])
+        second.remove([ended(0).call_id])
         await until(lambda: path.stat().st_size == 0)
 
 
@@ -105,26 +105,26 @@ async def test_what_an_earlier_life_left_and_was_entered_empties_the_file(begin,
 async def test_what_a_crash_cut_short_spoils_no_other_line(tmp_path_factory, cut, count):
     path = tmp_path_factory.mktemp("outbox") / "ended.jsonl"
     for index in range(count):
-        box = Outbox(path, lambda: None)
+        box = LedgerOutbox(path, lambda: None)
         box.keep(ended(index))
         box.close()
     data = path.read_bytes()
     left = max(0, len(data) - cut)
     path.write_bytes(data[:left])
-    again = Outbox(path, lambda: None)
+    again = LedgerOutbox(path, lambda: None)
     whole = left * count // len(data)
     assert {call.call_id for call in again.waiting} >= {
         ended(index).call_id for index in range(whole)
     }
     again.keep(ended(9))
     again.close()
-    assert Outbox(path, lambda: None).waiting[-1] == ended(9)
+    assert LedgerOutbox(path, lambda: None).waiting[-1] == ended(9)
 
 
 async def test_it_is_bounded_and_says_once_that_the_oldest_are_forgotten(
     begin, forgotten, monkeypatch
 ):
-    monkeypatch.setattr(outbox, "MOST", 10)
+    monkeypatch.setattr(outbox, "MAX_WAITING", 10)
     box = begin()
     for index in range(25):
         box.keep(ended(index))
@@ -135,13 +135,13 @@ async def test_it_is_bounded_and_says_once_that_the_oldest_are_forgotten(
 
 
 async def test_a_file_that_grew_is_written_anew(begin, path, monkeypatch):
-    monkeypatch.setattr(outbox, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(outbox, "_MAX_FILE_BYTES", 1000)
     box = begin()
     async with at_work(box):
         for index in range(200):
             box.keep(ended(index))
             await until(lambda: not box._unwritten)
-            box.entered([ended(index - 1).call_id])
+            box.remove([ended(index - 1).call_id])
     assert path.stat().st_size < 1500
     assert begin().waiting[-1] == ended(199)
 
@@ -175,7 +175,7 @@ async def test_a_full_disk_is_waited_out_and_leaves_no_part_of_a_line(begin, pat
 
 
 async def test_a_folder_that_is_away_is_no_reason_to_fail(tmp_path):
-    box = Outbox(tmp_path / "nowhere" / "ended.jsonl", lambda: None)
+    box = LedgerOutbox(tmp_path / "nowhere" / "ended.jsonl", lambda: None)
     async with at_work(box):
         box.keep(ended(0))
         await until(lambda: box._silent)
@@ -212,35 +212,35 @@ class Desk:
 
 
 async def test_a_file_with_too_many_is_cut_at_the_start_and_the_desk_is_told(tmp_path, monkeypatch):
-    first = Hub(NoCalls(), tmp_path / "ended.jsonl")
+    first = LinkServer(NoCalls(), tmp_path / "ended.jsonl")
     for index in range(20):
         first.call_ended(ended(index))
     first.outbox.close()
-    monkeypatch.setattr(outbox, "MOST", 10)
-    hub = Hub(NoCalls(), tmp_path / "ended.jsonl")
-    server = await hub.listen(tmp_path / "switch.sock")
+    monkeypatch.setattr(outbox, "MAX_WAITING", 10)
+    links = LinkServer(NoCalls(), tmp_path / "ended.jsonl")
+    server = await links.listen(tmp_path / "switch.sock")
     async with Desk(tmp_path / "switch.sock") as desk:
         snapshot, alarm, *rest = await desk.hear(12)
-    assert (snapshot, alarm.kind) == (Snapshot(()), "ledger.full")
+    assert (snapshot, alarm.kind) == (CallsSnapshot(()), "ledger.full")
     assert rest == [ended(index) for index in range(10, 20)]
     server.close()
 
 
 async def test_a_desk_that_comes_back_is_told_until_it_has_entered_each(tmp_path):
-    hub = Hub(NoCalls(), tmp_path / "ended.jsonl")
-    server = await hub.listen(tmp_path / "switch.sock")
+    links = LinkServer(NoCalls(), tmp_path / "ended.jsonl")
+    server = await links.listen(tmp_path / "switch.sock")
     for index in range(120):
-        hub.call_ended(ended(index))
-    hub.call_ended(CallEnded("20261125-101500-unanswrd", 1e9, False))
+        links.call_ended(ended(index))
+    links.call_ended(CallEnded("20261125-101500-unanswrd", 1e9, False))
     for _ in range(2):
         async with Desk(tmp_path / "switch.sock") as desk:
             first, *rest = await desk.hear(121)
-            assert first == Snapshot(())
+            assert first == CallsSnapshot(())
             assert rest == [ended(index) for index in range(120)]
     async with Desk(tmp_path / "switch.sock") as desk:
         await desk.hear(121)
-        desk.link.send(Entered(tuple(ended(index).call_id for index in range(119))))
-        await until(lambda: hub.outbox.waiting == (ended(119),))
+        desk.link.send(LedgerHas(tuple(ended(index).call_id for index in range(119))))
+        await until(lambda: links.outbox.waiting == (ended(119),))
     async with Desk(tmp_path / "switch.sock") as desk:
-        assert await desk.hear(2) == [Snapshot(()), ended(119)]
+        assert await desk.hear(2) == [CallsSnapshot(()), ended(119)]
     server.close()

@@ -6,23 +6,23 @@ import asyncio
 
 from galwad import link
 from galwad.messages import Hello, SpoolClosed
-from galwad.switch.link_server import Hub
+from galwad.switch.link_server import LinkServer
 
 PATIENCE_S = 20.0
 
 
 async def test_a_finaliser_is_told_of_what_is_closed_after_its_own_word_came_back(tmp_path):
-    hub = Hub(None, tmp_path / "ended.jsonl")
-    server = await hub.listen(tmp_path / "switch.sock")
+    links = LinkServer(None, tmp_path / "ended.jsonl")
+    server = await links.listen(tmp_path / "switch.sock")
     finaliser = link.Link(*await asyncio.open_unix_connection(tmp_path / "switch.sock"))
-    hub.spool_closed("nobody-hears-this")
+    links.spool_closed("nobody-hears-this")
     hello = Hello("finaliser", "0")
     finaliser.send(hello)
     async with asyncio.timeout(PATIENCE_S):
         assert await finaliser.receive() == hello
-        hub.spool_closed("20260301-090000-abcdefgh")
+        links.spool_closed("20260301-090000-abcdefgh")
         assert await finaliser.receive() == SpoolClosed("20260301-090000-abcdefgh")
     await finaliser.close()
     server.close()
     await server.wait_closed()
-    hub.outbox.close()
+    links.outbox.close()

@@ -73,7 +73,7 @@ async def test_a_name_that_is_gone_leads_nowhere(locations, names):
 
 async def test_who_did_not_answer_comes_last_for_a_while(locations, clock):
     await locations.refresh()
-    locations.failed(ONE)
+    locations.mark_failed(ONE)
     assert locations(PBX) == (TWO, ONE)
     clock[0] += HELD_DOWN_S + 1
     assert locations(PBX) == (ONE, TWO)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from config.sections import SipSection
-from galwad.switch.overload import Load
+from galwad.switch.overload import OverloadControl
 
 INVITE = ("call", "tag", "1", "branch")
 
@@ -18,7 +18,7 @@ def room():
 @pytest.fixture
 def load(room):
     sip = SipSection(listen=["udp:127.0.0.1:0"], max_calls=10, max_lag=0.25)
-    return Load(sip, lambda: room["pairs"])
+    return OverloadControl(sip, lambda: room["pairs"])
 
 
 def test_a_switch_that_has_room_takes_the_call(load):

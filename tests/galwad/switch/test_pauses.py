@@ -5,8 +5,8 @@ import asyncio
 import pytest
 import structlog
 
-from galwad.switch.codes import Code, CodeBook
-from galwad.switch.pauses import Holds
+from galwad.switch.codes import PauseAction, PaymentCodes
+from galwad.switch.pauses import Pauses
 from recording.policy import Trigger
 from recording.spool import Clock
 
@@ -21,7 +21,7 @@ class FakeRecording:
     def shut(self, holder, trigger, _actor, _arrived=None):
         self.done.append(("shut", holder, trigger))
 
-    async def release(self, holder, _actor):
+    async def resume(self, holder, _actor):
         self.done.append(("release", holder))
         return await self.disk
 
@@ -34,9 +34,9 @@ class Desk:
 
     def __init__(self):
         self.recording, self.answers, self.alarms = FakeRecording(), [], []
-        self.holds = Holds(
+        self.pauses = Pauses(
             self.recording,
-            CodeBook("*71", "*72"),
+            PaymentCodes("*71", "*72"),
             actor=lambda: "phone:201",
             alarm=self.alarms.append,
             answer_key=lambda request_id, status, _reason, _now: self.answers.append(
@@ -56,16 +56,16 @@ async def desk():
 
 
 NOW = Clock(0.0, 100.0)
-WORDS = {Code.PAUSE: "off", Code.RESUME: "on"}
+WORDS = {PauseAction.PAUSE: "off", PauseAction.RESUME: "on"}
 
 
 @pytest.mark.parametrize(("durable", "status"), [(True, 200), (False, 500)])
-@pytest.mark.parametrize("wish", list(Code))
-async def test_a_record_key_is_answered_when_the_disk_has_answered(desk, wish, durable, status):
-    desk.holds.record_key(7, WORDS[wish], NOW)
+@pytest.mark.parametrize("action", list(PauseAction))
+async def test_a_record_key_is_answered_when_the_disk_has_answered(desk, action, durable, status):
+    desk.pauses.record_key(7, WORDS[action], NOW)
     await desk.settled()
     assert desk.answers == []
-    assert desk.recording.done[0][0] == ("shut" if wish is Code.PAUSE else "release")
+    assert desk.recording.done[0][0] == ("shut" if action is PauseAction.PAUSE else "release")
     desk.recording.disk.set_result(durable)
     await desk.settled()
     assert desk.answers == [(7, status)]
@@ -73,15 +73,15 @@ async def test_a_record_key_is_answered_when_the_disk_has_answered(desk, wish, d
 
 
 async def test_a_pause_shuts_before_anything_waits(desk):
-    desk.holds.record_key(7, "Off", NOW)
+    desk.pauses.record_key(7, "Off", NOW)
     assert desk.recording.done == [("shut", "phone:201", Trigger.PHONE)]
     desk.recording.disk.set_result(True)
     await desk.settled()
 
 
 async def test_a_pause_that_comes_together_with_a_resumption_before_it_stands(desk):
-    desk.holds.record_key(7, "on", NOW)
-    desk.holds.record_key(8, "off", NOW)
+    desk.pauses.record_key(7, "on", NOW)
+    desk.pauses.record_key(8, "off", NOW)
     desk.recording.disk.set_result(True)
     await desk.settled()
     assert desk.recording.done == [("shut", "phone:201", Trigger.PHONE)]
@@ -90,7 +90,7 @@ async def test_a_pause_that_comes_together_with_a_resumption_before_it_stands(de
 
 @pytest.mark.parametrize("value", ["", "yes", "off, on", "offoff"])
 async def test_a_wish_that_is_none_is_refused_and_told(desk, value):
-    desk.holds.record_key(7, value, NOW)
+    desk.pauses.record_key(7, value, NOW)
     await desk.settled()
     assert desk.answers == [(7, 400)]
     assert desk.alarms == ["record_key.unknown"]
@@ -98,7 +98,7 @@ async def test_a_wish_that_is_none_is_refused_and_told(desk, value):
 
 
 async def test_a_pause_of_the_page_shuts_the_gate_once_and_before_the_disk_is_awaited(desk):
-    confirmed = desk.holds.hold("user:sian", Trigger.PAGE, "user:sian")
+    confirmed = desk.pauses.pause("user:sian", Trigger.PAGE, "user:sian")
     assert desk.recording.done == [("shut", "user:sian", Trigger.PAGE)]
     desk.recording.disk.set_result(True)
     assert await confirmed
@@ -107,14 +107,14 @@ async def test_a_pause_of_the_page_shuts_the_gate_once_and_before_the_disk_is_aw
 
 async def test_a_pause_that_the_disk_does_not_confirm_has_shut_the_gate(desk):
     desk.recording.disk.set_result(False)
-    assert not await desk.holds.hold("api:till", Trigger.API, "api:till")
+    assert not await desk.pauses.pause("api:till", Trigger.API, "api:till")
     assert desk.recording.done == [("shut", "api:till", Trigger.API)]
     assert desk.alarms == ["recording.not_durable"]
 
 
 async def test_of_two_resumes_by_key_only_the_later_one_is_carried_out(desk):
-    desk.holds.record_key(7, "on", NOW)
-    desk.holds.record_key(8, "on", NOW)
+    desk.pauses.record_key(7, "on", NOW)
+    desk.pauses.record_key(8, "on", NOW)
     desk.recording.disk.set_result(True)
     await desk.settled()
     assert desk.recording.done == [("release", "phone:201")]
@@ -123,8 +123,8 @@ async def test_of_two_resumes_by_key_only_the_later_one_is_carried_out(desk):
 
 async def test_each_state_of_a_request_is_logged(desk):
     with structlog.testing.capture_logs() as logs:
-        desk.holds.record_key(7, "on", NOW)
-        desk.holds.record_key(8, "off", NOW)
+        desk.pauses.record_key(7, "on", NOW)
+        desk.pauses.record_key(8, "off", NOW)
         desk.recording.disk.set_result(False)
         await desk.settled()
     states = [(log["before"], log["state"]) for log in logs if log["event"] == "payment.request"]

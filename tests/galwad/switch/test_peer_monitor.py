@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from config.sections import Destination, Route, Trunk
-from galwad.messages import PeerStanding
+from galwad.messages import PeerStatus
 from galwad.switch.locations import HELD_DOWN_S, Locations
-from galwad.switch.peer_monitor import Neighbours
+from galwad.switch.peer_monitor import PeerMonitor
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
 from telephony.sip.message.messages import parse_message, respond
@@ -51,7 +51,7 @@ class Site:
         self.endpoint = Endpoint(rng=random.Random(1))
         self.endpoint.listen(HERE)
         self.alarms = []
-        self.neighbours = Neighbours(
+        self.neighbours = PeerMonitor(
             settings.model_copy(update={"trunks": (), "routes": (), "destinations": ()} | parts),
             self.endpoint,
             self.locations,
@@ -134,7 +134,7 @@ async def test_what_a_call_found_silent_is_not_forgotten_sooner(settings):
     await site.locations.refresh()
     site.status[ONE] = 503
     site.tick()
-    site.locations.failed(ONE, 1.0)
+    site.locations.mark_failed(ONE, 1.0)
     site.now += 30
     assert site.locations(Uri.parse(PBX)) == (TWO, ONE)
 
@@ -154,19 +154,19 @@ async def test_who_is_gone_from_the_name_system_is_asked_no_longer(settings):
     await site.locations.refresh()
     site.status[ONE] = 503
     site.tick()
-    assert len(list(site.neighbours.standings())) == 2
+    assert len(list(site.neighbours.peer_statuses())) == 2
     site.zone.records[Question("_sip._udp.pbx.example.com", "SRV")].pop(0)
     await site.locations.refresh()
     site.tick(60)
-    assert list(site.neighbours.standings()) == [
-        PeerStanding("udp:192.0.2.22:5060", "options", up=True)
+    assert list(site.neighbours.peer_statuses()) == [
+        PeerStatus("udp:192.0.2.22:5060", "options", up=True)
     ]
 
 
 def test_who_has_not_answered_yet_has_no_standing(settings):
     site = Site(settings, trunks=(trunk(),))
     site.neighbours.tick(site.now)
-    assert list(site.neighbours.standings()) == []
+    assert list(site.neighbours.peer_statuses()) == []
 
 
 @pytest.mark.parametrize(

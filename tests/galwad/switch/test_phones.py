@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from galwad.messages import Account
+from galwad.messages import PhoneCredentials
 from galwad.switch.phones import Phones
 from telephony.sip.events import Address
 
@@ -20,7 +20,10 @@ def test_accounts_of_the_desk_outlive_a_restart_and_never_replace_those_of_the_s
     settings, phones
 ):
     phones.set_accounts(
-        [Account("203", "gwen", ha1_md5="2" * 32), Account("201", "mallory", ha1_md5="3" * 32)]
+        [
+            PhoneCredentials("203", "gwen", ha1_md5="2" * 32),
+            PhoneCredentials("201", "mallory", ha1_md5="3" * 32),
+        ]
     )
     again = Phones(settings.node.state / "switch", settings.phones, settings.sip.realm)
     assert again.user_of("203") == "gwen"
@@ -38,7 +41,7 @@ def test_bindings_outlive_a_restart(settings, phones, register, monkeypatch):
 
 def test_what_the_disk_refuses_is_written_when_it_takes_it(settings, phones, register):
     folder = settings.node.state / "switch"
-    accounts = [Account("203", "gwen", ha1_md5="2" * 32)]
+    accounts = [PhoneCredentials("203", "gwen", ha1_md5="2" * 32)]
     for name in ("phones.new", "bindings.new"):
         (folder / name).mkdir()
     phones.set_accounts(accounts)
@@ -59,7 +62,7 @@ def test_bindings_expire(phones, register):
 
 
 def test_an_account_that_is_gone_is_no_longer_rung(phones, register):
-    phones.set_accounts([Account("203", "gwen", ha1_md5="2" * 32)])
+    phones.set_accounts([PhoneCredentials("203", "gwen", ha1_md5="2" * 32)])
     register("203", "sip:203@10.0.0.1", 0.0)
     phones.set_accounts([])
     assert phones.bindings("203", 1.0) == []
@@ -75,7 +78,7 @@ def test_a_damaged_file_costs_its_content_and_nothing_else(settings, phones):
 
 
 def test_secrets_lie_in_a_file_that_nobody_else_reads(settings, phones):
-    phones.set_accounts([Account("203", "gwen", ha1_md5="2" * 32)])
+    phones.set_accounts([PhoneCredentials("203", "gwen", ha1_md5="2" * 32)])
     mode = (settings.node.state / "switch" / "phones.json").stat().st_mode
     assert mode & 0o077 == 0
 

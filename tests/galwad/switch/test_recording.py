@@ -55,7 +55,7 @@ class Script:
         self.sian = centre.phone(SIAN, "201", register)
         self.ceri = centre.phone(CERI, "202", register)
         self.department = centre.phone(DEPARTMENT, "3001")
-        self.holds = {}
+        self.pauses = {}
         """By call: whoever holds it, as far as the test knows."""
 
     def calls(self):
@@ -83,13 +83,13 @@ class Script:
         call = self.pick(number)
         if call is not None:
             call.recording.shut(holder, Trigger.PAGE, holder)
-            self.holds.setdefault(call.call_id, set()).add(holder)
+            self.pauses.setdefault(call.call_id, set()).add(holder)
 
     async def do_release(self, holder, number):
         call = self.pick(number)
         if call is not None:
-            assert await call.recording.release(holder, holder)
-            self.holds.get(call.call_id, set()).discard(holder)
+            assert await call.recording.resume(holder, holder)
+            self.pauses.get(call.call_id, set()).discard(holder)
 
     async def do_call(self, who, number):
         if len(self.calls()) < 3:
@@ -145,7 +145,7 @@ class Script:
     def check(self):
         for call in self.calls():
             recorder = call.recording._recorder
-            held = self.holds.get(call.call_id, set())
+            held = self.pauses.get(call.call_id, set())
             assert held <= set(call.recording.holders)
             if isinstance(recorder, NoRecorder) or not recorder.gate_open:
                 continue
@@ -173,7 +173,7 @@ class Script:
         """A call that was absorbed leaves its holds to the one that goes on: both held before."""
         gone = set(before) - set(self.centre.calls)
         for call_id in gone:
-            self.holds.pop(call_id, None)
+            self.pauses.pop(call_id, None)
 
 
 async def play(settings, phones, register, steps):

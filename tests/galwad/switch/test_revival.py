@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from galwad.switch.call import LiveCall
+from galwad.switch.call import SwitchCall
 from recording.policy import RecordingState, Trigger
 
 
@@ -63,32 +63,32 @@ async def test_the_length_of_a_call_is_told_though_the_process_changed_and_the_c
     centre.revive()
     monkeypatch.setattr(time, "monotonic", lambda: began + 100.0)
     centre.end()
-    assert centre.hub.lasted[talk.call_id] == pytest.approx(100e6, rel=0.1)
+    assert centre.links.lasted[talk.call_id] == pytest.approx(100e6, rel=0.1)
 
 
 async def test_a_checkpoint_of_before_tells_no_length(centre, talk):
-    spoil(centre, talk.call_id, lambda memo: memo["talk"].pop("answered"))
+    spoil(centre, talk.call_id, lambda checkpoint: checkpoint["talk"].pop("answered"))
     centre.revive()
     centre.end()
-    assert centre.hub.lasted == {talk.call_id: None}
+    assert centre.links.lasted == {talk.call_id: None}
 
 
 def spoil(centre, call_id, change):
     path = centre.settings.node.runtime / "calls" / f"{call_id}.call"
-    memo = json.loads(path.read_bytes())
-    change(memo)
-    path.write_text(json.dumps(memo))
+    checkpoint = json.loads(path.read_bytes())
+    change(checkpoint)
+    path.write_text(json.dumps(checkpoint))
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda memo: memo["talk"]["target"].pop("uri"),
-        lambda memo: memo["talk"]["target"].update(uri="no uri"),
-        lambda memo: memo["legs"].update(legs=None),
-        lambda memo: memo["legs"].update(legs=[None]),
-        lambda memo: memo["legs"].update(version="another"),
-        lambda memo: memo.update(legs={}),
+        lambda checkpoint: checkpoint["talk"]["target"].pop("uri"),
+        lambda checkpoint: checkpoint["talk"]["target"].update(uri="no uri"),
+        lambda checkpoint: checkpoint["legs"].update(legs=None),
+        lambda checkpoint: checkpoint["legs"].update(legs=[None]),
+        lambda checkpoint: checkpoint["legs"].update(version="another"),
+        lambda checkpoint: checkpoint.update(legs={}),
     ],
 )
 async def test_a_call_that_cannot_be_taken_up_keeps_nobody_from_starting(centre, talk, change):
@@ -102,9 +102,11 @@ async def test_a_call_that_cannot_be_taken_up_keeps_nobody_from_starting(centre,
 
 async def test_the_end_of_a_call_that_cannot_be_taken_up_is_told_to_the_ledger(centre, talk):
     began = time.time()
-    spoil(centre, talk.call_id, lambda memo: memo["talk"]["target"].update(uri="no uri"))
+    spoil(
+        centre, talk.call_id, lambda checkpoint: checkpoint["talk"]["target"].update(uri="no uri")
+    )
     centre.revive()
-    told = centre.hub.owed[talk.call_id]
+    told = centre.links.for_ledger[talk.call_id]
     assert (told.answered, told.talk_us) == (True, None)
     assert began - 5 < told.since <= told.ended
 
@@ -122,13 +124,13 @@ async def test_only_a_call_that_was_to_be_recorded_is_owed(centre, register, tal
     assert consultation not in {talk, refused}
     centre.end()
     assert refused.recording._recorder.writer is None
-    assert set(centre.hub.lasted) == {talk.call_id, refused.call_id, consultation.call_id}
-    assert set(centre.hub.owed) == {talk.call_id, refused.call_id}
-    assert centre.hub.owed[refused.call_id].answered is False
+    assert set(centre.links.lasted) == {talk.call_id, refused.call_id, consultation.call_id}
+    assert set(centre.links.for_ledger) == {talk.call_id, refused.call_id}
+    assert centre.links.for_ledger[refused.call_id].answered is False
 
 
 async def test_whoever_cannot_be_taken_up_half_way_is_hung_up(centre, talk):
-    spoil(centre, talk.call_id, lambda memo: memo["talk"]["target"].pop("uri"))
+    spoil(centre, talk.call_id, lambda checkpoint: checkpoint["talk"]["target"].pop("uri"))
     centre.revive()
     assert (centre.trunk.methods, centre.sian.methods) == (["BYE"], ["BYE"])
 
@@ -137,7 +139,7 @@ async def test_our_own_mistake_ends_one_call_and_not_the_switch(centre, talk, mo
     def mistaken(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(LiveCall, "_restore", mistaken)
+    monkeypatch.setattr(SwitchCall, "_restore", mistaken)
     assert centre.revive().cut_off == 1
     assert (centre.trunk.methods, centre.sian.methods) == (["BYE"], ["BYE"])
     assert centre.relay.open_legs == {}
@@ -167,7 +169,7 @@ async def test_a_call_that_rings_and_cannot_be_read_rings_no_longer(centre, regi
     sian.final = None
     trunk.call("01970000000")
     (call_id,) = centre.calls
-    spoil(centre, call_id, lambda memo: memo.pop("admission"))
+    spoil(centre, call_id, lambda checkpoint: checkpoint.pop("admission"))
     assert centre.revive().cut_off == 1
     assert sian.invites[0].cancelled
 
@@ -221,7 +223,7 @@ async def test_an_answered_call_in_a_file_of_an_earlier_release_is_continued(cen
     assert saved["talk"]["target"] == before["talk"]["target"]
     assert saved["talk"]["standing"] == before["talk"]["standing"]
     centre.end()
-    assert 10e6 < centre.hub.lasted[call_id] < 60e6
+    assert 10e6 < centre.links.lasted[call_id] < 60e6
 
 
 async def test_a_ringing_call_in_a_file_of_an_earlier_release_rings_again_and_stays_paused(

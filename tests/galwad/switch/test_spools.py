@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from config.settings import Settings
-from galwad.switch.spools import SpoolRoom
+from galwad.switch.spools import SpoolFactory
 from recording.age.file import Identity
 from recording.errors import KeyFileError
 from recording.keys.keyring import OfficerKeys, RecipientSet
@@ -25,7 +25,7 @@ def recipients(tmp_path, officer):
 
 @pytest.fixture
 def room(settings):
-    return SpoolRoom(settings)
+    return SpoolFactory(settings)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_where_the_disk_does_not_give_the_key_that_it_keeps_calls_are_recorded_a
     unattended = settings.recording.model_copy(update={"unattended_recovery": True})
     settings = settings.model_copy(update={"recording": unattended})
     (settings.spool_folder / "host.key").mkdir(parents=True)
-    room = SpoolRoom(settings)
+    room = SpoolFactory(settings)
     assert room.key_fault == f"{settings.spool_folder}/host.key: Is a directory"
     room.open("20260301-090000-abcdefgh", 1, Clock(1_772_355_600.0, 5.0)).close(5_000_000)
     assert (tmp_path / "run" / "boot.key").exists()
@@ -118,14 +118,14 @@ def test_where_the_disk_does_not_give_the_key_that_it_keeps_calls_are_recorded_a
 def test_a_key_in_memory_that_cannot_be_read_is_never_replaced_by_one_on_the_disk(settings):
     (settings.node.runtime / "boot.key").mkdir()
     with pytest.raises(KeyFileError):
-        SpoolRoom(settings)
+        SpoolFactory(settings)
     assert not (settings.spool_folder / "host.key").exists()
 
 
 def test_without_a_spare_folder_calls_are_recorded_all_the_same(settings):
     settings.spare_folder.parent.mkdir()
     settings.spare_folder.write_text("", encoding="ascii")
-    room = SpoolRoom(settings)
+    room = SpoolFactory(settings)
     writer = room.open("20261125-090000-abcdefgh", 1, Clock(1_795_597_200.0, 0.0))
     writer.close(0)
     assert writer.path.parent == settings.spool_folder

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from galwad.switch.call import call_with
+from galwad.switch.call import call_of_leg
 from recording.policy import RecordingState, Trigger
 
 
@@ -55,7 +55,7 @@ async def test_what_was_said_in_a_pause_is_not_kept_though_it_is_read_after_its_
     talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
     secret = bytes([0x80]) + bytes(171)
     centre.relay.overdue = {leg_id: [secret] * 50 for leg_id in talk.legs.legs}
-    await talk.recording.release("user:sian", "user:sian")
+    await talk.recording.resume("user:sian", "user:sian")
     assert talk.recording.state is RecordingState.RECORDING
     centre.relay.drain(*talk.legs.legs)
     assert talk.recording._recorder.gate.stored == 0
@@ -63,7 +63,7 @@ async def test_what_was_said_in_a_pause_is_not_kept_though_it_is_read_after_its_
 
 async def test_nor_what_came_while_the_disk_took_the_end_of_the_pause(centre, talk):
     talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
-    releasing = asyncio.create_task(talk.recording.release("user:sian", "user:sian"))
+    releasing = asyncio.create_task(talk.recording.resume("user:sian", "user:sian"))
     await asyncio.sleep(0)
     assert talk.recording.state is RecordingState.PAUSED
     secret = bytes([0x80]) + bytes(171)
@@ -90,14 +90,14 @@ async def test_whoever_a_colleague_sent_the_consultation_on_to_is_what_they_are(
     holder = consultation.legs.legs[consultation.legs.joined[1]]
     assert holder.target.name == "202"
     centre.ceri.ask("REFER", ("Refer-To", "<sip:3001@192.0.2.9>"))
-    assert consultation.transfers.away
+    assert consultation.transfers.outside
     if on_the_first:
         centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
     else:
         centre.sian.ask("REFER", replaces(first, "202"), dialog=second)
     assert list(centre.calls.values()) == [talk]
     assert talk.recording.state is RecordingState.CEASED
-    assert talk.transfers.away
+    assert talk.transfers.outside
 
 
 @pytest.mark.parametrize("on_the_first", [True, False])
@@ -144,7 +144,7 @@ async def test_a_consultation_is_not_joined_while_another_transfer_rings(
 async def test_whoever_a_pbx_named_in_the_consultation_is_what_they_are(centre, talk, consultation):
     first, second = centre.sian.dialogs
     leg = consultation.legs.legs[consultation.legs.joined[1]]
-    leg.target = consultation.parties.target = replace(leg.target, is_phone=False)
+    leg.target = consultation.advisor_side.target = replace(leg.target, is_phone=False)
     for name in ("202", "3001"):
         centre.ceri.ask("UPDATE", ("P-Asserted-Identity", f"<sip:{name}@192.0.2.9>"))
     centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
@@ -181,6 +181,6 @@ async def test_the_recorded_call_goes_on_whichever_the_advisor_asked_in(
     assert talk.state().advisor.extension == "202"
     caller, moved = talk.legs.joined
     assert centre.relay.joins[caller] == moved
-    assert call_with(centre.calls, moved) is talk
-    assert call_with(centre.calls, caller) is talk
-    assert call_with(centre.calls, "another/a") is None
+    assert call_of_leg(centre.calls, moved) is talk
+    assert call_of_leg(centre.calls, caller) is talk
+    assert call_of_leg(centre.calls, "another/a") is None

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from config.sections import Trunk
-from galwad.switch.trunk_accounts import Upstream
+from galwad.switch.trunk_accounts import TrunkAccounts
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
 from telephony.sip.message.messages import parse_message, respond
@@ -33,7 +33,7 @@ class Site:
         self.endpoint = Endpoint(rng=random.Random(1))
         self.endpoint.listen(HERE)
         self.alarms = []
-        self.upstream = Upstream(
+        self.upstream = TrunkAccounts(
             settings.model_copy(update={"trunks": (first, *rest)}),
             self.endpoint,
             lambda _: (REGISTRAR,),

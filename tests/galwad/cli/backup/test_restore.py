@@ -19,7 +19,7 @@ from house import House
 from node import Site
 from rooted import as_root
 
-from galwad.single_instance import alone
+from galwad.single_instance import lock_folder
 from recording.age.file import Identity, open_header
 from recording.audit.chain import RESTORED
 from recording.keys.keyring import RecipientSet
@@ -334,7 +334,7 @@ def test_it_never_overwrites(run, site, backup, tmp_path):
     assert "is there already" in done.err
     shared = tmp_path / "shared"
     shared.mkdir()
-    with alone(shared):
+    with lock_folder(shared):
         again = run("backup", "make", shared, "--config", site.config)
     assert again.err.startswith(f"error: another backup is made into {shared}\n")
     assert list(shared.iterdir()) == []
@@ -357,7 +357,7 @@ def test_it_is_made_among_no_recordings(run, site, name):
 def test_nothing_is_restored_under_a_process_at_work(run, site, backup, name):
     folder = site.root / "state" / name
     folder.mkdir(exist_ok=True)
-    with alone(folder):
+    with lock_folder(folder):
         refused(run, site, backup, f"error: another process is at work in {folder}\n")
 
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from galwad.cli.checks import peers
-from galwad.messages import Figures, PeerStanding
-from galwad.switch.link_server import Hub
+from galwad.messages import Figures, PeerStatus
+from galwad.switch.link_server import LinkServer
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ async def found(tmp_path, monkeypatch):
     """The findings beside a switch that knows these peers; None: it knows nothing yet."""
     monkeypatch.setattr(peers, "_TIMEOUT_S", 30.0)
     path = tmp_path / "switch.sock"
-    hub = Hub(SimpleNamespace(), tmp_path / "ended.jsonl")
+    hub = LinkServer(SimpleNamespace(), tmp_path / "ended.jsonl")
     server = await hub.listen(path)
 
     async def found(known):
@@ -32,10 +32,10 @@ async def found(tmp_path, monkeypatch):
 
 async def test_each_peer_is_told_by_how_it_is_known(found):
     known = [
-        PeerStanding("pstn", "register", up=True),
-        PeerStanding("other", "register", up=False),
-        PeerStanding("pstn udp:192.0.2.1:5060", "options", up=True),
-        PeerStanding("udp:192.0.2.20:5060", "options", up=False),
+        PeerStatus("pstn", "register", up=True),
+        PeerStatus("other", "register", up=False),
+        PeerStatus("pstn udp:192.0.2.1:5060", "options", up=True),
+        PeerStatus("udp:192.0.2.20:5060", "options", up=False),
     ]
     told = await found(known)
     assert [finding.grade.value for finding in told] == ["fine", "warning", "fine", "warning"]

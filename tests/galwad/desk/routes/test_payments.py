@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from galwad.desk.forgotten import ADVISOR_S
-from galwad.messages import Hold, Party, Release
+from galwad.messages import Party, Pause, Resume
 
 CALL = "20261125-101500-aaaaaaaa"
 URL = f"/api/v1/calls/{CALL}/payment"
@@ -36,8 +36,8 @@ async def test_the_pages_key_pauses_and_resumes(running, sian):
     pop = await sian.event("call", lambda pop: pop["recording"] == "paused")
     assert pop["holders"] == ["page"]
     assert (await sian.http.delete(URL)).json()["state"] == "recording"
-    (hold,) = running.switch.of(Hold)
-    (release,) = running.switch.of(Release)
+    (hold,) = running.switch.of(Pause)
+    (release,) = running.switch.of(Resume)
     assert (hold.actor, hold.trigger, hold.call_id) == ("user:sian", "page", CALL)
     assert release.holder == hold.holder == "page"
 
@@ -60,7 +60,7 @@ async def test_a_payment_system_pauses_by_advisor_or_extension(running, sian):
     assert held.json()["calls"] == [CALL]
     released = await pay.request("DELETE", "/api/v1/payments", json={"extension": "201"})
     assert released.json()["state"] == "recording"
-    (hold,) = running.switch.of(Hold)
+    (hold,) = running.switch.of(Pause)
     assert (hold.holder, hold.actor, hold.trigger) == ("token:pay", "token:pay", "api")
     nobody = await pay.put("/api/v1/payments", json={"advisor": "huw"})
     assert nobody.status_code == 404
@@ -109,7 +109,7 @@ async def test_a_phones_hold_is_nobody_elses_to_release(running, sian):
     running.switch.change(CALL, advisor=Party("301"), ringing=())
     await sian.event("call", lambda pop: pop["state"] == "wrapup")
     assert (await sian.http.request("DELETE", URL, json=theirs)).status_code == 403
-    assert running.switch.of(Release) == []
+    assert running.switch.of(Resume) == []
 
 
 async def test_a_hold_in_anothers_name_is_refused(running, sian):
@@ -117,7 +117,7 @@ async def test_a_hold_in_anothers_name_is_refused(running, sian):
     for page in (sian, mair):
         reply = await page.http.put(URL, json={"holder": "phone:202"})
         assert reply.status_code == 403
-    assert running.switch.of(Hold) == []
+    assert running.switch.of(Pause) == []
 
 
 async def test_without_a_switch_nothing_is_promised(running, sian):
