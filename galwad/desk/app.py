@@ -26,7 +26,8 @@ from starlette.types import ASGIApp
 
 from config.settings import Settings
 from galwad import supervise
-from galwad.desk import errors
+from galwad.desk import error_answers
+from galwad.desk.auth.request_guard import MAX_BODY, Guard
 from galwad.desk.database import SchemaError
 from galwad.desk.routes import (
     accounts,
@@ -41,7 +42,6 @@ from galwad.desk.routes import (
     stream,
     system,
 )
-from galwad.desk.security import MAX_BODY, Guard
 from galwad.desk.service import Desk, DeskOptions
 
 log = structlog.get_logger()
@@ -88,7 +88,7 @@ def create_app(desk: Desk) -> ASGIApp:
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.desk = desk
-    errors.install(app)
+    error_answers.install(app)
     archive = recordings, headers, custody, reindex, coverage, audit
     for module in (accounts, stream, calls, payments, *archive, system):
         app.include_router(module.router, prefix="/api/v1")

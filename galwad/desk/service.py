@@ -20,21 +20,21 @@ from argon2 import PasswordHasher
 from callerid.contacts import Contacts, OpenContact
 from callerid.lookup import DirectorySource, Lookup
 from callerid.sources.embedded import EmbeddedDirectory
-from galwad.desk.bookkeeping import Bookkeeper, Books
-from galwad.desk.calls import LiveCall, LiveCalls
+from galwad.desk.archive.desk_socket import Intake
+from galwad.desk.archive.files import ArchiveFolder
+from galwad.desk.archive.recipients_watch import RecipientsWatch
+from galwad.desk.auth.sessions import Sessions
+from galwad.desk.auth.throttle import Throttle
+from galwad.desk.auth.users import User, Users
+from galwad.desk.calls.events import Audience, Hub
+from galwad.desk.calls.forgotten_pauses import ForgottenPauses
+from galwad.desk.calls.live_calls import LiveCall, LiveCalls
+from galwad.desk.calls.switch_client import FromSwitch, SwitchClient
+from galwad.desk.coverage.checker import Bookkeeper, Books
+from galwad.desk.coverage.nightly import KIND as CHECKED
+from galwad.desk.coverage.nightly import Nightly
 from galwad.desk.database import open_engine, upgrade
-from galwad.desk.events import Audience, Hub
-from galwad.desk.files import ArchiveFolder
-from galwad.desk.forgotten import ForgottenPauses
-from galwad.desk.intake import Intake
 from galwad.desk.metrics import Metrics
-from galwad.desk.nightly import KIND as CHECKED
-from galwad.desk.nightly import Nightly
-from galwad.desk.recipients import RecipientsWatch
-from galwad.desk.sessions import Sessions
-from galwad.desk.switch import FromSwitch, SwitchClient
-from galwad.desk.throttle import Throttle
-from galwad.desk.users import User, Users
 from galwad.messages import Alarm, CallChanged, CallEnded, Figures, Party, Sealed, Snapshot
 from recording.audit.anchors import Anchor, append_anchor, last_anchor
 from recording.audit.log import AuditLog

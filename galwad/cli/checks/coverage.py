@@ -15,7 +15,7 @@ from typing import Final
 from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.cli.support.console import local_time
-from galwad.desk.nightly import KIND, next_time
+from galwad.desk.coverage.nightly import KIND, next_time
 from galwad.desk.orphan_fixes import fix_of
 
 _MAX_SHOWN: Final = 10

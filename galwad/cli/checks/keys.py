@@ -10,7 +10,7 @@ from typing import Final
 
 from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
-from galwad.desk.recipients import CHANGED, highest_serial
+from galwad.desk.archive.recipients_watch import CHANGED, highest_serial
 from recording.audit.chain import ChainEntry
 from recording.errors import KeySetError
 from recording.keys.keyring import RecipientSet

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callerid.errors import NumberError
 from callerid.number import PhoneNumber
-from galwad.desk.orders import Orders
+from galwad.desk.archive.finaliser_client import Orders
 from galwad.link import Link, serve
 from galwad.messages import (
     Alarm,

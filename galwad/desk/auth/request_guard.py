@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from galwad.desk.errors import answer
+from galwad.desk.error_answers import answer
 
 log = structlog.get_logger()
 

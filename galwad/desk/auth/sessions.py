@@ -26,8 +26,8 @@ from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, or_, sele
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from galwad.desk.tables import sessions, users
-from galwad.desk.users import User, user_of
+from galwad.desk.auth.tables import sessions, users
+from galwad.desk.auth.users import User, user_of
 
 Kind = Literal["page", "cli", "machine"]
 # The time of last use is written at most this often, so that most requests do not write.

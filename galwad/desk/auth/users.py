@@ -23,8 +23,8 @@ from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from galwad.desk.models import Role
-from galwad.desk.tables import sessions, users
+from galwad.desk.auth.tables import sessions, users
+from galwad.desk.models.accounts import Role
 from galwad.messages import Account
 
 MIN_PASSWORD = 12

@@ -13,9 +13,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from galwad.desk.calls import LiveCall
-from galwad.desk.models import AlarmEvent, Closed, Pop
-from galwad.desk.users import User
+from galwad.desk.auth.users import User
+from galwad.desk.calls.live_calls import LiveCall
+from galwad.desk.models.calls import AlarmEvent, Closed, Pop
 
 MEMORY = 2000
 Sent: TypeAlias = tuple[Literal["call", "closed", "alarm"], Pop | Closed | AlarmEvent]

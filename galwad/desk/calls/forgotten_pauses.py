@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from galwad.desk.calls import LiveCall, LiveCalls
-from galwad.desk.events import Audience
+from galwad.desk.calls.events import Audience
+from galwad.desk.calls.live_calls import LiveCall, LiveCalls
 
 ADVISOR_S = 120.0
 SUPERVISOR_S = 300.0

@@ -16,8 +16,8 @@ from callerid.contacts import Note, OpenContact
 from callerid.lookup import LookupResult, LookupStatus
 from callerid.number import CallerId, presented_caller
 from callerid.screenpop import PopConfirmation, ScreenPop
-from galwad.desk.models import Caller, Candidate, ContactView, Pop, PopState
-from galwad.desk.users import User
+from galwad.desk.auth.users import User
+from galwad.desk.models.calls import Caller, Candidate, ContactView, Pop, PopState
 from galwad.messages import CallerFacts, CallState, Party
 
 

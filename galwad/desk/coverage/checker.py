@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from galwad.desk.files import ArchiveFolder
+from galwad.desk.archive.files import ArchiveFolder
 from galwad.messages import CallEnded, CallState, LeftSpool
 from recording.archive.summary import RecordingSummary
 from recording.errors import CatalogueError

@@ -16,7 +16,7 @@ from typing import Final
 
 import structlog
 
-from galwad.desk.bookkeeping import Bookkeeper, Books
+from galwad.desk.coverage.checker import Bookkeeper, Books
 from galwad.messages import Alarm
 from recording.audit.log import AuditLog
 from recording.errors import RecordingError

@@ -18,9 +18,9 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callerid.directory import ImportResult, import_csv
+from galwad.desk.auth.sessions import Sessions
+from galwad.desk.auth.users import User, UserError, Users
 from galwad.desk.database import open_engine, upgrade
-from galwad.desk.sessions import Sessions
-from galwad.desk.users import User, UserError, Users
 from galwad.link import Link
 from galwad.messages import Hello, UsersChanged
 from recording.audit.chain import ChainVerification, Head

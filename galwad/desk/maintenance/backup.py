@@ -30,10 +30,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config.settings import Settings
 from galwad.alone import AtWorkError, alone
-from galwad.desk.admin import Administration
+from galwad.desk.auth.tables import sessions
 from galwad.desk.database import open_engine, upgrade
-from galwad.desk.ownership import give_to_the_service
-from galwad.desk.tables import sessions
+from galwad.desk.maintenance.administration import Administration
+from galwad.desk.maintenance.file_owner import give_to_the_service
 from galwad.supervise import START_ORDER
 from recording.archive import backup as archive_backup
 from recording.archive.disposal import Certificate

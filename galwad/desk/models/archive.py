@@ -1,7 +1,4 @@
-"""Request and answer bodies of the endpoints that change the archive.
-
-The other bodies, and the table of endpoints, are in `galwad.desk.models`.
-"""
+"""Bodies of the endpoints that change the archive: headers, retaining, disposing, reindexing."""
 
 from __future__ import annotations
 
@@ -9,7 +6,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from galwad.desk.models import Asked, Needed, RecordingRow
+from galwad.desk.models.base import Asked, Needed
+from galwad.desk.models.recordings import RecordingRow
 
 DisposalReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
 
@@ -133,15 +131,3 @@ class Reindexed(BaseModel):
 
     state: Literal["indexed", "known", "provable"]
     row: RecordingRow
-
-
-ASKED: tuple[type[Asked], ...] = (
-    HeaderQuery,
-    HeaderReason,
-    NewHeader,
-    HeaderCommit,
-    HoldReason,
-    Recover,
-    Purge,
-    Reindex,
-)

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from galwad.desk.calls import LiveCall
+from galwad.desk.auth.sessions import Session
+from galwad.desk.calls.live_calls import LiveCall
 from galwad.desk.errors import ApiError
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
 
 
 def desk_of(request: Request) -> Desk:

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from galwad.desk.access import SignedIn, TheDesk, session_of
+from galwad.desk.auth.sessions import Session
+from galwad.desk.auth.users import User
 from galwad.desk.errors import ApiError
-from galwad.desk.models import Login, Me
+from galwad.desk.models.accounts import Login, Me
+from galwad.desk.routes.access import SignedIn, TheDesk, session_of
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
-from galwad.desk.users import User
 
 router = APIRouter()
 

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from galwad.desk.access import SignedIn, TheDesk, person
+from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
-from galwad.desk.evidence import MOST_ENTRIES, AuditHead, AuditPage, AuditQuery
+from galwad.desk.models.audit import MOST_ENTRIES, AuditHead, AuditPage, AuditQuery
+from galwad.desk.routes.access import SignedIn, TheDesk, person
 from galwad.desk.routes.recordings import span_of
-from galwad.desk.sessions import Session
 from recording.audit.log import AuditFilter, Facts
 
 router = APIRouter()

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 
 from callerid.contacts import Note
 from callerid.screenpop import PopConfirmation
-from galwad.desk.access import Person, TheDesk, live_call, own_call
-from galwad.desk.models import Choice, Confirmation, Contact, ContactSaved, Pop
+from galwad.desk.models.calls import Choice, Confirmation, Contact, ContactSaved, Pop
+from galwad.desk.routes.access import Person, TheDesk, live_call, own_call
 
 router = APIRouter()
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from galwad.desk.access import Supervisor, TheDesk
-from galwad.desk.bookkeeping import MOST_FINDINGS
-from galwad.desk.evidence import CallAmiss, Coverage, OrphanFile, Stretch
+from galwad.desk.coverage.checker import MOST_FINDINGS
+from galwad.desk.models.coverage import CallAmiss, Coverage, OrphanFile, Stretch
 from galwad.desk.orphan_fixes import fix_of
+from galwad.desk.routes.access import Supervisor, TheDesk
 from galwad.desk.routes.recordings import span_of
 from galwad.when import Period
 from recording.index.coverage import CallCoverage

@@ -9,14 +9,14 @@ import time
 
 from fastapi import APIRouter
 
-from galwad.desk.access import Administrator, TheDesk
-from galwad.desk.archive_models import HoldReason, Purge, Purged, Recover
+from galwad.desk.archive.files import checked_id
+from galwad.desk.auth.sessions import Session
+from galwad.desk.auth.users import PURGE
 from galwad.desk.errors import ApiError
-from galwad.desk.files import checked_id
+from galwad.desk.models.archive import HoldReason, Purge, Purged, Recover
+from galwad.desk.routes.access import Administrator, TheDesk
 from galwad.desk.routes.recordings import recording_of
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
-from galwad.desk.users import PURGE
 from galwad.messages import Dispose
 from recording.archive.summary import RecordingSummary
 from recording.audit.chain import Head

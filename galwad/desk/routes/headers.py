@@ -11,8 +11,9 @@ import hashlib
 
 from fastapi import APIRouter
 
-from galwad.desk.access import Administrator, TheDesk
-from galwad.desk.archive_models import (
+from galwad.desk.archive.files import ArchiveFolder
+from galwad.desk.errors import ApiError
+from galwad.desk.models.archive import (
     HeaderCommit,
     HeaderPage,
     HeaderQuery,
@@ -23,8 +24,7 @@ from galwad.desk.archive_models import (
     SignedSet,
     StagedHeader,
 )
-from galwad.desk.errors import ApiError
-from galwad.desk.files import ArchiveFolder
+from galwad.desk.routes.access import Administrator, TheDesk
 from galwad.desk.routes.recordings import recording_of, refuse_if_disposed
 from galwad.messages import CommitHeader, StageHeader
 from recording.archive.manifest import read_manifest

@@ -19,12 +19,12 @@ from typing import Literal
 import structlog
 from fastapi import APIRouter
 
-from galwad.desk.access import SignedIn, TheDesk, live_call
+from galwad.desk.auth.sessions import Session
+from galwad.desk.calls.switch_client import Whose
 from galwad.desk.errors import ApiError, SwitchDownError
-from galwad.desk.models import Holding, HoldOutcome, PaymentTarget
+from galwad.desk.models.payments import Holding, HoldOutcome, PaymentTarget
+from galwad.desk.routes.access import SignedIn, TheDesk, live_call
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
-from galwad.desk.switch import Whose
 from galwad.messages import HoldReply
 from recording.errors import AuditError
 

@@ -16,19 +16,19 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from galwad import when
-from galwad.desk.access import Supervisor, TheDesk
+from galwad.desk.archive.desk_socket import normal
+from galwad.desk.archive.files import checked_id
+from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
-from galwad.desk.files import checked_id
-from galwad.desk.intake import normal
-from galwad.desk.models import (
+from galwad.desk.models.recordings import (
     Fetch,
     RecordingDetail,
     RecordingPage,
     RecordingQuery,
     RecordingRow,
 )
+from galwad.desk.routes.access import Supervisor, TheDesk
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
 from recording.archive.manifest import ObjectFacts, read_manifest
 from recording.archive.summary import RecordingSummary
 from recording.errors import ManifestError

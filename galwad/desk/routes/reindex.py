@@ -11,15 +11,15 @@ import asyncio
 import msgspec
 from fastapi import APIRouter
 
-from galwad.desk.access import Administrator, TheDesk
-from galwad.desk.archive_models import Reindex, Reindexed, Unindexed
+from galwad.desk.archive.desk_socket import recording_of
+from galwad.desk.archive.files import checked_id
+from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
-from galwad.desk.files import checked_id
-from galwad.desk.intake import recording_of
-from galwad.desk.models import RecordingRow
+from galwad.desk.models.archive import Reindex, Reindexed, Unindexed
+from galwad.desk.models.recordings import RecordingRow
+from galwad.desk.routes.access import Administrator, TheDesk
 from galwad.desk.routes.recordings import row_of
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
 from galwad.messages import Prove, Proven
 from recording.archive.summary import RecordingSummary
 from recording.audit.log import Facts

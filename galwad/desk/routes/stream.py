@@ -10,11 +10,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from galwad.desk.access import Person, TheDesk
-from galwad.desk.models import Snapshot
+from galwad.desk.auth.sessions import Session
+from galwad.desk.models.calls import Snapshot
+from galwad.desk.routes.access import Person, TheDesk
 from galwad.desk.routes.accounts import me_of
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
 
 router = APIRouter()
 

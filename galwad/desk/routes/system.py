@@ -12,11 +12,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from galwad.desk.access import TheDesk, session_of
+from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
-from galwad.desk.models import Health, Language
+from galwad.desk.models.base import Language
+from galwad.desk.models.system import Health
+from galwad.desk.routes.access import TheDesk, session_of
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
 
 router = APIRouter()
 

@@ -13,8 +13,8 @@ import os
 import re
 import socket
 
+from galwad.desk.archive.recipients_watch import RecipientsWatch
 from galwad.desk.database import open_engine
-from galwad.desk.recipients import RecipientsWatch
 from recording.audit.log import AuditLog
 from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
 

@@ -26,8 +26,8 @@ from alembic.config import Config
 from loopback import free_port
 from sqlalchemy import create_engine
 
-from galwad.desk.admin import Administration
 from galwad.desk.database import SchemaError, scripts, upgrade
+from galwad.desk.maintenance.administration import Administration
 
 PATIENCE_S = 30.0
 LEFT = Path(__file__).with_name("databases")

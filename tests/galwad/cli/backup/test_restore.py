@@ -1,7 +1,7 @@
 """`galwad backup`: a lost server is restored, with all that happened since the last backup.
 
-Covers `galwad/cli/backup/make.py`, `galwad/cli/backup/errors.py`, `galwad/desk/backup.py` and
-`galwad/desk/ownership.py`.
+Covers `galwad/cli/backup/make.py`, `galwad/cli/backup/errors.py`,
+`galwad/desk/maintenance/backup.py` and `galwad/desk/maintenance/file_owner.py`.
 """
 
 from __future__ import annotations
@@ -443,7 +443,7 @@ def test_a_restore_that_was_cut_short_is_run_again(run, site, backup, monkeypatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("galwad.desk.backup.upgrade", full)
+        patch.setattr("galwad.desk.maintenance.backup.upgrade", full)
         refused(run, site, backup, f"error: {site.root / 'state'}: no space left on device\n")
     for ending in ("-wal", "-shm"):
         (site.root / "state" / "desk" / f".galwad.db.restoring{ending}").write_bytes(b"junk")
@@ -460,7 +460,7 @@ def test_one_that_was_cut_short_at_its_very_end_is_finished(run, site, backup, m
 
     command = ("backup", "restore", backup, "--config", site.config)
     with monkeypatch.context() as patch:
-        patch.setattr("galwad.desk.backup.give_to_the_service", killed)
+        patch.setattr("galwad.desk.maintenance.backup.give_to_the_service", killed)
         assert run(*command).status == 130
     told = run(*command, "--json").json()["audit"]
     with contextlib.closing(sqlite3.connect(site.settings.database)) as connection:

@@ -1,7 +1,7 @@
 """`galwad keys rewrap` against a running desk and finaliser.
 
 Covers `galwad/cli/keys/rewrapping.py`, `galwad/desk/routes/headers.py` and
-`galwad/desk/orders.py`.
+`galwad/desk/archive/finaliser_client.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`galwad recordings purge`, `hold` and `release` against a running desk and finaliser.
 
 Covers `galwad/cli/recordings/hold.py`, `galwad/cli/recordings/release.py`,
-`galwad/cli/recordings/retention.py`, `galwad/desk/routes/custody.py`, `galwad/desk/orders.py` and
-`galwad/desk/archive_models.py`.
+`galwad/cli/recordings/retention.py`, `galwad/desk/routes/custody.py`,
+`galwad/desk/archive/finaliser_client.py` and `galwad/desk/models/archive.py`.
 """
 
 from __future__ import annotations

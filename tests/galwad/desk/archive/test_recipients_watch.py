@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galwad.desk.recipients import CHANGED, RecipientsWatch
+from galwad.desk.archive.recipients_watch import CHANGED, RecipientsWatch
 from recording.age.file import Identity
 from recording.audit.log import AuditLog
 from recording.keys.keyring import OfficerKeys, RecipientSet

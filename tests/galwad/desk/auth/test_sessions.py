@@ -12,8 +12,8 @@ import structlog
 from sqlalchemy import event, text, update
 from sqlalchemy.exc import OperationalError
 
-from galwad.desk.tables import sessions
-from galwad.desk.users import User, Users
+from galwad.desk.auth.tables import sessions
+from galwad.desk.auth.users import User, Users
 from galwad.messages import Hold, Release
 
 CALL = "20261125-101500-aaaaaaaa"

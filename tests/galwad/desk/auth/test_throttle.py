@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from galwad.desk import throttle as subject
-from galwad.desk.throttle import Throttle
+from galwad.desk.auth import throttle as subject
+from galwad.desk.auth.throttle import Throttle
 
 HOME, AWAY = "192.0.2.7", "203.0.113.66"
 

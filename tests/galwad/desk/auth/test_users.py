@@ -1,6 +1,6 @@
 """Users, passwords, tokens and the ends of sessions, and changes made on the server itself.
 
-Covers `galwad/desk/admin.py`.
+Covers `galwad/desk/maintenance/administration.py`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import hashlib
 import pytest
 from argon2 import PasswordHasher
 
-from galwad.desk.admin import Administration, poke
-from galwad.desk.users import User, UserError, Users
+from galwad.desk.auth.users import User, UserError, Users
+from galwad.desk.maintenance.administration import Administration, poke
 from galwad.messages import SetPhones
 
 PASSWORD = "correct horse battery"

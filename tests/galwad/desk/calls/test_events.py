@@ -1,6 +1,6 @@
 """The events for pages, what each viewer sees of live calls, and forgotten pauses.
 
-Covers `galwad/desk/calls.py` and `galwad/desk/forgotten.py`.
+Covers `galwad/desk/calls/live_calls.py` and `galwad/desk/calls/forgotten_pauses.py`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import asyncio
 import msgspec
 import pytest
 
-from galwad.desk.calls import LiveCalls
-from galwad.desk.events import Hub
-from galwad.desk.forgotten import ADVISOR_S, SUPERVISOR_S, ForgottenPauses
-from galwad.desk.users import User
+from galwad.desk.auth.users import User
+from galwad.desk.calls.events import Hub
+from galwad.desk.calls.forgotten_pauses import ADVISOR_S, SUPERVISOR_S, ForgottenPauses
+from galwad.desk.calls.live_calls import LiveCalls
 from galwad.messages import CallerFacts, CallState, Party
 
 SIAN = User("sian", "advisor", extension="201")

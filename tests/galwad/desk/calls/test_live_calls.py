@@ -1,7 +1,8 @@
 """Screen-pops over the HTTP API: lookup, choice, confirmation and the event stream.
 
-Covers `galwad/desk/service.py`, `galwad/desk/calls.py`, `galwad/desk/switch.py`,
-`galwad/desk/access.py`, `galwad/desk/routes/calls.py` and `galwad/desk/routes/stream.py`.
+Covers `galwad/desk/service.py`, `galwad/desk/calls/switch_client.py`,
+`galwad/desk/models/calls.py`, `galwad/desk/routes/access.py`, `galwad/desk/routes/calls.py` and
+`galwad/desk/routes/stream.py`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import pytest
 from sqlalchemy import select, update
 
 from callerid.directory import import_csv
+from galwad.desk.auth.sessions import Session
+from galwad.desk.auth.tables import sessions
 from galwad.desk.routes.stream import events
-from galwad.desk.sessions import Session
-from galwad.desk.tables import sessions
 from galwad.messages import Party, Take
 
 CALL = "20261125-101500-aaaaaaaa"

@@ -1,6 +1,6 @@
 """The wrap-up of a call: its contact note stays open, even if the desk is restarted.
 
-Covers `galwad/desk/calls.py` and `galwad/desk/routes/calls.py`.
+Covers `galwad/desk/calls/live_calls.py` and `galwad/desk/routes/calls.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The books: each answered call is compared with its recording, on request and every night.
 
-Covers `galwad/desk/nightly.py`, `galwad/desk/routes/coverage.py` and `galwad/desk/evidence.py`.
+Covers `galwad/desk/coverage/nightly.py`, `galwad/desk/routes/coverage.py` and
+`galwad/desk/models/coverage.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from galwad.desk.nightly import next_time
+from galwad.desk.coverage.nightly import next_time
 from galwad.link import Link
 from galwad.messages import CallEnded, Entered, Hello, LeftSpool, Sealed, SpoolsLeft
 from recording.archive.manifest import Manifest, ObjectFacts, Segment, sign_manifest
@@ -191,7 +192,7 @@ async def test_a_switch_is_told_what_is_entered_only_when_the_database_has_it(
     running, mair, monkeypatch
 ):
     """A call during which the desk was away, and of which nothing was ever recorded."""
-    monkeypatch.setattr("galwad.desk.bookkeeping._REFUSED_S", 0.05)
+    monkeypatch.setattr("galwad.desk.coverage.checker._REFUSED_S", 0.05)
     async with running.desk.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
     owed = CallEnded(FIRST, ANSWERED + 60, False, 55 * US, owed=True)
@@ -336,7 +337,7 @@ async def test_a_database_that_fails_one_night_is_asked_again(running, monkeypat
         await rename(*names)
 
     renamings = iter([("audit_entries", "away"), ("away", "audit_entries")])
-    monkeypatch.setattr("galwad.desk.nightly.asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr("galwad.desk.coverage.nightly.asyncio", SimpleNamespace(sleep=sleep))
     with pytest.raises(asyncio.CancelledError):
         await nightly.run()
     assert await running.desk.audit.last("coverage.checked") is not None
@@ -356,7 +357,7 @@ async def test_a_missed_night_is_made_up_for_when_all_have_said_what_they_have(
         if len(waited) == 2:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr("galwad.desk.nightly.asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr("galwad.desk.coverage.nightly.asyncio", SimpleNamespace(sleep=sleep))
     with pytest.raises(asyncio.CancelledError):
         await nightly.run()
     (first, before), (_, after) = waited

@@ -1,7 +1,8 @@
 """Signing in and out, the checks of every request, and the desk's HTTP server.
 
-Covers `galwad/desk/routes/accounts.py`, `galwad/desk/routes/system.py`, `galwad/desk/security.py`,
-`galwad/desk/errors.py`, `galwad/desk/metrics.py` and `galwad/desk/app.py`.
+Covers `galwad/desk/routes/system.py`, `galwad/desk/auth/request_guard.py`, `galwad/desk/errors.py`,
+`galwad/desk/error_answers.py`, `galwad/desk/metrics.py`, `galwad/desk/app.py`,
+`galwad/desk/models/accounts.py` and `galwad/desk/models/system.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Recordings over the HTTP API: indexed, searched, shown, and fetched as sealed files.
 
-Covers `galwad/desk/files.py`, `galwad/desk/intake.py` and `galwad/desk/models.py`.
+Covers `galwad/desk/archive/files.py`, `galwad/desk/archive/desk_socket.py`,
+`galwad/desk/models/base.py` and `galwad/desk/models/recordings.py`.
 """
 
 from __future__ import annotations
