@@ -27,7 +27,7 @@ from starlette.types import ASGIApp
 from config.settings import Settings
 from galwad import supervise
 from galwad.desk import error_answers
-from galwad.desk.auth.request_guard import MAX_BODY, Guard
+from galwad.desk.auth.request_guard import MAX_BODY, RequestGuard
 from galwad.desk.database import SchemaError
 from galwad.desk.routes import (
     accounts,
@@ -77,7 +77,7 @@ def options_of(settings: Settings) -> DeskOptions:
 
 
 def create_app(desk: Desk) -> ASGIApp:
-    """Return the desk's ASGI application, wrapped in its `Guard`."""
+    """Return the desk's ASGI application, wrapped in its `RequestGuard`."""
     app = FastAPI(
         title="Galwad",
         version=version("galwad"),
@@ -94,7 +94,9 @@ def create_app(desk: Desk) -> ASGIApp:
         app.include_router(module.router, prefix="/api/v1")
     _install_page(app)
     options = desk.options
-    return Guard(app, cookie=options.cookie, origin=options.public_origin, secure=options.secure)
+    return RequestGuard(
+        app, cookie=options.cookie, origin=options.public_origin, secure=options.secure
+    )
 
 
 def _install_page(app: FastAPI) -> None:

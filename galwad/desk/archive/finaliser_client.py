@@ -1,11 +1,10 @@
-"""The desk's orders to the finaliser, which is the only writer of the archive, and the replies."""
+"""The desk's requests to the finaliser, the only writer of the archive, and their replies."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 from collections.abc import Callable
-from collections.abc import Set as AbstractSet
 from typing import Final
 
 import structlog
@@ -25,16 +24,36 @@ class FinaliserDownError(ApiError):
         super().__init__(503, error, "ask again: what was done already is not done twice")
 
 
-class Orders:
-    """Sends orders to a connected finaliser, and matches its replies to them."""
+class FinaliserClient:
+    """Sends requests to a connected finaliser, and matches its replies to them."""
 
-    def __init__(self, finalisers: AbstractSet[Link]) -> None:
-        self._finalisers = finalisers
+    def __init__(self) -> None:
+        self._links: set[Link] = set()
         self._refs = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[ArchiveReply]] = {}
 
-    async def ask(self, order: Callable[[int], AnyMessage]) -> bytes:
-        """Send the order made for a new reference, wait, and return what the finaliser read back.
+    @property
+    def connected(self) -> bool:
+        """True while a finaliser is connected."""
+        return bool(self._links)
+
+    def attach(self, link: Link) -> None:
+        """Send requests over this link from now on."""
+        self._links.add(link)
+
+    def detach(self, link: Link) -> None:
+        """Stop using a link that has closed; if it was a finaliser's, fail the waiting requests."""
+        if link in self._links:
+            self._links.discard(link)
+            self.fail_waiting()
+
+    async def close(self) -> None:
+        """Close the links."""
+        for link in tuple(self._links):
+            await link.close()
+
+    async def request(self, message: Callable[[int], AnyMessage]) -> bytes:
+        """Send the message made for a new reference, wait, and return the reply's content.
 
         Raises:
             FinaliserDownError: No finaliser is connected, or no answer came in time.
@@ -42,12 +61,12 @@ class Orders:
         """
         ref = next(self._refs)
         reply: asyncio.Future[ArchiveReply] = asyncio.get_running_loop().create_future()
-        link = next((each for each in self._finalisers if not each.closed), None)
+        link = next((each for each in self._links if not each.closed), None)
         if link is None:
             raise FinaliserDownError
         self._waiting[ref] = reply
         try:
-            link.send(order(ref))
+            link.send(message(ref))
             async with asyncio.timeout(REPLY_S):
                 done = await reply
         except TimeoutError:
@@ -60,13 +79,13 @@ class Orders:
         return done.content
 
     def replied(self, reply: ArchiveReply) -> None:
-        """Give a reply to the `ask` that waits for it."""
+        """Give a reply to the `request` that waits for it."""
         waiting = self._waiting.get(reply.ref)
         if waiting is not None and not waiting.done():
             waiting.set_result(reply)
 
-    def lost(self) -> None:
-        """Fail all waiting orders, because the finaliser has gone and will not reply."""
+    def fail_waiting(self) -> None:
+        """Fail all waiting requests, because the finaliser has gone and will not reply."""
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(FinaliserDownError("the finaliser has gone"))

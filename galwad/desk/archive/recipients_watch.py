@@ -20,9 +20,9 @@ from recording.audit.log import AuditFilter, AuditLog, Facts
 from recording.errors import AuditError, KeySetError
 from recording.keys.keyring import RecipientSet
 
-CHANGED: Final = "recipients.changed"
-_STEP_S: Final = 60.0
-_MOST: Final = 1000
+RECIPIENTS_CHANGED: Final = "recipients.changed"
+_INTERVAL_S: Final = 60.0
+_MAX_SETS: Final = 1000
 """The largest number of earlier sets that are read; a set is signed a few times a year."""
 log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ class RecipientsWatch:
         self._audit = audit
         self._on_alarm = on_alarm
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Enter the set in the audit if it changed, or is no longer valid.
 
         Raise an alarm if its serial is lower than that of an earlier set.
@@ -58,11 +58,13 @@ class RecipientsWatch:
         if self._path is None:
             return
         facts = await asyncio.to_thread(self._facts, self._path)
-        last = await self._audit.last(CHANGED)
+        last = await self._audit.last(RECIPIENTS_CHANGED)
         if last is None or last.facts != facts:
-            earlier = await self._audit.search(AuditFilter(kind=CHANGED), limit=_MOST)
-            await self._audit.append(CHANGED, facts)
-            log.info(CHANGED, state=facts["state"], serial=facts.get("serial"))
+            earlier = await self._audit.search(
+                AuditFilter(kind=RECIPIENTS_CHANGED), limit=_MAX_SETS
+            )
+            await self._audit.append(RECIPIENTS_CHANGED, facts)
+            log.info(RECIPIENTS_CHANGED, state=facts["state"], serial=facts.get("serial"))
             newest = highest_serial((link.facts for link in earlier), self._officer_key)
             serial = highest_serial([facts], self._officer_key)
             if 0 < serial < newest:
@@ -73,10 +75,10 @@ class RecipientsWatch:
         """Look now and once a minute, until cancelled."""
         while True:
             try:
-                await self.look()
+                await self.check()
             except (AuditError, SQLAlchemyError):
                 log.exception("recipients.not_noted")
-            await asyncio.sleep(_STEP_S)
+            await asyncio.sleep(_INTERVAL_S)
 
     def _facts(self, path: Path) -> Facts:
         try:

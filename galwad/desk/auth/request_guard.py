@@ -32,7 +32,7 @@ _HEADERS = {
 }
 
 
-class Guard:
+class RequestGuard:
     """ASGI middleware that checks each request and adds security headers to each answer.
 
     `origin` is the value that a browser's `Origin` must have; None for the request's own Host.

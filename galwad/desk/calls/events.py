@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from galwad.desk.auth.users import User
-from galwad.desk.calls.live_calls import LiveCall
+from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.models.calls import AlarmEvent, Closed, Pop
 
 MEMORY = 2000
@@ -34,12 +34,12 @@ class Event:
     """
 
     id: int
-    before: LiveCall | None = None
-    after: LiveCall | None = None
+    before: DeskCall | None = None
+    after: DeskCall | None = None
     alarm: AlarmEvent | None = None
     audience: Audience = "supervisors"
 
-    def seen_by(self, user: User) -> Sent | None:
+    def view_for(self, user: User) -> Sent | None:
         """Return what this viewer receives; None if they may not see it."""
         if self.alarm is not None:
             return ("alarm", self.alarm) if self._alarms(user) else None
@@ -50,7 +50,7 @@ class Event:
         return None
 
     def _alarms(self, user: User) -> bool:
-        own = self.after is not None and self.after.mine(user)
+        own = self.after is not None and self.after.concerns(user)
         return {
             "own": own,
             "supervisors": own or user.supervises,
@@ -58,29 +58,29 @@ class Event:
         }[self.audience]
 
 
-class Hub:
+class EventHub:
     """Publishes events; each stream reads the ring at its own pace and never delays the others."""
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._ring: deque[Event] = deque(maxlen=memory)
         self._last = int(time.time() * 1000)
-        self._news = asyncio.Event()
+        self._woken = asyncio.Event()
         self.closed = False
-        self.turn = 0
+        self.wake_count = 0
 
     @property
     def last(self) -> int:
         """The newest event's number."""
         return self._last
 
-    def call(self, before: LiveCall | None, after: LiveCall | None) -> None:
+    def call(self, before: DeskCall | None, after: DeskCall | None) -> None:
         """Publish a call's change."""
         self._publish(Event(self._last + 1, before, after))
 
     def alarm(
         self,
         kind: str,
-        call: LiveCall | None = None,
+        call: DeskCall | None = None,
         call_id: str | None = None,
         audience: Audience = "supervisors",
     ) -> None:
@@ -97,25 +97,25 @@ class Hub:
             return None
         return [event for event in self._ring if event.id > position]
 
-    async def wait(self, turn: int, seconds: float) -> None:
-        """Wait until the hub has woken since `turn`, but at most `seconds`.
+    async def wait(self, wake_count: int, seconds: float) -> None:
+        """Wait until the hub has woken since `wake_count`, but at most `seconds`.
 
-        A reader notes `turn` before it looks at anything, so that it misses no waking between its
-        look and its wait.
+        A reader notes `wake_count` before it reads any state, so that it misses no waking between
+        its reading and its wait.
         """
-        if turn != self.turn:
+        if wake_count != self.wake_count:
             return
         try:
             async with asyncio.timeout(seconds):
-                await self._news.wait()
+                await self._woken.wait()
         except TimeoutError:
             return
 
     def wake(self) -> None:
         """Wake every stream so that it checks again, as when a session was revoked."""
-        self.turn += 1
-        self._news.set()
-        self._news = asyncio.Event()
+        self.wake_count += 1
+        self._woken.set()
+        self._woken = asyncio.Event()
 
     def close(self) -> None:
         """End all streams."""

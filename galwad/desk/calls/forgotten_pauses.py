@@ -8,17 +8,17 @@ from collections.abc import Callable
 from typing import Protocol
 
 from galwad.desk.calls.events import Audience
-from galwad.desk.calls.live_calls import LiveCall, LiveCalls
+from galwad.desk.calls.live_calls import DeskCall, LiveCalls
 
 ADVISOR_S = 120.0
 SUPERVISOR_S = 300.0
-_STEP_S = 5.0
+_INTERVAL_S = 5.0
 
 
 class Warn(Protocol):
     """A function that raises an alarm about a call."""
 
-    def __call__(self, kind: str, call: LiveCall, *, audience: Audience) -> None:
+    def __call__(self, kind: str, call: DeskCall, *, audience: Audience) -> None:
         """Raise the alarm for this audience."""
 
 
@@ -35,7 +35,7 @@ class ForgottenPauses:
 
     def check(self) -> None:
         """Raise the alarms that are due now."""
-        standing = {}
+        raised = {}
         for call in self._calls.all():
             if call.state.recording != "paused":
                 continue
@@ -46,14 +46,14 @@ class ForgottenPauses:
             if due and due != kind:
                 late = due == "payment.forgotten_long"
                 self._warn(due, call, audience="supervisors" if late else "own")
-            standing[key] = due
-        self._warned = standing
+            raised[key] = due
+        self._warned = raised
 
     async def run(self) -> None:
         """Check every five seconds until cancelled."""
         while True:
             self.check()
-            await asyncio.sleep(_STEP_S)
+            await asyncio.sleep(_INTERVAL_S)
 
 
 def _due(paused_s: float) -> str:

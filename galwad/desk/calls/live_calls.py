@@ -1,6 +1,6 @@
 """Live calls: the switch's state of each call, joined with its screen-pop, as immutable values.
 
-`LiveCall` knows which users may see a call, and which parts of it. `LiveCalls` is the store; it is
+`DeskCall` knows which users may see a call, and which parts of it. `LiveCalls` is the store; it is
 changed only on the event loop and notifies a listener of every change. An answered call stays in
 wrap-up until its contact note is saved.
 """
@@ -29,7 +29,7 @@ def presented_by(facts: CallerFacts) -> CallerId:
 
 
 @dataclass(frozen=True, slots=True)
-class LiveCall:
+class DeskCall:
     """One live call as the desk knows it now."""
 
     state: CallState
@@ -37,7 +37,7 @@ class LiveCall:
     wrapup: bool = False
     note: Note | None = None
     recording_link: str | None = None
-    sender: Party | None = None
+    transferred_by: Party | None = None
     """The advisor who transferred the call to a party without a page; the note is still theirs."""
     restored: bool = False
     """True if the call was rebuilt from an unwritten note.
@@ -51,7 +51,7 @@ class LiveCall:
         return self.state.call_id
 
     @property
-    def owner(self) -> str | None:
+    def advisor_name(self) -> str | None:
         """The user name of the advisor who answered; None if the call has none."""
         return (self.advisor.user or None) if self.advisor else None
 
@@ -62,54 +62,58 @@ class LiveCall:
         This is the advisor who transferred the call, if there is one, otherwise the party that
         answered.
         """
-        return self.sender or self.state.advisor
+        return self.transferred_by or self.state.advisor
 
-    def shown(self, *, own: bool) -> PopState:
+    def page_state(self, *, own: bool) -> PopState:
         """Return the state that a page shows: "wrapup" for an advisor who transferred the call."""
-        sent_on = own and self.sender is not None
+        sent_on = own and self.transferred_by is not None
         return "wrapup" if self.wrapup or sent_on else self.state.state
 
-    def has(self, user: User) -> bool:
+    def is_handled_by(self, user: User) -> bool:
         """Return whether the call, or its contact note, is this user's to deal with.
 
         This is the advisor who answered or, if the PBX that answered did not name the advisor,
         every user in its group.
         """
-        if self.advisor is None or (self.sender is not None and self.note is not None):
+        if self.advisor is None or (self.transferred_by is not None and self.note is not None):
             return False
-        return _at(self.advisor, user) or self.open_to(user)
+        return _is_phone_of(self.advisor, user) or self.may_be_claimed_by(user)
 
-    def open_to(self, user: User) -> bool:
+    def may_be_claimed_by(self, user: User) -> bool:
         """Return whether this user may be the advisor, as the answering PBX did not name one."""
-        return self.owner is None and any(_at(party, user) for party in self.state.group)
+        return self.advisor_name is None and any(
+            _is_phone_of(party, user) for party in self.state.group
+        )
 
-    def mine(self, user: User) -> bool:
+    def concerns(self, user: User) -> bool:
         """Return whether the call is this user's or rings at their phone.
 
         It also rings there while another advisor transfers it to them.
         """
-        return self.has(user) or any(_at(party, user) for party in self.state.ringing)
+        return self.is_handled_by(user) or any(
+            _is_phone_of(party, user) for party in self.state.ringing
+        )
 
-    def engages(self, user: User) -> bool:
+    def is_talking(self, user: User) -> bool:
         """Return whether this user is talking in the call now, or is on hold in it."""
-        return self.shown(own=True) in {"answered", "held"} and self.has(user)
+        return self.page_state(own=True) in {"answered", "held"} and self.is_handled_by(user)
 
     def visible(self, user: User) -> bool:
         """Return whether this user may see the call at all."""
-        return user.role != "machine" and (user.supervises or self.mine(user))
+        return user.role != "machine" and (user.supervises or self.concerns(user))
 
     def view(self, user: User) -> Pop:
         """Return the call as this user may see it; only the call's own advisor sees details."""
         state, pop = self.state, self.pop
-        own, has = self.mine(user), self.has(user)
+        own, has = self.concerns(user), self.is_handled_by(user)
         number = pop.caller.number
         return Pop(
             call_id=state.call_id,
             line=state.line,
-            state="ringing" if own and not has else self.shown(own=own),
+            state="ringing" if own and not has else self.page_state(own=own),
             since=state.since,
             started=state.started,
-            advisor=self.owner,
+            advisor=self.advisor_name,
             extension=state.advisor.extension if state.advisor else None,
             mine=own,
             recording=state.recording,
@@ -131,7 +135,7 @@ class LiveCall:
         )
 
 
-def _at(party: Party, user: User) -> bool:
+def _is_phone_of(party: Party, user: User) -> bool:
     return party.user == user.name if party.user else party.extension == user.extension
 
 
@@ -157,28 +161,28 @@ def _note_view(note: Note | None) -> ContactView | None:
     )
 
 
-Listener = Callable[[LiveCall | None, LiveCall | None], None]
+Listener = Callable[[DeskCall | None, DeskCall | None], None]
 
 
 class LiveCalls:
     """The store of live calls; it calls `on_change(before, after)` for every change."""
 
     def __init__(self, on_change: Listener) -> None:
-        self._calls: dict[str, LiveCall] = {}
+        self._calls: dict[str, DeskCall] = {}
         self._on_change = on_change
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    def get(self, call_id: str) -> LiveCall | None:
+    def get(self, call_id: str) -> DeskCall | None:
         """Return the call with this id; None if it is not live."""
         return self._calls.get(call_id)
 
-    def all(self) -> list[LiveCall]:
+    def all(self) -> list[DeskCall]:
         """Return every call, the oldest first."""
         return sorted(self._calls.values(), key=lambda call: (call.state.started, call.call_id))
 
-    def changed(self, state: CallState) -> LiveCall | None:
+    def changed(self, state: CallState) -> DeskCall | None:
         """Apply the switch's newer state of a call.
 
         Return the call if its caller must be looked up, otherwise None. An older version, or a
@@ -186,7 +190,7 @@ class LiveCalls:
         """
         before = self._calls.get(state.call_id)
         if before is None:
-            call = LiveCall(state, ScreenPop(state.call_id, presented_by(state.caller)))
+            call = DeskCall(state, ScreenPop(state.call_id, presented_by(state.caller)))
             self._put(call)
             return call
         if before.restored:
@@ -194,19 +198,25 @@ class LiveCalls:
             before = replace(before, pop=caller, wrapup=False)
         elif state.version < before.state.version or before.wrapup:
             return None
-        restored, pop, sender = before.restored, before.pop, None
-        if before.owner is not None and state.advisor and state.advisor.user != before.owner:
+        restored, pop, transferred_by = before.restored, before.pop, None
+        if (
+            before.advisor_name is not None
+            and state.advisor
+            and state.advisor.user != before.advisor_name
+        ):
             if state.advisor.user:
                 # Another advisor has the call now, so they must confirm the caller's details again.
                 pop = replace(pop, confirmation=None)
-            elif state.group:  # `take` was called, but the switch does not know of it yet
+            elif state.group:  # `claim` was called, but the switch does not know of it yet
                 state = msgspec.structs.replace(state, advisor=before.advisor, group=())
             else:
-                sender = before.advisor
-        call = self._put(replace(before, state=state, pop=pop, sender=sender, restored=False))
+                transferred_by = before.advisor
+        call = self._put(
+            replace(before, state=state, pop=pop, transferred_by=transferred_by, restored=False)
+        )
         return call if restored else None
 
-    def snapshot(self, states: Iterable[CallState], now: float) -> list[LiveCall]:
+    def snapshot(self, states: Iterable[CallState], now: float) -> list[DeskCall]:
         """Apply the snapshot of a switch that has (re)connected.
 
         Calls that it does not list are ended. Return the calls whose callers must be looked up.
@@ -239,7 +249,7 @@ class LiveCalls:
         state = ended_state(call.state, ended)
         self._put(replace(call, state=state, wrapup=True))
 
-    def unwritten(self, contact: OpenContact) -> None:
+    def add_without_note(self, contact: OpenContact) -> None:
         """Add an answered call from before the restart whose note is still to be written."""
         if contact.call_id in self._calls:
             return
@@ -256,15 +266,15 @@ class LiveCalls:
             recording="ended",
         )
         pop = ScreenPop(contact.call_id).with_result(LookupResult(LookupStatus.UNAVAILABLE))
-        self._put(LiveCall(state, pop, wrapup=True, restored=True))
+        self._put(DeskCall(state, pop, wrapup=True, restored=True))
 
-    def filled(self, call_id: str, result: LookupResult) -> None:
+    def lookup_done(self, call_id: str, result: LookupResult) -> None:
         """Put the result of the lookup into the call's pop."""
         call = self._calls.get(call_id)
         if call is not None:
             self._put(replace(call, pop=call.pop.with_result(result)))
 
-    def choose(self, call: LiveCall, person_id: str) -> LiveCall:
+    def choose(self, call: DeskCall, person_id: str) -> DeskCall:
         """Record which candidate the advisor chose.
 
         Raises:
@@ -272,14 +282,14 @@ class LiveCalls:
         """
         return self._put(replace(call, pop=call.pop.choose(person_id)))
 
-    def take(self, call: LiveCall, advisor: Party) -> LiveCall:
+    def claim(self, call: DeskCall, advisor: Party) -> DeskCall:
         """Record which advisor behind a PBX answered; the pops of the others in the group close."""
         state = msgspec.structs.replace(call.state, advisor=advisor, group=())
         return self._put(replace(call, state=state))
 
     def confirm(
-        self, call: LiveCall, confirmation: PopConfirmation, person_id: str | None
-    ) -> LiveCall:
+        self, call: DeskCall, confirmation: PopConfirmation, person_id: str | None
+    ) -> DeskCall:
         """Record the advisor's answer to whether the caller's details are confirmed.
 
         Raises:
@@ -287,7 +297,7 @@ class LiveCalls:
         """
         return self._put(replace(call, pop=call.pop.confirm(confirmation, person_id)))
 
-    def noted(self, call_id: str, note: Note) -> None:
+    def note_saved(self, call_id: str, note: Note) -> None:
         """Record that the contact note is saved, and remove the call if it is in wrap-up."""
         call = self._calls.get(call_id)
         if call is None:
@@ -297,19 +307,19 @@ class LiveCalls:
         else:
             self._put(replace(call, note=note))
 
-    def indexed(self, call_id: str, link: str) -> None:
+    def set_recording_link(self, call_id: str, link: str) -> None:
         """Record the link at which the call's recording can be fetched."""
         call = self._calls.get(call_id)
         if call is not None:
             self._put(replace(call, recording_link=link))
 
-    def _put(self, call: LiveCall) -> LiveCall:
+    def _put(self, call: DeskCall) -> DeskCall:
         before = self._calls.get(call.call_id)
         self._calls[call.call_id] = call
         self._on_change(before, call)
         return call
 
-    def _remove(self, call: LiveCall) -> None:
+    def _remove(self, call: DeskCall) -> None:
         before = self._calls.pop(call.call_id)
         self._on_change(before, None)
 

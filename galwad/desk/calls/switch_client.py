@@ -43,7 +43,7 @@ FromSwitch = Snapshot | CallChanged | CallEnded | Alarm | Figures
 
 
 @dataclass(frozen=True, slots=True)
-class Whose:
+class PauseTarget:
     """The calls that a request to pause or resume is for: one call, or all of a phone or a user."""
 
     call_id: str = ""
@@ -88,11 +88,11 @@ class SwitchClient:
         """
         self._connector.send(SetPhones(await self._phones()))
 
-    def take(self, call_id: str, advisor: Party) -> None:
+    def claim(self, call_id: str, advisor: Party) -> None:
         """Report to the switch which advisor has a call; without a link nothing is sent."""
         self._connector.send(Take(call_id, advisor))
 
-    def entered(self, call_ids: Collection[str]) -> None:
+    def acknowledge_ends(self, call_ids: Collection[str]) -> None:
         """Report the calls whose ends are in the ledger, so that the switch stops repeating them.
 
         Without a link nothing is sent, and the switch repeats the ends later.
@@ -102,7 +102,7 @@ class SwitchClient:
     async def payment(
         self,
         action: Literal["hold", "release"],
-        whose: Whose,
+        whose: PauseTarget,
         holder: str,
         actor: str,
         trigger: Literal["page", "api"],

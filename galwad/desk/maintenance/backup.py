@@ -33,7 +33,7 @@ from galwad.alone import AtWorkError, alone
 from galwad.desk.auth.tables import sessions
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.maintenance.administration import Administration
-from galwad.desk.maintenance.file_owner import give_to_the_service
+from galwad.desk.maintenance.file_owner import chown_to_service
 from galwad.supervise import START_ORDER
 from recording.archive import backup as archive_backup
 from recording.archive.disposal import Certificate
@@ -57,7 +57,7 @@ class BackupError(Exception):
         self.hint = hint
 
 
-class AuditHead(msgspec.Struct, frozen=True):
+class LastEntry(msgspec.Struct, frozen=True):
     """The last audit entry of a backup; it is an anchor if it is kept elsewhere."""
 
     seq: int
@@ -75,7 +75,7 @@ class Description(msgspec.Struct, frozen=True):
     node: str
     software: str
     settings: list[str]
-    audit: AuditHead
+    audit: LastEntry
     database_sha256: str
     recordings: int
     headers: int
@@ -95,7 +95,7 @@ class Restored:
     missing: int
     """The number of headers that the backup had when it was made, but no longer has."""
     problems: tuple[str, ...]
-    audit: AuditHead
+    audit: LastEntry
     """The audit entry that records the restore."""
 
 
@@ -133,8 +133,8 @@ def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     asyncio.run(_administration(settings).note("backup.made", {"software": version("galwad")}))
     database = folder / "galwad.db"
     _copy_database(settings.database, database)
-    copied = archive_backup.back_up(settings.archive, _made(folder / "archive"))
-    for source, name, mode in _loose(settings):
+    copied = archive_backup.back_up(settings.archive, _ensure_folder(folder / "archive"))
+    for source, name, mode in _other_files(settings):
         if source.exists():
             write_atomic(folder / name, source.read_bytes(), mode)
     description = Description(
@@ -170,7 +170,7 @@ def restore(
         BackupError: The backup does not fit, is damaged, or the node is running.
     """
     description = _readable(folder, settings)
-    with _nobody_at_work(settings):
+    with _all_processes_stopped(settings):
         return _restore(settings, folder, description, certificates, node_keys)
 
 
@@ -181,24 +181,24 @@ def _restore(
     certificates: Sequence[Path],
     node_keys: Collection[str],
 ) -> Restored:
-    done = _restored_before(settings, description) if settings.database.exists() else None
+    done = _interrupted_restore(settings, description) if settings.database.exists() else None
     if done is None and settings.database.exists():
         raise BackupError(
             f"{settings.database} is there already", "move the desk's folder away, if it is lost"
         )
     kept = [path for place in certificates for path in _certificates_in(place)]
     keys = {_node_key(settings, folder), *node_keys}
-    archive = _made(settings.archive)
+    archive = _ensure_folder(settings.archive)
     found = archive_backup.certificates([folder / "archive", archive, *kept], keys)
     copied = archive_backup.restore(folder / "archive", archive, found.proven.keys())
     destroyed = archive_backup.repeat_disposals(archive, found.proven)
     if not settings.recipients.exists() and (folder / "recipients.json").exists():
-        _made(settings.recipients.parent)
+        _ensure_folder(settings.recipients.parent)
         write_atomic(settings.recipients, (folder / "recipients.json").read_bytes(), 0o644)
     if done is not None:
-        asyncio.run(_know_disposals(settings.database, settings, found.proven))
+        asyncio.run(_record_disposals(settings.database, settings, found.proven))
     head = done or _restore_database(settings, folder, description, found.proven)
-    give_to_the_service(settings)
+    chown_to_service(settings)
     return Restored(
         description,
         copied.headers,
@@ -210,7 +210,7 @@ def _restore(
     )
 
 
-def _loose(settings: Settings) -> Iterator[tuple[Path, str, int]]:
+def _other_files(settings: Settings) -> Iterator[tuple[Path, str, int]]:
     """Yield the files beside the archive: their paths, their names in the backup, their modes."""
     yield settings.recipients, "recipients.json", 0o644
     yield settings.node.state / "finaliser" / "manifest.key", "manifest.key", 0o600
@@ -236,11 +236,11 @@ def _copy_database(source: Path, target: Path) -> None:
         raise BackupError(f"the database is damaged: {verdict}", "keep the last good backup")
 
 
-def _head(database: Path, node: str) -> AuditHead:
+def _head(database: Path, node: str) -> LastEntry:
     query = "SELECT seq, hash FROM audit_entries WHERE node = ? ORDER BY seq DESC LIMIT 1"
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         row = connection.execute(query, (node,)).fetchone()
-    return AuditHead(*row)
+    return LastEntry(*row)
 
 
 def _names(table: Mapping[str, Any], before: str = "") -> set[str]:
@@ -272,7 +272,7 @@ def _readable(folder: Path, settings: Settings) -> Description:
 
 
 @contextmanager
-def _nobody_at_work(settings: Settings) -> Iterator[None]:
+def _all_processes_stopped(settings: Settings) -> Iterator[None]:
     """Keep the node's processes from starting while the block runs.
 
     Raises:
@@ -301,12 +301,12 @@ def _node_key(settings: Settings, folder: Path) -> str:
             raise BackupError(
                 "the backup's signing key is damaged", "take an older backup"
             ) from None
-        _made(path.parent)
+        _ensure_folder(path.parent)
         write_atomic(path, kept.read_bytes(), 0o600)
     return public_text(load_or_create_node_key(path).public_key())
 
 
-def _restored_before(settings: Settings, description: Description) -> AuditHead | None:
+def _interrupted_restore(settings: Settings, description: Description) -> LastEntry | None:
     """Return the audit entry of this restore, if it was interrupted after writing the entry.
 
     None if there is no such entry, or if the node has worked since.
@@ -319,7 +319,7 @@ def _restored_before(settings: Settings, description: Description) -> AuditHead 
                 if kind != _REPLAYED:
                     facts = ChainEntry.of_body(body, hash_).facts
                     same = kind == RESTORED and (facts.get("made"), facts.get("seq")) == wanted
-                    return AuditHead(seq, hash_) if same else None
+                    return LastEntry(seq, hash_) if same else None
     except sqlite3.Error:
         return None
     return None
@@ -330,12 +330,12 @@ def _restore_database(
     folder: Path,
     description: Description,
     proven: Mapping[str, tuple[Certificate, bytes]],
-) -> AuditHead:
+) -> LastEntry:
     """Make the complete database under another name, then rename it.
 
     Its final name is the mark that the restore of the database is finished.
     """
-    _made(settings.database.parent)
+    _ensure_folder(settings.database.parent)
     part = settings.database.with_name(".galwad.db.restoring")
     for ending in ("", "-wal", "-shm"):  # left by an interrupted restore
         part.with_name(part.name + ending).unlink(missing_ok=True)
@@ -347,8 +347,8 @@ def _restore_database(
         "seq": description.audit.seq,
         "disposals": len(proven),
     }
-    head = asyncio.run(_begin_anew(part, settings, restored))
-    asyncio.run(_know_disposals(part, settings, proven))
+    head = asyncio.run(_record_restore(part, settings, restored))
+    asyncio.run(_record_disposals(part, settings, proven))
     # all of it into the one file, without a journal
     with closing(sqlite3.connect(part)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -363,19 +363,19 @@ def _audit(engine: AsyncEngine, settings: Settings) -> AuditLog:
     return AuditLog(engine, settings.node.name, settings.database.with_name("audit.key"))
 
 
-async def _begin_anew(part: Path, settings: Settings, restored: Facts) -> AuditHead:
+async def _record_restore(part: Path, settings: Settings, restored: Facts) -> LastEntry:
     """Enter the restore in the audit, and end the sessions of people."""
     engine = open_engine(part)
     try:
         head = await _audit(engine, settings).append(RESTORED, restored)
         async with engine.execution_options(immediate=True).begin() as connection:
             await connection.execute(delete(sessions).where(sessions.c.kind != "machine"))
-        return AuditHead(head.seq, head.hash)
+        return LastEntry(head.seq, head.hash)
     finally:
         await engine.dispose()
 
 
-async def _know_disposals(
+async def _record_disposals(
     database: Path, settings: Settings, proven: Mapping[str, tuple[Certificate, bytes]]
 ) -> None:
     """Enter the disposals that the restored database does not know of yet."""
@@ -409,7 +409,7 @@ def _certificates_in(place: Path) -> list[Path]:
     return found
 
 
-def _made(folder: Path) -> Path:
+def _ensure_folder(folder: Path) -> Path:
     """Create the folder if it is missing, also behind systemd's symbolic link; return it."""
     folder.resolve().mkdir(mode=0o750, parents=True, exist_ok=True)
     return folder

@@ -7,7 +7,7 @@ import os
 from config.settings import Settings
 
 
-def give_to_the_service(settings: Settings) -> None:
+def chown_to_service(settings: Settings) -> None:
     """Give the files that root made or copied here to the services' user.
 
     That user is the first owner, other than root, of the services' folders. The archive is asked

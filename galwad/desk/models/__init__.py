@@ -9,8 +9,8 @@
 | GET events | `Last-Event-ID` | server-sent `snapshot`, `call`, `closed`, `alarm` | people |
 | GET calls | | `list[Pop]`, those the viewer may see | people |
 | GET calls/{id} | | `Pop` | people |
-| PUT, DELETE calls/{id}/payment | `Holding`? | `HoldOutcome` | own advisor, supervisor, right |
-| PUT, DELETE payments | `PaymentTarget` | `HoldOutcome` | supervisor, right |
+| PUT, DELETE calls/{id}/payment | `PauseRequest`? | `PauseOutcome` | advisor, supervisor, right |
+| PUT, DELETE payments | `PaymentTarget` | `PauseOutcome` | supervisor, right |
 | POST calls/{id}/choose | `Choice` | `Pop` | own advisor |
 | POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
 | PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |
@@ -22,7 +22,7 @@
 | GET recordings | | `RecordingPage`, the newest | supervisor, admin |
 | GET recordings/{id} | | `RecordingDetail` | supervisor, admin |
 | POST recordings/{id}/fetch | `Fetch` | sealed bytes: header, then payload | supervisor, admin |
-| PUT, DELETE recordings/{id}/hold | `HoldReason` | 204; audited | admin |
+| PUT, DELETE recordings/{id}/hold | `RetainReason` | 204; audited | admin |
 | POST recordings/{id}/purge | `Purge` | `Purged`; audited | admin with the right `purge` |
 | POST recordings/{id}/recover | `Recover` | 204; audited | admin |
 | GET unindexed | | `Unindexed` | admin |
@@ -32,11 +32,11 @@
 | POST recordings/{id}/header | `HeaderReason` | `SealedHeader`, audited | admin |
 | PUT recordings/{id}/header | `NewHeader` | `StagedHeader`: as read back | admin |
 | PUT recordings/{id}/header/commit | `HeaderCommit` | 204; audited | admin |
-| GET health | | `Health` | anyone |
+| GET health | | `NodeHealth` | anyone |
 | GET metrics | | Prometheus text | loopback, `metrics` |
 
 A right belongs to a machine's token, except `purge`, which is an administrator's. An error is
 `{"error": …, "hint": …}` with a fitting status. `/` is the page, `/static/…` its files. The events
-carry these models: `snapshot` a `Snapshot`, `call` a `Pop`, `closed` a `Closed`, `alarm` an
+carry these models: `snapshot` a `PageSnapshot`, `call` a `Pop`, `closed` a `Closed`, `alarm` an
 `AlarmEvent`. Times are Unix seconds.
 """

@@ -6,15 +6,15 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, Field, SecretStr
 
-from galwad.desk.models.base import Asked, Language, Needed
+from galwad.desk.models.base import Language, RequestBody, RequiredText
 
 Role: TypeAlias = Literal["advisor", "supervisor", "admin", "machine"]
 
 
-class Login(Asked):
+class Login(RequestBody):
     """A password sign-in; `client: "cli"` asks for a bearer token instead of a cookie."""
 
-    user: Needed
+    user: RequiredText
     password: SecretStr = Field(max_length=1024)
     client: Literal["page", "cli"] = "page"
 

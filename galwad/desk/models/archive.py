@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from galwad.desk.models.base import Asked, Needed
+from galwad.desk.models.base import RequestBody, RequiredText
 from galwad.desk.models.recordings import RecordingRow
 
 DisposalReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
@@ -18,7 +18,7 @@ class SignedSet(BaseModel):
     content: str
 
 
-class HeaderQuery(Asked):
+class HeaderQuery(RequestBody):
     """A request to list the headers of the calls after this id, in order."""
 
     after: str = Field(default="", max_length=24, pattern=r"^[0-9a-z-]*$")
@@ -45,10 +45,10 @@ class HeaderPage(BaseModel):
     more: bool
 
 
-class HeaderReason(Asked):
+class HeaderReason(RequestBody):
     """The reason why a header leaves the archive; it is first entered in the audit."""
 
-    reference: Needed
+    reference: RequiredText
 
 
 class SealedHeader(BaseModel):
@@ -59,7 +59,7 @@ class SealedHeader(BaseModel):
     rewrap: str | None
 
 
-class NewHeader(Asked):
+class NewHeader(RequestBody):
     """A new header, and the officer's signed record of it (`ID.rewrap`)."""
 
     header: str = Field(max_length=128 * 1024)
@@ -72,31 +72,31 @@ class StagedHeader(BaseModel):
     header: str
 
 
-class HeaderCommit(Asked):
+class HeaderCommit(RequestBody):
     """The digest of the staged header that was proven, and the reason for putting it in force."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    reference: Needed
+    reference: RequiredText
 
 
-class HoldReason(Asked):
+class RetainReason(RequestBody):
     """The reason why a recording is retained, or is no longer retained."""
 
-    reason: Needed
+    reason: RequiredText
 
 
-class Recover(Asked):
+class Recover(RequestBody):
     """The life of the spool whose key is taken, and the reason; both are entered in the audit."""
 
     life: int = Field(ge=1, le=1_000_000)
-    reference: Needed
+    reference: RequiredText
 
 
-class Purge(Asked):
+class Purge(RequestBody):
     """The reason why a recording is disposed of; it is first entered in the audit."""
 
     reason: DisposalReason
-    reference: Needed
+    reference: RequiredText
 
 
 class Purged(BaseModel):
@@ -114,13 +114,13 @@ class Unindexed(BaseModel):
 PublicKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
 
 
-class Reindex(Asked):
+class Reindex(RequestBody):
     """The reason why a recording is indexed again, and the former public keys to accept (base64).
 
     With `dry_run` the recording is proven and nothing is written.
     """
 
-    reference: Needed
+    reference: RequiredText
     node_keys: list[PublicKey] = Field(default=[], max_length=10)
     officer_keys: list[PublicKey] = Field(default=[], max_length=10)
     dry_run: bool = False

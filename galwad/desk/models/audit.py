@@ -6,24 +6,24 @@ from typing import Final
 
 from pydantic import BaseModel, Field
 
-from galwad.desk.models.base import Asked, Short
+from galwad.desk.models.base import RequestBody, ShortText
 
-MOST_ENTRIES: Final = 2**31 - 1
+MAX_ENTRY_NUMBER: Final = 2**31 - 1
 """The highest number that an audit entry can have in the database."""
 
 
-class AuditQuery(Asked):
+class AuditQuery(RequestBody):
     """The filters for audit entries, the newest first; an entry must match all that are given.
 
     `actor` is a user's name, or an actor as in an entry, such as `os:root`. `before` is the number
     of an entry.
     """
 
-    kind: Short | None = None
-    call_id: Short | None = None
-    actor: Short | None = None
-    when: Short | None = None
-    before: int | None = Field(default=None, ge=1, le=MOST_ENTRIES)
+    kind: ShortText | None = None
+    call_id: ShortText | None = None
+    actor: ShortText | None = None
+    when: ShortText | None = None
+    before: int | None = Field(default=None, ge=1, le=MAX_ENTRY_NUMBER)
     limit: int = Field(default=50, ge=1, le=1000)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, Field, StringConstraints
 
 from galwad.desk.models.accounts import Me
-from galwad.desk.models.base import Asked, Language, Needed, Short
+from galwad.desk.models.base import Language, RequestBody, RequiredText, ShortText
 
 PopState: TypeAlias = Literal["ringing", "answered", "held", "wrapup", "ended"]
 RecordingShown: TypeAlias = Literal[
@@ -81,7 +81,7 @@ class Pop(BaseModel):
     recording_link: str | None = None
 
 
-class Snapshot(BaseModel):
+class PageSnapshot(BaseModel):
     """The first event of a new stream, or of one too far behind: all that the viewer may see."""
 
     calls: list[Pop]
@@ -104,28 +104,28 @@ class AlarmEvent(BaseModel):
     since: float
 
 
-class Choice(Asked):
+class Choice(RequestBody):
     """The advisor's choice of one of several candidates."""
 
-    person_id: Needed
+    person_id: RequiredText
 
 
-class Confirmation(Asked):
+class Confirmation(RequestBody):
     """The advisor's answer to "have the details been confirmed?"."""
 
     outcome: ConfirmationOutcome
-    person_id: Short | None = None
+    person_id: ShortText | None = None
 
 
-class Contact(Asked):
+class Contact(RequestBody):
     """The contact note; `on_behalf_of` and `authority` are required unless the caller is `self`."""
 
-    purpose: Needed
+    purpose: RequiredText
     language: Language = "en"
-    outcome: Short = ""
+    outcome: ShortText = ""
     caller_type: CallerType = "self"
-    on_behalf_of: Short = ""
-    authority: Short = ""
+    on_behalf_of: ShortText = ""
+    authority: ShortText = ""
     notes: Annotated[str, StringConstraints(max_length=4000)] = ""
 
 

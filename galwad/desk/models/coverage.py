@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 
-class Stretch(BaseModel):
+class CallSpan(BaseModel):
     """A part of a call, in microseconds since its recording's start; `reason` is set for a gap."""
 
     from_us: int
@@ -13,14 +13,14 @@ class Stretch(BaseModel):
     reason: str = ""
 
 
-class CallAmiss(BaseModel):
+class FaultyCall(BaseModel):
     """A call with unexplained seconds, or whose records contradict each other."""
 
     call_id: str
     started: float
     talk_us: int
-    gaps: list[Stretch]
-    unexplained: list[Stretch]
+    gaps: list[CallSpan]
+    unexplained: list[CallSpan]
     problems: list[str]
 
 
@@ -47,6 +47,6 @@ class Coverage(BaseModel):
     recorded_us: int
     gap_us: int
     unexplained_us: int
-    amiss: list[CallAmiss]
+    amiss: list[FaultyCall]
     orphans: list[OrphanFile]
     more_orphans: int = 0

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from galwad.desk.models.base import Asked, Short
+from galwad.desk.models.base import RequestBody, ShortText
 from galwad.desk.models.calls import RecordingShown
 
 
-class Holding(Asked):
+class PauseRequest(RequestBody):
     """The pause holder of a request to pause or resume; by default the user who sends it.
 
     A request to resume may name another holder: a supervisor may name any, the advisor in the call
     a phone (`phone:201`).
     """
 
-    holder: Short | None = None
+    holder: ShortText | None = None
 
 
-class PaymentTarget(Asked):
+class PaymentTarget(RequestBody):
     """The advisor or extension whose calls a payment system pauses: exactly one of the two."""
 
-    advisor: Short | None = None
-    extension: Short | None = None
+    advisor: ShortText | None = None
+    extension: ShortText | None = None
 
 
-class HoldOutcome(BaseModel):
+class PauseOutcome(BaseModel):
     """The gate's real state; `durable` is False if the disk did not confirm it in time."""
 
     state: RecordingShown

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, Field
 
-from galwad.desk.models.base import Asked, Needed, Short
+from galwad.desk.models.base import RequestBody, RequiredText, ShortText
 
 Purpose: TypeAlias = Literal[
     "quality-training",
@@ -18,31 +18,31 @@ Purpose: TypeAlias = Literal[
     "crime",
     "vital-interests",
 ]
-Time: TypeAlias = Annotated[float, Field(ge=0, le=10**11, allow_inf_nan=False)] | Short
+Time: TypeAlias = Annotated[float, Field(ge=0, le=10**11, allow_inf_nan=False)] | ShortText
 """Unix seconds, or a time in words that `galwad/when.py` reads in the centre's time zone."""
 Length: TypeAlias = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 """A length in seconds."""
 
 
-class RecordingQuery(Asked):
+class RecordingQuery(RequestBody):
     """The filters of the index, all optional; `after` is the value from the page before.
 
     `when` is a span in words; `since` and `until` mean the beginning of the time that they name.
     """
 
-    number: Short | None = None
-    advisor: Short | None = None
-    extension: Short | None = None
-    line: Short | None = None
-    reference: Short | None = None
+    number: ShortText | None = None
+    advisor: ShortText | None = None
+    extension: ShortText | None = None
+    line: ShortText | None = None
+    reference: ShortText | None = None
     gap_reason: Literal["payment", "transfer", "fault", "erased"] | None = None
-    when: Short | None = None
+    when: ShortText | None = None
     since: Time | None = None
     until: Time | None = None
     min_length_s: Length | None = None
     max_length_s: Length | None = None
     limit: int = Field(default=50, ge=1, le=500)
-    after: Short | None = None
+    after: ShortText | None = None
 
 
 class Gap(BaseModel):
@@ -104,12 +104,12 @@ class RecordingDetail(BaseModel):
     """The certificate of its disposal; None if it was not disposed of."""
 
 
-class Fetch(Asked):
+class Fetch(RequestBody):
     """The reason why a recording leaves the archive; all fields are first entered in the audit.
 
     With `raw`, the answer is not the audio, but the packets that could not be decoded.
     """
 
     purpose: Purpose
-    reference: Needed
+    reference: RequiredText
     raw: bool = False

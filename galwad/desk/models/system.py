@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 
-class Health(BaseModel):
+class NodeHealth(BaseModel):
     """The state of database, switch and finaliser; `status` is `ok` or `degraded`.
 
     `live_calls` counts calls in progress, without those in wrap-up. `peers_down` counts trunks and

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from galwad.desk.auth.sessions import Session
-from galwad.desk.calls.live_calls import LiveCall
+from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.errors import ApiError
 from galwad.desk.service import Desk
 
@@ -85,7 +85,7 @@ def administrator(session: Person) -> Session:
 Administrator = Annotated[Session, Depends(administrator)]
 
 
-def live_call(desk: Desk, session: Session, call_id: str) -> LiveCall:
+def live_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
     """Return a live call that this session may see.
 
     Raises:
@@ -97,15 +97,15 @@ def live_call(desk: Desk, session: Session, call_id: str) -> LiveCall:
     return call
 
 
-def own_call(desk: Desk, session: Session, call_id: str) -> LiveCall:
+def own_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
     """Return a live call that this user has answered.
 
     Raises:
         ApiError: 404, the user may not see it; 403, it is another advisor's; 409, it still rings.
     """
     call = live_call(desk, session, call_id)
-    if not call.mine(session.user):
+    if not call.concerns(session.user):
         raise ApiError(403, "another advisor has this call", "only they can do this")
-    if not call.has(session.user):
+    if not call.is_handled_by(session.user):
         raise ApiError(409, "the call is not answered yet", "answer it first")
     return call

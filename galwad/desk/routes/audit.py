@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
-from galwad.desk.models.audit import MOST_ENTRIES, AuditHead, AuditPage, AuditQuery
+from galwad.desk.models.audit import MAX_ENTRY_NUMBER, AuditHead, AuditPage, AuditQuery
 from galwad.desk.routes.access import SignedIn, TheDesk, person
 from galwad.desk.routes.recordings import span_of
 from recording.audit.log import AuditFilter, Facts
@@ -16,7 +16,7 @@ from recording.audit.log import AuditFilter, Facts
 router = APIRouter()
 
 
-def _reader(session: Annotated[Session, Depends(person)]) -> Session:
+def _audit_reader(session: Annotated[Session, Depends(person)]) -> Session:
     """Return the session of a user who may read names and numbers in the audit.
 
     Raises:
@@ -27,7 +27,7 @@ def _reader(session: Annotated[Session, Depends(person)]) -> Session:
     return session
 
 
-def _keeper(session: SignedIn) -> Session:
+def _anchor_keeper(session: SignedIn) -> Session:
     """Return the session of a user who may keep anchors; an anchor has no personal data.
 
     Raises:
@@ -41,8 +41,8 @@ def _keeper(session: SignedIn) -> Session:
 @router.get("/audit")
 async def entries(
     desk: TheDesk,
-    session: Annotated[Session, Depends(_reader)],
-    after: Annotated[int, Query(ge=0, le=MOST_ENTRIES)] = 0,
+    session: Annotated[Session, Depends(_audit_reader)],
+    after: Annotated[int, Query(ge=0, le=MAX_ENTRY_NUMBER)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> AuditPage:
     """Return entries in order, with their personal values; the reading is entered in the audit."""
@@ -58,7 +58,7 @@ async def entries(
 
 @router.post("/audit/search")
 async def search(
-    body: AuditQuery, desk: TheDesk, session: Annotated[Session, Depends(_reader)]
+    body: AuditQuery, desk: TheDesk, session: Annotated[Session, Depends(_audit_reader)]
 ) -> AuditPage:
     """Return the newest entries that match.
 
@@ -84,11 +84,11 @@ async def search(
 @router.get("/audit/head")
 async def head(
     desk: TheDesk,
-    _session: Annotated[Session, Depends(_keeper)],
-    seq: Annotated[int, Query(ge=0, le=MOST_ENTRIES)] = 0,
+    _session: Annotated[Session, Depends(_anchor_keeper)],
+    seq: Annotated[int, Query(ge=0, le=MAX_ENTRY_NUMBER)] = 0,
 ) -> AuditHead:
     """Return the audit's present head as an anchor, and the hash of the earlier entry `seq`."""
-    anchor = await desk.anchor()
+    anchor = await desk.anchors.head()
     if anchor is None:
         raise ApiError(404, "the audit has no entry yet", "sign in by password once")
     earlier = await desk.audit.chain_entries(seq - 1, 1) if seq else []

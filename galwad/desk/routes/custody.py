@@ -13,7 +13,7 @@ from galwad.desk.archive.files import checked_id
 from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.users import PURGE
 from galwad.desk.errors import ApiError
-from galwad.desk.models.archive import HoldReason, Purge, Purged, Recover
+from galwad.desk.models.archive import Purge, Purged, Recover, RetainReason
 from galwad.desk.routes.access import Administrator, TheDesk
 from galwad.desk.routes.recordings import recording_of
 from galwad.desk.service import Desk
@@ -26,7 +26,7 @@ router = APIRouter()
 
 
 @router.put("/recordings/{call_id}/hold", status_code=204)
-async def hold(call_id: str, body: HoldReason, desk: TheDesk, session: Administrator) -> None:
+async def hold(call_id: str, body: RetainReason, desk: TheDesk, session: Administrator) -> None:
     """Retain a recording: keep it from disposal until it is released."""
     recording = await recording_of(desk, call_id)
     async with desk.custodian.deciding:
@@ -39,7 +39,7 @@ async def hold(call_id: str, body: HoldReason, desk: TheDesk, session: Administr
 
 
 @router.delete("/recordings/{call_id}/hold", status_code=204)
-async def release(call_id: str, body: HoldReason, desk: TheDesk, session: Administrator) -> None:
+async def release(call_id: str, body: RetainReason, desk: TheDesk, session: Administrator) -> None:
     """Release a retained recording, so that it may be disposed of."""
     await recording_of(desk, call_id)
     async with desk.custodian.deciding:
@@ -87,7 +87,7 @@ async def _dispose(
     personal = {"actor": session.actor, "reference": body.reference}
     ordered = await desk.audit.append("recording.purge-ordered", facts, personal)
     try:
-        content = await desk.intake.orders.ask(
+        content = await desk.finaliser.request(
             lambda ref: _order(ref, facts, session.actor, desk.options.node, ordered)
         )
     except ApiError as error:

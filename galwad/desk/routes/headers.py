@@ -93,7 +93,7 @@ async def stage(
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
     header, record = body.header.encode(), body.rewrap.encode()
-    found = await desk.intake.orders.ask(
+    found = await desk.finaliser.request(
         lambda ref: StageHeader(ref, call_id, recording.payload_sha256, header, record)
     )
     return StagedHeader(header=found.decode())
@@ -117,7 +117,7 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
     personal = {"actor": session.actor, "reference": body.reference}
     await desk.audit.append("header.replaced", facts, personal)
     try:
-        await desk.intake.orders.ask(
+        await desk.finaliser.request(
             lambda ref: CommitHeader(ref, call_id, recording.payload_sha256, body.sha256)
         )
     except ApiError as error:

@@ -20,9 +20,9 @@ import structlog
 from fastapi import APIRouter
 
 from galwad.desk.auth.sessions import Session
-from galwad.desk.calls.switch_client import Whose
+from galwad.desk.calls.switch_client import PauseTarget
 from galwad.desk.errors import ApiError, SwitchDownError
-from galwad.desk.models.payments import Holding, HoldOutcome, PaymentTarget
+from galwad.desk.models.payments import PauseOutcome, PauseRequest, PaymentTarget
 from galwad.desk.routes.access import SignedIn, TheDesk, live_call
 from galwad.desk.service import Desk
 from galwad.messages import HoldReply
@@ -37,58 +37,62 @@ PAGE = "page"
 _PHONE = "phone:"
 _AUDIT_S = 2.0
 """The longest time that a resumption, and the answer to a pause, wait for the audit."""
-_AGAIN_S = 5.0
+_RETRY_S = 5.0
 """The seconds after which the audit entry of a pause is tried again."""
 
 
 @router.put("/calls/{call_id}/payment")
 async def hold(
-    call_id: str, desk: TheDesk, session: SignedIn, body: Holding | None = None
-) -> HoldOutcome:
+    call_id: str, desk: TheDesk, session: SignedIn, body: PauseRequest | None = None
+) -> PauseOutcome:
     """Pause the recording of this call; a repeated pause changes nothing."""
     return await _one(desk, session, call_id, "hold", body)
 
 
 @router.delete("/calls/{call_id}/payment")
 async def release(
-    call_id: str, desk: TheDesk, session: SignedIn, body: Holding | None = None
-) -> HoldOutcome:
+    call_id: str, desk: TheDesk, session: SignedIn, body: PauseRequest | None = None
+) -> PauseOutcome:
     """Release the pause of one holder; recording resumes when no holder is left."""
     return await _one(desk, session, call_id, "release", body)
 
 
 @router.put("/payments")
-async def hold_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> HoldOutcome:
+async def hold_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
     """Pause all calls of an advisor or an extension."""
     return await _all(desk, session, body, "hold")
 
 
 @router.delete("/payments")
-async def release_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> HoldOutcome:
+async def release_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
     """Release one holder's pause of all calls of an advisor or an extension."""
     return await _all(desk, session, body, "release")
 
 
 async def _one(
-    desk: Desk, session: Session, call_id: str, action: Action, body: Holding | None
-) -> HoldOutcome:
+    desk: Desk, session: Session, call_id: str, action: Action, body: PauseRequest | None
+) -> PauseOutcome:
     talking = False
     if not _has_right(session):
         call = live_call(desk, session, call_id)
-        talking = call.engages(session.user)
-        own = call.mine(session.user) if call.advisor is None else call.has(session.user)
+        talking = call.is_talking(session.user)
+        own = (
+            call.concerns(session.user)
+            if call.advisor is None
+            else call.is_handled_by(session.user)
+        )
         if session.user.role == "machine" or not (own or session.user.supervises):
             raise ApiError(403, "this call is another advisor's", "only they or a supervisor may")
     holder = _holder(session, body, action, talking=talking)
-    return await _payment(desk, session, action, Whose(call_id=call_id), holder)
+    return await _payment(desk, session, action, PauseTarget(call_id=call_id), holder)
 
 
-async def _all(desk: Desk, session: Session, body: PaymentTarget, action: Action) -> HoldOutcome:
+async def _all(desk: Desk, session: Session, body: PaymentTarget, action: Action) -> PauseOutcome:
     if (body.advisor is None) == (body.extension is None):
         raise ApiError(422, "name an advisor or an extension", "exactly one of the two")
     if not (_has_right(session) or session.user.supervises):
         raise ApiError(403, "this is for payment systems and supervisors", "use the page's key")
-    whose = Whose(user=body.advisor or "", extension=body.extension or "")
+    whose = PauseTarget(user=body.advisor or "", extension=body.extension or "")
     return await _payment(desk, session, action, whose, _own(session))
 
 
@@ -100,7 +104,7 @@ def _own(session: Session) -> str:
     return session.actor if session.kind == "machine" else PAGE
 
 
-def _holder(session: Session, body: Holding | None, action: Action, *, talking: bool) -> str:
+def _holder(session: Session, body: PauseRequest | None, action: Action, *, talking: bool) -> str:
     own = _own(session)
     if body is None or body.holder is None or body.holder == own:
         return own
@@ -111,35 +115,35 @@ def _holder(session: Session, body: Holding | None, action: Action, *, talking: 
 
 
 async def _payment(
-    desk: Desk, session: Session, action: Action, whose: Whose, holder: str
-) -> HoldOutcome:
+    desk: Desk, session: Session, action: Action, whose: PauseTarget, holder: str
+) -> PauseOutcome:
     if action == "release":
         await _audit_release(desk, session, whose, holder)
     trigger: Literal["page", "api"] = "page" if session.kind == "page" else "api"
     try:
         reply = await desk.switch.payment(action, whose, holder, session.actor, trigger)
     except SwitchDownError:
-        desk.metrics.holds.labels(action, "no_switch").inc()
+        desk.metrics.pauses.labels(action, "no_switch").inc()
         raise
-    desk.metrics.holds.labels(action, "done" if reply.calls else "no_call").inc()
+    desk.metrics.pauses.labels(action, "done" if reply.calls else "no_call").inc()
     if action == "hold":
         await _audit_hold(desk, session, whose, holder, reply)
     if not reply.calls:
         raise ApiError(404, "there is no such call", "it may have ended")
     event = "payment.held" if action == "hold" else "payment.released"
     log.info(event, calls=list(reply.calls), state=reply.state, durable=reply.durable)
-    return HoldOutcome(state=reply.state, durable=reply.durable, calls=list(reply.calls))
+    return PauseOutcome(state=reply.state, durable=reply.durable, calls=list(reply.calls))
 
 
-async def _audit_release(desk: Desk, session: Session, whose: Whose, holder: str) -> None:
-    if not await desk.in_time(_audit(desk, session, "release", whose, holder), _AUDIT_S):
-        desk.metrics.holds.labels("release", "no_audit").inc()
+async def _audit_release(desk: Desk, session: Session, whose: PauseTarget, holder: str) -> None:
+    if not await desk.finishes_within(_audit(desk, session, "release", whose, holder), _AUDIT_S):
+        desk.metrics.pauses.labels("release", "no_audit").inc()
         log.warning("payment.audit_late", action="release")
         raise ApiError(503, "the audit does not answer", "the recording stays paused; try again")
 
 
 async def _audit_hold(
-    desk: Desk, session: Session, whose: Whose, holder: str, reply: HoldReply
+    desk: Desk, session: Session, whose: PauseTarget, holder: str, reply: HoldReply
 ) -> None:
     """Write the audit entry of a pause that is already in force.
 
@@ -160,7 +164,7 @@ async def _audit_hold(
                 return
             finally:
                 tried.set()
-            await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(_RETRY_S)
 
     desk.spawn(until_it_is_written())
     try:
@@ -174,7 +178,7 @@ async def _audit(
     desk: Desk,
     session: Session,
     action: Action,
-    whose: Whose,
+    whose: PauseTarget,
     holder: str,
     *,
     at: float | None = None,

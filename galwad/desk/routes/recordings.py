@@ -16,8 +16,8 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from galwad import when
-from galwad.desk.archive.desk_socket import normal
 from galwad.desk.archive.files import checked_id
+from galwad.desk.archive.indexer import indexed_number
 from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.recordings import (
@@ -79,7 +79,7 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
         raise ApiError(403, "this purpose is the recording administrator's", "ask them")
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
-    kind, facts = _wanted(desk, recording, raw=body.raw)
+    kind, facts = _requested_object(desk, recording, raw=body.raw)
     files = desk.archive.open(recording, kind, facts.size)
     try:
         await desk.audit.append(
@@ -104,7 +104,9 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
     )
 
 
-def _wanted(desk: Desk, recording: RecordingSummary, *, raw: bool) -> tuple[str, ObjectFacts]:
+def _requested_object(
+    desk: Desk, recording: RecordingSummary, *, raw: bool
+) -> tuple[str, ObjectFacts]:
     """Return the name of the requested object, and its size and digest.
 
     Raises:
@@ -148,7 +150,7 @@ def refuse_if_disposed(desk: Desk, recording: RecordingSummary) -> None:
 
 
 async def _search(desk: Desk, session: Session, query: RecordingQuery) -> RecordingPage:
-    filters, after = await _of_line(desk, _filters(query, desk)), _place(query.after)
+    filters, after = await _with_known_line(desk, _filters(query, desk)), _cursor(query.after)
     given = sorted(query.model_dump(exclude_none=True, exclude={"limit", "after"}))
     await desk.audit.append(
         "recordings.searched", {"by": ",".join(given)}, {"actor": session.actor}
@@ -163,10 +165,10 @@ async def _search(desk: Desk, session: Session, query: RecordingQuery) -> Record
 
 def _filters(query: RecordingQuery, desk: Desk) -> Filters:
     span = span_of(query.when, desk)
-    begins = [_begin(query.since, desk), None if span is None else span.since]
-    ends = [_begin(query.until, desk), None if span is None else span.until]
+    begins = [_start_of(query.since, desk), None if span is None else span.since]
+    ends = [_start_of(query.until, desk), None if span is None else span.until]
     filters = Filters(
-        number=normal(query.number),
+        number=indexed_number(query.number),
         advisor=query.advisor.lower() if query.advisor else None,
         extension=query.extension,
         line=query.line,
@@ -177,11 +179,11 @@ def _filters(query: RecordingQuery, desk: Desk) -> Filters:
         gap_reason=query.gap_reason,
         reference=query.reference,
     )
-    _refuse_what_nothing_fits(filters)
+    _reject_contradicting_filters(filters)
     return filters
 
 
-def _refuse_what_nothing_fits(filters: Filters) -> None:
+def _reject_contradicting_filters(filters: Filters) -> None:
     """Refuse filters that no call can match, so that an empty result means "none exist".
 
     Raises:
@@ -198,14 +200,14 @@ def _refuse_what_nothing_fits(filters: Filters) -> None:
         raise ApiError(422, "no call is both that long and that short", "exchange the two lengths")
 
 
-async def _of_line(desk: Desk, filters: Filters) -> Filters:
+async def _with_known_line(desk: Desk, filters: Filters) -> Filters:
     """Return the filters with the line spelled as in the settings, however it was typed."""
     if filters.line is None:
         return filters
     return replace(filters, line=await desk.catalogue.line_named(filters.line))
 
 
-def _begin(moment: float | str | None, desk: Desk) -> float | None:
+def _start_of(moment: float | str | None, desk: Desk) -> float | None:
     if not isinstance(moment, str):
         return moment
     span = span_of(moment, desk)
@@ -226,7 +228,7 @@ def span_of(words: str | None, desk: Desk) -> when.Period | None:
         raise ApiError(422, "that is no time", when.HINT) from None
 
 
-def _place(text: str | None) -> Cursor | None:
+def _cursor(text: str | None) -> Cursor | None:
     try:
         return Cursor.parse(text) if text else None
     except ValueError:

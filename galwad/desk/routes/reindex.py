@@ -11,8 +11,8 @@ import asyncio
 import msgspec
 from fastapi import APIRouter
 
-from galwad.desk.archive.desk_socket import recording_of
 from galwad.desk.archive.files import checked_id
+from galwad.desk.archive.indexer import recording_of
 from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.archive import Reindex, Reindexed, Unindexed
@@ -46,7 +46,7 @@ async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administr
         if custody.disposed is not None or desk.archive.content(row, "disposal") is None:
             return Reindexed(state="known", row=row_of(row, custody))
     order = body.node_keys, body.officer_keys
-    content = await desk.intake.orders.ask(
+    content = await desk.finaliser.request(
         lambda ref: Prove(ref, call_id, *(tuple(keys) for keys in order))
     )
     proven = msgspec.msgpack.decode(content, type=Proven)
@@ -65,7 +65,7 @@ async def _write(desk: Desk, session: Session, body: Reindex, proven: Proven) ->
     }
     personal = {"actor": session.actor, "reference": body.reference}
     await desk.audit.append("recording.reindexed", facts, personal)
-    new = await desk.intake.reindex(sealed)
+    new = await desk.indexer.reindex(sealed)
     if proven.disposed:
         await desk.custodian.disposed(sealed.call_id, proven.disposal, proven.disposed)
     row = await desk.catalogue.get(sealed.call_id)

@@ -67,7 +67,7 @@ def test_check_tells_of_an_older_set_that_was_put_back(run, settings_file, tmp_p
     async def watch():
         engine = open_engine(desk / "galwad.db")
         audit = AuditLog(engine, "test", desk / "audit.key")
-        await RecipientsWatch(file, officer.public_key, audit).look()
+        await RecipientsWatch(file, officer.public_key, audit).check()
         await engine.dispose()
 
     named = [(name, OfficerKeys.generate().identity.recipient) for name in ("one", "two")]

@@ -460,7 +460,7 @@ def test_one_that_was_cut_short_at_its_very_end_is_finished(run, site, backup, m
 
     command = ("backup", "restore", backup, "--config", site.config)
     with monkeypatch.context() as patch:
-        patch.setattr("galwad.desk.maintenance.backup.give_to_the_service", killed)
+        patch.setattr("galwad.desk.maintenance.backup.chown_to_service", killed)
         assert run(*command).status == 130
     told = run(*command, "--json").json()["audit"]
     with contextlib.closing(sqlite3.connect(site.settings.database)) as connection:

@@ -170,7 +170,7 @@ def test_a_run_that_is_interrupted_says_so_and_is_run_again(run, house, keys, de
 
 
 def test_a_finaliser_that_is_away_stops_the_run_and_loses_nothing(run, house, keys, deputy):
-    house.do(house.desk.intake.stop())
+    house.do(house.desk.socket.stop())
     before = [header(house, call_id) for call_id in CALLS]
     done = run("keys", "rewrap", keys, *WHY)
     assert done.status == 1
@@ -183,10 +183,12 @@ def test_a_commit_whose_reply_is_lost_is_not_said_to_have_failed(
     run, house, keys, deputy, monkeypatch
 ):
     """As when the finaliser is stopped that moment: the chain must know that the old one went."""
-    before, orders = header(house, CALLS[0]), house.desk.intake.orders
-    heard = orders.replied
+    before, finaliser = header(house, CALLS[0]), house.desk.finaliser
+    heard = finaliser.replied
     with monkeypatch.context() as patch:  # what a commit is answered with has no content
-        patch.setattr(orders, "replied", lambda r: heard(r) if r.content else orders.lost())
+        patch.setattr(
+            finaliser, "replied", lambda r: heard(r) if r.content else finaliser.fail_waiting()
+        )
         done = run("keys", "rewrap", keys, *WHY)
     assert done.err.startswith("error: the finaliser has gone: 0 of 4 are rewrapped\n")
     assert header(house, CALLS[0]) != before

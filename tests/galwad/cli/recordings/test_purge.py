@@ -177,9 +177,9 @@ def test_again_it_destroys_what_a_backup_brought_back(run, house):
 
 
 def test_a_disposal_whose_reply_is_lost_is_not_said_to_have_failed(run, house, monkeypatch):
-    orders = house.desk.intake.orders
+    finaliser = house.desk.finaliser
     with monkeypatch.context() as patch:
-        patch.setattr(orders, "replied", lambda _: orders.lost())
+        patch.setattr(finaliser, "replied", lambda _: finaliser.fail_waiting())
         done = run("recordings", "purge", FIRST, *WHY)
     assert done.err.startswith("error: the finaliser has gone\nhint: ask again: ")
     assert not house.path(FIRST, "header").exists()
@@ -265,7 +265,7 @@ def test_nothing_is_destroyed_unasked(run, house):
 
 
 def test_a_finaliser_that_is_away_destroys_nothing_and_is_asked_again(run, house):
-    house.do(house.desk.intake.stop())
+    house.do(house.desk.socket.stop())
     done = run("recordings", "purge", FIRST, *WHY)
     assert done.err.startswith("error: the finaliser cannot be reached\n")
     assert [kind for kind, _ in house.audit()][-1] == "recording.not-purged"

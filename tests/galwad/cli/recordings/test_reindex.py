@@ -97,7 +97,7 @@ def test_a_row_that_is_there_is_never_written_over(run, house):
     run("recordings", "reindex", CALLS[0], *WHY)
     row = house.do(house.desk.catalogue.get(CALLS[0]))
     fields = {name: getattr(row, name) for name in Sealed.__struct_fields__ if hasattr(row, name)}
-    assert house.do(house.desk.intake.reindex(Sealed(**{**fields, "line": "Other"}))) is False
+    assert house.do(house.desk.indexer.reindex(Sealed(**{**fields, "line": "Other"}))) is False
     assert house.do(house.desk.catalogue.get(CALLS[0])) == row
 
 
@@ -194,7 +194,7 @@ def test_it_is_the_administrators(run, house, monkeypatch):
 
 
 def test_a_finaliser_that_is_away_changes_nothing(run, house):
-    house.do(house.desk.intake.stop())
+    house.do(house.desk.socket.stop())
     done = run("recordings", "reindex", *WHY)
     assert done.err.startswith("error: the finaliser cannot be reached\n")
     assert listed(run) == {}

@@ -46,7 +46,7 @@ async def test_a_full_disk_keeps_nobody_from_pausing(running, full_disk):
 async def test_a_pause_on_a_full_disk_is_audited_when_there_is_room(
     running, full_disk, monkeypatch
 ):
-    monkeypatch.setattr("galwad.desk.routes.payments._AGAIN_S", 0.05)
+    monkeypatch.setattr("galwad.desk.routes.payments._RETRY_S", 0.05)
     payments = await running.machine("pay", "payments")
     running.switch.ring(CALL)
     running.switch.answer(CALL, "201")

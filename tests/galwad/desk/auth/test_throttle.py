@@ -87,12 +87,12 @@ def test_a_right_password_forgives_what_came_before_it_from_there(throttle):
 
 
 def test_memory_is_bounded_whatever_names_are_tried(throttle, monkeypatch):
-    monkeypatch.setattr(subject, "_MOST_KEYS", 100)
+    monkeypatch.setattr(subject, "_MAX_KEYS", 100)
     for number in range(5000):
         throttle.failed(f"user{number}", f"2001:db8::{number:x}")
         throttle.succeeded(f"user{number}", HOME)
     assert len(throttle._failures) < 110
-    assert len(throttle._at_home) == 100
+    assert len(throttle._known_pairs) == 100
 
 
 def test_a_right_password_counts_for_nothing(throttle):

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from galwad.desk.auth.users import User
-from galwad.desk.calls.events import Hub
+from galwad.desk.calls.events import EventHub
 from galwad.desk.calls.forgotten_pauses import ADVISOR_S, SUPERVISOR_S, ForgottenPauses
 from galwad.desk.calls.live_calls import LiveCalls
 from galwad.messages import CallerFacts, CallState, Party
@@ -36,7 +36,7 @@ CALL = CallState(
 
 @pytest.fixture
 def hub():
-    return Hub(memory=4)
+    return EventHub(memory=4)
 
 
 @pytest.fixture
@@ -63,17 +63,17 @@ def test_a_reader_that_fell_out_of_the_ring_needs_a_snapshot(hub):
 
 async def test_waiting_ends_with_news_with_time_and_at_the_end(hub):
     for wake in (lambda: hub.alarm("x"), hub.close):
-        waiting = asyncio.create_task(hub.wait(hub.turn, 60))
+        waiting = asyncio.create_task(hub.wait(hub.wake_count, 60))
         await asyncio.sleep(0)
         wake()
         async with asyncio.timeout(5):
             await waiting
     async with asyncio.timeout(5):
-        await hub.wait(hub.turn, 0)
+        await hub.wait(hub.wake_count, 0)
 
 
 async def test_no_waking_is_missed_between_looking_and_waiting(hub):
-    turn = hub.turn
+    turn = hub.wake_count
     hub.close()
     async with asyncio.timeout(5):
         await hub.wait(turn, 60)
@@ -95,27 +95,27 @@ def test_a_call_is_for_its_advisor_and_for_supervisors(hub, calls):
     start = hub.last
     calls.changed(CALL)
     (event,) = hub.since(start)
-    assert event.seen_by(SIAN)[0] == "call"
-    assert event.seen_by(MAIR)[0] == "call"
-    assert event.seen_by(HUW) is None
-    assert event.seen_by(PAY) is None
+    assert event.view_for(SIAN)[0] == "call"
+    assert event.view_for(MAIR)[0] == "call"
+    assert event.view_for(HUW) is None
+    assert event.view_for(PAY) is None
 
 
 def test_only_who_talks_in_a_call_is_engaged_by_it(calls):
     calls.changed(CALL)
     call = calls.get(CALL.call_id)
-    assert call.engages(SIAN)
-    assert not call.engages(MAIR)
+    assert call.is_talking(SIAN)
+    assert not call.is_talking(MAIR)
     calls.ended(CALL.call_id, 2000.0, answered=True)
-    assert not calls.get(CALL.call_id).engages(SIAN)
+    assert not calls.get(CALL.call_id).is_talking(SIAN)
 
 
 def test_a_phone_where_nobody_sits_pops_for_who_has_its_extension(calls):
     ringing = msgspec.structs.replace(CALL, state="ringing", advisor=None, ringing=(Party("202"),))
     calls.changed(ringing)
     call = calls.get(CALL.call_id)
-    assert call.mine(HUW)
-    assert not call.mine(SIAN)
+    assert call.concerns(HUW)
+    assert not call.concerns(SIAN)
 
 
 def test_a_forgotten_pause_warns_the_advisor_and_then_the_supervisor_once_each(hub, calls):
@@ -129,11 +129,11 @@ def test_a_forgotten_pause_warns_the_advisor_and_then_the_supervisor_once_each(h
     forgotten.check()
     forgotten.check()
     (first,) = hub.since(start)
-    assert first.seen_by(SIAN)[1].kind == "payment.forgotten"
-    assert first.seen_by(MAIR) is None
+    assert first.view_for(SIAN)[1].kind == "payment.forgotten"
+    assert first.view_for(MAIR) is None
     now[0] = 1000.0 + SUPERVISOR_S
     forgotten.check()
     forgotten.check()
     (_, second) = hub.since(start)
-    assert second.seen_by(MAIR)[1].kind == "payment.forgotten_long"
+    assert second.view_for(MAIR)[1].kind == "payment.forgotten_long"
     assert calls.get(CALL.call_id).state.recording == "paused"

@@ -190,7 +190,7 @@ async def test_a_lost_connection_replays_what_it_missed_and_nothing_else(running
     running.switch.answer(CALL, "201")
     async with asyncio.timeout(5):
         while running.desk.calls.get(CALL).state.state != "answered":
-            await running.desk.hub.wait(running.desk.hub.turn, 1)
+            await running.desk.hub.wait(running.desk.hub.wake_count, 1)
     await sian.open(last)
     kind, number, pop = await sian.next()
     assert kind == "call"

@@ -1,7 +1,7 @@
-"""The books: each answered call is compared with its recording, on request and every night.
+"""Coverage: each answered call is compared with its recording, on request and every night.
 
-Covers `galwad/desk/coverage/nightly.py`, `galwad/desk/routes/coverage.py` and
-`galwad/desk/models/coverage.py`.
+Covers `galwad/desk/coverage/ledger_writer.py`, `galwad/desk/coverage/nightly.py`,
+`galwad/desk/routes/coverage.py` and `galwad/desk/models/coverage.py`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ EVER = "/api/v1/coverage?when=2027-01"
 
 @pytest.fixture
 async def mair(running):
-    """The supervisor's page, with a clock of the books that tests turn."""
-    running.desk.books._clock = lambda: ANSWERED + 3600
+    """The supervisor's page, with a clock of the check that tests turn."""
+    running.desk.coverage._clock = lambda: ANSWERED + 3600
     page = await running.page("mair")
     await page.open()
     return page
@@ -48,7 +48,7 @@ async def until(ask):
 
 async def has_entered(running, *call_ids):
     async def known():
-        return await running.desk.books._ledger.knows(call_ids) == set(call_ids)
+        return await running.desk.ledger._ledger.knows(call_ids) == set(call_ids)
 
     await until(known)
 
@@ -61,7 +61,7 @@ async def talk(running, call_id, talk_us):
     running.switch.hang_up(call_id, talk_us)
 
     async def over():
-        return (await running.desk.books._ledger.between(0, 1e12))[-1].ended is not None
+        return (await running.desk.ledger._ledger.between(0, 1e12))[-1].ended is not None
 
     await until(over)
 
@@ -138,10 +138,10 @@ async def test_a_call_that_goes_on_or_has_just_ended_is_not_missed(running, mair
     running.switch.answer(FIRST, "201", "sian")
     await has_entered(running, FIRST)
     await talk(running, SECOND, 40 * US)
-    running.desk.books._clock = lambda: 1_800_000_065.0 + 30
+    running.desk.coverage._clock = lambda: 1_800_000_065.0 + 30
     found = (await mair.http.get(EVER)).json()
     assert (found["calls"], found["in_progress"], found["amiss"]) == (0, 2, [])
-    running.desk.books._clock = lambda: 1_800_000_065.0 - 86_400  # its end was told a day ahead
+    running.desk.coverage._clock = lambda: 1_800_000_065.0 - 86_400  # its end was told a day ahead
     assert [call["call_id"] for call in (await mair.http.get(EVER)).json()["amiss"]] == [SECOND]
 
 
@@ -154,7 +154,7 @@ async def test_a_call_that_is_not_to_be_recorded_is_not_missed(running, mair):
     running.switch.calls.clear()
     await running.switch.stop()
     await running.switch.start()  # a new switch, which has none of them
-    running.desk.books._clock = itertools.count(ANSWERED + 3600, 700).__next__
+    running.desk.coverage._clock = itertools.count(ANSWERED + 3600, 700).__next__
 
     async def missed():
         return (await mair.http.get(EVER)).json()["amiss"]
@@ -170,17 +170,17 @@ async def test_the_end_of_a_call_that_its_recording_lacks_is_unexplained(running
 
 
 async def test_what_a_refusing_database_did_not_take_is_entered_later(running):
-    books = running.desk.books
+    ledger = running.desk.ledger
     async with running.desk.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
     running.switch.ring(FIRST)
     running.switch.answer(FIRST, "201", "sian")
 
     async def refused():
-        return bool(books._entries)
+        return bool(ledger._entries)
 
     await until(refused)
-    await books.flush()
+    await ledger.flush()
     async with running.desk.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE away RENAME TO answered_calls")
     await running.stop()
@@ -192,17 +192,17 @@ async def test_a_switch_is_told_what_is_entered_only_when_the_database_has_it(
     running, mair, monkeypatch
 ):
     """A call during which the desk was away, and of which nothing was ever recorded."""
-    monkeypatch.setattr("galwad.desk.coverage.checker._REFUSED_S", 0.05)
+    monkeypatch.setattr("galwad.desk.coverage.ledger_writer._RETRY_S", 0.05)
     async with running.desk.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
     owed = CallEnded(FIRST, ANSWERED + 60, False, 55 * US, owed=True)
     running.switch.link.send(owed)
 
     async def waits():
-        return bool(running.desk.books._entries)
+        return bool(running.desk.ledger._entries)
 
     await until(waits)
-    await running.desk.books.flush()
+    await running.desk.ledger.flush()
     assert running.switch.of(Entered) == []
     async with running.desk.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE away RENAME TO answered_calls")
@@ -235,8 +235,8 @@ async def spools_left(running, *spools):
     link.send(SpoolsLeft(spools))
 
     async def told():
-        books = running.desk.books
-        return books._knows_spools and len(books._spools) == len(spools)
+        checker = running.desk.coverage
+        return checker._knows_spools and len(checker._spools) == len(spools)
 
     await until(told)
     await link.close()
@@ -263,12 +263,12 @@ async def test_every_new_finding_of_the_night_alarms_once_and_the_audit_has_the_
     (running.archive / "2026" / "11" / "25" / f"{SECOND}.payload").unlink()
     nightly = running.desk.nightly
     nightly._clock = lambda: ANSWERED + 3600
-    assert len((await nightly.check()).amiss) == 1
+    assert len((await nightly.check()).faulty_calls) == 1
     seen = {(alarm := await mair.event("alarm"))["kind"]: alarm["call_id"] for _ in range(2)}
     assert seen == {"recording.missing": FIRST, "archive.orphan": SECOND}
     alarms = running.desk.hub.last
-    books = await nightly.check()
-    assert (len(books.amiss), len(books.orphans)) == (1, 1)
+    result = await nightly.check()
+    assert (len(result.faulty_calls), len(result.orphans)) == (1, 1)
     assert running.desk.hub.last == alarms
     entry = await running.desk.audit.last("coverage.checked")
     assert (entry.facts["calls"], entry.facts["amiss"], entry.facts["orphans"]) == (2, 1, 1)
@@ -308,7 +308,7 @@ async def test_what_was_said_when_it_was_sealed_is_not_said_again_at_night(runni
     assert (await mair.event("alarm"))["kind"] == "recording.unexplained"
     running.desk.nightly._clock = lambda: ANSWERED + 3600
     before = running.desk.hub.last
-    assert len((await running.desk.nightly.check()).amiss) == 1
+    assert len((await running.desk.nightly.check()).faulty_calls) == 1
     assert running.desk.hub.last == before
 
 
@@ -408,7 +408,7 @@ async def test_a_desk_that_began_while_the_clock_was_ahead_checks_the_next_night
 def turn(running, now):
     """Every clock of the desk is turned to this time."""
     desk = running.desk
-    desk.nightly._clock = desk.books._clock = desk.audit._clock = lambda: now
+    desk.nightly._clock = desk.coverage._clock = desk.audit._clock = lambda: now
 
 
 def at(day, hour):

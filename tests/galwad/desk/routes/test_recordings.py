@@ -1,6 +1,7 @@
 """Recordings over the HTTP API: indexed, searched, shown, and fetched as sealed files.
 
 Covers `galwad/desk/archive/files.py`, `galwad/desk/archive/desk_socket.py`,
+`galwad/desk/archive/indexer.py`,
 `galwad/desk/models/base.py` and `galwad/desk/models/recordings.py`.
 """
 
@@ -94,14 +95,14 @@ async def test_a_recording_whose_names_are_locked_away_is_indexed_but_its_spool_
 
 async def test_a_desk_that_stops_enters_what_it_began_to_enter(running, sealed):
     begun, let = asyncio.Event(), asyncio.Event()
-    before = running.desk.intake._before_indexed
+    before = running.desk.indexer._audit_digest
 
     async def slowly(recording):
         begun.set()
         await let.wait()
         await before(recording)
 
-    running.desk.intake._before_indexed = slowly
+    running.desk.indexer._audit_digest = slowly
     link = Link(*await asyncio.open_unix_connection(running.options.desk_socket))
     for message in (Hello("finaliser", "0"), sealed, sealed):
         link.send(message)
