@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import structlog
 
@@ -39,6 +39,7 @@ from galwad.messages import (
 REPLY_S = 2.0
 log = structlog.get_logger()
 
+PauseTrigger: TypeAlias = Literal["page", "api"]
 FromSwitch = Snapshot | CallChanged | CallEnded | Alarm | Figures
 
 
@@ -99,24 +100,32 @@ class SwitchClient:
         """
         self._connector.send(Entered(tuple(call_ids)))
 
-    async def payment(
-        self,
-        action: Literal["hold", "release"],
-        whose: PauseTarget,
-        holder: str,
-        actor: str,
-        trigger: Literal["page", "api"],
+    async def pause(
+        self, target: PauseTarget, holder: str, actor: str, trigger: PauseTrigger
     ) -> HoldReply:
-        """Pause or resume, and wait for the gate's real state.
+        """Pause recordings for `holder`, and wait for the gate's real state.
 
         Raises:
             SwitchDownError: There is no link, or no answer came within two seconds.
         """
-        ref = next(self._refs)
-        kind = Hold if action == "hold" else Release
-        message = kind(ref, holder, trigger, actor, whose.call_id, whose.extension, whose.user)
+        calls = target.call_id, target.extension, target.user
+        return await self._request("hold", Hold(next(self._refs), holder, trigger, actor, *calls))
+
+    async def resume(
+        self, target: PauseTarget, holder: str, actor: str, trigger: PauseTrigger
+    ) -> HoldReply:
+        """End the pause of `holder`, and wait for the gate's real state.
+
+        Raises:
+            SwitchDownError: There is no link, or no answer came within two seconds.
+        """
+        calls = target.call_id, target.extension, target.user
+        message = Release(next(self._refs), holder, trigger, actor, *calls)
+        return await self._request("release", message)
+
+    async def _request(self, action: str, message: Hold | Release) -> HoldReply:
         reply: asyncio.Future[HoldReply] = asyncio.get_running_loop().create_future()
-        self._waiting[ref] = reply
+        self._waiting[message.ref] = reply
         try:
             if not self._connector.send(message):
                 raise SwitchDownError
@@ -126,7 +135,7 @@ class SwitchClient:
             log.warning("switch.no_reply", action=action)
             raise SwitchDownError("the switch did not answer in time") from None
         finally:
-            self._waiting.pop(ref, None)
+            self._waiting.pop(message.ref, None)
 
     def _connected(self, link: Link) -> None:
         link.send(Hello("desk", version("galwad")))

@@ -20,7 +20,7 @@ import structlog
 from fastapi import APIRouter
 
 from galwad.desk.auth.sessions import Session
-from galwad.desk.calls.switch_client import PauseTarget
+from galwad.desk.calls.switch_client import PauseTarget, PauseTrigger
 from galwad.desk.errors import ApiError, SwitchDownError
 from galwad.desk.models.payments import PauseOutcome, PauseRequest, PaymentTarget
 from galwad.desk.routes.access import SignedIn, TheDesk, live_call
@@ -32,6 +32,7 @@ router = APIRouter()
 log = structlog.get_logger()
 
 Action = Literal["hold", "release"]
+"""A pause or a resumption, by the names that they have in the audit and in the metrics."""
 # The page is one holder for all users of its key, so that a supervisor can resume too.
 PAGE = "page"
 _PHONE = "phone:"
@@ -42,34 +43,34 @@ _RETRY_S = 5.0
 
 
 @router.put("/calls/{call_id}/payment")
-async def hold(
+async def pause(
     call_id: str, desk: TheDesk, session: SignedIn, body: PauseRequest | None = None
 ) -> PauseOutcome:
     """Pause the recording of this call; a repeated pause changes nothing."""
-    return await _one(desk, session, call_id, "hold", body)
+    return await _for_call(desk, session, call_id, "hold", body)
 
 
 @router.delete("/calls/{call_id}/payment")
-async def release(
+async def resume(
     call_id: str, desk: TheDesk, session: SignedIn, body: PauseRequest | None = None
 ) -> PauseOutcome:
     """Release the pause of one holder; recording resumes when no holder is left."""
-    return await _one(desk, session, call_id, "release", body)
+    return await _for_call(desk, session, call_id, "release", body)
 
 
 @router.put("/payments")
-async def hold_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
+async def pause_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
     """Pause all calls of an advisor or an extension."""
-    return await _all(desk, session, body, "hold")
+    return await _for_all(desk, session, body, "hold")
 
 
 @router.delete("/payments")
-async def release_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
+async def resume_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
     """Release one holder's pause of all calls of an advisor or an extension."""
-    return await _all(desk, session, body, "release")
+    return await _for_all(desk, session, body, "release")
 
 
-async def _one(
+async def _for_call(
     desk: Desk, session: Session, call_id: str, action: Action, body: PauseRequest | None
 ) -> PauseOutcome:
     talking = False
@@ -82,18 +83,22 @@ async def _one(
             else call.is_handled_by(session.user)
         )
         if session.user.role == "machine" or not (own or session.user.supervises):
-            raise ApiError(403, "this call is another advisor's", "only they or a supervisor may")
+            raise ApiError(403, "another advisor has this call", "ask them or a supervisor")
     holder = _holder(session, body, action, talking=talking)
-    return await _payment(desk, session, action, PauseTarget(call_id=call_id), holder)
+    return await _apply(desk, session, action, PauseTarget(call_id=call_id), holder)
 
 
-async def _all(desk: Desk, session: Session, body: PaymentTarget, action: Action) -> PauseOutcome:
+async def _for_all(
+    desk: Desk, session: Session, body: PaymentTarget, action: Action
+) -> PauseOutcome:
     if (body.advisor is None) == (body.extension is None):
-        raise ApiError(422, "name an advisor or an extension", "exactly one of the two")
+        raise ApiError(422, "`advisor` or `extension` is required", "send exactly one of the two")
     if not (_has_right(session) or session.user.supervises):
-        raise ApiError(403, "this is for payment systems and supervisors", "use the page's key")
-    whose = PauseTarget(user=body.advisor or "", extension=body.extension or "")
-    return await _payment(desk, session, action, whose, _own(session))
+        raise ApiError(
+            403, "only payment systems and supervisors may do this", "use the page's key"
+        )
+    target = PauseTarget(user=body.advisor or "", extension=body.extension or "")
+    return await _apply(desk, session, action, target, _own(session))
 
 
 def _has_right(session: Session) -> bool:
@@ -110,40 +115,41 @@ def _holder(session: Session, body: PauseRequest | None, action: Action, *, talk
         return own
     phone = talking and body.holder.startswith(_PHONE)
     if action == "hold" or not (session.user.supervises or phone):
-        raise ApiError(403, "another's hold is not yours to change", "a supervisor can release it")
+        raise ApiError(403, "you may not change another holder's pause", "ask a supervisor")
     return body.holder
 
 
-async def _payment(
-    desk: Desk, session: Session, action: Action, whose: PauseTarget, holder: str
+async def _apply(
+    desk: Desk, session: Session, action: Action, target: PauseTarget, holder: str
 ) -> PauseOutcome:
     if action == "release":
-        await _audit_release(desk, session, whose, holder)
-    trigger: Literal["page", "api"] = "page" if session.kind == "page" else "api"
+        await _audit_resumption(desk, session, target, holder)
+    trigger: PauseTrigger = "page" if session.kind == "page" else "api"
+    send = desk.switch.pause if action == "hold" else desk.switch.resume
     try:
-        reply = await desk.switch.payment(action, whose, holder, session.actor, trigger)
+        reply = await send(target, holder, session.actor, trigger)
     except SwitchDownError:
         desk.metrics.pauses.labels(action, "no_switch").inc()
         raise
     desk.metrics.pauses.labels(action, "done" if reply.calls else "no_call").inc()
     if action == "hold":
-        await _audit_hold(desk, session, whose, holder, reply)
+        await _audit_pause(desk, session, target, holder, reply)
     if not reply.calls:
-        raise ApiError(404, "there is no such call", "it may have ended")
+        raise ApiError(404, "there is no such call", "check the call: it may have ended")
     event = "payment.held" if action == "hold" else "payment.released"
     log.info(event, calls=list(reply.calls), state=reply.state, durable=reply.durable)
     return PauseOutcome(state=reply.state, durable=reply.durable, calls=list(reply.calls))
 
 
-async def _audit_release(desk: Desk, session: Session, whose: PauseTarget, holder: str) -> None:
-    if not await desk.finishes_within(_audit(desk, session, "release", whose, holder), _AUDIT_S):
+async def _audit_resumption(desk: Desk, session: Session, target: PauseTarget, holder: str) -> None:
+    if not await desk.finishes_within(_audit(desk, session, "release", target, holder), _AUDIT_S):
         desk.metrics.pauses.labels("release", "no_audit").inc()
         log.warning("payment.audit_late", action="release")
         raise ApiError(503, "the audit does not answer", "the recording stays paused; try again")
 
 
-async def _audit_hold(
-    desk: Desk, session: Session, whose: PauseTarget, holder: str, reply: HoldReply
+async def _audit_pause(
+    desk: Desk, session: Session, target: PauseTarget, holder: str, reply: HoldReply
 ) -> None:
     """Write the audit entry of a pause that is already in force.
 
@@ -156,7 +162,7 @@ async def _audit_hold(
     async def until_it_is_written() -> None:
         while True:
             try:
-                await _audit(desk, session, "hold", whose, holder, at=at)
+                await _audit(desk, session, "hold", target, holder, at=at)
             except AuditError:
                 if not tried.is_set():
                     log.warning("payment.not_audited", calls=list(reply.calls))
@@ -178,15 +184,15 @@ async def _audit(
     desk: Desk,
     session: Session,
     action: Action,
-    whose: PauseTarget,
+    target: PauseTarget,
     holder: str,
     *,
     at: float | None = None,
 ) -> None:
-    personal = {"actor": session.actor, "holder": holder, "user": whose.user}
+    personal = {"actor": session.actor, "holder": holder, "user": target.user}
     await desk.audit.append(
         f"payment.{action}",
-        {"call_id": whose.call_id, "extension": whose.extension},
+        {"call_id": target.call_id, "extension": target.extension},
         {name: value for name, value in personal.items() if value},
         at=at,
     )
