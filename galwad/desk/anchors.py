@@ -49,5 +49,5 @@ class AnchorFile:
     async def _compare(self, last: Anchor) -> None:
         found = await self._audit.chain_entries(last.head.seq - 1, 1)
         if not found or (found[0].seq, found[0].hash) != (last.head.seq, last.head.hash):
-            text = f"Audit entry {last.head.seq} differs from the anchor of {last.at}"
+            text = f"audit entry {last.head.seq} differs from the anchor of {last.at}"
             self._on_alarm(Alarm("audit.cut", None, text))

@@ -147,7 +147,8 @@ class DeskServer:
         options = self.desk.options
         if options.tls_certificate is None and not _loopback(options.host):
             raise UnsafeListenerError(
-                "the desk needs TLS (tls_certificate, tls_key) or a listen address on loopback"
+                f"the address {options.host} is not loopback and needs TLS: "
+                "set tls_certificate and tls_key, or listen on loopback"
             )
         self._listener = listener = _listen(options.host, options.port)
         self.port = listener.getsockname()[1]

@@ -20,9 +20,9 @@ log = structlog.get_logger()
 
 _STANDARD = {
     400: ("the request cannot be read", "send JSON in UTF-8"),
-    404: ("there is nothing here", "check the address"),
-    405: ("this method does not apply here", "see the table of the API"),
-    413: ("the request is too large", "256 kB is the most"),
+    404: ("there is nothing at this address", "check the address"),
+    405: ("this method is not allowed here", "see docs/http-api.md"),
+    413: ("the request is too large", "send at most 256 kB"),
 }
 
 
@@ -42,17 +42,19 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, _error: Exception) -> JSONResponse:
-        return answer(500, "something failed here", "see the journal")
+        return answer(500, "the request failed on the server", "see the desk's journal")
 
     @app.exception_handler(HTTPException)
     async def standard(_: Request, error: HTTPException) -> JSONResponse:
-        text, hint = _STANDARD.get(error.status_code, ("the request failed", ""))
+        text, hint = _STANDARD.get(
+            error.status_code, ("the request failed", "see docs/http-api.md")
+        )
         return answer(error.status_code, text, hint)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         fields = sorted({_field(item["loc"], known) + _most(item) for item in error.errors()})
-        return answer(422, "the request does not fit", f"look at: {', '.join(fields)}")
+        return answer(422, "a field is missing or not valid", f"look at: {', '.join(fields)}")
 
     @app.exception_handler(ChoiceError)
     @app.exception_handler(ContactError)
@@ -63,7 +65,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(CatalogueError)
     async def storage(_: Request, error: AuditError | CatalogueError) -> JSONResponse:
         log.error("storage.failed", exc_info=error)
-        return answer(503, str(error), "nothing was done; see the journal")
+        return answer(503, str(error), "nothing was done: see the desk's journal")
 
 
 def _field(location: tuple[int | str, ...], known: Collection[str]) -> str:

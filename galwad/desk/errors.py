@@ -18,4 +18,6 @@ class SwitchDownError(ApiError):
     """The switch cannot be reached, or did not answer in time."""
 
     def __init__(self, error: str = "the switch cannot be reached") -> None:
-        super().__init__(503, error, "take it that nothing changed; pause by the phone's own code")
+        super().__init__(
+            503, error, "assume that nothing changed; pause with the code on the phone"
+        )

@@ -348,7 +348,7 @@ class Desk:
 
         Recording continues.
         """
-        self._alarm(Alarm("audit.cut", None, f"entries before number {seq} are gone"))
+        self._alarm(Alarm("audit.cut", None, f"the audit entries before number {seq} are missing"))
 
     def _alarm(self, alarm: Alarm) -> None:
         call = self.calls.get(alarm.call_id) if alarm.call_id else None

@@ -61,7 +61,11 @@ class ArchiveFolder:
 
     def _path(self, recording: RecordingSummary, suffix: str) -> Path:
         if not _FOLDER.fullmatch(recording.folder):
-            raise ApiError(409, "the index names no folder of the archive", "run a verification")
+            raise ApiError(
+                409,
+                "the index has a wrong folder for this recording",
+                "run `galwad recordings verify`",
+            )
         return self.folder / recording.folder / f"{checked_id(recording.call_id)}.{suffix}"
 
     def open(self, recording: RecordingSummary, kind: str, wanted: int) -> SealedFiles:
@@ -76,12 +80,14 @@ class ArchiveFolder:
                 payload = opened.enter_context(self._path(recording, kind).open("rb"))
             except OSError:
                 raise ApiError(
-                    409, "the archive does not hold this recording", "restore it from a backup"
+                    409, "the files of this recording are missing", "restore them from a backup"
                 ) from None
             files = SealedFiles(header, payload, _size(payload))
             if files.payload_length != wanted:
                 raise ApiError(
-                    409, "the recording has not the size that it was sealed with", "verify it"
+                    409,
+                    "the recording's size has changed since it was sealed",
+                    "run `galwad recordings verify`",
                 )
             opened.pop_all()
         return files

@@ -21,7 +21,7 @@ class FinaliserDownError(ApiError):
     """The finaliser cannot be reached, or did not answer in time."""
 
     def __init__(self, error: str = "the finaliser cannot be reached") -> None:
-        super().__init__(503, error, "ask again: what was done already is not done twice")
+        super().__init__(503, error, "try again: what is already done is not done twice")
 
 
 class FinaliserClient:
@@ -88,4 +88,6 @@ class FinaliserClient:
         """Fail all waiting requests, because the finaliser has gone and will not reply."""
         for waiting in self._waiting.values():
             if not waiting.done():
-                waiting.set_exception(FinaliserDownError("the finaliser has gone"))
+                waiting.set_exception(
+                    FinaliserDownError("the connection to the finaliser was lost")
+                )

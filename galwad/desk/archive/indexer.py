@@ -91,7 +91,7 @@ class Indexer:
         if call_id not in self._without_caller:
             self._without_caller.add(call_id)
             text = (
-                "The recording is archived without its caller: they are named only in its spool, "
+                "the recording is archived, but its caller is named only in its spool, "
                 "whose key was lost when the machine restarted"
             )
             self._on_alarm(Alarm("recording.locked", call_id, text))

@@ -67,15 +67,15 @@ class RequestGuard:
         except Exception:
             log.exception("request.failed", method=scope["method"])
             if not started:  # Starlette has already answered, unless the error was its own
-                failure = answer(500, "something failed here", "see the journal")
+                failure = answer(500, "the request failed on the server", "see the desk's journal")
                 await failure(scope, receive, dressed)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length) > MAX_BODY:
-            return answer(413, "the request is too large", "256 kB is the most")
+            return answer(413, "the request is too large", "send at most 256 kB")
         if not self._same_origin(scope):
-            return answer(403, "the request comes from another site", "open the page itself")
+            return answer(403, "the request comes from another site", "use the desk's own page")
         return None
 
     def _same_origin(self, scope: Scope) -> bool:

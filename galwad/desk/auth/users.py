@@ -111,7 +111,7 @@ class Users:
                     )
                 )
         except IntegrityError:
-            raise UserError("this name or extension is taken") from None
+            raise UserError(f'the name "{user.name}" or the extension is already in use') from None
 
     async def disable(self, name: str) -> None:
         """Bar a user and end all their sessions.
@@ -124,7 +124,7 @@ class Users:
                 update(users).where(users.c.name == name).values(disabled=True)
             )
             if not done.rowcount:
-                raise UserError("there is no such user")
+                raise UserError(f'there is no user "{name}"')
             await connection.execute(delete(sessions).where(sessions.c.user == name))
 
     async def set_rights(self, name: str, rights: frozenset[str]) -> None:
@@ -135,7 +135,7 @@ class Users:
         """
         user = await self.get(name)
         if user is None:
-            raise UserError("there is no such user")
+            raise UserError(f'there is no user "{name}"')
         _check_rights(replace(user, rights=rights))
         async with self._writer.begin() as connection:
             changed = update(users).where(users.c.name == name)
@@ -183,7 +183,7 @@ class Users:
 
     async def _decoy(self) -> str:
         if not self._dummy:
-            self._dummy = await self._hash("nobody has this password")
+            self._dummy = await self._hash("no user has this password")
         return self._dummy
 
     def _verify(self, hashed: str, password: str) -> bool:
@@ -210,25 +210,36 @@ def user_of(row: Row[Any]) -> User:
 
 def _check(user: User, password: str | None, sip_password: str | None) -> None:
     if not _NAME.fullmatch(user.name):
-        raise UserError("a name has lower-case letters, digits, dots and dashes, up to 64")
+        raise UserError(
+            f'the name "{user.name}" is not valid: use up to 64 lower-case letters, digits, '
+            "dots, underscores and hyphens, the first a letter or a digit"
+        )
     if user.role not in get_args(Role):
-        raise UserError(f"a role is one of {', '.join(get_args(Role))}")
+        raise UserError(f'unknown role "{user.role}": choose {", ".join(get_args(Role))}')
     if user.language not in {"en", "cy"}:
-        raise UserError("a language is en or cy")
+        raise UserError(f'unknown language "{user.language}": choose en or cy')
     if user.extension is not None and not _EXTENSION.fullmatch(user.extension):
-        raise UserError("an extension has letters, digits, dots and dashes, up to 32")
+        raise UserError(
+            f'the extension "{user.extension}" is not valid: '
+            "use up to 32 letters, digits, dots, underscores and hyphens"
+        )
     if sip_password is not None and user.extension is None:
-        raise UserError("a SIP password needs an extension")
+        raise UserError("a SIP password needs an extension: add one")
     _check_rights(user)
     if (password is None) != (user.role == "machine"):
-        raise UserError("people have a password, machines a token")
+        raise UserError("a person needs a password, and a machine must not have one")
     if password is not None and len(password) < MIN_PASSWORD:
-        raise UserError(f"a password has at least {MIN_PASSWORD} characters")
+        raise UserError(f"the password is too short: use at least {MIN_PASSWORD} characters")
 
 
 def _check_rights(user: User) -> None:
     if user.rights - set(RIGHTS):
-        raise UserError(f"rights are {', '.join(RIGHTS)}")
+        unknown = ", ".join(sorted(user.rights - set(RIGHTS)))
+        raise UserError(f"unknown right {unknown}: choose {', '.join(RIGHTS)}")
     wrong = {"machine": {PURGE}, "admin": set(RIGHTS) - {PURGE}}.get(user.role, set(RIGHTS))
     if user.rights & wrong:
-        raise UserError("machines may have payments and metrics, administrators purge")
+        rights = ", ".join(sorted(user.rights & wrong))
+        raise UserError(
+            f"the role {user.role} cannot have {rights}: "
+            "machines may have payments, metrics and anchors; administrators may have purge"
+        )

@@ -147,7 +147,7 @@ class SwitchClient:
     def _lost(self) -> None:
         for reply in self._waiting.values():
             if not reply.done():
-                reply.set_exception(SwitchDownError("the switch has gone"))
+                reply.set_exception(SwitchDownError("the connection to the switch was lost"))
         self._on_connection(False)
 
     async def _received(self, _link: Link, message: AnyMessage) -> None:

@@ -162,7 +162,7 @@ class CoverageChecker:
             return await asyncio.to_thread(self._cover, row, call)
         waiting = next((s for s in self._spools.values() if s.call_id == call.call_id), None)
         if waiting is None and not self._knows_spools:
-            text = "it is not indexed, and no finaliser has said whether its spool waits: start it"
+            text = "it is not indexed, and its spool is not known: start the finaliser"
         elif waiting is None:
             text = "it has neither recording nor spool: look for a `recording.fault` in the journal"
         else:

@@ -23,8 +23,8 @@ from galwad.desk.auth.users import User, UserError, Users
 from galwad.desk.database import open_engine, upgrade
 from galwad.link import Link
 from galwad.messages import Hello, UsersChanged
-from recording.audit.chain import ChainVerification, Head
-from recording.audit.log import AuditEntry, AuditLog, Facts, verify
+from recording.audit.chain import Head
+from recording.audit.log import AuditLog, Facts
 
 
 class Administration:
@@ -113,16 +113,6 @@ class Administration:
                 {"actor": _actor()},
             )
             return result
-
-    async def audit_entries(self, after: int = 0, limit: int = 500) -> list[AuditEntry]:
-        """Return the audit's entries after a number, in order."""
-        async with self._opened() as (_, audit):
-            return await audit.entries(after, limit)
-
-    async def verify_audit(self) -> ChainVerification:
-        """Read and verify the whole audit chain."""
-        async with self._opened() as (engine, _):
-            return await verify(engine, self._node)
 
 
 async def poke(desk_socket: Path) -> bool:

@@ -109,11 +109,13 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     _check_empty(folder)
     for place in (settings.archive, *settings.spool_folders):
         if folder.resolve().is_relative_to(place.resolve()):
-            raise BackupError(f"{folder} lies in {place}", "name a folder elsewhere")
+            raise BackupError(f"{folder} is inside {place}", "choose a folder elsewhere")
     if folder.exists() and folder.stat().st_uid != os.geteuid():
-        raise BackupError(f"{folder} is another user's, who could read it", "name a new folder")
+        raise BackupError(
+            f"{folder} belongs to another user, who could read it", "choose a new folder"
+        )
     if not settings.database.exists():
-        raise BackupError(f"{settings.database} is not there", "is this the server?")
+        raise BackupError(f"{settings.database} does not exist", "run this on the server")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     try:
@@ -121,12 +123,12 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
             _check_empty(folder)  # another process may have made a backup here before the lock
             return _make(settings, settings_file, folder)
     except AtWorkError:
-        raise BackupError(f"another backup is made into {folder}", "name another") from None
+        raise BackupError(f"another backup uses {folder} now", "choose another folder") from None
 
 
 def _check_empty(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
-        raise BackupError(f"{folder} is not empty", "name a new folder for each backup")
+        raise BackupError(f"{folder} is not empty", "choose a new folder for each backup")
 
 
 def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
@@ -184,7 +186,8 @@ def _restore(
     done = _interrupted_restore(settings, description) if settings.database.exists() else None
     if done is None and settings.database.exists():
         raise BackupError(
-            f"{settings.database} is there already", "move the desk's folder away, if it is lost"
+            f"{settings.database} exists already",
+            "if its data is lost, move the desk's folder away first",
         )
     kept = [path for place in certificates for path in _certificates_in(place)]
     keys = {_node_key(settings, folder), *node_keys}
@@ -230,7 +233,7 @@ def _copy_database(source: Path, target: Path) -> None:
             (verdict,) = here.execute("PRAGMA integrity_check").fetchone()
     except sqlite3.Error as error:
         raise BackupError(
-            f"the database cannot be copied to {target}: {error}", "is there room for it?"
+            f"cannot copy the database to {target}: {error}", "check the free space there"
         ) from None
     if verdict != "ok":
         raise BackupError(f"the database is damaged: {verdict}", "keep the last good backup")
@@ -253,21 +256,23 @@ def _names(table: Mapping[str, Any], before: str = "") -> set[str]:
 
 
 def _readable(folder: Path, settings: Settings) -> Description:
-    hint = "name a folder that `galwad backup make` made"
+    hint = "choose a folder that `galwad backup make` made"
     try:
         description = msgspec.json.decode((folder / _INDEX).read_bytes(), type=Description)
     except FileNotFoundError:
-        raise BackupError(f"{folder} is no backup, or an unfinished one", hint) from None
+        raise BackupError(f"{folder} is not a finished backup", hint) from None
     except msgspec.DecodeError:
-        raise BackupError(f"{folder / _INDEX} is damaged", "take an older backup") from None
+        raise BackupError(f"{folder / _INDEX} is damaged", "use an older backup") from None
     if description.format != FORMAT:
-        raise BackupError("the backup is of a later version", "install that version first")
+        raise BackupError("the backup is from a later version", "install that version first")
     if description.node != settings.node.name:
         raise BackupError(
-            f"the backup is that of {description.node}", "set [node] name to that, or take another"
+            f"the backup is from the node {description.node}", "use another, or set [node] name"
         )
     if _digest(folder / "galwad.db") != description.database_sha256:
-        raise BackupError("the backup's database was changed or cut", "take an older backup")
+        raise BackupError(
+            "the backup's database was changed or is not complete", "use an older backup"
+        )
     return description
 
 
@@ -284,7 +289,7 @@ def _all_processes_stopped(settings: Settings) -> Iterator[None]:
                 held.enter_context(alone(settings.node.state / name))
             yield
     except AtWorkError as error:
-        raise BackupError(str(error), "systemctl stop 'galwad*' first") from None
+        raise BackupError(str(error), "stop it first: systemctl stop 'galwad*'") from None
 
 
 def _node_key(settings: Settings, folder: Path) -> str:
@@ -292,14 +297,14 @@ def _node_key(settings: Settings, folder: Path) -> str:
     path, kept = settings.node.state / "finaliser" / "manifest.key", folder / "manifest.key"
     if path.exists():
         if kept.exists() and path.read_bytes() != kept.read_bytes():
-            hint = "move the new key away; recordings that it signed need its public half"
-            raise BackupError("the node has another signing key than the backup", hint)
+            hint = "move the node's key away, but keep it: what it signed needs its public half"
+            raise BackupError("the node's signing key is not that of the backup", hint)
     elif kept.exists():
         try:
             Ed25519PrivateKey.from_private_bytes(kept.read_bytes())
         except ValueError:
             raise BackupError(
-                "the backup's signing key is damaged", "take an older backup"
+                "the backup's signing key is damaged", "use an older backup"
             ) from None
         _ensure_folder(path.parent)
         write_atomic(path, kept.read_bytes(), 0o600)
@@ -403,8 +408,8 @@ def _certificates_in(place: Path) -> list[Path]:
     found = archive_backup.certificates_in(place)
     if not found:
         raise BackupError(
-            f"{place} holds no certificate of a disposal",
-            "name the files that `recordings purge -o` made, or their folder",
+            f"there is no disposal certificate in {place}",
+            "give the files that `galwad recordings purge -o` made, or their folder",
         )
     return found
 

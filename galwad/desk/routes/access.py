@@ -36,7 +36,7 @@ def signed_in(session: Annotated[Session | None, Depends(session_of)]) -> Sessio
         ApiError: 401, there is no session.
     """
     if session is None:
-        raise ApiError(401, "nobody is signed in", "sign in again")
+        raise ApiError(401, "you are not signed in", "sign in again")
     return session
 
 
@@ -50,7 +50,7 @@ def person(session: SignedIn) -> Session:
         ApiError: 403, the user is a machine.
     """
     if session.user.role == "machine":
-        raise ApiError(403, "this is for people", "use an account of your own")
+        raise ApiError(403, "a machine's token cannot do this", "sign in with a person's account")
     return session
 
 
@@ -64,7 +64,7 @@ def supervisor(session: Person) -> Session:
         ApiError: 403, the user has another role.
     """
     if not session.user.supervises:
-        raise ApiError(403, "this is for supervisors", "ask yours")
+        raise ApiError(403, "only a supervisor may do this", "ask your supervisor")
     return session
 
 
@@ -78,7 +78,7 @@ def administrator(session: Person) -> Session:
         ApiError: 403, the user has another role.
     """
     if session.user.role != "admin":
-        raise ApiError(403, "this is for the recording administrator", "ask them")
+        raise ApiError(403, "only the recording administrator may do this", "ask them to do it")
     return session
 
 
@@ -93,7 +93,7 @@ def live_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
     """
     call = desk.calls.get(call_id)
     if call is None or not call.visible(session.user):
-        raise ApiError(404, "no live call has this id", "it may have ended")
+        raise ApiError(404, "no live call has this id", "check the id: the call may have ended")
     return call
 
 
@@ -105,7 +105,7 @@ def own_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
     """
     call = live_call(desk, session, call_id)
     if not call.concerns(session.user):
-        raise ApiError(403, "another advisor has this call", "only they can do this")
+        raise ApiError(403, "another advisor has this call", "ask them to do it")
     if not call.is_handled_by(session.user):
         raise ApiError(409, "the call is not answered yet", "answer it first")
     return call

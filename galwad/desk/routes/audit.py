@@ -23,7 +23,9 @@ def _audit_reader(session: Annotated[Session, Depends(person)]) -> Session:
         ApiError: 403, the user is not an administrator.
     """
     if session.user.role != "admin":
-        raise ApiError(403, "the audit is the recording administrator's to read", "ask them")
+        raise ApiError(
+            403, "only the recording administrator may read the audit", "ask them to do it"
+        )
     return session
 
 
@@ -34,7 +36,9 @@ def _anchor_keeper(session: SignedIn) -> Session:
         ApiError: 403, the user has neither the role nor the right.
     """
     if not session.user.supervises and "anchors" not in session.user.rights:
-        raise ApiError(403, "this needs the right `anchors`", "or a supervisor's account")
+        raise ApiError(
+            403, "this needs the right `anchors`", "use a token with it, or sign in as a supervisor"
+        )
     return session
 
 
@@ -90,7 +94,7 @@ async def head(
     """Return the audit's present head as an anchor, and the hash of the earlier entry `seq`."""
     anchor = await desk.anchors.head()
     if anchor is None:
-        raise ApiError(404, "the audit has no entry yet", "sign in by password once")
+        raise ApiError(404, "the audit has no entry yet", "sign in with a password first")
     earlier = await desk.audit.chain_entries(seq - 1, 1) if seq else []
     found = earlier[0].hash if earlier and earlier[0].seq == seq else None
     return AuditHead(anchor=str(anchor), earlier=found)

@@ -26,13 +26,13 @@ router = APIRouter()
 
 
 @router.put("/recordings/{call_id}/hold", status_code=204)
-async def hold(call_id: str, body: RetainReason, desk: TheDesk, session: Administrator) -> None:
+async def retain(call_id: str, body: RetainReason, desk: TheDesk, session: Administrator) -> None:
     """Retain a recording: keep it from disposal until it is released."""
     recording = await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         certified = desk.archive.content(recording, "disposal") is not None
         if certified or (await desk.custodian.one(call_id)).disposed is not None:
-            raise ApiError(409, "the recording was disposed of", "there is nothing to hold")
+            raise ApiError(409, "the recording was disposed of", "check the call id")
         personal = {"actor": session.actor, "reason": body.reason}
         await desk.audit.append("recording.held", {"call_id": call_id}, personal)
         await desk.custodian.retain(call_id, body.reason, time.time())
@@ -44,7 +44,7 @@ async def release(call_id: str, body: RetainReason, desk: TheDesk, session: Admi
     await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         if (await desk.custodian.one(call_id)).retained_for is None:
-            raise ApiError(409, "the recording is not held", "is it another one that you mean?")
+            raise ApiError(409, "the recording is not retained", "check the call id")
         personal = {"actor": session.actor, "reason": body.reason}
         await desk.audit.append("recording.released", {"call_id": call_id}, personal)
         await desk.custodian.release(call_id)
@@ -65,13 +65,17 @@ async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator
     A repeated request returns the certificate.
     """
     if PURGE not in session.user.rights:
-        raise ApiError(403, "disposing of recordings needs the right purge", "ask for it by name")
+        raise ApiError(
+            403, "disposing of recordings needs the right `purge`", "`galwad users rights` gives it"
+        )
     recording = await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         custody = await desk.custodian.one(call_id)
         if custody.retained_for is not None:
             raise ApiError(
-                409, "the recording is held", f"{custody.retained_for}: release it first"
+                409,
+                "the recording is retained",
+                f"release it first; it is retained for: {custody.retained_for}",
             )
         return await _dispose(desk, session, recording, body)
 

@@ -40,11 +40,11 @@ async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
     """Return the signed recipient set; the client must verify it."""
     path = desk.options.recipients
     if path is None or not path.exists():
-        raise ApiError(409, "the server has no set of recipients", "put the signed one there first")
+        raise ApiError(409, "the server has no signed recipient set", "copy it there first")
     try:
         return SignedSet(content=path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
-        raise ApiError(409, "the set of recipients cannot be read", "is it the file?") from None
+        raise ApiError(409, "cannot read the signed recipient set", "copy it there again") from None
 
 
 @router.post("/headers/search")
@@ -75,7 +75,7 @@ async def fetch(
     header = desk.archive.text(recording, "header")
     manifest = desk.archive.text(recording, "manifest")
     if header is None or manifest is None:
-        raise ApiError(409, "its header or manifest is missing", "restore it from a backup")
+        raise ApiError(409, "the header or manifest is missing", "restore it from a backup")
     await desk.audit.append(
         "header.fetched",
         {"call_id": call_id, "payload_sha256": recording.payload_sha256},

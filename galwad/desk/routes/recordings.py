@@ -76,7 +76,9 @@ async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDet
 async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -> StreamingResponse:
     """Send the sealed recording: header, then payload; together they are a standard age file."""
     if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
-        raise ApiError(403, "this purpose is the recording administrator's", "ask them")
+        raise ApiError(
+            403, "only the recording administrator may fetch for this purpose", "ask them to do it"
+        )
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
     kind, facts = _requested_object(desk, recording, raw=body.raw)
@@ -116,14 +118,16 @@ def _requested_object(
     if not raw:
         return "payload", ObjectFacts(recording.payload_size, recording.payload_sha256)
     if not recording.raw_size:
-        raise ApiError(404, "all of this recording could be decoded", "fetch it without --raw")
+        raise ApiError(404, "all packets could be decoded", "fetch the audio: without `raw`")
     data = desk.archive.content(recording, "manifest") or b""
     try:
         facts = read_manifest(data).raw
     except ManifestError:
         facts = None
     if facts is None or hashlib.sha256(data).hexdigest() != recording.manifest_sha256:
-        raise ApiError(409, "the manifest is not the one that was indexed", "verify it")
+        raise ApiError(
+            409, "the manifest is not the one that was indexed", "run `galwad recordings verify`"
+        )
     return "raw", facts
 
 
@@ -135,7 +139,9 @@ async def recording_of(desk: Desk, call_id: str) -> RecordingSummary:
     """
     recording = await desk.catalogue.get(checked_id(call_id))
     if recording is None:
-        raise ApiError(404, "no recording has this id", "it may not be sealed yet")
+        raise ApiError(
+            404, "no recording has this id", "check the id; the recording may not be sealed yet"
+        )
     return recording
 
 
@@ -146,7 +152,9 @@ def refuse_if_disposed(desk: Desk, recording: RecordingSummary) -> None:
         ApiError: 410, there is a certificate of its disposal.
     """
     if desk.archive.content(recording, "disposal") is not None:
-        raise ApiError(410, "the recording was disposed of", "its certificate says when and why")
+        raise ApiError(
+            410, "the recording was disposed of", "read its certificate: it says when and why"
+        )
 
 
 async def _search(desk: Desk, session: Session, query: RecordingQuery) -> RecordingPage:
@@ -193,11 +201,11 @@ def _reject_contradicting_filters(filters: Filters) -> None:
     if since is not None and until is not None and since >= until:
         raise ApiError(
             422,
-            "no time is left: it would begin after its end",
-            "since comes before until, which is no longer in the span; both lie within when",
+            "the filters `since`, `until` and `when` have no time in common",
+            "choose `since` before `until`, and both within `when`",
         )
     if at_least is not None and at_most is not None and at_least > at_most:
-        raise ApiError(422, "no call is both that long and that short", "exchange the two lengths")
+        raise ApiError(422, "`min_length_s` is above `max_length_s`", "exchange the two lengths")
 
 
 async def _with_known_line(desk: Desk, filters: Filters) -> Filters:
@@ -225,14 +233,14 @@ def span_of(words: str | None, desk: Desk) -> when.Period | None:
     try:
         return when.period(words, time.time(), desk.options.time_zone)
     except ValueError:
-        raise ApiError(422, "that is no time", when.HINT) from None
+        raise ApiError(422, "cannot read the time", when.HINT) from None
 
 
 def _cursor(text: str | None) -> Cursor | None:
     try:
         return Cursor.parse(text) if text else None
     except ValueError:
-        raise ApiError(422, "the page's place cannot be read", "look at: body.after") from None
+        raise ApiError(422, "cannot read `after`", "look at: body.after") from None
 
 
 def _us(seconds: float | None) -> int | None:

@@ -70,7 +70,7 @@ async def _write(desk: Desk, session: Session, body: Reindex, proven: Proven) ->
         await desk.custodian.disposed(sealed.call_id, proven.disposal, proven.disposed)
     row = await desk.catalogue.get(sealed.call_id)
     if row is None:
-        raise ApiError(409, "the row has gone again", "ask again")
+        raise ApiError(409, "the new row was removed meanwhile", "try again")
     return Reindexed(state="indexed" if new else "known", row=_shown(row, proven))
 
 

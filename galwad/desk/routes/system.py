@@ -48,7 +48,11 @@ async def metrics(
         "metrics" in session.user.rights or session.user.role == "admin"
     )
     if not (allowed or _loopback(request)):
-        raise ApiError(403, "metrics are for this machine", "or for a token with that right")
+        raise ApiError(
+            403,
+            "metrics need the right `metrics`",
+            "use a token with that right, or ask on the server itself",
+        )
     return Response(desk.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -188,7 +188,7 @@ def test_it_is_the_administrators(run, house, monkeypatch):
     monkeypatch.setenv("GALWAD_TOKEN", house.token("mair", "supervisor"))
     for arguments in ((), (CALLS[0],)):
         done = run("recordings", "reindex", *arguments, *WHY)
-        assert done.err.startswith("error: this is for the recording administrator\n")
+        assert done.err.startswith("error: only the recording administrator may do this\n")
     assert run("recordings", "reindex", "--reference", " ").status == 2
     assert run("recordings", "reindex", "../../etc", *WHY).status == 2
 

@@ -127,7 +127,7 @@ async def test_an_answered_call_without_a_recording_is_missed(running, mair):
     (call,) = (await mair.http.get(EVER)).json()["amiss"]
     assert call["call_id"] == FIRST
     assert call["unexplained"] == [{"from_us": 0, "to_us": 40 * US, "reason": ""}]
-    assert "no finaliser has said whether its spool waits" in call["problems"][0]
+    assert "its spool is not known" in call["problems"][0]
     await spools_left(running)
     (call,) = (await mair.http.get(EVER)).json()["amiss"]
     assert "neither recording nor spool" in call["problems"][0]

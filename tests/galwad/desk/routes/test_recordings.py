@@ -363,7 +363,7 @@ async def test_filters_that_exclude_each_other_are_told(running, sealed):
     ):
         reply = await mair.http.post(SEARCH, json=query)
         assert reply.status_code == 422, query
-        assert reply.json()["error"].startswith("no "), query
+        assert "`" in reply.json()["error"], query
         assert reply.json()["hint"]
     for query in (
         {"since": "2027-01-15", "until": "2027-01-16"},
@@ -391,7 +391,7 @@ async def test_words_that_mean_no_time_are_told(running):
     mair = await running.page("mair")
     for field in ("when", "since", "until"):
         reply = await mair.http.post(SEARCH, json={field: "once upon a time"})
-        assert (reply.status_code, reply.json()["error"]) == (422, "that is no time")
+        assert (reply.status_code, reply.json()["error"]) == (422, "cannot read the time")
 
 
 async def test_pages_of_the_api_follow_each_other(running, sealed):
