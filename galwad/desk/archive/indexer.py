@@ -52,7 +52,7 @@ class Indexer:
             if known is None or known.manifest_sha256 != sealed.manifest_sha256:
                 await self._audit_digest(sealed)
             row = None if sealed.personal else known
-            new = row is None and await self._catalogue.add(recording_of(sealed))
+            new = row is None and await self._catalogue.add(index_row(sealed))
             if row is None or _is_of(row, sealed):
                 await self._on_indexed(sealed)
         except (AuditError, CatalogueError, SQLAlchemyError):
@@ -71,7 +71,7 @@ class Indexer:
             AuditError, CatalogueError: The recording was not indexed.
         """
         await self._audit_digest(sealed)
-        new = await self._catalogue.add(recording_of(sealed), replace=False)
+        new = await self._catalogue.add(index_row(sealed), replace=False)
         if new:
             await self._on_indexed(sealed)
             log.info("recording.reindexed", call_id=sealed.call_id)
@@ -102,7 +102,7 @@ def _is_of(row: RecordingSummary, sealed: Sealed) -> bool:
     return row.has_personal_facts and row.manifest_sha256 == sealed.manifest_sha256
 
 
-def recording_of(sealed: Sealed) -> RecordingSummary:
+def index_row(sealed: Sealed) -> RecordingSummary:
     """Return the index row for a report of the finaliser."""
     fields = {name: getattr(sealed, name) for name in RecordingSummary.__struct_fields__}
     return RecordingSummary(**fields | {"number": indexed_number(sealed.number)})

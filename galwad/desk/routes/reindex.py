@@ -12,7 +12,7 @@ import msgspec
 from fastapi import APIRouter
 
 from galwad.desk.archive.files import checked_id
-from galwad.desk.archive.indexer import recording_of
+from galwad.desk.archive.indexer import index_row
 from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.archive import Reindex, Reindexed, Unindexed
@@ -52,7 +52,7 @@ async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administr
     proven = msgspec.msgpack.decode(content, type=Proven)
     if not body.dry_run:
         return await _write(desk, session, body, proven)
-    return Reindexed(state="provable", row=_shown(recording_of(proven.sealed), proven))
+    return Reindexed(state="provable", row=_shown(index_row(proven.sealed), proven))
 
 
 async def _write(desk: Desk, session: Session, body: Reindex, proven: Proven) -> Reindexed:
