@@ -16,7 +16,7 @@ from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.cli.support.console import local_time
 from galwad.desk.coverage.nightly import COVERAGE_CHECKED, next_time
-from galwad.desk.orphan_fixes import fix_of
+from galwad.desk.coverage.orphan_fixes import fix_of
 
 _MAX_SHOWN: Final = 10
 _LATE_S: Final = 3600.0

@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from galwad.desk.coverage.checker import MAX_FINDINGS
+from galwad.desk.coverage.orphan_fixes import fix_of
 from galwad.desk.models.coverage import CallSpan, Coverage, FaultyCall, OrphanFile
-from galwad.desk.orphan_fixes import fix_of
 from galwad.desk.routes.access import Supervisor, TheDesk
 from galwad.desk.routes.recordings import span_of
 from galwad.when import Period

@@ -1,6 +1,6 @@
 import pytest
 
-from galwad.desk.orphan_fixes import fix_of
+from galwad.desk.coverage.orphan_fixes import fix_of
 
 
 @pytest.mark.parametrize(
