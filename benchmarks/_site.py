@@ -28,8 +28,8 @@ from _common import (
     settle,
 )
 
+from galwad.desk.auth.users import User, Users
 from galwad.desk.database import open_engine, upgrade
-from galwad.desk.users import User, Users
 from recording.age.file import Identity
 from recording.keys.keyring import RecipientSet
 

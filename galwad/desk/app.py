@@ -26,7 +26,8 @@ from starlette.types import ASGIApp
 
 from config.settings import Settings
 from galwad import supervise
-from galwad.desk import errors
+from galwad.desk import error_answers
+from galwad.desk.auth.request_guard import MAX_BODY, RequestGuard
 from galwad.desk.database import SchemaError
 from galwad.desk.routes import (
     accounts,
@@ -41,7 +42,6 @@ from galwad.desk.routes import (
     stream,
     system,
 )
-from galwad.desk.security import MAX_BODY, Guard
 from galwad.desk.service import Desk, DeskOptions
 
 log = structlog.get_logger()
@@ -77,7 +77,7 @@ def options_of(settings: Settings) -> DeskOptions:
 
 
 def create_app(desk: Desk) -> ASGIApp:
-    """Return the desk's ASGI application, wrapped in its `Guard`."""
+    """Return the desk's ASGI application, wrapped in its `RequestGuard`."""
     app = FastAPI(
         title="Galwad",
         version=version("galwad"),
@@ -88,13 +88,15 @@ def create_app(desk: Desk) -> ASGIApp:
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.desk = desk
-    errors.install(app)
+    error_answers.install(app)
     archive = recordings, headers, custody, reindex, coverage, audit
     for module in (accounts, stream, calls, payments, *archive, system):
         app.include_router(module.router, prefix="/api/v1")
     _install_page(app)
     options = desk.options
-    return Guard(app, cookie=options.cookie, origin=options.public_origin, secure=options.secure)
+    return RequestGuard(
+        app, cookie=options.cookie, origin=options.public_origin, secure=options.secure
+    )
 
 
 def _install_page(app: FastAPI) -> None:
@@ -145,7 +147,8 @@ class DeskServer:
         options = self.desk.options
         if options.tls_certificate is None and not _loopback(options.host):
             raise UnsafeListenerError(
-                "the desk needs TLS (tls_certificate, tls_key) or a listen address on loopback"
+                f"the address {options.host} is not loopback and needs TLS: "
+                "set tls_certificate and tls_key, or listen on loopback"
             )
         self._listener = listener = _listen(options.host, options.port)
         self.port = listener.getsockname()[1]

@@ -89,7 +89,7 @@ def upgrade(path: Path) -> None:
         # The cause is SQLite's own text, such as "database is locked", which quotes no value.
         cause = getattr(error, "orig", None) or type(error).__name__
         raise SchemaError(
-            f"{path} cannot be brought up to date: {cause}", "`galwad check` names the fault"
+            f"cannot upgrade the database {path}: {cause}", "run `galwad check`"
         ) from None
     finally:
         engine.dispose()
@@ -106,7 +106,7 @@ def _is_newest(engine: Engine, path: Path) -> bool:
     known = scripts()
     if found is not None and found not in {each.revision for each in known.walk_revisions()}:
         raise SchemaError(
-            f"{path} is of a later version of Galwad", "install that version again: it is unchanged"
+            f"{path} is from a later version of Galwad", "install that version: nothing has changed"
         )
     return found == known.get_current_head()
 

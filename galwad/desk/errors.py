@@ -1,28 +1,6 @@
-"""The errors of the HTTP API: all have the shape `{"error", "hint"}` and never repeat input."""
+"""The errors that answer a request: a status, what is wrong, and what to do."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
-
-import structlog
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
-
-from callerid.errors import ChoiceError, ContactError
-from galwad.desk import archive_models, evidence, models
-from recording.errors import AuditError, CatalogueError
-
-log = structlog.get_logger()
-
-_STANDARD = {
-    400: ("the request cannot be read", "send JSON in UTF-8"),
-    404: ("there is nothing here", "check the address"),
-    405: ("this method does not apply here", "see the table of the API"),
-    413: ("the request is too large", "256 kB is the most"),
-}
 
 
 class ApiError(Exception):
@@ -40,66 +18,6 @@ class SwitchDownError(ApiError):
     """The switch cannot be reached, or did not answer in time."""
 
     def __init__(self, error: str = "the switch cannot be reached") -> None:
-        super().__init__(503, error, "take it that nothing changed; pause by the phone's own code")
-
-
-def answer(status: int, error: str, hint: str = "", retry_after: int = 0) -> JSONResponse:
-    """Return an answer with the body that all errors have."""
-    headers = {"Retry-After": str(retry_after)} if retry_after else None
-    return JSONResponse({"error": error, "hint": hint}, status, headers)
-
-
-def install(app: FastAPI) -> None:
-    """Install the exception handlers in the app."""
-
-    @app.exception_handler(ApiError)
-    async def api(_: Request, error: ApiError) -> JSONResponse:
-        return answer(error.status, error.error, error.hint, error.retry_after)
-
-    @app.exception_handler(Exception)
-    async def unexpected(_: Request, _error: Exception) -> JSONResponse:
-        return answer(500, "something failed here", "see the journal")
-
-    @app.exception_handler(HTTPException)
-    async def standard(_: Request, error: HTTPException) -> JSONResponse:
-        text, hint = _STANDARD.get(error.status_code, ("the request failed", ""))
-        return answer(error.status_code, text, hint)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        fields = sorted({_field(item["loc"]) + _most(item) for item in error.errors()})
-        return answer(422, "the request does not fit", f"look at: {', '.join(fields)}")
-
-    @app.exception_handler(ChoiceError)
-    @app.exception_handler(ContactError)
-    async def conflict(_: Request, error: ChoiceError | ContactError) -> JSONResponse:
-        return answer(409, str(error), "")
-
-    @app.exception_handler(AuditError)
-    @app.exception_handler(CatalogueError)
-    async def storage(_: Request, error: AuditError | CatalogueError) -> JSONResponse:
-        log.error("storage.failed", exc_info=error)
-        return answer(503, str(error), "nothing was done; see the journal")
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    """Return the field's place, made of names in the schema; a client's own key is not repeated."""
-    names = [part for part in location if isinstance(part, str) and part.isidentifier()]
-    return ".".join(name for name in names if name in _KNOWN) or "body"
-
-
-def _most(item: Mapping[str, Any]) -> str:
-    """Return the limit to show for a text that is too long, otherwise ""."""
-    too_long = item["type"] == "string_too_long"
-    return f" (at most {item['ctx']['max_length']} characters)" if too_long else ""
-
-
-_MODELS = (*models.ASKED, *archive_models.ASKED, *evidence.ASKED)
-_KNOWN = frozenset(
-    {
-        "body",
-        "query",
-        "path",
-        *(name for model in _MODELS for name in model.model_fields),
-    }
-)
+        super().__init__(
+            503, error, "assume that nothing changed; pause with the code on the phone"
+        )

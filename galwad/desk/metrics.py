@@ -41,7 +41,7 @@ class Metrics:
         self.sign_ins = Counter(
             "galwad_desk_sign_ins", "Sign-ins by outcome", ["outcome"], registry=self.registry
         )
-        self.holds = Counter(
+        self.pauses = Counter(
             "galwad_desk_holds",
             "Payment holds and releases",
             ["action", "outcome"],
@@ -60,7 +60,7 @@ class Metrics:
             "Packets of recordings that no decoder took; they are kept as they came",
             registry=self.registry,
         )
-        self.amiss = Gauge(
+        self.faulty_calls = Gauge(
             "galwad_desk_calls_amiss",
             "Calls that the last nightly check could not explain",
             registry=self.registry,

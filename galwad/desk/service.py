@@ -1,4 +1,4 @@
-"""The `Desk`: database, switch client, intake, lookup, live calls and their events, wired together.
+"""The `Desk`: database, switch, finaliser, lookup, live calls and their events, wired together.
 
 Everything that must survive a restart of the desk is in the database before it is acknowledged.
 What is only in memory (live calls, pops) is rebuilt from the switch's snapshot and a new lookup.
@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +20,31 @@ from argon2 import PasswordHasher
 from callerid.contacts import Contacts, OpenContact
 from callerid.lookup import DirectorySource, Lookup
 from callerid.sources.embedded import EmbeddedDirectory
-from galwad.desk.bookkeeping import Bookkeeper, Books
-from galwad.desk.calls import LiveCall, LiveCalls
+from galwad.desk.anchors import AnchorFile
+from galwad.desk.archive.desk_socket import DeskSocket
+from galwad.desk.archive.files import ArchiveFolder
+from galwad.desk.archive.finaliser_client import FinaliserClient
+from galwad.desk.archive.indexer import Indexer
+from galwad.desk.archive.recipients_watch import RecipientsWatch
+from galwad.desk.auth.sessions import Sessions
+from galwad.desk.auth.throttle import Throttle
+from galwad.desk.auth.users import User, Users
+from galwad.desk.calls.events import Audience, EventHub
+from galwad.desk.calls.forgotten_pauses import ForgottenPauses
+from galwad.desk.calls.live_calls import DeskCall, LiveCalls
+from galwad.desk.calls.switch_client import FromSwitch, SwitchClient
+from galwad.desk.coverage.checker import CoverageChecker, CoverageResult
+from galwad.desk.coverage.ledger_writer import LedgerWriter
+from galwad.desk.coverage.nightly import COVERAGE_CHECKED, NightlyCheck
 from galwad.desk.database import open_engine, upgrade
-from galwad.desk.events import Audience, Hub
-from galwad.desk.files import ArchiveFolder
-from galwad.desk.forgotten import ForgottenPauses
-from galwad.desk.intake import Intake
 from galwad.desk.metrics import Metrics
-from galwad.desk.nightly import KIND as CHECKED
-from galwad.desk.nightly import Nightly
-from galwad.desk.recipients import RecipientsWatch
-from galwad.desk.sessions import Sessions
-from galwad.desk.switch import FromSwitch, SwitchClient
-from galwad.desk.throttle import Throttle
-from galwad.desk.users import User, Users
 from galwad.messages import Alarm, CallChanged, CallEnded, CallsSnapshot, Figures, Party, Sealed
-from recording.audit.anchors import Anchor, append_anchor, last_anchor
 from recording.audit.log import AuditLog
 from recording.index.catalogue import Catalogue
 from recording.index.custody import Custodian
 from recording.index.ledger import Ledger
 
-_PATIENCE_S = 2.0
+_TIMEOUT_S = 2.0
 log = structlog.get_logger()
 
 
@@ -107,7 +109,7 @@ class Desk:
         upgrade(options.database)
         self.engine = open_engine(options.database)
         self.metrics = Metrics()
-        self.hub = Hub()
+        self.hub = EventHub()
         self.peers_down = 0
         """The number of trunks and targets that do not answer or refuse our registration."""
         self.calls = LiveCalls(self._call_changed)
@@ -119,21 +121,18 @@ class Desk:
         self.custodian = Custodian(self.engine)
         self.audit = AuditLog(self.engine, options.node, options.audit_key, on_cut=self._audit_cut)
         self.archive = ArchiveFolder(options.archive)
-        self.books = Bookkeeper(
-            Ledger(self.engine),
-            self.catalogue,
-            self.custodian,
-            self.archive,
-            on_entered=self._entered,
-        )
-        self.nightly = Nightly(
+        self.anchors = AnchorFile(options.anchor_file, options.node, self.audit, self._alarm)
+        ledger = Ledger(self.engine)
+        self.ledger = LedgerWriter(ledger, self._ends_stored)
+        self.coverage = CoverageChecker(ledger, self.catalogue, self.custodian, self.archive)
+        self.nightly = NightlyCheck(
             options.nightly,
-            self.books,
+            self.coverage,
             self.audit,
-            live=self.going_on,
+            calls_in_progress=self.calls_in_progress,
             on_alarm=self._alarm,
-            on_done=self._balanced,
-            afterwards=self._note_anchor,
+            on_done=self._show_result,
+            on_finished=self.anchors.append,
             zone=options.time_zone,
         )
         self.lookup = Lookup(
@@ -142,15 +141,17 @@ class Desk:
         self.switch = SwitchClient(
             options.switch_socket, self._from_switch, self._switch_connection, self.users.accounts
         )
-        self.intake = Intake(
+        self.finaliser = FinaliserClient()
+        self.indexer = Indexer(
+            self.catalogue, self.audit, on_indexed=self._indexed, on_alarm=self._alarm
+        )
+        self.socket = DeskSocket(
             options.desk_socket,
-            self.catalogue,
-            on_recovered=self._recovered,
-            before_indexed=self._chained,
-            on_indexed=self._indexed,
+            self.finaliser,
+            self.indexer,
             on_alarm=self._alarm,
             on_users=self._users_changed,
-            on_spools=self.books.spools_left,
+            on_spools=self.coverage.spools_left,
         )
         self._forgotten = ForgottenPauses(self.calls, self._warn)
         self._recipients = RecipientsWatch(
@@ -158,42 +159,42 @@ class Desk:
         )
         self._switch_lost = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._endless: list[asyncio.Task[None]] = []
+        self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Restore calls in wrap-up and last night's figures, listen, and connect to the switch."""
         for contact in await self.contacts.open_notes():
-            self.calls.unwritten(contact)
-        checked = await self.audit.last(CHECKED)
+            self.calls.add_without_note(contact)
+        checked = await self.audit.last(COVERAGE_CHECKED)
         if checked is not None:
-            self.metrics.amiss.set(int(checked.facts.get("amiss", 0)))
+            self.metrics.faulty_calls.set(int(checked.facts.get("amiss", 0)))
             self.metrics.orphans.set(int(checked.facts.get("orphans", 0)))
-        await self.intake.start()
-        self._endless = [
+        await self.socket.start()
+        self._loops = [
             asyncio.create_task(self.switch.run()),
             asyncio.create_task(self._forgotten.run()),
             asyncio.create_task(self._recipients.run()),
-            asyncio.create_task(self.books.run()),
+            asyncio.create_task(self.ledger.run()),
             asyncio.create_task(self.nightly.run()),
         ]
 
     async def stop(self) -> None:
         """Close the event streams, the connections and the database."""
         self.hub.close()
-        await self.intake.stop()
-        for task in self._endless:
+        await self.socket.stop()
+        for task in self._loops:
             task.cancel()
-        await asyncio.gather(*self._endless, return_exceptions=True)
-        await self.books.flush()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self.ledger.flush()
         if self._tasks:  # Lookups and notes in progress are short, so they may finish.
-            await asyncio.wait(self._tasks, timeout=_PATIENCE_S)
+            await asyncio.wait(self._tasks, timeout=_TIMEOUT_S)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.sessions.stop()
         await self.engine.dispose()
 
-    async def in_time(self, work: Coroutine[Any, Any, None], seconds: float) -> bool:
+    async def finishes_within(self, work: Coroutine[Any, Any, None], seconds: float) -> bool:
         """Return whether `work` finished within `seconds`.
 
         If it did not, it continues, and an error that it raises later is dropped silently.
@@ -223,20 +224,20 @@ class Desk:
         if error is not None:
             log.error("desk.task_failed", exc_info=error)
 
-    def _call_changed(self, before: LiveCall | None, after: LiveCall | None) -> None:
+    def _call_changed(self, before: DeskCall | None, after: DeskCall | None) -> None:
         self.metrics.live_calls.set(len(self.calls))
         self.hub.call(before, after)
         if after is not None and not after.wrapup and after.advisor is not None:
             known = before.advisor if before is not None else None
             if known != after.advisor:
-                self.spawn(self._answered(after))
+                self.spawn(self._open_note(after))
         if after is not None:
-            self.books.call(after.state)
+            self.ledger.call(after.state)
 
     def _from_switch(self, message: FromSwitch) -> None:
         match message:
             case CallsSnapshot():
-                self.books.snapshot({call.call_id for call in message.calls})
+                self.ledger.snapshot({call.call_id for call in message.calls})
                 for call in self.calls.snapshot(message.calls, time.time()):
                     self.spawn(self._look_up(call))
             case CallChanged():
@@ -244,7 +245,7 @@ class Desk:
                 if new is not None:
                     self.spawn(self._look_up(new))
             case CallEnded():
-                self.books.ended(message)
+                self.ledger.ended(message)
                 self.calls.ended(message.call_id, message.ended, answered=message.answered)
             case Figures():
                 self.metrics.switch(message)
@@ -252,9 +253,9 @@ class Desk:
             case Alarm():
                 self._alarm(message)
 
-    def _entered(self, call_ids: Collection[str]) -> None:
+    def _ends_stored(self, call_ids: Collection[str]) -> None:
         """Report to the switch that the ledger holds the ends of these calls."""
-        self.switch.entered(call_ids)
+        self.switch.acknowledge_ends(call_ids)
 
     def _switch_connection(self, connected: bool) -> None:  # noqa: FBT001 - a callback's one fact
         self.metrics.switch_connected.set(connected)
@@ -267,60 +268,31 @@ class Desk:
             self._warn(kind, audience="everybody")
         self._switch_lost = not connected
 
-    def going_on(self) -> set[str] | None:
+    def calls_in_progress(self) -> set[str] | None:
         """Return the ids of the calls in progress; None while the switch is not connected."""
         if not self.switch.connected:
             return None
         return {call.call_id for call in self.calls.all() if not call.wrapup}
 
-    async def anchor(self) -> Anchor | None:
-        """Return the audit's present head as an anchor; None before the first entry."""
-        head = await self.audit.head()
-        at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return None if head is None else Anchor(self.options.node, head, at)
+    def _show_result(self, result: CoverageResult) -> None:
+        self.metrics.faulty_calls.set(len(result.faulty_calls))
+        self.metrics.orphans.set(len(result.orphans))
 
-    async def _note_anchor(self) -> None:
-        """Append the day's anchor to the anchor file.
-
-        Raise an alarm if the file cannot be read or written, or if the last anchor in it does not
-        match the audit.
-        """
-        anchor = await self.anchor()
-        if anchor is None:
-            return
-        try:
-            noted = await asyncio.to_thread(last_anchor, self.options.anchor_file)
-            if noted is not None and noted.node == anchor.node:
-                await self._still_has(noted)
-            await asyncio.to_thread(append_anchor, self.options.anchor_file, anchor)
-        except OSError as error:
-            self._alarm(Alarm("audit.not_anchored", None, error.strerror or ""))
-
-    async def _still_has(self, noted: Anchor) -> None:
-        found = await self.audit.chain_entries(noted.head.seq - 1, 1)
-        if not found or (found[0].seq, found[0].hash) != (noted.head.seq, noted.head.hash):
-            text = f"entry {noted.head.seq} is not as it was noted on {noted.at}"
-            self._alarm(Alarm("audit.cut", None, text))
-
-    def _balanced(self, books: Books) -> None:
-        self.metrics.amiss.set(len(books.amiss))
-        self.metrics.orphans.set(len(books.orphans))
-
-    def take(self, call: LiveCall, user: User) -> LiveCall:
+    def claim(self, call: DeskCall, user: User) -> DeskCall:
         """Assign a call to `user` if a PBX answered it for a group without naming the advisor.
 
         If the call already has an advisor, or `user` is not in its group, return it unchanged.
         """
-        if not call.open_to(user):
+        if not call.may_be_claimed_by(user):
             return call
         advisor = Party(user.extension or "", user.name)
-        self.switch.take(call.call_id, advisor)
-        return self.calls.take(call, advisor)
+        self.switch.claim(call.call_id, advisor)
+        return self.calls.claim(call, advisor)
 
-    async def _look_up(self, call: LiveCall) -> None:
+    async def _look_up(self, call: DeskCall) -> None:
         started = time.monotonic()
         outcome = await self.lookup.look_up(call.pop.caller)
-        self.calls.filled(call.call_id, outcome)
+        self.calls.lookup_done(call.call_id, outcome)
         taken = time.monotonic() - started
         self.metrics.lookups.labels(outcome.status.value).observe(taken)
         log.info(
@@ -331,7 +303,7 @@ class Desk:
             ms=round(taken * 1000),
         )
 
-    async def _answered(self, call: LiveCall) -> None:
+    async def _open_note(self, call: DeskCall) -> None:
         """Open the contact note as soon as the call is answered, so that it is never forgotten."""
         call = self.calls.get(call.call_id) or call
         if call.advisor is None:
@@ -341,24 +313,14 @@ class Desk:
                 call.call_id,
                 call.state.started,
                 call.state.line,
-                call.owner or "",
+                call.advisor_name or "",
                 call.advisor.extension,
             )
         )
         note = await self.contacts.note(call.call_id)
         current = self.calls.get(call.call_id)
         if note is not None and current is not None and current.note is None:
-            self.calls.noted(call.call_id, note)
-
-    async def _recovered(self, sealed: Sealed) -> None:
-        """Enter in the audit that a spool was opened with a key that an officer supplied."""
-        lives = ",".join(str(life) for life in sealed.recovered)
-        await self.audit.append("spool.recovered", {"call_id": sealed.call_id, "lives": lives})
-
-    async def _chained(self, sealed: Sealed) -> None:
-        """Enter a recording's digest in the audit, so that its loss or change can be detected."""
-        facts = {"call_id": sealed.call_id, "manifest_sha256": sealed.manifest_sha256}
-        await self.audit.append("recording.indexed", facts)
+            self.calls.note_saved(call.call_id, note)
 
     async def _indexed(self, sealed: Sealed) -> None:
         """Announce a recording that is now in the index.
@@ -369,7 +331,7 @@ class Desk:
         self.metrics.undecoded.inc(sealed.undecoded)
         if sealed.unexplained_us:
             self.metrics.unexplained.inc(sealed.unexplained_us / 1_000_000)
-            await self.books.unexplained(sealed.call_id)
+            await self.coverage.unexplained_reported(sealed.call_id)
             self._alarm(Alarm("recording.unexplained", sealed.call_id))
         if sealed.advisor or sealed.extension:
             contact = OpenContact(
@@ -378,15 +340,15 @@ class Desk:
             if self.calls.get(sealed.call_id) is None:
                 await self.contacts.open_note(contact)
                 if await self.contacts.note(sealed.call_id) is None:
-                    self.calls.unwritten(contact)
-        self.calls.indexed(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
+                    self.calls.add_without_note(contact)
+        self.calls.set_recording_link(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
 
     def _audit_cut(self, seq: int) -> None:
         """Raise an alarm because audit entries were deleted from the database.
 
         Recording continues.
         """
-        self._alarm(Alarm("audit.cut", None, f"entries before number {seq} are gone"))
+        self._alarm(Alarm("audit.cut", None, f"the audit entries before number {seq} are missing"))
 
     def _alarm(self, alarm: Alarm) -> None:
         call = self.calls.get(alarm.call_id) if alarm.call_id else None
@@ -395,7 +357,7 @@ class Desk:
     def _warn(
         self,
         kind: str,
-        call: LiveCall | None = None,
+        call: DeskCall | None = None,
         call_id: str | None = None,
         audience: Audience = "supervisors",
         detail: str = "",

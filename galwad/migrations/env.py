@@ -6,7 +6,7 @@ from alembic import context
 
 from callerid import contacts
 from callerid.directory import metadata as callerid_metadata
-from galwad.desk.tables import metadata as desk_metadata
+from galwad.desk.auth.tables import metadata as desk_metadata
 from recording.audit import log as audit_log
 from recording.index import custody, ledger
 from recording.index.catalogue import metadata as recording_metadata

@@ -9,8 +9,8 @@ from argon2 import PasswordHasher
 from node import Site
 
 from galwad.desk.app import DeskServer, options_of
+from galwad.desk.auth.users import User
 from galwad.desk.service import Desk
-from galwad.desk.users import User
 from galwad.finaliser.process import Finaliser, sealer_of
 from recording.archive.store import folder_of
 

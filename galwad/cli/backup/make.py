@@ -13,7 +13,7 @@ from galwad.cli.support.administration import on_the_server
 from galwad.cli.support.console import print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
-from galwad.desk import backup as node_backup
+from galwad.desk.maintenance import backup as node_backup
 
 app = new_command()
 

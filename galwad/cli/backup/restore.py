@@ -14,7 +14,7 @@ from galwad.cli.support.console import CliError, one_line, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.cli.support.public_keys import public_key
-from galwad.desk import backup as node_backup
+from galwad.desk.maintenance import backup as node_backup
 
 app = new_command()
 

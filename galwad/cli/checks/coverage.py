@@ -15,8 +15,8 @@ from typing import Final
 from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.cli.support.console import local_time
-from galwad.desk.nightly import KIND, next_time
-from galwad.desk.orphan_fixes import fix_of
+from galwad.desk.coverage.nightly import COVERAGE_CHECKED, next_time
+from galwad.desk.coverage.orphan_fixes import fix_of
 
 _MAX_SHOWN: Final = 10
 _LATE_S: Final = 3600.0
@@ -54,7 +54,9 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckRe
         "SELECT at_us, body FROM audit_entries WHERE node = ? AND kind = ? AND at_us <= ? "
         "ORDER BY seq DESC LIMIT 1"
     )
-    row = connection.execute(query, (settings.node.name, KIND, int(now * 1e6))).fetchone()
+    row = connection.execute(
+        query, (settings.node.name, COVERAGE_CHECKED, int(now * 1e6))
+    ).fetchone()
     desk = settings.desk
     if row is None:
         yield from _first(connection, settings, now)

@@ -10,7 +10,7 @@ from typing import Final
 
 from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
-from galwad.desk.recipients import CHANGED, highest_serial
+from galwad.desk.archive.recipients_watch import RECIPIENTS_CHANGED, highest_serial
 from recording.audit.chain import ChainEntry
 from recording.errors import KeySetError
 from recording.keys.keyring import RecipientSet
@@ -54,7 +54,7 @@ def _newest(settings: Settings) -> int:
         return 0
     try:
         with closing(sqlite3.connect(f"file:{settings.database}?mode=ro", uri=True)) as connection:
-            rows = connection.execute(query, (settings.node.name, CHANGED)).fetchall()
+            rows = connection.execute(query, (settings.node.name, RECIPIENTS_CHANGED)).fetchall()
     except sqlite3.Error:
         return 0  # the database's own check has reported it
     noted = (ChainEntry.of_body(body, "").facts for (body,) in rows)

@@ -25,7 +25,7 @@ from galwad.cli.support.download import download
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import CallId, Json, Reference, Server, required
 from galwad.cli.support.sealed import opened, read_identity
-from galwad.desk.models import Purpose
+from galwad.desk.models.recordings import Purpose
 
 app = new_command()
 

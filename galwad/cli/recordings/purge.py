@@ -15,7 +15,7 @@ from galwad.cli.support.client import ask
 from galwad.cli.support.console import CliError, clock, local_time, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import CallId, Json, Reference, Server, required
-from galwad.desk.archive_models import DisposalReason
+from galwad.desk.models.archive import DisposalReason
 from recording.archive.disposal import CERTIFICATE
 from recording.errors import ManifestError
 

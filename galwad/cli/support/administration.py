@@ -13,9 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from callerid.errors import CallerIdError
 from config.settings import Settings
 from galwad.cli.support.console import CliError
-from galwad.desk.admin import Administration
+from galwad.desk.auth.users import UserError
 from galwad.desk.database import SchemaError
-from galwad.desk.users import UserError
+from galwad.desk.maintenance.administration import Administration
 from recording.errors import AuditError, RecordingError, reason_of
 
 

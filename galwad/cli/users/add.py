@@ -16,9 +16,10 @@ from galwad.cli.support.administration import administration, on_the_server
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
-from galwad.desk.admin import poke
-from galwad.desk.models import Language, Role
-from galwad.desk.users import MIN_PASSWORD, Right, User
+from galwad.desk.auth.users import MIN_PASSWORD, Right, User
+from galwad.desk.maintenance.administration import poke
+from galwad.desk.models.accounts import Role
+from galwad.desk.models.base import Language
 
 app = new_command()
 

@@ -11,7 +11,7 @@ from galwad.cli.support.administration import administration, on_the_server
 from galwad.cli.support.console import print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
-from galwad.desk.admin import poke
+from galwad.desk.maintenance.administration import poke
 
 app = new_command()
 

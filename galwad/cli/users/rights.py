@@ -11,8 +11,8 @@ from galwad.cli.support.administration import administration, on_the_server
 from galwad.cli.support.console import print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
-from galwad.desk.admin import poke
-from galwad.desk.users import Right
+from galwad.desk.auth.users import Right
+from galwad.desk.maintenance.administration import poke
 
 app = new_command()
 

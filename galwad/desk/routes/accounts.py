@@ -7,12 +7,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from galwad.desk.access import SignedIn, TheDesk, session_of
+from galwad.desk.auth.sessions import Session
+from galwad.desk.auth.users import User
 from galwad.desk.errors import ApiError
-from galwad.desk.models import Login, Me
+from galwad.desk.models.accounts import Login, Me
+from galwad.desk.routes.access import SignedIn, TheDesk, session_of
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
-from galwad.desk.users import User
 
 router = APIRouter()
 
@@ -25,7 +25,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     wait = desk.throttle.wait(name, address)
     if wait:
         desk.metrics.sign_ins.labels("throttled").inc()
-        raise ApiError(429, "too many failed sign-ins", f"try again in {wait} s", wait)
+        raise ApiError(429, "too many failed sign-ins", f"wait {wait} s, then try again", wait)
     # Counted before the check, so that parallel guesses do not pass the limit.
     desk.throttle.failed(name, address)
     user = await desk.users.check(name, body.password.get_secret_value())
@@ -39,7 +39,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
         {"user": known.name if known else "", "address": address},
     )
     if user is None:
-        raise ApiError(401, "name or password is wrong", "capitals matter in the password")
+        raise ApiError(401, "the name or the password is wrong", "check the capital letters")
     desk.throttle.succeeded(name, address)
     token = await desk.sessions.open(user.name, body.client)
     if body.client == "cli":

@@ -6,43 +6,47 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from galwad.desk.access import SignedIn, TheDesk, person
+from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
-from galwad.desk.evidence import MOST_ENTRIES, AuditHead, AuditPage, AuditQuery
+from galwad.desk.models.audit import MAX_ENTRY_NUMBER, AuditHead, AuditPage, AuditQuery
+from galwad.desk.routes.access import SignedIn, TheDesk, person
 from galwad.desk.routes.recordings import span_of
-from galwad.desk.sessions import Session
 from recording.audit.log import AuditFilter, Facts
 
 router = APIRouter()
 
 
-def _reader(session: Annotated[Session, Depends(person)]) -> Session:
+def _audit_reader(session: Annotated[Session, Depends(person)]) -> Session:
     """Return the session of a user who may read names and numbers in the audit.
 
     Raises:
         ApiError: 403, the user is not an administrator.
     """
     if session.user.role != "admin":
-        raise ApiError(403, "the audit is the recording administrator's to read", "ask them")
+        raise ApiError(
+            403, "only the recording administrator may read the audit", "ask them to do it"
+        )
     return session
 
 
-def _keeper(session: SignedIn) -> Session:
+def _anchor_keeper(session: SignedIn) -> Session:
     """Return the session of a user who may keep anchors; an anchor has no personal data.
 
     Raises:
         ApiError: 403, the user has neither the role nor the right.
     """
     if not session.user.supervises and "anchors" not in session.user.rights:
-        raise ApiError(403, "this needs the right `anchors`", "or a supervisor's account")
+        raise ApiError(
+            403, "this needs the right `anchors`", "use a token with it, or sign in as a supervisor"
+        )
     return session
 
 
 @router.get("/audit")
 async def entries(
     desk: TheDesk,
-    session: Annotated[Session, Depends(_reader)],
-    after: Annotated[int, Query(ge=0, le=MOST_ENTRIES)] = 0,
+    session: Annotated[Session, Depends(_audit_reader)],
+    after: Annotated[int, Query(ge=0, le=MAX_ENTRY_NUMBER)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> AuditPage:
     """Return entries in order, with their personal values; the reading is entered in the audit."""
@@ -58,7 +62,7 @@ async def entries(
 
 @router.post("/audit/search")
 async def search(
-    body: AuditQuery, desk: TheDesk, session: Annotated[Session, Depends(_reader)]
+    body: AuditQuery, desk: TheDesk, session: Annotated[Session, Depends(_audit_reader)]
 ) -> AuditPage:
     """Return the newest entries that match.
 
@@ -84,13 +88,13 @@ async def search(
 @router.get("/audit/head")
 async def head(
     desk: TheDesk,
-    _session: Annotated[Session, Depends(_keeper)],
-    seq: Annotated[int, Query(ge=0, le=MOST_ENTRIES)] = 0,
+    _session: Annotated[Session, Depends(_anchor_keeper)],
+    seq: Annotated[int, Query(ge=0, le=MAX_ENTRY_NUMBER)] = 0,
 ) -> AuditHead:
     """Return the audit's present head as an anchor, and the hash of the earlier entry `seq`."""
-    anchor = await desk.anchor()
+    anchor = await desk.anchors.head()
     if anchor is None:
-        raise ApiError(404, "the audit has no entry yet", "sign in by password once")
+        raise ApiError(404, "the audit has no entry yet", "sign in with a password first")
     earlier = await desk.audit.chain_entries(seq - 1, 1) if seq else []
     found = earlier[0].hash if earlier and earlier[0].seq == seq else None
     return AuditHead(anchor=str(anchor), earlier=found)

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 
 from callerid.contacts import Note
 from callerid.screenpop import PopConfirmation
-from galwad.desk.access import Person, TheDesk, live_call, own_call
-from galwad.desk.models import Choice, Confirmation, Contact, ContactSaved, Pop
+from galwad.desk.models.calls import Choice, Confirmation, Contact, ContactSaved, Pop
+from galwad.desk.routes.access import Person, TheDesk, live_call, own_call
 
 router = APIRouter()
 
@@ -47,7 +47,7 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
     )
     await desk.contacts.save_confirmation(call_id, person_id, body.outcome)
     # The call may have changed hands while the audit was written, so check again.
-    current = desk.take(own_call(desk, session, call_id), session.user)
+    current = desk.claim(own_call(desk, session, call_id), session.user)
     return desk.calls.confirm(current, confirmation, body.person_id).view(session.user)
 
 
@@ -58,9 +58,9 @@ async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -
     A supervisor may do so too, so that no contact stays unwritten when its advisor has gone home.
     """
     if not session.user.supervises:
-        desk.take(own_call(desk, session, call_id), session.user)
+        desk.claim(own_call(desk, session, call_id), session.user)
     live_call(desk, session, call_id)
     note = Note(**body.model_dump())
     version = await desk.contacts.save(call_id, note, time.time())
-    desk.calls.noted(call_id, note)
+    desk.calls.note_saved(call_id, note)
     return ContactSaved(call_id=call_id, version=version)

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from galwad.desk.access import Supervisor, TheDesk
-from galwad.desk.bookkeeping import MOST_FINDINGS
-from galwad.desk.evidence import CallAmiss, Coverage, OrphanFile, Stretch
-from galwad.desk.orphan_fixes import fix_of
+from galwad.desk.coverage.checker import MAX_FINDINGS
+from galwad.desk.coverage.orphan_fixes import fix_of
+from galwad.desk.models.coverage import CallSpan, Coverage, FaultyCall, OrphanFile
+from galwad.desk.routes.access import Supervisor, TheDesk
 from galwad.desk.routes.recordings import span_of
 from galwad.periods import Period
 from recording.index.coverage import CallCoverage
@@ -23,19 +23,19 @@ async def coverage(
     session: Supervisor,
     when: Annotated[str, Query(min_length=1, max_length=40)] = "today",
 ) -> Coverage:
-    """Balance the calls that were answered in this time; the answer has no personal data."""
+    """Check the calls that were answered in this time; the answer has no personal data."""
     span = span_of(when, desk) or Period(0.0, 0.0)
     facts = {"since": int(span.since), "until": int(span.until)}
     await desk.audit.append("coverage.asked", facts, {"actor": session.actor})
-    books = await desk.books.balance(span.since, span.until, desk.going_on())
+    result = await desk.coverage.check(span.since, span.until, desk.calls_in_progress())
     return Coverage(
-        calls=books.calls,
-        in_progress=books.in_progress,
-        talk_us=books.talk_us,
-        recorded_us=books.recorded_us,
-        gap_us=books.gap_us,
-        unexplained_us=books.unexplained_us,
-        amiss=[_amiss(call) for call in books.amiss],
+        calls=result.calls,
+        in_progress=result.in_progress,
+        talk_us=result.talk_us,
+        recorded_us=result.recorded_us,
+        gap_us=result.gap_us,
+        unexplained_us=result.unexplained_us,
+        amiss=[_faulty_call(call) for call in result.faulty_calls],
         orphans=[
             OrphanFile(
                 kind=orphan.kind,
@@ -44,18 +44,18 @@ async def coverage(
                 text=orphan.text,
                 fix=fix_of(orphan.kind, orphan.why),
             )
-            for orphan in books.orphans[:MOST_FINDINGS]
+            for orphan in result.orphans[:MAX_FINDINGS]
         ],
-        more_orphans=max(0, len(books.orphans) - MOST_FINDINGS),
+        more_orphans=max(0, len(result.orphans) - MAX_FINDINGS),
     )
 
 
-def _amiss(call: CallCoverage) -> CallAmiss:
-    return CallAmiss(
+def _faulty_call(call: CallCoverage) -> FaultyCall:
+    return FaultyCall(
         call_id=call.call_id,
         started=call.started,
         talk_us=call.talk_us,
-        gaps=[Stretch(from_us=g.from_us, to_us=g.to_us, reason=g.reason) for g in call.gaps],
-        unexplained=[Stretch(from_us=s.from_us, to_us=s.to_us) for s in call.unexplained],
+        gaps=[CallSpan(from_us=g.from_us, to_us=g.to_us, reason=g.reason) for g in call.gaps],
+        unexplained=[CallSpan(from_us=s.from_us, to_us=s.to_us) for s in call.unexplained],
         problems=list(call.problems),
     )

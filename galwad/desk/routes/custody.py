@@ -9,14 +9,14 @@ import time
 
 from fastapi import APIRouter
 
-from galwad.desk.access import Administrator, TheDesk
-from galwad.desk.archive_models import HoldReason, Purge, Purged, Recover
+from galwad.desk.archive.files import checked_id
+from galwad.desk.auth.sessions import Session
+from galwad.desk.auth.users import PURGE
 from galwad.desk.errors import ApiError
-from galwad.desk.files import checked_id
+from galwad.desk.models.archive import Purge, Purged, Recover, RetainReason
+from galwad.desk.routes.access import Administrator, TheDesk
 from galwad.desk.routes.recordings import recording_of
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
-from galwad.desk.users import PURGE
 from galwad.messages import Dispose
 from recording.archive.summary import RecordingSummary
 from recording.audit.chain import Head
@@ -26,25 +26,25 @@ router = APIRouter()
 
 
 @router.put("/recordings/{call_id}/hold", status_code=204)
-async def hold(call_id: str, body: HoldReason, desk: TheDesk, session: Administrator) -> None:
+async def retain(call_id: str, body: RetainReason, desk: TheDesk, session: Administrator) -> None:
     """Retain a recording: keep it from disposal until it is released."""
     recording = await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         certified = desk.archive.content(recording, "disposal") is not None
         if certified or (await desk.custodian.one(call_id)).disposed is not None:
-            raise ApiError(409, "the recording was disposed of", "there is nothing to hold")
+            raise ApiError(409, "the recording was disposed of", "check the call id")
         personal = {"actor": session.actor, "reason": body.reason}
         await desk.audit.append("recording.held", {"call_id": call_id}, personal)
         await desk.custodian.retain(call_id, body.reason, time.time())
 
 
 @router.delete("/recordings/{call_id}/hold", status_code=204)
-async def release(call_id: str, body: HoldReason, desk: TheDesk, session: Administrator) -> None:
+async def release(call_id: str, body: RetainReason, desk: TheDesk, session: Administrator) -> None:
     """Release a retained recording, so that it may be disposed of."""
     await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         if (await desk.custodian.one(call_id)).retained_for is None:
-            raise ApiError(409, "the recording is not held", "is it another one that you mean?")
+            raise ApiError(409, "the recording is not retained", "check the call id")
         personal = {"actor": session.actor, "reason": body.reason}
         await desk.audit.append("recording.released", {"call_id": call_id}, personal)
         await desk.custodian.release(call_id)
@@ -65,13 +65,17 @@ async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator
     A repeated request returns the certificate.
     """
     if PURGE not in session.user.rights:
-        raise ApiError(403, "disposing of recordings needs the right purge", "ask for it by name")
+        raise ApiError(
+            403, "disposing of recordings needs the right `purge`", "`galwad users rights` gives it"
+        )
     recording = await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         custody = await desk.custodian.one(call_id)
         if custody.retained_for is not None:
             raise ApiError(
-                409, "the recording is held", f"{custody.retained_for}: release it first"
+                409,
+                "the recording is retained",
+                f"release it first; it is retained for: {custody.retained_for}",
             )
         return await _dispose(desk, session, recording, body)
 
@@ -87,7 +91,7 @@ async def _dispose(
     personal = {"actor": session.actor, "reference": body.reference}
     ordered = await desk.audit.append("recording.purge-ordered", facts, personal)
     try:
-        content = await desk.intake.orders.ask(
+        content = await desk.finaliser.request(
             lambda ref: _order(ref, facts, session.actor, desk.options.node, ordered)
         )
     except ApiError as error:

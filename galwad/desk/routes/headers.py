@@ -11,8 +11,9 @@ import hashlib
 
 from fastapi import APIRouter
 
-from galwad.desk.access import Administrator, TheDesk
-from galwad.desk.archive_models import (
+from galwad.desk.archive.files import ArchiveFolder
+from galwad.desk.errors import ApiError
+from galwad.desk.models.archive import (
     HeaderCommit,
     HeaderPage,
     HeaderQuery,
@@ -23,8 +24,7 @@ from galwad.desk.archive_models import (
     SignedSet,
     StagedHeader,
 )
-from galwad.desk.errors import ApiError
-from galwad.desk.files import ArchiveFolder
+from galwad.desk.routes.access import Administrator, TheDesk
 from galwad.desk.routes.recordings import recording_of, refuse_if_disposed
 from galwad.messages import CommitHeader, StageHeader
 from recording.archive.manifest import read_manifest
@@ -40,11 +40,11 @@ async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
     """Return the signed recipient set; the client must verify it."""
     path = desk.options.recipients
     if path is None or not path.exists():
-        raise ApiError(409, "the server has no set of recipients", "put the signed one there first")
+        raise ApiError(409, "the server has no signed recipient set", "copy it there first")
     try:
         return SignedSet(content=path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
-        raise ApiError(409, "the set of recipients cannot be read", "is it the file?") from None
+        raise ApiError(409, "cannot read the signed recipient set", "copy it there again") from None
 
 
 @router.post("/headers/search")
@@ -75,7 +75,7 @@ async def fetch(
     header = desk.archive.text(recording, "header")
     manifest = desk.archive.text(recording, "manifest")
     if header is None or manifest is None:
-        raise ApiError(409, "its header or manifest is missing", "restore it from a backup")
+        raise ApiError(409, "the header or manifest is missing", "restore it from a backup")
     await desk.audit.append(
         "header.fetched",
         {"call_id": call_id, "payload_sha256": recording.payload_sha256},
@@ -93,7 +93,7 @@ async def stage(
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
     header, record = body.header.encode(), body.rewrap.encode()
-    found = await desk.intake.orders.ask(
+    found = await desk.finaliser.request(
         lambda ref: StageHeader(ref, call_id, recording.payload_sha256, header, record)
     )
     return StagedHeader(header=found.decode())
@@ -117,7 +117,7 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
     personal = {"actor": session.actor, "reference": body.reference}
     await desk.audit.append("header.replaced", facts, personal)
     try:
-        await desk.intake.orders.ask(
+        await desk.finaliser.request(
             lambda ref: CommitHeader(ref, call_id, recording.payload_sha256, body.sha256)
         )
     except ApiError as error:

@@ -19,12 +19,12 @@ from typing import Literal
 import structlog
 from fastapi import APIRouter
 
-from galwad.desk.access import SignedIn, TheDesk, live_call
+from galwad.desk.auth.sessions import Session
+from galwad.desk.calls.switch_client import PauseTarget, PauseTrigger
 from galwad.desk.errors import ApiError, SwitchDownError
-from galwad.desk.models import Holding, HoldOutcome, PaymentTarget
+from galwad.desk.models.payments import PauseOutcome, PauseRequest, PaymentTarget
+from galwad.desk.routes.access import SignedIn, TheDesk, live_call
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
-from galwad.desk.switch import Whose
 from galwad.messages import PauseReply
 from recording.errors import AuditError
 
@@ -32,64 +32,73 @@ router = APIRouter()
 log = structlog.get_logger()
 
 Action = Literal["hold", "release"]
+"""A pause or a resumption, by the names that they have in the audit and in the metrics."""
 # The page is one holder for all users of its key, so that a supervisor can resume too.
 PAGE = "page"
 _PHONE = "phone:"
 _AUDIT_S = 2.0
 """The longest time that a resumption, and the answer to a pause, wait for the audit."""
-_AGAIN_S = 5.0
+_RETRY_S = 5.0
 """The seconds after which the audit entry of a pause is tried again."""
 
 
 @router.put("/calls/{call_id}/payment")
-async def hold(
-    call_id: str, desk: TheDesk, session: SignedIn, body: Holding | None = None
-) -> HoldOutcome:
+async def pause(
+    call_id: str, desk: TheDesk, session: SignedIn, body: PauseRequest | None = None
+) -> PauseOutcome:
     """Pause the recording of this call; a repeated pause changes nothing."""
-    return await _one(desk, session, call_id, "hold", body)
+    return await _for_call(desk, session, call_id, "hold", body)
 
 
 @router.delete("/calls/{call_id}/payment")
-async def release(
-    call_id: str, desk: TheDesk, session: SignedIn, body: Holding | None = None
-) -> HoldOutcome:
+async def resume(
+    call_id: str, desk: TheDesk, session: SignedIn, body: PauseRequest | None = None
+) -> PauseOutcome:
     """Release the pause of one holder; recording resumes when no holder is left."""
-    return await _one(desk, session, call_id, "release", body)
+    return await _for_call(desk, session, call_id, "release", body)
 
 
 @router.put("/payments")
-async def hold_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> HoldOutcome:
+async def pause_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
     """Pause all calls of an advisor or an extension."""
-    return await _all(desk, session, body, "hold")
+    return await _for_all(desk, session, body, "hold")
 
 
 @router.delete("/payments")
-async def release_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> HoldOutcome:
+async def resume_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
     """Release one holder's pause of all calls of an advisor or an extension."""
-    return await _all(desk, session, body, "release")
+    return await _for_all(desk, session, body, "release")
 
 
-async def _one(
-    desk: Desk, session: Session, call_id: str, action: Action, body: Holding | None
-) -> HoldOutcome:
+async def _for_call(
+    desk: Desk, session: Session, call_id: str, action: Action, body: PauseRequest | None
+) -> PauseOutcome:
     talking = False
     if not _has_right(session):
         call = live_call(desk, session, call_id)
-        talking = call.engages(session.user)
-        own = call.mine(session.user) if call.advisor is None else call.has(session.user)
+        talking = call.is_talking(session.user)
+        own = (
+            call.concerns(session.user)
+            if call.advisor is None
+            else call.is_handled_by(session.user)
+        )
         if session.user.role == "machine" or not (own or session.user.supervises):
-            raise ApiError(403, "this call is another advisor's", "only they or a supervisor may")
+            raise ApiError(403, "another advisor has this call", "ask them or a supervisor")
     holder = _holder(session, body, action, talking=talking)
-    return await _payment(desk, session, action, Whose(call_id=call_id), holder)
+    return await _apply(desk, session, action, PauseTarget(call_id=call_id), holder)
 
 
-async def _all(desk: Desk, session: Session, body: PaymentTarget, action: Action) -> HoldOutcome:
+async def _for_all(
+    desk: Desk, session: Session, body: PaymentTarget, action: Action
+) -> PauseOutcome:
     if (body.advisor is None) == (body.extension is None):
-        raise ApiError(422, "name an advisor or an extension", "exactly one of the two")
+        raise ApiError(422, "`advisor` or `extension` is required", "send exactly one of the two")
     if not (_has_right(session) or session.user.supervises):
-        raise ApiError(403, "this is for payment systems and supervisors", "use the page's key")
-    whose = Whose(user=body.advisor or "", extension=body.extension or "")
-    return await _payment(desk, session, action, whose, _own(session))
+        raise ApiError(
+            403, "only payment systems and supervisors may do this", "use the page's key"
+        )
+    target = PauseTarget(user=body.advisor or "", extension=body.extension or "")
+    return await _apply(desk, session, action, target, _own(session))
 
 
 def _has_right(session: Session) -> bool:
@@ -100,46 +109,47 @@ def _own(session: Session) -> str:
     return session.actor if session.kind == "machine" else PAGE
 
 
-def _holder(session: Session, body: Holding | None, action: Action, *, talking: bool) -> str:
+def _holder(session: Session, body: PauseRequest | None, action: Action, *, talking: bool) -> str:
     own = _own(session)
     if body is None or body.holder is None or body.holder == own:
         return own
     phone = talking and body.holder.startswith(_PHONE)
     if action == "hold" or not (session.user.supervises or phone):
-        raise ApiError(403, "another's hold is not yours to change", "a supervisor can release it")
+        raise ApiError(403, "you may not change another holder's pause", "ask a supervisor")
     return body.holder
 
 
-async def _payment(
-    desk: Desk, session: Session, action: Action, whose: Whose, holder: str
-) -> HoldOutcome:
+async def _apply(
+    desk: Desk, session: Session, action: Action, target: PauseTarget, holder: str
+) -> PauseOutcome:
     if action == "release":
-        await _audit_release(desk, session, whose, holder)
-    trigger: Literal["page", "api"] = "page" if session.kind == "page" else "api"
+        await _audit_resumption(desk, session, target, holder)
+    trigger: PauseTrigger = "page" if session.kind == "page" else "api"
+    send = desk.switch.pause if action == "hold" else desk.switch.resume
     try:
-        reply = await desk.switch.payment(action, whose, holder, session.actor, trigger)
+        reply = await send(target, holder, session.actor, trigger)
     except SwitchDownError:
-        desk.metrics.holds.labels(action, "no_switch").inc()
+        desk.metrics.pauses.labels(action, "no_switch").inc()
         raise
-    desk.metrics.holds.labels(action, "done" if reply.calls else "no_call").inc()
+    desk.metrics.pauses.labels(action, "done" if reply.calls else "no_call").inc()
     if action == "hold":
-        await _audit_hold(desk, session, whose, holder, reply)
+        await _audit_pause(desk, session, target, holder, reply)
     if not reply.calls:
-        raise ApiError(404, "there is no such call", "it may have ended")
+        raise ApiError(404, "there is no such call", "check the call: it may have ended")
     event = "payment.held" if action == "hold" else "payment.released"
     log.info(event, calls=list(reply.calls), state=reply.state, durable=reply.durable)
-    return HoldOutcome(state=reply.state, durable=reply.durable, calls=list(reply.calls))
+    return PauseOutcome(state=reply.state, durable=reply.durable, calls=list(reply.calls))
 
 
-async def _audit_release(desk: Desk, session: Session, whose: Whose, holder: str) -> None:
-    if not await desk.in_time(_audit(desk, session, "release", whose, holder), _AUDIT_S):
-        desk.metrics.holds.labels("release", "no_audit").inc()
+async def _audit_resumption(desk: Desk, session: Session, target: PauseTarget, holder: str) -> None:
+    if not await desk.finishes_within(_audit(desk, session, "release", target, holder), _AUDIT_S):
+        desk.metrics.pauses.labels("release", "no_audit").inc()
         log.warning("payment.audit_late", action="release")
         raise ApiError(503, "the audit does not answer", "the recording stays paused; try again")
 
 
-async def _audit_hold(
-    desk: Desk, session: Session, whose: Whose, holder: str, reply: PauseReply
+async def _audit_pause(
+    desk: Desk, session: Session, target: PauseTarget, holder: str, reply: PauseReply
 ) -> None:
     """Write the audit entry of a pause that is already in force.
 
@@ -152,7 +162,7 @@ async def _audit_hold(
     async def until_it_is_written() -> None:
         while True:
             try:
-                await _audit(desk, session, "hold", whose, holder, at=at)
+                await _audit(desk, session, "hold", target, holder, at=at)
             except AuditError:
                 if not tried.is_set():
                     log.warning("payment.not_audited", calls=list(reply.calls))
@@ -160,7 +170,7 @@ async def _audit_hold(
                 return
             finally:
                 tried.set()
-            await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(_RETRY_S)
 
     desk.spawn(until_it_is_written())
     try:
@@ -174,15 +184,15 @@ async def _audit(
     desk: Desk,
     session: Session,
     action: Action,
-    whose: Whose,
+    target: PauseTarget,
     holder: str,
     *,
     at: float | None = None,
 ) -> None:
-    personal = {"actor": session.actor, "holder": holder, "user": whose.user}
+    personal = {"actor": session.actor, "holder": holder, "user": target.user}
     await desk.audit.append(
         f"payment.{action}",
-        {"call_id": whose.call_id, "extension": whose.extension},
+        {"call_id": target.call_id, "extension": target.extension},
         {name: value for name, value in personal.items() if value},
         at=at,
     )

@@ -16,19 +16,19 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from galwad import periods as when
-from galwad.desk.access import Supervisor, TheDesk
+from galwad.desk.archive.files import checked_id
+from galwad.desk.archive.indexer import indexed_number
+from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
-from galwad.desk.files import checked_id
-from galwad.desk.intake import normal
-from galwad.desk.models import (
+from galwad.desk.models.recordings import (
     Fetch,
     RecordingDetail,
     RecordingPage,
     RecordingQuery,
     RecordingRow,
 )
+from galwad.desk.routes.access import Supervisor, TheDesk
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
 from recording.archive.manifest import ObjectFacts, read_manifest
 from recording.archive.summary import RecordingSummary
 from recording.errors import ManifestError
@@ -76,10 +76,12 @@ async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDet
 async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -> StreamingResponse:
     """Send the sealed recording: header, then payload; together they are a standard age file."""
     if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
-        raise ApiError(403, "this purpose is the recording administrator's", "ask them")
+        raise ApiError(
+            403, "only the recording administrator may fetch for this purpose", "ask them to do it"
+        )
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
-    kind, facts = _wanted(desk, recording, raw=body.raw)
+    kind, facts = _requested_object(desk, recording, raw=body.raw)
     files = desk.archive.open(recording, kind, facts.size)
     try:
         await desk.audit.append(
@@ -104,7 +106,9 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
     )
 
 
-def _wanted(desk: Desk, recording: RecordingSummary, *, raw: bool) -> tuple[str, ObjectFacts]:
+def _requested_object(
+    desk: Desk, recording: RecordingSummary, *, raw: bool
+) -> tuple[str, ObjectFacts]:
     """Return the name of the requested object, and its size and digest.
 
     Raises:
@@ -114,14 +118,16 @@ def _wanted(desk: Desk, recording: RecordingSummary, *, raw: bool) -> tuple[str,
     if not raw:
         return "payload", ObjectFacts(recording.payload_size, recording.payload_sha256)
     if not recording.raw_size:
-        raise ApiError(404, "all of this recording could be decoded", "fetch it without --raw")
+        raise ApiError(404, "all packets could be decoded", "fetch the audio: without `raw`")
     data = desk.archive.content(recording, "manifest") or b""
     try:
         facts = read_manifest(data).raw
     except ManifestError:
         facts = None
     if facts is None or hashlib.sha256(data).hexdigest() != recording.manifest_sha256:
-        raise ApiError(409, "the manifest is not the one that was indexed", "verify it")
+        raise ApiError(
+            409, "the manifest is not the one that was indexed", "run `galwad recordings verify`"
+        )
     return "raw", facts
 
 
@@ -133,7 +139,9 @@ async def recording_of(desk: Desk, call_id: str) -> RecordingSummary:
     """
     recording = await desk.catalogue.get(checked_id(call_id))
     if recording is None:
-        raise ApiError(404, "no recording has this id", "it may not be sealed yet")
+        raise ApiError(
+            404, "no recording has this id", "check the id; the recording may not be sealed yet"
+        )
     return recording
 
 
@@ -144,11 +152,13 @@ def refuse_if_disposed(desk: Desk, recording: RecordingSummary) -> None:
         ApiError: 410, there is a certificate of its disposal.
     """
     if desk.archive.content(recording, "disposal") is not None:
-        raise ApiError(410, "the recording was disposed of", "its certificate says when and why")
+        raise ApiError(
+            410, "the recording was disposed of", "read its certificate: it says when and why"
+        )
 
 
 async def _search(desk: Desk, session: Session, query: RecordingQuery) -> RecordingPage:
-    filters, after = await _of_line(desk, _filters(query, desk)), _place(query.after)
+    filters, after = await _with_known_line(desk, _filters(query, desk)), _cursor(query.after)
     given = sorted(query.model_dump(exclude_none=True, exclude={"limit", "after"}))
     await desk.audit.append(
         "recordings.searched", {"by": ",".join(given)}, {"actor": session.actor}
@@ -163,10 +173,10 @@ async def _search(desk: Desk, session: Session, query: RecordingQuery) -> Record
 
 def _filters(query: RecordingQuery, desk: Desk) -> Filters:
     span = span_of(query.when, desk)
-    begins = [_begin(query.since, desk), None if span is None else span.since]
-    ends = [_begin(query.until, desk), None if span is None else span.until]
+    begins = [_start_of(query.since, desk), None if span is None else span.since]
+    ends = [_start_of(query.until, desk), None if span is None else span.until]
     filters = Filters(
-        number=normal(query.number),
+        number=indexed_number(query.number),
         advisor=query.advisor.lower() if query.advisor else None,
         extension=query.extension,
         line=query.line,
@@ -177,11 +187,11 @@ def _filters(query: RecordingQuery, desk: Desk) -> Filters:
         gap_reason=query.gap_reason,
         reference=query.reference,
     )
-    _refuse_what_nothing_fits(filters)
+    _reject_contradicting_filters(filters)
     return filters
 
 
-def _refuse_what_nothing_fits(filters: Filters) -> None:
+def _reject_contradicting_filters(filters: Filters) -> None:
     """Refuse filters that no call can match, so that an empty result means "none exist".
 
     Raises:
@@ -191,21 +201,21 @@ def _refuse_what_nothing_fits(filters: Filters) -> None:
     if since is not None and until is not None and since >= until:
         raise ApiError(
             422,
-            "no time is left: it would begin after its end",
-            "since comes before until, which is no longer in the span; both lie within when",
+            "the filters `since`, `until` and `when` have no time in common",
+            "choose `since` before `until`, and both within `when`",
         )
     if at_least is not None and at_most is not None and at_least > at_most:
-        raise ApiError(422, "no call is both that long and that short", "exchange the two lengths")
+        raise ApiError(422, "`min_length_s` is above `max_length_s`", "exchange the two lengths")
 
 
-async def _of_line(desk: Desk, filters: Filters) -> Filters:
+async def _with_known_line(desk: Desk, filters: Filters) -> Filters:
     """Return the filters with the line spelled as in the settings, however it was typed."""
     if filters.line is None:
         return filters
     return replace(filters, line=await desk.catalogue.line_named(filters.line))
 
 
-def _begin(moment: float | str | None, desk: Desk) -> float | None:
+def _start_of(moment: float | str | None, desk: Desk) -> float | None:
     if not isinstance(moment, str):
         return moment
     span = span_of(moment, desk)
@@ -223,14 +233,14 @@ def span_of(words: str | None, desk: Desk) -> when.Period | None:
     try:
         return when.period(words, time.time(), desk.options.time_zone)
     except ValueError:
-        raise ApiError(422, "that is no time", when.HINT) from None
+        raise ApiError(422, "cannot read the time", when.HINT) from None
 
 
-def _place(text: str | None) -> Cursor | None:
+def _cursor(text: str | None) -> Cursor | None:
     try:
         return Cursor.parse(text) if text else None
     except ValueError:
-        raise ApiError(422, "the page's place cannot be read", "look at: body.after") from None
+        raise ApiError(422, "cannot read `after`", "look at: body.after") from None
 
 
 def _us(seconds: float | None) -> int | None:

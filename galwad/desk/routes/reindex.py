@@ -11,15 +11,15 @@ import asyncio
 import msgspec
 from fastapi import APIRouter
 
-from galwad.desk.access import Administrator, TheDesk
-from galwad.desk.archive_models import Reindex, Reindexed, Unindexed
+from galwad.desk.archive.files import checked_id
+from galwad.desk.archive.indexer import index_row
+from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
-from galwad.desk.files import checked_id
-from galwad.desk.intake import recording_of
-from galwad.desk.models import RecordingRow
+from galwad.desk.models.archive import Reindex, Reindexed, Unindexed
+from galwad.desk.models.recordings import RecordingRow
+from galwad.desk.routes.access import Administrator, TheDesk
 from galwad.desk.routes.recordings import row_of
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
 from galwad.messages import VerifiedRecording, VerifyRecording
 from recording.archive.summary import RecordingSummary
 from recording.audit.log import Facts
@@ -39,20 +39,20 @@ async def lost(desk: TheDesk, _session: Administrator) -> Unindexed:
 
 @router.post("/recordings/{call_id}/reindex")
 async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administrator) -> Reindexed:
-    """Prove a recording and make its row; if it has a row already, return that."""
+    """VerifyRecording a recording and make its row; if it has a row already, return that."""
     row = await desk.catalogue.get(checked_id(call_id))
     if row is not None:
         custody = await desk.custodian.one(call_id)
         if custody.disposed is not None or desk.archive.content(row, "disposal") is None:
             return Reindexed(state="known", row=row_of(row, custody))
     order = body.node_keys, body.officer_keys
-    content = await desk.intake.orders.ask(
+    content = await desk.finaliser.request(
         lambda ref: VerifyRecording(ref, call_id, *(tuple(keys) for keys in order))
     )
     proven = msgspec.msgpack.decode(content, type=VerifiedRecording)
     if not body.dry_run:
         return await _write(desk, session, body, proven)
-    return Reindexed(state="provable", row=_shown(recording_of(proven.sealed), proven))
+    return Reindexed(state="provable", row=_shown(index_row(proven.sealed), proven))
 
 
 async def _write(
@@ -67,12 +67,12 @@ async def _write(
     }
     personal = {"actor": session.actor, "reference": body.reference}
     await desk.audit.append("recording.reindexed", facts, personal)
-    new = await desk.intake.reindex(sealed)
+    new = await desk.indexer.reindex(sealed)
     if proven.disposed:
         await desk.custodian.disposed(sealed.call_id, proven.disposal, proven.disposed)
     row = await desk.catalogue.get(sealed.call_id)
     if row is None:
-        raise ApiError(409, "the row has gone again", "ask again")
+        raise ApiError(409, "the new row was removed meanwhile", "try again")
     return Reindexed(state="indexed" if new else "known", row=_shown(row, proven))
 
 

@@ -10,11 +10,11 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from galwad.desk.access import Person, TheDesk
-from galwad.desk.models import Snapshot
+from galwad.desk.auth.sessions import Session
+from galwad.desk.models.calls import PageSnapshot
+from galwad.desk.routes.access import Person, TheDesk
 from galwad.desk.routes.accounts import me_of
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
 
 router = APIRouter()
 
@@ -34,11 +34,11 @@ async def events(
     looked = time.monotonic() - CHECK_S
     with desk.metrics.streams.track_inprogress():
         while True:
-            turn = desk.hub.turn
+            turn = desk.hub.wake_count
             busy = False
             if time.monotonic() - looked >= CHECK_S:  # not for every event, as there may be many
                 looked = time.monotonic()
-                busy = any(call.engages(session.user) for call in desk.calls.all())
+                busy = any(call.is_talking(session.user) for call in desk.calls.all())
             if desk.hub.closed or not await desk.sessions.alive(session, busy=busy):
                 return
             news = desk.hub.since(position)
@@ -48,7 +48,7 @@ async def events(
                 continue
             for event in news:
                 position = event.id
-                sent = event.seen_by(session.user)
+                sent = event.view_for(session.user)
                 if sent is not None:
                     yield ServerSentEvent(event=sent[0], id=str(event.id), data=sent[1])
             await desk.hub.wait(turn, CHECK_S)
@@ -56,7 +56,7 @@ async def events(
 
 def _snapshot(desk: Desk, session: Session, position: int) -> ServerSentEvent:
     user = session.user
-    snapshot = Snapshot(
+    snapshot = PageSnapshot(
         calls=[call.view(user) for call in desk.calls.all() if call.visible(user)],
         me=me_of(desk, session),
         now=time.time(),

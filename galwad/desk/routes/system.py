@@ -12,27 +12,28 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from galwad.desk.access import TheDesk, session_of
+from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
-from galwad.desk.models import Health, Language
+from galwad.desk.models.base import Language
+from galwad.desk.models.system import NodeHealth
+from galwad.desk.routes.access import TheDesk, session_of
 from galwad.desk.service import Desk
-from galwad.desk.sessions import Session
 
 router = APIRouter()
 
 
 @router.get("/health")
-async def health(desk: TheDesk, response: Response) -> Health:
+async def health(desk: TheDesk, response: Response) -> NodeHealth:
     """Return the state of desk, switch and finaliser; the status is 503 if the database fails."""
     database = await _database(desk)
-    fine = database and desk.switch.connected and desk.intake.finaliser and not desk.peers_down
+    fine = database and desk.switch.connected and desk.finaliser.connected and not desk.peers_down
     response.status_code = 200 if database else 503
-    return Health(
+    return NodeHealth(
         status="ok" if fine else "degraded",
         version=version("galwad"),
         database=database,
         switch=desk.switch.connected,
-        finaliser=desk.intake.finaliser,
+        finaliser=desk.finaliser.connected,
         live_calls=sum(not call.wrapup for call in desk.calls.all()),
         peers_down=desk.peers_down,
     )
@@ -47,7 +48,11 @@ async def metrics(
         "metrics" in session.user.rights or session.user.role == "admin"
     )
     if not (allowed or _loopback(request)):
-        raise ApiError(403, "metrics are for this machine", "or for a token with that right")
+        raise ApiError(
+            403,
+            "metrics need the right `metrics`",
+            "use a token with that right, or ask on the server itself",
+        )
     return Response(desk.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 

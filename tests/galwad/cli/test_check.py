@@ -13,8 +13,8 @@ import os
 import re
 import socket
 
+from galwad.desk.archive.recipients_watch import RecipientsWatch
 from galwad.desk.database import open_engine
-from galwad.desk.recipients import RecipientsWatch
 from recording.audit.log import AuditLog
 from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
 
@@ -67,7 +67,7 @@ def test_check_tells_of_an_older_set_that_was_put_back(run, settings_file, tmp_p
     async def watch():
         engine = open_engine(desk / "galwad.db")
         audit = AuditLog(engine, "test", desk / "audit.key")
-        await RecipientsWatch(file, officer.public_key, audit).look()
+        await RecipientsWatch(file, officer.public_key, audit).check()
         await engine.dispose()
 
     named = [(name, OfficerKeys.generate().identity.recipient) for name in ("one", "two")]

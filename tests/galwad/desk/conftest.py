@@ -15,9 +15,9 @@ from argon2 import PasswordHasher
 from database import engine
 
 from galwad.desk.app import DeskServer
+from galwad.desk.auth.sessions import Sessions
+from galwad.desk.auth.users import User
 from galwad.desk.service import Desk, DeskOptions
-from galwad.desk.sessions import Sessions
-from galwad.desk.users import User
 from galwad.link import Link, serve
 from galwad.messages import (
     AnyMessage,
@@ -299,7 +299,7 @@ async def running(tmp_path: Path, monkeypatch) -> AsyncIterator[Running]:
 
     It waits for its switch and its directory as long as the tests do for it.
     """
-    monkeypatch.setattr("galwad.desk.switch.REPLY_S", PATIENCE_S)
+    monkeypatch.setattr("galwad.desk.calls.switch_client.REPLY_S", PATIENCE_S)
     running = Running(tmp_path)
     await running.switch.start()
     await running.start()

@@ -22,9 +22,9 @@ from cryptography.x509.oid import NameOID
 from loopback import free_port
 
 from config.settings import load
-from galwad.desk.admin import Administration
 from galwad.desk.app import options_of
-from galwad.desk.users import User
+from galwad.desk.auth.users import User
+from galwad.desk.maintenance.administration import Administration
 
 PATIENCE_S = 30.0
 PASSWORD = "correct horse battery"

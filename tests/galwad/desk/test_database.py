@@ -1,6 +1,6 @@
 """The database: the revisions make the declared tables, and transactions wait for each other.
 
-Covers `galwad/desk/tables.py` and `recording/index/tables.py`.
+Covers `galwad/desk/auth/tables.py` and `recording/index/tables.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from sqlalchemy import create_engine
 
 from callerid import contacts
 from callerid.directory import metadata as callerid_metadata
+from galwad.desk.auth.tables import metadata as desk_metadata
 from galwad.desk.database import open_engine, upgrade
-from galwad.desk.tables import metadata as desk_metadata
 from recording.audit import log as audit_log
 from recording.index import custody, ledger
 from recording.index.catalogue import metadata as recording_metadata

@@ -26,8 +26,8 @@ from alembic.config import Config
 from loopback import free_port
 from sqlalchemy import create_engine
 
-from galwad.desk.admin import Administration
-from galwad.desk.database import SchemaError, scripts, upgrade
+from galwad.desk.database import SchemaError, open_engine, scripts, upgrade
+from recording.audit.log import verify
 
 PATIENCE_S = 30.0
 LEFT = Path(__file__).with_name("databases")
@@ -145,7 +145,9 @@ async def test_the_desk_starts_on_what_an_earlier_release_left(settings, tmp_pat
         await custody_works(client, rows)
         coverage = (await client.get("/coverage", params={"when": "2026-11"})).json()
         assert coverage["calls"] == len(known)
-    verified = await Administration(path, "old").verify_audit()
+    engine = open_engine(path)
+    verified = await verify(engine, "old")
+    await engine.dispose()
     assert verified.findings == ()
     assert verified.entries > len(known)
 
@@ -244,7 +246,7 @@ def test_a_database_of_a_later_version_is_told_in_one_line_and_left_alone(settin
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.commit()
     before = path.read_bytes(), path.stat().st_mtime_ns
-    with pytest.raises(SchemaError, match="of a later version of Galwad"):
+    with pytest.raises(SchemaError, match="from a later version of Galwad"):
         upgrade(path)
     galwad = [sys.executable, "-m", "galwad"]
     config = ["--config", str(settings[0])]
@@ -257,16 +259,16 @@ def test_a_database_of_a_later_version_is_told_in_one_line_and_left_alone(settin
     )
     assert desk.returncode == 1
     [line] = [line for line in desk.stderr.splitlines() if "desk.cannot_start" in line]
-    assert "of a later version of Galwad" in line
-    assert "install that version again" in line
+    assert "from a later version of Galwad" in line
+    assert "install that version" in line
     assert "Traceback" not in desk.stderr
     users = subprocess.run(
         [*galwad, "users", "list", *config], check=False, capture_output=True, text=True, timeout=60
     )
     assert (users.returncode, users.stdout) == (1, "")
     assert users.stderr == (
-        f"error: {path} is of a later version of Galwad\n"
-        "hint: install that version again: it is unchanged\n"
+        f"error: {path} is from a later version of Galwad\n"
+        "hint: install that version: nothing has changed\n"
     )
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 

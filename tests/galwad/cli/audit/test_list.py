@@ -75,4 +75,6 @@ def test_that_the_audit_was_searched_is_in_it(run, looked, monkeypatch):
     assert (kind, facts["of"], facts["by"]) == ("audit.searched", CALL, "call_id")
     assert facts["actor"] == "user:gwen"
     monkeypatch.setenv("GALWAD_TOKEN", looked.token("mair", "supervisor"))
-    assert run("audit", "list").err.startswith("error: the audit is the recording administrator's")
+    assert run("audit", "list").err.startswith(
+        "error: only the recording administrator may read the audit"
+    )

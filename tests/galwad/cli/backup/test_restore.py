@@ -1,7 +1,7 @@
 """`galwad backup`: a lost server is restored, with all that happened since the last backup.
 
-Covers `galwad/cli/backup/make.py`, `galwad/cli/backup/errors.py`, `galwad/desk/backup.py` and
-`galwad/desk/ownership.py`.
+Covers `galwad/cli/backup/make.py`, `galwad/cli/backup/errors.py`,
+`galwad/desk/maintenance/backup.py` and `galwad/desk/maintenance/file_owner.py`.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ def test_people_sign_in_anew_after_a_restore(run, site, signed_in, tmp_path):
     assert run("backup", "restore", backup, *config).status == 0
     with House(site) as house:
         done = run("recordings", "list", "--server", house.url)
-        assert done.err.startswith("error: nobody is signed in\n")
+        assert done.err.startswith("error: you are not signed in\n")
 
 
 def test_a_backup_names_settings_and_tells_none(run, site, signed_in, tmp_path):
@@ -298,11 +298,11 @@ def test_what_is_no_backup_of_this_node_is_refused(run, site, backup):
     described = backup / "backup.json"
     right = described.read_text()
     described.write_text(right.replace('"node": "galwad"', '"node": "another"'))
-    refused(run, site, backup, "error: the backup is that of another\n")
+    refused(run, site, backup, "error: the backup is from the node another\n")
     described.write_text("{")
     refused(run, site, backup, "is damaged")
     described.unlink()
-    refused(run, site, backup, "is no backup, or an unfinished one")
+    refused(run, site, backup, "is not a finished backup")
     described.write_text(right)
     key = (backup / "manifest.key").read_bytes()
     (backup / "manifest.key").write_bytes(key[:31])
@@ -310,7 +310,7 @@ def test_what_is_no_backup_of_this_node_is_refused(run, site, backup):
     (backup / "manifest.key").write_bytes(key)
     with (backup / "galwad.db").open("ab") as file:
         file.write(b"x")
-    refused(run, site, backup, "the backup's database was changed or cut")
+    refused(run, site, backup, "the backup's database was changed or is not complete")
 
 
 def test_it_never_overwrites(run, site, backup, tmp_path):
@@ -320,10 +320,10 @@ def test_it_never_overwrites(run, site, backup, tmp_path):
     theirs.mkdir()
     as_root("chown", "12345", str(theirs))
     again = run("backup", "make", theirs, "--config", site.config)
-    assert again.err.startswith(f"error: {theirs} is another user's, who could read it\n")
+    assert again.err.startswith(f"error: {theirs} belongs to another user, who could read it\n")
     (site.root / "state" / "finaliser").mkdir()
     (site.root / "state" / "finaliser" / "manifest.key").write_bytes(bytes(range(32)))
-    refused(run, site, backup, "the node has another signing key than the backup")
+    refused(run, site, backup, "the node's signing key is not that of the backup")
     (site.root / "state" / "finaliser" / "manifest.key").unlink()
     config = ("--config", site.config)
     assert run("backup", "restore", backup, *config).status == 0
@@ -331,12 +331,12 @@ def test_it_never_overwrites(run, site, backup, tmp_path):
         run("users", "add", "huw", "--role", "machine", "--right", "metrics", *config).status == 0
     )
     done = run("backup", "restore", backup, *config)
-    assert "is there already" in done.err
+    assert "exists already" in done.err
     shared = tmp_path / "shared"
     shared.mkdir()
     with lock_folder(shared):
         again = run("backup", "make", shared, "--config", site.config)
-    assert again.err.startswith(f"error: another backup is made into {shared}\n")
+    assert again.err.startswith(f"error: another backup uses {shared} now\n")
     assert list(shared.iterdir()) == []
     nowhere = run("backup", "restore", backup, *config, "--certificates", tmp_path / "none")
     assert nowhere.status == 2
@@ -348,7 +348,7 @@ def test_it_is_made_among_no_recordings(run, site, name):
     done = run("backup", "make", folder, "--config", site.config)
     assert done.status == 1
     assert done.err.startswith(
-        f"error: {folder} lies in {site.root / 'state' / name.split('/')[0]}\n"
+        f"error: {folder} is inside {site.root / 'state' / name.split('/')[0]}\n"
     )
     assert not (folder / "backup.json").exists()
 
@@ -386,7 +386,7 @@ def test_a_place_of_certificates_without_one_is_refused(run, site, backup, tmp_p
     empty = tmp_path / "certificates"
     empty.mkdir()
     (empty / "anchors.jsonl").write_text("{}")
-    text = f"error: {empty} holds no certificate of a disposal\n"
+    text = f"error: there is no disposal certificate in {empty}\n"
     refused(run, site, backup, text, "--certificates", empty)
 
 
@@ -434,7 +434,7 @@ def test_a_backup_that_finds_no_room_is_told(run, site, backup, tmp_path):
         [*small, *command, "--config", site.config], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "cannot be copied to" in done.stderr
+    assert "cannot copy the database to" in done.stderr
     assert run("backup", "restore", tmp_path / "next", "--config", site.config).status == 1
 
 
@@ -443,7 +443,7 @@ def test_a_restore_that_was_cut_short_is_run_again(run, site, backup, monkeypatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("galwad.desk.backup.upgrade", full)
+        patch.setattr("galwad.desk.maintenance.backup.upgrade", full)
         refused(run, site, backup, f"error: {site.root / 'state'}: no space left on device\n")
     for ending in ("-wal", "-shm"):
         (site.root / "state" / "desk" / f".galwad.db.restoring{ending}").write_bytes(b"junk")
@@ -460,7 +460,7 @@ def test_one_that_was_cut_short_at_its_very_end_is_finished(run, site, backup, m
 
     command = ("backup", "restore", backup, "--config", site.config)
     with monkeypatch.context() as patch:
-        patch.setattr("galwad.desk.backup.give_to_the_service", killed)
+        patch.setattr("galwad.desk.maintenance.backup.chown_to_service", killed)
         assert run(*command).status == 130
     told = run(*command, "--json").json()["audit"]
     with contextlib.closing(sqlite3.connect(site.settings.database)) as connection:

@@ -37,7 +37,7 @@ def checked(run, house):
 
 def of_the_night(house, now=None):
     if now is not None:
-        house.desk.nightly._clock = house.desk.books._clock = lambda: now
+        house.desk.nightly._clock = house.desk.coverage._clock = lambda: now
         house.desk.audit._clock = lambda: now
     house.do(house.desk.nightly.check())
 

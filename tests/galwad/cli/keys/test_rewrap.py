@@ -1,7 +1,7 @@
 """`galwad keys rewrap` against a running desk and finaliser.
 
 Covers `galwad/cli/keys/rewrapping.py`, `galwad/desk/routes/headers.py` and
-`galwad/desk/orders.py`.
+`galwad/desk/archive/finaliser_client.py`.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def test_a_run_that_was_cut_short_goes_on_where_it_ended(run, house, keys, deput
     assert first.status == 1
     assert first.json()["rewrapped"] == 3
     (failed,) = first.json()["failed"]
-    assert failed == {"call_id": CALLS[2], "error": "its header or manifest is missing"}
+    assert failed == {"call_id": CALLS[2], "error": "the header or manifest is missing"}
     house.path(CALLS[2], "away").rename(house.path(CALLS[2], "header"))
     headers = [header(house, call_id) for call_id in CALLS]
     dry = run("keys", "rewrap", keys, *WHY, "--dry-run")
@@ -170,12 +170,12 @@ def test_a_run_that_is_interrupted_says_so_and_is_run_again(run, house, keys, de
 
 
 def test_a_finaliser_that_is_away_stops_the_run_and_loses_nothing(run, house, keys, deputy):
-    house.do(house.desk.intake.stop())
+    house.do(house.desk.socket.stop())
     before = [header(house, call_id) for call_id in CALLS]
     done = run("keys", "rewrap", keys, *WHY)
     assert done.status == 1
     assert "the finaliser cannot be reached: 0 of 4 are rewrapped" in done.err
-    assert "hint: run it again: it continues where it stopped; ask again" in done.err
+    assert "hint: run it again: it continues where it stopped; try again" in done.err
     assert [header(house, call_id) for call_id in CALLS] == before
 
 
@@ -183,12 +183,16 @@ def test_a_commit_whose_reply_is_lost_is_not_said_to_have_failed(
     run, house, keys, deputy, monkeypatch
 ):
     """As when the finaliser is stopped that moment: the chain must know that the old one went."""
-    before, orders = header(house, CALLS[0]), house.desk.intake.orders
-    heard = orders.replied
+    before, finaliser = header(house, CALLS[0]), house.desk.finaliser
+    heard = finaliser.replied
     with monkeypatch.context() as patch:  # what a commit is answered with has no content
-        patch.setattr(orders, "replied", lambda r: heard(r) if r.content else orders.lost())
+        patch.setattr(
+            finaliser, "replied", lambda r: heard(r) if r.content else finaliser.fail_waiting()
+        )
         done = run("keys", "rewrap", keys, *WHY)
-    assert done.err.startswith("error: the finaliser has gone: 0 of 4 are rewrapped\n")
+    assert done.err.startswith(
+        "error: the connection to the finaliser was lost: 0 of 4 are rewrapped\n"
+    )
     assert header(house, CALLS[0]) != before
     assert "header.not-replaced" not in [kind for kind, _ in house.audit()]
     house.path(CALLS[0], "header").write_bytes(before)
@@ -242,7 +246,7 @@ def test_a_server_without_a_set_is_one_line_and_a_hint(run, house, keys):
     done = run("keys", "rewrap", keys, *WHY)
     assert (done.status, done.err.splitlines()) == (
         1,
-        ["error: the server has no set of recipients", "hint: put the signed one there first"],
+        ["error: the server has no signed recipient set", "hint: copy it there first"],
     )
 
 
@@ -294,7 +298,9 @@ def test_an_officer_whose_key_is_lost_is_succeeded_with_the_deputys(
 def test_it_is_the_administrators(run, house, keys, monkeypatch, role):
     monkeypatch.setenv("GALWAD_TOKEN", house.token("mair", role))
     done = run("keys", "rewrap", keys, *WHY)
-    assert done.err == "error: this is for the recording administrator\nhint: ask them\n"
+    assert (
+        done.err == "error: only the recording administrator may do this\nhint: ask them to do it\n"
+    )
 
 
 def test_a_key_that_does_not_open_leaves_the_header(run, house, deputy, tmp_path):

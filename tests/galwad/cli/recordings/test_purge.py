@@ -1,8 +1,8 @@
 """`galwad recordings purge`, `hold` and `release` against a running desk and finaliser.
 
 Covers `galwad/cli/recordings/hold.py`, `galwad/cli/recordings/release.py`,
-`galwad/cli/recordings/retention.py`, `galwad/desk/routes/custody.py`, `galwad/desk/orders.py` and
-`galwad/desk/archive_models.py`.
+`galwad/cli/recordings/retention.py`, `galwad/desk/routes/custody.py`,
+`galwad/desk/archive/finaliser_client.py` and `galwad/desk/models/archive.py`.
 """
 
 from __future__ import annotations
@@ -177,11 +177,11 @@ def test_again_it_destroys_what_a_backup_brought_back(run, house):
 
 
 def test_a_disposal_whose_reply_is_lost_is_not_said_to_have_failed(run, house, monkeypatch):
-    orders = house.desk.intake.orders
+    finaliser = house.desk.finaliser
     with monkeypatch.context() as patch:
-        patch.setattr(orders, "replied", lambda _: orders.lost())
+        patch.setattr(finaliser, "replied", lambda _: finaliser.fail_waiting())
         done = run("recordings", "purge", FIRST, *WHY)
-    assert done.err.startswith("error: the finaliser has gone\nhint: ask again: ")
+    assert done.err.startswith("error: the connection to the finaliser was lost\nhint: try again: ")
     assert not house.path(FIRST, "header").exists()
     assert "recording.not-purged" not in [kind for kind, _ in house.audit()]
     for each in ("disposal", "manifest", "payload"):
@@ -201,7 +201,9 @@ def test_a_recording_that_is_held_is_refused(run, house):
     held = run("recordings", "hold", FIRST, "--reason", "claim 17")
     assert held.out == f"{FIRST}  held\n"
     done = run("recordings", "purge", FIRST, *WHY)
-    assert done.err == ("error: the recording is held\nhint: claim 17: release it first\n")
+    assert done.err == (
+        "error: the recording is retained\nhint: release it first; it is retained for: claim 17\n"
+    )
     assert house.path(FIRST, "header").exists()
     assert "held: claim 17" in run("recordings", "show", FIRST).out
     run("recordings", "release", FIRST, "--reason", "settled")
@@ -217,7 +219,7 @@ def test_what_is_not_held_is_not_released(run, house):
         run("recordings", "hold", call_id, "--reason", "claim 17")
     release = ("recordings", "release", FIRST, "--reason", "settled")
     assert run(*release).status == 0
-    assert run(*release).err.startswith("error: the recording is not held\n")
+    assert run(*release).err.startswith("error: the recording is not retained\n")
     assert [kind for kind, _ in house.audit()].count("recording.released") == 1
 
 
@@ -240,7 +242,7 @@ def test_of_a_hold_and_a_purge_at_once_one_is_refused(house):
 def test_it_needs_a_right_of_its_own(run, house, monkeypatch):
     monkeypatch.setenv("GALWAD_TOKEN", house.token("huw", "admin"))
     done = run("recordings", "purge", FIRST, *WHY)
-    assert done.err.startswith("error: disposing of recordings needs the right purge\n")
+    assert done.err.startswith("error: disposing of recordings needs the right `purge`\n")
     assert house.path(FIRST, "header").exists()
     config = ("--config", house.site.config)
     assert run("users", "rights", "huw", "--right", "purge", *config).out == "huw: purge\n"
@@ -248,7 +250,7 @@ def test_it_needs_a_right_of_its_own(run, house, monkeypatch):
     assert run("users", "rights", "huw", *config).out == "huw: no rights\n"
     assert run("recordings", "purge", SECOND, *WHY).status == 1
     wrong = run("users", "rights", "huw", "--right", "payments", *config)
-    assert wrong.err.startswith("error: machines may have payments")
+    assert wrong.err.startswith("error: the role ")
     assert ("user.rights-set", "purge") in [
         (kind, facts.get("rights")) for kind, facts in house.audit()
     ]
@@ -265,7 +267,7 @@ def test_nothing_is_destroyed_unasked(run, house):
 
 
 def test_a_finaliser_that_is_away_destroys_nothing_and_is_asked_again(run, house):
-    house.do(house.desk.intake.stop())
+    house.do(house.desk.socket.stop())
     done = run("recordings", "purge", FIRST, *WHY)
     assert done.err.startswith("error: the finaliser cannot be reached\n")
     assert [kind for kind, _ in house.audit()][-1] == "recording.not-purged"

@@ -101,7 +101,7 @@ def test_the_use_of_a_key_that_nobody_noted_is_noted(run, house, spool, identity
 def test_only_an_administrator_takes_a_key(run, house, spool, identity, monkeypatch):
     monkeypatch.setenv("GALWAD_TOKEN", house.token("mair", "supervisor"))
     done = run("recordings", "recover", spool, *identity, *WHY, "-o", spool.parent)
-    assert done.err.startswith("error: this is for the recording administrator\n")
+    assert done.err.startswith("error: only the recording administrator may do this\n")
     assert list(spool.parent.glob("*.recovered")) == []
     assert run("recordings", "recover", spool, *identity, "--reference", " ").status == 2
 

@@ -97,7 +97,7 @@ def test_a_row_that_is_there_is_never_written_over(run, house):
     run("recordings", "reindex", CALLS[0], *WHY)
     row = house.do(house.desk.catalogue.get(CALLS[0]))
     fields = {name: getattr(row, name) for name in Sealed.__struct_fields__ if hasattr(row, name)}
-    assert house.do(house.desk.intake.reindex(Sealed(**{**fields, "line": "Other"}))) is False
+    assert house.do(house.desk.indexer.reindex(Sealed(**{**fields, "line": "Other"}))) is False
     assert house.do(house.desk.catalogue.get(CALLS[0])) == row
 
 
@@ -188,13 +188,13 @@ def test_it_is_the_administrators(run, house, monkeypatch):
     monkeypatch.setenv("GALWAD_TOKEN", house.token("mair", "supervisor"))
     for arguments in ((), (CALLS[0],)):
         done = run("recordings", "reindex", *arguments, *WHY)
-        assert done.err.startswith("error: this is for the recording administrator\n")
+        assert done.err.startswith("error: only the recording administrator may do this\n")
     assert run("recordings", "reindex", "--reference", " ").status == 2
     assert run("recordings", "reindex", "../../etc", *WHY).status == 2
 
 
 def test_a_finaliser_that_is_away_changes_nothing(run, house):
-    house.do(house.desk.intake.stop())
+    house.do(house.desk.socket.stop())
     done = run("recordings", "reindex", *WHY)
     assert done.err.startswith("error: the finaliser cannot be reached\n")
     assert listed(run) == {}

@@ -103,8 +103,8 @@ def test_a_password_can_be_read_from_standard_input(run, settings_file, monkeypa
 @pytest.mark.parametrize(
     "case",
     [
-        ("sian", "short", "a password has at least"),
-        ("Siân Rhys", "correct horse battery", "a name has lower-case letters"),
+        ("sian", "short", "the password is too short"),
+        ("Siân Rhys", "correct horse battery", 'the name "Siân Rhys" is not valid'),
     ],
 )
 def test_a_user_that_does_not_fit_is_refused(run, settings_file, monkeypatch, case):

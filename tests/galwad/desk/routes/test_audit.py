@@ -1,6 +1,6 @@
 """The audit over the HTTP API: who may read it, and the anchor of each night.
 
-Covers `galwad/desk/evidence.py`.
+Covers `galwad/desk/anchors.py` and `galwad/desk/models/audit.py`.
 """
 
 from __future__ import annotations

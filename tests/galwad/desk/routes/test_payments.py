@@ -1,6 +1,6 @@
 """Pauses over the HTTP API: the page's key, the payment system, and what the audit says.
 
-Covers `galwad/desk/switch.py`.
+Covers `galwad/desk/calls/switch_client.py` and `galwad/desk/models/payments.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 import pytest
 import structlog
 
-from galwad.desk.forgotten import ADVISOR_S
+from galwad.desk.calls.forgotten_pauses import ADVISOR_S
 from galwad.messages import Party, Pause, Resume
 
 CALL = "20261125-101500-aaaaaaaa"
@@ -155,7 +155,7 @@ async def test_a_forgotten_pause_stands_in_the_journal_and_is_counted(running, s
 
 
 async def test_a_switch_that_dies_over_a_hold_is_not_believed(running, sian, monkeypatch):
-    monkeypatch.setattr("galwad.desk.switch.REPLY_S", 0.05)
+    monkeypatch.setattr("galwad.desk.calls.switch_client.REPLY_S", 0.05)
     running.switch.silent = True
     reply = await sian.http.put(URL)
     assert reply.status_code == 503

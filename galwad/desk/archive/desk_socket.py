@@ -1,0 +1,99 @@
+"""The desk's own socket: the finaliser's recordings and replies, and notices of the command line.
+
+A recording is acknowledged only after its row is committed. To hand it in twice changes nothing, so
+the finaliser may send it again after a crash on either side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+
+from galwad.desk.archive.finaliser_client import FinaliserClient
+from galwad.desk.archive.indexer import Indexer
+from galwad.link import Link, serve
+from galwad.messages import (
+    Alarm,
+    AnyMessage,
+    ArchiveReply,
+    Hello,
+    Indexed,
+    Sealed,
+    UsersChanged,
+    WaitingSpool,
+    WaitingSpools,
+)
+
+log = structlog.get_logger()
+
+
+class DeskSocket:
+    """Listens on `desk.sock`, and gives each message to the part of the desk that it is for."""
+
+    def __init__(
+        self,
+        path: Path,
+        finaliser: FinaliserClient,
+        indexer: Indexer,
+        *,
+        on_alarm: Callable[[Alarm], None],
+        on_users: Callable[[], Awaitable[None]],
+        on_spools: Callable[[tuple[WaitingSpool, ...]], None],
+    ) -> None:
+        self._path = path
+        self._finaliser = finaliser
+        self._indexer = indexer
+        self._on_alarm = on_alarm
+        self._on_users = on_users
+        self._on_spools = on_spools
+        self._server: asyncio.Server | None = None
+        self._at_work: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Listen."""
+        self._server = await serve(self._path, self._received, self._gone)
+
+    async def stop(self) -> None:
+        """Stop listening, close the finalisers' links, and finish the work that has begun.
+
+        A message that was not begun is dropped; the finaliser sends it again.
+        """
+        self._stopping = True
+        if self._server is not None:
+            self._server.close()
+            await self._finaliser.close()
+        await asyncio.gather(*self._at_work, return_exceptions=True)
+
+    def _gone(self, link: Link) -> None:
+        self._finaliser.detach(link)
+
+    async def _received(self, link: Link, message: AnyMessage) -> None:
+        if self._stopping:
+            return
+        work = asyncio.create_task(self._dispatch(link, message))
+        self._at_work.add(work)
+        work.add_done_callback(self._at_work.discard)
+        await work
+
+    async def _dispatch(self, link: Link, message: AnyMessage) -> None:
+        match message:
+            case Hello():
+                if message.role == "finaliser":
+                    self._finaliser.attach(link)
+            case Sealed():
+                if await self._indexer.index(message):
+                    link.send(Indexed(message.call_id))
+            case ArchiveReply():
+                self._finaliser.replied(message)
+            case Alarm():
+                self._on_alarm(message)
+            case WaitingSpools():
+                self._on_spools(message.spools)
+            case UsersChanged():
+                await self._on_users()
+            case _:
+                log.warning("intake.unexpected", message=type(message).__name__)

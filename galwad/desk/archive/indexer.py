@@ -1,0 +1,121 @@
+"""The indexing of recordings that the finaliser reports.
+
+Before the row of a recording is written, the audit gets the digest of its manifest, so that its
+loss or change can be detected. To index a recording twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from callerid.errors import NumberError
+from callerid.number import PhoneNumber
+from galwad.messages import Alarm, Sealed
+from recording.archive.summary import RecordingSummary
+from recording.audit.log import AuditLog
+from recording.errors import AuditError, CatalogueError
+from recording.index.catalogue import Catalogue
+
+log = structlog.get_logger()
+
+
+class Indexer:
+    """Writes the rows of recordings; `on_indexed` receives what has been committed."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        audit: AuditLog,
+        *,
+        on_indexed: Callable[[Sealed], Awaitable[None]],
+        on_alarm: Callable[[Alarm], None],
+    ) -> None:
+        self._catalogue = catalogue
+        self._audit = audit
+        self._on_indexed = on_indexed
+        self._on_alarm = on_alarm
+        self._without_caller: set[str] = set()
+        """The calls for which the alarm `recording.locked` was raised."""
+
+    async def index(self, sealed: Sealed) -> bool:
+        """Index a recording; return whether its spools can be removed.
+
+        They must stay if nothing was written, or if only they know who called.
+        """
+        try:
+            known = await self._catalogue.get(sealed.call_id)
+            if sealed.recovered and not (known is not None and _is_of(known, sealed)):
+                await self._audit_recovery(sealed)
+            if known is None or known.manifest_sha256 != sealed.manifest_sha256:
+                await self._audit_digest(sealed)
+            row = None if sealed.personal else known
+            new = row is None and await self._catalogue.add(index_row(sealed))
+            if row is None or _is_of(row, sealed):
+                await self._on_indexed(sealed)
+        except (AuditError, CatalogueError, SQLAlchemyError):
+            log.exception("recording.not_indexed", call_id=sealed.call_id)
+            return False
+        if not sealed.personal and (row is None or not _is_of(row, sealed)):
+            self._alarm_without_caller(sealed.call_id)
+            return False
+        log.info("recording.indexed", call_id=sealed.call_id, again=not new)
+        return True
+
+    async def reindex(self, sealed: Sealed) -> bool:
+        """Index a recording that was proven in the archive; return False if it was indexed already.
+
+        Raises:
+            AuditError, CatalogueError: The recording was not indexed.
+        """
+        await self._audit_digest(sealed)
+        new = await self._catalogue.add(index_row(sealed), replace=False)
+        if new:
+            await self._on_indexed(sealed)
+            log.info("recording.reindexed", call_id=sealed.call_id)
+        return new
+
+    async def _audit_recovery(self, sealed: Sealed) -> None:
+        """Enter in the audit that a spool was opened with a key that an officer supplied."""
+        lives = ",".join(str(life) for life in sealed.recovered)
+        await self._audit.append("spool.recovered", {"call_id": sealed.call_id, "lives": lives})
+
+    async def _audit_digest(self, sealed: Sealed) -> None:
+        """Enter the digest of a recording's manifest in the audit."""
+        facts = {"call_id": sealed.call_id, "manifest_sha256": sealed.manifest_sha256}
+        await self._audit.append("recording.indexed", facts)
+
+    def _alarm_without_caller(self, call_id: str) -> None:
+        if call_id not in self._without_caller:
+            self._without_caller.add(call_id)
+            text = (
+                "the recording is archived, but its caller is named only in its spool, "
+                "whose key was lost when the machine restarted"
+            )
+            self._on_alarm(Alarm("recording.locked", call_id, text))
+
+
+def _is_of(row: RecordingSummary, sealed: Sealed) -> bool:
+    """Return whether the row is this recording's and holds its number, line and advisor."""
+    return row.has_personal_facts and row.manifest_sha256 == sealed.manifest_sha256
+
+
+def index_row(sealed: Sealed) -> RecordingSummary:
+    """Return the index row for a report of the finaliser."""
+    fields = {name: getattr(sealed, name) for name in RecordingSummary.__struct_fields__}
+    return RecordingSummary(**fields | {"number": indexed_number(sealed.number)})
+
+
+def indexed_number(text: str | None) -> str | None:
+    """Return a number as the index stores and searches it: in E.164, or as written if it cannot be.
+
+    None if there is no number.
+    """
+    if not text:
+        return None
+    try:
+        return PhoneNumber.parse(text).bare
+    except NumberError:
+        return text

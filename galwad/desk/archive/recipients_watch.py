@@ -1,0 +1,93 @@
+"""The watch on the signed recipient set: the audit records each set in force or refused.
+
+The file is put in place by hand, and the finaliser accepts or refuses it. This module enters each
+change in the audit. So every change of the recipients who can open recordings leaves a trace, even
+if it was made with the officer's key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from galwad.messages import Alarm
+from recording.audit.log import AuditFilter, AuditLog, Facts
+from recording.errors import AuditError, KeySetError
+from recording.keys.keyring import RecipientSet
+
+RECIPIENTS_CHANGED: Final = "recipients.changed"
+_INTERVAL_S: Final = 60.0
+_MAX_SETS: Final = 1000
+"""The largest number of earlier sets that are read; a set is signed a few times a year."""
+log = structlog.get_logger()
+
+
+def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> int:
+    """Return the highest serial of this officer's sets in these audit entries; 0 for no set."""
+    serials = (
+        facts.get("serial") for facts in noted if facts.get("officer_key", "") == officer_key
+    )
+    return max((serial for serial in serials if isinstance(serial, int)), default=0)
+
+
+class RecipientsWatch:
+    """Compares the set with the last entry about it in the audit."""
+
+    def __init__(
+        self,
+        path: Path | None,
+        officer_key: str,
+        audit: AuditLog,
+        on_alarm: Callable[[Alarm], None] = lambda _: None,
+    ) -> None:
+        self._path = path
+        self._officer_key = officer_key
+        self._audit = audit
+        self._on_alarm = on_alarm
+
+    async def check(self) -> None:
+        """Enter the set in the audit if it changed, or is no longer valid.
+
+        Raise an alarm if its serial is lower than that of an earlier set.
+        """
+        if self._path is None:
+            return
+        facts = await asyncio.to_thread(self._facts, self._path)
+        last = await self._audit.last(RECIPIENTS_CHANGED)
+        if last is None or last.facts != facts:
+            earlier = await self._audit.search(
+                AuditFilter(kind=RECIPIENTS_CHANGED), limit=_MAX_SETS
+            )
+            await self._audit.append(RECIPIENTS_CHANGED, facts)
+            log.info(RECIPIENTS_CHANGED, state=facts["state"], serial=facts.get("serial"))
+            newest = highest_serial((link.facts for link in earlier), self._officer_key)
+            serial = highest_serial([facts], self._officer_key)
+            if 0 < serial < newest:
+                text = f"set number {serial} is in force, and number {newest} was before it"
+                self._on_alarm(Alarm("recipients.put_back", detail=text))
+
+    async def run(self) -> None:
+        """Look now and once a minute, until cancelled."""
+        while True:
+            try:
+                await self.check()
+            except (AuditError, SQLAlchemyError):
+                log.exception("recipients.not_noted")
+            await asyncio.sleep(_INTERVAL_S)
+
+    def _facts(self, path: Path) -> Facts:
+        try:
+            found = RecipientSet.load(path, self._officer_key)
+        except KeySetError as error:
+            return {"state": "refused", "why": str(error), "officer_key": self._officer_key}
+        return {
+            "state": "in force",
+            "serial": found.serial,
+            "recipients": ",".join(found.fingerprints),
+            "officer_key": self._officer_key,
+        }

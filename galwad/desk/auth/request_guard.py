@@ -1,0 +1,100 @@
+"""The outermost layer of every request: origin check, security headers, and last error handler.
+
+An exception that reaches this middleware ends as a 500 and a log entry without the exception's
+text, so that no server writes a traceback with a caller's number in it.
+"""
+
+from __future__ import annotations
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from galwad.desk.error_answers import answer
+
+log = structlog.get_logger()
+
+MAX_BODY = 256 * 1024
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
+}
+
+
+class RequestGuard:
+    """ASGI middleware that checks each request and adds security headers to each answer.
+
+    `origin` is the value that a browser's `Origin` must have; None for the request's own Host.
+    """
+
+    def __init__(self, app: ASGIApp, *, cookie: str, origin: str | None, secure: bool) -> None:
+        self._app = app
+        self._cookie = cookie
+        self._origin = origin
+        self._secure = secure
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check the request, pass it on, and add the headers to the answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def dressed(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                self._dress(scope["path"], MutableHeaders(scope=message))
+            await send(message)
+
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await refusal(scope, receive, dressed)
+            return
+        try:
+            await self._app(scope, receive, dressed)
+        except Exception:
+            log.exception("request.failed", method=scope["method"])
+            if not started:  # Starlette has already answered, unless the error was its own
+                failure = answer(500, "the request failed on the server", "see the desk's journal")
+                await failure(scope, receive, dressed)
+
+    def _refusal(self, scope: Scope) -> JSONResponse | None:
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdecimal() and int(length) > MAX_BODY:
+            return answer(413, "the request is too large", "send at most 256 kB")
+        if not self._same_origin(scope):
+            return answer(403, "the request comes from another site", "use the desk's own page")
+        return None
+
+    def _same_origin(self, scope: Scope) -> bool:
+        """Return whether a request that may change something comes from our page.
+
+        Without a session cookie it need not: then no browser has sent it by itself.
+        """
+        if scope["method"] in _SAFE:
+            return True
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        if origin is None:
+            rides = f"{self._cookie}=" in headers.get("cookie", "")
+            return not rides or headers.get("sec-fetch-site") == "same-origin"
+        return origin == (self._origin or f"{scope['scheme']}://{headers.get('host', '')}")
+
+    def _dress(self, path: str, headers: MutableHeaders) -> None:
+        for name, value in _HEADERS.items():
+            headers.setdefault(name, value)
+        headers.setdefault("Cache-Control", "no-store" if path.startswith("/api/") else "no-cache")
+        if self._secure:
+            headers.setdefault("Strict-Transport-Security", "max-age=31536000")

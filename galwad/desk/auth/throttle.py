@@ -1,0 +1,104 @@
+"""Sign-in throttling: it slows guessing, and lets no attacker lock an advisor out.
+
+After `MAX_FAILURES_PER_PAIR` failures of an account from one address, the account is barred from
+that address. After `MAX_FAILURES_PER_ADDRESS` failures from one address with any accounts, the
+address is barred. After `MAX_FAILURES_PER_ACCOUNT` failures of one account from all addresses, its
+further tries must wait longer and longer, up to a minute. None of this affects an account at an
+address from which it has signed in before: there only its own failures from that address count,
+and they only slow it down. The counts are in memory. A restart clears them, but an attacker cannot
+cause one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+WINDOW_S = 900.0
+MAX_FAILURES_PER_PAIR = 10
+"""Failures of one account from one address, in `WINDOW_S`."""
+MAX_FAILURES_PER_ADDRESS = 30
+MAX_FAILURES_PER_ACCOUNT = 20
+"""Failures from all addresses after which further tries of an account must wait."""
+MAX_DELAY_S = 60.0
+_MAX_TIMES = max(MAX_FAILURES_PER_PAIR, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_ACCOUNT) + 7
+_MAX_KEYS = 10_000
+
+Key = tuple[str, str, str]
+
+
+class Throttle:
+    """Computes how long a sign-in must wait, in whole seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failures: dict[Key, deque[float]] = {}
+        self._known_pairs: OrderedDict[tuple[str, str], None] = OrderedDict()
+        """Pairs of an account and an address from which it has signed in; the latest are last."""
+
+    def wait(self, account: str, address: str) -> int:
+        """Return the seconds until another try is allowed; 0 if it is allowed now."""
+        now = self._clock()
+        pair, all_of_address, all_of_account = _keys(account, address)
+        if (account, address) in self._known_pairs:
+            longest = self._slowed(pair, MAX_FAILURES_PER_PAIR, now)
+        else:
+            longest = max(
+                self._barred(pair, MAX_FAILURES_PER_PAIR, now),
+                self._barred(all_of_address, MAX_FAILURES_PER_ADDRESS, now),
+                self._slowed(all_of_account, MAX_FAILURES_PER_ACCOUNT, now),
+            )
+        return int(longest) + 1 if longest > 0 else 0
+
+    def failed(self, account: str, address: str) -> None:
+        """Count a failure, or a try whose password is not checked yet."""
+        now = self._clock()
+        if len(self._failures) > _MAX_KEYS:
+            self._forget(now)
+        for key in _keys(account, address):
+            self._failures.setdefault(key, deque(maxlen=_MAX_TIMES)).append(now)
+
+    def succeeded(self, account: str, address: str) -> None:
+        """Record a successful sign-in.
+
+        This removes the try counted by `failed`, and the account's earlier failures from this
+        address.
+        """
+        self._known_pairs[account, address] = None
+        self._known_pairs.move_to_end((account, address))
+        if len(self._known_pairs) > _MAX_KEYS:
+            self._known_pairs.popitem(last=False)
+        pair, *others = _keys(account, address)
+        self._failures.pop(pair, None)
+        for key in others:
+            times = self._failures.get(key)
+            if times:
+                times.pop()
+                if not times:
+                    del self._failures[key]
+
+    def _recent(self, key: Key, now: float) -> deque[float]:
+        times = self._failures.get(key, deque[float]())
+        while times and times[0] <= now - WINDOW_S:
+            times.popleft()
+        return times
+
+    def _barred(self, key: Key, limit: int, now: float) -> float:
+        times = self._recent(key, now)
+        return times[-limit] + WINDOW_S - now if len(times) >= limit else 0.0
+
+    def _slowed(self, key: Key, limit: int, now: float) -> float:
+        times = self._recent(key, now)
+        if len(times) < limit:
+            return 0.0
+        return times[-1] + min(2.0 ** (len(times) - limit), MAX_DELAY_S) - now
+
+    def _forget(self, now: float) -> None:
+        old = [k for k, times in self._failures.items() if not times or times[-1] <= now - WINDOW_S]
+        for key in old or list(self._failures)[: _MAX_KEYS // 2]:
+            del self._failures[key]
+
+
+def _keys(account: str, address: str) -> tuple[Key, Key, Key]:
+    return ("pair", account, address), ("address", "", address), ("account", account, "")

@@ -1,0 +1,247 @@
+"""The users: who may sign in, in which role, at which extension.
+
+Passwords are stored as argon2id hashes and checked one at a time, so that a burst of sign-ins
+cannot use up the machine. SIP passwords are stored only as digest HA1 values, which the switch
+needs. A user of the role `machine` has no password, but a bearer token and named rights. People
+have a role; the only right that no role brings is `purge`, which an administrator receives by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Literal, get_args
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from galwad.desk.auth.tables import sessions, users
+from galwad.desk.models.accounts import Role
+from galwad.messages import PhoneCredentials
+
+MIN_PASSWORD = 12
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_EXTENSION = re.compile(r"[A-Za-z0-9._-]{1,32}")
+_NO_PASSWORD = "!"  # noqa: S105 - marks that there is none; argon2 never writes this
+
+
+class Right(StrEnum):
+    """The rights of a machine's token, and the one of an administrator (`purge`)."""
+
+    PAYMENTS = "payments"
+    METRICS = "metrics"
+    ANCHORS = "anchors"
+    PURGE = "purge"
+
+
+RIGHTS: tuple[str, ...] = tuple(Right)
+PURGE = Right.PURGE.value
+
+
+class UserError(Exception):
+    """A user cannot be added or changed as asked; the text gives the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user, without secrets."""
+
+    name: str
+    role: Role
+    language: Literal["en", "cy"] = "en"
+    extension: str | None = None
+    rights: frozenset[str] = frozenset()
+    disabled: bool = False
+
+    @property
+    def supervises(self) -> bool:
+        """True if this user sees the calls of all users."""
+        return self.role in {"supervisor", "admin"}
+
+
+class Users:
+    """The users of one site."""
+
+    def __init__(self, engine: AsyncEngine, hasher: PasswordHasher | None = None) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(immediate=True)
+        self._hasher = hasher or PasswordHasher()
+        self._one_at_a_time = asyncio.Lock()
+        self._dummy = ""
+
+    async def add(
+        self,
+        user: User,
+        password: str | None,
+        sip_password: str | None = None,
+        realm: str = "galwad",
+    ) -> None:
+        """Add a user; `password` must be `None` for the role `machine`, and for no other.
+
+        Raises:
+            UserError: A value is not valid, or the name or extension is taken.
+        """
+        _check(user, password, sip_password)
+        hashed = _NO_PASSWORD if password is None else await self._hash(password)
+        ha1 = ("", "")
+        if user.extension is not None and sip_password is not None:
+            ha1 = digest_ha1(user.extension, realm, sip_password)
+        try:
+            async with self._writer.begin() as connection:
+                await connection.execute(
+                    insert(users).values(
+                        name=user.name,
+                        role=user.role,
+                        language=user.language,
+                        extension=user.extension,
+                        password=hashed,
+                        ha1_md5=ha1[0],
+                        ha1_sha256=ha1[1],
+                        rights=",".join(sorted(user.rights)),
+                        disabled=user.disabled,
+                        created=time.time(),
+                    )
+                )
+        except IntegrityError:
+            raise UserError(f'the name "{user.name}" or the extension is already in use') from None
+
+    async def disable(self, name: str) -> None:
+        """Bar a user and end all their sessions.
+
+        Raises:
+            UserError: There is no such user.
+        """
+        async with self._writer.begin() as connection:
+            done = await connection.execute(
+                update(users).where(users.c.name == name).values(disabled=True)
+            )
+            if not done.rowcount:
+                raise UserError(f'there is no user "{name}"')
+            await connection.execute(delete(sessions).where(sessions.c.user == name))
+
+    async def set_rights(self, name: str, rights: frozenset[str]) -> None:
+        """Give a user these rights and no others.
+
+        Raises:
+            UserError: There is no such user, or their role has no such right.
+        """
+        user = await self.get(name)
+        if user is None:
+            raise UserError(f'there is no user "{name}"')
+        _check_rights(replace(user, rights=rights))
+        async with self._writer.begin() as connection:
+            changed = update(users).where(users.c.name == name)
+            await connection.execute(changed.values(rights=",".join(sorted(rights))))
+
+    async def get(self, name: str) -> User | None:
+        """Return the user with this name, disabled or not; None if there is no such user."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(users).where(users.c.name == name))).first()
+        return None if row is None else user_of(row)
+
+    async def all(self) -> list[User]:
+        """Return all users, by name."""
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(select(users).order_by(users.c.name))).all()
+        return [user_of(row) for row in rows]
+
+    async def accounts(self) -> tuple[PhoneCredentials, ...]:
+        """Return the accounts of the phones that may register, for the switch."""
+        statement = select(users).where(
+            users.c.extension.is_not(None), users.c.ha1_sha256 != "", users.c.disabled.is_(False)
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(statement.order_by(users.c.extension))).all()
+        return tuple(
+            PhoneCredentials(row.extension, row.name, row.ha1_md5, row.ha1_sha256) for row in rows
+        )
+
+    async def check(self, name: str, password: str) -> User | None:
+        """Return the user if name and password match and the user is not disabled, otherwise None.
+
+        It takes as long for an unknown name.
+        """
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(users).where(users.c.name == name))).first()
+        known = row is not None and row.password != _NO_PASSWORD
+        hashed = row.password if row is not None and known else await self._decoy()
+        async with self._one_at_a_time:
+            right = await asyncio.to_thread(self._verify, hashed, password)
+        if row is None or not known or not right or row.disabled:
+            return None
+        return user_of(row)
+
+    async def _hash(self, password: str) -> str:
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def _decoy(self) -> str:
+        if not self._dummy:
+            self._dummy = await self._hash("no user has this password")
+        return self._dummy
+
+    def _verify(self, hashed: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(hashed, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def digest_ha1(extension: str, realm: str, password: str) -> tuple[str, str]:
+    """Return HA1 by MD5 and by SHA-256 (RFC 7616, section 3.4.2)."""
+    text = f"{extension}:{realm}:{password}".encode()
+    md5 = hashlib.md5(text, usedforsecurity=False)
+    return md5.hexdigest(), hashlib.sha256(text).hexdigest()
+
+
+def user_of(row: Row[Any]) -> User:
+    """Return the user of a row of `users`, without its secrets."""
+    rights: Sequence[str] = row.rights.split(",") if row.rights else ()
+    return User(
+        row.name, row.role, row.language, row.extension, frozenset(rights), bool(row.disabled)
+    )
+
+
+def _check(user: User, password: str | None, sip_password: str | None) -> None:
+    if not _NAME.fullmatch(user.name):
+        raise UserError(
+            f'the name "{user.name}" is not valid: use up to 64 lower-case letters, digits, '
+            "dots, underscores and hyphens, the first a letter or a digit"
+        )
+    if user.role not in get_args(Role):
+        raise UserError(f'unknown role "{user.role}": choose {", ".join(get_args(Role))}')
+    if user.language not in {"en", "cy"}:
+        raise UserError(f'unknown language "{user.language}": choose en or cy')
+    if user.extension is not None and not _EXTENSION.fullmatch(user.extension):
+        raise UserError(
+            f'the extension "{user.extension}" is not valid: '
+            "use up to 32 letters, digits, dots, underscores and hyphens"
+        )
+    if sip_password is not None and user.extension is None:
+        raise UserError("a SIP password needs an extension: add one")
+    _check_rights(user)
+    if (password is None) != (user.role == "machine"):
+        raise UserError("a person needs a password, and a machine must not have one")
+    if password is not None and len(password) < MIN_PASSWORD:
+        raise UserError(f"the password is too short: use at least {MIN_PASSWORD} characters")
+
+
+def _check_rights(user: User) -> None:
+    if user.rights - set(RIGHTS):
+        unknown = ", ".join(sorted(user.rights - set(RIGHTS)))
+        raise UserError(f"unknown right {unknown}: choose {', '.join(RIGHTS)}")
+    wrong = {"machine": {PURGE}, "admin": set(RIGHTS) - {PURGE}}.get(user.role, set(RIGHTS))
+    if user.rights & wrong:
+        rights = ", ".join(sorted(user.rights & wrong))
+        raise UserError(
+            f"the role {user.role} cannot have {rights}: "
+            "machines may have payments, metrics and anchors; administrators may have purge"
+        )

@@ -1,0 +1,62 @@
+"""Forgotten pauses: the advisor is warned first, then the supervisor; no pause ends by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from galwad.desk.calls.events import Audience
+from galwad.desk.calls.live_calls import DeskCall, LiveCalls
+
+ADVISOR_S = 120.0
+SUPERVISOR_S = 300.0
+_INTERVAL_S = 5.0
+
+
+class Warn(Protocol):
+    """A function that raises an alarm about a call."""
+
+    def __call__(self, kind: str, call: DeskCall, *, audience: Audience) -> None:
+        """Raise the alarm for this audience."""
+
+
+class ForgottenPauses:
+    """Raises `payment.forgotten`, then `payment.forgotten_long`, once for each pause."""
+
+    def __init__(
+        self, calls: LiveCalls, warn: Warn, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._calls = calls
+        self._warn = warn
+        self._clock = clock
+        self._warned: dict[tuple[str, float], str] = {}
+
+    def check(self) -> None:
+        """Raise the alarms that are due now."""
+        raised = {}
+        for call in self._calls.all():
+            if call.state.recording != "paused":
+                continue
+            key = (call.call_id, call.state.recording_since)
+            paused = self._clock() - call.state.recording_since
+            kind = self._warned.get(key, "")
+            due = _due(paused)
+            if due and due != kind:
+                late = due == "payment.forgotten_long"
+                self._warn(due, call, audience="supervisors" if late else "own")
+            raised[key] = due
+        self._warned = raised
+
+    async def run(self) -> None:
+        """Check every five seconds until cancelled."""
+        while True:
+            self.check()
+            await asyncio.sleep(_INTERVAL_S)
+
+
+def _due(paused_s: float) -> str:
+    if paused_s >= SUPERVISOR_S:
+        return "payment.forgotten_long"
+    return "payment.forgotten" if paused_s >= ADVISOR_S else ""

@@ -1,0 +1,162 @@
+"""The desk's side of `switch.sock`: it receives live calls, and sends pauses and phone accounts.
+
+Each reply is matched to its request by number. A request waits at most two seconds, and fails at
+once when the link drops: a page must never show a pause that did not happen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import structlog
+
+from galwad.desk.errors import SwitchDownError
+from galwad.link import Connector, Link
+from galwad.messages import (
+    Alarm,
+    AnyMessage,
+    CallChanged,
+    CallEnded,
+    CallsSnapshot,
+    ClaimCall,
+    Figures,
+    Hello,
+    LedgerHas,
+    Party,
+    Pause,
+    PauseReply,
+    PhoneCredentials,
+    Resume,
+    SetPhones,
+)
+
+REPLY_S = 2.0
+log = structlog.get_logger()
+
+PauseTrigger: TypeAlias = Literal["page", "api"]
+FromSwitch = CallsSnapshot | CallChanged | CallEnded | Alarm | Figures
+
+
+@dataclass(frozen=True, slots=True)
+class PauseTarget:
+    """The calls that a request to pause or resume is for: one call, or all of a phone or a user."""
+
+    call_id: str = ""
+    extension: str = ""
+    user: str = ""
+
+
+class SwitchClient:
+    """Keeps the link to the switch; `on_message` receives the switch's messages in order."""
+
+    def __init__(
+        self,
+        path: Path,
+        on_message: Callable[[FromSwitch], None],
+        on_connection: Callable[[bool], None],
+        phones: Callable[[], Awaitable[tuple[PhoneCredentials, ...]]],
+    ) -> None:
+        self._connector = Connector(path, self._connected, self._received, self._lost)
+        self._on_message = on_message
+        self._on_connection = on_connection
+        self._phones = phones
+        self._refs = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[PauseReply]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def connected(self) -> bool:
+        """True if the link to the switch is up now."""
+        return self._connector.connected
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        try:
+            await self._connector.run()
+        finally:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def set_phones(self) -> None:
+        """Send the switch the phone accounts that may register.
+
+        Without a link nothing is sent; they are sent when the switch connects again.
+        """
+        self._connector.send(SetPhones(await self._phones()))
+
+    def claim(self, call_id: str, advisor: Party) -> None:
+        """Report to the switch which advisor has a call; without a link nothing is sent."""
+        self._connector.send(ClaimCall(call_id, advisor))
+
+    def acknowledge_ends(self, call_ids: Collection[str]) -> None:
+        """Report the calls whose ends are in the ledger, so that the switch stops repeating them.
+
+        Without a link nothing is sent, and the switch repeats the ends later.
+        """
+        self._connector.send(LedgerHas(tuple(call_ids)))
+
+    async def pause(
+        self, target: PauseTarget, holder: str, actor: str, trigger: PauseTrigger
+    ) -> PauseReply:
+        """Pause recordings for `holder`, and wait for the gate's real state.
+
+        Raises:
+            SwitchDownError: There is no link, or no answer came within two seconds.
+        """
+        calls = target.call_id, target.extension, target.user
+        return await self._request("hold", Pause(next(self._refs), holder, trigger, actor, *calls))
+
+    async def resume(
+        self, target: PauseTarget, holder: str, actor: str, trigger: PauseTrigger
+    ) -> PauseReply:
+        """End the pause of `holder`, and wait for the gate's real state.
+
+        Raises:
+            SwitchDownError: There is no link, or no answer came within two seconds.
+        """
+        calls = target.call_id, target.extension, target.user
+        message = Resume(next(self._refs), holder, trigger, actor, *calls)
+        return await self._request("release", message)
+
+    async def _request(self, action: str, message: Pause | Resume) -> PauseReply:
+        reply: asyncio.Future[PauseReply] = asyncio.get_running_loop().create_future()
+        self._waiting[message.ref] = reply
+        try:
+            if not self._connector.send(message):
+                raise SwitchDownError
+            async with asyncio.timeout(REPLY_S):
+                return await reply
+        except TimeoutError:
+            log.warning("switch.no_reply", action=action)
+            raise SwitchDownError("the switch did not answer in time") from None
+        finally:
+            self._waiting.pop(message.ref, None)
+
+    def _connected(self, link: Link) -> None:
+        link.send(Hello("desk", version("galwad")))
+        task = asyncio.create_task(self.set_phones())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._on_connection(True)
+
+    def _lost(self) -> None:
+        for reply in self._waiting.values():
+            if not reply.done():
+                reply.set_exception(SwitchDownError("the connection to the switch was lost"))
+        self._on_connection(False)
+
+    async def _received(self, _link: Link, message: AnyMessage) -> None:
+        match message:
+            case PauseReply():
+                reply = self._waiting.get(message.ref)
+                if reply is not None and not reply.done():
+                    reply.set_result(message)
+            case CallsSnapshot() | CallChanged() | CallEnded() | Alarm() | Figures():
+                self._on_message(message)
+            case _:
+                log.warning("switch.unexpected", message=type(message).__name__)

@@ -1,0 +1,122 @@
+"""The nightly check: it checks coverage once a day and raises an alarm for each new finding.
+
+The audit holds the time of the last check. So a night on which the desk was down is made up for as
+soon as it runs again, and the audit proves that each check was done. A check dated in the future
+was made while the clock was ahead; it is ignored, because otherwise no check would follow until
+then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from datetime import datetime, time, timedelta, tzinfo
+from time import time as unix_time
+from typing import Final
+
+import structlog
+
+from galwad.desk.coverage.checker import CoverageChecker, CoverageResult
+from galwad.messages import Alarm
+from recording.audit.log import AuditLog
+from recording.errors import RecordingError
+
+COVERAGE_CHECKED: Final = "coverage.checked"
+_DAY_S: Final = 86_400.0
+_INTERVAL_S: Final = 30.0
+_SETTLE_S: Final = 300.0
+"""After this time the desk knows which calls are in progress and which spools wait."""
+log = structlog.get_logger()
+
+
+class NightlyCheck:
+    """Runs the check at a time of the day."""
+
+    def __init__(
+        self,
+        at: str,
+        checker: CoverageChecker,
+        audit: AuditLog,
+        *,
+        calls_in_progress: Callable[[], Collection[str] | None],
+        on_alarm: Callable[[Alarm], None],
+        on_done: Callable[[CoverageResult], None],
+        on_finished: Callable[[], Awaitable[None]],
+        zone: tzinfo | None = None,
+        clock: Callable[[], float] = unix_time,
+    ) -> None:
+        """Set up the check at `at` ("03:00") in `zone`.
+
+        `calls_in_progress` returns the calls in progress, or None if they are not known.
+        """
+        self._zone = zone
+        self._at = at
+        self._checker = checker
+        self._audit = audit
+        self._calls_in_progress = calls_in_progress
+        self._on_alarm = on_alarm
+        self._on_done = on_done
+        self._on_finished = on_finished
+        self._clock = clock
+        self._begun = clock()
+
+    async def run(self) -> None:
+        """Run each check when it is due, until cancelled.
+
+        The first look is `_SETTLE_S` after the start; a check that was missed runs then.
+        """
+        await asyncio.sleep(_SETTLE_S)
+        while True:
+            try:
+                if await self.is_due():
+                    await self.check()
+            except (RecordingError, OSError) as error:
+                log.error("coverage.not_checked", why=str(error))  # noqa: TRY400 - it says what
+            await asyncio.sleep(_INTERVAL_S)
+
+    async def is_due(self) -> bool:
+        """Return whether the time of day has passed since the last check (or since the start)."""
+        now = self._clock()
+        last = await self._last(now)
+        self._begun = min(self._begun, now)
+        return now >= next_time(self._at, self._begun if last is None else last, self._zone)
+
+    async def check(self) -> CoverageResult:
+        """Check the calls since one day before the last check; raise alarms for new findings."""
+        now = self._clock()
+        last = await self._last(now)
+        since = (now if last is None else last) - _DAY_S
+        result = await self._checker.check(since, now, self._calls_in_progress())
+        for kind, call_id in await self._checker.new_findings(result):
+            self._on_alarm(Alarm(kind, call_id or None))
+        facts = {
+            "since": int(since),
+            "until": int(now),
+            "calls": result.calls,
+            "amiss": len(result.faulty_calls),
+            "unexplained_us": result.unexplained_us,
+            "orphans": len(result.orphans),
+        }
+        await self._audit.append(COVERAGE_CHECKED, facts)
+        log.info("coverage.checked", **facts)
+        self._on_done(result)
+        await self._on_finished()
+        return result
+
+    async def _last(self, now: float) -> float | None:
+        entry = await self._audit.last(COVERAGE_CHECKED, by=now)
+        return None if entry is None else entry.at_us / 1_000_000
+
+
+def next_time(at: str, after: float, zone: tzinfo | None = None) -> float:
+    """Return the first moment at this time of day that is later than `after` (Unix seconds).
+
+    Without a `zone`, the time of day is in this machine's.
+    """
+    moment = time.fromisoformat(at)
+    day = datetime.fromtimestamp(after, zone).date()
+    # Count by the calendar, not in steps of 24 hours: days on which the clocks change are
+    # shorter or longer.
+    while (due := datetime.combine(day, moment, zone).timestamp()) <= after:
+        day += timedelta(days=1)
+    return due

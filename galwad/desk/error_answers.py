@@ -1,0 +1,80 @@
+"""The answers to failed requests: all have the shape `{"error", "hint"}` and never repeat input."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from callerid.errors import ChoiceError, ContactError
+from galwad.desk.errors import ApiError
+from galwad.desk.models.base import field_names
+from recording.errors import AuditError, CatalogueError
+
+log = structlog.get_logger()
+
+_STANDARD = {
+    400: ("the request cannot be read", "send JSON in UTF-8"),
+    404: ("there is nothing at this address", "check the address"),
+    405: ("this method is not allowed here", "see docs/http-api.md"),
+    413: ("the request is too large", "send at most 256 kB"),
+}
+
+
+def answer(status: int, error: str, hint: str = "", retry_after: int = 0) -> JSONResponse:
+    """Return an answer with the body that all errors have."""
+    headers = {"Retry-After": str(retry_after)} if retry_after else None
+    return JSONResponse({"error": error, "hint": hint}, status, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Install the exception handlers in the app."""
+    known = {"body", "query", "path", *field_names()}
+
+    @app.exception_handler(ApiError)
+    async def api(_: Request, error: ApiError) -> JSONResponse:
+        return answer(error.status, error.error, error.hint, error.retry_after)
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, _error: Exception) -> JSONResponse:
+        return answer(500, "the request failed on the server", "see the desk's journal")
+
+    @app.exception_handler(HTTPException)
+    async def standard(_: Request, error: HTTPException) -> JSONResponse:
+        text, hint = _STANDARD.get(
+            error.status_code, ("the request failed", "see docs/http-api.md")
+        )
+        return answer(error.status_code, text, hint)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        fields = sorted({_field(item["loc"], known) + _most(item) for item in error.errors()})
+        return answer(422, "a field is missing or not valid", f"look at: {', '.join(fields)}")
+
+    @app.exception_handler(ChoiceError)
+    @app.exception_handler(ContactError)
+    async def conflict(_: Request, error: ChoiceError | ContactError) -> JSONResponse:
+        return answer(409, str(error), "")
+
+    @app.exception_handler(AuditError)
+    @app.exception_handler(CatalogueError)
+    async def storage(_: Request, error: AuditError | CatalogueError) -> JSONResponse:
+        log.error("storage.failed", exc_info=error)
+        return answer(503, str(error), "nothing was done: see the desk's journal")
+
+
+def _field(location: tuple[int | str, ...], known: Collection[str]) -> str:
+    """Return the field's place, made of names in the schema; a client's own key is not repeated."""
+    names = [part for part in location if isinstance(part, str) and part.isidentifier()]
+    return ".".join(name for name in names if name in known) or "body"
+
+
+def _most(item: Mapping[str, Any]) -> str:
+    """Return the limit to show for a text that is too long, otherwise ""."""
+    too_long = item["type"] == "string_too_long"
+    return f" (at most {item['ctx']['max_length']} characters)" if too_long else ""

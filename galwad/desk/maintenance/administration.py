@@ -1,0 +1,138 @@
+"""The command line's work on the desk's database, on the server itself.
+
+Each method opens the database, brings its schema up to date, does its work with an audit entry, and
+closes. `poke` then notifies a running desk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import os
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from callerid.directory import ImportResult, import_csv
+from galwad.desk.auth.sessions import Sessions
+from galwad.desk.auth.users import User, UserError, Users
+from galwad.desk.database import open_engine, upgrade
+from galwad.link import Link
+from galwad.messages import Hello, UsersChanged
+from recording.audit.chain import Head
+from recording.audit.log import AuditLog, Facts
+
+
+class Administration:
+    """The database of one node, for commands.
+
+    The methods raise the errors of the packages that they use.
+    """
+
+    def __init__(self, database: Path, node: str, realm: str = "galwad") -> None:
+        self._database = database
+        self._node = node
+        self._realm = realm
+
+    @contextlib.asynccontextmanager
+    async def _opened(self) -> AsyncIterator[tuple[AsyncEngine, AuditLog]]:
+        await asyncio.to_thread(upgrade, self._database)
+        engine = open_engine(self._database)
+        try:
+            yield engine, AuditLog(engine, self._node, self._database.with_name("audit.key"))
+        finally:
+            await engine.dispose()
+
+    async def add_user(
+        self, user: User, password: str | None, sip_password: str | None = None
+    ) -> str | None:
+        """Add a user; for a machine, return its bearer token, which cannot be read again.
+
+        Raises:
+            UserError: A value is not valid, or the name or extension is taken.
+        """
+        async with self._opened() as (engine, audit):
+            await Users(engine).add(user, password, sip_password, self._realm)
+            await audit.append(
+                "user.added",
+                {"role": user.role, "rights": ",".join(sorted(user.rights))},
+                {"user": user.name, "actor": _actor()},
+            )
+            if user.role == "machine":
+                return await Sessions(engine).open(user.name, "machine")
+            return None
+
+    async def disable_user(self, name: str) -> None:
+        """Bar a user and end their sessions.
+
+        Raises:
+            UserError: There is no such user.
+        """
+        async with self._opened() as (engine, audit):
+            await Users(engine).disable(name)
+            await audit.append("user.disabled", {}, {"user": name, "actor": _actor()})
+
+    async def set_rights(self, name: str, rights: frozenset[str]) -> None:
+        """Give a user these rights and no others.
+
+        Raises:
+            UserError: There is no such user, or their role has no such right.
+        """
+        async with self._opened() as (engine, audit):
+            await Users(engine).set_rights(name, rights)
+            facts = {"rights": ",".join(sorted(rights))}
+            await audit.append("user.rights-set", facts, {"user": name, "actor": _actor()})
+
+    async def note(self, kind: str, facts: Facts | None = None) -> Head:
+        """Append an entry to the audit, in the name of the operating system's user."""
+        async with self._opened() as (_, audit):
+            return await audit.append(kind, facts, {"actor": _actor()})
+
+    async def users(self) -> list[User]:
+        """Return all users, by name."""
+        async with self._opened() as (engine, _):
+            return await Users(engine).all()
+
+    async def import_directory(
+        self, text: str, file: str, absent: Literal["keep", "remove"] = "keep"
+    ) -> ImportResult:
+        """Import people from CSV text: all of them or, after a fault, none.
+
+        Raises:
+            ImportFileError: The text has faults; the error lists each with line and column.
+        """
+        async with self._opened() as (engine, audit):
+            result = await import_csv(engine, text, file, absent=absent)
+            await audit.append(
+                "directory.imported",
+                {"added": result.added, "replaced": result.replaced, "removed": result.removed},
+                {"actor": _actor()},
+            )
+            return result
+
+
+async def poke(desk_socket: Path) -> bool:
+    """Notify a running desk that users have changed; return False if no desk runs."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(desk_socket)
+    except OSError:
+        return False
+    link = Link(reader, writer)
+    link.send(Hello("command", version("galwad")))
+    link.send(UsersChanged())
+    await link.close()
+    return True
+
+
+def _actor() -> str:
+    try:
+        return f"os:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"os:{os.getuid()}"
+
+
+__all__ = ["Administration", "UserError", "poke"]

@@ -1,0 +1,425 @@
+"""Backup and restore of one node: database, headers, manifests and the node's signing key.
+
+A backup never holds the officer's keys. It is a folder; `backup.json` is written last, and a folder
+without it is not a backup. Payloads never change once they are written, so they are copied by other
+means. A restore begins with an empty place, and ends by destroying again what was disposed of after
+the backup.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import sqlite3
+import time
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from config.settings import Settings
+from galwad.desk.auth.tables import sessions
+from galwad.desk.database import open_engine, upgrade
+from galwad.desk.maintenance.administration import Administration
+from galwad.desk.maintenance.file_owner import chown_to_service
+from galwad.single_instance import FolderLockedError, lock_folder
+from galwad.supervise import START_ORDER
+from recording.archive import backup as archive_backup
+from recording.archive.disposal import Certificate
+from recording.audit.chain import RESTORED, ChainEntry
+from recording.audit.log import AuditLog, Facts
+from recording.files.atomic import sync_folder, write_atomic
+from recording.index.custody import Custodian
+from recording.index.tables import recordings
+from recording.keys.keyring import load_or_create_node_key, public_text
+
+FORMAT: Final = "galwad-backup-1"
+_INDEX: Final = "backup.json"
+_REPLAYED: Final = "disposal.replayed"
+
+
+class BackupError(Exception):
+    """A backup is not made or not restored; `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class LastEntry(msgspec.Struct, frozen=True):
+    """The last audit entry of a backup; it is an anchor if it is kept elsewhere."""
+
+    seq: int
+    hash: str
+
+
+class Description(msgspec.Struct, frozen=True):
+    """The contents of a backup, stored as `backup.json`.
+
+    Of the settings it has only the names, because values may be secret.
+    """
+
+    format: str
+    made: str
+    node: str
+    software: str
+    settings: list[str]
+    audit: LastEntry
+    database_sha256: str
+    recordings: int
+    headers: int
+    disposals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The result of a restore, and the certificates that it rejected."""
+
+    description: Description
+    headers: int
+    disposals: int
+    """The number of recordings that are disposed of by a valid certificate."""
+    destroyed: tuple[str, ...]
+    """The calls among these whose header existed and was destroyed again."""
+    missing: int
+    """The number of headers that the backup had when it was made, but no longer has."""
+    problems: tuple[str, ...]
+    audit: LastEntry
+    """The audit entry that records the restore."""
+
+
+def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
+    """Back up the running node into a new folder.
+
+    Raises:
+        BackupError: The folder is not empty, is inside the archive or a spool folder or belongs to
+            another user, the database is missing or damaged, or another backup uses the folder.
+    """
+    _check_empty(folder)
+    for place in (settings.archive, *settings.spool_folders):
+        if folder.resolve().is_relative_to(place.resolve()):
+            raise BackupError(f"{folder} is inside {place}", "choose a folder elsewhere")
+    if folder.exists() and folder.stat().st_uid != os.geteuid():
+        raise BackupError(
+            f"{folder} belongs to another user, who could read it", "choose a new folder"
+        )
+    if not settings.database.exists():
+        raise BackupError(f"{settings.database} does not exist", "run this on the server")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    try:
+        with lock_folder(folder):
+            _check_empty(folder)  # another process may have made a backup here before the lock
+            return _make(settings, settings_file, folder)
+    except FolderLockedError:
+        raise BackupError(f"another backup uses {folder} now", "choose another folder") from None
+
+
+def _check_empty(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise BackupError(f"{folder} is not empty", "choose a new folder for each backup")
+
+
+def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
+    asyncio.run(_administration(settings).note("backup.made", {"software": version("galwad")}))
+    database = folder / "galwad.db"
+    _copy_database(settings.database, database)
+    copied = archive_backup.back_up(settings.archive, _ensure_folder(folder / "archive"))
+    for source, name, mode in _other_files(settings):
+        if source.exists():
+            write_atomic(folder / name, source.read_bytes(), mode)
+    description = Description(
+        format=FORMAT,
+        made=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        node=settings.node.name,
+        software=version("galwad"),
+        settings=sorted(_names(tomllib.loads(settings_file.read_text(encoding="utf-8-sig")))),
+        audit=_head(database, settings.node.name),
+        database_sha256=_digest(database),
+        recordings=copied.recordings,
+        headers=copied.headers,
+        disposals=copied.disposals,
+    )
+    archive_backup.sync_all(folder)
+    write_atomic(folder / _INDEX, msgspec.json.format(msgspec.json.encode(description)) + b"\n")
+    return description
+
+
+def restore(
+    settings: Settings, folder: Path, certificates: Sequence[Path], node_keys: Collection[str]
+) -> Restored:
+    """Restore a backup, and destroy again what was disposed of after it was made.
+
+    Args:
+        settings: The node's settings. Its name must be the backup's, and none of its processes may
+            run.
+        folder: A folder that `make` made.
+        certificates: Files and folders with further certificates, such as the officer's copies.
+        node_keys: Public keys that the node had before; certificates signed by them count too.
+
+    Raises:
+        BackupError: The backup does not fit, is damaged, or the node is running.
+    """
+    description = _readable(folder, settings)
+    with _all_processes_stopped(settings):
+        return _restore(settings, folder, description, certificates, node_keys)
+
+
+def _restore(
+    settings: Settings,
+    folder: Path,
+    description: Description,
+    certificates: Sequence[Path],
+    node_keys: Collection[str],
+) -> Restored:
+    done = _interrupted_restore(settings, description) if settings.database.exists() else None
+    if done is None and settings.database.exists():
+        raise BackupError(
+            f"{settings.database} exists already",
+            "if its data is lost, move the desk's folder away first",
+        )
+    kept = [path for place in certificates for path in _certificates_in(place)]
+    keys = {_node_key(settings, folder), *node_keys}
+    archive = _ensure_folder(settings.archive)
+    found = archive_backup.certificates([folder / "archive", archive, *kept], keys)
+    copied = archive_backup.restore(folder / "archive", archive, found.proven.keys())
+    destroyed = archive_backup.repeat_disposals(archive, found.proven)
+    if not settings.recipients.exists() and (folder / "recipients.json").exists():
+        _ensure_folder(settings.recipients.parent)
+        write_atomic(settings.recipients, (folder / "recipients.json").read_bytes(), 0o644)
+    if done is not None:
+        asyncio.run(_record_disposals(settings.database, settings, found.proven))
+    head = done or _restore_database(settings, folder, description, found.proven)
+    chown_to_service(settings)
+    return Restored(
+        description,
+        copied.headers,
+        len(found.proven),
+        tuple(destroyed),
+        max(0, description.headers - archive_backup.headers_in(folder / "archive")),
+        tuple(found.problems),
+        head,
+    )
+
+
+def _other_files(settings: Settings) -> Iterator[tuple[Path, str, int]]:
+    """Yield the files beside the archive: their paths, their names in the backup, their modes."""
+    yield settings.recipients, "recipients.json", 0o644
+    yield settings.node.state / "finaliser" / "manifest.key", "manifest.key", 0o600
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    """Make a consistent copy of a database in use, and check its integrity."""
+    target.touch(mode=0o600)
+    try:
+        with (
+            closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as there,
+            closing(sqlite3.connect(target)) as here,
+        ):
+            there.backup(here)
+            # so that the copy is one file, without a journal beside it
+            here.execute("PRAGMA journal_mode = DELETE")
+            (verdict,) = here.execute("PRAGMA integrity_check").fetchone()
+    except sqlite3.Error as error:
+        raise BackupError(
+            f"cannot copy the database to {target}: {error}", "check the free space there"
+        ) from None
+    if verdict != "ok":
+        raise BackupError(f"the database is damaged: {verdict}", "keep the last good backup")
+
+
+def _head(database: Path, node: str) -> LastEntry:
+    query = "SELECT seq, hash FROM audit_entries WHERE node = ? ORDER BY seq DESC LIMIT 1"
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        row = connection.execute(query, (node,)).fetchone()
+    return LastEntry(*row)
+
+
+def _names(table: Mapping[str, Any], before: str = "") -> set[str]:
+    """Return the dotted names of all keys in the settings, without their values."""
+    found: set[str] = set()
+    for key, value in table.items():
+        for each in value if isinstance(value, list) else [value]:
+            found |= _names(each, f"{before}{key}.") if isinstance(each, dict) else {before + key}
+    return found
+
+
+def _readable(folder: Path, settings: Settings) -> Description:
+    hint = "choose a folder that `galwad backup make` made"
+    try:
+        description = msgspec.json.decode((folder / _INDEX).read_bytes(), type=Description)
+    except FileNotFoundError:
+        raise BackupError(f"{folder} is not a finished backup", hint) from None
+    except msgspec.DecodeError:
+        raise BackupError(f"{folder / _INDEX} is damaged", "use an older backup") from None
+    if description.format != FORMAT:
+        raise BackupError("the backup is from a later version", "install that version first")
+    if description.node != settings.node.name:
+        raise BackupError(
+            f"the backup is from the node {description.node}", "use another, or set [node] name"
+        )
+    if _digest(folder / "galwad.db") != description.database_sha256:
+        raise BackupError(
+            "the backup's database was changed or is not complete", "use an older backup"
+        )
+    return description
+
+
+@contextmanager
+def _all_processes_stopped(settings: Settings) -> Iterator[None]:
+    """Keep the node's processes from starting while the block runs.
+
+    Raises:
+        BackupError: One of them is running.
+    """
+    try:
+        with ExitStack() as held:
+            for name in START_ORDER:
+                held.enter_context(lock_folder(settings.node.state / name))
+            yield
+    except FolderLockedError as error:
+        raise BackupError(str(error), "stop it first: systemctl stop 'galwad*'") from None
+
+
+def _node_key(settings: Settings, folder: Path) -> str:
+    """Return the node's public key; first restore its private key if it is missing."""
+    path, kept = settings.node.state / "finaliser" / "manifest.key", folder / "manifest.key"
+    if path.exists():
+        if kept.exists() and path.read_bytes() != kept.read_bytes():
+            hint = "move the node's key away, but keep it: what it signed needs its public half"
+            raise BackupError("the node's signing key is not that of the backup", hint)
+    elif kept.exists():
+        try:
+            Ed25519PrivateKey.from_private_bytes(kept.read_bytes())
+        except ValueError:
+            raise BackupError(
+                "the backup's signing key is damaged", "use an older backup"
+            ) from None
+        _ensure_folder(path.parent)
+        write_atomic(path, kept.read_bytes(), 0o600)
+    return public_text(load_or_create_node_key(path).public_key())
+
+
+def _interrupted_restore(settings: Settings, description: Description) -> LastEntry | None:
+    """Return the audit entry of this restore, if it was interrupted after writing the entry.
+
+    None if there is no such entry, or if the node has worked since.
+    """
+    query = "SELECT seq, hash, kind, body FROM audit_entries WHERE node = ? ORDER BY seq DESC"
+    wanted = description.made, description.audit.seq
+    try:
+        with closing(sqlite3.connect(f"file:{settings.database}?mode=ro", uri=True)) as connection:
+            for seq, hash_, kind, body in connection.execute(query, (settings.node.name,)):
+                if kind != _REPLAYED:
+                    facts = ChainEntry.of_body(body, hash_).facts
+                    same = kind == RESTORED and (facts.get("made"), facts.get("seq")) == wanted
+                    return LastEntry(seq, hash_) if same else None
+    except sqlite3.Error:
+        return None
+    return None
+
+
+def _restore_database(
+    settings: Settings,
+    folder: Path,
+    description: Description,
+    proven: Mapping[str, tuple[Certificate, bytes]],
+) -> LastEntry:
+    """Make the complete database under another name, then rename it.
+
+    Its final name is the mark that the restore of the database is finished.
+    """
+    _ensure_folder(settings.database.parent)
+    part = settings.database.with_name(".galwad.db.restoring")
+    for ending in ("", "-wal", "-shm"):  # left by an interrupted restore
+        part.with_name(part.name + ending).unlink(missing_ok=True)
+    part.touch(mode=0o600)
+    shutil.copyfile(folder / "galwad.db", part)
+    upgrade(part)
+    restored: Facts = {
+        "made": description.made,
+        "seq": description.audit.seq,
+        "disposals": len(proven),
+    }
+    head = asyncio.run(_record_restore(part, settings, restored))
+    asyncio.run(_record_disposals(part, settings, proven))
+    # all of it into the one file, without a journal
+    with closing(sqlite3.connect(part)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.rename(settings.database)
+    sync_folder(settings.database.parent)
+    return head
+
+
+def _audit(engine: AsyncEngine, settings: Settings) -> AuditLog:
+    return AuditLog(engine, settings.node.name, settings.database.with_name("audit.key"))
+
+
+async def _record_restore(part: Path, settings: Settings, restored: Facts) -> LastEntry:
+    """Enter the restore in the audit, and end the sessions of people."""
+    engine = open_engine(part)
+    try:
+        head = await _audit(engine, settings).append(RESTORED, restored)
+        async with engine.execution_options(immediate=True).begin() as connection:
+            await connection.execute(delete(sessions).where(sessions.c.kind != "machine"))
+        return LastEntry(head.seq, head.hash)
+    finally:
+        await engine.dispose()
+
+
+async def _record_disposals(
+    database: Path, settings: Settings, proven: Mapping[str, tuple[Certificate, bytes]]
+) -> None:
+    """Enter the disposals that the restored database does not know of yet."""
+    engine = open_engine(database)
+    custodian, audit = Custodian(engine), _audit(engine, settings)
+    try:
+        async with engine.connect() as connection:
+            known = set((await connection.scalars(select(recordings.c.call_id))).all())
+        for call_id, (certificate, _) in sorted(proven.items()):
+            if call_id in known and (await custodian.one(call_id)).disposed is None:
+                await custodian.release(call_id)
+                await custodian.disposed(call_id, certificate.reason, time.time())
+                await audit.append(
+                    _REPLAYED, {"call_id": call_id, "disposed": certificate.disposed}
+                )
+    finally:
+        await engine.dispose()
+
+
+def _administration(settings: Settings) -> Administration:
+    return Administration(settings.database, settings.node.name, settings.sip.realm)
+
+
+def _certificates_in(place: Path) -> list[Path]:
+    found = archive_backup.certificates_in(place)
+    if not found:
+        raise BackupError(
+            f"there is no disposal certificate in {place}",
+            "give the files that `galwad recordings purge -o` made, or their folder",
+        )
+    return found
+
+
+def _ensure_folder(folder: Path) -> Path:
+    """Create the folder if it is missing, also behind systemd's symbolic link; return it."""
+    folder.resolve().mkdir(mode=0o750, parents=True, exist_ok=True)
+    return folder
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,28 @@
+"""The owner of a restored node's files."""
+
+from __future__ import annotations
+
+import os
+
+from config.settings import Settings
+
+
+def chown_to_service(settings: Settings) -> None:
+    """Give the files that root made or copied here to the services' user.
+
+    That user is the first owner, other than root, of the services' folders. The archive is asked
+    last: a copy by rsync may have brought its owner from the other host.
+    """
+    if os.geteuid() != 0:
+        return
+    state, archive = settings.node.state, settings.archive
+    ours = (state / "finaliser", settings.database.parent)
+    places = (*ours, *settings.spool_folders, state / "switch", archive)
+    owners = [place.stat() for place in places if place.exists()]
+    owner = next((each for each in owners if each.st_uid != 0), None)
+    if owner is None:
+        return
+    for folder in (*ours, archive):
+        for path in (folder.resolve(), *folder.rglob("*")):
+            if path.lstat().st_uid != owner.st_uid:
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -1,0 +1,42 @@
+"""The request and answer bodies of the HTTP API, as pydantic models; all paths are under `/api/v1`.
+
+| method and path | asks | answers | who |
+|---|---|---|---|
+| POST login | `Login` | `Me`, cookie; `client: "cli"`: `Me` with `token` | anyone, throttled |
+| POST logout | nothing | 204 | signed in |
+| GET me | | `Me` | signed in |
+| GET strings/{language} | | the page's texts (`en`, `cy`) | anyone |
+| GET events | `Last-Event-ID` | server-sent `snapshot`, `call`, `closed`, `alarm` | people |
+| GET calls | | `list[Pop]`, those the viewer may see | people |
+| GET calls/{id} | | `Pop` | people |
+| PUT, DELETE calls/{id}/payment | `PauseRequest`? | `PauseOutcome` | advisor, supervisor, right |
+| PUT, DELETE payments | `PaymentTarget` | `PauseOutcome` | supervisor, right |
+| POST calls/{id}/choose | `Choice` | `Pop` | own advisor |
+| POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
+| PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |
+| GET coverage | when | `Coverage` | supervisor, admin |
+| GET audit | after, limit | `AuditPage` | admin |
+| POST audit/search | `AuditQuery` | `AuditPage`, the newest first | admin |
+| GET audit/head | seq | `AuditHead` | the right `anchors`, supervisor, admin |
+| POST recordings/search | `RecordingQuery` | `RecordingPage` | supervisor, admin |
+| GET recordings | | `RecordingPage`, the newest | supervisor, admin |
+| GET recordings/{id} | | `RecordingDetail` | supervisor, admin |
+| POST recordings/{id}/fetch | `Fetch` | sealed bytes: header, then payload | supervisor, admin |
+| PUT, DELETE recordings/{id}/hold | `RetainReason` | 204; audited | admin |
+| POST recordings/{id}/purge | `Purge` | `Purged`; audited | admin with the right `purge` |
+| POST recordings/{id}/recover | `Recover` | 204; audited | admin |
+| GET unindexed | | `Unindexed` | admin |
+| POST recordings/{id}/reindex | `Reindex` | `Reindexed`; audited | admin |
+| GET recipients | | `SignedSet` in force | admin |
+| POST headers/search | `HeaderQuery` | `HeaderPage` | admin |
+| POST recordings/{id}/header | `HeaderReason` | `SealedHeader`, audited | admin |
+| PUT recordings/{id}/header | `NewHeader` | `StagedHeader`: as read back | admin |
+| PUT recordings/{id}/header/commit | `HeaderCommit` | 204; audited | admin |
+| GET health | | `NodeHealth` | anyone |
+| GET metrics | | Prometheus text | loopback, `metrics` |
+
+A right belongs to a machine's token, except `purge`, which is an administrator's. An error is
+`{"error": …, "hint": …}` with a fitting status. `/` is the page, `/static/…` its files. The events
+carry these models: `snapshot` a `PageSnapshot`, `call` a `Pop`, `closed` a `Closed`, `alarm` an
+`AlarmEvent`. Times are Unix seconds.
+"""

@@ -1,0 +1,28 @@
+"""The base of all request bodies, and the types of text in them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+Language: TypeAlias = Literal["en", "cy"]
+_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+"""A pattern without control characters, so that a one-line text never shows as two lines."""
+ShortText: TypeAlias = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=200, pattern=_ONE_LINE)
+]
+RequiredText: TypeAlias = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_ONE_LINE)
+]
+
+
+class RequestBody(BaseModel):
+    """The base of all request bodies; it refuses unknown fields, and errors never repeat input."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+def field_names() -> frozenset[str]:
+    """Return the names of the fields of all request bodies that are imported."""
+    return frozenset(name for body in RequestBody.__subclasses__() for name in body.model_fields)

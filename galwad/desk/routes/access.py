@@ -1,0 +1,111 @@
+"""The dependencies by which endpoints receive the desk, a session, or a role."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from galwad.desk.auth.sessions import Session
+from galwad.desk.calls.live_calls import DeskCall
+from galwad.desk.errors import ApiError
+from galwad.desk.service import Desk
+
+
+def desk_of(request: Request) -> Desk:
+    """Return the desk that this app serves."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+TheDesk = Annotated[Desk, Depends(desk_of)]
+
+
+async def session_of(request: Request, desk: TheDesk) -> Session | None:
+    """Return the session of the bearer token or cookie; None if no session is in force."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        token = request.cookies.get(desk.options.cookie, "")
+    return await desk.sessions.find(token.strip()) if token else None
+
+
+def signed_in(session: Annotated[Session | None, Depends(session_of)]) -> Session:
+    """Return the session of a person or machine.
+
+    Raises:
+        ApiError: 401, there is no session.
+    """
+    if session is None:
+        raise ApiError(401, "you are not signed in", "sign in again")
+    return session
+
+
+SignedIn = Annotated[Session, Depends(signed_in)]
+
+
+def person(session: SignedIn) -> Session:
+    """Return the session of a person.
+
+    Raises:
+        ApiError: 403, the user is a machine.
+    """
+    if session.user.role == "machine":
+        raise ApiError(403, "a machine's token cannot do this", "sign in with a person's account")
+    return session
+
+
+Person = Annotated[Session, Depends(person)]
+
+
+def supervisor(session: Person) -> Session:
+    """Return the session of a supervisor or recording administrator.
+
+    Raises:
+        ApiError: 403, the user has another role.
+    """
+    if not session.user.supervises:
+        raise ApiError(403, "only a supervisor may do this", "ask your supervisor")
+    return session
+
+
+Supervisor = Annotated[Session, Depends(supervisor)]
+
+
+def administrator(session: Person) -> Session:
+    """Return the session of a recording administrator.
+
+    Raises:
+        ApiError: 403, the user has another role.
+    """
+    if session.user.role != "admin":
+        raise ApiError(403, "only the recording administrator may do this", "ask them to do it")
+    return session
+
+
+Administrator = Annotated[Session, Depends(administrator)]
+
+
+def live_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
+    """Return a live call that this session may see.
+
+    Raises:
+        ApiError: 404, there is no such call, or the session may not see it.
+    """
+    call = desk.calls.get(call_id)
+    if call is None or not call.visible(session.user):
+        raise ApiError(404, "no live call has this id", "check the id: the call may have ended")
+    return call
+
+
+def own_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
+    """Return a live call that this user has answered.
+
+    Raises:
+        ApiError: 404, the user may not see it; 403, it is another advisor's; 409, it still rings.
+    """
+    call = live_call(desk, session, call_id)
+    if not call.concerns(session.user):
+        raise ApiError(403, "another advisor has this call", "ask them to do it")
+    if not call.is_handled_by(session.user):
+        raise ApiError(409, "the call is not answered yet", "answer it first")
+    return call

@@ -1,0 +1,259 @@
+"""Pauses and sessions while the database is full, hangs, or answers again."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from contextlib import asynccontextmanager, closing
+
+import pytest
+import structlog
+from sqlalchemy import event, text, update
+from sqlalchemy.exc import OperationalError
+
+from galwad.desk.auth.tables import sessions
+from galwad.desk.auth.users import User, Users
+from galwad.messages import Pause, Resume
+
+CALL = "20261125-101500-aaaaaaaa"
+FULL = "CREATE TRIGGER {} BEFORE {} BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
+
+
+@pytest.fixture
+async def full_disk(running):
+    """A disk that takes no row more, once every session has been idle for five minutes."""
+
+    async def fill():
+        async with running.desk.engine.begin() as connection:
+            await connection.execute(update(sessions).values(seen=sessions.c.seen - 300))
+            await connection.execute(text(FULL.format("f1", "UPDATE ON sessions")))
+            await connection.execute(text(FULL.format("f2", "INSERT ON audit_entries")))
+
+    return fill
+
+
+async def test_a_full_disk_keeps_nobody_from_pausing(running, full_disk):
+    sian, payments = await running.answered(CALL), await running.machine("pay", "payments")
+    await full_disk()
+    url = f"/api/v1/calls/{CALL}/payment"
+    for who in (sian.http, payments):
+        reply = await who.put(url)
+        assert (reply.status_code, reply.json()["state"]) == (200, "paused")
+    assert set(running.switch.calls[CALL].holders) == {"page", "token:pay"}
+
+
+async def test_a_pause_on_a_full_disk_is_audited_when_there_is_room(
+    running, full_disk, monkeypatch
+):
+    monkeypatch.setattr("galwad.desk.routes.payments._RETRY_S", 0.05)
+    payments = await running.machine("pay", "payments")
+    running.switch.ring(CALL)
+    running.switch.answer(CALL, "201")
+    await full_disk()
+    with structlog.testing.capture_logs() as logs:
+        assert (await payments.put(f"/api/v1/calls/{CALL}/payment")).status_code == 200
+        paused = time.time()
+        await asyncio.sleep(0.2)  # it is tried again, and told once
+        async with running.desk.engine.begin() as connection:
+            await connection.execute(text("DROP TRIGGER f2"))
+        (entry,) = await audit_of(running, 1, "payment.")
+    assert [log["event"] for log in logs].count("payment.not_audited") == 1
+    assert (entry.kind, entry.facts["call_id"]) == ("payment.hold", CALL)
+    assert entry.at_us <= paused * 1e6
+
+
+async def test_what_a_full_disk_cannot_audit_stays_paused(running, full_disk):
+    payments = await running.machine("pay", "payments")
+    running.switch.ring(CALL)
+    running.switch.answer(CALL, "201")
+    url = f"/api/v1/calls/{CALL}/payment"
+    await payments.put(url)
+    await full_disk()
+    reply = await payments.delete(url)
+    assert reply.status_code == 503
+    assert running.switch.calls[CALL].holders == ("token:pay",)
+
+
+@pytest.fixture
+async def stuck_disk(running):
+    """A database that takes no write and refuses none, as on a disk that hangs."""
+
+    @event.listens_for(running.desk.engine.sync_engine, "checkout")
+    def patient(connection, _record, _proxy):
+        with closing(connection.cursor()) as cursor:
+            cursor.execute("PRAGMA busy_timeout = 60000")
+
+    other = sqlite3.connect(running.options.database, isolation_level=None, check_same_thread=False)
+    with closing(other):
+
+        @asynccontextmanager
+        async def stuck():
+            # In a thread: the desk, on this loop, may be about to end a transaction of its own.
+            await asyncio.to_thread(other.execute, "UPDATE sessions SET seen = seen - 300")
+            await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
+            try:
+                yield
+            finally:
+                other.execute("ROLLBACK")
+
+        yield stuck
+
+
+async def test_a_disk_that_hangs_keeps_nobody_from_pausing(running, stuck_disk):
+    sian, payments = await running.answered(CALL), await running.machine("pay", "payments")
+    url = f"/api/v1/calls/{CALL}/payment"
+    async with stuck_disk():
+        for who in (sian.http, payments):
+            reply = await who.put(url)
+            assert (reply.status_code, reply.json()["state"]) == (200, "paused")
+        assert await sian.event("call", lambda pop: len(pop["holders"]) == 2)
+        reply = await sian.http.delete(url)
+        assert (reply.status_code, reply.json()["error"]) == (503, "the audit does not answer")
+    audited = sorted(entry.kind for entry in await audit_of(running, 3, "payment."))
+    assert audited == ["payment.hold", "payment.hold", "payment.release"]
+    assert running.switch.of(Resume) == []
+    assert len(running.switch.of(Pause)) == 2
+
+
+async def audit_of(running, count, kind):
+    """The entries whose kind begins so, when there are as many."""
+    async with asyncio.timeout(10):
+        while True:
+            entries = [
+                entry for entry in await running.desk.audit.entries() if entry.kind.startswith(kind)
+            ]
+            if len(entries) >= count:
+                return entries
+            await asyncio.sleep(0.05)
+
+
+class Database:
+    """An engine whose connections come when the test lets them, or fail."""
+
+    def __init__(self, engine):
+        self._engine = engine
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.gives = asyncio.Event()
+        self.gives.set()
+        self.asked = 0
+        self.was_read = asyncio.Event()
+        self.fails = False
+
+    def begin(self):
+        return self._engine.begin()
+
+    @asynccontextmanager
+    async def connect(self):
+        self.asked += 1
+        await self.answers.wait()
+        if self.fails:
+            raise OperationalError("", {}, Exception("disk I/O error"))
+        async with self._engine.connect() as connection:
+            yield connection
+            self.was_read.set()
+            await self.gives.wait()
+
+
+@pytest.fixture
+async def database(engine):
+    await Users(engine).add(User("sian", "advisor"), "correct horse battery")
+    return Database(engine)
+
+
+async def test_a_session_that_was_known_is_believed_while_the_database_hangs(
+    database, open_sessions, clock
+):
+    sessions = open_sessions(database, idle=100, absolute=350, clock=clock)
+    token, stranger = await sessions.open("sian", "page"), await sessions.open("sian", "page")
+    assert await sessions.find(token) is not None
+    database.answers.clear()
+    waiting = asyncio.create_task(sessions.find(stranger))
+    session = await sessions.find(token)
+    assert session.user.name == "sian"
+    asked = database.asked
+    assert await sessions.alive(session)
+    assert database.asked == asked  # nobody else waits for it
+    assert not waiting.done()  # of this one nothing is known
+    clock.now += 101
+    assert await sessions.find(token) is None
+    database.answers.set()
+    assert await waiting is None
+    await sessions.stop()
+
+
+async def test_a_database_that_answers_again_is_asked_again(database, open_sessions):
+    sessions = open_sessions(database)
+    token = await sessions.open("sian", "page")
+    session = await sessions.find(token)
+    database.answers.clear()
+    assert await sessions.alive(session)
+    database.answers.set()
+    await sessions.stop()  # what was asked is answered
+    await sessions.close(session)
+    assert not await sessions.alive(session)
+    assert await sessions.find(token) is None
+
+
+async def test_who_signs_out_while_they_are_read_is_out(database, open_sessions):
+    sessions = open_sessions(database)
+    token = await sessions.open("sian", "page")
+    session = await sessions.find(token)
+    database.gives.clear()
+    database.was_read.clear()
+    reading = asyncio.create_task(sessions.find(token))
+    await database.was_read.wait()
+    await sessions.close(session)
+    database.gives.set()
+    assert await reading is None
+    database.answers.clear()
+    asking = asyncio.create_task(sessions.find(token))
+    await asyncio.wait({asking}, timeout=0.1)
+    assert not asking.done()  # of this one nothing is known any more
+    database.answers.set()
+    assert await asking is None
+
+
+async def test_who_signs_out_while_the_database_hangs_for_others_is_out(database, open_sessions):
+    sessions = open_sessions(database)
+    token = await sessions.open("sian", "page")
+    session = await sessions.find(token)
+    database.answers.clear()
+    reading = asyncio.create_task(sessions.find(token))
+    await sessions.close(session)
+    assert await reading is None
+    database.answers.set()
+
+
+async def test_a_disabled_user_is_out_when_the_database_has_said_so(
+    database, engine, open_sessions
+):
+    sessions = open_sessions(database)
+    session = await sessions.find(await sessions.open("sian", "page"))
+    database.fails = True
+    assert await sessions.alive(session)
+    await Users(engine).disable("sian")
+    database.fails = False
+    assert not await sessions.alive(session)
+
+
+async def test_what_fails_for_a_stranger_is_told(database, open_sessions):
+    sessions = open_sessions(database)
+    token = await sessions.open("sian", "page")
+    database.fails = True
+    with pytest.raises(OperationalError):
+        await sessions.find(token)
+
+
+async def test_use_that_could_not_be_noted_still_counts_here(
+    database, engine, open_sessions, clock
+):
+    sessions = open_sessions(database, idle=100, absolute=1000, clock=clock)
+    token = await sessions.open("sian", "page")
+    async with engine.begin() as connection:
+        await connection.execute(text(FULL.format("f1", "UPDATE ON sessions")))
+    for _ in range(4):
+        clock.now += 60
+        assert await sessions.find(token) is not None
+        await sessions.stop()

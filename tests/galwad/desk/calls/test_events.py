@@ -1,0 +1,139 @@
+"""The events for pages, what each viewer sees of live calls, and forgotten pauses.
+
+Covers `galwad/desk/calls/live_calls.py` and `galwad/desk/calls/forgotten_pauses.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from galwad.desk.auth.users import User
+from galwad.desk.calls.events import EventHub
+from galwad.desk.calls.forgotten_pauses import ADVISOR_S, SUPERVISOR_S, ForgottenPauses
+from galwad.desk.calls.live_calls import LiveCalls
+from galwad.messages import CallerFacts, CallStatus, Party
+
+SIAN = User("sian", "advisor", extension="201")
+HUW = User("huw", "advisor", extension="202")
+MAIR = User("mair", "supervisor")
+PAY = User("pay", "machine")
+CALL = CallStatus(
+    call_id="20261125-101500-aaaaaaaa",
+    version=5,
+    started=1000.0,
+    since=1000.0,
+    line="Council Tax",
+    called="01632960999",
+    caller=CallerFacts("+441632960001", "pstn.example"),
+    state="answered",
+    advisor=Party("201", "sian"),
+    recording="recording",
+)
+
+
+@pytest.fixture
+def hub():
+    return EventHub(memory=4)
+
+
+@pytest.fixture
+def calls(hub):
+    return LiveCalls(hub.call)
+
+
+def test_a_reader_gets_what_it_has_not_seen_and_nothing_when_there_is_nothing(hub, calls):
+    start = hub.last
+    calls.changed(CALL)
+    assert [event.id for event in hub.since(start)] == [start + 1]
+    assert hub.since(hub.last) == []
+
+
+def test_a_reader_that_fell_out_of_the_ring_needs_a_snapshot(hub):
+    start = hub.last
+    for _ in range(5):
+        hub.alarm("x")
+    assert hub.since(start) is None
+    assert len(hub.since(start + 1)) == 4
+    assert hub.since(hub.last + 1) is None
+    assert hub.since(-1) is None
+
+
+async def test_waiting_ends_with_news_with_time_and_at_the_end(hub):
+    for wake in (lambda: hub.alarm("x"), hub.close):
+        waiting = asyncio.create_task(hub.wait(hub.wake_count, 60))
+        await asyncio.sleep(0)
+        wake()
+        async with asyncio.timeout(5):
+            await waiting
+    async with asyncio.timeout(5):
+        await hub.wait(hub.wake_count, 0)
+
+
+async def test_no_waking_is_missed_between_looking_and_waiting(hub):
+    turn = hub.wake_count
+    hub.close()
+    async with asyncio.timeout(5):
+        await hub.wait(turn, 60)
+
+
+def test_an_older_word_on_a_call_changes_nothing(calls):
+    calls.changed(CALL)
+    calls.changed(msgspec.structs.replace(CALL, version=4, recording="paused"))
+    assert calls.get(CALL.call_id).state.recording == "recording"
+
+
+def test_a_restarted_switch_is_believed_again(calls):
+    calls.changed(CALL)
+    calls.snapshot([msgspec.structs.replace(CALL, version=1, recording="paused")], 2000.0)
+    assert calls.get(CALL.call_id).state.recording == "paused"
+
+
+def test_a_call_is_for_its_advisor_and_for_supervisors(hub, calls):
+    start = hub.last
+    calls.changed(CALL)
+    (event,) = hub.since(start)
+    assert event.view_for(SIAN)[0] == "call"
+    assert event.view_for(MAIR)[0] == "call"
+    assert event.view_for(HUW) is None
+    assert event.view_for(PAY) is None
+
+
+def test_only_who_talks_in_a_call_is_engaged_by_it(calls):
+    calls.changed(CALL)
+    call = calls.get(CALL.call_id)
+    assert call.is_talking(SIAN)
+    assert not call.is_talking(MAIR)
+    calls.ended(CALL.call_id, 2000.0, answered=True)
+    assert not calls.get(CALL.call_id).is_talking(SIAN)
+
+
+def test_a_phone_where_nobody_sits_pops_for_who_has_its_extension(calls):
+    ringing = msgspec.structs.replace(CALL, state="ringing", advisor=None, ringing=(Party("202"),))
+    calls.changed(ringing)
+    call = calls.get(CALL.call_id)
+    assert call.concerns(HUW)
+    assert not call.concerns(SIAN)
+
+
+def test_a_forgotten_pause_warns_the_advisor_and_then_the_supervisor_once_each(hub, calls):
+    now = [1000.0]
+    forgotten = ForgottenPauses(calls, hub.alarm, lambda: now[0])
+    calls.changed(msgspec.structs.replace(CALL, recording="paused", recording_since=1000.0))
+    start = hub.last
+    forgotten.check()
+    assert hub.since(start) == []
+    now[0] += ADVISOR_S
+    forgotten.check()
+    forgotten.check()
+    (first,) = hub.since(start)
+    assert first.view_for(SIAN)[1].kind == "payment.forgotten"
+    assert first.view_for(MAIR) is None
+    now[0] = 1000.0 + SUPERVISOR_S
+    forgotten.check()
+    forgotten.check()
+    (_, second) = hub.since(start)
+    assert second.view_for(MAIR)[1].kind == "payment.forgotten_long"
+    assert calls.get(CALL.call_id).state.recording == "paused"

@@ -1,0 +1,342 @@
+"""Screen-pops over the HTTP API: lookup, choice, confirmation and the event stream.
+
+Covers `galwad/desk/service.py`, `galwad/desk/calls/switch_client.py`,
+`galwad/desk/models/calls.py`, `galwad/desk/routes/access.py`, `galwad/desk/routes/calls.py` and
+`galwad/desk/routes/stream.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import select, update
+
+from callerid.directory import import_csv
+from galwad.desk.auth.sessions import Session
+from galwad.desk.auth.tables import sessions
+from galwad.desk.routes.stream import events
+from galwad.messages import ClaimCall, Party
+
+CALL = "20261125-101500-aaaaaaaa"
+PEOPLE = """reference,name,numbers,language,shared,address,notes
+C-1,Elin Fictitious,01632 960001,cy,no,1 Example Street,Prefers letters
+C-2,Household One,01632 960002,en,yes,2 Example Street,
+C-3,Household Two,01632 960002,en,no,2 Example Street,
+"""
+
+
+class Dead:
+    name = "crm"
+
+    async def find(self, _number):
+        raise ConnectionError
+
+
+class Slow:
+    name = "crm"
+
+    async def find(self, _number):
+        await asyncio.Event().wait()
+
+
+async def test_a_pop_rings_looking_up_and_then_fills(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian = await running.page("sian")
+    assert (await sian.open())["calls"] == []
+    running.switch.ring(CALL)
+    first = await sian.event("call")
+    assert first["state"] == "ringing"
+    assert first["mine"]
+    assert first["caller"]["status"] == "looking_up"
+    caller = (await sian.filled(CALL))["caller"]
+    assert caller["status"] == "found"
+    assert caller["candidates"][0]["name"] == "Elin Fictitious"
+    assert caller["candidates"][0]["language"] == "cy"
+    assert caller["number_display"] == "01632 960001"
+
+
+async def test_the_api_withholds_details_until_the_advisor_has_confirmed(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL)
+    before = await sian.filled(CALL)
+    running.switch.answer(CALL, "201")
+    answered = await sian.event("call", lambda pop: pop["state"] == "answered")
+    assert answered["caller"]["details"] == {}
+    assert not any("Example Street" in str(event) for event in sian.seen)
+    reply = await sian.http.post(
+        f"/api/v1/calls/{CALL}/confirm",
+        json={"outcome": "confirmed", "person_id": before["caller"]["chosen"]},
+    )
+    assert reply.json()["caller"]["details"]["address"] == "1 Example Street"
+    entries = await running.desk.audit.entries()
+    assert [entry.facts["call_id"] for entry in entries if entry.kind == "caller.confirmed"] == [
+        CALL
+    ]
+
+
+async def test_a_supervisor_sees_the_call_but_not_the_confirmed_details(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian, mair = await running.page("sian"), await running.page("mair")
+    await sian.open()
+    await mair.open()
+    running.switch.ring(CALL)
+    await sian.filled(CALL)
+    running.switch.answer(CALL, "201")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "volunteered"})
+    pop = await mair.event("call", lambda pop: pop["caller"]["confirmed"])
+    assert pop["caller"]["details"] == {}
+    assert not pop["mine"]
+    refused = await mair.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
+    assert refused.status_code == 403
+
+
+async def test_several_people_are_a_chooser_with_nothing_preselected(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL, number="+441632960002")
+    caller = (await sian.filled(CALL))["caller"]
+    assert caller["status"] == "several"
+    assert caller["chosen"] is None
+    assert all(candidate["shared_warning"] for candidate in caller["candidates"])
+    running.switch.answer(CALL, "201")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    url = f"/api/v1/calls/{CALL}"
+    nobody = await sian.http.post(f"{url}/confirm", json={"outcome": "confirmed"})
+    assert nobody.status_code == 409
+    person = caller["candidates"][1]["person_id"]
+    chosen = await sian.http.post(f"{url}/choose", json={"person_id": person})
+    assert chosen.json()["caller"]["chosen"] == person
+    assert chosen.json()["caller"]["details"] == {}
+
+
+async def test_a_ring_group_pops_for_all_and_closes_for_those_who_did_not_answer(running):
+    sian, huw = await running.page("sian"), await running.page("huw")
+    await sian.open()
+    await huw.open()
+    running.switch.ring(CALL, at=("201", "202"))
+    await sian.event("call")
+    await huw.event("call")
+    running.switch.answer(CALL, "202")
+    assert await sian.event("closed") == {"call_id": CALL}
+    assert (await huw.event("call", lambda pop: pop["state"] == "answered"))["advisor"] is None
+
+
+async def test_an_advisor_never_hears_of_another_ones_call(running):
+    sian, huw = await running.page("sian"), await running.page("huw")
+    await huw.open()
+    running.switch.ring(CALL, at=("202",))
+    await huw.filled(CALL)
+    assert (await sian.open())["calls"] == []
+    reply = await sian.http.get(f"/api/v1/calls/{CALL}")
+    assert reply.status_code == 404
+
+
+async def test_a_withheld_number_is_neither_looked_up_nor_shown(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(
+        CALL,
+        number="anonymous",
+        from_host="anonymous.invalid",
+        asserted=("+441632960001",),
+        privacy=("id",),
+        trusted=True,
+    )
+    caller = (await sian.filled(CALL))["caller"]
+    assert caller["status"] == "withheld"
+    assert caller["number_display"] is None
+    assert caller["candidates"] == []
+
+
+async def test_a_dead_directory_looks_different_from_not_found(running):
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL, number="+441632960777")
+    assert (await sian.filled(CALL))["caller"]["status"] == "not_found"
+    await running.stop()
+    await running.start([Dead()])
+    sian = await running.page("sian")
+    snapshot = await sian.open()
+    shown = snapshot["calls"] or [await sian.filled(CALL)]
+    if shown[0]["caller"]["status"] == "looking_up":
+        shown = [await sian.filled(CALL)]
+    assert shown[0]["caller"]["status"] == "unavailable"
+
+
+async def test_a_slow_directory_is_unavailable_after_its_budget(running):
+    running.options = replace(running.options, lookup_budget=0.05)
+    await running.stop()
+    await running.start([Slow()])
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL)
+    assert (await sian.filled(CALL))["caller"]["status"] == "unavailable"
+
+
+async def test_a_lost_connection_replays_what_it_missed_and_nothing_else(running):
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL)
+    await sian.filled(CALL)
+    last = sian.seen[-1][1]
+    await sian.close()
+    running.switch.answer(CALL, "201")
+    async with asyncio.timeout(5):
+        while running.desk.calls.get(CALL).state.state != "answered":
+            await running.desk.hub.wait(running.desk.hub.wake_count, 1)
+    await sian.open(last)
+    kind, number, pop = await sian.next()
+    assert kind == "call"
+    assert int(number) > int(last)
+    assert pop["state"] == "answered"
+
+
+async def test_a_position_that_is_too_old_gets_a_snapshot(running):
+    sian = await running.page("sian")
+    running.switch.ring(CALL)
+    await sian.open("12")
+    kind, _, snapshot = await sian.next()
+    assert kind == "snapshot"
+    assert snapshot["me"]["user"] == "sian"
+
+
+@pytest.mark.parametrize("position", ["-1", "abc", "9" * 5000])
+async def test_a_position_that_is_none_gets_a_snapshot(running, position):
+    sian = await running.page("sian")
+    await sian.open(position)
+    assert (await sian.next())[0] == "snapshot"
+
+
+@pytest.mark.parametrize("talking", [True, False])
+async def test_listening_keeps_a_session_while_its_user_is_in_a_call(running, talking):
+    sian = await running.page("sian")
+    running.switch.ring(CALL)
+    if talking:
+        running.switch.answer(CALL, "201", "sian")
+    await sian.first(lambda pop: (pop["state"] == "answered") is talking)
+    await sian.close()
+    seen = select(sessions.c.seen)
+    async with running.desk.engine.begin() as connection:
+        await connection.execute(update(sessions).values(seen=sessions.c.seen - 300))
+        before = await connection.scalar(seen)
+    user = await running.desk.users.get("sian")
+    async with running.desk.engine.connect() as connection:
+        key = await connection.scalar(select(sessions.c.token_sha256))
+    stream = events(running.desk, Session(key, user, "page"))
+    await anext(stream)
+    await stream.aclose()
+    await running.desk.sessions.stop()  # it is noted behind the stream's back
+    async with running.desk.engine.connect() as connection:
+        assert (await connection.scalar(seen) > before) is talking
+
+
+async def test_another_advisor_confirms_anew(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian, huw = await running.page("sian"), await running.page("huw")
+    await sian.open()
+    await huw.open()
+    running.switch.ring(CALL)
+    await sian.filled(CALL)
+    running.switch.answer(CALL, "201", "sian")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
+    running.switch.answer(CALL, "202", "huw")
+    pop = await huw.event("call")
+    assert not pop["caller"]["confirmed"]
+    assert pop["caller"]["details"] == {}
+    await sian.event("closed")
+
+
+async def test_a_call_being_sent_on_pops_where_it_rings_without_details(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian, huw = await running.page("sian"), await running.page("huw")
+    await sian.open()
+    await huw.open()
+    running.switch.ring(CALL)
+    await sian.filled(CALL)
+    running.switch.answer(CALL, "201", "sian")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
+    running.switch.change(CALL, ringing=(Party("202", "huw"),))
+    pop = await huw.event("call")
+    assert (pop["state"], pop["mine"], pop["caller"]["details"]) == ("ringing", True, {})
+    url = f"/api/v1/calls/{CALL}"
+    early = await huw.http.post(f"{url}/confirm", json={"outcome": "confirmed"})
+    assert early.status_code == 409
+    assert (await huw.http.put(f"{url}/payment")).status_code == 403
+    assert (await sian.http.get(url)).json()["caller"]["details"]
+    running.switch.change(CALL, ringing=())
+    await huw.event("closed")
+
+
+async def test_a_switch_that_returns_mends_what_was_missed(running):
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL)
+    await sian.filled(CALL)
+    await running.switch.stop()
+    await sian.event("alarm", lambda alarm: alarm["kind"] == "switch.lost")
+    running.switch.calls.clear()
+    running.switch.link = None
+    await running.switch.start()
+    assert await sian.event("closed") == {"call_id": CALL}
+
+
+async def behind_a_pbx(running, names):
+    """Pages of a group whose PBX has answered, and named nobody."""
+    pages = [await running.page(name) for name in names]
+    for page in pages:
+        await page.open()
+    group = (Party("", "sian"), Party("", "huw"))
+    running.switch.ring(CALL, at=("600",))
+    running.switch.change(CALL, ringing=(Party("600"), *group))
+    for page in pages:
+        await page.filled(CALL)
+    running.switch.answer(CALL, "600")
+    running.switch.change(CALL, group=group)
+    for page in pages:
+        await page.event("call", lambda pop: pop["state"] == "answered" and pop["mine"])
+    return pages
+
+
+async def test_a_call_that_a_pbx_answers_for_nobody_stays_with_the_whole_group(running):
+    sian, huw = await behind_a_pbx(running, ("sian", "huw"))
+    for page in (sian, huw):
+        reply = await page.http.put(f"/api/v1/calls/{CALL}/payment")
+        assert reply.json()["state"] == "paused"
+    mair = await running.page("mair")
+    refused = await mair.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
+    assert refused.status_code == 403
+
+
+async def test_whoever_of_the_group_confirms_has_the_call_and_the_details(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian, huw = await behind_a_pbx(running, ("sian", "huw"))
+    url = f"/api/v1/calls/{CALL}/confirm"
+    reply = await huw.http.post(url, json={"outcome": "confirmed"})
+    assert reply.json()["advisor"] == "huw"
+    assert reply.json()["caller"]["details"]["address"] == "1 Example Street"
+    await sian.event("closed")
+    assert not any("Example Street" in str(event) for event in sian.seen)
+    late = await sian.http.post(url, json={"outcome": "confirmed"})
+    assert late.status_code == 404
+    (taken,) = await running.switch.until(ClaimCall)
+    assert taken == ClaimCall(CALL, Party("202", "huw"))
+
+
+async def test_a_state_from_before_the_switch_heard_who_took_the_call_changes_nothing(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    (sian,) = await behind_a_pbx(running, ("sian",))
+    url = f"/api/v1/calls/{CALL}/confirm"
+    reply = await sian.http.post(url, json={"outcome": "volunteered"})
+    assert reply.status_code == 200
+    running.switch.change(CALL, state="held")
+    pop = await sian.event("call", lambda pop: pop["state"] == "held")
+    assert (pop["advisor"], pop["mine"]) == ("sian", True)

@@ -1,0 +1,140 @@
+"""The wrap-up of a call: its contact note stays open, even if the desk is restarted.
+
+Covers `galwad/desk/calls/live_calls.py` and `galwad/desk/routes/calls.py`.
+"""
+
+from __future__ import annotations
+
+from callerid.directory import import_csv
+
+CALL = "20261125-101500-aaaaaaaa"
+PEOPLE = """reference,name,numbers,language,shared,address,notes
+C-1,Elin Fictitious,01632 960001,cy,no,1 Example Street,Prefers letters
+"""
+
+
+async def test_a_call_stays_in_wrapup_until_its_contact_is_saved(running):
+    sian = await running.answered(CALL)
+    running.switch.hang_up(CALL)
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    url = f"/api/v1/calls/{CALL}/contact"
+    lacking = await sian.http.put(url, json={"purpose": "Council Tax", "caller_type": "councillor"})
+    assert lacking.status_code == 409
+    saved = await sian.http.put(url, json={"purpose": "Council Tax", "language": "cy"})
+    assert saved.json() == {"call_id": CALL, "version": 1}
+    assert await sian.event("closed") == {"call_id": CALL}
+    assert len(await running.desk.contacts.pending()) == 1
+
+
+async def test_a_call_in_wrapup_is_none_that_goes_on(running):
+    sian = await running.answered(CALL)
+    assert (await sian.http.get("/api/v1/health")).json()["live_calls"] == 1
+    running.switch.hang_up(CALL)
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    assert (await sian.http.get("/api/v1/health")).json()["live_calls"] == 0
+
+
+async def test_a_wrapup_outlives_the_desk(running):
+    sian = await running.answered(CALL)
+    running.switch.hang_up(CALL)
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    await running.stop()
+    await running.start()
+    sian = await running.page("sian")
+    snapshot = await sian.open()
+    assert [(pop["call_id"], pop["state"]) for pop in snapshot["calls"]] == [(CALL, "wrapup")]
+
+
+async def test_a_call_in_progress_is_none_in_wrapup_after_a_restart_of_the_desk(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian = await running.answered(CALL)
+    running.switch.change(CALL, recording="paused", holders=("page",))
+    await running.stop()
+    await running.start()
+    sian = await running.page("sian")
+    pop = await sian.first(lambda pop: pop["caller"]["status"] == "found")
+    assert (pop["state"], pop["recording"], pop["mine"]) == ("answered", "paused", True)
+    assert pop["caller"]["details"] == {}
+    resumed = await sian.http.request("DELETE", f"/api/v1/calls/{CALL}/payment")
+    assert resumed.json()["state"] == "recording"
+    running.switch.hang_up(CALL)
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+
+
+async def test_a_restart_of_the_desk_leaves_the_note_with_who_sent_the_caller_on(running):
+    sian = await running.answered(CALL)
+    running.switch.answer(CALL, "301")
+    await sian.event("call", lambda pop: pop["extension"] == "301")
+    await running.stop()
+    await running.start()
+    mair = await running.page("mair")
+    await mair.first(lambda pop: pop["state"] == "answered")
+    (open_contact,) = await running.desk.contacts.open_notes()
+    assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
+
+
+async def test_a_restart_of_the_desk_asks_for_the_confirmation_anew(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian = await running.answered(CALL)
+    await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
+    await running.stop()
+    await running.start()
+    again = await running.page("sian")
+    pop = await again.first(lambda pop: pop["caller"]["status"] == "found")
+    assert (pop["mine"], pop["caller"]["confirmed"], pop["caller"]["details"]) == (True, False, {})
+
+
+async def test_an_unanswered_call_leaves_nothing(running):
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL)
+    await sian.filled(CALL)
+    running.switch.hang_up(CALL)
+    assert await sian.event("closed") == {"call_id": CALL}
+    assert await running.desk.contacts.open_notes() == []
+
+
+async def test_an_advisor_who_sent_the_caller_to_a_department_still_writes_the_note(running):
+    await import_csv(running.desk.engine, PEOPLE)
+    sian = await running.answered(CALL)
+    await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
+    running.switch.answer(CALL, "301")
+    pop = await sian.event("call", lambda pop: pop["extension"] == "301")
+    assert (pop["advisor"], pop["mine"], pop["caller"]["confirmed"]) == ("sian", True, True)
+    assert pop["state"] == "wrapup"
+    running.switch.hang_up(CALL)
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    (open_contact,) = await running.desk.contacts.open_notes()
+    assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
+
+
+async def test_a_note_written_after_sending_the_caller_on_closes_the_pop(running):
+    sian, mair = await running.page("sian"), await running.page("mair")
+    await sian.open()
+    running.switch.ring(CALL)
+    running.switch.answer(CALL, "201", "sian")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    running.switch.answer(CALL, "301")
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    (seen,) = (await mair.open())["calls"]
+    assert (seen["state"], seen["extension"]) == ("answered", "301")
+    url = f"/api/v1/calls/{CALL}/contact"
+    assert (await sian.http.put(url, json={"purpose": "Housing"})).status_code == 200
+    assert await sian.event("closed") == {"call_id": CALL}
+    running.switch.hang_up(CALL)
+    assert await mair.event("closed") == {"call_id": CALL}
+
+
+async def test_a_supervisor_writes_the_note_of_an_advisor_who_has_gone_home(running):
+    mair = await running.page("mair")
+    await mair.open()
+    running.switch.ring(CALL)
+    running.switch.answer(CALL, "201", "sian")
+    await mair.event("call", lambda pop: pop["state"] == "answered")
+    running.switch.hang_up(CALL)
+    await mair.event("call", lambda pop: pop["state"] == "wrapup")
+    huw = await running.page("huw")
+    url = f"/api/v1/calls/{CALL}/contact"
+    assert (await huw.http.put(url, json={"purpose": "Waste"})).status_code == 404
+    assert (await mair.http.put(url, json={"purpose": "Waste"})).status_code == 200
+    assert await mair.event("closed") == {"call_id": CALL}

@@ -1,0 +1,427 @@
+"""Coverage: each answered call is compared with its recording, on request and every night.
+
+Covers `galwad/desk/coverage/ledger_writer.py`, `galwad/desk/coverage/nightly.py`,
+`galwad/desk/routes/coverage.py` and `galwad/desk/models/coverage.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+from datetime import datetime
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from galwad.desk.coverage.nightly import next_time
+from galwad.link import Link
+from galwad.messages import CallEnded, Hello, LedgerHas, Sealed, WaitingSpool, WaitingSpools
+from recording.archive.manifest import Manifest, ObjectFacts, Segment, sign_manifest
+from recording.audit.log import verify
+
+FIRST, SECOND = "20261125-101500-abcdefgh", "20261125-102500-bcdefghi"
+ANSWERED = 1_800_000_005.0
+US = 1_000_000
+EVER = "/api/v1/coverage?when=2027-01"
+
+
+@pytest.fixture
+async def mair(running):
+    """The supervisor's page, with a clock of the check that tests turn."""
+    running.desk.coverage._clock = lambda: ANSWERED + 3600
+    page = await running.page("mair")
+    await page.open()
+    return page
+
+
+async def until(ask):
+    """Ask again until it is so; the answer."""
+    async with asyncio.timeout(10):
+        while not (answer := await ask()):  # noqa: ASYNC110 - a database tells nobody
+            await asyncio.sleep(0.01)
+    return answer
+
+
+async def has_entered(running, *call_ids):
+    async def known():
+        return await running.desk.ledger._ledger.knows(call_ids) == set(call_ids)
+
+    await until(known)
+
+
+async def talk(running, call_id, talk_us):
+    """A call is answered, and ends after so long by the monotonic clock."""
+    running.switch.ring(call_id)
+    running.switch.answer(call_id, "201", "sian")
+    await has_entered(running, call_id)
+    running.switch.hang_up(call_id, talk_us)
+
+    async def over():
+        return (await running.desk.ledger._ledger.between(0, 1e12))[-1].ended is not None
+
+    await until(over)
+
+
+def record(running, call_id, talk_us, to_us):
+    """A recording of `talk_us` whose one segment ends at `to_us`, as the finaliser says it."""
+    folder = running.archive / "2026" / "11" / "25"
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = Manifest(
+        "galwad-manifest-1",
+        call_id,
+        "galwad",
+        "test",
+        "2027-01-15T08:00:05.000000Z",
+        int(ANSWERED * US),
+        talk_us,
+        8000,
+        [],
+        [Segment(0, to_us, "centre")],
+        [],
+        [],
+        False,
+        False,
+        [],
+        [],
+        [],
+        [],
+        1,
+        ObjectFacts(3, hashlib.sha256(b"abc").hexdigest()),
+        "2027-01-15T08:10:00Z",
+    )
+    data = sign_manifest(manifest, Ed25519PrivateKey.generate())
+    (folder / f"{call_id}.manifest").write_bytes(data)
+    (folder / f"{call_id}.header").write_bytes(b"header")
+    (folder / f"{call_id}.payload").write_bytes(b"abc")
+    return Sealed(
+        call_id=call_id,
+        folder="2026/11/25",
+        started=ANSWERED,
+        talk_us=talk_us,
+        interrupted=False,
+        number=None,
+        line="Council Tax",
+        advisor="sian",
+        extension="201",
+        gaps=(),
+        payload_size=3,
+        payload_sha256=manifest.payload.sha256,
+        manifest_sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+async def test_a_call_that_is_recorded_from_end_to_end_balances(running, mair):
+    await talk(running, FIRST, 60 * US)
+    await running.seal(record(running, FIRST, 60 * US, 60 * US))
+    found = (await mair.http.get(EVER)).json()
+    assert (found["calls"], found["talk_us"], found["recorded_us"]) == (1, 60 * US, 60 * US)
+    assert (found["unexplained_us"], found["amiss"], found["orphans"]) == (0, [], [])
+
+
+async def test_an_answered_call_without_a_recording_is_missed(running, mair):
+    await talk(running, FIRST, 40 * US)
+    (call,) = (await mair.http.get(EVER)).json()["amiss"]
+    assert call["call_id"] == FIRST
+    assert call["unexplained"] == [{"from_us": 0, "to_us": 40 * US, "reason": ""}]
+    assert "its spool is not known" in call["problems"][0]
+    await spools_left(running)
+    (call,) = (await mair.http.get(EVER)).json()["amiss"]
+    assert "neither recording nor spool" in call["problems"][0]
+
+
+async def test_a_call_that_goes_on_or_has_just_ended_is_not_missed(running, mair):
+    running.switch.ring(FIRST)
+    running.switch.answer(FIRST, "201", "sian")
+    await has_entered(running, FIRST)
+    await talk(running, SECOND, 40 * US)
+    running.desk.coverage._clock = lambda: 1_800_000_065.0 + 30
+    found = (await mair.http.get(EVER)).json()
+    assert (found["calls"], found["in_progress"], found["amiss"]) == (0, 2, [])
+    running.desk.coverage._clock = lambda: 1_800_000_065.0 - 86_400  # its end was told a day ahead
+    assert [call["call_id"] for call in (await mair.http.get(EVER)).json()["amiss"]] == [SECOND]
+
+
+async def test_a_call_that_is_not_to_be_recorded_is_not_missed(running, mair):
+    running.switch.ring(FIRST)
+    running.switch.answer(FIRST, "201", "sian")
+    running.switch.ring(SECOND)
+    running.switch.change(SECOND, state="answered", recording="not_started")
+    await has_entered(running, FIRST)
+    running.switch.calls.clear()
+    await running.switch.stop()
+    await running.switch.start()  # a new switch, which has none of them
+    running.desk.coverage._clock = itertools.count(ANSWERED + 3600, 700).__next__
+
+    async def missed():
+        return (await mair.http.get(EVER)).json()["amiss"]
+
+    assert [call["call_id"] for call in await until(missed)] == [FIRST]
+
+
+async def test_the_end_of_a_call_that_its_recording_lacks_is_unexplained(running, mair):
+    await talk(running, FIRST, 60 * US)
+    await running.seal(record(running, FIRST, 50 * US, 45 * US))
+    (call,) = (await mair.http.get(EVER)).json()["amiss"]
+    assert [(s["from_us"], s["to_us"]) for s in call["unexplained"]] == [(45 * US, 60 * US)]
+
+
+async def test_what_a_refusing_database_did_not_take_is_entered_later(running):
+    ledger = running.desk.ledger
+    async with running.desk.engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
+    running.switch.ring(FIRST)
+    running.switch.answer(FIRST, "201", "sian")
+
+    async def refused():
+        return bool(ledger._entries)
+
+    await until(refused)
+    await ledger.flush()
+    async with running.desk.engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE away RENAME TO answered_calls")
+    await running.stop()
+    await running.start()
+    await has_entered(running, FIRST)
+
+
+async def test_a_switch_is_told_what_is_entered_only_when_the_database_has_it(
+    running, mair, monkeypatch
+):
+    """A call during which the desk was away, and of which nothing was ever recorded."""
+    monkeypatch.setattr("galwad.desk.coverage.ledger_writer._RETRY_S", 0.05)
+    async with running.desk.engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
+    for_ledger = CallEnded(FIRST, ANSWERED + 60, False, 55 * US, for_ledger=True)
+    running.switch.link.send(for_ledger)
+
+    async def waits():
+        return bool(running.desk.ledger._entries)
+
+    await until(waits)
+    await running.desk.ledger.flush()
+    assert running.switch.of(LedgerHas) == []
+    async with running.desk.engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE away RENAME TO answered_calls")
+    assert await running.switch.until(LedgerHas) == [LedgerHas((FIRST,))]
+    running.switch.link.send(for_ledger)  # said again, it changes nothing
+    assert len(await running.switch.until(LedgerHas, 2)) == 2
+    await spools_left(running)
+    found = (await mair.http.get(EVER)).json()
+    assert (found["calls"], found["unexplained_us"]) == (1, 55 * US)
+    assert "neither recording nor spool" in found["amiss"][0]["problems"][0]
+
+
+async def test_only_the_days_that_were_asked_for_are_balanced(running, mair):
+    await talk(running, FIRST, 40 * US)
+    for words, calls in (("2027-01-14", 0), ("2027-01-15", 1), ("2027-01-16", 0)):
+        found = await mair.http.get("/api/v1/coverage", params={"when": words})
+        assert found.json()["calls"] == calls
+    assert (await mair.http.get("/api/v1/coverage?when=sometime")).status_code == 422
+
+
+async def test_coverage_is_for_supervisors(running):
+    sian = await running.page("sian")
+    assert (await sian.http.get(EVER)).status_code == 403
+
+
+async def spools_left(running, *spools):
+    reader, writer = await asyncio.open_unix_connection(running.options.desk_socket)
+    link = Link(reader, writer)
+    link.send(Hello("finaliser", "0"))
+    link.send(WaitingSpools(spools))
+
+    async def told():
+        checker = running.desk.coverage
+        return checker._knows_spools and len(checker._spools) == len(spools)
+
+    await until(told)
+    await link.close()
+
+
+async def test_spools_that_wait_say_why_a_call_is_not_there(running, mair):
+    await talk(running, FIRST, 40 * US)
+    await spools_left(
+        running,
+        WaitingSpool(f"{FIRST}.1.spool", FIRST, ANSWERED, "recording.locked"),
+        WaitingSpool(f"{SECOND}.1.spool", SECOND, ANSWERED),
+    )
+    found = (await mair.http.get(EVER)).json()
+    assert f"{FIRST}.1.spool waits (recording.locked)" in found["amiss"][0]["problems"][0]
+    kinds = {orphan["call_id"]: orphan["kind"] for orphan in found["orphans"]}
+    assert kinds == {FIRST: "spool not sealed", SECOND: "spool without call"}
+
+
+async def test_every_new_finding_of_the_night_alarms_once_and_the_audit_has_the_night(
+    running, mair
+):
+    await talk(running, FIRST, 40 * US)
+    await running.seal(record(running, SECOND, 60 * US, 60 * US))
+    (running.archive / "2026" / "11" / "25" / f"{SECOND}.payload").unlink()
+    nightly = running.desk.nightly
+    nightly._clock = lambda: ANSWERED + 3600
+    assert len((await nightly.check()).faulty_calls) == 1
+    seen = {(alarm := await mair.event("alarm"))["kind"]: alarm["call_id"] for _ in range(2)}
+    assert seen == {"recording.missing": FIRST, "archive.orphan": SECOND}
+    alarms = running.desk.hub.last
+    result = await nightly.check()
+    assert (len(result.faulty_calls), len(result.orphans)) == (1, 1)
+    assert running.desk.hub.last == alarms
+    entry = await running.desk.audit.last("coverage.checked")
+    assert (entry.facts["calls"], entry.facts["amiss"], entry.facts["orphans"]) == (2, 1, 1)
+    assert (await verify(running.desk.engine, "galwad")).is_clean
+    for _ in range(2):
+        figures = running.desk.metrics.text().decode()
+        assert "galwad_desk_calls_amiss 1.0" in figures
+        assert "galwad_desk_orphans 1.0" in figures
+        await running.stop()  # a desk that begins anew has them from the audit
+        await running.start()
+
+
+async def test_of_thousands_of_orphans_so_many_are_told_and_the_rest_is_counted(running, mair):
+    """As when a disk with half of the archive is away."""
+    await running.seal(record(running, FIRST, 60 * US, 60 * US))
+    async with running.desk.engine.begin() as connection:
+        await connection.exec_driver_sql(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) "
+            "INSERT INTO recordings SELECT '20261124-101500-' || char(97 + i / 676, "
+            "97 + i / 26 % 26, 97 + i % 26, 97, 97, 97, 97, 97), '2026/11/24', started, talk_us, "
+            "interrupted, number, line, advisor, extension, payload_size, payload_sha256, "
+            "manifest_sha256, unexplained_us, raw_size FROM recordings, n"
+        )
+    found = (await mair.http.get("/api/v1/coverage?when=2026-11")).json()
+    assert (len(found["orphans"]), found["more_orphans"]) == (1000, 500)
+    await running.desk.nightly.check()
+    entry = await running.desk.audit.last("coverage.checked")
+    assert entry.facts["orphans"] == 1500
+    kind = running.desk.metrics.alarms.labels("archive.orphan")
+    assert kind._value.get() == 1000
+
+
+async def test_what_was_said_when_it_was_sealed_is_not_said_again_at_night(running, mair):
+    await talk(running, FIRST, 60 * US)
+    sealed = record(running, FIRST, 60 * US, 59 * US)
+    await running.seal(msgspec.structs.replace(sealed, unexplained_us=US))
+    assert (await mair.event("alarm"))["kind"] == "recording.unexplained"
+    running.desk.nightly._clock = lambda: ANSWERED + 3600
+    before = running.desk.hub.last
+    assert len((await running.desk.nightly.check()).faulty_calls) == 1
+    assert running.desk.hub.last == before
+
+
+async def test_a_night_is_checked_once_and_made_up_for(running):
+    nightly = running.desk.nightly
+    nightly._begun = at(10, 12)
+    nightly._clock = lambda: at(11, 2)
+    assert not await nightly.is_due()
+    nightly._clock = lambda: at(11, 4)
+    assert await nightly.is_due()
+
+
+async def test_a_database_that_fails_one_night_is_asked_again(running, monkeypatch):
+    nightly = running.desk.nightly
+    turn(running, at(11, 4))
+    nightly._begun = at(10, 12)
+
+    async def rename(before, after):
+        async with running.desk.engine.begin() as connection:
+            await connection.exec_driver_sql(f"ALTER TABLE {before} RENAME TO {after}")
+
+    async def sleep(_):
+        """The first is before all; after the second the database is well again."""
+        if not (names := next(renamings, None)):
+            raise asyncio.CancelledError
+        await rename(*names)
+
+    renamings = iter([("audit_entries", "away"), ("away", "audit_entries")])
+    monkeypatch.setattr("galwad.desk.coverage.nightly.asyncio", SimpleNamespace(sleep=sleep))
+    with pytest.raises(asyncio.CancelledError):
+        await nightly.run()
+    assert await running.desk.audit.last("coverage.checked") is not None
+
+
+async def test_a_missed_night_is_made_up_for_when_all_have_said_what_they_have(
+    running, monkeypatch
+):
+    """At once after a start the spools that wait would seem to be calls that are lost."""
+    nightly = running.desk.nightly
+    turn(running, at(11, 4))
+    nightly._begun = at(10, 12)
+    waited = []
+
+    async def sleep(seconds):
+        waited.append((seconds, await running.desk.audit.last("coverage.checked")))
+        if len(waited) == 2:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr("galwad.desk.coverage.nightly.asyncio", SimpleNamespace(sleep=sleep))
+    with pytest.raises(asyncio.CancelledError):
+        await nightly.run()
+    (first, before), (_, after) = waited
+    assert first >= 60
+    assert before is None
+    assert after is not None
+
+
+async def test_a_desk_that_was_off_for_nights_looks_at_all_of_them(running):
+    turn(running, at(10, 4))
+    await running.desk.nightly.check()
+    await running.stop()
+    await running.start()
+    turn(running, at(17, 9))
+    assert await running.desk.nightly.is_due()
+    await running.desk.nightly.check()
+    entry = await running.desk.audit.last("coverage.checked")
+    assert (entry.facts["since"], entry.facts["until"]) == (at(9, 4), at(17, 9))
+    assert not await running.desk.nightly.is_due()
+
+
+async def test_a_check_by_a_clock_that_was_years_ahead_keeps_none_from_following(running):
+    turn(running, at(10, 4))
+    await running.desk.nightly.check()
+    turn(running, at(10, 12) + 4 * 365 * 86_400)
+    assert await running.desk.nightly.is_due()
+    await running.desk.nightly.check()
+    turn(running, at(10, 13))
+    assert not await running.desk.nightly.is_due()
+    turn(running, at(11, 4))
+    assert await running.desk.nightly.is_due()
+    await running.desk.nightly.check()
+    entry = await running.desk.audit.last("coverage.checked")
+    assert entry.facts["since"] == at(9, 4)
+    assert not await running.desk.nightly.is_due()
+    turn(running, at(12, 4))
+    assert await running.desk.nightly.is_due()
+
+
+async def test_a_desk_that_began_while_the_clock_was_ahead_checks_the_next_night(running):
+    running.desk.nightly._begun = at(10, 12) + 4 * 365 * 86_400
+    turn(running, at(10, 12))
+    assert not await running.desk.nightly.is_due()
+    turn(running, at(11, 4))
+    assert await running.desk.nightly.is_due()
+
+
+def turn(running, now):
+    """Every clock of the desk is turned to this time."""
+    desk = running.desk
+    desk.nightly._clock = desk.coverage._clock = desk.audit._clock = lambda: now
+
+
+def at(day, hour):
+    return datetime(2026, 6, day, hour).astimezone().timestamp()
+
+
+def test_the_next_time_is_tomorrow_once_todays_is_past():
+    assert next_time("03:00", at(10, 1)) == at(10, 3)
+    assert next_time("03:00", at(10, 3)) == at(11, 3)
+    assert next_time("03:00", at(30, 4)) == datetime(2026, 7, 1, 3).astimezone().timestamp()
+
+
+def test_a_night_on_which_the_clocks_change_has_its_check_at_the_same_hour():
+    london = ZoneInfo("Europe/London")
+    evening = datetime(2026, 10, 24, 23, tzinfo=london).timestamp()
+    assert next_time("03:00", evening, london) == evening + 5 * 3600

@@ -1,0 +1,24 @@
+import pytest
+
+from galwad.desk.coverage.orphan_fixes import fix_of
+
+
+@pytest.mark.parametrize(
+    ("kind", "begins"),
+    [
+        ("row without files", "restore them from a copy"),
+        ("header of a disposal", "`galwad recordings purge` destroys it"),
+        ("disposal without row", "`galwad recordings purge` ends it"),
+        ("archive is empty", "mount its disk again"),
+        ("no header", "restore it from a copy"),
+        ("manifest without payload", "restore it from a copy"),
+        ("spool not sealed", "the journal of galwad-finaliser"),
+    ],
+)
+def test_each_kind_of_orphan_has_an_action(kind, begins):
+    assert fix_of(kind).startswith(begins)
+
+
+def test_a_spool_that_was_tried_has_the_action_for_its_alarm():
+    assert "recordings recover" in fix_of("spool not sealed", "recording.locked")
+    assert "journal" in fix_of("spool not sealed", "recording.failed")

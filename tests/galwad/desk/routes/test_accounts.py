@@ -1,0 +1,229 @@
+"""Signing in and out, the checks of every request, and the desk's HTTP server.
+
+Covers `galwad/desk/routes/system.py`, `galwad/desk/auth/request_guard.py`, `galwad/desk/errors.py`,
+`galwad/desk/error_answers.py`, `galwad/desk/metrics.py`, `galwad/desk/app.py`,
+`galwad/desk/models/accounts.py` and `galwad/desk/models/system.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from galwad.desk.app import DeskServer, UnsafeListenerError
+from galwad.desk.service import Desk
+
+LOGIN = "/api/v1/login"
+GOOD = {"user": "sian", "password": "correct horse battery"}
+BAD = {"user": "sian", "password": "wrong"}
+
+
+async def test_a_session_cookie_is_strict_and_unreadable_for_scripts(running):
+    client = running.client()
+    reply = await client.post(LOGIN, json=GOOD)
+    cookie = reply.headers["set-cookie"].lower()
+    assert cookie.startswith("galwad=")
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    me = reply.json()
+    assert me.pop("until") > time.time()
+    assert me == {
+        "user": "sian",
+        "role": "advisor",
+        "language": "en",
+        "extension": "201",
+        "token": None,
+        "idle": 1800,
+    }
+
+
+async def test_behind_tls_the_cookie_is_bound_to_the_host(running):
+    await running.stop()
+    running.options = replace(running.options, public_origin="https://galwad.example")
+    await running.start()
+    client = running.client(headers={"Origin": "https://galwad.example"})
+    reply = await client.post(LOGIN, json=GOOD)
+    assert reply.headers["set-cookie"].startswith("__Host-galwad=")
+    assert "secure" in reply.headers["set-cookie"].lower()
+    assert "strict-transport-security" in reply.headers
+
+
+async def test_signing_out_ends_the_session_and_its_stream(running):
+    sian = await running.page("sian")
+    await sian.open()
+    assert (await sian.http.get("/api/v1/me")).json()["user"] == "sian"
+    token = sian.http.cookies["galwad"]
+    assert (await sian.http.post("/api/v1/logout")).status_code == 204
+    assert await sian.next() is None
+    old = running.client(cookies={"galwad": token})
+    assert (await old.get("/api/v1/me")).status_code == 401
+
+
+async def test_a_page_is_told_when_its_session_will_end_and_a_machine_has_no_end(running):
+    sian = await running.page("sian")
+    me = (await sian.http.get("/api/v1/me")).json()
+    assert me["idle"] == running.desk.sessions.idle
+    assert (await sian.open())["me"] == me
+    again = (await sian.http.get("/api/v1/me")).json()
+    assert again["until"] == me["until"]
+    pay = await running.machine("pay", "payments")
+    machine = (await pay.get("/api/v1/me")).json()
+    assert (machine["idle"], machine["until"]) == (None, None)
+
+
+async def test_disabling_a_user_ends_all_their_sessions(running):
+    sian = await running.page("sian")
+    await running.desk.users.disable("sian")
+    assert (await sian.http.get("/api/v1/me")).status_code == 401
+    assert (await running.client().post(LOGIN, json=GOOD)).status_code == 401
+
+
+async def test_a_command_line_gets_a_bearer_token(running):
+    client = running.client()
+    reply = await client.post(LOGIN, json={**GOOD, "client": "cli"})
+    assert "set-cookie" not in reply.headers
+    bearer = running.client(headers={"Authorization": f"Bearer {reply.json()['token']}"})
+    assert (await bearer.get("/api/v1/me")).json()["user"] == "sian"
+
+
+async def test_another_sites_form_is_refused(running):
+    sian = await running.page("sian")
+    evil = {"Origin": "https://evil.example"}
+    assert (await sian.http.post("/api/v1/logout", headers=evil)).status_code == 403
+    del sian.http.headers["Origin"]
+    assert (await sian.http.post("/api/v1/logout")).status_code == 403
+    assert (await sian.http.get("/api/v1/me")).status_code == 200
+
+
+@pytest.fixture
+async def proxied(running):
+    """A client whose address each request may say, as a proxy on this machine does."""
+    await running.stop()
+    running.options = replace(running.options, public_origin="https://galwad.example")
+    await running.start()
+    client = running.client(headers={"Origin": "https://galwad.example"})
+
+    async def sign_in(body, address):
+        return await client.post(LOGIN, json=body, headers={"X-Forwarded-For": address})
+
+    return sign_in
+
+
+async def test_too_many_failures_make_the_account_wait_where_they_came_from(proxied):
+    statuses = [(await proxied(BAD, "203.0.113.66")).status_code for _ in range(11)]
+    assert statuses == [401] * 10 + [429]
+    refused = await proxied(GOOD, "203.0.113.66")
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) > 0
+    assert (await proxied({**GOOD, "user": "huw"}, "203.0.113.66")).status_code == 200
+    assert (await proxied(GOOD, "192.0.2.8")).status_code == 200
+
+
+async def test_wrong_passwords_of_others_end_no_session(running):
+    sian = await running.page("sian")
+    for _ in range(40):
+        await running.client().post(LOGIN, json=BAD)
+    assert (await sian.http.get("/api/v1/me")).json()["user"] == "sian"
+
+
+async def test_sign_ins_are_audited_but_unknown_names_are_not_kept(running):
+    client = running.client()
+    await client.post(LOGIN, json=GOOD)
+    await running.client().post(LOGIN, json={**BAD, "user": "my secret password"})
+    entries = [e for e in await running.desk.audit.entries() if e.kind.startswith("sign-in")]
+    assert [(e.kind, e.personal["user"]) for e in entries] == [
+        ("sign-in.accepted", "sian"),
+        ("sign-in.refused", ""),
+    ]
+
+
+async def test_a_body_that_does_not_fit_is_not_echoed(running):
+    client = running.client()
+    reply = await client.post(LOGIN, json={"user": "sian", "07700900123": "07700900123"})
+    assert reply.status_code == 422
+    assert set(reply.json()) == {"error", "hint"}
+    assert "07700900123" not in reply.text
+    assert "password" in reply.json()["hint"]
+
+
+async def test_every_answer_carries_the_security_headers(running):
+    client = running.client()
+    for path in ("/", "/static/app.js", "/api/v1/me", "/nowhere", "/api/v1/openapi.json"):
+        headers = (await client.get(path)).headers
+        assert "script-src 'self'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+    assert (await client.get("/nowhere")).json()["error"]
+    assert (await client.get("/api/v1/me")).headers["cache-control"] == "no-store"
+    assert "server" not in (await client.get("/")).headers
+
+
+async def test_the_page_and_its_texts_are_served(running):
+    client = running.client()
+    assert "<html" in (await client.get("/")).text
+    assert (await client.get("/api/v1/strings/cy")).json()
+    assert (await client.get("/static/../../service.py")).status_code == 404
+
+
+async def test_health_and_metrics_name_nobody(running):
+    client = running.client()
+    assert (await client.get("/api/v1/health")).json()["switch"] is True
+    text = (await client.get("/api/v1/metrics")).text
+    assert "galwad_desk_switch_connected 1.0" in text
+
+
+async def test_a_body_beyond_the_limit_is_refused(running):
+    client = running.client()
+    reply = await client.post(LOGIN, content=b"x" * 300_000)
+    assert reply.status_code == 413
+    assert reply.json()["error"]
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe01632960123", b"[" * 100_000, b'{"01632960123'])
+async def test_a_body_that_is_no_json_is_told_and_not_repeated(running, body):
+    client = running.client()
+    reply = await client.post(LOGIN, content=body, headers={"Content-Type": "application/json"})
+    assert reply.status_code in {400, 422}
+    assert all(reply.json()[part] for part in ("error", "hint"))
+    assert "0163" not in reply.text
+
+
+async def test_without_tls_only_loopback_is_served(running):
+    options = replace(running.options, host="0.0.0.0", database=running.folder / "o" / "db")
+    desk = Desk(options)
+    with pytest.raises(UnsafeListenerError):
+        await DeskServer(desk).start()
+    await desk.stop()
+
+
+async def test_a_tls_key_that_cannot_be_read_stops_the_start(running):
+    nothing = running.folder / "nothing.pem"
+    options = replace(
+        running.options,
+        database=running.folder / "o" / "db",
+        desk_socket=running.folder / "other.sock",
+        tls_certificate=nothing,
+        tls_key=nothing,
+    )
+    server = DeskServer(Desk(options))
+    with pytest.raises(FileNotFoundError):
+        await server.start()
+    await server.stop()
+
+
+async def test_a_proxy_of_ours_says_whose_address_is_throttled(proxied):
+    for number in range(31):
+        last = await proxied({"user": f"user{number}", "password": "wrong"}, "192.0.2.7")
+    assert last.status_code == 429
+    assert (await proxied(GOOD, "192.0.2.8")).status_code == 200
+
+
+async def test_a_server_that_something_else_ended_gives_its_address_back(running):
+    server = running.server
+    listener = server._listener
+    server._task.cancel()
+    await asyncio.wait([server._task])
+    await running.stop()
+    assert listener.fileno() == -1
