@@ -1,3 +1,7 @@
+"""The advice on each kind of orphan, and on each reason why a spool was not sealed."""
+
+from __future__ import annotations
+
 import pytest
 
 from galwad.desk.coverage.orphan_fixes import fix_of
