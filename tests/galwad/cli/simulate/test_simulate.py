@@ -29,7 +29,7 @@ from galwad.cli.simulate.plan import Addresses, PhoneTransport, Plan, SipLogin, 
 from galwad.cli.simulate.sound import RATE, similarity_anywhere, similarity_at, speech
 from galwad.cli.simulate.steps import Report, StepResult
 from galwad.cli.support.console import CliError
-from telephony.phone import CallStatus, VoIPPhone
+from telephony.phone import CallState, VoIPPhone
 
 WHERE = Addresses("127.0.0.1", 5060, PhoneTransport.UDP, "sip.example", "127.0.0.1", "127.0.0.2")
 PLAN = Plan("01970000100", WHERE, "07700900123", None, ())
@@ -318,7 +318,7 @@ async def test_a_refusal_ends_the_course_where_it_happened(callee):
 
 async def test_a_phone_that_rings_on_is_told_with_what_to_do(callee, monkeypatch):
     monkeypatch.setattr("galwad.cli.simulate.flow._RING_S", 0.3)
-    _, report = await course(await callee(lambda call: call.wait_for(CallStatus.ENDED)))
+    _, report = await course(await callee(lambda call: call.wait_for(CallState.ENDED)))
     (fault,) = report.faults
     assert (fault.name, fault.text) == ("answer", "no answer within 0.3 s; statuses 180")
     assert "--answer" in fault.hint
