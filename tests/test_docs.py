@@ -185,3 +185,7 @@ def test_no_document_names_a_path_of_somebodys_machine(name):
 
 def test_the_changelog_tells_of_this_version():
     assert version("galwad") in TEXTS["CHANGELOG.md"]
+
+
+def test_the_architecture_fits_on_one_screen():
+    assert len(TEXTS["ARCHITECTURE.md"].splitlines()) <= 60
