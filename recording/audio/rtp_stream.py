@@ -28,7 +28,7 @@ _PLAIN = 0x80
 
 
 class StreamState(Enum):
-    """Whether the stream knows where its packets belong, or packets gather to decide that."""
+    """The states of a stream's clock: confirmed, doubted, lagging, or not decided yet."""
 
     NEW = "new"
     """No packet was written since the beginning or a break: numbers and positions are open."""
