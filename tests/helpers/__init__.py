@@ -1,0 +1,1 @@
+"""What the tests of several modules use: fakes, recorded facts, programs and measures."""

@@ -1,0 +1,1 @@
+"""Helpers of the tests of `telephony.b2bua`: a network, phones and a switch without sockets."""
