@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from ipaddress import ip_address
 
-import loopback
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, settings
+
+from helpers import loopback
 
 # How long an example takes says something of the machine's load, not of the code; and fixtures
 # that each example could spoil for the next make classes, or folders, here.

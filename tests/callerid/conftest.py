@@ -1,5 +1,5 @@
 """An empty database with this package's tables, opened as the service opens it."""
 
-from database import engine
+from helpers.database import engine
 
 __all__ = ["engine"]

@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import pytest
-from loopback import free_port
 
 from galwad.single_instance import FolderLockedError, lock_folder
+from helpers.loopback import free_port
 from recording.keys.keyring import OfficerKeys
 
 PATIENCE_S = 20

@@ -6,12 +6,12 @@ import threading
 from dataclasses import replace
 
 from argon2 import PasswordHasher
-from node import Site
 
 from galwad.desk.app import DeskServer, options_of
 from galwad.desk.auth.users import User
 from galwad.desk.service import Desk
 from galwad.finaliser.process import Finaliser, sealer_of
+from helpers.site import Site
 from recording.archive.store import folder_of
 
 PATIENCE_S = 30

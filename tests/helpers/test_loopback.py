@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import loopback
 import pytest
 
+import helpers
+from helpers import loopback
+
 EVERY = """
-from loopback import FIRST, LAST, claim
+from helpers.loopback import FIRST, LAST, claim
 claim(LAST + 1 - FIRST)
 """
 
@@ -17,8 +19,7 @@ claim(LAST + 1 - FIRST)
 def another_process_claims_every_port():
     return subprocess.run(
         [sys.executable, "-c", EVERY],
-        cwd=Path(__file__).parent,
-        env={"PYTHONPATH": str(Path(__file__).parent)},
+        env={"PYTHONPATH": str(Path(helpers.__file__).parents[1])},
         capture_output=True,
         text=True,
         check=False,

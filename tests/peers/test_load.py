@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from loopback import claim
+
+from helpers.loopback import claim
 
 pytestmark = pytest.mark.peer
 

@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 
 import numpy as np
 import pytest
-from examples import PROGRAM, example
 
+from helpers.phone_examples import PROGRAM, example
 from telephony.phone import CallFailedError, CallState, VoIPPhone
 
 pytestmark = pytest.mark.peer

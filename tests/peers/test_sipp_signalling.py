@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from loopback import free_port
 
+from helpers.loopback import free_port
 from telephony.sip.events import Address
 
 pytestmark = pytest.mark.peer

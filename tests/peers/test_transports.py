@@ -10,8 +10,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from loopback import free_port
 
+from helpers.loopback import free_port
 from telephony.aio.tls import Tls, server_context
 from telephony.phone import CallState, VoIPPhone
 from telephony.sip.events import Address

@@ -12,8 +12,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from database import engine
 
+from helpers.database import engine
 from recording.audit.chain import GENESIS, ChainEntry, chained, verify_entries
 from recording.audit.log import AuditLog
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from database import engine
-from packets import CALL_ID, US, WALL, rtp, tone
-from rooted import as_root
 
+from helpers.database import engine
+from helpers.recording.packets import CALL_ID, US, WALL, rtp, tone
+from helpers.root import as_root
 from recording.age.file import open_parts
 from recording.archive.sealing import SpoolKeys
 from recording.archive.store import Archive, SealingNode, folder_of

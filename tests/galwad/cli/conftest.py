@@ -18,9 +18,9 @@ import pytest
 import soundfile
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sealing import seal
 
 from galwad.cli import main
+from helpers.recording.sealing import seal
 from recording.archive import stability as in_motion
 from recording.archive.manifest import Manifest, sign_manifest
 from recording.audit.anchors import Anchor

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from node import Site
+
+from helpers.site import Site
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import httpx
 import msgspec
 import pytest
 from argon2 import PasswordHasher
-from database import engine
 
 from galwad.desk.app import DeskServer
 from galwad.desk.auth.sessions import Sessions
@@ -35,6 +34,7 @@ from galwad.messages import (
     Sealed,
     SetPhones,
 )
+from helpers.database import engine
 
 __all__ = ["engine"]
 

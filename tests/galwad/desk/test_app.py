@@ -19,12 +19,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from loopback import free_port
 
 from config.settings import load
 from galwad.desk.app import options_of
 from galwad.desk.auth.users import User
 from galwad.desk.maintenance.administration import Administration
+from helpers.loopback import free_port
 
 PATIENCE_S = 30.0
 PASSWORD = "correct horse battery"

@@ -9,13 +9,13 @@ import asyncio
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from database import open_patiently
 from sqlalchemy import create_engine
 
 from callerid import contacts
 from callerid.directory import metadata as callerid_metadata
 from galwad.desk.auth.tables import metadata as desk_metadata
 from galwad.desk.database import open_engine, upgrade
+from helpers.database import open_patiently
 from recording.audit import log as audit_log
 from recording.index import custody, ledger
 from recording.index.catalogue import metadata as recording_metadata

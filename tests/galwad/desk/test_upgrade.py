@@ -23,10 +23,10 @@ import httpx
 import pytest
 from alembic import command
 from alembic.config import Config
-from loopback import free_port
 from sqlalchemy import create_engine
 
 from galwad.desk.database import SchemaError, open_engine, scripts, upgrade
+from helpers.loopback import free_port
 from recording.audit.log import verify
 
 PATIENCE_S = 30.0

@@ -1,7 +1,8 @@
 """A node for each test."""
 
 import pytest
-from node import Site
+
+from helpers.site import Site
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import shutil
 
 import pytest
 import structlog
-from rooted import as_root
 
 from galwad.finaliser.process import sealer_of
 from galwad.messages import Alarm, Hello, Sealed, WaitingSpools
+from helpers.root import as_root
 
 FIRST = "20260301-090000-abcdefgh"
 SECOND = "20260301-090500-bcdefghi"

@@ -3,10 +3,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from centre import Centre
 
 from config.settings import Settings, load
 from galwad.switch.phones import Phones
+from helpers.switch import Centre
 from telephony.sip.events import Address
 from telephony.sip.message.messages import Request, parse_message
 

@@ -7,11 +7,11 @@ Covers `galwad/switch/call.py`, `galwad/switch/dispatcher.py`, `galwad/switch/no
 import asyncio
 from contextlib import suppress
 
-from centre import Centre
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galwad.switch.no_recorder import NoRecorder
+from helpers.switch import Centre
 from recording.policy import Trigger
 from telephony.errors import ProtocolError
 from telephony.sip.dialog.dialog import DialogState

@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 
+from helpers.b2bua.network import SWITCH, SWITCH6, Node
 from telephony.sdp import SessionDescription
 from telephony.sip.events import (
     AckMissing,
@@ -17,8 +18,6 @@ from telephony.sip.events import (
 )
 from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.uri import Uri
-
-from .network import SWITCH, SWITCH6, Node
 
 SDP = (("Content-Type", "application/sdp"),)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from helpers.b2bua.network import SWITCH, SWITCH6, Node
 from telephony.b2bua import (
     BackToBackCall,
     CallSettings,
@@ -15,8 +16,6 @@ from telephony.b2bua.events import RecordRequested, TransferRequested
 from telephony.errors import NoPortsError
 from telephony.sdp import LocalMedia, RemoteMedia
 from telephony.sip.events import IncomingInvite, InviteAnswered
-
-from .network import SWITCH, SWITCH6, Node
 
 
 class FakePlane:

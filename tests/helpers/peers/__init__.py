@@ -1,1 +1,1 @@
-"""Helpers of the tests that drive real programs: the service, its peers, and how they are judged."""
+"""Helpers of the tests that drive real programs: the service, its peers, their judges."""

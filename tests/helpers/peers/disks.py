@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from rooted import as_root
+from helpers.root import as_root
 
 
 class Disk:

@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
+CONFIG = Path(__file__).resolve().parents[2] / "peers" / "kamailio" / "kamailio.cfg"
 PATIENCE_S = 20
 
 
@@ -75,7 +75,7 @@ class Kamailio(Daemon):
             "switch_host": switch[0],
             "switch_port": switch[1],
         }
-        text = (HERE / "kamailio" / "kamailio.cfg").read_text()
+        text = CONFIG.read_text()
         for name, value in {**known, **words}.items():
             text = text.replace(f"__{name.upper()}__", str(value))
         (folder / "kamailio.cfg").write_text(text)

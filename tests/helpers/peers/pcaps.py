@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
-from bcg729 import Decoder, Encoder
+
+from helpers.bcg729 import Decoder, Encoder
 
 RATE = 8000
 

@@ -11,10 +11,10 @@ import threading
 import time
 from pathlib import Path
 
-from loopback import claim, free_port
+from helpers.loopback import claim, free_port
 
 PATIENCE_S = 20
-HERE = Path(__file__).parent
+SCENARIOS = Path(__file__).resolve().parents[2] / "peers" / "sipp"
 CALLER = "01632960123"
 
 
@@ -50,7 +50,7 @@ class Sipp:
         self.folder.mkdir()
         self._logs = self.folder / "log"
         self._messages = self.folder / "messages"
-        text = (HERE / "sipp" / f"{scenario}.xml").read_text()
+        text = (SCENARIOS / f"{scenario}.xml").read_text()
         for name, value in keys.items():
             text = text.replace(f"__{name.upper()}__", str(value))
         if until_told:

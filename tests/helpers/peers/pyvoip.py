@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from loopback import claim, free_port
+from helpers.loopback import claim, free_port
 
 PATIENCE_S = 20
 HERE = Path(__file__).parent

@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from loopback import claim, free_port
+
+from helpers.loopback import claim, free_port
 
 PATIENCE_S = 20
 CALLER = "01632960123"

@@ -5,7 +5,10 @@ import subprocess
 
 import pyrage
 import pytest
-from age_files import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from helpers.recording.age_files import (
     ME,
     OTHER,
     SECRET,
@@ -17,9 +20,6 @@ from age_files import (
     header,
     mine,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from recording.age.armor import BEGIN, armored, dearmored
 from recording.age.file import encrypt_small, open_file
 from recording.age.passphrase import Passphrase

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pyrage
 import pytest
-from age_files import header
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.recording.age_files import header
 from recording.age import file as age
 from recording.age.file import Header, Identity, PayloadReader, PayloadWriter, Recipient
 from recording.age.stream import CHUNK

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pyrage
 import pytest
-from age_files import chunks, closed, header, mine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from terminal import on_terminal
 
+from helpers.recording.age_files import chunks, closed, header, mine
+from helpers.terminal import on_terminal
 from recording.age.armor import armored
 from recording.age.file import Identity, encrypt_small
 from recording.age.identity_file import IdentityFile, protected

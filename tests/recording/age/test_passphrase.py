@@ -7,7 +7,10 @@ import io
 
 import pyrage
 import pytest
-from age_files import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from helpers.recording.age_files import (
     FILE_KEY,
     ME,
     SECRET,
@@ -19,10 +22,7 @@ from age_files import (
     mine,
     sloppy,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from terminal import on_terminal
-
+from helpers.terminal import on_terminal
 from recording.age.file import (
     Identity,
     Stanza,

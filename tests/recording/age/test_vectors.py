@@ -12,7 +12,10 @@ import shutil
 
 import pyrage
 import pytest
-from age_files import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from helpers.recording.age_files import (
     FILE_KEY,
     ME,
     NONCE,
@@ -28,9 +31,6 @@ from age_files import (
     sloppy,
     with_share,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from recording.age import file as age
 from recording.age.file import open_file
 from recording.age.stream import CHUNK

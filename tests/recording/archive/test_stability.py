@@ -7,8 +7,8 @@ import time
 from operator import attrgetter
 
 import pytest
-from at_work import Clock
 
+from helpers.recording.clock import Clock
 from recording.archive import stability as in_motion
 from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer
 from recording.archive.stability import check_when_stable

@@ -11,8 +11,8 @@ import subprocess
 
 import numpy as np
 import pytest
-from packets import rtp
 
+from helpers.recording.packets import rtp
 from recording.audio.codecs import STATIC, decoder_for
 from recording.errors import ArchiveError, SpoolKeyError, SpoolWriteError
 from recording.spool import file as spool_file

@@ -5,13 +5,12 @@ import random
 import av
 import numpy as np
 import pytest
-from bcg729 import Decoder, Encoder
 
+from helpers.bcg729 import Decoder, Encoder
+from helpers.recording.timeline import ALAW, US, played, rtp, sent, speech
 from recording.audio.codecs import PayloadCodec
 from recording.audio.comfort_noise import Noise
 from recording.audio.timeline import Timeline
-
-from .test_timeline import ALAW, US, played, rtp, sent, speech
 
 LEVELS = [20, 40, 60]
 

@@ -2,9 +2,8 @@
 
 import pytest
 
+from helpers.recording.reference import KINDS, Ear, payloads
 from recording.audio.packet_duration import duration_us, opus_us
-
-from .reference import KINDS, Ear, payloads
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)

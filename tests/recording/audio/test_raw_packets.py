@@ -6,8 +6,8 @@ import subprocess
 
 import numpy as np
 import pytest
-from packets import CALL_ID, US, WALL, rtp
 
+from helpers.recording.packets import CALL_ID, US, WALL, rtp
 from recording.age.file import make_header, open_header
 from recording.files.atomic import write_atomic
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from .reference import KINDS, Party, expected, offsets
-from .test_timeline_reference import recorded
+from helpers.recording.reference import KINDS, Party, expected, offsets
+from helpers.recording.timeline import recorded
 
 US = 1_000_000
 SECONDS = 20

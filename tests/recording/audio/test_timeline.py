@@ -13,45 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.recording.timeline import ALAW, US, played, rtp, sent, speech
 from recording.audio.codecs import PayloadCodec, decoder_for
 from recording.audio.timeline import Timeline, WidebandError
 
-US = 1_000_000
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-ALAW = decoder_for(PayloadCodec("PCMA", 8000))
-
-
-def rtp(sequence, timestamp, payload, *, kind=8, ssrc=1):
-    return struct.pack("!BBHII", 0x80, kind, sequence & 0xFFFF, timestamp % 2**32, ssrc) + payload
-
-
-def speech(seconds, seed=1) -> bytes:
-    """Noise in A-law: any 20 ms of it are found again in one place only."""
-    return np.random.default_rng(seed).integers(0, 256, seconds * 8000, dtype=np.uint8).tobytes()
-
-
-def sent(voice, *, at_us=0, sequence=65_500, timestamp=2**32 - 4000, ssrc=1, ppm=0):
-    """(sent at, index, datagram), one each 20 ms of the sender's clock."""
-    for index in range(len(voice) // 160):
-        when = at_us + round(index * 20_000 * (1 - ppm / 1e6))
-        payload = voice[index * 160 : index * 160 + 160]
-        yield when, index, rtp(sequence + index, timestamp + index * 160, payload, ssrc=ssrc)
-
-
-def played(packets, length_us, timeline=None):
-    """`packets` are (arrival, track, datagram); the samples of the whole call."""
-    timeline = timeline or Timeline(8000)
-    told = 0
-    blocks = []
-    for at_us, track, data in sorted(packets, key=lambda packet: packet[0]):
-        timeline.packet(track, at_us, data)
-        if at_us > told + 500_000:
-            told = at_us
-            timeline.advance(at_us)
-            blocks += timeline.blocks()
-    timeline.finish(length_us)
-    blocks += timeline.blocks()
-    return np.concatenate(blocks)
 
 
 def offset_ms(samples, voice, *, at_s, length_s=0.5):

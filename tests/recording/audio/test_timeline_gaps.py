@@ -12,10 +12,9 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.recording.timeline import rtp, speech
 from recording.audio.codecs import PayloadCodec, decoder_for
 from recording.audio.timeline import Timeline
-
-from .test_timeline import rtp, speech
 
 US = 1_000_000
 FRAME = 160

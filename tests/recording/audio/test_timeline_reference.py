@@ -5,14 +5,12 @@ Covers `recording/audio/timeline.py` and `recording/audio/stream_clock.py`.
 
 import random
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from recording.audio.timeline import Timeline, WidebandError
-
-from .reference import KINDS, MEDIA, Party, expected, offsets, silences
+from helpers.recording.reference import KINDS, Party, expected, offsets, silences
+from helpers.recording.timeline import recorded
 
 US = 1_000_000
 SOME = settings(
@@ -22,36 +20,6 @@ SOME = settings(
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # each example is seconds of audio
 )
 STEP_MS = 20
-
-
-def recorded(parties, length_us, holds=()):
-    """Both channels as the finaliser makes them, at the rate that it would take; and the counts."""
-    try:
-        return _recorded(8000, parties, length_us, holds)
-    except WidebandError:
-        return _recorded(16_000, parties, length_us, holds)
-
-
-def _recorded(rate, parties, length_us, holds):
-    timeline = Timeline(rate)
-    for track in (0, 1):
-        timeline.set_payload_types(track, MEDIA)
-    steps = [(at, 0, None) for at in holds]
-    steps += [(at, 1 + track, data) for party in parties for at, track, data in party.packets]
-    told, blocks = 0, []
-    for at, place, data in sorted(steps, key=lambda step: step[:2]):
-        if data is None:
-            timeline.mark_break(at)
-        else:
-            timeline.packet(place - 1, at, data)
-        if at > told + 500_000:
-            told = at
-            timeline.advance(at)
-            blocks += timeline.blocks()
-    timeline.finish(length_us)
-    samples = np.concatenate([*blocks, *timeline.blocks()])
-    assert len(samples) == length_us * rate // US
-    return rate, samples, timeline.counts
 
 
 def compare(parties, length_us, holds=(), *, put_right=0):

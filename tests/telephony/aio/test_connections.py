@@ -10,8 +10,8 @@ import contextlib
 import socket
 
 import pytest
-from loopback import free_port
 
+from helpers.loopback import free_port
 from telephony.aio.connection import ConnectionLimits, EndReason
 from telephony.sip.events import (
     AckReceived,

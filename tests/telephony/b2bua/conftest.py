@@ -5,13 +5,12 @@ from collections import Counter
 
 import pytest
 
+from helpers.b2bua.network import SWITCH6, Clock, Network
+from helpers.b2bua.phone import Phone, Reply, sdp
+from helpers.b2bua.switch import Switch
 from telephony.b2bua import Target
 from telephony.b2bua.events import CallEnded
 from telephony.sip.message.uri import Uri
-
-from .network import SWITCH6, Clock, Network
-from .phone import Phone, Reply, sdp
-from .switch import Switch
 
 
 class World:

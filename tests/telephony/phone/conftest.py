@@ -4,9 +4,9 @@ import itertools
 import math
 import struct
 
-import loopback
 import pytest
 
+from helpers import loopback
 from telephony.aio.transport import SipTransport
 from telephony.phone import CallState, VoIPPhone
 from telephony.sdp import LocalMedia, Origin, SessionDescription, own_answer

@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from examples import FUNCTIONS, PAGE, ROOT, example, used
 from pyVoIP import VoIP as pyVoIP
 
+from helpers.phone_examples import FUNCTIONS, PAGE, ROOT, example, used
 from telephony.aio.tls import Tls, server_context
 from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 from telephony.sip.events import Address

@@ -9,9 +9,9 @@ import shutil
 import subprocess
 import wave
 
-import loopback
 import pytest
 
+from helpers import loopback
 from telephony.phone import CallState
 
 pytestmark = pytest.mark.peer

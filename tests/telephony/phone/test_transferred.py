@@ -6,9 +6,9 @@ Covers `telephony/phone/refer_received.py` and `telephony/phone/replaces.py`.
 import asyncio
 import contextlib
 
-import loopback
 import pytest
 
+from helpers import loopback
 from telephony.phone import CallFailedError, CallState
 
 

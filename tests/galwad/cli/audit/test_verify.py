@@ -12,8 +12,8 @@ import json
 import tracemalloc
 
 import pytest
-from at_work import Clock
 
+from helpers.recording.clock import Clock
 from recording.archive import stability as in_motion
 from recording.audit.anchors import Anchor
 from recording.audit.chain import GENESIS, ChainEntry, Head, canonical, chained

@@ -15,11 +15,11 @@ import subprocess
 import sys
 
 import pytest
-from house import House
-from node import Site
-from rooted import as_root
 
 from galwad.single_instance import lock_folder
+from helpers.house import House
+from helpers.root import as_root
+from helpers.site import Site
 from recording.age.file import Identity, open_header
 from recording.audit.chain import RESTORED
 from recording.keys.keyring import RecipientSet

@@ -9,8 +9,9 @@ import sqlite3
 import time
 
 import pytest
-from house import House
-from node import Site
+
+from helpers.house import House
+from helpers.site import Site
 
 CALL, OTHER = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
 

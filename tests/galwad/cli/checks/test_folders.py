@@ -12,10 +12,10 @@ import os
 from pathlib import Path
 
 import pytest
-from node import Site
-from rooted import as_root
 
 from galwad.desk.database import upgrade
+from helpers.root import as_root
+from helpers.site import Site
 
 DAMAGED = ("database", "fault")
 

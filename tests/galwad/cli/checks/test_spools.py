@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from node import Site
 
+from helpers.site import Site
 from recording.spool import Clock, SpoolWriter
 from recording.spool.recovery import recover_key
 

@@ -11,10 +11,10 @@ import hashlib
 
 import httpx
 import pytest
-from house import House
-from node import Site
 
 from galwad.cli.keys import rewrapping
+from helpers.house import House
+from helpers.site import Site
 from recording.age.file import Identity, open_header
 from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
 

@@ -14,8 +14,8 @@ import sys
 import numpy as np
 import pytest
 import soundfile
-from sealing import payload_of
 
+from helpers.recording.sealing import payload_of
 from recording.age.file import open_header
 from recording.keys.keyring import OfficerKeys
 

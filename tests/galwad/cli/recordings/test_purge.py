@@ -16,10 +16,10 @@ import sys
 
 import httpx
 import pytest
-from house import House
 from msgspec.structs import replace
-from node import Site
 
+from helpers.house import House
+from helpers.site import Site
 from recording.archive.disposal import CERTIFICATE
 from recording.archive.manifest import read_manifest
 from recording.keys.keyring import RecipientSet, load_or_create_node_key

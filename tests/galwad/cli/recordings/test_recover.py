@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from house import House
-from node import NUMBER, Site
 
+from helpers.house import House
+from helpers.site import NUMBER, Site
 from recording.age.file import Identity
 from recording.spool import read_spool
 from recording.spool.recovery import recovered_keys

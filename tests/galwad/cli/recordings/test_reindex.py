@@ -9,10 +9,10 @@ import contextlib
 import sqlite3
 
 import pytest
-from house import House
-from node import Site
 
 from galwad.messages import Sealed
+from helpers.house import House
+from helpers.site import Site
 from recording.keys.keyring import OfficerKeys, RecipientSet
 
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(3)]

@@ -12,10 +12,10 @@ import sys
 import numpy as np
 import pytest
 import soundfile
-from house import House
-from node import Site
-from terminal import CTRL_D, on_terminal
 
+from helpers.house import House
+from helpers.site import Site
+from helpers.terminal import CTRL_D, on_terminal
 from recording.age.armor import dearmored
 from recording.age.file import Identity, encrypt_small
 from recording.age.passphrase import Passphrase
