@@ -14,6 +14,8 @@ import pytest
 from playwright.sync_api import expect
 
 from galwad.messages import Party
+from helpers.peers.scripted import ScriptedSwitch
+from helpers.peers.service import PASSWORD
 
 pytestmark = pytest.mark.peer
 
@@ -43,13 +45,13 @@ LOOKS = {
 
 
 @pytest.fixture
-def switch(harness, start, ended):
+def switch(start, ended):
     """A scripted switch under a real desk that knows three people."""
     service = start(users=True)
     people = service.folder / "people.csv"
     people.write_text(PEOPLE, encoding="utf-8")
     service.galwad("directory", "import", str(people))
-    switch = ended(harness.scripted.ScriptedSwitch(service.runtime / "switch.sock"))
+    switch = ended(ScriptedSwitch(service.runtime / "switch.sock"))
     service.start("desk")
     switch.service = service
     return switch
@@ -91,7 +93,7 @@ class Look:
 
 
 @pytest.fixture(params=LOOKS)
-def look(request, switch, chromium, harness):
+def look(request, switch, chromium):
     """The page of the real desk, not signed in; at the end, nothing may have been found."""
     language, options = LOOKS[request.param]
     context = chromium.new_context(locale={"en": "en-GB", "cy": "cy"}[language], **options)
@@ -99,7 +101,7 @@ def look(request, switch, chromium, harness):
     page.add_init_script(f"localStorage.setItem('galwad.language', '{language}')")
     page.goto(switch.service.url)
     page.locator("#signin-user").wait_for()
-    look = Look(page, harness.service.PASSWORD)
+    look = Look(page, PASSWORD)
     yield look
     context.close()
     assert look.wrong == []

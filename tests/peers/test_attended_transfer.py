@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from helpers.peers.programs import Callee, register
+from helpers.peers.sound import speech
 from telephony.phone import CallState
 
 pytestmark = pytest.mark.peer
@@ -14,7 +16,7 @@ LINE = "01970000100"
 
 
 @pytest.fixture
-def colleague(harness, service, talker, ended):
+def colleague(service, talker, ended):
     """SIPp at a port of 127.0.0.4 (the department 500) or registered as 301."""
 
     def colleague(extension):
@@ -22,12 +24,10 @@ def colleague(harness, service, talker, ended):
         where = {"host": ear.host, "media": ear.port}
         if extension == "500":
             where["port"] = service.department_port
-        phone = ended(harness.programs.Callee(service.folder, "uas", **where))
+        phone = ended(Callee(service.folder, "uas", **where))
         phone.talker = ear
         if extension != "500":
-            harness.programs.register(
-                service, extension, phone.port, password=f"secret-{extension}"
-            )
+            register(service, extension, phone.port, password=f"secret-{extension}")
         return phone
 
     return colleague
@@ -43,10 +43,10 @@ async def recording_states(service):
 
 @pytest.mark.parametrize("extension", ["500", "301"])
 async def test_the_caller_is_joined_with_whom_the_advisor_consulted(  # noqa: PLR0917 - fixtures
-    harness, service, phone, caller, colleague, judge, extension
+    service, phone, caller, colleague, judge, extension
 ):
     calls, ceases = asyncio.Queue(), extension == "500"
-    before, secret, after, reply = (harness.sound.speech(1.5, seed) for seed in range(201, 205))
+    before, secret, after, reply = (speech(1.5, seed) for seed in range(201, 205))
     other = await asyncio.to_thread(colleague, extension)
     async with phone(calls) as advisor:
         calling = await asyncio.to_thread(caller)
@@ -104,9 +104,9 @@ async def test_a_consultation_that_still_rings_is_rung_for_the_caller(service, p
     service.wait_media_ports(0)
 
 
-async def test_a_colleague_takes_the_advisors_place(harness, service, phone, caller, judge):
+async def test_a_colleague_takes_the_advisors_place(service, phone, caller, judge):
     calls, timely = asyncio.Queue(), asyncio.timeout(30)
-    before, after = (harness.sound.speech(1.5, seed) for seed in (211, 212))
+    before, after = (speech(1.5, seed) for seed in (211, 212))
     async with timely, phone(calls) as advisor, phone(None, "302", "secret-302") as colleague:
         calling = await asyncio.to_thread(caller)
         first = await calls.get()

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.loopback import free_port
+from helpers.peers import pcaps
+from helpers.peers.evidence import Recording, run
+from helpers.peers.pcaps import at_rate, bad_network, payloads
+from helpers.peers.sound import find, speech
+
 pytestmark = pytest.mark.peer
 
 VOICES = ["PCMA", "G722", "Opus", "L16", "L16 at 44.1 kHz", "G729"]
@@ -21,31 +27,28 @@ def begun(heard, voice):
 
 @pytest.mark.parametrize("name", VOICES)
 def test_loss_reordering_and_duplicates_leave_both_parties_in_step(stage, name):
-    pcaps, sound = stage.harness.pcaps, stage.harness.sound
     voice = pcaps.VOICES[name]
     service = stage.open_all()
     stage.listen()
     advisor = stage.talker("127.0.0.3")
     keys = {"pt": voice.pt, "codec": voice.codec}
     answering = stage.callee("uas_codec", media=advisor.port, **keys)
-    asked, heard_as = pcaps.payloads(voice, sound.speech(6, 61))
+    asked, heard_as = payloads(voice, speech(6, 61))
     capture = service.folder / "network.pcap"
-    passage = pcaps.bad_network(capture, voice, asked, 61)
-    port = stage.harness.programs.free_port("127.0.0.2")
+    passage = bad_network(capture, voice, asked, 61)
+    port = free_port("127.0.0.2")
     caller = stage.caller(
         scenario="uac_pcap", pcap=capture, options=("-mi", "127.0.0.2", "-mp", str(port)), **keys
     )
-    answer, answer_as = pcaps.payloads(voice, sound.speech(4, 62))
+    answer, answer_as = payloads(voice, speech(4, 62))
     target = answering.media_target
     left = advisor.say_payloads(answer, target, voice.pt, voice.ticks, voice.ms / 1000)
     advisor.wait_heard(passage.sent - passage.lost + passage.doubled)
     caller.hang_up()
-    recording = stage.harness.evidence.Recording(service, service.call_id(), rate=voice.recorded)
-    words, answered = (
-        pcaps.at_rate(said[FIRST:], voice.recorded) for said in (heard_as, answer_as)
-    )
-    place, alike = sound.find(recording.caller, words)
-    other, other_alike = sound.find(recording.advisor, answered)
+    recording = Recording(service, service.call_id(), rate=voice.recorded)
+    words, answered = (at_rate(said[FIRST:], voice.recorded) for said in (heard_as, answer_as))
+    place, alike = find(recording.caller, words)
+    other, other_alike = find(recording.advisor, answered)
     assert alike > 0.85
     assert other_alike > 0.9
     spoken_ms = (begun(advisor.heard, voice) - (left - voice.ms / 1000)) * 1000
@@ -57,14 +60,13 @@ def test_loss_reordering_and_duplicates_leave_both_parties_in_step(stage, name):
 
 
 def test_frames_that_no_decoder_takes_are_kept_and_stock_tools_read_them(stage, tmp_path):
-    harness = stage.harness
-    voice = harness.pcaps.VOICES["G729"]
+    voice = pcaps.VOICES["G729"]
     service = stage.open_all()
     mouth, ear = stage.talker("127.0.0.2"), stage.talker("127.0.0.3")
     keys = {"pt": voice.pt, "codec": voice.codec}
     stage.callee("uas_codec", media=ear.port, **keys)
     caller = stage.caller(scenario="uac_codec", media=mouth.port, **keys)
-    spoken, _ = harness.pcaps.payloads(voice, harness.sound.speech(2, 64))
+    spoken, _ = payloads(voice, speech(2, 64))
     spoilt = {place: b"odd" + bytes([place]) for place in (20, 40, 41, 70, 99)}
     spoken = [spoilt.get(place, payload) for place, payload in enumerate(spoken)]
     mouth.say_payloads(spoken, caller.media_target, voice.pt, voice.ticks)
@@ -78,7 +80,7 @@ def test_frames_that_no_decoder_takes_are_kept_and_stock_tools_read_them(stage, 
         assert client.get("/api/v1/recordings").json()["rows"][0]["raw_size"] > 0
         why = {"purpose": "quality-training", "reference": "T-1", "raw": True}
         sealed = client.post(f"/api/v1/recordings/{recording.call_id}/fetch", json=why).content
-    run, file = harness.evidence.run, tmp_path / "raw.pcapng"
+    file = tmp_path / "raw.pcapng"
     identity = str(service.keys.identity)
     file.write_bytes(run("age", "age", "-d", "-i", identity, data=sealed))
     fields = ("frame.interface_name", "frame.comment", "rtp.payload")

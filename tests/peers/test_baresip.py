@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.peers.evidence import Recording
+from helpers.peers.programs import Baresip, Callee, Caller
+from helpers.peers.sound import find, save, speech
+from helpers.peers.waiting import wait_until
+
 pytestmark = pytest.mark.peer
 
 LINE = "01970000100"
 
 
 @pytest.fixture
-def advisor(harness, service, ended):
+def advisor(service, ended):
     """baresip, registered as 201, which says the same for as long as it talks."""
     said = service.folder / "advisor.wav"
-    harness.sound.save(said, harness.sound.speech(20, 31))
-    phone = ended(harness.programs.Baresip(service.folder, service, said))
+    save(said, speech(20, 31))
+    phone = ended(Baresip(service.folder, service, said))
     phone.wait_registered()
     return phone
 
 
 @pytest.fixture
-def caller(harness, service, talker, ended):
+def caller(service, talker, ended):
     """A caller from the trunk, with a talker of its own."""
     mouth = talker("127.0.0.2")
-    calling = ended(harness.programs.Caller(service, LINE, media=mouth.port))
+    calling = ended(Caller(service, LINE, media=mouth.port))
     calling.talker = mouth
     return calling
 
@@ -39,66 +44,62 @@ def answered(advisor, caller):
 
 
 @pytest.fixture
-def department(harness, service, talker, ended):
+def department(service, talker, ended):
     """SIPp as the department that 500 means."""
 
     def department(scenario="uas", **keys):
         port = service.department_port
         ear = talker("127.0.0.4")
-        phone = harness.programs.Callee(
-            service.folder, scenario, "127.0.0.4", port=port, media=ear.port, **keys
-        )
+        phone = Callee(service.folder, scenario, "127.0.0.4", port=port, media=ear.port, **keys)
         phone.talker = ear
         return ended(phone)
 
     return department
 
 
-def talk(harness, caller, seconds=1.0, seed=32):
-    said = harness.sound.speech(seconds, seed)
+def talk(caller, seconds=1.0, seed=32):
+    said = speech(seconds, seed)
     caller.talker.say(said, caller.media_target)
     return said
 
 
-def test_an_advisor_answers_holds_and_resumes(harness, service, advisor, answered):
-    said = talk(harness, answered)
+def test_an_advisor_answers_holds_and_resumes(service, advisor, answered):
+    said = talk(answered)
     with service.sign_in() as page:
         for command, state in (("hold", "held"), ("resume", "answered")):
             advisor.command(command)
-            harness.service.wait_until(
-                lambda state=state: page.get("/api/v1/calls").json()[0]["state"] == state
-            )
+            wait_until(lambda state=state: page.get("/api/v1/calls").json()[0]["state"] == state)
     held = len(answered.talker.heard)
     answered.talker.wait_heard(held + 30)
     answered.hang_up()
     advisor.wait("CALL_CLOSED")
-    recording = harness.evidence.Recording(service, service.call_id())
-    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    recording = Recording(service, service.call_id())
+    assert find(recording.caller, said)[1] > 0.95
     heard = answered.talker.audio()[1600:6400]
-    assert harness.sound.find(recording.advisor, heard)[1] > 0.95
+    assert find(recording.advisor, heard)[1] > 0.95
     assert recording.adds_up()
     assert recording.gaps() == []
     assert answered.messages().count("a=sendonly") >= 1
 
 
 def test_recording_ceases_when_the_advisor_sends_the_call_to_a_department(
-    harness, service, advisor, answered, department
+    service, advisor, answered, department
 ):
     other = department()
     ear = other.talker
-    before = talk(harness, answered)
+    before = talk(answered)
     advisor.command("transfer", f"sip:500@{service.sip[0]}:{service.sip[1]}")
     other.logged("acked")
     advisor.wait("CALL_CLOSED")
     service.log.wait("transfer.completed")
-    after = talk(harness, answered, seed=33)
+    after = talk(answered, seed=33)
     ear.wait_heard(50)
-    assert harness.sound.find(ear.audio(), after)[1] > 0.95
+    assert find(ear.audio(), after)[1] > 0.95
     answered.hang_up()
     other.wait()
-    recording = harness.evidence.Recording(service, service.call_id())
-    assert harness.sound.find(recording.caller, before)[1] > 0.95
-    assert harness.sound.find(recording.caller, after)[1] < 0.3
+    recording = Recording(service, service.call_id())
+    assert find(recording.caller, before)[1] > 0.95
+    assert find(recording.caller, after)[1] < 0.3
     gap = recording.gaps("transfer")[-1]
     assert (gap["trigger"], gap["actor"]) == ("refer", "phone:201")
     assert gap["to_us"] == recording.manifest["talk_us"]
@@ -107,7 +108,7 @@ def test_recording_ceases_when_the_advisor_sends_the_call_to_a_department(
 
 
 def test_an_advisor_who_hung_up_is_rung_again_when_the_department_is_busy(
-    harness, service, advisor, answered, department
+    service, advisor, answered, department
 ):
     other = department("uas_refusing", status=486)
     advisor.command("transfer", f"sip:500@{service.sip[0]}:{service.sip[1]}")
@@ -120,21 +121,21 @@ def test_an_advisor_who_hung_up_is_rung_again_when_the_department_is_busy(
     advisor.wait("CALL_INCOMING", 2)
     advisor.command("accept")
     advisor.wait("CALL_ESTABLISHED", 2)
-    after = talk(harness, answered, seed=34)
+    after = talk(answered, seed=34)
     answered.hang_up()
-    recording = harness.evidence.Recording(service, service.call_id())
-    assert harness.sound.find(recording.caller, after)[1] > 0.95
+    recording = Recording(service, service.call_id())
+    assert find(recording.caller, after)[1] > 0.95
     assert recording.gaps("transfer")
     assert all(recording.silent_in(gap) for gap in recording.gaps())
     assert recording.adds_up()
 
 
 def test_an_advisor_whose_phone_hangs_up_when_the_transfer_fails_is_rung_again(
-    harness, service, advisor, answered, department
+    service, advisor, answered, department
 ):
     """baresip 1.1 sends BYE by itself some 10 ms after a NOTIFY that tells of a failure."""
     other = department("uas_refused", status=486)
-    before = talk(harness, answered, seed=35)
+    before = talk(answered, seed=35)
     with service.sign_in() as page:
         call_id = service.call_id()
         page.put(f"/api/v1/calls/{call_id}/payment", json={})
@@ -147,14 +148,14 @@ def test_an_advisor_whose_phone_hangs_up_when_the_transfer_fails_is_rung_again(
         advisor.wait("CALL_ESTABLISHED", 2)
         (pop,) = page.get("/api/v1/calls").json()
         assert pop["recording"] == "paused"
-        secret = talk(harness, answered, seed=36)
+        secret = talk(answered, seed=36)
         page.request("DELETE", f"/api/v1/calls/{call_id}/payment")
-        after = talk(harness, answered, seed=37)
+        after = talk(answered, seed=37)
     answered.hang_up()
-    recording = harness.evidence.Recording(service, call_id)
-    assert harness.sound.find(recording.caller, before)[1] > 0.95
-    assert harness.sound.find(recording.caller, secret)[1] < 0.3
-    assert harness.sound.find(recording.caller, after)[1] > 0.95
+    recording = Recording(service, call_id)
+    assert find(recording.caller, before)[1] > 0.95
+    assert find(recording.caller, secret)[1] < 0.3
+    assert find(recording.caller, after)[1] > 0.95
     assert recording.gaps("payment")
     assert all(recording.silent_in(gap) for gap in recording.gaps())
     assert recording.adds_up()

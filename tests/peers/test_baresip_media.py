@@ -6,6 +6,11 @@ import re
 
 import pytest
 
+from helpers.peers.evidence import Recording
+from helpers.peers.pcaps import VOICES, at_rate, payloads
+from helpers.peers.sound import speech
+from helpers.peers.waiting import wait_until
+
 pytestmark = pytest.mark.peer
 
 LINE = "01970000100"
@@ -24,7 +29,7 @@ def test_early_media_is_offered_to_the_caller_before_baresip_answers(stage):
     phone = stage.baresip(service, "201", extra=";answermode=early")
     caller = stage.caller(LINE)
     phone.wait("CALL_INCOMING")
-    stage.harness.service.wait_until(
+    wait_until(
         lambda: re.search(r"(?s)SIP/2.0 183 .*?m=audio \d+ RTP/AVP 0", caller.messages()),
         what="early media",
     )
@@ -44,12 +49,10 @@ def test_a_change_of_codec_reaches_the_phone_and_the_recording(stage):
     mouth.wait_heard(50)
     caller.poke(caller.sip_call_id)
     caller.logged("agreed m=audio")
-    stage.harness.service.wait_until(
-        lambda: sum(kind == 8 for _, kind, _, _ in list(mouth.heard)) > 50, what="A-law"
-    )
+    wait_until(lambda: sum(kind == 8 for _, kind, _, _ in list(mouth.heard)) > 50, what="A-law")
     caller.hang_up()
     recording = stage.recording()
-    said = stage.harness.sound.speech(20, 51)
+    said = speech(20, 51)
     for part in (recording.advisor[1600:5600], recording.advisor[-5600:-1600]):
         assert stage.alike(said, part) > 0.95
     assert recording.adds_up()
@@ -59,8 +62,7 @@ def test_a_change_of_codec_reaches_the_phone_and_the_recording(stage):
     ("name", "codec"), [("G722", "g722"), ("Opus", "opus"), ("L16", "l16/16000/1")]
 )
 def test_baresip_talks_in_wideband_and_is_recorded(stage, name, codec):
-    pcaps, sound = stage.harness.pcaps, stage.harness.sound
-    voice = pcaps.VOICES[name]
+    voice = VOICES[name]
     service = stage.open_all()
     stage.listen()
     phone = stage.baresip(service, "201", extra=f";audio_codecs={codec}")
@@ -68,18 +70,18 @@ def test_baresip_talks_in_wideband_and_is_recorded(stage, name, codec):
     keys = {"pt": voice.pt, "codec": voice.codec}
     caller = stage.caller(LINE, scenario="uac_codec", media=mouth.port, **keys)
     answer(phone)
-    asked, _ = pcaps.payloads(voice, sound.speech(3, 63))
+    asked, _ = payloads(voice, speech(3, 63))
     mouth.say_payloads(asked, caller.media_target, voice.pt, voice.ticks, voice.ms / 1000)
     mouth.wait_heard(2000 // voice.ms)
     caller.hang_up()
-    recording = stage.harness.evidence.Recording(service, service.call_id(), rate=voice.recorded)
-    words = pcaps.at_rate(sound.speech(3, 63)[4000:], voice.recorded)
+    recording = Recording(service, service.call_id(), rate=voice.recorded)
+    words = at_rate(speech(3, 63)[4000:], voice.recorded)
     assert stage.alike(recording.caller, words) > 0.9
     answered = recording.advisor[voice.recorded // 2 : voice.recorded * 3 // 2]
     # baresip makes 16 kHz of what it was given at 8, and loses on the way what lies above 1.5
     said, heard = (
-        pcaps.at_rate(pcaps.at_rate(part, 2000, rate), voice.recorded, 2000)
-        for part, rate in ((sound.speech(20, 51), 8000), (answered, voice.recorded))
+        at_rate(at_rate(part, 2000, rate), voice.recorded, 2000)
+        for part, rate in ((speech(20, 51), 8000), (answered, voice.recorded))
     )
     assert stage.alike(said, heard) > 0.9
     told = {name for track in recording.manifest["tracks"] for name in track["codecs"]}
@@ -98,7 +100,7 @@ def test_an_advisor_pauses_by_keys_that_baresip_sends(stage, mode):
         for code, state in (("*71", "paused"), ("*72", "recording")):
             for key in code:
                 phone.command("sndcode", key)
-            stage.harness.service.wait_until(
+            wait_until(
                 lambda state=state: page.get("/api/v1/calls").json()[0]["recording"] == state,
                 what=state,
             )

@@ -11,6 +11,9 @@ import threading
 
 import pytest
 
+from helpers.peers.programs import Callee, Caller, register
+from helpers.peers.sound import Chorus, find, speech
+
 pytestmark = pytest.mark.peer
 
 PBX = "01970000200"
@@ -18,40 +21,35 @@ GROUP = "01970000300"
 
 
 @pytest.fixture
-def caller(harness, switch, ended):
+def caller(switch, ended):
     """Starts SIPp as the trunk's caller."""
-    return lambda called=PBX, **keys: ended(harness.programs.Caller(switch, called, **keys))
+    return lambda called=PBX, **keys: ended(Caller(switch, called, **keys))
 
 
 @pytest.fixture
-def pbx(harness, switch, ended):
+def pbx(switch, ended):
     """Starts SIPp as the PBX behind the switch."""
 
     def pbx(scenario="uas", **keys):
-        return ended(
-            harness.programs.Callee(
-                switch.folder, scenario, "127.0.0.3", port=switch.pbx_port, **keys
-            )
-        )
+        return ended(Callee(switch.folder, scenario, "127.0.0.3", port=switch.pbx_port, **keys))
 
     return pbx
 
 
-def test_a_call_is_answered_and_both_parties_hear_each_other(harness, switch, talker, caller, pbx):
-    sound = harness.sound
+def test_a_call_is_answered_and_both_parties_hear_each_other(switch, talker, caller, pbx):
     mouths = talker("127.0.0.2"), talker("127.0.0.3")
     callee = pbx(media=mouths[1].port)
     calling = caller(media=mouths[0].port)
-    said = sound.speech(1.5, 1), sound.speech(1.5, 2)
-    chorus = sound.Chorus()
+    said = speech(1.5, 1), speech(1.5, 2)
+    chorus = Chorus()
     chorus.say("caller", mouths[0], said[0], calling.media_target)
     chorus.say("callee", mouths[1], said[1], callee.media_target).wait()
     mouths[0].wait_heard(75)
     mouths[1].wait_heard(75)
     calling.hang_up()
     callee.wait()
-    assert sound.find(mouths[1].audio(), said[0])[1] > 0.99
-    assert sound.find(mouths[0].audio(), said[1])[1] > 0.99
+    assert find(mouths[1].audio(), said[0])[1] > 0.99
+    assert find(mouths[0].audio(), said[1])[1] > 0.99
     switch.log.wait("call.ended")
     switch.wait_media_ports(0)
 
@@ -92,14 +90,12 @@ def test_a_callee_holds_and_resumes_and_its_info_is_carried(switch, caller, pbx)
     switch.log.wait("call.ended")
 
 
-def test_a_call_above_the_limit_gets_503(harness, start, ended):
+def test_a_call_above_the_limit_gets_503(start, ended):
     switch = start("switch", max_calls=1)
-    ringing = ended(
-        harness.programs.Callee(switch.folder, "uas_cancelled", "127.0.0.3", port=switch.pbx_port)
-    )
-    first = ended(harness.programs.Caller(switch, PBX))
+    ringing = ended(Callee(switch.folder, "uas_cancelled", "127.0.0.3", port=switch.pbx_port))
+    first = ended(Caller(switch, PBX))
     ringing.logged("ringing")
-    second = ended(harness.programs.Caller(switch, PBX, scenario="uac_refused", status=503))
+    second = ended(Caller(switch, PBX, scenario="uac_refused", status=503))
     second.wait()
     assert "Retry-After:" in second.messages()
     first.end()
@@ -113,18 +109,17 @@ def test_a_stranger_who_calls_is_asked_for_a_password(switch, caller):
     assert switch.log.events("call.started") == []
 
 
-def test_a_phone_with_the_wrong_password_does_not_register(harness, switch, caller):
-    harness.programs.register(switch, "301", 9, password="wrong", status=401)
+def test_a_phone_with_the_wrong_password_does_not_register(switch, caller):
+    register(switch, "301", 9, password="wrong", status=401)
     caller(GROUP, scenario="uac_refused", status=480).wait()
 
 
-def test_two_answers_of_a_ring_group_at_once_make_one_call(harness, switch, ended, caller):
-    programs = harness.programs
-    eager = ended(programs.Callee(switch.folder, "uas", "127.0.0.1", calls=2, delay=200))
-    ringing = ended(programs.Callee(switch.folder, "uas_cancelled", "127.0.0.1"))
-    programs.register(switch, "301", eager.port)
-    programs.register(switch, "302", eager.port)
-    programs.register(switch, "303", ringing.port)
+def test_two_answers_of_a_ring_group_at_once_make_one_call(switch, ended, caller):
+    eager = ended(Callee(switch.folder, "uas", "127.0.0.1", calls=2, delay=200))
+    ringing = ended(Callee(switch.folder, "uas_cancelled", "127.0.0.1"))
+    register(switch, "301", eager.port)
+    register(switch, "302", eager.port)
+    register(switch, "303", ringing.port)
     calling = caller(GROUP)
     assert calling.media_target
     ringing.wait()
@@ -142,14 +137,14 @@ def test_two_answers_of_a_ring_group_at_once_make_one_call(harness, switch, ende
 
 
 @pytest.fixture
-def group(harness, switch, ended):
+def group(switch, ended):
     """The three phones of the ring group, each with a scenario of its own."""
 
     def group(*scenarios, **keys):
-        make, phones = harness.programs.Callee, []
+        phones = []
         for extension, scenario in zip(("301", "302", "303"), scenarios, strict=True):
-            phone = ended(make(switch.folder, scenario, "127.0.0.1", **keys.get(scenario, {})))
-            harness.programs.register(switch, extension, phone.port)
+            phone = ended(Callee(switch.folder, scenario, "127.0.0.1", **keys.get(scenario, {})))
+            register(switch, extension, phone.port)
             phones.append(phone)
         return phones
 
@@ -220,10 +215,10 @@ class Lossy:
         self.socket.close()
 
 
-def test_lost_and_repeated_requests_make_one_call(harness, switch, pbx, ended):
+def test_lost_and_repeated_requests_make_one_call(switch, pbx, ended):
     network = ended(Lossy("127.0.0.2", switch.sip))
     callee = pbx()
-    calling = ended(harness.programs.Caller(switch, PBX, through=network.address))
+    calling = ended(Caller(switch, PBX, through=network.address))
     assert calling.media_target
     callee.logged("acked")
     calling.hang_up()

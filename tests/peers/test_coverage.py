@@ -10,16 +10,21 @@ import subprocess
 
 import pytest
 
+from helpers.peers.evidence import Recording
+from helpers.peers.service import GALWAD, PASSWORD
+from helpers.peers.sound import speech
+from helpers.peers.waiting import wait_until
+
 pytestmark = pytest.mark.peer
 
 
-def coverage(harness, service, *more):
+def coverage(service, *more):
     """Status and standard output, as the officer sees them."""
     with service.sign_in("ceri") as client:
-        body = {"user": "ceri", "password": harness.service.PASSWORD, "client": "cli"}
+        body = {"user": "ceri", "password": PASSWORD, "client": "cli"}
         token = client.post("/api/v1/login", json=body).json()["token"]
     done = subprocess.run(
-        [*harness.service.GALWAD, "calls", "coverage", "--date", "last 2 days", *more],
+        [*GALWAD, "calls", "coverage", "--date", "last 2 days", *more],
         env={**os.environ, "GALWAD_SERVER": service.url, "GALWAD_TOKEN": token},
         capture_output=True,
         text=True,
@@ -29,51 +34,49 @@ def coverage(harness, service, *more):
     return done.returncode, done.stdout
 
 
-def test_calls_with_a_pause_and_a_crash_are_explained_to_the_last_second(
-    harness, service, place_call
-):
+def test_calls_with_a_pause_and_a_crash_are_explained_to_the_last_second(service, place_call):
     call = place_call()
     with service.sign_in() as page:
         path = f"/api/v1/calls/{call.call_id}/payment"
-        call.caller.say(harness.sound.speech(1, 31), call.from_caller)
+        call.caller.say(speech(1, 31), call.from_caller)
         page.put(path, json={})
-        call.caller.say(harness.sound.speech(1, 32), call.from_caller)
+        call.caller.say(speech(1, 32), call.from_caller)
         page.request("DELETE", path)
     service.kill("switch")
     service.start("switch")
     service.log.wait("call.resumed", call_id=call.call_id)
-    call.caller.say(harness.sound.speech(1, 33), call.from_caller)
+    call.caller.say(speech(1, 33), call.from_caller)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
-    status, out = coverage(harness, service, "--json")
+    recording = Recording(service, call.call_id)
+    status, out = coverage(service, "--json")
     found = json.loads(out)
     assert (status, found["calls"], found["unexplained_us"]) == (0, 1, 0)
     assert found["talk_us"] == recording.manifest["talk_us"]
     assert found["recorded_us"] + found["gap_us"] == found["talk_us"]
     (recording.folder / f"{call.call_id}.manifest").unlink()
-    status, out = coverage(harness, service)
+    status, out = coverage(service)
     assert status == 1
     assert f"!  its manifest is missing from the archive: restore {call.call_id}.manifest" in out
     assert "s unexplained" in out.splitlines()[-1]
 
 
 def test_a_call_during_which_the_desk_was_dead_is_known_though_nothing_is_left_of_it(
-    harness, service, place_call
+    service, place_call
 ):
     """Desk and switch die, and so does the call's spool: the switch's outbox alone has its end."""
     service.kill("desk")
     call = place_call()
-    call.caller.say(harness.sound.speech(1, 31), call.from_caller)
+    call.caller.say(speech(1, 31), call.from_caller)
     service.kill("finaliser")
     call.hang_up()
     outbox = service.state / "switch" / "ended.jsonl"
-    harness.service.wait_until(lambda: outbox.exists() and call.call_id in outbox.read_text())
+    wait_until(lambda: outbox.exists() and call.call_id in outbox.read_text())
     service.kill("switch")
     for spool in (service.state / "spool").glob(f"{call.call_id}.*"):
         spool.unlink()
     service.start("switch", "desk", "finaliser")
-    harness.service.wait_until(lambda: outbox.stat().st_size == 0, what="the outbox")
-    status, out = coverage(harness, service, "--json")
+    wait_until(lambda: outbox.stat().st_size == 0, what="the outbox")
+    status, out = coverage(service, "--json")
     found = json.loads(out)
     assert (status, found["calls"], found["in_progress"]) == (0, 0, 1)
     with contextlib.closing(sqlite3.connect(service.state / "desk" / "galwad.db")) as connection:
@@ -81,7 +84,7 @@ def test_a_call_during_which_the_desk_was_dead_is_known_though_nothing_is_left_o
         shift = "answered = answered - 3600, ended = ended - 3600"
         connection.execute(f"UPDATE answered_calls SET {shift}")
         connection.commit()
-    status, out = coverage(harness, service, "--json")
+    status, out = coverage(service, "--json")
     found = json.loads(out)
     assert (status, found["calls"]) == (1, 1)
     (amiss,) = found["amiss"]

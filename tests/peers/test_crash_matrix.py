@@ -13,6 +13,11 @@ import time
 
 import pytest
 
+from helpers.peers.crashes import NEVER, Cashier, Crowd, Spools, ports_in, within
+from helpers.peers.programs import Callee, Sipp
+from helpers.peers.service import CALLER
+from helpers.peers.waiting import wait_until
+
 pytestmark = pytest.mark.peer
 
 CALLS = 50
@@ -23,13 +28,12 @@ SECOND = 1.0
 class Stadium:
     """Fifty answered calls, in which everybody talks."""
 
-    def __init__(self, harness, service, ended):
-        crashes, programs = harness.crashes, harness.programs
-        self.harness, self.service = harness, service
-        self.crowd = crashes.Crowd()
+    def __init__(self, service, ended):
+        self.service = service
+        self.crowd = Crowd()
         caller_media, advisor_media = self.crowd.media
         self.callee = ended(
-            programs.Callee(
+            Callee(
                 *(service.folder, "uas", "127.0.0.3", "-timeout", "7200"),
                 port=service.pbx_port,
                 media=advisor_media,
@@ -37,28 +41,28 @@ class Stadium:
             )
         )
         self.caller = ended(
-            programs.Sipp(
+            Sipp(
                 *(service.folder, "uac", "127.0.0.2", "-timeout", "7200"),
                 *("-s", "01970000200", "-r", "25", "-cid_str", "call-%u@peers"),
                 f"{service.sip[0]}:{service.sip[1]}",
                 media=caller_media,
                 calls=CALLS,
-                caller=harness.service.CALLER,
+                caller=CALLER,
             )
         )
         service.log.wait("call.answered", CALLS)
         self.call_ids = [event["call_id"] for event in service.log.events("call.answered")]
         for sipp in (self.caller, self.callee):
-            harness.service.wait_until(lambda s=sipp: len(crashes.ports_in(s)) == CALLS)
-        self.crowd.begin(crashes.ports_in(self.caller), crashes.ports_in(self.callee))
+            wait_until(lambda s=sipp: len(ports_in(s)) == CALLS)
+        self.crowd.begin(ports_in(self.caller), ports_in(self.callee))
         self.crowd.wait_all_heard()
-        self.spools = crashes.Spools(service)
+        self.spools = Spools(service)
         self.cashier = None
 
     def know_streams(self):
         """Which call each stream belongs to, as its spool says."""
         self.call_of = {}
-        self.harness.service.wait_until(self._all_known, what="every stream in a spool")
+        wait_until(self._all_known, what="every stream in a spool")
 
     def _all_known(self):
         for call_id, path in self.spools.newest().items():
@@ -78,7 +82,7 @@ class Stadium:
 
     def judge(self, before):
         """What was relayed before this must be there; what was paused must not."""
-        crashes, cashier = self.harness.crashes, self.cashier
+        cashier = self.cashier
         kept = {}
         for call_id, path in self.spools.newest().items():
             kept[call_id], damaged = self.spools.packets(path)
@@ -88,7 +92,7 @@ class Stadium:
             for when, stream, tick in self.crowd.heard
             if when < before
             and (stream, tick) not in kept[self.call_of[stream]]
-            and not crashes.within(when, cashier.perhaps[self.call_of[stream]], 0.5, 0.5)
+            and not within(when, cashier.perhaps[self.call_of[stream]], 0.5, 0.5)
         ]
         assert missing == []
         held = [
@@ -110,17 +114,17 @@ class Stadium:
 
 
 @pytest.fixture
-def stadium(harness, start, ended):
+def stadium(start, ended):
     service = start("switch", "desk", "finaliser", users=True, max_calls=CALLS + 10)
-    stadium = Stadium(harness, service, ended)
+    stadium = Stadium(service, ended)
     ended(stadium.crowd)
     stadium.know_streams()
-    stadium.cashier = ended(harness.crashes.Cashier(service, stadium.call_ids, 7))
+    stadium.cashier = ended(Cashier(service, stadium.call_ids, 7))
     return stadium
 
 
 def test_fifty_calls_go_on_whatever_is_killed_and_every_second_is_explained(
-    harness, stadium, pytestconfig, capsys
+    stadium, pytestconfig, capsys
 ):
     service, chance = stadium.service, random.Random(pytestconfig.getoption("--crash-seed"))
     count = pytestconfig.getoption("--crashes")
@@ -137,7 +141,7 @@ def test_fifty_calls_go_on_whatever_is_killed_and_every_second_is_explained(
     stadium.hang_up()
     lives = victims.count("switch") + 1
     archive = service.state / "archive"
-    harness.service.wait_until(
+    wait_until(
         lambda: len(list(archive.rglob("*.manifest"))) == CALLS, 60 + count, what="manifests"
     )
     worst = 0.0
@@ -150,7 +154,7 @@ def test_fifty_calls_go_on_whatever_is_killed_and_every_second_is_explained(
         assert {gap["trigger"] for gap in faults} <= {"crash"}
         assert manifest["unexplained"] == []
         worst = max([worst, *((gap["to_us"] - gap["from_us"]) / 1e6 for gap in faults)])
-    found = harness.service.wait_until(lambda: explained(service), 60, what="the index")
+    found = wait_until(lambda: explained(service), 60, what="the index")
     assert (found["unexplained_us"], found["amiss"]) == (0, [])
     with capsys.disabled():
         sys.stdout.write(
@@ -168,9 +172,9 @@ def explained(service):
     return found if found["calls"] == CALLS else None
 
 
-def test_a_switch_that_hands_over_loses_nothing_at_all(harness, stadium):
+def test_a_switch_that_hands_over_loses_nothing_at_all(stadium):
     stadium.service.processes.pop("switch").end(signal.SIGUSR1)
-    stadium.judge(harness.crashes.NEVER)
+    stadium.judge(NEVER)
     stadium.service.start("switch")
     stadium.crowd.wait_all_heard()
     stadium.cashier.end()

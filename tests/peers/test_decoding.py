@@ -6,6 +6,9 @@ import socket
 
 import pytest
 
+from helpers.loopback import free_port
+from helpers.peers.decoding import Capture
+
 pytestmark = pytest.mark.peer
 
 OPTIONS = (
@@ -18,13 +21,12 @@ NO_SDP = OPTIONS + "Content-Type: application/sdp\r\nContent-Length: 8\r\n\r\nno
 
 
 @pytest.fixture
-def overheard(harness, tmp_path, ended):
+def overheard(tmp_path, ended):
     """What tshark says of these messages."""
 
     def overheard(*messages):
-        port, media = (harness.programs.free_port("127.0.0.1") for _ in range(2))
-        programs = harness.programs
-        capture = ended(harness.decoding.Capture(programs, tmp_path, [port], (media, media)))
+        port, media = (free_port("127.0.0.1") for _ in range(2))
+        capture = ended(Capture(tmp_path, [port], (media, media)))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for message in messages:
                 sender.sendto(message.encode(), ("127.0.0.1", port))

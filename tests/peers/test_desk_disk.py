@@ -9,15 +9,19 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from helpers.peers.disks import Disk
+from helpers.peers.sound import FRAME, speech
+from helpers.peers.waiting import wait_until
+
 pytestmark = pytest.mark.peer
 
 PATIENCE_S = 20.0
 
 
 @pytest.fixture
-def disk(harness, tmp_path, ended):
+def disk(tmp_path, ended):
     """The database lies on a disk of its own."""
-    return ended(harness.disks.Disk.made(tmp_path / "disk.img", tmp_path / "state" / "desk", 32))
+    return ended(Disk.made(tmp_path / "disk.img", tmp_path / "state" / "desk", 32))
 
 
 @pytest.fixture
@@ -52,37 +56,36 @@ def heard(told, call, state):
     return False
 
 
-def talk(harness, call, seed):
+def talk(call, seed):
     """The caller says something for two seconds, and the advisor hears all of it."""
-    said, before = harness.sound.speech(2, seed), len(call.advisor.heard)
+    said, before = speech(2, seed), len(call.advisor.heard)
     call.caller.say(said, call.from_caller)
-    call.advisor.wait_heard(before + len(said) // harness.sound.FRAME)
+    call.advisor.wait_heard(before + len(said) // FRAME)
     return said
 
 
 def test_a_pause_does_not_wait_for_the_database_and_a_resumption_does_not_come_late(
-    harness, service, disk, place_call, judge
+    service, disk, place_call, judge
 ):
     call = place_call()
     path = f"/api/v1/calls/{call.call_id}/payment"
     with page_of(service) as (page, told):
         assert heard(told, call, "recording")
-        before = talk(harness, call, 61)
+        before = talk(call, 61)
         with disk.frozen():
             reply = page.put(path).json()
             assert (reply["state"], reply["durable"]) == ("paused", True)
             assert heard(told, call, "paused")
-            secret = talk(harness, call, 62)
+            secret = talk(call, 62)
             reply = page.request("DELETE", path)
             assert (reply.status_code, reply.json()["error"]) == (503, "the audit does not answer")
-        still = talk(harness, call, 63)
+        still = talk(call, 63)
         assert page.request("DELETE", path).json()["state"] == "recording"
         assert heard(told, call, "recording")
-        after = talk(harness, call, 64)
+        after = talk(call, 64)
     call.hang_up()
     kept, lost = [(0, before), (0, after)], [(0, secret), (0, still)]
     judge(service, call.call_id, kept, lost, ["payment"])
-    wait_until = harness.service.wait_until
     wanted = ["payment.hold", "payment.release", "payment.release"]
     with service.sign_in("ceri") as admin:
         wait_until(lambda: payments_audited(admin, call) == wanted, what="the pause in the audit")

@@ -8,6 +8,9 @@ import socket
 
 import pytest
 
+from helpers.peers.programs import register
+from helpers.peers.sound import Chorus, speech
+
 pytestmark = pytest.mark.peer
 
 FLOODER = "127.0.0.66"
@@ -37,12 +40,11 @@ def from_host():
 
 
 @pytest.fixture
-def talking(harness, service, place_call):
+def talking(service, place_call):
     """A call whose parties speak for six seconds; told at the end whether each heard all."""
-    sound = harness.sound
-    call, chorus = place_call(), sound.Chorus()
-    chorus.say("caller", call.caller, sound.speech(6, 1), call.from_caller)
-    chorus.say("advisor", call.advisor, sound.speech(6, 2), call.from_advisor)
+    call, chorus = place_call(), Chorus()
+    chorus.say("caller", call.caller, speech(6, 1), call.from_caller)
+    chorus.say("advisor", call.advisor, speech(6, 2), call.from_advisor)
 
     def heard_all():
         chorus.wait()
@@ -58,9 +60,7 @@ def talking(harness, service, place_call):
     return heard_all
 
 
-def test_a_source_that_floods_is_barred_and_a_call_loses_nothing(
-    harness, service, talking, from_host
-):
+def test_a_source_that_floods_is_barred_and_a_call_loses_nothing(service, talking, from_host):
     made = from_host(FLOODER)
     for number in range(10_000):
         made.sendto(invite(number, FLOODER), service.sip)
@@ -76,15 +76,13 @@ def test_a_source_that_floods_is_barred_and_a_call_loses_nothing(
     assert service.log.events("source.banned", source="127.0.0.2") == []
 
 
-def test_junk_from_many_addresses_leaves_room_for_a_phone_that_registers(
-    harness, switch, from_host
-):
+def test_junk_from_many_addresses_leaves_room_for_a_phone_that_registers(switch, from_host):
     crowd = [from_host(host) for host in CROWD]
     for number, made in zip(range(10_000), itertools.cycle(crowd), strict=False):
         data = b"\xff" * 400 if number % 2 else invite(number, made.getsockname()[0])
         made.sendto(data, switch.sip)
-    harness.programs.register(switch, "301", 9)
-    harness.programs.register(switch, "302", 9)
+    register(switch, "301", 9)
+    register(switch, "302", 9)
 
 
 def test_connections_that_say_half_of_something_leave_room_for_the_trunk(start, from_host):
@@ -107,10 +105,8 @@ def test_connections_that_say_half_of_something_leave_room_for_the_trunk(start, 
     assert trunk.recv(4096).startswith(b"SIP/2.0 200 ")
 
 
-def test_a_guesser_is_barred_and_the_phone_behind_the_same_address_is_not(
-    harness, switch, from_host
-):
-    harness.programs.register(switch, "301", 9)  # from 127.0.0.1
+def test_a_guesser_is_barred_and_the_phone_behind_the_same_address_is_not(switch, from_host):
+    register(switch, "301", 9)  # from 127.0.0.1
     for host in (FLOODER, "127.0.0.1"):
         made = from_host(host)
         for number in range(40):
@@ -125,5 +121,5 @@ def test_a_guesser_is_barred_and_the_phone_behind_the_same_address_is_not(
             )
             made.sendto(guess, switch.sip)
     assert switch.log.wait("source.banned", source=FLOODER)["reason"] == "credentials"
-    harness.programs.register(switch, "302", 9)
+    register(switch, "302", 9)
     assert len(switch.log.events("source.banned")) == 1

@@ -8,6 +8,9 @@ import threading
 
 import pytest
 
+from helpers.peers.evidence import Recording
+from helpers.peers.sound import Chorus, find, speech
+
 pytestmark = pytest.mark.peer
 
 HOSTILE = (
@@ -38,11 +41,10 @@ def throw_at_stream(family, address, dice):
             sender.sendall(data)
 
 
-def test_garbage_everywhere_leaves_a_call_in_progress_alone(harness, service, place_call):
-    sound = harness.sound
+def test_garbage_everywhere_leaves_a_call_in_progress_alone(service, place_call):
     call = place_call()
-    said = sound.speech(4, 121), sound.speech(4, 122)
-    chorus = sound.Chorus()
+    said = speech(4, 121), speech(4, 122)
+    chorus = Chorus()
     chorus.say("caller", call.caller, said[0], call.from_caller)
     chorus.say("advisor", call.advisor, said[1], call.from_advisor)
     dice = random.Random(5)
@@ -63,10 +65,10 @@ def test_garbage_everywhere_leaves_a_call_in_progress_alone(harness, service, pl
     call.caller.wait_heard(200)
     call.advisor.wait_heard(200)
     call.hang_up()
-    assert sound.find(call.advisor.audio(), said[0])[1] > 0.99
-    assert sound.find(call.caller.audio(), said[1])[1] > 0.99
-    recording = harness.evidence.Recording(service, call.call_id)
-    assert sound.find(recording.caller, said[0])[1] > 0.95
-    assert sound.find(recording.advisor, said[1])[1] > 0.95
+    assert find(call.advisor.audio(), said[0])[1] > 0.99
+    assert find(call.caller.audio(), said[1])[1] > 0.99
+    recording = Recording(service, call.call_id)
+    assert find(recording.caller, said[0])[1] > 0.95
+    assert find(recording.advisor, said[1])[1] > 0.95
     assert recording.gaps() == []
     assert recording.adds_up()

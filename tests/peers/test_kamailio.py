@@ -7,6 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from helpers.loopback import free_port
+from helpers.peers.kamailio import Kamailio
+from helpers.peers.programs import Callee, Caller, register
+from helpers.peers.service import Service
+from helpers.peers.sound import speech
+
 pytestmark = pytest.mark.peer
 
 
@@ -91,8 +97,7 @@ def test_a_number_that_nobody_registered_at_kamailio_is_404_to_the_caller(stage)
 
 def test_a_phone_that_is_gone_from_kamailio_is_408_to_the_caller(stage):
     stage.open()
-    programs = stage.harness.programs
-    programs.register(stage.registrar(), "600", programs.free_port("127.0.0.1"))
+    register(stage.registrar(), "600", free_port("127.0.0.1"))
     stage.caller(scenario="uac_refused", status=408).wait()
 
 
@@ -101,7 +106,7 @@ def test_a_phone_at_kamailio_that_refuses_is_heard_by_the_caller(stage, status):
     stage.open()
     registrar = stage.registrar()
     phone = stage.callee("uas_refused", "127.0.0.1", status=status)
-    stage.harness.programs.register(registrar, "600", phone.port)
+    register(registrar, "600", phone.port)
     stage.caller(scenario="uac_refused", status=status).wait()
     phone.wait()
 
@@ -125,7 +130,7 @@ def test_a_phone_registered_at_kamailio_answers_holds_and_is_recorded(stage):
     caller = stage.caller(media=mouth.port)
     answer(phone)
     mouth.wait_heard(10)
-    words = stage.harness.sound.speech(1, 52)
+    words = speech(1, 52)
     mouth.say(words, caller.media_target)
     stage.wait_state(
         "held",
@@ -183,13 +188,13 @@ def test_a_phone_calls_by_its_outbound_proxy_with_its_password(stage):
 
 
 @pytest.fixture
-def known(harness, officer, ended, tmp_path):
+def known(officer, ended, tmp_path):
     """A switch whose trunk knows it by a password, and has Kamailio as its registrar."""
-    host, programs = "127.0.0.2", harness.programs
+    host = "127.0.0.2"
     place = SimpleNamespace(folder=tmp_path, sip=("127.0.0.1", 9), ports={})
-    registrar = ended(harness.kamailio.Kamailio(programs, place, "REGISTRAR", host))
+    registrar = ended(Kamailio(place, "REGISTRAR", host))
     registrar.wait_ready()
-    service = harness.service.Service(tmp_path, officer)
+    service = Service(tmp_path, officer)
     text = service.config.read_text()
     account = (
         f'peers = ["{host}", "127.0.0.3"]\nusername = "01970000200"\n'
@@ -203,28 +208,27 @@ def known(harness, officer, ended, tmp_path):
     service.judge()
 
 
-def test_we_register_at_kamailio_and_are_called_by_it(harness, known, decoded, ended):
+def test_we_register_at_kamailio_and_are_called_by_it(known, decoded, ended):
     service, registrar = known
     decoded(service, registrar.sip[1])
-    programs, folder = harness.programs, service.folder
-    callee = ended(programs.Callee(folder, "uas", "127.0.0.3", port=service.pbx_port))
+    folder = service.folder
+    callee = ended(Callee(folder, "uas", "127.0.0.3", port=service.pbx_port))
     assert service.log.wait("trunk.registered")["trunk"] == "trunk"
-    caller = ended(programs.Caller(service, "01970000200", through=registrar.sip))
+    caller = ended(Caller(service, "01970000200", through=registrar.sip))
     callee.logged("acked")
     caller.hang_up()
     callee.wait()
 
 
-def test_kamailio_asks_for_our_password_and_gets_it(harness, known, decoded, ended):
+def test_kamailio_asks_for_our_password_and_gets_it(known, decoded, ended):
     service, _ = known
     words = {"port": service.pbx_port, "more": "#!define ASKING"}
-    make, programs = harness.kamailio.Kamailio, harness.programs
-    asking = ended(make(programs, service, "REGISTRAR", "127.0.0.3", **words))
+    asking = ended(Kamailio(service, "REGISTRAR", "127.0.0.3", **words))
     asking.wait_ready()
     decoded(service, asking.sip[1])
-    callee = ended(programs.Callee(service.folder, "uas", "127.0.0.1"))
-    programs.register(asking, "600", callee.port)
-    caller = ended(programs.Caller(service, "01970000200"))
+    callee = ended(Callee(service.folder, "uas", "127.0.0.1"))
+    register(asking, "600", callee.port)
+    caller = ended(Caller(service, "01970000200"))
     callee.logged("acked")
     caller.hang_up()
     callee.wait()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from helpers.peers.programs import Callee
+from helpers.peers.waiting import wait_until
+
 pytestmark = pytest.mark.peer
 
 
@@ -19,7 +22,6 @@ def health(service):
 
 def test_a_pbx_that_cannot_serve_is_alarmed_once_shown_and_called_all_the_same(stage, ended):
     service = stage.open_all(options_every=1)
-    wait_until = stage.harness.service.wait_until
     name = f"udp:127.0.0.3:{service.pbx_port}"
     stage.listen()
     pbx = stage.callee("uas_asked", status="503 Service Unavailable", calls=1000)
@@ -34,7 +36,7 @@ def test_a_pbx_that_cannot_serve_is_alarmed_once_shown_and_called_all_the_same(s
     later = service.folder / "later"
     later.mkdir()
     keys = {"port": service.pbx_port, "status": "404 Not Found", "calls": 1000}
-    ended(stage.harness.programs.Callee(later, "uas_asked", "127.0.0.3", **keys))
+    ended(Callee(later, "uas_asked", "127.0.0.3", **keys))
     service.log.wait("alarm", kind="peer.up", detail=name)
     wait_until(lambda: health(service) == ("ok", 0, [1.0]))
     assert f"{name} answers OPTIONS" in service.galwad("check")

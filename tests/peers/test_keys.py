@@ -8,23 +8,27 @@ import subprocess
 
 import pytest
 
+from helpers.peers.evidence import Recording
+from helpers.peers.service import GALWAD, PASSWORD
+from helpers.peers.sound import speech
+
 pytestmark = pytest.mark.peer
 
 
 class Desktop:
     """The officer's machine: commands of ours and stock `age`, signed in as the administrator."""
 
-    def __init__(self, harness, service, folder):
-        self.harness, self.service, self.folder = harness, service, folder
+    def __init__(self, service, folder):
+        self.service, self.folder = service, folder
         with service.sign_in("ceri") as client:
-            body = {"user": "ceri", "password": harness.service.PASSWORD, "client": "cli"}
+            body = {"user": "ceri", "password": PASSWORD, "client": "cli"}
             token = client.post("/api/v1/login", json=body).json()["token"]
         self.env = {**os.environ, "GALWAD_SERVER": service.url, "GALWAD_TOKEN": token}
 
     def run(self, *arguments, status=0):
         """Run a command of ours; what it said."""
         done = subprocess.run(
-            [*self.harness.service.GALWAD, *map(str, arguments)],
+            [*GALWAD, *map(str, arguments)],
             env=self.env,
             capture_output=True,
             text=True,
@@ -54,20 +58,20 @@ def test_a_set_of_another_officer_alarms_with_the_next_call(service, place_call,
 
 
 @pytest.fixture
-def desktop(harness, service, tmp_path):
+def desktop(service, tmp_path):
     """With the set that is in force put back afterwards: other tests seal to it."""
     before = service.keys.recipients.read_bytes()
-    yield Desktop(harness, service, tmp_path)
+    yield Desktop(service, tmp_path)
     service.keys.recipients.write_bytes(before)
 
 
 def test_a_recording_changes_hands_is_disposed_of_and_stays_so(
-    harness, service, place_call, desktop, tmp_path
+    service, place_call, desktop, tmp_path
 ):
     call = place_call()
-    call.caller.say(harness.sound.speech(1, 91), call.from_caller)
+    call.caller.say(speech(1, 91), call.from_caller)
     call.hang_up()
-    folder = harness.evidence.Recording(service, call.call_id).folder
+    folder = Recording(service, call.call_id).folder
     header, payload = (folder / f"{call.call_id}.{kind}" for kind in ("header", "payload"))
     mine, theirs = service.keys.identity, tmp_path / "theirs" / "identity.txt"
     old = header.read_bytes()

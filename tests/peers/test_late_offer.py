@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.peers.evidence import Recording
+from helpers.peers.sound import Chorus, find, speech
+
 pytestmark = pytest.mark.peer
 
 
-def test_a_late_offer_crosses_and_both_parties_are_recorded(harness, service, place_call):
-    sound = harness.sound
+def test_a_late_offer_crosses_and_both_parties_are_recorded(service, place_call):
     call = place_call("uas_late", "uac_late")
-    said = sound.speech(2, 61), sound.speech(2, 62)
-    chorus = sound.Chorus()
+    said = speech(2, 61), speech(2, 62)
+    chorus = Chorus()
     chorus.say("caller", call.caller, said[0], call.from_caller)
     chorus.say("advisor", call.advisor, said[1], call.from_advisor).wait()
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
-    assert sound.find(recording.caller, said[0])[1] > 0.95
-    assert sound.find(recording.advisor, said[1])[1] > 0.95
+    recording = Recording(service, call.call_id)
+    assert find(recording.caller, said[0])[1] > 0.95
+    assert find(recording.advisor, said[1])[1] > 0.95
     assert recording.adds_up()

@@ -7,6 +7,11 @@ import time
 
 import pytest
 
+from helpers.peers.evidence import Recording
+from helpers.peers.programs import Callee, Caller
+from helpers.peers.service import Service
+from helpers.peers.sound import find, speech
+from helpers.peers.waiting import wait_until
 from recording.keys.keyring import load_boot_key
 from recording.spool import Clock, SpoolWriter
 
@@ -16,9 +21,9 @@ LEFT = 10_000
 
 
 @pytest.fixture
-def leftovers(harness, officer, tmp_path):
+def leftovers(officer, tmp_path):
     """A service that has not begun, and what the one before it left."""
-    service = harness.service.Service(tmp_path, officer)
+    service = Service(tmp_path, officer)
     service.add_users()
     service.start("switch")  # which makes folders and key
     service.processes.pop("switch").end()
@@ -39,29 +44,27 @@ def sealed(service):
     return len(list(service.state.joinpath("archive").rglob("*.manifest")))
 
 
-def test_calls_do_not_wait_for_what_an_outage_left(harness, leftovers, ended, talker, capsys):
-    service, programs = leftovers, harness.programs
+def test_calls_do_not_wait_for_what_an_outage_left(leftovers, ended, talker, capsys):
+    service = leftovers
     began = time.monotonic()
     service.start("switch", "desk", "finaliser")
     up = time.monotonic() - began
-    harness.service.wait_until(lambda: sealed(service), what="the first of them")
+    wait_until(lambda: sealed(service), what="the first of them")
     advisor, caller = talker("127.0.0.3"), talker("127.0.0.2")
     began = time.monotonic()
     callee_sip = ended(
-        programs.Callee(
-            service.folder, "uas", "127.0.0.3", port=service.pbx_port, media=advisor.port
-        )
+        Callee(service.folder, "uas", "127.0.0.3", port=service.pbx_port, media=advisor.port)
     )
-    caller_sip = ended(programs.Caller(service, "01970000200", media=caller.port))
+    caller_sip = ended(Caller(service, "01970000200", media=caller.port))
     call_id = service.log.wait("call.answered")["call_id"]
     answered = time.monotonic() - began
-    said = harness.sound.speech(2, 95)
+    said = speech(2, 95)
     caller.say(said, caller_sip.media_target)
     caller_sip.hang_up()
     callee_sip.wait()
     waiting = len(list(service.state.joinpath("spool").glob("*.spool")))
-    recording = harness.evidence.Recording(service, call_id)
-    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    recording = Recording(service, call_id)
+    assert find(recording.caller, said)[1] > 0.95
     assert recording.adds_up()
     assert waiting > LEFT / 2
     with capsys.disabled():

@@ -7,6 +7,11 @@ import re
 import numpy as np
 import pytest
 
+from helpers.peers.evidence import Recording
+from helpers.peers.pcaps import VOICES, heard_g729, payloads
+from helpers.peers.sound import save, speech
+from helpers.peers.waiting import wait_until
+
 pytestmark = pytest.mark.peer
 
 LINE, MAIN = "01970000100", "01970000200"
@@ -19,10 +24,10 @@ def take(phone, number=1):
     phone.wait_call("StreamsRunning", number)
 
 
-def speak(stage, phone):
+def speak(phone):
     """Let it play what is returned."""
-    said = stage.harness.sound.speech(10, 61)
-    stage.harness.sound.save(phone.folder / "said.wav", said)
+    said = speech(10, 61)
+    save(phone.folder / "said.wav", said)
     phone.do(f"incall-player-start {phone.folder}/said.wav 1")
     return said
 
@@ -35,7 +40,7 @@ def hear(stage, ear, said):
         last[:] = ear.audio()[-4800:]
         return len(last) == 4800 and stage.alike(said, np.array(last)) > 0.95
 
-    stage.harness.service.wait_until(heard, what="the words")
+    wait_until(heard, what="the words")
     return np.array(last)
 
 
@@ -46,7 +51,7 @@ def test_linphone_registers_is_called_holds_and_is_recorded(stage):
     mouth = stage.talker("127.0.0.2")
     caller = stage.caller(LINE, media=mouth.port)
     take(phone)
-    said, words = speak(stage, phone), stage.harness.sound.speech(1, 62)
+    said, words = speak(phone), speech(1, 62)
     mouth.say(words, caller.media_target)
     heard = hear(stage, mouth, said)
     hold, resume = (lambda: phone.do("call-pause 1")), (lambda: phone.do("call-resume 1"))
@@ -61,8 +66,7 @@ def test_linphone_registers_is_called_holds_and_is_recorded(stage):
 
 
 def test_linphone_talks_in_g729_and_is_recorded(stage):
-    pcaps = stage.harness.pcaps
-    voice = pcaps.VOICES["G729"]
+    voice = VOICES["G729"]
     service = stage.open_all()
     stage.listen()
     phone = stage.linphone()
@@ -71,15 +75,15 @@ def test_linphone_talks_in_g729_and_is_recorded(stage):
     keys = {"pt": voice.pt, "codec": voice.codec}
     caller = stage.caller(LINE, scenario="uac_codec", media=mouth.port, **keys)
     take(phone)
-    speak(stage, phone)
+    speak(phone)
     begun = len(mouth.heard)
-    spoken, words = pcaps.payloads(voice, stage.harness.sound.speech(2, 63))
+    spoken, words = payloads(voice, speech(2, 63))
     mouth.say_payloads(spoken, caller.media_target, voice.pt, voice.ticks)
     mouth.wait_heard(begun + 100)
     phone.do("terminate 1")
     caller.wait()
-    heard = pcaps.heard_g729(payload for _, kind, _, payload in mouth.heard if kind == voice.pt)
-    recording = stage.harness.evidence.Recording(service, service.call_id())
+    heard = heard_g729(payload for _, kind, _, payload in mouth.heard if kind == voice.pt)
+    recording = Recording(service, service.call_id())
     assert stage.alike(recording.caller, words[4000:]) > 0.95
     part = heard[begun * 160 + 2400 :][:9600]
     assert stage.alike(recording.advisor, part) > 0.95
@@ -95,10 +99,10 @@ def test_linphone_calls_presses_keys_and_is_hung_up_on(stage):
     phone.do(f"call sip:{MAIN}@{phone.server}")
     phone.wait_call("StreamsRunning")
     callee.logged("acked")
-    speak(stage, phone)
+    speak(phone)
     ear.wait_heard(10)
     phone.do("dtmf 7")
-    stage.harness.service.wait_until(
+    wait_until(
         lambda: any(kind == 101 and data[:1] == b"\x07" for _, kind, _, data in list(ear.heard)),
         what="the key",
     )
@@ -129,7 +133,7 @@ def test_linphone_asks_a_department_and_joins_the_caller_with_it(stage):
     phone = stage.linphone()
     caller = stage.caller(LINE, media=mouth.port)
     take(phone)
-    before = stage.harness.sound.speech(1, 64)
+    before = speech(1, 64)
     mouth.say(before, caller.media_target)
     phone.do("call-pause 1")
     phone.wait_call("Paused")
@@ -140,10 +144,10 @@ def test_linphone_asks_a_department_and_joins_the_caller_with_it(stage):
     service.log.wait("transfer.completed")
     phone.wait_gone(1)
     phone.wait_gone(2)
-    words = stage.harness.sound.speech(1, 63)
+    words = speech(1, 63)
     mouth.say(words, caller.media_target)
     alike = stage.alike
-    stage.harness.service.wait_until(lambda: alike(ear.audio(), words) > 0.95, what="the words")
+    wait_until(lambda: alike(ear.audio(), words) > 0.95, what="the words")
     caller.hang_up()
     other.wait()
     recording = stage.recording()
@@ -168,7 +172,7 @@ def test_linphone_is_called_over_each_transport(stage, authority, way):
     mouth = stage.talker("127.0.0.2")
     caller = stage.caller(LINE, media=mouth.port)
     take(phone)
-    hear(stage, mouth, speak(stage, phone))
+    hear(stage, mouth, speak(phone))
     caller.hang_up()
     phone.wait_gone()
 
@@ -184,7 +188,7 @@ def test_linphone_calls_with_ice_and_rtcp_mux_and_agrees_on_a_session_timer(stag
     phone.do(f"call sip:{MAIN}@{phone.server}")
     phone.wait_call("StreamsRunning")
     callee.logged("acked")
-    hear(stage, ear, speak(stage, phone))
+    hear(stage, ear, speak(phone))
     phone.do("terminate 1")
     callee.wait()
     log = (phone.folder / "log").read_text(errors="replace")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from helpers.loopback import claim
+from helpers.peers import benchmarks
+from helpers.peers.programs import program
 
 pytestmark = pytest.mark.peer
 
@@ -13,13 +15,11 @@ PACKETS = CALLS * SECONDS * 50
 """Least that the callers send; as many come from the callees, SIPp's echoes among them."""
 
 
-def test_beside_sign_ins_lists_and_fetches_no_packet_is_lost_and_no_recording_is_faulty(
-    harness, tmp_path
-):
-    harness.programs.program("sipp", "sip-tester")
+def test_beside_sign_ins_lists_and_fetches_no_packet_is_lost_and_no_recording_is_faulty(tmp_path):
+    program("sipp", "sip-tester")
     ports = claim(1000)
     size = ("--rows", 20_000, "--calls", CALLS, "--seconds", SECONDS)
-    told = harness.benchmarks.run(tmp_path, "load.py", *size, "--first-port", ports.first)
+    told = benchmarks.run(tmp_path, "load.py", *size, "--first-port", ports.first)
     ports.close()
     for run in (told["control"], told):
         assert (run["lost"], run["dropped"]) == (0, 0)

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import numpy as np
 import pytest
 
+from helpers.peers.sound import find, speech
 from telephony.phone import CallState, VoIPPhone
 
 pytestmark = pytest.mark.peer
@@ -32,51 +33,51 @@ async def pair(switch, ports):
         yield first, came
 
 
-async def hears(harness, call, said):
+async def hears(call, said):
     """Whether this is heard within a few seconds."""
     heard = b""
     async with asyncio.timeout(10):
         async for piece in call.audio(1600):
             heard += piece
             samples = np.frombuffer(heard, "<i2")
-            if len(samples) >= len(said) and harness.sound.find(samples, said)[1] > 0.95:
+            if len(samples) >= len(said) and find(samples, said)[1] > 0.95:
                 return True
     return False
 
 
-async def talks(harness, one, other):
+async def talks(one, other):
     """Whether each hears what the other says now."""
-    said = harness.sound.speech(1, 61), harness.sound.speech(1, 62)
+    said = speech(1, 61), speech(1, 62)
     await asyncio.gather(one.write_audio(said[0].tobytes()), other.write_audio(said[1].tobytes()))
-    heard = await asyncio.gather(hears(harness, one, said[1]), hears(harness, other, said[0]))
+    heard = await asyncio.gather(hears(one, said[1]), hears(other, said[0]))
     return all(heard)
 
 
-async def test_a_late_offer_passes_through(harness, pair):
+async def test_a_late_offer_passes_through(pair):
     phone, came = pair
     async with asyncio.timeout(20):
         placed = await phone.call("302", late_offer=True)
         taken = await came.get()
         await taken.answer()
         await placed.wait_for(CallState.ANSWERED)
-        assert await talks(harness, placed, taken)
+        assert await talks(placed, taken)
 
 
-async def test_what_is_said_before_the_answer_is_heard(harness, pair):
+async def test_what_is_said_before_the_answer_is_heard(pair):
     phone, came = pair
     async with asyncio.timeout(30):
         placed = await phone.call("302")
         taken = await came.get()
         await taken.progress()
-        early = harness.sound.speech(1, 63)
+        early = speech(1, 63)
         await taken.write_audio(early.tobytes())
-        assert await hears(harness, placed, early)
+        assert await hears(placed, early)
         await taken.answer()
         await placed.wait_for(CallState.ANSWERED)
-        assert await talks(harness, placed, taken)
+        assert await talks(placed, taken)
 
 
-async def test_both_hold_at_once_and_both_resume_at_once(harness, pair):
+async def test_both_hold_at_once_and_both_resume_at_once(pair):
     phone, came = pair
     async with asyncio.timeout(60):
         placed = await phone.call("302")
@@ -87,4 +88,4 @@ async def test_both_hold_at_once_and_both_resume_at_once(harness, pair):
         assert not placed.media.stream.remote.receive
         assert not taken.media.stream.remote.receive
         await asyncio.gather(placed.resume(), taken.resume())
-        assert await talks(harness, placed, taken)
+        assert await talks(placed, taken)

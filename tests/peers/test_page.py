@@ -5,6 +5,11 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from helpers.peers.evidence import Recording
+from helpers.peers.programs import Baresip, Caller
+from helpers.peers.service import CALLER, PASSWORD
+from helpers.peers.sound import save, speech
+
 pytestmark = pytest.mark.peer
 
 PEOPLE = "reference,name,numbers,language,postcode\nP1,Mair Pritchard,{number},cy,LL00 0XX\n"
@@ -23,17 +28,17 @@ def sign_in(chromium, service, password):
     return page, troubles
 
 
-def test_an_advisor_sees_confirms_pauses_and_resumes(harness, service, chromium, talker, ended):
+def test_an_advisor_sees_confirms_pauses_and_resumes(service, chromium, talker, ended):
     people = service.folder / "people.csv"
-    people.write_text(PEOPLE.format(number=harness.service.CALLER), encoding="utf-8")
+    people.write_text(PEOPLE.format(number=CALLER), encoding="utf-8")
     service.galwad("directory", "import", str(people))
     said = service.folder / "advisor.wav"
-    harness.sound.save(said, harness.sound.speech(20, 111))
-    advisor = ended(harness.programs.Baresip(service.folder, service, said))
+    save(said, speech(20, 111))
+    advisor = ended(Baresip(service.folder, service, said))
     advisor.wait_registered()
-    page, troubles = sign_in(chromium, service, harness.service.PASSWORD)
+    page, troubles = sign_in(chromium, service, PASSWORD)
     mouth = talker("127.0.0.2")
-    caller = ended(harness.programs.Caller(service, "01970000100", media=mouth.port))
+    caller = ended(Caller(service, "01970000100", media=mouth.port))
     advisor.wait("CALL_INCOMING")
     expect(page.get_by_role("heading", name="Council Tax")).to_be_visible()
     expect(page.get_by_role("heading", name="Mair Pritchard")).to_be_visible()
@@ -54,7 +59,7 @@ def test_an_advisor_sees_confirms_pauses_and_resumes(harness, service, chromium,
     caller.hang_up()
     expect(page.locator("#urgent p").last).to_have_text("The call is over.")
     assert troubles == []
-    recording = harness.evidence.Recording(service, service.call_id())
+    recording = Recording(service, service.call_id())
     (gap,) = recording.gaps()
     assert (gap["reason"], gap["trigger"], gap["actor"]) == ("payment", "page", "user:sian")
     assert recording.silent_in(gap)

@@ -8,6 +8,11 @@ import time
 
 import pytest
 
+from helpers.peers.evidence import Recording
+from helpers.peers.programs import Caller
+from helpers.peers.service import CALLER
+from helpers.peers.sound import RATE, Chorus, find, speech, tone, ulaw
+from helpers.peers.waiting import wait_until
 from telephony.phone import CallState
 
 pytestmark = pytest.mark.peer
@@ -31,10 +36,10 @@ def resume(service, call):
         assert reply.json()["state"] == "recording"
 
 
-def wait_recording(harness, service, state):
+def wait_recording(service, state):
     """Wait until the advisor's page would show this state."""
     with service.sign_in() as page:
-        harness.service.wait_until(
+        wait_until(
             lambda: [pop["recording"] for pop in page.get("/api/v1/calls").json()] == [state]
         )
 
@@ -48,12 +53,11 @@ def files_that_hold(folder, *needles):
     ]
 
 
-def test_what_is_said_and_dialled_in_a_pause_is_nowhere(harness, service, place_call):
-    sound = harness.sound
+def test_what_is_said_and_dialled_in_a_pause_is_nowhere(service, place_call):
     service.planted.append(CARD)
     call = place_call("uas_plain")
-    before, secret, after = (sound.speech(1, seed) for seed in (51, 52, 53))
-    tones = sound.tone(0.5, LOW[2], HIGH[1])
+    before, secret, after = (speech(1, seed) for seed in (51, 52, 53))
+    tones = tone(0.5, LOW[2], HIGH[1])
     call.caller.say(before, call.from_caller)
     pause(service, call)
     call.caller.say(secret, call.from_caller)
@@ -61,21 +65,21 @@ def test_what_is_said_and_dialled_in_a_pause_is_nowhere(harness, service, place_
     call.caller.dial(CARD, call.from_caller)
     call.advisor.wait_heard(125)
     live = service.state / "spool", service.runtime
-    said = sound.ulaw(secret)[320:480]
+    said = ulaw(secret)[320:480]
     assert [found for folder in live for found in files_that_hold(folder, said)] == []
     resume(service, call)
     call.caller.say(after, call.from_caller)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
-    assert sound.find(recording.caller, before)[1] > 0.95
-    assert sound.find(recording.caller, after)[1] > 0.95
-    assert sound.find(recording.caller, secret)[1] < 0.3
-    assert sound.find(recording.caller, tones)[1] < 0.3
+    recording = Recording(service, call.call_id)
+    assert find(recording.caller, before)[1] > 0.95
+    assert find(recording.caller, after)[1] > 0.95
+    assert find(recording.caller, secret)[1] < 0.3
+    assert find(recording.caller, tones)[1] < 0.3
     (gap,) = recording.gaps()
     assert recording.silent_in(gap)
     assert recording.manifest["tracks"][0]["lost"] == 0
     folders = service.state, service.runtime
-    needles = said, CARD.encode(), harness.service.CALLER.encode()
+    needles = said, CARD.encode(), CALLER.encode()
     (database,) = {
         path.name.partition("-")[0] for f in folders for path in files_that_hold(f, *needles)
     } or {"galwad.db"}
@@ -84,11 +88,11 @@ def test_what_is_said_and_dialled_in_a_pause_is_nowhere(harness, service, place_
 
 
 def test_what_is_said_in_a_pause_is_not_kept_though_the_switch_reads_it_with_the_resumption(
-    harness, service, place_call
+    service, place_call
 ):
     call = place_call()
     pause(service, call)
-    secret, switch = harness.sound.speech(1, 85), service.processes["switch"].process
+    secret, switch = speech(1, 85), service.processes["switch"].process
     switch.send_signal(signal.SIGSTOP)
     try:
         call.caller.say(secret, call.from_caller)
@@ -96,105 +100,100 @@ def test_what_is_said_in_a_pause_is_not_kept_though_the_switch_reads_it_with_the
             page.request("DELETE", f"/api/v1/calls/{call.call_id}/payment")
     finally:
         switch.send_signal(signal.SIGCONT)
-    wait_recording(harness, service, "recording")
+    wait_recording(service, "recording")
     call.advisor.wait_heard(call.caller.sent)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
-    assert harness.sound.find(recording.caller, secret)[1] < 0.3
+    recording = Recording(service, call.call_id)
+    assert find(recording.caller, secret)[1] < 0.3
     (gap,) = recording.gaps()
     assert recording.silent_in(gap)
 
 
-def test_what_is_said_after_a_pause_is_kept_though_the_clock_stood_still(
-    harness, service, place_call
-):
+def test_what_is_said_after_a_pause_is_kept_though_the_clock_stood_still(service, place_call):
     """A pause that is shorter than any jump, in which one phone's timestamps do not go on."""
-    sound = harness.sound
     call = place_call("uas_plain")
     call.caller.holds_its_clock = True
-    words = [(sound.speech(1, 81), sound.speech(1, 82)), (sound.speech(1, 83), sound.speech(1, 84))]
+    words = [(speech(1, 81), speech(1, 82)), (speech(1, 83), speech(1, 84))]
     starts = []
     for index, (left, right) in enumerate(words):
         if index:
             pause(service, call)
             time.sleep(0.7)  # what the pause lasts
             resume(service, call)
-        chorus = sound.Chorus().say("advisor", call.advisor, right, call.from_advisor)
+        chorus = Chorus().say("advisor", call.advisor, right, call.from_advisor)
         starts.append((call.caller.say(left, call.from_caller), chorus))
         chorus.wait()
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     (gap,) = recording.gaps()
     assert (gap["to_us"] - gap["from_us"]) / 1e6 >= 0.7
     for (left, right), (started, chorus) in zip(words, starts, strict=True):
         (at, alike), (other, other_alike) = (
-            sound.find(recording.caller, left),
-            sound.find(recording.advisor, right),
+            find(recording.caller, left),
+            find(recording.advisor, right),
         )
         assert min(alike, other_alike) > 0.95
         apart = started - chorus.started["advisor"]
-        assert abs((at - other) / sound.RATE - apart) <= 0.02
-    assert sound.find(recording.caller, words[1][0])[0] / sound.RATE >= gap["to_us"] / 1e6
+        assert abs((at - other) / RATE - apart) <= 0.02
+    assert find(recording.caller, words[1][0])[0] / RATE >= gap["to_us"] / 1e6
     assert recording.silent_in(gap)
     assert [track["lost"] for track in recording.manifest["tracks"]] == [0, 0]
 
 
-def test_the_callers_own_tricks_change_nothing(harness, service, place_call):
+def test_the_callers_own_tricks_change_nothing(service, place_call):
     call = place_call("uas_plain", "uac_meddling")
     call.caller_sip.logged("refused")
     call.caller.dial("*71", call.from_caller)
-    said = harness.sound.speech(1, 61)
+    said = speech(1, 61)
     call.caller.say(said, call.from_caller)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     assert recording.gaps() == []
-    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    assert find(recording.caller, said)[1] > 0.95
     assert recording.adds_up()
 
 
-def test_an_advisors_dialled_code_pauses_and_resumes(harness, service, place_call):
-    sound = harness.sound
+def test_an_advisors_dialled_code_pauses_and_resumes(service, place_call):
     call = place_call("uas_plain")
     call.advisor.dial("*71", call.from_advisor)
-    wait_recording(harness, service, "paused")
-    secret = sound.speech(1, 71)
+    wait_recording(service, "paused")
+    secret = speech(1, 71)
     call.caller.say(secret, call.from_caller)
     call.advisor.dial("*72", call.from_advisor)
-    wait_recording(harness, service, "recording")
-    after = sound.speech(1, 72)
+    wait_recording(service, "recording")
+    after = speech(1, 72)
     call.caller.say(after, call.from_caller)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     (gap,) = recording.gaps()
     assert (gap["reason"], gap["trigger"], gap["actor"]) == ("payment", "dtmf", "phone:201")
-    assert sound.find(recording.caller, secret)[1] < 0.3
-    assert sound.find(recording.caller, after)[1] > 0.95
+    assert find(recording.caller, secret)[1] < 0.3
+    assert find(recording.caller, after)[1] > 0.95
 
 
-def judge_record_key(harness, recording, before, secret, after):
+def judge_record_key(recording, before, secret, after):
     """One pause by the phone: exact silence, and what was said on both sides of it is there."""
-    sound = harness.sound
     (gap,) = recording.gaps()
     facts = gap["reason"], gap["trigger"], gap["actor"]
     assert facts == ("payment", "phone", "phone:201")
-    assert (gap["to_us"] - gap["from_us"]) / 1e6 >= len(secret) / sound.RATE
+    assert (gap["to_us"] - gap["from_us"]) / 1e6 >= len(secret) / RATE
     assert recording.silent_in(gap)
     assert recording.adds_up()
-    assert sound.find(recording.caller, before)[1] > 0.95
-    assert sound.find(recording.caller, secret)[1] < 0.3
-    assert sound.find(recording.caller, after)[1] > 0.95
+    assert find(recording.caller, before)[1] > 0.95
+    assert find(recording.caller, secret)[1] < 0.3
+    assert find(recording.caller, after)[1] > 0.95
 
 
-def test_the_record_key_of_an_advisors_phone_pauses_and_resumes(harness, service, place_call):
+def test_the_record_key_of_an_advisors_phone_pauses_and_resumes(service, place_call):
     call = place_call("uas_record")
-    before, secret, after = (harness.sound.speech(1, seed) for seed in (73, 74, 75))
+    before, secret, after = (speech(1, seed) for seed in (73, 74, 75))
 
     def press(number, status, state):
         call.callee_sip.poke(call.callee_sip.sip_call_id)
         call.callee_sip.logged(f"key {number} {status}")
-        wait_recording(harness, service, state)
+        wait_recording(service, state)
 
-    wait_recording(harness, service, "recording")  # whatever a 200 to the INVITE says
+    wait_recording(service, "recording")  # whatever a 200 to the INVITE says
     call.caller.say(before, call.from_caller)
     call.advisor.wait_heard(call.caller.sent)
     press(1, 200, "paused")
@@ -207,17 +206,17 @@ def test_the_record_key_of_an_advisors_phone_pauses_and_resumes(harness, service
     assert "Record:" not in call.caller_sip.messages()
     assert "INFO " not in call.caller_sip.messages()
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
-    judge_record_key(harness, recording, before, secret, after)
+    recording = Recording(service, call.call_id)
+    judge_record_key(recording, before, secret, after)
     assert service.log.events("alarm", kind="record_key.unknown", call_id=call.call_id)
 
 
-async def test_our_own_phones_record_key_works_on_hold_too(harness, service, talker, ended, phone):
+async def test_our_own_phones_record_key_works_on_hold_too(service, talker, ended, phone):
     mouth, calls = talker("127.0.0.2"), asyncio.Queue()
-    before, secret, after = (harness.sound.speech(1, seed) for seed in (76, 77, 78))
+    before, secret, after = (speech(1, seed) for seed in (76, 77, 78))
     async with phone(calls):
         line = "01970000100"
-        caller = ended(harness.programs.Caller(service, line, media=mouth.port))
+        caller = ended(Caller(service, line, media=mouth.port))
         call = await calls.get()
         await call.answer()
         target = await asyncio.to_thread(lambda: caller.media_target)
@@ -226,7 +225,7 @@ async def test_our_own_phones_record_key_works_on_hold_too(harness, service, tal
             return await call.send_info(headers=[("Record", value)])
 
         async def shown(state):
-            await asyncio.to_thread(wait_recording, harness, service, state)
+            await asyncio.to_thread(wait_recording, service, state)
 
         await asyncio.to_thread(mouth.say, before, target)
         assert await press("off") == 200
@@ -242,5 +241,5 @@ async def test_our_own_phones_record_key_works_on_hold_too(harness, service, tal
         assert "Record:" not in caller.messages()
         await asyncio.to_thread(caller.hang_up)
         await call.wait_for(CallState.ENDED)
-    recording = await asyncio.to_thread(harness.evidence.Recording, service, service.call_id())
-    judge_record_key(harness, recording, before, secret, after)
+    recording = await asyncio.to_thread(Recording, service, service.call_id())
+    judge_record_key(recording, before, secret, after)

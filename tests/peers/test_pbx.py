@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.peers.waiting import wait_until
+
 pytestmark = pytest.mark.peer
 
 
-def test_the_group_behind_a_pbx_that_names_nobody_keeps_its_pop_and_can_pause(
-    harness, service, place_call
-):
+def test_the_group_behind_a_pbx_that_names_nobody_keeps_its_pop_and_can_pause(service, place_call):
     call = place_call("uas_unnamed")
     url = f"/api/v1/calls/{call.call_id}"
     with service.sign_in() as sian:
@@ -18,9 +18,7 @@ def test_the_group_behind_a_pbx_that_names_nobody_keeps_its_pop_and_can_pause(
         assert sian.delete(f"{url}/payment").json()["state"] == "recording"
         note = {"purpose": "enquiry", "language": "en"}
         assert sian.put(f"{url}/contact", json=note).status_code == 200
-        taken = harness.service.wait_until(
-            lambda: sian.get(url).json()["extension"] == "201", what="the taking"
-        )
+        taken = wait_until(lambda: sian.get(url).json()["extension"] == "201", what="the taking")
         assert taken
         call.hang_up()
     service.log.wait("recording.sealed")

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from helpers.peers.sound import speech
+
 pytestmark = pytest.mark.peer
 
 INSIDE = '"127.0.0.2", "127.0.0.3"'
@@ -38,7 +40,6 @@ class Desk:
     """A caller who talks with a PBX, and what each has said."""
 
     def __init__(self, stage, scenario):
-        self.sound = stage.harness.sound
         self.stage, self.service = stage, stage.service
         self.mouths = [stage.talker(f"127.0.0.{n}") for n in (2, 3)]
         self.pbx = stage.callee(scenario, media=self.mouths[1].port)
@@ -49,7 +50,7 @@ class Desk:
 
     def say(self, mouth, seed, target):
         """Say a second of speech, which comes back."""
-        said = self.sound.speech(1, seed)
+        said = speech(1, seed)
         mouth.say(said, target)
         return said
 

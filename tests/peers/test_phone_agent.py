@@ -11,18 +11,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from helpers.peers.decoding import Capture
+from helpers.peers.kamailio import Kamailio
+from helpers.peers.linphone import Linphone
+from helpers.peers.programs import Baresip, Callee, Caller
+from helpers.peers.sound import find, save, speech
 from telephony.phone import CallState, VoIPPhone
 
 pytestmark = pytest.mark.peer
 
 
 @pytest.fixture
-async def beside(harness, ended, ports, tmp_path):
+async def beside(ended, ports, tmp_path):
     """Calls a SIPp that goes through a scenario; the call, and what waits for SIPp's content."""
     phones = []
 
     async def beside(scenario, *, follow=False, **options):
-        sipp = ended(harness.programs.Callee(tmp_path, scenario, "127.0.0.1"))
+        sipp = ended(Callee(tmp_path, scenario, "127.0.0.1"))
         phone = VoIPPhone(
             *("127.0.0.1", sipp.port, "201", "secret"),
             rtp_ports=ports.pair,
@@ -66,11 +71,10 @@ async def test_a_session_is_as_long_as_the_other_side_wants_and_refreshed(beside
 
 
 @pytest.fixture
-async def at_kamailio(harness, ended, ports, tmp_path):
+async def at_kamailio(ended, ports, tmp_path):
     """Kamailio for the server, and a maker of phones of ours that are registered there."""
     place = SimpleNamespace(folder=tmp_path, sip=("127.0.0.1", 9), ports={})
-    make = harness.kamailio.Kamailio
-    proxy = ended(make(harness.programs, place, "REGISTRAR", "127.0.0.2"))
+    proxy = ended(Kamailio(place, "REGISTRAR", "127.0.0.2"))
     await asyncio.to_thread(proxy.wait_ready)
     async with AsyncExitStack() as stack:
 
@@ -101,13 +105,13 @@ async def answering(phone, extension):
     return calls
 
 
-async def test_baresip_sends_us_to_somebody_else(harness, ended, at_kamailio, tmp_path):
+async def test_baresip_sends_us_to_somebody_else(ended, at_kamailio, tmp_path):
     proxy, phone = at_kamailio
     async with asyncio.timeout(40):
         ours, target = await answering(phone, "601"), await answering(phone, "602")
         said = tmp_path / "said.wav"
-        harness.sound.save(said, harness.sound.speech(20, 51))
-        peer = ended(harness.programs.Baresip(tmp_path, proxy, said, "600"))
+        save(said, speech(20, 51))
+        peer = ended(Baresip(tmp_path, proxy, said, "600"))
         await asyncio.to_thread(peer.wait_registered)
         await asyncio.to_thread(peer.command, "dial", f"sip:601@{proxy.sip[0]}:{proxy.sip[1]}")
         first = await ours.get()
@@ -120,11 +124,11 @@ async def test_baresip_sends_us_to_somebody_else(harness, ended, at_kamailio, tm
         assert await reached.read_audio(800)
 
 
-async def test_linphone_joins_us(harness, ended, at_kamailio):
+async def test_linphone_joins_us(ended, at_kamailio):
     proxy, phone = at_kamailio
     async with asyncio.timeout(40):
         ours, colleague = await answering(phone, "601"), await answering(phone, "602")
-        peer = ended(harness.linphone.Linphone(harness.programs, proxy, "600"))
+        peer = ended(Linphone(proxy, "600"))
         do = partial(asyncio.to_thread, peer.do)
         await asyncio.to_thread(peer.register)
         await do(f"call sip:601@{peer.server}")
@@ -143,7 +147,7 @@ async def test_linphone_joins_us(harness, ended, at_kamailio):
         assert new.state is joined.state is CallState.ANSWERED
 
 
-async def test_a_caller_who_asks_for_much_gets_it(harness, ended, ports, tmp_path):
+async def test_a_caller_who_asks_for_much_gets_it(ended, ports, tmp_path):
     calls, held = asyncio.Queue(), []
 
     async def speak_then_answer(call):
@@ -163,7 +167,7 @@ async def test_a_caller_who_asks_for_much_gets_it(harness, ended, ports, tmp_pat
     )
     async with asyncio.timeout(30), phone:
         place = SimpleNamespace(folder=tmp_path, sip=(phone.address.host, phone.address.port))
-        sipp = ended(harness.programs.Caller(place, "201", scenario="uac_demanding", media=40000))
+        sipp = ended(Caller(place, "201", scenario="uac_demanding", media=40000))
         call = await calls.get()
         await call.wait_for(CallState.ENDED)
         assert held == [True, False]
@@ -171,26 +175,26 @@ async def test_a_caller_who_asks_for_much_gets_it(harness, ended, ports, tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["srtp-mand", "none"])
-async def test_baresip_reports_what_it_hears_of_us(harness, ended, at_kamailio, tmp_path, kind):
+async def test_baresip_reports_what_it_hears_of_us(ended, at_kamailio, tmp_path, kind):
     proxy, phone = at_kamailio
     calls = asyncio.Queue()
     async with asyncio.timeout(60):
         await phone("601", call_callback=calls.put)
-        said = harness.sound.speech(20, 51)
-        harness.sound.save(tmp_path / "said.wav", said)
+        said = speech(20, 51)
+        save(tmp_path / "said.wav", said)
         extra = f";mediaenc={kind}" if kind != "none" else ""
-        make = partial(harness.programs.Baresip, extra=extra)
+        make = partial(Baresip, extra=extra)
         peer = ended(make(tmp_path, proxy, tmp_path / "said.wav", "600"))
         await asyncio.to_thread(peer.wait_registered)
         media = (peer.rtp_ports.first, peer.rtp_ports.last)
-        capture = harness.decoding.Capture(harness.programs, tmp_path, [proxy.sip[1]], media)
+        capture = Capture(tmp_path, [proxy.sip[1]], media)
         try:
             await asyncio.to_thread(peer.command, "dial", f"sip:601@{proxy.sip[0]}:{proxy.sip[1]}")
             call = await calls.get()
             await call.answer()
             assert call.protected is (kind != "none")
             heard = np.frombuffer(await call.read_audio(16_000), "<i2")
-            assert harness.sound.find(said, heard[8000:])[1] > 0.9
+            assert find(said, heard[8000:])[1] > 0.9
             await call.changes.until(lambda: call.report and call.report.round_trip is not None)
             assert call.report.loss < 0.1
             await call.hangup()

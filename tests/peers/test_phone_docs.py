@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack
 import numpy as np
 import pytest
 
+from helpers.peers.programs import Callee
+from helpers.peers.sound import find, speech
 from helpers.phone_examples import PROGRAM, example
 from telephony.phone import CallFailedError, CallState, VoIPPhone
 
@@ -62,19 +64,17 @@ async def repeat(call, pcm):
         await call.write_audio(pcm)
 
 
-async def hears(harness, call, said):
+async def hears(call, said):
     """Return once this is heard."""
     heard = b""
     async for piece in call.audio(1600):
         heard = (heard + piece)[-6 * said.nbytes :]
         samples = np.frombuffer(heard, "<i2")
-        if len(samples) > len(said) and harness.sound.find(samples, said)[1] > 0.9:
+        if len(samples) > len(said) and find(samples, said)[1] > 0.9:
             return
 
 
-async def test_the_program_on_the_first_screen_answers_and_echoes(
-    harness, switch, desk_phones, ports
-):
+async def test_the_program_on_the_first_screen_answers_and_echoes(switch, desk_phones, ports):
     text = PROGRAM.replace("192.0.2.10", "127.0.0.1").replace("5060", str(switch.sip[1]))
     text = text.replace(
         "call_callback", f"rtp_ports=({ports.last - 3}, {ports.last}), call_callback"
@@ -82,12 +82,12 @@ async def test_the_program_on_the_first_screen_answers_and_echoes(
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", text.replace('"301", "secret"', '"301", "secret-301"'))
     )
-    said = harness.sound.speech(0.5, 71)
+    said = speech(0.5, 71)
     try:
         phone, _ = await desk_phones("302")
         async with asyncio.timeout(30), await rung(phone, "301") as call:
             speaking = asyncio.create_task(repeat(call, said.tobytes()))
-            await hears(harness, call, said)
+            await hears(call, said)
             speaking.cancel()
             assert call.state is CallState.ANSWERED
     finally:
@@ -144,8 +144,8 @@ async def test_a_second_phone_takes_a_call_over(desk_phones):
         assert call.state is placed.state is CallState.ANSWERED
 
 
-async def test_a_call_follows_who_has_moved(harness, ended, ports, tmp_path):
-    sipp = ended(harness.programs.Callee(tmp_path, "uas_moved", "127.0.0.1"))
+async def test_a_call_follows_who_has_moved(ended, ports, tmp_path):
+    sipp = ended(Callee(tmp_path, "uas_moved", "127.0.0.1"))
     async with (
         asyncio.timeout(30),
         VoIPPhone(

@@ -4,38 +4,43 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.peers.evidence import Recording
+from helpers.peers.programs import Callee, Caller
+from helpers.peers.pyvoip import PyVoip
+from helpers.peers.sound import find, speech
+
 pytestmark = pytest.mark.peer
 
 
 @pytest.fixture
-def phone(harness, service, ended):
+def phone(service, ended):
     """pyVoIP, registered as 201."""
-    phone = ended(harness.pyvoip.PyVoip(service.folder, service))
+    phone = ended(PyVoip(service.folder, service))
     phone.wait("registered")
     return phone
 
 
-def test_pyvoip_registers_answers_and_hears_the_caller(harness, service, phone, talker, ended):
+def test_pyvoip_registers_answers_and_hears_the_caller(service, phone, talker, ended):
     mouth = talker("127.0.0.2")
-    caller = ended(harness.programs.Caller(service, "01970000100", media=mouth.port))
+    caller = ended(Caller(service, "01970000100", media=mouth.port))
     phone.wait("answered")
-    said = harness.sound.speech(1.5, 101)
+    said = speech(1.5, 101)
     mouth.say(said, caller.media_target)
     phone.wait("audio")
     mouth.wait_heard(25)
     caller.hang_up()
     phone.wait("ended")
-    recording = harness.evidence.Recording(service, service.call_id())
-    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    recording = Recording(service, service.call_id())
+    assert find(recording.caller, said)[1] > 0.95
     assert recording.advisor.any()
     assert recording.adds_up()
 
 
-def test_pyvoip_places_a_call_and_is_told_when_it_ends(harness, service, phone, talker, ended):
+def test_pyvoip_places_a_call_and_is_told_when_it_ends(service, phone, talker, ended):
     """1.6.8 makes up the To tag of its ACK; unless that is borne, our BYE waits 32 s for one."""
     advisor = talker("127.0.0.3")
     callee = ended(
-        harness.programs.Callee(
+        Callee(
             service.folder,
             "uas",
             "127.0.0.3",

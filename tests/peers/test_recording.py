@@ -10,6 +10,11 @@ import time
 import numpy as np
 import pytest
 
+from helpers.peers.evidence import Recording
+from helpers.peers.programs import Callee
+from helpers.peers.sound import RATE, Chorus, find, speech
+from helpers.peers.waiting import wait_until
+
 pytestmark = pytest.mark.peer
 
 
@@ -19,20 +24,19 @@ def call(place_call):
     return place_call()
 
 
-def test_both_directions_are_on_their_own_channels_and_in_step(harness, service, call, capsys):
-    sound = harness.sound
-    said = sound.speech(4, 11), sound.speech(4, 12)
-    chorus = sound.Chorus()
+def test_both_directions_are_on_their_own_channels_and_in_step(service, call, capsys):
+    said = speech(4, 11), speech(4, 12)
+    chorus = Chorus()
     chorus.say("caller", call.caller, said[0], call.from_caller)
     chorus.say("advisor", call.advisor, said[1], call.from_advisor).wait()
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
-    left, right = sound.find(recording.caller, said[0]), sound.find(recording.advisor, said[1])
+    recording = Recording(service, call.call_id)
+    left, right = find(recording.caller, said[0]), find(recording.advisor, said[1])
     assert min(left[1], right[1]) > 0.95
-    assert sound.find(recording.caller, said[1])[1] < 0.3
-    assert sound.find(recording.advisor, said[0])[1] < 0.3
+    assert find(recording.caller, said[1])[1] < 0.3
+    assert find(recording.advisor, said[0])[1] < 0.3
     apart = chorus.started["caller"] - chorus.started["advisor"]
-    drift = (left[0] - right[0]) / sound.RATE - apart
+    drift = (left[0] - right[0]) / RATE - apart
     figures = (
         f"fetchable {recording.took:.2f} s after the hang-up, correlation {left[1]:.4f} and"
         f" {right[1]:.4f}, {drift * 1000:+.1f} ms apart"
@@ -46,9 +50,8 @@ def test_both_directions_are_on_their_own_channels_and_in_step(harness, service,
     assert not recording.manifest["interrupted"]
 
 
-def test_a_payment_pause_is_exact_silence_with_its_reason(harness, service, call):
-    sound = harness.sound
-    said = sound.speech(5, 21), sound.speech(5, 22)
+def test_a_payment_pause_is_exact_silence_with_its_reason(service, call):
+    said = speech(5, 21), speech(5, 22)
     with service.sign_in("sian") as page:
         path = f"/api/v1/calls/{call.call_id}/payment"
         answers, asked, told, workers = [], [], [], []
@@ -65,12 +68,12 @@ def test_a_payment_pause_is_exact_silence_with_its_reason(harness, service, call
                 workers.append(threading.Thread(target=ask, args=(method, *workers)))
                 workers[-1].start()
 
-        chorus = sound.Chorus().say("advisor", call.advisor, said[1], call.from_advisor)
+        chorus = Chorus().say("advisor", call.advisor, said[1], call.from_advisor)
         call.caller.say(said[0], call.from_caller, before_frame=pause_and_resume)
         chorus.wait()
         workers[-1].join()
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     assert [(answer["state"], answer["durable"]) for answer in answers] == [
         ("paused", True),
         ("recording", True),
@@ -82,49 +85,47 @@ def test_a_payment_pause_is_exact_silence_with_its_reason(harness, service, call
     assert recording.silent_in(gap)
     assert recording.adds_up()
     for heard, words in ((recording.caller, said[0]), (recording.advisor, said[1])):
-        start, _ = sound.find(heard, words)
+        start, _ = find(heard, words)
         expected = np.zeros(len(heard) + len(words), np.int16)
         expected[start : start + len(words)] = words
-        begin, end = (gap[edge] * sound.RATE // 1_000_000 for edge in ("from_us", "to_us"))
+        begin, end = (gap[edge] * RATE // 1_000_000 for edge in ("from_us", "to_us"))
         for part in (slice(start, begin - 160), slice(end + 400, start + len(words) - 160)):
             a, b = heard[part].astype(float), expected[: len(heard)][part].astype(float)
             assert a @ b / (np.linalg.norm(a) * np.linalg.norm(b)) > 0.95
 
 
-def test_the_last_words_are_kept_though_the_switch_had_no_time_for_them(harness, service, call):
-    words = harness.sound.speech(1, 43)
+def test_the_last_words_are_kept_though_the_switch_had_no_time_for_them(service, call):
+    words = speech(1, 43)
     switch = service.processes["switch"].process
     switch.send_signal(signal.SIGSTOP)
     try:
         call.caller.say(words, call.from_caller)
         call.caller_sip.poke(call.caller_sip.sip_call_id)
-        harness.service.wait_until(lambda: call.caller_sip.different("BYE sip:"), what="the BYE")
+        wait_until(lambda: call.caller_sip.different("BYE sip:"), what="the BYE")
     finally:
         switch.send_signal(signal.SIGCONT)
     call.caller_sip.wait()
     call.callee_sip.wait()
-    recording = harness.evidence.Recording(service, call.call_id)
-    assert harness.sound.find(recording.caller, words)[1] > 0.95
+    recording = Recording(service, call.call_id)
+    assert find(recording.caller, words)[1] > 0.95
 
 
 def test_a_busy_department_brings_the_call_back_and_it_is_recorded_again(
-    harness, service, place_call, ended
+    service, place_call, ended
 ):
     other = ended(
-        harness.programs.Callee(
-            service.folder, "uas_refused", "127.0.0.4", port=service.department_port, status=486
-        )
+        Callee(service.folder, "uas_refused", "127.0.0.4", port=service.department_port, status=486)
     )
     call = place_call("uas_referring")
     call.callee_sip.logged("acked")
     call.callee_sip.poke(call.callee_sip.sip_call_id)
     assert call.callee_sip.logged(r"told SIP/2.0 486")
     other.wait()
-    after = harness.sound.speech(1, 41)
+    after = speech(1, 41)
     call.caller.say(after, call.from_caller)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
-    assert harness.sound.find(recording.caller, after)[1] > 0.95
+    recording = Recording(service, call.call_id)
+    assert find(recording.caller, after)[1] > 0.95
     (gap,) = recording.gaps()
     assert (gap["reason"], gap["trigger"]) == ("transfer", "refer")
     assert recording.silent_in(gap)

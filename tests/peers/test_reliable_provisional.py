@@ -6,6 +6,11 @@ from contextlib import ExitStack
 
 import pytest
 
+from helpers.peers.evidence import Recording
+from helpers.peers.programs import Callee, Caller
+from helpers.peers.service import CALLER
+from helpers.peers.sound import Chorus, find, speech, tone
+
 pytestmark = pytest.mark.peer
 
 PBX = "01970000200"
@@ -14,16 +19,15 @@ NUMBER = "<sip:[caller]@[local_ip]>"
 
 
 @pytest.fixture
-def connect(harness, ended, talker):
+def connect(ended, talker):
     """Calls from the trunk to the PBX, both by 100rel; both SIPps, both mouths."""
 
     def connect(
         service, *lossy, rel="Supported: 100rel, timer", caller="uac_100rel", told=False, **keys
     ):
         mouths = talker("127.0.0.2"), talker("127.0.0.3")
-        programs = harness.programs
         callee = ended(
-            programs.Callee(
+            Callee(
                 service.folder,
                 "uas_100rel",
                 "127.0.0.3",
@@ -36,7 +40,7 @@ def connect(harness, ended, talker):
         )
         facts = {"from": NUMBER, "named": "Subject: call"} | keys
         calling = ended(
-            programs.Caller(service, PBX, scenario=caller, media=mouths[0].port, rel=rel, **facts)
+            Caller(service, PBX, scenario=caller, media=mouths[0].port, rel=rel, **facts)
         )
         return calling, callee, mouths
 
@@ -44,28 +48,26 @@ def connect(harness, ended, talker):
 
 
 @pytest.mark.parametrize("rel", ["Supported: 100rel, timer", "Require: 100rel"])
-def test_both_legs_are_told_reliably_and_both_parties_hear_each_other(
-    harness, switch, connect, rel
-):
+def test_both_legs_are_told_reliably_and_both_parties_hear_each_other(switch, connect, rel):
     calling, callee, mouths = connect(switch, rel=rel)
-    said = harness.sound.speech(1, 1), harness.sound.speech(1, 2)
-    chorus = harness.sound.Chorus()
+    said = speech(1, 1), speech(1, 2)
+    chorus = Chorus()
     chorus.say("caller", mouths[0], said[0], calling.media_target)
     chorus.say("callee", mouths[1], said[1], callee.media_target).wait()
     mouths[0].wait_heard(50)
     mouths[1].wait_heard(50)
     calling.hang_up()
     callee.wait()
-    assert harness.sound.find(mouths[1].audio(), said[0])[1] > 0.99
-    assert harness.sound.find(mouths[0].audio(), said[1])[1] > 0.99
+    assert find(mouths[1].audio(), said[0])[1] > 0.99
+    assert find(mouths[0].audio(), said[1])[1] > 0.99
     assert calling.different("m=audio") == 2  # the offer and one answer
 
 
-def test_early_media_is_heard_before_the_answer(harness, switch, connect, decoded):
+def test_early_media_is_heard_before_the_answer(switch, connect, decoded):
     decoded(switch)
     calling, callee, mouths = connect(switch, told=True)
     calling.logged("pracked")
-    mouths[1].say(harness.sound.tone(0.2, 440), callee.media_target)
+    mouths[1].say(tone(0.2, 440), callee.media_target)
     mouths[0].wait_heard(5)
     assert "CSeq: 1 ACK" not in calling.messages()
     callee.go_on()
@@ -103,7 +105,7 @@ def told(service):
 
 
 def test_a_withheld_caller_by_100rel_stops_no_recording_and_is_named_nowhere(
-    harness, service, connect, told
+    service, connect, told
 ):
     pages = [told("sian"), told("ceri")]
     calling, callee, mouths = connect(
@@ -114,9 +116,9 @@ def test_a_withheld_caller_by_100rel_stops_no_recording_and_is_named_nowhere(
     )
     calling.logged("refused")
     mouths[0].dial("*71", calling.media_target)
-    said = harness.sound.speech(1, 61)
+    said = speech(1, 61)
     mouths[0].say(said, calling.media_target)
-    number = harness.programs.CALLER[1:]
+    number = CALLER[1:]
     call_id = service.log.wait("call.answered")["call_id"]
     with service.sign_in() as sian, service.sign_in("ceri") as ceri:
         for page in (sian, ceri):
@@ -125,12 +127,12 @@ def test_a_withheld_caller_by_100rel_stops_no_recording_and_is_named_nowhere(
             assert [answer.json() for answer in answers if number in answer.text] == []
         calling.hang_up()
         callee.wait()
-        recording = harness.evidence.Recording(service, call_id)
+        recording = Recording(service, call_id)
         listed = ceri.get("/api/v1/recordings")
         assert call_id in listed.text
         assert number not in listed.text
     assert recording.gaps() == []
-    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    assert find(recording.caller, said)[1] > 0.95
     assert recording.adds_up()
     for page in pages:
         events = page()

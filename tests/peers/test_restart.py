@@ -12,6 +12,13 @@ import socket
 
 import pytest
 
+from helpers.peers.crashes import Spools
+from helpers.peers.evidence import Recording
+from helpers.peers.programs import Callee, Caller, Sipp
+from helpers.peers.service import CALLER
+from helpers.peers.sound import FRAME, RATE, find, speech
+from helpers.peers.waiting import wait_until
+
 pytestmark = pytest.mark.peer
 
 
@@ -27,8 +34,8 @@ def shown(service):
         return {pop["call_id"]: pop["recording"] for pop in page.get("/api/v1/calls").json()}
 
 
-def wait_shown(harness, service, call_id, state):
-    harness.service.wait_until(lambda: shown(service).get(call_id) == state, what=state)
+def wait_shown(service, call_id, state):
+    wait_until(lambda: shown(service).get(call_id) == state, what=state)
 
 
 def payment(service, call_id, method):
@@ -37,19 +44,18 @@ def payment(service, call_id, method):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1])
-def test_two_who_talk_talk_on_and_the_recording_goes_on(harness, service, place_call, number):
-    sound = harness.sound
+def test_two_who_talk_talk_on_and_the_recording_goes_on(service, place_call, number):
     call = place_call()
-    before, after, back = (sound.speech(2, seed) for seed in (91, 92, 93))
+    before, after, back = (speech(2, seed) for seed in (91, 92, 93))
     call.caller.say(before, call.from_caller)
-    spools, kept = harness.crashes.Spools(service), len(before)
+    spools, kept = Spools(service), len(before)
     if number == signal.SIGKILL:
-        kept = sound.RATE - 800
-        written = kept // sound.FRAME
-        harness.service.wait_until(lambda: spools.kept(call.call_id) >= written, what="the spool")
+        kept = RATE - 800
+        written = kept // FRAME
+        wait_until(lambda: spools.kept(call.call_id) >= written, what="the spool")
     restart(service, number)
     service.log.wait("call.resumed", call_id=call.call_id)
-    wait_shown(harness, service, call.call_id, "recording")
+    wait_shown(service, call.call_id, "recording")
     heard = len(call.caller.heard), len(call.advisor.heard)
     call.caller.say(after, call.from_caller)
     call.advisor.say(back, call.from_advisor)
@@ -57,29 +63,26 @@ def test_two_who_talk_talk_on_and_the_recording_goes_on(harness, service, place_
     call.caller.wait_heard(heard[0] + 90)
     assert "\nBYE " not in call.caller_sip.messages() + call.callee_sip.messages()
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     assert [life["interrupted"] for life in recording.manifest["lives"]] == [True, False]
     (gap,) = recording.gaps()
     assert (gap["reason"], gap["trigger"]) == ("fault", "crash")
     assert recording.adds_up()
-    assert sound.find(recording.caller, before[:kept])[1] > 0.95
-    assert sound.find(recording.caller, after)[1] > 0.95
-    assert sound.find(recording.advisor, back)[1] > 0.95
+    assert find(recording.caller, before[:kept])[1] > 0.95
+    assert find(recording.caller, after)[1] > 0.95
+    assert find(recording.advisor, back)[1] > 0.95
     service.wait_media_ports(0)
 
 
-def test_a_pause_outlives_the_process_and_ends_when_its_holder_lets_go(
-    harness, service, place_call
-):
-    sound = harness.sound
+def test_a_pause_outlives_the_process_and_ends_when_its_holder_lets_go(service, place_call):
     call = place_call()
-    before, secret, more, after = (sound.speech(1.5, seed) for seed in (81, 82, 83, 84))
+    before, secret, more, after = (speech(1.5, seed) for seed in (81, 82, 83, 84))
     call.caller.say(before, call.from_caller)
     call.advisor.wait_heard(call.caller.sent)
     assert payment(service, call.call_id, "PUT")["state"] == "paused"
     call.caller.say(secret, call.from_caller)
     restart(service)
-    wait_shown(harness, service, call.call_id, "paused")
+    wait_shown(service, call.call_id, "paused")
     call.caller.say(more, call.from_caller)
     assert payment(service, call.call_id, "DELETE") == {
         "state": "recording",
@@ -88,52 +91,47 @@ def test_a_pause_outlives_the_process_and_ends_when_its_holder_lets_go(
     }
     call.caller.say(after, call.from_caller)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     assert {gap["reason"] for gap in recording.gaps()} == {"payment"}
     assert all(recording.silent_in(gap) for gap in recording.gaps())
     assert recording.adds_up()
-    assert sound.find(recording.caller, before)[1] > 0.95
-    assert sound.find(recording.caller, secret)[1] < 0.3
-    assert sound.find(recording.caller, more)[1] < 0.3
-    assert sound.find(recording.caller, after)[1] > 0.95
+    assert find(recording.caller, before)[1] > 0.95
+    assert find(recording.caller, secret)[1] < 0.3
+    assert find(recording.caller, more)[1] < 0.3
+    assert find(recording.caller, after)[1] > 0.95
 
 
-def test_a_call_that_rings_rings_on_and_its_early_hold_stands(harness, service, talker, ended):
-    programs = harness.programs
+def test_a_call_that_rings_rings_on_and_its_early_hold_stands(service, talker, ended):
     caller, advisor = talker("127.0.0.2"), talker("127.0.0.3")
     phone = (service.folder, "uas_cancelled", "127.0.0.3")
-    first = ended(programs.Callee(*phone, port=service.pbx_port))
-    caller_sip = ended(programs.Caller(service, "01970000200", media=caller.port))
+    first = ended(Callee(*phone, port=service.pbx_port))
+    caller_sip = ended(Caller(service, "01970000200", media=caller.port))
     call_id = service.call_id()
     first.logged("ringing")
-    harness.service.wait_until(lambda: call_id in shown(service))
+    wait_until(lambda: call_id in shown(service))
     assert payment(service, call_id, "PUT")["state"] == "paused"
     restart(service)
     first.wait()
     shutil.rmtree(first.folder)
     second = ended(
-        programs.Callee(
-            service.folder, "uas", "127.0.0.3", port=service.pbx_port, media=advisor.port
-        )
+        Callee(service.folder, "uas", "127.0.0.3", port=service.pbx_port, media=advisor.port)
     )
     target = caller_sip.media_target
-    wait_shown(harness, service, call_id, "paused")
-    caller.say(harness.sound.speech(1, 85), target)
+    wait_shown(service, call_id, "paused")
+    caller.say(speech(1, 85), target)
     caller_sip.hang_up()
     second.wait()
-    recording = harness.evidence.Recording(service, call_id)
+    recording = Recording(service, call_id)
     assert [gap["reason"] for gap in recording.gaps()] == ["payment"]
     assert not recording.samples.any()
 
 
-def test_fifty_calls_go_on(harness, start, ended):
+def test_fifty_calls_go_on(start, ended):
     service = start("switch", "desk", "finaliser", users=True, max_calls=60)
-    callee = ended(
-        harness.programs.Callee(service.folder, "uas", "127.0.0.3", port=service.pbx_port, calls=50)
-    )
-    caller = ended(_many(harness, service, 50))
+    callee = ended(Callee(service.folder, "uas", "127.0.0.3", port=service.pbx_port, calls=50))
+    caller = ended(_many(service, 50))
     # What the log says of an answer comes before it is kept, and what is sent, the ACK, after.
-    harness.service.wait_until(lambda: len(_acknowledged(callee)) == 50, what="50 ACKs")
+    wait_until(lambda: len(_acknowledged(callee)) == 50, what="50 ACKs")
     ports = service.media_ports_in_use()
     restart(service)
     service.log.wait("call.resumed", 50)
@@ -152,20 +150,19 @@ def _acknowledged(callee):
     return set(re.findall(r"\nACK (?:.+\r?\n)*?Call-ID: (\S+)", callee.messages()))
 
 
-def _many(harness, service, count):
-    programs = harness.programs
-    return programs.Sipp(
+def _many(service, count):
+    return Sipp(
         service.folder,
         "uac",
         "127.0.0.2",
         *("-s", "01970000200", "-r", "25", "-cid_str", "call-%u@peers"),
         f"{service.sip[0]}:{service.sip[1]}",
         calls=count,
-        caller=harness.service.CALLER,
+        caller=CALLER,
     )
 
 
-def test_a_call_whose_ports_are_taken_is_ended_on_both_sides(harness, service, place_call):
+def test_a_call_whose_ports_are_taken_is_ended_on_both_sides(service, place_call):
     call = place_call()
     service.kill("switch")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thief:
@@ -174,6 +171,6 @@ def test_a_call_whose_ports_are_taken_is_ended_on_both_sides(harness, service, p
         service.log.wait("call.not_resumed", call_id=call.call_id)
         call.caller_sip.wait()
         call.callee_sip.wait()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     assert recording.manifest["interrupted"]
     assert recording.adds_up()

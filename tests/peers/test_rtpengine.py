@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.peers.sound import Chorus, speech
+
 pytestmark = pytest.mark.peer
 
 PLAIN = "replace-origin ICE=remove rtcp-mux-demux RTP/AVP"
@@ -38,9 +40,8 @@ def test_both_parties_hear_each_other_through_rtpengine_and_are_recorded(stage, 
     caller = stage.caller(media=mouths[0].port, through=proxy.sip)
     target = caller.media_target[1]
     assert target in engine.ports
-    sound = stage.harness.sound
-    said = sound.speech(1.5, 71), sound.speech(1.5, 72)
-    chorus = sound.Chorus()
+    said = speech(1.5, 71), speech(1.5, 72)
+    chorus = Chorus()
     chorus.say("caller", mouths[0], said[0], ("127.0.0.2", target))
     chorus.say("callee", mouths[1], said[1], callee.media_target).wait()
     for mouth in mouths:

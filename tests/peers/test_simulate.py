@@ -13,21 +13,22 @@ import subprocess
 
 import pytest
 
+from helpers.peers.service import CALLER, GALWAD, PASSWORD
+
 pytestmark = pytest.mark.peer
 
 LINE = "01970000100"
 
 
 @pytest.fixture
-def simulate(harness, service, tmp_path):
+def simulate(service, tmp_path):
     """Runs the command as the officer, from the trunk's address; its steps by name."""
     folder = tmp_path / "client"
     environment = {**os.environ, "XDG_CONFIG_HOME": str(folder)}
-    galwad, password = harness.service.GALWAD, harness.service.PASSWORD
 
     def run(*arguments, stdin="", status=0, **variables):
         done = subprocess.run(
-            [*galwad, *arguments],
+            [*GALWAD, *arguments],
             input=stdin,
             capture_output=True,
             text=True,
@@ -36,7 +37,7 @@ def simulate(harness, service, tmp_path):
             env=environment | variables,
         )
         assert done.returncode == status, done.stdout + done.stderr
-        assert harness.service.CALLER not in done.stdout + done.stderr
+        assert CALLER not in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done
 
@@ -44,8 +45,8 @@ def simulate(harness, service, tmp_path):
         where = f"127.0.0.1:{service.sip[1]}"
         done = run(
             *("simulate", "call", number, "--sip", where, "--bind", bind, "--json"),
-            *("--from", harness.service.CALLER, "--password-stdin", *arguments),
-            stdin="".join(f"{password}\n" for password in passwords),
+            *("--from", CALLER, "--password-stdin", *arguments),
+            stdin="".join(f"{PASSWORD}\n" for password in passwords),
             status=status,
             **variables,
         )
@@ -54,7 +55,7 @@ def simulate(harness, service, tmp_path):
         return {step["step"]: step for step in steps}
 
     login = ("login", "--server", service.url, "--user", "ceri", "--password-stdin")
-    run(*login, stdin=password + "\n")
+    run(*login, stdin=PASSWORD + "\n")
     return simulate
 
 

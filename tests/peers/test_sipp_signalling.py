@@ -7,22 +7,23 @@ import asyncio
 import pytest
 
 from helpers.loopback import free_port
+from helpers.peers.agent import Agent, sipp
 from telephony.sip.events import Address
 
 pytestmark = pytest.mark.peer
 
 
 @pytest.fixture
-async def agent(harness):
-    agent = harness.agent.Agent()
+async def agent():
+    agent = Agent()
     yield agent
     agent.transport.close()
 
 
-async def test_sipp_as_uac_calls_us_and_every_call_succeeds(harness, agent, tmp_path):
+async def test_sipp_as_uac_calls_us_and_every_call_succeeds(agent, tmp_path):
     address = await agent.transport.listen(Address("127.0.0.1", 0))
     calls = ("-sn", "uac", "-m", "20", "-r", "50", "-d", "50", "-timeout", "25")
-    process = await harness.agent.sipp(tmp_path, *calls, f"127.0.0.1:{address.port}")
+    process = await sipp(tmp_path, *calls, f"127.0.0.1:{address.port}")
     assert await process.wait() == 0
     await agent.until(20)
     assert agent.ended == 20
@@ -31,12 +32,10 @@ async def test_sipp_as_uac_calls_us_and_every_call_succeeds(harness, agent, tmp_
     assert not agent.transport.endpoint.dropped
 
 
-async def test_sipp_as_uas_is_called_by_us_and_every_call_succeeds(harness, agent, tmp_path):
+async def test_sipp_as_uas_is_called_by_us_and_every_call_succeeds(agent, tmp_path):
     await agent.transport.listen(Address("127.0.0.1", 0))
     peer = Address("127.0.0.1", free_port())
-    process = await harness.agent.sipp(
-        tmp_path, "-sn", "uas", "-m", "20", "-p", str(peer.port), "-timeout", "25"
-    )
+    process = await sipp(tmp_path, "-sn", "uas", "-m", "20", "-p", str(peer.port), "-timeout", "25")
     try:
         for _ in range(20):
             agent.call(peer)

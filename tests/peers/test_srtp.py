@@ -10,6 +10,11 @@ from itertools import pairwise
 
 import pytest
 
+from helpers.peers.decoding import Capture
+from helpers.peers.evidence import Recording
+from helpers.peers.programs import Baresip, Callee, Caller
+from helpers.peers.sound import Chorus, Talker, find, from_ulaw, save, speech, ulaw
+from helpers.peers.waiting import wait_until
 from telephony.rtp.srtp import Protection
 from telephony.sdp import Crypto, KeyPair, Suite, fresh_keys
 
@@ -22,12 +27,12 @@ CARD = "4929421234560005"
 class Wire:
     """tshark on the loopback: what anyone between the parties could read."""
 
-    def __init__(self, decoding, programs, service):
+    def __init__(self, service):
         first = service.first_media_port
         self._range = range(first, first + 400)
         self._rows = []
         media = (self._range[0], self._range[-1])
-        self._capture = decoding.Capture(programs, service.folder, [], media)
+        self._capture = Capture(service.folder, [], media)
         self.end = self._capture.end
 
     def ports(self, payload=None):
@@ -43,10 +48,10 @@ class Wire:
 
 
 @pytest.fixture
-def talkers(harness, ended):
+def talkers(ended):
     """Makes a talker that speaks SRTP by a key of its own: `talkers(host, suite)`."""
 
-    class SecureTalker(harness.sound.Talker):
+    class SecureTalker(Talker):
         def __init__(self, host, suite):
             self.key = fresh_keys()[suite]
             self._end = None
@@ -74,51 +79,48 @@ def talkers(harness, ended):
 class Makers:
     """What the tests make; each ends with its test."""
 
-    def __init__(self, harness, ended, talker, talkers):
-        self._programs, self._sound, self._ended = harness.programs, harness.sound, ended
-        self._decoding = harness.decoding
+    def __init__(self, ended, talker, talkers):
+        self._ended = ended
         self.talker, self.talkers = talker, talkers
 
     def baresip(self, service, kind):
         """The phone of 201, registered, with a kind of media encryption."""
         said = service.folder / "advisor.wav"
-        self._sound.save(said, self._sound.speech(20, 31))
-        phone = self._programs.Baresip(service.folder, service, said, extra=f";mediaenc={kind}")
+        save(said, speech(20, 31))
+        phone = Baresip(service.folder, service, said, extra=f";mediaenc={kind}")
         self._ended(phone).wait_registered()
         return phone
 
     def wire(self, service):
         """Listens on the service's media ports."""
-        return self._ended(Wire(self._decoding, self._programs, service))
+        return self._ended(Wire(service))
 
     def caller(self, service, called, talker, **keys):
         """SIPp as the trunk."""
-        return self._ended(self._programs.Caller(service, called, media=talker.port, **keys))
+        return self._ended(Caller(service, called, media=talker.port, **keys))
 
     def pbx(self, service, scenario, talker, **keys):
         """SIPp as whoever answers at the PBX."""
         place = {"port": service.pbx_port, "media": talker.port}
-        made = self._programs.Callee(service.folder, scenario, talker.host, **place, **keys)
+        made = Callee(service.folder, scenario, talker.host, **place, **keys)
         return self._ended(made)
 
 
 @pytest.fixture
-def made(harness, ended, talker, talkers):
-    return Makers(harness, ended, talker, talkers)
+def made(ended, talker, talkers):
+    return Makers(ended, talker, talkers)
 
 
 def all_three(start, **rules):
     return start("switch", "desk", "finaliser", users=True, **rules)
 
 
-def states(harness, page, wanted):
+def states(page, wanted):
     """Wait until the page shows this state of the only call."""
-    harness.service.wait_until(
-        lambda: [pop["state"] for pop in page.get("/api/v1/calls").json()] == [wanted]
-    )
+    wait_until(lambda: [pop["state"] for pop in page.get("/api/v1/calls").json()] == [wanted])
 
 
-def test_baresip_that_insists_on_srtp_holds_resumes_and_is_recorded(harness, start, made):
+def test_baresip_that_insists_on_srtp_holds_resumes_and_is_recorded(start, made):
     service = all_three(start, route_srtp="required")
     phone, ear = made.baresip(service, "srtp-mand"), made.wire(service)
     mouth = made.talker("127.0.0.2")
@@ -127,49 +129,49 @@ def test_baresip_that_insists_on_srtp_holds_resumes_and_is_recorded(harness, sta
     phone.command("accept")
     phone.wait("CALL_ESTABLISHED")
     mouth.wait_heard(10)
-    before, after = (harness.sound.speech(1, seed) for seed in (71, 72))
+    before, after = (speech(1, seed) for seed in (71, 72))
     mouth.say(before, caller.media_target)
     with service.sign_in() as page:
         for command, state in (("hold", "held"), ("resume", "answered")):
             phone.command(command)
-            states(harness, page, state)
+            states(page, state)
     heard = len(mouth.heard)
     mouth.wait_heard(heard + 30)
     mouth.say(after, caller.media_target)
     caller.hang_up()
     phone.wait("CALL_CLOSED")
-    recording = harness.evidence.Recording(service, service.call_id())
+    recording = Recording(service, service.call_id())
     for said in (before, after):
-        assert harness.sound.find(recording.caller, said)[1] > 0.95
-    assert harness.sound.find(recording.advisor, mouth.audio()[1600:6400])[1] > 0.95
+        assert find(recording.caller, said)[1] > 0.95
+    assert find(recording.advisor, mouth.audio()[1600:6400])[1] > 0.95
     assert recording.adds_up()
     plain = caller.media_target[1]
-    for payload in (harness.sound.ulaw(before)[3200:3360], mouth.heard[20][3]):
+    for payload in (ulaw(before)[3200:3360], mouth.heard[20][3]):
         assert set(ear.ports(payload)) == {plain}
     assert sum(count for port, count in ear.ports().items() if port != plain) > 200
 
 
-def test_baresip_that_prefers_srtp_calls_with_it(harness, start, made):
+def test_baresip_that_prefers_srtp_calls_with_it(start, made):
     service = all_three(start)
     phone, ear = made.baresip(service, "srtp"), made.wire(service)
     other = made.talker("127.0.0.3")
     answering = made.pbx(service, "uas_plain", other)
     phone.command("dial", f"sip:{MAIN}@{service.sip[0]}:{service.sip[1]}")
     phone.wait("CALL_ESTABLISHED")
-    said = harness.sound.speech(1, 73)
+    said = speech(1, 73)
     other.say(said, answering.media_target)
     other.wait_heard(60)
     phone.command("hangup")
     answering.wait()
     assert "a=crypto" not in answering.messages()
     plain = answering.media_target[1]
-    for payload in (harness.sound.ulaw(said)[3200:3360], other.heard[40][3]):
+    for payload in (ulaw(said)[3200:3360], other.heard[40][3]):
         assert set(ear.ports(payload)) == {plain}
     heard = other.audio()
-    assert harness.sound.find(harness.sound.speech(20, 31), heard[1600:6400])[1] > 0.95
+    assert find(speech(20, 31), heard[1600:6400])[1] > 0.95
 
 
-def test_keys_pressed_across_legs_reach_srtp_and_nothing_else(harness, start, made):
+def test_keys_pressed_across_legs_reach_srtp_and_nothing_else(start, made):
     service = all_three(start, route_srtp="required")
     service.planted.append(CARD)
     mouth = made.talker("127.0.0.2")
@@ -179,7 +181,7 @@ def test_keys_pressed_across_legs_reach_srtp_and_nothing_else(harness, start, ma
     target = caller.media_target
     desk.meet(answering.messages())
     call_id = service.log.wait("call.answered")["call_id"]
-    said, secret = (harness.sound.speech(1, seed) for seed in (74, 75))
+    said, secret = (speech(1, seed) for seed in (74, 75))
     mouth.say(said, target)
     desk.wait_heard(mouth.sent)
     with service.sign_in() as page:
@@ -196,16 +198,16 @@ def test_keys_pressed_across_legs_reach_srtp_and_nothing_else(harness, start, ma
     pressed = [data[0] for _, kind, _, data in desk.heard if kind == 96][::8]
     assert "".join(map(str, pressed)) == CARD
     assert {(kind, data[0]) for _, kind, _, data in mouth.heard} == {(101, 5)}
-    assert harness.sound.find(desk.audio(), said)[1] > 0.95
-    recording = harness.evidence.Recording(service, call_id)
-    assert harness.sound.find(recording.caller, said)[1] > 0.95
-    assert harness.sound.find(recording.caller, secret)[1] < 0.3
+    assert find(desk.audio(), said)[1] > 0.95
+    recording = Recording(service, call_id)
+    assert find(recording.caller, said)[1] > 0.95
+    assert find(recording.caller, secret)[1] < 0.3
     (gap,) = recording.gaps()
     assert recording.silent_in(gap)
     assert recording.adds_up()
 
 
-def test_both_legs_speak_srtp_each_with_its_own_keys(harness, start, made):
+def test_both_legs_speak_srtp_each_with_its_own_keys(start, made):
     service = all_three(start, trunk_srtp="required", route_srtp="required")
     mouth = made.talkers("127.0.0.2", Suite.AES_CM_128_HMAC_SHA1_32)
     desk, ear = made.talkers("127.0.0.3", Suite.AEAD_AES_256_GCM), made.wire(service)
@@ -215,21 +217,21 @@ def test_both_legs_speak_srtp_each_with_its_own_keys(harness, start, made):
     mouth.meet(caller.messages())
     desk.meet(answering.messages())
     call_id = service.log.wait("call.answered")["call_id"]
-    one, other = (harness.sound.speech(1, seed) for seed in (76, 77))
-    chorus = harness.sound.Chorus()
+    one, other = (speech(1, seed) for seed in (76, 77))
+    chorus = Chorus()
     chorus.say("caller", mouth, one, target).say("advisor", desk, other, answering.media_target)
     chorus.wait()
     mouth.wait_heard(50)
     desk.wait_heard(50)
     caller.hang_up()
     answering.wait()
-    recording = harness.evidence.Recording(service, call_id)
+    recording = Recording(service, call_id)
     for heard, said in ((desk, one), (mouth, other)):
-        assert harness.sound.find(heard.audio(), said)[1] > 0.95
-    assert harness.sound.find(recording.caller, one)[1] > 0.95
-    assert harness.sound.find(recording.advisor, other)[1] > 0.95
+        assert find(heard.audio(), said)[1] > 0.95
+    assert find(recording.caller, one)[1] > 0.95
+    assert find(recording.advisor, other)[1] > 0.95
     for said in (one, other):
-        assert not ear.ports(harness.sound.ulaw(said)[3200:3360])
+        assert not ear.ports(ulaw(said)[3200:3360])
     assert ear.ports().total() >= 200
     keys = (mouth.key, desk.key)
     kept = [path for path in service.folder.rglob("*") if path.is_file()]
@@ -240,11 +242,9 @@ def test_both_legs_speak_srtp_each_with_its_own_keys(harness, start, made):
     assert not any("inline" in line for _, line in service.log.lines)
 
 
-def test_a_trunk_that_must_speak_srtp_is_refused_without_it(harness, start, ended):
+def test_a_trunk_that_must_speak_srtp_is_refused_without_it(start, ended):
     service = start("switch", trunk_srtp="required")
-    caller = ended(
-        harness.programs.Caller(service, MAIN, scenario="uac_refused", status=488, media=9)
-    )
+    caller = ended(Caller(service, MAIN, scenario="uac_refused", status=488, media=9))
     caller.wait()
 
 
@@ -255,7 +255,7 @@ def whole(heard, count=40):
     return last if len(last) == count and steps == {1} else None
 
 
-def test_baresip_goes_on_with_new_keys_after_the_switch_has_died(harness, start, made):
+def test_baresip_goes_on_with_new_keys_after_the_switch_has_died(start, made):
     service = all_three(start, route_srtp="required")
     phone, mouth = made.baresip(service, "srtp-mand"), made.talker("127.0.0.2")
     caller = made.caller(service, LINE, mouth)
@@ -267,13 +267,13 @@ def test_baresip_goes_on_with_new_keys_after_the_switch_has_died(harness, start,
     service.start("switch")
     call_id = service.log.wait("call.resumed")["call_id"]
     heard = len(mouth.heard)
-    after = harness.service.wait_until(lambda: whole(mouth.heard[heard:]), what="speech")
-    said = harness.sound.speech(1, 78)
+    after = wait_until(lambda: whole(mouth.heard[heard:]), what="speech")
+    said = speech(1, 78)
     mouth.say(said, caller.media_target)
     caller.hang_up()
     phone.wait("CALL_CLOSED")
-    recording = harness.evidence.Recording(service, call_id)
-    assert harness.sound.find(recording.caller, said)[1] > 0.95
-    back = harness.sound.from_ulaw(b"".join(data for _, _, _, data in after))
-    assert harness.sound.find(recording.advisor, back)[1] > 0.95
+    recording = Recording(service, call_id)
+    assert find(recording.caller, said)[1] > 0.95
+    back = from_ulaw(b"".join(data for _, _, _, data in after))
+    assert find(recording.advisor, back)[1] > 0.95
     assert recording.adds_up()

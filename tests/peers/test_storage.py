@@ -9,6 +9,11 @@ from itertools import pairwise
 
 import pytest
 
+from helpers.peers.crashes import Spools
+from helpers.peers.disks import Disk
+from helpers.peers.evidence import Recording
+from helpers.peers.sound import FRAME, FRAME_S, RATE, Chorus, find, speech
+from helpers.peers.waiting import wait_until
 from recording.keys.keyring import load_boot_key
 from recording.spool import LostRecord, PacketRecord, read_spool
 
@@ -20,9 +25,9 @@ LOOKBACK_AND_MORE_S = 5 + 2
 
 
 @pytest.fixture
-def disk(harness, tmp_path, ended):
+def disk(tmp_path, ended):
     """The spools lie on a disk of eight megabytes."""
-    return ended(harness.disks.Disk.made(tmp_path / "disk.img", tmp_path / "state" / "spool"))
+    return ended(Disk.made(tmp_path / "disk.img", tmp_path / "state" / "spool"))
 
 
 @pytest.fixture
@@ -30,7 +35,7 @@ def service(disk, start):
     return start("switch", "desk", "finaliser", users=True)
 
 
-def shown(harness, service, call, state):
+def shown(service, call, state):
     """Wait until the page shows this of the call's recording."""
 
     def is_so():
@@ -38,22 +43,22 @@ def shown(harness, service, call, state):
             pops = page.get("/api/v1/calls").json()
         return state in {pop["recording"] for pop in pops if pop["call_id"] == call.call_id}
 
-    harness.service.wait_until(is_so, what=state)
+    wait_until(is_so, what=state)
 
 
-def talk(harness, call, seconds, seed):
+def talk(call, seconds, seed):
     """The caller says something, and the advisor hears all of it."""
-    said, heard = harness.sound.speech(seconds, seed), len(call.advisor.heard)
+    said, heard = speech(seconds, seed), len(call.advisor.heard)
     call.caller.say(said, call.from_caller)
-    call.advisor.wait_heard(heard + len(said) // harness.sound.FRAME)
+    call.advisor.wait_heard(heard + len(said) // FRAME)
     return said
 
 
-def fails(harness, service, call):
+def fails(service, call):
     """Somebody has to talk, for a disk to refuse it."""
-    chorus = harness.sound.Chorus()
-    chorus.say("advisor", call.advisor, harness.sound.speech(4, 20), call.from_advisor)
-    shown(harness, service, call, "fault")
+    chorus = Chorus()
+    chorus.say("advisor", call.advisor, speech(4, 20), call.from_advisor)
+    shown(service, call, "fault")
     chorus.wait()
 
 
@@ -74,78 +79,70 @@ def explained(recording):
     return gap
 
 
-def test_a_full_disk_costs_a_marked_gap_and_no_call_and_mends_itself(
-    harness, service, disk, place_call
-):
-    find = harness.sound.find
+def test_a_full_disk_costs_a_marked_gap_and_no_call_and_mends_itself(service, disk, place_call):
     call = place_call()
-    before = talk(harness, call, 2, 21)
+    before = talk(call, 2, 21)
     disk.fill()
-    fails(harness, service, call)
+    fails(service, call)
     told = {"kind": "recording.fault", "call_id": call.call_id, "process": "switch"}
     alarm, *_ = service.log.events("alarm", **told)
     assert "No space left on device" in alarm["detail"]
-    during = talk(harness, call, 2, 22)
+    during = talk(call, 2, 22)
     disk.free()
-    shown(harness, service, call, "recording")
-    after = talk(harness, call, 2, 23)
+    shown(service, call, "recording")
+    after = talk(call, 2, 23)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     explained(recording)
-    older_than_a_second = before[: -harness.sound.RATE]
+    older_than_a_second = before[:-RATE]
     assert find(recording.caller, older_than_a_second)[1] > 0.95
     assert find(recording.caller, after)[1] > 0.95
     assert find(recording.caller, during)[1] < 0.5
 
 
-def test_a_disk_that_hangs_costs_a_marked_gap_and_keeps_nobody_waiting(
-    harness, service, disk, place_call
-):
-    find = harness.sound.find
+def test_a_disk_that_hangs_costs_a_marked_gap_and_keeps_nobody_waiting(service, disk, place_call):
     call = place_call()
-    before = talk(harness, call, 2, 51)
+    before = talk(call, 2, 51)
     with disk.frozen():
-        fails(harness, service, call)
+        fails(service, call)
         alarm, *_ = service.log.events("alarm", kind="recording.fault", call_id=call.call_id)
         assert "the disk does not answer" in alarm["detail"]
-        during = talk(harness, call, 2, 52)
-    shown(harness, service, call, "recording")
-    after = talk(harness, call, 2, 53)
+        during = talk(call, 2, 52)
+    shown(service, call, "recording")
+    after = talk(call, 2, 53)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     explained(recording)
     assert [life["life"] for life in recording.manifest["lives"]] == [1]
-    assert find(recording.caller, before[: -harness.sound.RATE])[1] > 0.95
+    assert find(recording.caller, before[:-RATE])[1] > 0.95
     assert find(recording.caller, after)[1] > 0.95
     assert find(recording.caller, during)[1] < 0.5
 
 
 def test_a_pause_on_a_full_disk_shuts_the_gate_and_says_that_it_is_not_durable(
-    harness, service, disk, place_call
+    service, disk, place_call
 ):
     call = place_call()
-    talk(harness, call, 1, 24)
+    talk(call, 1, 24)
     disk.fill()
-    fails(harness, service, call)
+    fails(service, call)
     path = f"/api/v1/calls/{call.call_id}/payment"
     with service.sign_in() as page:
         answer = page.put(path).json()
         assert (answer["state"], answer["durable"]) == ("paused", False)
         disk.free()
-        secret = talk(harness, call, 2, 25)
+        secret = talk(call, 2, 25)
         assert page.request("DELETE", path).json()["state"] == "recording"
-    after = talk(harness, call, 1, 26)
+    after = talk(call, 1, 26)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     assert recording.adds_up()
     assert {gap["reason"] for gap in recording.gaps()} == {"fault", "payment"}
-    assert harness.sound.find(recording.caller, secret)[1] < 0.3
-    assert harness.sound.find(recording.caller, after)[1] > 0.95
+    assert find(recording.caller, secret)[1] < 0.3
+    assert find(recording.caller, after)[1] > 0.95
 
 
-def test_a_disk_that_goes_away_in_a_pause_alarms_before_the_pause_ends(
-    harness, service, disk, place_call
-):
+def test_a_disk_that_goes_away_in_a_pause_alarms_before_the_pause_ends(service, disk, place_call):
     call = place_call()
     path = f"/api/v1/calls/{call.call_id}/payment"
     with service.sign_in() as page:
@@ -157,50 +154,48 @@ def test_a_disk_that_goes_away_in_a_pause_alarms_before_the_pause_ends(
         assert pop["recording"] == "paused"
         disk.mount()
         page.request("DELETE", path)
-    shown(harness, service, call, "recording")
+    shown(service, call, "recording")
     call.hang_up()
 
 
 def test_a_disk_that_goes_away_is_noticed_and_the_recording_goes_on_when_it_is_back(
-    harness, service, disk, place_call
+    service, disk, place_call
 ):
-    find = harness.sound.find
     call = place_call()
-    before = talk(harness, call, 2, 27)
+    before = talk(call, 2, 27)
     disk.vanish()
-    shown(harness, service, call, "fault")
-    during = talk(harness, call, 2, 28)
+    shown(service, call, "fault")
+    during = talk(call, 2, 28)
     disk.mount()
-    shown(harness, service, call, "recording")
-    after = talk(harness, call, 2, 29)
+    shown(service, call, "recording")
+    after = talk(call, 2, 29)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     explained(recording)
     assert find(recording.caller, before)[1] > 0.95
     assert find(recording.caller, after)[1] > 0.95
     assert find(recording.caller, during)[1] < 0.5
 
 
-def moved(harness, disk, call, life=2):
+def moved(disk, call, life=2):
     """Wait until the call's spool goes on as another, in the place of the disk that is away."""
     path = disk.folder / f"{call.call_id}.{life}.spool"
-    harness.service.wait_until(path.exists, what=path.name)
+    wait_until(path.exists, what=path.name)
 
 
 def test_a_disk_that_stays_away_costs_seconds_and_the_recording_goes_on_elsewhere(
-    harness, service, disk, place_call
+    service, disk, place_call
 ):
-    find = harness.sound.find
     call = place_call()
-    before = talk(harness, call, 2, 38)
+    before = talk(call, 2, 38)
     disk.vanish()
-    shown(harness, service, call, "fault")
-    during = talk(harness, call, 2, 39)
-    moved(harness, disk, call)
-    shown(harness, service, call, "recording")
-    after = talk(harness, call, 2, 40)
+    shown(service, call, "fault")
+    during = talk(call, 2, 39)
+    moved(disk, call)
+    shown(service, call, "recording")
+    after = talk(call, 2, 40)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     gap = explained(recording)
     assert service.log.events("recording.moved", call_id=call.call_id, spool=2)
     assert gap["to_us"] - gap["from_us"] < 15_000_000
@@ -211,141 +206,136 @@ def test_a_disk_that_stays_away_costs_seconds_and_the_recording_goes_on_elsewher
 
 
 def test_a_disk_that_is_back_after_that_takes_up_what_was_recorded_elsewhere(
-    harness, service, disk, place_call
+    service, disk, place_call
 ):
     """What lies below its mount point is seen by nobody then, but the switch has it open."""
     call = place_call()
-    said = [talk(harness, call, 1, 44)]
+    said = [talk(call, 1, 44)]
     disk.vanish()
-    moved(harness, disk, call)
-    shown(harness, service, call, "recording")
-    said.append(talk(harness, call, 1, 45))
+    moved(disk, call)
+    shown(service, call, "recording")
+    said.append(talk(call, 1, 45))
     disk.mount()
-    moved(harness, disk, call, life=3)
-    shown(harness, service, call, "recording")
-    said.append(talk(harness, call, 1, 46))
+    moved(disk, call, life=3)
+    shown(service, call, "recording")
+    said.append(talk(call, 1, 46))
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     assert recording.adds_up()
     assert [life["life"] for life in recording.manifest["lives"]] == [1, 2, 3]
     assert {gap["trigger"] for gap in recording.gaps()} == {"storage"}
-    assert all(harness.sound.find(recording.caller, words)[1] > 0.95 for words in said)
+    assert all(find(recording.caller, words)[1] > 0.95 for words in said)
 
 
-def test_a_pause_outlives_its_disk_and_ends_when_its_holder_lets_go(
-    harness, service, disk, place_call
-):
+def test_a_pause_outlives_its_disk_and_ends_when_its_holder_lets_go(service, disk, place_call):
     call = place_call()
-    before = talk(harness, call, 1, 41)
+    before = talk(call, 1, 41)
     path = f"/api/v1/calls/{call.call_id}/payment"
     with service.sign_in() as page:
         assert page.put(path).json()["durable"]
         disk.vanish()
-        moved(harness, disk, call)
-        secret = talk(harness, call, 2, 42)
+        moved(disk, call)
+        secret = talk(call, 2, 42)
         answer = page.request("DELETE", path).json()
     assert (answer["state"], answer["durable"]) == ("recording", True)
-    after = talk(harness, call, 1, 43)
+    after = talk(call, 1, 43)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     assert recording.adds_up()
     (gap,) = recording.gaps()
     assert gap["reason"] == "payment"
     assert recording.silent_in(gap)
-    assert harness.sound.find(recording.caller, before)[1] > 0.95
-    assert harness.sound.find(recording.caller, after)[1] > 0.95
-    assert harness.sound.find(recording.caller, secret)[1] < 0.3
+    assert find(recording.caller, before)[1] > 0.95
+    assert find(recording.caller, after)[1] > 0.95
+    assert find(recording.caller, secret)[1] < 0.3
 
 
 @pytest.mark.parametrize("trouble", ["failing", "frozen"])
 def test_a_disk_that_goes_on_failing_costs_seconds_and_the_recording_goes_on_on_the_spare_one(
-    harness, service, disk, place_call, trouble
+    service, disk, place_call, trouble
 ):
-    find = harness.sound.find
     call = place_call()
-    before = talk(harness, call, 2, 47)
+    before = talk(call, 2, 47)
     with getattr(disk, trouble)():
-        fails(harness, service, call)
+        fails(service, call)
         path = service.folder / "state" / "spare" / f"{call.call_id}.2.spool"
-        harness.service.wait_until(path.exists, what=path.name)
-        shown(harness, service, call, "recording")
-        after = talk(harness, call, 2, 48)
+        wait_until(path.exists, what=path.name)
+        shown(service, call, "recording")
+        after = talk(call, 2, 48)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     gap = explained(recording)
     assert gap["to_us"] - gap["from_us"] < 15_000_000
     assert [life["life"] for life in recording.manifest["lives"]] == [1, 2]
-    assert find(recording.caller, before[: -harness.sound.RATE])[1] > 0.95
+    assert find(recording.caller, before[:-RATE])[1] > 0.95
     assert find(recording.caller, after)[1] > 0.95
 
 
-def whole_from_the_spare_disk(harness, service, call, said):
+def whole_from_the_spare_disk(service, call, said):
     """All of it is in the recording, which leaves nothing there."""
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     assert recording.adds_up()
     assert recording.gaps() == []
-    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    assert find(recording.caller, said)[1] > 0.95
     spare = service.folder / "state" / "spare"
-    harness.service.wait_until(lambda: not any(spare.glob("*.spool")), what="spools removed")
+    wait_until(lambda: not any(spare.glob("*.spool")), what="spools removed")
 
 
 def test_a_call_that_begins_while_the_disk_fails_is_recorded_on_the_spare_one(
-    harness, service, disk, place_call
+    service, disk, place_call
 ):
     disk.fail()
     call = place_call()
-    said = talk(harness, call, 2, 49)
+    said = talk(call, 2, 49)
     assert (service.folder / "state" / "spare" / f"{call.call_id}.1.spool").exists()
     alarm = service.log.wait("alarm", kind="spool.disk_failed", process="switch")
     assert alarm["detail"] == f"{disk.folder}: Read-only file system"
-    whole_from_the_spare_disk(harness, service, call, said)
+    whole_from_the_spare_disk(service, call, said)
 
 
 def test_a_call_that_begins_on_a_disk_that_does_not_even_read_is_recorded_on_the_spare_one(
-    harness, service, disk, place_call
+    service, disk, place_call
 ):
     disk.die()
     call = place_call()
-    said = talk(harness, call, 2, 50)
+    said = talk(call, 2, 50)
     *_, why = service.log.wait("alarm", kind="spool.disk_failed")["detail"].split(": ")
     assert why in {"Input/output error", "Bad message"}  # the latter of what it read as zeros
-    whole_from_the_spare_disk(harness, service, call, said)
+    whole_from_the_spare_disk(service, call, said)
 
 
 def test_a_call_that_begins_while_the_disk_hangs_is_recorded_on_the_spare_one(
-    harness, service, disk, place_call
+    service, disk, place_call
 ):
     with disk.frozen():
         call = place_call()
-        said = talk(harness, call, 2, 54)
+        said = talk(call, 2, 54)
         alarm = service.log.wait("alarm", kind="spool.disk_failed", process="switch")
     assert alarm["detail"] == f"{disk.folder}: the disk does not answer"
-    whole_from_the_spare_disk(harness, service, call, said)
+    whole_from_the_spare_disk(service, call, said)
 
 
 def test_a_call_that_begins_while_the_disk_is_away_is_recorded_on_what_is_there(
-    harness, service, disk, place_call
+    service, disk, place_call
 ):
     before = place_call()
-    talk(harness, before, 1, 36)
+    talk(before, 1, 36)
     disk.vanish()
-    shown(harness, service, before, "fault")
+    shown(service, before, "fault")
     before.hang_up()
     for sipp in (before.caller_sip, before.callee_sip):
         shutil.rmtree(sipp.folder, ignore_errors=True)
     call = place_call()
-    said = talk(harness, call, 2, 37)
+    said = talk(call, 2, 37)
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     assert recording.adds_up()
     assert recording.gaps() == []
-    assert harness.sound.find(recording.caller, said)[1] > 0.95
+    assert find(recording.caller, said)[1] > 0.95
 
 
-def test_a_power_cut_costs_the_newest_seconds_and_nothing_older(
-    harness, service, disk, place_call, ended
-):
+def test_a_power_cut_costs_the_newest_seconds_and_nothing_older(service, disk, place_call, ended):
     """What the device holds in the midst of the call, mounted anew; the memory is gone."""
     call, image = place_call(), service.folder / "cut.img"
     frames, at, heard = 600, 550, []
@@ -356,11 +346,11 @@ def test_a_power_cut_costs_the_newest_seconds_and_nothing_older(
             heard.append(time.monotonic())
             disk.copy(image)
 
-    said = harness.sound.speech(frames * harness.sound.FRAME_S, 30)
+    said = speech(frames * FRAME_S, 30)
     call.caller.say(said, call.from_caller, before_frame=cut)
     call.hang_up()
     boot_key = load_boot_key(service.runtime / "boot.key")
-    after = ended(harness.disks.Disk(image, service.folder / "after"))
+    after = ended(Disk(image, service.folder / "after"))
     with read_spool(after.folder / f"{call.call_id}.1.spool", boot_key=boot_key) as spool:
         records = list(spool)
     kept = [
@@ -401,39 +391,37 @@ def wall(tmp_path, monkeypatch):
     return lambda seconds: now.write_text(str(seconds))
 
 
-def test_a_wall_clock_that_jumps_moves_no_sound_and_loses_no_second(
-    harness, wall, start, place_call_on
-):
+def test_a_wall_clock_that_jumps_moves_no_sound_and_loses_no_second(wall, start, place_call_on):
     service = start("switch", "desk", "finaliser", users=True)
     call = place_call_on(service)
     path = f"/api/v1/calls/{call.call_id}/payment"
-    said = [talk(harness, call, 1.5, 31)]
+    said = [talk(call, 1.5, 31)]
     wall(3600)
-    said.append(talk(harness, call, 1.5, 32))
+    said.append(talk(call, 1.5, 32))
     with service.sign_in() as page:
         page.put(path)
-        secret = talk(harness, call, 1, 33)
+        secret = talk(call, 1, 33)
         wall(-7200)
         page.request("DELETE", path)
-    said.append(talk(harness, call, 1.5, 34))
-    spools, some = harness.crashes.Spools(service), 75 + 75 + 40  # packets: half of the last words
-    harness.service.wait_until(lambda: spools.kept(call.call_id) >= some, what="the spool")
+    said.append(talk(call, 1.5, 34))
+    spools, some = Spools(service), 75 + 75 + 40  # packets: half of the last words
+    wait_until(lambda: spools.kept(call.call_id) >= some, what="the spool")
     service.kill("switch")
     wall(60)
     service.start("switch")
     service.log.wait("call.resumed", call_id=call.call_id)
-    shown(harness, service, call, "recording")
-    said.append(talk(harness, call, 1.5, 35))
+    shown(service, call, "recording")
+    said.append(talk(call, 1.5, 35))
     call.hang_up()
-    recording = harness.evidence.Recording(service, call.call_id)
+    recording = Recording(service, call.call_id)
     assert recording.adds_up()
     assert [gap["reason"] for gap in recording.gaps()] == ["payment", "fault"]
-    places = [harness.sound.find(recording.caller, words) for words in said]
+    places = [find(recording.caller, words) for words in said]
     lost_with_the_crash = places.pop(2)  # its last second
     assert min(alike for _, alike in places) > 0.95
     assert lost_with_the_crash[1] > 0.5
     assert [at for at, _ in places] == sorted(at for at, _ in places)
-    assert harness.sound.find(recording.caller, secret)[1] < 0.3
+    assert find(recording.caller, secret)[1] < 0.3
     assert recording.manifest["talk_us"] < 60_000_000
     with service.sign_in("ceri") as client:
         found = client.get("/api/v1/coverage", params={"when": "last 3 days"}).json()

@@ -6,6 +6,10 @@ import asyncio
 
 import pytest
 
+from helpers.peers.evidence import Recording
+from helpers.peers.programs import Callee
+from helpers.peers.sound import find, speech
+from helpers.peers.waiting import wait_until
 from telephony.phone import CallState
 
 pytestmark = pytest.mark.peer
@@ -24,13 +28,13 @@ def payment(service, call_id, method):
 
 
 async def test_a_pause_stands_through_a_lost_transfer_a_recall_and_a_crash(
-    harness, service, phone, caller, ended
+    service, phone, caller, ended
 ):
-    sound, calls, run = harness.sound, asyncio.Queue(), asyncio.to_thread
-    before, after = sound.speech(1.5, 301), sound.speech(1.5, 302)
-    secrets = [sound.speech(1.5, seed) for seed in (303, 304, 305)]
+    calls, run = asyncio.Queue(), asyncio.to_thread
+    before, after = speech(1.5, 301), speech(1.5, 302)
+    secrets = [speech(1.5, seed) for seed in (303, 304, 305)]
     department = ended(
-        harness.programs.Callee(
+        Callee(
             service.folder,
             "uas_refusing",
             "127.0.0.4",
@@ -62,16 +66,16 @@ async def test_a_pause_stands_through_a_lost_transfer_a_recall_and_a_crash(
         await run(service.log.wait, "call.resumed")
         await run(service.log.wait, "phones.set", 2)
         await run(calling.talker.say, secrets[2], target)
-        await run(harness.service.wait_until, lambda: shown(service) == ("paused", 1))
+        await run(wait_until, lambda: shown(service) == ("paused", 1))
         assert await run(payment, service, call_id, "DELETE") == "recording"
         await run(calling.talker.say, after, target)
         await recall.hangup()
         await run(calling.wait)
-    recording = await run(harness.evidence.Recording, service, call_id)
-    assert sound.find(recording.caller, before)[1] > 0.95
-    assert sound.find(recording.caller, after)[1] > 0.95
+    recording = await run(Recording, service, call_id)
+    assert find(recording.caller, before)[1] > 0.95
+    assert find(recording.caller, after)[1] > 0.95
     for secret in secrets:
-        assert sound.find(recording.caller, secret)[1] < 0.3
+        assert find(recording.caller, secret)[1] < 0.3
     assert {gap["reason"] for gap in recording.gaps()} == {"payment", "transfer"}
     assert all(recording.silent_in(gap) for gap in recording.gaps())
     assert recording.adds_up()

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from helpers.loopback import free_port
+from helpers.peers.agent import Agent, sipp
+from helpers.peers.programs import Baresip, Caller
+from helpers.peers.sound import save, speech
 from telephony.aio.tls import Tls, server_context
 from telephony.phone import CallState, VoIPPhone
 from telephony.sip.events import Address
@@ -22,8 +25,8 @@ CALLS = 10
 
 
 @pytest.fixture
-async def agent(harness):
-    agent = harness.agent.Agent()
+async def agent():
+    agent = Agent()
     yield agent
     agent.transport.close()
     await asyncio.sleep(0)
@@ -40,10 +43,10 @@ EVERY = [("UDP", "::1"), ("TCP", "127.0.0.1"), ("TCP", "::1")]
 
 
 @pytest.mark.parametrize(("transport", "host"), EVERY)
-async def test_sipp_calls_us(harness, agent, tmp_path, transport, host):
+async def test_sipp_calls_us(agent, tmp_path, transport, host):
     at = await agent.transport.listen(Address(host, 0, transport))
     where = f"[{host}]:{at.port}" if ":" in host else f"{host}:{at.port}"
-    process = await harness.agent.sipp(
+    process = await sipp(
         tmp_path, *words("uac", transport, host), "-r", "50", "-d", "50", where, host=host
     )
     assert await process.wait() == 0
@@ -54,11 +57,11 @@ async def test_sipp_calls_us(harness, agent, tmp_path, transport, host):
 
 
 @pytest.mark.parametrize(("transport", "host"), EVERY)
-async def test_sipp_is_called_by_us(harness, agent, tmp_path, transport, host):
+async def test_sipp_is_called_by_us(agent, tmp_path, transport, host):
     await agent.transport.listen(Address(host, 0, transport))
     asked = words("uas", transport, host)
     peer = Address(host, int(asked[asked.index("-p") + 1]), transport)
-    process = await harness.agent.sipp(tmp_path, *asked, host=host)
+    process = await sipp(tmp_path, *asked, host=host)
     try:
         await listening(peer)
         for _ in range(CALLS):
@@ -87,7 +90,7 @@ def read(path):
     return Path(path).read_text(encoding="ascii")
 
 
-async def test_a_message_typed_into_openssl_is_answered(harness, agent, authority):
+async def test_a_message_typed_into_openssl_is_answered(agent, authority):
     tls = Tls(server_context(*authority.issue("galwad", "127.0.0.1")))
     at = await agent.transport.listen(Address("127.0.0.1", 0, "TLS"), tls=tls)
     process = await asyncio.create_subprocess_exec(
@@ -125,20 +128,18 @@ def secured(start, authority):
 
 
 @pytest.fixture(params=["tcp", "tls"])
-def advisor(request, harness, secured, ended, authority):
+def advisor(request, secured, ended, authority):
     """baresip, registered as 301 over a connection."""
     said = secured.folder / "advisor.wav"
-    harness.sound.save(said, harness.sound.speech(20, 31))
-    phone = harness.programs.Baresip(
-        secured.folder, secured, said, "301", way=request.param, ca=authority.path
-    )
+    save(said, speech(20, 31))
+    phone = Baresip(secured.folder, secured, said, "301", way=request.param, ca=authority.path)
     ended(phone).wait_registered()
     return phone
 
 
-def test_baresip_is_rung_and_talks_over_its_connection(harness, secured, talker, ended, advisor):
+def test_baresip_is_rung_and_talks_over_its_connection(secured, talker, ended, advisor):
     mouth = talker("127.0.0.2")
-    caller = ended(harness.programs.Caller(secured, "01970000300", media=mouth.port))
+    caller = ended(Caller(secured, "01970000300", media=mouth.port))
     advisor.wait("CALL_INCOMING")
     advisor.command("accept")
     advisor.wait("CALL_ESTABLISHED")
@@ -149,16 +150,14 @@ def test_baresip_is_rung_and_talks_over_its_connection(harness, secured, talker,
     advisor.wait("CALL_CLOSED")
 
 
-def test_a_phone_whose_connection_is_gone_is_not_rung(harness, secured, ended, advisor):
+def test_a_phone_whose_connection_is_gone_is_not_rung(secured, ended, advisor):
     advisor.process.kill()
-    refused = harness.programs.Caller(secured, "01970000300", scenario="uac_refused", status=480)
+    refused = Caller(secured, "01970000300", scenario="uac_refused", status=480)
     ended(refused).wait()
 
 
 @pytest.mark.parametrize("way", ["udp", "tcp"])
-async def test_a_phone_by_ipv6_talks_with_a_caller_by_ipv4(
-    harness, secured, talker, ended, *, ports, way
-):
+async def test_a_phone_by_ipv6_talks_with_a_caller_by_ipv4(secured, talker, ended, *, ports, way):
     came = asyncio.Queue()
     phone = VoIPPhone(
         "::1",
@@ -172,7 +171,7 @@ async def test_a_phone_by_ipv6_talks_with_a_caller_by_ipv4(
     )
     async with phone:
         mouth = talker("127.0.0.2")
-        caller = ended(harness.programs.Caller(secured, "01970000300", media=mouth.port))
+        caller = ended(Caller(secured, "01970000300", media=mouth.port))
         call = await asyncio.wait_for(came.get(), 10)
         assert b"c=IN IP6 ::1" in call.request.body
         await call.answer()
@@ -183,16 +182,16 @@ async def test_a_phone_by_ipv6_talks_with_a_caller_by_ipv4(
 
 
 @pytest.mark.parametrize(("caller", "pbx"), [("TCP", "TCP"), ("UDP", "TCP"), ("TCP", "UDP")])
-async def test_calls_pass_between_transports(harness, start, tmp_path, caller, pbx):
+async def test_calls_pass_between_transports(start, tmp_path, caller, pbx):
     service = start("switch", listen=("tcp:127.0.0.1",), pbx_way=f";transport={pbx.lower()}")
     (tmp_path / "pbx").mkdir()
     there = words("uas", pbx, "127.0.0.3", service.pbx_port)
-    callee = await harness.agent.sipp(tmp_path / "pbx", *there, host="127.0.0.3")
+    callee = await sipp(tmp_path / "pbx", *there, host="127.0.0.3")
     try:
         await listening(Address("127.0.0.3", service.pbx_port, pbx))
         port = service.ports["tcp:127.0.0.1"] if caller == "TCP" else service.sip[1]
         from_here = words("uac", caller, "127.0.0.2")
-        calls = await harness.agent.sipp(
+        calls = await sipp(
             tmp_path,
             *from_here,
             *("-s", "01970000200", "-r", "20", "-d", "100", f"127.0.0.1:{port}"),
@@ -244,7 +243,7 @@ class Cable:
 
 
 async def test_after_a_cut_in_mid_call_the_phone_is_reached_by_a_new_connection(
-    harness, secured, talker, ended, *, ports
+    secured, talker, ended, *, ports
 ):
     cable, came = ended(Cable(secured.ports["tcp:127.0.0.1"])), asyncio.Queue()
     phone = VoIPPhone(
@@ -259,7 +258,7 @@ async def test_after_a_cut_in_mid_call_the_phone_is_reached_by_a_new_connection(
     )
     async with phone:
         mouth = talker("127.0.0.2")
-        caller = ended(harness.programs.Caller(secured, "01970000300", media=mouth.port))
+        caller = ended(Caller(secured, "01970000300", media=mouth.port))
         call = await asyncio.wait_for(came.get(), 10)
         await call.answer()
         await asyncio.to_thread(mouth.wait_heard, 5)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.peers.programs import Callee, Caller
+from helpers.peers.service import Service
+
 pytestmark = pytest.mark.peer
 
 TRUNK = "127.0.0.2"
@@ -11,9 +14,9 @@ PBX = "127.0.0.3"
 
 
 @pytest.fixture
-def registrar(harness, ended, tmp_path):
+def registrar(ended, tmp_path):
     """SIPp as the registrar, before the switch starts."""
-    return ended(harness.programs.Callee(tmp_path, "uas_registrar", TRUNK))
+    return ended(Callee(tmp_path, "uas_registrar", TRUNK))
 
 
 @pytest.fixture
@@ -23,9 +26,9 @@ def password():
 
 
 @pytest.fixture
-def switch(harness, officer, tmp_path, registrar, password):
+def switch(officer, tmp_path, registrar, password):
     """The switch alone, with an account at the trunk."""
-    service = harness.service.Service(tmp_path, officer)
+    service = Service(tmp_path, officer)
     text = service.config.read_text()
     account = (
         f'peers = ["{TRUNK}"]\nusername = "01970000100"\npassword = "{password}"\n'
@@ -38,13 +41,11 @@ def switch(harness, officer, tmp_path, registrar, password):
     service.judge()
 
 
-def test_we_register_and_are_called_there_and_take_our_leave(harness, switch, registrar, ended):
+def test_we_register_and_are_called_there_and_take_our_leave(switch, registrar, ended):
     contact = registrar.logged(r"registered (\S+)")
     assert contact == f"sip:01970000100@127.0.0.1:{switch.sip[1]}"
     assert switch.log.wait("trunk.registered")["trunk"] == "trunk"
-    calling = ended(
-        harness.programs.Caller(switch, "01970000100", scenario="uac_refused", status=480)
-    )
+    calling = ended(Caller(switch, "01970000100", scenario="uac_refused", status=480))
     calling.wait()
     switch.stop()
     registrar.logged("gone")
@@ -58,9 +59,9 @@ def test_a_password_that_the_trunk_refuses_is_an_alarm(switch, registrar):
 
 
 @pytest.fixture
-def asking(harness, officer, tmp_path):
+def asking(officer, tmp_path):
     """A switch whose trunk, the PBX, wants a password for each call and calls nobody."""
-    service = harness.service.Service(tmp_path, officer)
+    service = Service(tmp_path, officer)
     text = service.config.read_text()
     account = (
         f'peers = ["{TRUNK}", "{PBX}"]\nusername = "01970000100"\npassword = "correct horse"\n'
@@ -72,12 +73,9 @@ def asking(harness, officer, tmp_path):
     service.judge()
 
 
-def test_a_call_to_who_wants_a_password_is_answered_and_the_caller_hears_of_none(
-    harness, asking, ended
-):
-    programs = harness.programs
-    callee = ended(programs.Callee(asking.folder, "uas_asking", PBX, port=asking.pbx_port))
-    calling = ended(programs.Caller(asking, "01970000200"))
+def test_a_call_to_who_wants_a_password_is_answered_and_the_caller_hears_of_none(asking, ended):
+    callee = ended(Callee(asking.folder, "uas_asking", PBX, port=asking.pbx_port))
+    calling = ended(Caller(asking, "01970000200"))
     assert calling.media_target
     callee.logged("media")
     calling.hang_up()

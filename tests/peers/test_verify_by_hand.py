@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from helpers.database import engine
+from helpers.peers.evidence import Recording
+from helpers.peers.service import GALWAD, PASSWORD
+from helpers.peers.sound import speech
 from recording.audit.chain import GENESIS, ChainEntry, chained, verify_entries
 from recording.audit.log import AuditLog
 
@@ -37,15 +40,15 @@ STEPS = list(steps(DOCUMENT))
 class Desktop:
     """The folder of somebody who verifies: copies of what they were given."""
 
-    def __init__(self, harness, service, call_id, folder):
-        self.harness, self.service, self.call_id, self.folder = harness, service, call_id, folder
+    def __init__(self, service, call_id, folder):
+        self.service, self.call_id, self.folder = service, call_id, folder
         folder.mkdir()
         archive = service.state / "archive"
         (self.origin,) = {path.parent for path in archive.rglob(f"{call_id}.*")}
         shutil.copy(archive / "peers-1.pub", folder / "galwad.pub")
         shutil.copy(service.keys.identity, folder / "identity.txt")
         with service.sign_in("ceri") as client:
-            body = {"user": "ceri", "password": harness.service.PASSWORD, "client": "cli"}
+            body = {"user": "ceri", "password": PASSWORD, "client": "cli"}
             token = client.post("/api/v1/login", json=body).json()["token"]
         self.env = {**os.environ, "GALWAD_SERVER": service.url, "GALWAD_TOKEN": token}
         for command in ("anchor", "export"):
@@ -55,7 +58,7 @@ class Desktop:
     def run(self, *arguments, status=0):
         """A command of ours; its standard output."""
         done = subprocess.run(
-            [*self.harness.service.GALWAD, *arguments],
+            [*GALWAD, *arguments],
             env=self.env,
             cwd=self.folder,
             capture_output=True,
@@ -68,7 +71,7 @@ class Desktop:
 
     def by_hand(self, *, fetch=True):
         """Run the blocks in one shell; what each of them printed, errors and all."""
-        galwad = " ".join(self.harness.service.GALWAD)
+        galwad = " ".join(GALWAD)
         script = [f'galwad() {{ {galwad} "$@"; }}']
         for number, (block, _) in enumerate(STEPS):
             text = block.replace(SAMPLE, self.call_id).replace(
@@ -92,19 +95,19 @@ class Desktop:
 
 
 @pytest.fixture
-def desktop(harness, service, place_call, tmp_path):
+def desktop(service, place_call, tmp_path):
     """One real call with a pause, sealed, and what its verifier was given."""
     call = place_call()
     path = f"/api/v1/calls/{call.call_id}/payment"
     with service.sign_in() as page:
-        call.caller.say(harness.sound.speech(1, 71), call.from_caller)
+        call.caller.say(speech(1, 71), call.from_caller)
         page.put(path, json={})
-        call.caller.say(harness.sound.speech(1, 72), call.from_caller)
+        call.caller.say(speech(1, 72), call.from_caller)
         page.request("DELETE", path)
-        call.caller.say(harness.sound.speech(1, 73), call.from_caller)
+        call.caller.say(speech(1, 73), call.from_caller)
     call.hang_up()
-    harness.evidence.Recording(service, call.call_id)
-    return Desktop(harness, service, call.call_id, tmp_path / "desktop")
+    Recording(service, call.call_id)
+    return Desktop(service, call.call_id, tmp_path / "desktop")
 
 
 def silent(parts):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from helpers.loopback import claim
+from helpers.peers import programs
+from helpers.peers.benchmarks import run
 
 pytestmark = pytest.mark.peer
 
@@ -12,14 +14,12 @@ CALLS, SECONDS = 10, 18
 WAITS = ("listed", "fetchable")
 
 
-def test_each_recording_is_fetched_whole_and_gets_a_new_header(harness, tmp_path):
+def test_each_recording_is_fetched_whole_and_gets_a_new_header(tmp_path):
     for program, package in (("rtpengine", "rtpengine-daemon"), ("espeak-ng", "espeak-ng")):
-        harness.programs.program(program, package)
+        programs.program(program, package)
     ports = claim(1000)
     size = ("--rows", 5000, "--calls", CALLS, "--seconds", SECONDS)
-    told = harness.benchmarks.run(
-        tmp_path, "recording.py", "--quick", *size, "--first-port", ports.first
-    )
+    told = run(tmp_path, "recording.py", "--quick", *size, "--first-port", ports.first)
     ports.close()
     assert (told["calls"], told["rows"]) == (CALLS, 5000)
     for row in (*told["rounds"].values(), told["rtpengine"]):

@@ -6,6 +6,10 @@ import av
 import numpy as np
 import pytest
 
+from helpers.peers.evidence import Recording
+from helpers.peers.programs import Callee, Caller
+from helpers.peers.sound import find
+
 pytestmark = pytest.mark.peer
 
 WIDE = 16_000
@@ -39,12 +43,12 @@ def encoded(samples, encoder):
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_wideband_is_passed_through_and_recorded_at_its_rate(harness, service, talker, ended, name):
+def test_wideband_is_passed_through_and_recorded_at_its_rate(service, talker, ended, name):
     facts = CODECS[name]
     keys = {"pt": facts["pt"], "codec": facts["codec"]}
     caller, advisor = talker("127.0.0.2"), talker("127.0.0.3")
     callee_sip = ended(
-        harness.programs.Callee(
+        Callee(
             service.folder,
             "uas_codec",
             "127.0.0.3",
@@ -54,9 +58,7 @@ def test_wideband_is_passed_through_and_recorded_at_its_rate(harness, service, t
         )
     )
     caller_sip = ended(
-        harness.programs.Caller(
-            service, "01970000200", scenario="uac_codec", media=caller.port, **keys
-        )
+        Caller(service, "01970000200", scenario="uac_codec", media=caller.port, **keys)
     )
     asked, answered = sweep(2, 300, 6_000), sweep(2, 5_000, 400)
     spoken = []
@@ -71,9 +73,9 @@ def test_wideband_is_passed_through_and_recorded_at_its_rate(harness, service, t
         assert passed[: len(payloads)] == payloads[: len(passed)]
     caller_sip.hang_up()
     callee_sip.wait()
-    recording = harness.evidence.Recording(service, service.call_id(), rate=WIDE)
-    assert harness.sound.find(recording.caller, asked[: -WIDE // 10])[1] > 0.95
-    assert harness.sound.find(recording.advisor, answered[: -WIDE // 10])[1] > 0.95
+    recording = Recording(service, service.call_id(), rate=WIDE)
+    assert find(recording.caller, asked[: -WIDE // 10])[1] > 0.95
+    assert find(recording.advisor, answered[: -WIDE // 10])[1] > 0.95
     assert recording.adds_up()
     codecs = [set(track["codecs"]) for track in recording.manifest["tracks"]]
     assert all(any(name.lower() in codec.lower() for codec in track) for track in codecs)

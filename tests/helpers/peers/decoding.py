@@ -7,7 +7,10 @@ import socket
 import subprocess
 import time
 
-PATIENCE_S = 20
+from helpers.loopback import free_port
+from helpers.peers.programs import program
+from helpers.peers.waiting import PATIENCE_S
+
 FIELDS = ("frame.number", "udp.srcport", "udp.dstport", "tcp.srcport", "tcp.dstport")
 SAID = ("frame.protocols", "_ws.malformed", "_ws.expert.severity", "_ws.expert.message")
 WARNING = 0x600000
@@ -18,18 +21,17 @@ PROTOCOLS = ("sip", "sdp", "rtp", "rtcp", "srtp", "srtcp")
 class Capture:
     """The loopback, as far as it is between these SIP ports or in this range of media ports."""
 
-    def __init__(self, programs, folder, sip_ports, media):
+    def __init__(self, folder, sip_ports, media):
         """`media` is the switch's first and last media port."""
         self._sip, self._media = list(sip_ports), range(media[0], media[1] + 1)
-        self._programs = programs
         self.file = folder / "capture.pcapng"
         self._log = (folder / "capture.log").open("w+")
-        self._mark = programs.free_port("127.0.0.1")
+        self._mark = free_port("127.0.0.1")
         ports = " or ".join(f"port {port}" for port in [self._mark, *self._sip])
         filter_ = f"{ports} or udp portrange {media[0]}-{media[1]}"
         self._process = subprocess.Popen(
             (
-                *(programs.program("dumpcap", "tshark"), "-q", "-i", "lo"),
+                *(program("dumpcap", "tshark"), "-q", "-i", "lo"),
                 *("-f", filter_, "-w", str(self.file)),
             ),
             stdin=subprocess.DEVNULL,
@@ -62,7 +64,7 @@ class Capture:
     def rows(self, *fields, only=""):
         """These fields of each frame, as text; `only` is a display filter."""
         self.end()
-        command = [self._programs.program("tshark", "tshark"), "-r", str(self.file), "-T", "fields"]
+        command = [program("tshark", "tshark"), "-r", str(self.file), "-T", "fields"]
         command += [word for field in fields for word in ("-e", field)]
         command += [word for port in self._sip for word in ("-d", f"udp.port=={port},sip")]
         command += [word for port in self._sip for word in ("-d", f"tcp.port=={port},sip")]

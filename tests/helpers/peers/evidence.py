@@ -10,8 +10,9 @@ import time
 
 import soundfile
 
+from helpers.peers.waiting import PATIENCE_S
+
 RATE = 8000
-PATIENCE_S = 20
 
 
 def run(name, package, *arguments, data):

@@ -1,4 +1,4 @@
-"""Kamailio and rtpengine: the proxy and the media proxy that stand before and behind the switch."""
+"""Kamailio: the proxy that stands before and behind the switch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import subprocess
 import time
 from pathlib import Path
 
+from helpers.loopback import free_port
+from helpers.peers.programs import program
+from helpers.peers.waiting import PATIENCE_S
+
 CONFIG = Path(__file__).resolve().parents[2] / "peers" / "kamailio" / "kamailio.cfg"
-PATIENCE_S = 20
 
 
 class Daemon:
@@ -53,12 +56,12 @@ class Kamailio(Daemon):
     It has what the phones of programs.py ask of a service: where it is, and the password.
     """
 
-    def __init__(self, programs, service, role, host, *, port=0, way="udp", **words):
+    def __init__(self, service, role, host, *, port=0, way="udp", **words):
         """`way` is the transport to the switch; `words` stand in kamailio.cfg as __WORD__."""
         folder = service.folder / f"kamailio-{host}"
         folder.mkdir()
-        self.sip = (host, port or programs.free_port(host))
-        self.tls_port = programs.free_port(host)
+        self.sip = (host, port or free_port(host))
+        self.tls_port = free_port(host)
         self.ports = {f"tcp:{host}": self.sip[1], f"tls:{host}": self.tls_port}
         self.sip_password = "secret-600"
         switch = (
@@ -79,10 +82,10 @@ class Kamailio(Daemon):
         for name, value in {**known, **words}.items():
             text = text.replace(f"__{name.upper()}__", str(value))
         (folder / "kamailio.cfg").write_text(text)
-        program = programs.program("kamailio", "kamailio")
         # -DD: in the foreground, with its children; the memory is what a handful of calls need.
         options = ("-DD", "-E", "-m", "32", "-M", "4", "-Y", str(folder), "-w", str(folder))
-        super().__init__(folder, [program, "-f", str(folder / "kamailio.cfg"), *options])
+        command = [program("kamailio", "kamailio"), "-f", str(folder / "kamailio.cfg"), *options]
+        super().__init__(folder, command)
 
     def wait_ready(self):
         """Wait until it answers."""

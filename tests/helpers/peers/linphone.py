@@ -8,7 +8,10 @@ import subprocess
 import time
 from pathlib import Path
 
-PATIENCE_S = 20
+from helpers.loopback import free_port
+from helpers.peers.programs import program
+from helpers.peers.waiting import PATIENCE_S
+
 UNKNOWN = b"Status: Error\nReason: Unknown command.\n"
 
 CONFIG = """\
@@ -50,7 +53,7 @@ echocancellation=0
 class Linphone:
     """One phone; its calls have the numbers 1, 2, … in the order in which they began."""
 
-    def __init__(self, programs, service, extension, *, way="udp", ca="", srtp=False, ice=False):
+    def __init__(self, service, extension, *, way="udp", ca="", srtp=False, ice=False):
         """Start it, to register with the service; `way` is "udp", "tcp" or "tls".
 
         `ca` is a file with whom it believes over TLS; with `srtp` it insists on SRTP; with `ice`
@@ -59,10 +62,10 @@ class Linphone:
         self.folder = Path(service.folder) / f"linphone-{extension}"
         for name in (".local/share/linphone", ".config/linphone"):
             (self.folder / name).mkdir(parents=True)
-        ports = dict.fromkeys(("udp", "tcp", "tls"), 0) | {way: programs.free_port("127.0.0.1")}
+        ports = dict.fromkeys(("udp", "tcp", "tls"), 0) | {way: free_port("127.0.0.1")}
         text = CONFIG.format(
             **ports,
-            media=programs.free_port("127.0.0.1"),
+            media=free_port("127.0.0.1"),
             ca=ca,
             encryption="srtp" if srtp else "none",
             insists=int(srtp),
@@ -74,7 +77,7 @@ class Linphone:
         self._output = (self.folder / "output").open("w")
         self.process = subprocess.Popen(
             [
-                *(programs.program("linphone-daemon", "linphone-cli"), "--disable-stats-events"),
+                *(program("linphone-daemon", "linphone-cli"), "--disable-stats-events"),
                 *("--config", "rc", "--pipe", str(self.folder / "pipe"), "--log", "log"),
             ],
             cwd=self.folder,

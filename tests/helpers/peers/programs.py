@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 from helpers.loopback import claim, free_port
+from helpers.peers.service import CALLER
+from helpers.peers.waiting import PATIENCE_S
 
-PATIENCE_S = 20
 SCENARIOS = Path(__file__).resolve().parents[2] / "peers" / "sipp"
-CALLER = "01632960123"
 
 
 def program(name, package):

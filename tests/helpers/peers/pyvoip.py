@@ -8,8 +8,8 @@ import threading
 from pathlib import Path
 
 from helpers.loopback import claim, free_port
+from helpers.peers.waiting import PATIENCE_S
 
-PATIENCE_S = 20
 HERE = Path(__file__).parent
 
 

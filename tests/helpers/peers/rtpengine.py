@@ -4,47 +4,47 @@ from __future__ import annotations
 
 import socket
 
+from helpers.loopback import claim, free_port
+from helpers.peers.kamailio import Daemon
+from helpers.peers.programs import program
 
-def start(daemon, programs, service, host):
-    """Start it on this host; `address` is where Kamailio finds it.
 
-    `daemon` makes a program in the foreground of a folder and a command.
-    """
-    folder = service.folder / f"rtpengine-{host}"
-    folder.mkdir()
-    port, media = programs.free_port(host), programs.claim(200)
-    engine = daemon(
-        folder,
-        [
-            *(programs.program("rtpengine", "rtpengine-daemon"), "--foreground", "--log-stderr"),
-            *("--config-file=none", "--table=-1", f"--interface={host}", "--num-threads=1"),
-            *(
-                f"--listen-ng={host}:{port}",
-                f"--port-min={media.first}",
-                f"--port-max={media.last}",
-            ),
-            *("--log-level=5", f"--pidfile={folder / 'pid'}"),
-        ],
-    )
-    end = engine.end
+class Rtpengine(Daemon):
+    """One media proxy on a host; `address` is where Kamailio finds it, `ports` are for media."""
 
-    def end_and_free():
-        end()
-        media.close()
+    def __init__(self, service, host):
+        folder = service.folder / f"rtpengine-{host}"
+        folder.mkdir()
+        self._control = (host, free_port(host))
+        self._media = claim(200)
+        self.address = f"{host}:{self._control[1]}"
+        self.ports = range(self._media.first, self._media.last + 1)
+        super().__init__(
+            folder,
+            [
+                *(program("rtpengine", "rtpengine-daemon"), "--foreground", "--log-stderr"),
+                *("--config-file=none", "--table=-1", f"--interface={host}", "--num-threads=1"),
+                f"--listen-ng={self.address}",
+                f"--port-min={self._media.first}",
+                f"--port-max={self._media.last}",
+                *("--log-level=5", f"--pidfile={folder / 'pid'}"),
+            ],
+        )
 
-    engine.end = end_and_free
-    engine.address = f"{host}:{port}"
-    engine.ports = range(media.first, media.last + 1)
+    def wait_ready(self):
+        """Wait until it answers a ping."""
+        self.wait_for(self._answers)
 
-    def answers():
+    def _answers(self):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.settimeout(0.1)
             try:
-                probe.connect((host, port))
+                probe.connect(self._control)
                 probe.send(b"1 d7:command4:pinge")
                 return b"4:pong" in probe.recv(512)
             except OSError:
                 return False
 
-    engine.wait_ready = lambda: engine.wait_for(answers)
-    return engine
+    def end(self):
+        super().end()
+        self._media.close()

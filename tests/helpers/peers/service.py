@@ -23,8 +23,8 @@ from pathlib import Path
 import httpx
 
 from helpers.loopback import claim, free_port
+from helpers.peers.waiting import PATIENCE_S
 
-PATIENCE_S = 20
 CALLER = "01632960123"
 """The number that every caller has; a log line that holds it fails the test."""
 PASSWORD = "correct horse battery"
@@ -387,12 +387,3 @@ def ha1(extension):
     """The HA1 of a phone whose password is `secret-EXTENSION`."""
     text = f"{extension}:galwad:secret-{extension}"
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def wait_until(condition, seconds=PATIENCE_S, what="it"):
-    """Ask again until it is so, for what tells nobody (a file, a port)."""
-    limit = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < limit, f"{what} did not come about in {seconds} s"
-        time.sleep(0.02)
-    return answer

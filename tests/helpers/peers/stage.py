@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from helpers.peers.evidence import Recording
+from helpers.peers.kamailio import Kamailio
+from helpers.peers.linphone import Linphone
+from helpers.peers.programs import Baresip, Callee, Caller
+from helpers.peers.rtpengine import Rtpengine
+from helpers.peers.sound import find, save, speech
+from helpers.peers.waiting import wait_until
+
 MAIN = "01970000200"
 """The line that leads to whoever has 127.0.0.3 and the PBX's port."""
 
@@ -9,8 +17,7 @@ MAIN = "01970000200"
 class Stage:
     """Brings on whom the test names; each leaves with the test."""
 
-    def __init__(self, harness, start, ended, talker, decoded):
-        self.harness = harness
+    def __init__(self, start, ended, talker, decoded):
         self.service = None
         self.talker = talker
         self._start, self._ended, self._decoded = start, ended, decoded
@@ -30,16 +37,14 @@ class Stage:
 
     def kamailio(self, role, host, **words):
         """Kamailio in one of its roles, with tshark listening."""
-        module, programs = self.harness.kamailio, self.harness.programs
-        proxy = self._ended(module.Kamailio(programs, self.service, role, host, **words))
+        proxy = self._ended(Kamailio(self.service, role, host, **words))
         proxy.wait_ready()
         self.listen(proxy.sip[1])
         return proxy
 
     def rtpengine(self, host="127.0.0.2"):
         """rtpengine, which Kamailio then leads the media through."""
-        start, daemon = self.harness.rtpengine.start, self.harness.kamailio.Daemon
-        engine = self._ended(start(daemon, self.harness.programs, self.service, host))
+        engine = self._ended(Rtpengine(self.service, host))
         engine.wait_ready()
         return engine
 
@@ -51,25 +56,23 @@ class Stage:
         """SIPp where the main line leads, or at another host on any port."""
         keys.setdefault("port", self.service.pbx_port if host == "127.0.0.3" else 0)
         folder = self.service.folder
-        return self._ended(self.harness.programs.Callee(folder, scenario, host, **keys))
+        return self._ended(Callee(folder, scenario, host, **keys))
 
     def caller(self, called=MAIN, **keys):
         """SIPp as the trunk's caller."""
-        return self._ended(self.harness.programs.Caller(self.service, called, **keys))
+        return self._ended(Caller(self.service, called, **keys))
 
     def baresip(self, server, extension, **keys):
         """baresip, registered there; what it says begins with `speech(20, 51)`."""
         said = self.service.folder / "said.wav"
-        self.harness.sound.save(said, self.harness.sound.speech(20, 51))
-        programs = self.harness.programs
-        phone = self._ended(programs.Baresip(self.service.folder, server, said, extension, **keys))
+        save(said, speech(20, 51))
+        phone = self._ended(Baresip(self.service.folder, server, said, extension, **keys))
         phone.wait_registered()
         return phone
 
     def linphone(self, extension="201", **keys):
         """Linphone, registered with the service."""
-        make, programs = self.harness.linphone.Linphone, self.harness.programs
-        phone = self._ended(make(programs, self.service, extension, **keys))
+        phone = self._ended(Linphone(self.service, extension, **keys))
         phone.register()
         return phone
 
@@ -78,15 +81,15 @@ class Stage:
         with self.service.sign_in() as page:
             for command, state in zip(change, states, strict=True):
                 command()
-                self.harness.service.wait_until(
+                wait_until(
                     lambda state=state: page.get("/api/v1/calls").json()[0]["state"] == state,
                     what=state,
                 )
 
     def recording(self):
         """The recording of the first call."""
-        return self.harness.evidence.Recording(self.service, self.service.call_id())
+        return Recording(self.service, self.service.call_id())
 
     def alike(self, heard, said):
         """How alike these are, where they are most alike."""
-        return self.harness.sound.find(heard, said)[1]
+        return find(heard, said)[1]

@@ -1,0 +1,16 @@
+"""How long a test waits for a program, and a wait for a state that no program reports."""
+
+from __future__ import annotations
+
+import time
+
+PATIENCE_S = 20
+
+
+def wait_until(condition, seconds=PATIENCE_S, what="it"):
+    """Ask again until it is so, for what tells nobody (a file, a port)."""
+    limit = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < limit, f"{what} did not come about in {seconds} s"
+        time.sleep(0.02)
+    return answer
