@@ -14,8 +14,8 @@ from http.server import ThreadingHTTPServer
 
 import pytest
 
-POLL_S = 0.05
-"""The interval in which the server looks whether it is to end."""
+from helpers.cli import POLL_S
+
 PASSWORD = "correct horse battery\n"
 
 

@@ -1,0 +1,296 @@
+"""A real desk with a scripted switch, and the clients that sign in to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import msgspec
+from argon2 import PasswordHasher
+
+from galwad.desk.app import DeskServer
+from galwad.desk.auth.users import User
+from galwad.desk.service import Desk, DeskOptions
+from galwad.link import Link, serve
+from galwad.messages import (
+    AnyMessage,
+    CallChanged,
+    CallEnded,
+    CallerFacts,
+    CallsSnapshot,
+    CallStatus,
+    Hello,
+    Indexed,
+    Party,
+    Pause,
+    PauseReply,
+    Resume,
+    Sealed,
+)
+
+PASSWORD = "correct horse battery"
+PATIENCE_S = 10.0
+
+
+class FakeSwitch:
+    """Speaks the switch's side of the protocol; replies to holds as a willing gate would."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.calls: dict[str, CallStatus] = {}
+        self.received: list[AnyMessage] = []
+        self.silent = False
+        self.durable = True
+        self.link: Link | None = None
+        self._news = asyncio.Condition()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await serve(self.path, self._on_message)
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        if self.link is not None:
+            await self.link.close()
+        self.path.unlink(missing_ok=True)
+
+    async def _on_message(self, link: Link, message: AnyMessage) -> None:
+        self.received.append(message)
+        if isinstance(message, Hello):
+            self.link = link
+            link.send(CallsSnapshot(tuple(self.calls.values())))
+        elif isinstance(message, Pause | Resume) and not self.silent:
+            self._gate(link, message)
+        async with self._news:
+            self._news.notify_all()
+
+    def _gate(self, link: Link, message: Pause | Resume) -> None:
+        reached = [
+            call
+            for call in self.calls.values()
+            if message.call_id == call.call_id
+            or (call.advisor and message.extension == call.advisor.extension)
+            or (call.advisor and message.user and message.user == call.advisor.user)
+        ]
+        state = "not_started"
+        for call in reached:
+            holders = set(call.holders) - {message.holder}
+            if isinstance(message, Pause):
+                holders.add(message.holder)
+            state = "paused" if holders else "recording"
+            self.change(
+                call.call_id,
+                holders=tuple(sorted(holders)),
+                recording=state,
+                durable=self.durable,
+            )
+        link.send(PauseReply(message.ref, tuple(c.call_id for c in reached), state, self.durable))
+
+    async def until(self, kind: type, count: int = 1) -> list[AnyMessage]:
+        async with asyncio.timeout(PATIENCE_S), self._news:
+            await self._news.wait_for(lambda: len(self.of(kind)) >= count)
+        return self.of(kind)
+
+    def of(self, kind: type) -> list[AnyMessage]:
+        return [message for message in self.received if isinstance(message, kind)]
+
+    def ring(self, call_id: str, *, number: str = "+441632960001", at=("201",), **facts) -> None:
+        facts = {"from_user": number, "from_host": "pstn.example", **facts}
+        self.calls[call_id] = CallStatus(
+            call_id=call_id,
+            version=1,
+            started=1_800_000_000.0,
+            since=1_800_000_000.0,
+            line="Council Tax",
+            called="01632960999",
+            caller=CallerFacts(**facts),
+            state="ringing",
+            ringing=tuple(Party(extension) for extension in at),
+        )
+        self._tell(call_id)
+
+    def answer(self, call_id: str, extension: str, user: str = "") -> None:
+        self.change(
+            call_id,
+            state="answered",
+            ringing=(),
+            advisor=Party(extension, user),
+            recording="recording",
+            recording_since=1_800_000_005.0,
+        )
+
+    def change(self, call_id: str, **fields) -> None:
+        call = self.calls[call_id]
+        self.calls[call_id] = msgspec.structs.replace(call, version=call.version + 1, **fields)
+        self._tell(call_id)
+
+    def hang_up(self, call_id: str, talk_us: int | None = None) -> None:
+        call = self.calls.pop(call_id)
+        if self.link is not None:
+            answered = call.advisor is not None
+            self.link.send(CallEnded(call_id, 1_800_000_065.0, answered, talk_us))
+
+    def _tell(self, call_id: str) -> None:
+        if self.link is not None:
+            self.link.send(CallChanged(self.calls[call_id]))
+
+
+@dataclass
+class Page:
+    """A signed-in browser: a cookie jar and an open event stream."""
+
+    http: httpx.AsyncClient
+    seen: list[tuple[str, str, dict]] = field(default_factory=list)
+    _lines: AsyncIterator[str] | None = None
+    _response: httpx.Response | None = None
+
+    async def open(self, last_id: str | None = None) -> dict:
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        request = self.http.build_request("GET", "/api/v1/events", headers=headers)
+        self._response = await self.http.send(request, stream=True)
+        assert self._response.status_code == 200
+        self._lines = self._response.aiter_lines()
+        return {} if last_id else await self.event("snapshot")
+
+    async def event(self, kind: str, want=lambda _data: True) -> dict:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                event = await self.next()
+                assert event is not None, "the stream has ended"
+                if event[0] == kind and want(event[2]):
+                    return event[2]
+
+    async def next(self) -> tuple[str, str, dict] | None:
+        fields: dict[str, str] = {}
+        assert self._lines is not None
+        async for line in self._lines:
+            if not line:
+                if "data" in fields:
+                    event = (fields["event"], fields["id"], json.loads(fields["data"]))
+                    self.seen.append(event)
+                    return event
+                fields = {}
+                continue
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        return None
+
+    async def first(self, wanted):
+        """The first pop that fits, in the page's snapshot or after it."""
+        fitting = [pop for pop in (await self.open())["calls"] if wanted(pop)]
+        return fitting[0] if fitting else await self.event("call", wanted)
+
+    async def filled(self, call_id: str) -> dict:
+        return await self.event(
+            "call",
+            lambda pop: pop["call_id"] == call_id and pop["caller"]["status"] != "looking_up",
+        )
+
+    async def close(self) -> None:
+        if self._response is not None:
+            await self._response.aclose()
+
+
+class Running:
+    """A desk under test, with its switch, pages and folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.archive = folder / "archive"
+        self.options = DeskOptions(
+            database=folder / "desk" / "galwad.db",
+            archive=self.archive,
+            switch_socket=folder / "switch.sock",
+            desk_socket=folder / "desk.sock",
+            lookup_budget=PATIENCE_S,
+        )
+        self.switch = FakeSwitch(self.options.switch_socket)
+        self.server: DeskServer | None = None
+        self._clients: list[httpx.AsyncClient] = []
+        self._pages: list[Page] = []
+
+    @property
+    def desk(self) -> Desk:
+        assert self.server is not None
+        return self.server.desk
+
+    @property
+    def url(self) -> str:
+        assert self.server is not None
+        return f"http://127.0.0.1:{self.server.port}"
+
+    async def start(self, sources=None) -> None:
+        hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+        self.server = DeskServer(Desk(self.options, sources, hasher))
+        await self.server.start()
+
+    async def stop(self) -> None:
+        for page in self._pages:
+            await page.close()
+        for client in self._clients:
+            await client.aclose()
+        self._pages, self._clients = [], []
+        if self.server is not None:
+            await self.server.stop()
+            self.server = None
+
+    async def add(self, name: str, role: str = "advisor", extension=None, **more) -> None:
+        machine = role == "machine"
+        user = User(name, role, extension=extension, rights=frozenset(more.get("rights", ())))
+        sip = "sip secret" if extension else None
+        await self.desk.users.add(user, None if machine else PASSWORD, sip)
+
+    def client(self, **more) -> httpx.AsyncClient:
+        client = httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S, **more)
+        self._clients.append(client)
+        return client
+
+    async def page(self, name: str) -> Page:
+        client = self.client(headers={"Origin": self.url})
+        reply = await client.post("/api/v1/login", json={"user": name, "password": PASSWORD})
+        assert reply.status_code == 200, reply.text
+        page = Page(client)
+        self._pages.append(page)
+        return page
+
+    async def answered(self, call_id: str) -> Page:
+        """Sian's page: her phone rang, the caller was looked up, and she has answered."""
+        sian = await self.page("sian")
+        await sian.open()
+        self.switch.ring(call_id)
+        await sian.filled(call_id)
+        self.switch.answer(call_id, "201", "sian")
+        await sian.event("call", lambda pop: pop["state"] == "answered")
+        return sian
+
+    async def machine(self, name: str, *rights: str) -> httpx.AsyncClient:
+        await self.add(name, "machine", rights=rights)
+        token = await self.desk.sessions.open(name, "machine")
+        return self.client(headers={"Authorization": f"Bearer {token}"})
+
+    async def seal(self, *sealed: Sealed) -> Indexed:
+        """Hand recordings in as the finaliser does, and wait for the first receipt."""
+        reader, writer = await asyncio.open_unix_connection(self.options.desk_socket)
+        link = Link(reader, writer)
+        link.send(Hello("finaliser", "0"))
+        for each in sealed:
+            link.send(each)
+        async with asyncio.timeout(PATIENCE_S):
+            reply = await link.receive()
+        await link.close()
+        assert isinstance(reply, Indexed)
+        return reply
+
+
+class Clock:
+    """A clock that goes on when the test says so: `clock.now += 60`."""
+
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now

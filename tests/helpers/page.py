@@ -1,0 +1,255 @@
+"""A scripted desk: it serves the real page, and plays the API's part in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import threading
+import time
+from http.server import BaseHTTPRequestHandler
+from importlib.resources import files
+from pathlib import Path
+
+CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
+TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+COMMENT_S = 15.0
+"""As the real desk: after 25 s without a word the page takes the line for lost."""
+
+
+class FakeDesk:
+    """The state that tests set, and what the page has asked."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, dict] = {}
+        self.me = {
+            "user": "sian",
+            "role": "advisor",
+            "language": "en",
+            "extension": "201",
+            "idle": 1800,
+            "until": time.time() + 36000,
+        }
+        self.signed_in = True
+        self.switch = True
+        self.pseudo = False
+        self.refusing = 0
+        self.other_holder = False
+        self.slow: dict[str, threading.Event] = {}
+        """Requests of these methods come in when their event is set, or at the test's end.
+
+        The browser's own interception will not do for this: what is pressed just after it was
+        asked for can overtake it, and the request goes out.
+        """
+        self.asked: list[tuple[str, str, dict]] = []
+        self._streams: list[queue.Queue] = []
+        self._telling = threading.Lock()  # what is pushed is in the snapshot, or comes after it
+        self._gate = threading.Event()
+        self._gate.set()
+
+    def put(self, **pop) -> dict:
+        """Set a call and tell the page; what is not given stays as it is."""
+        call_id = pop.get("call_id", "20261125-093000-abcdefgh")
+        before = self.calls.get(call_id, a_pop(call_id))
+        caller = {**before["caller"], **pop.pop("caller", {})}
+        self.calls[call_id] = {**before, **pop, "caller": caller}
+        self.push("call", self.calls[call_id])
+        return self.calls[call_id]
+
+    def close(self, call_id: str) -> None:
+        """Take a call away."""
+        del self.calls[call_id]
+        self.push("closed", {"call_id": call_id})
+
+    def push(self, kind: str, data: dict) -> None:
+        """Send an event to every page."""
+        with self._telling:
+            for stream in self._streams:
+                stream.put((kind, data))
+
+    def cut(self) -> None:
+        """Break every stream and take no new one until `mend`."""
+        self._gate.clear()
+        self.push("", {})
+
+    def mend(self) -> None:
+        """Take streams again."""
+        self._gate.set()
+
+    def listen(self) -> queue.Queue | None:
+        """A stream that begins with a snapshot; None while the line is cut."""
+        if not self._gate.is_set():
+            return None
+        stream: queue.Queue = queue.Queue()
+        with self._telling:
+            snapshot = {
+                "calls": list(self.calls.values()),
+                "me": self.me,
+                "now": time.time(),
+                "switch": self.switch,
+            }
+            stream.put(("snapshot", snapshot))
+            self._streams.append(stream)
+        return stream
+
+    def answer(self, method: str, path: str, body: dict) -> tuple[int, dict | None]:
+        """The API, but for the events."""
+        if path == "/me":
+            return (200, self.me) if self.signed_in else (401, {"error": "not signed in"})
+        if path == "/login":
+            self.signed_in = body.get("password") == "correct horse battery"
+            return (200, self.me) if self.signed_in else (401, {"error": "no"})
+        if path == "/logout":
+            self.signed_in = False
+            return 204, None
+        if self.refusing:
+            return self.refusing, {"error": "no"}
+        _, _, call_id, part = path.split("/")
+        return 200, self.change(call_id, method, part, body)
+
+    def change(self, call_id: str, method: str, part: str, body: dict) -> dict:
+        """What the real desk and switch would make of a request."""
+        if part == "payment":
+            holders = set(self.calls[call_id]["holders"]) | (
+                {"other"} if self.other_holder else set()
+            )
+            (holders.add if method == "PUT" else holders.discard)(body.get("holder", "page"))
+            state = "paused" if holders else "recording"
+            self.put(
+                call_id=call_id,
+                recording=state,
+                recording_since=time.time(),
+                holders=sorted(holders),
+            )
+            return {"state": state, "durable": True, "calls": [call_id]}
+        if part == "confirm":
+            fine = body["outcome"] != "not_them"
+            details = {"address": "1 Heol Fawr", "postcode": "LL00 0XX"} if fine else {}
+            chosen = body["person_id"] if fine else None
+            caller = {
+                "confirmed": fine,
+                "outcome": body["outcome"],
+                "chosen": chosen,
+                "details": details,
+            }
+            return self.put(call_id=call_id, caller=caller)
+        self.put(call_id=call_id, contact=body, contact_saved=True)
+        return {"call_id": call_id, "version": 1}
+
+
+def a_pop(call_id: str) -> dict:
+    """A call that has just begun to ring."""
+    return {
+        "call_id": call_id,
+        "line": "Council Tax",
+        "state": "ringing",
+        "since": time.time(),
+        "started": time.time(),
+        "advisor": None,
+        "extension": None,
+        "mine": True,
+        "recording": "not_started",
+        "recording_since": 0,
+        "durable": True,
+        "holders": [],
+        "caller": {
+            "status": "looking_up",
+            "number_display": None,
+            "candidates": [],
+            "chosen": None,
+            "confirmed": False,
+            "outcome": None,
+            "details": {},
+        },
+        "contact_saved": False,
+        "contact": None,
+        "recording_link": None,
+    }
+
+
+class Handler(BaseHTTPRequestHandler):
+    """HTTP for a `FakeDesk`."""
+
+    desk: FakeDesk
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_) -> None:
+        """Stay silent."""
+
+    def do_GET(self) -> None:
+        """The page, its files, its texts, the events."""
+        root = files("galwad.desk")
+        if self.path == "/":
+            self.send(200, root.joinpath("static/index.html").read_bytes(), "text/html")
+        elif self.path.startswith("/static/"):
+            name = Path(self.path).name
+            body = root.joinpath("static", name).read_bytes()
+            self.send(200, body, TYPES[Path(name).suffix])
+        elif self.path.startswith("/api/v1/strings/"):
+            name = f"{self.path[-2:]}.json"
+            texts = json.loads(root.joinpath("locale", name).read_text(encoding="utf-8"))
+            if self.desk.pseudo:
+                texts = {key: f"⟦{key}⟧" for key in texts}
+            self.send_json(200, texts)
+        elif self.path == "/api/v1/events":
+            self.events()
+        else:
+            self.api()
+
+    def do_POST(self) -> None:
+        """A request to the API."""
+        self.api()
+
+    do_PUT = do_DELETE = do_POST  # noqa: N815 - http.server's names
+
+    def api(self) -> None:
+        """Answer, and note what was asked."""
+        length = int(self.headers.get("Content-Length", 0))
+        body = json.loads(self.rfile.read(length) or b"{}")
+        path = self.path.removeprefix("/api/v1")
+        held = self.desk.slow.get(self.command)
+        if held is not None:
+            held.wait()
+        self.desk.asked.append((self.command, path, body))
+        self.send_json(*self.desk.answer(self.command, path, body))
+
+    def events(self) -> None:
+        """Server-sent events until the desk cuts the line."""
+        stream = self.desk.listen() if self.desk.signed_in else None
+        if stream is None:
+            self.send_json(503 if self.desk.signed_in else 401, {"error": "no"})
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            while True:
+                told = self.next_of(stream)
+                if told is None:
+                    return
+                self.wfile.write(told)
+                self.wfile.flush()
+
+    @staticmethod
+    def next_of(stream: queue.Queue) -> bytes | None:
+        """What comes next on a stream, a comment if that is nothing for long; None: its end."""
+        try:
+            kind, data = stream.get(timeout=COMMENT_S)
+        except queue.Empty:
+            return b": still here\n\n"
+        return f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode() if kind else None
+
+    def send_json(self, status: int, value: object) -> None:
+        """One JSON answer."""
+        self.send(status, b"" if value is None else json.dumps(value).encode(), "application/json")
+
+    def send(self, status: int, body: bytes, kind: str) -> None:
+        """One answer, under the policy that the real desk sets."""
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Security-Policy", CSP)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)

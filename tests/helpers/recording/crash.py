@@ -1,0 +1,32 @@
+"""The end of a process at a call of the system."""
+
+import contextlib
+import itertools
+import os
+from pathlib import Path
+
+from recording.files import atomic
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+@contextlib.contextmanager
+def dying(monkeypatch, call_name, nth):
+    """Let the process end at the nth call of this name; the list that is yielded then names it."""
+    places = {"rename": Path, "sync_folder": atomic}
+    target, calls, died = places.get(call_name, os), itertools.count(1), []
+    real = getattr(target, call_name)
+
+    def crashing(*arguments):
+        if next(calls) == nth:
+            raise Crash
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, call_name, crashing)
+        try:
+            yield died
+        except Crash:
+            died.append(call_name)
