@@ -21,8 +21,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import _aside  # noqa: F401 - before the package `recording`
-
 from recording.keys.keyring import OfficerKeys, RecipientSet
 
 SWITCH, CALLER, CALLEE = "127.0.0.1", "127.0.0.2", "127.0.0.3"

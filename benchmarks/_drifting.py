@@ -13,7 +13,6 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import _aside  # noqa: F401 - before the package `recording`
 import av
 import numpy as np
 import soundfile

@@ -1,4 +1,4 @@
-"""The parties that flood.py, load.py and recording.py share: trunks that call, a PBX that answers.
+"""The parties that flood.py, load.py and recordings.py share: trunks that call, a PBX that answers.
 
 Each end of a call numbers its RTP packets and keeps the numbers that it hears, so that lost packets
 can be counted.

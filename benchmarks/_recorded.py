@@ -1,4 +1,4 @@
-"""Calls that the real processes record and that all end at once, for recording.py.
+"""Calls that the real processes record and that all end at once, for recordings.py.
 
 Half of them are noise, the other half speech. As soon as a recording is in the index, a client
 fetches it, and the measured time ends with the first bytes that it receives. Afterwards each

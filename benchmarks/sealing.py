@@ -9,7 +9,7 @@ finaliser has. Then, in each codec, a call of an hour (`--quick`: ten minutes) h
 clocks drift apart by 400 ppm; its result shows how far the channels are out of alignment at the
 end. The lower bound is only to read the same spool, and to encode as many samples of noise with
 libsndfile. Every row is measured in its own process, and the highest memory of that process is
-reported. recording.py measures the same with the real processes. The last line is one JSON object.
+reported. recordings.py measures the same with the real processes. The last line is one JSON object.
 """
 
 import argparse

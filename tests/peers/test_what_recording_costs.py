@@ -1,4 +1,4 @@
-"""The cost of recording: a short run of `benchmarks/recording.py`."""
+"""The cost of recording: a short run of `benchmarks/recordings.py`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_each_recording_is_fetched_whole_and_gets_a_new_header(tmp_path):
         programs.program(program, package)
     ports = claim(1000)
     size = ("--rows", 5000, "--calls", CALLS, "--seconds", SECONDS)
-    told = run(tmp_path, "recording.py", "--quick", *size, "--first-port", ports.first)
+    told = run(tmp_path, "recordings.py", "--quick", *size, "--first-port", ports.first)
     ports.close()
     assert (told["calls"], told["rows"]) == (CALLS, 5000)
     for row in (*told["rounds"].values(), told["rtpengine"]):

@@ -1,6 +1,6 @@
 """Measures recording, from a call's first packet to the list a year later, beside rtpengine.
 
-    python benchmarks/recording.py [--quick] [--calls 100] [--seconds 60] [--rows 1000000]
+    python benchmarks/recordings.py [--quick] [--calls 100] [--seconds 60] [--rows 1000000]
 
 A whole site runs: switch, desk and finaliser. Calls of G.711, half of them noise (the worst case
 for FLAC), half speech in turns (if espeak-ng is installed), talk for `seconds` and then all hang up
