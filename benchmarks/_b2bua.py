@@ -38,7 +38,7 @@ class NoMedia:
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
         """Do nothing."""
 
-    def part(self, leg_id: str) -> None:
+    def separate(self, leg_id: str) -> None:
         """Do nothing."""
 
     def close(self, leg_id: str) -> None:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import io
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import av
 import numpy as np
 import soundfile
+from av.audio.codeccontext import AudioCodecContext
 
 from recording.audio.codecs import PayloadCodec
-from recording.spool import SpoolWriter
+from recording.spool import Field, SpoolWriter
 
 PPM = (200, -200)
 LATE_US = 8_000
@@ -59,6 +60,7 @@ def pool(codec: Codec) -> list[bytes]:
     sound = np.fft.irfft(spectrum, count)
     samples = (sound / np.abs(sound).max() * 20_000).astype(np.int16)
     context = av.CodecContext.create(codec.encoder, "w")
+    assert isinstance(context, AudioCodecContext)
     context.sample_rate, context.layout, context.format = codec.rate, "mono", "s16"
     made = []
     for at in range(0, count - size + 1, size):
@@ -92,7 +94,9 @@ class Speaker:
 
 def talk(writer: SpoolWriter, codec: Codec, seconds: int) -> float:
     """Let both talk; return by how many ms the advisor sends the same frame later, at the end."""
-    told = {str(codec.kind): [codec.codec.name, codec.codec.clock, codec.codec.channels, ""]}
+    told: Mapping[str, Field] = {
+        str(codec.kind): [codec.codec.name, codec.codec.clock, codec.codec.channels, ""]
+    }
     for track in (0, 1):
         writer.event("media", {"track": track, "payloads": told}, 0)
     spoken, dice = pool(codec), random.Random(5)

@@ -29,6 +29,7 @@ from telephony.sip.events import (
 )
 from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.uri import Uri
+from telephony.sip.ua.uac import InviteClient
 
 FRAME_S = 0.02
 SETTLE_S = 1.0
@@ -110,6 +111,12 @@ class Call:
     outcome: str = ""
 
 
+def _call_of(client: InviteClient) -> Call:
+    """Return the call for which an INVITE was sent."""
+    assert isinstance(client.owner, Call)
+    return client.owner
+
+
 class Party:
     """A SIP core at one address: a trunk that calls, or the PBX that answers every call."""
 
@@ -131,13 +138,14 @@ class Party:
                 invite.respond(200, headers=HEADERS, body=call.callee.describe(), now=now)
             case InviteAnswered(client=client, dialog=dialog, response=response):
                 dialog.ack(client, now=now)
-                call = client.owner
+                call = _call_of(client)
                 call.caller.aim(response.body)
                 call.dialog = dialog
                 call.changed.set()
             case InviteFailed(client=client, status=status):
-                client.owner.outcome = str(status)
-                client.owner.changed.set()
+                call = _call_of(client)
+                call.outcome = str(status)
+                call.changed.set()
             case DialogRequest(transaction=transaction):
                 transaction.respond(200, now=now)
             case DialogEnded(dialog=dialog):

@@ -88,6 +88,7 @@ class Speaker(Voice):
         self.keys += 1
 
     def _send(self, kind: int, ticks: int, payload: bytes) -> None:
+        assert self.to is not None, "nothing is sent before the address is known"
         head = struct.pack("!BBHII", 0x80, kind, self.sent & 0xFFFF, ticks, self.port)
         self.mouth.sendto(head + payload, self.to)
         self.sent += 1

@@ -15,6 +15,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from telephony.errors import TelephonyError
@@ -112,6 +113,11 @@ def read(data: bytes) -> object:
     return message.via.branch, message.from_.tag, message.to.tag, message.cseq, message.contacts
 
 
+def answer(request: Request) -> bytes:
+    """Return a response to a request, as sent."""
+    return bytes(respond(request, 200, to_tag="t"))
+
+
 def of_messages(seconds: float) -> dict[str, dict[str, float]]:
     """Return the µs to read, write and answer each message."""
     rows: dict[str, dict[str, float]] = {}
@@ -119,13 +125,11 @@ def of_messages(seconds: float) -> dict[str, dict[str, float]]:
         message = parse_message(data)
         row = {
             "bytes": len(data),
-            "read_us": cost(lambda data=data: read(data), seconds),
-            "write_us": cost(lambda message=message: bytes(message), seconds),
+            "read_us": cost(partial(read, data), seconds),
+            "write_us": cost(message.__bytes__, seconds),
         }
         if isinstance(message, Request):
-            row["answer_us"] = cost(
-                lambda message=message: bytes(respond(message, 200, to_tag="t")), seconds
-            )
+            row["answer_us"] = cost(partial(answer, message), seconds)
         rows[name] = {key: round(value, 2) for key, value in row.items()}
     return rows
 
@@ -163,7 +167,7 @@ def of_spite(lengths: tuple[int, ...], seconds: float) -> dict[str, dict[str, fl
         row = {}
         for length in lengths:
             data = head + b"X: " + (unit * length)[: length - len(head)] + b"\r\n\r\n"
-            row[str(length)] = round(cost(lambda data=data: deal(data), seconds) * 1e3 / length, 1)
+            row[str(length)] = round(cost(partial(deal, data), seconds) * 1e3 / length, 1)
         rows[name] = row
     return rows
 
@@ -182,20 +186,22 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a second in all, and coarse")
     quick = parser.parse_args().quick
     seconds = 0.02 if quick else 1.0
-    result = {
-        "benchmark": "sip",
-        "python": platform.python_version(),
-        "messages": of_messages(seconds),
-        "torture": of_torture(seconds),
-        "spite_ns_a_byte": of_spite((4096, 65000) if quick else (4096, 16384, 65000), seconds / 5),
-    }
-    for name, row in result["messages"].items():
+    messages, torture = of_messages(seconds), of_torture(seconds)
+    spite = of_spite((4096, 65000) if quick else (4096, 16384, 65000), seconds / 5)
+    for name, row in messages.items():
         print(f"{name:14}", "  ".join(f"{key} {value:8.1f}" for key, value in row.items()))
-    print("torture       ", "  ".join(f"{key} {value}" for key, value in result["torture"].items()))
-    for name, row in result["spite_ns_a_byte"].items():
+    print("torture       ", "  ".join(f"{key} {value}" for key, value in torture.items()))
+    for name, row in spite.items():
         print(
             f"{name:14}", "  ".join(f"{key} bytes: {value:6.1f} ns" for key, value in row.items())
         )
+    result = {
+        "benchmark": "sip",
+        "python": platform.python_version(),
+        "messages": messages,
+        "torture": torture,
+        "spite_ns_a_byte": spite,
+    }
     print(json.dumps(result))
 
 

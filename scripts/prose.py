@@ -72,14 +72,9 @@ def docstrings(file: str, source: str) -> Iterator[Text]:
                 yield Text(file, statement.lineno, shown, value)
 
 
-_ASSIGNMENTS = (
-    (ast.Assign, ast.AnnAssign, ast.TypeAlias)
-    if sys.version_info >= (3, 12)
-    else (
-        ast.Assign,
-        ast.AnnAssign,
-    )
-)
+_ASSIGNMENTS: tuple[type[ast.stmt], ...] = (ast.Assign, ast.AnnAssign)
+if sys.version_info >= (3, 12):
+    _ASSIGNMENTS += (ast.TypeAlias,)
 
 
 def comments(file: str, source: str) -> Iterator[Text]:

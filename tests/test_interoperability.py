@@ -29,7 +29,7 @@ def claimed(document):
 
 def named(document):
     """The tests, as file and function, that the peers' own tables name for (peer, feature)."""
-    found = {}
+    found: dict = {}
     for section in document.split("\n## ")[1:]:
         peer = section.partition("\n")[0]
         for feature, test in re.findall(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -172,3 +173,10 @@ def test_a_path_in_a_docstring_that_does_not_exist_is_found(tree):
     )
     test = "tests/config/test_a.py"
     assert lost(root) == [(test, "config/gone.py"), (test, "test_b.py")]
+
+
+def test_mypy_reads_each_module_of_the_benchmarks_and_scripts():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = (ROOT / "benchmarks", ROOT / "scripts")
+    modules = sorted(path.stem for folder in folders for path in folder.glob("*.py"))
+    assert sorted(settings["tool"]["mypy"]["modules"]) == modules

@@ -34,7 +34,9 @@ def pinned(lock):
 
 def unmet(requirement, pins):
     """Each requirement that the pins leave open, followed through every extra that is asked for."""
-    missing, seen, todo = [], set(), [requirement]
+    missing: list[str] = []
+    seen: set = set()
+    todo = [requirement]
     while todo:
         wanted = todo.pop()
         name = canonicalize_name(wanted.name)
@@ -67,7 +69,7 @@ def test_a_lock_that_lacks_a_package_or_has_an_unfit_version_is_found():
 
 
 def test_locks_agree_on_each_package_that_they_share():
-    versions = {}
+    versions: dict = {}
     for lock in LOCKS:
         for name, version in pinned(lock).items():
             versions.setdefault(name, set()).add(version)

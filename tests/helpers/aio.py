@@ -7,7 +7,7 @@ from telephony.aio.transport import SipTransport
 from telephony.rtp.packet import RtpPacket
 from telephony.sdp import Codec, RemoteMedia
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.events import Address, DialogRequest, IncomingInvite, StandaloneRequest
+from telephony.sip.events import Address, DialogRequest, IncomingInvite, SipEvent, StandaloneRequest
 from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.transaction.timers import Timings
@@ -66,7 +66,7 @@ class Agent:
     """A core on a socket, which keeps its events and wakes who waits for one."""
 
     def __init__(self, timings=None, **options):
-        self.queue = asyncio.Queue()
+        self.queue = asyncio.Queue[SipEvent]()
         self.transport = SipTransport(Endpoint(timings=timings or Timings()), self.take, **options)
         self.answer = False
         self.address = None

@@ -14,6 +14,7 @@ from argon2 import PasswordHasher
 
 from galwad.desk.app import DeskServer
 from galwad.desk.auth.users import User
+from galwad.desk.models.accounts import Role
 from galwad.desk.service import Desk, DeskOptions
 from galwad.link import Link, serve
 from galwad.messages import (
@@ -28,6 +29,7 @@ from galwad.messages import (
     Party,
     Pause,
     PauseReply,
+    RecordingStateName,
     Resume,
     Sealed,
 )
@@ -77,7 +79,7 @@ class FakeSwitch:
             or (call.advisor and message.extension == call.advisor.extension)
             or (call.advisor and message.user and message.user == call.advisor.user)
         ]
-        state = "not_started"
+        state: RecordingStateName = "not_started"
         for call in reached:
             holders = set(call.holders) - {message.holder}
             if isinstance(message, Pause):
@@ -239,7 +241,7 @@ class Running:
             await self.server.stop()
             self.server = None
 
-    async def add(self, name: str, role: str = "advisor", extension=None, **more) -> None:
+    async def add(self, name: str, role: Role = "advisor", extension=None, **more) -> None:
         machine = role == "machine"
         user = User(name, role, extension=extension, rights=frozenset(more.get("rights", ())))
         sip = "sip secret" if extension else None

@@ -9,6 +9,7 @@ from argon2 import PasswordHasher
 
 from galwad.desk.app import DeskServer, options_of
 from galwad.desk.auth.users import User
+from galwad.desk.models.accounts import Role
 from galwad.desk.service import Desk
 from galwad.finaliser.process import Finaliser, sealer_of
 from helpers.site import Site
@@ -78,7 +79,7 @@ class House:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server.port}"
 
-    def token(self, name: str, role: str = "admin", *rights: str) -> str:
+    def token(self, name: str, role: Role = "admin", *rights: str) -> str:
         """A new user's token, as `galwad login` gets it."""
         user = User(name, role, rights=frozenset(rights))
         machine = role == "machine"

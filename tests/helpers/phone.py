@@ -15,7 +15,7 @@ from telephony.sip.ua.auth import AuthOutcome, DigestServer, ha1
 
 LOOPBACK = Address("127.0.0.1", 0)
 CLAIMED = loopback.claim(2_000)
-PORTS = itertools.cycle(range(*CLAIMED.pair, 40))
+PORTS = itertools.cycle(range(CLAIMED.first, CLAIMED.last, 40))
 
 
 def tone(hz, seconds=0.5, amplitude=9_000):

@@ -7,6 +7,7 @@ import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from telephony.sip.dialog.dialog import Dialog
 from telephony.sip.endpoint import Endpoint
@@ -36,7 +37,7 @@ class Party:
         assert found, f"{self.name} saw no {kind.__name__}: {self.events}"
         return found[-1]
 
-    def call(self, other: Party, **kwargs: object) -> InviteClient:
+    def call(self, other: Party, **kwargs: Any) -> InviteClient:
         client = self.endpoint.invite(
             Uri(user=other.name, host=other.address.host, port=other.address.port),
             from_=NameAddr.parse(f"<sip:{self.name}@example.com>"),
@@ -66,7 +67,7 @@ class Network:
         self._in_flight: list[tuple[float, int, OutgoingMessage]] = []
         self._order = itertools.count()
 
-    def party(self, name: str, address: Address, **kwargs: object) -> Party:
+    def party(self, name: str, address: Address, **kwargs: Any) -> Party:
         endpoint = Endpoint(rng=random.Random(name), **kwargs)
         endpoint.listen(address)
         party = Party(name, address, endpoint, self)

@@ -2,19 +2,23 @@
 
 import random
 import time
+from typing import cast
 
 from config.settings import Settings
 from galwad.messages import CallerFacts
-from galwad.switch.admission import Admission
+from galwad.switch.admission import Admission, AdmissionControl
+from galwad.switch.call import SwitchCall
 from galwad.switch.checkpoint_store import CheckpointStore
 from galwad.switch.clocks import read_clocks
 from galwad.switch.context import CallContext
 from galwad.switch.dispatcher import EventDispatcher
+from galwad.switch.link_server import LinkServer
 from galwad.switch.overload import OverloadControl
 from galwad.switch.revival import revive
 from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolFactory
 from recording.recorder import Recorder
+from telephony.aio.relay import Relay
 from telephony.errors import NoPortsError
 from telephony.sdp import LocalMedia
 from telephony.sip.endpoint import Endpoint
@@ -27,6 +31,7 @@ from telephony.sip.events import (
 )
 from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.uri import Uri
+from telephony.sip.ua.uac import InviteClient
 
 SWITCH = Address("192.0.2.9", 5060)
 SDP = (("Content-Type", "application/sdp"),)
@@ -221,7 +226,7 @@ class Phone:
                     dialog.ack(client, now=now)
                 case DialogResponse(dialog, client, response):
                     self.statuses.append(response.status)
-                    if client.request.method == "INVITE" and 200 <= response.status < 300:
+                    if isinstance(client, InviteClient) and 200 <= response.status < 300:
                         dialog.ack(client, now=now)
                     if response.status == 202 and self.leaves:
                         dialog.request("BYE", now=now)
@@ -234,34 +239,38 @@ class Centre:
 
     def __init__(self, settings: Settings, phones):
         self.settings, self.phones = settings, phones
-        self.nodes = {}
+        self.nodes: dict[Address, Phone | Centre] = {}
         self.begin()
 
     def begin(self):
         """Begin a life of the process; the one before it is as if killed."""
         settings = self.settings
-        self.calls, self.links, self.relay = {}, FakeLinks(), FakeRelay()
+        self.links, self.relay = FakeLinks(), FakeRelay()
+        self.calls: dict[str, SwitchCall] = {}
         self.endpoint = Endpoint(rng=random.Random(len(self.nodes)))
         self.endpoint.listen(SWITCH)
         self.context = CallContext(
             endpoint=self.endpoint,
-            relay=self.relay,
-            links=self.links,
+            relay=cast("Relay", self.relay),
+            links=cast("LinkServer", self.links),
             router=Router(settings, self.phones),
             spools=SpoolFactory(settings),
             checkpoints=CheckpointStore(settings.node.runtime / "calls"),
             settings=settings,
             flush=self.flush,
             find=self.calls.get,
-            forget=lambda call_id: self.calls.pop(call_id, None),
+            forget=self._forget,
         )
         load = OverloadControl(settings.sip, lambda: 100)
-        admission_control = FakeAdmissionControl(self.phones)
+        admission_control = cast("AdmissionControl", FakeAdmissionControl(self.phones))
         self.dispatcher = EventDispatcher(
             self.context, admission_control, self.calls, load, lambda: False
         )
         self.nodes[SWITCH] = self
         self._busy = False
+
+    def _forget(self, call_id):
+        self.calls.pop(call_id, None)
 
     def revive(self):
         """Die, and begin anew with what was left."""
@@ -270,7 +279,9 @@ class Centre:
                 call._timer.cancel()
             recorder = call.recording._recorder
             if isinstance(recorder, Recorder):
-                recorder._timer.cancel()
+                if recorder._timer is not None:
+                    recorder._timer.cancel()
+                assert recorder._sync is not None
                 recorder._sync.detach(recorder)
                 recorder.storage.outbox.close(recorder._now())
         self.begin()

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from tempfile import TemporaryFile
 
 _PATIENCE = 60.0
@@ -42,7 +43,7 @@ def on_terminal(command, *answers, env=None) -> Said:
         listener.start()
         try:
             for place, answer in enumerate(answers, 1):
-                if not _asked(process, slave, lambda n=place: _prompts(shown) >= n):
+                if not _asked(process, slave, partial(_has_prompts, shown, place)):
                     break
                 text = answer if answer == CTRL_D else f"{answer}\n"
                 os.write(master, text.encode())
@@ -69,8 +70,8 @@ def _asked(process: subprocess.Popen, slave: int, prompted: Callable[[], bool]) 
     raise TimeoutError("the program asks for nothing")
 
 
-def _prompts(shown: list[bytes]) -> int:
-    return b"".join(shown).lower().count(b"passphrase")
+def _has_prompts(shown: list[bytes], count: int) -> bool:
+    return b"".join(shown).lower().count(b"passphrase") >= count
 
 
 def _listen(master: int, shown: list[bytes]) -> None:

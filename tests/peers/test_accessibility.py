@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from importlib.resources import files
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -32,7 +33,7 @@ P1,Mair Pritchard,{ONE},cy,LL00 0XX,12 Heol yr Eglwys,Pays by card,person
 P2,Owen Evans,{SEVERAL},en,LL00 0XY,3 Stryd Fawr,,person
 P3,Aberdrama Community Trust,{SEVERAL},cy,LL00 0XZ,The Hall,,organisation
 """
-LOOKS = {
+LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
     "English, light": ("en", {"color_scheme": "light"}),
     "Welsh, dark": ("cy", {"color_scheme": "dark"}),
     "Welsh, narrow": ("cy", {"viewport": {"width": 320, "height": 256}}),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from recording.age.file import Identity, open_file
+from recording.age.file import AnyIdentity, Identity, open_file
 from recording.age.passphrase import Passphrase
 from recording.errors import (
     AgeError,
@@ -50,7 +50,9 @@ class Vector:
         facts = dict(pairs)
         self.outcome = OUTCOMES[facts["expect"]]
         self.digest = facts.get("payload", UNDIGESTED)
-        self.keys = [Identity.parse(text) for key, text in pairs if key == "identity"]
+        self.keys: list[AnyIdentity] = [
+            Identity.parse(text) for key, text in pairs if key == "identity"
+        ]
         self.keys += [Passphrase(text) for key, text in pairs if key == "passphrase"]
         self.file = zlib.decompress(body) if facts.get("compressed") == "zlib" else body
 

@@ -8,7 +8,7 @@ import pytest
 
 from helpers.peers.programs import Callee, register
 from helpers.peers.sound import speech
-from telephony.phone import CallState
+from telephony.phone import CallState, VoIPCall
 
 pytestmark = pytest.mark.peer
 
@@ -45,7 +45,7 @@ async def recording_states(service):
 async def test_the_caller_is_joined_with_whom_the_advisor_consulted(  # noqa: PLR0917 - fixtures
     service, phone, caller, colleague, judge, extension
 ):
-    calls, ceases = asyncio.Queue(), extension == "500"
+    calls, ceases = asyncio.Queue[VoIPCall](), extension == "500"
     before, secret, after, reply = (speech(1.5, seed) for seed in range(201, 205))
     other = await asyncio.to_thread(colleague, extension)
     async with phone(calls) as advisor:
@@ -81,7 +81,7 @@ async def test_the_caller_is_joined_with_whom_the_advisor_consulted(  # noqa: PL
 
 
 async def test_a_consultation_that_still_rings_is_rung_for_the_caller(service, phone, caller):
-    calls, rung = asyncio.Queue(), asyncio.Queue()
+    calls, rung = asyncio.Queue[VoIPCall](), asyncio.Queue[VoIPCall]()
     timely = asyncio.timeout(30)
     async with timely, phone(calls) as advisor, phone(rung, "302", "secret-302"):
         calling = await asyncio.to_thread(caller)
@@ -105,7 +105,7 @@ async def test_a_consultation_that_still_rings_is_rung_for_the_caller(service, p
 
 
 async def test_a_colleague_takes_the_advisors_place(service, phone, caller, judge):
-    calls, timely = asyncio.Queue(), asyncio.timeout(30)
+    calls, timely = asyncio.Queue[VoIPCall](), asyncio.timeout(30)
     before, after = (speech(1.5, seed) for seed in (211, 212))
     async with timely, phone(calls) as advisor, phone(None, "302", "secret-302") as colleague:
         calling = await asyncio.to_thread(caller)

@@ -57,7 +57,7 @@ class Stadium:
         self.crowd.begin(ports_in(self.caller), ports_in(self.callee))
         self.crowd.wait_all_heard()
         self.spools = Spools(service)
-        self.cashier = None
+        self.cashier: Cashier
 
     def know_streams(self):
         """Which call each stream belongs to, as its spool says."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_garbage_everywhere_leaves_a_call_in_progress_alone(service, place_call)
     chorus.say("caller", call.caller, said[0], call.from_caller)
     chorus.say("advisor", call.advisor, said[1], call.from_advisor)
     dice = random.Random(5)
-    targets = [
+    targets: list[tuple[Callable, tuple]] = [
         (throw_at_udp, (service.sip, dice)),
         (throw_at_udp, (call.from_caller, dice)),
         (throw_at_udp, ((call.from_advisor[0], call.from_advisor[1] + 1), dice)),

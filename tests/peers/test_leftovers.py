@@ -29,6 +29,7 @@ def leftovers(officer, tmp_path):
     service.processes.pop("switch").end()
     spool, keys = service.state / "spool", service.runtime / "spool-keys"
     boot_key = load_boot_key(service.runtime / "boot.key")
+    assert boot_key is not None
     for number in range(LEFT):
         call_id = f"20260301-{number // 3600:02}{number // 60 % 60:02}{number % 60:02}-abcdefgh"
         started = Clock(1_772_323_200.0 + number, 1000.0)

@@ -34,7 +34,7 @@ def speak(phone):
 
 def hear(stage, ear, said):
     """Wait until what somebody heard in the last 0.6 s is of it; that."""
-    last = []
+    last: list = []
 
     def heard():
         last[:] = ear.audio()[-4800:]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from helpers.peers.sound import find, speech
-from telephony.phone import CallState, VoIPPhone
+from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 pytestmark = pytest.mark.peer
 
@@ -26,7 +26,7 @@ async def pair(switch, ports):
             call_callback=callback,
         )
 
-    came = asyncio.Queue()
+    came = asyncio.Queue[VoIPCall]()
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(phone("301"))
         await stack.enter_async_context(phone("302", came.put))

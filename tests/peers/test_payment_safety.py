@@ -13,7 +13,7 @@ from helpers.peers.programs import Caller
 from helpers.peers.service import CALLER
 from helpers.peers.sound import RATE, Chorus, find, speech, tone, ulaw
 from helpers.peers.waiting import wait_until
-from telephony.phone import CallState
+from telephony.phone import CallState, VoIPCall
 
 pytestmark = pytest.mark.peer
 
@@ -212,7 +212,7 @@ def test_the_record_key_of_an_advisors_phone_pauses_and_resumes(service, place_c
 
 
 async def test_our_own_phones_record_key_works_on_hold_too(service, talker, ended, phone):
-    mouth, calls = talker("127.0.0.2"), asyncio.Queue()
+    mouth, calls = talker("127.0.0.2"), asyncio.Queue[VoIPCall]()
     before, secret, after = (speech(1, seed) for seed in (76, 77, 78))
     async with phone(calls):
         line = "01970000100"

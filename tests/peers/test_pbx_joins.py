@@ -22,6 +22,13 @@ class = "__CLASS__"
 """
 
 
+def found_in(message, pattern):
+    """The group of a pattern, looked for line by line."""
+    found = re.search(pattern, message, re.MULTILINE)
+    assert found, message
+    return found[1]
+
+
 def replaces_of(sipp, *, called):
     """How a Replaces names the dialog of a SIPp with the switch; `called`: it was the callee."""
     messages = sipp.messages().replace("\r", "")
@@ -30,9 +37,9 @@ def replaces_of(sipp, *, called):
         for text in re.findall(r"(?ms)^SIP/2.0 200 OK\n.*?\n\n", messages)
         if "CSeq: 1 INVITE" in text
     )
-    from_, to = (re.search(rf"(?m)^{name}: .*;tag=(\S+)", answer)[1] for name in ("From", "To"))
+    from_, to = (found_in(answer, rf"^{name}: .*;tag=(\S+)") for name in ("From", "To"))
     ours, theirs = (from_, to) if called else (to, from_)
-    call_id = re.search(r"(?m)^Call-ID: (\S+)", answer)[1]
+    call_id = found_in(answer, r"^Call-ID: (\S+)")
     return f"{call_id};to-tag={ours};from-tag={theirs}"
 
 

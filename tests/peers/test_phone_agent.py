@@ -16,7 +16,7 @@ from helpers.peers.kamailio import Kamailio
 from helpers.peers.linphone import Linphone
 from helpers.peers.programs import Baresip, Callee, Caller
 from helpers.peers.sound import find, save, speech
-from telephony.phone import CallState, VoIPPhone
+from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 pytestmark = pytest.mark.peer
 
@@ -92,7 +92,7 @@ async def at_kamailio(ended, ports, tmp_path):
 
 async def answering(phone, extension):
     """A phone that answers, and the queue of its calls."""
-    calls = asyncio.Queue()
+    calls = asyncio.Queue[VoIPCall]()
 
     async def answer(call):
         await call.answer()
@@ -129,7 +129,10 @@ async def test_linphone_joins_us(ended, at_kamailio):
     async with asyncio.timeout(40):
         ours, colleague = await answering(phone, "601"), await answering(phone, "602")
         peer = ended(Linphone(proxy, "600"))
-        do = partial(asyncio.to_thread, peer.do)
+
+        async def do(command):
+            return await asyncio.to_thread(peer.do, command)
+
         await asyncio.to_thread(peer.register)
         await do(f"call sip:601@{peer.server}")
         first = await ours.get()
@@ -148,7 +151,7 @@ async def test_linphone_joins_us(ended, at_kamailio):
 
 
 async def test_a_caller_who_asks_for_much_gets_it(ended, ports, tmp_path):
-    calls, held = asyncio.Queue(), []
+    calls, held = asyncio.Queue[VoIPCall](), []
 
     async def speak_then_answer(call):
         await call.progress()
@@ -177,7 +180,7 @@ async def test_a_caller_who_asks_for_much_gets_it(ended, ports, tmp_path):
 @pytest.mark.parametrize("kind", ["srtp-mand", "none"])
 async def test_baresip_reports_what_it_hears_of_us(ended, at_kamailio, tmp_path, kind):
     proxy, phone = at_kamailio
-    calls = asyncio.Queue()
+    calls = asyncio.Queue[VoIPCall]()
     async with asyncio.timeout(60):
         await phone("601", call_callback=calls.put)
         said = speech(20, 51)
@@ -195,7 +198,10 @@ async def test_baresip_reports_what_it_hears_of_us(ended, at_kamailio, tmp_path,
             assert call.protected is (kind != "none")
             heard = np.frombuffer(await call.read_audio(16_000), "<i2")
             assert find(said, heard[8000:])[1] > 0.9
-            await call.changes.until(lambda: call.report and call.report.round_trip is not None)
+            await call.changes.until(
+                lambda: bool(call.report and call.report.round_trip is not None)
+            )
+            assert call.report is not None
             assert call.report.loss < 0.1
             await call.hangup()
         finally:

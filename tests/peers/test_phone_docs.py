@@ -12,7 +12,7 @@ import pytest
 from helpers.peers.programs import Callee
 from helpers.peers.sound import find, speech
 from helpers.phone_examples import PROGRAM, example
-from telephony.phone import CallFailedError, CallState, VoIPPhone
+from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
 pytestmark = pytest.mark.peer
 
@@ -23,7 +23,7 @@ async def desk_phones(switch, ports):
     async with AsyncExitStack() as stack:
 
         async def make(extension, **more):
-            calls = asyncio.Queue()
+            calls = asyncio.Queue[VoIPCall]()
 
             async def answer(call):
                 await call.answer()

@@ -54,7 +54,8 @@ def test_a_payment_pause_is_exact_silence_with_its_reason(service, call):
     said = speech(5, 21), speech(5, 22)
     with service.sign_in("sian") as page:
         path = f"/api/v1/calls/{call.call_id}/payment"
-        answers, asked, told, workers = [], [], [], []
+        answers, asked, told = [], [], []
+        workers: list[threading.Thread] = []
 
         def ask(method, *before):
             for each in before:

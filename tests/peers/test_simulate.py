@@ -20,13 +20,32 @@ pytestmark = pytest.mark.peer
 LINE = "01970000100"
 
 
-@pytest.fixture
-def simulate(service, tmp_path):
-    """Runs the command as the officer, from the trunk's address; its steps by name."""
-    folder = tmp_path / "client"
-    environment = {**os.environ, "XDG_CONFIG_HOME": str(folder)}
+class Simulate:
+    """Runs the command as the officer, from the trunk's address."""
 
-    def run(*arguments, stdin="", status=0, **variables):
+    def __init__(self, service, folder):
+        self._sip = f"127.0.0.1:{service.sip[1]}"
+        self._environment = {**os.environ, "XDG_CONFIG_HOME": str(folder)}
+        self.error = ""
+        """The error of the last run, with its hint."""
+        login = ("login", "--server", service.url, "--user", "ceri", "--password-stdin")
+        self._run(*login, stdin=PASSWORD + "\n")
+
+    def __call__(
+        self, *arguments, passwords=(), number=LINE, bind="127.0.0.2", status=0, **variables
+    ):
+        """Run it; its steps by name."""
+        done = self._run(
+            *("simulate", "call", number, "--sip", self._sip, "--bind", bind, "--json"),
+            *("--from", CALLER, "--password-stdin", *arguments),
+            stdin="".join(f"{password}\n" for password in passwords),
+            status=status,
+            **variables,
+        )
+        self.error = done.stderr
+        return {step["step"]: step for step in json.loads(done.stdout)["steps"]}
+
+    def _run(self, *arguments, stdin="", status=0, **variables):
         done = subprocess.run(
             [*GALWAD, *arguments],
             input=stdin,
@@ -34,29 +53,17 @@ def simulate(service, tmp_path):
             text=True,
             check=False,
             timeout=60,
-            env=environment | variables,
+            env=self._environment | variables,
         )
         assert done.returncode == status, done.stdout + done.stderr
         assert CALLER not in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done
 
-    def simulate(*arguments, passwords=(), number=LINE, bind="127.0.0.2", status=0, **variables):
-        where = f"127.0.0.1:{service.sip[1]}"
-        done = run(
-            *("simulate", "call", number, "--sip", where, "--bind", bind, "--json"),
-            *("--from", CALLER, "--password-stdin", *arguments),
-            stdin="".join(f"{PASSWORD}\n" for password in passwords),
-            status=status,
-            **variables,
-        )
-        steps = json.loads(done.stdout)["steps"]
-        simulate.error = done.stderr
-        return {step["step"]: step for step in steps}
 
-    login = ("login", "--server", service.url, "--user", "ceri", "--password-stdin")
-    run(*login, stdin=PASSWORD + "\n")
-    return simulate
+@pytest.fixture
+def simulate(service, tmp_path):
+    return Simulate(service, tmp_path / "client")
 
 
 def fine(steps):

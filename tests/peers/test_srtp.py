@@ -39,7 +39,7 @@ class Wire:
         """Ports of the switch by the number of packets they had; of those with this payload."""
         if not self._rows:
             self._rows = self._capture.rows("udp.srcport", "udp.dstport", "udp.payload")
-        found = Counter()
+        found = Counter[int]()
         for source, target, text in self._rows:
             data = bytes.fromhex(text.replace(":", ""))
             if payload is None or data[12:172] == payload:
@@ -54,7 +54,7 @@ def talkers(ended):
     class SecureTalker(Talker):
         def __init__(self, host, suite):
             self.key = fresh_keys()[suite]
-            self._end = None
+            self._end: Protection | None = None
             super().__init__(host)
 
         def meet(self, messages):
@@ -65,9 +65,11 @@ def talkers(ended):
             self._end = Protection(KeyPair(self.key, Crypto.parse(theirs).key))
 
         def opened(self, data):
+            assert self._end is not None
             return self._end.unprotect(data)
 
         def sealed(self, data):
+            assert self._end is not None
             return self._end.protect(data)
 
         def line(self, tag):

@@ -10,7 +10,7 @@ from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee
 from helpers.peers.sound import find, speech
 from helpers.peers.waiting import wait_until
-from telephony.phone import CallState
+from telephony.phone import CallState, VoIPCall
 
 pytestmark = pytest.mark.peer
 
@@ -30,7 +30,7 @@ def payment(service, call_id, method):
 async def test_a_pause_stands_through_a_lost_transfer_a_recall_and_a_crash(
     service, phone, caller, ended
 ):
-    calls, run = asyncio.Queue(), asyncio.to_thread
+    calls, run = asyncio.Queue[VoIPCall](), asyncio.to_thread
     before, after = speech(1.5, 301), speech(1.5, 302)
     secrets = [speech(1.5, seed) for seed in (303, 304, 305)]
     department = ended(
@@ -52,7 +52,7 @@ async def test_a_pause_stands_through_a_lost_transfer_a_recall_and_a_crash(
         assert await run(payment, service, call_id, "PUT") == "paused"
         await run(calling.talker.say, secrets[0], target)
         sending_on = asyncio.create_task(first.transfer("500"))
-        await first.changes.until(lambda: first.refer_sent and first.refer_sent.statuses)
+        await first.changes.until(lambda: bool(first.refer_sent and first.refer_sent.statuses))
         await first.hangup()
         await run(department.hang_up)  # by its refusal
         recall = await calls.get()
@@ -84,7 +84,7 @@ async def test_a_pause_stands_through_a_lost_transfer_a_recall_and_a_crash(
 async def test_digits_work_both_ways_after_a_join_with_a_phone_that_speaks_srtp_alone(
     service, phone, caller
 ):
-    calls, consulted, run = asyncio.Queue(), asyncio.Queue(), asyncio.to_thread
+    calls, consulted, run = asyncio.Queue[VoIPCall](), asyncio.Queue[VoIPCall](), asyncio.to_thread
     secure = phone(consulted, "304", "secret-304", srtp="required")
     async with asyncio.timeout(40), phone(calls) as advisor, secure:
         calling = await run(caller)

@@ -16,7 +16,7 @@ from helpers.peers.agent import Agent, sipp
 from helpers.peers.programs import Baresip, Caller
 from helpers.peers.sound import save, speech
 from telephony.aio.tls import Tls, server_context
-from telephony.phone import CallState, VoIPPhone
+from telephony.phone import CallState, VoIPCall, VoIPPhone
 from telephony.sip.events import Address
 
 pytestmark = pytest.mark.peer
@@ -101,6 +101,8 @@ async def test_a_message_typed_into_openssl_is_answered(agent, authority):
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write(
             b"INVITE sip:galwad@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TLS a;branch=z9hG4bKo\r\n"
             b"From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: typed\r\nCSeq: 1 INVITE\r\n"
@@ -158,7 +160,7 @@ def test_a_phone_whose_connection_is_gone_is_not_rung(secured, ended, advisor):
 
 @pytest.mark.parametrize("way", ["udp", "tcp"])
 async def test_a_phone_by_ipv6_talks_with_a_caller_by_ipv4(secured, talker, ended, *, ports, way):
-    came = asyncio.Queue()
+    came = asyncio.Queue[VoIPCall]()
     phone = VoIPPhone(
         "::1",
         secured.ports[f"{way}:[::1]"],
@@ -173,6 +175,7 @@ async def test_a_phone_by_ipv6_talks_with_a_caller_by_ipv4(secured, talker, ende
         mouth = talker("127.0.0.2")
         caller = ended(Caller(secured, "01970000300", media=mouth.port))
         call = await asyncio.wait_for(came.get(), 10)
+        assert call.request is not None
         assert b"c=IN IP6 ::1" in call.request.body
         await call.answer()
         await call.write_audio(bytes(2 * 8000 // 2))
@@ -245,7 +248,7 @@ class Cable:
 async def test_after_a_cut_in_mid_call_the_phone_is_reached_by_a_new_connection(
     secured, talker, ended, *, ports
 ):
-    cable, came = ended(Cable(secured.ports["tcp:127.0.0.1"])), asyncio.Queue()
+    cable, came = ended(Cable(secured.ports["tcp:127.0.0.1"])), asyncio.Queue[VoIPCall]()
     phone = VoIPPhone(
         "127.0.0.1",
         cable.port,

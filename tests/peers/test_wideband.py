@@ -9,6 +9,7 @@ import pytest
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, Caller
 from helpers.peers.sound import find
+from helpers.recording.codecs import audio_context
 
 pytestmark = pytest.mark.peer
 
@@ -30,7 +31,7 @@ def sweep(seconds, low, high):
 
 def encoded(samples, encoder):
     """The payloads of 20 ms each, by the encoder that FFmpeg has."""
-    context = av.CodecContext.create(encoder, "w")
+    context = audio_context(encoder, "w")
     context.sample_rate, context.format, context.layout = WIDE, "s16", "mono"
     payloads = []
     for start in range(0, len(samples) - FRAME + 1, FRAME):

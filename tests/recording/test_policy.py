@@ -1,12 +1,14 @@
 """The policy as a table: four facts decide the gate, and gaps explain every second."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.recording.states import state_of
 from recording.policy import (
     DestinationClass,
     EraseBackTo,
@@ -73,10 +75,10 @@ def answered() -> Policy:
 
 def test_recording_starts_with_the_answer():
     policy = Policy()
-    assert policy.state is RecordingState.NOT_STARTED
+    assert state_of(policy) is RecordingState.NOT_STARTED
     assert not policy.gate_open
     assert policy.answered(7) == (NewSegment(7), Open(7))
-    assert policy.state is RecordingState.RECORDING
+    assert state_of(policy) is RecordingState.RECORDING
     assert policy.answered(9) == ()
 
 
@@ -87,7 +89,7 @@ def test_a_payment_hold_shuts_erases_and_opens_a_gap_in_this_order():
         EraseBackTo(10),
         GapStarted(GapReason.PAYMENT, Trigger.PAGE, SIAN, 10),
     )
-    assert policy.state is RecordingState.PAUSED
+    assert state_of(policy) is RecordingState.PAUSED
     assert policy.pause_holders == ("page",)
 
 
@@ -161,13 +163,13 @@ def test_unknown_counts_as_a_department():
     assert known.referred(DestinationClass.DEPARTMENT, "a", 1) == unknown.referred(
         DestinationClass.UNKNOWN, "a", 1
     )
-    assert unknown.state is RecordingState.CEASED
+    assert state_of(unknown) is RecordingState.CEASED
 
 
 def test_within_the_centre_a_transfer_is_only_a_new_segment():
     policy = answered()
     assert policy.referred(DestinationClass.CENTRE, "phone:201", 10) == (NewSegment(10),)
-    assert policy.state is RecordingState.RECORDING
+    assert state_of(policy) is RecordingState.RECORDING
 
 
 @pytest.mark.parametrize("back", [Policy.transfer_failed, Policy.returned])
@@ -188,7 +190,7 @@ def test_a_paused_call_transferred_and_back_comes_back_paused():
         GapEnded(30),
         GapStarted(GapReason.PAYMENT, Trigger.PAGE, SIAN, 30),
     )
-    assert policy.state is RecordingState.PAUSED
+    assert state_of(policy) is RecordingState.PAUSED
     assert not policy.gate_open
 
 
@@ -218,7 +220,7 @@ def test_an_identity_of_the_centre_does_not_undo_a_referral():
     policy.referred(DestinationClass.DEPARTMENT, "phone:201", 10)
     policy.identity_changed("system", 11)
     policy.identity_classed(DestinationClass.CENTRE, 12)
-    assert policy.state is RecordingState.CEASED
+    assert state_of(policy) is RecordingState.CEASED
 
 
 def test_a_storage_fault_is_a_gap_of_its_own_kind_and_ends_by_itself():
@@ -226,7 +228,7 @@ def test_a_storage_fault_is_a_gap_of_its_own_kind_and_ends_by_itself():
     assert policy.storage_failed(10)[-1] == GapStarted(
         GapReason.FAULT, Trigger.STORAGE, "system", 10
     )
-    assert policy.state is RecordingState.FAULT
+    assert state_of(policy) is RecordingState.FAULT
     assert policy.storage_recovered(20) == (GapEnded(20), NewSegment(20), Open(20))
 
 
@@ -234,7 +236,7 @@ def test_a_payment_during_a_fault_is_told_as_a_payment():
     policy = answered()
     policy.storage_failed(10)
     policy.pause("page", Trigger.PAGE, SIAN, 20)
-    assert policy.state is RecordingState.PAUSED
+    assert state_of(policy) is RecordingState.PAUSED
     policy.storage_recovered(25)
     assert not policy.gate_open
     assert policy.resume("page", 30)[-1] == Open(30)
@@ -244,7 +246,7 @@ def test_the_end_closes_the_open_gap_and_nothing_follows_it():
     policy = answered()
     policy.pause("page", Trigger.PAGE, SIAN, 10)
     assert policy.ended(20) == (GapEnded(20),)
-    assert policy.state is RecordingState.ENDED
+    assert state_of(policy) is RecordingState.ENDED
     assert policy.resume("page", 30) == policy.returned(30) == policy.answered(30) == ()
     assert not policy.gate_open
 
@@ -276,7 +278,7 @@ INPUTS = st.one_of(
 
 
 CENTRE = DestinationClass.CENTRE
-GIVE = {
+GIVE: dict[str, Callable] = {
     "pause": lambda p, at, holder, back: p.pause(
         holder, Trigger.PAGE, f"user:{holder}", at, erase_to=None if back is None else at - back
     ),
@@ -287,7 +289,7 @@ GIVE = {
     "storage_failed": lambda p, at, back: p.storage_failed(at - back),
 }
 # what must be absent for the gate to be open, kept the plain way
-SHUTTING = {
+SHUTTING: dict[str, Callable] = {
     "answered": lambda against: against - {"unanswered"},
     "pause": lambda against, holder, _: against | {holder},
     "resume": lambda against, holder: against - {holder},
@@ -318,7 +320,7 @@ def test_the_gate_is_open_exactly_when_the_four_facts_say_so(steps):
             gate = isinstance(output, Open) or (gate and not isinstance(output, Shut))
         against = SHUTTING[what[0]](against, *what[1:])
         assert policy.gate_open is gate is (not against)
-        assert (policy.state is RecordingState.RECORDING) is gate
+        assert (state_of(policy) is RecordingState.RECORDING) is gate
         assert set(policy.pause_holders) == against & {"page", "api", "phone"}
 
 
@@ -355,7 +357,7 @@ def test_a_call_that_outlives_the_process_is_as_shut_as_it_was(steps):
         at += wait
         give(before, what, at)
     before.storage_recovered(at)
-    if before.state is RecordingState.ENDED:
+    if state_of(before) is RecordingState.ENDED:
         return
     after = Policy()
     outputs = after.restored(before.shut_causes, 0)

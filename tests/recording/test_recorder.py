@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.recording.states import state_of
 from recording.errors import SpoolSyncError, SpoolWriteError
 from recording.policy import DestinationClass, RecordingState, Trigger
 from recording.recorder import Recorder, RecordingStatus
@@ -39,6 +40,12 @@ class Call:
             erase_back_s=self.erase_back_s,
             on_change=self.told.append,
         )
+
+    @property
+    def path(self) -> Path:
+        """The spool that is written."""
+        assert self.recorder.writer is not None
+        return self.recorder.writer.path
 
     def talk(self, until: float) -> None:
         """A packet each 100 ms on both tracks, a tick a second."""
@@ -75,11 +82,11 @@ def steps(start: float, end: float) -> list[float]:
 
 def test_nothing_is_kept_before_the_answer(spools, call):
     call.talk(2)
-    assert call.recorder.state is RecordingState.NOT_STARTED
+    assert state_of(call.recorder) is RecordingState.NOT_STARTED
     call.recorder.answered("sian", "201")
     call.talk(4)
     call.recorder.close()
-    records = list(spools.read(call.recorder.writer.path))
+    records = list(spools.read(call.path))
     assert seconds_kept(records) == seconds_kept(records, 1) == steps(2, 4)
     assert (call.recorder.gate.stored, call.recorder.gate.dropped) == (40, 40)
 
@@ -96,7 +103,7 @@ async def test_a_pause_keeps_nothing_from_its_trigger_to_its_release(spools, cal
     call.talk(6)
     call.recorder.ended("bye")
     call.recorder.close()
-    records = list(spools.read(call.recorder.writer.path))
+    records = list(spools.read(call.path))
     assert seconds_kept(records) == steps(0, 2.5) + steps(5, 6)
     assert events(records, "segment", "gap-start", "gap-end", "release", "ended") == [
         (0, "segment"),
@@ -115,7 +122,7 @@ def test_what_arrived_after_the_trigger_is_not_kept_though_it_was_handled_before
     call.talk(3.5)
     call.recorder.pause("phone", Trigger.PHONE, SIAN, arrived_mono=2.25)
     call.recorder.close()
-    assert seconds_kept(spools.read(call.recorder.writer.path)) == steps(0, 2.3)
+    assert seconds_kept(spools.read(call.path)) == steps(0, 2.3)
 
 
 async def test_what_arrived_before_the_gate_opened_is_not_kept_though_it_comes_late(spools, call):
@@ -128,7 +135,7 @@ async def test_what_arrived_before_the_gate_opened_is_not_kept_though_it_comes_l
     call.recorder.tap(0, b"fresh", 2.1, False)
     call.now = 2.2
     call.recorder.close()
-    records = list(spools.read(call.recorder.writer.path))
+    records = list(spools.read(call.path))
     assert [r.data for r in records if isinstance(r, PacketRecord)] == [
         b"RTP's header",
         b"fresh",
@@ -141,7 +148,7 @@ def test_a_hold_erases_the_seconds_before_it_when_so_set(spools):
     call.talk(6.5)
     call.recorder.pause("page", Trigger.PAGE, SIAN)
     call.recorder.close()
-    records = list(spools.read(call.recorder.writer.path))
+    records = list(spools.read(call.path))
     assert seconds_kept(records) == steps(0, 3.5)
     assert events(records, "gap-start", "gap-end")[:3] == [
         (3_500_000, "gap-start"),
@@ -154,12 +161,12 @@ def test_a_transfer_to_a_department_ceases_and_its_failure_resumes(spools, call)
     call.recorder.answered("sian", "201")
     call.talk(2)
     call.recorder.referred(DestinationClass.DEPARTMENT, "phone:201", "housing")
-    assert call.recorder.state is RecordingState.CEASED
+    assert state_of(call.recorder) is RecordingState.CEASED
     call.talk(4)
     call.recorder.transfer_failed()
     call.talk(5)
     call.recorder.close()
-    records = list(spools.read(call.recorder.writer.path))
+    records = list(spools.read(call.path))
     assert seconds_kept(records) == steps(0, 2) + steps(4, 5)
     segments = [r.fields for r in records if isinstance(r, EventRecord) and r.kind == "segment"]
     assert segments == [{"class": "centre", "to": ""}] * 2
@@ -169,7 +176,7 @@ def test_a_transfer_within_the_centre_is_named_in_its_segment(spools, call):
     call.recorder.answered("sian", "201")
     call.recorder.referred(DestinationClass.CENTRE, "phone:201", "welsh-line")
     call.recorder.close()
-    records = spools.read(call.recorder.writer.path)
+    records = spools.read(call.path)
     segments = [r.fields for r in records if isinstance(r, EventRecord) and r.kind == "segment"]
     assert segments[-1] == {"class": "centre", "to": "welsh-line"}
 
@@ -209,7 +216,7 @@ async def test_every_holder_is_a_fact_of_the_spool_though_the_gate_was_shut_befo
     call.recorder.pause("page", Trigger.PAGE, SIAN)
     call.recorder.pause("page", Trigger.PAGE, SIAN)
     call.recorder.close()
-    records = spools.read(call.recorder.writer.path)
+    records = spools.read(call.path)
     told = [r.fields for r in records if isinstance(r, EventRecord) and r.kind == "holder"]
     assert told == [
         {"holder": "api", "trigger": "api", "actor": "token:pay"},
@@ -227,13 +234,13 @@ def test_a_disk_that_refuses_the_spool_is_a_fault_until_it_does_not(spools):
 
     call = Call(open_spool)
     call.recorder.answered("sian", "201")
-    assert call.recorder.state is RecordingState.FAULT
+    assert state_of(call.recorder) is RecordingState.FAULT
     call.talk(2)
     refusing.clear()
     call.talk(5)
-    assert call.recorder.state is RecordingState.RECORDING
+    assert state_of(call.recorder) is RecordingState.RECORDING
     call.recorder.close()
-    records = list(spools.read(call.recorder.writer.path))
+    records = list(spools.read(call.path))
     assert seconds_kept(records) == steps(3, 5)
     assert events(records, "gap-start", "gap-end", "segment") == [
         (0, "gap-start"),
@@ -246,12 +253,12 @@ async def test_a_failed_sync_is_a_fault_that_only_a_good_one_ends(spools, call):
     call.recorder.answered("sian", "201")
     call.talk(1.5)
     call.recorder.sync_failed(SpoolSyncError("syncfs: Input/output error"))
-    assert call.recorder.state is RecordingState.FAULT
+    assert state_of(call.recorder) is RecordingState.FAULT
     call.recorder.sync_succeeded()
     call.talk(3)
-    assert call.recorder.state is RecordingState.RECORDING
+    assert state_of(call.recorder) is RecordingState.RECORDING
     call.recorder.close()
-    records = list(spools.read(call.recorder.writer.path))
+    records = list(spools.read(call.path))
     assert seconds_kept(records) == steps(0, 1.5) + steps(2, 3)
 
 
@@ -272,12 +279,12 @@ async def test_a_pause_that_cannot_be_made_durable_shuts_all_the_same(call, monk
     assert not call.recorder.status().storage_works
     assert not await call.recorder.resume("page", SIAN)
     assert call.recorder.pause_holders == ()
-    assert call.recorder.state is RecordingState.FAULT
+    assert state_of(call.recorder) is RecordingState.FAULT
     monkeypatch.undo()
     call.talk(2)
     await call.recorder.storage._probe
     call.talk(3)
-    assert call.recorder.state is RecordingState.RECORDING
+    assert state_of(call.recorder) is RecordingState.RECORDING
     call.recorder.close()
 
 
@@ -285,14 +292,14 @@ async def test_a_slow_disk_is_not_waited_for_longer_than_asked(call, monkeypatch
     loop = asyncio.get_running_loop()
     gate = asyncio.Event()
 
-    def slow() -> Callable[[], None]:
+    def slow() -> Callable[[], object]:
         return asyncio.run_coroutine_threadsafe(gate.wait(), loop).result
 
     call.recorder.answered("sian", "201")
     monkeypatch.setattr(call.recorder.writer, "sync_job", slow)
     call.recorder.pause("page", Trigger.PAGE, SIAN)
     assert not await call.recorder.make_durable(timeout_s=0.01)
-    assert call.recorder.state is RecordingState.PAUSED
+    assert state_of(call.recorder) is RecordingState.PAUSED
     gate.set()
     call.recorder.close()
 
@@ -313,7 +320,7 @@ def test_a_spool_whose_process_dies_shows_how_long_parties_sent_nothing(spools, 
         call.recorder.tick()
     call.talk(8)
     call.recorder.writer.abandon()
-    records = list(spools.read(call.recorder.writer.path))
+    records = list(spools.read(call.path))
     assert [at for at, _ in events(records, "pulse")] == [4_000_000, 5_000_000, 6_000_000]
     assert not events(records, "gap-start")
 
@@ -325,7 +332,7 @@ def test_closing_ends_the_call_and_the_spool(spools, call):
     call.recorder.close()
     call.recorder.tap(0, b"late", 1.1, False)
     call.recorder.tick()
-    reader = spools.read(call.recorder.writer.path)
+    reader = spools.read(call.path)
     assert events(reader)[-1][1] == "ended"
     assert not reader.interrupted
 
@@ -336,15 +343,15 @@ async def test_a_full_disk_is_a_gap_and_the_recording_goes_on_with_room(spools, 
     call.talk(5)
     small_disk.fill()
     call.talk(8)
-    assert call.recorder.state is RecordingState.FAULT
+    assert state_of(call.recorder) is RecordingState.FAULT
     call.recorder.pause("page", Trigger.PAGE, SIAN)
     small_disk.free()
     call.talk(10)
-    assert call.recorder.state is RecordingState.PAUSED
+    assert state_of(call.recorder) is RecordingState.PAUSED
     await call.recorder.resume("page", SIAN)
     call.talk(15)
     call.recorder.close()
-    reader = spools.read(call.recorder.writer.path)
+    reader = spools.read(call.path)
     records = list(reader)
     assert not reader.interrupted
     kept = seconds_kept(records)
@@ -426,7 +433,7 @@ def test_segments_and_gaps_in_the_spool_cover_the_call_and_packets_lie_in_segmen
     room = room_class(tmp_path_factory.mktemp("room"))
     call = Call(room.writer, erase_back_s=erase_back_s)
     asyncio.run(live(call, steps))
-    records = list(room.read(call.recorder.writer.path))
+    records = list(room.read(call.path))
     segments, gaps = stretches(records)
     whole = sorted(s for s in [*segments, *gaps] if s[0] != s[1])
     assert whole[0][0] == 500_000

@@ -59,6 +59,7 @@ def test_check_is_content_with_a_whole_installation(run, settings_file, tmp_path
 def test_check_tells_of_an_older_set_that_was_put_back(run, settings_file, tmp_path):
     officer = OfficerKeys.generate()
     found = re.search('officer_key = "(.*)"', settings_file.read_text())
+    assert found is not None
     settings_file.write_text(settings_file.read_text().replace(found[1], officer.public_key))
     run("users", "add", "sian", "--generate", "--config", settings_file)
     file, desk = tmp_path / "state" / "keys" / "recipients.json", tmp_path / "state" / "desk"

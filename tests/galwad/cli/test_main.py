@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer import Context
+from typer.core import TyperGroup
 
 from galwad.cli.main import app
 
@@ -23,13 +25,15 @@ from galwad.cli.main import app
 def commands():
     """Every command, as the words that name it."""
     top = typer.main.get_command(app)
-    for noun in top.list_commands(None):
-        command = top.get_command(None, noun)
-        if not hasattr(command, "list_commands"):
+    assert isinstance(top, TyperGroup)
+    context = Context(top)
+    for noun in top.list_commands(context):
+        command = top.get_command(context, noun)
+        if not isinstance(command, TyperGroup):
             yield (noun,), command
         else:
-            for name in command.list_commands(None):
-                yield (noun, name), command.get_command(None, name)
+            for name in command.list_commands(context):
+                yield (noun, name), command.get_command(context, name)
 
 
 COMMANDS = dict(commands())

@@ -36,6 +36,7 @@ def test_a_disk_that_does_not_give_its_key_keeps_no_call_away_and_alarms(site):
     with subprocess.Popen(switch(site), stderr=subprocess.PIPE, text=True) as process:
         try:
             told = {}
+            assert process.stderr is not None
             for entry in map(json.loads, process.stderr):
                 told[entry["event"]] = entry
                 if told.keys() >= {"switch.ready", "alarm"}:

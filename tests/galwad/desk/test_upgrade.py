@@ -235,6 +235,7 @@ def test_of_two_that_upgrade_at_once_the_second_finds_nothing_to_do(tmp_path, re
         for _ in range(2)
     ]
     for each in both:
+        assert each.stdin is not None
         each.stdin.close()
     assert [each.wait(60) for each in both] == [0, 0]
     assert tables(path)[1] == [(REVISIONS[-1],)]

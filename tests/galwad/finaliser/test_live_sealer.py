@@ -14,6 +14,7 @@ from galwad.finaliser.process import SEALING_TASKS, sealer_of
 from galwad.messages import Sealed
 from recording.archive import store as archive_module
 from recording.archive.live_sealing import LiveSealing
+from recording.archive.sealing import seal_audio
 from recording.spool import SpoolWriter
 
 FIRST = "20260301-090000-abcdefgh"
@@ -37,7 +38,7 @@ def part(site, call_id: str) -> Path:
 def straight(monkeypatch):
     """The calls that were read from their beginning at their end."""
     calls = []
-    real = archive_module.seal_audio
+    real = seal_audio
 
     def noted(*arguments):
         calls.append(arguments[-1])
@@ -85,7 +86,7 @@ async def test_calls_that_are_followed_and_end_together_are_all_sealed_from_what
         for writer in writers:
             writer.event("ended", {"cause": "bye"}, 60_000_000)
             writer.close(60_000_000)
-        told = set()
+        told: set = set()
         while told != set(calls):  # some may be said again before the desk's word has come
             told.add((await peer.next(Sealed)).call_id)
         for writer in writers:
@@ -151,7 +152,7 @@ async def test_a_call_that_cannot_be_followed_keeps_no_other_from_it(site, monke
         assert not part(site, FIRST).exists()
         for writer in (strange, usual):
             writer.close(60_000_000)
-        told = set()
+        told: set = set()
         while told != {FIRST, SECOND}:  # one may be said again before the desk's word has come
             told.add((await peer.next(Sealed)).call_id)
     assert site.whole(FIRST)

@@ -358,7 +358,7 @@ class WatchedSealer(Sealer):
     looks = 0
     sealed: tuple[str, ...] = ()
 
-    def closed(self) -> list[str]:
+    def closed(self) -> dict[str, int]:
         found = super().closed()
         self.looks += 1
         return found

@@ -6,6 +6,7 @@ import pytest
 
 from galwad.messages import PhoneCredentials
 from galwad.switch.admission import Admission, AdmissionControl, Rejection
+from helpers.sip_messages import request_of, response_of
 from recording.spool import Clock
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite, StandaloneRequest
@@ -111,7 +112,7 @@ def test_a_phone_registers_with_its_password_and_for_itself_alone(settings, endp
     client = DigestClient("203", "password")
     for user, status in (("203", 200), ("202", 403)):
         fresh = request("REGISTER", user=user, uri="sip:galwad", headers=(("X-Try", user),))
-        credentials = client.answer(parse_message(fresh), challenge, cnonce=user)
+        credentials = client.answer(request_of(fresh), challenge, cnonce=user)
         signed = request(
             "REGISTER", user=user, uri="sip:galwad", headers=(("X-Try", user), credentials)
         )
@@ -157,7 +158,7 @@ class Guesser:
     def __init__(self, settings, phones, endpoint):
         secrets = [ha1("204", "galwad", "password", name) for name in ("MD5", "SHA-256")]
         phones.set_accounts([PhoneCredentials("204", "gwen", *secrets)])
-        self.verdicts = []
+        self.verdicts: list[tuple] = []
         self.admission_control = AdmissionControl(
             settings, phones, b"s" * 32, lambda *verdict: self.verdicts.append(verdict)
         )
@@ -171,15 +172,16 @@ class Guesser:
             self.admission_control.register(event.transaction, Clock(0.0, now))
         else:
             refusal = self.admission_control.invite(event.invite, now)
+            assert isinstance(refusal, Rejection)
             event.invite.refuse_statelessly(refusal.status, headers=refusal.headers, now=now)
         (datagram,) = self.endpoint.outgoing()
         return datagram.data
 
     def guess(self, method, user, password):
-        asked = parse_message(self.send(method, user))
+        asked = response_of(self.send(method, user))
         uri = "sip:galwad" if method == "REGISTER" else "sip:01970000000@192.0.2.9"
         given = DigestClient(user, password).answer(
-            parse_message(request(method, user=user, uri=uri)), asked, "cnonce"
+            request_of(request(method, user=user, uri=uri)), asked, "cnonce"
         )
         return self.send(method, user, (given,))
 
@@ -212,12 +214,17 @@ def test_nobody_learns_which_extensions_there_are(guesser, method):
 def test_an_unknown_name_costs_the_same_work(guesser, method, monkeypatch):
     made = []
     digest = auth._digest
-    monkeypatch.setattr(auth, "_digest", lambda *a: made.append(len(a[1])) or digest(*a))
+
+    def counted(*arguments):
+        made.append(len(arguments[1]))
+        return digest(*arguments)
+
+    monkeypatch.setattr(auth, "_digest", counted)
     work = {}
     for user in ("204", "201", "999"):
         answer = guesser.send(method, user)
         given = DigestClient(user, "wrong").answer(
-            parse_message(request(method, user=user)), parse_message(answer), "cnonce"
+            request_of(request(method, user=user)), response_of(answer), "cnonce"
         )
         made.clear()
         guesser.send(method, user, (given,))
@@ -227,8 +234,8 @@ def test_an_unknown_name_costs_the_same_work(guesser, method, monkeypatch):
 
 
 def test_what_was_answered_once_is_no_key_for_another(guesser):
-    asked = parse_message(guesser.send("REGISTER", "204"))
-    bare = parse_message(request("REGISTER", user="204", uri="sip:galwad"))
+    asked = response_of(guesser.send("REGISTER", "204"))
+    bare = request_of(request("REGISTER", user="204", uri="sip:galwad"))
     given = DigestClient("204", "password").answer(bare, asked, "cnonce")
     elsewhere = Address("203.0.113.67", 5060)
     assert b" 401 " in guesser.send("REGISTER", "204", (given,), source=elsewhere)

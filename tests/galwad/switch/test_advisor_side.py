@@ -1,11 +1,14 @@
 """The parties of a call: who has it, handovers, and groups behind a PBX."""
 
+from typing import cast
+
 import pytest
 
 from config.sections import Route
 from config.values import Pattern
 from galwad.messages import Party
 from galwad.switch.advisor_side import AdvisorSide, is_handover
+from galwad.switch.routing import Router
 from recording.policy import DestinationClass
 from telephony.b2bua import Target
 from telephony.sip.events import Address
@@ -51,7 +54,7 @@ def at(name, *, is_phone):
 def parties_of(*advisors):
     """The PBX rings."""
     route = Route(called=Pattern.parse("0*"), target="sip:600@192.0.2.20", advisors=advisors)
-    advisor_side = AdvisorSide(Users(), route)
+    advisor_side = AdvisorSide(cast("Router", Users()), route)
     advisor_side.dialled((at("600", is_phone=False),))
     return advisor_side
 
@@ -62,7 +65,7 @@ def behind_a_pbx():
     route = Route(
         called=Pattern.parse("0*"), target="sip:600@192.0.2.20", advisors=("sian", "ceri")
     )
-    advisor_side = AdvisorSide(Users(), route)
+    advisor_side = AdvisorSide(cast("Router", Users()), route)
     advisor_side.dialled((at("600", is_phone=False),))
     advisor_side.answered(at("600", is_phone=False))
     return advisor_side
@@ -92,7 +95,7 @@ def test_a_phone_that_registered_here_is_whose_it_is(behind_a_pbx):
 
 def test_nobody_has_a_call_that_only_rings():
     route = Route(called=Pattern.parse("0*"), ring=("201",))
-    advisor_side = AdvisorSide(Users(), route)
+    advisor_side = AdvisorSide(cast("Router", Users()), route)
     advisor_side.dialled((at("201", is_phone=True),))
     advisor_side.also_rings_at((at("202", is_phone=True),))
     assert advisor_side.ringing == (Party("201", "sian"), Party("202", "ceri"))

@@ -1,6 +1,7 @@
 """Commands of the desk to the switch: pause and resume calls, name an advisor, replace phones."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -85,14 +86,15 @@ async def test_a_pause_shuts_the_gate_of_each_call_once_before_any_disk_is_await
 ):
     centre.trunk.call("01970000000")
     done = []
+
+    def noted(what, real, *arguments):
+        done.append(what)
+        return real(*arguments)
+
     for call in centre.calls.values():
-        shut, confirm = call.recording.shut, call.recording.make_durable
-        monkeypatch.setattr(
-            call.recording, "shut", lambda *args, shut=shut: done.append("shut") or shut(*args)
-        )
-        monkeypatch.setattr(
-            call.recording, "make_durable", lambda confirm=confirm: done.append("disk") or confirm()
-        )
+        for name, what in (("shut", "shut"), ("make_durable", "disk")):
+            real = getattr(call.recording, name)
+            monkeypatch.setattr(call.recording, name, partial(noted, what, real))
     reply = await commands.pause(Pause(1, "payment", "api", "pay", extension="201"))
     assert done == ["shut", "shut", "disk", "disk"]
     assert (set(reply.calls), reply.state) == (set(centre.calls), "paused")

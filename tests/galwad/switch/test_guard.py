@@ -42,7 +42,7 @@ def make_guard(kernel):
     def make(**more):
         rates = {"source_rate": 10, "strangers_rate": 50, "trunk_rate": 100} | more
         return FloodGuard(
-            SipSection(listen=["udp:127.0.0.1:0"], **rates),
+            SipSection.model_validate({"listen": ["udp:127.0.0.1:0"], **rates}),
             is_trunk=lambda host, port, transport: host == TRUNK.host,
             in_call=lambda call_id: call_id == "live",
             trunks=[ip_network("192.0.2.0/28")],
@@ -264,7 +264,7 @@ def test_memory_is_bounded_whoever_comes(make_guard, monkeypatch):
 @given(st.binary(max_size=300), st.ip_addresses(v=4) | st.ip_addresses(v=6))
 def test_any_octets_from_any_address_are_heard_or_not(data, host):
     guard = FloodGuard(
-        SipSection(listen=["udp:127.0.0.1:0"], source_rate=1),
+        SipSection.model_validate({"listen": ["udp:127.0.0.1:0"], "source_rate": 1}),
         is_trunk=lambda *_: False,
         in_call=lambda _: False,
     )

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import resource
 import signal
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from galwad import link
 from galwad.messages import CallEnded, CallsSnapshot, Hello, LedgerHas
 from galwad.switch import ledger_outbox as outbox
 from galwad.switch.ledger_outbox import LedgerOutbox
-from galwad.switch.link_server import LinkServer
+from galwad.switch.link_server import Commands, LinkServer
 
 PATIENCE_S = 10
 
@@ -212,12 +213,12 @@ class Desk:
 
 
 async def test_a_file_with_too_many_is_cut_at_the_start_and_the_desk_is_told(tmp_path, monkeypatch):
-    first = LinkServer(NoCalls(), tmp_path / "ended.jsonl")
+    first = LinkServer(cast("Commands", NoCalls()), tmp_path / "ended.jsonl")
     for index in range(20):
         first.call_ended(ended(index))
     first.outbox.close()
     monkeypatch.setattr(outbox, "MAX_WAITING", 10)
-    links = LinkServer(NoCalls(), tmp_path / "ended.jsonl")
+    links = LinkServer(cast("Commands", NoCalls()), tmp_path / "ended.jsonl")
     server = await links.listen(tmp_path / "switch.sock")
     async with Desk(tmp_path / "switch.sock") as desk:
         snapshot, alarm, *rest = await desk.hear(12)
@@ -227,7 +228,7 @@ async def test_a_file_with_too_many_is_cut_at_the_start_and_the_desk_is_told(tmp
 
 
 async def test_a_desk_that_comes_back_is_told_until_it_has_entered_each(tmp_path):
-    links = LinkServer(NoCalls(), tmp_path / "ended.jsonl")
+    links = LinkServer(cast("Commands", NoCalls()), tmp_path / "ended.jsonl")
     server = await links.listen(tmp_path / "switch.sock")
     for index in range(120):
         links.call_ended(ended(index))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from galwad import link
 from galwad.messages import Hello, SpoolClosed
-from galwad.switch.link_server import LinkServer
+from galwad.switch.link_server import Commands, LinkServer
 
 PATIENCE_S = 20.0
 
 
 async def test_a_finaliser_is_told_of_what_is_closed_after_its_own_word_came_back(tmp_path):
-    links = LinkServer(None, tmp_path / "ended.jsonl")
+    links = LinkServer(cast("Commands", None), tmp_path / "ended.jsonl")
     server = await links.listen(tmp_path / "switch.sock")
     finaliser = link.Link(*await asyncio.open_unix_connection(tmp_path / "switch.sock"))
     links.spool_closed("nobody-hears-this")

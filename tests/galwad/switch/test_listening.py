@@ -82,6 +82,6 @@ async def test_a_certificate_that_cannot_be_used_stops_the_start(start, tmp_path
 
 @pytest.mark.parametrize(("prack", "there"), [(True, True), (False, False)])
 def test_reliable_provisional_responses_can_be_turned_off(prack, there):
-    sip = SipSection(listen=("udp:127.0.0.1:0",), prack=prack)
+    sip = SipSection.model_validate({"listen": ("udp:127.0.0.1:0",), "prack": prack})
     assert ("100rel" in supported_by(sip)) is there
     assert "timer" in supported_by(sip)

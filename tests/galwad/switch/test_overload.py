@@ -17,7 +17,9 @@ def room():
 
 @pytest.fixture
 def load(room):
-    sip = SipSection(listen=["udp:127.0.0.1:0"], max_calls=10, max_lag=0.25)
+    sip = SipSection.model_validate(
+        {"listen": ["udp:127.0.0.1:0"], "max_calls": 10, "max_lag": 0.25}
+    )
     return OverloadControl(sip, lambda: room["pairs"])
 
 

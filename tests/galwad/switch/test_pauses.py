@@ -1,12 +1,14 @@
 """The holds of one call: a pause shuts at once, and a phone's answer waits for the disk."""
 
 import asyncio
+from typing import cast
 
 import pytest
 import structlog
 
 from galwad.switch.codes import PauseAction, PaymentCodes
 from galwad.switch.pauses import Pauses
+from galwad.switch.recording import CallRecording
 from recording.policy import Trigger
 from recording.spool import Clock
 
@@ -33,9 +35,11 @@ class Desk:
     """Holds of a call with the phone 201, and what they tell."""
 
     def __init__(self):
-        self.recording, self.answers, self.alarms = FakeRecording(), [], []
+        self.recording = FakeRecording()
+        self.answers: list[tuple] = []
+        self.alarms: list = []
         self.pauses = Pauses(
-            self.recording,
+            cast("CallRecording", self.recording),
             PaymentCodes("*71", "*72"),
             actor=lambda: "phone:201",
             alarm=self.alarms.append,

@@ -11,9 +11,10 @@ from config.sections import Destination, Route, Trunk
 from galwad.messages import PeerStatus
 from galwad.switch.locations import HELD_DOWN_S, Locations
 from galwad.switch.peer_monitor import PeerMonitor
+from helpers.sip_messages import request_of
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
-from telephony.sip.message.messages import parse_message, respond
+from telephony.sip.message.messages import respond
 from telephony.sip.message.uri import Uri
 from telephony.sip.transport.location import Question, Srv, TransportFamily
 
@@ -27,7 +28,7 @@ class Zone:
     """A PBX of two machines, as the name system has it."""
 
     def __init__(self):
-        self.records = {
+        self.records: dict[Question, list] = {
             Question("_sip._udp.pbx.example.com", "SRV"): [
                 Srv(0, 1, 5060, "one.example.com"),
                 Srv(1, 1, 5060, "two.example.com"),
@@ -50,7 +51,7 @@ class Site:
         self.locations = Locations([Uri.parse(PBX)], speaks, self.zone, clock=lambda: self.now)
         self.endpoint = Endpoint(rng=random.Random(1))
         self.endpoint.listen(HERE)
-        self.alarms = []
+        self.alarms: list[tuple] = []
         self.neighbours = PeerMonitor(
             settings.model_copy(update={"trunks": (), "routes": (), "destinations": ()} | parts),
             self.endpoint,
@@ -66,7 +67,7 @@ class Site:
         for message in self.endpoint.outgoing():
             there = message.destination
             self.asked.append(there)
-            answer = respond(parse_message(message.data), self.status.get(there, 200))
+            answer = respond(request_of(message.data), self.status.get(there, 200))
             self.endpoint.receive(bytes(answer), there, HERE, self.now)
         while (event := self.endpoint.next_event()) is not None:
             self.neighbours.on_event(event, self.now)
@@ -77,7 +78,7 @@ def trunk(*peers, **more):
 
 
 def route(**more):
-    return Route(called="*", target=PBX, **{"options_every": 60} | more)
+    return Route.model_validate({"called": "*", "target": PBX, "options_every": 60} | more)
 
 
 def test_nobody_is_asked_without_the_setting(settings):
@@ -140,7 +141,9 @@ async def test_what_a_call_found_silent_is_not_forgotten_sooner(settings):
 
 
 async def test_one_address_is_asked_once_and_as_often_as_anybody_wants(settings):
-    line = Destination(match="299", target=PBX, options_every=10, **{"class": "payment"})
+    line = Destination.model_validate(
+        {"match": "299", "target": PBX, "options_every": 10, "class": "payment"}
+    )
     site = Site(settings, routes=(route(),), destinations=(line,))
     await site.locations.refresh()
     site.tick()
@@ -174,8 +177,8 @@ def test_who_has_not_answered_yet_has_no_standing(settings):
     [
         lambda: trunk("198.51.100.0/28"),
         lambda: trunk(options_every=-1),
-        lambda: Route(called="*", ring=("201",), options_every=60),
-        lambda: Destination(match="3*", options_every=60, **{"class": "centre"}),
+        lambda: Route.model_validate({"called": "*", "ring": ("201",), "options_every": 60}),
+        lambda: Destination.model_validate({"match": "3*", "options_every": 60, "class": "centre"}),
     ],
 )
 def test_who_cannot_be_asked_is_named_when_the_settings_are_read(make):

@@ -105,7 +105,8 @@ class Script:
         phone = getattr(self, who)
         dialog, named = self.dialog(phone, number), self.dialog(phone, other)
         if dialog is not None:
-            call_id, theirs, ours = (named.call_id.replace("@", "%40"), *named.id[:0:-1])
+            call_id, ours, theirs = named.id
+            call_id = call_id.replace("@", "%40")
             tags = f"%3Bto-tag%3D{theirs}%3Bfrom-tag%3D{ours}"
             to = f"<sip:202@192.0.2.9?Replaces={call_id}{tags}>"
             phone.ask("REFER", ("Refer-To", to), dialog=dialog)

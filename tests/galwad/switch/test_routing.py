@@ -10,6 +10,13 @@ from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 
 
+def targets(router, called, now):
+    """Where a call to this number goes."""
+    route = router.route(called)
+    assert route is not None
+    return router.targets(route, called, now)
+
+
 @pytest.fixture
 def router(settings, phones):
     return Router(settings, phones)
@@ -21,8 +28,7 @@ def refer(router, text, now=0.0):
 
 def test_a_ring_group_is_the_registered_phones_of_its_extensions(router, register):
     register("201", "sip:201@10.0.0.1", 0.0)
-    route = router.route("01970000000")
-    (target,) = router.targets(route, "01970000000", 1.0)
+    (target,) = targets(router, "01970000000", 1.0)
     assert (target.name, target.user) == ("201", "sian")
     assert target.destination == Address("192.0.2.50", 5066)
 
@@ -53,8 +59,8 @@ def test_a_target_at_a_trusted_trunks_address_is_told_names(settings, phones):
     for trusted in (True, False):
         known = (trunk.model_copy(update={"trusted": trusted}), *settings.trunks[1:])
         router = Router(settings.model_copy(update={"trunks": known}), phones)
-        (inside,) = router.targets(router.route("412"), "412", 0.0)
-        (other,) = router.targets(router.route("01971"), "01971", 0.0)
+        (inside,) = targets(router, "412", 0.0)
+        (other,) = targets(router, "01971", 0.0)
         assert (inside.trust, other.trust) == (trusted, False)
 
 
@@ -134,7 +140,7 @@ def test_the_nearest_rule_says_how_media_is_protected(settings, phones, register
     register("201", "sip:201@10.0.0.1", 0.0)
     router = Router(ruled(settings, **rules), phones)
     called = ("01970000000", "0197123")
-    rung, handed_on = (router.targets(router.route(c), c, 1.0)[0].srtp for c in called)
+    rung, handed_on = (targets(router, c, 1.0)[0].srtp for c in called)
     assert (rung, handed_on, refer(router, "<sip:301@galwad>").targets[0].srtp) == found
 
 
@@ -143,11 +149,10 @@ def test_a_phone_whose_connection_is_gone_cannot_be_rung(settings, phones, regis
     register("201", "sip:201@10.0.0.1;transport=tcp", 0.0, source=flow)
     stands = {flow}
     router = Router(settings, phones, lambda address: address in stands)
-    route = router.route("01970000000")
-    (target,) = router.targets(route, "01970000000", 1.0)
+    (target,) = targets(router, "01970000000", 1.0)
     assert target.destination == flow
     stands.clear()
-    assert router.targets(route, "01970000000", 1.0) == ()
+    assert targets(router, "01970000000", 1.0) == ()
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_a_spool_that_nobody_but_this_machine_can_open_leaves_a_fault(room, reci
     good = recipients.read_bytes()
     recipients.write_bytes(signed(OfficerKeys.generate(), 2))
     room.open("20260301-090000-abcdefgh", 2, started).close(5_000_000)
-    assert "not signed by the officer" in room.fault
+    assert "not signed by the officer" in str(room.fault)
     recipients.write_bytes(good)
     room.open("20260301-090000-abcdefgh", 3, started).close(5_000_000)
     assert room.fault is None

@@ -10,12 +10,14 @@ from dataclasses import replace
 import pytest
 
 from galwad.switch.call import call_of_leg
+from helpers.recording.states import state_of
 from recording.policy import RecordingState, Trigger
 
 
 def replaces(dialog, user):
     """A Refer-To that names a dialog of the phone which writes it."""
-    call_id, theirs, ours = (dialog.call_id.replace("@", "%40"), *dialog.id[:0:-1])
+    call_id, ours, theirs = dialog.id
+    call_id = call_id.replace("@", "%40")
     tags = f"%3Bto-tag%3D{theirs}%3Bfrom-tag%3D{ours}"
     return "Refer-To", f"<sip:{user}@192.0.2.9?Replaces={call_id}{tags}>"
 
@@ -56,7 +58,7 @@ async def test_what_was_said_in_a_pause_is_not_kept_though_it_is_read_after_its_
     secret = bytes([0x80]) + bytes(171)
     centre.relay.overdue = {leg_id: [secret] * 50 for leg_id in talk.legs.legs}
     await talk.recording.resume("user:sian", "user:sian")
-    assert talk.recording.state is RecordingState.RECORDING
+    assert state_of(talk.recording) is RecordingState.RECORDING
     centre.relay.drain(*talk.legs.legs)
     assert talk.recording._recorder.gate.stored == 0
 
@@ -65,11 +67,11 @@ async def test_nor_what_came_while_the_disk_took_the_end_of_the_pause(centre, ta
     talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
     releasing = asyncio.create_task(talk.recording.resume("user:sian", "user:sian"))
     await asyncio.sleep(0)
-    assert talk.recording.state is RecordingState.PAUSED
+    assert state_of(talk.recording) is RecordingState.PAUSED
     secret = bytes([0x80]) + bytes(171)
     centre.relay.overdue = {leg_id: [secret] * 50 for leg_id in talk.legs.legs}
     await releasing
-    assert talk.recording.state is RecordingState.RECORDING
+    assert state_of(talk.recording) is RecordingState.RECORDING
     centre.relay.drain(*talk.legs.legs)
     assert talk.recording._recorder.gate.stored == 0
 
@@ -77,7 +79,7 @@ async def test_nor_what_came_while_the_disk_took_the_end_of_the_pause(centre, ta
 async def test_a_colleague_who_was_consulted_is_recorded(centre, talk, consultation):
     first, second = centre.sian.dialogs
     centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
-    assert talk.recording.state is RecordingState.RECORDING
+    assert state_of(talk.recording) is RecordingState.RECORDING
     assert list(centre.calls.values()) == [talk]
     assert len(centre.relay.open_legs) == 2
 
@@ -96,7 +98,7 @@ async def test_whoever_a_colleague_sent_the_consultation_on_to_is_what_they_are(
     else:
         centre.sian.ask("REFER", replaces(first, "202"), dialog=second)
     assert list(centre.calls.values()) == [talk]
-    assert talk.recording.state is RecordingState.CEASED
+    assert state_of(talk.recording) is RecordingState.CEASED
     assert talk.transfers.outside
 
 
@@ -110,7 +112,7 @@ async def test_a_pause_of_either_call_stands_in_the_joined_one(
     if not on_the_first:
         first, second = second, first
     centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
-    assert talk.recording.state is RecordingState.PAUSED
+    assert state_of(talk.recording) is RecordingState.PAUSED
     assert talk.recording.holders == ("user:sian", "user:ceri")
     centre.revive()
     (call,) = centre.calls.values()
@@ -123,7 +125,7 @@ async def test_a_consultation_that_is_over_changes_nothing(centre, talk, consult
     centre.sian.ask("REFER", replaces(second, "3001"), dialog=first)
     assert centre.sian.statuses[-1] == 603
     assert centre.department.invites == []
-    assert talk.recording.state is RecordingState.RECORDING
+    assert state_of(talk.recording) is RecordingState.RECORDING
     assert talk.state().ringing == ()
 
 
@@ -138,7 +140,7 @@ async def test_a_consultation_is_not_joined_while_another_transfer_rings(
     assert consultation.legs.joined is not None
     assert centre.ceri.invites[0].answered
     assert len(centre.ceri.invites) == 1
-    assert talk.recording.state is RecordingState.CEASED
+    assert state_of(talk.recording) is RecordingState.CEASED
 
 
 async def test_whoever_a_pbx_named_in_the_consultation_is_what_they_are(centre, talk, consultation):
@@ -148,7 +150,7 @@ async def test_whoever_a_pbx_named_in_the_consultation_is_what_they_are(centre, 
     for name in ("202", "3001"):
         centre.ceri.ask("UPDATE", ("P-Asserted-Identity", f"<sip:{name}@192.0.2.9>"))
     centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
-    assert talk.recording.state is RecordingState.CEASED
+    assert state_of(talk.recording) is RecordingState.CEASED
 
 
 async def test_a_consultation_that_rings_is_rung_for_the_caller(centre, talk, register):
@@ -160,7 +162,7 @@ async def test_a_consultation_that_rings_is_rung_for_the_caller(centre, talk, re
     centre.sian.ask("REFER", replaces(early, "202"), dialog=held)
     assert [invite.cancelled for invite in centre.ceri.invites] == [True, False]
     assert list(centre.calls.values()) == [talk]
-    assert talk.recording.state is RecordingState.RECORDING
+    assert state_of(talk.recording) is RecordingState.RECORDING
 
 
 @pytest.mark.parametrize("leaves", [False, True])
@@ -177,7 +179,7 @@ async def test_the_recorded_call_goes_on_whichever_the_advisor_asked_in(
     centre.sian.leaves = leaves
     centre.sian.ask("REFER", replaces(first, "01970000000"), dialog=second)
     assert list(centre.calls.values()) == [talk]
-    assert talk.recording.state is RecordingState.RECORDING
+    assert state_of(talk.recording) is RecordingState.RECORDING
     assert talk.state().advisor.extension == "202"
     caller, moved = talk.legs.joined
     assert centre.relay.joins[caller] == moved

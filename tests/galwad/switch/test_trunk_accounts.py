@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from config.sections import Trunk
 from galwad.switch.trunk_accounts import TrunkAccounts
+from helpers.sip_messages import request_of
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
-from telephony.sip.message.messages import parse_message, respond
+from telephony.sip.message.messages import respond
 from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.auth import AuthOutcome, DigestServer, ha1
@@ -29,10 +30,10 @@ class Site:
     def __init__(self, settings, **trunk):
         rest = settings.trunks[1:]
         facts = {"username": "01970000999", "password": SECRET} | trunk
-        first = Trunk(name="pstn", peers=("192.0.2.1",), **facts)
+        first = Trunk.model_validate({"name": "pstn", "peers": ("192.0.2.1",), **facts})
         self.endpoint = Endpoint(rng=random.Random(1))
         self.endpoint.listen(HERE)
-        self.alarms = []
+        self.alarms: list[tuple] = []
         self.upstream = TrunkAccounts(
             settings.model_copy(update={"trunks": (first, *rest)}),
             self.endpoint,
@@ -46,7 +47,7 @@ class Site:
     def settle(self, now=1000.0):
         for _ in range(20):
             for message in self.endpoint.outgoing():
-                request = parse_message(message.data)
+                request = request_of(message.data)
                 if request.method == "ACK":
                     continue
                 found = self.digest.verify(request, now)
@@ -117,10 +118,11 @@ def test_the_binding_is_taken_away_when_the_switch_goes(settings):
 )
 def test_half_an_account_is_refused(half):
     with pytest.raises(ValidationError):
-        Trunk(name="pstn", peers=("192.0.2.1",), **half)
+        Trunk.model_validate({"name": "pstn", "peers": ("192.0.2.1",), **half})
 
 
 def test_the_password_is_in_no_text_of_the_settings(settings):
-    trunk = Trunk(name="pstn", peers=("192.0.2.1",), username="x", password=SECRET)
+    account = {"username": "x", "password": SECRET}
+    trunk = Trunk.model_validate({"name": "pstn", "peers": ("192.0.2.1",), **account})
     assert SECRET not in repr(settings.model_copy(update={"trunks": (trunk,)}))
     assert SECRET not in f"{trunk} {trunk!r}"

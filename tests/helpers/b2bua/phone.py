@@ -57,7 +57,7 @@ class Phone(Node):
         super().__init__(network, Address(host, 5060), seed, **options)
         self.codecs = ("0 PCMU/8000", "8 PCMA/8000")
         self.reply = Reply()
-        self.incoming = deque()
+        self.incoming = deque[bytes]()
         self.invites = []
         self.seen = []
         self.requests = []
@@ -119,6 +119,7 @@ class Phone(Node):
         )
 
     def ask(self, method, headers=(), body=b""):
+        assert self.dialog is not None
         client = self.dialog.request(method, headers=headers, body=body, now=self.now)
         self.network.flush()
         return client

@@ -114,11 +114,11 @@ class Switch(Node):
                 self.calls.append(call)
                 call.dial(self.plan.targets, self.now)
             else:
-                call = find_call(event)
-                if call is None and isinstance(event, InviteAnswered):
+                owner = find_call(event)
+                if owner is None and isinstance(event, InviteAnswered):
                     decline(event, self.now)
-                if call is not None:
-                    call.handle(event, self.now)
+                if owner is not None:
+                    owner.handle(event, self.now)
             for every in self.calls:
                 self.drain(every)
 

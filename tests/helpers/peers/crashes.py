@@ -13,6 +13,7 @@ import struct
 import threading
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import httpx
 
@@ -133,9 +134,9 @@ class Cashier:
     def __init__(self, service, call_ids, seed):
         self._service, self._call_ids = service, call_ids
         self._random = random.Random(seed)
-        self.surely = {call_id: [] for call_id in call_ids}
+        self.surely: dict[str, list[list[float]]] = {call_id: [] for call_id in call_ids}
         """[from, to] between a pause that was confirmed and the asking for its end."""
-        self.perhaps = {call_id: [] for call_id in call_ids}
+        self.perhaps: dict[str, list[list[float]]] = {call_id: [] for call_id in call_ids}
         """[from, to] between the asking for a pause and the confirmation of its end."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work)
@@ -192,7 +193,7 @@ class Spools:
 
     def newest(self):
         """The last spool of each call."""
-        found = {}
+        found: dict[str, tuple[int, Path]] = {}
         for path in self.folder.glob("*.spool"):
             call_id, life, _ = path.name.split(".")
             found[call_id] = max(found.get(call_id, (0, path)), (int(life), path))

@@ -14,6 +14,7 @@ import av
 import numpy as np
 
 from helpers.bcg729 import Decoder, Encoder
+from helpers.recording.codecs import audio_context
 
 RATE = 8000
 
@@ -68,7 +69,7 @@ def at_rate(said, rate, given=RATE):
 
 
 def _encoded(voice, sound, size):
-    context = av.CodecContext.create(voice.encoder, "w")
+    context = audio_context(voice.encoder, "w")
     context.sample_rate, context.layout, context.format = voice.rate, "mono", "s16"
     if voice.encoder == "libopus":
         context.options = {"frame_duration": str(voice.ms)}

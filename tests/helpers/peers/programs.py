@@ -13,6 +13,7 @@ from pathlib import Path
 
 from helpers.loopback import claim, free_port
 from helpers.peers.service import CALLER
+from helpers.peers.sound import Talker
 from helpers.peers.waiting import PATIENCE_S
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "peers" / "sipp"
@@ -143,6 +144,9 @@ class Sipp:
 class Caller(Sipp):
     """SIPp as the trunk that brings a call: `uac.xml` or another scenario like it."""
 
+    talker: Talker
+    """The RTP of this party, where a test gives it one."""
+
     def __init__(
         self,
         service,
@@ -182,6 +186,9 @@ class Caller(Sipp):
 
 class Callee(Sipp):
     """SIPp as the phone or PBX that answers: `uas.xml` or another scenario like it."""
+
+    talker: Talker
+    """The RTP of this party, where a test gives it one."""
 
     @property
     def sip_call_id(self):

@@ -36,12 +36,14 @@ class PyVoip:
         self._reader.start()
 
     def _read(self):
+        assert self.process.stdout is not None
         for line in self.process.stdout:
             with self._changed:
                 self.lines.append(line.strip())
                 self._changed.notify_all()
 
     def tell(self, command):
+        assert self.process.stdin is not None
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
 
@@ -61,7 +63,8 @@ class PyVoip:
         self.process.kill()
         self.process.wait()
         self._reader.join(2)
-        self.process.stdin.close()
-        self.process.stdout.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
         self._errors.close()
         self.rtp_ports.close()

@@ -143,6 +143,7 @@ class Process:
                 raise AssertionError(f"{self.name} is not ready: {self._log.tail()}") from None
 
     def _read(self):
+        assert self.process.stderr is not None
         for line in self.process.stderr:
             self._log.add(self.name, line.decode(errors="replace").rstrip("\n"))
 
@@ -157,6 +158,7 @@ class Process:
             except subprocess.TimeoutExpired:
                 continue
         self._reader.join(5)
+        assert self.process.stderr is not None
         self.process.stderr.close()
         self.notify.close()
 

@@ -144,8 +144,7 @@ class Talker:
                 self.heard.append((time.monotonic(), data[1] & 0x7F, sequence, data[12:]))
                 self._changed.notify_all()
 
-    @staticmethod
-    def opened(data):
+    def opened(self, data):
         """What was in a packet; a talker with SRTP has another way."""
         return data
 
@@ -173,8 +172,7 @@ class Talker:
         self.sent += 1
         return self.sealed(header + payload)
 
-    @staticmethod
-    def sealed(data):
+    def sealed(self, data):
         """A packet as it is sent; a talker with SRTP has another way."""
         return data
 

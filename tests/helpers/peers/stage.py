@@ -7,6 +7,7 @@ from helpers.peers.kamailio import Kamailio
 from helpers.peers.linphone import Linphone
 from helpers.peers.programs import Baresip, Callee, Caller
 from helpers.peers.rtpengine import Rtpengine
+from helpers.peers.service import Service
 from helpers.peers.sound import find, save, speech
 from helpers.peers.waiting import wait_until
 
@@ -18,7 +19,7 @@ class Stage:
     """Brings on whom the test names; each leaves with the test."""
 
     def __init__(self, start, ended, talker, decoded):
-        self.service = None
+        self.service: Service
         self.talker = talker
         self._start, self._ended, self._decoded = start, ended, decoded
 

@@ -16,7 +16,8 @@ class Crash(BaseException):
 def dying(monkeypatch, call_name, nth):
     """Let the process end at the nth call of this name; the list that is yielded then names it."""
     places = {"rename": Path, "sync_folder": atomic}
-    target, calls, died = places.get(call_name, os), itertools.count(1), []
+    target, calls = places.get(call_name, os), itertools.count(1)
+    died: list[str] = []
     real = getattr(target, call_name)
 
     def crashing(*arguments):

@@ -16,6 +16,7 @@ from functools import cache
 import av
 import numpy as np
 
+from helpers.recording.codecs import audio_context
 from recording.audio.codecs import PayloadCodec
 
 US = 1_000_000
@@ -103,7 +104,7 @@ def payloads(kind):
 
 
 def _encoded(encoder, sound, rate, frame, ms):
-    context = av.CodecContext.create(encoder, "w")
+    context = audio_context(encoder, "w")
     context.sample_rate, context.layout, context.format = rate, "mono", "s16"
     if encoder == "libopus":
         context.options = {"frame_duration": str(ms), "b": "32000"}
@@ -125,7 +126,7 @@ class Ear:
         self.rate = {"G722": 16_000, "opus": 48_000}.get(kind.name, kind.codec.clock)
         self._context = None
         if kind.name in BY_FFMPEG:
-            self._context = av.CodecContext.create(BY_FFMPEG[kind.name], "r")
+            self._context = audio_context(BY_FFMPEG[kind.name], "r")
             self._context.sample_rate, self._context.layout = self.rate, "mono"
 
     def hear(self, payload):
@@ -211,7 +212,7 @@ class Party:
 def expected(party, rate, length_us):
     """The party's channel, at `rate` samples a second."""
     out = np.zeros(length_us * rate // US, np.int16)
-    ears = {}
+    ears: dict[tuple[int, str], Ear] = {}
     for said in party.said:
         if not said.arrived:
             continue

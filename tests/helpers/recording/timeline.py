@@ -4,13 +4,14 @@ import struct
 
 import numpy as np
 
+from helpers.recording.codecs import decoder_of
 from helpers.recording.reference import MEDIA
-from recording.audio.codecs import PayloadCodec, decoder_for
+from recording.audio.codecs import PayloadCodec
 from recording.audio.timeline import Timeline, WidebandError
 
 US = 1_000_000
 """Microseconds in a second."""
-ALAW = decoder_for(PayloadCodec("PCMA", 8000))
+ALAW = decoder_of(PayloadCodec("PCMA", 8000))
 
 
 def rtp(sequence, timestamp, payload, *, kind=8, ssrc=1):
@@ -58,9 +59,10 @@ def _recorded(rate, parties, length_us, holds):
     timeline = Timeline(rate)
     for track in (0, 1):
         timeline.set_payload_types(track, MEDIA)
-    steps = [(at, 0, None) for at in holds]
+    steps: list[tuple[int, int, bytes | None]] = [(at, 0, None) for at in holds]
     steps += [(at, 1 + track, data) for party in parties for at, track, data in party.packets]
-    told, blocks = 0, []
+    told = 0
+    blocks: list[np.ndarray] = []
     for at, place, data in sorted(steps, key=lambda step: step[:2]):
         if data is None:
             timeline.mark_break(at)

@@ -24,6 +24,7 @@ from helpers.recording.age_files import (
 )
 from helpers.terminal import on_terminal
 from recording.age.file import (
+    AnyIdentity,
     Identity,
     Stanza,
     decrypt_small,
@@ -188,7 +189,7 @@ def test_a_key_does_not_open_what_a_passphrase_closed_nor_the_other_way_round():
 
 
 def test_each_of_several_passphrases_is_tried():
-    secrets = [ME, Passphrase("wrong"), Passphrase(SECRET)]
+    secrets: list[AnyIdentity] = [ME, Passphrase("wrong"), Passphrase(SECRET)]
     assert open_file(io.BytesIO(header(closed()) + GOOD), secrets).readall() == b"age"
 
 

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recording.archive import store as archive_module
+from recording.archive.sealing import seal_audio
 from recording.errors import SpoolError
 
 US = 1_000_000
@@ -116,7 +117,7 @@ def facts(recording):
 def straight(monkeypatch):
     """How often a recording was made in the straight way."""
     times = []
-    real = archive_module.seal_audio
+    real = seal_audio
 
     def counted(*arguments):
         times.append(1)

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyrage
@@ -176,7 +177,7 @@ def test_openssl_proves_record_and_certificate_by_the_documents_commands(room, t
 @given(record=st.binary(max_size=400), key=st.sampled_from(["", "A" * 44]))
 def test_no_garbage_is_a_record(record, key):
     facts = facts_of(b"header")
-    known = {"call_id": CALL_ID, "header": facts, "payload": facts}
+    known: dict[str, Any] = {"call_id": CALL_ID, "header": facts, "payload": facts}
     manifest = Manifest(**{name: known.get(name, []) for name in Manifest.__struct_fields__})
     found = classify_header(manifest, facts_of(b"other"), record, [key] if key else [])
     assert (found.header, found.record) == (HeaderStatus.UNKNOWN, None)

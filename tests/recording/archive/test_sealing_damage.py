@@ -126,7 +126,7 @@ def unmarked(office, manifest):
     silent = 0
     for part in manifest.segments:
         heard = samples[part.from_us * rate // US : part.to_us * rate // US]
-        silent += len(heard) - np.count_nonzero(heard.any(axis=1))
+        silent += len(heard) - int(np.count_nonzero(heard.any(axis=1)))
     return silent * US // rate
 
 

@@ -12,10 +12,10 @@ import subprocess
 import numpy as np
 import pytest
 
+from helpers.recording.codecs import decoder_of
 from helpers.recording.packets import rtp
-from recording.audio.codecs import STATIC, decoder_for
+from recording.audio.codecs import STATIC
 from recording.errors import ArchiveError, SpoolKeyError, SpoolWriteError
-from recording.spool import file as spool_file
 
 US = 1_000_000
 CALL_ID = "20260301-090000-abcdefgh"
@@ -79,7 +79,7 @@ def test_stock_tools_open_it(office, tmp_path):
 def test_the_caller_is_left_and_the_advisor_right(office):
     office.seal(office.simple())
     samples, rate = office.audio()
-    decoder = decoder_for(STATIC[8])
+    decoder = decoder_of(STATIC[8])
     assert rate == 8000
     for track in (0, 1):
         voice = b"".join(office.tone(track, index) for index in range(200))
@@ -327,7 +327,7 @@ def test_what_a_full_disk_refused_is_one_gap_from_its_first_packet_on(office, mo
     call.writer.flush_frame()
     call.talk(2 * US, int(2.9 * US))
     with monkeypatch.context() as patch:
-        patch.setattr(spool_file.os, "write", full)
+        patch.setattr("recording.spool.file.os.write", full)
         with pytest.raises(SpoolWriteError) as refused:
             call.writer.flush_frame()
     lost_from = refused.value.lost_from_us

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.recording.office import Office
 from recording.archive.summary import RecordingSummary
 from recording.errors import SpoolWriteError
 from recording.index.coverage import compare
@@ -46,9 +48,9 @@ STEPS = st.one_of(
 class Lives:
     """One call, and the lives of the process that records it; `now` is turned by the test."""
 
-    office: object
+    office: Office
     office_class: type
-    rtp: object
+    rtp: Callable[..., bytes]
     erase_back_s: float
     now: float = MONO
     life: int = 0

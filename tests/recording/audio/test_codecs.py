@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 
+from helpers.recording.codecs import audio_context, decoder_of
 from recording.audio.codecs import STATIC, PayloadCodec, decoder_for
 from telephony.sdp.codecs import STATIC_PAYLOADS
 
@@ -18,7 +19,7 @@ def tone(rate: int, seconds: float = 2.0, hertz: float = 440.0) -> np.ndarray:
 def encoded(
     encoder: str, samples: np.ndarray, rate: int, frame: int, **options: str
 ) -> list[bytes]:
-    context = av.CodecContext.create(encoder, "w")
+    context = audio_context(encoder, "w")
     context.sample_rate, context.layout, context.format = rate, "mono", "s16"
     context.options = options
     packets = []
@@ -43,12 +44,12 @@ def test_g711_is_what_sox_makes_of_every_code(name, sox):
     command = ["sox", "-t", "raw", "-r", "8000", "-c", "1", "-e", sox, "-b", "8", "-"]
     command += ["-t", "raw", "-e", "signed", "-b", "16", "-L", "-"]
     made = subprocess.run(command, input=codes, capture_output=True, check=True).stdout
-    ours = decoder_for(PayloadCodec(name, 8000)).decode(codes)
+    ours = decoder_of(PayloadCodec(name, 8000)).decode(codes)
     assert np.array_equal(ours, np.frombuffer(made, dtype="<i2"))
 
 
 def test_g722_gives_sixteen_kilohertz():
-    decoder = decoder_for(STATIC[9])
+    decoder = decoder_of(STATIC[9])
     packets = encoded("g722", tone(16_000), 16_000, 320)
     samples = np.concatenate([decoder.decode(packet) for packet in packets])
     assert decoder.rate == 16_000
@@ -57,7 +58,7 @@ def test_g722_gives_sixteen_kilohertz():
 
 
 def test_opus_gives_forty_eight_kilohertz():
-    decoder = decoder_for(PayloadCodec("opus", 48_000, 2))
+    decoder = decoder_of(PayloadCodec("opus", 48_000, 2))
     packets = encoded("libopus", tone(48_000), 48_000, 960)
     pieces = [decoder.decode(packet) for packet in packets]
     assert decoder.rate == 48_000
@@ -101,7 +102,7 @@ def test_opus_is_no_louder_than_it_was_where_speech_follows_a_silence(ms, bits):
         pairs = zip(packets, idle(said, size), strict=True)
         packets = [unsaid(packet) if at_rest else packet for packet, at_rest in pairs]
     assert sum(len(packet) <= 2 for packet in packets) * ms > 1000
-    decoder = decoder_for(PayloadCodec("opus", 48_000, 2))
+    decoder = decoder_of(PayloadCodec("opus", 48_000, 2))
     heard = np.concatenate([decoder.decode(packet) for packet in packets])
     assert len(heard) == size * len(packets)
     loudest = np.abs(said).max()
@@ -109,7 +110,7 @@ def test_opus_is_no_louder_than_it_was_where_speech_follows_a_silence(ms, bits):
 
 
 def test_g729_gives_ten_milliseconds_for_ten_bytes():
-    decoder = decoder_for(STATIC[18])
+    decoder = decoder_of(STATIC[18])
     assert len(decoder.decode(bytes(20))) == 160
     assert len(decoder.decode(bytes(3))) == 0
 
@@ -118,8 +119,8 @@ def test_g729_gives_ten_milliseconds_for_ten_bytes():
 @pytest.mark.parametrize("rate", [8000, 16_000, 44_100])
 def test_g711_of_two_channels_is_mixed_to_one_at_its_rate(name, encoder, rate):
     codes = b"".join(encoded(encoder, tone(rate), rate, rate // 50))
-    alone = decoder_for(PayloadCodec(name, rate)).decode(codes)
-    decoder = decoder_for(PayloadCodec(name, rate, 2))
+    alone = decoder_of(PayloadCodec(name, rate)).decode(codes)
+    decoder = decoder_of(PayloadCodec(name, rate, 2))
     other = bytes([0x55 ^ 0x80 if name == "PCMA" else 0x7F]) * len(codes)  # all but silence
     together = decoder.decode(b"".join(bytes(pair) for pair in zip(codes, other, strict=True)))
     assert decoder.rate == rate
@@ -134,8 +135,8 @@ def test_payload_types_that_need_no_mapping_are_those_of_the_signalling():
 
 def test_l16_is_big_endian_and_mixed_to_one_channel():
     stereo = np.array([[100, 300], [-200, -400]], dtype=">i2").tobytes()
-    assert decoder_for(PayloadCodec("L16", 8000, 2)).decode(stereo).tolist() == [200, -300]
-    wide = decoder_for(PayloadCodec("L16", 44_100))
+    assert decoder_of(PayloadCodec("L16", 8000, 2)).decode(stereo).tolist() == [200, -300]
+    wide = decoder_of(PayloadCodec("L16", 44_100))
     assert wide.rate == 44_100
     assert len(wide.decode(bytes(2 * 441 + 1))) == 441
 

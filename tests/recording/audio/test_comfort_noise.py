@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.bcg729 import Decoder, Encoder
+from helpers.recording.codecs import audio_context
 from helpers.recording.timeline import ALAW, US, played, rtp, sent, speech
 from recording.audio.codecs import PayloadCodec
 from recording.audio.comfort_noise import Noise
@@ -21,7 +22,7 @@ def loudness(samples):
 
 def told_by_ffmpeg(samples):
     """The payload (RFC 3389) that another program makes of a background noise."""
-    context = av.CodecContext.create("comfortnoise", "w")
+    context = audio_context("comfortnoise", "w")
     context.sample_rate, context.layout, context.format = 8000, "mono", "s16"
     size = 640
     told = []
@@ -59,7 +60,8 @@ def test_noise_is_as_loud_as_it_was_told(level, rate):
 
 @pytest.mark.parametrize("band", [(300, 900), (2500, 3500)])
 def test_a_background_that_ffmpeg_describes_sounds_like_itself(band):
-    background = hum(*band, 40)
+    low, high = band
+    background = hum(low, high, 40)
     made = Noise(told_by_ffmpeg(background), 8000, 8000).samples(0, 16_000)
     assert loudness(made) == pytest.approx(loudness(background), abs=3)
     low, high = band[0] - 300, band[1] + 300

@@ -5,6 +5,7 @@ import weakref
 import numpy as np
 import pytest
 
+from helpers.recording.codecs import stream_decoder_of
 from recording.audio.codecs import PayloadCodec
 from recording.audio.stream_decoder import StreamDecoder, StreamDecoders
 
@@ -13,14 +14,14 @@ LOUD = np.full(441, 12_000, dtype=">i2").tobytes()
 
 
 def test_what_follows_begins_with_what_the_filter_still_holds():
-    voice = StreamDecoder.of(LINEAR, 16_000)
+    voice = stream_decoder_of(LINEAR, 16_000)
     voice.samples(LOUD, follows=False)
     joined = voice.samples(LOUD, follows=True)
     assert np.abs(joined - 12_000).max() < 100
 
 
 def test_nothing_of_what_was_before_a_break_is_heard_after_it():
-    voice = StreamDecoder.of(LINEAR, 16_000)
+    voice = stream_decoder_of(LINEAR, 16_000)
     voice.samples(LOUD, follows=False)
     assert voice.samples(bytes(882), follows=True).any()
     voice.samples(LOUD, follows=True)
@@ -30,9 +31,9 @@ def test_nothing_of_what_was_before_a_break_is_heard_after_it():
 @pytest.mark.parametrize("stretch", [-8, 0, 8])
 @pytest.mark.parametrize("codec", [LINEAR, PayloadCodec("L16", 16_000)], ids=str)
 def test_a_stretch_makes_so_many_more_samples_of_the_same_sound(codec, stretch):
-    voice = StreamDecoder.of(codec, 16_000)
+    voice = stream_decoder_of(codec, 16_000)
     ramp = np.linspace(-8000, 8000, codec.clock // 50).astype(">i2").tobytes()
-    plain = StreamDecoder.of(codec, 16_000).samples(ramp, follows=False)
+    plain = stream_decoder_of(codec, 16_000).samples(ramp, follows=False)
     made = voice.samples(ramp, follows=False, stretch=stretch)
     assert len(made) == len(plain) + stretch
     middle = slice(len(made) // 3, 2 * len(made) // 3)
@@ -49,13 +50,11 @@ def test_a_stretch_makes_so_many_more_samples_of_the_same_sound(codec, stretch):
 
 def test_only_what_joins_without_a_seam_is_decoded_in_runs():
     pcma, g722 = PayloadCodec("PCMA", 8000), PayloadCodec("G722", 8000)
-    assert (StreamDecoder.of(pcma, 8000).stateless, StreamDecoder.of(pcma, 8000).scale) == (True, 1)
-    assert (StreamDecoder.of(pcma, 16_000).stateless, StreamDecoder.of(pcma, 16_000).scale) == (
-        True,
-        2,
-    )
-    assert not StreamDecoder.of(g722, 16_000).stateless
-    assert not StreamDecoder.of(LINEAR, 16_000).stateless
+    for rate, scale in ((8000, 1), (16_000, 2)):
+        decoder = stream_decoder_of(pcma, rate)
+        assert (decoder.stateless, decoder.scale) == (True, scale)
+    assert not stream_decoder_of(g722, 16_000).stateless
+    assert not stream_decoder_of(LINEAR, 16_000).stateless
     assert StreamDecoder.of(PayloadCodec("EVS", 16_000), 16_000) is None
 
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.recording.codecs import decoder_of
 from helpers.recording.timeline import ALAW, US, played, rtp, sent, speech
-from recording.audio.codecs import PayloadCodec, decoder_for
+from recording.audio.codecs import PayloadCodec
 from recording.audio.timeline import Timeline, WidebandError
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -264,7 +265,7 @@ def test_a_codec_that_changes_in_mid_call_goes_on_in_its_place():
         for at, index, data in sent(voice)
     ]
     samples = played(packets, 4 * US, timeline)[:, 0]
-    ulaw = decoder_for(PayloadCodec("PCMU", 8000))
+    ulaw = decoder_of(PayloadCodec("PCMU", 8000))
     assert np.array_equal(samples[:16_000], ALAW.decode(voice)[:16_000])
     assert np.array_equal(samples[16_000:], ulaw.decode(voice)[16_000:])
 
@@ -272,7 +273,7 @@ def test_a_codec_that_changes_in_mid_call_goes_on_in_its_place():
 def test_a_gap_is_exact_silence_and_what_it_swallowed_is_no_loss():
     voice = speech(10)
     timeline = Timeline(8000)
-    blocks = []
+    blocks: list = []
     muted = unmuted = False
     for at, _, data in sent(voice):
         if at >= 3_010_000 and not muted:
@@ -304,7 +305,8 @@ def test_gaps_move_nothing_by_so_much_as_a_sample(seed):
         arrival = at + jitter.randrange(0, 1500)
         if not any(start <= arrival < end for start, end in gaps):
             packets.append((arrival, data))
-    blocks, marks = [], sorted(edge for gap in gaps for edge in gap)
+    blocks: list[np.ndarray] = []
+    marks = sorted(edge for gap in gaps for edge in gap)
     for arrival, data in packets:
         while marks and marks[0] <= arrival:
             edge = timeline.begin_gap if len(marks) % 2 == 0 else timeline.end_gap

@@ -5,15 +5,18 @@ Covers `recording/audio/stream_clock.py`.
 
 import random
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.recording.codecs import decoder_of
 from helpers.recording.timeline import rtp, speech
-from recording.audio.codecs import PayloadCodec, decoder_for
+from recording.audio.codecs import PayloadCodec
 from recording.audio.timeline import Timeline
 
 US = 1_000_000
@@ -21,8 +24,8 @@ FRAME = 160
 FRAME_US = 20_000
 SOME = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 DECODERS = {
-    0: decoder_for(PayloadCodec("PCMU", 8000)),
-    8: decoder_for(PayloadCodec("PCMA", 8000)),
+    0: decoder_of(PayloadCodec("PCMU", 8000)),
+    8: decoder_of(PayloadCodec("PCMA", 8000)),
 }
 
 
@@ -83,18 +86,16 @@ def record(senders, length_us):
     """What the finaliser does: packets and gaps in the order of their time."""
     timeline = Timeline(8000)
     told = 0
-    blocks = []
+    blocks: list = []
     gaps = {edge for sender in senders for edge in sender.gaps}
-    steps = [(begin, 0, timeline.begin_gap, ()) for begin, _ in gaps]
-    steps += [(end, 1, timeline.end_gap, ()) for _, end in gaps]
+    steps: list[tuple[int, int, Callable[[], None]]] = []
+    steps += [(begin, 0, partial(timeline.begin_gap, begin)) for begin, _ in gaps]
+    steps += [(end, 1, partial(timeline.end_gap, end)) for _, end in gaps]
     for sender in senders:
         for at, track, data in sender.packets:
-            steps.append((at, 2, timeline.packet, (track, data)))
-    for at, _, step, rest in sorted(steps, key=lambda each: each[:2]):
-        if step == timeline.packet:
-            step(rest[0], at, rest[1])
-        else:
-            step(at)
+            steps.append((at, 2, partial(timeline.packet, track, at, data)))
+    for at, _, step in sorted(steps, key=lambda each: each[:2]):
+        step()
         if at > told + 500_000:
             told = at
             timeline.advance(at)

@@ -198,7 +198,7 @@ async def test_whatever_a_forgers_body_holds_is_a_finding(entries, changes):
 
 async def test_a_past_without_its_day_keys_is_named(entries):
     """Whoever has every hash computed anew cannot have the keys that signed the days."""
-    chain = []
+    chain: list = []
     for link in entries:
         if link.seq != 4:  # the second day's key
             seq = len(chain) + 1

@@ -146,7 +146,7 @@ async def test_after_a_cut_tail_no_number_is_given_twice_and_somebody_hears_of_i
 ):
     await three(audit)
     await sql(engine, "DELETE FROM audit_entries WHERE seq > 2")
-    cut = []
+    cut: list = []
     audit = AuditLog(engine, "node-1", tmp_path / "audit.key", clock, cut.append)
     assert (await audit.append("recording.indexed", {"call_id": "call-9"})).seq == 5
     await three(audit)

@@ -60,7 +60,7 @@ def refuse():
 
 @pytest.mark.parametrize("disk", [DIRECT_DISK, WatchedDisk()])
 def test_a_disk_that_answers_gives_what_it_is_asked_for_or_its_error(disk):
-    done = []
+    done: list = []
     assert disk.run(lambda: 7, done.append) == 7
     with pytest.raises(PermissionError):
         disk.run(refuse)

@@ -6,6 +6,7 @@ Covers `recording/index/search.py` and `recording/index/tables.py`.
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import msgspec
 import pytest
@@ -151,7 +152,7 @@ def fits(recording, filters):
     )
 
 
-VALUES = {
+VALUES: dict[str, Any] = {
     "number": "+441",
     "advisor": "sian",
     "extension": "201",

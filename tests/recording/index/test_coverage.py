@@ -5,7 +5,8 @@ import hashlib
 import msgspec
 import pytest
 
-from recording.archive.manifest import Interval, Segment, sign_manifest
+from recording.archive.accounting import Interval
+from recording.archive.manifest import Segment, sign_manifest
 from recording.archive.summary import RecordingSummary
 from recording.index.coverage import compare, uncovered_call
 from recording.index.ledger import AnsweredCall
@@ -37,6 +38,12 @@ def indexed(office, manifest):
     return row, data
 
 
+def compared(office, manifest, call):
+    """The comparison of a call whose recording is indexed and has this manifest."""
+    row, data = indexed(office, manifest)
+    return compare(row, data, call)
+
+
 def told(talk_us):
     return AnsweredCall(CALL_ID, 0.0, talk_us / US, talk_us)
 
@@ -55,7 +62,7 @@ def paused(office):
 
 
 def test_a_call_that_all_witnesses_agree_on_is_sound(office, paused):
-    found = compare(*indexed(office, paused), told(7 * US + 4_000))
+    found = compared(office, paused, told(7 * US + 4_000))
     assert found.is_clean
     assert (found.recorded_us, found.gap_us, found.unexplained_us) == (4 * US, 3 * US, 0)
     assert [gap.reason for gap in found.gaps] == ["payment"]
@@ -63,34 +70,34 @@ def test_a_call_that_all_witnesses_agree_on_is_sound(office, paused):
 
 def test_a_second_that_is_neither_segment_nor_gap_is_shown_in_its_place(office, paused):
     short = msgspec.structs.replace(paused, segments=[Segment(0, 2 * US, "centre")])
-    found = compare(*indexed(office, short), told(7 * US))
+    found = compared(office, short, told(7 * US))
     assert found.unexplained == (Interval(5 * US, 7 * US),)
     assert not found.is_clean
 
 
 def test_a_second_that_both_claim_is_shown_too(office, paused):
     twice = msgspec.structs.replace(paused, segments=[Segment(0, 7 * US, "centre")])
-    assert compare(*indexed(office, twice), None).unexplained == (Interval(2 * US, 5 * US),)
+    assert compared(office, twice, None).unexplained == (Interval(2 * US, 5 * US),)
 
 
 def test_the_verdict_of_the_sealing_is_not_believed_but_made_again(office, paused):
     claimed = msgspec.structs.replace(paused, unexplained=[Interval(0, US)])
-    assert compare(*indexed(office, claimed), None).unexplained == ()
+    assert compared(office, claimed, None).unexplained == ()
 
 
 def test_a_recording_that_ends_before_its_call_did_leaves_the_rest_unexplained(office, paused):
-    found = compare(*indexed(office, paused), told(20 * US))
+    found = compared(office, paused, told(20 * US))
     assert found.unexplained == (Interval(7 * US, 20 * US),)
     assert found.talk_us == 20 * US
 
 
 def test_a_recording_that_is_longer_than_its_call_is_named(office, paused):
-    (problem,) = compare(*indexed(office, paused), told(3 * US)).problems
+    (problem,) = compared(office, paused, told(3 * US)).problems
     assert problem.startswith("it is 4.0 s longer than the call was")
 
 
 def test_a_call_that_nobody_timed_is_held_against_index_and_manifest_alone(office, paused):
-    assert compare(*indexed(office, paused), AnsweredCall(CALL_ID, 0.0, 90.0)).is_clean
+    assert compared(office, paused, AnsweredCall(CALL_ID, 0.0, 90.0)).is_clean
 
 
 def test_without_its_manifest_only_the_gaps_are_explained(office, paused):

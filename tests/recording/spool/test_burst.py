@@ -93,7 +93,8 @@ def played(frames, shift_us, *, bursts):
     """Samples and counts of the frames, taken in bursts or one by one, interrupted in between."""
     timeline = Timeline(8000)
     timeline.set_payload_types(0, {96: PayloadCodec("PCMU", 8000)})
-    told, blocks = 0, []
+    told = 0
+    blocks: list[np.ndarray] = []
     for number, frame in enumerate(frames):
         (first, _), plaintext = pack_packets(frame)
         burst = unpack_burst(first, plaintext) if bursts else None
@@ -102,7 +103,9 @@ def played(frames, shift_us, *, bursts):
                 timeline.advance(told)
                 blocks += timeline.blocks()
         else:
-            for packet in unpack_packets(first, plaintext):
+            packets = unpack_packets(first, plaintext)
+            assert packets is not None
+            for packet in packets:
                 at_us = packet.at_us + shift_us
                 timeline.packet(packet.track, at_us, packet.data)
                 if at_us - told >= STEP_US:

@@ -69,6 +69,7 @@ def run_and_kill(spools, lines: int) -> list[tuple[str, int]]:
     spools.folder.mkdir()
     command = [sys.executable, "-c", VICTIM, str(spools.root), spools.boot_key.hex()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:
+        assert victim.stdout is not None
         said = list(islice(victim.stdout, lines))
         victim.send_signal(signal.SIGKILL)
         said += victim.stdout.readlines()
@@ -114,7 +115,7 @@ def test_after_a_reboot_only_published_seconds_are_readable(spools, talk):
     next(spools.keys.iterdir()).unlink()
     records = list(spools.read(writer.path, crashed=True))
     assert max(r.at_us for r in records if isinstance(r, PacketRecord)) == 3_900_001
-    lost = [r for r in records if isinstance(r, LostRecord)]
-    assert [(r.from_us // ONE_SECOND, r.why) for r in lost] == [
+    lost = [(r.from_us or 0, r.why) for r in records if isinstance(r, LostRecord)]
+    assert [(from_us // ONE_SECOND, why) for from_us, why in lost] == [
         (second, LossReason.UNRELEASED) for second in range(4, 9)
     ]

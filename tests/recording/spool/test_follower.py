@@ -86,10 +86,10 @@ def test_a_frame_is_given_once_its_key_is_published(spools):
     assert taken(follower) == []
     writer.tick(5_000_000)
     assert taken(follower) == [PacketRecord(0, 0, b"hello"), EventRecord(10, "clock", {"wall": 1})]
-    assert not follower.complete
+    before = follower.complete
     writer.close(6_000_000)
     assert taken(follower) == [EndRecord(6_000_000)]
-    assert follower.complete
+    assert (before, follower.complete) == (False, True)
     follower.close()
 
 

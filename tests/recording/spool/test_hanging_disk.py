@@ -12,6 +12,7 @@ import threading
 
 import pytest
 
+from helpers.recording.states import state_of
 from recording.errors import SpoolGoneError, SpoolWriteError
 from recording.files.disk import WatchedDisk
 from recording.policy import RecordingState, Trigger
@@ -106,12 +107,12 @@ def test_a_write_that_comes_late_is_cut_off_again(spools, disk, live):
     before = path.read_bytes()
     disk.freeze()
     live.talk(3)
-    assert live.recorder.state is RecordingState.FAULT
+    assert state_of(live.recorder) is RecordingState.FAULT
     assert "the disk does not answer" in str(live.recorder.storage.error)
     disk.thaw()
     assert path.read_bytes() == before
     live.talk(1)
-    assert live.recorder.state is RecordingState.RECORDING
+    assert state_of(live.recorder) is RecordingState.RECORDING
     live.talk(2)
     live.recorder.close()
     packets, events = told(spools, path)
@@ -176,7 +177,7 @@ async def test_a_pause_shuts_at_once_and_takes_back_what_it_can(spools, disk, li
     disk.thaw()
     await asyncio.sleep(0)
     live.talk(2)
-    assert live.recorder.state is RecordingState.PAUSED
+    assert state_of(live.recorder) is RecordingState.PAUSED
     live.recorder.close()
     packets, _ = told(spools, path)
     assert packets == [n / 10 for n in range(10)]  # of the frame with 1.5 s, nothing can be kept

@@ -43,10 +43,15 @@ class Node:
         )
         self.recorder.answered("sian", "201")
 
+    @property
+    def path(self):
+        assert self.recorder.writer is not None
+        return self.recorder.writer.path
+
     def run(self, seconds, phases, flush_ms, seed):
         """Both parties talk; the flushes that were made. The loop is always a little late."""
         late = random.Random(seed)
-        path = self.recorder.writer.path
+        path = self.path
         due, flush = phases[0] * self._tick_ms, phases[1] * FLUSH_S * 1000
         tick = due
         flushes = []
@@ -68,7 +73,7 @@ class Node:
 
     def kept_ms(self, size, folder):
         """Up to when a file of which no more than this reached the disk can be read."""
-        path = self.recorder.writer.path
+        path = self.path
         cut = folder / path.name
         cut.write_bytes(path.read_bytes()[:size])
         with read_spool(cut, boot_key=self._room.boot_key) as spool:

@@ -133,8 +133,11 @@ def test_a_flipped_bit_in_each_field_of_a_frames_header_costs_that_frame_alone(f
             p.at_us for p in packets(records)
         }
         assert len(missing) == PER_SECOND
-        assert lost[0].from_us <= min(missing)
-        assert lost[0].to_us >= max(missing)
+        from_us, to_us = lost[0].from_us, lost[0].to_us
+        assert from_us is not None
+        assert to_us is not None
+        assert from_us <= min(missing)
+        assert to_us >= max(missing)
         assert isinstance(records[-1], EndRecord)
 
 

@@ -8,15 +8,18 @@ import errno
 import os
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from helpers.recording.states import state_of
 from recording.errors import SpoolSyncError
 from recording.policy import RecordingState
 from recording.recorder import Recorder
 from recording.spool import Clock, EventRecord, PacketRecord
 from recording.spool import file as spool_file
 from recording.spool.storage import MOVE_AFTER_US
+from recording.spool.sync import SpoolSync
 
 AWAY_S = MOVE_AFTER_US / 1_000_000
 
@@ -48,7 +51,7 @@ class Live:
             self.open,
             Clock(1_700_000_000.0, 0.0),
             clock=lambda: self.now,
-            sync=self.sync,
+            sync=cast("SpoolSync", self.sync),
             open_on_other_disk=None if spare is None else lambda: self.open(spare),
         )
         self.recorder.answered("sian", "201")
@@ -101,10 +104,10 @@ async def test_what_goes_on_failing_is_left_after_ten_seconds(live, number):
     live.talk(3)
     live.error = number
     live.talk(AWAY_S - 1)
-    assert live.recorder.state is RecordingState.FAULT
+    assert state_of(live.recorder) is RecordingState.FAULT
     assert len(live.lives) == 1
     live.talk(3)
-    assert live.recorder.state is RecordingState.RECORDING
+    assert state_of(live.recorder) is RecordingState.RECORDING
     began = live.now
     live.talk(2)
     live.recorder.close()
@@ -128,7 +131,7 @@ async def test_what_works_again_within_ten_seconds_is_kept(live):
         live.talk(AWAY_S - 2)
         live.error = None
     live.talk(2)
-    assert live.recorder.state is RecordingState.RECORDING
+    assert state_of(live.recorder) is RecordingState.RECORDING
     assert len(live.lives) == 1
 
 
@@ -136,10 +139,10 @@ async def test_a_full_disk_is_not_left(live):
     live.talk(3)
     live.error = errno.ENOSPC
     live.talk(AWAY_S * 3)
-    assert live.recorder.state is RecordingState.FAULT
+    assert state_of(live.recorder) is RecordingState.FAULT
     live.error = None
     live.talk(2)
-    assert live.recorder.state is RecordingState.RECORDING
+    assert state_of(live.recorder) is RecordingState.RECORDING
     assert len(live.lives) == 1
 
 
@@ -147,9 +150,9 @@ async def test_what_happens_to_the_first_disk_afterwards_concerns_nobody(live):
     live.talk(1)
     live.error = errno.EIO
     live.talk(AWAY_S + 3)
-    assert live.recorder.state is RecordingState.RECORDING
+    assert state_of(live.recorder) is RecordingState.RECORDING
     live.sync.listener.sync_failed(SpoolSyncError("syncfs: Input/output error"))
-    assert live.recorder.state is RecordingState.RECORDING
+    assert state_of(live.recorder) is RecordingState.RECORDING
 
 
 async def test_a_disk_that_takes_writes_and_never_brings_them_home_is_left_too(live):
@@ -161,7 +164,7 @@ async def test_a_disk_that_takes_writes_and_never_brings_them_home_is_left_too(l
             live.recorder.sync_failed(failed)
         live.talk(1)
     assert [path.parent for path in live.lives] == [live.spools.folder, live.spare]
-    assert live.recorder.state is RecordingState.RECORDING
+    assert state_of(live.recorder) is RecordingState.RECORDING
 
 
 async def test_without_another_disk_it_waits_for_this_one(spools, monkeypatch):
@@ -170,11 +173,11 @@ async def test_without_another_disk_it_waits_for_this_one(spools, monkeypatch):
     live.talk(1)
     live.error = errno.EIO
     live.talk(AWAY_S * 2)
-    assert live.recorder.state is RecordingState.FAULT
+    assert state_of(live.recorder) is RecordingState.FAULT
     assert "Input/output error" in str(live.recorder.storage.error)
     live.error = None
     live.talk(1)
-    assert live.recorder.state is RecordingState.RECORDING
+    assert state_of(live.recorder) is RecordingState.RECORDING
     live.recorder.close()
     assert len(live.lives) == 1
 
@@ -184,8 +187,8 @@ async def test_a_spare_that_fails_too_is_tried_until_one_of_them_works(live):
     live.error = errno.EIO
     live.spare.rmdir()
     live.talk(AWAY_S + 5)
-    assert live.recorder.state is RecordingState.FAULT
+    assert state_of(live.recorder) is RecordingState.FAULT
     live.spare.mkdir()
     live.talk(1)
-    assert live.recorder.state is RecordingState.RECORDING
+    assert state_of(live.recorder) is RecordingState.RECORDING
     assert live.recorder.writer.path.parent == live.spare

@@ -6,6 +6,7 @@ Covers `recording/spool/outbox.py`, `recording/spool/preamble.py`, `recording/sp
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
@@ -15,6 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.recording.office import Office
+from helpers.recording.states import state_of
 from recording.archive.accounting import Interval, balance
 from recording.errors import ArchiveError, SpoolSyncError
 from recording.policy import DestinationClass, RecordingState, Trigger
@@ -39,8 +42,8 @@ class Live:
     What each party says is told by `rtp`; its packets' places in the call are remembered.
     """
 
-    office: object
-    rtp: object
+    office: Office
+    rtp: Callable[..., bytes]
     now: float = MONO
     life: int = 0
     opened: list[SpoolWriter] = field(default_factory=list)
@@ -148,7 +151,7 @@ def test_a_call_whose_disk_stays_away_goes_on_in_a_new_spool_and_is_one_recordin
     live.talk(5)
     live.away()
     live.talk(AWAY_S + 3)
-    assert live.recorder.state is RecordingState.RECORDING
+    assert state_of(live.recorder) is RecordingState.RECORDING
     live.talk(3)
     first, second = live.end()
     assert (first.name, second.name) == (f"{CALL_ID}.1.spool", f"{CALL_ID}.2.spool")
@@ -205,7 +208,7 @@ def test_a_disk_that_is_back_in_time_is_written_to_as_before(live, office):
     live.talk(2)
     disk = live.away()
     live.talk(AWAY_S - 2)
-    assert live.recorder.state is RecordingState.FAULT
+    assert state_of(live.recorder) is RecordingState.FAULT
     live.back(disk)
     live.talk(3)
     (path,) = live.end()
@@ -222,7 +225,7 @@ async def test_a_pause_stays_a_pause_and_ends_in_the_new_spool_alone(live, offic
     live.talk(1)
     live.away()
     live.talk(AWAY_S + 3)
-    assert live.recorder.state is RecordingState.PAUSED
+    assert state_of(live.recorder) is RecordingState.PAUSED
     assert live.recorder.pause_holders == ("page",)
     assert not live.recorder.gate_open
     assert await live.recorder.resume("page", SIAN)
@@ -245,7 +248,7 @@ async def test_a_pause_that_comes_while_the_disk_is_away_and_its_end_are_told_in
     live.recorder.pause("page", Trigger.PAGE, SIAN)
     assert not await live.recorder.make_durable()
     live.talk(AWAY_S)
-    assert live.recorder.state is RecordingState.PAUSED
+    assert state_of(live.recorder) is RecordingState.PAUSED
     assert live.recorder.status().storage_works
     await live.recorder.resume("page", SIAN)
     live.talk(1)
@@ -329,12 +332,13 @@ def test_a_disk_that_fails_before_it_is_taken_away_keeps_nothing_from_going_on(l
     live.recorder.sync_failed(SpoolSyncError("syncfs: Input/output error"))
     live.away()
     live.talk(AWAY_S + 3)
-    assert live.recorder.state is RecordingState.RECORDING
+    assert state_of(live.recorder) is RecordingState.RECORDING
     assert balanced(office.seal(*live.end()).manifest)
 
 
 def test_a_disk_that_is_full_is_no_other_disk(spools, small_disk):
-    now, lives = [0.0], []
+    now = [0.0]
+    lives: list[int] = []
 
     def open_spool():
         lives.append(len(lives) + 1)
@@ -353,10 +357,10 @@ def test_a_disk_that_is_full_is_no_other_disk(spools, small_disk):
     talk(3)
     small_disk.fill()
     talk(AWAY_S * 3)
-    assert recorder.state is RecordingState.FAULT
+    assert state_of(recorder) is RecordingState.FAULT
     small_disk.free()
     talk(3)
-    assert recorder.state is RecordingState.RECORDING
+    assert state_of(recorder) is RecordingState.RECORDING
     recorder.close()
     assert lives == [1]
 
@@ -366,7 +370,7 @@ def test_where_no_spool_can_be_opened_it_is_tried_again_and_the_old_one_stays_ou
     disk = live.away()
     office.spools.rmdir()
     live.talk(AWAY_S * 2)
-    assert live.recorder.state is RecordingState.FAULT
+    assert state_of(live.recorder) is RecordingState.FAULT
     disk.rename(office.spools)
     live.talk(3)
     (path,) = live.end()

@@ -12,6 +12,7 @@ import socket
 import pytest
 
 from helpers.loopback import free_port
+from helpers.sip_messages import request_of, response_of
 from telephony.aio.connection import ConnectionLimits, EndReason
 from telephony.sip.events import (
     AckReceived,
@@ -29,6 +30,12 @@ from telephony.sip.message.messages import parse_message, respond
 
 TCP = Address("127.0.0.1", 0, "TCP")
 TCP6 = Address("::1", 0, "TCP")
+
+
+def over_tcp(bound):
+    """The address of a socket."""
+    host, port = bound.getsockname()
+    return Address(host, port, "TCP")
 
 
 def options(number=1, *, host="127.0.0.1", port=5060, body=b"", more=""):
@@ -194,7 +201,7 @@ async def test_a_stream_that_cannot_be_framed_is_answered_if_possible_and_closed
     raw = await connect(bob.address)
     raw.writer.write(data)
     rest = await raw.rest()
-    assert (parse_message(rest).status if rest else None) == status
+    assert (response_of(rest).status if rest else None) == status
     assert bob.transport.endpoint.dropped[why] == 1
     await until(
         lambda: (
@@ -209,7 +216,7 @@ async def test_a_refused_connection_fails_the_request_at_once(agents):
     alice = await agents(TCP)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        alice.invite(Address(*closed.getsockname(), "TCP"))
+        alice.invite(over_tcp(closed))
         failed = await alice.wait(InviteFailed)
     assert failed.status == 503
     assert not alice.transport.connections._by_address
@@ -220,14 +227,14 @@ async def test_a_peer_that_does_not_accept_fails_the_request_in_time(agents):
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        address = full.getsockname()
+        address = over_tcp(full)
         fillers = []
         for _ in range(3):
             filler = socket.socket()
             filler.setblocking(False)
-            filler.connect_ex(address)
+            filler.connect_ex(full.getsockname())
             fillers.append(filler)
-        alice.options(Address(*address, "TCP"))
+        alice.options(address)
         assert (await alice.wait(StandaloneResponse)).status == 503
         for filler in fillers:
             filler.close()
@@ -237,7 +244,7 @@ async def test_what_a_connection_took_with_it_is_said_again_by_another(agents):
     heard = []
 
     async def hang_up_once(reader, writer):
-        heard.append(parse_message(await reader.readuntil(b"\r\n\r\n")))
+        heard.append(request_of(await reader.readuntil(b"\r\n\r\n")))
         if len(heard) == 2:
             writer.write(bytes(respond(heard[1], 200, to_tag="bob")))
             await writer.drain()
@@ -245,7 +252,7 @@ async def test_what_a_connection_took_with_it_is_said_again_by_another(agents):
 
     alice = await agents(TCP)
     async with await asyncio.start_server(hang_up_once, "127.0.0.1", 0) as server:
-        alice.options(Address(*server.sockets[0].getsockname(), "TCP"))
+        alice.options(over_tcp(server.sockets[0]))
         assert (await alice.wait(StandaloneResponse)).status == 200
     first, second = heard
     assert first.via == second.via
@@ -263,7 +270,7 @@ async def test_to_whom_we_hang_up_nothing_is_said_again(agents):
 
     alice = await agents(TCP)
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
-        there = Address(*server.sockets[0].getsockname(), "TCP")
+        there = over_tcp(server.sockets[0])
         alice.options(there)
         await until(lambda: came)
         alice.transport.connections.disconnect(there)

@@ -73,8 +73,13 @@ async def test_rtcp_of_another_address_goes_there_and_is_believed_from_there(pai
 
 
 async def test_a_callback_may_close_the_leg_it_is_told_of(pool, phone, rtp, stranger, until):
-    closed = []
-    relay = Relay(pool, on_refused=lambda leg, *_: (relay.close(leg), closed.append(leg)))
+    closed: list = []
+
+    def close(leg, *_):
+        relay.close(leg)
+        closed.append(leg)
+
+    relay = Relay(pool, on_refused=close)
     made = type(phone("t"))(relay, "x")
     made.configure()
     made.send(rtp(), stranger)

@@ -38,7 +38,7 @@ def reading(sock, read):
 
 
 async def test_each_packet_of_a_burst_reaches_the_reader(poller, sock, send, until):
-    read = []
+    read: list[bytes] = []
     poller.watch(sock)
     poller.set_reader(sock, reading(sock, read))
     for number in range(5):
@@ -51,7 +51,7 @@ async def test_each_packet_of_a_burst_reaches_the_reader(poller, sock, send, unt
 
 
 async def test_a_forgotten_socket_is_not_read(poller, sock, send):
-    read = []
+    read: list[bytes] = []
     poller.watch(sock)
     poller.set_reader(sock, reading(sock, read))
     poller.forget(sock)
@@ -68,7 +68,7 @@ async def test_a_socket_that_was_never_watched_can_be_forgotten(poller, sock):
 
 
 async def test_draining_reads_what_has_arrived_up_to_a_limit(poller, sock, send):
-    read = []
+    read: list[bytes] = []
     poller.watch(sock)
     poller.set_reader(sock, reading(sock, read))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)

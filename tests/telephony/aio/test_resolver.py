@@ -26,6 +26,7 @@ class NameServer(asyncio.DatagramProtocol):
 
     def __init__(self):
         self.asked = []
+        self.port = 0
 
     def connection_made(self, transport):
         self.transport = transport

@@ -236,7 +236,12 @@ def test_a_given_up_re_invite_is_given_up_on_the_other_leg(world):
 def test_a_re_invite_that_nobody_answers_times_out_and_the_call_goes_on(world):
     world.talk()
     held = []
-    world.b._serve = lambda _d, t, _r: (t.respond(180, now=world.clock.now), held.append(t))
+
+    def keep_waiting(_dialog, transaction, _request):
+        transaction.respond(180, now=world.clock.now)
+        held.append(transaction)
+
+    world.b._serve = keep_waiting
     world.a.reinvite(direction="sendonly")
     world.net.run(40)
     assert world.a.statuses[-1] == 504

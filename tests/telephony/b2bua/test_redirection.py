@@ -71,7 +71,7 @@ def test_two_phones_cannot_send_a_call_to_and_fro(world, known):
 
 def test_a_call_is_sent_elsewhere_a_few_times_at_most(world, known):
     world.b.reply = _deflects(world, "on")
-    rounds = []
+    rounds: list = []
 
     def on(_contact):
         rounds.append(len(rounds))

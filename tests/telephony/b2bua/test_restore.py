@@ -130,7 +130,7 @@ def test_a_caller_left_alone_has_the_advisor_rung_again(world, reply):
     world.b.bye_at_accept = True
     world.b.refer()
     world.net.run(1)
-    assert world.call.joined is None
+    assert not world.call.joined
     world.crash()
     world.net.run(1)
     (failed,) = world.switch.of(TransferFailed)

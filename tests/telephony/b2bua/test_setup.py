@@ -40,7 +40,7 @@ def test_the_advisors_bye_reaches_the_caller_with_its_reason(world):
 
 
 def test_the_answer_is_told_before_the_callers_200_leaves(world):
-    sent = []
+    sent: list = []
 
     def look(_call, event):
         if isinstance(event, CallAnswered):
@@ -175,7 +175,7 @@ def test_early_media_of_a_single_target_is_passed_on(world, reply):
     assert progress.status == 183
     assert b"c=IN IP4 192.0.2.1" in progress.body
     assert len(world.switch.plane.joins) == 2
-    assert world.call.joined is None
+    assert not world.call.joined
     world.b.answer(reply=reply(provisional=()))
     world.net.flush()
     assert world.call.joined is not None

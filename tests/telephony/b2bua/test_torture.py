@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.sip_messages import response_of
 from telephony.sip.events import Address
-from telephony.sip.message.messages import parse_message
 
 TORTURE = Path(__file__).parents[1] / "sip" / "torture" / "rfc4475"
 SWITCH = Address("192.0.2.1", 5060)
@@ -28,7 +28,7 @@ def deliver(world, data):
     world.switch.work()
     world.net.run(0.4)
     heard = [
-        parse_message(data)
+        response_of(data)
         for _, to, data in world.net.wire
         if to.host == CALLER.host and data.startswith(b"SIP/2.0")
     ]

@@ -199,7 +199,7 @@ def test_an_advisor_who_hangs_up_some_time_after_a_failure_ends_the_call(world, 
 def test_the_time_to_hang_up_counts_from_when_the_advisor_heard(world, reply):
     world.talk()
     world.c.reply = reply(final=486)
-    heard = []
+    heard: list = []
     world.net.lost = lambda data: data.startswith(b"NOTIFY") and b"486 Busy" in data and not heard
     world.b.refer()
     world.net.run(3)

@@ -1,25 +1,30 @@
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 
 from helpers.phone import LOOPBACK, PORTS, Exchange, Pair, loudness, tone
-from telephony.phone import VoIPPhone
+from telephony.phone import VoIPCall, VoIPPhone
 
 
 @pytest.fixture
 def make_phone():
     def make(server=("127.0.0.1", 9), user="201", **options):
         first = next(PORTS)
-        known = {"my_ip": "127.0.0.1", "rtp_ports": (first, first + 39), "register": False}
-        return VoIPPhone(*server[:2], user, "secret", **(known | options))
+        known: dict[str, Any] = {
+            "my_ip": "127.0.0.1",
+            "rtp_ports": (first, first + 39),
+            "register": False,
+        }
+        return VoIPPhone(server[0], server[1], user, "secret", **(known | options))
 
     return make
 
 
 @pytest.fixture
 async def phones(make_phone):
-    came = asyncio.Queue()
+    came = asyncio.Queue[VoIPCall]()
     async with contextlib.AsyncExitStack() as stack:
         second = await stack.enter_async_context(make_phone(user="202", call_callback=came.put))
         first = await stack.enter_async_context(make_phone(second.address))

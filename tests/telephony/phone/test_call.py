@@ -9,7 +9,13 @@ import asyncio
 import pytest
 
 from telephony.errors import ProtocolError
-from telephony.phone import CallFailedError, CallState, InvalidStateError, RegistrationError
+from telephony.phone import (
+    CallFailedError,
+    CallState,
+    InvalidStateError,
+    RegistrationError,
+    VoIPCall,
+)
 
 
 async def within(awaitable, seconds=5):
@@ -106,7 +112,7 @@ async def test_only_keys_can_be_pressed(phones):
 async def test_hold_stops_the_other_side_and_resume_lets_it_go_on(phones):
     placed, taken = await phones.connect()
     await within(placed.hold())
-    assert taken.media.stream.remote.receive is False
+    assert not taken.media.stream.remote.receive
     assert placed.media.stream.remote.receive is True
     await within(placed.resume())
     assert taken.media.stream.remote.receive is True
@@ -195,7 +201,7 @@ async def test_a_callback_that_raises_ends_its_call(make_phone):
 
 
 async def test_a_phone_finds_its_address_and_its_servers(make_phone):
-    came = asyncio.Queue()
+    came = asyncio.Queue[VoIPCall]()
     async with (
         make_phone(("localhost", 9), user="202", my_ip="", call_callback=came.put) as called,
         make_phone(("localhost", called.address.port), my_ip="") as caller,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from telephony.errors import ProtocolError
 from telephony.phone import InvalidStateError
+from telephony.phone.account import PhoneAccount
 from telephony.phone.dialog_requests import DialogRequests
+from telephony.sip.message.messages import Response
 
 
 class EndingDialog:
@@ -29,14 +32,14 @@ class EndingDialog:
 def requests():
     def answer():
         for future in made._waiting.values():
-            future.set_result(SimpleNamespace(status=401))
+            future.set_result(Response(401))
 
     account = SimpleNamespace(
         now=0.0,
         transport=SimpleNamespace(flush=lambda: asyncio.get_running_loop().call_soon(answer)),
         credentials=lambda _client, _response: (("Authorization", "Digest"),),
     )
-    made = DialogRequests(account)
+    made = DialogRequests(cast("PhoneAccount", account))
     return made
 
 

@@ -39,7 +39,8 @@ def contacts(*users):
 @pytest.fixture
 async def diverter():
     """A server that sends calls to and fro, as `answers` says by the user that is called."""
-    answers, asked = {}, []
+    answers: dict = {}
+    asked: list = []
 
     def answer(event):
         if isinstance(event, IncomingInvite):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import RtpParseError
-from telephony.phone import CallState
+from telephony.phone import CallState, VoIPCall
 from telephony.phone.reception import ReceptionCounter
 from telephony.phone.reports import Reports
 from telephony.phone.rtp_sender import RtpSender
@@ -31,6 +31,12 @@ class Party:
             if not lost:
                 other.heard.put(RtpPacket.parse(data), 0.0)
 
+    @property
+    def peer(self):
+        """What the other side has reported."""
+        assert self.reports.peer is not None
+        return self.reports.peer
+
     def report(self, other, now):
         written = self.reports.write(self.sender, self.heard, WALL + now, now)
         other.reports.read(written, other.sender, WALL + now, now)
@@ -41,11 +47,12 @@ def test_both_sides_learn_of_loss_and_of_the_round_trip():
     one, other = Party(), Party()
     one.send(other, lose=[False, True, False, False])
     assert one.report(other, 1.0)[0].type == SENDER_REPORT
-    assert one.reports.peer is other.reports.peer is None
+    assert not one.reports.peer
+    assert not other.reports.peer
     written = other.reports.write(other.sender, other.heard, WALL + 1.5, 1.5)
     assert parse_compound(written)[0].type == RECEIVER_REPORT
     one.reports.read(written, one.sender, WALL + 1.75, 1.75)
-    told = one.reports.peer
+    told = one.peer
     assert (told.loss, told.lost) == (0.25, 1)
     assert told.round_trip == pytest.approx(0.25, abs=0.001)
 
@@ -56,7 +63,7 @@ def test_a_fraction_is_that_since_the_report_before():
     other.report(one, 1.0)
     one.send(other, lose=[False] * 4)
     other.report(one, 2.0)
-    assert (one.reports.peer.loss, one.reports.peer.lost) == (0.0, 1)
+    assert (one.peer.loss, one.peer.lost) == (0.0, 1)
 
 
 def test_a_new_source_is_counted_from_its_first_packet():
@@ -65,7 +72,7 @@ def test_a_new_source_is_counted_from_its_first_packet():
     other.report(one, 1.0)
     second.send(other, lose=[False, False, True, False])
     other.report(second, 2.0)
-    assert (second.reports.peer.loss, second.reports.peer.lost) == (0.25, 1)
+    assert (second.peer.loss, second.peer.lost) == (0.25, 1)
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=1, max_size=20), min_size=1, max_size=10))
@@ -76,8 +83,8 @@ def test_what_is_reported_adds_up_to_what_was_lost(rounds):
         other.report(one, 10.0 * number)
         one.send(other, lose=[*lose, False])
         other.report(one, 10.0 * number + 5.0)
-    assert one.reports.peer.lost == sum(map(sum, rounds))
-    assert one.reports.peer.loss == pytest.approx(sum(lose) / (len(lose) + 1), abs=1 / 256)
+    assert one.peer.lost == sum(map(sum, rounds))
+    assert one.peer.loss == pytest.approx(sum(lose) / (len(lose) + 1), abs=1 / 256)
 
 
 @given(st.binary(max_size=80))
@@ -95,9 +102,21 @@ def test_a_stream_says_when_it_ends():
     assert packets[-1].type == BYE
 
 
+async def reported(call):
+    """The first report of the other side."""
+    await call.changes.until(lambda: call.report is not None)
+    return call.report
+
+
+async def round_trip_of(call):
+    """The round trip, in seconds, once the other side has reported what it takes."""
+    await call.changes.until(lambda: call.report.round_trip is not None)
+    return call.report.round_trip
+
+
 @pytest.mark.parametrize("rule", ["off", "required"])
 async def test_phones_report_to_each_other(make_phone, rule):
-    came = asyncio.Queue()
+    came = asyncio.Queue[VoIPCall]()
     async with (
         make_phone(user="202", call_callback=came.put) as called,
         make_phone(called.address, srtp=rule) as caller,
@@ -108,8 +127,7 @@ async def test_phones_report_to_each_other(make_phone, rule):
         await taken.answer()
         await placed.wait_for(CallState.ANSWERED)
         for call in (placed, taken):
-            await call.changes.until(lambda call=call: call.report is not None)
-            assert (call.report.loss, call.report.lost) == (0.0, 0)
-            assert call.report.jitter < 1
-        await taken.changes.until(lambda: taken.report.round_trip is not None)
-        assert taken.report.round_trip < 5
+            report = await reported(call)
+            assert (report.loss, report.lost) == (0.0, 0)
+            assert report.jitter < 1
+        assert await round_trip_of(taken) < 5

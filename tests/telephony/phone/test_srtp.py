@@ -8,7 +8,7 @@ import contextlib
 
 import pytest
 
-from telephony.phone import CallFailedError, CallState
+from telephony.phone import CallFailedError, CallState, VoIPCall
 from telephony.sdp import fresh_keys
 from telephony.sdp.crypto import Suite
 
@@ -23,7 +23,7 @@ async def ringing(make_phone):
     async with contextlib.AsyncExitStack() as stack:
 
         async def ring(first, second):
-            came = asyncio.Queue()
+            came = asyncio.Queue[VoIPCall]()
             called = make_phone(user="202", call_callback=came.put, srtp=second)
             await stack.enter_async_context(called)
             caller = await stack.enter_async_context(make_phone(called.address, srtp=first))

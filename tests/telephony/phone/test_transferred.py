@@ -9,7 +9,7 @@ import contextlib
 import pytest
 
 from helpers import loopback
-from telephony.phone import CallFailedError, CallState
+from telephony.phone import CallFailedError, CallState, VoIPCall
 
 
 async def within(awaitable, seconds=10):
@@ -33,7 +33,7 @@ class Three:
 
 @pytest.fixture
 async def three(make_phone):
-    came, moves = asyncio.Queue(), asyncio.Queue()
+    came, moves = asyncio.Queue[VoIPCall](), asyncio.Queue[tuple[VoIPCall, VoIPCall]]()
 
     async def moved(old, new):
         await moves.put((old, new))

@@ -11,7 +11,7 @@ import contextlib
 import pytest
 
 from telephony.aio.tls import Tls, client_context, server_context
-from telephony.phone import CallState, RegistrationError
+from telephony.phone import CallState, RegistrationError, VoIPCall
 from telephony.sip.events import Address
 
 
@@ -22,7 +22,7 @@ async def within(awaitable, seconds=5):
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_two_phones_talk(make_phone, sine, hears, host, transport):
-    came = asyncio.Queue()
+    came = asyncio.Queue[VoIPCall]()
     async with contextlib.AsyncExitStack() as stack:
         options = {"my_ip": host, "transport": transport}
         second = make_phone((host, 9), user="202", call_callback=came.put, **options)

@@ -84,6 +84,7 @@ def test_an_answer_takes_the_first_key_s_tag_and_suite_with_our_key(sdp, secured
     assert answer.media[0].protocol == profile
     assert cryptos(answer) == [["2", "AES_CM_128_HMAC_SHA1_32"]]
     remote = remote_media(offer, answer)
+    assert remote.keys is not None
     assert remote.keys.ours == ours.keys[remote.keys.theirs.suite]
     assert OTHER not in str(answer)
 

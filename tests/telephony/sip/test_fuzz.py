@@ -170,7 +170,7 @@ def test_a_damaged_response_never_escapes_the_endpoint(plan):
     (sent,) = endpoint.outgoing()
     invite = parse_message(sent.data)
     names = ("Via", "From", "To", "Call-ID")
-    filled = RESPONSE % (status, *(invite.headers.get(name).encode() for name in names))
+    filled = RESPONSE % (status, *(str(invite.headers.get(name)).encode() for name in names))
     data = bytearray(filled)
     for place, piece in splices:
         data[place:place] = piece

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.sip_messages import request_of
 from telephony.errors import ParseError, ProtocolError
 from telephony.sip.message.grammar import (
     check_parameters,
@@ -20,7 +21,7 @@ from telephony.sip.message.grammar import (
     refuse_line_breaks,
 )
 from telephony.sip.message.headers import CSeq, Headers, Latin1Text, NameAddr, Via
-from telephony.sip.message.messages import Request, Response, parse_message, respond
+from telephony.sip.message.messages import Request, Response, respond
 from telephony.sip.message.multipart import parse_multipart
 from telephony.sip.message.uri import Uri, escape_header, escape_user
 from telephony.sip.ua.auth import DigestClient, DigestServer
@@ -144,7 +145,7 @@ def test_a_start_line_is_one_line(method, reason, status, body):
 
 @given(TEXT, MAYBE, TEXT, TEXT)
 def test_a_response_has_the_lines_that_it_is_given_and_no_more(reason, tag, name, value):
-    request = parse_message(REQUEST)
+    request = request_of(REQUEST)
     with contextlib.suppress(ProtocolError):
         response = respond(request, 200, reason, tag, [(name, value)])
         names = [row[0] for row in response.headers.rows]
@@ -153,7 +154,7 @@ def test_a_response_has_the_lines_that_it_is_given_and_no_more(reason, tag, name
 
 @given(TEXT, TEXT, TEXT, TEXT)
 def test_credentials_and_challenges_are_one_line(user, password, realm, nonce):
-    request = parse_message(REQUEST)
+    request = request_of(REQUEST)
     with contextlib.suppress(ProtocolError):
         server = DigestServer(realm, b"s" * 16, lambda *_: None)
         assert all(holds_line(value) for _, value in server.challenges(1000.0))

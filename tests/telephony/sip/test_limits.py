@@ -93,7 +93,7 @@ def test_as_much_as_is_allowed_is_read():
     longest = b"X: " + b"a" * (MAX_LINE - 3)
     message = parse_message(invite(longest, *[b"Y: b"] * (room - 2), b"Content-Length: 0"))
     assert len(message.headers) == MAX_HEADERS - 1  # the length is worked out anew
-    assert len(message.headers.get("X")) == MAX_LINE - 3
+    assert len(message.headers.get("X") or "") == MAX_LINE - 3
     assert parse_message(bytes(message)).headers == message.headers
 
 

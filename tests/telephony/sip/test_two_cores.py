@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -35,9 +37,10 @@ from telephony.sip.events import (
     InviteFailed,
     InviteProgress,
 )
+from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.uas import InviteServer
 
-OFFER = {"headers": (("Content-Type", "application/sdp"),), "body": b"v=0\r\n"}
+OFFER: dict[str, Any] = {"headers": (("Content-Type", "application/sdp"),), "body": b"v=0\r\n"}
 MOST_CALLS = 6
 LOST = st.sampled_from([0.0, 0.0, 0.1, 0.3, 0.5])
 SIDES = st.booleans()
@@ -65,6 +68,7 @@ class User:
             case IncomingInvite(invite=invite):
                 self.waiting.append(invite)
             case InviteProgress(client=client, dialog=dialog, response=response, answer_due=True):
+                assert dialog is not None
                 client.prack(dialog, response, **OFFER, now=now)
             case InviteAnswered(client=client, dialog=dialog):
                 self.dialogs.append(dialog)
@@ -78,7 +82,7 @@ class User:
                     assert request.method != "INVITE" or not self.offers_in(transaction.dialog)
                     self.waiting.append(transaction)
             case DialogResponse(dialog=dialog, transaction=client, response=response):
-                if client.request.method == "INVITE" and 200 <= response.status < 300:
+                if isinstance(client, InviteClient) and 200 <= response.status < 300:
                     dialog.ack(client, now=now)
             case AckMissing(dialog=dialog) | DialogRequestFailed(dialog=dialog, status=408):
                 self.bye(dialog)
@@ -119,7 +123,7 @@ class User:
 class TwoCores(RuleBasedStateMachine):
     """The rules; `make_network` is set by the test."""
 
-    make_network = None
+    make_network: Callable
 
     @initialize(seed=st.integers(0, 10_000), loss=LOST, duplication=LOST, jitter=LOST)
     def begin(self, seed, loss, duplication, jitter):
@@ -267,7 +271,7 @@ class TwoCores(RuleBasedStateMachine):
 
     def each_request_has_one_answer(self):
         for user, other in (self.users, reversed(self.users)):
-            told = {}
+            told: dict = {}
             for event in user.party.seen(DialogResponse):
                 if event.response.status >= 200:
                     told.setdefault(id(event.transaction), []).append(event.response.status)

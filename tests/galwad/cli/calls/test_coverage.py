@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 CALL = "20261125-093000-abcdefgh"
@@ -16,7 +18,7 @@ CLEAN = {
     "amiss": [],
     "orphans": [],
 }
-AMISS = {
+AMISS: dict[str, Any] = {
     **CLEAN,
     "in_progress": 1,
     "unexplained_us": 20 * US,

@@ -2,12 +2,19 @@
 
 import asyncio
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from config.settings import Settings
 from galwad.cli.checks import peers
 from galwad.messages import Figures, PeerStatus
-from galwad.switch.link_server import LinkServer
+from galwad.switch.link_server import Commands, LinkServer
+
+
+def with_socket(path):
+    """Settings of which only the switch's socket is read."""
+    return cast("Settings", SimpleNamespace(switch_socket=path))
 
 
 @pytest.fixture
@@ -15,14 +22,14 @@ async def found(tmp_path, monkeypatch):
     """The findings beside a switch that knows these peers; None: it knows nothing yet."""
     monkeypatch.setattr(peers, "_TIMEOUT_S", 30.0)
     path = tmp_path / "switch.sock"
-    hub = LinkServer(SimpleNamespace(), tmp_path / "ended.jsonl")
+    hub = LinkServer(cast("Commands", None), tmp_path / "ended.jsonl")
     server = await hub.listen(path)
 
     async def found(known):
         if known is not None:
             counts = dict.fromkeys(("calls", "phones", "media_refused", "sip_dropped", "faults"), 0)
             hub.figures(Figures(loop_lag_ms=0.0, peers=tuple(known), **counts))
-        settings = SimpleNamespace(switch_socket=path)
+        settings = with_socket(path)
         return await asyncio.to_thread(lambda: list(peers.check(settings)))
 
     yield found
@@ -58,4 +65,4 @@ async def test_a_switch_that_has_only_just_begun_is_not_waited_for_long(found, m
 
 
 def test_where_no_switch_runs_nothing_is_said(tmp_path):
-    assert list(peers.check(SimpleNamespace(switch_socket=tmp_path / "none.sock"))) == []
+    assert list(peers.check(with_socket(tmp_path / "none.sock"))) == []

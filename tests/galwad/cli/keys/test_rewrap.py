@@ -16,6 +16,7 @@ from galwad.cli.keys import rewrapping
 from helpers.house import House
 from helpers.site import Site
 from recording.age.file import Identity, open_header
+from recording.archive.rewrap import rewrap
 from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
 
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(4)]
@@ -154,7 +155,7 @@ def test_a_run_that_was_cut_short_goes_on_where_it_ended(run, house, keys, deput
 
 
 def test_a_run_that_is_interrupted_says_so_and_is_run_again(run, house, keys, deputy, monkeypatch):
-    made = rewrapping.rewrap
+    made = rewrap
 
     def interrupted(manifest, *more):
         if manifest.call_id == CALLS[2]:
@@ -222,7 +223,7 @@ def test_what_is_disposed_of_while_a_run_goes_on_is_passed_over(
             purge(manifest.call_id)
         return made(manifest, *more)
 
-    waiting, made = rewrapping._waiting, rewrapping.rewrap
+    waiting, made = rewrapping._waiting, rewrap
     monkeypatch.setattr(rewrapping, "_waiting", listed_then_purged)
     monkeypatch.setattr(rewrapping, "rewrap", made_then_purged)
     done = run("keys", "rewrap", keys, *WHY)

@@ -115,7 +115,7 @@ def recorded(*phases, gaps=(), talk_s=None, keep=()):
         "talk_us": 2_000_000 * len(phases) if talk_s is None else round(talk_s * 1_000_000),
     }
     spoken = [Spoken(phase, *part) for phase, part in parts.items()]
-    return OpenedRecording(*channels, manifest), spoken
+    return OpenedRecording(channels[0], channels[1], manifest), spoken
 
 
 def judged(*phases, **how):

@@ -37,7 +37,7 @@ def address(certificate, handler, run, monkeypatch):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, certificate.with_suffix(".key"))
     http.socket = context.wrap_socket(http.socket, server_side=True)
-    http.handle_error = lambda *_: None  # who does not believe hangs up
+    monkeypatch.setattr(http, "handle_error", lambda *_: None)  # who does not believe hangs up
     thread = threading.Thread(target=http.serve_forever, args=(POLL_S,), daemon=True)
     thread.start()
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)

@@ -55,7 +55,7 @@ async def test_each_set_that_comes_into_force_is_noted_once(room):
 async def test_an_older_set_that_is_put_back_is_an_alarm(room):
     """Its officer signed it, too, for whom it was then."""
     first, second = Identity.generate(), Identity.generate()
-    alarms = []
+    alarms: list = []
 
     async def check():
         key = room.officer.public_key

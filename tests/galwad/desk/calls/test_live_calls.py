@@ -8,6 +8,7 @@ Covers `galwad/desk/service.py`, `galwad/desk/calls/switch_client.py`,
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import pytest
@@ -230,6 +231,7 @@ async def test_listening_keeps_a_session_while_its_user_is_in_a_call(running, ta
     async with running.desk.engine.connect() as connection:
         key = await connection.scalar(select(sessions.c.token_sha256))
     stream = events(running.desk, Session(key, user, "page"))
+    assert isinstance(stream, AsyncGenerator)
     await anext(stream)
     await stream.aclose()
     await running.desk.sessions.stop()  # it is noted behind the stream's back

@@ -398,9 +398,10 @@ async def test_pages_of_the_api_follow_each_other(running, sealed):
     for letter in "abc":
         await running.seal(msgspec.structs.replace(sealed, call_id=sealed.call_id[:-1] + letter))
     mair = await running.page("mair")
-    seen, after = [], {}
+    seen: list[str] = []
+    after: dict[str, str] | None = {}
     while after is not None:
         reply = (await mair.http.post(SEARCH, json={"limit": 1, **after})).json()
         seen += [row["call_id"][-1] for row in reply["rows"]]
-        after = reply["after"] and {"after": reply["after"]}
+        after = {"after": reply["after"]} if reply["after"] else None
     assert seen == ["c", "b", "a"]

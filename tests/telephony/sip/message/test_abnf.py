@@ -90,7 +90,8 @@ def sip_uri(draw, *, plain=False, headers=True):
     )
     shown, name = draw(host)
     number = draw(port)
-    parameters, more = (), ()
+    parameters: tuple[tuple[str, str | None], ...] = ()
+    more: tuple[tuple[str, str], ...] = ()
     if not plain:
         parameters = tuple(draw(st.lists(st.tuples(paramchar, st.none() | paramchar), max_size=2)))
         if headers:

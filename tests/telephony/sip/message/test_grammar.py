@@ -19,7 +19,7 @@ from telephony.sip.message.grammar import (
     unquote,
 )
 
-LINE = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=("Cs",)))
+LINE = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]))
 
 
 @given(LINE)

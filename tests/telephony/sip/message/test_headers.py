@@ -12,7 +12,7 @@ from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.message.headers import CSeq, Headers, NameAddr, Via
 from telephony.sip.message.uri import Uri
 
-LINE = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=("Cs",)), max_size=20)
+LINE = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=20)
 TOKENS = st.from_regex(r"[A-Za-z0-9\-.!%*_+`'~]{1,8}", fullmatch=True)
 QUOTED = LINE.map(lambda text: '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"')
 PARAMETERS = st.lists(st.tuples(TOKENS, st.none() | TOKENS | QUOTED), max_size=3).map(tuple)

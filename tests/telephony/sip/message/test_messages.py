@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.sip_messages import request_of, response_of
 from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.message.headers import CSeq, Headers, Via
 from telephony.sip.message.messages import Request, Response, parse_message, respond
@@ -85,7 +86,7 @@ def test_a_message_that_is_written_reads_as_the_same_message(first):
     st.lists(
         st.tuples(
             st.from_regex(r"X-[A-Za-z0-9]{1,8}", fullmatch=True),
-            st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=("Cs",))).map(
+            st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"])).map(
                 lambda text: text.strip(" \t")
             ),
         ),
@@ -114,12 +115,14 @@ def test_bare_line_feeds_and_leading_empty_lines_are_tolerated():
 def test_a_line_in_latin_1_leaves_as_it_came_and_the_others_are_utf_8():
     data = changed(b"Alice, A.", "Siân".encode("latin-1"))
     data = data.replace(b"kept as   it is", "Siân".encode())
-    message = parse_message(data)
+    message = request_of(data)
     assert message.from_.display_name == "Siân"
     assert message.headers.get("X-Odd-Case") == "Siân"
     assert b'From: "Si\xe2n" <sip:alice@example.com>;tag=1928\r\n' in bytes(message)
     assert "X-Odd-Case: Siân\r\n".encode() in bytes(message)
-    answer = respond(message, 180, to_tag="x", headers=[("From-Copy", message.headers.get("From"))])
+    answer = respond(
+        message, 180, to_tag="x", headers=[("From-Copy", message.headers.get("From") or "")]
+    )
     assert bytes(answer).count(b'"Si\xe2n"') == 2
 
 
@@ -131,7 +134,7 @@ def test_a_name_in_latin_1_that_is_written_anew_is_utf_8():
 
 def test_a_reason_in_latin_1_leaves_as_it_came():
     data = changed(b"INVITE sip:201@192.0.2.10 SIP/2.0", "SIP/2.0 486 Occupé".encode("latin-1"))
-    message = parse_message(data)
+    message = response_of(data)
     assert message.reason == "Occupé"
     assert bytes(message).startswith(b"SIP/2.0 486 Occup\xe9\r\n")
 
@@ -163,7 +166,7 @@ def test_letters_of_other_scripts_are_no_sip(line):
 
 
 def test_a_response_keeps_the_request_s_to_as_it_came():
-    request = parse_message(changed(b"<sip:201@192.0.2.10>", b"sip:201@192.0.2.10;odd=;"))
+    request = request_of(changed(b"<sip:201@192.0.2.10>", b"sip:201@192.0.2.10;odd=;"))
     assert respond(request, 180, to_tag="x").headers.get("To") == "sip:201@192.0.2.10;odd=;tag=x"
     assert respond(request, 100).headers.get("To") == "sip:201@192.0.2.10;odd=;"
 
@@ -171,7 +174,7 @@ def test_a_response_keeps_the_request_s_to_as_it_came():
 def test_a_known_method_must_be_that_of_the_cseq_and_an_unknown_one_is_the_users_to_refuse():
     with pytest.raises(SipParseError):
         parse_message(changed(b"CSeq: 314159 INVITE", b"CSeq: 314159 BYE"))
-    assert parse_message(changed(b"INVITE sip:", b"NEW sip:")).method == "NEW"
+    assert request_of(changed(b"INVITE sip:", b"NEW sip:")).method == "NEW"
 
 
 def test_a_datagram_without_content_length_is_all_body():

@@ -20,8 +20,7 @@ PARAMETERS = st.lists(st.tuples(NAMES, st.none() | VALUES.filter(bool)), max_siz
 SIP_URIS = st.builds(
     Uri,
     scheme=st.sampled_from(["sip", "sips"]),
-    user=st.none()
-    | st.text(st.characters(exclude_categories=("Cs",)), min_size=1).map(escape_user),
+    user=st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(escape_user),
     host=HOSTS,
     port=st.none() | st.integers(0, 65535),
     parameters=PARAMETERS,

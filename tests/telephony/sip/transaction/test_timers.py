@@ -5,6 +5,8 @@ Covers `telephony/sip/transaction/client.py` and `telephony/sip/transaction/serv
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from telephony.sip.events import (
@@ -183,7 +185,11 @@ def test_a_reliable_transport_repeats_no_request_and_lingers_not(network, status
 
 def test_the_queue_runs_what_is_due_in_order_and_forgets_what_was_cancelled():
     queue, done = TimerQueue(), []
-    timers = [queue.at(when, lambda now, when=when: done.append(when)) for when in (3.0, 1.0, 2.0)]
+
+    def note(when, _now):
+        done.append(when)
+
+    timers = [queue.at(when, partial(note, when)) for when in (3.0, 1.0, 2.0)]
     timers[2].cancel()
     timers[2].cancel()
     assert queue.next() == 1.0

@@ -21,7 +21,7 @@ from telephony.sip.ua.auth import (
 )
 
 REALM = "galwad.example"
-LINE = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=("Cs",)))
+LINE = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]))
 ACCEPTED = DigestVerification(AuthOutcome.ACCEPTED, "201")
 
 
@@ -326,7 +326,9 @@ def test_credentials_of_another_protection_are_challenged_again(server, qop):
 def test_the_client_takes_auth_where_auth_int_is_offered_beside_it_and_nothing_else():
     head = 'Digest realm="r", nonce="n", algorithm=SHA-256'
     both = Response(401, headers=Headers([("WWW-Authenticate", f'{head}, qop="auth-int, auth"')]))
-    _, value = DigestClient("u", "p").answer(register(), both, "c")
+    found = DigestClient("u", "p").answer(register(), both, "c")
+    assert found is not None
+    _, value = found
     assert parse_digest(value)["qop"] == "auth"
     alone = Response(401, headers=Headers([("WWW-Authenticate", f'{head}, qop="auth-int"')]))
     assert DigestClient("u", "p").answer(register(), alone, "c") is None
@@ -337,7 +339,9 @@ def test_counts_rise_with_each_use_of_a_nonce_and_begin_anew_with_the_next():
 
     def count(nonce):
         asked = Headers([("WWW-Authenticate", f'Digest realm="r", nonce="{nonce}", qop="auth"')])
-        _, value = client.answer(register(), Response(401, headers=asked), "c")
+        found = client.answer(register(), Response(401, headers=asked), "c")
+        assert found is not None
+        _, value = found
         return parse_digest(value)["nc"]
 
     assert [count(n) for n in ("a", "a", "b", "b", "a")] == [
@@ -349,6 +353,7 @@ def test_a_wrong_password_uses_up_no_count(server):
     client = DigestClient("201", "s3cret")
     challenge = server.challenge(register(), 1000.0)
     header = client.answer(register(), challenge, "c")
+    assert header is not None
     wrong = header[0], header[1].replace('response="', 'response="0')
     assert server.verify(register(wrong), 1000.0).outcome is AuthOutcome.REFUSED
     assert server.verify(register(header), 1000.0) == ACCEPTED

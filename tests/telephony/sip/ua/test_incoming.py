@@ -7,10 +7,10 @@ import random
 
 import pytest
 
+from helpers.sip_messages import response_of
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, StandaloneRequest
 from telephony.sip.message.headers import NameAddr
-from telephony.sip.message.messages import parse_message
 from telephony.sip.message.uri import Uri
 
 LOCAL = Address("192.0.2.100", 5060)
@@ -53,7 +53,7 @@ def why(endpoint):
 def test_a_contact_that_cannot_be_read_is_refused_once_and_for_all(endpoint):
     data = changed(b"<sip:a@192.0.2.200>", b"<sip:a@192.0.2.200")
     (first,) = send(endpoint, data)
-    answer = parse_message(first)
+    answer = response_of(first)
     assert (answer.status, len(answer.vias)) == (400, 2)
     assert answer.to.tag
     assert send(endpoint, data) == [first]
@@ -97,7 +97,7 @@ def test_an_answer_to_what_cannot_be_read_is_the_same_for_each_copy(endpoint):
     data = changed(b"Content-Length: 0", b"Content-Length: x")
     (first,) = send(endpoint, data)
     assert send(endpoint, data) == [first]
-    answer = parse_message(first)
+    answer = response_of(first)
     assert (answer.status, answer.call_id, str(answer.cseq)) == (400, "c", "1 OPTIONS")
     assert [via.branch for via in answer.vias] == ["z9hG4bK1", "z9hG4bK0"]
     assert answer.to.display_name == "x;tag=2"

@@ -7,6 +7,7 @@ Covers `telephony/sip/ua/prack.py`, `telephony/sip/message/rack.py` and
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -133,7 +134,7 @@ def test_a_response_out_of_its_turn_is_not_acknowledged(network, alice, ring):
     invite.respond(183, reliable=True, now=network.now)
     network.flush()
     copy = next(d for _, d in network.wire if d.data.startswith(b"SIP/2.0 183"))
-    number = int(parse_message(copy.data).headers.get("RSeq"))
+    number = int(parse_message(copy.data).headers.get("RSeq") or 0)
     later = copy.data.replace(f"RSeq: {number}".encode(), f"RSeq: {number + 2}".encode())
     alice.endpoint.receive(later, copy.local, copy.destination, network.now)
     network.flush()
@@ -294,7 +295,7 @@ def test_each_early_dialog_counts_alone(network, alice, ring):
         for status in (180, 183):
             invite.respond(status, reliable=True, to_tag=tag, now=network.now)
     network.flush()
-    by_tag = {}
+    by_tag: dict = {}
     for response in network.messages("SIP/2.0 18"):
         by_tag.setdefault(response.to.tag, []).append(int(response.headers.get("RSeq")))
     assert sorted(by_tag) == ["one", "two"]
@@ -423,7 +424,7 @@ class Talker:
         match event:
             case IncomingInvite(invite=invite):
                 for status, described, tag in self.answers:
-                    more = OFFER if described else {}
+                    more: dict[str, Any] = OFFER if described else {}
                     invite.respond(status, reliable=True, to_tag=tag, **more, now=now)
             case InviteAnswered(client=client, dialog=dialog):
                 dialog.ack(client, now=now)
