@@ -23,12 +23,6 @@ def spools(tmp_path: Path) -> SpoolRoom:
     return SpoolRoom(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def room_class() -> type[SpoolRoom]:
-    """For properties, which want a fresh room for each example."""
-    return SpoolRoom
-
-
 @pytest.fixture(name="talk")
 def _talk():
     return talk
@@ -58,12 +52,6 @@ def _rtp():
 @pytest.fixture
 def office(tmp_path) -> Office:
     return Office(tmp_path)
-
-
-@pytest.fixture(scope="session")
-def office_class() -> type[Office]:
-    """For properties, which want a fresh office for each example."""
-    return Office
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ class Phone(Node):
 
     def __init__(self, network, host, seed, **options):
         super().__init__(network, Address(host, 5060), seed, **options)
-        self.codecs = ("0 PCMU/8000", "8 PCMA/8000")
+        self.codecs: tuple[str, ...] = ("0 PCMU/8000", "8 PCMA/8000")
         self.reply = Reply()
         self.incoming = deque[bytes]()
         self.invites = []

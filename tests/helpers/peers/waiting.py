@@ -1,4 +1,4 @@
-"""How long a test waits for a program, and a wait for a state that no program reports."""
+"""The time for which a test waits for a program, and a way to wait for what no program reports."""
 
 from __future__ import annotations
 

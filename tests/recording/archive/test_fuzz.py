@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.recording.office import Office
 from recording.age.file import Header, encrypt_small, open_file, open_header, open_parts
 from recording.age.stream import CHUNK, PayloadReader
 from recording.archive.manifest import read_manifest
@@ -61,9 +62,9 @@ def mutated(draw, valid: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def sealed(office_class, tmp_path_factory):
+def sealed(tmp_path_factory):
     """A recording for our officer: the office, and each object's bytes."""
-    office = office_class(tmp_path_factory.mktemp("office"), OFFICER)
+    office = Office(tmp_path_factory.mktemp("office"), OFFICER)
     office.seal(office.simple())
     kinds = ("header", "payload", "manifest")
     return office, {kind: (office.folder / f"{CALL_ID}.{kind}").read_bytes() for kind in kinds}

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.recording.office import Office
 from recording.archive import store as archive_module
 from recording.archive.sealing import seal_audio
 from recording.errors import SpoolError
@@ -133,11 +134,11 @@ def straight(monkeypatch):
     kind=st.sampled_from([8, 8, 0, 9, 13, 99]),
 )
 @MANY
-def test_a_followed_call_is_the_same_recording(office_class, straight, seed, how, kind):
+def test_a_followed_call_is_the_same_recording(straight, seed, how, kind):
     dice = random.Random(seed)
     straight.clear()
     with tempfile.TemporaryDirectory() as name:
-        office = office_class(Path(name))
+        office = Office(Path(name))
         play = Play(office, dice)
         following = office.follow(play.call.writer.path)
         for _ in range(dice.randint(1, 14)):

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.recording.office import Office
 from recording.archive.accounting import Interval, balance
 from recording.errors import SpoolHeaderError
 from recording.spool.format import FRAME_HEADER, FRAME_MAGIC, FRAME_OVERHEAD, FrameKind
@@ -25,11 +26,11 @@ ENOUGH = settings(deadline=None, max_examples=60)
 
 
 @cache
-def whole(office_class):
+def whole():
     """An office, and the spool of a call of four seconds with a pause in it."""
     folder = TemporaryDirectory()
     atexit.register(folder.cleanup)
-    office = office_class(Path(folder.name))
+    office = Office(Path(folder.name))
     call = office.call()
     call.answer()
     call.talk(0, int(1.5 * US))
@@ -41,10 +42,10 @@ def whole(office_class):
     return office, path, path.read_bytes()
 
 
-def sealed(office_class, tmp_path_factory, data):
+def sealed(tmp_path_factory, data):
     """The manifest of a spool with this content."""
-    origin, path, _ = whole(office_class)
-    office = office_class(tmp_path_factory.mktemp("office"), origin.officer, origin.boot_key)
+    origin, path, _ = whole()
+    office = Office(tmp_path_factory.mktemp("office"), origin.officer, origin.boot_key)
     office.spools.mkdir()
     hurt = office.spools / path.name
     hurt.write_bytes(data)
@@ -67,13 +68,11 @@ def judge(manifest):
 
 @given(data=st.data())
 @ENOUGH
-def test_a_flipped_bit_costs_at_most_one_frame_as_a_marked_gap(
-    office_class, tmp_path_factory, data
-):
-    spool = bytearray(whole(office_class)[2])
+def test_a_flipped_bit_costs_at_most_one_frame_as_a_marked_gap(tmp_path_factory, data):
+    spool = bytearray(whole()[2])
     bit = data.draw(st.integers(0, 8 * len(spool) - 1))
     spool[bit // 8] ^= 1 << bit % 8
-    manifest = sealed(office_class, tmp_path_factory, bytes(spool))
+    manifest = sealed(tmp_path_factory, bytes(spool))
     assert manifest.damaged or manifest.lives[0].interrupted
     assert judge(manifest) >= 3.5 * US - 2 * FRAME_US
     assert manifest.talk_us <= TALK_US
@@ -90,12 +89,12 @@ def frames(data):
 
 @pytest.mark.parametrize("byte", range(FRAME_OVERHEAD))
 def test_a_flipped_bit_in_a_frames_header_its_length_too_hides_nothing_behind_it(
-    office_class, tmp_path_factory, byte
+    tmp_path_factory, byte
 ):
-    spool = bytearray(whole(office_class)[2])
+    spool = bytearray(whole()[2])
     first = next(at for at, kind in frames(spool) if kind is FrameKind.MEDIA)
     spool[first + byte] ^= 0x80
-    manifest = sealed(office_class, tmp_path_factory, bytes(spool))
+    manifest = sealed(tmp_path_factory, bytes(spool))
     recorded = judge(manifest)
     assert manifest.damaged
     assert not manifest.interrupted
@@ -105,13 +104,11 @@ def test_a_flipped_bit_in_a_frames_header_its_length_too_hides_nothing_behind_it
 
 @given(data=st.data())
 @ENOUGH
-def test_a_cut_tail_or_a_torn_frame_is_sealed_to_its_last_whole_frame(
-    office_class, tmp_path_factory, data
-):
-    spool = whole(office_class)[2]
+def test_a_cut_tail_or_a_torn_frame_is_sealed_to_its_last_whole_frame(tmp_path_factory, data):
+    spool = whole()[2]
     cut = data.draw(st.integers(0, len(spool) - 1))
     try:
-        manifest = sealed(office_class, tmp_path_factory, spool[:cut])
+        manifest = sealed(tmp_path_factory, spool[:cut])
     except SpoolHeaderError:
         assert cut < spool.index(FRAME_MAGIC)
         return

@@ -49,7 +49,6 @@ class Lives:
     """One call, and the lives of the process that records it; `now` is turned by the test."""
 
     office: Office
-    office_class: type
     rtp: Callable[..., bytes]
     erase_back_s: float
     now: float = MONO
@@ -84,9 +83,7 @@ class Lives:
         root = self.office.root.with_name(f"life-{self.life}")
         shutil.copytree(self.office.root, root)
         self.recorder.close()
-        self.office = self.office_class(
-            root, self.office.officer, self.office.boot_key, self.office.node
-        )
+        self.office = Office(root, self.office.officer, self.office.boot_key, self.office.node)
         self.now = round(self.now + hundredths / 100, 2)
         self.begin(standing)
 
@@ -153,11 +150,11 @@ def row_of(recording) -> RecordingSummary:
 @given(st.lists(STEPS, max_size=14), st.sampled_from([0.0, 2.0]))
 @settings(deadline=None, max_examples=40)
 def test_segments_and_gaps_are_the_talk_time_however_often_the_process_dies(
-    tmp_path_factory, office_class, rtp, steps, erase_back_s
+    tmp_path_factory, rtp, steps, erase_back_s
 ):
     root = tmp_path_factory.mktemp("talk") / "life-0"
     root.mkdir()
-    lives = Lives(office_class(root), office_class, rtp, erase_back_s)
+    lives = Lives(Office(root), rtp, erase_back_s)
     asyncio.run(lives.run(steps))
     office = lives.office
     spools = sorted(office.spools.glob("*.spool"), key=lambda path: int(path.name.split(".")[1]))

@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from helpers.recording.office import Office
 from helpers.recording.packets import CALL_ID, US, WALL, rtp
 from recording.age.file import make_header, open_header
 from recording.files.atomic import write_atomic
@@ -122,12 +123,12 @@ def test_stock_tools_read_them(office, tmp_path):
     assert {row[4] for row in rows} == {"1"}
 
 
-def test_a_call_that_was_followed_keeps_the_same(office, office_class, tmp_path):
+def test_a_call_that_was_followed_keeps_the_same(office, tmp_path):
     strange_call = StrangeCall(office)
     office.seal(strange_call.path)
     straight = office.raw()
     (tmp_path / "other").mkdir()
-    other = office_class(tmp_path / "other", officer=office.officer, boot_key=office.boot_key)
+    other = Office(tmp_path / "other", officer=office.officer, boot_key=office.boot_key)
     following = other.follow(strange_call.path)
     while following.step(1):
         pass
@@ -245,12 +246,12 @@ def test_a_crash_at_any_step_is_mended_by_running_again(office, dying, call_name
     assert not [p for p in office.folder.iterdir() if p.name.startswith(".")]
 
 
-def test_a_new_header_opens_it_and_without_any_it_is_noise(office, office_class, tmp_path):
+def test_a_new_header_opens_it_and_without_any_it_is_noise(office, tmp_path):
     office.seal(StrangeCall(office).path)
     before = office.raw()
     path = office.folder / f"{CALL_ID}.header"
     file_key = open_header(path.read_bytes(), [office.officer.identity])
-    other = office_class(tmp_path)
+    other = Office(tmp_path)
     write_atomic(path, make_header(file_key, [other.officer.identity.recipient]))
     office.officer = other.officer
     assert office.raw() == before

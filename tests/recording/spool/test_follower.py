@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.recording.spools import SpoolRoom
 from recording.errors import SpoolKeyError
 from recording.spool import EndRecord, EventRecord, PacketRecord
 from recording.spool.follower import SpoolFollower
@@ -54,10 +55,10 @@ def unhurried(dice, writer, at_us):
 
 @given(seed=st.integers(0, 2**32), often=st.sampled_from([0.05, 0.3, 1.0]))
 @MANY
-def test_it_gives_what_the_reader_gives_and_nothing_that_can_be_erased(room_class, seed, often):
+def test_it_gives_what_the_reader_gives_and_nothing_that_can_be_erased(seed, often):
     dice = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
-        room = room_class(Path(name))
+        room = SpoolRoom(Path(name))
         writer = room.writer(lookback_s=dice.choice([0.0, 1.0, 5.0]))
         follower = SpoolFollower.open(writer.path, room.boot_key)
         given_so_far, at_us = [], 0

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.recording.spools import SpoolRoom
 from recording.recorder import Recorder
 from recording.spool import Clock, PacketRecord, read_spool
 from recording.spool.intervals import FLUSH_MAY_LAST_S, FLUSH_S, TICK_S, tick_for
@@ -97,19 +98,19 @@ def worst_cost_ms(node, flushes, folder: Path):
 )
 @settings(deadline=None, max_examples=60)
 def test_a_power_cut_at_any_instant_costs_no_more_than_the_lookback_and_two_seconds(
-    tmp_path_factory, room_class, *, lookback_s, phases, flush_ms, seed
+    tmp_path_factory, *, lookback_s, phases, flush_ms, seed
 ):
-    room = room_class(tmp_path_factory.mktemp("room"))
+    room = SpoolRoom(tmp_path_factory.mktemp("room"))
     node = Node(room, lookback_s)
     flushes = node.run(lookback_s + 6, phases, flush_ms, seed)
     assert worst_cost_ms(node, flushes, room.root) <= (lookback_s + 2) * 1000
 
 
-def test_ticks_that_do_not_divide_the_lookback_cost_more(tmp_path, room_class):
+def test_ticks_that_do_not_divide_the_lookback_cost_more(tmp_path):
     """The simulation tells a bad rhythm from a good one."""
     worst = 0
     for tenth in range(10):
-        room = room_class(tmp_path / str(tenth))
+        room = SpoolRoom(tmp_path / str(tenth))
         room.root.mkdir()
         node = Node(room, 5, tick_s=TICK_S)
         flushes = node.run(12, (0.0, tenth / 10), FLUSH_MAY_LAST_S * 1000, 1)

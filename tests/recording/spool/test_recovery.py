@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.recording.spools import SpoolRoom
 from recording.age.file import Identity, encrypt_small
 from recording.archive.sealing import SpoolKeys
 from recording.errors import SpoolHeaderError, SpoolKeyError
@@ -93,9 +94,9 @@ def test_what_is_no_spool_is_an_error_of_ours(tmp_path):
 
 @given(text=st.binary(max_size=200) | st.binary(min_size=32, max_size=32).map(lambda k: k.hex()))
 @FEW
-def test_a_file_that_holds_another_key_or_none_opens_nothing(room_class, tmp_path_factory, text):
+def test_a_file_that_holds_another_key_or_none_opens_nothing(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("room")
-    path = spool_of(room_class(folder), OFFICER.recipient)
+    path = spool_of(SpoolRoom(folder), OFFICER.recipient)
     name = recover_key(path, [OFFICER]).name
     (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
     assert recovered_keys(folder, [path]) == {}

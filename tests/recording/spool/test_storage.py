@@ -429,9 +429,9 @@ async def take_all(live, steps):
 @given(st.lists(STEPS, max_size=8))
 @settings(deadline=None, max_examples=25)
 def test_whatever_happens_a_shut_gate_stored_nothing_and_every_second_is_explained(
-    tmp_path_factory, office_class, rtp, steps
+    tmp_path_factory, rtp, steps
 ):
-    live = Live(office_class(tmp_path_factory.mktemp("office")), rtp)
+    live = Live(Office(tmp_path_factory.mktemp("office")), rtp)
     asyncio.run(take_all(live, steps))
     paths = live.end()
     stored = set()

@@ -5,6 +5,8 @@ Covers `telephony/b2bua/setup.py`.
 
 from __future__ import annotations
 
+from helpers.b2bua.phone import sdp
+
 
 def hosts(world):
     """What the two legs of the call were told of our media."""
@@ -36,9 +38,9 @@ def test_a_caller_by_ipv6_reaches_a_phone_by_ipv4(world):
     world.assert_clean()
 
 
-def test_the_offer_decides_before_the_way_it_came_by(world, make_sdp):
+def test_the_offer_decides_before_the_way_it_came_by(world):
     world.both_families()
-    world.a.call(body=make_sdp("2001:db8::10"))
+    world.a.call(body=sdp("2001:db8::10"))
     world.net.run(1)
     assert hosts(world)[0] == "2001:db8::1"
     world.a.hang_up()
@@ -46,8 +48,8 @@ def test_the_offer_decides_before_the_way_it_came_by(world, make_sdp):
     world.assert_clean()
 
 
-def test_ipv6_media_is_refused_where_we_have_none(world, make_sdp):
-    world.a.call(body=make_sdp("2001:db8::10"))
+def test_ipv6_media_is_refused_where_we_have_none(world):
+    world.a.call(body=sdp("2001:db8::10"))
     world.net.run(1)
     assert world.a.statuses[-1] == 488
     world.assert_clean()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from helpers.b2bua.phone import Reply
 from telephony.b2bua.events import CallAnswered
 from telephony.errors import NoPortsError
 from telephony.sip.events import Address
@@ -47,8 +48,8 @@ def test_who_cannot_be_reached_is_followed_at_once(world, aim):
     world.assert_clean()
 
 
-def test_who_has_too_much_to_do_is_followed_by_the_next(world, aim, reply):
-    world.c.reply = reply(provisional=(), final=503)
+def test_who_has_too_much_to_do_is_followed_by_the_next(world, aim):
+    world.c.reply = Reply(provisional=(), final=503)
     aim(world.c.address, world.b.address)
     world.talk()
     assert len(world.c.invites) == 1
@@ -56,16 +57,16 @@ def test_who_has_too_much_to_do_is_followed_by_the_next(world, aim, reply):
     world.assert_clean()
 
 
-def test_an_address_that_we_cannot_send_to_is_passed_over(world, aim, reply):
-    world.c.reply = reply(provisional=(), final=503)
+def test_an_address_that_we_cannot_send_to_is_passed_over(world, aim):
+    world.c.reply = Reply(provisional=(), final=503)
     aim(world.c.address, ELSEWHERE, world.b.address)
     world.talk()
     world.a.hang_up()
     world.assert_clean()
 
 
-def test_who_is_busy_is_not_looked_for_elsewhere(world, aim, reply):
-    world.c.reply = reply(provisional=(), final=486)
+def test_who_is_busy_is_not_looked_for_elsewhere(world, aim):
+    world.c.reply = Reply(provisional=(), final=486)
     aim(world.c.address, world.b.address)
     world.a.call()
     world.net.run(1)
@@ -74,8 +75,8 @@ def test_who_is_busy_is_not_looked_for_elsewhere(world, aim, reply):
     world.assert_clean()
 
 
-def test_when_nobody_is_anywhere_the_call_has_failed(world, aim, reply):
-    world.c.reply = reply(provisional=(), final=503)
+def test_when_nobody_is_anywhere_the_call_has_failed(world, aim):
+    world.c.reply = Reply(provisional=(), final=503)
     aim(world.c.address, NOBODY)
     world.a.call()
     world.net.run(40)
@@ -83,9 +84,9 @@ def test_when_nobody_is_anywhere_the_call_has_failed(world, aim, reply):
     world.assert_clean()
 
 
-def test_the_next_address_may_be_of_the_other_family(world, aim, reply):
+def test_the_next_address_may_be_of_the_other_family(world, aim):
     world.both_families()
-    world.d.reply = reply(provisional=(), final=503)
+    world.d.reply = Reply(provisional=(), final=503)
     aim(world.d.address, world.b.address)
     world.talk()
     assert world.call.legs["call0/b1"].media.local.host == "192.0.2.1"
@@ -94,9 +95,9 @@ def test_the_next_address_may_be_of_the_other_family(world, aim, reply):
     world.assert_clean()
 
 
-def test_without_ports_for_the_next_address_the_target_has_failed(world, aim, reply):
+def test_without_ports_for_the_next_address_the_target_has_failed(world, aim):
     world.both_families()
-    world.c.reply = reply(provisional=(), final=503)
+    world.c.reply = Reply(provisional=(), final=503)
     aim(world.c.address, world.d.address)
     opened = world.switch.plane.open
 
@@ -112,15 +113,15 @@ def test_without_ports_for_the_next_address_the_target_has_failed(world, aim, re
     world.assert_clean()
 
 
-def test_a_target_that_wants_a_password_nobody_has_is_a_bad_gateway(world, reply):
+def test_a_target_that_wants_a_password_nobody_has_is_a_bad_gateway(world):
     challenge = ("WWW-Authenticate", 'Digest realm="r", nonce="n"')
-    world.b.reply = reply(final=401, headers=(challenge,))
+    world.b.reply = Reply(final=401, headers=(challenge,))
     world.a.call()
     assert world.a.statuses[-1] == 502
     assert world.a.responses[-1].headers.get("WWW-Authenticate") is None
 
 
-def test_a_target_that_wants_a_password_gets_it_and_the_caller_notices_nothing(world, reply):
+def test_a_target_that_wants_a_password_gets_it_and_the_caller_notices_nothing(world):
     asked = []
 
     def credentials(request, response, destination):
@@ -147,8 +148,8 @@ def test_a_target_that_wants_a_password_gets_it_and_the_caller_notices_nothing(w
     world.assert_clean()
 
 
-def test_an_answer_without_sdp_is_a_failed_target(world, reply):
-    world.b.reply = reply(body=b"")
+def test_an_answer_without_sdp_is_a_failed_target(world):
+    world.b.reply = Reply(body=b"")
     world.a.call()
     world.net.run(1)
     assert world.a.statuses[-1] == 502
@@ -156,10 +157,10 @@ def test_an_answer_without_sdp_is_a_failed_target(world, reply):
     world.assert_clean()
 
 
-def test_an_answer_without_sdp_after_early_media_keeps_the_early_answer(world, reply):
-    world.b.reply = reply(provisional=(183,), early=True, final=None)
+def test_an_answer_without_sdp_after_early_media_keeps_the_early_answer(world):
+    world.b.reply = Reply(provisional=(183,), early=True, final=None)
     world.a.call()
-    world.b.answer(reply=reply(provisional=(), body=b""))
+    world.b.answer(reply=Reply(provisional=(), body=b""))
     world.net.flush()
     assert world.a.statuses[-1] == 200
     assert world.call.joined is not None
@@ -167,7 +168,7 @@ def test_an_answer_without_sdp_after_early_media_keeps_the_early_answer(world, r
     world.assert_clean()
 
 
-def test_an_answer_in_a_codec_that_was_not_offered_is_488(world, reply, make_sdp):
+def test_an_answer_in_a_codec_that_was_not_offered_is_488(world):
     world.b.codecs = ("9 G722/8000",)
     world.a.call()
     world.net.run(1)
@@ -176,8 +177,8 @@ def test_an_answer_in_a_codec_that_was_not_offered_is_488(world, reply, make_sdp
     world.assert_clean()
 
 
-def test_early_media_that_cannot_be_read_is_left_out(world, reply):
-    world.b.reply = reply(provisional=(183,), early=True, final=None, body=b"v=0\r\nbad")
+def test_early_media_that_cannot_be_read_is_left_out(world):
+    world.b.reply = Reply(provisional=(183,), early=True, final=None, body=b"v=0\r\nbad")
     world.a.call()
     assert (world.a.statuses[-1], world.a.responses[-1].body) == (183, b"")
 

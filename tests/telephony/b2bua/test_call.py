@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.b2bua.phone import Reply
+from helpers.b2bua.world import World
 from telephony.errors import ProtocolError
 from telephony.sip.dialog.dialog import DialogState
 from telephony.sip.message.rack import takes_reliable
@@ -56,14 +58,13 @@ acts = st.one_of(
 class Script:
     """Carries acts out; what a phone cannot do just now it leaves."""
 
-    def __init__(self, world, reply, *, group, at_once):
+    def __init__(self, world, *, group, at_once):
         self.world = world
-        self.reply = reply
         self.names = 0
         rung = (world.b, world.c) if group else (world.b,)
         world.switch.plan.targets = [world.target(phone, trust=True) for phone in rung]
         if not at_once:
-            world.b.reply = world.c.reply = reply(final=None)
+            world.b.reply = world.c.reply = Reply(final=None)
 
     def play(self, name, who):
         world = self.world
@@ -142,19 +143,19 @@ class Script:
                 invite.respond(183, reliable=reliable, now=self.world.clock.now, **more)
 
     def do_busy(self, phone):
-        phone.reply = self.reply(final=486)
+        phone.reply = Reply(final=486)
 
     def do_slow(self, phone):
         phone.infos = {"UPDATE": None, "INFO": None, "NOTIFY": None}
 
     def do_fast(self, phone):
         phone.infos = {}
-        phone.reply = self.reply()
+        phone.reply = Reply()
 
     def _final(self, phone, status):
         for invite in phone.invites:
             if not invite.answered:
-                phone.answer(invite, self.reply(provisional=(), final=status))
+                phone.answer(invite, Reply(provisional=(), final=status))
 
     def do_cancel(self, phone):
         if phone.client is not None:
@@ -185,12 +186,12 @@ class Script:
     weather=st.tuples(st.integers(1, 1000), st.sampled_from([0.0, 0.0, 0.15, 0.4])),
     shape=st.tuples(st.booleans(), st.booleans(), st.booleans(), st.sampled_from(WISHES)),
 )
-def test_whatever_happens_nothing_is_left(make_world, reply, steps, weather, shape):
+def test_whatever_happens_nothing_is_left(steps, weather, shape):
     (seed, loss), (group, at_once, offerless, wish) = weather, shape
-    world = make_world(seed, session_expires=90, trust_caller=True)
+    world = World(seed, session_expires=90, trust_caller=True)
     chance = random.Random(seed)
     world.net.lost = lambda _data: chance.random() < loss
-    script = Script(world, reply, group=group, at_once=at_once)
+    script = Script(world, group=group, at_once=at_once)
     world.a.call(body=b"" if offerless else None, headers=(wish,))
     world.net.flush()
     for step in steps:
@@ -231,8 +232,8 @@ def check(world):
 
 
 @pytest.mark.parametrize("seed", range(1, 4))
-def test_a_call_over_a_lossy_network_ends_as_it_should(make_world, seed):
-    world = make_world(seed)
+def test_a_call_over_a_lossy_network_ends_as_it_should(seed):
+    world = World(seed)
     chance = random.Random(seed)
     world.net.lost = lambda _data: chance.random() < 0.3
     world.a.call()

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.b2bua.phone import Reply
+from helpers.b2bua.world import World
 from telephony.b2bua import bye_from_checkpoint
 from telephony.b2bua.checkpoint import CallCheckpoint
 from telephony.b2bua.events import CallHeld, TransferFailed
@@ -35,9 +37,9 @@ def test_an_old_transfer_has_failed(world):
     assert world.call.legs["call0/b1"].target == world.target(world.b)
 
 
-def test_an_old_call_that_rings_rings_again(make_world, reply):
-    world = make_world(seed=5)
-    world.b.reply = reply(final=None)
+def test_an_old_call_that_rings_rings_again():
+    world = World(seed=5)
+    world.b.reply = Reply(final=None)
     world.switch.take_up(left("ringing"))
     world.net.run(1)
     assert [invite.cancelled for invite in world.b.invites] == [True, False]

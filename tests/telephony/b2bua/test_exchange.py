@@ -2,16 +2,17 @@
 
 import pytest
 
+from helpers.b2bua.phone import Reply
 from telephony.b2bua.events import CallEnded, IdentityChanged, MediaNegotiated, TransferFailed
 
 SDP = (("Content-Type", "application/sdp"),)
 
 
 @pytest.fixture
-def alone(world, reply):
+def alone(world):
     """The advisor transferred and hung up; the target rings; the caller waits."""
     world.talk()
-    world.c.reply = reply(final=None)
+    world.c.reply = Reply(final=None)
     world.b.bye_at_accept = True
     world.b.refer()
     assert world.call.joined is None
@@ -50,10 +51,10 @@ def test_the_caller_may_hold_while_it_waits_alone(alone):
     alone.assert_clean()
 
 
-def test_a_caller_that_holds_itself_is_offered_as_holding(alone, reply):
+def test_a_caller_that_holds_itself_is_offered_as_holding(alone):
     world = alone
     world.a.reinvite(direction="sendonly")
-    world.c.answer(reply=reply(provisional=(), final=486))
+    world.c.answer(reply=Reply(provisional=(), final=486))
     world.net.flush()
     world.net.run(1)
     assert world.switch.of(TransferFailed)[0].transferor_gone
@@ -128,8 +129,8 @@ def test_an_ack_without_the_answer_ends_a_re_invite_without_sdp_and_the_call(wor
     world.assert_clean()
 
 
-def test_an_update_before_the_answer_may_rename_and_nothing_more(world, reply):
-    world.b.reply = reply(final=None)
+def test_an_update_before_the_answer_may_rename_and_nothing_more(world):
+    world.b.reply = Reply(final=None)
     world.a.call()
     dialog = next(iter(world.b.invites[0].dialogs.values()))
     world.b.dialog = dialog
@@ -199,8 +200,8 @@ def test_an_ack_that_never_comes_ends_the_call_with_the_offer_that_waits(world):
     world.assert_clean()
 
 
-def test_early_updates_with_an_offer_are_asked_for_again_after_the_answer(world, reply):
-    world.b.reply = reply(provisional=(183,), early=True, final=None)
+def test_early_updates_with_an_offer_are_asked_for_again_after_the_answer(world):
+    world.b.reply = Reply(provisional=(183,), early=True, final=None)
     world.a.call(headers=(("Supported", "100rel"),))
     dialog = next(iter(world.a.client.dialogs.values()))
     typed = (("Content-Type", "application/sdp"),)
@@ -208,7 +209,7 @@ def test_early_updates_with_an_offer_are_asked_for_again_after_the_answer(world,
     world.net.flush()
     assert world.a.statuses[-1] == 500
     assert world.a.responses[-1].headers.get("Retry-After") == "5"
-    world.b.answer(reply=reply(provisional=()))
+    world.b.answer(reply=Reply(provisional=()))
     world.net.run(1)
     dialog.request("UPDATE", headers=typed, body=world.a.sdp(version=2), now=world.clock.now)
     world.net.flush()

@@ -2,6 +2,8 @@
 
 import pytest
 
+from helpers.b2bua.phone import Reply
+from helpers.b2bua.world import World
 from telephony.b2bua.headers import Trust, passed_fields, wants_privacy
 from telephony.sip.message.messages import Headers, parse_message
 
@@ -21,11 +23,11 @@ NAMING = (
 
 
 @pytest.fixture
-def trusting(make_world):
+def trusting():
     """A trusted trunk's calls, and a target inside the trust domain."""
 
     def make(**facts):
-        world = make_world(trust_caller=True)
+        world = World(trust_caller=True)
         world.switch.plan.targets = [world.target(world.b, **facts)]
         return world
 
@@ -71,18 +73,18 @@ def test_inside_the_trust_domain_a_withheld_call_keeps_its_wish(trusting):
     assert (headers.get("Privacy"), headers.get("Identity")) == ("id", PASSPORT)
 
 
-def test_reasons_cross_on_every_way_out(world, reply):
+def test_reasons_cross_on_every_way_out(world):
     why = ("Reason", 'Q.850;cause=17;text="user busy"')
-    world.b.reply = reply(final=486, headers=(why,))
+    world.b.reply = Reply(final=486, headers=(why,))
     world.a.call()
     assert world.a.responses[-1].headers.get("Reason") == why[1]
-    world.b.reply = reply(final=None)
+    world.b.reply = Reply(final=None)
     client = world.a.call()
     client.cancel(headers=(why,), now=world.clock.now)
     world.net.run(1)
     cancel = next(d for _, to, d in world.net.wire if to == world.b.address and d[:6] == b"CANCEL")
     assert parse_message(cancel).headers.get("Reason") == why[1]
-    world.b.reply = reply()
+    world.b.reply = Reply()
     world.talk()
     world.a.hang_up(headers=(why,))
     assert world.b.requests[-1].headers.get("Reason") == why[1]

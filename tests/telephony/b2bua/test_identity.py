@@ -5,6 +5,8 @@ Covers `telephony/b2bua/headers.py`.
 
 import pytest
 
+from helpers.b2bua.phone import Reply
+from helpers.b2bua.world import World
 from telephony.b2bua.events import IdentityChanged
 
 SIAN = ("P-Asserted-Identity", '"Sian" <sip:201@pbx.example>')
@@ -12,13 +14,13 @@ GWEN = ("P-Asserted-Identity", '"Gwen" <sip:202@pbx.example>')
 
 
 @pytest.fixture
-def talking(make_world, reply):
+def talking():
     """A call between a trusted trunk and a target inside the trust domain, named Sian."""
 
     def talking(*, trust_caller=True, caller=(), **facts):
-        world = make_world(trust_caller=trust_caller)
+        world = World(trust_caller=trust_caller)
         world.switch.plan.targets = [world.target(world.b, **{"trust": True} | facts)]
-        world.b.reply = reply(headers=(SIAN,))
+        world.b.reply = Reply(headers=(SIAN,))
         world.talk(headers=caller)
         return world
 
@@ -44,8 +46,8 @@ def test_a_lesser_header_does_not_undo_an_asserted_name(talking):
     assert world.a.methods == []
 
 
-def test_a_new_name_by_remote_party_id_is_told_where_no_weightier_one_was(make_world):
-    world = make_world(trust_caller=True)
+def test_a_new_name_by_remote_party_id_is_told_where_no_weightier_one_was():
+    world = World(trust_caller=True)
     world.switch.plan.targets = [world.target(world.b, trust=True)]
     world.talk()
     row = '"Gwen" <sip:202@pbx.example>;party=called;privacy=off'
@@ -141,9 +143,9 @@ def test_whoever_hangs_up_instead_of_listening_leaves_nothing(talking):
     world.assert_clean()
 
 
-def test_a_message_with_only_a_contact_does_not_undo_an_asserted_name(world, reply):
+def test_a_message_with_only_a_contact_does_not_undo_an_asserted_name(world):
     asserted = ("P-Asserted-Identity", "<sip:201@pbx.example>")
-    world.b.reply = reply(headers=(asserted,))
+    world.b.reply = Reply(headers=(asserted,))
     world.talk()
     world.b.reinvite(direction="sendonly")
     assert len(world.switch.of(IdentityChanged)) == 1

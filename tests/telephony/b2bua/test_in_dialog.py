@@ -4,6 +4,7 @@ Covers `telephony/b2bua/event_leg.py`, `telephony/b2bua/offers.py` and
 `telephony/b2bua/request_queue.py`.
 """
 
+from helpers.b2bua.phone import Reply
 from telephony.b2bua.events import (
     CallEnded,
     CallHeld,
@@ -205,8 +206,8 @@ def test_an_update_goes_as_update_to_who_allows_it(world):
     world.a.hang_up()
 
 
-def test_an_update_goes_as_re_invite_to_who_does_not(world, reply):
-    world.b.reply = reply(headers=(("Allow", "INVITE, ACK, BYE, CANCEL"),))
+def test_an_update_goes_as_re_invite_to_who_does_not(world):
+    world.b.reply = Reply(headers=(("Allow", "INVITE, ACK, BYE, CANCEL"),))
     world.talk()
     world.a.version += 1
     world.a.ask("UPDATE", (("Content-Type", "application/sdp"),), world.a.sdp(direction="inactive"))
@@ -337,8 +338,8 @@ def test_several_record_headers_are_told_as_one_value(world):
     assert world.switch.of(RecordRequested)[0].value == "off, on"
 
 
-def test_a_record_key_before_the_answer_is_480(world, reply):
-    world.b.reply = reply(provisional=(), final=None)
+def test_a_record_key_before_the_answer_is_480(world):
+    world.b.reply = Reply(provisional=(), final=None)
     world.a.call()
     world.b.dialog = world.b.invites[0].respond(180, now=world.clock.now)
     world.b.ask("INFO", RECORD_OFF)
@@ -363,8 +364,8 @@ def test_a_record_key_whose_call_ended_meanwhile_can_still_be_answered(world):
     world.assert_clean()
 
 
-def test_a_record_header_on_anything_but_an_info_means_nothing_and_does_not_cross(world, reply):
-    world.b.reply = reply(headers=RECORD_OFF)
+def test_a_record_header_on_anything_but_an_info_means_nothing_and_does_not_cross(world):
+    world.b.reply = Reply(headers=RECORD_OFF)
     world.talk()
     world.b.ask("INVITE", (*RECORD_OFF, ("Content-Type", "application/sdp")), world.b.sdp(port=5))
     world.b.hang_up(RECORD_OFF)
@@ -417,8 +418,8 @@ def test_the_owner_hangs_up_both_legs(world):
     world.assert_clean()
 
 
-def test_the_owner_rejects_a_call(world, reply):
-    world.b.reply = reply(final=None)
+def test_the_owner_rejects_a_call(world):
+    world.b.reply = Reply(final=None)
     world.a.call()
     world.switch.act(lambda call: call.reject(603, world.clock.now))
     assert world.a.statuses[-1] == 603

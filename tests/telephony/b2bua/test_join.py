@@ -5,6 +5,7 @@ Covers `telephony/b2bua/alignment.py`.
 
 import pytest
 
+from helpers.b2bua.phone import Reply
 from telephony.b2bua.events import CallEnded, CallHeld, Joined, LegEnded, MediaNegotiated
 from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.uri import Uri
@@ -178,10 +179,10 @@ def test_nobody_gives_away_anothers_call(world):
     assert consultation.second.joined is not None
 
 
-def test_a_consultation_that_still_rings_becomes_a_blind_transfer(world, reply):
+def test_a_consultation_that_still_rings_becomes_a_blind_transfer(world):
     world.talk()
     held = world.b.dialog
-    world.c.reply = reply(final=None)
+    world.c.reply = Reply(final=None)
     world.switch.plan.targets = [world.target(world.c)]
     early = world.b.call()
     world.net.run(1)
@@ -191,7 +192,7 @@ def test_a_consultation_that_still_rings_becomes_a_blind_transfer(world, reply):
     world.net.run(1)
     assert 202 in world.b.statuses
     assert len(world.c.invites) == 2
-    world.c.answer(reply=reply(provisional=()))
+    world.c.answer(reply=Reply(provisional=()))
     world.net.run(1)
     assert world.b.methods[-1] == "BYE"
 

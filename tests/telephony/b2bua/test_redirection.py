@@ -4,15 +4,16 @@ from dataclasses import replace
 
 import pytest
 
+from helpers.b2bua.phone import Reply
 from telephony.b2bua import BackToBackCall
 from telephony.b2bua.events import CallAnswered, CallRedirected
 from telephony.sip.message.uri import Uri
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 305, 380])
-def test_a_redirection_is_not_followed_and_its_contact_is_not_told(world, reply, status):
+def test_a_redirection_is_not_followed_and_its_contact_is_not_told(world, status):
     stranger = ("Contact", "<sip:premium@203.0.113.9>")
-    world.b.reply = reply(final=status, headers=(stranger,))
+    world.b.reply = Reply(final=status, headers=(stranger,))
     world.a.call()
     world.net.run(1)
     assert world.a.statuses[-1] == 480
@@ -85,14 +86,14 @@ def test_a_call_is_sent_elsewhere_a_few_times_at_most(world, known):
     world.assert_clean()
 
 
-def test_a_colleague_with_two_phones_rings_at_both(world, known, reply):
+def test_a_colleague_with_two_phones_rings_at_both(world, known):
     known["c"] = [world.target(world.c), replace(world.target(world.c), uri=Uri(host="192.0.2.30"))]
     world.b.reply = _deflects(world, "c")
-    world.c.reply = reply(provisional=(183,), early=True, final=None)
+    world.c.reply = Reply(provisional=(183,), early=True, final=None)
     world.a.call()
     assert len(world.c.invites) == 2
     assert [r.status for r in world.a.responses if r.status > 100] == [180, 180]
-    world.c.answer(world.c.invites[0], reply=reply(provisional=()))
+    world.c.answer(world.c.invites[0], reply=Reply(provisional=()))
     world.net.run(1)
     assert world.call.joined is not None
     world.a.hang_up()
@@ -110,9 +111,9 @@ def test_a_colleague_for_whom_there_is_no_port_is_not_available(world, known):
 
 
 @pytest.mark.parametrize("contact", ["*", "<<<", "", "<sip:nobody@192.0.2.30>"])
-def test_a_redirection_to_nothing_is_a_target_that_is_not_available(world, known, reply, contact):
+def test_a_redirection_to_nothing_is_a_target_that_is_not_available(world, known, contact):
     known["c"] = [world.target(world.c)]
-    world.b.reply = reply(final=302, headers=(("Contact", contact),))
+    world.b.reply = Reply(final=302, headers=(("Contact", contact),))
     world.a.call()
     world.net.run(1)
     assert world.a.statuses[-1] == 480

@@ -5,6 +5,7 @@ Covers `telephony/b2bua/setup.py`.
 
 import pytest
 
+from helpers.b2bua.phone import Reply
 from telephony.b2bua import LegState
 from telephony.b2bua.events import CallAnswered, CallEnded
 from telephony.sip.message.messages import parse_message
@@ -34,8 +35,8 @@ def messages(world, start, to=None):
     ]
 
 
-def test_a_bare_180_is_plain_unless_the_caller_requires_otherwise(world, reply):
-    reply(final=None)
+def test_a_bare_180_is_plain_unless_the_caller_requires_otherwise(world):
+    Reply(final=None)
     world.a.call(headers=RELIABLY)
     world.net.run(1)
     assert messages(world, "SIP/2.0 180", world.a)[0].headers.get("RSeq") is None
@@ -46,8 +47,8 @@ def test_a_bare_180_is_plain_unless_the_caller_requires_otherwise(world, reply):
     assert (prack.headers.get("RAck") or "").endswith("1 INVITE")
 
 
-def test_early_media_is_told_reliably_and_once(world, reply):
-    reply(provisional=(183, 180), early=True)
+def test_early_media_is_told_reliably_and_once(world):
+    Reply(provisional=(183, 180), early=True)
     world.talk(headers=RELIABLY)
     session, ringing = messages(world, "SIP/2.0 18", world.a)
     answered = [m for m in messages(world, "SIP/2.0 200", world.a) if m.cseq.method == "INVITE"]
@@ -63,15 +64,15 @@ def test_early_media_is_told_reliably_and_once(world, reply):
     world.assert_clean()
 
 
-def test_a_caller_without_100rel_has_early_media_plainly_and_the_answer_again(world, reply):
-    reply(provisional=(183,), early=True)
+def test_a_caller_without_100rel_has_early_media_plainly_and_the_answer_again(world):
+    Reply(provisional=(183,), early=True)
     world.talk(headers=PLAINLY)
     assert messages(world, "SIP/2.0 183", world.a)[0].headers.get("RSeq") is None
     assert world.a.responses[-1].body == messages(world, "SIP/2.0 183", world.a)[0].body
 
 
-def test_the_200_waits_until_the_caller_has_the_early_media(world, reply):
-    reply(provisional=(183,), early=True)
+def test_the_200_waits_until_the_caller_has_the_early_media(world):
+    Reply(provisional=(183,), early=True)
     world.net.lost = lambda data: data.startswith(b"PRACK")
     world.a.call(headers=RELIABLY)
     world.net.run(3)
@@ -86,8 +87,8 @@ def test_the_200_waits_until_the_caller_has_the_early_media(world, reply):
 
 
 @pytest.mark.parametrize("final", [None, 200])
-def test_a_caller_who_acknowledges_nothing_gets_504_and_nobody_is_left(world, reply, final):
-    reply(provisional=(183,), early=True, final=final)
+def test_a_caller_who_acknowledges_nothing_gets_504_and_nobody_is_left(world, final):
+    Reply(provisional=(183,), early=True, final=final)
     world.net.lost = lambda data: data.startswith(b"PRACK")
     world.a.call(headers=RELIABLY)
     world.net.run(40)
@@ -96,8 +97,8 @@ def test_a_caller_who_acknowledges_nothing_gets_504_and_nobody_is_left(world, re
     world.assert_clean()
 
 
-def test_a_caller_may_cancel_while_the_200_waits(world, reply):
-    reply(provisional=(183,), early=True)
+def test_a_caller_may_cancel_while_the_200_waits(world):
+    Reply(provisional=(183,), early=True)
     world.net.lost = lambda data: data.startswith(b"PRACK")
     client = world.a.call(headers=RELIABLY)
     world.net.run(1)
@@ -111,8 +112,8 @@ def test_a_caller_may_cancel_while_the_200_waits(world, reply):
     world.assert_clean()
 
 
-def test_a_callees_reliable_18x_is_acknowledged_here_whatever_the_caller_can(world, reply):
-    reply(provisional=(), final=None)
+def test_a_callees_reliable_18x_is_acknowledged_here_whatever_the_caller_can(world):
+    Reply(provisional=(), final=None)
     world.a.call(headers=PLAINLY)
     invite = world.b.invites[0]
     assert "100rel" in invite.request.headers.get("Supported")
@@ -131,8 +132,8 @@ def test_a_callees_reliable_18x_is_acknowledged_here_whatever_the_caller_can(wor
     world.assert_clean()
 
 
-def test_what_a_200_says_after_a_reliable_answer_changes_nothing(world, reply):
-    reply(provisional=(), final=None)
+def test_what_a_200_says_after_a_reliable_answer_changes_nothing(world):
+    Reply(provisional=(), final=None)
     world.a.call(headers=PLAINLY)
     invite = world.b.invites[0]
     invite.respond(
@@ -145,8 +146,8 @@ def test_what_a_200_says_after_a_reliable_answer_changes_nothing(world, reply):
     assert world.switch.plane.remotes[leg.id].rtp_port == 4000
 
 
-def test_without_an_offer_neither_leg_is_told_anything_reliably(world, reply):
-    reply(provisional=(180,))
+def test_without_an_offer_neither_leg_is_told_anything_reliably(world):
+    Reply(provisional=(180,))
     world.a.call(body=b"", headers=REQUIRED)
     world.net.run(1)
     assert "100rel" not in world.b.invites[0].request.headers.get("Supported")
@@ -154,8 +155,8 @@ def test_without_an_offer_neither_leg_is_told_anything_reliably(world, reply):
     assert world.call.joined is not None
 
 
-def test_an_offer_in_a_callees_18x_that_nobody_asked_for_fails_that_branch(world, reply):
-    reply(provisional=(), final=None)
+def test_an_offer_in_a_callees_18x_that_nobody_asked_for_fails_that_branch(world):
+    Reply(provisional=(), final=None)
     world.a.call(body=b"", headers=PLAINLY)
     invite = world.b.invites[0]
     invite.request.headers.set("Supported", "100rel")
@@ -165,8 +166,8 @@ def test_an_offer_in_a_callees_18x_that_nobody_asked_for_fails_that_branch(world
     world.assert_clean()
 
 
-def test_an_offer_in_a_prack_is_refused_and_the_call_goes_on(world, reply):
-    reply(provisional=(183,), early=True, final=None)
+def test_an_offer_in_a_prack_is_refused_and_the_call_goes_on(world):
+    Reply(provisional=(183,), early=True, final=None)
     world.net.lost = lambda data: data.startswith(b"PRACK")
     world.a.call(headers=RELIABLY)
     world.net.lost = lambda _data: False
@@ -181,8 +182,8 @@ def test_an_offer_in_a_prack_is_refused_and_the_call_goes_on(world, reply):
     assert world.call.joined is not None
 
 
-def test_a_ring_group_tells_a_caller_who_requires_it_one_reliable_180(world, reply):
-    reply(provisional=(183,), early=True, final=None)
+def test_a_ring_group_tells_a_caller_who_requires_it_one_reliable_180(world):
+    Reply(provisional=(183,), early=True, final=None)
     world.c.reply = world.b.reply
     world.switch.plan.targets = [world.target(world.b), world.target(world.c)]
     world.a.call(headers=REQUIRED)
@@ -199,8 +200,8 @@ def test_a_ring_group_tells_a_caller_who_requires_it_one_reliable_180(world, rep
     world.assert_clean()
 
 
-def test_each_downstream_dialog_has_a_sequence_of_its_own_upstream(world, reply):
-    reply(provisional=(), final=None)
+def test_each_downstream_dialog_has_a_sequence_of_its_own_upstream(world):
+    Reply(provisional=(), final=None)
     world.a.call(headers=RELIABLY)
     invite = world.b.invites[0]
     for tag in ("one", "two"):
@@ -220,9 +221,9 @@ def test_each_downstream_dialog_has_a_sequence_of_its_own_upstream(world, reply)
     assert world.call.joined is not None
 
 
-def test_a_switch_that_was_told_not_to_tells_nothing_reliably(world, reply):
+def test_a_switch_that_was_told_not_to_tells_nothing_reliably(world):
     world.switch.endpoint._core.supported = ("timer",)
-    reply(provisional=(183,), early=True)
+    Reply(provisional=(183,), early=True)
     world.talk(headers=RELIABLY)
     assert "100rel" not in world.b.invites[0].request.headers.get("Supported")
     assert messages(world, "SIP/2.0 183", world.a)[0].headers.get("RSeq") is None

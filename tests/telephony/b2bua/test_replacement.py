@@ -2,6 +2,7 @@
 
 import pytest
 
+from helpers.b2bua.phone import Reply
 from telephony.b2bua.events import Joined, LegEnded
 
 
@@ -104,8 +105,8 @@ def test_what_cannot_be_replaced_is_refused_and_nobody_notices(talking, extra, s
     world.assert_clean()
 
 
-def test_a_call_that_rings_is_not_picked_up(world, reply):
-    world.b.reply = reply(final=None)
+def test_a_call_that_rings_is_not_picked_up(world):
+    world.b.reply = Reply(final=None)
     world.a.call()
     world.net.run(1)
     (dialog,) = world.b.invites[-1].dialogs.values()
@@ -114,10 +115,10 @@ def test_a_call_that_rings_is_not_picked_up(world, reply):
     assert client.response.status == 481
 
 
-def test_a_call_that_is_just_sent_on_is_not_given_away(talking, reply):
+def test_a_call_that_is_just_sent_on_is_not_given_away(talking):
     world = talking
     dialog = world.b.dialog
-    world.c.reply = reply(final=None)
+    world.c.reply = Reply(final=None)
     world.b.refer()
     world.net.run(1)
     client = world.c.call(headers=(replaces_of(dialog),))

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.b2bua.phone import Reply
+from helpers.b2bua.world import World
 from telephony.b2bua import BackToBackCall, bye_from_checkpoint
 from telephony.b2bua.events import (
     CallEnded,
@@ -88,8 +90,8 @@ def _origins(phone):
     return [line for body in lines for line in body if line.startswith("o=")]
 
 
-def test_session_timers_run_on(make_world):
-    world = make_world(session_expires=90)
+def test_session_timers_run_on():
+    world = World(session_expires=90)
     world.talk()
     world.net.run(30)
     world.crash()
@@ -102,9 +104,9 @@ def test_session_timers_run_on(make_world):
     assert world.switch.plane.open_legs == {}
 
 
-def test_a_transfer_under_way_has_failed_and_the_advisor_is_told(world, reply):
+def test_a_transfer_under_way_has_failed_and_the_advisor_is_told(world):
     world.talk()
-    world.c.reply = reply(final=None)
+    world.c.reply = Reply(final=None)
     world.b.refer()
     world.net.run(1)
     world.crash()
@@ -115,7 +117,7 @@ def test_a_transfer_under_way_has_failed_and_the_advisor_is_told(world, reply):
     assert world.b.requests[-1].body == b"SIP/2.0 503 Service Unavailable\r\n"
     assert "terminated" in world.b.requests[-1].headers.get("Subscription-State")
     assert world.call.joined is not None
-    world.c.reply = reply()
+    world.c.reply = Reply()
     world.b.refer()
     world.net.run(1)
     (done,) = world.switch.of(TransferCompleted)
@@ -124,9 +126,9 @@ def test_a_transfer_under_way_has_failed_and_the_advisor_is_told(world, reply):
     world.assert_clean()
 
 
-def test_a_caller_left_alone_has_the_advisor_rung_again(world, reply):
+def test_a_caller_left_alone_has_the_advisor_rung_again(world):
     world.talk()
-    world.c.reply = reply(final=None)
+    world.c.reply = Reply(final=None)
     world.b.bye_at_accept = True
     world.b.refer()
     world.net.run(1)
@@ -185,8 +187,8 @@ def test_ports_that_are_taken_leave_nothing_open_and_both_get_a_bye(world):
 
 
 @given(st.data())
-def test_no_checkpoint_but_a_whole_one_is_taken(make_world, data):
-    world = make_world()
+def test_no_checkpoint_but_a_whole_one_is_taken(data):
+    world = World()
     world.talk()
     checkpoint = json.loads(json.dumps(world.call.checkpoint()))
     for _ in range(data.draw(st.integers(1, 3))):
@@ -226,8 +228,8 @@ def test_an_ended_call_is_not_taken_up(world):
         switch.take_up(call.checkpoint())
 
 
-def test_a_call_that_rings_rings_on(world, reply):
-    world.b.reply = reply(final=None)
+def test_a_call_that_rings_rings_on(world):
+    world.b.reply = Reply(final=None)
     client = world.a.call()
     world.net.run(1)
     assert world.a.statuses == [180]
@@ -235,7 +237,7 @@ def test_a_call_that_rings_rings_on(world, reply):
     world.net.run(1)
     assert [invite.cancelled for invite in world.b.invites] == [True, False]
     assert world.a.statuses == [180, 180]
-    world.b.answer(reply=reply(provisional=()))
+    world.b.answer(reply=Reply(provisional=()))
     world.net.run(1)
     assert client.response.status == 200
     assert world.call.joined is not None
@@ -243,14 +245,14 @@ def test_a_call_that_rings_rings_on(world, reply):
     world.assert_clean()
 
 
-def test_an_answer_that_comes_while_the_process_is_dead_is_not_left_hanging(world, reply):
-    world.b.reply = reply(final=None)
+def test_an_answer_that_comes_while_the_process_is_dead_is_not_left_hanging(world):
+    world.b.reply = Reply(final=None)
     world.a.call()
     world.net.run(1)
     world.net.down.add(world.switch.address)
-    world.b.answer(reply=reply(provisional=()))
+    world.b.answer(reply=Reply(provisional=()))
     world.net.run(1)
-    world.b.reply = reply()
+    world.b.reply = Reply()
     world.net.down.clear()
     world.crash()
     world.net.run(2)
@@ -260,8 +262,8 @@ def test_an_answer_that_comes_while_the_process_is_dead_is_not_left_hanging(worl
     world.assert_clean()
 
 
-def test_a_caller_who_gives_up_after_the_restart_is_heard(world, reply):
-    world.b.reply = reply(final=None)
+def test_a_caller_who_gives_up_after_the_restart_is_heard(world):
+    world.b.reply = Reply(final=None)
     client = world.a.call()
     world.net.run(1)
     world.crash()

@@ -8,6 +8,8 @@ import random
 
 import pytest
 
+from helpers.b2bua.phone import Reply
+from helpers.b2bua.world import World
 from telephony.b2bua import CallSettings, bye_from_checkpoint
 from telephony.b2bua.events import CallEnded
 from telephony.b2bua.session_timer import request_fields
@@ -17,8 +19,8 @@ from telephony.sip.events import Address
 TIMER = ("Supported", "timer")
 
 
-def test_we_ask_for_a_session_and_refresh_a_peer_that_says_nothing(make_world):
-    world = make_world(session_expires=90)
+def test_we_ask_for_a_session_and_refresh_a_peer_that_says_nothing():
+    world = World(session_expires=90)
     world.talk()
     assert world.b.invites[0].request.headers.get("Session-Expires") == "90"
     assert world.a.responses[-1].headers.get("Session-Expires") == "90;refresher=uas"
@@ -29,9 +31,9 @@ def test_we_ask_for_a_session_and_refresh_a_peer_that_says_nothing(make_world):
     assert not world.call.ended
 
 
-def test_a_peer_without_update_is_refreshed_by_re_invite_with_the_same_sdp(make_world, reply):
-    world = make_world(session_expires=90)
-    world.b.reply = reply(headers=(("Allow", "INVITE, ACK, BYE"),))
+def test_a_peer_without_update_is_refreshed_by_re_invite_with_the_same_sdp():
+    world = World(session_expires=90)
+    world.b.reply = Reply(headers=(("Allow", "INVITE, ACK, BYE"),))
     world.talk()
     before = world.b.told()
     world.net.run(50)
@@ -48,22 +50,22 @@ def test_too_short_a_session_is_422_with_min_se(world):
 
 
 @pytest.mark.parametrize(("asked", "told"), [("60", 90), ("120", 120), ("300", 300), ("9999", 600)])
-def test_what_a_proxy_asks_for_a_peer_without_timers_is_not_made_longer(make_world, asked, told):
-    world = make_world(session_expires=600, min_se=300)
+def test_what_a_proxy_asks_for_a_peer_without_timers_is_not_made_longer(asked, told):
+    world = World(session_expires=600, min_se=300)
     world.talk(headers=(("Supported", "100rel"), ("Session-Expires", asked)))
     answer = world.a.responses[-1].headers
     assert answer.get("Session-Expires") == f"{told};refresher=uas"
     assert answer.get("Require") is None
 
 
-def test_the_least_interval_of_a_peer_without_timers_is_kept(make_world):
-    world = make_world(session_expires=600)
+def test_the_least_interval_of_a_peer_without_timers_is_kept():
+    world = World(session_expires=600)
     world.talk(headers=(("Supported", ""), ("Session-Expires", "200"), ("Min-SE", "400")))
     assert world.a.responses[-1].headers.get("Session-Expires") == "400;refresher=uas"
 
 
-def test_a_peer_that_wants_longer_sessions_is_asked_again(make_world):
-    world = make_world(session_expires=90)
+def test_a_peer_that_wants_longer_sessions_is_asked_again(monkeypatch):
+    world = World(session_expires=90)
     served = []
 
     def answer(invite=None, reply=None):
@@ -73,15 +75,15 @@ def test_a_peer_that_wants_longer_sessions_is_asked_again(make_world):
         else:
             type(world.b).answer(world.b, invite)
 
-    world.b.answer = answer
+    monkeypatch.setattr(world.b, "answer", answer)
     world.talk()
     second = world.b.invites[1].request.headers
     assert (second.get("Session-Expires"), second.get("Min-SE")) == ("300", "300")
     assert world.a.statuses.count(422) == 0
 
 
-def test_the_caller_may_be_the_refresher(make_world):
-    world = make_world(session_expires=1800)
+def test_the_caller_may_be_the_refresher():
+    world = World(session_expires=1800)
     world.talk(headers=(TIMER, ("Session-Expires", "120;refresher=uac")))
     headers = world.a.responses[-1].headers
     assert headers.get("Session-Expires") == "120;refresher=uac"
@@ -96,8 +98,8 @@ def test_the_caller_may_be_the_refresher(make_world):
     world.assert_clean()
 
 
-def test_a_phone_that_died_on_hold_ends_the_call(make_world):
-    world = make_world(session_expires=90)
+def test_a_phone_that_died_on_hold_ends_the_call():
+    world = World(session_expires=90)
     world.talk()
     world.b.reinvite(direction="sendonly")
     world.net.down.add(world.b.address)
@@ -107,17 +109,18 @@ def test_a_phone_that_died_on_hold_ends_the_call(make_world):
     assert world.switch.plane.open_legs == {}
 
 
-def test_a_peer_that_forgot_the_call_ends_it_at_the_refresh(make_world):
-    world = make_world(session_expires=90)
+def test_a_peer_that_forgot_the_call_ends_it_at_the_refresh():
+    world = World(session_expires=90)
     world.talk()
+    assert world.a.dialog is not None
     world.a.dialog.drop("crashed")
     world.net.run(50)
     assert world.switch.of(CallEnded)[0].cause == "peer-gone"
     world.assert_clean()
 
 
-def test_a_peer_that_knows_no_update_is_refreshed_by_re_invite(make_world):
-    world = make_world(session_expires=90)
+def test_a_peer_that_knows_no_update_is_refreshed_by_re_invite():
+    world = World(session_expires=90)
     world.talk()
     world.b.infos["UPDATE"] = 501
     world.net.run(50)
@@ -125,8 +128,8 @@ def test_a_peer_that_knows_no_update_is_refreshed_by_re_invite(make_world):
     assert not world.call.ended
 
 
-def test_a_transient_failure_of_a_refresh_is_tried_again(make_world):
-    world = make_world(session_expires=90)
+def test_a_transient_failure_of_a_refresh_is_tried_again():
+    world = World(session_expires=90)
     world.talk()
     world.b.infos["UPDATE"] = 500
     world.net.run(50)
@@ -166,9 +169,9 @@ def test_a_checkpoint_that_cannot_be_read_hangs_up_nobody(world, data):
     assert bye_from_checkpoint(world.switch.endpoint, data, 0.0) == 0
 
 
-def test_a_refresh_answered_without_usable_media_leaves_the_media_alone(make_world, reply):
-    world = make_world(session_expires=90)
-    world.b.reply = reply(headers=(("Allow", "INVITE, ACK, BYE"),))
+def test_a_refresh_answered_without_usable_media_leaves_the_media_alone():
+    world = World(session_expires=90)
+    world.b.reply = Reply(headers=(("Allow", "INVITE, ACK, BYE"),))
     world.talk()
     before = world.switch.plane.remotes[world.call.joined[1]]
     world.b.codecs = ("97 AMR/8000",)

@@ -5,6 +5,8 @@ Covers `telephony/b2bua/event_leg.py`, `telephony/b2bua/events.py` and `telephon
 
 import pytest
 
+from helpers.b2bua.phone import Reply
+from helpers.b2bua.world import World
 from telephony.b2bua.checkpoint import TargetCheckpoint
 from telephony.b2bua.events import (
     CallAnswered,
@@ -123,8 +125,8 @@ def test_a_call_that_comes_back_to_us_is_482(world):
     world.assert_clean()
 
 
-def test_three_minutes_of_ringing_then_480(world, reply):
-    world.b.reply = reply(final=None)
+def test_three_minutes_of_ringing_then_480(world):
+    world.b.reply = Reply(final=None)
     world.a.call()
     world.net.run(179)
     assert world.a.statuses[-1] == 180
@@ -134,8 +136,8 @@ def test_three_minutes_of_ringing_then_480(world, reply):
     world.assert_clean()
 
 
-def test_the_callers_cancel_reaches_the_advisor(world, reply):
-    world.b.reply = reply(final=None)
+def test_the_callers_cancel_reaches_the_advisor(world):
+    world.b.reply = Reply(final=None)
     client = world.a.call()
     client.cancel(now=world.clock.now)
     world.net.flush()
@@ -145,13 +147,13 @@ def test_the_callers_cancel_reaches_the_advisor(world, reply):
     world.assert_clean()
 
 
-def test_a_200_that_crosses_our_cancel_is_acknowledged_and_hung_up(world, reply):
-    world.b.reply = reply(final=None)
+def test_a_200_that_crosses_our_cancel_is_acknowledged_and_hung_up(world):
+    world.b.reply = Reply(final=None)
     client = world.a.call()
     world.net.lost = lambda data: data.startswith(b"CANCEL sip:20@")
     client.cancel(now=world.clock.now)
     world.net.flush()
-    world.b.answer(reply=reply(provisional=()))
+    world.b.answer(reply=Reply(provisional=()))
     world.net.lost = lambda _data: False
     world.net.flush()
     assert "BYE" in world.b.methods
@@ -161,22 +163,22 @@ def test_a_200_that_crosses_our_cancel_is_acknowledged_and_hung_up(world, reply)
 @pytest.mark.parametrize(
     ("status", "told"), [(486, 486), (603, 603), (503, 500), (401, 502), (302, 480)]
 )
-def test_a_failure_is_carried_back(world, reply, status, told):
-    world.b.reply = reply(final=status)
+def test_a_failure_is_carried_back(world, status, told):
+    world.b.reply = Reply(final=status)
     world.a.call()
     assert world.a.statuses[-1] == told
     world.assert_clean()
 
 
-def test_early_media_of_a_single_target_is_passed_on(world, reply):
-    world.b.reply = reply(provisional=(183,), early=True, final=None)
+def test_early_media_of_a_single_target_is_passed_on(world):
+    world.b.reply = Reply(provisional=(183,), early=True, final=None)
     world.a.call(headers=(("Supported", "timer"),))
     progress = world.a.responses[-1]
     assert progress.status == 183
     assert b"c=IN IP4 192.0.2.1" in progress.body
     assert len(world.switch.plane.joins) == 2
     assert not world.call.joined
-    world.b.answer(reply=reply(provisional=()))
+    world.b.answer(reply=Reply(provisional=()))
     world.net.flush()
     assert world.call.joined is not None
     assert world.a.responses[-1].body == progress.body
@@ -184,8 +186,8 @@ def test_early_media_of_a_single_target_is_passed_on(world, reply):
     world.assert_clean()
 
 
-def test_each_downstream_early_dialog_gets_a_tag_of_its_own(world, reply):
-    world.b.reply = reply(provisional=(), final=None)
+def test_each_downstream_early_dialog_gets_a_tag_of_its_own(world):
+    world.b.reply = Reply(provisional=(), final=None)
     world.a.call()
     invite = world.b.invites[0]
     for tag in ("one", "two", "one"):
@@ -243,10 +245,10 @@ def test_an_ack_that_never_comes_ends_both_legs(world):
 
 
 @pytest.fixture
-def group(world, reply):
+def group(world):
     world.switch.plan.targets = [world.target(world.b), world.target(world.c)]
-    world.b.reply = reply(final=None)
-    world.c.reply = reply(provisional=(183,), early=True, final=None)
+    world.b.reply = Reply(final=None)
+    world.c.reply = Reply(provisional=(183,), early=True, final=None)
     return world
 
 
@@ -258,9 +260,9 @@ def test_a_group_rings_at_once_and_the_caller_gets_one_180_without_sdp(group):
     assert len(set(group.switch.plane.open_legs.values())) == 3
 
 
-def test_the_first_to_answer_wins_and_the_others_are_cancelled(group, reply):
+def test_the_first_to_answer_wins_and_the_others_are_cancelled(group):
     group.a.call()
-    group.c.answer(reply=reply(provisional=()))
+    group.c.answer(reply=Reply(provisional=()))
     group.net.flush()
     assert group.a.statuses[-1] == 200
     assert group.b.invites[0].cancelled
@@ -270,9 +272,9 @@ def test_the_first_to_answer_wins_and_the_others_are_cancelled(group, reply):
     group.assert_clean()
 
 
-def test_a_group_member_may_have_answered_the_offer_in_its_183(group, reply):
+def test_a_group_member_may_have_answered_the_offer_in_its_183(group):
     group.a.call()
-    group.c.answer(reply=reply(provisional=(), body=b""))
+    group.c.answer(reply=Reply(provisional=(), body=b""))
     group.net.flush()
     assert group.a.statuses[-1] == 200
     assert group.a.told().audio_index() == 0
@@ -281,10 +283,10 @@ def test_a_group_member_may_have_answered_the_offer_in_its_183(group, reply):
     group.assert_clean()
 
 
-def test_two_that_answer_at_once_leave_one(group, reply):
+def test_two_that_answer_at_once_leave_one(group):
     group.a.call()
-    group.b.answer(reply=reply(provisional=()))
-    group.c.answer(reply=reply(provisional=()))
+    group.b.answer(reply=Reply(provisional=()))
+    group.c.answer(reply=Reply(provisional=()))
     group.net.flush()
     group.net.run(2)
     assert group.a.statuses.count(200) == 1
@@ -294,19 +296,19 @@ def test_two_that_answer_at_once_leave_one(group, reply):
     group.assert_clean()
 
 
-def test_of_several_failures_the_caller_gets_the_best(group, reply):
-    group.b.reply = reply(final=None)
-    group.c.reply = reply(final=404)
+def test_of_several_failures_the_caller_gets_the_best(group):
+    group.b.reply = Reply(final=None)
+    group.c.reply = Reply(final=404)
     group.a.call()
-    group.b.answer(reply=reply(provisional=(), final=486))
+    group.b.answer(reply=Reply(provisional=(), final=486))
     group.net.flush()
     assert group.a.statuses[-1] == 486
     group.assert_clean()
 
 
-def test_a_6xx_ends_the_whole_group(group, reply):
+def test_a_6xx_ends_the_whole_group(group):
     group.a.call()
-    group.c.answer(reply=reply(provisional=(), final=603))
+    group.c.answer(reply=Reply(provisional=(), final=603))
     group.net.flush()
     assert group.a.statuses[-1] == 603
     assert group.b.invites[0].cancelled
@@ -326,8 +328,8 @@ def test_a_group_without_enough_ports_rings_nobody(group):
 ASSERTED = ("P-Asserted-Identity", "<sip:+441632960001@trunk.example>")
 
 
-def test_an_asserted_identity_goes_to_a_trusted_target_only(make_world):
-    world = make_world(trust_caller=True)
+def test_an_asserted_identity_goes_to_a_trusted_target_only():
+    world = World(trust_caller=True)
     world.talk(headers=(ASSERTED, ("X-Note", "kept")))
     request = world.b.invites[0].request
     assert request.headers.get("P-Asserted-Identity") is None
@@ -338,8 +340,8 @@ def test_an_asserted_identity_goes_to_a_trusted_target_only(make_world):
     assert world.b.invites[1].request.headers.get("P-Asserted-Identity") == ASSERTED[1]
 
 
-def test_a_withheld_caller_is_anonymous_to_the_advisors_phone(make_world):
-    world = make_world(trust_caller=True)
+def test_a_withheld_caller_is_anonymous_to_the_advisors_phone():
+    world = World(trust_caller=True)
     world.talk(headers=(ASSERTED, ("Privacy", "id"), ("Subject", "from me")))
     request = world.b.invites[0].request
     assert b"01632960001" not in bytes(request)
@@ -354,8 +356,8 @@ def test_an_untrusted_caller_cannot_assert_an_identity(world):
     assert world.b.invites[0].request.headers.get("P-Asserted-Identity") is None
 
 
-def test_the_pbx_names_the_advisor_in_its_answer(world, reply):
-    world.b.reply = reply(headers=(("P-Asserted-Identity", '"Sian" <sip:201@pbx.example>'),))
+def test_the_pbx_names_the_advisor_in_its_answer(world):
+    world.b.reply = Reply(headers=(("P-Asserted-Identity", '"Sian" <sip:201@pbx.example>'),))
     world.talk()
     told = world.switch.of(IdentityChanged)
     assert [(e.identity.uri.user, e.source) for e in told] == [("201", "P-Asserted-Identity")]
@@ -374,8 +376,8 @@ def test_the_callers_tag_and_call_id_stay_on_its_own_leg(world):
     "wish",
     [("Privacy", "id"), ("Privacy", "user,id"), ("Remote-Party-ID", "<sip:1@x>;privacy=full")],
 )
-def test_a_withheld_number_stops_before_a_registered_phone(make_world, wish):
-    world = make_world(trust_caller=True)
+def test_a_withheld_number_stops_before_a_registered_phone(wish):
+    world = World(trust_caller=True)
     world.switch.plan.targets = [world.target(world.b, trust=True, is_phone=True)]
     world.talk(headers=(ASSERTED, wish))
     request = world.b.invites[0].request
@@ -391,10 +393,8 @@ def test_media_that_we_cannot_send_is_refused_before_anybody_rings(world, where)
     world.assert_clean()
 
 
-def test_a_target_that_says_bye_instead_of_answering_does_not_leave_the_caller_ringing(
-    world, reply
-):
-    world.b.reply = reply(final=None)
+def test_a_target_that_says_bye_instead_of_answering_does_not_leave_the_caller_ringing(world):
+    world.b.reply = Reply(final=None)
     world.a.call()
     (early,) = world.b.invites[0].dialogs.values()
     early.request("BYE", now=world.clock.now)
@@ -403,8 +403,8 @@ def test_a_target_that_says_bye_instead_of_answering_does_not_leave_the_caller_r
     world.assert_clean()
 
 
-def test_a_487_that_nobody_asked_for_is_no_cancellation_to_the_caller(world, reply):
-    world.b.reply = reply(final=487)
+def test_a_487_that_nobody_asked_for_is_no_cancellation_to_the_caller(world):
+    world.b.reply = Reply(final=487)
     world.a.call()
     assert world.a.statuses[-1] == 480
     world.assert_clean()

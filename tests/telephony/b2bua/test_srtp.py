@@ -7,6 +7,7 @@ import base64
 
 import pytest
 
+from helpers.b2bua.world import World
 from telephony.b2bua.events import CallAnswered, CallHeld
 from telephony.sdp import Srtp, Suite
 
@@ -30,8 +31,8 @@ def rung(world, srtp):
     world.switch.plan.targets = [world.target(world.b, srtp=srtp)]
 
 
-def test_a_protected_caller_and_a_plain_advisor(make_world):
-    world = make_world(caller_srtp=Srtp.OPTIONAL)
+def test_a_protected_caller_and_a_plain_advisor():
+    world = World(caller_srtp=Srtp.OPTIONAL)
     secure(world.a)
     world.talk()
     assert b"RTP/AVP" in world.b.seen[0].body
@@ -45,8 +46,8 @@ def test_a_protected_caller_and_a_plain_advisor(make_world):
     world.assert_clean()
 
 
-def test_a_plain_caller_and_an_advisor_who_must_be_protected(make_world):
-    world = make_world()
+def test_a_plain_caller_and_an_advisor_who_must_be_protected():
+    world = World()
     rung(world, Srtp.REQUIRED)
     secure(world.b)
     world.talk()
@@ -58,8 +59,8 @@ def test_a_plain_caller_and_an_advisor_who_must_be_protected(make_world):
 
 
 @pytest.mark.parametrize(("srtp", "protected"), [(Srtp.OFF, True), (Srtp.REQUIRED, False)], ids=str)
-def test_a_caller_against_the_rule_gets_488_before_anybody_rings(make_world, srtp, protected):
-    world = make_world(caller_srtp=srtp)
+def test_a_caller_against_the_rule_gets_488_before_anybody_rings(srtp, protected):
+    world = World(caller_srtp=srtp)
     if protected:
         secure(world.a)
     world.a.call()
@@ -68,8 +69,8 @@ def test_a_caller_against_the_rule_gets_488_before_anybody_rings(make_world, srt
     world.assert_clean()
 
 
-def test_an_advisor_who_answers_plain_where_srtp_must_be_has_no_call(make_world):
-    world = make_world()
+def test_an_advisor_who_answers_plain_where_srtp_must_be_has_no_call():
+    world = World()
     rung(world, Srtp.REQUIRED)
     world.a.call()
     world.net.run(1)
@@ -78,8 +79,8 @@ def test_an_advisor_who_answers_plain_where_srtp_must_be_has_no_call(make_world)
     world.assert_clean()
 
 
-def test_an_offer_that_comes_late_is_held_to_the_rule_too(make_world):
-    world = make_world(caller_srtp=Srtp.REQUIRED)
+def test_an_offer_that_comes_late_is_held_to_the_rule_too():
+    world = World(caller_srtp=Srtp.REQUIRED)
     rung(world, Srtp.REQUIRED)
     secure(world.a)
     secure(world.b, tag=7)
@@ -92,8 +93,8 @@ def test_an_offer_that_comes_late_is_held_to_the_rule_too(make_world):
     world.assert_clean()
 
 
-def test_hold_and_resume_keep_the_keys_of_both_legs(make_world):
-    world = make_world(caller_srtp=Srtp.OPTIONAL)
+def test_hold_and_resume_keep_the_keys_of_both_legs():
+    world = World(caller_srtp=Srtp.OPTIONAL)
     rung(world, Srtp.REQUIRED)
     secure(world.a)
     secure(world.b)
@@ -108,8 +109,8 @@ def test_hold_and_resume_keep_the_keys_of_both_legs(make_world):
     world.assert_clean()
 
 
-def test_a_new_key_is_taken_on_its_leg_and_changes_nothing_on_the_other(make_world):
-    world = make_world(caller_srtp=Srtp.OPTIONAL)
+def test_a_new_key_is_taken_on_its_leg_and_changes_nothing_on_the_other():
+    world = World(caller_srtp=Srtp.OPTIONAL)
     rung(world, Srtp.REQUIRED)
     secure(world.a)
     secure(world.b)
@@ -126,8 +127,8 @@ def test_a_new_key_is_taken_on_its_leg_and_changes_nothing_on_the_other(make_wor
     world.assert_clean()
 
 
-def test_a_refresh_is_answered_with_the_one_key_that_is_in_use(make_world):
-    world = make_world()
+def test_a_refresh_is_answered_with_the_one_key_that_is_in_use():
+    world = World()
     rung(world, Srtp.REQUIRED)
     secure(world.b)
     world.talk()
@@ -142,8 +143,8 @@ def test_a_refresh_is_answered_with_the_one_key_that_is_in_use(make_world):
     world.assert_clean()
 
 
-def test_a_transfer_goes_to_a_leg_with_a_rule_of_its_own(make_world):
-    world = make_world(caller_srtp=Srtp.OPTIONAL)
+def test_a_transfer_goes_to_a_leg_with_a_rule_of_its_own():
+    world = World(caller_srtp=Srtp.OPTIONAL)
     world.switch.plan.transfer_targets = [world.target(world.c, srtp=Srtp.REQUIRED)]
     secure(world.c)
     world.talk()
@@ -156,8 +157,8 @@ def test_a_transfer_goes_to_a_leg_with_a_rule_of_its_own(make_world):
 
 
 @pytest.mark.parametrize("both", [False, True])
-def test_after_a_restart_a_protected_leg_gets_new_keys(make_world, both):
-    world = make_world(caller_srtp=Srtp.OPTIONAL)
+def test_after_a_restart_a_protected_leg_gets_new_keys(both):
+    world = World(caller_srtp=Srtp.OPTIONAL)
     secure(world.a)
     if both:
         rung(world, Srtp.REQUIRED)
@@ -177,8 +178,8 @@ def test_after_a_restart_a_protected_leg_gets_new_keys(make_world, both):
     world.assert_clean()
 
 
-def test_no_key_is_in_a_checkpoint_or_an_event(make_world):
-    world = make_world(caller_srtp=Srtp.OPTIONAL)
+def test_no_key_is_in_a_checkpoint_or_an_event():
+    world = World(caller_srtp=Srtp.OPTIONAL)
     secure(world.a)
     call = world.talk()
     told = repr(call.checkpoint()) + repr(world.switch.events) + repr(call.legs)

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.b2bua.phone import Reply
+from helpers.b2bua.world import World
 from helpers.sip_messages import response_of
 from telephony.sip.events import Address
 
@@ -134,9 +136,9 @@ def damaged_invites(draw):
 
 
 @given(damaged_invites(), st.sampled_from([200, 302, 404, 486, 600]))
-def test_no_damaged_invite_breaks_a_call_or_leaves_anything_behind(make_world, reply, data, final):
-    world = make_world()
-    world.b.reply = reply(final=final)
+def test_no_damaged_invite_breaks_a_call_or_leaves_anything_behind(data, final):
+    world = World()
+    world.b.reply = Reply(final=final)
     world.switch.endpoint.receive(data, CALLER, SWITCH, world.switch.now)
     world.switch.work()
     world.net.run(1)

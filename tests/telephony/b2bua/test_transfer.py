@@ -5,6 +5,7 @@ Covers `telephony/b2bua/referral.py`.
 
 import pytest
 
+from helpers.b2bua.phone import Reply
 from telephony.b2bua.events import (
     CallEnded,
     LegEnded,
@@ -92,10 +93,10 @@ def test_a_refer_that_the_owner_forgets_is_refused_in_time(world):
     assert world.b.statuses[-1] == 603
 
 
-def test_a_failed_transfer_brings_the_call_back(world, reply):
+def test_a_failed_transfer_brings_the_call_back(world):
     call = world.talk()
     pair = call.joined
-    world.c.reply = reply(final=486)
+    world.c.reply = Reply(final=486)
     world.b.refer()
     world.net.run(1)
     assert fragments(world.b)[-1] == "SIP/2.0 486 Busy Here"
@@ -109,9 +110,9 @@ def test_a_failed_transfer_brings_the_call_back(world, reply):
     world.assert_clean()
 
 
-def test_a_transfer_that_nobody_answers_fails_after_its_time(world, reply):
+def test_a_transfer_that_nobody_answers_fails_after_its_time(world):
     world.talk()
-    world.c.reply = reply(final=None)
+    world.c.reply = Reply(final=None)
     world.b.refer()
     world.net.run(61)
     assert world.switch.of(TransferFailed)[0].status == 408
@@ -132,21 +133,21 @@ def test_an_advisor_who_hangs_up_at_once_leaves_the_caller_with_the_target(world
     world.assert_clean()
 
 
-def test_the_caller_hears_ringing_while_the_advisor_is_gone(world, reply):
+def test_the_caller_hears_ringing_while_the_advisor_is_gone(world):
     world.talk()
-    world.c.reply = reply(final=None)
+    world.c.reply = Reply(final=None)
     world.b.bye_at_accept = True
     world.b.refer()
     assert world.switch.plane.ringing
-    world.c.answer(reply=reply(provisional=()))
+    world.c.answer(reply=Reply(provisional=()))
     world.net.flush()
     assert world.switch.plane.ringing == set()
     assert world.call.joined is not None
 
 
-def test_the_advisor_is_rung_again_when_a_transfer_failed_behind_their_back(world, reply):
+def test_the_advisor_is_rung_again_when_a_transfer_failed_behind_their_back(world):
     call = world.talk()
-    world.c.reply = reply(final=486)
+    world.c.reply = Reply(final=486)
     world.b.bye_at_accept = True
     world.b.refer()
     world.net.run(1)
@@ -159,25 +160,25 @@ def test_the_advisor_is_rung_again_when_a_transfer_failed_behind_their_back(worl
     world.assert_clean()
 
 
-def fail_a_transfer(world, reply):
+def fail_a_transfer(world):
     call = world.talk()
-    world.c.reply = reply(final=486)
+    world.c.reply = Reply(final=486)
     world.b.refer()
     world.net.run(0.5)
     assert fragments(world.b)[-1] == "SIP/2.0 486 Busy Here"
     return call
 
 
-def test_an_advisor_who_hangs_up_on_hearing_of_the_failure_is_rung_again(world, reply):
-    call = fail_a_transfer(world, reply)
-    world.b.reply = reply(final=None)
+def test_an_advisor_who_hangs_up_on_hearing_of_the_failure_is_rung_again(world):
+    call = fail_a_transfer(world)
+    world.b.reply = Reply(final=None)
     world.b.hang_up()
     world.net.run(1)
     assert world.a.methods == []
     assert world.switch.plane.ringing == {"call0/a"}
     assert [e.transferor_gone for e in world.switch.of(TransferFailed)] == [False, True]
     assert len({(e.request_id, e.status) for e in world.switch.of(TransferFailed)}) == 1
-    world.b.answer(reply=reply(provisional=()))
+    world.b.answer(reply=Reply(provisional=()))
     world.net.run(1)
     assert world.switch.of(Recalled)[0].leg_id == call.joined[1]
     assert world.switch.plane.joins[call.joined[0]] == call.joined[1]
@@ -187,8 +188,8 @@ def test_an_advisor_who_hangs_up_on_hearing_of_the_failure_is_rung_again(world, 
     world.assert_clean()
 
 
-def test_an_advisor_who_hangs_up_some_time_after_a_failure_ends_the_call(world, reply):
-    fail_a_transfer(world, reply)
+def test_an_advisor_who_hangs_up_some_time_after_a_failure_ends_the_call(world):
+    fail_a_transfer(world)
     world.net.run(2.1)
     world.b.hang_up()
     assert world.a.methods == ["BYE"]
@@ -196,9 +197,9 @@ def test_an_advisor_who_hangs_up_some_time_after_a_failure_ends_the_call(world, 
     world.assert_clean()
 
 
-def test_the_time_to_hang_up_counts_from_when_the_advisor_heard(world, reply):
+def test_the_time_to_hang_up_counts_from_when_the_advisor_heard(world):
     world.talk()
-    world.c.reply = reply(final=486)
+    world.c.reply = Reply(final=486)
     heard: list = []
     world.net.lost = lambda data: data.startswith(b"NOTIFY") and b"486 Busy" in data and not heard
     world.b.refer()
@@ -212,16 +213,16 @@ def test_the_time_to_hang_up_counts_from_when_the_advisor_heard(world, reply):
     assert len(world.b.invites) == 2
 
 
-def test_a_callers_hang_up_after_a_failure_is_final(world, reply):
-    fail_a_transfer(world, reply)
+def test_a_callers_hang_up_after_a_failure_is_final(world):
+    fail_a_transfer(world)
     world.a.hang_up()
     assert world.b.methods[-1] == "BYE"
     world.assert_clean()
 
 
-def test_a_caller_who_hangs_up_while_the_advisor_is_rung_again_ends_the_call(world, reply):
-    fail_a_transfer(world, reply)
-    world.b.reply = reply(final=None)
+def test_a_caller_who_hangs_up_while_the_advisor_is_rung_again_ends_the_call(world):
+    fail_a_transfer(world)
+    world.b.reply = Reply(final=None)
     world.b.hang_up()
     world.net.run(1)
     world.a.hang_up()
@@ -229,9 +230,9 @@ def test_a_caller_who_hangs_up_while_the_advisor_is_rung_again_ends_the_call(wor
     world.assert_clean()
 
 
-def test_nobody_who_answers_again_after_a_late_hang_up_ends_the_call(world, reply):
-    fail_a_transfer(world, reply)
-    world.b.reply = reply(final=486)
+def test_nobody_who_answers_again_after_a_late_hang_up_ends_the_call(world):
+    fail_a_transfer(world)
+    world.b.reply = Reply(final=486)
     world.b.hang_up()
     world.net.run(1)
     assert world.switch.of(CallEnded)[0].cause == "nobody-left"
@@ -239,8 +240,8 @@ def test_nobody_who_answers_again_after_a_late_hang_up_ends_the_call(world, repl
     world.assert_clean()
 
 
-def test_a_second_try_makes_the_first_failure_forgotten(world, reply):
-    fail_a_transfer(world, reply)
+def test_a_second_try_makes_the_first_failure_forgotten(world):
+    fail_a_transfer(world)
     world.switch.plan.transfer_refusal = 603
     world.b.refer()
     world.b.hang_up()
@@ -248,10 +249,10 @@ def test_a_second_try_makes_the_first_failure_forgotten(world, reply):
     world.assert_clean()
 
 
-def test_a_recall_that_nobody_answers_ends_the_call(world, reply):
+def test_a_recall_that_nobody_answers_ends_the_call(world):
     world.talk()
-    world.c.reply = reply(final=486)
-    world.b.reply = reply(final=None)
+    world.c.reply = Reply(final=486)
+    world.b.reply = Reply(final=None)
     world.b.bye_at_accept = True
     world.b.refer()
     world.net.run(31)
@@ -260,16 +261,16 @@ def test_a_recall_that_nobody_answers_ends_the_call(world, reply):
     world.assert_clean()
 
 
-def test_the_owner_may_choose_who_is_rung_again(world, reply):
+def test_the_owner_may_choose_who_is_rung_again(world):
     world.talk()
 
     def look(call, event):
         if isinstance(event, TransferFailed):
-            world.c.reply = reply()
+            world.c.reply = Reply()
             call.ring_again([world.target(world.c)], world.clock.now)
 
     world.switch.on_event = look
-    world.c.reply = reply(final=486)
+    world.c.reply = Reply(final=486)
     world.b.bye_at_accept = True
     world.b.refer()
     world.net.run(1)
@@ -277,9 +278,9 @@ def test_the_owner_may_choose_who_is_rung_again(world, reply):
     assert world.switch.of(Recalled)[0].target.name == "30"
 
 
-def test_the_caller_hangs_up_in_mid_transfer(world, reply):
+def test_the_caller_hangs_up_in_mid_transfer(world):
     world.talk()
-    world.c.reply = reply(final=None)
+    world.c.reply = Reply(final=None)
     world.b.refer()
     world.a.hang_up()
     assert world.c.invites[0].cancelled
@@ -335,9 +336,9 @@ def test_norefersub_may_be_required(world):
     assert fragments(world.b) == []
 
 
-def test_a_second_refer_during_the_first_is_refused(world, reply):
+def test_a_second_refer_during_the_first_is_refused(world):
     world.talk()
-    world.c.reply = reply(final=None)
+    world.c.reply = Reply(final=None)
     world.b.refer()
     world.b.refer()
     assert world.b.statuses[-1] == 500
@@ -357,11 +358,11 @@ def test_the_new_leg_may_transfer_on(world):
     world.assert_clean()
 
 
-def test_a_target_may_have_answered_the_offer_in_its_183(world, reply):
+def test_a_target_may_have_answered_the_offer_in_its_183(world):
     world.talk()
-    world.c.reply = reply(provisional=(183,), early=True, final=None)
+    world.c.reply = Reply(provisional=(183,), early=True, final=None)
     world.b.refer()
-    world.c.answer(reply=reply(provisional=(), body=b""))
+    world.c.answer(reply=Reply(provisional=(), body=b""))
     world.net.run(1)
     assert len(world.switch.of(TransferCompleted)) == 1
     assert fragments(world.b)[-1] == "SIP/2.0 200 OK"

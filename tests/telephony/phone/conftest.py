@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from helpers.phone import LOOPBACK, PORTS, Exchange, Pair, loudness, tone
+from helpers.phone import LOOPBACK, PORTS, Exchange, Pair, loudness
 from telephony.phone import VoIPCall, VoIPPhone
 
 
@@ -29,16 +29,6 @@ async def phones(make_phone):
         second = await stack.enter_async_context(make_phone(user="202", call_callback=came.put))
         first = await stack.enter_async_context(make_phone(second.address))
         yield Pair(first, second, came)
-
-
-@pytest.fixture
-def sine():
-    return tone
-
-
-@pytest.fixture
-def share_of():
-    return loudness
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import asyncio
 
 import pytest
 
+from helpers.phone import tone
 from telephony.errors import ProtocolError
 from telephony.phone import (
     CallFailedError,
@@ -64,9 +65,9 @@ async def test_a_phone_without_a_callback_takes_no_call(make_phone):
         assert call.status == 480
 
 
-async def test_each_side_hears_what_the_other_says(phones, sine, hears):
+async def test_each_side_hears_what_the_other_says(phones, hears):
     placed, taken = await phones.connect()
-    await asyncio.gather(placed.write_audio(sine(440)), taken.write_audio(sine(1000)))
+    await asyncio.gather(placed.write_audio(tone(440)), taken.write_audio(tone(1000)))
     assert await hears(taken, 440)
     assert await hears(placed, 1000)
 
@@ -92,10 +93,10 @@ async def test_keys_are_pressed_once_each_and_in_order(phones):
     assert await within(taken.get_dtmf(5)) == "4929#"
 
 
-async def test_no_speech_is_sent_while_a_key_is_down(phones, sine, share_of):
+async def test_no_speech_is_sent_while_a_key_is_down(phones):
     placed, taken = await phones.connect()
     sender = placed.media.stream.sender
-    await placed.write_audio(sine(440, 0.3))
+    await placed.write_audio(tone(440, 0.3))
     waiting = sender.queued
     sender.press("1")
     assert sender.queued == waiting

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from pyVoIP import VoIP as pyVoIP
 
+from helpers.phone import loudness, tone
 from helpers.phone_examples import FUNCTIONS, PAGE, ROOT, example, used
 from telephony.aio.tls import Tls, server_context
 from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
@@ -90,13 +91,13 @@ async def test_a_hold_can_be_waited_for(phones):
     assert await within(waiting)
 
 
-async def test_a_call_is_placed_and_heard(phones, sine, share_of):
+async def test_a_call_is_placed_and_heard(phones):
     async def speak(call):
         await call.answer()
-        await call.write_audio(sine(440, 2))
+        await call.write_audio(tone(440, 2))
 
     heard = await beside(phones, example("place")(phones.first), speak)
-    assert share_of(heard[4000:], 440) > 0.9
+    assert loudness(heard[4000:], 440) > 0.9
     assert phones.first.calls == []
 
 
@@ -165,12 +166,12 @@ async def test_a_call_whose_other_side_is_gone_ends(phones):
     await within(gone)
 
 
-async def test_what_is_played_is_recorded(phones, sine, share_of, tmp_path):
+async def test_what_is_played_is_recorded(phones, tmp_path):
     placed, taken = await phones.connect()
     said, heard = tmp_path / "said.wav", tmp_path / "heard.wav"
     with wave.open(str(said), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(sine(440, 1))
+        file.writeframes(tone(440, 1))
     recording = asyncio.create_task(example("record")(taken, str(heard)))
     await within(example("play")(placed, str(said)))
     await within(placed.hangup())
@@ -180,7 +181,7 @@ async def test_what_is_played_is_recorded(phones, sine, share_of, tmp_path):
         pcm = file.readframes(file.getnframes())
     assert len(pcm) >= 14_000
     halves = (pcm[start : start + 8000] for start in range(0, len(pcm) - 7999, 1600))
-    assert any(share_of(half, 440) > 0.9 for half in halves)  # of a second, after some silence
+    assert any(loudness(half, 440) > 0.9 for half in halves)  # of a second, after some silence
 
 
 async def test_quality_is_told_of_both_directions(phones):

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from helpers.phone import tone
 from telephony.phone import CallState, InvalidStateError
 
 
@@ -16,20 +17,20 @@ async def ringing(phones, **options):
     return placed, await within(phones.came.get())
 
 
-async def test_a_late_offer_is_answered_in_the_ack(phones, sine, hears):
+async def test_a_late_offer_is_answered_in_the_ack(phones, hears):
     placed, taken = await ringing(phones, late_offer=True)
     assert not taken.request.body
     await taken.answer()
     await within(placed.wait_for(CallState.ANSWERED))
-    await asyncio.gather(placed.write_audio(sine(440)), taken.write_audio(sine(1000)))
+    await asyncio.gather(placed.write_audio(tone(440)), taken.write_audio(tone(1000)))
     assert await hears(taken, 440)
     assert await hears(placed, 1000)
 
 
-async def test_the_caller_hears_before_the_answer(phones, sine, hears):
+async def test_the_caller_hears_before_the_answer(phones, hears):
     placed, taken = await ringing(phones)
     await taken.progress()
-    await taken.write_audio(sine(440))
+    await taken.write_audio(tone(440))
     assert await hears(placed, 440)
     assert (placed.state, taken.state) == (CallState.RINGING, CallState.RINGING)
     said = taken.media.local_sdp
@@ -37,7 +38,7 @@ async def test_the_caller_hears_before_the_answer(phones, sine, hears):
     await within(placed.wait_for(CallState.ANSWERED))
     assert placed.statuses == [180, 183, 200]
     assert taken.media.local_sdp == said
-    await placed.write_audio(sine(1000))
+    await placed.write_audio(tone(1000))
     assert await hears(taken, 1000)
 
 

@@ -12,6 +12,7 @@ import wave
 import pytest
 
 from helpers import loopback
+from helpers.phone import tone
 from telephony.phone import CallState
 
 pytestmark = pytest.mark.peer
@@ -81,12 +82,12 @@ async def test_sipp_answers_and_hears_the_bye(make_phone, tmp_path):
         assert await asyncio.to_thread(process.wait, 20) == 0
 
 
-async def test_baresip_answers_and_is_heard(make_phone, sine, hears, tmp_path):
+async def test_baresip_answers_and_is_heard(make_phone, hears, tmp_path):
     port = loopback.free_port()
     baresip = program("baresip", "baresip")
     with wave.open(str(tmp_path / "said.wav"), "wb") as said:
         said.setparams((1, 2, 8000, 0, "NONE", ""))
-        said.writeframes(sine(440, 30))
+        said.writeframes(tone(440, 30))
     (tmp_path / "config").write_text(BARESIP.format(port=port, folder=tmp_path))
     account = "<sip:301@127.0.0.1>;regint=0;answermode=auto;audio_codecs=PCMU\n"
     (tmp_path / "accounts").write_text(account)

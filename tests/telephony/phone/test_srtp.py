@@ -8,6 +8,7 @@ import contextlib
 
 import pytest
 
+from helpers.phone import tone
 from telephony.phone import CallFailedError, CallState, VoIPCall
 from telephony.sdp import fresh_keys
 from telephony.sdp.crypto import Suite
@@ -54,10 +55,10 @@ def talking(ringing):
         (("required", "required"), True),
     ],
 )
-async def test_two_phones_agree_on_what_both_allow(talking, sine, hears, rules, protected):
+async def test_two_phones_agree_on_what_both_allow(talking, hears, rules, protected):
     placed, taken = await talking(*rules)
     assert placed.protected == taken.protected == protected
-    await asyncio.gather(placed.write_audio(sine(440)), taken.write_audio(sine(1000)))
+    await asyncio.gather(placed.write_audio(tone(440)), taken.write_audio(tone(1000)))
     assert await hears(taken, 440)
     assert await hears(placed, 1000)
 
@@ -74,14 +75,14 @@ async def test_two_phones_that_allow_nothing_alike_have_no_call(ringing, rules):
     assert failed.value.status == 488
 
 
-async def test_hold_and_resume_by_either_side_stay_protected(talking, sine, hears):
+async def test_hold_and_resume_by_either_side_stay_protected(talking, hears):
     placed, taken = await talking("required", "optional")
     for holder in (placed, taken):
         await within(holder.hold())
         await within(holder.resume())
         assert placed.protected
         assert taken.protected
-    await placed.write_audio(sine(440))
+    await placed.write_audio(tone(440))
     assert await hears(taken, 440)
 
 
@@ -92,11 +93,11 @@ async def test_keys_are_pressed_under_protection(talking):
 
 
 @pytest.mark.parametrize("suite", Suite)
-async def test_every_suite_protects_speech_and_reports(talking, monkeypatch, sine, hears, suite):
+async def test_every_suite_protects_speech_and_reports(talking, monkeypatch, hears, suite):
     monkeypatch.setattr("telephony.phone.stream.fresh_keys", lambda: {suite: fresh_keys()[suite]})
     placed, taken = await talking("required", "required")
     assert f" {suite} ".encode() in placed.media.local_sdp
-    await placed.write_audio(sine(440))
+    await placed.write_audio(tone(440))
     assert await hears(taken, 440)
     placed.media.stream._report_due = 0.0
     await within(taken.changes.until(lambda: taken.media.stream.reports._last_sr is not None))

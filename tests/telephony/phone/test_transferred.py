@@ -9,6 +9,7 @@ import contextlib
 import pytest
 
 from helpers import loopback
+from helpers.phone import tone
 from telephony.phone import CallFailedError, CallState, VoIPCall
 
 
@@ -50,7 +51,7 @@ async def three(make_phone):
         yield Three((first, second, third), came, moves)
 
 
-async def test_a_phone_goes_where_it_is_sent_and_says_so(three, sine, hears):
+async def test_a_phone_goes_where_it_is_sent_and_says_so(three, hears):
     placed, taken = await three.connect()
     outcome = asyncio.create_task(placed.transfer("203"))
     old, new = await within(three.moves.get())
@@ -62,7 +63,7 @@ async def test_a_phone_goes_where_it_is_sent_and_says_so(three, sine, hears):
     assert await within(outcome) == 200
     await within(placed.wait_for(CallState.ENDED))
     await within(taken.wait_for(CallState.ENDED))
-    await new.write_audio(sine(440))
+    await new.write_audio(tone(440))
     assert await hears(target, 440)
 
 

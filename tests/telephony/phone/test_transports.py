@@ -10,6 +10,7 @@ import contextlib
 
 import pytest
 
+from helpers.phone import tone
 from telephony.aio.tls import Tls, client_context, server_context
 from telephony.phone import CallState, RegistrationError, VoIPCall
 from telephony.sip.events import Address
@@ -21,7 +22,7 @@ async def within(awaitable, seconds=5):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
-async def test_two_phones_talk(make_phone, sine, hears, host, transport):
+async def test_two_phones_talk(make_phone, hears, host, transport):
     came = asyncio.Queue[VoIPCall]()
     async with contextlib.AsyncExitStack() as stack:
         options = {"my_ip": host, "transport": transport}
@@ -32,7 +33,7 @@ async def test_two_phones_talk(make_phone, sine, hears, host, transport):
         taken = await within(came.get())
         await taken.answer()
         await within(placed.wait_for(CallState.ANSWERED))
-        await placed.write_audio(sine(440))
+        await placed.write_audio(tone(440))
         assert await hears(taken, 440)
         await within(taken.hangup())
         await within(placed.wait_for(CallState.ENDED))
