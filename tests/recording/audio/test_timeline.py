@@ -1,8 +1,8 @@
 """The timeline: each word is at its time, whatever the network did.
 
 Covers `recording/audio/rtp_stream.py`, `recording/audio/track.py`,
-`recording/audio/track_layer.py`, `recording/audio/packet_queue.py` and
-`recording/audio/decoding_run.py`.
+`recording/audio/track_sink.py`, `recording/audio/stream_writer.py`,
+`recording/audio/packet_queue.py` and `recording/audio/decoding_run.py`.
 """
 
 import random

@@ -1,6 +1,7 @@
 """The index of recordings: rows, search filters and pages, each within a database index.
 
-Covers `recording/index/search.py` and `recording/index/tables.py`.
+Covers `recording/index/search.py`, `recording/index/tables.py` and
+`recording/archive/summary.py`.
 """
 
 from __future__ import annotations

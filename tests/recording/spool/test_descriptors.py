@@ -1,4 +1,8 @@
-"""No file descriptor stays open when the disk refuses while a spool is opened."""
+"""No file descriptor stays open when the disk refuses while a spool is opened.
+
+Covers `recording/spool/reader.py`, `recording/spool/keys.py`, `recording/spool/rescue.py` and
+`recording/archive/sealing.py`.
+"""
 
 import errno
 import os

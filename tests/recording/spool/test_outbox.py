@@ -1,3 +1,5 @@
+"""Events that wait in memory while the disk refuses them, and reach the spool in order."""
+
 import pytest
 
 from recording.spool import EventRecord, read_spool
