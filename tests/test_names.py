@@ -39,7 +39,7 @@ def test_two_public_classes_share_a_name_only_if_they_are_one_thing_from_two_sid
 
 
 def test_docstrings_and_comments_keep_to_the_style_guide():
-    command = [sys.executable, ROOT / "scripts" / "prose.py", "check"]
+    command = [sys.executable, str(ROOT / "scripts" / "prose.py"), "check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == ""
     assert done.returncode == 0
