@@ -1,10 +1,12 @@
 """The processes of the service write no core dump, however they end."""
 
+import errno
 import os
 import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,20 @@ def test_the_kernel_is_told_to_dump_nothing():
     assert after == "0 (0, 0)"
 
 
+def opened_by(process, pipe):
+    """Open a pipe for writing as soon as the process reads it; fail if the process ends first."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the process ended before it read its settings"
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # ENXIO: no process reads it yet
+                raise
+            time.sleep(0.02)
+    pytest.fail("the process did not read its settings")
+
+
 @pytest.mark.parametrize("only", [["--only", name] for name in ("switch", "desk", "finaliser")])
 def test_each_process_forbids_it_before_it_does_anything_else(tmp_path, only):
     config = tmp_path / "galwad.toml"
@@ -42,7 +58,7 @@ def test_each_process_forbids_it_before_it_does_anything_else(tmp_path, only):
         stderr=subprocess.DEVNULL,
     )
     try:
-        with config.open("wb"):  # it is reading its settings, and gets none
+        with os.fdopen(opened_by(process, config), "wb"):  # it reads its settings, and gets none
             limits = Path(f"/proc/{process.pid}/limits").read_text()
             process.send_signal(signal.SIGABRT)
             assert process.wait(10) == -signal.SIGABRT

@@ -14,7 +14,7 @@ from telephony.sip.events import Address, DialogRequest, IncomingInvite, Standal
 from telephony.sip.ua.auth import AuthOutcome, DigestServer, ha1
 
 LOOPBACK = Address("127.0.0.1", 0)
-CLAIMED = loopback.claim(2_000)
+CLAIMED = loopback.claim(800)
 PORTS = itertools.cycle(range(CLAIMED.first, CLAIMED.last, 40))
 
 
