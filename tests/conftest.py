@@ -7,12 +7,14 @@ from hypothesis import HealthCheck, settings
 
 from helpers import loopback
 from helpers.certificates import Authority
+from helpers.examples import examples
 
 # How long an example takes says something of the machine's load, not of the code; and fixtures
 # that each example could spoil for the next make classes, or folders, here.
 settings.register_profile(
     "galwad",
     deadline=None,
+    max_examples=examples(100),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("galwad")

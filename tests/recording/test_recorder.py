@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.spools import SpoolRoom
 from helpers.recording.states import state_of
 from recording.errors import SpoolSyncError, SpoolWriteError
@@ -427,7 +428,7 @@ def stretches(records) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
 
 
 @given(st.lists(STEPS, max_size=15), st.sampled_from([0.0, 2.0]))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 def test_segments_and_gaps_in_the_spool_cover_the_call_and_packets_lie_in_segments(
     tmp_path_factory, steps, erase_back_s
 ):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galwad.switch.no_recorder import NoRecorder
+from helpers.examples import examples
 from helpers.switch import Centre
 from recording.policy import Trigger
 from telephony.errors import ProtocolError
@@ -195,7 +196,7 @@ async def play(settings, phones, register, steps):
     assert centre.endpoint.counts().dialogs == 0
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(steps=st.lists(acts, max_size=14))
 def test_no_gate_is_open_that_must_be_shut(settings, phones, register, steps):
     try:

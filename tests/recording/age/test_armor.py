@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.age_files import (
     ME,
     OTHER,
@@ -32,8 +33,8 @@ from recording.errors import (
     VersionError,
 )
 
-MANY = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-FEW = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=examples(10), deadline=None, suppress_health_check=list(HealthCheck))
 LABEL = b"AGE ENCRYPTED FILE"
 END = b"-----END AGE ENCRYPTED FILE-----"
 

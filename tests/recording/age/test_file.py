@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.age_files import header
 from recording.age import file as age
 from recording.age.file import Header, Identity, PayloadReader, PayloadWriter, Recipient
@@ -38,7 +39,7 @@ from recording.errors import (
 )
 
 SIZES = st.sampled_from([0, 1, 100, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 7])
-FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def seal(path: Path, data: bytes, recipients: list[Recipient]) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.age_files import chunks, closed, header, mine
 from helpers.terminal import on_terminal
 from recording.age.armor import armored
@@ -167,7 +168,7 @@ def test_what_age_keygen_made_is_read(tmp_path):
 
 
 @given(form=st.sampled_from([0, 1, 2]), place=st.floats(0, 1), octets=st.binary(max_size=1))
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_is_changed_in_a_file_the_error_is_ours(file, form, place, octets):
     whole = (TEXT.encode(), protected(TEXT, QUICK), encrypt_small(TEXT.encode(), [QUICK]))[form]
     at = int(place * len(whole))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.age_files import (
     FILE_KEY,
     ME,
@@ -43,8 +44,8 @@ from recording.errors import (
     WorkFactorError,
 )
 
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck))
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 TYPED = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=20)
 GOOD = chunks(b"age")

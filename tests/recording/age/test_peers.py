@@ -13,13 +13,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from recording.age import file as age
 from recording.age.file import Identity, PayloadWriter, Recipient, open_file, open_parts
 from recording.age.stream import CHUNK
 from recording.errors import KeyTextError
 
-SOME = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-FEW = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+SOME = settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=examples(10), deadline=None, suppress_health_check=list(HealthCheck))
 WHO = [Identity.generate() for _ in range(20)]
 
 sizes = st.builds(

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.age_files import (
     FILE_KEY,
     ME,
@@ -50,7 +51,7 @@ from recording.errors import (
     VersionError,
 )
 
-SOME = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+SOME = settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
 TEXT = b"age"
 LOW_ORDER = (
     "0000000000000000000000000000000000000000000000000000000000000000",

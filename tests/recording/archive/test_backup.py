@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from recording.archive.backup import (
     back_up,
     certificates,
@@ -166,7 +167,7 @@ def test_what_lies_there_already_stays(room):
     assert not room.path("rewrap").exists()
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(garbage=st.binary(max_size=300))
 def test_no_garbage_is_a_certificate(tmp_path_factory, garbage):
     file = tmp_path_factory.mktemp("c") / "x.disposal"

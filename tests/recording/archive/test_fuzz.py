@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.office import Office
 from recording.age.file import Header, encrypt_small, open_file, open_header, open_parts
 from recording.age.stream import CHUNK, PayloadReader
@@ -25,7 +26,7 @@ from recording.errors import ArchiveError, HeaderError, ManifestError, PayloadEr
 from recording.keys.keyring import OfficerKeys, public_text
 
 CALL_ID = "20260301-090000-abcdefgh"
-MANY = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=examples(300), deadline=None, suppress_health_check=list(HealthCheck))
 OFFICER = OfficerKeys.generate()
 IDENTITY = OFFICER.identity
 
@@ -202,7 +203,7 @@ def test_json_that_is_no_manifest_is_an_error_of_ours(document, data):
 
 
 @given(data=st.data())
-@settings(MANY, max_examples=150)
+@settings(MANY, max_examples=examples(150))
 def test_a_folder_with_anything_in_it_has_a_verdict(sealed, data):
     office, objects = sealed
     kind = data.draw(st.sampled_from(sorted(objects)))

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.office import Office
 from recording.archive import store as archive_module
 from recording.archive.sealing import seal_audio
@@ -26,7 +27,7 @@ from recording.errors import SpoolError
 
 US = 1_000_000
 CALL_ID = "20260301-090000-abcdefgh"
-MANY = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 class Party:

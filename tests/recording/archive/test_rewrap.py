@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from recording.age.file import Identity, make_header, new_file_key, open_header
 from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer
 from recording.archive.headers import HeaderStore
@@ -354,7 +355,7 @@ def test_a_second_spool_that_nobody_opens_leaves_the_record_where_it_is(room, mo
     assert room.opens(room.deputy)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(count=st.integers(1, 5), wanted=st.integers(1, 5))
 def test_only_a_header_of_as_many_recipients_has_the_right_shape(count, wanted):
     header = make_header(new_file_key(), [Identity.generate().recipient for _ in range(count)])

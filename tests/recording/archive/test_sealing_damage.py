@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.office import Office
 from recording.archive.accounting import Interval, balance
 from recording.errors import SpoolHeaderError
@@ -22,7 +23,7 @@ US = 1_000_000
 TALK_US = 4 * US
 FRAME_US = 1_100_000
 """The longest that one frame of the test's calls is."""
-ENOUGH = settings(deadline=None, max_examples=60)
+ENOUGH = settings(deadline=None, max_examples=examples(60))
 
 
 @cache

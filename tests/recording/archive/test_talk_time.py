@@ -17,6 +17,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.office import Office
 from recording.archive.summary import RecordingSummary
 from recording.errors import SpoolWriteError
@@ -148,7 +149,7 @@ def row_of(recording) -> RecordingSummary:
 
 
 @given(st.lists(STEPS, max_size=14), st.sampled_from([0.0, 2.0]))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 def test_segments_and_gaps_are_the_talk_time_however_often_the_process_dies(
     tmp_path_factory, rtp, steps, erase_back_s
 ):

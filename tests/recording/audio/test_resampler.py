@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from recording.audio.resampler import Resampler
 
 RATES = [(8000, 16_000), (48_000, 16_000), (44_100, 16_000), (32_000, 16_000), (11_025, 16_000)]
@@ -53,7 +54,7 @@ def test_no_image_of_a_telephones_band_appears_above_it():
     rates=st.sampled_from([*RATES, (22_050, 16_000), (8000, 8000), (16_000, 8000)]),
     sizes=st.lists(st.integers(0, 900), min_size=1, max_size=12),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_pieces_give_what_the_whole_gives_and_as_much_as_the_rates_say(rates, sizes):
     rate, to = rates
     sound = np.random.default_rng(1).standard_normal(sum(sizes)).astype(np.float32) * 1000

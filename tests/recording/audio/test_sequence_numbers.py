@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.timeline import ALAW, US, played, rtp, sent, speech
 from recording.audio.codecs import PayloadCodec
 from recording.audio.timeline import Timeline
 
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 SECONDS = 16
 
 

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.reference import KINDS, Party, expected, offsets
 from helpers.recording.timeline import recorded
 
 US = 1_000_000
 SECONDS = 20
-SOME = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+SOME = settings(max_examples=examples(15), deadline=None, suppress_health_check=list(HealthCheck))
 kinds = st.sampled_from([kind for kind in KINDS if kind.ms <= 60])
 
 

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.codecs import decoder_of
 from helpers.recording.timeline import ALAW, US, played, rtp, sent, speech
 from recording.audio.codecs import PayloadCodec
 from recording.audio.timeline import Timeline, WidebandError
 
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def offset_ms(samples, voice, *, at_s, length_s=0.5):

@@ -14,6 +14,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.codecs import decoder_of
 from helpers.recording.timeline import rtp, speech
 from recording.audio.codecs import PayloadCodec
@@ -22,7 +23,7 @@ from recording.audio.timeline import Timeline
 US = 1_000_000
 FRAME = 160
 FRAME_US = 20_000
-SOME = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+SOME = settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 DECODERS = {
     0: decoder_of(PayloadCodec("PCMU", 8000)),
     8: decoder_of(PayloadCodec("PCMA", 8000)),

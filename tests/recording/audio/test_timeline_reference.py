@@ -9,12 +9,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.reference import KINDS, Party, expected, offsets, silences
 from helpers.recording.timeline import recorded
 
 US = 1_000_000
 SOME = settings(
-    max_examples=15,
+    max_examples=examples(15),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # each example is seconds of audio
@@ -210,6 +211,7 @@ HOUR = [kind for kind in KINDS if str(kind) in {"PCMA-60ms", "PCMU-20ms", "G722-
 HOUR += [kind for kind in KINDS if str(kind) in {"G729-20ms", "L16-8-20ms", "L16-stereo-10ms"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOUR, ids=str)
 def test_clocks_that_part_for_an_hour_of_talk_and_silence_stay_in_step(kind):
     """Both ±200 ppm, mostly silent, which leaves little to judge a clock by."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from recording.audio.codecs import PayloadCodec
 from recording.audio.timeline import Timeline
 from recording.spool.burst import BurstRecord, TrackBurst, unpack_burst
@@ -16,7 +17,7 @@ from recording.spool.format import pack_packets, unpack_packets
 
 US = 1_000_000
 STEP_US = 500_000
-MANY = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def rtp(sequence, timestamp, payload, *, kind=8, ssrc=1, flags=0x80):

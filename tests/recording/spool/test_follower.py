@@ -8,13 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.spools import SpoolRoom
 from recording.errors import SpoolKeyError
 from recording.spool import EndRecord, EventRecord, PacketRecord
 from recording.spool.follower import SpoolFollower
 from recording.spool.scanner import Scanner, find_header
 
-MANY = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=examples(80), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def nothing(_from_us, _plaintext):

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.spools import SpoolRoom
 from recording.recorder import Recorder
 from recording.spool import Clock, PacketRecord, read_spool
@@ -96,7 +97,7 @@ def worst_cost_ms(node, flushes, folder: Path):
     flush_ms=st.sampled_from([0, FLUSH_MAY_LAST_S * 1000]),
     seed=st.integers(0, 1000),
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_a_power_cut_at_any_instant_costs_no_more_than_the_lookback_and_two_seconds(
     tmp_path_factory, *, lookback_s, phases, flush_ms, seed
 ):

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from recording.errors import SpoolError, SpoolHeaderError
 from recording.spool import (
     Clock,
@@ -41,7 +42,7 @@ from recording.spool.format import (
 BOOT_KEY = bytes(range(32))
 PER_SECOND = 10
 SECONDS = 12
-LOSES_NOTHING_MORE = settings(max_examples=150)
+LOSES_NOTHING_MORE = settings(max_examples=examples(150))
 
 
 @cache

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.examples import examples
 from helpers.recording.office import Office
 from helpers.recording.states import state_of
 from recording.archive.accounting import Interval, balance
@@ -427,7 +428,7 @@ async def take_all(live, steps):
 
 
 @given(st.lists(STEPS, max_size=8))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 def test_whatever_happens_a_shut_gate_stored_nothing_and_every_second_is_explained(
     tmp_path_factory, rtp, steps
 ):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from helpers.b2bua.phone import Reply
 from helpers.b2bua.world import World
+from helpers.examples import examples
 from telephony.errors import ProtocolError
 from telephony.sip.dialog.dialog import DialogState
 from telephony.sip.message.rack import takes_reliable
@@ -180,7 +181,7 @@ class Script:
         self.world.switch.act(lambda call: call.ring_again(again, self.world.clock.now))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     steps=st.lists(acts, max_size=14),
     weather=st.tuples(st.integers(1, 1000), st.sampled_from([0.0, 0.0, 0.15, 0.4])),

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from helpers.examples import examples
 from telephony.sip.dialog.dialog import DialogState
 from telephony.sip.events import (
     AckMissing,
@@ -295,5 +296,5 @@ def test_whatever_two_cores_do_to_each_other_both_agree_and_nothing_is_left(make
     machine = type("Machine", (TwoCores,), {"make_network": staticmethod(make_network)})
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=60, stateful_step_count=30, deadline=None),
+        settings=settings(max_examples=examples(60), stateful_step_count=30, deadline=None),
     )
