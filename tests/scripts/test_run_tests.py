@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "run_tests.py"
 STEADY = "def test_steady(): pass\n"
 BROKEN = "def test_broken(): assert 1 == 2\n"
