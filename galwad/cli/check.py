@@ -1,4 +1,4 @@
-"""`galwad check`: each fault of an installation, with its fix."""
+"""`galwad check`: find the faults of an installation, and print how to correct each fault."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _MARKS: Final = {
 
 @app.command(epilog="Example: galwad check --config /etc/galwad/galwad.toml")
 def check(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
-    """Check settings, folders, ports, keys, database, books, clock and limits.
+    """Check settings, folders, ports, keys, database, coverage, clock and limits.
 
-    Run it on the server, as the service's user or as root. Warnings leave the exit status 0;
-    faults make it 1. Nothing is changed, and a running service is not disturbed.
+    Run it on the server, as the service's user or as root. With warnings only, the exit status is
+    0; with a fault, it is 1. The command changes nothing and does not disturb a running service.
     """
     settings = load_settings(config)
     findings = [checks.CheckResult("settings", checks.Grade.FINE, f"{config} is correct")]

@@ -1,4 +1,4 @@
-"""`galwad login`: get a token from the server and store it."""
+"""`galwad login`: get a token from the server and store it on this machine."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def login(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Sign in to a server, for the commands that send it requests.
+    """Sign in to a server, for the commands that send requests to it.
 
     The token is stored in ~/.config/galwad/client.toml, which only you can read. The password is
-    not stored. A token ends as a session does: then log in again.
+    not stored. A token expires as a session of the page does. When it has expired, log in again.
     """
     known = client_settings()
     authority = tls_ca or known.certificate
@@ -81,7 +81,10 @@ def _asked(what: str, *, hide: bool = False) -> str:
 
 
 def _keep(file: Path, server: str, token: str, certificate: Path | None) -> None:
-    """Write `client.toml`, readable only by its owner; it is written whole or not at all."""
+    """Write `client.toml`, readable only by its owner.
+
+    The file is written completely or not at all.
+    """
     lines = [f"server = {jsonlib.dumps(server)}", f"token = {jsonlib.dumps(token)}"]
     if certificate is not None:
         lines.append(f"certificate = {jsonlib.dumps(str(certificate))}")

@@ -1,7 +1,7 @@
-"""The `galwad` command: its first words, its exit statuses, and failures of the output.
+"""The `galwad` command: its first words, its exit statuses, and failures to write its output.
 
-A failure is a `CliError`. Only `run` and `main` print it, as one line and a hint on stderr, and
-turn it into the exit status: 0 done, 1 failed, 2 used wrongly.
+A command fails by raising a `CliError`. Only `run` and `main` print a `CliError`, as one line and a
+hint on stderr, and turn it into the exit status: 0 done, 1 failed, 2 used wrongly.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import typer
 from galwad.cli.support.console import CliError, print_error
 from galwad.cli.support.lazy import LazyGroup
 
-# Typer has its own copy of click. Its UsageError is not public, but BadParameter derives from it.
+# Typer has its own copy of click. UsageError is not public there, but BadParameter derives from it.
 _UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 _INTERRUPTED = 130
 _INTERRUPTED_HINT: Final = "the command may have done its work: check before you run it again"
 
 
 class CommandGroups(LazyGroup):
-    """The top of the command line; the order is that in which a new server needs the commands."""
+    """The first words of the command line, in the order in which a new server needs them."""
 
     package = "galwad.cli"
     names = (
@@ -75,7 +75,7 @@ def galwad(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return the exit status."""
+    """Run the command with these command-line arguments and return its exit status."""
     command = typer.main.get_command(app)
     try:
         status = command.main(list(arguments), prog_name="galwad", standalone_mode=False)
@@ -87,14 +87,14 @@ def run(arguments: Sequence[str]) -> int:
         return 2
     except (typer.Abort, KeyboardInterrupt):
         status = _INTERRUPTED
-    except UnicodeEncodeError:  # an argument's bytes, such as a file name, are not UTF-8
+    except UnicodeEncodeError:  # an argument, such as a file name, is not UTF-8
         print_error(
             CliError(
                 "an argument is not valid UTF-8", "type it again, or rename the file", status=2
             )
         )
         return 2
-    except OSError as error:  # most likely of standard output, on a full disk
+    except OSError as error:  # most likely from standard output on a full disk
         reason = (error.strerror or type(error).__name__).lower()
         what = f"use {error.filename}" if error.filename else "write the output"
         print_error(CliError(f"cannot {what}: {reason}", _INTERRUPTED_HINT))
@@ -107,7 +107,7 @@ def run(arguments: Sequence[str]) -> int:
 def _wrong_usage(error: Any) -> CliError:
     where = error.ctx.command_path if error.ctx else "galwad"
     message = str(error.format_message())
-    if message.startswith("Usage:"):  # a noun without a command: Typer answers with its help
+    if message.startswith("Usage:"):  # a noun without a verb: Typer's message is the help text
         print(message, file=sys.stderr)
         message = "a command is missing"
     message = " ".join(message.split()).rstrip(".").replace("Value error, ", "")
@@ -117,9 +117,9 @@ def _wrong_usage(error: Any) -> CliError:
 
 
 def main() -> None:
-    """Run the `galwad` command and exit.
+    """Run the `galwad` command and exit the process.
 
-    Standard output may be closed or full, or may not be able to encode all characters.
+    This works even if standard output is closed or full, or cannot encode all characters.
     """
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
@@ -129,7 +129,11 @@ def main() -> None:
 
 
 def _flushed(status: int) -> int:
-    """Flush standard output and return the exit status; an earlier failure is already printed."""
+    """Flush standard output and return the exit status.
+
+    If `status` is not 0, an error was already printed, and no second one is printed. If `status` is
+    0 and the flush fails, return 1.
+    """
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -145,5 +149,8 @@ def _flushed(status: int) -> int:
 
 
 def _drop_output() -> None:
-    """Send the rest to /dev/null, so that the interpreter does not try to write it at its end."""
+    """Redirect standard output to /dev/null.
+
+    Without this, the interpreter would try to write the remaining output when it exits.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

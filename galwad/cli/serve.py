@@ -1,4 +1,4 @@
-"""`galwad serve`: run the daemon, or one of its processes."""
+"""`galwad serve`: run the daemon with its three processes, or run one of the processes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ app = new_command()
 
 
 class Process(StrEnum):
-    """The three processes."""
+    """The names of the three processes."""
 
     SWITCH = "switch"
     DESK = "desk"
     FINALISER = "finaliser"
 
 
-# Loaded by name, so that each process loads only its own code.
+# The modules are loaded by name, so that each process loads only its own code.
 _MODULES: Final = {
     Process.SWITCH: "galwad.switch.daemon",
     Process.DESK: "galwad.desk.app",
@@ -51,10 +51,10 @@ def serve(
 ) -> None:
     """Run the daemon: switch, desk and finaliser.
 
-    Without --only the three run as children of this process, which restarts one that dies. SIGTERM
-    drains: calls in progress finish, and the desk stops last. A second SIGTERM stops at once. The
-    log goes to stderr. With --json, or if stderr is not a terminal, each of its lines is a JSON
-    object.
+    Without --only, the three processes are children of this process, and a child that dies is
+    started again. At SIGTERM, no new calls are accepted, calls in progress finish, and the desk
+    stops last. At a second SIGTERM, all processes stop immediately. The log goes to stderr. With
+    --json, or if stderr is not a terminal, each line of the log is a JSON object.
     """
     supervise.die_with_parent()
     forbid_core_dumps()

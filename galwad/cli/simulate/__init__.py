@@ -1,4 +1,4 @@
-"""`galwad simulate`: test an installation with calls that it cannot tell from real ones."""
+"""`galwad simulate`: test an installation with calls that look to the server like real calls."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ app = new_group(SimulateGroup)
 
 @app.callback()
 def simulated() -> None:
-    """Simulated calls, which test an installation."""
+    """Test an installation with simulated calls."""

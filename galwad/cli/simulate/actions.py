@@ -1,4 +1,8 @@
-"""The acts in a simulated call once it is answered: talk, keys, a pause, a transfer."""
+"""The actions in a simulated call after the answer: talk, keys, a pause, a transfer.
+
+In this package a step is one part of the simulation that has its own line in the report. A step
+fails by raising a `StepError`.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +26,14 @@ from telephony.errors import ProtocolError, TelephonyError
 from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
 _AFTERWARDS_S: Final = 2.0
-"""Seconds of talk after a pause or a transfer."""
+"""The length in seconds of the talk that follows a pause or a transfer."""
 _TRANSFER_WITHIN_S: Final = 60.0
-"""Seconds that a transfer may take."""
+"""The longest time in seconds that a transfer may take."""
 _GOOD_SIMILARITY: Final = 0.9
-"""G.711 on the whole path gives far more than this."""
+"""The least similarity, 0 to 1, that gives no warning.
+
+A path that uses only G.711 gives far more.
+"""
 _MIN_SIMILARITY: Final = 0.5
 _LOSS: Final = 0.01
 _JITTER: Final = 0.03
@@ -40,7 +47,7 @@ _RTP: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """The samples that each party sent in one stretch of the call."""
+    """The audio that each party sent in one phase of the call, such as the talk after a pause."""
 
     phase: str
     caller: Samples = field(repr=False)
@@ -49,14 +56,17 @@ class Spoken:
 
 @dataclass(slots=True)
 class SimulatedCall:
-    """One call in progress, with what is needed to judge it afterwards."""
+    """One simulated call in progress, and the data by which its recording is judged afterwards."""
 
     phone: VoIPPhone
     answerers: list[Answerer]
     caller_call: VoIPCall
-    """The call as the caller's phone has it."""
+    """The caller's leg: the call as the calling phone sees it."""
     answerer_call: VoIPCall | None = None
-    """The call as the answering phone has it; None if that phone is not of this command."""
+    """The other leg: the call as the answering phone sees it.
+
+    None if a phone answered that this command does not control.
+    """
     caller: CallAudio | None = None
     answerer: CallAudio | None = None
     call_id: str = ""
@@ -65,7 +75,11 @@ class SimulatedCall:
 
 @asynccontextmanager
 async def step(report: Report, name: str) -> AsyncIterator[None]:
-    """Run a step that ends the simulation if it fails."""
+    """Run the body of the `with` statement as the step `name`.
+
+    If the body raises a `StepError`, the step is reported as failed and the error goes on to the
+    caller, which ends the simulation.
+    """
     try:
         yield
     except StepError as error:
@@ -74,12 +88,16 @@ async def step(report: Report, name: str) -> AsyncIterator[None]:
 
 
 def elapsed_ms(began: float) -> int:
-    """Return the milliseconds since `began`, a time of the monotonic clock."""
+    """Return the milliseconds that have passed since `began`, a time of the monotonic clock."""
     return round((time.monotonic() - began) * 1000)
 
 
 async def talk(report: Report, call: SimulatedCall, phase: str, seconds: float) -> None:
-    """Let both parties speak; each direction is a step."""
+    """Let both parties speak for `seconds`, and report how well each party heard the other.
+
+    The report gets one step for each direction: caller to answerer, and answerer to caller. Nothing
+    happens if this command controls only one of the two phones.
+    """
     if call.caller is None or call.answerer is None:
         return
     said = speech(seconds, secrets.randbits(60)), speech(seconds, secrets.randbits(60))
@@ -91,7 +109,7 @@ async def talk(report: Report, call: SimulatedCall, phase: str, seconds: float) 
 
 
 def judge(report: Report, phase: str, heard: Heard) -> None:
-    """Add the verdict on one direction."""
+    """Add one step to the report: how well the listener in `heard` received the speaker."""
     name = f"{phase}: {heard.speaker} to {heard.listener}"
     expected = heard.received + heard.lost
     text = (
@@ -115,7 +133,10 @@ def judge(report: Report, phase: str, heard: Heard) -> None:
 
 
 async def listen(plan: Plan, report: Report, call: SimulatedCall) -> None:
-    """Speak and report what arrives; used when another phone has answered."""
+    """Speak as the caller, and report which packets the caller received from the other phone.
+
+    This is used if a phone answered that this command does not control.
+    """
     voice, began = call.caller, time.monotonic()
     if voice is None:
         return
@@ -136,7 +157,7 @@ async def listen(plan: Plan, report: Report, call: SimulatedCall) -> None:
 async def in_the_call(
     plan: Plan, report: Report, call: SimulatedCall, api: ApiClient | None
 ) -> None:
-    """Do what the plan names, in this order: keys, a pause, a transfer."""
+    """Do the actions that the plan names, in this order: press keys, pause and resume, transfer."""
     if plan.dtmf:
         await _keys(plan, report, call)
     if plan.pause:
@@ -152,7 +173,7 @@ async def _keys(plan: Plan, report: Report, call: SimulatedCall) -> None:
     try:
         async with asyncio.timeout(plan.timeout + len(plan.dtmf)):
             await call.caller_call.send_dtmf(plan.dtmf)
-            await asyncio.sleep(0.3)  # for the last key, and for keys that arrive twice
+            await asyncio.sleep(0.3)  # the last key, or a repeated key, may arrive late
     except (ProtocolError, TimeoutError):
         report.fail("keys", "telephone-event was not agreed on", "the trunk or PBX has none")
         return
@@ -185,7 +206,10 @@ async def _pause(plan: Plan, report: Report, call: SimulatedCall, api: ApiClient
 
 
 async def _timed(report: Report, name: str, means: str, act: Callable[[], Awaitable[None]]) -> None:
-    """Pause or resume the recording, as a step that reports how long it took."""
+    """Run `act`, which pauses or resumes the recording, as the step `name`; report its duration.
+
+    `means` is the text for the report: the API or the record key.
+    """
     began = time.monotonic()
     async with step(report, name):
         await act()
@@ -194,7 +218,11 @@ async def _timed(report: Report, name: str, means: str, act: Callable[[], Awaita
 
 
 async def _press(plan: Plan, call: SimulatedCall, record: Literal["on", "off"]) -> None:
-    """Press the phone's record key: an INFO with a Record header field."""
+    """Press the record key of the answering phone: send an INFO with a Record header field.
+
+    Raises:
+        StepError: This command controls no answering phone, or the server refused the INFO.
+    """
     if call.answerer_call is None:
         raise StepError("no phone of this command is in the call", _LOG)
     try:
@@ -245,7 +273,10 @@ async def _within(
 
 
 async def _answer_any(answerers: list[Answerer]) -> tuple[str, VoIPCall] | None:
-    """Answer the first call that rings at any of these; None if there are no answerers."""
+    """Answer the first call that rings at one of the `answerers`.
+
+    Return the extension that rang and the call, or None if `answerers` is empty.
+    """
     ringing = {asyncio.ensure_future(a.next_ringing()): a.extension for a in answerers}
     if not ringing:
         return None
@@ -285,7 +316,11 @@ async def _blind(call: SimulatedCall, number: str) -> int:
 
 
 async def _join(call: SimulatedCall, number: str) -> int:
-    """Put the caller on hold, call `number`, and join them; return the transfer's status."""
+    """Do an attended transfer: hold the caller, call `number`, and connect the two of them.
+
+    Return the SIP status of the transfer, or 0 if this command does not control the answering
+    phone.
+    """
     if call.answerer_call is None:
         return 0
     await call.answerer_call.hold()

@@ -1,4 +1,4 @@
-"""The server's API as a simulation uses it: calls in progress, a pause, a recording afterwards."""
+"""Requests to the server's API in a simulation: list calls, pause, resume, fetch a recording."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from galwad.cli.support.download import download
 from recording.age.file import Identity
 
 _SEALED_WITHIN_S: Final = 30.0
-"""Seconds until a recording must be available."""
+"""The time in seconds within which the server must have the finished recording."""
 _BEGINS_WITHIN_S: Final = 3.0
-"""Seconds until a recording must have begun."""
+"""The time in seconds within which the recording must have begun."""
 _RETRY_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedRecording:
-    """A recording, opened in memory, and its manifest."""
+    """A decrypted recording, held in memory: the audio of each party, and the manifest."""
 
     caller: Samples
     advisor: Samples
@@ -39,9 +39,10 @@ class OpenedRecording:
 
 
 class ApiClient:
-    """The API: used with a person's login, and for a pause with a machine's token if there is one.
+    """A client of the server's API.
 
-    The recording is opened with `identities`.
+    It uses the stored login of `galwad login`. If it has a `pause_token` (the token of a machine),
+    it uses that token to pause and to resume. It decrypts the recording with `identities`.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class ApiClient:
             raise StepError(error.message, error.hint) from None
 
     async def calls(self) -> set[str]:
-        """Return the ids of the calls in progress.
+        """Return the call ids of the calls in progress.
 
         Raises:
             StepError: The request failed.
@@ -66,7 +67,10 @@ class ApiClient:
         return {pop["call_id"] for pop in await self._ask("GET", "/calls")}
 
     async def new_call(self, known: set[str], plan: Plan) -> str:
-        """Return the id of the call that was just answered, once its recording has begun.
+        """Wait until the recording of the new call has begun, and return the call's id.
+
+        The new call is the one at the answering extension whose id is not in `known`, which has the
+        ids of the calls before it.
 
         Raises:
             StepError: The recording does not begin, the call is not found, or the request failed.
@@ -104,10 +108,14 @@ class ApiClient:
             raise StepError(f"the recording is {outcome['state']}{durable}", "see its alarms")
 
     def recording(self, call_id: str, reference: str) -> OpenedRecording:
-        """Wait until a recording is sealed, and open it.
+        """Wait until the recording of a call is sealed; fetch it, decrypt it and return it.
+
+        `reference` is the reference that the audit chain records for this fetch.
 
         Raises:
-            CliError: The recording does not appear, cannot be fetched or is for other identities.
+            CliError: The recording does not appear, cannot be fetched, or cannot be decrypted with
+                these
+            identities.
         """
         detail = self._detail(call_id)
         why = ("quality-training", reference)

@@ -1,4 +1,4 @@
-"""`galwad simulate call`: place one call or many, answer, talk, and judge the result."""
+"""`galwad simulate call`: place one call or many calls, answer, talk, and judge the result."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ from telephony.sip.message.uri import Uri, is_user
 app = new_command()
 
 _CALLER: Final = "07700900123"
-"""From Ofcom's range for drama, which no subscriber has."""
+"""The number that the caller shows by default.
+
+It is from the range that Ofcom reserves for drama, so no subscriber has it.
+"""
 _REFERENCE: Final = "galwad simulate"
 
 
@@ -111,12 +114,13 @@ def call(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Call a running Galwad, answer, talk, and judge the result.
+    """Place a call to a running Galwad, answer it, talk, and judge the result.
 
-    Both parties are phones of this command. They send noise, new for each run. Each step is
-    reported: how long it took, what was heard, what is in the recording. While the command runs, a
-    real phone of the same extension rings too. With --calls, many calls are placed at --rate, and
-    their parties only talk. Exits with 0, or with 1 if a step failed.
+    This command controls both phones, and each sends noise that is new for each run. Each step is
+    reported: how long it took, what was heard, and what is in the recording. While the command
+    runs, a real phone of the same extension rings too. With --calls, the command places many calls,
+    --rate of them each second, in which the phones only talk. The exit status is 0, or 1 if a step
+    failed.
     """
     accounts = [name for name in (as_, *(answer or ())) if name]
     secrets = _passwords(accounts, from_stdin=password_stdin)
@@ -166,7 +170,13 @@ def _passwords(accounts: list[str], *, from_stdin: bool) -> list[str]:
 
 
 def _dialable(plan: Plan) -> None:
-    """Refuse numbers and names of which no SIP URI can be made, before any phone rings."""
+    """Refuse a number or phone name that cannot be part of a SIP URI.
+
+    This happens before any phone rings.
+
+    Raises:
+        CliError: The number or name is not valid.
+    """
     wanted = {"the number": plan.number, "--transfer": plan.transfer, "--attended": plan.attended}
     accounts = [a.extension for a in (*plan.answering, *([plan.acts_as] if plan.acts_as else ()))]
     for what, text in wanted.items():
@@ -242,7 +252,10 @@ def _run(plan: Plan) -> Report:
 
 
 def _api_client(plan: Plan) -> ApiClient | None:
-    """Return the API if the plan needs it; check its settings before any phone rings."""
+    """Return the API client, or None if the plan does not use the API.
+
+    The address and the identity file are checked here, before any phone rings.
+    """
     by_api = plan.pause > 0 and plan.pause_by is PauseBy.API
     if plan.identity is None and not by_api:
         return None
@@ -269,7 +282,7 @@ def _afterwards(plan: Plan, report: Report, api: ApiClient, call: SimulatedCall 
 
 
 def _hush() -> None:
-    """Silence the phones' own log, because the steps report everything."""
+    """Turn off the log of the simulated phones, because the report has the result of each step."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 

@@ -1,4 +1,4 @@
-"""The meaning of SIP statuses for the person who sets the server up: one line, and a hint."""
+"""The errors of a simulation: each explains a SIP status to the administrator, with a hint."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _INVITE: Final = {
 
 
 def unreachable_error(plan: Plan) -> StepError:
-    """Return the error for a server that did not answer at all."""
+    """Return the error for a server from which no answer came."""
     hint = _REACH + (_TLS if plan.addresses.transport is PhoneTransport.TLS else "")
     return StepError(f"no answer from {plan.addresses}", hint)
 
 
 def registration_error(plan: Plan, extension: str, status: int) -> StepError:
-    """Return the error for a phone that could not register."""
+    """Return the error for `extension`, whose registration the server refused with `status`."""
     way = plan.addresses.transport
     text, hint = {
         401: (f"wrong password for {extension}", _ASK),
@@ -53,7 +53,7 @@ def registration_error(plan: Plan, extension: str, status: int) -> StepError:
 
 
 def call_error(plan: Plan, status: int) -> StepError:
-    """Return the error for a call that failed; status 0 means that the server did not answer."""
+    """Return the error for a call that failed with this SIP status; status 0 means no answer."""
     words = {"who": plan.caller_name, "way": plan.addresses.transport, "number": plan.number}
     if status in {401, 407} and plan.acts_as is not None:
         text, hint = f"wrong password for {plan.acts_as.extension}", _ASK
@@ -68,7 +68,7 @@ def call_error(plan: Plan, status: int) -> StepError:
 
 
 def transfer_error(number: str, status: int) -> StepError:
-    """Return the error for a transfer that failed."""
+    """Return the error for a transfer to `number` that failed with this SIP status."""
     text, hint = {
         404: (f"there is no route for {number}", _TRUNK),
         408: (f"no answer at {number}", "check that a phone is registered there"),
@@ -79,7 +79,7 @@ def transfer_error(number: str, status: int) -> StepError:
 
 
 def pause_error(extension: str, status: int) -> StepError:
-    """Return the error for a record key that was refused."""
+    """Return the error for a press of the record key that the server refused with `status`."""
     text, hint = {
         400: ("the server does not understand the key", "it is not Galwad, or of another version"),
         480: (f"{extension} has no call that is recorded", "calls from trunks are recorded"),

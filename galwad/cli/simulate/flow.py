@@ -1,4 +1,4 @@
-"""The course of one simulated call: register, ring, answer, talk, hang up."""
+"""The steps of one simulated call, in order: register, ring, answer, talk, hang up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
 _HANG_UP_S: Final = 5.0
 _RING_S: Final = 60.0
-"""The time for which a phone may ring that this command does not answer."""
+"""The longest time in seconds for which a phone may ring that this command does not control."""
 _NOT_REACHED: Final = {
     CallState.RINGING: (
         "no ringing",
@@ -34,9 +34,10 @@ _NOT_REACHED: Final = {
 async def simulate(
     plan: Plan, report: Report, api: ApiClient | None = None
 ) -> SimulatedCall | None:
-    """Run the whole plan; `report` has each step, and a step that others need ends the run.
+    """Run one simulated call as planned, and add the result of each step to `report`.
 
-    Return the call, or None if such a step failed.
+    If a step fails that later steps depend on, the run ends and the result is None. Otherwise
+    return the call.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -74,7 +75,10 @@ async def _connected(
 async def registered(
     plan: Plan, report: Report, stack: AsyncExitStack, answerer: Answerer
 ) -> Answerer:
-    """Register a phone until `stack` is left, as a step of its own."""
+    """Register a phone, as a separate step of the run, and return it.
+
+    The phone is unregistered when the exit stack `stack` closes.
+    """
     name, began = f"register {answerer.extension}", time.monotonic()
     async with step(report, name):
         await stack.enter_async_context(answerer)
@@ -84,10 +88,10 @@ async def registered(
 
 
 async def place(plan: Plan, phone: VoIPPhone) -> VoIPCall:
-    """Send the INVITE.
+    """Send the INVITE from `phone` to the planned number; return the caller's leg of the call.
 
     Raises:
-        StepError: The call cannot be placed, such as when no media port is free.
+        StepError: The call cannot be placed, for example because no media port is free.
     """
     try:
         return await phone.call(plan.number)

@@ -1,4 +1,4 @@
-"""The judgement of a recording after a call of which every word is known."""
+"""The check of a recording against the audio that the simulated phones sent in the call."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from galwad.cli.simulate.steps import Report
 PAUSED: Final = "paused"
 _THERE: Final = 0.9
 _ABSENT: Final = 0.3
-"""More than the likeness of any half second of noise to another."""
+"""The highest similarity, 0 to 1, at which audio is still judged to be absent from a recording.
+
+Two different half seconds of noise are always less similar than this.
+"""
 _US: Final = 1_000_000
 _LENGTH_S: Final = 0.05
 _REPORT: Final = "keep the recording and the journals, and report it"
 
 
 def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spoken]) -> None:
-    """Check that each stretch of talk is recorded or absent as it must be.
+    """Check that audio is in the recording where it must be, and absent where it must be absent.
 
     Also check that payment gaps are silent, and that segments and gaps add up to the talk time.
+    `spoken` is the audio that the phones sent, phase by phase.
     """
     moved = any(gap["reason"] == "transfer" for gap in there.manifest["gaps"])
     for part in spoken:

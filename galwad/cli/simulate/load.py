@@ -1,4 +1,4 @@
-"""Many calls at a rate, each answered and talked in, to show what a new machine can carry."""
+"""A load test: many calls at a fixed rate, to show how many calls a new machine can carry."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ from telephony.errors import TelephonyError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 _LATE: Final = 0.1
-"""Seconds by which this machine may be late before its own figures are in doubt."""
+"""The delay in seconds above which this machine is too slow for its measurements to be trusted."""
 _JUDGED: Final = 40
-"""The most calls whose sound is compared; all of them would take longer than the calls."""
+"""The most legs whose audio is compared with what was said.
+
+To compare the audio of all legs would take longer than the calls themselves.
+"""
 _ALIKE: Final = 0.9
 _LOSS: Final = 0.01
 _TAIL: Final = 0.5
@@ -32,24 +35,24 @@ _TAIL: Final = 0.5
 
 @dataclass(slots=True)
 class Tally:
-    """The results of the calls so far."""
+    """The results of the load test so far."""
 
     setup: list[int] = field(default_factory=list)
-    """Milliseconds from INVITE to 200."""
+    """The time from INVITE to 200 of each answered call, in milliseconds."""
     refused: Counter[int] = field(default_factory=Counter)
-    """The number of calls that failed, by status; 0 means no answer."""
+    """The number of failed calls for each SIP status; status 0 means that no answer came."""
     cut: int = 0
-    """The number of call ends that were cut off during the talk."""
+    """The number of legs that ended during the talk; a call has two legs."""
     received: int = 0
     lost: int = 0
     jitter: float = 0.0
     similarities: list[float] = field(default_factory=list)
     late: float = 0.0
-    """The longest delay of this machine itself, in seconds."""
+    """The longest delay, in seconds, with which this machine ran its own work."""
 
 
 class LoadTest:
-    """All the calls of one simulation."""
+    """A run that places many calls, answers them and collects the results."""
 
     def __init__(self, plan: Plan) -> None:
         self.tally = Tally()
@@ -58,7 +61,7 @@ class LoadTest:
         self._judged: list[tuple[Samples, Samples]] = []
 
     async def run(self, report: Report) -> None:
-        """Place all calls, and add the results to `report`."""
+        """Place all planned calls, and add the results to `report`."""
         plan, loop = self._plan, asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
             try:
@@ -100,7 +103,7 @@ class LoadTest:
                 await call.wait_for(CallState.ANSWERED)
         except (TelephonyError, TimeoutError):
             self.tally.refused[0 if call.unreachable else call.status] += 1
-            return  # a call that still rings is ended when the phone stops
+            return  # when the calling phone stops, it ends each call that still rings
         self.tally.setup.append(elapsed_ms(began))
         await self._talk(call, self._said[0], self._said[1])
         await call.hangup()
@@ -113,7 +116,7 @@ class LoadTest:
         try:
             await call.answer()
         except TelephonyError:
-            return  # the caller's side counts it
+            return  # the caller's leg counts this failure
         await self._talk(call, self._said[1], self._said[0])
         await call.wait_for(CallState.ENDED)
 
@@ -139,7 +142,7 @@ class LoadTest:
         tally.jitter = max(tally.jitter, there.jitter)
 
     async def _watch(self) -> None:
-        """Measure by how much this machine's own work is late."""
+        """Measure by how many seconds this machine runs its own work too late."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + 0.1
@@ -148,7 +151,7 @@ class LoadTest:
 
 
 def report_tally(report: Report, tally: Tally, plan: Plan) -> None:
-    """Add the verdicts on the tally to `report`."""
+    """Add the results of the load test to `report`: calls, audio, and delays of this machine."""
     _report_calls(report, tally, plan)
     if tally.setup:
         _report_media(report, tally)

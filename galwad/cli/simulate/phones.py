@@ -1,4 +1,4 @@
-"""A party of a simulated call: a phone that can be rung, and a voice that speaks and listens."""
+"""The parties of a simulated call: phones that can be rung, and the audio that they exchange."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from telephony.phone import (
 from telephony.phone.reception import ReceptionQuality
 
 _SETTLING: Final = 1.5
-"""Seconds for the end of what was said to arrive."""
+"""The time in seconds to wait for the last audio, after all of it has been sent."""
 _TAIL: Final = RATE // 4
 
 
 class Answerer:
-    """A phone that is registered at the server, whose calls wait to be answered."""
+    """A simulated phone that is registered at the server; its incoming calls wait for an answer."""
 
     def __init__(self, plan: Plan, account: SipLogin) -> None:
         self.extension = account.extension
@@ -33,10 +33,10 @@ class Answerer:
         self._plan = plan
 
     async def __aenter__(self) -> Self:
-        """Register.
+        """Register the phone at the server.
 
         Raises:
-            StepError: The server refuses, or does not answer.
+            StepError: The server refuses the registration, or does not answer.
         """
         try:
             async with asyncio.timeout(self._plan.timeout):
@@ -55,7 +55,10 @@ class Answerer:
         await self.phone.stop()
 
     async def next_ringing(self) -> VoIPCall:
-        """Wait for the next call that rings here and is still ringing, and return it."""
+        """Wait for the next call that rings at this phone, and return it.
+
+        A call that stopped ringing before it was returned is skipped.
+        """
         while True:
             call = await self.incoming.get()
             if call.state is CallState.RINGING:
@@ -72,10 +75,10 @@ def socket_error(plan: Plan, error: OSError) -> StepError:
 
 
 class CallAudio:
-    """One end of an answered call: sends what it is given, and stores what it receives."""
+    """The audio of one leg of an answered call: sends samples, and stores the samples received."""
 
     def __init__(self, who: str, call: VoIPCall) -> None:
-        """Listen from now on; this needs a running loop."""
+        """Start to store the received audio; this requires a running event loop."""
         self.who = who
         self.call = call
         self._heard = bytearray()
@@ -87,37 +90,37 @@ class CallAudio:
 
     @property
     def place(self) -> int:
-        """The number of samples that were received so far."""
+        """The number of samples that have been received so far."""
         return len(self._heard) // 2
 
     def heard(self, since: int) -> Samples:
-        """Return the samples that were received after the first `since` samples."""
+        """Return the received samples without the first `since` samples."""
         return from_pcm(bytes(self._heard[2 * since :]))
 
     async def say(self, said: Samples) -> None:
-        """Speak; return when all of it has been sent."""
+        """Send the samples `said` as speech; return when all of them have been sent."""
         await self.call.write_audio(to_pcm(said))
         await self.call.drain_audio()
 
     async def hush(self) -> None:
-        """Stop listening."""
+        """Stop storing the received audio."""
         self._ears.cancel()
         await asyncio.gather(self._ears, return_exceptions=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The quality of one direction: how well the speaker was heard."""
+    """The quality of the audio in one direction, from `speaker` to `listener`."""
 
     speaker: str
     listener: str
     similarity: float
-    """The similarity of what was heard to what was said, 0 to 1."""
+    """The similarity of the received audio to the audio that was sent, 0 to 1."""
     received: int
     """The number of packets that arrived."""
     lost: int
     jitter: float
-    """In seconds, at the end."""
+    """The jitter in seconds, measured when the talk ended."""
 
     @property
     def loss(self) -> float:
@@ -129,10 +132,13 @@ class Heard:
 async def converse(
     first: CallAudio, second: CallAudio, said: tuple[Samples, Samples]
 ) -> tuple[Heard, Heard]:
-    """Let both speak at once, and return how each was heard by the other.
+    """Let both parties speak at the same time, and return the quality of each direction.
+
+    `said` has the samples that `first` sends and those that `second` sends. The result has the
+    direction from `second` to `first`, then the direction from `first` to `second`.
 
     Raises:
-        StepError: The call ended meanwhile, or this machine is too slow.
+        StepError: The call ended before the talk did, or this machine is too slow.
     """
     voices = (first, second)
     places = [voice.place for voice in voices]
@@ -158,7 +164,7 @@ async def _settled(voices: tuple[CallAudio, CallAudio], wanted: list[int]) -> No
             for voice, place in zip(voices, wanted, strict=True):
                 await voice.call.changes.until(lambda v=voice, p=place: v.place >= p)  # type: ignore[misc]
     except TimeoutError:
-        return  # the verdict reports what did not arrive
+        return  # the result of the step reports the missing audio
 
 
 def _judged(

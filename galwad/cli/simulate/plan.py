@@ -1,4 +1,4 @@
-"""The plan of a simulation: the checked options of the command line."""
+"""The plan of a simulation: the options of the command line, after they are checked."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from telephony.phone import VoIPPhone
 from telephony.phone.phone import CallCallback
 
 PORTS: Final = (30_000, 32_999)
-"""Ports for the simulated phones' media: two for each side of a call, for 500 calls."""
+"""The first and the last media port for the simulated phones.
+
+A call uses two ports for each of its two legs; the range is large enough for 500 calls.
+"""
 KEYS: Final = "0123456789*#"
 
 
 class PhoneTransport(StrEnum):
-    """The transport between the phones and the server."""
+    """The SIP transport between the simulated phones and the server."""
 
     UDP = "udp"
     TCP = "tcp"
@@ -28,7 +31,7 @@ class PhoneTransport(StrEnum):
 
 
 class SrtpPolicy(StrEnum):
-    """The protection of the phones' media: whether they offer or require SRTP."""
+    """The use of SRTP by the simulated phones: off, optional (offered) or required."""
 
     OFF = "off"
     OPTIONAL = "optional"
@@ -36,7 +39,7 @@ class SrtpPolicy(StrEnum):
 
 
 class PauseBy(StrEnum):
-    """The means of a pause: the phone's record key, or the API."""
+    """The means by which a recording is paused: the phone's record key, or the API."""
 
     KEY = "key"
     API = "api"
@@ -44,7 +47,7 @@ class PauseBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SipLogin:
-    """The account of a phone at the server."""
+    """The extension and the SIP password with which a simulated phone signs in to the server."""
 
     extension: str
     password: str = field(repr=False)
@@ -52,17 +55,17 @@ class SipLogin:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The server's address as the phones reach it, and this machine's as the server does."""
+    """The address at which the phones reach the server, and the addresses of this machine."""
 
     host: str
     port: int
     transport: PhoneTransport
     host_as_typed: str
-    """The host as it was typed, which a certificate must name."""
+    """The server's host as the user typed it; the server's TLS certificate must name this host."""
     local_host: str
-    """This machine's address as the server sees it, for the answering phones."""
+    """The address of this machine that the answering phones use to reach the server."""
     caller: str
-    """The address from which the caller calls."""
+    """The address of this machine from which the caller calls."""
     caller_port: int = 0
     ca: Path | None = None
 
@@ -73,48 +76,54 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One simulation."""
+    """The plan of one run of `galwad simulate call`."""
 
     number: str
     addresses: Addresses
     caller: str
-    """The number that the caller shows when it calls as a trunk."""
+    """The telephone number that the caller shows when it calls as a trunk."""
     acts_as: SipLogin | None
-    """The phone that calls; None to call as a trunk."""
+    """The phone as which the caller calls; None if the caller calls as a trunk."""
     answering: tuple[SipLogin, ...]
-    """The first phone answers the call; the others answer the number it is transferred to."""
+    """The phones that answer: the first answers the call, and the rest answer a transfer."""
     media: SrtpPolicy = SrtpPolicy.OPTIONAL
     talk: float = 4.0
-    """In seconds."""
+    """The length of the talk in seconds."""
     timeout: float = 10.0
-    """Seconds that a step may take, except an answer by a phone outside this command."""
+    """The longest time in seconds that a step may take.
+
+    An answer by a phone that this command does not control may take longer.
+    """
     dtmf: str = ""
     pause: float = 0.0
-    """In seconds."""
+    """The length of the pause in seconds; 0 for no pause."""
     pause_by: PauseBy = PauseBy.KEY
     transfer: str = ""
     attended: str = ""
     calls: int = 1
     rate: float = 1.0
-    """Calls a second."""
+    """The number of calls that are placed each second."""
     identity: Path | None = None
     reference: str = ""
     api: str = ""
-    """The API's address; empty for the one of `galwad login`."""
+    """The address of the API; if it is empty, the address that `galwad login` stored is used."""
 
     @property
     def caller_name(self) -> str:
-        """The caller's name in the output: the extension, or "caller"."""
+        """The name of the caller in the report: the phone's extension, or "caller" for a trunk."""
         return self.acts_as.extension if self.acts_as else "caller"
 
     def calling_phone(self) -> VoIPPhone:
-        """Return the caller's phone, not started."""
+        """Return the caller's phone; the phone is not started yet."""
         account = self.acts_as or SipLogin(self.caller, "")
         addresses = self.addresses
         return self._phone(account, (addresses.caller, addresses.caller_port))
 
     def answering_phone(self, account: SipLogin, callback: CallCallback) -> VoIPPhone:
-        """Return a phone that registers, not started."""
+        """Return the phone that will register with `account`; the phone is not started yet.
+
+        `callback` receives each call that rings at the phone.
+        """
         return self._phone(account, (self.addresses.local_host, 0), callback)
 
     def _phone(
@@ -142,11 +151,14 @@ class Plan:
 
 
 def locate(text: str, transport: PhoneTransport, bind: str, ca: Path | None) -> Addresses:
-    """Find the server of `--sip`, and the address of this machine from which it is reached.
+    """Return the server's address, and this machine's address from which the server is reached.
+
+    `text` is the value of --sip, and `bind` that of --bind.
 
     Raises:
-        CliError: The text is not an address, the name is unknown, `ca` is not a file, or there
-            is no route to the server.
+        CliError: `text` is not an address, the host's name is unknown, `ca` is not a file, or there
+            is
+        no route to the server.
     """
     host, port = _split(text, 5061 if transport is PhoneTransport.TLS else 5060)
     try:
@@ -182,7 +194,7 @@ def _is_address(text: str) -> bool:
 
 
 def _our_address(family: int, there: tuple[object, ...]) -> str:
-    """Return the address from which the system would send to the server; nothing is sent."""
+    """Return the local address from which packets to the server would leave; no packet is sent."""
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(there)

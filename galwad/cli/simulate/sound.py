@@ -1,7 +1,7 @@
-"""The sound of the simulated parties: noise with a rhythm of syllables, new for each run.
+"""The sound of the simulated parties: noise with the rhythm of syllables, new for each run.
 
-No two stretches of it are alike. So the place where a stretch is found, and how much of it, shows
-how a line changes speech and what a recording kept.
+No two pieces of this noise are similar. Therefore the place where a piece is found, and the
+similarity there, show how a phone line changes speech and what a recording contains.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 Samples: TypeAlias = npt.NDArray[np.int16]
-"""Mono, 8 kHz."""
+"""Audio samples, mono, 8000 samples a second."""
 
 RATE: Final = 8000
 _SYLLABLE: Final = 1200
 _PIECE: Final = RATE // 2
 _LATEST: Final = 2 * RATE
-"""The most samples by which a line may delay what is said."""
+"""The longest delay, in samples, with which speech may arrive."""
 _PEAK: Final = 20_000
 _PASSES: Final = (300, 3200)
-"""In Hz; the range that every telephone carries."""
+"""The lowest and the highest frequency of the noise, in Hz; every telephone carries this range."""
 
 
 def speech(seconds: float, seed: int) -> Samples:
-    """Return noise from 300 to 3200 Hz with the rhythm of speech, different for each seed."""
+    """Return `seconds` of noise from 300 to 3200 Hz with the rhythm of speech.
+
+    Each `seed` gives different noise.
+    """
     noise = np.random.default_rng(seed)
     count = int(seconds * RATE)
     spectrum = np.fft.rfft(noise.standard_normal(count))
@@ -39,20 +42,20 @@ def speech(seconds: float, seed: int) -> Samples:
 
 
 def to_pcm(samples: Samples) -> bytes:
-    """Return the samples as the bytes that a phone sends."""
+    """Return the samples as bytes, in the format that a phone sends (16 bits, little-endian)."""
     return samples.astype("<i2").tobytes()
 
 
 def from_pcm(pcm: bytes) -> Samples:
-    """Return the samples in the bytes that a phone received."""
+    """Return the samples in the bytes that a phone received (16 bits, little-endian)."""
     return np.frombuffer(pcm[: len(pcm) // 2 * 2], "<i2").astype(np.int16)
 
 
 def similarity_at(heard: Samples, said: Samples) -> float:
-    """Return how alike the received sound is to what was said, 0 to 1.
+    """Return how similar the received sound `heard` is to the sound `said`, 0 to 1.
 
-    `heard` must begin with it, or at most `_LATEST` samples later. Each half second is searched for
-    by itself, so that a line may stretch and shift the sound a little.
+    `said` must begin in `heard` at the start, or at most `_LATEST` samples later. Each half second
+    is searched for separately, so that a line may stretch and shift the sound a little.
     """
     pieces = _pieces(said)
     found = [_best(heard[at : at + len(piece) + _LATEST], piece) for at, piece in pieces]
@@ -60,9 +63,9 @@ def similarity_at(heard: Samples, said: Samples) -> float:
 
 
 def similarity_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> tuple[float, float]:
-    """Return how alike the recording is, at any place, to what was said: mean and maximum, 0 to 1.
+    """Return the mean and the maximum similarity of parts of `said` to any place in `recorded`.
 
-    About `pieces` half seconds are searched for.
+    About `pieces` parts are compared, each of half a second. Both values are from 0 to 1.
     """
     every = _pieces(said)
     some = every[:: max(1, len(every) // pieces)]
@@ -76,7 +79,7 @@ def _pieces(said: Samples) -> list[tuple[int, Samples]]:
 
 
 def _best(heard: Samples, piece: Samples) -> float:
-    """Return the highest correlation of `piece` with any place of `heard`, 0 to 1."""
+    """Return the highest correlation of `piece` with any place in `heard`, 0 to 1."""
     wanted = piece.astype(np.float64)
     there = np.concatenate([heard.astype(np.float64), np.zeros(len(wanted))])
     size = 1 << (len(there) + len(wanted)).bit_length()

@@ -1,4 +1,7 @@
-"""The steps of a simulation and their results: a table for people, JSON for machines."""
+"""The steps of a simulation and their results, printed as a table for people or as JSON.
+
+A step is one part of the simulation that has its own line in the report.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ Figures: TypeAlias = Mapping[str, float | int | str | list[int]]
 
 
 class StepResult(StrEnum):
-    """The result of a step."""
+    """The possible results of a step."""
 
     FINE = "ok"
     WARNING = "warn"
@@ -32,7 +35,7 @@ _MARKS: Final = {
 
 
 class StepError(Exception):
-    """A step failed, and the steps after it need it."""
+    """The failure of a step that later steps depend on; `hint` says how to correct it."""
 
     def __init__(self, text: str, hint: str = "") -> None:
         super().__init__(text)
@@ -42,7 +45,7 @@ class StepError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step and its result."""
+    """One step of the simulation and its result."""
 
     name: str
     verdict: StepResult
@@ -51,7 +54,7 @@ class Step:
     figures: Figures = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """Return the step for JSON output, without its empty fields."""
+        """Return the step as a mapping for JSON output; empty fields are left out."""
         shown = {
             "step": self.name,
             "verdict": self.verdict.lower(),
@@ -63,25 +66,25 @@ class Step:
 
 
 class Report:
-    """The steps so far, in order."""
+    """The steps that have been run so far, in order, with their results."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
 
     def ok(self, name: str, text: str, **figures: float | str | list[int]) -> None:
-        """Add a successful step."""
+        """Add a step that succeeded."""
         self.steps.append(Step(name, StepResult.FINE, text, figures=figures))
 
     def warn(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
-        """Add a step that works but deserves a look."""
+        """Add a step that succeeded but whose result the administrator should look at."""
         self.steps.append(Step(name, StepResult.WARNING, text, hint, figures))
 
     def fail(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
-        """Add a step that failed; the steps after it are still tried."""
+        """Add a step that failed; the simulation continues with the next step."""
         self.steps.append(Step(name, StepResult.FAULT, text, hint, figures))
 
     def skip(self, name: str, text: str) -> None:
-        """Add a step that could not be tried."""
+        """Add a step that could not be run."""
         self.steps.append(Step(name, StepResult.SKIPPED, text))
 
     @property
@@ -90,7 +93,7 @@ class Report:
         return [step for step in self.steps if step.verdict is StepResult.FAULT]
 
     def print(self) -> None:
-        """Print one line for each step, and its hint below it."""
+        """Print one line for each step; a step's hint is printed below its line."""
         out = console()
         plain = not (out.encoding or "").lower().startswith("utf")
         width = max((len(step.name) for step in self.steps), default=0)
