@@ -27,4 +27,4 @@ app = new_group(RecordingsGroup)
 
 @app.callback()
 def recordings() -> None:
-    """Recordings: find one, look at it, fetch it, verify it, dispose of it."""
+    """Find recordings, look at them, fetch them, verify them and dispose of them."""

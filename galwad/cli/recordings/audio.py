@@ -1,8 +1,8 @@
-"""Export of a decrypted recording to a file: all of it, or a slice, as FLAC or WAV.
+"""Export of a decrypted recording to a file: the whole recording or a slice, as FLAC or WAV.
 
-The recording is FLAC, so all of it as FLAC is a copy. Slices are cut in memory to the
-millisecond. The caller stays on the left channel and the advisor on the right, and no sample is
-changed.
+The decrypted recording is a FLAC file, so an export of the whole recording as FLAC is a copy. A
+slice is cut in memory, to the millisecond. The caller stays on the left channel and the advisor on
+the right channel, and no sample is changed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import soundfile
 from galwad.cli.support.console import CliError, clock
 
 with warnings.catch_warnings():
-    # pydub's sources have invalid escapes, and it looks for an ffmpeg that is not needed here.
+    # pydub warns of invalid escapes in its source, and of a missing ffmpeg, which is not needed here.
     warnings.simplefilter("ignore")
     from pydub import AudioSegment
 
@@ -27,7 +27,16 @@ _LONGEST_SLICE_S = 3600.0
 def export(
     plain: BinaryIO, target: BinaryIO, kind: str, from_s: float | None, to_s: float | None
 ) -> float:
-    """Write the recording, or the part between two times; return its length in seconds."""
+    """Write the recording, or the part between two times, to `target`; return the seconds written.
+
+    `kind` is "flac" or "wav". `from_s` and `to_s` are in seconds; None means the recording's start
+    and end.
+
+    Raises:
+        CliError: The audio cannot be read, the slice is longer than an hour, or `from_s` is after
+            the
+        recording's end.
+    """
     _read_to_the_end(plain)
     try:
         with soundfile.SoundFile(plain) as source:
@@ -43,9 +52,9 @@ def export(
 
 
 def _read_to_the_end(plain: BinaryIO) -> None:
-    """Read everything once, so that every byte is authenticated.
+    """Read the whole recording once, so that every byte is authenticated.
 
-    libsndfile would hide an error in the middle.
+    Without this, libsndfile could hide an error in the middle of the recording.
     """
     while plain.read(1 << 20):
         continue

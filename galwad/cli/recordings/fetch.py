@@ -1,8 +1,8 @@
-"""`galwad recordings fetch`: sealed bytes from the server, opened here and written to a file.
+"""`galwad recordings fetch`: download a sealed recording, decrypt it here and write it to a file.
 
-Only sealed bytes are ever written to a temporary file. Everything is authenticated to its end
-before the first decoded sample is written, and the output receives its name last: it appears whole
-or not at all.
+A temporary file only ever receives sealed bytes. The whole recording is authenticated before the
+first decoded sample is written. The output file receives its name at the end, so it appears
+completely or not at all.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ app = new_command()
 
 
 class AudioFormat(StrEnum):
-    """The formats of the output."""
+    """The audio formats in which the output can be written."""
 
     FLAC = "flac"
     WAV = "wav"
@@ -39,7 +39,7 @@ class AudioFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FetchOptions:
-    """The options of a fetch, as given on the command line."""
+    """The options of `galwad recordings fetch`, as given on the command line."""
 
     call_id: str
     purpose: str
@@ -56,7 +56,7 @@ class FetchOptions:
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    """The file that was written."""
+    """The facts about the output file that was written."""
 
     file: Path
     octets: int
@@ -65,7 +65,7 @@ class FetchResult:
     sealed: bool = False
 
     def as_json(self) -> dict[str, object]:
-        """Return the result for JSON output."""
+        """Return the facts as a mapping for JSON output."""
         return {
             "file": str(self.file),
             "octets": self.octets,
@@ -74,7 +74,7 @@ class FetchResult:
         }
 
     def sentence(self) -> str:
-        """Return the result as a line of text."""
+        """Return the facts as one line of text."""
         length = f", {clock(self.seconds)}" if self.seconds is not None else ""
         length += ", still sealed" if self.sealed else ""
         return f"{self.file} ({size(self.octets)}{length}) sha256 {self.sha256}"
@@ -116,10 +116,11 @@ def fetch(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Fetch a recording, and open it here with your identity.
+    """Fetch a recording, and decrypt it here with your identity.
 
-    The server enters purpose and reference in the audit before it sends the first byte. It sends
-    sealed bytes that it cannot read. The output appears whole or not at all.
+    The server enters purpose and reference in the audit before it sends the first byte. The server
+    sends sealed bytes, which it cannot read itself. The output file appears completely or not at
+    all.
     """
     options = FetchOptions(
         call_id=checked_id(call_id),
@@ -142,10 +143,10 @@ def fetch(
 
 
 def _fetch(options: FetchOptions, server: str) -> FetchResult:
-    """Fetch a recording and write the output.
+    """Fetch a recording and write the output file.
 
-    Faults that can be found here are refused before the server is asked, because every request that
-    reaches the server is entered in its audit as a fetch.
+    The options and files on this machine are checked before any request is sent, because the server
+    enters each request that it receives in its audit chain as a fetch.
     """
     _check_options(options)
     output, kind = _output(options)
@@ -204,7 +205,10 @@ def _check_options(options: FetchOptions) -> None:
 
 
 def _output(options: FetchOptions) -> tuple[Path, AudioFormat]:
-    """Return the output file and its format, checked before anything is fetched."""
+    """Return the path and the format of the output file.
+
+    The path is checked here, before the recording is fetched.
+    """
     if options.raw:
         ending = "pcapng.age" if options.sealed else "pcapng"
         return _free(

@@ -44,9 +44,9 @@ def list_(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """List recordings, the newest first. The audit records each search, but not what it was for.
+    """List recordings, the newest first. The audit records that you searched, but not for what.
 
-    Days are those of the centre.
+    A day runs from midnight to midnight in the centre's time zone.
     """
     wanted: dict[str, Any] = {
         "when": checked_period(when, "--when"),
@@ -77,7 +77,11 @@ def list_(
 
 
 def _pages(server: str, query: dict[str, Any], limit: int) -> dict[str, Any]:
-    """Return the first `limit` rows that match, and where the next page begins, or None."""
+    """Return up to `limit` rows that match `query`, fetched page by page.
+
+    The result also has `after`, which is where the next page begins, or None if there are no more
+    rows.
+    """
     rows: list[dict[str, Any]] = []
     while True:
         ask_for = {**query, "limit": min(limit - len(rows), _PAGE)}

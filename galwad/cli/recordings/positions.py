@@ -1,4 +1,4 @@
-"""Positions and lengths in a recording, as arguments of commands: `80`, `1:20`, `1:02:03.5`."""
+"""Positions and lengths in a recording, as command-line arguments: `80`, `1:20`, `1:02:03.5`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ _TIME: Final = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,9})?
 
 
 def read_position(text: str, option: str) -> float | None:
-    """Return a position in a recording in seconds; None for an empty text.
+    """Return the position or length in seconds that `text` states; None if `text` is empty.
 
-    `text` is such as `80`, `1:20` or `1:02:03.5`.
+    `text` has a form such as `80`, `1:20` or `1:02:03.5`. `option` is named in the error.
+
+    Raises:
+        CliError: The text cannot be read.
     """
     if not text:
         return None

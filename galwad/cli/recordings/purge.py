@@ -42,15 +42,16 @@ def purge(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Dispose of a recording: its header is destroyed, and a signed certificate stays.
+    """Dispose of a recording: its header is destroyed, and a signed certificate is kept instead.
 
-    This cannot be undone: without its header, no copy of the payload can be read. Keep the
-    certificate: a restored backup that still has the header must destroy it again. You need the
-    right purge (`galwad users rights`). A recording that is held is refused.
+    This cannot be undone, because no copy of the payload can be read without the header. Keep the
+    certificate. If you restore a backup that still has the header, the certificate shows that the
+    header must be destroyed again. You need the right purge (`galwad users rights`). The command
+    refuses a recording that is held.
     """
     body = {"reason": reason, "reference": required("--reference", reference, "R-2026-11")}
     path = f"/recordings/{checked_id(call_id)}"
-    if output is not None:  # before anything is destroyed
+    if output is not None:  # check this before the header is destroyed
         check_writable(output, replace=False, hint="choose another --output")
     if not yes:
         _confirm(ask(server, "GET", path)["recording"])
@@ -80,7 +81,10 @@ def _confirm(row: dict[str, Any]) -> None:
 
 
 def _keep(text: str, output: Path) -> None:
-    """Write a copy of the certificate; the disposal is done even if this fails."""
+    """Write a copy of the certificate to `output`.
+
+    The recording is already disposed of when this is called, even if the copy cannot be written.
+    """
     try:
         with atomic_file(output, replace=False, mode=0o644) as file:
             file.write(text.encode())

@@ -1,8 +1,8 @@
-"""`galwad recordings recover`: take the key of a spool from before a reboot, with an identity.
+"""`galwad recordings recover`: get the key of a spool that a reboot locked, by an identity.
 
-A person who takes the key can open that call, so the server first enters it in the audit. With
-`--offline` it cannot. Then the audit learns of it when the key is used: the finaliser reports that
-to the desk.
+A person who has the key can decrypt that call. Therefore the server enters the recovery in its
+audit chain before the key is written. With `--offline`, the server is not asked. Then the entry is
+made only when the key is used: the finaliser reports the use to the desk.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ app = new_command()
 
 @dataclass(frozen=True, slots=True)
 class WrittenKey:
-    """One key that was written; `audited` is true if the server's audit states who took it."""
+    """A key that was written to a file.
+
+    `audited` is true if the server's audit chain has an entry that names who recovered the key.
+    """
 
     call_id: str
     life: int
@@ -36,7 +39,7 @@ class WrittenKey:
     audited: bool
 
     def as_json(self) -> dict[str, object]:
-        """Return the key for JSON output."""
+        """Return the facts about the key as a mapping for JSON output, without the key itself."""
         return {
             "call_id": self.call_id,
             "life": self.life,
@@ -45,7 +48,7 @@ class WrittenKey:
         }
 
     def sentence(self) -> str:
-        """Return the key as a line of text."""
+        """Return the facts about the key as one line of text, without the key itself."""
         return f"{self.path}  opens spool {self.life} of {self.call_id}"
 
 
@@ -73,15 +76,16 @@ def recover(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Recover spools that a reboot locked: write the key of each, for the server.
+    """Recover spools that a reboot locked: write the key of each spool to a file, for the server.
 
-    Run it on your own machine, signed in as an administrator: before a key is written, the server
-    enters in the audit who takes it, and why. Each key opens one spool and nothing else. Put it on
-    the server as the operations guide says; the finaliser then makes a recording of the spool.
+    Run it on your own machine, signed in as an administrator. Before a key is written, the server
+    enters in the audit who recovers the key, and why. Each key opens one spool and nothing else.
+    Put the key on the server as the operations guide says. The finaliser then makes a recording
+    from the spool.
     """
     reference = required("--reference", reference, "POWER-2026-11")
     keys = _recover_keys(spools, identity)
-    for key in keys:  # before the audit records that it was taken
+    for key in keys:  # check this before the audit chain records the recovery
         check_writable(output / key.name, replace=force)
     for key in () if offline else keys:
         _audit(key, reference, server)
@@ -99,7 +103,11 @@ def recover(
 
 
 def _recover_keys(spools: list[Path], identity: Path) -> list[RecoveredKey]:
-    """Return the keys of all spools, or raise if one cannot be opened."""
+    """Return the keys of all `spools`.
+
+    Raises:
+        CliError: A spool cannot be opened with this identity, or cannot be read.
+    """
     identities = sealed.read_identity(identity).identities
     try:
         return [recover_key(spool, identities) for spool in spools]
@@ -114,7 +122,11 @@ def _recover_keys(spools: list[Path], identity: Path) -> list[RecoveredKey]:
 
 
 def _audit(key: RecoveredKey, reference: str, server: str) -> None:
-    """Enter the key's use in the audit; if that fails, the key is not written."""
+    """Have the server enter the recovery of `key` in its audit chain.
+
+    Raises:
+        CliError: The server did not enter it. In this case the caller must not write the key.
+    """
     body = {"life": key.life, "reference": reference}
     try:
         ask(server, "POST", f"/recordings/{key.call_id}/recover", body)

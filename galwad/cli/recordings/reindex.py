@@ -1,4 +1,4 @@
-"""`galwad recordings reindex`: rows for recordings in the archive that the index has lost."""
+"""`galwad recordings reindex`: make the index's rows again for recordings in the archive."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _WORDS: Final = {"indexed": "indexed", "known": "has its row", "provable": "whol
 
 @dataclass(slots=True)
 class ReindexResult:
-    """The server's answers and refusals, by call id."""
+    """The server's results, by call id: the new rows, and the errors."""
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """Return the result for JSON output."""
+        """Return the results as a mapping for JSON output."""
         return {
             "recordings": [{"state": each["state"], **each["row"]} for each in self.rows.values()],
             "failed": [{"call_id": key, "error": why} for key, why in self.failed.items()],
@@ -62,10 +62,10 @@ def reindex(
 ) -> None:
     """Bring recordings that the index has lost back into it, from their signed manifests.
 
-    After a restore, these are the recordings made since the backup. The server proves each with its
-    own signing key, to the last byte, and makes its row; it changes no file. A manifest does not
-    hold who called, on which line, and who answered: these stay unknown. If the command is
-    interrupted, run it again.
+    After a restore, the lost recordings are those made since the backup. The server verifies each
+    recording with its own signing key, up to the last byte, and then makes the row in the index. It
+    changes no file. A manifest does not state who called, on which line, or who answered, so these
+    facts stay unknown. If the command is interrupted, run it again.
     """
     body = {
         "reference": required("--reference", reference, "RESTORE-2026-11"),
@@ -88,7 +88,10 @@ def reindex(
 
 
 def _unindexed(server: str) -> list[str]:
-    """Return the server's list; for this it looks through its whole archive."""
+    """Return the call ids of the recordings in the archive that have no row in the index.
+
+    To find them, the server reads the list of its whole archive, which can take minutes.
+    """
     found: list[str] = ask(server, "GET", "/unindexed", timeout_s=_TIMEOUT_S)["call_ids"]
     return found
 
@@ -103,7 +106,7 @@ def _reindex_each(
     with open_client(server) as client, progress_bar("reindexing", quiet=quiet) as shown:
         for call_id in shown.track(call_ids):
             with http_errors():
-                # The server reads the payload to its end, which takes long on a slow disk.
+                # The server reads the payload to its end, which takes a long time on a slow disk.
                 response = client.post(f"/recordings/{call_id}/reindex", json=body, timeout=40)
             if response.status_code in _PER_RECORDING_STATUSES:
                 result.failed[call_id] = refusal(response)[0]

@@ -1,4 +1,4 @@
-"""The request and the output that `galwad recordings hold` and `release` share."""
+"""The request and the output that `galwad recordings hold` and `release` have in common."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Reason: TypeAlias = Annotated[str, typer.Option("--reason", help="Why; the audit
 def change_retention(
     method: Literal["PUT", "DELETE"], call_id: str, reason: str, server: str
 ) -> None:
-    """Retain a recording (PUT), or release it (DELETE)."""
+    """Send the request that retains a recording (method PUT) or releases it (method DELETE)."""
     body = {"reason": required("--reason", reason, "claim 17")}
     ask(server, method, f"/recordings/{checked_id(call_id)}/hold", body)
 
 
 def print_state(call_id: str, state: str, *, as_json: bool) -> None:
-    """Print the recording's new state."""
+    """Print the recording's new state: "held" or "released"."""
     if as_json:
         print_json({"call_id": call_id, "state": state})
     else:

@@ -1,4 +1,4 @@
-"""A recording's row, as the server sends it, as the parts of its line."""
+"""Conversion of a recording's row, as the server sends it, into the spans of a timeline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ _US: Final = 1_000_000
 
 
 def spans_of_row(row: dict[str, Any], begins: Iterable[int] = ()) -> list[TimelineSpan]:
-    """Return the spans of the whole call; `begins` are the starts of segments, in microseconds."""
+    """Return the timeline of the whole call, as spans in order.
+
+    `row` is the recording's row from the server. `begins` are the starts of segments, in
+    microseconds since the recording's start.
+    """
     gaps = [
         TimelineSpan(
             gap["reason"], gap["from_us"], gap["to_us"], _why(gap["trigger"], gap["actor"])

@@ -1,4 +1,4 @@
-"""`galwad recordings show`: a recording as a line, and what is known of it."""
+"""`galwad recordings show`: draw a recording as a timeline, and print the facts about it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ app = new_command()
 _US: Final = 1_000_000
 _MAX_WIDTH: Final = 100
 _NO_MANIFEST = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
-"""The errors that a damaged or forged manifest may cause."""
+"""The errors that can occur when a damaged or forged manifest is read."""
 
 
 @app.command(epilog="Example: galwad recordings show 20261125-093000-abcdefgh")
 def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
-    """Draw a recording as a line: talk, payment, transfer, faults, with their times."""
+    """Draw a recording as a line: talk, payment, transfer and faults, with their times."""
     detail = ask(server, "GET", f"/recordings/{checked_id(call_id)}")
     if json:
         print_json(detail)
@@ -56,7 +56,10 @@ def _who(row: dict[str, Any]) -> str:
 
 
 def _segments(manifest: str | None) -> list[int]:
-    """Return where segments begin, in microseconds; [] if the manifest is missing or damaged."""
+    """Return the start of each segment, in microseconds since the recording's start.
+
+    The list is empty if the manifest is missing or damaged.
+    """
     try:
         segments = jsonlib.loads(manifest or "")["manifest"]["segments"]
         return [int(segment["from_us"]) for segment in segments]
@@ -79,7 +82,10 @@ def _warn(row: dict[str, Any], manifest: str | None) -> None:
 
 
 def _raw(manifest: str | None) -> str:
-    """Return the number of packets that are kept raw, as far as the manifest shows it."""
+    """Return the number of packets that could not be decoded, as text such as "12 packets".
+
+    Return "some packets" if the manifest does not show the number.
+    """
     try:
         return f"{int(jsonlib.loads(manifest or '')['manifest']['raw']['packets'])} packets"
     except _NO_MANIFEST:

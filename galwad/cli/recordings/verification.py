@@ -1,7 +1,7 @@
-"""Verification of recordings: a folder's, a single one, or those that the server has.
+"""Verification of the recordings in a folder, of one recording, or of all on the server.
 
-`recording.archive.verify` decides whether a recording is whole. This module finds the recordings
-that are meant, and words the result.
+`recording.archive.verify` decides whether a recording is whole. This module finds the recordings to
+verify, and puts each verdict into words.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SUFFIXES: Final = frozenset({".header", ".payload", ".raw", ".manifest", ".disp
 
 
 def as_json(verdict: RecordingVerdict) -> dict[str, object]:
-    """Return the verdict for JSON output."""
+    """Return the verdict as a mapping for JSON output."""
     return {
         "call_id": verdict.call_id,
         "whole": verdict.whole,
@@ -48,7 +48,7 @@ def as_json(verdict: RecordingVerdict) -> dict[str, object]:
 
 
 def sentence(verdict: RecordingVerdict) -> str:
-    """Return the verdict as a line of text."""
+    """Return the verdict as one line of text."""
     notes = f" ({'; '.join(verdict.notes)})" if verdict.notes else ""
     if verdict.has_unexplained_damage:
         text = f"NOT WHOLE: {'; '.join((*verdict.problems, *verdict.faults))}"
@@ -60,7 +60,7 @@ def sentence(verdict: RecordingVerdict) -> str:
 
 
 def disposal_text(certificate: Certificate) -> str:
-    """Return the text for a recording that was disposed of, from its certificate."""
+    """Return the text that describes a recording's disposal, from its certificate of disposal."""
     place = certificate.audit
     return (
         f"disposed of {certificate.disposed} ({certificate.reason}) by {certificate.by}, "
@@ -77,13 +77,19 @@ def verify(
     identity: Path | None,
     server: str,
 ) -> list[RecordingVerdict]:
-    """Verify a folder, one file of a recording, a recording by its id, or all on the server.
+    """Verify a folder, one file of a recording, a recording by its call id, or all on the server.
 
-    `since` is a time in words: only calls from its beginning on are verified.
-    `node_key` is the node's public key or a file that holds it. Without it, a manifest is only
-    checked against its own signature, made by any key.
-    `officer_keys` are the keys of officers whose rewraps are accepted, given in the same way. The
-    officer whose file is `identity` is accepted too.
+    `what` is the folder, the file or the call id; if it is empty, all recordings on the server are
+    verified.
+
+    `since` is a period in words, such as "last week". Only calls that began at or after the start
+    of this period are verified.
+
+    `node_key` is the node's public key, or the name of a file that holds the key. Without it, a
+    manifest is accepted with a valid signature by any key.
+
+    `officer_keys` are the public keys of officers whose rewraps are accepted, or names of files
+    that hold the keys. Rewraps by the owner of the file `identity` are accepted too.
     """
     key = public_key(node_key, "--node-key") if node_key else None
     officers = [public_key(text, "--officer-key") for text in officer_keys]
@@ -115,7 +121,11 @@ def verify(
 
 
 def _recordings_in(what: str, begin: float) -> list[tuple[Path, str]]:
-    """Return the recordings in a folder from this time on, or the one that a file belongs to."""
+    """Return the folder and the call id of each recording to verify.
+
+    `what` is a folder or a file of one recording. In a folder, only calls that began at or after
+    `begin`, in Unix seconds, are returned.
+    """
     path = Path(what)
     if path.is_dir():
         first = time.strftime("%Y%m%d-%H%M%S", time.gmtime(begin))
@@ -135,13 +145,16 @@ def _recordings_in(what: str, begin: float) -> list[tuple[Path, str]]:
 
 
 def _begin(words: str) -> float:
-    """Return the beginning of a time in words, in Unix seconds; 0 for an empty text."""
+    """Return the start of the period that `words` mean, in Unix seconds; 0 if `words` is empty."""
     since = read_period(words, "--since")
     return since.since if since is not None else 0.0
 
 
 def _indexed(begin: float, server: str) -> Iterator[str]:
-    """Yield the ids of the server's recordings from this time on, fetched in pages."""
+    """Yield the call ids of the recordings in the server's index, fetched page by page.
+
+    Only calls that began at or after `begin`, in Unix seconds, are included.
+    """
     query: dict[str, Any] = {"since": begin, "limit": _PAGE}
     while True:
         page = ask(server, "POST", "/recordings/search", query)
@@ -154,7 +167,7 @@ def _indexed(begin: float, server: str) -> Iterator[str]:
 def _verify_on_server(
     call_id: str, key: str | None, officers: Sequence[str], server: str
 ) -> RecordingVerdict:
-    """Verify the manifest in the server's archive, and compare it with the index."""
+    """Verify the manifest in the server's archive, and compare the manifest with the index."""
     detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
     row, text = detail["recording"], detail["manifest"]
     if detail.get("disposal"):

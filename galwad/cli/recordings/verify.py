@@ -48,12 +48,12 @@ def verify(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Verify recordings: signature, digests, lengths. Names each fault.
+    """Verify recordings: signature, digests, lengths. Each fault that is found is printed.
 
-    A folder, with everything below it, or one .manifest file is verified offline. For a call id,
-    the server's manifest is verified and compared with the index: to verify the rest, copy the
-    archive. With --identity, each byte is decrypted and decoded. That also finds changes by a thief
-    of the node's key.
+    A folder, with all folders in it, or one .manifest file is verified offline. For a call id, only
+    the server's manifest is verified and compared with the index. To verify the audio too, copy the
+    archive and verify the copy. With --identity, each byte is decrypted and decoded. That also
+    finds changes made by a thief of the node's key.
     """
     verdicts = verification.verify(
         what,

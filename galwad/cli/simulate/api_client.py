@@ -86,7 +86,7 @@ class ApiClient:
             await asyncio.sleep(_RETRY_S)
 
     async def pause(self, extension: str) -> None:
-        """Pause the recording of a phone's call, as a payment system does.
+        """Pause the recording of the call at `extension`, by the request of a payment system.
 
         Raises:
             StepError: The request failed, or the recording is not paused afterwards.
@@ -94,10 +94,10 @@ class ApiClient:
         await self._payment("PUT", extension, "paused")
 
     async def resume(self, extension: str) -> None:
-        """Resume the recording of a phone's call, as a payment system does.
+        """Resume the recording of the call at `extension`, by the request of a payment system.
 
         Raises:
-            StepError: The request failed, or the recording is not in progress afterwards.
+            StepError: The request failed, or the recording does not continue.
         """
         await self._payment("DELETE", extension, "recording")
 

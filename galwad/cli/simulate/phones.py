@@ -66,7 +66,7 @@ class Answerer:
 
 
 def socket_error(plan: Plan, error: OSError) -> StepError:
-    """Return the error for a socket that cannot be opened at our address, or cannot connect."""
+    """Return the error for a socket that cannot be bound to the local address or cannot connect."""
     reason = (error.strerror or type(error).__name__).lower()
     return StepError(
         f"cannot connect from {plan.addresses.caller} to {plan.addresses}: {reason}",
