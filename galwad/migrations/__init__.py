@@ -1,1 +1,1 @@
-"""The one Alembic history of the one database."""
+"""The Alembic migrations of Galwad's database, which has one history of revisions."""

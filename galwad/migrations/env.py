@@ -1,4 +1,7 @@
-"""Alembic's environment: runs revisions on the connection that `galwad.desk.database` passes."""
+"""Alembic's environment, which runs the revisions.
+
+It uses the database connection that `galwad.desk.database` passes.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from recording.audit import log as audit_log
 from recording.index import custody, ledger
 from recording.index.catalogue import metadata as recording_metadata
 
-# A table joins its package's metadata when its module is imported.
+# These modules are imported because each adds its tables to its package's metadata on import.
 TABLE_MODULES = (contacts, audit_log, custody, ledger)
 METADATA = [callerid_metadata, desk_metadata, recording_metadata]
 
@@ -19,7 +22,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=METADATA,
     render_as_batch=True,
-    transactional_ddl=True,  # SQLite supports it, but Alembic assumes that the driver does not
+    transactional_ddl=True,  # SQLite can do this, but Alembic assumes that it cannot
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,4 +1,4 @@
-"""`galwad audit`: read the chain, verify it with anchors that others keep, note its head."""
+"""`galwad audit`: list, export and verify the audit chain, and make anchors of it."""
 
 from __future__ import annotations
 
@@ -17,4 +17,7 @@ app = new_group(AuditGroup)
 
 @app.callback()
 def audit() -> None:
-    """The audit: who did what, as a chain that shows when it was touched."""
+    """List, export and verify the audit: a chain of entries that shows who did what.
+
+    Each entry has the digest of the entry before it, so a later change to an entry is detected.
+    """

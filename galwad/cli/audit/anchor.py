@@ -1,4 +1,4 @@
-"""`galwad audit anchor`: note the chain's head in a file."""
+"""`galwad audit anchor`: append the number and hash of the chain's newest entry to a file."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def anchor(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Add the chain's head to a file of yours, once a day: earlier entries cannot be cut unseen.
+    """Append the newest entry's number and hash to a file that you keep.
 
-    Run it where the server's administrators have no access. It first checks that the chain still
-    has the last anchor in the file, and adds nothing if it does not.
+    If you do this once a day, nobody can change or remove older entries without being noticed. Run
+    it where the server's administrators have no access. The command first checks that the chain
+    still has the last anchor in the file, and adds nothing if it does not.
     """
     added = anchors.add_anchor(output, server)
     if json:

@@ -1,4 +1,4 @@
-"""Files of anchors: heads of a server's chain, kept outside that server."""
+"""Files of anchors. An anchor is the head of a server's audit chain, stored outside that server."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from recording.errors import ChainError
 
 
 def read_anchors(path: Path) -> list[Anchor]:
-    """Return the anchors in a file."""
+    """Return the anchors in the file `path`, in the order of the file.
+
+    Raises:
+        CliError: The file cannot be read, or a line is not an anchor.
+    """
     with file_errors(path):
         return parse_anchors(lines_of(path))
 
 
 def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
-    """Yield a problem if no anchor is of this node's chain.
+    """Yield a problem if `anchors` has no anchor of this node's audit chain.
 
-    `verify` leaves the anchors of other nodes out, so the chain was compared with none.
+    `verify` ignores the anchors of other nodes, so in this case the chain was compared with no
+    anchor.
     """
     others = sorted({anchor.node for anchor in anchors})
     if node not in others:
@@ -30,7 +35,15 @@ def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
 
 
 def add_anchor(path: Path, server: str) -> Anchor:
-    """Add the server's head to a file of anchors, if the chain still has the last one there."""
+    """Append the head of the server's audit chain to a file of anchors, and return that anchor.
+
+    This is done only if the chain still has the last anchor in the file.
+
+    Raises:
+        CliError: The chain no longer has that anchor, the server is another node, or the file
+            cannot be
+        read or written.
+    """
     if path.exists() and not path.is_file():
         raise CliError(f"{path} is not a file", "give the file of your anchors")
     known = read_anchors(path) if path.exists() else []

@@ -1,8 +1,8 @@
 """Comparison of an archive with the audit chain: lost, replaced, added and disposed recordings.
 
 The chain has the digest of every manifest that was indexed and of every header that was replaced,
-and the order of every disposal. An event from about the time when the chain ends may not be in it
-yet, and is reported separately.
+and an entry that orders each disposal. The entry of an event shortly before the chain's end may not
+be in the chain yet. Such a difference is reported separately.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ _HEADERS: Final = {"header.replaced": 1, "header.not-replaced": -1}
 
 @dataclass(slots=True)
 class Differences:
-    """The differences between an archive and a chain.
+    """The differences between an archive and an audit chain.
 
-    `late` has those so close to the chain's end that their entries may still be on the way.
+    `late` has the differences close to the chain's end, whose entries may not be in the chain yet.
+    `problems` has the other differences.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -45,33 +46,33 @@ class Differences:
 
 
 class ChainFacts:
-    """The facts about recordings that a chain holds."""
+    """The facts about recordings that were collected from the entries of an audit chain."""
 
     def __init__(self) -> None:
         self.end_s = 0.0
         self.indexed: dict[str, str] = {}
-        """The digest of the manifest, by call id."""
+        """The digest of each indexed recording's manifest, by call id."""
         self._replaced: Counter[tuple[str, str]] = Counter()
         """The number of replacements of each header, by call id and digest."""
         self._ordered: set[tuple[str, str, int, str]] = set()
         self._known_to_be_gone: set[str] = set()
 
     def add(self, link: ChainEntry) -> None:
-        """Add the next link, in order."""
+        """Add the facts of the next entry; the entries must be added in the order of the chain."""
         self.end_s = link.at_us / _US
         stated = link.facts
         call_id = str(stated.get("call_id"))
         if link.kind == "recording.indexed":
             self.indexed[call_id] = str(stated.get("manifest_sha256"))
         elif link.kind in _HEADERS and stated.get("old_sha256") != stated.get("new_sha256"):
-            # Counted: if two commands replace the same header at once, one of them is refused.
+            # A count: if two commands replace the same header at the same time, one is refused.
             self._replaced[call_id, str(stated.get("old_sha256"))] += _HEADERS[link.kind]
         elif link.kind == _ORDERED:
             self._ordered.add((call_id, link.node, link.seq, link.hash))
         elif link.kind == "disposal.replayed" or (
             link.kind == "recording.reindexed" and stated.get("disposed") is True
         ):
-            # its order was lost in a restore, which knew of the disposal
+            # a restore lost the entry that ordered the disposal, but found its certificate
             self._known_to_be_gone.add(call_id)
 
     def orders(self, call_id: str, found: Certificate) -> bool:
@@ -81,14 +82,15 @@ class ChainFacts:
         return order in self._ordered or call_id in self._known_to_be_gone
 
     def replaced(self, call_id: str, header_sha256: str) -> bool:
-        """Return whether another header was put in force in place of this one."""
+        """Return whether the header with this digest was replaced by another header."""
         return self._replaced[call_id, header_sha256] > 0
 
     def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
-        """Return the problem's text, and whether its entry may still be on its way into the chain.
+        """Return the text of a problem, and whether the missing entry may not be in the chain yet.
 
-        `time_text` is the date of what the entry would record. If that is well after the chain's
-        end, the text advises a new export. A date that cannot be read counts as before the end.
+        `text` describes the problem, and `time_text` is the date of the event that the entry would
+        record. If the date is well after the chain's end, the returned text advises a new export.
+        If the date cannot be read, the result is False.
         """
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))
@@ -100,7 +102,11 @@ class ChainFacts:
 
 
 def compare_with_archive(facts: ChainFacts, folder: Path, since: str) -> Differences:
-    """Compare every copy of a recording in the folder with the chain."""
+    """Compare every copy of a recording below `folder` with the facts of the chain.
+
+    `since` is a period in words; only calls on its first day or later are compared. If it is empty,
+    all calls are compared.
+    """
     if not folder.is_dir():
         raise CliError(f"{folder} is not a folder", "give the archive's folder, or that of a copy")
     span = read_period(since, "--since")
@@ -130,7 +136,10 @@ def _is_wrong(found: Iterable[tuple[str, bool]]) -> bool:
 
 
 def _differences(facts: ChainFacts, call_id: str, folder: Path) -> list[tuple[str, bool]]:
-    """Return the differences of one copy, each with True if it may be on its way into the chain."""
+    """Return the problems of one copy of a recording, compared with the chain.
+
+    Each has the problem's text, and True if the missing entry may not be in the chain yet.
+    """
     paths = [folder / f"{call_id}.{each}" for each in ("manifest", "header", "disposal")]
     if any(path.exists() and not path.is_file() for path in paths):
         return [("its manifest, header or certificate of disposal is not a file", False)]
@@ -152,14 +161,14 @@ def _manifest(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str
 
 
 def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem if the header is one from before a rewrap.
+    """Yield a problem if the header is an old one, which a rewrap has replaced.
 
-    Such a header has a valid signature. If its rewrap record is missing too, only the chain shows
-    it.
+    Such a header has a valid signature. If its rewrap record is missing too, only the audit chain
+    shows that the header is old.
     """
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:  # it was disposed of, or its own verification says why it cannot be read
+    except OSError:  # it was disposed of, or the recording's verification reports why
         return
     if facts.replaced(call_id, digest):
         yield (
@@ -169,7 +178,7 @@ def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, 
 
 
 def _sealed(path: Path) -> str:
-    """Return the time of sealing in the manifest; empty if the manifest cannot be read."""
+    """Return the time of sealing that the manifest states; empty if the manifest cannot be read."""
     try:
         return verify_manifest(path).sealed
     except ManifestError:
@@ -177,9 +186,9 @@ def _sealed(path: Path) -> str:
 
 
 def _disposal(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem if a certificate of disposal has no order in the chain.
+    """Yield a problem if the recording has a certificate of disposal that no entry ordered.
 
-    The node's key could have signed the certificate without an order.
+    A thief of the node's key could have signed such a certificate.
     """
     try:
         found = CERTIFICATE.read(path.read_bytes())

@@ -1,4 +1,7 @@
-"""The links of an audit chain: from the server, from an export, and by a search."""
+"""The entries of an audit chain, read from the server, from an exported file, or by a search.
+
+In the code, an entry of the chain is called a link.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,12 @@ from recording.errors import ChainError
 
 _PAGE: Final = 1000
 _LONGEST: Final = 1 << 24
-"""The most characters of a line; an entry has a few hundred."""
+"""The most characters that are read of a line; a line with an entry has only a few hundred."""
 _US: Final = 1_000_000
 
 
 def fetch(server: str) -> Iterator[ChainEntry]:
-    """Yield the links of the server's chain, up to its present end."""
+    """Yield the entries of the server's audit chain, up to the newest entry."""
     after = 0
     while True:
         page = ask(server, "GET", f"/audit?after={after}&limit={_PAGE}")
@@ -34,15 +37,15 @@ def fetch(server: str) -> Iterator[ChainEntry]:
 
 
 def read(path: Path) -> Iterator[ChainEntry]:
-    """Yield the links of an exported chain."""
+    """Yield the entries of an audit chain that was exported to the file `path`."""
     with file_errors(path):
         yield from read_export(lines_of(path))
 
 
 def lines_of(path: Path) -> Iterator[str]:
-    """Yield the lines of a file, each at most `_LONGEST` characters.
+    """Yield the lines of a file, each at most `_LONGEST` characters long.
 
-    A longer line is not from Galwad; it is cut into parts, so that it cannot fill the memory.
+    A longer line is not from Galwad. It is cut into parts, so that it cannot fill the memory.
     """
     with path.open(encoding="utf-8") as file:
         while line := file.readline(_LONGEST):
@@ -51,7 +54,7 @@ def lines_of(path: Path) -> Iterator[str]:
 
 @contextmanager
 def file_errors(path: Path) -> Iterator[None]:
-    """Turn the faults of a file into a `CliError` of one line and a hint."""
+    """Turn an error of reading the file `path` into a `CliError` with one line and a hint."""
     try:
         yield
     except ChainError as error:
@@ -63,12 +66,13 @@ def file_errors(path: Path) -> Iterator[None]:
 
 
 class ChainReader:
-    """The links of a chain on their way to the check, one at a time.
+    """An iterator over the entries of an audit chain that gives each entry to a callback too.
 
-    A chain of many years would fill the memory.
+    The entries are read one at a time, because a chain of many years would fill the memory.
 
     Attributes:
-        node: The node whose chain it is, from its first link; empty if the chain is empty.
+        node: The name of the node whose chain it is, from the first entry; empty if the chain is
+            empty.
     """
 
     def __init__(self, links: Iterable[ChainEntry], on_link: Callable[[ChainEntry], None]) -> None:
@@ -79,14 +83,14 @@ class ChainReader:
         self.node = "" if self._first is None else self._first.node
 
     def __iter__(self) -> Iterator[ChainEntry]:
-        """Yield every link; this works only once."""
+        """Yield every entry of the chain; this works only once."""
         for link in chain(() if self._first is None else (self._first,), self._links):
             self._on_link(link)
             yield link
 
 
 def search(server: str, query: Mapping[str, str], limit: int) -> list[ChainEntry]:
-    """Return the newest entries that match, at most `limit`, with the newest last."""
+    """Return the newest entries that match `query`, at most `limit`; the newest entry is last."""
     found: list[ChainEntry] = []
     before: dict[str, int] = {}
     while len(found) < limit:
@@ -100,7 +104,7 @@ def search(server: str, query: Mapping[str, str], limit: int) -> list[ChainEntry
 
 
 def as_json(link: ChainEntry) -> dict[str, Any]:
-    """Return an entry for JSON output."""
+    """Return an entry as a mapping for JSON output."""
     return {
         "seq": link.seq,
         "at": link.at_us / _US,

@@ -1,4 +1,4 @@
-"""`galwad audit export`: the whole chain in a file."""
+"""`galwad audit export`: write the whole audit chain to a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`galwad audit list`: the newest entries that match."""
+"""`galwad audit list`: print the newest entries of the audit chain that match the options."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def list_(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """List entries, the newest last, with the names that are not erased. This is audited.
+    """List entries, the newest last, with the names that are not erased.
 
-    Days are those of the centre. `audit list --recording ID` shows who did what with a recording.
+    The audit records each use of this command. A day runs from midnight to midnight in the centre's
+    time zone. `audit list --recording ID` shows who did what with a recording.
     """
     wanted = {
         "kind": kind,

@@ -1,4 +1,4 @@
-"""`galwad audit verify`: prove a chain whole, and compare it with anchors and an archive."""
+"""`galwad audit verify`: verify an audit chain, and compare it with anchors and an archive."""
 
 from __future__ import annotations
 
@@ -46,17 +46,18 @@ def verify(
 ) -> None:
     """Verify the chain: each hash, each day's signature, each anchor.
 
-    With --recordings: also that each recording that was ever indexed exists, with the manifest that
-    it had then. Names each entry and each recording that has changed.
+    With --recordings, also check that each recording that was ever indexed exists, and that its
+    manifest has not changed since. Prints each entry and each recording that has changed.
 
     After a restore, the chain continues with a day key that no earlier key signed, and the entries
-    after the backup are gone. That is reported, too, unless --restored says that you know of it.
+    made after the backup are missing. This is also reported as a problem, unless --restored says
+    that you know of the restore.
     """
-    # read first, before more entries are added to the chain
+    # read the anchors before the chain, to which entries may be added at any time
     kept = anchor_files.read_anchors(anchors) if anchors is not None else None
     links: Iterable[ChainEntry] = chain.read(file) if file is not None else chain.fetch(server)
     known: list[Restore] = []
-    if restored:  # the whole chain is needed first, as a restore explains entries before its own
+    if restored:  # a restore explains problems of earlier entries, so all are read first
         links = list(links)
         known = _restores(links, restored)
     facts = ChainFacts()
@@ -88,7 +89,13 @@ def verify(
 
 
 def _restores(links: Iterable[ChainEntry], hashes: Collection[str]) -> list[Restore]:
-    """Return the restores whose entries have these hashes, as `backup restore` printed them."""
+    """Return the restores whose entries in the chain have these hashes.
+
+    `backup restore` prints the hash of its entry.
+
+    Raises:
+        CliError: The chain has no restore with one of the hashes.
+    """
     there = {link.hash: found for link in links if (found := Restore.parse(link)) is not None}
     strangers = [each for each in hashes if each not in there]
     if strangers:
@@ -102,9 +109,10 @@ def _restores(links: Iterable[ChainEntry], hashes: Collection[str]) -> list[Rest
 def _verify(
     links: chain.ChainReader, anchors: Iterable[Anchor], known: Collection[Restore] = ()
 ) -> ChainVerification:
-    """Verify a chain against anchors.
+    """Verify a chain, and compare it with anchors.
 
-    Anchors of other nodes are left out, and so are those of entries that a restore in `known` lost.
+    Anchors of other nodes are ignored. Anchors of entries that a restore in `known` lost are
+    ignored too.
     """
     heads = [
         anchor.head

@@ -1,4 +1,4 @@
-"""`galwad backup`: copy what cannot be made again, and restore it."""
+"""`galwad backup`: copy the data of a server that cannot be made again, and restore it."""
 
 from __future__ import annotations
 

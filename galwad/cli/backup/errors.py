@@ -1,4 +1,4 @@
-"""Failures of backups and restores, as `CliError`s."""
+"""Conversion of the errors of backups and restores into `CliError`s."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from galwad.desk.maintenance.backup import BackupError
 
 @contextmanager
 def backup_errors(where: Path, hint: str) -> Iterator[None]:
-    """Turn failures into `CliError`s.
+    """Turn an error of a backup or a restore into a `CliError`.
 
-    `where` is the place named if an error has no file name; `hint` says what to do next.
+    `where` is the path to name if the error has no file name. `hint` says what the user can do.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""`galwad backup make`: copy what cannot be made again."""
+"""`galwad backup make`: copy the data of this server that cannot be made again."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def make(
     """Back up database, headers, manifests, certificates, the signed set and the node's key.
 
     The service continues to run. Payloads are not in the backup: copy them with rsync, as the
-    operations guide says. Callers' numbers and the node's signing key are in it: encrypt the
-    folder. Keep it for weeks, not for years: it has the headers of recordings that are disposed of
-    later.
+    operations guide says. The backup has callers' numbers and the node's signing key, so encrypt
+    the folder. Keep the backup for weeks, not for years, because it has the headers of recordings
+    that are disposed of later.
     """
     settings = load_settings(config)
     with (

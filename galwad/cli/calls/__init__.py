@@ -1,4 +1,4 @@
-"""`galwad calls`: calls in progress, and the account of every call's seconds."""
+"""`galwad calls`: list the calls in progress, and account for every second of answered calls."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ app = new_group(CallsGroup)
 
 @app.callback()
 def calls() -> None:
-    """Calls in progress, and every call's seconds."""
+    """List calls in progress, and account for every second of answered calls."""

@@ -1,4 +1,4 @@
-"""`galwad calls coverage`: a day's calls, and the seconds that nothing explains."""
+"""`galwad calls coverage`: check the calls of a day, and show the time that nothing explains."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ app = new_command()
 _US: Final = 1_000_000
 _MAX_WIDTH: Final = 100
 _TIMEOUT_S: Final = 900.0
-"""The server reads a manifest for each call: a year of a busy centre takes minutes."""
+"""The time in seconds that the server may take to answer.
+
+It reads a manifest for each call, which takes minutes for a year of a busy centre.
+"""
 
 
 @app.command(epilog="Example: galwad calls coverage --date yesterday")
@@ -33,9 +36,9 @@ def coverage(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Account for each second of each answered call: recorded, or missing for a reason.
+    """Account for each second of each answered call: recorded, or not recorded for a reason.
 
-    Draws each call with unexplained seconds. Names each file, row and spool whose counterpart is
+    Draws each call with unexplained seconds. Prints each file, row and spool whose counterpart is
     missing, anywhere in the archive. Nothing is deleted. The exit status is 1 if anything is found.
     The server makes the same check every night, and raises an alarm for each new finding.
     """
@@ -50,10 +53,12 @@ def coverage(
 
 
 def _fetch(words: str, server: str) -> dict[str, Any]:
-    """Return the server's answer for a time in words; days are the centre's.
+    """Return the server's coverage report for the period that `words` mean.
+
+    The days of the period run from midnight to midnight in the centre's time zone.
 
     Raises:
-        CliError: The words cannot be read.
+        CliError: The words cannot be read, or the request failed.
     """
     path = f"/coverage?{urlencode({'when': checked_period(words, '--date')})}"
     answer: dict[str, Any] = ask(server, "GET", path, timeout_s=_TIMEOUT_S)
@@ -61,7 +66,10 @@ def _fetch(words: str, server: str) -> dict[str, Any]:
 
 
 def _show(found: dict[str, Any]) -> None:
-    """Print each call that is not fully explained, each orphan, and the sum."""
+    """Print each call with unexplained time, each orphan, and the totals.
+
+    An orphan is a file, row or spool whose counterpart is missing.
+    """
     out = console()
     for call in found["amiss"]:
         _show_call(call)
@@ -93,9 +101,9 @@ def _show_call(call: dict[str, Any]) -> None:
 
 
 def _spans(call: dict[str, Any]) -> list[TimelineSpan]:
-    """Return the call's gaps and unexplained stretches.
+    """Return the timeline of the call, with its gaps and its unexplained time.
 
-    A stretch that a segment and a gap both claim is one of the unexplained.
+    Time that both a segment and a gap claim is unexplained.
     """
     unexplained = [
         TimelineSpan("unexplained", part["from_us"], part["to_us"], _length(part))
@@ -110,7 +118,7 @@ def _length(part: dict[str, Any]) -> str:
 
 
 def _sentence(found: dict[str, Any]) -> str:
-    """Return the sum as a sentence."""
+    """Return the totals of the coverage report as one sentence."""
     count = found["calls"]
     text = f"{count} answered call{'' if count == 1 else 's'}"
     if found["in_progress"]:
@@ -122,9 +130,9 @@ def _sentence(found: dict[str, Any]) -> str:
 
 
 def _failure(found: dict[str, Any]) -> CliError | None:
-    """Return the command's failure if a call is not fully explained or there is an orphan.
+    """Return the error with which the command ends; None if nothing is amiss.
 
-    None if all is well.
+    It is an error if a call has unexplained time, or if there is an orphan.
     """
     amiss, orphans = len(found["amiss"]), len(found["orphans"]) + found.get("more_orphans", 0)
     if not amiss and not orphans:

@@ -1,4 +1,4 @@
-"""The checks of `galwad check`: one small module for each subject, each yielding findings."""
+"""The checks of `galwad check`. Each subject has a module whose function `check` yields results."""
 
 from __future__ import annotations
 
@@ -39,12 +39,18 @@ _CHECKS: Final[tuple[Check, ...]] = (
 
 
 def run(settings: Settings) -> list[CheckResult]:
-    """Run all checks, in the order in which to correct faults, and return their findings."""
+    """Run all checks and return their results.
+
+    The order of the results is the order in which the faults should be corrected.
+    """
     return [result for check in _CHECKS for result in _results(check, settings)]
 
 
 def _results(check: Check, settings: Settings) -> Iterator[CheckResult]:
-    """Yield the findings of one check; a disk error becomes a fault, and other checks go on."""
+    """Yield the results of one check.
+
+    An `OSError` in the check becomes one more fault, so that the other checks still run.
+    """
     try:
         yield from check(settings)
     except OSError as error:

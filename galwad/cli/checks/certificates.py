@@ -1,4 +1,7 @@
-"""Certificates of the page and of SIP over TLS: present, readable, in date, for the right names."""
+"""Checks that certificates are readable, valid today, and issued for the right host names.
+
+They are the certificates of the page and of SIP over TLS.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ def _page(settings: Settings) -> Iterator[CheckResult]:
 
 
 def pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Iterator[CheckResult]:
-    """Check that a certificate and its key can be used, and name every one of `hosts`."""
+    """Check that a certificate and its private key can be used, and that it names all `hosts`."""
     certificate, key = _stored(certificate), _stored(key)
     for path in (certificate, key):
         problem = _unreadable(path)
@@ -133,7 +136,11 @@ def _authorities(path: Path) -> CheckResult:
 
 
 def _stored(path: Path) -> Path:
-    """Return the file from which systemd takes a credential, as only the unit itself sees it."""
+    """Return the file that can be read here for `path`, a certificate or key from the settings.
+
+    systemd copies the credentials of a unit to a folder that only the unit can read. For a path in
+    that folder, return the file in /etc/credstore that systemd copies.
+    """
     if path.exists() or not path.is_relative_to(_CREDENTIALS):
         return path
     return _STORE / path.name

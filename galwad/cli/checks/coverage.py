@@ -1,6 +1,7 @@
-"""The books as of the last nightly check: unexplained calls, and orphans.
+"""The result of the last nightly coverage check: calls with unexplained time, and orphans.
 
-A new check would read the whole archive; `galwad calls coverage` does that.
+An orphan is a file, row or spool whose counterpart is missing. This module runs no new coverage
+check, because that would read the whole archive. `galwad calls coverage` runs one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from galwad.desk.coverage.orphan_fixes import fix_of
 
 _MAX_SHOWN: Final = 10
 _LATE_S: Final = 3600.0
-"""The time that a nightly check of a large archive may take."""
+"""The time in seconds that the nightly check of a large archive may take."""
 _CALLS: Final = {
     "recording.missing": (
         "was answered, but has no recording",
@@ -34,9 +35,9 @@ _CALLS: Final = {
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Read the findings of the last check, without changing anything.
+    """Yield the findings of the last nightly coverage check; the database is only read.
 
-    If the database cannot be read, the database's own check reports that.
+    If the database cannot be read, nothing is yielded here: the check of the database reports that.
     """
     if not settings.database.exists():
         return
@@ -45,7 +46,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
             yield from _age(connection, settings)
             yield from _open_findings(connection)
     except sqlite3.Error:
-        return  # the database's own check has reported it
+        return  # the check of the database has already reported the error
 
 
 def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckResult]:
@@ -74,9 +75,10 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckRe
 
 
 def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[CheckResult]:
-    """Yield a finding for a node whose books were never checked.
+    """Yield a result for a node whose coverage was never checked.
 
-    It is a warning if the first night since the node was made has passed.
+    The result is a warning if the time of the node's first nightly check has passed. There is no
+    result if the node has no recordings.
     """
     if not connection.execute("SELECT 1 FROM recordings LIMIT 1").fetchone():
         return
@@ -92,7 +94,7 @@ def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> It
 
 
 def _open_findings(connection: sqlite3.Connection) -> Iterator[CheckResult]:
-    """Yield the findings that are still there, the first few by name."""
+    """Yield the findings that are not yet resolved: up to `_MAX_SHOWN` by name, then a count."""
     found = connection.execute(
         "SELECT key FROM coverage_findings ORDER BY key LIMIT ?", (_MAX_SHOWN,)
     ).fetchall()

@@ -1,4 +1,4 @@
-"""The database: its version, its integrity, and whether it has people and users."""
+"""Checks of the database: its schema version, its integrity, its people, users and routes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from galwad.desk.database import scripts
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Check the database without changing anything."""
+    """Check the database; it is only read."""
     database = settings.database
     if not database.exists():
         yield warning(
@@ -48,7 +48,10 @@ def _version(connection: sqlite3.Connection) -> CheckResult:
 
 
 def _sound(connection: sqlite3.Connection) -> Iterator[CheckResult]:
-    """Check the database file with SQLite's own check; a damaged page may go unread for years."""
+    """Check the database file by SQLite's quick_check.
+
+    Normal use might not read a damaged page for years, and so would not find the damage.
+    """
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         yield fault(
@@ -79,7 +82,7 @@ def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[Chec
 
 
 def _routes(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckResult]:
-    """Yield extensions and users that routes and phones name but that do not exist."""
+    """Yield a warning for each extension or user in the settings that does not exist."""
     rows = connection.execute("SELECT name, extension FROM users WHERE NOT disabled").fetchall()
     phones = {row[1] for row in rows if row[1]} | {p.extension for p in settings.phones}
     names = {row[0] for row in rows}

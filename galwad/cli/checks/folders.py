@@ -1,7 +1,7 @@
-"""The state and runtime folders: present, writable, private, on the right kind of disk.
+"""Checks of the state and runtime folders: present, writable, private, on the right kind of disk.
 
-Under systemd, the state folder itself is root's. It holds links to the private folders of the units
-(DynamicUser=), which must be able to pass through it.
+Under systemd, the state folder belongs to root. It holds links to the private folders of the units
+(DynamicUser=), so the units must be able to traverse it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from galwad.cli.checks.result import CheckResult, fault, fine, warning
 _LEAST_FREE = 1_000_000_000
 _PARTS = ("archive", "desk", "finaliser", "keys", "spare", "spool", "switch")
 _NOT_THE_DISK = frozenset({errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.EISDIR, errno.ENOSPC})
-"""Errors that do not show a fault of the disk.
+"""Errors of a test write that do not show a broken disk.
 
-The folder is another user's, the file system has no unnamed files, or it is full, which another
-check reports.
+They mean that the folder belongs to another user, that the file system does not support files
+without a name, or that the disk is full. Another check reports a full disk.
 """
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Check the two folders, and the free space for recordings."""
+    """Check the state folder, the runtime folder, and the free space for recordings."""
     state, runtime = settings.node.state, settings.node.runtime
     yield _folder("state", state)
     yield from _parts(state)
@@ -48,7 +48,10 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _free_space(state: Path) -> Iterator[CheckResult]:
-    """Yield the free space of each disk: spool and archive may have their own."""
+    """Yield the free space of each disk below the state folder.
+
+    Folders there, such as the spool and the archive, may be on different disks.
+    """
     disks: dict[int, Path] = {}
     for path in (state, *sorted(state.iterdir())):
         if path.is_dir():
@@ -71,9 +74,9 @@ def _unwritable(state: Path) -> Iterator[CheckResult]:
 
 
 def _write_error(folder: Path) -> str:
-    """Return the error from fsyncing an unnamed temporary file here, or "" if it works.
+    """Write a temporary file without a name in `folder`, with fsync, and return the error's text.
 
-    Errors in `_NOT_THE_DISK` do not count.
+    The text is empty if the write succeeds, or if the error is one of `_NOT_THE_DISK`.
     """
     try:
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -105,7 +108,10 @@ def _folder(name: str, path: Path) -> CheckResult:
 
 
 def _parts(state: Path) -> Iterator[CheckResult]:
-    """Check that the folders below are closed to others, and that units can pass through."""
+    """Check the folders in the state folder: other users cannot enter them.
+
+    If some of them are links to private folders, also check that the units can traverse `state`.
+    """
     if not state.is_dir():
         return
     parts = [path for path in sorted(state.iterdir()) if path.is_dir()]
@@ -116,7 +122,7 @@ def _parts(state: Path) -> Iterator[CheckResult]:
         if os.path.lexists(path) and not path.is_dir():
             yield fault("state", f"{path} is not a folder", "move it away, or mount its disk again")
     for path in parts:
-        if not path.is_symlink():  # a link leads to /var/lib/private, which only root can enter
+        if not path.is_symlink():  # a link leads to /var/lib/private, and only root can enter that
             yield from _private("state", path)
 
 
@@ -126,7 +132,7 @@ def _private(name: str, path: Path) -> Iterator[CheckResult]:
 
 
 def filesystem(path: Path) -> str:
-    """Return the type of the filesystem that holds a path, as in /proc/mounts."""
+    """Return the type of the file system that holds `path`, such as "tmpfs", as in /proc/mounts."""
     best, kind = "", ""
     real = str(path.resolve())
     for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():

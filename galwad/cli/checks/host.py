@@ -1,4 +1,4 @@
-"""The machine: its clock, its limits, its swap."""
+"""Checks of the machine: its clock, its limit of open files, and its swap space."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FILES_BESIDES = 200
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Check the clock, the limit of open files, and swap."""
+    """Check the clock, the limit of open files, and the swap space."""
     yield _clock()
     yield _files(settings)
     swaps = Path("/proc/swaps").read_text(encoding="utf-8").splitlines()[1:]
@@ -30,7 +30,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _clock() -> CheckResult:
-    """Check whether the kernel's clock is synchronised (adjtimex(2))."""
+    """Check that the kernel reports its clock as synchronised (adjtimex(2))."""
     state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     if state == _TIME_ERROR or state < 0:
         return warning(

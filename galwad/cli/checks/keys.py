@@ -1,4 +1,4 @@
-"""The signed recipient set, the node's signing key, and unattended recovery."""
+"""Checks of the signed recipient set, the node's signing key, and unattended recovery."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NODE_KEY_LENGTH: Final = 32
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Check the recipient set, the node's signing key, and unattended recovery."""
+    """Check the recipient set and the node's signing key; warn if unattended recovery is on."""
     yield _recipients(settings)
     yield from _node_key(settings.node.state / "finaliser" / "manifest.key")
     if settings.recording.unattended_recovery:
@@ -31,9 +31,10 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _node_key(path: Path) -> Iterator[CheckResult]:
-    """Check the length of the node's key.
+    """Check the length of the node's signing key.
 
-    A missing key is made later; a key that cannot be read here is another user's.
+    A missing key is no fault, because the finaliser makes it later. A key that this process may not
+    read is not checked, because it belongs to another user.
     """
     try:
         length = len(path.read_bytes())
@@ -48,7 +49,10 @@ def _node_key(path: Path) -> Iterator[CheckResult]:
 
 
 def _newest(settings: Settings) -> int:
-    """Return the highest serial of a set in the audit; 0 if the audit cannot be read."""
+    """Return the highest serial number of a recipient set that the audit chain mentions.
+
+    Return 0 if the audit chain cannot be read.
+    """
     query = "SELECT body FROM audit_entries WHERE node = ? AND kind = ?"
     if not settings.database.exists():
         return 0
@@ -56,7 +60,7 @@ def _newest(settings: Settings) -> int:
         with closing(sqlite3.connect(f"file:{settings.database}?mode=ro", uri=True)) as connection:
             rows = connection.execute(query, (settings.node.name, RECIPIENTS_CHANGED)).fetchall()
     except sqlite3.Error:
-        return 0  # the database's own check has reported it
+        return 0  # the check of the database has already reported the error
     noted = (ChainEntry.of_body(body, "").facts for (body,) in rows)
     return highest_serial(noted, settings.recording.officer_key)
 

@@ -1,4 +1,4 @@
-"""Trunks and targets that a running switch probes by OPTIONS, and our registrations."""
+"""Checks of the peers that a running switch probes by OPTIONS, and of our registrations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIMEOUT_S = 2.0
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a finding for each peer that the settings have probed; none while no switch runs."""
+    """Yield a result for each peer that the running switch probes; no result if no switch runs."""
     for peer in asyncio.run(_ask(settings.switch_socket)):
         by_options = peer.asked_by == "options"
         if peer.up:
@@ -45,6 +45,6 @@ async def _ask(switch_socket: Path) -> tuple[PeerStatus, ...]:
                 answer = await link.receive()
             finally:
                 await link.close()
-    except (OSError, TimeoutError, LinkError):  # no switch is running, or it has only just started
+    except (OSError, TimeoutError, LinkError):  # no switch is running, or it is still starting
         return ()
     return answer.peers if isinstance(answer, Figures) else ()

@@ -1,4 +1,4 @@
-"""The ports of SIP, media and the page: free, unless a running Galwad holds them itself."""
+"""Checks that the ports of SIP, media and the page are free, or used by a running Galwad."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Check the SIP URIs, each listening address, then the range of media ports."""
+    """Check the SIP URIs in the settings, each listening address, and the range of media ports."""
     for wrong in check_uris(settings):
         yield fault("routes", wrong, "see [[routes]] and [[destinations]] in config/example.toml")
     running = is_running(settings)
@@ -33,7 +33,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _transports(settings: Settings) -> Iterator[CheckResult]:
-    """Yield the targets that need a transport on which the switch does not listen."""
+    """Yield a fault for each SIP target whose transport the switch does not listen on."""
     ours = {listener.transport for listener in settings.sip.listen}
     for text in [r.target for r in settings.routes] + [d.target for d in settings.destinations]:
         try:
@@ -50,7 +50,7 @@ def _transports(settings: Settings) -> Iterator[CheckResult]:
 
 
 def is_running(settings: Settings) -> bool:
-    """Return whether a switch with these settings answers."""
+    """Return whether a switch accepts connections at the socket that these settings name."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(settings.switch_socket))
@@ -60,7 +60,7 @@ def is_running(settings: Settings) -> bool:
 
 
 def _bind(kind: socket.SocketKind, place: HostPort) -> str:
-    """Return the reason why an address cannot be bound; empty if it can."""
+    """Try to bind a socket to `place`; return the reason if this fails, or an empty text."""
     try:
         family = socket.AF_INET6 if ip_address(place.host).version == 6 else socket.AF_INET
     except ValueError:

@@ -1,4 +1,4 @@
-"""The result of one check."""
+"""The result of one check, and functions that make one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Grade(StrEnum):
-    """The severity of a finding."""
+    """The severity of a result."""
 
     FINE = "fine"
     WARNING = "warning"
@@ -16,7 +16,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """A result of a check, and its fix."""
+    """One result of a check: text for the administrator and, for a warning or fault, its fix."""
 
     name: str
     grade: Grade
@@ -24,7 +24,7 @@ class CheckResult:
     fix: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """Return the finding for JSON output."""
+        """Return the result as a mapping for JSON output."""
         return {
             "name": self.name,
             "grade": self.grade.value,
@@ -34,15 +34,15 @@ class CheckResult:
 
 
 def fine(name: str, text: str) -> CheckResult:
-    """Return a finding that needs nothing."""
+    """Return a result that requires no action."""
     return CheckResult(name, Grade.FINE, text)
 
 
 def warning(name: str, text: str, fix: str) -> CheckResult:
-    """Return a finding that stops nothing, but that the administrator should know of."""
+    """Return a warning: Galwad works, but the administrator should know of the problem."""
     return CheckResult(name, Grade.WARNING, text, fix)
 
 
 def fault(name: str, text: str, fix: str) -> CheckResult:
-    """Return a finding that must be fixed."""
+    """Return a fault, which the administrator must correct."""
     return CheckResult(name, Grade.FAULT, text, fix)

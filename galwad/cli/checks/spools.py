@@ -1,4 +1,4 @@
-"""Spools that this machine cannot open: those that a power cut or a reboot left behind."""
+"""Checks for spools that this machine cannot open after a power failure or a reboot."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ _MAX_SHOWN: Final = 10
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Try each spool with the machine's key, and with keys that an officer recovered."""
+    """Yield a fault for each spool that cannot be opened, and results about moved spools and keys.
+
+    A spool is opened by the key of this boot or by a key that an officer recovered.
+    """
     keys = settings.node.runtime / "spool-keys"
     found: list[CheckResult] = []
-    with contextlib.suppress(PermissionError):  # the folders' own check has reported it
+    with contextlib.suppress(PermissionError):  # the check of the folders has reported it
         boot_keys = [path.read_bytes() for path in settings.boot_keys if path.exists()]
         found += _misplaced(keys)
         for path in sorted(
             each for folder in settings.spool_folders for each in folder.glob("*.spool")
         ):
-            # sealed meanwhile, or an orphan
+            # the spool was sealed after the folder was read, or it is an orphan
             with contextlib.suppress(SpoolError, FileNotFoundError):
                 header = read_header(path)
                 if not boot_key_for(header, boot_keys) and not recovered_keys(keys, [path]):
@@ -40,7 +43,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _moved(spare: Path) -> Iterator[CheckResult]:
-    """Warn of calls whose spool was moved to the spare folder."""
+    """Warn if there are calls whose spool is in the spare folder, because a disk failed."""
     calls = {path.name.partition(".")[0] for path in spare.glob("*.spool")}
     if calls:
         what = f"the recording of {len(calls)} calls" if len(calls) > 1 else "a call's recording"
@@ -63,7 +66,10 @@ def _locked(path: Path, header: SpoolHeader) -> CheckResult:
 
 
 def _misplaced(keys: Path) -> Iterator[CheckResult]:
-    """Yield the recovered keys that the finaliser cannot read, because root copied them here."""
+    """Yield a fault for each recovered key that the finaliser cannot read.
+
+    This happens if root copied the key into the folder.
+    """
     for path in sorted(keys.glob("*.recovered")):
         if path.stat().st_uid != keys.stat().st_uid:
             fix = f"chown --reference={keys} {path}"

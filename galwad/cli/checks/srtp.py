@@ -1,4 +1,4 @@
-"""SRTP keys that can be read on the way: they are in the SDP, so signalling must use TLS."""
+"""Check for SRTP keys that others can read: SDP holds the keys, so signalling must use TLS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from telephony.sip.message.uri import Uri
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Warn of each party that must use SRTP, but may signal without TLS."""
+    """Warn of each peer that must use SRTP but may send its signalling without TLS."""
     speaks_tls = any(listener.transport == "tls" for listener in settings.sip.listen)
     for who in _unsafe(settings, speaks_tls=speaks_tls):
         yield warning(
@@ -28,7 +28,10 @@ def _unsafe(settings: Settings, *, speaks_tls: bool) -> Iterator[str]:
 
 
 def _parties(settings: Settings) -> Iterator[tuple[str, str | None, bool]]:
-    """Yield each party, its SRTP rule (None: the default), and whether it always uses TLS."""
+    """Yield each peer in the settings, its SRTP rule, and whether it always uses TLS.
+
+    The rule is None if the peer has no rule of its own and the default applies.
+    """
     for trunk in settings.trunks:
         yield f"trunk {trunk.name}", trunk.srtp, trunk.transport == "tls"
     for phone in settings.phones:

@@ -1,4 +1,4 @@
-"""`galwad directory`: the people in the embedded directory. Runs on the server."""
+"""`galwad directory`: manage the people in the embedded directory. It runs on the server."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ app = new_group(DirectoryGroup)
 
 @app.callback()
 def directory() -> None:
-    """The directory of callers."""
+    """Manage the directory of callers."""

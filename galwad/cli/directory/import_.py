@@ -1,4 +1,4 @@
-"""`galwad directory import`: people from a CSV file."""
+"""`galwad directory import`: add people to the directory from a CSV file."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def import_(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Import people from a CSV file: all of it, or nothing.
+    """Import people from a CSV file. If a line has a fault, nothing is imported.
 
     The first line names the columns: reference, name and numbers are needed; language, kind,
-    shared, do_not_pop, address, postcode, email, date_of_birth and notes may follow. A row
-    replaces the person with the same reference. Each fault is named with its line.
+    shared, do_not_pop, address, postcode, email, date_of_birth and notes may follow. A row replaces
+    the person with the same reference. Each fault is reported with its line number.
     """
     settings = load_settings(config)
     try:

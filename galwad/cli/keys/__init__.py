@@ -1,7 +1,7 @@
-"""`galwad keys`: the officer's keys, and the set of those who can open recordings.
+"""`galwad keys`: make the officer's keys, and manage the set of people who can open recordings.
 
 All commands run on the officer's machine. Only public data goes to the server: the signed recipient
-set, the public signing key that the server's settings pin, and headers for that set.
+set, the public signing key that the server's settings name, and new headers of recordings.
 """
 
 from __future__ import annotations
@@ -21,4 +21,4 @@ app = new_group(KeysGroup)
 
 @app.callback()
 def keys() -> None:
-    """The officer's keys, and who can open recordings. Run on the officer's machine."""
+    """Manage the officer's keys, and who can open recordings. Run on the officer's machine."""

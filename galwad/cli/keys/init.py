@@ -32,11 +32,11 @@ def init(
 ) -> None:
     """Create an identity, which opens recordings, and a signing key, in FOLDER/identity.txt.
 
-    Only you can read the file. Keep a copy somewhere safe: without an identity, no recording can
-    ever be opened. It never goes to the server.
+    Only you can read the file. Keep a copy in a safe place, because no recording can ever be opened
+    without an identity. The file never goes to the server.
 
-    With --passphrase the file is FOLDER/identity.age, which opens only with the passphrase: every
-    command asks for it, and so does `age -d`.
+    With --passphrase, the file is FOLDER/identity.age, which can be opened only with the
+    passphrase. Every command that reads it asks for the passphrase, and so does `age -d`.
     """
     name = PROTECTED if passphrase else PLAIN
     try:

@@ -1,4 +1,4 @@
-"""An officer's key file in its folder, and its public halves."""
+"""An officer's key file, which has an identity and a signing key, and the public half of each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Folder: TypeAlias = Annotated[Path, typer.Argument(help="The folder that `keys i
 
 @contextmanager
 def key_errors() -> Iterator[None]:
-    """Turn the faults of key files and recipient sets into `CliError`s."""
+    """Turn an error of a key file or a recipient set into a `CliError`."""
     try:
         yield
     except (KeyFileError, KeySetError, AgeError) as error:
@@ -31,9 +31,10 @@ def key_errors() -> Iterator[None]:
 
 
 def key_file(folder: Path) -> Path:
-    """Return a folder's key file: the protected one only if there is no other.
+    """Return the path of the key file in `folder`.
 
-    A path that is not a folder is returned unchanged.
+    It is the file without a passphrase, unless only the file with a passphrase exists. If `folder`
+    is not a folder, return `folder` unchanged: it is the path of a key file itself.
     """
     if not folder.is_dir():
         return folder
@@ -41,7 +42,7 @@ def key_file(folder: Path) -> Path:
 
 
 def key_files(folder: Path) -> list[str]:
-    """Return the names of the key files in a folder."""
+    """Return the names of the key files that exist in `folder`."""
     return [name for name in (PLAIN, PROTECTED) if (folder / name).exists()]
 
 
@@ -51,7 +52,10 @@ def load_officer(folder: Path) -> OfficerKeys:
 
 
 def print_public(officer: OfficerKeys, file: Path, *, as_json: bool) -> None:
-    """Print the public halves of an officer's keys."""
+    """Print the recipient, its fingerprint and the public signing key of an officer.
+
+    `file` is the key file, whose path is printed too.
+    """
     recipient = officer.identity.recipient
     if as_json:
         print_json(

@@ -1,4 +1,4 @@
-"""`galwad keys rewrap`: new headers for the signed set in force."""
+"""`galwad keys rewrap`: give recordings new headers, for the recipients in the server's set."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def rewrap(
 ) -> None:
     """Give every recording a new header, for the signed set that the server has in force.
 
-    Headers are opened here, with the identity of FOLDER; payloads are not touched. A new header
+    Headers are opened here, with the identity in FOLDER. Payloads are not changed. A new header
     replaces the old one only after it was read back and shown to open the same payload. If the
     command is interrupted, run it again: it continues where it stopped.
 

@@ -1,8 +1,9 @@
-"""`galwad keys rewrap`: new headers for the set in force, made and proven on the officer's machine.
+"""The work of `galwad keys rewrap`: new headers, made and verified on the officer's machine.
 
-It takes one recording after another. It fetches the header, judges it by what was signed, opens it,
-makes a new one, sends that, reads it back, proves it, and only then puts it in force. Recordings
-that are done are passed over, so an interrupted run can be started again.
+The recordings are rewrapped one after another. For each, the command fetches the header, checks it
+against the signed manifest or rewrap record, opens it and makes a new header. It sends the new
+header, reads it back, verifies it, and only then puts it in force. A recording that already has a
+header for the set in force is skipped, so an interrupted run can be started again.
 """
 
 from __future__ import annotations
@@ -27,32 +28,32 @@ _PER_RECORDING_STATUSES = frozenset({404, 409, 422})
 
 @dataclass(frozen=True, slots=True)
 class RewrapOptions:
-    """The options of a rewrap, as given on the command line."""
+    """The options of `galwad keys rewrap`, as given on the command line."""
 
     officer: OfficerKeys
     identities: Sequence[Identity]
     reference: str
     recipients: RecipientSet | None
-    """The signed set that the server must have; None for any set that this officer signed."""
+    """The signed set that the server must have; None accepts any set that this officer signed."""
     node_key: str | None
     former: Sequence[str]
-    """Public keys of officers before this one, whose rewraps are accepted."""
+    """The public signing keys of earlier officers, whose rewraps are accepted."""
     only_count: bool
 
 
 @dataclass(slots=True)
 class RewrapResult:
-    """The result of a run."""
+    """The results of a rewrap so far: the set in force, the counts, and the errors by call id."""
 
     recipients: RecipientSet
     recordings: int = 0
     waiting: int = 0
-    """The number of recordings whose header was not for the set's recipients."""
+    """The number of recordings that had no header for the recipients of the set in force."""
     rewrapped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """Return the result for JSON output."""
+        """Return the results as a mapping for JSON output."""
         return {
             "set": {
                 "serial": self.recipients.serial,
@@ -68,21 +69,24 @@ class RewrapResult:
 
 
 def named(recipients: RecipientSet) -> Iterator[tuple[str, str]]:
-    """Yield the name and the fingerprint of each recipient."""
+    """Yield the name and the key's fingerprint of each recipient in the set."""
     keys = zip(recipients.named, recipients.recipients, strict=True)
     yield from ((entry.name, fingerprint(key)) for entry, key in keys)
 
 
 class _RefusedError(Exception):
-    """The header of this recording stays as it is; the run continues."""
+    """A recording cannot be rewrapped; its header is not changed, and the run continues."""
 
 
 class _GoneError(Exception):
-    """The recording was disposed of during the run, so there is nothing to rewrap."""
+    """A recording was disposed of during the run, so it has no header to rewrap."""
 
 
 def run(client: httpx.Client, options: RewrapOptions, *, quiet: bool) -> RewrapResult:
-    """Rewrap all recordings that are not sealed to the set in force; `quiet` draws no bar."""
+    """Rewrap each recording whose header is not for the set in force, and return the results.
+
+    With `quiet`, no progress bar is drawn.
+    """
     with http_errors():
         result = RewrapResult(_set_in_force(client, options))
         waiting = _waiting(client, result)
@@ -110,7 +114,10 @@ def _set_in_force(client: httpx.Client, options: RewrapOptions) -> RecipientSet:
 
 
 def _waiting(client: httpx.Client, result: RewrapResult) -> list[str]:
-    """Return the recordings whose header is not for the set's recipients."""
+    """Return the call ids of the recordings whose header is not for the set's recipients.
+
+    Also count all recordings in `result.recordings`, except those that were disposed of.
+    """
     wanted = sorted(result.recipients.fingerprints)
     waiting: list[str] = []
     after, more = "", True
@@ -149,7 +156,15 @@ def _rewrap_one(
 def _replace(
     client: httpx.Client, options: RewrapOptions, recipients: RecipientSet, call_id: str
 ) -> None:
-    """Replace one header; until the last request, the header in force does not change."""
+    """Replace the header of one recording.
+
+    This takes several requests, and the old header stays in force until the last request.
+
+    Raises:
+        _RefusedError: The recording cannot be rewrapped.
+        _GoneError: The recording was disposed of.
+        CliError: The server refuses for a reason that ends the run.
+    """
     path, why = f"/recordings/{call_id}/header", {"reference": options.reference}
     sealed = _answer(client.post(path, json=why))
     header, record = sealed["header"].encode(), sealed["rewrap"]
@@ -169,11 +184,11 @@ def _replace(
 
 
 def _answer(response: httpx.Response) -> Any:
-    """Return the JSON answer.
+    """Return the JSON document in the response.
 
     Raises:
         _GoneError: The recording was disposed of.
-        _RefusedError: The server refuses this recording.
+        _RefusedError: The server refuses the request for this recording only.
         CliError: The server refuses for a reason that ends the run.
     """
     if response.status_code == httpx.codes.GONE:
@@ -184,7 +199,7 @@ def _answer(response: httpx.Response) -> Any:
 
 
 def lines(result: RewrapResult, *, only_count: bool) -> Iterator[str]:
-    """Yield lines for people: the set, what was done, and what was not."""
+    """Yield the results as lines of text: the set in force, the counts, and the errors."""
     found = result.recipients
     yield f"set number {found.serial}, signed {found.signed_at}"
     for name, mark in named(found):

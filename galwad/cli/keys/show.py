@@ -1,4 +1,4 @@
-"""`galwad keys show`: the public halves of an officer's keys."""
+"""`galwad keys show`: print the public halves of an officer's keys."""
 
 from __future__ import annotations
 

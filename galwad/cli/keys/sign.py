@@ -1,4 +1,4 @@
-"""`galwad keys sign`: the signed set of those who can open recordings."""
+"""`galwad keys sign`: sign the set of recipients who can open recordings."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def sign(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Sign the set of those who can open recordings; the server refuses an unsigned one.
+    """Sign the set of those who can open recordings; the server refuses an unsigned set.
 
-    Your own recipient is in it unless you leave it out. Put the file where the server's
-    `recipients` points (by default keys/recipients.json in its state folder).
+    Your own recipient is in the set unless you leave it out. Put the file at the path that the
+    server's setting `recipients` names (by default keys/recipients.json in the state folder).
     """
     with key_errors():
         officer = load_officer(folder)

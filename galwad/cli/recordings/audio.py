@@ -16,7 +16,7 @@ import soundfile
 from galwad.cli.support.console import CliError, clock
 
 with warnings.catch_warnings():
-    # pydub warns of invalid escapes in its source, and of a missing ffmpeg, which is not needed here.
+    # The import of pydub gives two warnings: invalid escapes, and no ffmpeg (not needed here).
     warnings.simplefilter("ignore")
     from pydub import AudioSegment
 

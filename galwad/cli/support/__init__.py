@@ -1,1 +1,1 @@
-"""Helpers that commands of several nouns use; no commands."""
+"""Helpers that the commands of several nouns use; this package has no commands."""

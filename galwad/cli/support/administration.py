@@ -1,4 +1,4 @@
-"""Helpers for commands that work on the server's own database, with failures as `CliError`s."""
+"""Helpers for commands that use the server's own database; they turn errors into a `CliError`."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ def administration(settings: Settings) -> Administration:
 
 
 def _create_state_folder(state: Path) -> None:
-    """Create the state folder with systemd's mode, as the units must be able to pass through it.
+    """Create the state folder with mode 0755, if the process is root and the folder is missing.
 
-    Root's umask may be stricter.
+    systemd would give the folder the same mode, because the units must be able to traverse the
+    folder. The mode is set explicitly because root's umask may be stricter.
     """
     if os.geteuid() == 0 and not state.exists():
         state.mkdir(parents=True)
@@ -36,11 +37,11 @@ def _create_state_folder(state: Path) -> None:
 
 
 def chown_to_service(settings: Settings) -> None:
-    """Give files that root made in the desk's folder to the folder's owner.
+    """Give the files that root created in the desk's folder to the owner of that folder.
 
-    Files that existed before keep their owner: SQLite gives the journals that root makes to the
-    database's owner. This process stays root, since a service's private folder is closed to all
-    others.
+    Files that existed before need no change. When root writes to the database, SQLite gives each
+    new journal file to the database's owner. The process does all its work as root, not as the
+    service's user, because that user cannot reach the private folders of other services.
     """
     folder = settings.database.parent
     if os.geteuid() != 0 or not folder.exists():
@@ -53,7 +54,7 @@ def chown_to_service(settings: Settings) -> None:
 
 @contextmanager
 def on_the_server(settings: Settings) -> Iterator[None]:
-    """Turn the errors of the database and its users into a `CliError` of one line and a hint."""
+    """Turn an error of the database or of its users into a `CliError` with one line and a hint."""
     try:
         try:
             yield

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Output files that appear completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ from typing import Final
 from galwad.cli.support.console import CliError
 
 _NAMELESS: Final = getattr(os, "O_TMPFILE", 0)
-"""The flag for files without a name; only Linux has it, and not every file system supports it."""
+"""The flag of open(2) for a file without a name; 0 if this system has no such flag.
+
+Only Linux has the flag, and some file systems do not support it.
+"""
 _UNKNOWN: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 
 
 @contextmanager
 def atomic_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.BufferedRandom]:
-    """Yield a file to write and read back, which receives its name only if all went well.
+    """Yield a file to write and read back; it receives the name `path` only if the body succeeds.
 
-    Until then it has no name, where the file system allows that, so that nothing of it is left if
-    the process dies. Elsewhere it is written under another name beside its place. Without
-    `replace`, a file that appeared at `path` meanwhile is kept, and the new one is discarded.
+    Until then the file has no name, so that nothing remains of it if the process dies. If the file
+    system supports no files without a name, the file has a temporary name in the same folder. If
+    `replace` is false and a file exists at `path` when the body ends, that file is kept and the new
+    file is discarded.
+
+    Raises:
+        CliError: The file cannot be written, or `path` exists and `replace` is false.
     """
     check_replaceable(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -52,7 +59,10 @@ def atomic_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse to replace anything but a regular file, such as a folder or /dev/null."""
+    """Raise a `CliError` if a folder or a special file, such as /dev/null, is at `path`.
+
+    Only a regular file may be replaced.
+    """
     try:
         there = path.stat().st_mode
     except FileNotFoundError:
@@ -71,9 +81,9 @@ def check_replaceable(path: Path) -> None:
 def check_writable(
     path: Path, *, replace: bool, hint: str = "choose another name, or replace it with --force"
 ) -> None:
-    """Refuse a path to which `atomic_file` could not write, before any work is done.
+    """Raise a `CliError` if `atomic_file` could not write to `path`.
 
-    `hint` says what to do about a file that exists.
+    Commands call this before they do any work. `hint` says what to do if the file already exists.
     """
     check_replaceable(path)
     if not path.parent.is_dir():
@@ -85,8 +95,11 @@ def check_writable(
 
 
 def _opened(part: Path, mode: int) -> int:
-    """Open a file without a name in this folder or, where that is not possible, `part`."""
-    part.unlink(missing_ok=True)  # left by a killed process that had our process id
+    """Open a file without a name in the folder of `part`, and return its descriptor.
+
+    If files without a name are not supported there, create and open `part`.
+    """
+    part.unlink(missing_ok=True)  # a killed process with the same process id may have left it
     if _NAMELESS:
         try:
             return os.open(part.parent, os.O_RDWR | _NAMELESS, mode)
@@ -98,7 +111,7 @@ def _opened(part: Path, mode: int) -> int:
 
 def _name(descriptor: int, path: Path) -> None:
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:  # given a folder's descriptor, Python has linkat(2) follow the link in /proc
+    try:  # with dst_dir_fd, Python calls linkat(2), which follows the link in /proc
         os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=folder, follow_symlinks=True)
     finally:
         os.close(folder)

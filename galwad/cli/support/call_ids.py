@@ -1,4 +1,4 @@
-"""Call ids, as arguments of commands."""
+"""Call ids as command-line arguments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from galwad.cli.support.console import CliError
 
 
 def checked_id(call_id: str) -> str:
-    """Return the call id, once it is checked to be safe as part of a path."""
+    """Return `call_id` if it is a call id, which is safe as part of a URL's path.
+
+    Raises:
+        CliError: It is not a call id.
+    """
     if not is_call_id(call_id):
         raise CliError(
             f'"{call_id}" is not a call id',

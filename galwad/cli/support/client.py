@@ -1,7 +1,7 @@
-"""The HTTP API's client: server address, token, and failures as `CliError`s.
+"""The client of the HTTP API: the server's address, the token, and errors as `CliError`s.
 
-Server and token come from `--server`, from `$GALWAD_SERVER` and `$GALWAD_TOKEN`, or from
-`client.toml` in the user's configuration folder, which `galwad login` writes.
+Address and token come from `--server`, from `$GALWAD_SERVER` and `$GALWAD_TOKEN`, or from the file
+`client.toml` in the user's configuration folder. `galwad login` writes that file.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _MEND = "correct it, or remove it and run `galwad login`"
 
 
 def client_file() -> Path:
-    """Return the file in which `galwad login` stores server and token.
+    """Return the path of the file in which `galwad login` stores the server's address and token.
 
-    This is `~/.config/galwad/client.toml`, or below `$XDG_CONFIG_HOME`.
+    It is `galwad/client.toml` in `$XDG_CONFIG_HOME`, or in `~/.config` if the variable is not set.
     """
     base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return Path(base) / "galwad" / "client.toml"
 
 
 class ClientSettings(BaseSettings):
-    """The settings of an API client; the environment takes precedence over the file."""
+    """The settings of an API client; the environment overrides the file `client.toml`."""
 
     model_config = SettingsConfigDict(
         env_prefix="GALWAD_", frozen=True, extra="forbid", hide_input_in_errors=True
@@ -66,13 +66,20 @@ class ClientSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources in order: arguments, then the environment, then `client.toml`."""
+        """Return the sources of the settings; a source overrides the sources after it.
+
+        The order is: arguments, the environment, `client.toml`.
+        """
         file = TomlConfigSettingsSource(settings_cls, toml_file=client_file())
         return init_settings, env_settings, file
 
 
 def client_settings() -> ClientSettings:
-    """Read the client's settings, or fail with the line that is wrong."""
+    """Read the client's settings from the environment and `client.toml`.
+
+    Raises:
+        CliError: The file cannot be read, or a value is wrong; the message names the line.
+    """
     file = client_file()
     try:
         return ClientSettings()
@@ -91,7 +98,11 @@ def _text(file: Path) -> str:
 
 
 def base_url(server: str) -> str:
-    """Return the server's address, checked: plain HTTP is allowed only for this machine."""
+    """Return the server's address without a final slash, if the address is valid.
+
+    Raises:
+        CliError: The address is not valid, or it is plain HTTP to another machine.
+    """
     try:
         url = httpx.URL(server)
     except httpx.InvalidURL:
@@ -121,9 +132,13 @@ def _is_loopback(host: str) -> bool:
 def open_client(
     server: str, *, anonymous: bool = False, token: str = "", authority: Path | None = None
 ) -> httpx.Client:
-    """Return a client that is signed in with `token` or the stored one, unless `anonymous`.
+    """Return an HTTP client of the API; it is signed in unless `anonymous` is true.
 
-    `authority` is a PEM file of the authority to trust in place of the settings'.
+    The client uses `token` or, if that is empty, the stored token. `authority` is a PEM file of the
+    certificate authority to trust, and overrides the one in the settings.
+
+    Raises:
+        CliError: There is no valid address or token, or the certificate file cannot be read.
     """
     settings = client_settings()
     url = base_url(server or settings.server)
@@ -144,9 +159,9 @@ def open_client(
 
 
 def _authorities(certificate: Path | None) -> ssl.SSLContext:
-    """Return a context that trusts the authority in this file, or the system's if None.
+    """Return a TLS context that trusts the certificate authority in the file `certificate`.
 
-    SIP over TLS does the same.
+    None means the authorities that the system trusts. The TLS contexts of SIP follow the same rule.
     """
     try:
         return ssl.create_default_context(cafile=certificate)
@@ -159,7 +174,7 @@ def _authorities(certificate: Path | None) -> ssl.SSLContext:
 
 @contextmanager
 def http_errors() -> Iterator[None]:
-    """Turn httpx's errors into a `CliError` of one line and a hint."""
+    """Turn an error of httpx into a `CliError` with one line and a hint."""
     try:
         yield
     except httpx.ConnectError as error:
@@ -179,14 +194,17 @@ def http_errors() -> Iterator[None]:
 
 
 def _certificate_fault(error: BaseException | None) -> str:
-    """Return the fault of the server's certificate; empty if the error has another cause."""
+    """Return the reason why the server's certificate was rejected.
+
+    The text is empty if the error has another cause.
+    """
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return "" if error is None else str(error.verify_message).lower().rstrip(".")
 
 
 def refusal(response: httpx.Response) -> tuple[str, str]:
-    """Return the error and the hint of the server's refusal."""
+    """Return the error text and the hint in the response by which the server refused a request."""
     response.read()
     try:
         body = response.json()
@@ -197,23 +215,23 @@ def refusal(response: httpx.Response) -> tuple[str, str]:
 
 
 def check_response(response: httpx.Response) -> None:
-    """Raise a `CliError` if the server refused the request."""
+    """Raise a `CliError` if the response says that the server refused the request."""
     if response.is_success:
         return
     message, hint = refusal(response)
     if response.status_code == httpx.codes.UNAUTHORIZED and (
         not hint or "Authorization" in response.request.headers
     ):
-        hint = "run `galwad login`"  # the server's own hint is for the page
+        hint = "run `galwad login`"  # the server's own hint is written for users of the page
     wrong_usage = response.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     raise CliError(message, hint, status=2 if wrong_usage else 1)
 
 
 def answer_of(response: httpx.Response) -> Any:
-    """Return the JSON answer; None if it has no content.
+    """Return the JSON document in the response; None if the response has no content.
 
     Raises:
-        CliError: The server refused the request, or the answer is not JSON.
+        CliError: The server refused the request, or the response is not JSON.
     """
     check_response(response)
     if response.status_code == httpx.codes.NO_CONTENT:
@@ -235,9 +253,12 @@ def ask(
     authority: Path | None = None,
     timeout_s: float = _TIMEOUT_S,
 ) -> Any:
-    """Send one request and return its JSON answer; None if it has no content.
+    """Send one request; return the JSON document in the response, or None if it has no content.
 
-    `timeout_s` is the time in seconds that the server may take.
+    `timeout_s` is the time in seconds that the server may take to respond.
+
+    Raises:
+        CliError: The request failed, or the server refused it.
     """
     opened = open_client(server, anonymous=anonymous, token=token, authority=authority)
     with http_errors(), opened as client:

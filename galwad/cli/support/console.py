@@ -1,4 +1,4 @@
-"""Output that all commands share: how a failure is reported, and how an answer is printed."""
+"""Output functions that all commands use, for errors, JSON, tables, times and sizes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 _ANY_WIDTH = 1_000_000
-"""The width in columns where the output is a file, which takes lines of any length."""
+"""The width in columns if the output is not a terminal; it is large, so no line is cut."""
 
 
 class CliError(Exception):
-    """A command failed.
+    """The failure of a command.
 
-    `message` says what is wrong, one fault a line; `hint` how to go on; `status` is the exit
-    status.
+    `message` says what is wrong, with one line for each fault. `hint` says what the user can do.
+    `status` is the exit status.
     """
 
     def __init__(self, message: str, hint: str = "", *, status: int = 1) -> None:
@@ -31,7 +31,7 @@ class CliError(Exception):
 
 
 def print_error(error: CliError) -> None:
-    """Print `error: …` for each line of the message, and `hint: …`, to stderr."""
+    """Print an error to stderr: `error: …` for each line of the message, then `hint: …`."""
     for line in error.message.splitlines():
         print(f"error: {one_line(line)}", file=sys.stderr)
     if error.hint:
@@ -39,12 +39,15 @@ def print_error(error: CliError) -> None:
 
 
 def one_line(text: str) -> str:
-    """Replace unprintable characters, as text from outside could move the terminal's cursor."""
+    """Replace each unprintable character, because text from outside could control the terminal."""
     return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document to stdout; characters that its encoding lacks are escaped."""
+    """Print one JSON document to stdout.
+
+    If stdout's encoding lacks a character of the document, all non-ASCII characters are escaped.
+    """
     text = json.dumps(value, ensure_ascii=False, indent=2)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -54,19 +57,21 @@ def print_json(value: Any) -> None:
 
 
 def console() -> Console:
-    """Return a console on stdout; if that is not a terminal, it prints plain text of any width.
+    """Return a console that prints to stdout; if stdout is not a terminal, it never cuts lines.
 
-    Brackets are printed as they are: names of callers and lines are not markup.
+    Square brackets are printed unchanged and not read as markup, because names of callers and lines
+    may contain brackets.
     """
     width = None if sys.stdout.isatty() else _ANY_WIDTH
     return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
-    """Print rows under their columns, or the sentence `empty` if there are none."""
+    """Print a table with these columns and rows, or the sentence `empty` if there are no rows."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
-        # The first column names a row and is never cut. Of the others, the widest is.
+        # The first column identifies the row, so it is never shortened. The other columns are
+        # shortened if there is not enough space, the widest column first.
         table.add_column(_cell(column), no_wrap=index == 0)
     for row in rows:
         table.add_row(*map(_cell, row))
@@ -78,12 +83,12 @@ def _cell(text: str) -> Text:
 
 
 def local_time(epoch: float) -> str:
-    """Return a Unix time as this machine's wall clock shows it."""
+    """Return a Unix time as date and time in this machine's time zone."""
     return datetime.fromtimestamp(epoch, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def clock(seconds: float) -> str:
-    """Return a length of time such as `4:32`, or `1:04:32` from an hour on."""
+    """Return a duration in seconds as text: `4:32`, or `1:04:32` if it is an hour or longer."""
     whole = int(seconds)
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
@@ -91,7 +96,7 @@ def clock(seconds: float) -> str:
 
 
 def size(octets: int) -> str:
-    """Return a file's size in the unit that people would choose."""
+    """Return a number of octets as text, in B, kB or MB."""
     if octets < 1000:
         return f"{octets} B"
     if octets < 1_000_000:

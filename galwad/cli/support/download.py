@@ -1,6 +1,6 @@
-"""Download of a sealed recording: its header in memory, its payload in a temporary file.
+"""Download of a sealed recording: the header to memory, the payload to a temporary file.
 
-Only sealed bytes are ever written to that file.
+The temporary file only ever contains sealed bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from galwad.cli.support.console import CliError
 def download(
     call_id: str, purpose: str, reference: str, client: httpx.Client, *, raw: bool = False
 ) -> Iterator[tuple[bytes, BinaryIO]]:
-    """Receive header and payload from the server, and check the payload's digest."""
+    """Fetch a sealed recording; yield its header and a file with its payload.
+
+    The payload's digest is checked first. With `raw`, the payload has the packets that could not be
+    decoded.
+
+    Raises:
+        CliError: The server refused the request, or the digest is wrong.
+    """
     body = {"purpose": purpose, "reference": reference} | ({"raw": True} if raw else {})
     path = f"/recordings/{call_id}/fetch"
     with _temporary_file_errors(), tempfile.TemporaryFile() as payload:
@@ -47,9 +54,9 @@ def download(
 
 @contextmanager
 def _temporary_file_errors() -> Iterator[None]:
-    """Turn an `OSError` of the temporary file into a `CliError`.
+    """Turn an `OSError` from the temporary file into a `CliError`.
 
-    The output file reports its own faults.
+    Errors of the output file are handled where that file is written.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Command groups whose commands are modules, each loaded only when it is used."""
+"""Command groups whose commands are modules; a module is loaded only when its command is used."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from typer.core import TyperGroup
 
 
 class LazyGroup(TyperGroup):
-    """A group of commands; a subclass names the package and the commands in it.
+    """A group of commands; each subclass sets `package` and `names`.
 
-    The module of a command has the command's name (with an underscore if that is a keyword of
-    Python, such as `import_`) and holds a Typer app called `app`.
+    The module of a command has the same name as the command. If the name is a keyword of Python,
+    the module's name has an underscore at the end, such as `import_`. Each module has a Typer app
+    named `app`.
     """
 
     package: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
-    """The commands, in the order in which the help lists them."""
+    """The names of the commands, in the order in which the help lists them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names of the commands."""
+        """Return the names of the commands in the group, for the help."""
         del ctx
         return list(self.names)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Load the module of a command; return None if there is no such command."""
+        """Load the module of the command `cmd_name` and return the command.
+
+        Return None if the group has no such command.
+        """
         del ctx
         if cmd_name not in self.names:
             return None
@@ -38,12 +42,15 @@ class LazyGroup(TyperGroup):
 
 
 def new_group(commands: type[LazyGroup]) -> typer.Typer:
-    """Return the Typer app of a group; its callback, which is added later, has the group's help."""
+    """Return a new Typer app for a group of commands.
+
+    The group's module then adds a callback, whose docstring is the group's help text.
+    """
     return typer.Typer(
         cls=commands, rich_markup_mode=None, add_completion=False, no_args_is_help=True
     )
 
 
 def new_command() -> typer.Typer:
-    """Return the Typer app of a module with one command."""
+    """Return a new Typer app for a module that has one command."""
     return typer.Typer(rich_markup_mode=None, add_completion=False)

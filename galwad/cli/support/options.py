@@ -1,4 +1,4 @@
-"""Options that several commands share, and loading the settings that they name."""
+"""Options that several commands have, and the function that loads the settings file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ __all__ = [
 
 
 def load_settings(path: Path) -> Settings:
-    """Return the settings in a file, or raise a `CliError` that names each fault in it."""
+    """Return the settings in the file `path`.
+
+    Raises:
+        CliError: The file cannot be read, or has faults; the message names each fault.
+    """
     try:
         return load(path)
     except SettingsError as error:
@@ -53,7 +57,7 @@ def load_settings(path: Path) -> Settings:
 
 
 def required(option: str, text: str, example: str) -> str:
-    """Return the text of an option, stripped.
+    """Return the text of an option, without spaces at its start and end.
 
     Raises:
         CliError: The text is empty.

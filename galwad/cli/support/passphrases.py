@@ -1,4 +1,4 @@
-"""Passphrases of officers' key files: asked for without echo, or read from the environment."""
+"""Passphrases of officers' key files, from the environment or typed without echo."""
 
 from __future__ import annotations
 
@@ -13,16 +13,25 @@ from galwad.cli.support.console import CliError
 
 VARIABLE: Final = "GALWAD_PASSPHRASE"
 MIN_LENGTH: Final = 12
-"""The minimum length of a new passphrase; a thief of the file can guess without limit."""
+"""The minimum length of a new passphrase in characters.
+
+A thief of the file can try any number of passphrases, so a short one is not safe.
+"""
 
 
 def passphrase_of(path: Path) -> str:
-    """Return the passphrase of a protected file, from the environment or by asking."""
+    """Return the passphrase of an encrypted key file, from the environment or from the user."""
     return os.environ.get(VARIABLE, "") or _asked(f"Passphrase of {path}", twice=False)
 
 
 def new_passphrase() -> str:
-    """Return the passphrase for a new file, from the environment or by asking twice."""
+    """Return the passphrase for a new key file.
+
+    It comes from the environment, or from the user, who types it twice.
+
+    Raises:
+        CliError: The passphrase is too short, or there is no terminal to ask for it.
+    """
     given = os.environ.get(VARIABLE, "")
     text = given or _asked(f"New passphrase (at least {MIN_LENGTH} characters)", twice=True)
     if len(text) < MIN_LENGTH:

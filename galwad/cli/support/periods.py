@@ -1,4 +1,4 @@
-"""Periods in words, as arguments of commands: `yesterday`, `last week`, `2026-11-24`."""
+"""Periods in words as command-line arguments: `yesterday`, `last week`, `2026-11-24`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from galwad.periods import HINT, Period, period
 
 
 def read_period(words: str, option: str) -> Period | None:
-    """Return the period that the words of an option mean; None for an empty text.
+    """Return the period that `words` mean; None if `words` is empty.
+
+    `option` is named in the error.
 
     Raises:
         CliError: The words cannot be read.
@@ -23,6 +25,12 @@ def read_period(words: str, option: str) -> Period | None:
 
 
 def checked_period(words: str, option: str) -> str:
-    """Return the words if they can be read; the server interprets them by the centre's days."""
+    """Return `words` unchanged, if they can be read as a period.
+
+    The server then interprets the words in the centre's time zone.
+
+    Raises:
+        CliError: The words cannot be read.
+    """
     read_period(words, option)
     return words

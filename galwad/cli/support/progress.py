@@ -1,4 +1,4 @@
-"""A progress bar for work on many recordings; only on a terminal."""
+"""A progress bar for work on many recordings; it is drawn only on a terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def progress_bar(what: str, *, quiet: bool) -> Progress:
-    """Return a bar that is drawn on standard error; `quiet` draws none."""
+    """Return a progress bar for standard error.
+
+    No bar is drawn with `quiet`, or if standard error is not a terminal.
+    """
     columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     out = Console(stderr=True)
     return Progress(*columns, console=out, disable=quiet or not out.is_terminal)

@@ -1,4 +1,4 @@
-"""Public signing keys, as arguments of commands."""
+"""Public signing keys as command-line arguments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from recording.keys.keyring import parse_public
 
 
 def public_key(text: str, option: str) -> str:
-    """Return a public signing key in base64; `text` is the key, or a file that holds it."""
+    """Return the public signing key that `text` states, in base64.
+
+    `text` is the key itself, or the path of a file that holds the key. `option` is named in the
+    error.
+
+    Raises:
+        CliError: `text` gives no public key.
+    """
     path = Path(text)
     try:
         found = path.read_text(encoding="ascii").strip() if path.is_file() else text

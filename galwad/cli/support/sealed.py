@@ -1,4 +1,4 @@
-"""Opening sealed recordings on the officer's machine, with faults as `CliError`s."""
+"""Decryption of sealed recordings on the officer's machine, with errors as `CliError`s."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recording.keys.keyring import OfficerKeys
 
 
 def read_identity(path: Path) -> IdentityFile:
-    """Open an identity file; ask for its passphrase if it has one."""
+    """Read an identity file; if the file is encrypted, ask for its passphrase."""
     try:
         return IdentityFile.read(path, passphrase_of)
     except (KeyFileError, AgeError) as error:
@@ -27,7 +27,10 @@ def read_identity(path: Path) -> IdentityFile:
 
 
 def signer_of(file: IdentityFile) -> list[str]:
-    """Return the public signing key of an officer's file; [] for a plain identity file."""
+    """Return a list with the public signing key in an officer's key file.
+
+    The list is empty if the file has only an identity.
+    """
     try:
         return [OfficerKeys.of(file).public_key]
     except KeyFileError:
@@ -36,7 +39,13 @@ def signer_of(file: IdentityFile) -> list[str]:
 
 @contextmanager
 def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> Iterator[BinaryIO]:
-    """Yield the decrypted recording; a fault found while it is read becomes a `CliError` too."""
+    """Yield the decrypted recording as a file.
+
+    Raises:
+        CliError: No identity opens the recording, or it is damaged. Damage may be found only while
+            the
+        file is read.
+    """
     try:
         yield io.BufferedReader(open_parts(header, payload, identities))
     except NoMatchError:
@@ -51,5 +60,8 @@ def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> 
 
 
 def as_cli_error(error: RecordingError, otherwise: str) -> CliError:
-    """Return a `CliError` for an error of the recording package, with its hint or `otherwise`."""
+    """Return a `CliError` for an error of the recording package.
+
+    The hint is the error's own hint, or `otherwise` if the error has none.
+    """
     return CliError(str(error), getattr(error, "hint", "") or otherwise)

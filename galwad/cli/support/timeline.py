@@ -1,6 +1,7 @@
-"""A recording as a line in the terminal: what was recorded, what was not, and why.
+"""A recording drawn as a line in the terminal: what was recorded, what was not, and why.
 
-Each kind of time has a glyph of its own, so that the line can be read without colour.
+The line consists of spans, which are stretches of the call. Each kind of span (recorded, or the
+reason of a gap) has its own glyph, so that the line can be read without colour.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _US = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class SpanStyle:
-    """The look of one kind of time: its glyph, its plain character and its style."""
+    """The style of one kind of span: name, glyph, character for plain ASCII output, and colour."""
 
     name: str
     glyph: str
@@ -44,7 +45,7 @@ STYLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class TimelineSpan:
-    """A stretch of a call, in microseconds since its recording's start."""
+    """A stretch of a call, with its start and end in microseconds since the recording's start."""
 
     kind: str
     from_us: int
@@ -55,17 +56,17 @@ class TimelineSpan:
 def spans_of(
     gaps: Iterable[TimelineSpan], talk_us: int, begins: Iterable[int] = ()
 ) -> list[TimelineSpan]:
-    """Return the whole call in order: the gaps, and the recorded stretches between them.
+    """Return the whole call as spans in order: the gaps, and the recorded spans between the gaps.
 
-    Where an unexplained span and a gap overlap, the call shows as unexplained.
-    `begins` are the starts of segments. A segment that begins inside a recorded stretch, as when
-    another advisor took over, divides it.
+    Where an unexplained span and a gap overlap, the result shows the time as unexplained. `begins`
+    are the starts of segments, in microseconds. A recorded span is divided where a segment begins
+    in the middle of it, for example because another advisor took over.
     """
     return list(_divided(_covered(_visible(list(gaps)), talk_us), sorted(begins)))
 
 
 def _visible(gaps: Sequence[TimelineSpan]) -> Iterable[TimelineSpan]:
-    """Yield the unexplained spans, and the parts of gaps that none of them overlaps."""
+    """Yield the unexplained spans, and the parts of the gaps that no unexplained span overlaps."""
     unexplained = sorted(
         (gap for gap in gaps if gap.kind == _UNEXPLAINED.name), key=lambda span: span.from_us
     )
@@ -108,9 +109,10 @@ def _covered(gaps: Iterable[TimelineSpan], talk_us: int) -> list[TimelineSpan]:
 
 
 def draw(spans: Sequence[TimelineSpan], width: int, *, plain: bool) -> Text:
-    """Return the line; each gap has at least one glyph, however short it is.
+    """Return the line, `width` characters long; each span has at least one character.
 
-    A cross marks where one segment follows another without a gap.
+    A cross marks the place where one segment follows another without a gap. With `plain`, the line
+    has only ASCII characters.
     """
     total = max(spans[-1].to_us, 1)
     width = max(width, len(spans))
@@ -136,7 +138,10 @@ def _cells(spans: Sequence[TimelineSpan], total: int, width: int) -> list[int]:
 
 
 def scale(spans: Sequence[TimelineSpan], width: int) -> str:
-    """Return the times under the line: the start, each change that has room, the end."""
+    """Return the times to print under the line.
+
+    They are the start and the end of the call, and the start of each span whose time has room.
+    """
     total = max(spans[-1].to_us, 1)
     end = clock(total / _US)
     row = [" "] * max(width, len(end) + 2)
@@ -151,7 +156,7 @@ def scale(spans: Sequence[TimelineSpan], width: int) -> str:
 
 
 def table(spans: Sequence[TimelineSpan], *, plain: bool) -> list[Text]:
-    """Return one line for each span: glyph, times, kind and reason."""
+    """Return one line of text for each span: its glyph, times, kind and reason."""
     lines = []
     for span in spans:
         kind = style_of(span)
@@ -165,17 +170,20 @@ def table(spans: Sequence[TimelineSpan], *, plain: bool) -> list[Text]:
 
 
 def style_of(span: TimelineSpan) -> SpanStyle:
-    """Return the look of a span; an unknown reason counts as unexplained."""
+    """Return the style in which a span is drawn.
+
+    An unknown kind is drawn in the style of unexplained spans.
+    """
     return STYLES.get(span.kind, _UNEXPLAINED)
 
 
 def recorded_us(spans: Iterable[TimelineSpan]) -> int:
-    """Return the microseconds that were recorded."""
+    """Return the total length of the recorded spans, in microseconds."""
     return sum(span.to_us - span.from_us for span in spans if span.kind == RECORDED.name)
 
 
 def reasons(spans: Iterable[TimelineSpan]) -> str:
-    """Return the kinds of gaps with their counts, for a list: `payment, 2 transfer`."""
+    """Return the kinds of gaps as text, each with its count if above 1: `payment, 2 transfer`."""
     names = sorted(span.kind for span in spans if span.kind != RECORDED.name)
     counted = [(name, len(list(group))) for name, group in itertools.groupby(names)]
     return ", ".join(name if count == 1 else f"{count} {name}" for name, count in counted)

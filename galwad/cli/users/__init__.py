@@ -1,4 +1,4 @@
-"""`galwad users`: who may sign in, and at which phone. Runs on the server."""
+"""`galwad users`: the users who may sign in, and their phones. These commands run on the server."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ app = new_group(UsersGroup)
 
 @app.callback()
 def users() -> None:
-    """Users of the page and the API, and their phones."""
+    """Manage the users of the page and the API, and their phones."""

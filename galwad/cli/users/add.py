@@ -1,4 +1,4 @@
-"""`galwad users add`: add a user, with a phone if they have one."""
+"""`galwad users add`: add a user and, if the user has one, a phone."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def add(
 ) -> None:
     """Add a user.
 
-    The password is asked for, read (--password-stdin) or generated (--generate). Secrets that are
-    generated here, such as a machine's token, are printed once and not stored: the database holds
-    only their hashes.
+    The password is asked for, read (--password-stdin) or generated (--generate). Secrets that this
+    command generates, such as a machine's token, are printed once. The database stores only hashes
+    of them.
     """
     settings = load_settings(config)
     password = _password(role, password_stdin=password_stdin, generate=generate)

@@ -1,4 +1,4 @@
-"""`galwad users disable`: bar a user."""
+"""`galwad users disable`: stop a user from signing in."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def disable(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Bar a user and end their sessions; their phone may no longer register."""
+    """Stop a user from signing in, end the user's sessions, and refuse the user's phone."""
     settings = load_settings(config)
     with on_the_server(settings):
         asyncio.run(administration(settings).disable_user(name))

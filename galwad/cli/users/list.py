@@ -1,4 +1,4 @@
-"""`galwad users list`: the users, without secrets."""
+"""`galwad users list`: list the users, without passwords or other secrets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ app = new_command()
 
 @app.command("list", epilog="Example: galwad users list")
 def list_(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
-    """List the users, without secrets."""
+    """List the users, without passwords or other secrets."""
     settings = load_settings(config)
     with on_the_server(settings):
         everyone = asyncio.run(administration(settings).users())

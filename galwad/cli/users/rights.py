@@ -28,7 +28,7 @@ def rights(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Set the rights of a user: those that are named, and no others.
+    """Set the rights of a user. Rights that are not named are removed.
 
     Machines may have payments, metrics and anchors. An administrator may have purge, which is
     required to dispose of recordings. The change takes effect at the user's next request.

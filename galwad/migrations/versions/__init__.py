@@ -1,1 +1,1 @@
-"""The revisions, in the order of their numbers."""
+"""The revisions of the database schema; each revision's number is in its module."""

@@ -1,4 +1,4 @@
-"""Add the tables of retained recordings (`recording_holds`) and of disposals."""
+"""Revision 0003: add the tables of retained recordings and of disposals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply the change."""
+    """Create the tables `recording_holds` and `recording_disposals`."""
     op.create_table(
         "recording_holds",
         sa.Column("call_id", sa.String(length=24), nullable=False),
@@ -32,6 +32,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Undo the change."""
+    """Drop the tables that this revision creates."""
     for table in ("recording_disposals", "recording_holds"):
         op.drop_table(table)

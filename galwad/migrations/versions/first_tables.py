@@ -1,4 +1,4 @@
-"""Create the first tables."""
+"""Revision 0001: create the first tables of the database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply the change."""
+    """Create the tables and their indexes."""
     op.create_table(
         "contacts",
         sa.Column("call_id", sa.String(length=24), nullable=False),
@@ -203,7 +203,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Undo the change."""
+    """Drop the tables that this revision creates."""
     for table in (
         "recording_references",
         "recording_gap_reasons",

@@ -1,4 +1,4 @@
-"""Add the tables of the ledger of answered calls and of the nightly check's findings."""
+"""Revision 0002: add the ledger of answered calls, and the findings of the nightly check."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply the change."""
+    """Create the tables `answered_calls` and `coverage_findings`."""
     op.create_table(
         "answered_calls",
         sa.Column("call_id", sa.String(length=24), nullable=False),
@@ -33,6 +33,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Undo the change."""
+    """Drop the tables that this revision creates."""
     for table in ("coverage_findings", "answered_calls"):
         op.drop_table(table)

@@ -1,4 +1,4 @@
-"""Add the size of the object that contains a recording's undecoded packets."""
+"""Revision 0004: add the size of the object with a recording's undecoded packets."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Apply the change."""
+    """Add the column `raw_size` to the table `recordings`."""
     column = sa.Column("raw_size", sa.BigInteger(), server_default="0", nullable=False)
     op.add_column("recordings", column)
 
 
 def downgrade() -> None:
-    """Undo the change."""
+    """Drop the column `raw_size` of the table `recordings`."""
     with op.batch_alter_table("recordings", schema=None) as batch_op:
         batch_op.drop_column("raw_size")
