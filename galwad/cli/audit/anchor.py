@@ -26,7 +26,7 @@ def anchor(
 ) -> None:
     """Append the newest entry's number and hash to a file that you keep.
 
-    If you do this once a day, nobody can change or remove older entries without being noticed. Run
+    If you do this once a day, no one can change or remove older entries without being noticed. Run
     it where the server's administrators have no access. The command first checks that the chain
     still has the last anchor in the file, and adds nothing if it does not.
     """

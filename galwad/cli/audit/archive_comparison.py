@@ -53,7 +53,7 @@ class ChainFacts:
         self.indexed: dict[str, str] = {}
         """The digest of each indexed recording's manifest, by call id."""
         self._replaced: Counter[tuple[str, str]] = Counter()
-        """The number of replacements of each header, by call id and digest."""
+        """The number of times that each header was replaced, by call id and the header's digest."""
         self._ordered: set[tuple[str, str, int, str]] = set()
         self._known_to_be_gone: set[str] = set()
 
@@ -76,7 +76,7 @@ class ChainFacts:
             self._known_to_be_gone.add(call_id)
 
     def orders(self, call_id: str, found: Certificate) -> bool:
-        """Return whether the disposal that this certificate states was ordered."""
+        """Return whether an entry of the chain ordered the disposal in the certificate `found`."""
         place = found.audit
         order = call_id, place.node, place.seq, place.hash
         return order in self._ordered or call_id in self._known_to_be_gone

@@ -76,7 +76,7 @@ class ChainReader:
     """
 
     def __init__(self, links: Iterable[ChainEntry], on_link: Callable[[ChainEntry], None]) -> None:
-        """Read the first link; the callback will receive every link."""
+        """Read the first entry. When the reader is iterated, it passes every entry to `on_link`."""
         self._links = iter(links)
         self._on_link = on_link
         self._first = next(self._links, None)

@@ -1,4 +1,4 @@
-"""`galwad calls list`: the calls in progress."""
+"""`galwad calls list`: list the calls in progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ app = new_command()
 def list_(*, server: Server = "", json: Json = False) -> None:
     """List the calls in progress that you may see: state, advisor, recording.
 
-    The recording state comes from the recorder itself: it shows what is written to the disk.
+    The column RECORDING comes from the recorder itself, so it shows what is written to the disk.
     """
     pops = ask(server, "GET", "/calls")
     if json:

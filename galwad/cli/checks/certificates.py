@@ -139,7 +139,8 @@ def _stored(path: Path) -> Path:
     """Return the file that can be read here for `path`, a certificate or key from the settings.
 
     systemd copies the credentials of a unit to a folder that only the unit can read. For a path in
-    that folder, return the file in /etc/credstore that systemd copies.
+    that folder, return the file in /etc/credstore that systemd copies. Any other path, and a path
+    that exists, is returned unchanged.
     """
     if path.exists() or not path.is_relative_to(_CREDENTIALS):
         return path

@@ -65,7 +65,7 @@ def _free_space(state: Path) -> Iterator[CheckResult]:
 
 
 def _unwritable(state: Path) -> Iterator[CheckResult]:
-    """Yield the folders whose disk refuses writes: read-only after an error, or broken."""
+    """Yield a fault for each folder whose disk refuses writes: it is broken, or now read-only."""
     for path in sorted(state.iterdir()):
         why = _write_error(path) if path.is_dir() else ""
         if why:

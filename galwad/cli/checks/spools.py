@@ -17,9 +17,9 @@ _MAX_SHOWN: Final = 10
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a fault for each spool that cannot be opened, and results about moved spools and keys.
+    """Yield a fault for each spool that cannot be opened; also check moved spools and copied keys.
 
-    A spool is opened by the key of this boot or by a key that an officer recovered.
+    The check tries the machine's boot keys and the keys that an officer recovered.
     """
     keys = settings.node.runtime / "spool-keys"
     found: list[CheckResult] = []

@@ -47,7 +47,7 @@ def key_files(folder: Path) -> list[str]:
 
 
 def load_officer(folder: Path) -> OfficerKeys:
-    """Return the keys in a folder; ask for the passphrase if they have one."""
+    """Return the officer's keys in `folder`; ask for the passphrase if the key file has one."""
     return OfficerKeys.load(key_file(folder), passphrase_of)
 
 

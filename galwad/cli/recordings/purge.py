@@ -46,7 +46,7 @@ def purge(
 
     This cannot be undone, because no copy of the payload can be read without the header. Keep the
     certificate. If you restore a backup that still has the header, the certificate shows that the
-    header must be destroyed again. You need the right purge (`galwad users rights`). The command
+    header must be destroyed again. You need the right "purge" (`galwad users rights`). The command
     refuses a recording that is held.
     """
     body = {"reason": reason, "reference": required("--reference", reference, "R-2026-11")}

@@ -1,8 +1,9 @@
-"""`galwad recordings recover`: get the key of a spool that a reboot locked, by an identity.
+"""`galwad recordings recover`: get the key of a spool that a reboot locked, with an identity.
 
-A person who has the key can decrypt that call. Therefore the server enters the recovery in its
-audit chain before the key is written. With `--offline`, the server is not asked. Then the entry is
-made only when the key is used: the finaliser reports the use to the desk.
+The identity is the secret age key of a recipient. A person who has the spool's key can decrypt that
+call. Therefore the server enters the recovery in its audit chain before the key is written. With
+`--offline`, the server is not asked. Then the entry is made only when the key is used: the
+finaliser reports the use to the desk.
 """
 
 from __future__ import annotations

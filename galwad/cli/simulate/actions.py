@@ -77,8 +77,8 @@ class SimulatedCall:
 async def step(report: Report, name: str) -> AsyncIterator[None]:
     """Run the body of the `with` statement as the step `name`.
 
-    If the body raises a `StepError`, the step is reported as failed and the error goes on to the
-    caller, which ends the simulation.
+    If the body raises a `StepError`, report the step as failed and raise the error again, which
+    ends the simulation.
     """
     try:
         yield

@@ -20,7 +20,10 @@ from recording.errors import AuditError, RecordingError, reason_of
 
 
 def administration(settings: Settings) -> Administration:
-    """Return the `Administration` of the database that the settings name."""
+    """Return the `Administration` object for the server's database.
+
+    The settings name the database. The state folder is created if it is missing.
+    """
     _create_state_folder(settings.node.state)
     return Administration(settings.database, settings.node.name, settings.sip.realm)
 

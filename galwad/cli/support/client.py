@@ -38,7 +38,7 @@ _MEND = "correct it, or remove it and run `galwad login`"
 def client_file() -> Path:
     """Return the path of the file in which `galwad login` stores the server's address and token.
 
-    It is `galwad/client.toml` in `$XDG_CONFIG_HOME`, or in `~/.config` if the variable is not set.
+    It is `galwad/client.toml` in `$XDG_CONFIG_HOME`, or in `~/.config` if that variable is not set.
     """
     base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return Path(base) / "galwad" / "client.toml"
