@@ -71,7 +71,7 @@ def galwad(
         ),
     ] = False,
 ) -> None:
-    """Receive calls, show who is calling, record what may be recorded, and prove it."""
+    """Receive calls, show who is calling, record what is allowed, and prove recordings whole."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -94,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
             )
         )
         return 2
-    except OSError as error:  # most likely from standard output on a full disk
+    except OSError as error:  # most likely a write to standard output, on a full disk
         reason = (error.strerror or type(error).__name__).lower()
         what = f"use {error.filename}" if error.filename else "write the output"
         print_error(CliError(f"cannot {what}: {reason}", _INTERRUPTED_HINT))
@@ -107,7 +107,7 @@ def run(arguments: Sequence[str]) -> int:
 def _wrong_usage(error: Any) -> CliError:
     where = error.ctx.command_path if error.ctx else "galwad"
     message = str(error.format_message())
-    if message.startswith("Usage:"):  # a noun without a verb: Typer's message is the help text
+    if message.startswith("Usage:"):  # without a verb, Typer's message is the whole help text
         print(message, file=sys.stderr)
         message = "a command is missing"
     message = " ".join(message.split()).rstrip(".").replace("Value error, ", "")

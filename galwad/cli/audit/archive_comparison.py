@@ -72,7 +72,7 @@ class ChainFacts:
         elif link.kind == "disposal.replayed" or (
             link.kind == "recording.reindexed" and stated.get("disposed") is True
         ):
-            # a restore lost the entry that ordered the disposal, but found its certificate
+            # a restore lost the entry that ordered this disposal, but the disposal was known
             self._known_to_be_gone.add(call_id)
 
     def orders(self, call_id: str, found: Certificate) -> bool:
@@ -168,7 +168,7 @@ def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, 
     """
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:  # it was disposed of, or the recording's verification reports why
+    except OSError:  # the header was disposed of, or the recording's verification reports the fault
         return
     if facts.replaced(call_id, digest):
         yield (

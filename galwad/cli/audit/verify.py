@@ -53,11 +53,11 @@ def verify(
     made after the backup are missing. This is also reported as a problem, unless --restored says
     that you know of the restore.
     """
-    # read the anchors before the chain, to which entries may be added at any time
+    # read the anchors first, because entries may be added to the chain at any time
     kept = anchor_files.read_anchors(anchors) if anchors is not None else None
     links: Iterable[ChainEntry] = chain.read(file) if file is not None else chain.fetch(server)
     known: list[Restore] = []
-    if restored:  # a restore explains problems of earlier entries, so all are read first
+    if restored:  # read all entries now, because a restore explains problems of earlier ones
         links = list(links)
         known = _restores(links, restored)
     facts = ChainFacts()

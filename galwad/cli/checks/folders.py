@@ -122,7 +122,7 @@ def _parts(state: Path) -> Iterator[CheckResult]:
         if os.path.lexists(path) and not path.is_dir():
             yield fault("state", f"{path} is not a folder", "move it away, or mount its disk again")
     for path in parts:
-        if not path.is_symlink():  # a link leads to /var/lib/private, and only root can enter that
+        if not path.is_symlink():  # a link leads to /var/lib/private, which only root may enter
             yield from _private("state", path)
 
 

@@ -23,13 +23,13 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     """
     keys = settings.node.runtime / "spool-keys"
     found: list[CheckResult] = []
-    with contextlib.suppress(PermissionError):  # the check of the folders has reported it
+    with contextlib.suppress(PermissionError):  # the check of the folders reports this error
         boot_keys = [path.read_bytes() for path in settings.boot_keys if path.exists()]
         found += _misplaced(keys)
         for path in sorted(
             each for folder in settings.spool_folders for each in folder.glob("*.spool")
         ):
-            # the spool was sealed after the folder was read, or it is an orphan
+            # the spool has just been sealed and removed, or the file is no spool (an orphan)
             with contextlib.suppress(SpoolError, FileNotFoundError):
                 header = read_header(path)
                 if not boot_key_for(header, boot_keys) and not recovered_keys(keys, [path]):

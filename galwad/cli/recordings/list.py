@@ -44,9 +44,10 @@ def list_(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """List recordings, the newest first. The audit records that you searched, but not for what.
+    """List recordings, the newest first.
 
-    A day runs from midnight to midnight in the centre's time zone.
+    The audit records who searched and by which options, but not the options' values. A day runs
+    from midnight to midnight in the centre's time zone.
     """
     wanted: dict[str, Any] = {
         "when": checked_period(when, "--when"),

@@ -51,7 +51,7 @@ def purge(
     """
     body = {"reason": reason, "reference": required("--reference", reference, "R-2026-11")}
     path = f"/recordings/{checked_id(call_id)}"
-    if output is not None:  # check this before the header is destroyed
+    if output is not None:  # check the path before the header is destroyed
         check_writable(output, replace=False, hint="choose another --output")
     if not yes:
         _confirm(ask(server, "GET", path)["recording"])

@@ -86,7 +86,7 @@ def recover(
     """
     reference = required("--reference", reference, "POWER-2026-11")
     keys = _recover_keys(spools, identity)
-    for key in keys:  # check this before the audit chain records the recovery
+    for key in keys:  # check the path before the audit chain records the recovery
         check_writable(output / key.name, replace=force)
     for key in () if offline else keys:
         _audit(key, reference, server)

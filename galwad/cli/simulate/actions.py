@@ -173,7 +173,7 @@ async def _keys(plan: Plan, report: Report, call: SimulatedCall) -> None:
     try:
         async with asyncio.timeout(plan.timeout + len(plan.dtmf)):
             await call.caller_call.send_dtmf(plan.dtmf)
-            await asyncio.sleep(0.3)  # the last key, or a repeated key, may arrive late
+            await asyncio.sleep(0.3)  # the last key may arrive late, and a key may arrive twice
     except (ProtocolError, TimeoutError):
         report.fail("keys", "telephone-event was not agreed on", "the trunk or PBX has none")
         return

@@ -116,7 +116,7 @@ class LoadTest:
         try:
             await call.answer()
         except TelephonyError:
-            return  # the caller's leg counts this failure
+            return  # the task of the caller's leg counts this failure
         await self._talk(call, self._said[1], self._said[0])
         await call.wait_for(CallState.ENDED)
 

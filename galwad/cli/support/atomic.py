@@ -99,7 +99,7 @@ def _opened(part: Path, mode: int) -> int:
 
     If files without a name are not supported there, create and open `part`.
     """
-    part.unlink(missing_ok=True)  # a killed process with the same process id may have left it
+    part.unlink(missing_ok=True)  # it is left over if a process with this process id was killed
     if _NAMELESS:
         try:
             return os.open(part.parent, os.O_RDWR | _NAMELESS, mode)
