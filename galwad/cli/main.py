@@ -26,7 +26,7 @@ _INTERRUPTED_HINT: Final = "the command may have done its work: check before you
 
 
 class CommandGroups(LazyGroup):
-    """The first words of the command line, in the order in which a new server needs them."""
+    """The top-level command groups and commands, in the order in which a new server needs them."""
 
     package = "galwad.cli"
     names = (

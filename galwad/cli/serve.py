@@ -25,7 +25,7 @@ app = new_command()
 
 
 class Process(StrEnum):
-    """The names of the three processes."""
+    """The names of the three processes that `galwad serve` runs."""
 
     SWITCH = "switch"
     DESK = "desk"

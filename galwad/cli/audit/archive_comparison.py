@@ -1,8 +1,9 @@
 """Comparison of an archive with the audit chain: lost, replaced, added and disposed recordings.
 
 The chain has the digest of every manifest that was indexed and of every header that was replaced,
-and an entry that orders each disposal. The entry of an event shortly before the chain's end may not
-be in the chain yet. Such a difference is reported separately.
+and an entry that orders each disposal. If an event happened shortly before the chain's end, its
+entry may still be added to the chain. A difference that such an entry may explain is reported
+separately.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ _HEADERS: Final = {"header.replaced": 1, "header.not-replaced": -1}
 class Differences:
     """The differences between an archive and an audit chain.
 
-    `late` has the differences close to the chain's end, whose entries may not be in the chain yet.
-    `problems` has the other differences.
+    `late` has the differences close to the chain's end, whose entries may still be added to the
+    chain. `problems` has all other differences.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -138,7 +139,8 @@ def _is_wrong(found: Iterable[tuple[str, bool]]) -> bool:
 def _differences(facts: ChainFacts, call_id: str, folder: Path) -> list[tuple[str, bool]]:
     """Return the problems of one copy of a recording, compared with the chain.
 
-    Each has the problem's text, and True if the missing entry may not be in the chain yet.
+    Each problem is a text, with True if the entry that would explain it may still be added to the
+    chain.
     """
     paths = [folder / f"{call_id}.{each}" for each in ("manifest", "header", "disposal")]
     if any(path.exists() and not path.is_file() for path in paths):

@@ -35,9 +35,10 @@ _CALLS: Final = {
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Yield the findings of the last nightly coverage check; the database is only read.
+    """Yield the findings of the last nightly coverage check, by reading the database.
 
-    If the database cannot be read, nothing is yielded here: the check of the database reports that.
+    If the database cannot be read, no finding is yielded here, because the check of the database
+    reports that. Nothing is changed.
     """
     if not settings.database.exists():
         return

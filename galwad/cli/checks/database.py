@@ -12,7 +12,7 @@ from galwad.desk.database import scripts
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Check the database; it is only read."""
+    """Check the database by reading it; nothing is changed."""
     database = settings.database
     if not database.exists():
         yield warning(

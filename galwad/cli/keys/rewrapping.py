@@ -158,7 +158,7 @@ def _replace(
 ) -> None:
     """Replace the header of one recording.
 
-    This takes several requests, and the old header stays in force until the last request.
+    This takes several requests. The old header stays in force until the last of these requests.
 
     Raises:
         _RefusedError: The recording cannot be rewrapped.

@@ -83,7 +83,8 @@ def _confirm(row: dict[str, Any]) -> None:
 def _keep(text: str, output: Path) -> None:
     """Write a copy of the certificate to `output`.
 
-    The recording is already disposed of when this is called, even if the copy cannot be written.
+    The disposal was done before this function is called. It remains done if the copy cannot be
+    written.
     """
     try:
         with atomic_file(output, replace=False, mode=0o644) as file:

@@ -25,7 +25,7 @@ _WORDS: Final = {"indexed": "indexed", "known": "has its row", "provable": "whol
 
 @dataclass(slots=True)
 class ReindexResult:
-    """The server's results, by call id: the new rows, and the errors."""
+    """The results by call id: `rows` has the server's answers, and `failed` has the error texts."""
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)

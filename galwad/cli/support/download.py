@@ -56,7 +56,7 @@ def download(
 def _temporary_file_errors() -> Iterator[None]:
     """Turn an `OSError` from the temporary file into a `CliError`.
 
-    Errors of the output file are handled where that file is written.
+    Errors of the output file do not arrive here, because `atomic_file` handles them.
     """
     try:
         yield

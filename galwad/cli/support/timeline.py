@@ -138,9 +138,9 @@ def _cells(spans: Sequence[TimelineSpan], total: int, width: int) -> list[int]:
 
 
 def scale(spans: Sequence[TimelineSpan], width: int) -> str:
-    """Return the times to print under the line.
+    """Return the line of times to print under the drawn line.
 
-    They are the start and the end of the call, and the start of each span whose time has room.
+    It has the start and the end of the call, and the start of each span if there is space for it.
     """
     total = max(spans[-1].to_us, 1)
     end = clock(total / _US)
