@@ -87,11 +87,11 @@ class ChainFacts:
         return self._replaced[call_id, header_sha256] > 0
 
     def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
-        """Return the text of a problem, and whether the missing entry may not be in the chain yet.
+        """Return the text of a problem, and whether the entry may still be added to the chain.
 
-        `text` describes the problem, and `time_text` is the date of the event that the entry would
-        record. If the date is well after the chain's end, the returned text advises a new export.
-        If the date cannot be read, the result is False.
+        `text` describes the problem: the chain has no entry of an event. `time_text` is the date of
+        that event. If the date is well after the chain's end, the returned text advises a new
+        export. If the date cannot be read, the second value is False.
         """
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))
