@@ -1,9 +1,12 @@
 """The messages between the three processes, as tagged msgpack structures.
 
-The switch speaks to the desk and the finaliser over `switch.sock`, and the finaliser to the desk
-over `desk.sock`. `galwad.link` carries the messages. A message about a call contains its whole
-state and may be repeated, so a `CallsSnapshot` repairs a lost link. Phone numbers and names travel
-only here and in the sealed files: no process logs the content of a message.
+The switch exchanges messages with the desk and the finaliser over `switch.sock`. The finaliser
+exchanges messages with the desk over `desk.sock`. `galwad.link` sends and receives the messages.
+
+A message about a call contains the whole state of the call and may be repeated. After a link was
+interrupted, a `CallsSnapshot` is therefore enough to bring the desk up to date. Phone numbers and
+names of people travel only in these messages and in the sealed files: no process logs the content
+of a message.
 """
 
 from __future__ import annotations
@@ -22,19 +25,21 @@ CallStateName: TypeAlias = Literal["ringing", "answered", "held", "ended"]
 
 
 class LinkMessage(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=False):
-    """Base of all messages.
+    """The base class of all messages.
 
-    On the wire, `type` is the name of the class, or the class's `tag`: the name that the class had
-    in the first release. During an upgrade, processes of two releases talk to each other.
+    On the wire, the field `type` contains the name of the class. A class with a `tag` uses the tag
+    instead, which is the name that the class had in the first release. This is necessary because
+    processes of two releases exchange messages during an upgrade.
     """
 
 
 class CallerFacts(msgspec.Struct, frozen=True):
     """The facts that the signalling gives about the caller, before any lookup.
 
-    `from_user` and `from_host` are parts of the From URI. `asserted` are the P-Asserted-Identity
-    users in order. `privacy` are the Privacy header field's tokens in lower case. `trusted` says
-    whether the trunk's assertions are believed (RFC 3325, RFC 3323).
+    `from_user` and `from_host` are the user part and the host of the From URI. `asserted` are the
+    user parts in P-Asserted-Identity, in their order. `privacy` are the values of the Privacy
+    header field, in lower case. `trusted` says whether we believe the identities that the caller's
+    trunk asserts (RFC 3325, RFC 3323).
     """
 
     from_user: str
@@ -45,7 +50,10 @@ class CallerFacts(msgspec.Struct, frozen=True):
 
 
 class Party(msgspec.Struct, frozen=True):
-    """An advisor's phone: its extension, and its user ("" if it has none or none is known)."""
+    """An advisor's phone: its extension and its user.
+
+    `user` is "" if the phone has no user, or if the user is not known.
+    """
 
     extension: str
     user: str = ""
@@ -54,10 +62,11 @@ class Party(msgspec.Struct, frozen=True):
 class CallStatus(msgspec.Struct, frozen=True):
     """The whole state of one live call.
 
-    `started`, `since` (of the state) and `recording_since` are Unix times in seconds. `ringing` are
-    the phones that ring now; `advisor` is the phone that answered. `group` are the advisors of whom
-    one has the call, while the PBX that answered has not named a user. `durable` is False if the
-    last pause or resume could not be made durable in time.
+    `started`, `since` and `recording_since` are Unix times in seconds: the start of the call, of
+    its present `state`, and of its present state of `recording`. `ringing` are the phones that ring
+    now; `advisor` is the phone that answered. If a PBX has answered but has not named a user yet,
+    `group` lists the advisors, one of whom has the call. `holders` are the pause holders. `durable`
+    is False if the disk did not confirm the last pause or resume in time.
     """
 
     call_id: str
@@ -78,10 +87,10 @@ class CallStatus(msgspec.Struct, frozen=True):
 
 
 class Hello(LinkMessage, frozen=True):
-    """First message of a client on either socket.
+    """The first message that a client sends on either socket; `role` says which kind of client.
 
-    The switch sends a finaliser's `Hello` back. From then on, the finaliser is notified of each
-    closed spool.
+    The switch answers the `Hello` of a finaliser with the same message. From then on, it notifies
+    the finaliser of each closed spool.
     """
 
     role: Role
@@ -89,24 +98,26 @@ class Hello(LinkMessage, frozen=True):
 
 
 class CallsSnapshot(LinkMessage, frozen=True, tag="Snapshot"):
-    """Switch to desk on connection: every live call."""
+    """From the switch to a desk that has just connected: the states of all live calls."""
 
     calls: tuple[CallStatus, ...]
 
 
 class CallChanged(LinkMessage, frozen=True):
-    """Switch to desk: a call is new, or its state has changed."""
+    """From the switch to the desk: the state of a call that is new or has changed."""
 
     call: CallStatus
 
 
 class CallEnded(LinkMessage, frozen=True):
-    """Switch to desk: the call is over; `answered` says whether a recording will follow.
+    """From the switch to the desk: a call has ended.
 
-    `talk_us` is the talk time by the monotonic clock, in microseconds; None: not known. `since` is
-    the time of the answer in Unix seconds; 0: compute it from `ended` and `talk_us`. `for_ledger`
-    means that the call was answered and was to be recorded, even if it was not. Such a message is
-    repeated until the desk sends `LedgerHas`.
+    `ended` is the time of its end in Unix seconds. `answered` is true if a recording of the call
+    will follow. `talk_us` is the talk time in microseconds by the monotonic clock; None if it is
+    not known. `since` is the time of the answer in Unix seconds; if it is 0, the desk computes the
+    time from `ended` and `talk_us`. `for_ledger` is true if the call was answered and was to be
+    recorded, even if it was not recorded. The switch repeats such a message until the desk sends
+    `LedgerHas`.
     """
 
     call_id: str
@@ -118,13 +129,16 @@ class CallEnded(LinkMessage, frozen=True):
 
 
 class LedgerHas(LinkMessage, frozen=True, tag="Entered"):
-    """Desk to switch: the ledger contains the ends of these calls."""
+    """From the desk to the switch: the desk's ledger now contains these ended calls."""
 
     call_ids: tuple[str, ...]
 
 
 class Alarm(LinkMessage, frozen=True):
-    """Any process to the desk: an event that a person must know. `kind` is an event name."""
+    """From any process to the desk: an event that a person must know. `kind` is an event name.
+
+    `call_id` is None if the alarm is not about a certain call.
+    """
 
     kind: str
     call_id: str | None = None
@@ -132,9 +146,11 @@ class Alarm(LinkMessage, frozen=True):
 
 
 class PeerStatus(msgspec.Struct, frozen=True):
-    """The state of a peer of the switch: whether it answers OPTIONS, or accepts our registration.
+    """The state of a peer that the switch monitors.
 
-    `name` is the trunk's name, its address, or both; never a phone number.
+    If `asked_by` is "options", `up` says whether the peer answers OPTIONS. If `asked_by` is
+    "register", `up` says whether the peer accepts our registration. `name` is the trunk's name, the
+    peer's address, or both; it is never a phone number.
     """
 
     name: str
@@ -143,14 +159,17 @@ class PeerStatus(msgspec.Struct, frozen=True):
 
 
 class Figures(LinkMessage, frozen=True):
-    """Switch to desk, every few seconds: load and error counts.
+    """From the switch to the desk, every few seconds: the load, and counts of errors.
 
-    `loop_lag_ms` is the longest delay of the event loop since the last figures. The following are
-    counted since the process started: `media_refused` (bursts of media from strangers),
-    `sip_dropped` (datagrams that were not SIP), `faults` (unexpected exceptions), `calls_refused`
-    (for lack of resources), and `sip_shed` (messages not read because their source sends too much
-    or is banned). `sources_banned` are banned now. `peers` are those that the settings ask to
-    watch.
+    `loop_lag_ms` is the longest delay of the event loop since the last `Figures`, in ms.
+    `sources_banned` is the number of sources that are banned now. `peers` are the peers that the
+    settings ask to watch. The following numbers are counted since the process started:
+
+    - `media_refused`: how often an unexpected sender began to send media to one of our ports;
+    - `sip_dropped`: datagrams that were not SIP;
+    - `faults`: unexpected exceptions;
+    - `calls_refused`: calls refused because resources were short;
+    - `sip_shed`: messages that were not read because their source sends too much or is banned.
     """
 
     calls: int
@@ -166,7 +185,11 @@ class Figures(LinkMessage, frozen=True):
 
 
 class PhoneCredentials(msgspec.Struct, frozen=True):
-    """SIP credentials of one phone: digest HA1 values (RFC 7616), never the password."""
+    """The SIP credentials of one phone.
+
+    `ha1_md5` and `ha1_sha256` are digest HA1 values (RFC 7616); a message never contains the
+    password.
+    """
 
     extension: str
     user: str = ""
@@ -175,16 +198,20 @@ class PhoneCredentials(msgspec.Struct, frozen=True):
 
 
 class SetPhones(LinkMessage, frozen=True):
-    """Desk to switch: the complete set of accounts that may register and ring."""
+    """From the desk to the switch: all phone accounts of the desk, which may register and ring.
+
+    These accounts replace the ones that the desk sent before.
+    """
 
     accounts: tuple[PhoneCredentials, ...]
 
 
 class Pause(LinkMessage, frozen=True, tag="Hold"):
-    """Desk to switch: a pause holder pauses a call (by id), or all calls of a phone or user.
+    """From the desk to the switch: a pause holder pauses the recording of one or more calls.
 
-    Exactly one of `call_id`, `extension` and `user` is given. `holder` names the pause holder, who
-    must later send `Resume`. `trigger` is "page" or "api". `actor` is written to the manifest.
+    Exactly one of `call_id`, `extension` and `user` is given: one call, or the phone or the user
+    whose calls are paused. `holder` names the pause holder, who must later send `Resume`. `trigger`
+    says whether the page or the API asked for the pause. `actor` is written to the manifest.
     """
 
     ref: int
@@ -197,7 +224,10 @@ class Pause(LinkMessage, frozen=True, tag="Hold"):
 
 
 class Resume(LinkMessage, frozen=True, tag="Release"):
-    """Desk to switch: a pause holder ends its pause; the fields are those of `Pause`."""
+    """From the desk to the switch: a pause holder ends its pause.
+
+    The fields mean the same as in `Pause`.
+    """
 
     ref: int
     holder: str
@@ -209,18 +239,18 @@ class Resume(LinkMessage, frozen=True, tag="Release"):
 
 
 class ClaimCall(LinkMessage, frozen=True, tag="Take"):
-    """Desk to switch: one advisor of a call's `group` has the call."""
+    """From the desk to the switch: `advisor`, a member of a call's `group`, has the call."""
 
     call_id: str
     advisor: Party
 
 
 class PauseReply(LinkMessage, frozen=True, tag="HoldReply"):
-    """Switch to desk: the outcome of the `Pause` or `Resume` with the same `ref`.
+    """From the switch to the desk: the result of the `Pause` or `Resume` with the same `ref`.
 
-    `calls` lists the calls that it reached (empty: there is no such call). `state` is the recording
-    state of the last of them. `durable` is False if the disk did not confirm in time: 250 ms for a
-    pause, 5 s for a release.
+    `calls` lists the calls that were paused or resumed; it is empty if there is no such call.
+    `state` is the recording state of the last call in `calls`. `durable` is False if the disk did
+    not confirm the change in time: within 250 ms for a pause, within 5 s for a resume.
     """
 
     ref: int
@@ -230,18 +260,19 @@ class PauseReply(LinkMessage, frozen=True, tag="HoldReply"):
 
 
 class SpoolClosed(LinkMessage, frozen=True):
-    """Switch to finaliser: the switch writes no more to this call's spools."""
+    """From the switch to the finaliser: the switch will write no more to this call's spools."""
 
     call_id: str
 
 
 class Sealed(RecordingSummary, LinkMessage, frozen=True):
-    """Finaliser to desk: a recording is complete in the archive.
+    """From the finaliser to the desk: a recording is complete in the archive.
 
-    The personal fields come from the sealed spool, so that the index is complete even if the desk
-    was down during the call. If they cannot be decrypted any more, they are empty and `personal` is
-    False; an index that has them keeps them. `undecoded` is the number of packets that could not be
-    decoded. `recovered` are the spools, by life, for which an officer supplied a key.
+    The personal fields are read from the sealed spool, so that the index is complete even if the
+    desk was down during the call. If the personal fields cannot be decrypted any more, they are
+    empty and `personal` is False; an index that already has values for them keeps these values.
+    `undecoded` is the number of packets that could not be decoded. `recovered` lists, by life, the
+    spools for which an officer supplied a key.
     """
 
     personal: bool = True
@@ -250,10 +281,11 @@ class Sealed(RecordingSummary, LinkMessage, frozen=True):
 
 
 class WaitingSpool(msgspec.Struct, frozen=True):
-    """A spool that no process writes to; `since` is its last change, in Unix seconds.
+    """A spool that no process writes to, and that is not sealed yet.
 
-    `call_id` is "" if the name is not a spool's. `why` is the kind of the alarm that sealing
-    raised; "" if there was no attempt.
+    `since` is the time of the file's last change, in Unix seconds. `call_id` is "" if `name` is not
+    the file name of a spool. `why` is the kind of the alarm that was raised when sealing failed; ""
+    if sealing was not tried yet.
     """
 
     name: str
@@ -263,19 +295,26 @@ class WaitingSpool(msgspec.Struct, frozen=True):
 
 
 class WaitingSpools(LinkMessage, frozen=True, tag="SpoolsLeft"):
-    """Finaliser to desk: every spool that waits to be sealed now."""
+    """From the finaliser to the desk: all spools that wait to be sealed at present."""
 
     spools: tuple[WaitingSpool, ...]
 
 
 class Indexed(LinkMessage, frozen=True):
-    """Desk to finaliser: the recording's row is committed, so the spools can be removed."""
+    """From the desk to the finaliser: the call's spools can be removed.
+
+    The reason is that the index row of the recording is committed to the database.
+    """
 
     call_id: str
 
 
 class StageHeader(LinkMessage, frozen=True):
-    """Desk to finaliser: store a new header and the officer's record beside the present ones."""
+    """From the desk to the finaliser: store a new header and the officer's record of the header.
+
+    The two are stored beside the present header and record, which stay in force until
+    `CommitHeader`.
+    """
 
     ref: int
     call_id: str
@@ -285,7 +324,10 @@ class StageHeader(LinkMessage, frozen=True):
 
 
 class CommitHeader(LinkMessage, frozen=True):
-    """Desk to finaliser: put the staged header with this digest into force."""
+    """From the desk to the finaliser: put the new header with this digest into force.
+
+    The header was stored before, by `StageHeader`.
+    """
 
     ref: int
     call_id: str
@@ -294,9 +336,10 @@ class CommitHeader(LinkMessage, frozen=True):
 
 
 class Dispose(LinkMessage, frozen=True):
-    """Desk to finaliser: certify the disposal of this recording and destroy its header.
+    """From the desk to the finaliser: certify the disposal of a recording and destroy its header.
 
-    `actor`, and the node, number and hash of the audit entry, are written to the certificate.
+    The certificate contains `actor`, and the node, the number and the hash of the entry in the
+    audit chain.
     """
 
     ref: int
@@ -310,11 +353,12 @@ class Dispose(LinkMessage, frozen=True):
 
 
 class VerifyRecording(LinkMessage, frozen=True, tag="Prove"):
-    """Desk to finaliser: check that this recording is complete and signed by a known key.
+    """From the desk to the finaliser: check that a recording is complete and its signer known.
 
-    The content of the reply is a `VerifiedRecording`. Known node keys are the node's own signing
-    key and `node_keys`. Known officer keys, for recordings with a new header, are the one in the
-    settings and `officer_keys`. All are public keys in base64.
+    The `content` of the reply is a `VerifiedRecording`. Known signers of a recording are the node's
+    own signing key and `node_keys`. If the recording has received a new header, the known signers
+    of this header are the officer key in the settings and `officer_keys`. All keys are public keys
+    in base64.
     """
 
     ref: int
@@ -324,10 +368,12 @@ class VerifyRecording(LinkMessage, frozen=True, tag="Prove"):
 
 
 class VerifiedRecording(msgspec.Struct, frozen=True):
-    """The facts from which the index row of a recording is made when only its files are left.
+    """The facts for a recording's index row, read from the recording's files.
 
-    `sealed.personal` is False. `node_key` signed the manifest. `disposed` (Unix seconds; 0: not
-    disposed of) and `disposal` (the reason) come from the disposal certificate.
+    The desk needs these facts when the files are all that is left of the recording.
+    `sealed.personal` is False. `node_key` is the key that signed the manifest. `disposed` and
+    `disposal` come from the disposal certificate: the time in Unix seconds (0 if the recording is
+    not disposed of) and the reason.
     """
 
     sealed: Sealed
@@ -337,10 +383,10 @@ class VerifiedRecording(msgspec.Struct, frozen=True):
 
 
 class ArchiveReply(LinkMessage, frozen=True):
-    """Finaliser to desk: the result of the request with the same `ref`.
+    """From the finaliser to the desk: the result of the request with the same `ref`.
 
-    `error` is empty if the request was carried out. `content` is the requested data; empty if none
-    was requested.
+    `error` is empty if the request was carried out. `content` is the data that the request asked
+    for; it is empty if the request asked for no data.
     """
 
     ref: int
@@ -349,7 +395,10 @@ class ArchiveReply(LinkMessage, frozen=True):
 
 
 class UsersChanged(LinkMessage, frozen=True):
-    """Command line to desk: read the users again and send the accounts to the switch."""
+    """From a command to the desk: the users have changed.
+
+    The desk reads the users again, and sends the phone accounts to the switch.
+    """
 
 
 AnyMessage: TypeAlias = (

@@ -1,9 +1,10 @@
 """Supervision of the three processes, and notices to systemd or to our own supervisor.
 
-`Supervisor` starts switch, desk and finaliser as children. It restarts a child that dies, after a
-growing wait. It stops them in an order that loses nothing: the switch drains its calls first, then
-the finaliser seals what they left, and the desk, with its pause key, stops last. `ready`,
-`stopping` and `watchdog` are the service's side of sd_notify(3), without libsystemd.
+`Supervisor` starts switch, desk and finaliser as child processes. It restarts a child that dies,
+after a wait that grows from restart to restart. It stops the children in an order in which no
+recording is lost: the switch stops first and drains its calls, then the finaliser seals the spools
+of these calls, and the desk, whose page can pause calls, stops last. `ready`, `stopping` and
+`watchdog` send a service's messages of sd_notify(3), without libsystemd.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ _LONGEST_WAIT_S = 5.0
 _STEADY_S = 30.0
 _STARTS_BEFORE_GIVING_UP = 3
 _PATIENCE_S: Final[Mapping[ProcessName, float | None]] = {
-    "switch": None,  # its calls may last any time
-    "finaliser": 300.0,  # it must seal what they left: after a reboot it could not
+    "switch": None,  # no limit, because a call may last any time
+    "finaliser": 300.0,  # time to seal the last spools, which is impossible after a reboot
     "desk": 10.0,
 }
 _PR_SET_PDEATHSIG = 1
@@ -43,7 +44,10 @@ log = structlog.get_logger()
 
 
 def notify(state: str) -> bool:
-    """Send one sd_notify message; return False if none was requested or it cannot be sent."""
+    """Send `state` as one sd_notify message, and return True.
+
+    Return False if no process asked for such messages (`$NOTIFY_SOCKET`), or sending failed.
+    """
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
         return False
@@ -58,19 +62,26 @@ def notify(state: str) -> bool:
 
 
 def ready() -> bool:
-    """Notify that this process is ready."""
+    """Notify systemd, or our supervisor, that this process is ready.
+
+    Return False if the notice was not sent.
+    """
     return notify("READY=1")
 
 
 def stopping() -> bool:
-    """Notify that this process has begun to stop."""
+    """Notify systemd, or our supervisor, that this process has begun to stop.
+
+    Return False if the notice was not sent.
+    """
     return notify("STOPPING=1")
 
 
 def watchdog_interval() -> float | None:
-    """Return the seconds between watchdog messages, half of those allowed.
+    """Return the time in seconds between two watchdog messages of this process.
 
-    Return None if no watchdog waits for this process.
+    It is half of the time that systemd allows. Return None if systemd expects no watchdog messages
+    from this process.
     """
     allowed, whose = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if not allowed.isdigit() or (whose and whose != str(os.getpid())):
@@ -81,9 +92,9 @@ def watchdog_interval() -> float | None:
 async def watchdog() -> None:
     """Send watchdog messages while the event loop runs; run this as a task.
 
-    systemd's watchdog no longer applies once systemd has asked a unit to stop, and a loop that
-    hangs then would never end. The kernel's alarm timer (SIGALRM, which ends the process) is
-    therefore set too. It would fire a little after systemd would have acted.
+    systemd's watchdog no longer applies after systemd has asked a unit to stop. An event loop that
+    hangs after this would never end. Therefore the kernel's alarm timer is set too: its signal
+    SIGALRM ends the process. The timer expires a little later than systemd's watchdog would.
     """
     interval = watchdog_interval()
     if interval is None:
@@ -98,9 +109,9 @@ async def watchdog() -> None:
 
 
 def die_with_parent() -> None:
-    """Have SIGTERM sent to this process when our supervisor ends; call it first in a child.
+    """Have the kernel send SIGTERM to this process when our supervisor ends.
 
-    Exit with status 1 if the supervisor has already ended.
+    A child process calls this first. Exit with status 1 if the supervisor has already ended.
     """
     parent = os.environ.pop(SUPERVISED, "")
     if parent:
@@ -110,7 +121,7 @@ def die_with_parent() -> None:
 
 
 class Child:
-    """One process, which is started again whenever it ends, until `stop`."""
+    """One child process. It is started again each time it ends, until `stop` is called."""
 
     def __init__(self, name: ProcessName, command: Sequence[str], folder: Path) -> None:
         self.name = name
@@ -123,12 +134,12 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The process id; None while the process does not run."""
+        """The process id of the child; None while the child does not run."""
         alive = self._process is not None and self._process.returncode is None
         return self._process.pid if alive and self._process else None
 
     async def run(self) -> None:
-        """Run the process, and start it again each time it ends; return after `stop`."""
+        """Run the child, and start it again each time it ends; return after `stop`."""
         wait, failures = _FIRST_WAIT_S, 0
         loop = asyncio.get_running_loop()
         with self._listener:
@@ -157,8 +168,8 @@ class Child:
             SUPERVISED: str(os.getpid()),
         }
         environment.pop("WATCHDOG_USEC", None)
-        # With its own process group, the child does not get Ctrl-C: only the supervisor does, and
-        # stops the children in order.
+        # The child gets its own process group, so that Ctrl-C reaches only the supervisor. The
+        # supervisor then stops the children in order.
         return await asyncio.create_subprocess_exec(
             *self._command, env=environment, process_group=0, stdin=asyncio.subprocess.DEVNULL
         )
@@ -168,16 +179,16 @@ class Child:
             await asyncio.wait_for(self._stop.wait(), seconds)
 
     def stop(self) -> None:
-        """Ask the process to end, and do not start it again."""
+        """Ask the child to end, and do not start it again."""
         self._stop.set()
         self.terminate()
 
     def terminate(self) -> None:
-        """Send SIGTERM if the process runs."""
+        """Send SIGTERM to the child if it runs."""
         self._send(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Send SIGKILL if the process runs."""
+        """Send SIGKILL to the child if it runs."""
         self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
@@ -187,7 +198,7 @@ class Child:
 
 
 class _NotifyListener:
-    """The notification socket for one child, read by the running loop."""
+    """The socket to which one child sends its sd_notify messages; the running event loop reads it."""
 
     def __init__(self, path: Path, on_ready: Callable[[], None]) -> None:
         self.path = path
@@ -213,7 +224,10 @@ class _NotifyListener:
 
 
 class Supervisor:
-    """Runs the three processes until SIGTERM or SIGINT; a second signal stops them at once."""
+    """Runs the three processes until SIGTERM or SIGINT.
+
+    The first signal lets the processes finish their work; a second signal stops them immediately.
+    """
 
     def __init__(self, commands: Mapping[ProcessName, Sequence[str]]) -> None:
         self._commands = commands
@@ -222,7 +236,10 @@ class Supervisor:
         self.children: dict[ProcessName, Child] = {}
 
     async def run(self) -> int:
-        """Start the processes and keep them running, then stop them; return the exit status."""
+        """Run the three processes until a signal, then stop them; return the exit status.
+
+        The status is 1 if a process could not be started, otherwise 0.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.signalled)
@@ -239,7 +256,7 @@ class Supervisor:
         return 0 if fine else 1
 
     def signalled(self) -> None:
-        """Drain and stop at the first signal; stop at once at the second."""
+        """Handle a signal: drain and stop at the first signal, stop immediately at the second."""
         if self._stop.is_set():
             self._stop_now.set()
         self._stop.set()
@@ -251,7 +268,7 @@ class Supervisor:
         ready()
 
     async def _wait_for_the_end(self) -> bool:
-        """Wait for a signal (return True) or for a child that cannot be started (return False)."""
+        """Wait for a signal or for a child that cannot be started; return True for a signal."""
         cannot_start = [asyncio.create_task(c.cannot_start.wait()) for c in self.children.values()]
         asked = asyncio.create_task(self._stop.wait())
         done, pending = await asyncio.wait(
@@ -270,7 +287,10 @@ class Supervisor:
             await self._drained(name, runners[name])
 
     async def _drained(self, name: ProcessName, runner: asyncio.Task[None]) -> None:
-        """Wait for a child that is stopping; kill it after its time, or at a second signal."""
+        """Wait until a stopping child has ended.
+
+        Kill the child when its time in `_PATIENCE_S` is over, or at a second signal.
+        """
         hurry = asyncio.create_task(self._stop_now.wait())
         await asyncio.wait(
             [runner, hurry], timeout=_PATIENCE_S[name], return_when=asyncio.FIRST_COMPLETED
@@ -285,13 +305,16 @@ class Supervisor:
 
 
 def child(name: str, config: Path) -> list[str]:
-    """Return the command of one process; -P: Python modules in the current folder are not used."""
+    """Return the command that runs the process `name`, with the settings in `config`.
+
+    The option -P prevents Python from loading modules in the current folder.
+    """
     python = [sys.executable, "-P", "-m", "galwad"]
     return [*python, "serve", "--only", name, "--config", str(config)]
 
 
 def serve(config: Path) -> int:
-    """Run switch, desk and finaliser as children of this process."""
+    """Run switch, desk and finaliser as children of this process; return the exit status."""
     commands = {name: child(name, config) for name in START_ORDER}
 
     async def main() -> int:

@@ -1,9 +1,9 @@
-"""A live call: connects its SIP legs, its recording and the messages to the desk.
+"""One live call: connects the call's SIP legs, its recording and the messages to the desk.
 
-Each SIP event is handled completely on the event loop as soon as it arrives, without waiting. A
+Each SIP event is handled completely on the event loop as soon as it arrives; no handler waits. A
 REFER or a payment trigger therefore shuts the gate before anything else happens. Work that must
-wait for the disk (making a pause durable, resuming) runs as a task. Only such a task opens the gate
-again.
+wait for the disk (confirming that a pause is on the disk, and resuming) runs as a task. Only such a
+task opens the gate again.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ log = structlog.get_logger()
 class SwitchCall:
     """One call from its INVITE to its end.
 
-    It is one class because it is the one task that owns a call: an input to any part of the call is
-    followed by the same steps (`settle`), which touch all of its parts.
+    One class owns all parts of a call. The reason is that the same steps (`settle`) follow an input
+    to any part, and these steps touch all parts.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class SwitchCall:
         legs: BackToBackCall,
         now: Clock,
     ) -> None:
-        """Connect the parts; create calls with `incoming` or `resumed` instead."""
+        """Connect the parts of the call. To create a call, use `incoming` or `resumed`."""
         self.call_id = legs.call_id
         self._context = context
         self.admission = admission
@@ -65,7 +65,8 @@ class SwitchCall:
         self._phase = CallPhase.RINGING
         self.advisor_side = AdvisorSide(context.router, route)
         self._answered_at = 0.0
-        """The time of the answer in monotonic seconds; 0 if not answered or not known."""
+        """The time of the answer in monotonic seconds; 0 if the call is not answered or the time
+        is not known."""
         self._version = 0
         self._in_settle = self._unsent = False
         self._faulty = False
@@ -100,10 +101,11 @@ class SwitchCall:
         *,
         ringing_call: RingingCall | None = None,
     ) -> SwitchCall:
-        """Create a call for an INVITE that follows `route`. The call may have ended already.
+        """Create a call for the new INVITE `invite`; `route` is the route of the called number.
 
-        `ringing_call` is given for a call that was ringing before a restart. The new call keeps its
-        call id and its payment holders.
+        The returned call may have ended already. `ringing_call` is given if the call was ringing
+        before a restart of the switch. The new call then keeps the call id and the payment pauses
+        from before the restart.
         """
         legs = BackToBackCall.incoming(
             context.endpoint,
@@ -127,14 +129,14 @@ class SwitchCall:
         route: Route,
         now: Clock,
     ) -> SwitchCall:
-        """Continue a call that was answered before a restart.
+        """Continue a call that was answered before a restart of the switch.
 
-        The returned call may already have ended: the caller had no partner left, and there was no
-        target to ring again.
+        The returned call may have ended already: this happens if the caller had no partner any
+        more, and there was no target to ring again.
 
         Raises:
-            TelephonyError: The legs or their media ports cannot be restored. After this or any
-                other exception, no leg of the call remains.
+            TelephonyError: The legs or their media ports cannot be restored. After this error or
+                any other exception, no leg of the call is left.
         """
         settings = call_settings(context.settings, checkpoint.admission)
         legs = BackToBackCall.restored(
@@ -202,12 +204,16 @@ class SwitchCall:
         )
 
     def _enter(self, phase: CallPhase) -> None:
-        """Change the phase; no other method does."""
+        """Change the phase of the call, and log the change. Only this method changes the phase."""
         self.log.debug("call.phase", before=self._phase.value, phase=phase.value)
         self._phase = phase
 
     def _save_checkpoint(self) -> None:
-        """Save the checkpoint for the next process, before the desk receives the new state."""
+        """Save the checkpoint of a live call, so that the next switch process can continue it.
+
+        This happens before the desk receives the new state. A call that has ended has no
+        checkpoint.
+        """
         if not self.legs.ended:
             self._context.checkpoints.save(self.call_id, self._checkpoint())
 
@@ -216,7 +222,7 @@ class SwitchCall:
         return next(k for k, leg in self.legs.legs.items() if leg.side is sip.Side.CALLER)
 
     def start(self, targets: tuple[Target, ...], now: Clock) -> None:
-        """Ring the targets; if there are none, answer the caller with 480."""
+        """Ring the targets; if there are no targets, answer the caller with 480."""
         self._in_settle = True
         self.log.info("call.started", targets=len(targets))
         if self.legs.ended:
@@ -230,12 +236,12 @@ class SwitchCall:
         self.settle(now)
 
     def on_sip(self, event: SipEvent, now: Clock) -> None:
-        """Pass a SIP event to the legs of this call and act on the result."""
+        """Pass a SIP event to the legs of this call, then handle the events of the legs."""
         self.legs.handle(event, now.mono)
         self.settle(now)
 
     def hangup(self, reason: str, now: Clock) -> None:
-        """End every leg; `reason` is the value of a Reason header field (RFC 3326)."""
+        """End every leg of the call; `reason` is the value of a Reason header field (RFC 3326)."""
         self.legs.hangup(now.mono, reason)
         self.settle(now)
 
@@ -266,10 +272,10 @@ class SwitchCall:
         )
 
     def publish(self) -> None:
-        """Send the desk the present state; raise an alarm when the recording has become faulty.
+        """Send the call's state to the desk. Raise an alarm if the recording has become faulty.
 
-        While `settle` runs, the state is sent once, at its end. The checkpoint is always saved
-        before the desk receives the state.
+        While `settle` runs, the state is sent only once, when `settle` ends. The checkpoint is
+        always saved before the state is sent.
         """
         self._version += 1
         if self.recording.faulty and not self._faulty:
@@ -286,7 +292,11 @@ class SwitchCall:
             self._context.links.call_changed(self.state())
 
     def settle(self, now: Clock) -> None:
-        """Handle the legs' events, save the checkpoint and send; call this after any input."""
+        """Handle the legs' events, save the checkpoint and send the call's state to the desk.
+
+        Call this method after each input to the call. It also sets the timer of the legs, and sends
+        the SIP messages that wait.
+        """
         self._in_settle = True
         try:
             while (event := self.legs.next_event()) is not None:
@@ -309,7 +319,7 @@ class SwitchCall:
         self.legs.handle_timer(now.mono)
         self.settle(now)
 
-    def _dispatch(self, event: sip.CallEvent, now: Clock) -> None:  # noqa: C901, PLR0912 - one case an event
+    def _dispatch(self, event: sip.CallEvent, now: Clock) -> None:  # noqa: C901, PLR0912 - one case for each event
         match event:
             case sip.MediaNegotiated():
                 self._negotiated(event)
@@ -349,7 +359,10 @@ class SwitchCall:
         self.recording.negotiated(event)
 
     def claim(self, advisor: Party) -> None:
-        """Set the advisor when a member of the group says that the call is theirs."""
+        """Make `advisor` the advisor of this call, because this advisor has claimed the call.
+
+        A claim is accepted only from a member of the call's group (`AdvisorSide.claim`).
+        """
         if self.advisor_side.claim(advisor):
             fields = {"user": advisor.user, "extension": advisor.extension}
             self.recording.event("advisor", fields)
@@ -364,7 +377,10 @@ class SwitchCall:
         self.publish()
 
     def _listen_for_codes(self, leg_id: str) -> None:
-        """Watch the advisor's leg, and no other, for the codes that pause and resume."""
+        """Watch the advisor's leg `leg_id` for the dialled codes that pause and resume recording.
+
+        The caller's leg is not watched.
+        """
         self._context.relay.watch_events(leg_id, self.pauses.watcher)
 
     def _answer_key(self, request_id: int, status: int, reason: str | None, now: Clock) -> None:
@@ -372,7 +388,7 @@ class SwitchCall:
         self.settle(now)
 
     def talk_with(self, leg_id: str, target: Target) -> None:
-        """Record and show the new party at the advisor's end."""
+        """Record the leg of a new party at the advisor's end, and show this party on the page."""
         self.recording.follow(leg_id, self.advisor_side.replaced(target))
         self._listen_for_codes(leg_id)
         self.publish()
@@ -382,7 +398,7 @@ class SwitchCall:
         return self._context.router.targets(self._route, self.admission.called, now)
 
     def caller_target(self) -> Target:
-        """Return the caller as a target, so that another call can be connected to it."""
+        """Return the caller as a target, so that another call can be connected to the caller."""
         dialog, admission = self.legs.legs[self._caller_leg].dialog, self.admission
         extension = admission.caller.from_user if admission.phone else ""
         return Target(
@@ -396,7 +412,11 @@ class SwitchCall:
         )
 
     def _identified(self, event: sip.IdentityChanged) -> None:
-        """Act on a PBX's new name for the advisor's end (P-Asserted-Identity, Remote-Party-ID)."""
+        """Handle a new name that a PBX gives to the party at the advisor's end.
+
+        The name arrives in P-Asserted-Identity or Remote-Party-ID. If the name means that a new
+        party has the call, the class of this party decides whether the gate shuts.
+        """
         before = self.advisor_side.identity
         if not self.advisor_side.identified(event) or self._phase is CallPhase.RINGING:
             return
@@ -432,10 +452,10 @@ class SwitchCall:
 
 
 def call_of_leg(calls: Mapping[str, SwitchCall], leg_id: str) -> SwitchCall | None:
-    """Return the call that has this leg now, or None.
+    """Return the call that has the leg `leg_id` now, or None.
 
-    A leg keeps its id when another call takes it over, so the call id in the leg's id may be that
-    of the first call.
+    The id of a leg begins with the id of the leg's first call. A leg keeps its id when it moves to
+    another call. If the first call does not have the leg any more, all calls are searched.
     """
     call = calls.get(leg_id.partition("/")[0])
     if call is not None and leg_id in call.legs.legs:

@@ -1,12 +1,13 @@
 """The switch process: its sockets, its calls and its orderly end.
 
-The switch starts and answers calls even when the desk or the finaliser is down. It reacts to
+The switch starts and answers calls even while the desk or the finaliser is down. It handles these
 signals:
 
-- SIGTERM drains: new calls get 503, and calls in progress finish. A second SIGTERM hangs them up.
-- SIGUSR1 hands over: the process ends at once, and the next one continues the calls, as after a
-  crash.
-- SIGHUP reads the certificate for SIP over TLS again.
+- SIGTERM drains the switch: new calls are refused with 503, and calls in progress can finish. A
+  second SIGTERM hangs up the calls in progress.
+- SIGUSR1 hands over: the process ends immediately, and the next switch process continues the calls,
+  as after a crash.
+- SIGHUP loads the certificate for SIP over TLS from its file again.
 """
 
 from __future__ import annotations
@@ -52,14 +53,17 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, SipEvent
 
 BYE_WAIT_S = 2.0
-"""Time to wait for answers to BYEs when the switch stops, in seconds."""
+"""The time in seconds for which a stopping switch waits for the answers to its BYEs."""
 FIGURES_S = 5.0
 _PROBE_S = 0.1
 log = structlog.get_logger()
 
 
 class Switch:
-    """The objects that live as long as the process; create it inside the running loop."""
+    """Creates and connects the objects that live as long as the switch process.
+
+    Create the `Switch` inside the running event loop.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.calls: dict[str, SwitchCall] = {}
@@ -165,7 +169,7 @@ class Switch:
         for helper in helpers:
             helper.cancel()
         self._relay.close_all()
-        for call in self.calls.values():  # calls that the next process continues
+        for call in self.calls.values():  # the next process continues these calls
             call.recording.tick()
         self._transport.close()
         self._phones.save(read_clocks().mono)
@@ -174,7 +178,7 @@ class Switch:
         return 0
 
     def _revive(self) -> None:
-        """Continue the calls that an earlier process left behind."""
+        """Continue the calls that were live when an earlier switch process ended."""
         revived = revive(self._context, self._dispatcher, self.calls)
         if revived is not None:
             self._links.alarm("switch.restarted", None, str(revived))
@@ -184,7 +188,8 @@ class Switch:
     def _report_faults(self) -> None:
         """Raise an alarm for each new fault of the recipients, the host key or the spool disk.
 
-        The set of recipients can change while the process runs.
+        The faults are checked every second, because the set of recipients can change while the
+        process runs. The host key is the key for new spools that is stored on the disk.
         """
         faults = {
             "recording.no_recipients": self._spools.fault,
@@ -197,10 +202,10 @@ class Switch:
         self._reported = faults
 
     async def _sweep(self) -> None:
-        """Once a second, do the periodic work.
+        """Do the periodic work once a second, until cancelled.
 
-        Report silent legs, drop expired bindings, register at trunks, ping the monitored
-        peers, report faults and end bans.
+        This work is: report silent legs, drop expired bindings, register at trunks, ping the
+        monitored peers, report faults, and end the bans that are over.
         """
         while True:
             now = read_clocks().mono
@@ -215,7 +220,11 @@ class Switch:
             await asyncio.sleep(1.0)
 
     def _update_guard(self, now: float) -> None:
-        """Give the guard the hosts with which we have calls, phones or routes."""
+        """Replace the guard's set of known hosts.
+
+        Known are the hosts of registered phones, of the targets and registrars in the settings, and
+        of the peers with which we have calls.
+        """
         registered = self._phones.hosts(now)
         self._guard.set_known_hosts(registered | self._router.hosts() | self._endpoint.peers())
 
@@ -223,7 +232,7 @@ class Switch:
         self._transport.drop_from(barred, friends)
 
     async def _watch_loop(self) -> None:
-        """Measure the event loop's delay ten times a second; send figures every few seconds."""
+        """Measure the event loop's delay ten times a second, and send `Figures` every 5 s."""
         while True:
             worst = 0.0
             until = self._loop.time() + FIGURES_S
@@ -251,7 +260,7 @@ class Switch:
             )
 
     async def _drain(self) -> None:
-        """Wait for the calls to finish; hang them up at the second signal."""
+        """Wait until all calls have finished. At a second signal, hang up the calls that remain."""
         supervise.stopping()
         log.info("switch.draining", calls=len(self.calls))
         self._trunk_accounts.stop(read_clocks().mono)
@@ -270,7 +279,10 @@ class Switch:
         self._transport.flush()
 
     def _hand_over(self) -> None:
-        """Stop at once and leave the calls to the next process; recorded audio is written first."""
+        """Stop the process without ending the calls, so that the next process continues the calls.
+
+        The audio recorded so far is written before the process ends.
+        """
         log.info("switch.handing_over", calls=len(self.calls))
         supervise.stopping()
         self._handing_over = True
@@ -298,12 +310,12 @@ class Switch:
             self._loop.call_later(1.0, self._collect)
 
     def _collect(self) -> None:
-        """Run a full garbage collection, but only while there are no calls."""
+        """Run a full garbage collection, unless a new call has begun."""
         if not self.calls:
             gc.collect()
 
     def _on_moved(self, old: Address, new: Address) -> None:
-        """Move a phone's calls to its new connection when the old one is closed."""
+        """Move a phone's calls from its connection `old`, if that is closed, to its connection `new`."""
         if not self._transport.is_open(old):
             self._endpoint.peer_reconnected(old, new)
 
@@ -313,14 +325,21 @@ class Switch:
             call.on_silence(leg_id, seconds)
 
     def _on_refused(self, leg_id: str, _host: str, _port: int) -> None:
-        """Raise an alarm when another sender's packets reach a leg's port; once for each burst."""
+        """Count and report media packets that an unexpected sender sent to a leg's port.
+
+        The relay calls this when such packets begin to arrive, once for many packets in quick
+        succession.
+        """
         self._refused += 1
         call = call_of_leg(self.calls, leg_id)
         self._links.alarm("media.refused", call.call_id if call is not None else None)
 
 
 def _pools(media: MediaSection) -> list[PortPool]:
-    """Return a pool with the same ports for each address of `[media] listen`."""
+    """Return one pool of media ports for each address of `[media] listen`.
+
+    All pools have the same range of ports.
+    """
     return [
         PortPool(
             host,

@@ -1,11 +1,15 @@
-"""Protection against floods: a rate limit for each source, and temporary bans.
+"""Protection against floods: a rate limit for each source of SIP messages, and temporary bans.
 
-The guard looks at a message before it is parsed, so that dropping one costs a few microseconds.
-Messages of calls in progress pass at any rate, unless their source is already banned or a stranger
-sends one of more than 16 KiB. Trunks, and addresses with which we have calls or phones, are never
-banned; they only have a larger rate limit. Any other source that exceeds its rate or fails
-repeatedly is banned for a while, and for twice as long each further time. A ban ends early if its
-source becomes known. The guard does no I/O and has no clock.
+The guard decides about a message before the message is parsed, so that dropping a message costs
+only a few microseconds. A source is an IPv4 address or an IPv6 /64. A source is known if we have
+calls, phones or routes with it, or if it has proved a password. Trunks and known sources have a
+larger rate limit and are never banned. Every other source is a stranger. A stranger that exceeds
+its rate or fails repeatedly is banned for a while; each further ban lasts twice as long. A ban ends
+early if the source becomes known.
+
+A message of a call in progress passes at any rate, with two exceptions: the source is already
+banned, or the message comes from a stranger and is longer than 16 KiB. The guard does no I/O and
+reads no clock.
 """
 
 from __future__ import annotations
@@ -26,12 +30,18 @@ from telephony.sip.events import Address
 from telephony.sip.ua.auth import AuthOutcome
 
 MAX_SOURCES: Final = 4096
-"""The number of sources remembered, of each kind; the one unseen for longest is forgotten first."""
+"""The maximum number of entries in each table of the guard: sources, bans, and proved passwords.
+
+When a table is full, the guard removes the entry that was used least recently.
+"""
 LONGEST_BAN_S: Final = 86_400.0
 WINDOW_S: Final = 300.0
-"""The time in which a source's failures decay by the number that causes a ban."""
+"""The time in seconds in which a source's count of failures falls from the ban limit to zero."""
 PROVED_S: Final = 3600.0
-"""The time for which a correct password makes an address known: a registration's lifetime."""
+"""The time in seconds for which a source stays known after a correct password.
+
+It is as long as the lifetime of a registration.
+"""
 
 _KNOWN_FACTOR: Final = 10
 _FAILURE: Final = 100
@@ -39,19 +49,26 @@ _SHED: Final = 2
 _CHALLENGED: Final = 10
 """The weight of a request without credentials, in hundredths of a failure.
 
-`_SHED` is the weight of a message above the rate. Both are small, because a site whose phones all
-start at once sends many of each.
+`_SHED` is the weight of a message above the rate limit, also in hundredths of a failure. The two
+weights are small, because a site whose phones all start together sends many such messages.
 """
 _THINNING_STARTS_AT: Final = 1000
 _THINNING_S: Final = 10.0
-"""Strangers' messages dropped in one second that start the thinning.
+"""The time in seconds for which the kernel drops most messages of strangers ("thinning").
 
-For `_THINNING_S` seconds the kernel then drops most of their messages.
+Thinning starts when the guard has dropped `_THINNING_STARTS_AT` messages of strangers within one
+second.
 """
 _USUAL_MESSAGE_BYTES: Final = 2048
-"""A message's usual maximum length in bytes; a longer one counts as several messages."""
+"""The usual maximum length of a message in bytes.
+
+A message that is n times as long uses as much of the rate limit as n messages.
+"""
 _MAX_STRANGER_BYTES: Final = 16 * 1024
-"""The maximum length of a stranger's message in bytes: parsing a longer one takes milliseconds."""
+"""The maximum length in bytes of a message from a stranger.
+
+A longer message is dropped, because parsing it would take milliseconds.
+"""
 _SCANNED_BYTES: Final = 4096
 _CALL_ID: Final = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\s]+)", re.IGNORECASE)
 
@@ -62,7 +79,7 @@ T = TypeVar("T")
 
 
 class SourceKind(Enum):
-    """The relation of a source to us."""
+    """The kinds of source that the guard distinguishes. Each kind has its own rate limit."""
 
     TRUNK = "trunk"
     KNOWN = "known"
@@ -70,7 +87,11 @@ class SourceKind(Enum):
 
 
 class Bucket:
-    """A token bucket kept as one number: tokens per second, and a burst of `in_advance_s`."""
+    """A token bucket (a rate limiter), stored as one number.
+
+    The bucket is filled at a fixed rate of tokens per second. It holds the tokens of `in_advance_s`
+    seconds, which may be taken together.
+    """
 
     __slots__ = ("_due", "_in_advance_s")
 
@@ -79,7 +100,10 @@ class Bucket:
         self._in_advance_s = in_advance_s
 
     def take(self, rate: float, now: float, count: float = 1.0) -> bool:
-        """Take `count` tokens; return False if the bucket is empty."""
+        """Take `count` tokens and return True, or return False if the bucket is empty.
+
+        `rate` is the number of tokens per second, and `now` the time in seconds.
+        """
         due = max(self._due, now)
         if due - now > self._in_advance_s:
             return False
@@ -88,7 +112,7 @@ class Bucket:
 
 
 class _Source:
-    """The state that the guard keeps for a source."""
+    """The state that the guard stores for one source."""
 
     __slots__ = ("bucket", "failures", "since", "warned_at")
 
@@ -107,7 +131,10 @@ class _Ban:
 
 
 class FloodGuard:
-    """Limits and bans sources, by IPv4 address or IPv6 /64; times are monotonic seconds."""
+    """Limits the rate of messages from each source, and bans sources.
+
+    A source is an IPv4 address or an IPv6 /64. All times are in monotonic seconds.
+    """
 
     def __init__(
         self,
@@ -118,19 +145,21 @@ class FloodGuard:
         trunks: Iterable[Network] = (),
         set_filter: Callable[[Networks, Networks | None], None] = lambda *_: None,
     ) -> None:
-        """Start without bans.
+        """Create a guard without bans.
 
         Args:
-            sip: The configured rates.
+            sip: The `[sip]` settings, which contain the rates and the length of a ban.
             is_trunk: Returns whether a trunk sends from this host and port with this transport.
             in_call: Returns whether a Call-ID belongs to one of our calls.
             trunks: The networks of the trunks.
-            set_filter: Called when the bans change, with the banned networks, the newest first.
-                While strangers are thinned, its second argument is the networks that are still
-                heard in full; else None.
+            set_filter: Called when the bans change, or when the thinning of strangers begins or
+                ends. The first argument is the banned networks, the newest ban first. The second
+                argument is None, or, while strangers are thinned, the networks whose messages are
+                not thinned.
         """
         self.shed = 0
-        """The number of messages dropped unread and connections closed at once."""
+        """The number of messages dropped without being parsed, plus the connections closed
+        immediately."""
         self._sip = sip
         self._is_trunk = lru_cache(MAX_SOURCES)(is_trunk)
         self._in_call = in_call
@@ -146,14 +175,14 @@ class FloodGuard:
         self._thinned_until = float("-inf")
 
     def accepts_message(self, data: bytes, source: Address, now: float) -> bool:
-        """Return whether a message may be parsed."""
+        """Return whether a received message may be parsed."""
         origin = origin_of(source.host)
         if self._barred(origin, now):
             self.shed += 1
             return False
         kind = self.kind_of(source, now)
         if kind is not SourceKind.STRANGER and source.reliable:
-            return True  # TCP slows the sender down to our pace, and a stream cannot lose a message
+            return True  # TCP slows the sender to our pace, and no message in a stream may be lost
         if kind is not SourceKind.STRANGER and self._of_a_call(data):
             return True
         remembered = self._source(origin, now)
@@ -167,7 +196,7 @@ class FloodGuard:
         return False
 
     def accepts_connection(self, source: Address, now: float) -> bool:
-        """Return whether to accept a connection from this source."""
+        """Return whether to accept a new connection from this source."""
         origin = origin_of(source.host)
         if self._barred(origin, now):
             self.shed += 1
@@ -180,15 +209,23 @@ class FloodGuard:
         return False
 
     def is_privileged(self, source: Address, now: float) -> bool:
-        """Return whether to accept a connection even when strangers have reached the limit."""
+        """Return whether the source is a trunk or known.
+
+        A connection from such a source is accepted even after strangers have reached the limit of
+        connections.
+        """
         return self.kind_of(source, now) is not SourceKind.STRANGER
 
     def on_malformed(self, source: Address, now: float) -> None:
-        """Count a failure for input that is not SIP, or not complete."""
+        """Count a failure of a source that sent input that is not SIP, or is incomplete."""
         self._failed(source, _FAILURE, "malformed", now)
 
     def count_outcome(self, source: Address, outcome: AuthOutcome, now: float) -> None:
-        """Count the outcome of checking a request's credentials."""
+        """Count the result of checking the credentials in a request from `source`.
+
+        Correct credentials make the source known and clear its failures. Wrong credentials count as
+        a failure, and missing credentials as a small part of a failure.
+        """
         match outcome:
             case AuthOutcome.ACCEPTED:
                 origin = origin_of(source.host)
@@ -204,16 +241,21 @@ class FloodGuard:
                 pass  # the password was right, only the nonce was old
 
     def set_known_hosts(self, hosts: Iterable[str]) -> None:
-        """Replace the hosts with which we have calls, phones or routes; call it once a second.
+        """Replace the set of hosts with which we have calls, phones or routes.
 
-        Their bans end; `sweep` then removes them from the kernel's filter.
+        Call this once a second. The bans of these hosts end, and the next `sweep` removes these
+        hosts from the kernel's filter.
         """
         self._known = frozenset(origin_of(host) for host in hosts)
         for origin in self._known & self._bans.keys():
             del self._bans[origin]
 
     def sweep(self, now: float) -> None:
-        """End the bans that are over, and forget those that ended long ago."""
+        """Update the kernel's filter, and forget the bans that ended long ago.
+
+        Call this once a second. A ban that ended recently is remembered, because a further ban of
+        its source lasts twice as long.
+        """
         for origin, ban in list(self._bans.items()):
             if now > ban.until + max(ban.seconds, WINDOW_S):
                 del self._bans[origin]
@@ -225,7 +267,7 @@ class FloodGuard:
         return sum(1 for ban in self._bans.values() if ban.until > now)
 
     def kind_of(self, source: Address, now: float) -> SourceKind:
-        """Return the relation of a source to us now."""
+        """Return the kind of a source at the time `now`."""
         if self._is_trunk(source.host, source.port, source.transport):
             return SourceKind.TRUNK
         origin = origin_of(source.host)
@@ -303,7 +345,10 @@ class FloodGuard:
             self._set_filter(*current)
 
     def _start_thinning(self, now: float) -> None:
-        """Have the kernel drop most strangers' messages: there are too many to drop them here."""
+        """Have the kernel drop most messages of strangers for `_THINNING_S` seconds.
+
+        The messages are too many for this process to drop them.
+        """
         if now - self._thinned_until > _THINNING_S:
             log.warning("strangers.thinned")
         self._thinned_until = now + _THINNING_S
@@ -316,7 +361,7 @@ class FloodGuard:
 
 @lru_cache(MAX_SOURCES)
 def origin_of(host: str) -> str:
-    """Return the unit that counts as one source: an IPv4 address, or the /64 of an IPv6 one."""
+    """Return the source to which a host belongs: its IPv4 address, or the /64 of its IPv6 one."""
     address = ip_address(host)
     if address.version == 4:
         return host

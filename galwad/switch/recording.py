@@ -1,8 +1,8 @@
 """The recording of one live call: its recorder, its spools and the legs that are recorded.
 
-There is no spool before the answer. Payment pauses that come earlier are kept (`no_recorder.py`)
-and are in force from the first packet on. A call that is not to be recorded has the same interface
-and stores nothing.
+Before the answer there is no spool. The payment pauses that are requested before the answer are
+kept in memory (`no_recorder.py`), and apply to the first packet of the recording. A call that is
+not to be recorded has the same interface and stores nothing.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from telephony.b2bua.events import MediaNegotiated
 
 
 class CallRecording:
-    """The policy, gate and spools of one call, for the call's other parts.
+    """The recording of one call, as the call's other parts use it: policy, gate and spools.
 
     `on_change` is called whenever `state`, `holders` or `durable` may have changed. Most methods
-    pass a fact on to the recorder; they are here so that no other part of a call knows whether it
-    has one.
+    only pass a fact to the recorder. With these methods, the other parts of the call need not know
+    whether the call has a recorder.
     """
 
     def __init__(
@@ -37,7 +37,11 @@ class CallRecording:
         facts: Mapping[str, Field] | None,
         on_change: Callable[[], None],
     ) -> None:
-        """Start without a spool; `facts` are the `call` event's fields, None: do not record."""
+        """Begin without a spool.
+
+        `facts` are the fields of the spool's `call` event; None means that the call is not
+        recorded.
+        """
         self._facts = facts
         self._on_change = on_change
         self._spools = CallSpools(factory, call_id)
@@ -49,49 +53,56 @@ class CallRecording:
 
     @property
     def lives(self) -> int:
-        """The number of spools of this call so far."""
+        """The number of spools that this call has had so far."""
         return self._spools.lives
 
     @property
     def state(self) -> RecordingState:
-        """The recording's real state, which the page shows."""
+        """The state in which the recording really is; the page shows it."""
         return self._recorder.state
 
     @property
     def faulty(self) -> bool:
-        """True if the disk prevents recording, now or when the present pause ends."""
+        """True if the disk prevents recording, either now or as soon as the present pause ends."""
         state = self._recorder.state
         paused_too = state is RecordingState.PAUSED and not self._recorder.status().storage_works
         return state is RecordingState.FAULT or paused_too
 
     @property
     def disk_error(self) -> str:
-        """The last error of the disk; empty if there has been none."""
+        """The text of the last error of the disk; empty if there was no error."""
         error = self._recorder.storage.error
         return "" if error is None else str(error)
 
     @property
     def since(self) -> float:
-        """The Unix time, in seconds, at which the state began; 0 before the answer."""
+        """The Unix time in seconds at which the present `state` began; 0 before the answer."""
         return self._started.wall + self._recorder.status().since_us / 1e6
 
     @property
     def holders(self) -> tuple[str, ...]:
-        """The pause holders: those who keep the recording paused for a payment."""
+        """The pause holders that keep the recording paused for a payment."""
         return self._recorder.pause_holders
 
     @property
     def early_pauses(self) -> tuple[EarlyPause, ...]:
-        """Pauses that wait for the answer, or for the recorded call that this one joins."""
+        """The pauses of a call without a recorder.
+
+        Such a pause waits until the call is answered and recorded, or is joined with a recorded
+        call.
+        """
         return self._early.pauses
 
     @property
     def shut_causes(self) -> ShutCauses:
-        """The causes that keep the gate shut, for `resumed` in the next process."""
+        """The causes that keep the gate shut; the next switch process passes them to `resumed`."""
         return self._recorder.shut_causes
 
     def answered(self, caller_leg: str, advisor_leg: str, party: Party, now: Clock) -> None:
-        """Open the spool and record from the next packet on."""
+        """Open the first spool, and record the two legs from the next packet on.
+
+        `party` is the advisor who answered. If the call is not to be recorded, do nothing.
+        """
         if self._facts is None:
             return
         recorder = self._begin(self._facts, now)
@@ -113,10 +124,11 @@ class CallRecording:
         answered: float,
         now: Clock,
     ) -> None:
-        """Continue a call that was answered before a restart, in a further spool.
+        """Continue a call that was answered before a restart, in a new spool.
 
-        `lives` is the number of spools that the call has had; their numbers are not used again.
-        `answered` is the time of the answer on the monotonic clock; 0: not known.
+        `standing` are the causes that kept the gate shut before the restart. `lives` is the number
+        of spools that the call has had; the new spool gets a higher number. `answered` is the time
+        of the answer on the monotonic clock, in seconds; 0 if this time is not known.
         """
         self._spools.lives = lives
         if self._facts is None:
@@ -134,60 +146,74 @@ class CallRecording:
         return recorder
 
     def _start(self, recorder: Recorder) -> None:
-        """Start the recorder's ticks, and discard late packets before each opening of the gate.
+        """Start the recorder's ticks, and have waiting packets discarded each time before the gate opens.
 
-        From now on a gate that opens was shut before. Packets that still wait in the sockets at
-        that moment arrived while it was shut, so they are read first and not stored.
+        From now on, the gate is shut before it opens. Packets that still wait in the sockets when
+        it opens arrived while the gate was shut. They are therefore read before the gate opens, and
+        not stored.
         """
         recorder.before_open = self._legs.catch_up
         recorder.start()
 
     def follow(self, advisor_leg: str, party: Party) -> None:
-        """Record another leg as the advisor's from now on."""
+        """Record the leg `advisor_leg` as the advisor's leg from now on; `party` is its advisor."""
         self._legs.follow(advisor_leg)
         self._recorder.event("advisor", {"user": party.user, "extension": party.extension})
 
     def negotiated(self, event: MediaNegotiated) -> None:
-        """Note the agreed media of a leg; the decoder needs it before the leg's first packet."""
+        """Store the agreed media of a leg, which the decoder needs before the leg's first packet."""
         self._legs.negotiated(event)
 
     def shut(
         self, holder: str, trigger: Trigger, actor: str, arrived_mono: float | None = None
     ) -> None:
-        """Shut the gate for `holder` without waiting for the disk."""
+        """Shut the gate for the pause holder `holder`, without waiting for the disk.
+
+        `arrived_mono` is the time at which the request arrived, in monotonic seconds; None means
+        now.
+        """
         self._recorder.pause(holder, trigger, actor, arrived_mono=arrived_mono)
 
     async def make_durable(self) -> bool:
-        """Wait until the disk has what was recorded; return whether it confirmed that in time."""
+        """Wait until everything recorded so far is on the disk.
+
+        Return whether the disk confirmed this in time.
+        """
         return self._note(durable=await self._recorder.make_durable())
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """Remove a pause holder; once that is durable, open the gate if nothing else shuts it."""
+        """Remove the pause holder `holder`; return whether the disk confirmed this in time.
+
+        After the confirmation, the gate opens unless another cause keeps it shut.
+        """
         return self._note(durable=await self._recorder.resume(holder, actor))
 
     def referred(self, destination: DestinationClass, actor: str, label: str) -> None:
-        """Shut the gate if the advisor transfers the call out of the centre.
+        """Shut the gate if the advisor transfers the call to a party outside the centre.
 
-        A transfer within the centre begins a new segment. `label` is the name of the target in
-        the settings.
+        A transfer within the centre begins a new segment. `label` is the name that the settings
+        give to the transfer's target.
         """
         self._recorder.referred(destination, actor, label)
 
     def transfer_failed(self) -> None:
-        """After a failed transfer, open the gate again unless another cause shuts it."""
+        """Open the gate after a failed transfer, unless another cause keeps the gate shut."""
         self._recorder.transfer_failed()
 
     def returned(self) -> None:
-        """Open the gate, unless another cause shuts it: the call is back in the centre."""
+        """Open the gate because the call is back in the centre, unless another cause keeps it shut."""
         self._recorder.returned()
 
     def identified(self, destination: DestinationClass, actor: str) -> None:
-        """Shut the gate if the advisor's side is a new party (RFC 3325) outside the centre."""
+        """Shut the gate if a PBX names a new party (RFC 3325) that is outside the centre.
+
+        The new party is at the advisor's end; `destination` is its class.
+        """
         self._recorder.identity_changed(actor)
         self._recorder.identity_classed(destination)
 
     def tick(self) -> None:
-        """Write the audio that has gathered to the kernel."""
+        """Write the audio that waits in memory to the operating system's kernel."""
         self._recorder.tick()
 
     def event(self, kind: str, fields: Mapping[str, Field]) -> None:
@@ -195,9 +221,9 @@ class CallRecording:
         self._recorder.event(kind, fields)
 
     def end(self, cause: str) -> bool:
-        """Close the spool; return False if there is no spool.
+        """Close the spool of a call that has ended; return whether the call has a spool.
 
-        A call that is not recorded has no spool, nor has one whose disk never accepted it.
+        There is no spool if the call is not recorded, or if no disk ever accepted a spool.
         """
         self._recorder.ended(cause)
         self._recorder.close()

@@ -1,7 +1,8 @@
-"""Routing: the targets of a called number, and the class of a transfer's target.
+"""Routing: the targets of a called number, and the destination class of a transfer.
 
-The switch dials only targets in the settings and registered phones. A Refer-To contributes only its
-user part, which is looked up here, never an address.
+The switch dials only the targets in the settings and registered phones. From a Refer-To, only the
+user part is used: it is looked up in the settings and among the phones. The host of a Refer-To is
+never dialled.
 """
 
 from __future__ import annotations
@@ -27,16 +28,16 @@ from telephony.sip.message.uri import Uri, escape_user
 
 @dataclass(frozen=True, slots=True)
 class TransferTarget:
-    """The class of a transfer's target for the recording, and the targets to ring."""
+    """The target of a transfer: its destination class, and the SIP targets to ring."""
 
     destination: DestinationClass
     targets: tuple[Target, ...]
     label: str
-    """The name of the target in the settings; never a number that a person dialled."""
+    """The name that the settings give to the target; never a number that a person dialled."""
 
 
 class Router:
-    """Applies the routes and destinations of the settings."""
+    """Finds routes, targets and destination classes by the settings."""
 
     def __init__(
         self,
@@ -45,10 +46,10 @@ class Router:
         is_open: Callable[[Address], bool] = lambda _: True,
         dns: DnsClient | None = None,
     ) -> None:
-        """Parse the settings' URIs.
+        """Parse the SIP URIs in the settings.
 
-        `is_open` returns False for a phone's connection that is closed: that phone cannot be rung.
-        `dns` is the system's resolver unless it is given.
+        `is_open` returns False if the connection to a phone's address is closed: such a phone
+        cannot be rung. `dns` is the client for DNS lookups; the default is the system's resolver.
         """
         self._settings = settings
         self._phones = phones
@@ -61,9 +62,10 @@ class Router:
         )
 
     def route(self, called: str, *, by_phone: bool = False) -> Route | None:
-        """Return the route of a called number, or None.
+        """Return the route of the called number, or None if there is no route.
 
-        `by_phone`: one of our phones dials, which may also reach colleagues and destinations.
+        If `by_phone` is true, one of our phones dials. A phone may also reach other phones and the
+        destinations of the settings.
         """
         route = self._settings.find_route(*spellings(called))
         return self._internal(called) if route is None and by_phone else route
@@ -77,13 +79,16 @@ class Router:
         return Route(called=Pattern.parse(called), ring=(called,))
 
     def targets(self, route: Route, called: str, now: float) -> tuple[Target, ...]:
-        """Return the targets of a route; empty if no phone is registered or no address is known."""
+        """Return the targets that a route rings for the called number.
+
+        Return () if none of the route's phones is registered, or no address of its URI is known.
+        """
         if route.ring is not None:
             return tuple(t for e in route.ring for t in self._ring(e, now, route.srtp))
         return self._at(route.target or "", called, route.srtp)
 
     def refer(self, refer_to: NameAddr, now: float) -> TransferTarget | None:
-        """Return the class and targets of a Refer-To; None if it may not be dialled."""
+        """Return the destination class and the targets of a Refer-To; None if dialling it is not allowed."""
         user = refer_to.uri.dialled
         uri = f"sip:{user}@{refer_to.uri.host}"
         destination = self._settings.find_destination(uri, *spellings(user))
@@ -100,16 +105,17 @@ class Router:
         return TransferTarget(DestinationClass.UNKNOWN, targets, "") if targets else None
 
     def divert(self, contact: NameAddr, now: float) -> tuple[Target, ...]:
-        """Return the targets to ring for a phone that redirects an unanswered call (3xx).
+        """Return the targets to ring when a phone redirects an unanswered call with a 3xx response.
 
-        Only targets within the centre are allowed, because the call continues to be recorded.
+        `contact` is the address that the phone gives. Only targets within the centre are returned,
+        because the call continues to be recorded.
         """
         referral = self.refer(contact, now)
         inside = referral is not None and referral.destination is DestinationClass.CENTRE
         return referral.targets if referral is not None and inside else ()
 
     def classify(self, identity: Uri) -> DestinationClass:
-        """Return the class of an identity that a PBX gives for the advisor's side."""
+        """Return the destination class of an identity that a PBX gives to the advisor's side."""
         user = identity.dialled
         destination: Destination | None = self._settings.find_destination(
             f"sip:{user}@{identity.host}", *spellings(user)
@@ -119,7 +125,10 @@ class Router:
         return DestinationClass.CENTRE if self._phones.known(user) else DestinationClass.UNKNOWN
 
     def place(self, dialled: str) -> tuple[DestinationClass, str]:
-        """Return the class of a number that a phone dialled, and its name in the settings or ""."""
+        """Return the class of a number that a phone dialled, and the number's name in the settings.
+
+        The name is "" if the settings have no name for the number.
+        """
         destination = self._dialled(dialled)
         if destination is not None:
             return DestinationClass(destination.class_), destination.match.text
@@ -132,12 +141,12 @@ class Router:
         return self._settings.find_destination(uri, *spellings(number))
 
     def hosts(self) -> set[str]:
-        """Return the known addresses to which the settings send calls and registrations."""
+        """Return the known IP addresses of the targets and registrars in the settings."""
         uris = (*self._uris.values(), *self._registrars)
         return {there.host for uri in uris for there in self.locations(uri)}
 
     def user_of(self, extension: str) -> str:
-        """Return the advisor who sits at an extension, or ""."""
+        """Return the user name of the advisor who sits at an extension; "" if there is no such advisor."""
         return self._phones.user_of(extension)
 
     def _routed(self, user: str, now: float) -> tuple[Target, ...]:
@@ -180,13 +189,17 @@ class Router:
         return (target,)
 
     def _is_trusted(self, address: Address) -> bool:
-        """Return whether the address is a trusted trunk's: trust goes both ways (RFC 3325 2.3)."""
+        """Return whether the address belongs to a trusted trunk.
+
+        Trust applies in both directions: we believe its identities, and send it ours (RFC 3325
+        2.3).
+        """
         trunk = self._settings.find_trunk(*address[:3])
         return trunk is not None and trunk.trusted
 
 
 def check_uris(settings: Settings) -> list[str]:
-    """Return an error for each invalid SIP URI in the settings, for `galwad check`."""
+    """Return one error text for each invalid SIP URI in the settings; `galwad check` shows them."""
     faults = []
     targets = [r.target for r in settings.routes] + [d.target for d in settings.destinations]
     for text in [*targets, *(trunk.registrar for trunk in settings.trunks)]:

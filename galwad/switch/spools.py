@@ -1,7 +1,7 @@
-"""The places of the switch's spools, and the keys and recipients needed to open them.
+"""The folders of the switch's spools, and the keys and recipients that protect the spools.
 
-Each process has one `SpoolFactory`. It holds the boot key, the archive's recipients, and the one
-`syncfs` a second for all spools.
+Each switch process has one `SpoolFactory`. It holds the boot key and the archive's recipients, and
+makes one call of `syncfs` a second for all spools together.
 """
 
 from __future__ import annotations
@@ -30,44 +30,46 @@ log = structlog.get_logger()
 
 
 def new_call_id(wall: float) -> str:
-    """Return a new id `YYYYMMDD-HHMMSS-xxxxxxxx`: sortable, unique, not personal.
+    """Return a new call id `YYYYMMDD-HHMMSS-xxxxxxxx`: sortable, unique and not personal.
 
-    `wall` is the call's start in Unix seconds; the id has it in UTC.
+    `wall` is the start of the call in Unix seconds. The id contains this time in UTC.
     """
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(wall))
     return f"{stamp}-{base64.b32encode(secrets.token_bytes(5)).decode().lower()}"
 
 
 class SpoolFactory:
-    """Opens the spools of live calls."""
+    """Opens the spools of all live calls."""
 
     def __init__(self, settings: Settings) -> None:
         self.folder, self._spare = settings.spool_folders
         self._keys = settings.node.runtime / "spool-keys"
         for folder in (self.folder, self._keys):
             folder.mkdir(mode=0o770, parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):  # if it cannot be made, there is no spare disk
+        with contextlib.suppress(OSError):  # without this folder, there is no spare disk
             self._spare.mkdir(mode=0o770, exist_ok=True)
         self.key_fault: str | None = None
-        """The reason why the key that the disk stores could not be read.
+        """The reason why the boot key on the disk could not be read.
 
-        None if it was read, or if the key is kept in memory.
+        None if the key was read, or if the settings keep the key in memory.
         """
         self._boot_key = self._load_key(*settings.boot_keys[:2])
         self._recording = settings.recording
         self._recipients_path = settings.recipients
         self._verified: tuple[bytes, list[Recipient]] | None = None
         self.fault: str | None = None
-        """The reason why no recipient could open a recording, when last checked; else None."""
+        """The reason why new recordings have no valid recipients, by the last check; None if
+        they have."""
         self.disk_fault: str | None = None
-        """The reason why the last new call began on the spare disk; None: it did not."""
+        """The reason why the last new spool was opened on the spare disk; None if it was not."""
         self.sync = SpoolSync(self.folder)
         self._disks = {folder: WatchedDisk() for folder in settings.spool_folders}
 
     def _load_key(self, first: Path, second: Path) -> bytes:
-        """Return the key for new spools; if the disk cannot give it, the key in memory.
+        """Return the boot key for new spools.
 
-        Calls must be recorded even then.
+        `first` and `second` are files of boot keys. If the key `first` is on the disk and cannot be
+        read, return the key `second`, which is in memory, because calls must be recorded even then.
         """
         try:
             return load_or_create_boot_key(first)
@@ -78,7 +80,7 @@ class SpoolFactory:
             return load_or_create_boot_key(second)
 
     def recipients(self) -> list[Recipient] | None:
-        """Return the recipients for the next spool; on failure, set `fault` and return None."""
+        """Return the recipients for the next spool; on an error, set `fault` and return None."""
         try:
             found = self._load_recipients()
         except (RecordingError, OSError) as error:
@@ -88,11 +90,15 @@ class SpoolFactory:
         return found
 
     def _load_recipients(self) -> list[Recipient]:
-        """Return the recipients; verify the officer's signature only when the file has changed."""
+        """Return the recipients in the recipients file.
+
+        The officer's signature of the file is verified only if the file has changed since the last
+        call.
+        """
         try:
             data = self._recipients_path.read_bytes()
         except OSError:
-            data = b""  # `load` reports the reason
+            data = b""  # then `RecipientSet.load` raises an error with the reason
         if self._verified is None or self._verified[0] != data:
             self._verified = None
             found = RecipientSet.load(self._recipients_path, self._recording.officer_key)
@@ -100,10 +106,11 @@ class SpoolFactory:
         return self._verified[1]
 
     def next_life(self, call_id: str, lives: int) -> int:
-        """Return the number of a call's next spool, which is above `lives`.
+        """Return the number (the life) of a call's next spool, which is higher than `lives`.
 
-        A process that died while it began a spool may not have counted it, so existing files are
-        skipped. A file that a broken disk does not show counts as lost.
+        Numbers with an existing spool file are skipped: a process that died while it opened a spool
+        may not have counted this spool. A file on a disk that does not respond cannot be seen, and
+        is ignored.
         """
         life = lives + 1
         while any(self._shows(folder, f"{call_id}.{life}.spool") for folder in self._disks):
@@ -123,9 +130,10 @@ class SpoolFactory:
         started: Clock,
         on_change: Callable[[RecordingStatus], None],
     ) -> Recorder:
-        """Return a recorder for one call; `open_spool` opens its next spool (with `open`).
+        """Return a recorder for one call.
 
-        `open_on_other_disk` opens it on the spare disk, if there is one (with `open_spare`).
+        The recorder calls `open_spool` to open the call's next spool. If there is a spare disk, it
+        calls `open_on_other_disk` to open a spool there after the first disk has failed.
         """
         return Recorder(
             open_spool,
@@ -138,10 +146,9 @@ class SpoolFactory:
         )
 
     def open(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
-        """Open a call's spool number `life`, from 1; on the spare disk if the first one has failed.
+        """Open spool number `life` (from 1) of a call, on the spare disk if the first disk has failed.
 
-        A disk that is merely full has not failed: then the error is raised, as by
-        `SpoolWriter.create`.
+        A disk that is only full has not failed. Errors are raised as by `SpoolWriter.create`.
         """
         try:
             writer = self._make(self.folder, call_id, life, started)
@@ -154,12 +161,18 @@ class SpoolFactory:
         return writer
 
     def open_spare(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
-        """Open the spool on the spare disk. Raises as `SpoolWriter.create` does."""
+        """Open spool number `life` of a call on the spare disk.
+
+        Errors are raised as by `SpoolWriter.create`.
+        """
         return self._make(self._spare, call_id, life, started)
 
     @property
     def _has_spare(self) -> bool:
-        """True if the spare folder is on another disk than the first, or the first is gone."""
+        """True if the spare folder is on a different disk from the first folder.
+
+        It is also true if the spare folder can be read and the first folder cannot.
+        """
         try:
             spare = self._disks[self._spare].run(self._spare.stat)
         except OSError:
@@ -186,20 +199,20 @@ class SpoolFactory:
 
 
 class CallSpools:
-    """The spools of one call, numbered by life.
+    """The spools of one call, numbered by life, from 1.
 
-    Each process that continues the call begins a new one, and so does a change of disk.
+    A new spool begins in each process that continues the call, and at each change of the disk.
     """
 
     def __init__(self, factory: SpoolFactory, call_id: str) -> None:
         self.lives = 0
-        """The number of spools of this call so far."""
+        """The number of spools that this call has had so far."""
         self._factory = factory
         self._call_id = call_id
         self._opened = False
 
     def recorder(self, started: Clock, on_change: Callable[[RecordingStatus], None]) -> Recorder:
-        """Return the call's recorder, which opens the next spool, and others if disks fail."""
+        """Return the call's recorder. It opens the call's next spool, and a new spool after a disk fails."""
         return self._factory.recorder(
             partial(self._open, self._factory.open, started),
             partial(self._open, self._factory.open_spare, started),
@@ -218,6 +231,9 @@ class CallSpools:
 
 
 def _reason(error: SpoolWriteError) -> str:
-    """Return the disk's error without the call's name, so that it is the same for each call."""
+    """Return the text of the disk's error without the call's file name.
+
+    The text is thus the same for all calls.
+    """
     cause = error.__cause__
     return (cause.strerror if isinstance(cause, OSError) else None) or str(error)

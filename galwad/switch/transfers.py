@@ -1,7 +1,8 @@
 """Transfers of a call: their effect on the recording, and the party that has the call afterwards.
 
-Every transfer, blind or attended, is handled here first, so that the gate shuts, or stays open,
-according to the destination's class before anything else happens. The b2bua rings and joins legs.
+This module handles each transfer, blind or attended, before the b2bua rings or joins any leg. The
+class of the transfer's destination therefore decides whether the gate shuts before anything else
+happens. Ringing and joining legs is the task of `telephony.b2bua`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from telephony.sip.ua.uas import InviteServer
 
 
 class TransferableCall(Protocol):
-    """The parts of a live call that its own transfers use, and those of a call joined with it."""
+    """The parts of a live call that `CallTransfers` uses.
+
+    They are used for transfers of this call, and for transfers of a call that is joined with it.
+    """
 
     admission: Admission
     legs: BackToBackCall
@@ -37,23 +41,23 @@ class TransferableCall(Protocol):
         """Return the targets that the call's route rings now."""
 
     def caller_target(self) -> Target:
-        """Return the caller as a target, so that another call can be connected to it."""
+        """Return the caller as a target, so that another call can be connected to the caller."""
 
     def talk_with(self, leg_id: str, target: Target) -> None:
-        """Record and show the new party at the advisor's end."""
+        """Record the leg of a new party at the advisor's end, and show this party on the page."""
 
     def publish(self) -> None:
-        """Send the desk the present state."""
+        """Send the call's present state to the desk."""
 
     def settle(self, now: Clock) -> None:
-        """Handle the legs' events after an input."""
+        """Handle the events of the call's legs; this is called after each input to the call."""
 
     def hangup(self, reason: str, now: Clock) -> None:
-        """End every leg."""
+        """End every leg of the call."""
 
 
 class CallTransfers:
-    """The transfers of one call."""
+    """Carries out the transfers of one call."""
 
     def __init__(
         self,
@@ -61,19 +65,22 @@ class CallTransfers:
         router: Router,
         find: Callable[[str], TransferableCall | None],
     ) -> None:
-        """Start without a transfer; `find` returns the live call with an id, or None."""
+        """Begin without a transfer; `find` returns the live call with a given call id, or None."""
         self._call = call
         self._router = router
         self._find = find
         self.referred_to = DestinationClass.UNKNOWN
-        """The class of the last REFER's target."""
+        """The destination class of the target of the last transfer."""
         self.outside = False
-        """True while the caller talks with a party outside the centre, after a transfer."""
+        """True while the caller talks with a party outside the centre, because of a transfer."""
         self.identity_class: DestinationClass | None = None
-        """The class of the far end's new identity, if a PBX has changed it since; else None."""
+        """The destination class of the identity that a PBX has given to the advisor's end.
+
+        None if a PBX has given no new identity since the last transfer.
+        """
 
     def requested(self, event: sip.TransferRequested, now: Clock) -> None:
-        """Handle a REFER: blind, or with a Replaces that names a consultation call."""
+        """Handle a REFER: a blind transfer, or one whose Replaces names a consultation call."""
         call = self._call
         plan = call.legs.join_plan(event.request_id)
         other = call.legs.call_named_by_replaces(event.request_id)
@@ -82,7 +89,7 @@ class CallTransfers:
         elif event.side is not sip.Side.CALLEE:
             self._refuse(event, now)
         elif event.replaces is not None and other is None:
-            self._refuse(event, now)  # the consulted party is gone: the advisor keeps the caller
+            self._refuse(event, now)  # the consulted party has hung up, so the advisor keeps the caller
         elif other is not None:
             self._send_after(event, self._find(other.call_id), now)
         else:
@@ -103,7 +110,11 @@ class CallTransfers:
     def _send_after(
         self, event: sip.TransferRequested, consultation: TransferableCall | None, now: Clock
     ) -> None:
-        """Ring the consulted party, who has not answered yet, for the caller instead."""
+        """Transfer the caller to a consulted party that has not answered the advisor yet.
+
+        The targets of the consultation call are rung for the caller, and the consultation call
+        ends.
+        """
         rings = consultation is not None and not consultation.legs.answered
         targets = consultation.targets(now.mono) if consultation is not None and rings else ()
         if consultation is None or not targets:
@@ -114,7 +125,10 @@ class CallTransfers:
             consultation.hangup('SIP;cause=200;text="Transferred"', now)
 
     def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: Clock) -> bool:
-        """Ring the targets; return False, with the call unchanged, if the REFER is not accepted."""
+        """Ring the targets for the caller; return whether the b2bua accepted the REFER.
+
+        If the REFER was not accepted, the call and its recording are unchanged.
+        """
         call = self._call
         call.advisor_side.rings_at(targets)
         accepted = call.legs.accept_transfer(event.request_id, targets, now.mono)
@@ -125,7 +139,10 @@ class CallTransfers:
         return accepted
 
     def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Clock) -> None:
-        """Join the two calls; a cause that kept one of them from being recorded stays in force."""
+        """Join the advisor's two calls into one.
+
+        A cause that kept one of the two calls from being recorded also applies to the joined call.
+        """
         plan = self._prefer_recorded(plan)
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)
@@ -139,7 +156,11 @@ class CallTransfers:
             each.settle(now)
 
     def _prefer_recorded(self, plan: JoinPlan) -> JoinPlan:
-        """Return the plan with the two calls exchanged, if otherwise a recording would end."""
+        """Return the plan by which the recorded call stays.
+
+        If only the call that ends by `plan` is recorded, exchange the roles of the two calls, if
+        possible.
+        """
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)
         if keeper is None or giver is None:
@@ -150,9 +171,9 @@ class CallTransfers:
     def replace_advisor(
         self, old: Leg, invite: InviteServer, admission: Admission, now: Clock
     ) -> None:
-        """Give the advisor's place to the sender of an INVITE with Replaces.
+        """Give the advisor's place in the call to the sender of an INVITE with Replaces.
 
-        A PBX sends one to join calls, a phone to pick up a call.
+        A PBX sends such an INVITE to join calls; a phone sends it to pick up a call.
         """
         call, before = self._call, self._call.legs.joined
         caller = admission.caller
@@ -174,7 +195,11 @@ class CallTransfers:
         call.settle(now)
 
     def absorb_causes(self, giver: TransferableCall, plan: JoinPlan) -> None:
-        """Shut the gate if the other call's far end or its pause holders require it."""
+        """Shut the gate of this call if the call `giver`, which is joined with it, requires this.
+
+        The reason can be the class of the party that moves to this call, or a pause holder of
+        `giver`.
+        """
         self._shut_for(*self._class_of_far_end(giver, plan.moved_leg.side))
         for holder in giver.recording.holders:
             self._call.recording.shut(holder, Trigger.PHONE, self._call.advisor_side.actor)
@@ -182,17 +207,18 @@ class CallTransfers:
     def _class_of_far_end(
         self, giver: TransferableCall, side: sip.Side
     ) -> tuple[DestinationClass, str]:
-        """Return the class and the name of another call's far end.
+        """Return the class and the name of the party at the end `side` of the call `giver`.
 
-        That is the place to which the call was transferred, or the class that a PBX has given it
-        since; otherwise the number that was dialled, or the caller.
+        For the caller's end, this is the class of the caller. For the advisor's end, it is the
+        class of the party to which the call was transferred, or that a PBX has named since, or else
+        of the number that was dialled.
         """
         router, admission, there = self._router, giver.admission, giver.transfers
         if side is sip.Side.CALLER:
             caller = admission.caller.from_user
             return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
         if there.outside:
-            inside = there.referred_to is DestinationClass.CENTRE  # not back there yet
+            inside = there.referred_to is DestinationClass.CENTRE  # a transfer back to the centre has begun
             return DestinationClass.UNKNOWN if inside else there.referred_to, ""
         return (
             router.place(admission.called)
@@ -208,7 +234,7 @@ class CallTransfers:
             call.recording.referred(destination, call.advisor_side.actor, label)
 
     def completed(self, leg_id: str, target: Target) -> None:
-        """Update the call and its recording: the caller now talks with the target."""
+        """Update the call and its recording after a transfer: the caller now talks with `target`."""
         self._call.log.info("transfer.completed")
         inside = self.referred_to is DestinationClass.CENTRE
         if inside and self.outside:
@@ -217,7 +243,10 @@ class CallTransfers:
         self._call.talk_with(leg_id, target)
 
     def failed(self, event: sip.TransferFailed, now: Clock) -> None:
-        """Give the call back to the advisor, or ring the advisor again, after a failed transfer."""
+        """Give the call back to the advisor after a failed transfer.
+
+        If the advisor has hung up, ring the advisor again.
+        """
         call = self._call
         call.log.info("transfer.failed", status=event.status, advisor_gone=event.transferor_gone)
         if not event.transferor_gone:
@@ -229,11 +258,14 @@ class CallTransfers:
         call.publish()
 
     def recalled(self, leg_id: str, target: Target) -> None:
-        """Give the call back to the advisor, who had transferred it, hung up and answered again."""
+        """Give the call back to the advisor, who was rung again after a failed transfer and answered."""
         self._back()
         self._call.talk_with(leg_id, target)
 
     def _back(self) -> None:
-        """Undo the transfer's effect on the recording, unless the call is outside the centre."""
+        """Undo the effect of a failed transfer on the recording.
+
+        If the call is outside the centre, change nothing.
+        """
         if not self.outside:
             self._call.recording.transfer_failed()
