@@ -198,7 +198,10 @@ class Child:
 
 
 class _NotifyListener:
-    """The socket to which one child sends its sd_notify messages; the running event loop reads it."""
+    """The socket to which one child sends its sd_notify messages.
+
+    The running event loop reads the socket.
+    """
 
     def __init__(self, path: Path, on_ready: Callable[[], None]) -> None:
         self.path = path

@@ -1,1 +1,1 @@
-"""The switch process: SIP, media relay, gate and spool. No SQL, no HTTP, no audio decoding."""
+"""The switch process: SIP, media relay, gate and spool. It does no SQL, no HTTP, no audio decoding."""

@@ -1,9 +1,8 @@
-"""Admission of calls and registrations: trunks by address, phones by digest.
+"""Admission of calls and registrations: trunks by their address, phones by digest authentication.
 
-Digest authentication follows RFC 3261 22 and RFC 8760.
-
-Every other sender is refused. This module collects what the signalling says about a caller in
-`CallerFacts`. The desk decides what that means (withheld, unknown, a person).
+Digest authentication follows RFC 3261 section 22 and RFC 8760. All other senders are refused. This
+module collects in `CallerFacts` what the signalling says about a caller. The desk decides whether
+the caller is a person, unknown or withheld.
 """
 
 from __future__ import annotations
@@ -33,23 +32,31 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """An admitted INVITE and the facts known about it."""
+    """An admitted INVITE: the facts about its caller, and the rules for the caller's leg."""
 
     caller: CallerFacts
     called: str
-    """The dialled number: the Request-URI's user part, without a number's separators."""
+    """The dialled number: the user part of the Request-URI, without separators such as "-"."""
     trusted: bool
-    """True if the caller is in the trust domain (RFC 3325): a trusted trunk or our phone."""
+    """True if the caller is in our trust domain (RFC 3325): a trusted trunk or one of our
+    phones."""
     phone: bool
-    """True for an INVITE of one of our phones; requests to it go to its source address."""
+    """True if one of our phones sent the INVITE.
+
+    Requests to this phone are sent to the address from which the INVITE came.
+    """
     recorded: bool
     source_rule: str
-    """The rule for the source of the caller's media: `sdp-host`, `symmetric` or `latch`."""
+    """The rule for the address from which the caller's media may come: `sdp-host`, `symmetric`
+    or `latch`."""
     srtp: str
     """The protection of the caller's media by SRTP: `off`, `optional` or `required`."""
 
     def facts(self, line: str) -> Mapping[str, str | bool | None]:
-        """Return the fields of the spool's `call` event: personal, encrypted like the audio."""
+        """Return the fields of the spool's `call` event; `line` is the line of the call's route.
+
+        The fields are personal, and are encrypted in the spool as the audio is.
+        """
         caller = presented_caller(
             self.caller.from_user,
             self.caller.from_host,
@@ -67,14 +74,14 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A refused INVITE: the status and header fields of the response."""
+    """The response that refuses an INVITE: its status and header fields."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
 
 
 class AdmissionControl:
-    """Admits or refuses each INVITE and REGISTER that is outside a dialog."""
+    """Admits or refuses each INVITE and each REGISTER outside a dialog."""
 
     def __init__(
         self,
@@ -83,9 +90,11 @@ class AdmissionControl:
         secret: bytes,
         count_outcome: Callable[[Address, AuthOutcome, float], None] = lambda *_: None,
     ) -> None:
-        """Create the digest server; `secret` is random, new in each process, and keys the nonces.
+        """Create the digest server.
 
-        `count_outcome` is called with the outcome for each request that had to prove its user.
+        `secret` is the key that signs the nonces; it is random and new in each process.
+        `count_outcome` is called after each check of a request's credentials, with the request's
+        source, the outcome and the monotonic time in seconds.
         """
         self._settings = settings
         self._count_outcome = count_outcome
@@ -95,7 +104,7 @@ class AdmissionControl:
         )
 
     def invite(self, invite: InviteServer, now: float) -> Admission | Rejection:
-        """Admit a trunk by its address or a phone by its password, or refuse."""
+        """Admit a trunk by its address or a phone by its password, or return a `Rejection`."""
         request = invite.request
         trunk = self._settings.find_trunk(*invite.source[:3])
         if trunk is not None:
@@ -124,7 +133,7 @@ class AdmissionControl:
         )
 
     def register(self, transaction: ServerRequest, now: Clock) -> None:
-        """Answer a REGISTER: a phone may bind contacts only to its own extension."""
+        """Answer a REGISTER; a phone may bind contacts only to its own extension."""
         request = transaction.request
         verification = self._verify(request, transaction.source, now.mono)
         if verification.outcome is not AuthOutcome.ACCEPTED:
@@ -161,7 +170,7 @@ def _caller(request: Request, *, trusted: bool) -> CallerFacts:
         for value in request.headers.get_all("Privacy")
         for token in value.replace(",", ";").split(";")
     }
-    if wants_privacy(request.headers):  # Remote-Party-ID can request privacy too
+    if wants_privacy(request.headers):  # Remote-Party-ID can request privacy as well as Privacy can
         privacy.add("id")
     uri = request.from_.uri
     return CallerFacts(
@@ -174,7 +183,7 @@ def _caller(request: Request, *, trusted: bool) -> CallerFacts:
 
 
 def _asserted(request: Request) -> tuple[str, ...]:
-    """Return the users in P-Asserted-Identity (RFC 3325), or () if a value cannot be parsed."""
+    """Return the user parts in P-Asserted-Identity (RFC 3325); () if a value cannot be parsed."""
     try:
         values = request.headers.get_list("P-Asserted-Identity")
         users = [NameAddr.parse(value).uri.dialled for value in values]

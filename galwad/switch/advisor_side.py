@@ -1,8 +1,8 @@
-"""The party at the advisor's end of one call: the phones that ring, and the one that answered.
+"""The party at the advisor's end of one call: the phones that ring, and the phone that answered.
 
-A phone that is registered here belongs to a known user. Behind a PBX, the PBX names the phone that
-answered (P-Asserted-Identity, Remote-Party-ID). Until it does, any advisor of the group may have
-the call.
+A phone that is registered with the switch belongs to a known user. If the call goes to a PBX, the
+PBX names the phone that answered (P-Asserted-Identity, Remote-Party-ID). Until the PBX names a
+phone, any advisor of the group may have the call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from telephony.b2bua import events as sip
 
 
 class AdvisorSide:
-    """The parties at the advisor's end, with the names for screen-pops and the manifest."""
+    """The parties at the advisor's end of one call, with their names for screen-pops and the manifest."""
 
     def __init__(self, router: Router, route: Route) -> None:
         self._router = router
@@ -27,44 +27,58 @@ class AdvisorSide:
         self.ringing: tuple[Party, ...] = ()
         self.advisor: Party | None = None
         self.group: tuple[Party, ...] = ()
-        """The advisors of whom one has the call, while the PBX that answered has named none."""
+        """The advisors behind the PBX that answered; one of them has the call.
+
+        Empty if no PBX answered, or once the advisor is known.
+        """
         self.target: Target | None = None
-        """The target with which the caller talks, or talked last."""
+        """The target with which the caller talks now, or talked last."""
         self.identity = ""
-        """The user part by which a PBX names the party; "" until it does."""
+        """The user part by which a PBX names the party at the advisor's end; "" until a PBX
+        names it."""
 
     @property
     def candidates(self) -> tuple[Party, ...]:
-        """The group while the call is answered and its advisor not known; else ()."""
+        """The advisors of the group, while the call is answered and its advisor is not known; else ()."""
         return self.group if self.advisor and not self.advisor.user else ()
 
     @property
     def actor(self) -> str:
-        """The actor on the advisor's side, for the manifest: `phone:EXTENSION`, or `system`."""
+        """The person at the advisor's end, as the manifest names an actor.
+
+        `phone:EXTENSION` after the answer; `system` before.
+        """
         return f"phone:{self.advisor.extension}" if self.advisor else "system"
 
     def concern(self, *, extension: str = "", user: str = "") -> bool:
-        """Return whether the call is with this phone or advisor, or still rings there."""
+        """Return whether the call belongs to the phone `extension` or to the user `user`.
+
+        Before the answer, this means that the call rings there; after the answer, that the call was
+        answered there.
+        """
         parties = (self.advisor,) if self.advisor else self.ringing
         return any(
             (extension and p.extension == extension) or (user and p.user == user) for p in parties
         )
 
     def dialled(self, targets: Iterable[Target]) -> None:
-        """Set the parties that the route rings: the targets, and the advisors behind the PBX."""
+        """Set the parties that the route rings: the targets, and the advisors behind a PBX."""
         self.rings_at(targets)
         self.ringing += self._behind_the_pbx
 
     def rings_at(self, targets: Iterable[Target]) -> None:
-        """Replace the parties that ring now."""
+        """Set the parties that ring now: the phones at `targets`, and no other party."""
         self.ringing = tuple(Party(target.name, target.user) for target in targets)
 
     def rings_again(self, target: Target) -> None:
-        """Ring the party that had the call again, under the name that a PBX gave it."""
+        """Set the party that rings again, because it had the call before.
+
+        Its name is the one that a PBX gave to it, if any.
+        """
         self.ringing = (self._party(target),)
 
     def also_rings_at(self, targets: Iterable[Target]) -> None:
-        """Add the targets to which a phone has sent the call."""
+        """Add parties that ring now: the targets to which a phone has redirected the call."""
         before = self.ringing
         self.rings_at(targets)
         self.ringing = (*before, *self.ringing)
@@ -77,22 +91,26 @@ class AdvisorSide:
         return self.advisor
 
     def replaced(self, target: Target) -> Party:
-        """Set and return the new party at the advisor's end."""
+        """Set and return the new party at the advisor's end; the party is at `target`."""
         self.ringing, self.group, self.target, self.identity = (), (), target, ""
         self.advisor = self._party(target)
         return self.advisor
 
     def resumed(self, answered: AnsweredState) -> Party:
-        """Restore the state from before a restart; without an advisor, return a nameless party."""
+        """Restore the state from before a restart; return the party at the advisor's end.
+
+        If there was no advisor, return a party without a name.
+        """
         self.advisor, self.group = answered.advisor, answered.group
         self.target = answered.target.target() if answered.target is not None else None
         self.identity = answered.identity
         return answered.advisor or Party("")
 
     def claim(self, advisor: Party) -> bool:
-        """Set an advisor who says that the call is theirs; return whether this was accepted.
+        """Make `advisor` the call's advisor, because this advisor says so; return whether it was accepted.
 
-        It is accepted from a member of the group while the PBX has not named the advisor.
+        The claim is accepted only from a member of the group, and only while the advisor is not
+        known.
         """
         ours = any(party.user == advisor.user for party in self.group)
         if not ours or self.advisor is None or self.advisor.user:
@@ -101,9 +119,9 @@ class AdvisorSide:
         return True
 
     def identified(self, event: sip.IdentityChanged) -> bool:
-        """Take the name that a PBX gives the advisor's end; return True if it is new.
+        """Store the name that a PBX gives to the advisor's end; return True if the name is new.
 
-        A phone that was rung by its registration keeps its name, whatever it says.
+        If the target is a phone that is registered with us, the name is ignored.
         """
         user = event.identity.uri.dialled
         if event.side is not sip.Side.CALLEE or not user or user == self.identity:
@@ -114,7 +132,10 @@ class AdvisorSide:
         return True
 
     def renamed(self, *, somebody_else: bool) -> None:
-        """Give the party its name from `identity`; clear the group if it is another party."""
+        """Give the party at the advisor's end the name in `identity`.
+
+        `somebody_else` says whether the name means a new party. In this case, the group is cleared.
+        """
         if somebody_else:
             self.group = ()
         if self.target is not None:
@@ -127,9 +148,11 @@ class AdvisorSide:
 
 
 def is_handover(before: str, destination: DestinationClass) -> bool:
-    """Return whether a name that a PBX gives during a call means a new party.
+    """Return whether a name that a PBX gives during a call means that a new party has the call.
 
-    A second name does. A first name does unless it belongs to the centre or is unknown, because a
-    PBX that gave no name at the answer may name the advisor later.
+    `before` is the PBX's previous name for the advisor's end, or "". A second name always means a
+    new party. A first name means a new party only if `destination`, its class, is neither centre
+    nor unknown. The reason is that a PBX that gave no name at the answer may name the advisor
+    later.
     """
     return bool(before) or destination not in {DestinationClass.CENTRE, DestinationClass.UNKNOWN}

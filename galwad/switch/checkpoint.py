@@ -1,12 +1,12 @@
-"""The state of a call that the next switch process needs to continue it.
+"""The state of a call that the next switch process needs to continue the call.
 
-A `Checkpoint` is the content of a checkpoint file. It contains the admission, the parties, the
-causes that keep the recording shut, and the legs in the form that `telephony.b2bua` restores. For a
-call that still rings it contains the INVITE, which is then handled as if it had just arrived. A
+A `Checkpoint` is the content of one checkpoint file. It contains the admission, the parties, the
+causes that keep the gate shut, and the legs in the form that `telephony.b2bua` restores. For a call
+that is still ringing, it contains the INVITE, which the next process handles like a new INVITE. A
 checkpoint contains phone numbers, so it is stored only in the runtime folder.
 
-A field has the same name in the file as when the first release wrote it (`name=`): a new process
-reads the files of an old one.
+A field keeps the name that it had in the files of the first release (`name=`), so that a new
+process can read the files of an old one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from telephony.b2bua import TargetCheckpoint
 class CallPhase(StrEnum):
     """The phases of a call, with the names that the desk and the checkpoint use.
 
-    A call rings, is answered, and ends; while it is answered, a SIP hold begins and ends.
+    A call rings, is answered, and ends. While it is answered, a peer may put it on hold and resume
+    it.
     """
 
     RINGING = "ringing"
@@ -35,7 +36,10 @@ class CallPhase(StrEnum):
 
 
 class EarlyPause(msgspec.Struct, frozen=True):
-    """A payment pause of a call without a recorder: not answered yet, or not to be recorded."""
+    """A payment pause of a call that has no recorder.
+
+    A call has no recorder before its answer, or if it is not to be recorded.
+    """
 
     holder: str
     trigger: Trigger
@@ -43,15 +47,18 @@ class EarlyPause(msgspec.Struct, frozen=True):
 
 
 class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of an answered call."""
+    """The part of a checkpoint that only an answered call has."""
 
     phase: CallPhase = msgspec.field(name="state")
     since: float
     advisor: Party | None
     group: tuple[Party, ...]
-    """The advisors of whom one has answered, while their PBX has not named a user."""
+    """The advisors behind the PBX that answered, one of whom has the call.
+
+    Empty once the advisor is known.
+    """
     target: TargetCheckpoint | None
-    """The target with which the caller talks, or talked last."""
+    """The target with which the caller talks now, or talked last."""
     identity: str
     referred_to: DestinationClass
     outside: bool = msgspec.field(name="away")
@@ -59,28 +66,33 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     shut_causes: ShutCauses = msgspec.field(name="standing")
     """The causes that keep the gate shut."""
     lives: int
-    """The number of spools that the call has had; the next spool has the next number."""
+    """The number of spools that the call has had so far.
+
+    The next spool gets a higher number.
+    """
     answered_at: float = msgspec.field(name="answered", default=0.0)
-    """The time of the answer, in seconds on the monotonic clock of this boot; 0: not known."""
+    """The time of the answer in seconds, on the monotonic clock since this boot; 0 if it is not
+    known."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of one call; `answered` is `None` while it rings."""
+    """The saved state of one call; `answered` is None while the call rings."""
 
     admission: Admission
     started: float
     early_pauses: tuple[EarlyPause, ...] = msgspec.field(name="holds", default=())
     answered: AnsweredState | None = msgspec.field(name="talk", default=None)
     legs: msgspec.Raw
-    """The checkpoint of the b2bua, in JSON; only `telephony.b2bua` knows what is in it."""
+    """The legs as `telephony.b2bua` saved them, in JSON; only `telephony.b2bua` knows the
+    fields."""
 
     def legs_values(self) -> Mapping[str, object]:
-        """Return the checkpoint of the b2bua in plain values; empty if it is not one."""
+        """Return the decoded fields of `legs`; empty if `legs` is not a JSON object."""
         return values_in(self.legs)
 
 
 def values_in(json: msgspec.Raw) -> Mapping[str, object]:
-    """Return the fields of a JSON object; none if it is another value."""
+    """Return the fields of a JSON object; return no fields if `json` is another kind of value."""
     try:
         return msgspec.json.decode(json, type=dict[str, object])
     except msgspec.MsgspecError:
@@ -88,7 +100,10 @@ def values_in(json: msgspec.Raw) -> Mapping[str, object]:
 
 
 class RingingCall(msgspec.Struct, frozen=True):
-    """The id and the state of a call that rang before a restart, for the call that replaces it."""
+    """The call id and the checkpoint of a call that was ringing before a restart.
+
+    The new call that replaces the ringing call takes over this id and state.
+    """
 
     call_id: str
     checkpoint: Checkpoint

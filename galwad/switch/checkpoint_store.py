@@ -1,11 +1,12 @@
-"""Checkpoint files, from which a new switch process continues the calls of a killed one.
+"""Checkpoint files, from which a new switch process continues the calls of a killed process.
 
 Each call has one small file in the runtime folder (in memory, not on disk) that contains a
 `Checkpoint`. The file is replaced whenever the checkpoint changes, and removed when the call ends.
 
-When a change cannot be saved because the folder is full, the old file must not stay valid: it may
-say that a recording's gate is open when it is now shut. The first octet of the old file is then
-overwritten, which needs no space. From such a file only the legs are read, to send their BYEs.
+If the folder is full, a changed checkpoint cannot be saved. The old file is then wrong: for
+example, it may say that the gate is open when the gate is now shut. Therefore the first octet of
+the old file is overwritten, which needs no space. From such a file, a new process reads only the
+legs, to which it sends a BYE.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from galwad.switch.checkpoint import Checkpoint, values_in
 from recording.files.atomic import replace_unsynced
 
 _SPOILT = b"!"
-"""Written over the first octet, `{`: the contents of the file are out of date."""
+"""The octet that replaces `{` at the start of a file whose contents are out of date."""
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableCheckpoint:
-    """A call whose checkpoint is damaged, out of date, or from another release."""
+    """The checkpoint of a call if it is damaged, out of date, or from another release."""
 
     legs: Mapping[str, object]
-    """The legs' part of the checkpoint; empty if it cannot be read."""
+    """The part of the checkpoint that describes the legs; empty if this part cannot be read."""
 
 
 class CheckpointStore:
@@ -44,9 +45,10 @@ class CheckpointStore:
         self._last: dict[str, bytes] = {}
 
     def save(self, call_id: str, checkpoint: Checkpoint) -> None:
-        """Save the checkpoint of a call, if it has changed.
+        """Save the checkpoint of a call, if the checkpoint has changed.
 
-        Errors are logged, not raised: a call continues even if it could not survive a restart.
+        Errors are logged and not raised, because the call must continue even if it cannot survive a
+        restart.
         """
         data = msgspec.json.encode(checkpoint)
         if self._last.get(call_id) == data:
@@ -63,14 +65,15 @@ class CheckpointStore:
         self._last[call_id] = data
 
     def remove(self, call_id: str) -> None:
-        """Remove the checkpoint of a call that is over."""
+        """Remove the checkpoint file of a call that has ended."""
         self._last.pop(call_id, None)
         (self._folder / f"{call_id}.call").unlink(missing_ok=True)
 
     def left_behind(self) -> Iterator[tuple[str, Checkpoint | UnreadableCheckpoint]]:
-        """Yield each call that an earlier process left.
+        """Yield the call id and the checkpoint of each call of an earlier process.
 
-        An unreadable file is deleted before its call is yielded, so that it is seen only once.
+        A file that cannot be read is deleted before its call is yielded, so that the next process
+        does not try it again.
         """
         for half_written in self._folder.glob("*.new"):
             half_written.unlink(missing_ok=True)
@@ -93,7 +96,7 @@ def _spoil(path: Path) -> None:
 
 
 def _legs_in(data: bytes) -> Mapping[str, object]:
-    """Return the legs in a checkpoint that is out of date or from another release, or {}."""
+    """Return the legs in a checkpoint that is out of date or from another release; else {}."""
     if data.startswith(_SPOILT):
         data = b"{" + data[1:]
     try:

@@ -1,7 +1,7 @@
-"""The switch's reading of the clocks, once for each event.
+"""The clock reading of the switch, made once for each event.
 
-The clocks are read where an event enters the switch: with a message, a timer, a command or the
-disk's answer. What the event causes is then all at that one instant, which is passed on as `now`.
+The clocks are read where an event enters the switch: a message, a timer, a command or the disk's
+answer. Everything that the event causes uses this one reading, which is passed as `now`.
 """
 
 from __future__ import annotations
@@ -12,5 +12,5 @@ from recording.spool import Clock
 
 
 def read_clocks() -> Clock:
-    """Return the present instant on the wall clock and on the monotonic clock, both in seconds."""
+    """Return the present time on the wall clock and on the monotonic clock, both in seconds."""
     return Clock(time.time(), time.monotonic())

@@ -1,7 +1,8 @@
 """Pause and resume requests from an advisor's phone: dialled codes and the record key.
 
-Keys arrive as telephone events (RFC 4733) or as INFO (`application/dtmf-relay`). The listener keeps
-only as many keys as the longer code has, and forgets them when it recognises a code.
+The keys of a dialled code arrive as telephone events (RFC 4733) or in INFO requests
+(`application/dtmf-relay`). `CodeListener` stores only as many keys as the longer code has, and
+forgets the keys when it recognises a code.
 """
 
 from __future__ import annotations
@@ -17,20 +18,27 @@ from telephony.sip.message.messages import Request
 
 
 class PauseAction(Enum):
-    """The request that a dialled code or a record key makes."""
+    """The two requests that a dialled code or a record key can make."""
 
     PAUSE = "pause"
     RESUME = "resume"
 
 
 def record_key(value: str) -> PauseAction | None:
-    """Return the request in a `Record` header field: `off` or `on` in any case; else None."""
+    """Return the request in a `Record` header field.
+
+    The value `off` means a pause, and `on` means a resume; upper and lower case are equal. Return
+    None for any other value.
+    """
     return {"off": PauseAction.PAUSE, "on": PauseAction.RESUME}.get(value.strip().lower())
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentCodes:
-    """The two codes of the settings; both are empty when codes are not used."""
+    """The two dialled codes in the settings, one to pause and one to resume.
+
+    Both codes are empty if the settings have no codes.
+    """
 
     pause: str = ""
     resume: str = ""
@@ -40,7 +48,10 @@ class PaymentCodes:
 
 
 class CodeListener:
-    """Recognises codes in one leg's keys; calls `on_code` with the code and its arrival time."""
+    """Recognises the dialled codes in the keys of one leg.
+
+    It calls `on_code` with the request and the arrival time of its last key in monotonic seconds.
+    """
 
     def __init__(self, book: PaymentCodes, on_code: Callable[[PauseAction, float], None]) -> None:
         self._book = book
@@ -49,7 +60,7 @@ class CodeListener:
         self._tail = ""
 
     def packet(self, data: bytes, arrived_mono: float) -> None:
-        """Read a telephone-event packet; one that cannot be parsed is ignored."""
+        """Read a telephone-event packet; ignore a packet that cannot be parsed."""
         try:
             key = self._presses.receive(data)
         except ParseError:
@@ -58,13 +69,13 @@ class CodeListener:
             self.key(key, arrived_mono)
 
     def info(self, request: Request, arrived_mono: float) -> None:
-        """Read an INFO request that may carry a key."""
+        """Read an INFO request, which may contain a key."""
         key = key_of(request)
         if key is not None:
             self.key(key, arrived_mono)
 
     def key(self, key: str, arrived_mono: float) -> None:
-        """Add one key; report a code if the latest keys spell it."""
+        """Add one key; call `on_code` if the latest keys are one of the codes."""
         longest = max(len(self._book.pause), len(self._book.resume))
         self._tail = (self._tail + key)[-longest:]
         for code, text in (

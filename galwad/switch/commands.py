@@ -1,4 +1,4 @@
-"""The desk's commands: pause and resume calls, name an advisor, replace the phones."""
+"""The commands of the desk: pause and resume calls, name an advisor, replace the phone accounts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ log = structlog.get_logger()
 
 
 class DeskCommands:
-    """Executes the desk's messages on the live calls; `calls` is the switch's own dict."""
+    """Carries out the desk's commands on the live calls.
+
+    `calls` is the dict in which the switch itself stores its live calls, by call id.
+    """
 
     def __init__(self, calls: dict[str, SwitchCall], phones: Phones) -> None:
         self._calls = calls
@@ -25,7 +28,7 @@ class DeskCommands:
     async def pause(self, command: Pause) -> PauseReply:
         """Pause the calls that the command names.
 
-        All gates are shut before the first wait for a disk.
+        The gates of all these calls are shut before the first wait for a disk.
         """
         calls, trigger = self._meant(command), Trigger(command.trigger)
         confirmations = [
@@ -35,7 +38,7 @@ class DeskCommands:
         return _reply(command.ref, calls, durable=all(durable))
 
     async def resume(self, command: Resume) -> PauseReply:
-        """Remove the pause holder from every call that the command names."""
+        """Remove the pause holder of the command from every call that the command names."""
         calls = self._meant(command)
         durable = await asyncio.gather(
             *(call.pauses.resume(command.holder, command.actor) for call in calls)
@@ -49,7 +52,7 @@ class DeskCommands:
             call.claim(command.advisor)
 
     def set_phones(self, accounts: tuple[PhoneCredentials, ...]) -> None:
-        """Replace the accounts that the desk manages."""
+        """Replace the phone accounts that the desk manages."""
         log.info("phones.set", count=len(accounts))
         self._phones.set_accounts(accounts)
 

@@ -1,4 +1,4 @@
-"""The objects that all calls of the switch share, and the settings of a single call."""
+"""The objects that all calls of the switch share, and the settings for one call's legs."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ class CallContext:
     checkpoints: CheckpointStore
     settings: Settings
     flush: Callable[[], None]
-    """Send the messages that wait in the endpoint."""
+    """Sends the SIP messages that wait in the endpoint."""
     find: Callable[[str], TransferableCall | None]
-    """Return the live call with this id, or None."""
+    """Returns the live call with this call id, or None."""
     forget: Callable[[str], None]
-    """Remove the call with this id from the live calls; called once, when the call is over."""
+    """Removes the call with this call id from the live calls; called once, when the call has
+    ended."""
 
 
 def call_settings(settings: Settings, admission: Admission) -> CallSettings:
-    """Return the settings of a call's legs that follow from its admission."""
+    """Return the settings for the legs of a call with this admission."""
     sip = settings.sip
     return CallSettings(
         ring_timeout=sip.ring_timeout,

@@ -315,7 +315,10 @@ class Switch:
             gc.collect()
 
     def _on_moved(self, old: Address, new: Address) -> None:
-        """Move a phone's calls from its connection `old`, if that is closed, to its connection `new`."""
+        """Move a phone's calls to its new connection, if its old connection is closed.
+
+        `old` and `new` are the addresses of the connections.
+        """
         if not self._transport.is_open(old):
             self._endpoint.peer_reconnected(old, new)
 

@@ -146,7 +146,7 @@ class CallRecording:
         return recorder
 
     def _start(self, recorder: Recorder) -> None:
-        """Start the recorder's ticks, and have waiting packets discarded each time before the gate opens.
+        """Start the recorder's ticks, and have late packets discarded each time the gate opens.
 
         From now on, the gate is shut before it opens. Packets that still wait in the sockets when
         it opens arrived while the gate was shut. They are therefore read before the gate opens, and
@@ -161,7 +161,7 @@ class CallRecording:
         self._recorder.event("advisor", {"user": party.user, "extension": party.extension})
 
     def negotiated(self, event: MediaNegotiated) -> None:
-        """Store the agreed media of a leg, which the decoder needs before the leg's first packet."""
+        """Store the agreed media of a leg, which the decoder needs before the first packet."""
         self._legs.negotiated(event)
 
     def shut(
@@ -201,7 +201,7 @@ class CallRecording:
         self._recorder.transfer_failed()
 
     def returned(self) -> None:
-        """Open the gate because the call is back in the centre, unless another cause keeps it shut."""
+        """Open the gate because the call is back in the centre, unless another cause shuts it."""
         self._recorder.returned()
 
     def identified(self, destination: DestinationClass, actor: str) -> None:

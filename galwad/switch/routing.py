@@ -88,7 +88,7 @@ class Router:
         return self._at(route.target or "", called, route.srtp)
 
     def refer(self, refer_to: NameAddr, now: float) -> TransferTarget | None:
-        """Return the destination class and the targets of a Refer-To; None if dialling it is not allowed."""
+        """Return the class and the targets of a Refer-To; None if it may not be dialled."""
         user = refer_to.uri.dialled
         uri = f"sip:{user}@{refer_to.uri.host}"
         destination = self._settings.find_destination(uri, *spellings(user))
@@ -146,7 +146,7 @@ class Router:
         return {there.host for uri in uris for there in self.locations(uri)}
 
     def user_of(self, extension: str) -> str:
-        """Return the user name of the advisor who sits at an extension; "" if there is no such advisor."""
+        """Return the user name of the advisor at an extension; "" if there is no advisor."""
         return self._phones.user_of(extension)
 
     def _routed(self, user: str, now: float) -> tuple[Target, ...]:

@@ -146,9 +146,10 @@ class SpoolFactory:
         )
 
     def open(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
-        """Open spool number `life` (from 1) of a call, on the spare disk if the first disk has failed.
+        """Open spool number `life` (from 1) of a call; return its writer.
 
-        A disk that is only full has not failed. Errors are raised as by `SpoolWriter.create`.
+        If the first disk has failed, open the spool on the spare disk. A disk that is only full has
+        not failed. Errors are raised as by `SpoolWriter.create`.
         """
         try:
             writer = self._make(self.folder, call_id, life, started)
@@ -212,7 +213,10 @@ class CallSpools:
         self._opened = False
 
     def recorder(self, started: Clock, on_change: Callable[[RecordingStatus], None]) -> Recorder:
-        """Return the call's recorder. It opens the call's next spool, and a new spool after a disk fails."""
+        """Return the call's recorder, which opens the call's next spool.
+
+        After a disk fails, the recorder opens a further spool.
+        """
         return self._factory.recorder(
             partial(self._open, self._factory.open, started),
             partial(self._open, self._factory.open_spare, started),

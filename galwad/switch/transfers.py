@@ -89,7 +89,7 @@ class CallTransfers:
         elif event.side is not sip.Side.CALLEE:
             self._refuse(event, now)
         elif event.replaces is not None and other is None:
-            self._refuse(event, now)  # the consulted party has hung up, so the advisor keeps the caller
+            self._refuse(event, now)  # the consulted party has gone, so the advisor keeps the caller
         elif other is not None:
             self._send_after(event, self._find(other.call_id), now)
         else:
@@ -218,7 +218,7 @@ class CallTransfers:
             caller = admission.caller.from_user
             return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
         if there.outside:
-            inside = there.referred_to is DestinationClass.CENTRE  # a transfer back to the centre has begun
+            inside = there.referred_to is DestinationClass.CENTRE  # it is not back yet
             return DestinationClass.UNKNOWN if inside else there.referred_to, ""
         return (
             router.place(admission.called)
@@ -234,7 +234,7 @@ class CallTransfers:
             call.recording.referred(destination, call.advisor_side.actor, label)
 
     def completed(self, leg_id: str, target: Target) -> None:
-        """Update the call and its recording after a transfer: the caller now talks with `target`."""
+        """Update the call and its recording after a transfer: the caller talks with `target`."""
         self._call.log.info("transfer.completed")
         inside = self.referred_to is DestinationClass.CENTRE
         if inside and self.outside:
@@ -258,7 +258,10 @@ class CallTransfers:
         call.publish()
 
     def recalled(self, leg_id: str, target: Target) -> None:
-        """Give the call back to the advisor, who was rung again after a failed transfer and answered."""
+        """Give the call back to the advisor, who was rung again and has answered.
+
+        The advisor had hung up after asking for the transfer, which failed.
+        """
         self._back()
         self._call.talk_with(leg_id, target)
 
