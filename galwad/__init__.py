@@ -1,1 +1,1 @@
-"""The telephony daemon: the only package that connects the other packages to each other."""
+"""The telephony daemon. Only this package connects the other packages with each other."""

@@ -1,4 +1,4 @@
-"""`python -m galwad`: the command line."""
+"""The command `python -m galwad`, which runs the command line."""
 
 from __future__ import annotations
 

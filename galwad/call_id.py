@@ -1,4 +1,4 @@
-"""The form of call ids, such as `20261125-093000-abcdefgh`."""
+"""The form of a call id, such as `20261125-093000-abcdefgh`."""
 
 from __future__ import annotations
 
@@ -9,5 +9,8 @@ _FORM: Final = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}")
 
 
 def is_call_id(text: str) -> bool:
-    """Return whether the text has the form of a call id, and so is safe in a file name or path."""
+    """Return whether the text has the form of a call id.
+
+    A text of this form is safe in a file name or a path.
+    """
     return _FORM.fullmatch(text) is not None

@@ -1,8 +1,9 @@
-"""Messages over a Unix socket: a length of four bytes, then msgpack (`galwad.messages`).
+"""Links: messages over a Unix socket, each as a length of four bytes and then msgpack.
 
-`serve` listens. `Connector` keeps one link alive, with a growing wait between attempts. Both pass
-each message to a callback, and sending never blocks: a peer that does not read is cut off at
-`MAX_BACKLOG` bytes, and a snapshot later gives it what it missed.
+`galwad.messages` defines the messages. `serve` listens for links. `Connector` keeps one link open,
+and waits longer after each failed attempt. Both pass each received message to a callback. Sending
+never blocks: a peer that does not read is disconnected when `MAX_BACKLOG` bytes wait. After the
+peer has connected again, a snapshot gives it the state that it missed.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ log = structlog.get_logger()
 
 
 class LinkError(Exception):
-    """The peer sent bytes that are not a message."""
+    """The peer sent bytes that are not a valid message."""
 
 
 class Link:
-    """One connected socket; `send` queues, `receive` gives the next message or None at the end."""
+    """One connected socket: `send` queues a message, `receive` returns the next message."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -42,11 +43,11 @@ class Link:
 
     @property
     def closed(self) -> bool:
-        """True if nothing can be sent any more."""
+        """True if no message can be sent any more."""
         return self._writer.is_closing()
 
     def send(self, message: AnyMessage) -> None:
-        """Queue a message; a peer that lets `MAX_BACKLOG` bytes pile up is cut off."""
+        """Queue a message; disconnect the peer if more than `MAX_BACKLOG` bytes wait to be sent."""
         if self._writer.is_closing():
             return
         body = _encoder.encode(message)
@@ -56,7 +57,7 @@ class Link:
             self._writer.transport.abort()
 
     async def receive(self) -> AnyMessage | None:
-        """Return the next message; None when the peer has gone.
+        """Return the next message; None if the peer has disconnected.
 
         Raises:
             LinkError: The received bytes are not a message.
@@ -72,7 +73,7 @@ class Link:
             raise LinkError("not a message of this version") from error
 
     async def close(self) -> None:
-        """Send the queued messages, then close."""
+        """Send the queued messages, then close the socket."""
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
@@ -101,7 +102,10 @@ def _bind(path: Path) -> socket.socket:
 async def serve(
     path: Path, on_message: Handler, on_close: Callable[[Link], None] | None = None
 ) -> asyncio.Server:
-    """Listen on `path` (mode 0660), and replace an older socket file."""
+    """Listen on the socket file `path` (mode 0660); an older socket file is replaced.
+
+    `on_message` is called with each link and message, `on_close` with each link that has ended.
+    """
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = Link(reader, writer)
@@ -110,8 +114,8 @@ async def serve(
         except LinkError as error:
             log.warning("link.garbage", reason=str(error))
         except asyncio.CancelledError:
-            # Only the loop's end cancels this task, and Python 3.11 logs a task that stays
-            # cancelled.
+            # This task is cancelled only when the event loop ends. Python 3.11 logs an error if it
+            # stays cancelled.
             log.debug("link.cancelled")
         finally:
             if on_close is not None:
@@ -123,9 +127,9 @@ async def serve(
 
 
 class Connector:
-    """Keeps one link to `path` alive; run `run()` as a task.
+    """Keeps one link to the socket `path` open; run `run()` as a task.
 
-    `on_connect` is called with each new link before any message is read.
+    `on_connect` is called with each new link, before any message is read from the link.
     """
 
     def __init__(
@@ -143,18 +147,21 @@ class Connector:
 
     @property
     def connected(self) -> bool:
-        """True if the link is up now."""
+        """True while the link is connected."""
         return self.link is not None and not self.link.closed
 
     def send(self, message: AnyMessage) -> bool:
-        """Send the message if the link is up; return False if it is not."""
+        """Send a message if the link is connected; otherwise return False."""
         if self.link is None or self.link.closed:
             return False
         self.link.send(message)
         return True
 
     async def run(self) -> None:
-        """Connect, handle messages, and connect again until cancelled."""
+        """Connect and handle the received messages; after each disconnection, connect again.
+
+        This runs until cancelled.
+        """
         wait = _FIRST_WAIT_S
         while True:
             try:

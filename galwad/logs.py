@@ -1,10 +1,11 @@
-"""The log of a process: one event per line on stderr, an event name with fields.
+"""The log of a process: each line on stderr is one event, with a name and fields.
 
-On a terminal the lines are coloured text; for the journal they are JSON. The journal also receives
-each entry's priority (sd-daemon(3)), so that `journalctl -p warning` finds it. An exception is
-logged as its type and the source lines it passed, never with its text or variables, which may
-contain what a caller or an advisor sent. For the same reason, only the origin of another library's
-record is logged.
+On a terminal, the lines are coloured text. For the systemd journal, the lines are JSON, with the
+priority of each entry (sd-daemon(3)), so that `journalctl -p warning` finds the entry.
+
+An exception is logged as its type and the source lines that it passed. Its text and its variables
+are never logged, because they may contain what a caller or an advisor sent. For the same reason,
+only the origin of another library's log record is logged, not its text.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _PRIORITIES: Final[Mapping[str, int]] = {
     "info": 6,
     "debug": 7,
 }
-"""The syslog priorities of our log levels."""
+"""The syslog priority of each of our log levels."""
 
 
 def configure(process: str, *, as_json: bool) -> None:
@@ -56,7 +57,10 @@ def configure(process: str, *, as_json: bool) -> None:
 
 
 def _journal_listens() -> bool:
-    """Return whether stderr leads to the journal: $JOURNAL_STREAM names it (systemd.exec(5))."""
+    """Return whether stderr is connected to the systemd journal.
+
+    In this case, $JOURNAL_STREAM holds the device and inode numbers of stderr (systemd.exec(5)).
+    """
     stream = os.environ.get("JOURNAL_STREAM")
     if not stream:
         return False
@@ -65,7 +69,7 @@ def _journal_listens() -> bool:
 
 
 def exception_without_text(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Replace `exc_info` by `exception` (a type) and `passed` (source lines)."""
+    """Replace the field `exc_info` by `exception` (the type) and `passed` (the source lines)."""
     info = event.pop("exc_info", None)
     if info is True:
         info = sys.exception()
@@ -79,15 +83,15 @@ def exception_without_text(_logger: Any, _method: str, event: EventDict) -> Even
 
 
 def _on_uncaught(_kind: object, error: BaseException, _trace: object) -> None:
-    """Log an uncaught exception, also without its text."""
+    """Log an exception that no code caught, without the exception's text."""
     structlog.get_logger().critical("process.failed", exc_info=error)
 
 
 class LibraryHandler(logging.Handler):
-    """Turns another library's record into one of our log entries, without its text."""
+    """Turns a log record of another library into one of our log entries, without its text."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log the origin of a record; see the module's docstring."""
+        """Log the origin of a record, but not its text, which may contain what a caller sent."""
         info = record.exc_info[1] if record.exc_info else None
         structlog.get_logger().log(
             record.levelno,
@@ -99,7 +103,7 @@ class LibraryHandler(logging.Handler):
 
 
 class _Named:
-    """Adds the name of the process to each event."""
+    """Adds the name of the process to each log event."""
 
     def __init__(self, process: str) -> None:
         self._process = process
@@ -110,7 +114,10 @@ class _Named:
 
 
 class _ForTheJournal:
-    """Writes one JSON object per line, after its priority, which the journal removes."""
+    """Writes each log event as one line: its priority, then its fields in JSON.
+
+    The journal removes the priority from the line.
+    """
 
     def __init__(self) -> None:
         self._json = structlog.processors.JSONRenderer()

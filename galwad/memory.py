@@ -1,7 +1,7 @@
-"""Protection of this process's memory: no core dump, and no debugger.
+"""Protection of this process's memory: no core dumps, and no debuggers.
 
-The memory of the switch contains the audio that it passes on, in which a caller may say a card
-number. The memory of the other processes contains keys and callers' numbers.
+The memory of the switch contains the audio of calls, in which a caller may say a card number. The
+memory of the desk and the finaliser contains keys and callers' numbers.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ _PR_SET_DUMPABLE: Final = 4
 
 
 def forbid_core_dumps() -> None:
-    """Forbid core dumps, and reading by the same user through /proc or ptrace (prctl(2)).
+    """Forbid core dumps of this process, and reading of its memory through /proc or ptrace (prctl(2)).
 
-    A core dump handler to which the kernel pipes gets nothing either.
+    This also applies to processes of the same user, and to a core dump handler that receives dumps
+    from the kernel through a pipe.
 
     Raises:
         OSError: The kernel refuses.

@@ -1,6 +1,7 @@
-"""Periods in words, as people ask for calls: `yesterday`, `last week`, `2026-11-24`.
+"""Periods in the words with which people ask for calls: `yesterday`, `last week`, `2026-11-24`.
 
-Days are those of the time zone that the caller of `period` gives. A week begins on Monday.
+A day runs from midnight to midnight in the time zone that is passed to `period`. A week begins on
+Monday.
 """
 
 from __future__ import annotations
@@ -20,22 +21,23 @@ _MOMENT = re.compile(
 )
 _DAY = timedelta(days=1)
 _Days: TypeAlias = tuple[date, date]
-"""The first day, and the first day after the period."""
+"""The first day of a period, and the first day after the period."""
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A period in Unix seconds, from `since` up to but not including `until`."""
+    """A period of time in Unix seconds, from `since` up to but not including `until`."""
 
     since: float
     until: float
 
 
 def period(text: str, now: float, zone: tzinfo | None = None) -> Period:
-    """Return the period that `text` means at the Unix time `now`; the default zone is local.
+    """Return the period that the words in `text` mean at the Unix time `now` (in seconds).
 
-    The name of a weekday means the last such day before today. `last 7 days` ends with today. A
-    moment means its minute, or its second if it has one.
+    `zone` is the time zone of the days; the default is the local time zone. The name of a weekday
+    means the last such day before today. `last 7 days` ends with today. A point in time such as
+    `2026-11-24T09:30` means its whole minute; if it has seconds, it means its whole second.
 
     Raises:
         ValueError: The text means no period, or its date does not exist.

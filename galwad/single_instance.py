@@ -1,7 +1,7 @@
-"""A lock that allows only one process of each kind for a state folder.
+"""A lock so that only one process of each kind uses a state folder.
 
-It does not matter who starts the process: systemd, `galwad serve` or a person. Two finalisers would
-overwrite each other's recordings, and two switches would continue the same calls.
+The lock works whether systemd, `galwad serve` or a person starts the process. Without it, two
+finalisers would overwrite each other's recordings, and two switches would continue the same calls.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from pathlib import Path
 
 
 class FolderLockedError(Exception):
-    """Another process holds the folder."""
+    """Another process has locked the folder."""
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Lock a process's own folder until the end of the `with` block or of the process (flock(2)).
+    """Lock the folder of this process until the `with` block or the process ends (flock(2)).
 
-    A folder that is missing, or that the disk refuses, is not locked and does not prevent the
-    process from working: calls are still answered, and the process itself reports what it cannot
-    do.
+    If the folder is missing, or the disk refuses to open it, there is no lock and the process works
+    all the same. The reason is that calls must be answered even then. The process itself reports
+    the work that it cannot do without the folder.
 
     Raises:
-        FolderLockedError: Another process holds the folder.
+        FolderLockedError: Another process has locked the folder.
     """
     descriptor = _opened(folder)
     if descriptor is None:

@@ -1,1 +1,4 @@
-"""The switch process: SIP, media relay, gate and spool. It does no SQL, no HTTP, no audio decoding."""
+"""The switch process: SIP, media relay, gate and spool.
+
+It does not use SQL or HTTP, and does not decode audio.
+"""

@@ -19,7 +19,10 @@ from telephony.b2bua import events as sip
 
 
 class AdvisorSide:
-    """The parties at the advisor's end of one call, with their names for screen-pops and the manifest."""
+    """The parties at the advisor's end of one call.
+
+    Their names are for screen-pops and for the manifest.
+    """
 
     def __init__(self, router: Router, route: Route) -> None:
         self._router = router
@@ -39,7 +42,7 @@ class AdvisorSide:
 
     @property
     def candidates(self) -> tuple[Party, ...]:
-        """The advisors of the group, while the call is answered and its advisor is not known; else ()."""
+        """The group while the call is answered and its advisor is not known; otherwise ()."""
         return self.group if self.advisor and not self.advisor.user else ()
 
     @property
@@ -107,9 +110,9 @@ class AdvisorSide:
         return answered.advisor or Party("")
 
     def claim(self, advisor: Party) -> bool:
-        """Make `advisor` the call's advisor, because this advisor says so; return whether it was accepted.
+        """Make `advisor` the call's advisor, who has claimed the call; return whether this was accepted.
 
-        The claim is accepted only from a member of the group, and only while the advisor is not
+        A claim is accepted only from a member of the group, and only while the advisor is not
         known.
         """
         ours = any(party.user == advisor.user for party in self.group)

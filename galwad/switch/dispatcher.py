@@ -1,6 +1,6 @@
-"""SIP events outside calls: new calls, registrations, pings, and the refusal of other requests.
+"""SIP events that belong to no call: new calls, registrations, pings and other requests.
 
-An event that belongs to a call is passed to that call.
+Requests of other kinds are refused. An event that belongs to a call is passed to this call.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ log = structlog.get_logger()
 
 
 class EventDispatcher:
-    """Handles every event of the SIP core; `calls` is the switch's own dict."""
+    """Handles every event of the SIP core.
+
+    `calls` is the dict in which the switch itself stores its live calls, by call id.
+    """
 
     def __init__(
         self,
@@ -37,7 +40,7 @@ class EventDispatcher:
         load: OverloadControl,
         drained: Callable[[], bool],
     ) -> None:
-        """Connect the parts; `drained` returns whether the switch refuses new calls."""
+        """Connect the parts; `drained` returns whether the switch refuses all new calls."""
         self._context = context
         self._admission_control = admission_control
         self._calls = calls
@@ -46,14 +49,15 @@ class EventDispatcher:
         self._ringing_calls: dict[str, RingingCall] = {}
 
     def serve_anew(self, sip_call_id: str, ringing_call: RingingCall) -> None:
-        """Expect the INVITE with this Call-ID again: it was admitted before a restart.
+        """Expect an INVITE with this SIP Call-ID, which was already admitted before a restart.
 
-        `ringing_call` is the state of its call.
+        `ringing_call` is the saved call that the INVITE began. When the INVITE arrives, the call
+        continues with this state.
         """
         self._ringing_calls[sip_call_id] = ringing_call
 
     def on_event(self, event: sip.SipEvent, now: Clock) -> None:
-        """Handle one event as it arrives."""
+        """Handle one event of the SIP core as soon as it arrives."""
         match event:
             case sip.IncomingInvite(invite):
                 self._invite(invite, now)
@@ -97,10 +101,11 @@ class EventDispatcher:
     def _replace(
         self, replaced: Leg | int, invite: InviteServer, admission: Admission, now: Clock
     ) -> None:
-        """Give an advisor's place to the sender of an INVITE with Replaces (RFC 3891).
+        """Give an advisor's place in a call to the sender of an INVITE with Replaces (RFC 3891).
 
-        The sender must be trusted: a phone, or a trusted trunk such as the centre's PBX. Any other
-        gets 603.
+        The sender must be trusted: one of our phones, or a trusted trunk such as the centre's PBX.
+        Any other sender gets 603. `replaced` is the advisor's leg, or the status with which to
+        refuse the INVITE.
         """
         call = None if isinstance(replaced, int) else self._calls.get(replaced.call.call_id)
         if isinstance(replaced, int):
@@ -111,7 +116,11 @@ class EventDispatcher:
             call.transfers.replace_advisor(replaced, invite, admission, now)
 
     def _unanswered(self, event: sip.InviteFailed) -> None:
-        """Put a target that is unreachable or overloaded last (RFC 3263 4.3, RFC 3261 21.5.4)."""
+        """Mark the target of a failed INVITE as failed, if it is unreachable or overloaded.
+
+        For some time, the target's address is then tried after all others (RFC 3263 section 4.3,
+        RFC 3261 section 21.5.4).
+        """
         locations, there = self._context.router.locations, event.client.destination
         if event.response is None and event.status in {408, 503}:
             locations.mark_failed(there)
@@ -127,7 +136,7 @@ class EventDispatcher:
     def _of_a_call(self, event: sip.SipEvent, now: Clock) -> None:
         legs = find_call(event)
         if legs is None:
-            if isinstance(event, sip.InviteAnswered):  # of a branch that rang before a restart
+            if isinstance(event, sip.InviteAnswered):  # its branch was rung before a restart
                 decline(event, now.mono)
             return
         call = self._calls.get(legs.call_id)
@@ -135,7 +144,7 @@ class EventDispatcher:
             if isinstance(event, sip.DialogRequest) and event.request.method == "BYE":
                 self._context.relay.drain(*call.legs.legs)
             call.on_sip(event, now)
-        else:  # a late answer to a call that is over: it is still ACKed and hung up
+        else:  # the call has ended: a late answer to it needs an ACK and a BYE
             legs.handle(event, now.mono)
 
     def _standalone(self, transaction: ServerRequest, now: Clock) -> None:
@@ -150,7 +159,10 @@ class EventDispatcher:
 
 
 def _retry_after(response: Response) -> float:
-    """Return the Retry-After of a 503 in seconds, up to `HELD_DOWN_S`; without one, a few."""
+    """Return the time in the Retry-After header field of a 503, in seconds, at most `HELD_DOWN_S`.
+
+    If the response has no Retry-After, return `RETRY_AFTER_S`.
+    """
     text = re.match(r"[0-9]{1,6}", (response.headers.get("Retry-After") or "").strip())
     return min(float(text[0]), HELD_DOWN_S) if text else float(RETRY_AFTER_S)
 

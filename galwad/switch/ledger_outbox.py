@@ -1,9 +1,9 @@
-"""Ended calls that the desk's ledger must contain, kept until the desk confirms them.
+"""The ended calls that the desk's ledger must contain, stored until the desk confirms them.
 
-They are kept in memory. Those that wait longer than `PATIENCE_S` are also written to a file in the
-state folder, so that an answered call stays known even if the desk is away and the switch dies
-meanwhile. A thread writes the file; no call waits for it. While the desk is connected, hardly
-anything is written.
+All these calls are kept in memory. A call that waits longer than `PATIENCE_S` is also written to a
+file in the state folder. An answered call therefore stays known even if the switch dies while the
+desk is down. A thread writes the file, so no call waits for the disk. While the desk is connected,
+very few calls wait so long.
 """
 
 from __future__ import annotations
@@ -21,24 +21,30 @@ from galwad.messages import CallEnded
 from recording.files.atomic import write_atomic
 
 MAX_WAITING: Final = 20_000
-"""The largest number of calls that wait; beyond it, the oldest are dropped.
+"""The maximum number of calls that wait; if there are more, the oldest calls are dropped.
 
 This is enough for a long weekend of a busy centre.
 """
 PATIENCE_S: Final = 1.0
-"""The time in seconds before calls are written; those that the ledger has by then never are."""
+"""The time in seconds that a call waits in memory before it is written to the file.
+
+A call that the ledger has by then is never written.
+"""
 _MAX_FILE_BYTES: Final = 512 * MAX_WAITING
 log = structlog.get_logger()
 
 
 class LedgerOutbox:
-    """The ended calls that wait for the desk, with their file.
+    """The ended calls that wait for the desk's confirmation, and the file with these calls.
 
-    A call can be in the file twice, or still be there when the desk has entered it.
+    The file can contain a call twice, or still contain a call that the desk has confirmed.
     """
 
     def __init__(self, path: Path, on_dropped: Callable[[], None]) -> None:
-        """Load the calls of an earlier process; call `on_dropped` once if a call is dropped."""
+        """Load the waiting calls of an earlier process from the file `path`.
+
+        `on_dropped` is called once, when the first call is dropped because too many calls wait.
+        """
         self._path = path
         self._on_dropped = on_dropped
         self._reported = self._silent = False
@@ -47,7 +53,7 @@ class LedgerOutbox:
         self._news = asyncio.Event()
         data = _read(path)
         self._written = len(data)
-        """The number of bytes in the file."""
+        """The size of the file in bytes."""
         for call in _calls_in(data):
             self._waiting[call.call_id] = call
         self._cut()
@@ -55,13 +61,13 @@ class LedgerOutbox:
             self._news.set()
 
     def keep(self, ended: CallEnded) -> None:
-        """Keep a call that is over until the ledger has it."""
+        """Store a call that has ended, until the desk confirms that the ledger has the call."""
         self._waiting[ended.call_id] = self._unwritten[ended.call_id] = ended
         self._cut()
         self._news.set()
 
     def remove(self, call_ids: Collection[str]) -> None:
-        """Remove the calls that the ledger has."""
+        """Remove the calls with these ids, because the ledger has them."""
         for call_id in call_ids:
             self._waiting.pop(call_id, None)
             self._unwritten.pop(call_id, None)
@@ -70,11 +76,11 @@ class LedgerOutbox:
 
     @property
     def waiting(self) -> tuple[CallEnded, ...]:
-        """The calls that the ledger may lack, the oldest first."""
+        """The calls that the desk has not confirmed, the oldest first."""
         return tuple(self._waiting.values())
 
     async def run(self) -> None:
-        """Write waiting calls, and empty the file when none waits, until cancelled."""
+        """Write waiting calls to the file until cancelled; empty the file when no call waits."""
         while True:
             await self._news.wait()
             await asyncio.sleep(PATIENCE_S)
@@ -83,7 +89,7 @@ class LedgerOutbox:
                 self._news.set()
 
     async def _settle(self) -> bool:
-        """Bring the file up to date; return whether the disk accepted it."""
+        """Bring the file up to date; return whether the disk accepted the change."""
         fresh = tuple(self._unwritten.values())
         try:
             if not self._waiting or self._written > _MAX_FILE_BYTES:
@@ -103,7 +109,10 @@ class LedgerOutbox:
         return True
 
     def close(self) -> None:
-        """Write the rest without waiting for the disk: only the process ends, not the machine."""
+        """Write the calls that are not in the file yet, without a sync.
+
+        A sync is not needed, because only the process ends, not the machine.
+        """
         try:
             if self._unwritten:
                 _append(self._path, _lines(self._unwritten.values()), sync=False)
@@ -111,13 +120,13 @@ class LedgerOutbox:
             self._refused(error)
 
     def _refused(self, error: OSError) -> None:
-        """Log once that the disk refuses writes; the calls stay in memory."""
+        """Log an error of the disk, once until the next success; the calls stay in memory."""
         if not self._silent:
             self._silent = True
             log.error("outbox.not_written", reason=error.strerror)
 
     def _cut(self) -> None:
-        """Drop the oldest calls above the limit."""
+        """Drop the oldest calls while more than `MAX_WAITING` calls wait."""
         while len(self._waiting) > MAX_WAITING:
             oldest = next(iter(self._waiting))
             self.remove((oldest,))
@@ -127,9 +136,9 @@ class LedgerOutbox:
 
 
 def _lines(calls: Collection[CallEnded]) -> bytes:
-    """Return one line for each call, with a line feed before it.
+    """Return one line of JSON for each call, with a line feed before each line.
 
-    A line that a crash cuts short therefore spoils no other.
+    If a crash cuts a line short, the next line is therefore still readable.
     """
     return b"".join(b"\n" + msgspec.json.encode(call) for call in calls)
 
@@ -151,12 +160,14 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         return b""
     except OSError as error:
-        log.error("outbox.not_read", reason=error.strerror)  # noqa: TRY400 - it says what
+        log.error("outbox.not_read", reason=error.strerror)  # noqa: TRY400 - no traceback needed
         return b""
 
 
 def _append(path: Path, lines: bytes, *, sync: bool = True) -> int:
-    """Append to the file and return the number of bytes; on an error, remove what was written.
+    """Append the lines to the file, and return the number of bytes written.
+
+    After an error, the bytes written so far are removed from the file again.
 
     Raises:
         OSError: The disk refuses the lines.

@@ -1,10 +1,10 @@
-"""The switch's end of `switch.sock`: informs the desk and the finaliser without waiting for them.
+"""The switch's end of `switch.sock`: sends messages to the desk and the finaliser without waiting.
 
-A desk that connects receives a snapshot of the live calls, then the ends of calls that its ledger
-may lack (`ledger_outbox.py`). A finaliser that connects receives its own `Hello` back and then
-looks at the spool folder by itself; from then on it is notified of each spool that is closed.
-Commands (pause, resume, phones) go to the `Commands` object of the daemon, and the answer is sent
-back on the same link.
+A desk that connects receives a snapshot of the live calls, then the ended calls that its ledger may
+lack (`ledger_outbox.py`). A finaliser that connects receives its own `Hello` back, and then
+searches the spool folder by itself. From then on, the finaliser is notified of each closed spool.
+The desk's commands (pause, resume, claim, phones) are passed to the daemon's `Commands` object; a
+reply to a command is sent on the link on which the command came.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ class Commands(Protocol):
         """Pause the calls that the command names."""
 
     async def resume(self, command: Resume) -> PauseReply:
-        """Remove a pause holder from the calls that the command names."""
+        """Remove the pause holder from the calls that the command names."""
 
     def claim(self, command: ClaimCall) -> None:
         """Set the advisor of a call that a PBX answered without naming a user."""
 
     def set_phones(self, accounts: tuple[PhoneCredentials, ...]) -> None:
-        """Replace the accounts that may register."""
+        """Replace the phone accounts that the desk manages."""
 
     def live_calls(self) -> Iterable[CallStatus]:
-        """Return every call that has not ended."""
+        """Return the state of every call that has not ended."""
 
 
 class LinkServer:
-    """Holds the links to desks and finalisers, and sends to all of them."""
+    """Holds the links to all connected desks and finalisers, and sends messages on these links."""
 
     def __init__(self, commands: Commands, outbox: Path) -> None:
-        """Start without links; `outbox` is the file of ended calls that the ledger may lack."""
+        """Begin without links; `outbox` is the path of the file of a `LedgerOutbox`."""
         self._commands = commands
         self._sending: set[asyncio.Task[None]] = set()
         self._desks: set[link.Link] = set()
@@ -74,30 +74,33 @@ class LinkServer:
         self.outbox = LedgerOutbox(outbox, lambda: self.alarm("ledger.full"))
 
     async def listen(self, path: Path) -> Server:
-        """Open the socket; return the server, which the caller closes at the end."""
+        """Open the socket at `path`; return the server, which the caller must close."""
         return await link.serve(path, self._on_message, self._forget)
 
     def call_changed(self, call: CallStatus) -> None:
-        """Send every desk the whole state of a call."""
+        """Send the whole state of a call to every desk."""
         self._send(self._desks, CallChanged(call=call))
 
     def call_ended(self, ended: CallEnded) -> None:
-        """Notify every desk that a call is over; keep the message if the ledger must have it."""
+        """Notify every desk that a call has ended.
+
+        If the ledger must have the call, store the message until the desk confirms it.
+        """
         if ended.for_ledger:
             self.outbox.keep(ended)
         self._send(self._desks, ended)
 
     def spool_closed(self, call_id: str) -> None:
-        """Notify every finaliser that a call's spool is complete."""
+        """Notify every finaliser that the switch writes no more to a call's spools."""
         self._send(self._finalisers, SpoolClosed(call_id=call_id))
 
     def figures(self, figures: Figures) -> None:
-        """Send every desk the switch's figures, and keep them for a command that asks."""
+        """Send the switch's figures to every desk, and keep them for commands that ask for them."""
         self._figures = figures
         self._send(self._desks, figures)
 
     def alarm(self, kind: str, call_id: str | None = None, detail: str = "") -> None:
-        """Log an alarm and send it to the desks; without a desk, keep it for the next one."""
+        """Log an alarm and send it to every desk. If no desk is connected, keep it for the next desk."""
         log.error("alarm", kind=kind, call_id=call_id, detail=detail)
         message = Alarm(kind=kind, call_id=call_id, detail=detail)
         if self._desks:
@@ -139,7 +142,10 @@ class LinkServer:
         task.add_done_callback(self._sending.discard)
 
     async def _send_ended(self, peer: link.Link) -> None:
-        """Send the ended calls a few at a time: an outage can leave thousands, and calls go on."""
+        """Send the waiting ended calls to a desk that has connected, a few at a time.
+
+        An outage can leave thousands of ended calls, and the live calls must not wait meanwhile.
+        """
         waiting = self.outbox.waiting
         for start in range(0, len(waiting), _AT_ONCE):
             for ended in waiting[start : start + _AT_ONCE]:

@@ -1,4 +1,4 @@
-"""The addresses of `[sip] listen`: their sockets, advertised addresses and certificates."""
+"""The addresses in `[sip] listen`: their sockets, their advertised addresses and certificates."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ log = structlog.get_logger()
 
 
 def limits_of(sip: SipSection) -> ConnectionLimits:
-    """Return the limits for SIP connections."""
+    """Return the limits for SIP connections that the `[sip]` settings give."""
     return ConnectionLimits(connections=sip.max_connections)
 
 
 def supported_by(sip: SipSection) -> tuple[str, ...]:
-    """Return the option tags of the SIP extensions that we support."""
+    """Return the option tags of the SIP extensions that we support with these settings."""
     return tuple(tag for tag in SUPPORTED if sip.prack or tag != RELIABLE)
 
 
 class Listening:
-    """Opens the listening addresses, and loads new certificates on request."""
+    """Opens the listening addresses, and loads a new certificate on request."""
 
     def __init__(self, sip: SipSection, transport: SipTransport) -> None:
         self._sip = sip
@@ -37,7 +37,7 @@ class Listening:
         self._tls: Tls | None = None
 
     async def start(self) -> None:
-        """Bind every address.
+        """Bind every listening address.
 
         Raises:
             OSError: An address cannot be bound, or a certificate cannot be used.
@@ -55,12 +55,15 @@ class Listening:
             )
 
     def reload(self) -> None:
-        """Use the certificate that is in the files now for connections from now on."""
+        """Load the certificate and its key from their files again, for all new connections.
+
+        If the files cannot be used, log an error and keep the present certificate.
+        """
         certificate, key = self._sip.tls_certificate, self._sip.tls_key
         if self._tls is None or certificate is None:
             return
         try:
-            server_context(certificate, key)  # a bad pair must not replace the good one
+            server_context(certificate, key)  # raises an error before a bad certificate can replace the good one
             for context in (self._tls.server, self._tls.client):
                 if context is not None:
                     context.load_cert_chain(certificate, key)
@@ -73,7 +76,7 @@ class Listening:
         if self._tls is None:
             sip = self._sip
             if sip.tls_certificate is None:
-                raise OSError("no certificate")  # the settings ensure that there is one
+                raise OSError("no certificate")  # cannot happen: the settings require one
             pair = sip.tls_certificate, sip.tls_key
             self._tls = Tls(
                 server_context(*pair, client_ca=sip.tls_client_ca),

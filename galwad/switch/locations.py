@@ -1,7 +1,8 @@
-"""Addresses of the SIP URIs in the settings, in the order in which to try them (RFC 3263).
+"""The addresses of the SIP URIs in the settings, in the order in which to try them (RFC 3263).
 
-The names are looked up at start and then every minute, which costs nothing while the cached answers
-are valid. A call never waits for a lookup. An address that did not answer comes last for a while.
+The names in the URIs are looked up at the start and then once a minute. While the cached DNS
+answers are valid, a lookup costs nothing. A call never waits for a lookup. An address that did not
+answer is tried after all other addresses for a while.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ from telephony.sip.message.uri import Uri
 from telephony.sip.transport.location import Question, Record, TransportFamily, locate
 
 HELD_DOWN_S = 120.0
-"""The time for which an address that did not answer comes last, in seconds."""
+"""The time in seconds for which an address that did not answer is tried last."""
 _REFRESH_S = 60.0
 _PATIENCE_S = 1.0
-"""The time to wait for the first lookups, at start."""
+"""The maximum time in seconds to wait for the first lookups, when the switch starts."""
 log = structlog.get_logger()
 
 
 class DnsClient(Protocol):
-    """A client of the name system (DNS)."""
+    """A client of the domain name system (DNS)."""
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
-        """Return the records for each question; None where no server answers."""
+        """Return the list of records for each question; None for a question that no server answers."""
 
 
 class Locations:
-    """The known addresses of some URIs."""
+    """The known addresses of a set of SIP URIs."""
 
     def __init__(
         self,
@@ -56,7 +57,7 @@ class Locations:
         self._uris = [uri for uri in uris if self._has_name(uri)]
 
     def __call__(self, uri: Uri) -> tuple[Address, ...]:
-        """Return the addresses of a URI, the best first; empty while none is known."""
+        """Return the addresses of a URI, the best first; () while no address is known."""
         asking = locate(uri, self._speaks, self._rng)
         try:
             batch = next(asking)
@@ -68,27 +69,30 @@ class Locations:
         return tuple(sorted(found, key=lambda address: self._down.get(address, now) > now))
 
     def mark_failed(self, address: Address, seconds: float = HELD_DOWN_S) -> None:
-        """Put an address that did not answer after the others for `seconds`."""
+        """Have an address that did not answer tried after all others for `seconds`."""
         now = self._clock()
         self._down = {known: until for known, until in self._down.items() if until > now}
         self._down[address] = max(now + seconds, self._down.get(address, 0.0))
 
     def mark_down(self, address: Address) -> None:
-        """Put an address that does not answer our OPTIONS after the others until `mark_up`."""
+        """Have an address that does not answer our OPTIONS tried after all others until `mark_up`."""
         self.mark_failed(address, math.inf)
 
     def mark_up(self, address: Address) -> None:
-        """Return an address that answers again to its place in the order."""
+        """Have an address that answers again tried in its normal order."""
         self._down.pop(address, None)
 
     async def begin(self) -> None:
-        """Look up all names, but wait at most a second: calls are accepted without names too."""
+        """Look up all names, but wait at most a second.
+
+        The switch then accepts calls even if names are still unknown.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
                 await self.refresh()
 
     async def refresh(self) -> None:
-        """Look up all names once; where no server answers, the last answer stays in use."""
+        """Look up all names once. If no server answers, the last answer stays in use."""
         await asyncio.gather(*(self._refresh(uri) for uri in self._uris))
 
     async def _refresh(self, uri: Uri) -> None:
@@ -106,7 +110,7 @@ class Locations:
                 log.warning("resolver.failed", host=uri.host)
 
     async def run(self) -> None:
-        """Look up all names every minute until cancelled; return at once if there are no names."""
+        """Look up all names once a minute until cancelled; return immediately if there are no names."""
         while self._uris:
             await self.refresh()
             await asyncio.sleep(_REFRESH_S)
@@ -116,7 +120,7 @@ class Locations:
 
 
 def speaks_of(sip: SipSection) -> tuple[TransportFamily, ...]:
-    """Return the transports and IP versions of `[sip] listen`, in its order."""
+    """Return the pairs of transport and IP version in `[sip] listen`, in their order."""
     return tuple(
         dict.fromkeys(
             TransportFamily(listener.transport.upper(), ":" in listener.host)

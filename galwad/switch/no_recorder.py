@@ -1,7 +1,7 @@
-"""The stand-in for the recorder of a call that has none.
+"""An object that stands in for the recorder of a call without a recorder.
 
-A call has no recorder before its answer, nor if it is not to be recorded. It can be paused all the
-same: such a pause is in force as soon as the call, or the call that it joins, is recorded.
+A call has no recorder before its answer, or if it is not to be recorded. Such a call can be paused
+all the same. The pause applies as soon as this call, or a call that is joined with it, is recorded.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from recording.spool import Field
 
 
 class NoStorage:
-    """The storage of a call that stores nothing, and so cannot fail."""
+    """The storage of a call that stores nothing, so that no error can occur."""
 
     error: Final[Exception | None] = None
 
 
 class NoRecorder:
-    """Has the methods of `Recorder` that a call uses; it keeps the pauses and stores nothing."""
+    """Has those methods of `Recorder` that a call uses; it remembers pauses and stores nothing."""
 
     shut_causes: Final = ShutCauses()
     writer: Final = None
@@ -30,74 +30,77 @@ class NoRecorder:
     storage: Final = NoStorage()
 
     def __init__(self, on_change: Callable[[], None]) -> None:
-        """Start without pauses; `on_change` is called at each pause."""
+        """Begin without pauses; `on_change` is called after each pause."""
         self._on_change = on_change
         self._pauses: dict[str, EarlyPause] = {}
 
     @property
     def state(self) -> RecordingState:
-        """Paused while there is a pause, otherwise not started."""
+        """The recording state: paused while there is a pause, otherwise not started."""
         return RecordingState.PAUSED if self._pauses else RecordingState.NOT_STARTED
 
     @property
     def pause_holders(self) -> tuple[str, ...]:
-        """The pause holders, the oldest first."""
+        """The holders of the pauses, the oldest pause first."""
         return tuple(self._pauses)
 
     @property
     def pauses(self) -> tuple[EarlyPause, ...]:
-        """The pauses, the oldest first."""
+        """The pauses, the oldest pause first."""
         return tuple(self._pauses.values())
 
     def clear(self) -> None:
-        """Forget the pauses, because a recorder has them now."""
+        """Forget all pauses, because a recorder now has them."""
         self._pauses.clear()
 
     def status(self) -> RecordingStatus:
-        """Return the state; it began at no known time."""
+        """Return the recording state; the time at which it began is given as 0, because it is not known."""
         return RecordingStatus(self.state, 0, self.pause_holders, storage_works=True)
 
     def pause(
         self, holder: str, trigger: Trigger, actor: str, *, arrived_mono: float | None = None
     ) -> None:
-        """Keep a pause; a repeat changes nothing. When it arrived does not matter here."""
+        """Remember a pause of `holder`; if this holder already has a pause, nothing changes.
+
+        The time of arrival is not used.
+        """
         del arrived_mono
         self._pauses.setdefault(holder, EarlyPause(holder, trigger, actor))
         self._on_change()
 
     async def make_durable(self) -> bool:
-        """Return True: there is nothing to write."""
+        """Return True, because there is nothing to write to the disk."""
         return True
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """Forget the pause of this holder; return True, as there is nothing to write."""
+        """Forget the pause of this holder; return True, because there is nothing to write."""
         del actor
         self._pauses.pop(holder, None)
         return True
 
     def referred(self, destination: DestinationClass, actor: str, to: str = "") -> None:
-        """Ignore a transfer."""
+        """Do nothing about a transfer."""
 
     def transfer_failed(self) -> None:
-        """Ignore the failure of a transfer."""
+        """Do nothing about a failed transfer."""
 
     def returned(self) -> None:
-        """Ignore the return of the call to the centre."""
+        """Do nothing when the call comes back to the centre."""
 
     def identity_changed(self, actor: str) -> None:
-        """Ignore a new party."""
+        """Do nothing when a PBX names a new party."""
 
     def identity_classed(self, destination: DestinationClass) -> None:
-        """Ignore the class of a new party."""
+        """Do nothing when the class of a new party becomes known."""
 
     def event(self, kind: str, fields: Mapping[str, Field]) -> None:
-        """Ignore an event."""
+        """Do nothing with an event."""
 
     def tick(self) -> None:
-        """Do nothing: no audio has gathered."""
+        """Do nothing, because no audio waits to be written."""
 
     def ended(self, cause: str) -> None:
-        """Ignore the end of the call."""
+        """Do nothing when the call ends."""
 
     def close(self) -> None:
-        """Do nothing: no spool is open."""
+        """Do nothing, because no spool is open."""

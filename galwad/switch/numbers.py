@@ -1,8 +1,8 @@
-"""The forms of a called number that the settings may use.
+"""The forms in which the settings may write a called number.
 
-Trunks write +441970000100, 441970000100 or 01970000100 for the same telephone. A route or a
-destination that matches any of these forms matches the number. Extensions and codes have only one
-form.
+For example, +441970000100, 441970000100 and 01970000100 are the same telephone number; trunks use
+all three forms. A route or destination in the settings matches a number if it matches one of the
+number's forms. Extensions and dialled codes have only one form.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ _TELEPHONE = re.compile(r"(?:\+|0|44)[0-9]{7,}")
 
 
 def spellings(called: str) -> tuple[str, ...]:
-    """Return the number as called, then in international form (+44…) and in national form (0…)."""
+    """Return the number as it was called, in international form (+44…) and in national form (0…).
+
+    Equal forms are returned once. A number that is not a telephone number has only the first form.
+    """
     if _TELEPHONE.fullmatch(called) is None:
         return (called,)
     try:

@@ -1,8 +1,8 @@
-"""Refusal of new calls to protect the calls in progress (503, RFC 3261 21.5.4).
+"""Refusal of new calls (503, RFC 3261 section 21.5.4) to protect the calls in progress.
 
-A new call is refused above the configured number of calls, while the event loop is late and there
-are calls that another one would disturb, and when no media ports are left. A full disk is not a
-reason: calls then continue without being recorded.
+A new call is refused if the configured number of calls is reached, if no media ports are free, or
+if the event loop is late and there are calls that a further call would disturb. A full disk is not
+a reason to refuse a call: the call then continues without being recorded.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _LOOK_BACK_S: Final = 1.0
 _PAIRS_A_CALL: Final = 2
 _REMEMBERED: Final = 1024
 _COPIES_COME_S: Final = 32.0
-"""The time for which a caller repeats its INVITE, in seconds (64*T1)."""
+"""The time in seconds for which a caller may retransmit its INVITE (64*T1)."""
 _QUIET_S: Final = 30.0
 
 log = structlog.get_logger()
 
 
 class OverloadControl:
-    """Measures the load and decides on new calls; times are monotonic seconds."""
+    """Measures the load, and decides whether to refuse a new call. Times are monotonic seconds."""
 
     def __init__(self, sip: SipSection, free_pairs: Callable[[], int]) -> None:
-        """Start without load; `free_pairs` returns the number of free pairs of media ports."""
+        """Begin without load; `free_pairs` returns the number of free pairs of media ports."""
         self.refused = 0
-        """The number of calls refused so far; copies of an INVITE count once."""
+        """The number of calls refused so far; retransmissions of an INVITE are not counted."""
         self._sip = sip
         self._free_pairs = free_pairs
         self._late: deque[tuple[float, float]] = deque()
@@ -40,19 +40,20 @@ class OverloadControl:
         self._answered: dict[tuple[str, ...], float] = {}
 
     def late(self, seconds: float, now: float) -> None:
-        """Record by how many seconds the event loop was late."""
+        """Record that the event loop was late by `seconds`."""
         self._late.append((now, seconds))
         while self._late[0][0] < now - _LOOK_BACK_S:
             self._late.popleft()
 
     def lag(self, now: float) -> float:
-        """Return the longest delay of the last second; 0 if none was recorded."""
+        """Return the longest delay of the event loop in the last second, in seconds; 0 if there was none."""
         return max((late for when, late in self._late if when >= now - _LOOK_BACK_S), default=0.0)
 
     def refuses(self, calls: int, invite: tuple[str, ...], now: float) -> bool:
-        """Return whether to refuse a new call; a copy of a refused INVITE is refused too.
+        """Return whether to refuse a new call; `calls` is the number of calls in progress.
 
-        `invite` identifies the INVITE: it is the same for all copies of one, and only for those.
+        `invite` identifies the INVITE: retransmissions of one INVITE have the same value, and no
+        other INVITE has it. If an INVITE was refused, its retransmissions are refused too.
         """
         reason = self._reason(calls, now)
         copy = self._answered.get(invite, float("-inf")) >= now - _COPIES_COME_S

@@ -1,8 +1,8 @@
-"""Payment pauses of one call: by the page, an API, a dialled code or a phone's record key.
+"""Payment pauses of one call: by the page, the API, a dialled code or a phone's record key.
 
-The gate shuts as soon as a request arrives, before anything else is done. Work that must wait for
-the disk (confirming a pause, every resume) is awaited or runs as a task. Only keys of the advisor's
-side are followed.
+The gate shuts as soon as a request to pause arrives, before anything else is done. Work that must
+wait for the disk (confirming a pause, and each resume) is awaited or runs as a task. Only keys of
+the advisor's side can pause or resume.
 """
 
 from __future__ import annotations
@@ -22,26 +22,30 @@ from telephony.aio.relay import Watcher
 from telephony.sip.message.messages import Request
 
 AnswerKey = Callable[[int, int, str | None, Clock], None]
-"""Answers a record key: takes the request id, the status, an optional reason phrase and `now`."""
+"""Answers the request of a record key.
+
+The arguments are the request id, the status, the reason phrase (None for the default) and `now`.
+"""
 
 
 class RequestState(Enum):
     """The states of a request to pause or to resume.
 
-    A pause has shut the gate before its first state. No state opens the gate: the recorder does,
-    when the disk has a resume and no other cause keeps the gate shut.
+    A request to pause has shut the gate before it has its first state. No state opens the gate.
+    Only the recorder opens it, after a resume is on the disk and if no other cause keeps the gate
+    shut.
     """
 
     WAITING = "waiting"
-    """A key's resume, which begins when the event loop is free."""
+    """A resume has been requested, and begins when the event loop is free."""
     SUPERSEDED = "superseded"
-    """The phone made a later request, so this one changes nothing."""
+    """The phone has made a later request, so this request changes nothing."""
     CONFIRMING = "confirming"
-    """The disk has been asked to confirm the pause or the resume."""
+    """The disk has been asked to confirm that it has stored the pause or the resume."""
     DURABLE = "durable"
-    """The disk has confirmed."""
+    """The disk has confirmed that it has stored the pause or the resume."""
     NOT_DURABLE = "not durable"
-    """The disk has not confirmed in time; a paused gate stays shut."""
+    """The disk has not confirmed in time. If the gate is shut, it stays shut."""
 
 
 class _PauseRequest:
@@ -53,17 +57,17 @@ class _PauseRequest:
 
     @property
     def confirmed(self) -> bool:
-        """True if the disk has the request, or if it changes nothing."""
+        """True if the disk has stored the request, or if the request changes nothing."""
         return self._state in {RequestState.DURABLE, RequestState.SUPERSEDED}
 
     def enter(self, state: RequestState) -> None:
-        """Change the state; no other method does."""
+        """Change the state of the request, and log it. Only this method changes the state."""
         self._log.debug("payment.request", before=self._state.value, state=state.value)
         self._state = state
 
 
 class Pauses:
-    """Pauses and resumes one call's recording for payments."""
+    """Pauses and resumes the recording of one call for payments."""
 
     def __init__(
         self,
@@ -77,7 +81,7 @@ class Pauses:
     ) -> None:
         """Connect the parts; `actor` returns the phone that has the call now.
 
-        That phone is the pause holder of what its keys request.
+        If a key of this phone requests a pause, the phone is the pause holder.
         """
         self._recording = recording
         self._codes = CodeListener(book, self._on_code) if book else None
@@ -90,34 +94,38 @@ class Pauses:
 
     @property
     def watcher(self) -> Watcher | None:
-        """The function that receives the advisor's telephone events; None if there are no codes."""
+        """The function that receives the telephone events of the advisor's leg.
+
+        None if the settings have no dialled codes.
+        """
         return self._codes.packet if self._codes is not None else None
 
     def pause(
         self, holder: str, trigger: Trigger, actor: str, arrived_mono: float | None = None
     ) -> Coroutine[None, None, bool]:
-        """Shut the gate now; return a coroutine that returns whether the pause is durable.
+        """Shut the gate now; return a coroutine that returns whether the disk has stored the pause.
 
-        The gate is shut once, when this method is called, and stays shut whatever the coroutine
-        returns. `arrived_mono` is when the trigger arrived (monotonic seconds); None means now.
+        The gate is shut when this method is called, not when the coroutine runs. It stays shut
+        whatever the coroutine returns. `arrived_mono` is the time at which the request arrived, in
+        monotonic seconds; None means now.
         """
         self._recording.shut(holder, trigger, actor, arrived_mono)
         self._log.info("payment.hold", trigger=trigger)
         return self._confirm(_PauseRequest(RequestState.CONFIRMING, self._log))
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """Remove a pause holder; return whether that is durable."""
+        """Remove the pause holder `holder`; return whether the disk has stored this in time."""
         return await self._resume(holder, actor, _PauseRequest(RequestState.WAITING, self._log))
 
     def info(self, request: Request, now: Clock) -> None:
-        """Read an INFO request of the advisor's phone that may carry a key."""
+        """Read an INFO request from the advisor's phone, which may contain a key of a dialled code."""
         if self._codes is not None:
             self._codes.info(request, now.mono)
 
     def record_key(self, request_id: int, value: str, now: Clock) -> None:
-        """Pause or resume for the record key, and answer once the disk has confirmed.
+        """Pause or resume because of a record key; answer the request after the disk has confirmed.
 
-        A value other than `on` and `off` is answered with 400.
+        `value` is `off` for a pause and `on` for a resume. Any other value is answered with 400.
         """
         wanted = record_key(value)
         if wanted is None:
@@ -133,16 +141,20 @@ class Pauses:
     def _carry_out(
         self, wanted: PauseAction, trigger: Trigger, arrived_mono: float
     ) -> Coroutine[None, None, bool]:
-        """Shut the gate now for a pause; the returned coroutine confirms the pause, or resumes."""
+        """Shut the gate now if `wanted` is a pause; return a coroutine for the work with the disk.
+
+        The coroutine confirms the pause, or carries out the resume. It returns whether the disk has
+        stored the change in time.
+        """
         actor = self._actor()
         if wanted is PauseAction.PAUSE:
-            self._latest_resume = None  # one that still waits is superseded
+            self._latest_resume = None  # a resume that still waits is superseded
             return self.pause(actor, trigger, actor, arrived_mono)
         self._latest_resume = request = _PauseRequest(RequestState.WAITING, self._log)
         return self._resume_if_latest(actor, request)
 
     async def _resume_if_latest(self, actor: str, request: _PauseRequest) -> bool:
-        """Resume, unless the phone made a later request before this one began."""
+        """Resume, unless the phone has made a later request while this request waited."""
         if self._latest_resume is not request:
             request.enter(RequestState.SUPERSEDED)
             return request.confirmed
@@ -154,7 +166,10 @@ class Pauses:
         return self._confirmed(request, durable=await self._recording.resume(holder, actor))
 
     async def _answer_when_done(self, request_id: int, done: Coroutine[None, None, bool]) -> bool:
-        """Answer 200 if the change is durable, else 500; in both cases a paused gate stays shut."""
+        """Answer a record key with 200 if the disk has stored the change, otherwise with 500.
+
+        If the disk has not stored a resume, the gate stays shut.
+        """
         durable = await done
         status, reason = (200, None) if durable else (500, "Not Confirmed On Disk")
         self._answer_key(request_id, status, reason, read_clocks())

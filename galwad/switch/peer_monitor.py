@@ -1,8 +1,8 @@
-"""Trunks and targets that are asked regularly with OPTIONS whether they answer (`options_every`).
+"""Regular OPTIONS requests ("pings") to trunks and targets with `options_every` in the settings.
 
-A peer that does not answer is tried after all others, but never refused a call. In alarms and logs
-a trunk has its name from the settings and its address, a target only its address: no phone number
-appears there.
+A peer that does not answer is tried after all other peers, but its calls are never refused. Alarms
+and logs show a trunk by its name in the settings and its address, and a target only by its address.
+No phone number therefore appears in alarms and logs.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ Alarm = Callable[[str, str | None, str], None]
 
 
 class PeerMonitor:
-    """Sends one ping for each address, however many trunks and targets use it."""
+    """Sends OPTIONS pings to each address once per interval, even if several peers have the address."""
 
     def __init__(
         self, settings: Settings, endpoint: Endpoint, locations: Locations, alarm: Alarm
     ) -> None:
-        """Prepare the pings; `locations` gives the targets' addresses and learns who is silent."""
+        """Prepare the pings.
+
+        `locations` gives the addresses of the targets. It is notified of addresses that do not
+        answer.
+        """
         self._endpoint = endpoint
         self._locations = locations
         self._alarm = alarm
@@ -61,7 +65,7 @@ class PeerMonitor:
             self._report(ping)
 
     def on_event(self, event: SipEvent, now: float) -> None:
-        """Handle the core's events about our pings; ignore all others."""
+        """Handle an event of the SIP core about our pings; ignore every other event."""
         if isinstance(event, PeerLost):
             for ping in self._pings.values():
                 ping.connection_lost(event.peer, now)
@@ -72,14 +76,17 @@ class PeerMonitor:
                 self._report(asked_for)
 
     def peer_statuses(self) -> Iterator[PeerStatus]:
-        """Yield the state of each peer that has answered, or has been found down."""
+        """Yield the state of each peer that has answered or has been found down."""
         for address, ping in self._pings.items():
             if ping.health is not PeerHealth.UNKNOWN:
                 up = ping.health is PeerHealth.ALIVE
                 yield PeerStatus(self._names[address], "options", up)
 
     def _refresh(self) -> None:
-        """Update the pings from the name system; an address has the shortest of its intervals."""
+        """Update the list of pinged addresses with the latest DNS answers.
+
+        If several peers have the same address, it is pinged at the shortest of their intervals.
+        """
         asked: dict[Address, float] = {}
         for address, every, name in self._asked():
             asked[address] = min(every, asked.get(address, every))
@@ -98,7 +105,7 @@ class PeerMonitor:
                 yield address, every, ""
 
     def _forget(self, address: Address) -> None:
-        """Stop the pings to an address to which no name leads any more."""
+        """Stop the pings to an address that no trunk or target has any more."""
         del self._pings[address], self._names[address]
         if self._reported.pop(address, None) is PeerHealth.DOWN:
             self._locations.mark_up(address)
@@ -121,7 +128,10 @@ class PeerMonitor:
 
 
 def addresses_of(trunk: Trunk) -> list[Address]:
-    """Return a trunk's addresses that can be asked: its single addresses, not its networks."""
+    """Return the addresses of a trunk that can be pinged.
+
+    These are its single addresses. A network of several addresses cannot be pinged.
+    """
     transport = (trunk.transport or "udp").upper()
     return [
         Address(str(peer.network[0]), peer.port or DEFAULT_PORTS[transport], transport)
@@ -131,7 +141,7 @@ def addresses_of(trunk: Trunk) -> list[Address]:
 
 
 def address_text(address: Address) -> str:
-    """Return the address in the form of `[sip] listen`: `udp:192.0.2.1:5060`."""
+    """Return an address in the form that `[sip] listen` uses, such as `udp:192.0.2.1:5060`."""
     try:
         host = f"[{address.host}]" if ip_address(address.host).version == 6 else address.host
     except ValueError:

@@ -1,8 +1,8 @@
-"""Phones that may register: their secrets, their users and their present addresses.
+"""The phones that may register: their secrets, their users and their present addresses.
 
-Accounts come from the settings and, by message, from the desk. The desk's accounts and the bindings
-are stored in `phones.json` and `bindings.json` in the state folder, so that the switch starts,
-registers phones and rings them while the desk is down.
+The accounts come from the settings and from the desk, which sends its accounts in a message. The
+desk's accounts are stored in `phones.json` and the bindings in `bindings.json`, both in the state
+folder. The switch can therefore start, register phones and ring them while the desk is down.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class Phones:
-    """The accounts and bindings of the phones; changed bindings are written only by `save`."""
+    """The accounts and the bindings of the phones. Only `save` writes changed bindings to the disk."""
 
     def __init__(self, folder: Path, configured: Iterable[Phone], realm: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,12 +54,16 @@ class Phones:
         self._disk = WatchedDisk()
         self._silent = False
         self.on_moved: Callable[[Address, Address], None] = lambda _old, _new: None
-        """Called with the old and the new connection when a phone registers over a new one."""
+        """Called when a phone registers over a new connection.
+
+        The arguments are the addresses of its old and its new connection.
+        """
 
     def set_accounts(self, accounts: Iterable[PhoneCredentials]) -> None:
-        """Replace the desk's accounts, and drop the bindings of those that are gone.
+        """Replace the desk's accounts, and drop the bindings of extensions that have no account any more.
 
-        The accounts of the settings stay, and take precedence for the same extension.
+        The accounts in the settings stay. If the settings and the desk have an account for the same
+        extension, the account in the settings is used.
         """
         accounts = tuple(accounts)
         before = set(self._accounts)
@@ -76,7 +80,7 @@ class Phones:
             self._accounts.setdefault(account.extension, account)
 
     def ha1(self, username: str, realm: str, algorithm: str) -> str | None:
-        """Return the digest secret of a phone (RFC 7616), or None if it has no such secret."""
+        """Return the digest secret (HA1, RFC 7616) of a phone; None if it has no secret for `algorithm`."""
         account = self._accounts.get(username)
         if account is None or realm != self._realm:
             return None
@@ -84,24 +88,24 @@ class Phones:
         return secret or None
 
     def known(self, extension: str) -> bool:
-        """Return whether a phone of this extension may register."""
+        """Return whether there is an account for this extension."""
         return extension in self._accounts
 
     def user_of(self, extension: str) -> str:
-        """Return the advisor who sits at the extension, or ""."""
+        """Return the user name of the advisor at this extension; "" if there is no advisor."""
         account = self._accounts.get(extension)
         return "" if account is None else account.user
 
     def bindings(self, extension: str, now: float) -> list[Binding]:
-        """Return the extension's bindings, each with its proxies; the preferred comes first."""
+        """Return the extension's bindings with their proxies (Path), the preferred binding first."""
         return self._registrar.reachable(extension, now)
 
     def registered(self, now: float) -> int:
-        """Return the number of bindings."""
+        """Return the number of bindings of all phones."""
         return self._registrar.count(now)
 
     def register(self, extension: str, request: Request, source: Address, now: float) -> Response:
-        """Answer an authenticated REGISTER (RFC 3261 10.3) and store its bindings."""
+        """Answer an authenticated REGISTER (RFC 3261 section 10.3) and store the bindings in it."""
         self._changed = True
         before = self._registrar.bindings(extension, now)
         answer = self._registrar.register(extension, request, source, now)
@@ -113,13 +117,13 @@ class Phones:
         return answer
 
     def hosts(self, now: float) -> set[str]:
-        """Return the addresses from which phones have registered."""
+        """Return the IP addresses from which phones have registered."""
         return self._registrar.hosts(now)
 
     def save(self, now: float) -> None:
-        """Drop expired bindings, and write the bindings if any has changed.
+        """Drop the expired bindings, and write the bindings to the disk if any binding has changed.
 
-        If the disk refuses, a later `save` writes them.
+        If the disk refuses, a later call of `save` writes the bindings.
         """
         if self._registrar.expire(now) or self._changed:
             self._changed = False
@@ -130,22 +134,22 @@ class Phones:
     def _write(self) -> None:
         try:
             for path, data in list(self._unwritten.items()):
-                # no sync: after a power cut, the desk or the phones send it again
+                # No sync: after a power cut, the desk or the phones send the data again.
                 self._disk.run(partial(replace_unsynced, path, data))
                 del self._unwritten[path]
         except OSError as error:
             if not self._silent:
-                log.error("phones.not_written", reason=error.strerror)  # noqa: TRY400 - it says what
+                log.error("phones.not_written", reason=error.strerror)  # noqa: TRY400 - no traceback needed
             self._silent = True
         else:
             self._silent = False
 
 
 def is_same_phone(one: Binding, other: Binding) -> bool:
-    """Return whether two bindings over connections belong to one phone.
+    """Return whether two bindings over connections belong to the same phone.
 
-    They do if they have the same `+sip.instance`; without one, if they have the same Contact user
-    and source host.
+    This is so if both have the same `+sip.instance`. If `one` has no `+sip.instance`, the user part
+    of the Contact and the source address must be equal.
     """
     if not (one.source.flow and other.source.flow):
         return False

@@ -1,4 +1,4 @@
-"""The legs of a call that are recorded, each on its track: 0 for the caller, 1 for the advisor."""
+"""The recorded legs of a call, each on its track: track 0 is the caller, track 1 the advisor."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ TRACKS = {Side.CALLER: 0, Side.CALLEE: 1}
 
 
 class RecordedLegs:
-    """Connects the relay's taps of one call's legs to its recorder."""
+    """Connects the legs of one call with the call's recorder, by taps of the media relay."""
 
     def __init__(self, relay: Relay, recorder: NoRecorder) -> None:
-        """Start without legs."""
+        """Begin without legs."""
         self._relay = relay
         self._recorder: Recorder | NoRecorder = recorder
         self._negotiated: dict[str, MediaNegotiated] = {}
         self._tracks: dict[str, int] = {}
 
     def connect(self, recorder: Recorder, caller_leg: str, advisor_leg: str | None) -> None:
-        """Record these legs; None if the caller talks with no party at present."""
+        """Record these two legs with `recorder`.
+
+        `advisor_leg` is None if the caller talks with no party at present.
+        """
         self._recorder = recorder
         self._tracks = {caller_leg: TRACKS[Side.CALLER]}
         self._attach(caller_leg)
@@ -30,7 +33,7 @@ class RecordedLegs:
             self.follow(advisor_leg)
 
     def follow(self, advisor_leg: str) -> None:
-        """Record another leg as the advisor's from now on."""
+        """Record the leg `advisor_leg` as the advisor's leg from now on."""
         for leg_id, track in list(self._tracks.items()):
             if track == TRACKS[Side.CALLEE]:
                 del self._tracks[leg_id]
@@ -39,13 +42,13 @@ class RecordedLegs:
         self._attach(advisor_leg)
 
     def negotiated(self, event: MediaNegotiated) -> None:
-        """Note the agreed media of a leg; the decoder needs it before the leg's first packet."""
+        """Store the agreed media of a leg, which the decoder needs before the first packet."""
         self._negotiated[event.leg_id] = event
         if event.leg_id in self._tracks:
             self._record_media(event.leg_id)
 
     def catch_up(self) -> None:
-        """Have the relay pass on the packets that have arrived on these legs."""
+        """Have the relay handle all packets of these legs that have already arrived."""
         self._relay.drain(*self._tracks)
 
     def _attach(self, leg_id: str) -> None:

@@ -1,8 +1,8 @@
-"""Continuation of the calls of a switch that died.
+"""Continuation of the calls of a switch process that died.
 
-An answered call continues; a call that was ringing rings again. A call that cannot be continued is
-hung up on both sides. All this happens before the first datagram is read, so that no request finds
-its dialog missing.
+A call that was answered continues, and a call that was ringing rings again. A call that cannot be
+continued is hung up on both sides. All this happens before the first datagram is read, so that the
+dialog of each received request exists.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Revived:
-    """The numbers of calls that were continued and of calls that were cut off."""
+    """The result of a restart: how many calls were continued, and how many were cut off."""
 
     going_on: int
     cut_off: int
@@ -40,10 +40,10 @@ class Revived:
 def revive(
     context: CallContext, dispatcher: EventDispatcher, calls: dict[str, SwitchCall]
 ) -> Revived | None:
-    """Continue every call that an earlier process left; return None if there were no calls.
+    """Continue every call of an earlier process; return None if there were no calls.
 
-    `calls` is the switch's own dict. No exception escapes: a call that cannot be continued is
-    ended.
+    `calls` is the dict in which the switch stores its live calls; continued calls are added to it.
+    The function raises no exception for a call that cannot be continued, but ends the call.
     """
     left = list(context.checkpoints.left_behind())
     for call_id, checkpoint in left:
@@ -74,7 +74,7 @@ def _try(
         log.warning("call.not_resumed", call_id=call_id, reason=type(error).__name__)
         call = None
     except Exception:
-        # A bug in one call must not end the others, again at each restart.
+        # An error in one call must not end all other calls, and again at each restart.
         log.exception("call.not_resumed", call_id=call_id)
         call = None
     if call is None:
@@ -87,7 +87,10 @@ def _try(
 def _tell_its_end(
     context: CallContext, call_id: str, checkpoint: Checkpoint, answered: AnsweredState, now: Clock
 ) -> None:
-    """Report that the call ended when the switch died; a spool of it is on the disk."""
+    """Report to the desk that an answered call ended when the switch died.
+
+    The disk has a spool of the call.
+    """
     since = now.wall - (now.mono - answered.answered_at) if answered.answered_at else answered.since
     recorded = checkpoint.admission.recorded
     context.links.call_ended(
@@ -102,7 +105,10 @@ def _take_up(
     checkpoint: Checkpoint,
     now: Clock,
 ) -> SwitchCall | None:
-    """Return the continued call; None if it cannot be continued, or rings again as a new call."""
+    """Return the continued call, or None if the call cannot be continued.
+
+    Also return None for a call that was ringing: its INVITE is handled again as a new call.
+    """
     legs, admission = checkpoint.legs_values(), checkpoint.admission
     cancel_branches(context.endpoint, legs, now.mono)
     route = context.router.route(admission.called, by_phone=admission.phone)

@@ -89,7 +89,7 @@ class CallTransfers:
         elif event.side is not sip.Side.CALLEE:
             self._refuse(event, now)
         elif event.replaces is not None and other is None:
-            self._refuse(event, now)  # the consulted party has gone, so the advisor keeps the caller
+            self._refuse(event, now)  # the consulted party has gone: keep the advisor
         elif other is not None:
             self._send_after(event, self._find(other.call_id), now)
         else:

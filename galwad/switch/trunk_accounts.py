@@ -1,7 +1,7 @@
-"""Trunks that know us by a password: our credentials and our registrations.
+"""Our accounts at trunks that require a password: our credentials and our registrations.
 
-A call that comes over a registration is admitted like any other call of that trunk, by its address.
-Logs contain a trunk's name, never the number that is registered.
+A call that arrives because of a registration is admitted like any other call of the trunk, by its
+source address. Logs contain the name of a trunk, never the registered number.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ Alarm = Callable[[str, str | None, str], None]
 
 
 class TrunkAccounts:
-    """Authenticates and registers at every trunk that has a password."""
+    """Registers at every trunk that has a password, and answers the trunk's challenges."""
 
     def __init__(
         self, settings: Settings, endpoint: Endpoint, locate: Locate, alarm: Alarm
     ) -> None:
-        """Connect the parts; `locate` gives a registrar's addresses, `alarm` reports failures."""
+        """Connect the parts.
+
+        `locate` returns the addresses of a registrar's URI. `alarm` sends an alarm when a
+        registration fails.
+        """
         self._settings = settings
         self._locate = locate
         self._alarm = alarm
@@ -58,7 +62,10 @@ class TrunkAccounts:
     def credentials(
         self, request: Request, response: Response, destination: Address
     ) -> tuple[str, str] | None:
-        """Return the header field that answers a trunk's challenge; None for any other peer."""
+        """Return the header field with our credentials, in answer to a trunk's challenge `response`.
+
+        Return None if `destination` is not a trunk with a password.
+        """
         trunk = self._settings.find_trunk(*destination[:3])
         client = self._clients.get(trunk.name) if trunk is not None else None
         client = client or self._of_registrar(destination)
@@ -71,13 +78,13 @@ class TrunkAccounts:
         return None
 
     def tick(self, now: float) -> None:
-        """Register where that is due; call it about once a second."""
+        """Send the REGISTER requests that are due; call this method about once a second."""
         for name, registration in self._registrations.items():
             registration.handle_timer(now, self._locate(self._registrars[name]))
             self._report(name, registration)
 
     def on_event(self, event: SipEvent, now: float) -> None:
-        """Handle the core's events about registrations; ignore all others."""
+        """Handle an event of the SIP core about our registrations; ignore every other event."""
         if isinstance(event, PeerLost):
             for registration in self._registrations.values():
                 registration.connection_lost(event.peer, now)
@@ -88,12 +95,12 @@ class TrunkAccounts:
                     self._report(name, registration)
 
     def peer_statuses(self) -> Iterator[PeerStatus]:
-        """Yield the state of each registration that has been answered."""
+        """Yield the state of each registration that the trunk has accepted or refused."""
         for name, standing in self._reported.items():
             yield PeerStatus(name, "register", standing is RegistrationState.REGISTERED)
 
     def stop(self, now: float) -> None:
-        """Remove our bindings, so that no more calls come."""
+        """Remove our bindings at all trunks, so that no new calls arrive."""
         for registration in self._registrations.values():
             registration.stop(now)
 
