@@ -104,7 +104,8 @@ async def serve(
 ) -> asyncio.Server:
     """Listen on the socket file `path` (mode 0660); an older socket file is replaced.
 
-    `on_message` is called with each link and message, `on_close` with each link that has ended.
+    `on_message` is called with the link and the message for each received message. `on_close` is
+    called with each link that has ended.
     """
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,7 +1,7 @@
 """Protection of this process's memory: no core dumps, and no debuggers.
 
 The memory of the switch contains the audio of calls, in which a caller may say a card number. The
-memory of the desk and the finaliser contains keys and callers' numbers.
+memory of the other processes contains keys and callers' numbers.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ _PR_SET_DUMPABLE: Final = 4
 
 
 def forbid_core_dumps() -> None:
-    """Forbid core dumps of this process, and reading of its memory through /proc or ptrace (prctl(2)).
+    """Forbid core dumps of this process, and the reading of its memory by other processes.
 
-    This also applies to processes of the same user, and to a core dump handler that receives dumps
-    from the kernel through a pipe.
+    Processes of the same user cannot read the memory through /proc or ptrace (prctl(2)). The kernel
+    also sends no dump to a core dump handler, a program that receives dumps through a pipe.
 
     Raises:
         OSError: The kernel refuses.

@@ -110,7 +110,7 @@ class AdvisorSide:
         return answered.advisor or Party("")
 
     def claim(self, advisor: Party) -> bool:
-        """Make `advisor` the call's advisor, who has claimed the call; return whether this was accepted.
+        """Make `advisor`, who claims to have the call, its advisor; return whether this was accepted.
 
         A claim is accepted only from a member of the group, and only while the advisor is not
         known.

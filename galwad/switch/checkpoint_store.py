@@ -6,7 +6,7 @@ Each call has one small file in the runtime folder (in memory, not on disk) that
 If the folder is full, a changed checkpoint cannot be saved. The old file is then wrong: for
 example, it may say that the gate is open when the gate is now shut. Therefore the first octet of
 the old file is overwritten, which needs no space. From such a file, a new process reads only the
-legs, to which it sends a BYE.
+legs, so that it can hang them up.
 """
 
 from __future__ import annotations

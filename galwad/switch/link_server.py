@@ -100,7 +100,10 @@ class LinkServer:
         self._send(self._desks, figures)
 
     def alarm(self, kind: str, call_id: str | None = None, detail: str = "") -> None:
-        """Log an alarm and send it to every desk. If no desk is connected, keep it for the next desk."""
+        """Log an alarm and send it to every desk.
+
+        If no desk is connected, keep the alarm for the next desk that connects.
+        """
         log.error("alarm", kind=kind, call_id=call_id, detail=detail)
         message = Alarm(kind=kind, call_id=call_id, detail=detail)
         if self._desks:

@@ -63,7 +63,7 @@ class Listening:
         if self._tls is None or certificate is None:
             return
         try:
-            server_context(certificate, key)  # raises an error before a bad certificate can replace the good one
+            server_context(certificate, key)  # fails before a bad pair replaces a good one
             for context in (self._tls.server, self._tls.client):
                 if context is not None:
                     context.load_cert_chain(certificate, key)

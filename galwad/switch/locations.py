@@ -34,7 +34,10 @@ class DnsClient(Protocol):
     """A client of the domain name system (DNS)."""
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
-        """Return the list of records for each question; None for a question that no server answers."""
+        """Return one list of records for each question.
+
+        The list is None for a question that no server answers.
+        """
 
 
 class Locations:
@@ -69,17 +72,17 @@ class Locations:
         return tuple(sorted(found, key=lambda address: self._down.get(address, now) > now))
 
     def mark_failed(self, address: Address, seconds: float = HELD_DOWN_S) -> None:
-        """Have an address that did not answer tried after all others for `seconds`."""
+        """Have an address that did not answer tried after all other addresses for `seconds`."""
         now = self._clock()
         self._down = {known: until for known, until in self._down.items() if until > now}
         self._down[address] = max(now + seconds, self._down.get(address, 0.0))
 
     def mark_down(self, address: Address) -> None:
-        """Have an address that does not answer our OPTIONS tried after all others until `mark_up`."""
+        """Have an address that does not answer our OPTIONS tried last, until `mark_up` is called."""
         self.mark_failed(address, math.inf)
 
     def mark_up(self, address: Address) -> None:
-        """Have an address that answers again tried in its normal order."""
+        """Have an address that answers again tried in its normal place."""
         self._down.pop(address, None)
 
     async def begin(self) -> None:
@@ -110,7 +113,7 @@ class Locations:
                 log.warning("resolver.failed", host=uri.host)
 
     async def run(self) -> None:
-        """Look up all names once a minute until cancelled; return immediately if there are no names."""
+        """Look up all names once a minute until cancelled; return if there are no names."""
         while self._uris:
             await self.refresh()
             await asyncio.sleep(_REFRESH_S)

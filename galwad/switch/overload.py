@@ -46,7 +46,10 @@ class OverloadControl:
             self._late.popleft()
 
     def lag(self, now: float) -> float:
-        """Return the longest delay of the event loop in the last second, in seconds; 0 if there was none."""
+        """Return the longest delay of the event loop in the last second; 0 if there was none.
+
+        The delay is in seconds.
+        """
         return max((late for when, late in self._late if when >= now - _LOOK_BACK_S), default=0.0)
 
     def refuses(self, calls: int, invite: tuple[str, ...], now: float) -> bool:

@@ -118,7 +118,7 @@ class Pauses:
         return await self._resume(holder, actor, _PauseRequest(RequestState.WAITING, self._log))
 
     def info(self, request: Request, now: Clock) -> None:
-        """Read an INFO request from the advisor's phone, which may contain a key of a dialled code."""
+        """Read an INFO request from the advisor's phone, which may contain a key of a code."""
         if self._codes is not None:
             self._codes.info(request, now.mono)
 

@@ -28,7 +28,10 @@ Alarm = Callable[[str, str | None, str], None]
 
 
 class PeerMonitor:
-    """Sends OPTIONS pings to each address once per interval, even if several peers have the address."""
+    """Sends regular OPTIONS pings to the addresses of trunks and targets.
+
+    An address that several of them use receives only one ping per interval.
+    """
 
     def __init__(
         self, settings: Settings, endpoint: Endpoint, locations: Locations, alarm: Alarm

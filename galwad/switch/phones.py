@@ -29,7 +29,10 @@ T = TypeVar("T")
 
 
 class Phones:
-    """The accounts and the bindings of the phones. Only `save` writes changed bindings to the disk."""
+    """The accounts and the bindings of the phones.
+
+    Only `save` writes changed bindings to the disk.
+    """
 
     def __init__(self, folder: Path, configured: Iterable[Phone], realm: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +63,7 @@ class Phones:
         """
 
     def set_accounts(self, accounts: Iterable[PhoneCredentials]) -> None:
-        """Replace the desk's accounts, and drop the bindings of extensions that have no account any more.
+        """Replace the desk's accounts, and drop the bindings of extensions without an account.
 
         The accounts in the settings stay. If the settings and the desk have an account for the same
         extension, the account in the settings is used.
@@ -80,7 +83,10 @@ class Phones:
             self._accounts.setdefault(account.extension, account)
 
     def ha1(self, username: str, realm: str, algorithm: str) -> str | None:
-        """Return the digest secret (HA1, RFC 7616) of a phone; None if it has no secret for `algorithm`."""
+        """Return the digest secret (HA1, RFC 7616) of a phone for `algorithm`, or None.
+
+        None means that `username` has no such secret, or that `realm` is not ours.
+        """
         account = self._accounts.get(username)
         if account is None or realm != self._realm:
             return None
@@ -97,7 +103,7 @@ class Phones:
         return "" if account is None else account.user
 
     def bindings(self, extension: str, now: float) -> list[Binding]:
-        """Return the extension's bindings with their proxies (Path), the preferred binding first."""
+        """Return the extension's bindings with their proxies (Path), the preferred one first."""
         return self._registrar.reachable(extension, now)
 
     def registered(self, now: float) -> int:

@@ -89,7 +89,7 @@ def _tell_its_end(
 ) -> None:
     """Report to the desk that an answered call ended when the switch died.
 
-    The disk has a spool of the call.
+    If the call was recorded, its spool is on the disk.
     """
     since = now.wall - (now.mono - answered.answered_at) if answered.answered_at else answered.since
     recorded = checkpoint.admission.recorded

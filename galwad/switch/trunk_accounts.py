@@ -62,9 +62,9 @@ class TrunkAccounts:
     def credentials(
         self, request: Request, response: Response, destination: Address
     ) -> tuple[str, str] | None:
-        """Return the header field with our credentials, in answer to a trunk's challenge `response`.
+        """Return a header field with our credentials, to answer the challenge in `response`.
 
-        Return None if `destination` is not a trunk with a password.
+        Return None if `destination` belongs to no trunk with a password.
         """
         trunk = self._settings.find_trunk(*destination[:3])
         client = self._clients.get(trunk.name) if trunk is not None else None
