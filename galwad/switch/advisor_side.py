@@ -110,10 +110,10 @@ class AdvisorSide:
         return answered.advisor or Party("")
 
     def claim(self, advisor: Party) -> bool:
-        """Make `advisor`, who claims to have the call, its advisor; return whether this was accepted.
+        """Make `advisor` the advisor of this call, on a claim; return whether this was accepted.
 
-        A claim is accepted only from a member of the group, and only while the advisor is not
-        known.
+        By a claim, an advisor says that they have the call. A claim is accepted only from a member
+        of the group, and only while the advisor is not known.
         """
         ours = any(party.user == advisor.user for party in self.group)
         if not ours or self.advisor is None or self.advisor.user:

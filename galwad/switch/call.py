@@ -359,9 +359,10 @@ class SwitchCall:
         self.recording.negotiated(event)
 
     def claim(self, advisor: Party) -> None:
-        """Make `advisor` the advisor of this call, because this advisor has claimed the call.
+        """Make `advisor` the advisor of this call, on a claim.
 
-        A claim is accepted only from a member of the call's group (`AdvisorSide.claim`).
+        By a claim, an advisor says that they have the call. A claim is accepted only from a member
+        of the call's group (`AdvisorSide.claim`).
         """
         if self.advisor_side.claim(advisor):
             fields = {"user": advisor.user, "extension": advisor.extension}

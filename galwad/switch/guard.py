@@ -238,7 +238,7 @@ class FloodGuard:
             case AuthOutcome.MISSING:
                 self._failed(source, _CHALLENGED, "no credentials", now)
             case AuthOutcome.STALE:
-                pass  # the password was right, only the nonce was old
+                pass  # no failure: the password was right, only the nonce was old
 
     def set_known_hosts(self, hosts: Iterable[str]) -> None:
         """Replace the set of hosts with which we have calls, phones or routes.
@@ -275,7 +275,7 @@ class FloodGuard:
             return SourceKind.KNOWN
         return SourceKind.STRANGER
 
-    # Internals
+    # Private methods
 
     def _may(self, remembered: _Source, kind: SourceKind, now: float, count: float = 1.0) -> bool:
         sip = self._sip

@@ -78,7 +78,7 @@ class Locations:
         self._down[address] = max(now + seconds, self._down.get(address, 0.0))
 
     def mark_down(self, address: Address) -> None:
-        """Have an address that does not answer our OPTIONS tried last, until `mark_up` is called."""
+        """Have an address that does not answer our OPTIONS tried last, until `mark_up`."""
         self.mark_failed(address, math.inf)
 
     def mark_up(self, address: Address) -> None:

@@ -54,7 +54,7 @@ class NoRecorder:
         self._pauses.clear()
 
     def status(self) -> RecordingStatus:
-        """Return the recording state; the time at which the state began is not known and given as 0."""
+        """Return the recording state. The time at which it began is not known, and is given as 0."""
         return RecordingStatus(self.state, 0, self.pause_holders, storage_works=True)
 
     def pause(
