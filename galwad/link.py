@@ -1,9 +1,9 @@
 """Links: messages over a Unix socket, each as a length of four bytes and then msgpack.
 
 `galwad.messages` defines the messages. `serve` listens for links. `Connector` keeps one link open,
-and waits longer after each failed attempt. Both pass each received message to a callback. Sending
-never blocks: a peer that does not read is disconnected when `MAX_BACKLOG` bytes wait. After the
-peer has connected again, a snapshot gives it the state that it missed.
+and waits longer after each failed attempt to connect. Both pass each received message to a
+callback. Sending never blocks: a peer that does not read is disconnected when `MAX_BACKLOG` bytes
+wait. After the peer has connected again, a snapshot gives the peer the state that it missed.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class Connector:
             wait = _FIRST_WAIT_S
             try:
                 await self._serve(Link(reader, writer))
-            except Exception:  # a bug here must not stop the reconnecting
+            except Exception:  # an error in a callback must not stop the reconnecting
                 log.exception("link.failed")
                 wait = _LONGEST_WAIT_S
             await asyncio.sleep(wait)

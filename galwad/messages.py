@@ -270,9 +270,9 @@ class Sealed(RecordingSummary, LinkMessage, frozen=True):
 
     The personal fields are read from the sealed spool, so that the index is complete even if the
     desk was down during the call. If the personal fields cannot be decrypted any more, they are
-    empty and `personal` is False; an index that already has values for them keeps these values.
-    `undecoded` is the number of packets that could not be decoded. `recovered` lists, by life, the
-    spools for which an officer supplied a key.
+    empty and `personal` is False; the index then keeps the values that it already has. `undecoded`
+    is the number of packets that could not be decoded. `recovered` lists, by life, the spools for
+    which an officer supplied a key.
     """
 
     personal: bool = True
@@ -338,8 +338,8 @@ class CommitHeader(LinkMessage, frozen=True):
 class Dispose(LinkMessage, frozen=True):
     """From the desk to the finaliser: certify the disposal of a recording and destroy its header.
 
-    The certificate contains `actor`, and the node, the number and the hash of the entry in the
-    audit chain.
+    `reason` is why the recording is disposed of. The certificate contains `actor` and the node,
+    number and hash of the disposal's entry in the audit chain.
     """
 
     ref: int

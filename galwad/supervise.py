@@ -34,8 +34,8 @@ _LONGEST_WAIT_S = 5.0
 _STEADY_S = 30.0
 _STARTS_BEFORE_GIVING_UP = 3
 _PATIENCE_S: Final[Mapping[ProcessName, float | None]] = {
-    "switch": None,  # no limit, because a call may last any time
-    "finaliser": 300.0,  # time to seal the last spools, which is impossible after a reboot
+    "switch": None,  # No limit, because a call may last any time.
+    "finaliser": 300.0,  # Time to seal the last spools. After a reboot, sealing is impossible.
     "desk": 10.0,
 }
 _PR_SET_PDEATHSIG = 1
@@ -121,7 +121,7 @@ def die_with_parent() -> None:
 
 
 class Child:
-    """One child process. It is started again each time it ends, until `stop` is called."""
+    """A child process that is started again each time it ends, until `stop` is called."""
 
     def __init__(self, name: ProcessName, command: Sequence[str], folder: Path) -> None:
         self.name = name

@@ -30,7 +30,7 @@ class AdvisorSide:
         self.ringing: tuple[Party, ...] = ()
         self.advisor: Party | None = None
         self.group: tuple[Party, ...] = ()
-        """The advisors behind the PBX that answered; one of them has the call.
+        """The advisors behind the PBX that answered. One of these advisors has the call.
 
         Empty if no PBX answered, or once the advisor is known.
         """
@@ -42,7 +42,10 @@ class AdvisorSide:
 
     @property
     def candidates(self) -> tuple[Party, ...]:
-        """The group while the call is answered and its advisor is not known; otherwise ()."""
+        """The advisors in `group`, while the call is answered and its advisor is not known.
+
+        () at any other time.
+        """
         return self.group if self.advisor and not self.advisor.user else ()
 
     @property
@@ -74,9 +77,9 @@ class AdvisorSide:
         self.ringing = tuple(Party(target.name, target.user) for target in targets)
 
     def rings_again(self, target: Target) -> None:
-        """Set the party that rings again, because it had the call before.
+        """Set the party that rings again: the party at `target`, which had the call before.
 
-        Its name is the one that a PBX gave to it, if any.
+        If a PBX gave a name to the party, the party keeps this name.
         """
         self.ringing = (self._party(target),)
 

@@ -42,8 +42,8 @@ log = structlog.get_logger()
 class SwitchCall:
     """One call from its INVITE to its end.
 
-    One class owns all parts of a call. The reason is that the same steps (`settle`) follow an input
-    to any part, and these steps touch all parts.
+    This class owns all parts of the call. After an input to any part, the same steps follow
+    (`settle`), and these steps use all parts.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class SwitchCall:
 
         Raises:
             TelephonyError: The legs or their media ports cannot be restored. After this error or
-                any other exception, no leg of the call is left.
+                any other exception, the call has no legs any more.
         """
         settings = call_settings(context.settings, checkpoint.admission)
         legs = BackToBackCall.restored(
@@ -209,10 +209,10 @@ class SwitchCall:
         self._phase = phase
 
     def _save_checkpoint(self) -> None:
-        """Save the checkpoint of a live call, so that the next switch process can continue it.
+        """Save the checkpoint, so that the next switch process can continue the call.
 
-        This happens before the desk receives the new state. A call that has ended has no
-        checkpoint.
+        The checkpoint is saved before the desk receives the new state. For a call that has ended,
+        no checkpoint is saved.
         """
         if not self.legs.ended:
             self._context.checkpoints.save(self.call_id, self._checkpoint())

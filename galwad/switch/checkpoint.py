@@ -38,7 +38,7 @@ class CallPhase(StrEnum):
 class EarlyPause(msgspec.Struct, frozen=True):
     """A payment pause of a call that has no recorder.
 
-    A call has no recorder before its answer, or if it is not to be recorded.
+    A call has no recorder before its answer, or if the call is not to be recorded.
     """
 
     holder: str
@@ -71,8 +71,7 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     The next spool gets a higher number.
     """
     answered_at: float = msgspec.field(name="answered", default=0.0)
-    """The time of the answer in seconds, on the monotonic clock since this boot; 0 if it is not
-    known."""
+    """The time of the answer in seconds, on the monotonic clock of this boot; 0 if not known."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class UnreadableCheckpoint:
-    """The checkpoint of a call if it is damaged, out of date, or from another release."""
+    """A checkpoint that is damaged, out of date, or from another release."""
 
     legs: Mapping[str, object]
     """The part of the checkpoint that describes the legs; empty if this part cannot be read."""
@@ -72,8 +72,8 @@ class CheckpointStore:
     def left_behind(self) -> Iterator[tuple[str, Checkpoint | UnreadableCheckpoint]]:
         """Yield the call id and the checkpoint of each call of an earlier process.
 
-        A file that cannot be read is deleted before its call is yielded, so that the next process
-        does not try it again.
+        A file that cannot be read is deleted before its call is yielded, so that no later process
+        reads the file again.
         """
         for half_written in self._folder.glob("*.new"):
             half_written.unlink(missing_ok=True)

@@ -50,7 +50,8 @@ class PaymentCodes:
 class CodeListener:
     """Recognises the dialled codes in the keys of one leg.
 
-    It calls `on_code` with the request and the arrival time of its last key in monotonic seconds.
+    For each code, it calls `on_code` with the action (pause or resume) and the arrival time of the
+    code's last key, in monotonic seconds.
     """
 
     def __init__(self, book: PaymentCodes, on_code: Callable[[PauseAction, float], None]) -> None:

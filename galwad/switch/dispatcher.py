@@ -1,6 +1,6 @@
-"""SIP events that belong to no call: new calls, registrations, pings and other requests.
+"""SIP events outside the calls in progress: new calls, registrations, pings and other requests.
 
-Requests of other kinds are refused. An event that belongs to a call is passed to this call.
+Other requests are refused. An event that belongs to a call is passed to this call.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ class EventDispatcher:
         """Give an advisor's place in a call to the sender of an INVITE with Replaces (RFC 3891).
 
         The sender must be trusted: one of our phones, or a trusted trunk such as the centre's PBX.
-        Any other sender gets 603. `replaced` is the advisor's leg, or the status with which to
-        refuse the INVITE.
+        Any other sender gets 603. `replaced` is the advisor's leg, or, if there is no such leg, the
+        status with which to refuse the INVITE.
         """
         call = None if isinstance(replaced, int) else self._calls.get(replaced.call.call_id)
         if isinstance(replaced, int):
@@ -116,10 +116,10 @@ class EventDispatcher:
             call.transfers.replace_advisor(replaced, invite, admission, now)
 
     def _unanswered(self, event: sip.InviteFailed) -> None:
-        """Mark the target of a failed INVITE as failed, if it is unreachable or overloaded.
+        """Mark the target of a failed INVITE as failed, if the target is unreachable or overloaded.
 
-        For some time, the target's address is then tried after all others (RFC 3263 section 4.3,
-        RFC 3261 section 21.5.4).
+        For some time, the target's address is then tried after all other addresses (RFC 3263
+        section 4.3, RFC 3261 section 21.5.4).
         """
         locations, there = self._context.router.locations, event.client.destination
         if event.response is None and event.status in {408, 503}:
@@ -136,7 +136,7 @@ class EventDispatcher:
     def _of_a_call(self, event: sip.SipEvent, now: Clock) -> None:
         legs = find_call(event)
         if legs is None:
-            if isinstance(event, sip.InviteAnswered):  # its branch was rung before a restart
+            if isinstance(event, sip.InviteAnswered):  # its branch rang before a restart
                 decline(event, now.mono)
             return
         call = self._calls.get(legs.call_id)

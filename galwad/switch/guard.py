@@ -30,9 +30,10 @@ from telephony.sip.events import Address
 from telephony.sip.ua.auth import AuthOutcome
 
 MAX_SOURCES: Final = 4096
-"""The maximum number of entries in each table of the guard: sources, bans, and proved passwords.
+"""The maximum number of entries in each of the guard's tables.
 
-When a table is full, the guard removes the entry that was used least recently.
+The tables contain sources, bans, and sources that proved a password. When a table is full, the
+guard removes the entry that was used least recently.
 """
 LONGEST_BAN_S: Final = 86_400.0
 WINDOW_S: Final = 300.0
@@ -253,8 +254,8 @@ class FloodGuard:
     def sweep(self, now: float) -> None:
         """Update the kernel's filter, and forget the bans that ended long ago.
 
-        Call this once a second. A ban that ended recently is remembered, because a further ban of
-        its source lasts twice as long.
+        Call this once a second. A ban that ended recently is not forgotten yet, because a further
+        ban of the same source lasts twice as long.
         """
         for origin, ban in list(self._bans.items()):
             if now > ban.until + max(ban.seconds, WINDOW_S):
@@ -347,7 +348,7 @@ class FloodGuard:
     def _start_thinning(self, now: float) -> None:
         """Have the kernel drop most messages of strangers for `_THINNING_S` seconds.
 
-        The messages are too many for this process to drop them.
+        The reason is that there are too many messages to drop them in this process.
         """
         if now - self._thinned_until > _THINNING_S:
             log.warning("strangers.thinned")

@@ -1,9 +1,9 @@
 """The ended calls that the desk's ledger must contain, stored until the desk confirms them.
 
 All these calls are kept in memory. A call that waits longer than `PATIENCE_S` is also written to a
-file in the state folder. An answered call therefore stays known even if the switch dies while the
-desk is down. A thread writes the file, so no call waits for the disk. While the desk is connected,
-very few calls wait so long.
+file in the state folder. An answered call is therefore not lost if the switch dies while the desk
+is down. A thread writes the file, so no call waits for the disk. While the desk is connected, very
+few calls wait so long.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class LedgerOutbox:
 def _lines(calls: Collection[CallEnded]) -> bytes:
     """Return one line of JSON for each call, with a line feed before each line.
 
-    If a crash cuts a line short, the next line is therefore still readable.
+    Even if a crash cuts a line short, the next line is readable.
     """
     return b"".join(b"\n" + msgspec.json.encode(call) for call in calls)
 

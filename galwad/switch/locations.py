@@ -72,23 +72,23 @@ class Locations:
         return tuple(sorted(found, key=lambda address: self._down.get(address, now) > now))
 
     def mark_failed(self, address: Address, seconds: float = HELD_DOWN_S) -> None:
-        """Have an address that did not answer tried after all other addresses for `seconds`."""
+        """Try this address last for the next `seconds` seconds, because it did not answer."""
         now = self._clock()
         self._down = {known: until for known, until in self._down.items() if until > now}
         self._down[address] = max(now + seconds, self._down.get(address, 0.0))
 
     def mark_down(self, address: Address) -> None:
-        """Have an address that does not answer our OPTIONS tried last, until `mark_up`."""
+        """Try this address last until `mark_up` is called, because it does not answer OPTIONS."""
         self.mark_failed(address, math.inf)
 
     def mark_up(self, address: Address) -> None:
-        """Have an address that answers again tried in its normal place."""
+        """Try this address in the normal order again, because it answers again."""
         self._down.pop(address, None)
 
     async def begin(self) -> None:
-        """Look up all names, but wait at most a second.
+        """Look up all names, but wait no longer than one second.
 
-        The switch then accepts calls even if names are still unknown.
+        The switch accepts calls even if some addresses are not known yet.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):

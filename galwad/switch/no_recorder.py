@@ -1,7 +1,8 @@
-"""An object that stands in for the recorder of a call without a recorder.
+"""An object that takes the place of the recorder in a call that has no recorder.
 
-A call has no recorder before its answer, or if it is not to be recorded. Such a call can be paused
-all the same. The pause applies as soon as this call, or a call that is joined with it, is recorded.
+A call has no recorder before its answer, or if the call is not to be recorded. Such a call can be
+paused all the same. The pause applies as soon as this call is recorded, or is joined with a
+recorded call.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class NoRecorder:
         self._pauses.clear()
 
     def status(self) -> RecordingStatus:
-        """Return the recording state. The time at which it began is not known, and is given as 0."""
+        """Return the recording state; the time at which it began is given as 0 (not known)."""
         return RecordingStatus(self.state, 0, self.pause_holders, storage_works=True)
 
     def pause(

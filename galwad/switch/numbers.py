@@ -1,8 +1,8 @@
 """The forms in which the settings may write a called number.
 
-For example, +441970000100, 441970000100 and 01970000100 are the same telephone number; trunks use
-all three forms. A route or destination in the settings matches a number if it matches one of the
-number's forms. Extensions and dialled codes have only one form.
+For example, +441970000100, 441970000100 and 01970000100 are the same telephone number, and trunks
+use all three forms. A route or destination in the settings matches a called number if it matches
+any form of this number. Extensions and dialled codes have only one form.
 """
 
 from __future__ import annotations

@@ -46,9 +46,9 @@ class OverloadControl:
             self._late.popleft()
 
     def lag(self, now: float) -> float:
-        """Return the longest delay of the event loop in the last second; 0 if there was none.
+        """Return the longest delay of the event loop, in seconds, in the last second.
 
-        The delay is in seconds.
+        Return 0 if no delay was recorded.
         """
         return max((late for when, late in self._late if when >= now - _LOOK_BACK_S), default=0.0)
 

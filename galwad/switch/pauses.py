@@ -31,9 +31,9 @@ The arguments are the request id, the status, the reason phrase (None for the de
 class RequestState(Enum):
     """The states of a request to pause or to resume.
 
-    A request to pause has shut the gate before it has its first state. No state opens the gate.
-    Only the recorder opens it, after a resume is on the disk and if no other cause keeps the gate
-    shut.
+    A request to pause shuts the gate before the request has its first state. No state opens the
+    gate. Only the recorder opens the gate, after a resume is on the disk and if no other cause
+    keeps the gate shut.
     """
 
     WAITING = "waiting"
@@ -41,11 +41,11 @@ class RequestState(Enum):
     SUPERSEDED = "superseded"
     """The phone has made a later request, so this request changes nothing."""
     CONFIRMING = "confirming"
-    """The disk has been asked to confirm that it has stored the pause or the resume."""
+    """The disk has been asked to confirm that the pause or the resume is stored."""
     DURABLE = "durable"
-    """The disk has confirmed that it has stored the pause or the resume."""
+    """The disk has confirmed that the pause or the resume is stored."""
     NOT_DURABLE = "not durable"
-    """The disk has not confirmed in time. If the gate is shut, it stays shut."""
+    """The disk has not confirmed the request in time. If the gate is shut, the gate stays shut."""
 
 
 class _PauseRequest:

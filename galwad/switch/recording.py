@@ -146,17 +146,16 @@ class CallRecording:
         return recorder
 
     def _start(self, recorder: Recorder) -> None:
-        """Start the recorder's ticks, and have late packets discarded each time the gate opens.
+        """Start the recorder's ticks. Have late packets discarded each time before the gate opens.
 
-        From now on, the gate is shut before it opens. Packets that still wait in the sockets when
-        it opens arrived while the gate was shut. They are therefore read before the gate opens, and
-        not stored.
+        Packets that wait in the sockets when the gate is about to open arrived while the gate was
+        shut. These packets are therefore read before the gate opens, and are not stored.
         """
         recorder.before_open = self._legs.catch_up
         recorder.start()
 
     def follow(self, advisor_leg: str, party: Party) -> None:
-        """Record the leg `advisor_leg` as the advisor's leg from now on; `party` is its advisor."""
+        """Record the leg `advisor_leg` as the advisor's leg from now on; `party` is the advisor."""
         self._legs.follow(advisor_leg)
         self._recorder.event("advisor", {"user": party.user, "extension": party.extension})
 

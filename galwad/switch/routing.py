@@ -88,7 +88,7 @@ class Router:
         return self._at(route.target or "", called, route.srtp)
 
     def refer(self, refer_to: NameAddr, now: float) -> TransferTarget | None:
-        """Return the class and the targets of a Refer-To; None if it may not be dialled."""
+        """Return the class and the targets of a Refer-To; None if the Refer-To may not be dialled."""
         user = refer_to.uri.dialled
         uri = f"sip:{user}@{refer_to.uri.host}"
         destination = self._settings.find_destination(uri, *spellings(user))
@@ -191,8 +191,8 @@ class Router:
     def _is_trusted(self, address: Address) -> bool:
         """Return whether the address belongs to a trusted trunk.
 
-        Trust applies in both directions: we believe its identities, and send it ours (RFC 3325
-        2.3).
+        Trust applies in both directions: we believe the identities that the trunk asserts, and we
+        send our identities to the trunk (RFC 3325 section 2.3).
         """
         trunk = self._settings.find_trunk(*address[:3])
         return trunk is not None and trunk.trusted

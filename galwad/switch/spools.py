@@ -58,8 +58,10 @@ class SpoolFactory:
         self._recipients_path = settings.recipients
         self._verified: tuple[bytes, list[Recipient]] | None = None
         self.fault: str | None = None
-        """The reason why new recordings have no valid recipients, by the last check; None if
-        they have."""
+        """The reason why there are no valid recipients for a recording; None if there are.
+
+        This is the result of the last check.
+        """
         self.disk_fault: str | None = None
         """The reason why the last new spool was opened on the spare disk; None if it was not."""
         self.sync = SpoolSync(self.folder)
@@ -106,11 +108,11 @@ class SpoolFactory:
         return self._verified[1]
 
     def next_life(self, call_id: str, lives: int) -> int:
-        """Return the number (the life) of a call's next spool, which is higher than `lives`.
+        """Return the number (the life) of a call's next spool; the number is higher than `lives`.
 
-        Numbers with an existing spool file are skipped: a process that died while it opened a spool
-        may not have counted this spool. A file on a disk that does not respond cannot be seen, and
-        is ignored.
+        The number of an existing spool file is not used again. Such a file can exist if a process
+        died while it opened a spool, before it counted the spool. A file on a disk that does not
+        respond cannot be seen, and is ignored.
         """
         life = lives + 1
         while any(self._shows(folder, f"{call_id}.{life}.spool") for folder in self._disks):

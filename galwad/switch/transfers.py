@@ -27,7 +27,8 @@ from telephony.sip.ua.uas import InviteServer
 class TransferableCall(Protocol):
     """The parts of a live call that `CallTransfers` uses.
 
-    They are used for transfers of this call, and for transfers of a call that is joined with it.
+    The transfers of the call use these parts, and so do the transfers of a call that is joined with
+    it.
     """
 
     admission: Admission
@@ -89,7 +90,8 @@ class CallTransfers:
         elif event.side is not sip.Side.CALLEE:
             self._refuse(event, now)
         elif event.replaces is not None and other is None:
-            self._refuse(event, now)  # the consulted party has gone: keep the advisor
+            # The consulted party has hung up, so the caller stays with the advisor.
+            self._refuse(event, now)
         elif other is not None:
             self._send_after(event, self._find(other.call_id), now)
         else:
@@ -195,7 +197,7 @@ class CallTransfers:
         call.settle(now)
 
     def absorb_causes(self, giver: TransferableCall, plan: JoinPlan) -> None:
-        """Shut the gate of this call if the call `giver`, which is joined with it, requires this.
+        """Shut the gate of this call if the call `giver` requires this; the two calls are joined.
 
         The reason can be the class of the party that moves to this call, or a pause holder of
         `giver`.
@@ -207,18 +209,19 @@ class CallTransfers:
     def _class_of_far_end(
         self, giver: TransferableCall, side: sip.Side
     ) -> tuple[DestinationClass, str]:
-        """Return the class and the name of the party at the end `side` of the call `giver`.
+        """Return the destination class and the name of one party of the call `giver`.
 
-        For the caller's end, this is the class of the caller. For the advisor's end, it is the
-        class of the party to which the call was transferred, or that a PBX has named since, or else
-        of the number that was dialled.
+        `side` says which party. The class of the caller is that of the caller's number. The class
+        of the party at the advisor's end is that of the last transfer, or of the identity that a
+        PBX has given since; without these, it is the class of the dialled number.
         """
         router, admission, there = self._router, giver.admission, giver.transfers
         if side is sip.Side.CALLER:
             caller = admission.caller.from_user
             return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
         if there.outside:
-            inside = there.referred_to is DestinationClass.CENTRE  # it is not back yet
+            # If the class is that of the centre, the call is on its way back but not there yet.
+            inside = there.referred_to is DestinationClass.CENTRE
             return DestinationClass.UNKNOWN if inside else there.referred_to, ""
         return (
             router.place(admission.called)
