@@ -80,8 +80,8 @@ def stopping() -> bool:
 def watchdog_interval() -> float | None:
     """Return the time in seconds between two watchdog messages of this process.
 
-    It is half of the time that systemd allows. Return None if systemd expects no watchdog messages
-    from this process.
+    The time is half of the time that systemd allows. Return None if systemd expects no watchdog
+    messages from this process.
     """
     allowed, whose = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if not allowed.isdigit() or (whose and whose != str(os.getpid())):

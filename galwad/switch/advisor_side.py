@@ -50,9 +50,9 @@ class AdvisorSide:
 
     @property
     def actor(self) -> str:
-        """The person at the advisor's end, as the manifest names an actor.
+        """The actor at the advisor's end, in the form that the manifest uses.
 
-        `phone:EXTENSION` after the answer; `system` before.
+        It is `phone:EXTENSION` after the answer, and `system` before the answer.
         """
         return f"phone:{self.advisor.extension}" if self.advisor else "system"
 
@@ -140,7 +140,7 @@ class AdvisorSide:
     def renamed(self, *, somebody_else: bool) -> None:
         """Give the party at the advisor's end the name in `identity`.
 
-        `somebody_else` says whether the name means a new party. In this case, the group is cleared.
+        If `somebody_else` is true, the name means a new party, so the group is cleared.
         """
         if somebody_else:
             self.group = ()

@@ -101,7 +101,7 @@ def values_in(json: msgspec.Raw) -> Mapping[str, object]:
 class RingingCall(msgspec.Struct, frozen=True):
     """The call id and the checkpoint of a call that was ringing before a restart.
 
-    The new call that replaces the ringing call takes over this id and state.
+    After the restart, a new call gets this call id and continues with this checkpoint.
     """
 
     call_id: str

@@ -222,7 +222,7 @@ class Switch:
     def _update_guard(self, now: float) -> None:
         """Replace the guard's set of known hosts.
 
-        Known are the hosts of registered phones, of the targets and registrars in the settings, and
+        These are the hosts of registered phones, of the targets and registrars in the settings, and
         of the peers with which we have calls.
         """
         registered = self._phones.hosts(now)

@@ -38,8 +38,8 @@ class PeerMonitor:
     ) -> None:
         """Prepare the pings.
 
-        `locations` gives the addresses of the targets. It is notified of addresses that do not
-        answer.
+        `locations` gives the addresses of the targets. Addresses that do not answer are marked
+        there.
         """
         self._endpoint = endpoint
         self._locations = locations

@@ -212,7 +212,7 @@ class CallRecording:
         self._recorder.identity_classed(destination)
 
     def tick(self) -> None:
-        """Write the audio that waits in memory to the operating system's kernel."""
+        """Write the audio that waits in memory to the spool file, without waiting for the disk."""
         self._recorder.tick()
 
     def event(self, kind: str, fields: Mapping[str, Field]) -> None:

@@ -28,7 +28,7 @@ Alarm = Callable[[str, str | None, str], None]
 
 
 class TrunkAccounts:
-    """Registers at every trunk that has a password, and answers the trunk's challenges."""
+    """Answers the challenges of every trunk that has a password, and registers at its registrar."""
 
     def __init__(
         self, settings: Settings, endpoint: Endpoint, locate: Locate, alarm: Alarm
