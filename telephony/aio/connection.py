@@ -1,8 +1,8 @@
-"""One SIP connection over TCP or TLS: turns bytes into messages and back (RFC 3261 18, RFC 5626).
+"""One SIP connection over TCP or TLS (RFC 3261 section 18, RFC 5626).
 
-The amount of data that it holds is limited in both directions. It closes when the stream cannot be
-divided into messages, when the peer does not read, and when `check_timers` finds that a wait was
-too long.
+It divides the received bytes into messages, and sends messages as bytes. The amount of data that it
+holds is limited in both directions. It closes in three cases: the received bytes cannot be divided
+into messages, the peer does not read, or `check_timers` finds that a time limit has passed.
 """
 
 from __future__ import annotations
@@ -24,38 +24,55 @@ _KEEPALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
 )
-"""TCP options by which the kernel finds a peer that is gone.
+"""The TCP options by which the kernel detects that a peer no longer answers.
 
-That is 30 s after data that the peer does not acknowledge, and 90 s on an idle connection.
+The kernel ends the connection 30 s after data that the peer does not acknowledge. It ends an idle
+connection after 90 s.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """The limits of connections: numbers, bytes and times."""
+    """The limits of SIP connections: their number, bytes in memory, and times in seconds."""
 
     connections: int = 2000
-    """The most accepted connections at one time."""
+    """The most accepted connections that exist at the same time."""
     per_source: int = 200
-    """The most accepted connections from one address at one time; a site behind NAT is one."""
+    """The most accepted connections from one IP address at the same time.
+
+    All phones of a site behind NAT have the same IP address.
+    """
     unwritten: int = 256 * 1024
-    """The most bytes that wait for the peer to read them."""
+    """The most bytes that a connection holds until the peer reads them."""
     connect_s: float = 4.0
-    """Seconds in which a connection must be established, TLS included."""
+    """The time limit for establishing a connection, TLS handshake included, in seconds."""
     first_message_s: float = 30.0
-    """Seconds for an accepted connection's first message, and for the rest of a message begun."""
+    """The time limit for a peer to complete a message, in seconds.
+
+    It applies to the first message on an accepted connection, and to each message of which only a
+    part has arrived.
+    """
     idle_s: float = 2 * 3600.0
-    """Seconds without a byte: longer than the lifetime of a phone's registration."""
+    """The seconds without a received byte after which a connection is closed.
+
+    It is longer than the lifetime of a phone's registration.
+    """
     ping_s: float = 110.0
-    """Seconds between our pings on connections that we opened (RFC 5626 4.4.1 gives 95 to 120)."""
+    """The seconds between our pings on connections that we opened.
+
+    RFC 5626 section 4.4.1 gives 95 to 120.
+    """
     pong_s: float = 10.0
-    """Seconds to answer a ping, for a peer that has answered one before."""
+    """The seconds in which a peer must answer a ping, if it has answered a ping before."""
     linger_s: float = 1.0
-    """Seconds for a peer to read our last answer after its stream became unreadable."""
+    """The seconds for which a connection stays open after an unreadable message.
+
+    In this time the peer can read our last answer.
+    """
 
 
 class EndReason(enum.StrEnum):
-    """The reason for the end of a connection, as counted in `Connections.endings`."""
+    """The reason why a connection ended. `Connections.endings` counts the connections by reason."""
 
     PEER = "closed by the peer"
     US = "closed by us"
@@ -68,37 +85,47 @@ class EndReason(enum.StrEnum):
 
 
 class ConnectionOwner(Protocol):
-    """The receiver of a connection's messages and changes of state."""
+    """The object to which a connection passes its messages and reports its state."""
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
-        """Handle a message that was received."""
+        """Handle a received message."""
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Answer, if possible, after the stream has become unreadable."""
+        """Answer `fault`, the part of the byte stream that could not be read, if that is possible.
+
+        No further message can be read from this connection.
+        """
 
     def on_established(self, connection: Connection) -> None:
-        """Note that the connection is established; called before anything is received."""
+        """Note that `connection` is established. No message has been received on it yet."""
 
     def on_ended(self, connection: Connection, reason: EndReason) -> None:
-        """Note that the connection has ended."""
+        """Note that `connection` has ended, and why."""
 
 
 class Connection(asyncio.Protocol):
-    """A SIP connection, from the request to open it until its end."""
+    """A SIP connection, from the attempt to open it until it has ended."""
 
     def __init__(
         self, owner: ConnectionOwner, peer: Address, local: Address, limits: ConnectionLimits
     ) -> None:
-        """Prepare a connection; asyncio then establishes it.
+        """Prepare a connection, which asyncio then establishes.
 
-        `peer.flow` is 0 if we open it. `local` is the local address that it belongs to.
+        Args:
+            owner: The object that receives the messages.
+            peer: The address of the peer. Its `flow` is 0 if we open the connection.
+            local: Our listening address to which the connection belongs.
+            limits: The limits on bytes and times.
         """
         self.peer = peer
         self.local = local
         self.served: set[Address] = {peer}
-        """The destinations of all messages sent over it."""
+        """The destinations of all messages that were sent over this connection."""
         self.names: frozenset[str] = frozenset()
-        """The names in the peer's certificate; empty if it showed none that we trust."""
+        """The host names and IP addresses in the peer's certificate.
+
+        Empty if the peer showed no certificate that we trust.
+        """
         self._owner = owner
         self._limits = limits
         self._framer = Framer()
@@ -115,12 +142,12 @@ class Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """True if messages can be sent over it, now or when it is established."""
+        """True if a message can be sent now or after the connection is established."""
         return not self._ended and self._reason is None
 
     @property
     def established(self) -> bool:
-        """True if the connection has been established, even if it has ended since."""
+        """True if the connection has ever been established, even if it has already ended."""
         return self._transport is not None
 
     @property
@@ -129,12 +156,15 @@ class Connection(asyncio.Protocol):
         return self.peer.flow != 0
 
     def send(self, data: bytes, destination: Address) -> None:
-        """Send a message, or keep it until the connection is established."""
+        """Send a message to `destination`.
+
+        Until the connection is established, the message waits.
+        """
         self.served.add(destination)
         self._write(data)
 
     def abort(self, reason: EndReason) -> None:
-        """Close at once; data that waits to be sent is lost."""
+        """Close the connection immediately. Data that waits to be sent is lost."""
         self._reason = self._reason or reason
         if self._transport is not None:
             self._transport.abort()
@@ -142,8 +172,8 @@ class Connection(asyncio.Protocol):
             self._finish()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Set the socket's options and send the waiting messages."""
-        self._transport = transport  # type: ignore[assignment]  # a stream's
+        """Set the options of the TCP socket and send the waiting messages."""
+        self._transport = transport  # type: ignore[assignment]  # asyncio gives a stream transport
         sock = transport.get_extra_info("socket")
         for option in _KEEPALIVE:
             sock.setsockopt(*option)
@@ -158,7 +188,7 @@ class Connection(asyncio.Protocol):
             self._write(data)
 
     def data_received(self, data: bytes) -> None:
-        """Divide the received bytes into messages and handle each."""
+        """Divide the received bytes into messages, and handle each message."""
         now = asyncio.get_running_loop().time()
         self._last_byte_at = now
         for frame in self._framer.feed(data):
@@ -171,14 +201,17 @@ class Connection(asyncio.Protocol):
             self._partial_since = now
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end of the connection."""
+        """Handle the end of the connection, which asyncio reports."""
         self._reason = self._reason or (
             EndReason.DEAD if isinstance(exc, TimeoutError) else EndReason.PEER
         )
         self._finish()
 
     def check_timers(self, now: float) -> None:
-        """Close after too long a wait, or send a ping that is due; call this every few seconds."""
+        """Close the connection if a time limit has passed, or send a ping if it is due.
+
+        Call this method every few seconds, with the current monotonic time in seconds.
+        """
         limits = self._limits
         begun = self._partial_since
         if self.accepted and not self._had_message:
@@ -242,7 +275,10 @@ class Connection(asyncio.Protocol):
 
 
 def _names(certificate: object) -> frozenset[str]:
-    """Return the DNS names and addresses in a verified peer certificate, as `ssl` represents it."""
+    """Return the DNS names and IP addresses in a peer's verified certificate.
+
+    `certificate` has the form that `ssl.SSLSocket.getpeercert` returns.
+    """
     if not isinstance(certificate, dict):
         return frozenset()
     rows = certificate.get("subjectAltName", ())

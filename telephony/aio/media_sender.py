@@ -1,7 +1,7 @@
-"""Senders of RTP to a leg's peer: with or without the connected socket, protected or not.
+"""Senders of RTP to the peer of a leg: with or without a connected socket, with or without SRTP.
 
-A sender is made again whenever a leg's settings change, so that it contains only the needed steps.
-The simplest sender is the connected socket itself.
+When a leg's settings change, a new sender is made, so that a sender does only the steps that the
+leg needs. The simplest sender is the connected socket itself.
 """
 
 import errno
@@ -15,10 +15,14 @@ from telephony.rtp.srtp import Protection
 
 
 class PacketSender(Protocol):
-    """Anything with a socket's `send`."""
+    """Any object with a `send` method like that of a socket."""
 
     def send(self, data: bytes, /) -> int:
-        """Send a packet. Raises `OSError` if it was not sent."""
+        """Send one RTP packet.
+
+        Raises:
+            OSError: The packet was not sent.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +36,33 @@ class _UnconnectedSender:
 
 @dataclass(frozen=True, slots=True)
 class _SrtpSender:
-    """A sender to a peer that accepts only SRTP."""
+    """Encrypts RTP packets as SRTP and sends them by another sender.
+
+    `otherwise` sends a packet for which `sender` has failed.
+    """
 
     protection: Protection
     sender: PacketSender
     otherwise: _UnconnectedSender
 
     def send(self, data: bytes, /) -> int:
-        """Protect and send; raise OSError (EPERM) if the packet cannot be protected."""
+        """Encrypt a packet and send it.
+
+        Raises:
+            OSError: The packet cannot be encrypted (EPERM), or was not sent.
+        """
         try:
             out = self.protection.protect(data)
         except SrtpError as error:
             raise OSError(errno.EPERM, str(error)) from None
         try:
             return self.sender.send(out)
-        except OSError:  # an ICMP error of an earlier packet; protect this one only once
+        except OSError:  # caused by an ICMP error for an earlier packet; send `out` once more
             return self.otherwise.send(out)
 
 
 def sender_to(leg: MediaLeg) -> PacketSender | None:
-    """Return the sender to the leg's peer; None while that accepts no media."""
+    """Return the sender of RTP to the leg's peer; None while the peer accepts no media."""
     target = leg.destination
     if target is None:
         return None

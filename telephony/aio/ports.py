@@ -1,7 +1,8 @@
-"""Pairs of UDP sockets for media: RTP on an even port, RTCP on the next.
+"""Pairs of UDP sockets for media: RTP on an even port, and RTCP on the port above it.
 
-The order is random at first, and a freed pair goes to the end, so that late packets of one call do
-not reach the next. A port that another program uses is skipped and tried again later.
+The first order of the pairs is random. A freed pair goes to the end of the queue, so that late
+packets of an ended call do not reach a new call. A port that another program uses is skipped and
+tried again later.
 """
 
 import contextlib
@@ -15,14 +16,17 @@ from typing import NamedTuple
 from telephony.errors import NoPortsError
 
 RECEIVE_BUFFER = 512 * 1024
-"""Bytes: enough for many seconds in which the event loop is blocked, at 50 packets/s."""
+"""The size of a socket's receive buffer, in bytes.
+
+At 50 packets/s it holds the packets of many seconds, in case the event loop is blocked.
+"""
 _EXPEDITED = 0xB8
-"""DSCP EF (RFC 3246), which networks expect for voice."""
+"""The DSCP value EF (RFC 3246), by which networks recognise voice."""
 _TAKEN = {errno.EADDRINUSE, errno.EACCES}
 
 
 class PortPair(NamedTuple):
-    """Two bound, non-blocking sockets and the first one's port."""
+    """Two bound, non-blocking sockets for RTP and RTCP. `port` is the port of the RTP socket."""
 
     port: int
     rtp: socket.socket
@@ -30,16 +34,16 @@ class PortPair(NamedTuple):
 
 
 class PortPool:
-    """The port pairs of one address. Not safe for use by several threads."""
+    """The port pairs of one IP address. Use it in one thread only."""
 
     def __init__(self, host: str, first: int, last: int, *, advertise: str | None = None) -> None:
-        """Prepare the even ports from `first` to `last`, each with the next port.
+        """Prepare the pairs: each even port from `first` to `last`, and the port above it.
 
         Args:
             host: The IP literal to bind.
             first: The lowest port of the range.
-            last: The highest port of the range, including RTCP.
-            advertise: The address for SDP; without one, `host`.
+            last: The highest port of the range, RTCP ports included.
+            advertise: The address to write into SDP; `host` if None.
         """
         self.host = host
         self.advertise = advertise or host
@@ -60,11 +64,11 @@ class PortPool:
         return len(self._free)
 
     def take(self) -> PortPair:
-        """Bind the next pair that can be bound.
+        """Bind the first pair of the queue that no other program uses.
 
         Raises:
-            NoPortsError: All pairs are in use, too many files are open, or the address is not this
-                machine's.
+            NoPortsError: All pairs are in use, too many files are open, or the address does not
+                belong to this machine.
         """
         for _ in range(len(self._free)):
             port = self._free.popleft()
@@ -77,10 +81,10 @@ class PortPool:
         raise NoPortsError("no pair of media ports is free")
 
     def take_again(self, port: int) -> PortPair:
-        """Bind the pair whose lower port is `port`, as it was bound before a restart.
+        """Bind again the pair that was in use before a restart. `port` is its lower port.
 
         Raises:
-            NoPortsError: The pair is in use, not of this pool, or cannot be bound.
+            NoPortsError: The pair is in use, does not belong to this pool, or cannot be bound.
         """
         if port not in self._free:
             raise NoPortsError("this pair of media ports is not free")
@@ -92,7 +96,7 @@ class PortPool:
         return pair
 
     def give_back(self, pair: PortPair) -> None:
-        """Close both sockets; the pair goes to the end of the queue."""
+        """Close both sockets of a pair. The pair goes to the end of the queue."""
         pair.rtp.close()
         pair.rtcp.close()
         self._free.append(pair.port)
@@ -117,11 +121,12 @@ class PortPool:
 
 
 def connected_socket(bound: socket.socket, peer: tuple[str, int]) -> socket.socket:
-    """Return a second socket on the port of `bound`, connected to `peer`.
+    """Return a second socket on the port of the socket `bound`, connected to `peer`.
 
-    The kernel delivers to it every datagram from exactly that address, and all others to `bound`.
-    Its `recv` and `send` convert no address and look up no route. The port is open to sharing only
-    during this call, so that other programs are still refused a port in use.
+    The kernel then delivers datagrams from exactly the address `peer` to the new socket, and all
+    others to `bound`. The `recv` and `send` of the new socket are faster, because they convert no
+    address and look up no route. The port may be shared only during this call. Another program that
+    binds a port in use is therefore still refused.
 
     Raises:
         OSError: The socket cannot be bound or connected.
@@ -153,7 +158,7 @@ def _prepare(sock: socket.socket) -> None:
 
 
 def _empty(sock: socket.socket) -> None:
-    """Discard datagrams from any source that came between `bind` and `connect`."""
+    """Discard the datagrams, from any source, that arrived between `bind` and `connect`."""
     with contextlib.suppress(OSError):
         while True:
             sock.recv(1)

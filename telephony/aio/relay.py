@@ -1,13 +1,16 @@
-"""The media relay: passes each leg's RTP and RTCP to the joined leg, and its RTP to a tap.
+"""The media relay: passes RTP and RTCP from each leg to the leg that it is joined with.
 
-`media_poller` decides when a socket is read, and `media_path` what is done with a packet.
+A copy of each leg's RTP goes to the leg's tap. `media_poller` decides when a socket is read, and
+`media_path` handles each packet.
 
-RTP payload, SSRC, sequence number and timestamp pass through unchanged. The payload type changes
-where the two legs number a codec differently. Of a telephone event, the tap receives only the RTP
-header, so that the packet does not count as lost; the tap never receives the key that was pressed.
-SRTP begins and ends at each leg: media between the legs, and media for a tap, is not encrypted.
+RTP payload, SSRC, sequence number and timestamp pass through unchanged. The payload type changes if
+the two legs have different numbers for a codec. Of a telephone event, the tap receives only the RTP
+header, so that the recorder does not count the packet as lost. The tap never receives the key that
+was pressed. SRTP is between a leg and its peer: inside the relay, and for the tap, media is not
+encrypted.
 
-Media is sent to the address in the SDP and accepted by the leg's `SourceRule`.
+Media is sent to the address in the peer's SDP. The leg's `SourceRule` decides from which addresses
+media is accepted.
 """
 
 import socket
@@ -31,9 +34,10 @@ __all__ = ["Counters", "Relay", "SourceRule", "Tap", "Watcher"]
 
 
 class Relay:
-    """The `MediaPlane` of a process: its legs, by leg id. Belongs to one running event loop.
+    """The `MediaPlane` of a process: it holds all legs, by leg id. Use it in one event loop only.
 
-    It is one class because each method changes the same table of legs and then their readers.
+    It is one class because each method changes the table of legs and then the readers of these
+    legs.
     """
 
     def __init__(
@@ -45,15 +49,19 @@ class Relay:
         on_refused: Callable[[str, str, int], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep the pools; no port is bound before a leg is opened.
+        """Prepare the relay. No port is bound before a leg is opened.
 
         Args:
             pools: The port pools: one for IPv4, one for IPv6, or both.
-            source: The rule for legs for which `set_source_rule` sets no other.
-            silence_s: Seconds without a packet, while not on hold, after which a leg is reported.
-            on_silence: Called by `sweep` with leg id and seconds, once for each silence.
-            on_refused: Called with leg id, host and port when a burst of refused packets begins.
-            clock: Returns monotonic seconds.
+            source: The source rule of all legs for which `set_source_rule` sets no other rule.
+            silence_s: The seconds without a packet after which a leg that is not on hold is
+                reported.
+            on_silence: A function that `sweep` calls with leg id and seconds, once for each
+                silence.
+            on_refused: A function that is called with leg id, host and port for a refused packet,
+                if no packet of the leg was refused in the five seconds before. A refused packet
+                comes from a sender that the source rule does not accept, or is not authentic SRTP.
+            clock: A function that returns the time in monotonic seconds.
         """
         self._pools = {pool.ipv6: pool for pool in pools}
         self._source = source
@@ -68,19 +76,23 @@ class Relay:
     # The methods of MediaPlane
 
     def open(self, leg_id: str, *, ipv6: bool = False) -> LocalMedia:
-        """Bind an RTP and an RTCP port for a leg, of the requested family if a pool has it.
+        """Bind a port for RTP and a port for RTCP for a new leg, and return them as `LocalMedia`.
+
+        `ipv6` requests an IPv6 address. If no pool has the requested address family, another pool
+        is used.
 
         Raises:
-            NoPortsError: No pair is free, or none can be bound.
+            NoPortsError: No pair of ports is free, or no pair can be bound.
         """
         pool = self._pools.get(ipv6) or next(iter(self._pools.values()))
         return self._open(leg_id, pool, pool.take())
 
     def reopen(self, leg_id: str, local: LocalMedia) -> LocalMedia:
-        """Bind the same ports that the leg had before the process restarted.
+        """Bind the ports that the leg had before the process restarted; `local` contains them.
 
         Raises:
-            NoPortsError: The ports are in use, outside the pool, or of a family without a pool.
+            NoPortsError: The ports are in use, outside the pool, or of an address family without a
+                pool.
         """
         pool = self._pools.get(":" in local.host)
         if pool is None:
@@ -104,9 +116,9 @@ class Relay:
         return LocalMedia(pool.advertise, pair.port)
 
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
-        """Set the peer's address and the directions in which media may flow.
+        """Set what the peer's SDP says: its address, its keys, and the directions of media.
 
-        If the peer's address or port has changed, the leg latches again.
+        If the peer's address or port has changed, a leg with the rule LATCH waits for a new sender.
         """
         leg = self._legs[leg_id]
         moved = leg.remote is None or (leg.remote.host, leg.remote.rtp_port) != (
@@ -122,11 +134,18 @@ class Relay:
         self._rebuild_readers(leg, leg.peer)
 
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
-        """Relay between two legs. Any earlier join of either leg ends.
+        """Relay media between two legs. An earlier join of either leg ends.
 
-        `a_to_b` maps a payload type that `a`'s peer sends to the one that `b`'s peer expects. If a
-        leg had another partner before, its unread packets were meant for that partner: they are
-        discarded, unless a tap still has to receive them.
+        If a leg had another partner before, packets that it has not read yet were meant for that
+        partner. These packets are discarded, unless a tap still has to receive them.
+
+        Args:
+            a: The id of one leg.
+            b: The id of the second leg.
+            a_to_b: For each payload type that the peer of `a` sends, the type that the peer of `b`
+                expects.
+            b_to_a: For each payload type that the peer of `b` sends, the type that the peer of `a`
+                expects.
         """
         one, other = self._legs[a], self._legs[b]
         if one is other:
@@ -142,13 +161,13 @@ class Relay:
         self._rebuild_readers(one, other)
 
     def separate(self, leg_id: str) -> None:
-        """Relay nothing from or to the leg; its ports and tap stay."""
+        """Stop relaying from and to the leg. The leg keeps its ports and its tap."""
         leg = self._legs[leg_id]
         self._leave(leg)
         self._rebuild_readers(leg)
 
     def close(self, leg_id: str) -> None:
-        """Free the leg's ports. Closing an unknown leg does nothing."""
+        """Remove the leg and free its ports. Does nothing if the leg is unknown."""
         leg = self._legs.pop(leg_id, None)
         if leg is None:
             return
@@ -159,11 +178,11 @@ class Relay:
             self._poller.forget(sock)
         self._pools[leg.pair.rtp.family == socket.AF_INET6].give_back(leg.pair)
 
-    # Further methods, for the switch
+    # Further methods that the switch calls
 
     @property
     def free_pairs(self) -> int:
-        """The number of free port pairs, in the family that has fewer."""
+        """The number of free port pairs, in the address family that has fewer free pairs."""
         return min(pool.free for pool in self._pools.values())
 
     def set_tap(self, leg_id: str, track: int, tap: Tap | None) -> None:
@@ -185,26 +204,32 @@ class Relay:
             self._rebuild_readers(leg, leg.peer)
 
     def watch_events(self, leg_id: str, watcher: Watcher | None) -> None:
-        """Show the leg's telephone-event packets to `watcher` before forwarding; None ends it."""
+        """Show each telephone-event packet from the leg's peer to `watcher` before it is forwarded.
+
+        None removes the watcher.
+        """
         leg = self._legs.get(leg_id)
         if leg is not None:
             leg.watcher = watcher
 
     def start_ringback(self, leg_id: str) -> None:
-        """Play the ringing tone to the leg's peer if it uses G.711. Repeating does nothing."""
+        """Play the ringing tone to the leg's peer, if the peer uses G.711.
+
+        Does nothing if the tone is already playing.
+        """
         self._ringback.start(self._legs[leg_id])
 
     def stop_ringback(self, leg_id: str) -> None:
-        """Stop the ringing tone; does nothing if none is playing or the leg is unknown."""
+        """Stop the ringing tone. Does nothing if no tone is playing or the leg is unknown."""
         leg = self._legs.get(leg_id)
         if leg is not None:
             self._ringback.stop(leg)
 
     def drain(self, *leg_ids: str) -> None:
-        """Handle all media that has already arrived for these legs, before the next SIP event.
+        """Handle now all media that has already arrived for these legs.
 
-        Without this, an event loop that was delayed would handle the end of a call before the
-        call's last packets.
+        Call this before the next SIP event is handled. Otherwise an event loop that was delayed
+        would handle the end of a call before the last packets of the call.
         """
         now = self._clock()
         for leg in filter(None, map(self._legs.get, leg_ids)):
@@ -212,19 +237,23 @@ class Relay:
                 self._poller.drain(sock, now)
 
     def counters(self, leg_id: str) -> Counters:
-        """Return the leg's live counters, which stay readable after the leg was closed."""
+        """Return the leg's live counters. The object can still be read after the leg is closed."""
         return self._legs[leg_id].counters
 
     def silent_since(self, leg_id: str) -> float:
-        """Return when the last packet came or, if later, when media became due.
+        """Return the time since which the leg has been silent, in monotonic seconds.
 
-        The unit is monotonic seconds.
+        It is the arrival of the last packet or the time at which media was last due to begin,
+        whichever is later.
         """
         leg = self._legs[leg_id]
         return max(leg.counters.last or 0.0, leg.waiting_since)
 
     def sweep(self, now: float) -> None:
-        """Report each leg that has been silent for too long. Call this once a second."""
+        """Report each leg that has been silent for too long. Call this method once a second.
+
+        `now` is the current time in monotonic seconds.
+        """
         for leg_id, leg in list(self._legs.items()):
             seconds = now - self.silent_since(leg_id)
             if seconds < self._silence_s:
@@ -235,7 +264,7 @@ class Relay:
                     self._on_silence(leg_id, seconds)
 
     def close_all(self) -> None:
-        """Handle the media that has already arrived, close every leg and leave the event loop."""
+        """Handle the media that has already arrived, close every leg, and leave the event loop."""
         self.drain(*self._legs)
         for leg_id in list(self._legs):
             self.close(leg_id)
@@ -260,9 +289,10 @@ class Relay:
                     self._poller.set_reader(leg.connected, reader)
 
     def _connect(self, leg: MediaLeg) -> None:
-        """Connect the leg's second socket to its peer's address, or close it while that is unknown.
+        """Connect the leg's second RTP socket to the address of its peer.
 
-        Without a connected socket all RTP goes through `pair.rtp`.
+        While the address is not known, close that socket. Without it, all RTP goes through
+        `pair.rtp`.
         """
         address = leg.address
         if address == leg.connected_to:
@@ -277,7 +307,7 @@ class Relay:
                 leg.connected = connected_socket(leg.pair.rtp, address)
                 self._poller.watch(leg.connected)
             leg.connected_to = address
-        except OSError:  # no route now, or too many open files: each packet tries for itself
+        except OSError:  # no route now, or too many open files; `pair.rtp` is used
             self._close_connected(leg)
 
     def _close_connected(self, leg: MediaLeg) -> None:
@@ -299,6 +329,6 @@ class Relay:
 
 
 def _is_due(leg: MediaLeg) -> bool:
-    """Return whether media should be arriving: the leg is joined and neither side is on hold."""
+    """Return whether media should arrive: the leg is joined, and neither side is on hold."""
     remote = leg.remote
     return leg.peer is not None and remote is not None and remote.send and remote.receive

@@ -1,7 +1,7 @@
-"""DNS queries that do not block the event loop (dnspython; RFC 3263).
+"""DNS queries that do not block the event loop (by dnspython; RFC 3263).
 
-telephony/sip/transport/location.py decides which questions to ask and what the answers mean.
-Answers are cached for their TTL.
+telephony/sip/transport/location.py decides which questions to ask and what the answers mean. Here,
+answers are cached for their TTL.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from telephony.sip.transport.location import Naptr, Question, Record, Srv
 logger = structlog.get_logger(__name__)
 
 TIMEOUT_S: Final = 3.0
-"""Seconds for one question, including all name servers and retries."""
+"""The time limit for one question, in seconds, including all name servers and retries."""
 _CACHED: Final = 1000
 
 
 class Resolver:
-    """A resolver that reads the hosts file first, then asks the system's name servers."""
+    """A DNS client that reads the hosts file first, and then asks the system's name servers."""
 
     def __init__(
         self,
@@ -40,13 +40,13 @@ class Resolver:
         port: int = 53,
         hosts: Path = Path("/etc/hosts"),
     ) -> None:
-        """Prepare the resolver; this sends no query.
+        """Prepare the resolver without sending a query.
 
         Args:
-            timeout_s: The limit for one question, in seconds.
-            nameservers: Their addresses; None stands for those in resolv.conf.
-            port: The name servers' port; used only with `nameservers`.
-            hosts: The hosts file.
+            timeout_s: The time limit for one question, in seconds.
+            nameservers: The addresses of the name servers; None means those in resolv.conf.
+            port: The port of the name servers; used only with `nameservers`.
+            hosts: The path of the hosts file.
         """
         try:
             self._resolver = dns.asyncresolver.Resolver(configure=nameservers is None)
@@ -60,7 +60,10 @@ class Resolver:
         self._hosts = hosts
 
     async def ask(self, question: Question) -> list[Record] | None:
-        """Return the records: an empty list if there are none, and None without any answer."""
+        """Return the DNS records for a question.
+
+        The list is empty if the name has no such records. None means that no answer came.
+        """
         if question.kind in {"A", "AAAA"} and (known := self._in_hosts(question)):
             return list(known)
         try:
@@ -75,7 +78,10 @@ class Resolver:
         return [record for record in found if record is not None]
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
-        """Ask several questions at the same time; the answers have the questions' order."""
+        """Ask several questions at the same time.
+
+        Return the results of `ask`, in the order of the questions.
+        """
         return await asyncio.gather(*(self.ask(question) for question in questions))
 
     def _in_hosts(self, question: Question) -> list[str]:

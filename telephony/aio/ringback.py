@@ -1,7 +1,8 @@
-"""The ringing tone for waiting callers, sent as an RTP stream of our own.
+"""The ringing tone that waiting callers hear: we send it as our own RTP stream.
 
 One timer serves all legs. Each leg has its own SSRC, sequence number and timestamp (RFC 3550
-section 5.1) and sends RTCP: a report at the start and every five seconds, and a BYE at the end.
+section 5.1). Each stream also sends RTCP: a report at the start and every five seconds, and a BYE
+at the end.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from telephony.rtp.tone import PACKET_SAMPLES, RINGING, is_sounding
 
 _PACKET_S = 0.02
 _REPORT_PACKETS = 250
-"""Packets between two sender reports: 5 s (RFC 3550 section 6.2)."""
+"""The number of packets between two sender reports: 5 s (RFC 3550 section 6.2)."""
 
 
 @dataclass(slots=True)
@@ -26,15 +27,15 @@ class _Stream:
     sequence: int
     timestamp: int
     sent: int = 0
-    """Packet intervals of 20 ms since the start, including those in which no packet was sent."""
+    """The number of 20 ms intervals since the start, also those in which no packet was sent."""
     packets: int = 0
     octets: int = 0
     name: str = field(default_factory=lambda: secrets.token_hex(8))
-    """The CNAME. It is random, so that it identifies no one (RFC 7022)."""
+    """The CNAME (RFC 7022). It is random, so that it identifies no person."""
 
 
 class Ringback:
-    """The legs to which the ringing tone is played."""
+    """Plays the ringing tone to the peers of any number of legs."""
 
     def __init__(self) -> None:
         self._streams: dict[str, _Stream] = {}
@@ -42,7 +43,7 @@ class Ringback:
         self._due = 0.0
 
     def start(self, leg: MediaLeg) -> None:
-        """Begin to play to the leg, unless the tone is already playing."""
+        """Begin to play the tone to the leg's peer, unless the tone is already playing."""
         if leg.leg_id not in self._streams:
             self._streams[leg.leg_id] = _Stream(
                 leg, secrets.randbits(32), secrets.randbits(16), secrets.randbits(32)
@@ -53,7 +54,7 @@ class Ringback:
             self._timer = loop.call_soon(self._tick)
 
     def stop(self, leg: MediaLeg) -> None:
-        """Stop playing to the leg; the timer stops after the last leg."""
+        """Stop the tone for the leg's peer. When no leg remains, the timer also stops."""
         stream = self._streams.pop(leg.leg_id, None)
         if stream is not None and stream.packets:
             leg.send_control(_report(stream) + goodbye(stream.ssrc))
@@ -104,9 +105,10 @@ def _report(stream: _Stream) -> bytes:
 
 
 def _payload(leg: MediaLeg) -> tuple[int, tuple[bytes, bytes]] | None:
-    """Return the payload type of the peer's first audio codec and its sounding and silent payloads.
+    """Return the payload type to send, and two RTP payloads: one with tone, one with silence.
 
-    None if that codec is not G.711 or the peer is not known.
+    The payload type is that of the peer's first audio codec. None if that codec is not G.711 or the
+    peer is not known yet.
     """
     if leg.remote is None:
         return None

@@ -1,4 +1,4 @@
-"""One UDP socket of the SIP transport. It knows its own address and passes every message on."""
+"""One UDP socket of the SIP transport. It passes each received datagram on to its owner."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from telephony.aio.packet_filter import Network
 from telephony.sip.events import Address
 
 _RECEIVE_BUFFER = 4 << 20
-"""Bytes: room for requests during a flood. The kernel limits it to net.core.rmem_max."""
+"""The size of the receive buffer, in bytes, so that requests find room during a flood.
+
+The kernel limits the size to net.core.rmem_max.
+"""
 
 
 class DatagramOwner(Protocol):
-    """The receiver of a socket's messages and errors."""
+    """The object to which a socket passes its messages and reports its errors."""
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
-        """Handle a message that was received."""
+        """Handle a received message."""
 
     def error(self) -> None:
-        """Note that an earlier datagram could not be sent."""
+        """Note that the system could not send an earlier datagram."""
 
 
 class UdpSocket(asyncio.DatagramProtocol):
@@ -37,7 +40,7 @@ class UdpSocket(asyncio.DatagramProtocol):
 
     @classmethod
     async def open(cls, owner: DatagramOwner, wanted: Address) -> UdpSocket:
-        """Bind a socket; port 0 lets the system choose.
+        """Bind a socket to the address `wanted`. With port 0, the system chooses the port.
 
         Raises:
             OSError: The address cannot be bound.
@@ -57,17 +60,20 @@ class UdpSocket(asyncio.DatagramProtocol):
         """Send a datagram.
 
         Raises:
-            OSError: The system refuses it, or the socket is closed.
+            OSError: The system refuses the datagram, or the socket is closed.
         """
         if self._transport is None or self._transport.is_closing():
             raise OSError("the socket is closed")
         try:
             self._transport.sendto(data, destination[:2])
-        except ValueError as error:  # uvloop raises it for an address of another family
+        except ValueError as error:  # uvloop raises ValueError for another address family
             raise OSError(str(error)) from None
 
     def drop_from(self, blocked: Sequence[Network], known: Sequence[Network] | None) -> None:
-        """Let the kernel drop datagrams from these networks; where it cannot, they still arrive."""
+        """Let the kernel drop datagrams by source address, as `packet_filter.attach_filter` does.
+
+        If the kernel does not support this, the datagrams still arrive.
+        """
         if self._socket is not None and self._transport and not self._transport.is_closing():
             with contextlib.suppress(OSError):
                 packet_filter.attach_filter(self._socket, blocked, known)
@@ -78,24 +84,26 @@ class UdpSocket(asyncio.DatagramProtocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the bound address."""
+        """Store the address to which the socket is bound."""
         self._transport = transport  # type: ignore[assignment]  # a datagram transport
         self._socket = transport.get_extra_info("socket")
         host, port = transport.get_extra_info("sockname")[:2]
         self.local = Address(host, port)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Pass a message to the owner."""
+        """Pass a received message to the owner."""
         self._owner.received(data, Address(addr[0], addr[1]), self.local)
 
     def error_received(self, exc: Exception) -> None:
-        """Report the error to the owner, which counts it."""
+        """Report a send error to the owner."""
         del exc
         self._owner.error()
 
 
 def bind(kind: socket.SocketKind, wanted: Address) -> socket.socket:
-    """Return a bound, non-blocking socket; one for IPv6 accepts no IPv4.
+    """Return a non-blocking socket that is bound to the address `wanted`.
+
+    An IPv6 socket accepts no IPv4.
 
     Raises:
         OSError: The address cannot be bound.

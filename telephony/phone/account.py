@@ -1,4 +1,4 @@
-"""The data that a phone's parts share: its account, its endpoint and its media ports."""
+"""The data that all parts of a phone share: its account, its SIP transport and its media ports."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from telephony.sip.ua.auth import DigestClient
 
 @dataclass(frozen=True, slots=True)
 class PhoneAccount:
-    """One account on one server, with open sockets."""
+    """One account on one server, with the open sockets by which the phone uses the account."""
 
     server: Address
     domain: Uri
-    """The server as the user named it: host and port of our URIs."""
+    """The server's host and port as the program gave them, for the URIs that we write."""
     username: str
     transport: SipTransport
     pool: PortPool
@@ -32,20 +32,22 @@ class PhoneAccount:
     srtp: Srtp = Srtp.OFF
     """The SRTP rule of the account's calls: off, optional or required."""
     sessions: CallSettings = field(default_factory=CallSettings)
-    """The time for which a session may go on without a refresh (RFC 4028)."""
+    """The settings of the session timer: how long a call may last without a refresh (RFC 4028)."""
 
     @property
     def now(self) -> float:
-        """The time of the SIP core, in monotonic seconds."""
+        """The current time as the SIP core counts it, in monotonic seconds."""
         return self.transport.now
 
     @property
     def address(self) -> NameAddr:
-        """Our address of record."""
+        """Our address of record: the account's name at the server."""
         return NameAddr("", replace(self.domain, user=self.username))
 
     def uri(self, number: str) -> Uri:
-        """Return the URI of a number at our server; a SIP or tel URI is returned as it is.
+        """Return the SIP URI to call for `number`, a number at our server.
+
+        If `number` is already a SIP or tel URI, return that URI.
 
         Raises:
             SipParseError: The text begins like a URI but is not valid.
@@ -56,7 +58,16 @@ class PhoneAccount:
         return replace(self.domain, user=number)
 
     def credentials(self, client: ClientRequest, response: Response) -> Iterable[tuple[str, str]]:
-        """Return the header that answers a 401 or 407; empty if it cannot be answered."""
+        """Return the header field that answers a server's request for a password (401 or 407).
+
+        Args:
+            client: The request that we sent.
+            response: The server's response to the request.
+
+        Returns:
+            One pair of name and value. Empty if the response is not a 401 or 407, or cannot be
+            answered.
+        """
         if response.status not in {401, 407}:
             return ()
         answer = self.digest.answer(client.request, response, secrets.token_hex(8))

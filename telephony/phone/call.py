@@ -1,4 +1,4 @@
-"""One call of a phone: its state, its audio, and the methods for its user."""
+"""One call of a phone: its state, its audio, and the methods that a program calls."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ _EXPIRED: Final = (("Reason", 'SIP;cause=408;text="Session expired"'),)
 
 
 class VoIPCall:
-    """A call, placed or received. Every method that waits is a coroutine.
+    """A call that we placed or received. Every method that waits is a coroutine.
 
     Audio is 16-bit linear PCM, little-endian, mono, 8 kHz, whatever the codec on the network.
 
-    It is one class because it is all that a program sees of a call. Most methods are a few lines
-    over the part that does the work: `media`, `requests`, `session`.
+    A program sees only this class of a call, so all methods are here. Most methods are short and
+    pass the work to `media`, `requests` or `session`.
 
     Attributes:
         state: The call's state.
-        remote: The other party, as named in To or From.
+        remote: The other party's name and URI, from the To of our INVITE or the From of its INVITE.
         request: The INVITE of a received call; None for a call that we placed.
         status: The SIP status that answered or ended the call; 0 before that.
         unreachable: True if the call ended because our INVITE received no final response;
             `status` is then 408, or 503 if there is no route to the server.
-        statuses: The statuses of the responses to our INVITE so far, in order: 180, 200.
-            Challenges that we answered are left out.
-        moved_to: The URIs of the last 3xx, the preferred first. The program chooses whether to
-            call one of them, unless it let the phone `follow` them.
-        takes_over: Our call that this one replaces at its caller's request (RFC 3891). `answer`
-            ends that call.
+        statuses: The statuses of the responses to our INVITE so far, in order, for example 180 and
+            200. Responses that only asked for a password (401, 407) are left out.
+        moved_to: The URIs of the last 3xx, the preferred URI first. With `follow`, the phone has
+            called these URIs itself. Otherwise the program may call one of them.
+        takes_over: Another call of this phone, which the caller of this call asks to replace
+            (Replaces, RFC 3891). `answer` ends the other call. None if there is no such request.
         infos: The INFO requests received, oldest first.
     """
 
@@ -68,7 +68,7 @@ class VoIPCall:
         changes: Changes,
         invite: InviteServer | None = None,
     ) -> None:
-        """Bind media ports for a call. Only the phone creates calls.
+        """Bind media ports for a call. Only `VoIPPhone` creates calls.
 
         Raises:
             NoPortsError: No pair of media ports is free.
@@ -99,32 +99,40 @@ class VoIPCall:
 
     @property
     def moved_to(self) -> list[str]:
-        """The URIs of the last 3xx, the preferred first."""
+        """The URIs in the last 3xx answer to our INVITE, the preferred URI first."""
         return [str(uri) for uri in self.redirection.targets]
 
     @property
     def protected(self) -> bool:
-        """True if the media is SRTP, according to the last agreement."""
+        """True if the media is SRTP, according to the last offer and answer."""
         return self.media.stream.protection is not None
 
     @property
     def held_by_peer(self) -> bool:
-        """True while the other party holds us, in whatever form: it accepts no media from us."""
+        """True while the other party holds us, which means that it accepts no media from us."""
         return self.media.held_by_peer
 
     @property
     def reception(self) -> ReceptionQuality:
-        """The quality with which the other party's media arrives, or arrived until the end."""
+        """The quality with which we receive the other party's media.
+
+        After the end of the call, it is the quality of the whole call.
+        """
         return self.media.stream.reception.now
 
     @property
     def report(self) -> PeerReport | None:
-        """The quality of our media at the other party, by its last RTCP report; None before."""
+        """The quality of our media at the other party, according to that party's last RTCP report.
+
+        None until the first report.
+        """
         return self.media.stream.reports.peer
 
     @property
     def replaces(self) -> str:
-        """The Replaces header value (RFC 3891) by which another phone can take this one's place.
+        """The value of a Replaces header (RFC 3891) that names this call.
+
+        Another phone that sends an INVITE with this value takes our place in the call.
 
         Raises:
             InvalidStateError: The call has ended, or has no dialog yet.
@@ -141,10 +149,11 @@ class VoIPCall:
     # --- state ------------------------------------------------------------------------------
 
     async def wait_for(self, state: CallState) -> None:
-        """Return once the call is, or has been, in `state`.
+        """Wait until the call is, or has already been, in `state`.
 
         Raises:
-            CallFailedError: The call ended before; `status` has the reason.
+            CallFailedError: The call ended before it reached `state`; the error's `status` is the
+                SIP status with which it ended.
         """
         wanted = _ORDER.index(state)
         await self.changes.until(lambda: _ORDER.index(self.state) >= wanted)
@@ -154,7 +163,10 @@ class VoIPCall:
             raise CallFailedError(what, self.status, unreachable=self.unreachable)
 
     def become(self, state: CallState, status: int = 0) -> None:
-        """Change to `state`; the only place where the state changes. Earlier states are ignored."""
+        """Change the call's state to `state`, if `state` is later in the order of `CallState`.
+
+        An earlier state is ignored. Only this method changes the state.
+        """
         if _ORDER.index(state) <= _ORDER.index(self.state):
             return
         logger.debug("phone.call_state", before=self.state, after=state, status=status)
@@ -168,11 +180,11 @@ class VoIPCall:
     # --- setting up and ending ----------------------------------------------------------------
 
     async def progress(self) -> None:
-        """Send 183 with our SDP, so that the caller hears `write_audio` before the answer.
+        """Send 183 with our SDP, so that the caller hears `write_audio` before we answer the call.
 
         Raises:
-            InvalidStateError: The call does not ring here, or its INVITE has no offer.
-            CallFailedError: As for `answer`.
+            InvalidStateError: This is not a received call that rings, or its INVITE has no offer.
+            CallFailedError: The same as for `answer`.
         """
         invite = self._ringing_here()
         if not invite.request.body:
@@ -188,7 +200,8 @@ class VoIPCall:
 
         Raises:
             InvalidStateError: The call is not a received call that rings.
-            CallFailedError: Its offer has no codec that we know; it has been refused with 488.
+            CallFailedError: The caller's offer has no codec that we know. The call has been refused
+                with 488.
         """
         invite = self._ringing_here()
         body = self._description(invite)
@@ -201,7 +214,7 @@ class VoIPCall:
         self._account.transport.flush()
 
     async def deny(self, status: int = 486) -> None:
-        """Refuse a received call.
+        """Refuse a received call with the SIP status `status`.
 
         Raises:
             InvalidStateError: The call is not a received call that rings.
@@ -210,21 +223,25 @@ class VoIPCall:
         self.refuse(status)
 
     def refuse(self, status: int) -> None:
-        """Answer the INVITE with a failure and end the call."""
+        """Answer the INVITE of a received call with the failure `status`, and end the call."""
         if self.invite is not None and not self.invite.answered:
             self.invite.respond(status, now=self._account.now)
         self.become(CallState.ENDED, status)
         self._account.transport.flush()
 
     async def hangup(self) -> None:
-        """End the call in whatever state it is; return once it has ended."""
+        """End the call, whatever its state is, and return once it has ended."""
         if self.state is CallState.ENDED:
             return
         self.send_hangup()
         await self.wait_for(CallState.ENDED)
 
     def send_hangup(self) -> None:
-        """Send what ends the call in its present state: BYE, CANCEL or a refusal (480)."""
+        """Send the message that ends the call in its present state, without waiting for the end.
+
+        The message is BYE for an answered call, CANCEL for a call that we placed, or 480 for a
+        received call that rings.
+        """
         if self.dialog is not None:
             self.bye()
         elif self.client is not None:
@@ -234,7 +251,7 @@ class VoIPCall:
         self._account.transport.flush()
 
     def bye(self, headers: Iterable[tuple[str, str]] = ()) -> None:
-        """Send BYE; the core then reports `DialogEnded`."""
+        """Send BYE, with `headers` added. The SIP core then reports `DialogEnded`."""
         dialog = self.dialog
         if dialog is not None and self.state is CallState.ANSWERED:
             self.media.stream.sender.clear()
@@ -246,10 +263,11 @@ class VoIPCall:
     # --- in the call ------------------------------------------------------------------------
 
     async def hold(self, direction: Literal["sendonly", "inactive"] = "sendonly") -> None:
-        """Put the other party on hold; we then ask it to send no media.
+        """Put the other party on hold, which asks that party to send no media.
 
         Args:
-            direction: "sendonly": it may hear what we write; "inactive": it hears nothing.
+            direction: With "sendonly", the other party may still hear the audio that we write. With
+                "inactive", it hears nothing.
 
         Raises:
             InvalidStateError: The call is not answered.
@@ -258,44 +276,46 @@ class VoIPCall:
         await self._renegotiation.change_hold(self._answered(), Direction(direction))
 
     async def resume(self) -> None:
-        """Take the other party off hold; raises the same errors as `hold`."""
+        """Take the other party off hold. Raises the same errors as `hold`."""
         await self._renegotiation.change_hold(self._answered(), None)
 
     async def transfer(self, target: str) -> int:
         """Transfer the other party to `target`, a number or a SIP URI, without a consultation.
 
         Returns:
-            The final status of the call to the target, 200 if it was answered; or the status of the
-            REFER itself, if that was refused. After a success this call ends by itself.
+            The final status of the call to the target, for example 200 if the target answered. If
+            the REFER itself was refused, the status of that refusal. After a success this call ends
+            by itself.
 
         Raises:
             InvalidStateError: The call is not answered.
-            CallFailedError: The call ended before the outcome was reported.
+            CallFailedError: The call ended before the other party reported the outcome.
         """
         return await self._refer(self._answered(), self._account.uri(target))
 
     async def attended_transfer(self, other: VoIPCall) -> int:
-        """Connect the other party with the party of `other`, which we consulted: attended transfer.
+        """Connect the other party with the party of `other`, a call that we made to consult.
 
-        This sends a REFER whose Refer-To has a Replaces (RFC 3891, RFC 5589 7). `other` may be a
-        call that we placed and that still rings. After a success both calls end by themselves.
+        This is an attended transfer: we send a REFER whose Refer-To has a Replaces (RFC 3891, RFC
+        5589 section 7). `other` may be a call that we placed and that still rings. After a success
+        both calls end by themselves.
 
         Returns:
-            As for `transfer`.
+            The same as `transfer`.
 
         Raises:
-            InvalidStateError: This call is not answered; the other has ended or has no dialog yet.
-            CallFailedError: As for `transfer`.
+            InvalidStateError: This call is not answered, or `other` has ended or has no dialog yet.
+            CallFailedError: The same as for `transfer`.
         """
         there = other._replaceable_dialog()
         uri = replace(there.remote.uri, headers=(("Replaces", escape_header(other.replaces)),))
         return await self._refer(self._answered(), uri)
 
     async def send_info(self, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()) -> int:
-        """Send INFO (RFC 6086); with a body, `headers` must contain its Content-Type.
+        """Send an INFO request (RFC 6086). With a body, `headers` must contain its Content-Type.
 
         Returns:
-            The status of the answer.
+            The status of the final response to the INFO.
         """
         _, response = await self.requests.send(self._answered(), "INFO", headers, body)
         return response.status
@@ -303,12 +323,14 @@ class VoIPCall:
     # --- audio and keys ---------------------------------------------------------------------
 
     async def write_audio(self, pcm: bytes) -> None:
-        """Queue audio; return when less than 200 ms of it wait. Silence is sent when none waits.
+        """Queue audio to be sent. Returns when less than 200 ms of queued audio wait.
 
-        After the end of the call the audio is ignored; `read_audio` and `state` show that end.
+        While no audio waits, the call sends silence. After the end of the call, the audio is
+        ignored without an error. The program sees that end in `state` and in `read_audio`.
 
         Raises:
-            InvalidStateError: The call is not answered, and no `progress` was sent or received.
+            InvalidStateError: The call is not answered, and no SDP has been agreed on while it
+                rings.
         """
         if self.state is CallState.ENDED:
             return
@@ -322,30 +344,33 @@ class VoIPCall:
         await self.changes.until(lambda: not sender.queued or self.state is CallState.ENDED)
 
     async def read_audio(self, samples: int = 160) -> bytes:
-        """Return the next `samples` received samples, two bytes each, in the order of timestamps.
+        """Return the next `samples` received samples as 16-bit PCM, in the order of RTP timestamps.
 
-        Waits until they have arrived; lost packets become silence. After the end of the call, it
-        returns the rest, and then b"".
+        The method waits until the samples have arrived. Silence stands for lost packets. After the
+        end of the call, the method returns the remaining samples, and then b"".
         """
         return await self.media.stream.read(samples)
 
     async def audio(self, samples: int = 160) -> AsyncIterator[bytes]:
-        """Yield the received audio in pieces until the call has ended; the last may be shorter."""
+        """Yield the received audio until the call has ended, in pieces of `samples` samples.
+
+        The last piece may be shorter.
+        """
         while piece := await self.read_audio(samples):
             yield piece
 
     async def send_dtmf(self, keys: str, by: Literal["rtp", "info"] = "rtp") -> None:
-        """Press keys (0-9, *, #, A-D); return when the last key has been released.
+        """Press keys (0-9, *, #, A-D) and return when the last key has been released.
 
         Args:
             keys: The keys, in order.
-            by: "rtp" sends RTP events (RFC 4733); "info" sends one INFO for each key
+            by: "rtp" sends RTP events (RFC 4733); "info" sends one INFO request for each key
                 (application/dtmf-relay).
 
         Raises:
             InvalidStateError: The call is not answered.
             ProtocolError: A character is not a key, or the peer accepts no RTP events.
-            CallFailedError: The peer refused the INFO.
+            CallFailedError: The peer refused an INFO.
         """
         self._answered()
         if by == "info":
@@ -356,7 +381,10 @@ class VoIPCall:
         await self.changes.until(lambda: not sender.pressing or self.state is CallState.ENDED)
 
     async def get_dtmf(self, length: int = 1) -> str:
-        """Return the next `length` keys that the peer presses; fewer if the call ends first."""
+        """Return the next `length` keys that the peer presses.
+
+        If the call ends before, return the keys pressed so far.
+        """
         stream = self.media.stream
         await self.changes.until(
             lambda: len(stream.keys) >= length or self.state is CallState.ENDED
@@ -365,7 +393,10 @@ class VoIPCall:
         return taken
 
     async def _refer(self, dialog: Dialog, uri: Uri) -> int:
-        """Send a REFER; after a success, end the call (RFC 5589 6.1) if the peer has not."""
+        """Send a REFER that asks the peer to call `uri`, and return the status as `transfer` does.
+
+        After a success, end the call (RFC 5589 section 6.1), unless the peer has already ended it.
+        """
         self.refer_sent = ReferSent(self.requests, self.changes)
         status = await self.refer_sent.send(dialog, self._account.address, uri)
         if status < 300:
@@ -404,7 +435,12 @@ class VoIPCall:
         return self.invite
 
     def _description(self, invite: InviteServer) -> bytes:
-        """Return our answer to the INVITE, the same each time; an offer, if the INVITE has none."""
+        """Return the SDP for our response to the INVITE.
+
+        If the INVITE has an offer, the SDP is our answer to it, else our own offer. Once an answer
+        is agreed on, each further response contains the same SDP. If there is no common media, the
+        call is refused.
+        """
         if self.media.agreed:
             return self.media.local_sdp
         offer = invite.request.body
@@ -415,7 +451,11 @@ class VoIPCall:
             raise CallFailedError("there is no common media", error.status) from None
 
     def _replaceable_dialog(self) -> Dialog:
-        """Return an answered call's dialog, or the first early dialog of a call that we placed."""
+        """Return the dialog by which a Replaces can name this call.
+
+        It is the dialog of an answered call, or the first early dialog of a call that we placed and
+        that rings.
+        """
         early = (
             self.client.dialogs.values() if self.state is CallState.RINGING and self.client else ()
         )

@@ -1,4 +1,4 @@
-"""Waiting for a condition to become true, as a phone's coroutines do."""
+"""The means by which a phone's coroutines wait until a condition is true."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 
 class Changes:
-    """Wakes all waiting coroutines after a change; each then checks its condition."""
+    """Wakes all waiting coroutines after a change. Each coroutine then checks its own condition."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Return once `holds()` is true; at once if it already is."""
+        """Wait until `holds()` returns true. If it already does, return without waiting."""
         while not holds():
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.add(waiter)

@@ -1,4 +1,8 @@
-"""Requests within a call's dialog: send one, answer a challenge, wait for the final response."""
+"""The requests that a phone sends within a call's dialog, such as BYE, INFO and re-INVITE.
+
+Each request is sent, a server's request for a password is answered, and the final response is
+awaited.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from telephony.sip.ua.uac import InviteClient
 
 
 class DialogRequests:
-    """Our requests in one dialog that still wait for their final response."""
+    """The requests that we have sent in one dialog and that have no final response yet."""
 
     def __init__(self, account: PhoneAccount) -> None:
         self._account = account
@@ -31,12 +35,17 @@ class DialogRequests:
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
     ) -> tuple[Request, Response]:
-        """Send a request; return its last version with the final response.
+        """Send a request in `dialog`, and wait for the final response.
 
-        A challenge (401, 407) is answered once.
+        If the response asks for a password (401, 407), the request is sent once more with
+        credentials.
+
+        Returns:
+            The request as last sent, and its final response.
 
         Raises:
-            InvalidStateError: The dialog has ended, or an INVITE is pending in it.
+            InvalidStateError: The dialog has ended, or another INVITE in the dialog has no final
+                response.
             CallFailedError: No response came.
         """
         try:
@@ -71,7 +80,11 @@ class DialogRequests:
             self._waiting.pop(client, None)
 
     def on_event(self, event: DialogResponse | DialogRequestFailed) -> None:
-        """Handle the core's event for one of our requests; acknowledge the 2xx of a re-INVITE."""
+        """Handle the SIP core's event about one of our requests.
+
+        A final response is given to the coroutine in `send`. A 2xx to a re-INVITE is acknowledged
+        by ACK.
+        """
         client = event.transaction
         future = self._waiting.get(client)
         if isinstance(event, DialogRequestFailed):
@@ -87,7 +100,7 @@ class DialogRequests:
             future.set_result(event.response)
 
     def end(self) -> None:
-        """Let all waiting requests fail, because the dialog has ended."""
+        """Let all waiting calls of `send` raise CallFailedError, because the dialog has ended."""
         self.ended = True
         for future in self._waiting.values():
             if not future.done():

@@ -1,4 +1,7 @@
-"""A call's reactions to the events of the SIP core. No function in this module waits."""
+"""The reactions of a phone's call to the events of the SIP core.
+
+No function in this module waits.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ _RINGS = {180, 183}
 
 
 def handle(account: PhoneAccount, call: VoIPCall, event: SipEvent) -> None:
-    """Handle an event that belongs to this call."""
+    """Handle an event of the SIP core that belongs to this call, and wake waiting coroutines."""
     if not _on_setup(account, call, event):
         _in_dialog(account, call, event)
     call.changes.notify()
@@ -72,7 +75,10 @@ def _in_dialog(account: PhoneAccount, call: VoIPCall, event: SipEvent) -> None:
 
 
 def _on_progress(account: PhoneAccount, call: VoIPCall, event: InviteProgress) -> None:
-    """Accept the SDP of a provisional response (RFC 3262 5, RFC 3960); ignore unreadable SDP."""
+    """Handle a provisional response to our INVITE (RFC 3262 section 5, RFC 3960).
+
+    SDP in the response is accepted if it can be used. SDP that cannot be used is only logged.
+    """
     response = event.response
     call.statuses.append(response.status)
     if response.status in _RINGS:
@@ -96,7 +102,8 @@ def _on_answered(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -
         _on_late_offer(account, call, event)
         return
     dialog.ack(event.client, now=account.now)
-    if call.dialog is not None or event.client.cancelled:  # a fork's second answer, or too late
+    # The call is already answered by another fork, or the answer came after our CANCEL.
+    if call.dialog is not None or event.client.cancelled:
         dialog.request("BYE", now=account.now)
         if call.dialog is None:
             call.become(CallState.ENDED, 487)
@@ -106,7 +113,7 @@ def _on_answered(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -
     call.statuses.append(event.response.status)
     call.become(CallState.ANSWERED, event.response.status)
     if not body and call.media.agreed:
-        return  # the answer came in a reliable provisional response
+        return  # a reliable provisional response has already contained the SDP answer
     try:
         call.media.answered(body)
     except (ParseError, CallFailedError) as error:
@@ -115,7 +122,7 @@ def _on_answered(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -
 
 
 def _on_late_offer(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -> None:
-    """Answer the offer of a 2xx in the ACK (RFC 3261 13.2.1)."""
+    """Answer, in the ACK, the offer in the 2xx to our INVITE (RFC 3261 section 13.2.1)."""
     call.dialog = event.dialog
     call.session.on_2xx(event.response)
     call.statuses.append(event.response.status)
@@ -152,7 +159,7 @@ def _on_failed(account: PhoneAccount, call: VoIPCall, event: InviteFailed) -> No
 
 
 def _on_ack(call: VoIPCall, event: AckReceived) -> None:
-    """Accept the answer to an offer that our 2xx contained."""
+    """Accept the answer that the ACK contains, if our 2xx contained an offer."""
     if not call.media.awaits_answer or not event.request.body:
         return
     try:
@@ -191,7 +198,7 @@ def _on_new_offer(account: PhoneAccount, call: VoIPCall, event: DialogRequest) -
         headers = call.session.answer(request) if request.method == "UPDATE" else ()
         transaction.respond(200, headers=headers, now=account.now)
         return
-    if request.body and call.media.awaits_answer:  # RFC 3311 5.2
+    if request.body and call.media.awaits_answer:  # RFC 3311 section 5.2
         transaction.respond(491, now=account.now)
         return
     refreshed = () if request.method == "PRACK" else call.session.answer(request)

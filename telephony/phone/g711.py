@@ -11,13 +11,16 @@ from typing import Final
 from telephony.rtp.tone import to_pcma, to_pcmu
 
 SILENCE: Final[dict[str, int]] = {"pcmu": 0xFF, "pcma": 0xD5}
-"""The byte for a sample of zero, by encoding name in lower case."""
+"""The G.711 byte for a sample of zero, by encoding name in lower case."""
 
 _ENCODERS: Final[dict[str, Callable[[int], int]]] = {"pcmu": to_pcmu, "pcma": to_pcma}
 
 
 def encode(pcm: bytes, law: str) -> bytes:
-    """Encode linear PCM; `law` is `pcmu` or `pcma`. An odd last byte is ignored."""
+    """Encode 16-bit linear PCM as G.711; `law` is `pcmu` or `pcma`.
+
+    If `pcm` has an odd number of bytes, the last byte is ignored.
+    """
     samples = array("h")
     samples.frombytes(pcm[: len(pcm) // 2 * 2])
     if sys.byteorder == "big":
@@ -27,7 +30,7 @@ def encode(pcm: bytes, law: str) -> bytes:
 
 
 def decode(payload: bytes, law: str) -> bytes:
-    """Decode to linear PCM: two bytes for each byte of `payload`."""
+    """Decode G.711 to 16-bit linear PCM, which is two bytes for each byte of `payload`."""
     table = _decoding(law)
     return b"".join([table[byte] for byte in payload])
 

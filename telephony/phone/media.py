@@ -1,4 +1,4 @@
-"""Offer and answer of one call at a phone: one audio stream, G.711 and telephone events."""
+"""Offer and answer of a phone's call: one audio stream with G.711 and telephone events."""
 
 from __future__ import annotations
 
@@ -29,42 +29,45 @@ _ALLOWED: Final = tuple(codec.name for codec in CODECS)
 
 
 class CallMedia:
-    """Our descriptions, the peer's descriptions, and the media stream that results from both."""
+    """The SDP of both sides of one call, and the media stream that results from both SDPs."""
 
     def __init__(self, pool: PortPool, changes: Changes, srtp: Srtp = Srtp.OFF) -> None:
-        """Bind a pair of ports; make keys if media may be protected.
+        """Bind a pair of ports, and make SRTP keys unless `srtp` is OFF.
 
         Raises:
-            NoPortsError: No pair is free.
+            NoPortsError: No pair of ports is free.
         """
         self.stream = MediaStream(pool, changes, srtp)
         self.local_hold: Direction | None = None
-        """The direction by which we hold the peer, SENDONLY or INACTIVE; None if we do not."""
+        """The media direction that we offer while we hold the peer: SENDONLY or INACTIVE.
+
+        None while we do not hold the peer.
+        """
         self.held_by_peer = False
         """True while the peer holds us: it accepts no media from us."""
         self._origin = Origin(secrets.randbits(31))
         self._local_sdp: SessionDescription | None = None
         self._agreed_sdp: SessionDescription | None = None
-        """Our last description that was part of a completed offer and answer."""
+        """Our SDP in the last exchange of offer and answer that was completed."""
         self._offered = False
 
     @property
     def awaits_answer(self) -> bool:
-        """True while our offer has no answer yet."""
+        """True while we have sent an offer and have not received its answer."""
         return self._offered
 
     @property
     def agreed(self) -> bool:
-        """True after an offer has been answered, by either side."""
+        """True after at least one offer has been answered, by us or by the peer."""
         return self._agreed_sdp is not None
 
     @property
     def local_sdp(self) -> bytes:
-        """Our newest description; b"" before the first."""
+        """Our newest SDP; b"" if we have written none yet."""
         return b"" if self._local_sdp is None else bytes(self._local_sdp)
 
     def offer(self) -> bytes:
-        """Return a new offer as SDP."""
+        """Return a new offer as SDP. It becomes our newest SDP."""
         self._local_sdp = own_offer(
             self.stream.local,
             self._next_origin(),
@@ -76,29 +79,29 @@ class CallMedia:
         return bytes(self._local_sdp)
 
     def answered(self, body: bytes) -> None:
-        """Accept the answer to our offer.
+        """Accept `body`, the peer's answer to our offer.
 
         Raises:
-            SdpParseError: The answer cannot be read, or has no audio for us.
+            SdpParseError: The answer cannot be read, or it refuses our audio stream.
             CallFailedError: There is no common codec.
         """
         theirs = SessionDescription.parse(body)
         self._apply(theirs)
         self._offered = False
-        if (
-            self.local_hold is not Direction.INACTIVE
-        ):  # an answer to "inactive" can only be inactive
+        # The answer to an "inactive" offer is always "inactive", so it says nothing about hold.
+        if self.local_hold is not Direction.INACTIVE:
             self.held_by_peer = not _receives(theirs)
 
     def withdraw(self) -> None:
-        """Forget our offer, which was refused."""
+        """Forget our offer, because the peer refused it."""
         self._offered = False
 
     def answer(self, body: bytes) -> bytes:
-        """Answer the peer's offer.
+        """Accept `body`, the peer's offer, and return our answer as SDP.
 
         Raises:
-            SdpParseError: The offer cannot be read; status 488 if it has nothing that we know.
+            SdpParseError: The offer cannot be read. Its status is 488 if no media in the offer can
+                be used.
             CallFailedError: There is no common codec.
         """
         theirs, local, origin = SessionDescription.parse(body), self.stream.local, self._origin

@@ -1,4 +1,4 @@
-"""A phone: one account on a server, and any number of calls."""
+"""A SIP phone for programs: one account on a server, and any number of calls."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ _ALLOW: Final = (
     *("OPTIONS", "INFO", "NOTIFY"),
 )
 _FAREWELL: Final = 2.0
-"""Seconds that `stop` waits for the peers of calls in progress and for the server."""
+"""The most seconds that `stop` waits for the ends of its calls and for the last REGISTER."""
 
 
 class VoIPPhone:
-    """A SIP phone with pyVoIP's names; its methods are coroutines.
+    """A SIP phone with the same names as pyVoIP, but with coroutines as methods.
 
     ```python
     async with VoIPPhone("192.0.2.10", 5060, "201", password, call_callback=on_call) as phone:
@@ -99,32 +99,37 @@ class VoIPPhone:
         """Prepare a phone; `start` opens it.
 
         Args:
-            server: The server's IP literal, or a name; `start` then uses the name's first address.
-            port: The server's SIP port. 0 means that `server` is a domain, whose machines DNS knows
-                (SRV, RFC 3263); `start` tries the next one if one does not answer or answers 503.
-            username: The account's name, which is also the number that others see.
-            password: For digest authentication; unused if no server asks for it.
+            server: The server's IP literal or name. For a name, `start` uses the first address
+                that the system finds.
+            port: The server's SIP port. 0 means that `server` is a domain. `start` then asks DNS
+                which servers the domain has (SRV, RFC 3263). If a server does not answer or
+                answers 503, `start` tries the next server.
+            username: The account's name, which is also the number that called parties see.
+            password: The password for digest authentication, used only if the server asks for it.
             my_ip: The IP literal to bind and to write into Via, Contact and SDP. If empty, the
-                address from which this machine reaches the server.
-            rtp_ports: First and last port for media; each call uses two.
+                phone uses the address from which this machine reaches the server.
+            rtp_ports: The first and the last port for media. Each call uses two ports.
             sip_port: The local SIP port; 0 lets the system choose.
-            register: False for a peer that the server knows by its address.
-            call_callback: Called for each received call while it rings, in its own task. Without
-                one, calls are refused with 480. If it raises, the call is ended (500 while it
-                rings), and the exception's type and place are logged.
-            transfer_callback: Called when the other party of a call transfers us (REFER), with
-                that call and the new call, which is already placed. Without one, a REFER is refused
-                with 405.
+            register: False if the server knows this phone by its address, so that the phone need
+                not register.
+            call_callback: A function that is called, in its own task, for each received call
+                while the call rings. Without this function, calls are refused with 480. If the
+                function raises, the phone ends the call (with 500 if it still rings), and logs
+                the exception's type and place.
+            transfer_callback: A function that is called when the other party of a call transfers
+                us (REFER). Its arguments are that call and the new call, whose INVITE has already
+                been sent. Without this function, a REFER is refused with 405.
             srtp: "off" uses only plain RTP, "required" only SRTP (SDES). "optional" offers plain
-                RTP and accepts either.
-            transport: The transport to the server. With "tls" the phone accepts no connections:
-                calls come over the connection that it registered over.
-            tls: For "tls", the context that verifies the server. By default the system's
-                certificate authorities do (`telephony.aio.tls.client_context` makes others).
+                RTP, but accepts plain RTP and SRTP.
+            transport: The transport to the server. With "tls" the phone accepts no connections,
+                because calls arrive over the connection by which the phone registered.
+            tls: With "tls", the TLS context that verifies the server. By default, the context
+                trusts the system's certificate authorities. `telephony.aio.tls.client_context`
+                makes other contexts.
             server_name: The name that the server's certificate must contain; `server` if empty.
-            resolver: The DNS client; by default one for the system's name servers.
-            session_expires: Seconds after which a call ends if the other side has gone (RFC 4028);
-                at least 90.
+            resolver: The DNS client; by default a client of the system's name servers.
+            session_expires: The seconds after which a call ends if the other side no longer
+                refreshes the session (RFC 4028); at least 90.
 
         Raises:
             ValueError: `session_expires` is less than 90.
@@ -146,9 +151,9 @@ class VoIPPhone:
         self._registration: RegistrationClient | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.calls: list[VoIPCall] = []
-        """The calls that have not ended."""
+        """The calls of this phone that have not ended."""
         self.address = Address(my_ip, sip_port, transport.upper())
-        """The address on which the phone listens, once started."""
+        """The address on which the phone listens. It is final only after `start`."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -161,8 +166,9 @@ class VoIPPhone:
         """Open the socket and register.
 
         Raises:
-            OSError: The server's name has no address, or our address cannot be bound.
-            RegistrationError: The server refused or did not answer; the socket is closed again.
+            OSError: The server's name has no address, or our own address cannot be bound.
+            RegistrationError: The server refused the registration or did not answer. The socket is
+                closed again.
         """
         *first, last = await find_servers(self._server, self._resolver, self._my_ip)
         for server in first:
@@ -205,7 +211,10 @@ class VoIPPhone:
             raise
 
     async def stop(self) -> None:
-        """End all calls, unregister and close. Does nothing if the phone is not started."""
+        """End all calls, unregister and close the socket.
+
+        Does nothing if the phone is not started.
+        """
         if self._account is None:
             return
         with contextlib.suppress(TimeoutError):
@@ -231,12 +240,18 @@ class VoIPPhone:
         late_offer: bool = False,
         follow: bool = False,
     ) -> VoIPCall:
-        """Place a call to a number at the server, or to a SIP URI through it.
+        """Place a call to a number at the server, or to a SIP URI by way of the server.
 
-        Returns as soon as the INVITE has been sent; `VoIPCall.wait_for` waits for progress. A
-        challenge is answered. `headers` are added to the INVITE (P-Asserted-Identity, Privacy, …).
-        With `late_offer` the INVITE has no SDP, and the called side offers, as with some gateways.
-        With `follow` the targets of a 3xx are tried in order, each once, through the server.
+        The method returns as soon as the INVITE has been sent; `VoIPCall.wait_for` waits for
+        progress. If the server asks for a password (401, 407), the phone answers by itself.
+
+        Args:
+            number: A number, or a URI that begins with `sip:`, `sips:` or `tel:`.
+            headers: Header fields to add to the INVITE, such as P-Asserted-Identity or Privacy.
+            late_offer: If true, the INVITE has no SDP, so the called side sends the offer. Some
+                gateways call in this form.
+            follow: If true and the answer is a 3xx, the phone calls the URIs in that answer, in
+                order, each URI once, by way of the server.
 
         Raises:
             InvalidStateError: The phone is not started.
@@ -250,7 +265,9 @@ class VoIPPhone:
         )
 
     async def ping(self) -> int:
-        """Send OPTIONS to the server to see that it works; return the status of its answer.
+        """Send OPTIONS to the server, and return the status of its answer.
+
+        Any answer shows that the server works.
 
         Raises:
             InvalidStateError: The phone is not started.
@@ -339,7 +356,10 @@ class VoIPPhone:
         self._run(self._ring(self._callback(call), call))
 
     def _on_refer(self, account: PhoneAccount, event: DialogRequest) -> None:
-        """Place the call that the other party's REFER asks for; report its progress by NOTIFY."""
+        """Handle a REFER, by which the other party asks us to call a target.
+
+        The new call is placed, and NOTIFY requests report its progress to the other party.
+        """
         call, to = event.dialog.owner, refer_to(event.request)
         if not isinstance(call, VoIPCall) or isinstance(to, int):
             event.transaction.respond(to if isinstance(to, int) else 481, now=account.now)
@@ -367,7 +387,8 @@ class VoIPPhone:
         try:
             await callback
         except Exception as error:  # noqa: BLE001 - the user's code must not end the phone
-            # Log only its type and place: the text of an exception may contain a number.
+            # The log has only the exception's type and place, because an exception's text may
+            # contain a telephone number.
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{place.filename}:{place.lineno}"
             logger.error("phone.callback_failed", error=type(error).__name__, where=where)  # noqa: TRY400
@@ -377,7 +398,11 @@ class VoIPPhone:
 
 
 def _call_of(event: SipEvent) -> VoIPCall | None:
-    """Return the call of an event: the core's objects carry their call as owner."""
+    """Return the call to which an event belongs, or None.
+
+    The SIP core's INVITEs and dialogs have an attribute `owner`, in which the phone stores the
+    call.
+    """
     match event:
         case InviteCancelled() | PrackMissing():
             owner = event.invite.owner

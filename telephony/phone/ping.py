@@ -1,4 +1,4 @@
-"""OPTIONS requests that check that the server answers (RFC 3261 11)."""
+"""The OPTIONS request by which a phone checks that its server answers (RFC 3261 section 11)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from telephony.sip.message.headers import NameAddr
 
 
 class Ping:
-    """An OPTIONS request that waits for its answer."""
+    """An OPTIONS request that we have sent and that has no final response yet."""
 
     def __init__(self) -> None:
         self.answer: asyncio.Future[StandaloneResponse]
         self.answer = asyncio.get_running_loop().create_future()
 
     def on_response(self, event: StandaloneResponse) -> None:
-        """Accept the final response, or the report that no response came."""
+        """Handle the final response to the OPTIONS, or the event that no response came."""
         if (event.response is None or event.status >= 200) and not self.answer.done():
             self.answer.set_result(event)
 
 
 async def ping(account: PhoneAccount) -> int:
-    """Send an OPTIONS request and return the status of the answer.
+    """Send an OPTIONS request to the account's server, and return the status of the response.
 
     Raises:
         CallFailedError: The server does not answer.

@@ -1,4 +1,7 @@
-"""Received audio in the order of its RTP timestamps; loss and pauses become silence."""
+"""A buffer of received audio in the order of its RTP timestamps.
+
+Silence stands for lost packets and for pauses.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,21 @@ from telephony.rtp.packet import RtpPacket
 
 RATE: Final = 8000
 _MOST_UNREAD: Final = 600 * RATE
-"""Ten minutes, in samples; older unread audio is dropped."""
+"""The most unread samples that the buffer holds: ten minutes. Older samples are dropped."""
 _JUMP: Final = 10 * RATE
-"""Samples; a larger step of the timestamp, in either direction, starts a new timeline."""
+"""The largest change of the RTP timestamp within one timeline, in samples.
+
+A larger change, forwards or backwards, starts a new timeline.
+"""
 
 
 class PlayoutBuffer:
-    """One stream's audio as 16-bit linear PCM, from the first unread sample.
+    """The audio of one received stream as 16-bit linear PCM, from the first unread sample.
 
-    A sample's place is its number since the first sample received. A new SSRC, or a jump of the
-    timestamp, starts a new timeline. Its first packet is placed by its time of arrival, and never
-    before audio that is already there.
+    The place of a sample is its distance, in samples, from the first sample received. On a
+    timeline, the RTP timestamp gives the place. A new SSRC, or a jump of the timestamp, starts a
+    new timeline. The first packet of a timeline is placed by its time of arrival, but never before
+    audio that is already in the buffer.
     """
 
     def __init__(self) -> None:
@@ -30,22 +37,30 @@ class PlayoutBuffer:
         self._began: float | None = None
         self._ssrc: int | None = None
         self._zero = 0
-        """The number to add to an extended timestamp to get a place."""
+        """The number to add to an extended timestamp to get the place of the sample."""
         self._last = 0
-        """The newest timestamp, extended beyond 32 bits."""
+        """The newest RTP timestamp, extended beyond 32 bits."""
 
     @property
     def end(self) -> int:
-        """The place after the newest sample, counted from the first sample received."""
+        """The place directly after the newest sample."""
         return self._start + len(self._audio) // 2
 
     @property
     def unread(self) -> int:
-        """The number of samples that wait to be read."""
+        """The number of received samples that are not read yet."""
         return len(self._audio) // 2
 
     def put(self, packet: RtpPacket, pcm: bytes, now: float) -> None:
-        """Place one packet's audio; drop the part whose time has already been read."""
+        """Put the audio of one packet at its place.
+
+        The part of the audio whose place has already been read is dropped.
+
+        Args:
+            packet: The RTP packet.
+            pcm: The audio of the packet, decoded to 16-bit linear PCM.
+            now: The time of arrival, in monotonic seconds.
+        """
         self.received += 1
         place = self._place(packet, now)
         if place < self._start:
@@ -59,7 +74,7 @@ class PlayoutBuffer:
         self.take(self.unread - _MOST_UNREAD)
 
     def take(self, samples: int) -> bytes:
-        """Remove and return the oldest samples: `samples` of them, or fewer if fewer wait."""
+        """Remove and return the oldest unread samples: `samples`, or all if fewer are unread."""
         if samples <= 0:
             return b""
         taken = bytes(self._audio[: 2 * samples])

@@ -1,4 +1,7 @@
-"""The quality of a received stream: lost, late and doubled packets, jitter (RFC 3550 A.3, A.8)."""
+"""The quality of a received RTP stream (RFC 3550 appendix A.3 and A.8).
+
+The quality is counted as packets that were received, lost or late, and as jitter.
+"""
 
 from __future__ import annotations
 
@@ -9,54 +12,60 @@ from telephony.rtp.packet import RtpPacket
 
 _RATE: Final = 8000
 _FAR: Final = 3000
-"""A larger step of the sequence number means that the stream began again (MAX_DROPOUT)."""
+"""The largest change of the sequence number within one RTP stream (MAX_DROPOUT in RFC 3550).
+
+A larger change means that the sender started a new stream.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceptionQuality:
-    """The packets that one party received."""
+    """The quality with which one party received media: counts of packets, and jitter."""
 
     received: int = 0
-    """Packets received, without duplicates."""
+    """The number of packets received, without duplicates."""
     lost: int = 0
-    """Sequence numbers that were skipped and never arrived."""
+    """The number of packets, according to the sequence numbers, that never arrived."""
     late: int = 0
-    """Packets that arrived after one with a higher sequence number."""
+    """The number of packets that arrived after a packet with a higher sequence number."""
     jitter: float = 0.0
-    """Jitter at the newest packet, in seconds."""
+    """The jitter when the newest packet arrived, in seconds."""
 
     @property
     def loss(self) -> float:
-        """The share of packets that were lost, 0 to 1."""
+        """The share of packets that were lost, from 0 to 1."""
         expected = self.received + self.lost
         return self.lost / expected if expected else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class SourceCounts:
-    """The newest SSRC received, with the counts that RTCP reports (RFC 3550 6.4.1)."""
+    """The counts that RTCP reports (RFC 3550 section 6.4.1) of the newest SSRC received."""
 
     ssrc: int
     highest: int
-    """The highest sequence number, extended by its wraps."""
+    """The highest sequence number received, extended beyond 16 bits by the number of its wraps."""
     expected: int
-    """The number of packets expected from the first to the highest."""
+    """The number of packets that were sent from the first to the highest sequence number."""
     received: int
     jitter: int
-    """Jitter in ticks of 8 kHz."""
+    """The jitter in RTP timestamp units of 1/8000 s."""
 
 
 class ReceptionCounter:
-    """Counts one direction of a call. Each new SSRC is a new stream, added to the totals."""
+    """Counts the received packets of one direction of a call.
+
+    A new SSRC is a new stream. The counts of all streams are added.
+    """
 
     def __init__(self) -> None:
         self._ssrc: int | None = None
         self._first = 0
         self._highest = 0
         self._received_of_source = 0
-        """Packets received from this SSRC."""
+        """The number of packets received with the current SSRC."""
         self._missing: set[int] = set()
-        """Extended sequence numbers that were skipped, among the newest `_FAR`."""
+        """The extended sequence numbers of missing packets, among the newest `_FAR` numbers."""
         self._given_up = 0
         self._received = 0
         self._late = 0
@@ -65,13 +74,13 @@ class ReceptionCounter:
 
     @property
     def now(self) -> ReceptionQuality:
-        """The counts so far."""
+        """The quality of reception from the first packet until now."""
         lost = self._given_up + len(self._missing)
         return ReceptionQuality(self._received, lost, self._late, self._jitter)
 
     @property
     def source(self) -> SourceCounts | None:
-        """The source received now; None before the first packet."""
+        """The counts of the SSRC that is received now; None before the first packet."""
         if self._ssrc is None:
             return None
         expected = self._highest - self._first + 1
@@ -79,19 +88,24 @@ class ReceptionCounter:
         return SourceCounts(self._ssrc, self._highest, expected, self._received_of_source, jitter)
 
     def put(self, packet: RtpPacket, now: float) -> None:
-        """Count a packet that arrived at `now`, in seconds.
+        """Count a packet that arrived at the monotonic time `now`, in seconds.
 
-        The packets of one key press share a timestamp; use `count_untimed` for them.
+        Do not use this method for the packets of a key press, because they share one timestamp. Use
+        `count_untimed` for these packets.
         """
         if self._count(packet):
             self._time(packet.timestamp, now)
 
     def count_untimed(self, packet: RtpPacket) -> None:
-        """Count a packet whose timestamp does not show when it was sent."""
+        """Count a packet whose timestamp does not show when the packet was sent, such as a key."""
         self._count(packet)
 
     def _count(self, packet: RtpPacket) -> bool:
-        """Count the sequence number; return whether the packet came in order."""
+        """Count a packet by its sequence number.
+
+        Return whether the packet has a higher sequence number than all packets before it, or starts
+        a new stream.
+        """
         step = (packet.sequence - self._highest + 0x8000 & 0xFFFF) - 0x8000
         if packet.ssrc != self._ssrc or abs(step) > _FAR:
             self._given_up += len(self._missing)
@@ -123,6 +137,6 @@ class ReceptionCounter:
         transit = now - timestamp / _RATE
         if self._transit is not None:
             apart = abs(transit - self._transit)
-            if apart < 2**31 / _RATE:  # otherwise the timestamp has wrapped
+            if apart < 2**31 / _RATE:  # a larger difference means that the timestamp has wrapped
                 self._jitter += (apart - self._jitter) / 16
         self._transit = transit

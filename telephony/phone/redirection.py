@@ -1,4 +1,4 @@
-"""The targets of a 3xx that a caller tries, each once (RFC 3261 8.1.3.4)."""
+"""The redirection of a placed call: the URIs of its 3xx responses (RFC 3261 section 8.1.3.4)."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 
 _MOST: Final = 10
-"""The most URIs that one call tries."""
+"""The most URIs that one call tries, the first one included."""
 
 
 class Redirection:
-    """The redirection targets of one call."""
+    """The URIs to which servers redirected one call. Each URI is tried at most once."""
 
     def __init__(self) -> None:
         self.follow = False
-        """True if the targets are tried at all."""
+        """True if the phone itself calls the URIs of a 3xx.
+
+        If false, only the program may call them.
+        """
         self.targets: list[Uri] = []
-        """The targets of the last 3xx, the preferred first."""
+        """The URIs in the last 3xx response, the preferred URI first."""
         self._tried: list[Uri] = []
         self._left: list[Uri] = []
 
     def next(self, tried: Uri, status: int, response: Response | None) -> Uri | None:
-        """Return the URI to try after `tried` failed.
+        """Return the URI to call next, after the call to the URI `tried` failed with `status`.
 
-        None if no target is left, after a 6xx, or if targets are not tried.
+        Return None if `follow` is false, after a 6xx, after ten URIs, or if no untried URI remains.
         """
         self._tried.append(tried)
         if response is not None and 300 <= status < 400:

@@ -1,4 +1,7 @@
-"""A REFER that we accepted (RFC 3515): the call that it asks for, and our NOTIFYs about it."""
+"""A REFER that a phone accepted (RFC 3515): the target to call, and our NOTIFY requests.
+
+The REFER asks us to call the target. The NOTIFY requests report the progress of that call.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,14 @@ if TYPE_CHECKING:
 
 _FRAGMENT: Final = ("Content-Type", "message/sipfrag;version=2.0")
 _EXPIRES: Final = 180
-"""Seconds that the subscription lasts at most."""
+"""The longest lifetime of the subscription that the REFER creates, in seconds."""
 
 
 def target_of(request: Request, to: NameAddr) -> tuple[Uri, tuple[tuple[str, str], ...]]:
-    """Return the URI that the REFER asks us to call, and the headers that our INVITE then has."""
+    """Return the URI to call, and the header fields to add to our INVITE, for a received REFER.
+
+    `request` is the REFER, and `to` is its Refer-To.
+    """
     by = request.headers.get("Referred-By") or str(request.from_.with_tag(None))
     replaces = to.uri.header("Replaces")
     headers = (("Referred-By", by), *((("Replaces", replaces),) if replaces else ()))
@@ -30,7 +36,16 @@ def target_of(request: Request, to: NameAddr) -> tuple[Uri, tuple[tuple[str, str
 
 
 async def notify_progress(call: VoIPCall, dialog: Dialog, request: Request, new: VoIPCall) -> None:
-    """Report each status of `new` to the REFER's sender in `call`; after a success, end `call`."""
+    """Report the progress of the new call `new` to the sender of a REFER.
+
+    Each new status is sent in a NOTIFY. When `new` is answered, `call` is ended.
+
+    Args:
+        call: The call in which the REFER was received.
+        dialog: The dialog of `call`.
+        request: The REFER.
+        new: The call that the REFER asked us to place.
+    """
     event = ("Event", f"refer;id={request.cseq.number}")
     status = 0
     try:
@@ -42,19 +57,26 @@ async def notify_progress(call: VoIPCall, dialog: Dialog, request: Request, new:
             body = f"SIP/2.0 {status} {REASONS.get(status, 'Unknown')}\r\n".encode()
             await call.requests.send(dialog, "NOTIFY", headers, body)
     except (CallFailedError, InvalidStateError):
-        return  # the sender of the REFER has gone
+        return  # the call with the sender of the REFER has ended
     if status < 300:
         call.send_hangup()
 
 
 async def _next_status(new: VoIPCall, status: int, asked_in: VoIPCall) -> int:
-    """Return the call's next status; any status, once `asked_in` has ended."""
+    """Wait until the status of `new` differs from `status`, and return the new status.
+
+    If the call `asked_in` ends before, return the current status of `new`.
+    """
     await new.changes.until(lambda: _status(new) != status or asked_in.state is CallState.ENDED)
     return _status(new)
 
 
 def _status(new: VoIPCall) -> int:
-    """Return the call's progress as a SIP status: 100 until something better is known."""
+    """Return the progress of a call as a SIP status: 100, 180 for ringing, 200 for answered.
+
+    For an ended call, it is the status with which the call ended, or 487 if there was no final
+    status.
+    """
     if new.state is CallState.ENDED:
         return new.status if new.status >= 200 else 487
     return {CallState.RINGING: 180, CallState.ANSWERED: 200}.get(new.state, 100)

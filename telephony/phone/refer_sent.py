@@ -1,4 +1,4 @@
-"""A transfer as its sender sees it: a REFER and its NOTIFYs (RFC 3515)."""
+"""A transfer that a phone requests: it sends a REFER and reads the NOTIFY requests (RFC 3515)."""
 
 from __future__ import annotations
 
@@ -16,25 +16,37 @@ _PREFIX: Final = b"SIP/2.0 "
 
 
 class ReferSent:
-    """A transfer that we request, and its progress as the peer reports it."""
+    """A REFER that we send, and the progress of the transfer.
+
+    The peer that receives the REFER reports the progress by NOTIFY requests.
+    """
 
     def __init__(self, requests: DialogRequests, changes: Changes) -> None:
         self.statuses: list[int] = []
-        """The statuses from the NOTIFYs, in order."""
+        """The statuses of the peer's call to the target, in the order of the NOTIFY requests."""
         self._requests = requests
         self._changes = changes
 
     @property
     def final(self) -> int | None:
-        """The target's final status; None while it is not known."""
+        """The final status of the peer's call to the target; None while it is not known."""
         return next((status for status in self.statuses if status >= 200), None)
 
     async def send(self, dialog: Dialog, by: NameAddr, uri: Uri) -> int:
-        """Send a REFER to `uri`; return the target's final status, or that of a refused REFER.
+        """Send a REFER that asks the peer to call `uri`, and wait for the outcome.
+
+        Args:
+            dialog: The dialog of our call with the peer.
+            by: Our own address, for Referred-By.
+            uri: The URI of the target.
+
+        Returns:
+            The final status of the peer's call to the target. If the peer refused the REFER, the
+            status of the refusal.
 
         Raises:
             InvalidStateError: The dialog has ended.
-            CallFailedError: The call ended before the final status was reported.
+            CallFailedError: The call with the peer ended before the final status was reported.
         """
         headers = (("Refer-To", f"<{uri}>"), ("Referred-By", str(by)))
         _, response = await self._requests.send(dialog, "REFER", headers)
@@ -46,7 +58,7 @@ class ReferSent:
         return self.final
 
     def on_notify(self, request: Request) -> None:
-        """Read a NOTIFY's status line; ignore other bodies."""
+        """Read the SIP status in the body of a NOTIFY. A body without a status line is ignored."""
         line = request.body.partition(b"\r\n")[0]
         digits = line[len(_PREFIX) : len(_PREFIX) + 3]
         if line.startswith(_PREFIX) and len(digits) == 3 and digits.isdigit():

@@ -1,4 +1,4 @@
-"""REGISTER (RFC 3261 10.2): make a binding, refresh it, remove it."""
+"""The registration of a phone by REGISTER (RFC 3261 section 10.2): make, refresh and remove it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,23 @@ from telephony.sip.ua.client import NonInviteClient
 logger = structlog.get_logger(__name__)
 
 EXPIRES: Final = 300
-"""The seconds that we request."""
+"""The lifetime of the registration that we request, in seconds."""
 _RETRY: Final = 20.0
-"""Seconds until the next try after a refresh failed."""
+"""The seconds from a failed refresh of the registration until the next attempt."""
 _TRIES: Final = 4
 
 
 class RegistrationClient:
-    """Our binding. All REGISTERs share a Call-ID and count up their CSeq."""
+    """The registration of one phone at its server.
+
+    All REGISTER requests have the same Call-ID, and each has the next CSeq number.
+    """
 
     def __init__(self, account: PhoneAccount, contact: Address) -> None:
-        """Prepare the binding; `contact` is the address at which the server rings us."""
+        """Prepare the registration.
+
+        `contact` is the address to which the server sends our calls.
+        """
         self._account = account
         how = contact.transport.lower()
         parameters = (("transport", how),) if contact.reliable else ()
@@ -43,16 +49,16 @@ class RegistrationClient:
         self._lost = asyncio.Event()
 
     async def start(self) -> None:
-        """Register, and keep the binding refreshed.
+        """Register the phone, and refresh the registration in the background until `stop`.
 
         Raises:
-            RegistrationError: The server refused or did not answer.
+            RegistrationError: The server refused the registration or did not answer.
         """
         granted = await self._register(EXPIRES)
         self._refresh = asyncio.create_task(self._keep(granted))
 
     async def stop(self) -> None:
-        """Remove the binding; a failure is only logged."""
+        """Remove the registration from the server. A failure is only logged."""
         if self._refresh is None:
             return
         self._refresh.cancel()
@@ -63,13 +69,16 @@ class RegistrationClient:
             logger.info("phone.not_unregistered", status=error.status)
 
     def on_response(self, event: StandaloneResponse) -> None:
-        """Accept the final response to our REGISTER, or the report that no response came."""
+        """Handle a final response to our REGISTER, or the event that no response came."""
         final = event.response is None or event.status >= 200
         if final and self._answer is not None and not self._answer.done():
             self._answer.set_result((event.response, event.status))
 
     def on_lost(self) -> None:
-        """Register again at once, because the server connection and our binding are lost."""
+        """Register again now, because the connection to the server has ended.
+
+        The server then has no working address for this phone.
+        """
         self._lost.set()
 
     async def _keep(self, granted: int) -> None:
@@ -86,7 +95,11 @@ class RegistrationClient:
                     await asyncio.sleep(_RETRY)
 
     async def _register(self, expires: int) -> int:
-        """Send REGISTER, answer challenges, and return the seconds granted."""
+        """Send REGISTER, and return the lifetime that the server granted.
+
+        If the server asks for a password, the request is sent again with credentials. `expires` is
+        the lifetime to request. Both lifetimes are in seconds.
+        """
         headers = [("Contact", str(self._contact)), ("Expires", str(expires))]
         response, status = None, 0
         for _ in range(_TRIES):

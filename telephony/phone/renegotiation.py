@@ -1,6 +1,7 @@
-"""A re-INVITE or UPDATE within a call: for hold, resume and the session timer's refresh.
+"""The re-INVITEs and UPDATEs that a phone sends for hold, resume and the session timer.
 
-After glare, the re-INVITE is sent again (RFC 3261 14.1).
+Glare means that both sides send a re-INVITE at the same time. After glare, the re-INVITE is sent
+again (RFC 3261 section 14.1).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _TRIES: Final = 5
 
 
 class Renegotiation:
-    """Our offers and refreshes in one answered call."""
+    """The offers and session refreshes that we send in one answered call."""
 
     def __init__(
         self,
@@ -36,9 +37,10 @@ class Renegotiation:
         self._changes = changes
 
     async def change_hold(self, dialog: Dialog, wanted: Direction | None) -> None:
-        """Put the other party on hold as `wanted`, or off hold if None.
+        """Put the other party on hold with the media direction `wanted`; None ends the hold.
 
-        A refusal changes nothing and raises the same errors as `send_offer`.
+        If the peer refuses, the hold does not change, and the same errors as in `send_offer` are
+        raised.
         """
         before = self._media.local_hold
         if before is wanted:
@@ -52,11 +54,11 @@ class Renegotiation:
             raise
 
     async def send_offer(self, dialog: Dialog) -> None:
-        """Send an offer of the current state; this also refreshes the session.
+        """Send a re-INVITE that offers our present media settings. It also refreshes the session.
 
         Raises:
             InvalidStateError: The dialog has ended.
-            CallFailedError: The re-INVITE was refused, unanswered, or met glare too often.
+            CallFailedError: The re-INVITE was refused or not answered, or met glare five times.
         """
         for _ in range(_TRIES):
             await self._changes.until(lambda: not dialog.invite_pending)
@@ -72,16 +74,16 @@ class Renegotiation:
                 continue
             if response.status != 491:
                 break
-            self._media.withdraw()  # otherwise we would refuse the peer's own offer with 491
+            self._media.withdraw()  # while our offer is open, we refuse the peer's offer with 491
             await asyncio.sleep(dialog.glare_delay())
         raise CallFailedError("the re-INVITE was refused", response.status)
 
     async def refresh(self, dialog: Dialog) -> None:
-        """Refresh the session: by UPDATE if the peer accepts that, otherwise by a re-INVITE.
+        """Refresh the session: by UPDATE if the peer accepts UPDATE, otherwise by a re-INVITE.
 
         Raises:
             InvalidStateError: The dialog has ended.
-            CallFailedError: As for `send_offer`.
+            CallFailedError: The same as for `send_offer`.
         """
         session = self._session
         if not session.peer_accepts_update:

@@ -1,4 +1,4 @@
-"""An INVITE with Replaces (RFC 3891): finds our call that it replaces."""
+"""The search for the call that a received INVITE with Replaces (RFC 3891) is to replace."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from telephony.sip.message.replaces import Replaces
 
 
 def replaced_call(endpoint: Endpoint, request: Request) -> VoIPCall | None:
-    """Return the call that the INVITE replaces; None if it has no Replaces.
+    """Return the call that the received INVITE is to replace; None if it has no Replaces.
 
     Raises:
-        SipParseError: The header is not valid (400); it names no call of this phone, or a received
-            call that still rings (481); or it is `early-only` and the call is answered (486).
+        SipParseError: With status 400: the Replaces header is not valid. With 481: it names no call
+            of this phone, or a received call that still rings. With 486: it is `early-only`, but
+            the call is already answered.
     """
     values = request.headers.get_all("Replaces")
     if not values:

@@ -1,4 +1,7 @@
-"""RTCP of one call (RFC 3550 6): our reports on both directions, and the peer's on our media."""
+"""The RTCP of one call (RFC 3550 section 6).
+
+We send reports on the media that we send and receive. We read the peer's reports on our media.
+"""
 
 from __future__ import annotations
 
@@ -19,47 +22,56 @@ from telephony.rtp.rtcp import (
 
 _RATE: Final = 8000
 _SHORT: Final = 65_536
-"""Units per second in the short NTP format."""
+"""The number of units in a second of the short NTP format (32 bits)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerReport:
-    """The quality of our media at the peer, according to its last report."""
+    """The quality with which the peer receives our media, according to its last RTCP report."""
 
     loss: float
-    """The share of packets lost since its previous report, 0 to 1."""
+    """The share of our packets that was lost since the peer's previous report, from 0 to 1."""
     lost: int
-    """Packets lost since the beginning; negative if some arrived twice."""
+    """The number of our packets lost since the beginning; negative if packets arrived twice."""
     jitter: float
-    """Jitter in seconds."""
+    """The jitter of our media at the peer, in seconds."""
     round_trip: float | None
-    """Seconds; None until the peer has received one of our reports."""
+    """The time from us to the peer and back, in seconds.
+
+    None until the peer has received one of our reports.
+    """
 
 
 class Reports:
-    """Writes and reads the RTCP reports of one stream."""
+    """Writes our RTCP reports for one media stream, and reads the reports of the peer."""
 
     def __init__(self) -> None:
         self.peer: PeerReport | None = None
         self._name = secrets.token_hex(8)
-        """Our CNAME. It is random, so that it identifies no one (RFC 7022)."""
+        """Our CNAME (RFC 7022). It is random, so that it identifies no person."""
         self._expected = 0
         self._received = 0
         self._source_ssrc: int | None = None
-        """The SSRC to which `_expected` and `_received` belong, at our previous report."""
+        """The SSRC in our previous report; `_expected` and `_received` are its packet counts."""
         self._sent = 0
-        """The number of packets that we had sent at our previous report."""
+        """The number of packets that we had sent when we wrote our previous report."""
         self._last_sr: tuple[int, float] | None = None
-        """The peer's last sender report, and its arrival."""
+        """The peer's last sender report: its NTP time (middle 32 bits) and when it arrived.
+
+        The arrival is in seconds, by the clock of `now` in `read`.
+        """
 
     def write(self, sender: RtpSender, heard: ReceptionCounter, wall: float, now: float) -> bytes:
-        """Return our report on received media, and on sent media if any was sent since the last.
+        """Return an RTCP report on the media that we receive.
+
+        If we have sent media since our previous report, the report also covers the media that we
+        send.
 
         Args:
             sender: The stream that we send.
             heard: The counts of the stream that we receive.
             wall: The current time, in seconds since 1970.
-            now: The current time, in seconds, by the clock of `read`.
+            now: The current monotonic time, in seconds, by the same clock as `now` in `read`.
         """
         blocks = self._blocks(heard, now)
         sent, self._sent = sender.sent != self._sent, sender.sent
@@ -76,11 +88,17 @@ class Reports:
         )
 
     def end(self, sender: RtpSender) -> bytes:
-        """Return our last RTCP packet: an empty report, and BYE."""
+        """Return our last RTCP packet: a receiver report without a report block, and a BYE."""
         return receiver_report(sender.ssrc, self._name) + goodbye(sender.ssrc)
 
     def read(self, data: bytes, sender: RtpSender, wall: float, now: float) -> None:
-        """Read a compound packet from the peer.
+        """Read a compound RTCP packet from the peer.
+
+        Args:
+            data: The packet.
+            sender: The stream that we send.
+            wall: The current time, in seconds since 1970.
+            now: The current monotonic time, in seconds.
 
         Raises:
             RtpParseError: The packet cannot be read.
@@ -118,5 +136,6 @@ def _peer_report(block: ReportBlock, wall: float) -> PeerReport:
     trip = None
     if block.last_sender_report:
         ticks = short_time(wall) - block.last_sender_report - block.delay & 0xFFFFFFFF
-        trip = ticks / _SHORT if ticks < 2**31 else 0.0  # negative: clock resolution
+        # The difference can be slightly negative, because the clocks are coarse.
+        trip = ticks / _SHORT if ticks < 2**31 else 0.0
     return PeerReport(block.fraction_lost / 256, block.lost, block.jitter / _RATE, trip)

@@ -1,6 +1,7 @@
-"""The packets that a phone sends: queued audio, keys (RFC 4733), otherwise silence.
+"""The RTP packets that a phone sends: queued audio, telephone keys (RFC 4733) or silence.
 
-`next` is called once every 20 ms. Timestamps advance whether or not a packet is sent.
+`next` is called once every 20 ms. The RTP timestamp advances by 20 ms each time, even if no packet
+is sent.
 """
 
 from __future__ import annotations
@@ -15,52 +16,63 @@ from telephony.rtp.dtmf import TelephoneEvent
 from telephony.rtp.packet import RtpPacket
 
 FRAME: Final = 160
-"""Samples in a packet: 20 ms at 8 kHz."""
+"""The number of samples in a packet: 20 ms at 8 kHz."""
 KEYS: Final = "0123456789*#ABCD"
 BAD_KEYS: Final = "keys must be of 0-9, *, # and A-D"
 _PRESS: Final = 6
-"""Packets for which a key is down: 120 ms."""
+"""The number of packets during which a key is pressed: 120 ms."""
 KEY_MS: Final = 20 * _PRESS
 _REPEATS: Final = 3
-"""Copies of a key's last packet (RFC 4733 2.5.1.4)."""
+"""The number of times that a key's last packet is sent (RFC 4733 section 2.5.1.4)."""
 _PAUSE: Final = 4
-"""Packets of silence between keys: 80 ms."""
+"""The number of packets of silence between two keys: 80 ms."""
 _VOLUME: Final = 10
 
 
 class RtpSender:
-    """The stream that we send; `law` and the event's payload type come from the negotiation."""
+    """The RTP stream that we send.
+
+    The negotiation of SDP sets `law` (`pcma` or `pcmu`), `payload_type`, and `event_type`, the
+    payload type of telephone events.
+    """
 
     def __init__(self) -> None:
         self.law = "pcma"
         self.payload_type = 8
         self.event_type: int | None = None
         self.sent = 0
-        """The number of packets sent."""
+        """The number of RTP packets sent."""
         self.octets = 0
-        """The number of RTP payload octets in them."""
+        """The number of RTP payload octets in all packets sent."""
         self.ssrc = secrets.randbits(32)
         self.timestamp = secrets.randbits(31)
-        """The timestamp of the next packet."""
+        """The RTP timestamp of the next packet."""
         self._sequence = secrets.randbits(15)
         self._audio = bytearray()
         self._keys: deque[tuple[int, int]] = deque()
-        """(event code, packets of it already sent), one for each key."""
+        """The keys to send, each as (event code, number of its packets already sent).
+
+        The first key is the one that is being pressed.
+        """
         self._key_began = 0
         self._marker = True
 
     @property
     def queued(self) -> int:
-        """The number of samples that wait."""
+        """The number of audio samples that wait to be sent."""
         return len(self._audio) // 2
 
     @property
     def pressing(self) -> bool:
-        """True while keys wait or are pressed."""
+        """True while a key is pressed or keys wait to be pressed."""
         return bool(self._keys)
 
     def write(self, pcm: bytes) -> None:
-        """Queue 16-bit linear PCM; raise ProtocolError for an odd number of bytes."""
+        """Queue 16-bit linear PCM to be sent.
+
+        Raises:
+            ProtocolError: The number of bytes is odd.
+        """
         if len(pcm) % 2:
             raise ProtocolError(
                 "the audio needs an even number of bytes, because its samples have 16 bits"
@@ -73,7 +85,11 @@ class RtpSender:
         self._keys.clear()
 
     def press(self, keys: str) -> None:
-        """Queue keys; raise ProtocolError if one is not in `KEYS` or the peer accepts no events."""
+        """Queue keys to be sent.
+
+        Raises:
+            ProtocolError: A character is not in `KEYS`, or the peer accepts no telephone events.
+        """
         if any(key not in KEYS for key in keys.upper()):
             raise ProtocolError(BAD_KEYS)
         if self.event_type is None:
@@ -81,12 +97,12 @@ class RtpSender:
         self._keys.extend((KEYS.index(key), 0) for key in keys.upper())
 
     def skip(self) -> None:
-        """Advance by 20 ms without a packet (the peer does not receive)."""
+        """Advance the timestamp by 20 ms without a packet, because the peer receives no media."""
         self.timestamp = self.timestamp + FRAME & 0xFFFFFFFF
         self._marker = True
 
     def next(self) -> bytes:
-        """Return the packet for the next 20 ms."""
+        """Return the RTP packet for the next 20 ms: a key, queued audio or silence."""
         packet = self._key() if self._keys else None
         if packet is None:
             packet = self._speech()
@@ -110,7 +126,7 @@ class RtpSender:
         )
 
     def _key(self) -> RtpPacket | None:
-        """Return the next packet of the pressed key; None in the pause after it."""
+        """Return the next packet of the pressed key; None during the pause after a key."""
         code, step = self._keys.popleft()
         if step + 1 < _PRESS + _REPEATS - 1 + _PAUSE:
             self._keys.appendleft((code, step + 1))

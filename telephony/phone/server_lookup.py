@@ -1,7 +1,8 @@
-"""Finds a phone's server: by IP literal, by the system's name lookup, or by SRV (RFC 3263).
+"""The lookup of a phone's server: an IP literal, a host name or a domain (RFC 3263).
 
-With a port, only the name is looked up (RFC 3263 4.2). Without a port, DNS says which machines
-serve the domain over the phone's transport, and in which order to try them.
+If the program gives a port, the system's name lookup finds the host's address (RFC 3263 section
+4.2). Without a port, DNS (SRV) says which machines serve the domain over the phone's transport, and
+in which order to try them.
 """
 
 from __future__ import annotations
@@ -22,17 +23,24 @@ class DnsClient(Protocol):
     """A DNS client, such as `telephony.aio.resolver.Resolver`."""
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
-        """Return the records for each question; None for one without an answer."""
+        """Return a list of records for each question, in the order of the questions.
+
+        None stands for a question to which no answer came.
+        """
 
 
 async def find_servers(server: Address, dns: DnsClient, here: str = "") -> list[Address]:
-    """Return the server's addresses, the best first.
+    """Return the addresses of the phone's server, in the order in which to try them.
 
-    With a port, the result is the first address that the system finds. With `here`, our own
-    address, all results are of its family.
+    Args:
+        server: The server as the program gave it. With a port, the result is one address: the first
+            that the system finds.
+        dns: The DNS client, used if `server` has no port.
+        here: Our own address. If it is not empty, all results are of the same family (IPv4 or
+            IPv6).
 
     Raises:
-        OSError: The server has no address, or none of the family of `here`.
+        OSError: The server has no address, or no address of the family of `here`.
     """
     if server.port:
         found = [await _by_system(server, here)]
@@ -70,7 +78,11 @@ async def _by_domain(
 
 
 def _shown(there: Address, name: str) -> str:
-    """Return the name that the certificate must contain: `name` for TLS, "" for an IP literal."""
+    """Return the name that the certificate of the server at `there` must contain.
+
+    For TLS it is `name`, the host that the program gave. It is "" if that host is an IP literal or
+    the transport is not TLS.
+    """
     try:
         ip_address(name)
     except ValueError:

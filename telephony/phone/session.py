@@ -1,4 +1,7 @@
-"""The session timer of one call (RFC 4028): refreshes the session in time, or ends the call."""
+"""The session timer of one call of a phone (RFC 4028).
+
+It refreshes the session in time, or ends the call if the peer does not refresh it.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,16 @@ from telephony.sip.message.messages import Request, Response
 logger = structlog.get_logger(__name__)
 
 _RETRY: Final = 2.0
-"""Seconds until a failed refresh is tried again."""
+"""The seconds from a failed refresh of the session until the next attempt."""
 
 __all__ = ["IntervalTooSmallError", "SessionRefresher"]
 
 
 class SessionRefresher:
-    """The side that refreshes, the interval and the end. It starts when a timer is agreed on."""
+    """The session timer of one call: the interval, and which side refreshes the session.
+
+    The timer starts when both sides have agreed on it.
+    """
 
     def __init__(
         self,
@@ -40,51 +46,61 @@ class SessionRefresher:
         refresh: Callable[[], Awaitable[None]],
         on_expired: Callable[[], None],
     ) -> None:
-        """Prepare a timer that is not agreed on yet.
+        """Prepare a session timer that is not running yet.
 
         Args:
-            settings: The interval that we ask for, and the shortest that we accept.
-            refresh: Sends one refresh. It may raise CallFailedError or InvalidStateError; the
-                refresh is then tried again.
-            on_expired: Ends the call, because the session was not refreshed in time.
+            settings: The interval that we request, and the shortest interval that we accept.
+            refresh: A function that sends one refresh. It may raise CallFailedError or
+                InvalidStateError; the refresh is then sent again.
+            on_expired: A function that ends the call. It is called if the session was not refreshed
+                in time.
         """
         self._settings = settings
         self._send_refresh = refresh
         self._on_expired = on_expired
         self._least = 0
-        """The largest Min-SE that the peer asked for, in seconds."""
+        """The largest Min-SE that the peer has sent in a 422, in seconds."""
         self.peer_accepts_update = False
-        """True if the peer's Allow has UPDATE and it did not refuse one with 405 or 501."""
+        """True if the peer's last Allow header contains UPDATE.
+
+        It becomes false when the peer refuses an UPDATE with 405 or 501.
+        """
         self._handle: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
         self.timer: SessionTimer | None = None
-        """The timer that was last agreed on; None before."""
+        """The session timer as last agreed on; None before the first agreement."""
 
     def request_headers(self) -> HeaderFields:
-        """Return the timer's headers for our INVITE or UPDATE."""
+        """Return the header fields of the session timer for our INVITE or UPDATE."""
         return request_fields(self.timer, self._settings, self._least)
 
     def on_2xx(self, response: Response) -> None:
-        """Accept a 2xx to our INVITE or UPDATE, and start the timer."""
+        """Read the session timer in a 2xx to our INVITE or UPDATE, and start the timer."""
         self._learn(response)
         now = asyncio.get_running_loop().time()
         self._start(agree_to_response(response, self._settings, self._least, now))
 
     def on_422(self, response: Response) -> None:
-        """Accept a 422: the next `request_headers` ask for at least the peer's Min-SE."""
+        """Note the Min-SE of a 422 response to our INVITE or UPDATE.
+
+        `request_headers` then requests an interval of at least this Min-SE.
+        """
         self._least = max(self._least, min_se(response))
 
     def validate(self, request: Request) -> None:
-        """Raise the error that `answer` would raise, without starting the timer."""
+        """Raise the same error as `answer` if the request is not acceptable; start no timer."""
         agree_to_request(request, self._settings, 0.0)
 
     def answer(self, request: Request) -> HeaderFields:
-        """Start the timer and return the headers of our 2xx to the peer's INVITE or UPDATE.
+        """Start the timer that the peer's INVITE or UPDATE requests.
+
+        Returns:
+            The header fields of the session timer for our 2xx.
 
         Raises:
-            IntervalTooSmallError: The peer asks for less than our Min-SE (90 s); answer 422
-                with `rejection_headers`.
+            IntervalTooSmallError: The peer requests an interval below our Min-SE (90 s). Refuse the
+                request with 422 and `rejection_headers`.
         """
         now = asyncio.get_running_loop().time()
         timer = agree_to_request(request, self._settings, now)
@@ -94,11 +110,11 @@ class SessionRefresher:
 
     @property
     def rejection_headers(self) -> HeaderFields:
-        """The headers of our 422."""
+        """The header fields (Min-SE) for our 422 response to an interval that is too short."""
         return (("Min-SE", str(self._settings.min_se)),)
 
     def stop(self) -> None:
-        """Stop the timer for good, because the call has ended."""
+        """Stop the timer permanently, because the call has ended."""
         self._stopped = True
         if self._handle is not None:
             self._handle.cancel()
@@ -133,7 +149,10 @@ class SessionRefresher:
             self._task = asyncio.create_task(self._refresh(timer))
 
     async def _refresh(self, timer: SessionTimer) -> None:
-        """Send refreshes until one is accepted or the session has ended."""
+        """Send a refresh, again every two seconds, until one is accepted or the session has ended.
+
+        An accepted refresh sets a new `timer`, which ends the loop.
+        """
         while self.timer is timer:
             with contextlib.suppress(CallFailedError, InvalidStateError):
                 await self._send_refresh()

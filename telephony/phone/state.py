@@ -1,4 +1,4 @@
-"""The states of a phone's calls, and the errors that its user sees."""
+"""The states of a phone's calls, and the exceptions that a program receives from the phone."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from telephony.errors import TelephonyError
 
 
 class CallState(StrEnum):
-    """pyVoIP's four states, in order; a call never goes back."""
+    """The four states of a call, with pyVoIP's names. A call only moves forward in this order."""
 
     DIALING = "dialing"
-    """Our INVITE has been sent, and no phone rings yet."""
+    """Our INVITE has been sent, and no phone is known to ring yet."""
     RINGING = "ringing"
-    """A 180 or 183 came, or a received call is not answered yet."""
+    """A 180 or 183 answered our INVITE, or we have not answered a received call yet."""
     ANSWERED = "answered"
     ENDED = "ended"
 
 
 class PhoneError(TelephonyError):
-    """A phone could not do what its user asked.
+    """The phone could not do what the program asked. This is the base of all errors below.
 
     PhoneError
     ├── RegistrationError   the server did not accept our registration
@@ -32,8 +32,9 @@ class RegistrationError(PhoneError):
     """The server did not accept our registration.
 
     Attributes:
-        status: The final status; 408 if no server answered, 503 if there is no route to it.
-        unreachable: True for these two cases, in which the status is not from a server.
+        status: The final SIP status. It is 408 if no server answered, and 503 if there is no route
+            to the server.
+        unreachable: True if no server answered or there is no route. No server sent `status` then.
     """
 
     def __init__(self, status: int, *, unreachable: bool = False) -> None:
@@ -44,11 +45,12 @@ class RegistrationError(PhoneError):
 
 
 class CallFailedError(PhoneError):
-    """The call ended before it reached a state, or a request in it was refused.
+    """The call ended before it reached the expected state, or a request in the call was refused.
 
     Attributes:
-        status: The SIP status; 0 if the call ended without one.
-        unreachable: True if no answer came at all; `status` is then 408, or 503 without a route.
+        status: The SIP status; 0 if the call ended without a status.
+        unreachable: True if no response came. `status` is then 408, or 503 if there is no route to
+            the server.
     """
 
     def __init__(self, what: str, status: int = 0, *, unreachable: bool = False) -> None:

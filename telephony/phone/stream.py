@@ -25,36 +25,43 @@ from telephony.sdp import LocalMedia, RemoteMedia, Srtp, fresh_keys
 
 _TICK: Final = 0.02
 _AHEAD: Final = 10 * FRAME
-"""Samples that may wait before `write` makes the program wait: 200 ms."""
+"""The number of queued samples at which `write` makes the program wait: 200 ms of audio."""
 _REPORT: Final = 5.0
-"""Mean seconds between RTCP reports, ± 50 % (RFC 3550 6.2); half of that before the first."""
+"""The mean time in seconds between two RTCP reports.
+
+Each interval is random within ± 50 % of this mean (RFC 3550 section 6.2). The first interval is
+half as long.
+"""
 _LATE: Final = 1.0
-"""Seconds; after a longer delay of the event loop, the missed packets are not sent."""
+"""The longest delay of the event loop, in seconds, after which all missed packets are still sent.
+
+After a longer delay, the missed packets are not sent.
+"""
 
 
 class MediaStream:
     """Sends and receives G.711 and telephone events, as SRTP if that was agreed on."""
 
     def __init__(self, pool: PortPool, changes: Changes, srtp: Srtp = Srtp.OFF) -> None:
-        """Bind a pair of ports; the `Changes` object is woken when anything arrives or is sent.
+        """Bind a pair of ports. `changes` is notified when a packet arrives or is sent.
 
         Raises:
-            NoPortsError: No pair is free.
+            NoPortsError: No pair of ports is free.
         """
         self.playout = PlayoutBuffer()
         self.sender = RtpSender()
         self.reception = ReceptionCounter()
         self.reports = Reports()
         self.keys = ""
-        """Keys that the peer pressed and the program has not yet read."""
+        """The keys that the peer pressed and that the program has not read yet."""
         self._pool = pool
         self._pair: PortPair = pool.take()
         self.local = LocalMedia(
             pool.host, self._pair.port, srtp, {} if srtp is Srtp.OFF else fresh_keys()
         )
-        """Our address, SRTP setting and keys, for our SDP."""
+        """Our address, SRTP setting and SRTP keys, as our SDP contains them."""
         self.protection: Protection | None = None
-        """SRTP as now agreed on; None for plain RTP."""
+        """The SRTP encryption that is now agreed on; None for plain RTP."""
         self._srtp_state: Protection | None = None
         self._changes = changes
         self._remote: RemoteMedia | None = None
@@ -70,7 +77,7 @@ class MediaStream:
 
     @property
     def remote(self) -> RemoteMedia | None:
-        """The peer's media, from its last SDP; None before."""
+        """The peer's media according to its last SDP; None before the first SDP."""
         return self._remote
 
     def configure(self, remote: RemoteMedia) -> None:
@@ -95,7 +102,10 @@ class MediaStream:
             self._tick()
 
     def _protect(self, remote: RemoteMedia) -> None:
-        """Use the keys of `remote` from now on; counters under unchanged keys go on."""
+        """Use the SRTP keys of `remote` from now on, or plain RTP if `remote` has no keys.
+
+        If a key has not changed, its packet counters continue.
+        """
         if remote.keys is not None and self._srtp_state is not None:
             self._srtp_state.rekey(remote.keys)
         elif remote.keys is not None:
@@ -103,12 +113,15 @@ class MediaStream:
         self.protection = self._srtp_state if remote.keys is not None else None
 
     async def write(self, pcm: bytes) -> None:
-        """Queue audio; return when less than 200 ms of it wait to be sent."""
+        """Queue audio, and return when less than 200 ms of queued audio wait to be sent."""
         self.sender.write(pcm)
         await self._changes.until(lambda: self.closed or self.sender.queued < _AHEAD)
 
     async def read(self, samples: int) -> bytes:
-        """Return the next received samples; once the stream is closed, fewer, and at last b""."""
+        """Wait for the next `samples` received samples and return them as 16-bit PCM.
+
+        After the stream is closed, return the samples that remain, and then b"".
+        """
         await self._changes.until(lambda: self.closed or self.playout.unread >= samples)
         return self.playout.take(samples)
 
@@ -149,7 +162,7 @@ class MediaStream:
             sent = self.protection.protect(data) if self.protection else data
             self._pair.rtp.sendto(sent, (remote.host, remote.rtp_port))
         except (OSError, SrtpError):
-            return  # the peer's port is closed or the queue full: for RTP this is packet loss
+            return  # the peer's port is closed or the queue is full; RTP treats it as packet loss
 
     def _send_control(self, data: bytes) -> None:
         remote = self._remote
@@ -160,7 +173,7 @@ class MediaStream:
             sent = self.protection.protect_control(data) if self.protection else data
             sock.sendto(sent, (remote.rtcp_host or remote.host, remote.rtcp_port))
         except (OSError, SrtpError):
-            return  # as in `_send`
+            return  # for the reasons in `_send`
 
     def _read_all(self, descriptor: int, take: Callable[[bytes, str], None]) -> None:
         sock = self._pair.rtp if descriptor == self._pair.rtp.fileno() else self._pair.rtcp
@@ -170,7 +183,7 @@ class MediaStream:
             except BlockingIOError:
                 break
             except OSError:
-                continue  # an ICMP error for an earlier packet
+                continue  # an ICMP error that an earlier packet caused
             take(data, source[0])
         self._changes.notify()
 
@@ -196,7 +209,7 @@ class MediaStream:
                 self.reception.put(packet, now)
                 self.playout.put(packet, pcm, now)
         except (RtpParseError, SrtpError):
-            return  # not RTP, or not from the peer: a phone ignores it
+            return  # not RTP, or not from the peer, so the phone ignores the packet
 
     def _receive_control(self, data: bytes, host: str) -> None:
         remote = self._remote
@@ -207,9 +220,9 @@ class MediaStream:
                 data = self.protection.unprotect_control(data)
             self.reports.read(data, self.sender, time.time(), self._loop.time())
         except (RtpParseError, SrtpError):
-            return  # as in `_receive`
+            return  # for the reasons in `_receive`
 
 
 def _report_interval() -> float:
-    """Return the seconds until the next report."""
+    """Return the seconds from now until the next RTCP report."""
     return _REPORT * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
