@@ -1,4 +1,4 @@
-"""Identification of callers: numbers, directories, lookup, the screen-pop, the contact history.
+"""The identification of callers: numbers, directories, lookup, screen-pop, contact notes.
 
-This package depends on neither SIP nor audio.
+This package depends neither on SIP nor on audio.
 """

@@ -1,9 +1,9 @@
 """Contact notes: the record that somebody called, and why.
 
-A note is opened when a call is answered, so that none is forgotten. The advisor completes it. Each
-saved version is put into the outbox in the same transaction, from which a CRM connector takes it.
-The outbox identifies a version by call id and number, so that a repeat does no harm, and keeps it
-while the CRM is down.
+A note is opened when a call is answered, so that no note is forgotten. Then the advisor writes it.
+Each time the note is saved, it gets a new version. The version is put into the outbox in the same
+transaction. A CRM connector takes it from there, and it stays in the outbox while the CRM is down.
+A version is identified by call id and version number, so a repeated delivery does no harm.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ contacts = Table(
     Column("on_behalf_of", String(200), nullable=False),
     Column("authority", String(200), nullable=False),
     Column("notes", Text, nullable=False),
-    # For the query that a desk makes at its start, which must be fast with any number of notes.
+    # This index is for `open_notes`. The desk runs this query when it starts, and the query must be
+    # fast with any number of notes.
     Index("contacts_by_version", "version", "started"),
 )
 
@@ -64,7 +65,10 @@ outbox = Table(
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """The advisor's text; `on_behalf_of` and `authority` are needed unless the caller is `self`."""
+    """The text of a contact note, as the advisor wrote it.
+
+    `on_behalf_of` and `authority` are required unless `caller_type` is "self".
+    """
 
     purpose: str
     language: str
@@ -94,7 +98,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class OpenContact:
-    """An answered call whose note is not written yet."""
+    """An answered call for which the advisor has not written a contact note yet."""
 
     call_id: str
     started: float
@@ -105,7 +109,10 @@ class OpenContact:
 
 @dataclass(frozen=True, slots=True)
 class QueuedVersion:
-    """One version of a note that is to be sent to the CRM; `payload` is JSON."""
+    """One version of a contact note that waits to be sent to the CRM.
+
+    `payload` is the note as JSON.
+    """
 
     call_id: str
     version: int
@@ -113,14 +120,18 @@ class QueuedVersion:
 
 
 class Contacts:
-    """The contact history; every method is one transaction."""
+    """The contact notes in the database. Every method is one transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
     async def open_note(self, contact: OpenContact) -> None:
-        """Open an answered call's note; until it is written, a later advisor takes it over."""
+        """Open the contact note of an answered call.
+
+        If the note exists but is not written yet, the advisor in `contact` replaces the earlier
+        advisor.
+        """
         async with self._writer.begin() as connection:
             found = await connection.scalar(
                 select(contacts.c.version).where(contacts.c.call_id == contact.call_id)
@@ -148,7 +159,11 @@ class Contacts:
                 )
 
     async def save_confirmation(self, call_id: str, person_id: str, confirmation: str) -> None:
-        """Save which person the advisor confirmed, or that the caller was another."""
+        """Save the advisor's answer to the question who the caller is.
+
+        `confirmation` is the value of a `PopConfirmation`, and `person_id` is the person whom it
+        concerns.
+        """
         async with self._writer.begin() as connection:
             await connection.execute(
                 update(contacts)
@@ -157,9 +172,10 @@ class Contacts:
             )
 
     async def save(self, call_id: str, note: Note, now: float) -> int:
-        """Save the note, queue it for the CRM, and return its version.
+        """Save a contact note, queue it for the CRM, and return its version number.
 
-        An unchanged note keeps its version and is not queued again.
+        If the text has not changed, the note keeps its version and is not queued again. `now` is in
+        seconds since 1970.
 
         Raises:
             ContactError: The note is incomplete, or the call was never answered.
@@ -201,14 +217,14 @@ class Contacts:
             return version
 
     async def open_notes(self) -> list[OpenContact]:
-        """Return the answered calls whose note is not written yet, oldest first."""
+        """Return the answered calls whose contact note is not written yet, the oldest first."""
         columns = [contacts.c[name] for name in OpenContact.__dataclass_fields__]
         statement = select(*columns).where(contacts.c.version == 0).order_by(contacts.c.started)
         async with self._engine.connect() as connection:
             return [OpenContact(*row) for row in await connection.execute(statement)]
 
     async def note(self, call_id: str) -> Note | None:
-        """Return the note as last saved; None if it was never saved."""
+        """Return the contact note of a call as last saved; None if it was never saved."""
         columns = [contacts.c[name] for name in _NOTE_FIELDS]
         statement = select(*columns).where(contacts.c.call_id == call_id, contacts.c.version > 0)
         async with self._engine.connect() as connection:
@@ -216,7 +232,7 @@ class Contacts:
         return None if row is None else Note(*row)
 
     async def pending(self, limit: int = 100) -> list[QueuedVersion]:
-        """Return the versions that the CRM has not accepted yet, oldest first."""
+        """Return the versions that the CRM has not accepted yet, the oldest first."""
         statement = (
             select(outbox.c.call_id, outbox.c.version, outbox.c.payload)
             .where(outbox.c.delivered.is_(None))
@@ -227,7 +243,10 @@ class Contacts:
             return [QueuedVersion(*row) for row in await connection.execute(statement)]
 
     async def mark_delivered(self, call_id: str, version: int, now: float) -> None:
-        """Mark a version as accepted by the CRM; repeating this changes nothing."""
+        """Note that the CRM has accepted a version at the time `now`, in seconds since 1970.
+
+        A repeated call changes nothing.
+        """
         async with self._writer.begin() as connection:
             await connection.execute(
                 update(outbox)

@@ -1,19 +1,22 @@
 """The embedded directory: its tables, and the import from CSV.
 
-An import changes everything or nothing, and every fault is reported with file, line and column. A
-row replaces the person with the same `reference`. Other people stay unchanged, unless `absent` is
-"remove". Columns may be in any order; the first line names them (UTF-8, comma or semicolon):
+If an import file has a fault, nothing is changed. Every fault is reported with file, line and
+column. A row replaces the person with the same `reference`. People who are not in the file stay
+unchanged, unless `absent` is "remove".
+
+The file is in UTF-8, with a comma or a semicolon between cells. The first line names the columns,
+which may be in any order:
 
 | column | needed | meaning |
 |---|---|---|
 | reference | yes | the CRM's identifier, by which later imports find the person |
-| name | yes | as the pop shows it |
-| numbers | yes | one or more, separated by `|` ; `01970 625000 x12` has an extension |
+| name | yes | the name of the person, as the screen-pop shows it |
+| numbers | yes | telephone numbers, separated by `|` ; `01970 625000 x12` has an extension |
 | language | no | the preferred language: `cy`, `en` or empty |
 | kind | no | `person` (default), `organisation`, `payphone` |
-| shared | no | yes/no: the line of a household, home or office, for which the pop shows a warning |
-| do_not_pop | no | yes/no: never shown by number |
-| address, postcode, email, date_of_birth, notes | no | shown only after confirmation |
+| shared | no | yes/no: several people use the number, so the screen-pop shows a warning |
+| do_not_pop | no | yes/no: if yes, a screen-pop never shows the person |
+| address, postcode, email, date_of_birth, notes | no | details, shown only after confirmation |
 """
 
 from __future__ import annotations
@@ -82,7 +85,7 @@ _MOST_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class ImportRow:
-    """One valid row of an import file."""
+    """One valid row of an import file, which describes one person."""
 
     values: dict[str, str | bool]
     numbers: tuple[PhoneNumber, ...]
@@ -90,7 +93,7 @@ class ImportRow:
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """The numbers of people that an import added, replaced and removed."""
+    """The counts of the people whom an import added, replaced and removed."""
 
     added: int
     replaced: int
@@ -170,10 +173,15 @@ class _Reader:
 
 
 def read_csv(text: str, file: str = "people.csv", region: str = REGION) -> list[ImportRow]:
-    """Read an import file.
+    """Read an import file and return its rows.
+
+    Args:
+        text: The text of the file.
+        file: The name of the file, for the messages about faults.
+        region: The country of numbers without a country code.
 
     Raises:
-        ImportFileError: The file has faults; the error lists up to about a hundred.
+        ImportFileError: The file has faults. The error lists about a hundred of them at most.
     """
     reader = _Reader(file, region)
     text = text.removeprefix("\ufeff")
@@ -221,10 +229,18 @@ async def import_csv(
     region: str = REGION,
     absent: Literal["keep", "remove"] = "keep",
 ) -> ImportResult:
-    """Import a whole file in one transaction; `absent` decides about people not in the file.
+    """Import a whole file in one transaction.
+
+    Args:
+        engine: The database.
+        text: The text of the file.
+        file: The name of the file, for the messages about faults.
+        region: The country of numbers without a country code.
+        absent: With "keep", people who are not in the file stay in the directory. With "remove",
+            they are removed.
 
     Raises:
-        ImportFileError: The file has faults; nothing was changed.
+        ImportFileError: The file has faults, and nothing was changed.
     """
     entries = read_csv(text, file, region)
     async with engine.execution_options(immediate=True).begin() as connection:

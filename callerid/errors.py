@@ -1,11 +1,11 @@
-"""The exceptions of this package.
+"""The exceptions of the package `callerid`.
 
 CallerIdError
-├── NumberError          text that is not a telephone number
-├── ImportFileError      a directory file with faults, each with its line and column
-├── SourceError          a directory that gives no answer
-├── ChoiceError          a choice or confirmation that the pop does not allow
-└── ContactError         a contact note that lacks what its caller type needs
+├── NumberError          a text is not a telephone number
+├── ImportFileError      an import file has faults, each with its line and column
+├── SourceError          a directory gives no answer
+├── ChoiceError          the screen-pop does not allow a choice or a confirmation
+└── ContactError         a contact note lacks a field that its caller type requires
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ from dataclasses import dataclass
 
 
 class CallerIdError(Exception):
-    """The base of all errors of this package; messages never contain a number or a name."""
+    """The base of all errors of this package. Messages never contain a number or a name."""
 
 
 class NumberError(CallerIdError):
-    """The text is not a telephone number."""
+    """A text is not a telephone number."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportFault:
-    """One fault of an import file; `line` counts from 1 and includes the header line."""
+    """One fault in an import file.
+
+    `line` counts from 1 and includes the header line. `column` is the name of the column; it is
+    empty if the fault concerns the whole line.
+    """
 
     file: str
     line: int
@@ -38,7 +42,7 @@ class ImportFault:
 
 
 class ImportFileError(CallerIdError):
-    """Nothing was imported; `faults` lists what to correct."""
+    """An import file has faults, so nothing was imported. `faults` lists all of them to correct."""
 
     def __init__(self, faults: list[ImportFault]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
@@ -46,12 +50,12 @@ class ImportFileError(CallerIdError):
 
 
 class SourceError(CallerIdError):
-    """A directory gives no answer now; this is not the same as "not found"."""
+    """A directory gives no answer now. This does not mean that the caller was not found."""
 
 
 class ChoiceError(CallerIdError):
-    """The pop does not allow this choice or confirmation."""
+    """The screen-pop does not allow this choice or this confirmation."""
 
 
 class ContactError(CallerIdError):
-    """The contact note lacks what its caller type needs."""
+    """The contact note lacks a field that its caller type requires."""

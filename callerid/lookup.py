@@ -1,7 +1,7 @@
-"""The lookup of a caller in all directories at once, within one time limit.
+"""The lookup of a caller in all directories at the same time, within one time limit.
 
-A directory that is down, slow or broken makes the result "unavailable", which is not "not found". A
-person found by any directory is enough for a result. A lookup never creates entries.
+If no directory finds a person and a directory is down, slow or broken, the result is "unavailable",
+which does not mean "not found". A lookup only reads directories.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BUDGET_S = 1.0
 
 
 class LookupStatus(StrEnum):
-    """The state of a lookup; `LOOKING_UP` until it has ended."""
+    """The state of a lookup. It is `LOOKING_UP` until the lookup has ended."""
 
     LOOKING_UP = "looking_up"
     FOUND = "found"
@@ -31,7 +31,10 @@ class LookupStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LookupResult:
-    """The people found; `failed` names the sources that gave no answer."""
+    """The result of a lookup: its status and the people found.
+
+    `failed` has the names of the directories that gave no answer.
+    """
 
     status: LookupStatus
     people: tuple[Person, ...] = ()
@@ -39,25 +42,31 @@ class LookupResult:
 
 
 class DirectorySource(Protocol):
-    """A directory that can be searched by number."""
+    """A directory that can be searched by telephone number."""
 
     @property
     def name(self) -> str:
-        """A short name, for metrics and logs."""
+        """The short name of the directory in metrics and logs."""
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return all people at this number; any exception means "unavailable"."""
+        """Return all people with this number.
+
+        Any exception means that the directory is unavailable.
+        """
 
 
 class Lookup:
-    """Searches every source at the same time, for `budget_s` seconds at most."""
+    """Searches all directories at the same time.
+
+    `budget_s` is the time limit of a lookup, in seconds.
+    """
 
     def __init__(self, sources: Sequence[DirectorySource], budget_s: float = BUDGET_S) -> None:
         self._sources = tuple(sources)
         self._budget_s = budget_s
 
     async def look_up(self, caller: CallerId) -> LookupResult:
-        """Return the result for this caller; a source's failure is never raised."""
+        """Return the result for this caller. A directory that fails never causes an exception."""
         if caller.withheld:
             return LookupResult(LookupStatus.WITHHELD)
         if caller.number is None or not caller.number.e164:

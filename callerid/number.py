@@ -1,8 +1,8 @@
-"""Telephone numbers: reading them, and deciding whether a call presents one.
+"""Telephone numbers: reading a number, and finding the number that a caller presents.
 
-`PhoneNumber` is E.164 (libphonenumber) with an optional extension. `presented_caller` applies RFC
-3323 and RFC 3325 as UK trunks need them: a withheld number is never used, not even if the network
-asserts one beside it.
+`PhoneNumber` is a number in E.164 (by libphonenumber) with an optional extension.
+`presented_caller` applies RFC 3323 and RFC 3325 in the form that UK trunks need: if a caller
+withholds the number, no number is used, even if the network asserts one in the same request.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from callerid.errors import NumberError
 REGION = "GB"
 _PRIVATE = frozenset({"id", "user", "header"})
 _ANONYMOUS_USERS = frozenset({"anonymous", "restricted", "private", "withheld"})
-# Ofcom's 08979 range replaces a number that is missing or unusable; it identifies no caller.
+# A network writes a number of Ofcom's 08979 range in the place of a missing or unusable number.
+# Such a number identifies no caller.
 _PLACEHOLDER_PREFIX = "+448979"
 _INTERNAL = re.compile(r"[0-9]{2,6}")
 _DIALLABLE = re.compile(r"\+?[0-9().\-\s/]+(?:\s*(?:;ext=|x|ext\.?)\s*[0-9]{1,7})?", re.IGNORECASE)
@@ -26,14 +27,19 @@ _DIALLABLE = re.compile(r"\+?[0-9().\-\s/]+(?:\s*(?:;ext=|x|ext\.?)\s*[0-9]{1,7}
 
 @dataclass(frozen=True, slots=True)
 class PhoneNumber:
-    """A number in E.164, or only an internal extension (`e164` is then empty)."""
+    """A number in E.164 with an optional extension, or only an internal extension.
+
+    For an internal extension, `e164` is empty.
+    """
 
     e164: str
     extension: str = ""
 
     @classmethod
     def parse(cls, text: str, region: str = REGION) -> PhoneNumber:
-        """Read a number in the forms that people and trunks write.
+        """Read a number in one of the forms that people and trunks write.
+
+        `region` is the country of a number without a country code.
 
         Raises:
             NumberError: The text is not a possible number.
@@ -55,12 +61,18 @@ class PhoneNumber:
 
     @property
     def bare(self) -> str:
-        """The number without its extension; for an internal extension, the extension."""
+        """The number in E.164 without its extension.
+
+        For an internal extension, it is the extension.
+        """
         return self.e164 or self.extension
 
     @property
     def display(self) -> str:
-        """The number for people: in national form within `REGION`, otherwise international."""
+        """The number as people write it.
+
+        It is in national form if it is a number of `REGION`, otherwise in international form.
+        """
         if not self.e164:
             return self.extension
         parsed = phonenumbers.parse(self.e164)
@@ -91,10 +103,18 @@ def presented_caller(
     trusted: bool = False,
     region: str = REGION,
 ) -> CallerId:
-    """Return which number the caller presents.
+    """Return the number that the caller presents.
 
-    The From number comes first. An asserted number counts only if it comes from a trusted trunk, if
-    From has no usable number, and if the caller requests no privacy in any form.
+    The number in From is used if it is usable. Otherwise an asserted number is used, but only if it
+    comes from a trusted trunk. If the caller requests privacy in any form, no number is used.
+
+    Args:
+        from_user: The user part of the URI in From.
+        from_host: The host in the URI in From.
+        asserted: The user parts of the URIs in P-Asserted-Identity.
+        privacy: The values of the Privacy header.
+        trusted: True if the call comes from a trusted trunk.
+        region: The country of a number without a country code.
     """
     tokens = {token.strip().lower() for token in privacy}
     host = from_host.strip().lower().rstrip(".")

@@ -1,4 +1,4 @@
-"""A person in a directory: what a pop may show before and after confirmation."""
+"""A person in a directory: the data that a screen-pop may show before and after confirmation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class PersonKind(StrEnum):
-    """The kind of party that answers at the number."""
+    """The kind of party that answers at a telephone number."""
 
     PERSON = "person"
     ORGANISATION = "organisation"
@@ -18,8 +18,10 @@ class PersonKind(StrEnum):
 class Person:
     """One entry of a directory.
 
-    `person_id` is opaque and begins with its source. `details` are shown only after the advisor has
-    confirmed the person. `main_line` is true if the number matched only without its extension.
+    `person_id` identifies the entry; it begins with the name of the directory and is not for
+    display. `shared` is true if several people use the number. `do_not_pop` is true if a screen-pop
+    must never show the entry. `main_line` is true if the caller's number matches only without its
+    extension. `details` are shown only after the advisor has confirmed the person.
     """
 
     person_id: str

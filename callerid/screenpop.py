@@ -1,8 +1,9 @@
-"""The screen-pop of one call, as a value: what is known, chosen and confirmed.
+"""The screen-pop of one call, as a value that is never changed.
 
-Every change returns a new pop. Before confirmation, a pop shows only names, warnings and languages
-(`candidates`). `details` are empty until the advisor has confirmed that the checks were passed or
-that the caller volunteered the details.
+It contains the caller, the people found, and the advisor's choice and confirmation. Every change
+returns a new pop. Before confirmation, a pop shows only names, warnings and languages
+(`candidates`). `details` are empty until the advisor has confirmed that the caller passed the
+checks or volunteered the details.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from callerid.person import Person, PersonKind
 
 
 class PopConfirmation(StrEnum):
-    """The advisor's answer to the question whether the caller is the person shown."""
+    """The advisor's answer to the question whether the caller is the person shown.
+
+    CONFIRMED means that the caller passed the checks; VOLUNTEERED, that the caller gave the details
+    unasked.
+    """
 
     CONFIRMED = "confirmed"
     VOLUNTEERED = "volunteered"
@@ -26,7 +31,7 @@ class PopConfirmation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PopCandidate:
-    """The facts about a person that may be shown before confirmation."""
+    """The data of a person that may be shown before the advisor has confirmed the person."""
 
     person_id: str
     name: str
@@ -41,7 +46,10 @@ _LOOKING_UP = LookupResult(LookupStatus.LOOKING_UP)
 
 @dataclass(frozen=True, slots=True)
 class ScreenPop:
-    """One call's pop. With several candidates, only the advisor sets `chosen`."""
+    """The screen-pop of one call.
+
+    `chosen` is the id of a person. If the lookup found several people, only the advisor sets it.
+    """
 
     call_id: str
     caller: CallerId = NO_NUMBER
@@ -51,17 +59,20 @@ class ScreenPop:
 
     @property
     def status(self) -> LookupStatus:
-        """The state of the lookup."""
+        """The state of the lookup of the caller."""
         return self.result.status
 
     @property
     def confirmed(self) -> bool:
-        """True if details may be shown."""
+        """True if the details of the chosen person may be shown."""
         return self.confirmation in {PopConfirmation.CONFIRMED, PopConfirmation.VOLUNTEERED}
 
     @property
     def candidates(self) -> tuple[PopCandidate, ...]:
-        """The people that the caller may be; more than one at a number is shown as a warning."""
+        """The people who may be the caller.
+
+        Each has a warning if several people may call from the number.
+        """
         several = len(self.result.people) > 1
         return tuple(
             PopCandidate(
@@ -80,18 +91,23 @@ class ScreenPop:
 
     @property
     def details(self) -> dict[str, str]:
-        """The chosen person's details; empty until confirmed."""
+        """The details of the chosen person; empty until the advisor has confirmed the person."""
         if not self.confirmed or self.chosen is None:
             return {}
         return dict(self._person(self.chosen).details)
 
     def with_result(self, result: LookupResult) -> ScreenPop:
-        """Return the pop with a lookup's result. A single person is chosen but not confirmed."""
+        """Return the pop with the result of a lookup.
+
+        If the result has a single person, this person is chosen but not confirmed.
+        """
         only = result.people[0].person_id if len(result.people) == 1 else None
         return replace(self, result=result, chosen=only)
 
     def choose(self, person_id: str) -> ScreenPop:
-        """Return the pop with a chosen candidate; the confirmation of another one is removed.
+        """Return the pop with the person `person_id` chosen.
+
+        If another person was chosen before, the confirmation of that person is removed.
 
         Raises:
             ChoiceError: No candidate has this id.
@@ -101,10 +117,12 @@ class ScreenPop:
         return replace(self, chosen=person_id, confirmation=kept)
 
     def confirm(self, confirmation: PopConfirmation, person_id: str | None) -> ScreenPop:
-        """Return the pop with the advisor's answer for `person_id`, or for the chosen candidate.
+        """Return the pop with the advisor's answer about a person.
+
+        `person_id` is this person; None means the person chosen before.
 
         Raises:
-            ChoiceError: No candidate is chosen, or none has this id.
+            ChoiceError: No person is chosen, or no candidate has this id.
         """
         chosen = person_id or self.chosen
         if confirmation is PopConfirmation.NOT_THEM:

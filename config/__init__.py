@@ -1,4 +1,4 @@
-"""The settings: their schema, their loader and a commented example.
+"""The settings of the service: their schema, their loader and a commented example file.
 
-This package depends on none of the other packages.
+This package imports no other package of Galwad.
 """

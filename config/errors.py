@@ -1,6 +1,6 @@
-"""The errors of settings files.
+"""The exception for a settings file that cannot be used.
 
-SettingsError            the file cannot be used; `faults` says where, what is wrong and what to do
+SettingsError: its `faults` say where each fault is, what is wrong and what to write instead.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class SettingsFault:
-    """One fault of a settings file.
+    """One fault in a settings file.
 
-    `line` counts from 1 (0: the whole file), `key` is the dotted name ("" for the whole file),
-    `message` names the setting and says what is wrong and what to write. The wrong value is never
-    included, because settings contain secrets.
+    Attributes:
+        line: The number of the line, from 1; 0 if the fault concerns the whole file.
+        key: The dotted name of the setting; "" if the fault concerns the whole file.
+        message: A sentence that names the setting, and says what is wrong and what to write. It
+            never contains the wrong value, because settings contain secrets.
     """
 
     line: int
@@ -24,7 +26,7 @@ class SettingsFault:
 
 
 class SettingsError(Exception):
-    """A settings file cannot be used; the message has one line for each fault."""
+    """A settings file cannot be used. The text of the exception has one line for each fault."""
 
     def __init__(self, file: Path, faults: tuple[SettingsFault, ...]) -> None:
         self.file = file

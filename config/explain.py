@@ -1,4 +1,7 @@
-"""Messages for a faulty settings file: the line of a key, what is wrong there, what to write."""
+"""Messages about the faults of a settings file.
+
+Each message gives the line of a setting, what is wrong with the setting, and what to write.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _PLACE = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
 
 
 def syntax_fault(error: tomllib.TOMLDecodeError) -> SettingsFault:
-    """Return the fault of a text that is not TOML."""
+    """Return the fault of a settings file that is not TOML, from the error of the TOML parser."""
     message = str(error)
     match = _PLACE.search(message)
     line = int(match[1]) if match and match[1] else 0
@@ -32,21 +35,28 @@ def syntax_fault(error: tomllib.TOMLDecodeError) -> SettingsFault:
 def faults_of(
     error: ValidationError, text: str, model: type[BaseModel]
 ) -> tuple[SettingsFault, ...]:
-    """Return all faults that validation found, in the order of the file."""
+    """Return all faults that pydantic found in a settings file, in the order of their lines.
+
+    Args:
+        error: The error that pydantic raised.
+        text: The text of the file.
+        model: The model of the whole file.
+    """
     lines = lines_of(text)
     items = error.errors(include_url=False, include_input=False)
     inner = {item["loc"][:-1] for item in items}
     found = [
         SettingsFault(_line(lines, item["loc"]), _dotted(item["loc"]), _message(dict(item), model))
         for item in items
-        # A list may be too short only because its items are faulty; these are reported already.
+        # If items of a list are faulty, pydantic also reports that the list is too short. Only the
+        # faulty items are reported here.
         if not (item["type"] == "too_short" and item["loc"] in inner)
     ]
     return tuple(sorted(dict.fromkeys(found), key=lambda fault: fault.line))
 
 
 def lines_of(text: str) -> dict[Location, int]:
-    """Return the line, from 1, of every table and key of a TOML text."""
+    """Return the number of the line, from 1, of every table and key in a TOML text."""
     lines: dict[Location, int] = {}
     counts: dict[Location, int] = {}
     table: Location = ()
@@ -96,7 +106,10 @@ def _dotted(location: Location) -> str:
 
 
 def _message(item: dict[str, Any], model: type[BaseModel]) -> str:
-    """Return a sentence that names the setting and says what is wrong with it."""
+    """Return a sentence that names the setting and says what is wrong with it.
+
+    `item` is one fault as pydantic describes it.
+    """
     location: Location = item["loc"]
     if item["type"] == "extra_forbidden":
         return _unknown_setting(location, model)
@@ -109,12 +122,15 @@ def _message(item: dict[str, Any], model: type[BaseModel]) -> str:
     if item["type"] != "value_error":
         return f"{name} must be {wanted}" if wanted else f"{name}: {item['msg']}"
     problem = str(item["ctx"]["error"])
-    # A message about several settings of a table begins with a setting's name, in quotes.
+    # A message about several settings of one table begins with the name of a setting in quotes.
     return f"{name}: {problem}" if name and problem.startswith('"') else f"{name} {problem}".strip()
 
 
 def _name(location: Location, model: type[BaseModel]) -> str:
-    """Return a setting's name in quotes, or a table's header, as in the file; "" for the file."""
+    """Return the name of a setting in quotes, or the header of a table as it is in the file.
+
+    Return "" if `location` is the whole file.
+    """
     if not location or (field := _field(location, model)) is None:
         return f'"{_dotted(location)}"' if location else ""
     last = location[-1]
@@ -161,7 +177,10 @@ def _model(location: Location, model: type[BaseModel]) -> type[BaseModel] | None
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the section inside a field's type: the type itself, or its tuple's items."""
+    """Return the model of the section that a field contains; None if the field contains no section.
+
+    The section is the type of the field, a member of a union, or the type of the items of a tuple.
+    """
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) in {tuple, Union, UnionType}:

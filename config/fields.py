@@ -1,7 +1,8 @@
-"""The types of the settings' fields: the values that are valid, and the errors for others.
+"""The types of the fields of settings: which values are valid, and the error for other values.
 
-sections.py says what a value means and which settings belong together. values.py holds the values
-that have their own notation. Each error continues the setting's name: "must be …".
+sections.py says what a value means and which settings belong together. values.py has the values
+with a notation of their own. Each error continues a sentence that begins with the name of the
+setting: "must be …".
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ _DTMF_CODE = re.compile(r"[0-9*#]{2,8}")
 
 
 def parse_with(kind: Any) -> PlainValidator:
-    """Return a validator that accepts a value of `kind`, or text that `kind.parse` can read."""
+    """Return a validator for values of the class `kind`.
+
+    It accepts a `kind` object, or text that `kind.parse` can read.
+    """
 
     def validate(value: object) -> object:
         if isinstance(value, kind):
             return value
         if not isinstance(value, str):
-            raise ValueError("must be text in quotes")  # noqa: TRY004 - pydantic reports ValueError alone
+            raise ValueError("must be text in quotes")  # noqa: TRY004 - pydantic does not handle TypeError
         return kind.parse(value)
 
     return PlainValidator(validate)

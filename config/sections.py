@@ -1,6 +1,7 @@
-"""The sections of `galwad.toml`, one model each. Each field's description continues "must be".
+"""The models of the sections of `galwad.toml`: one class for each table.
 
-All of them are frozen and refuse unknown keys. No error repeats a value.
+The description of a field completes a sentence that begins with "must be". The models cannot be
+changed after loading, refuse unknown keys, and their errors never repeat a value.
 """
 
 from __future__ import annotations
@@ -33,13 +34,17 @@ DestinationClassName: TypeAlias = Literal["centre", "department", "external", "p
 
 
 class Section(BaseModel):
-    """A table of the file: frozen, without unknown keys, and with errors that repeat no value."""
+    """The base class of all sections: a table of `galwad.toml`.
+
+    A section cannot be changed after loading and refuses unknown keys. Its errors never repeat a
+    value.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class NodeSection(Section):
-    """`[node]`: this machine and its folders."""
+    """`[node]`: the name of this installation, and its folders."""
 
     name: str = Field(
         default="galwad",
@@ -146,7 +151,10 @@ class SipSection(Section):
 
 
 class Trunk(Section):
-    """`[[trunks]]`: the peers that may call without a password, and our credentials for them."""
+    """`[[trunks]]`: the addresses of peers that may call without a password.
+
+    It also has our account at the trunk, if there is one.
+    """
 
     name: str = Field(min_length=1, description='a name for the log, such as "pstn"')
     peers: tuple[Annotated[Peer, parse_with(Peer)], ...] = Field(
@@ -199,7 +207,8 @@ class Trunk(Section):
     def matches(self, host: str, port: int, transport: str) -> bool:
         """Return whether a message from this address comes from the trunk.
 
-        Over a connection the port is ignored, because a peer opens connections from any port.
+        For a message over TCP or TLS the port is ignored, because a peer opens connections from any
+        port.
         """
         if self.transport not in {None, transport.lower()}:
             return False
@@ -208,7 +217,10 @@ class Trunk(Section):
 
 
 class Phone(Section):
-    """`[[phones]]`: a phone that is not in the database; it may register and be rung."""
+    """`[[phones]]`: a phone that is defined in the settings and not in the database.
+
+    It may register and receive calls.
+    """
 
     extension: Extension = Field(
         description='the phone\'s name, such as "201" (up to 32 of A-Z a-z 0-9 . _ -)'
@@ -244,7 +256,7 @@ class Phone(Section):
 
 
 class Route(Section):
-    """`[[routes]]`: where a call goes, by the number that was called."""
+    """`[[routes]]`: the extensions or the SIP URI to call when a certain number was called."""
 
     called: Annotated[Pattern, parse_with(Pattern)] = Field(
         description='exact ("01970000000"), a prefix ("0197*"), "*" or "/expression/"'
@@ -284,7 +296,7 @@ class Route(Section):
 
 
 class Destination(Section):
-    """`[[destinations]]`: the effect on the recording of a transfer to a target."""
+    """`[[destinations]]`: what a transfer to a certain target does to the recording of the call."""
 
     match: Annotated[Pattern, parse_with(Pattern)] = Field(
         description='a number ("301"), a prefix ("3*"), "/expression/" or a whole "sip:…" URI'
@@ -314,18 +326,18 @@ class Destination(Section):
         return self
 
     def matches(self, user: str, uri: str) -> bool:
-        """Return whether a Refer-To with this user part and this URI means this destination.
+        """Return whether the target of a transfer is this destination.
 
-        `uri` has no parameters.
+        `uri` is the URI in Refer-To without parameters, and `user` is its user part.
         """
         return self.match.matches(uri if self.match.text.startswith(("sip:", "/sip")) else user)
 
 
 class MediaSection(Section):
-    """`[media]`: the addresses and ports of RTP."""
+    """`[media]`: the addresses and ports of RTP, and the rules for media."""
 
     listen: IpAddresses = Field(
-        default=("0.0.0.0",),  # noqa: S104 - media arrives from trunks and phones alike
+        default=("0.0.0.0",),  # noqa: S104 - trunks and phones both send media
         description="an IP address of this machine, or a list of one for IPv4 and one for IPv6",
     )
     advertise: IpAddresses | None = Field(
@@ -343,7 +355,7 @@ class MediaSection(Section):
 
 
 class RecordingSection(Section):
-    """`[recording]`: who can open the archive, and how recordings are paused."""
+    """`[recording]`: the people who can open the archive, and the ways to pause a recording."""
 
     recipients: FilePath | None = Field(
         default=None,
@@ -432,12 +444,12 @@ class DeskSection(Section):
 
     @property
     def origin(self) -> str:
-        """The origin that a browser's requests must have."""
+        """The origin that the requests of a browser must have, such as `https://galwad.example`."""
         return self.public_origin or f"{'https' if self.tls else 'http'}://{self.listen}"
 
 
 class DirectorySection(Section):
-    """`[directory]`: the lookup of callers."""
+    """`[directory]`: the lookup of callers in directories."""
 
     budget: Number = Field(
         default=1.0, ge=0.05, le=1.0, description="a number of seconds from 0.05 to 1.0"

@@ -1,7 +1,7 @@
-"""The settings of the service: the whole file as one value, and its loader.
+"""The settings of the service: the model of the whole file, and its loader.
 
-`load` reads TOML and returns frozen models. Faults of the file become one `SettingsError` that
-names file, line and setting, and says what is wrong and what to write.
+`load` reads TOML and returns models that cannot be changed. All faults of a file are reported in
+one `SettingsError`, which names file, line and setting, and says what is wrong and what to write.
 """
 
 from __future__ import annotations
@@ -34,11 +34,14 @@ __all__ = ["DEFAULT_PATH", "Settings", "SourceRule", "load"]
 
 DEFAULT_PATH = Path("/etc/galwad/galwad.toml")
 _LARGEST = 1 << 20
-"""The most characters of a settings file; a thousand phones need a tenth of it."""
+"""The most characters that a settings file may have.
+
+Settings with a thousand phones have a tenth of this size.
+"""
 
 
 class Settings(Section):
-    """All of `galwad.toml`."""
+    """All settings in `galwad.toml`."""
 
     node: NodeSection = Field(default=NodeSection(), description="the table [node]")
     sip: SipSection = Field(description='the table [sip] with at least "listen"')
@@ -68,12 +71,15 @@ class Settings(Section):
 
     @property
     def spool_folder(self) -> Path:
-        """The folder of the spools of calls in progress."""
+        """The folder for the spools of calls in progress."""
         return self.node.state / "spool"
 
     @property
     def spare_folder(self) -> Path:
-        """The folder for a call's next spool when its disk fails; useful only on another disk."""
+        """The folder for a call's next spool after the disk of `spool_folder` has failed.
+
+        It is useful only if it is on another disk.
+        """
         return self.node.state / "spare"
 
     @property
@@ -83,12 +89,13 @@ class Settings(Section):
 
     @property
     def boot_keys(self) -> tuple[Path, ...]:
-        """The key files that open spools without an officer; new spools are sealed to the first.
+        """The files of the keys that open spools without an officer.
 
-        `boot.key` is lost at a reboot; `host.key` is on the disk. The second file opens spools
-        begun under the other value of `unattended_recovery`, or while the disk's key could not be
-        read. The last file opens spools begun while the spare folder was mounted in the place of
-        the first.
+        New spools are sealed to the key in the first file. `boot.key` is lost at a reboot;
+        `host.key` is on the disk. The second file opens spools that were begun under the other
+        value of `unattended_recovery`, or while the key on the disk could not be read. The last
+        file opens spools that were begun while the spare folder was mounted in the place of the
+        spool folder.
         """
         memory, disk = self.node.runtime / "boot.key", self.spool_folder / "host.key"
         ours = (disk, memory) if self.recording.unattended_recovery else (memory, disk)
@@ -96,57 +103,65 @@ class Settings(Section):
 
     @property
     def archive(self) -> Path:
-        """The folder of sealed recordings."""
+        """The folder of the archived recordings."""
         return self.node.state / "archive"
 
     @property
     def database(self) -> Path:
-        """The desk's SQLite file."""
+        """The path of the desk's SQLite database."""
         return self.node.state / "desk" / "galwad.db"
 
     @property
     def recipients(self) -> Path:
-        """The signed set of those who can open recordings."""
+        """The path of the signed file with the recipients, which lists who can open recordings."""
         return self.recording.recipients or self.node.state / "keys" / "recipients.json"
 
     @property
     def switch_socket(self) -> Path:
-        """The Unix socket on which the switch accepts links from desk and finaliser."""
+        """The path of the Unix socket on which the switch accepts links from desk and finaliser."""
         return self.node.runtime / "switch.sock"
 
     @property
     def desk_socket(self) -> Path:
-        """The Unix socket on which the desk accepts links from the finaliser."""
+        """The path of the Unix socket on which the desk accepts links from the finaliser."""
         return self.node.runtime / "desk.sock"
 
     def find_trunk(self, host: str, port: int, transport: str = "udp") -> Trunk | None:
-        """Return the first trunk that sends from this address over this transport, or None."""
+        """Return the first trunk that sends from this address over this transport.
+
+        Return None if there is no such trunk.
+        """
         found = (trunk for trunk in self.trunks if trunk.matches(host, port, transport))
         return next(found, None)
 
     def allows_transport(self, extension: str, transport: str) -> bool:
-        """Return whether a phone may use this transport."""
+        """Return whether the phone with this extension may use this transport."""
         wanted = next((p.transport for p in self.phones if p.extension == extension), None)
         return wanted in {None, transport.lower()}
 
     def find_route(self, *called: str) -> Route | None:
-        """Return the first route for a called number in any of these forms, or None.
+        """Return the first route for a called number, or None.
 
-        Each form is plain text, without escapes and parameters.
+        `called` has all forms in which the number may be written, as plain text without escapes and
+        parameters. A route fits if it matches one of the forms.
         """
         fits = (route for route in self.routes if any(map(route.called.matches, called)))
         return next(fits, None)
 
     def find_destination(self, uri: str, *users: str) -> Destination | None:
-        """Return the first destination that a Refer-To means, or None.
+        """Return the first destination that fits the target of a transfer, or None.
 
-        `uri` is the Refer-To without parameters; `users` are the possible forms of its user part.
+        `uri` is the URI in Refer-To without parameters. `users` has all forms in which the user
+        part of this URI may be written.
         """
         fits = (d for d in self.destinations if any(d.matches(user, uri) for user in users))
         return next(fits, None)
 
     def srtp_rule_of(self, extension: str, otherwise: SrtpRule | None = None) -> SrtpRule:
-        """Return a phone's SRTP rule: its own, else `otherwise`, else the one in [media]."""
+        """Return the SRTP rule of the phone with this extension.
+
+        It is the rule of the phone in the settings, else `otherwise`, else the rule in [media].
+        """
         own = next((phone.srtp for phone in self.phones if phone.extension == extension), None)
         return own or otherwise or self.media.srtp
 
@@ -155,10 +170,11 @@ def load(path: Path) -> Settings:
     """Read a settings file.
 
     Raises:
-        SettingsError: The file cannot be read, is not TOML, or has a setting that is not valid.
+        SettingsError: The file cannot be read, is not TOML, or contains a setting that is not
+            valid.
     """
     try:
-        with path.open(encoding="utf-8-sig") as file:  # some editors put a byte order mark first
+        with path.open(encoding="utf-8-sig") as file:  # some editors begin a file with a byte order mark
             text = file.read(_LARGEST + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__

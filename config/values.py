@@ -1,7 +1,8 @@
-"""The small values inside settings: addresses, ranges, patterns. Each is parsed from its text.
+"""The classes of values inside settings, such as addresses, ranges and patterns.
 
-`parse` raises ValueError with a message that continues the setting's name ("must be …"). It never
-repeats the given value.
+Each class reads its value from text with `parse`. If the text is not valid, `parse` raises
+ValueError. The message continues a sentence that begins with the name of the setting ("must be …"),
+and never repeats the text.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ def _port(text: str) -> int:
 
 
 def host_of_family(hosts: Iterable[str] | None, address: str) -> str | None:
-    """Return the host of an address's family, else a host that is a name, else None."""
+    """Return the host in `hosts` that fits the address family (IPv4 or IPv6) of `address`.
+
+    If no IP address fits, return a host that is a name, or None if there is no such host.
+    """
     named = None
     for host in hosts or ():
         try:
@@ -37,14 +41,14 @@ def host_of_family(hosts: Iterable[str] | None, address: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class HostPort:
-    """`HOST:PORT`; an IPv6 host is written in square brackets."""
+    """A host and a port, written `HOST:PORT`. An IPv6 address is in square brackets."""
 
     host: str
     port: int
 
     @classmethod
     def parse(cls, text: str) -> HostPort:
-        """Read `127.0.0.1:8443`, `[::1]:8443` or `name:8443`."""
+        """Read a text such as `127.0.0.1:8443`, `[::1]:8443` or `name:8443`."""
         match = _HOST_PORT.fullmatch(text)
         if match is None:
             raise ValueError('must be "HOST:PORT", such as "127.0.0.1:8443" or "[::1]:8443"')
@@ -52,7 +56,7 @@ class HostPort:
 
     @property
     def loopback(self) -> bool:
-        """True if only this machine can reach the address."""
+        """True if only this machine itself can reach the address."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
@@ -64,7 +68,10 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An address for SIP: `udp:`, `tcp:` or `tls:` and `HOST:PORT`. Port 0 means any free port."""
+    """An address at which SIP arrives, written `udp:`, `tcp:` or `tls:` and then `HOST:PORT`.
+
+    Port 0 means any free port.
+    """
 
     transport: str
     host: str
@@ -92,7 +99,10 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The addresses from which a trunk sends: a network, and a port unless any port is allowed."""
+    """The addresses from which a trunk sends: an IP network and a port.
+
+    `port` is None if every port is allowed.
+    """
 
     network: IPv4Network | IPv6Network
     port: int | None = None
@@ -115,13 +125,13 @@ class Peer:
 
     @property
     def is_single_address(self) -> bool:
-        """True for a single address, false for a network of several."""
+        """True if the network is a single address."""
         return self.network.num_addresses == 1
 
     def matches(self, host: str, port: int | None) -> bool:
-        """Return whether a message from this numeric address comes from the peer.
+        """Return whether a message from this IP address and port comes from the peer.
 
-        `port` None stands for a connection, which may come from any port.
+        `port` is None for a message over a connection, because a connection may come from any port.
         """
         try:
             address = ip_address(host)
@@ -136,14 +146,20 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class PortRange:
-    """The UDP ports of media, both ends included; RTP uses the even ones, RTCP the next."""
+    """The UDP ports for media, from `first` to `last`, both included.
+
+    RTP uses the even ports. RTCP uses the odd port after each even port.
+    """
 
     first: int
     last: int
 
     @classmethod
     def parse(cls, text: str) -> PortRange:
-        """Read `20000-21999`. The first port is even and the last one odd, so that pairs fit."""
+        """Read a text such as `20000-21999`.
+
+        The first port must be even and the last port odd, so that the range consists of pairs.
+        """
         match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
         first, last = (int(match[1]), int(match[2])) if match else (1, 0)
         if first % 2 or not last % 2 or not 1024 <= first < last <= _HIGHEST_PORT:
@@ -155,7 +171,10 @@ class PortRange:
 
     @property
     def calls(self) -> int:
-        """The number of calls that fit: two legs of two ports each."""
+        """The number of calls for which the ports suffice.
+
+        A call has two legs of two ports each.
+        """
         return (self.last - self.first + 1) // 4
 
     def __str__(self) -> str:
@@ -164,10 +183,10 @@ class PortRange:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A pattern for a called number or a transfer's target.
+    """A pattern for a called number, or for the target of a transfer.
 
-    It is exact text, a prefix that ends in `*` (a lone `*` matches everything), or a regular
-    expression between slashes, which must match the whole text.
+    It is exact text, or a prefix that ends in `*`, or a regular expression between slashes. A
+    single `*` matches every text. A regular expression must match the whole text.
     """
 
     text: str
@@ -175,7 +194,7 @@ class Pattern:
 
     @classmethod
     def parse(cls, text: str) -> Pattern:
-        """Read `01970000000`, `0197*`, `*` or `/2[0-9]{2}/`."""
+        """Read a text such as `01970000000`, `0197*`, `*` or `/2[0-9]{2}/`."""
         if len(text) > 2 and text[0] == text[-1] == "/":
             try:
                 return cls(text, re.compile(text[1:-1]))
@@ -192,7 +211,7 @@ class Pattern:
         return cls(text, re.compile(re.escape(body) + (".*" if text.endswith("*") else "")))
 
     def matches(self, value: str) -> bool:
-        """Return whether the whole of `value` matches."""
+        """Return whether the pattern matches the whole of `value`."""
         return self._expression.fullmatch(value) is not None
 
     def __str__(self) -> str:

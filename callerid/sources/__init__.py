@@ -1,1 +1,1 @@
-"""Directories that a lookup can search, one module for each."""
+"""The directories that a lookup can search: one module for each directory."""

@@ -1,4 +1,7 @@
-"""The embedded directory as a source for lookups; `callerid.directory` holds its tables."""
+"""The search in the embedded directory, which is a part of the database of the desk.
+
+`callerid.directory` has the tables of this directory.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ _MOST_PEOPLE = 50
 
 
 class EmbeddedDirectory:
-    """Finds people by number.
+    """Finds people in the embedded directory by telephone number.
 
-    The result has the entries with the same number and extension. If there are none, it has all
-    entries with the same number.
+    The result is the people with the same number and extension. If there are none, it is all people
+    with the same number and any extension.
     """
 
     name = "directory"
@@ -29,7 +32,7 @@ class EmbeddedDirectory:
         self._engine = engine
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people at this number that a pop may show, fifty at most.
+        """Return the people with this number whom a screen-pop may show, fifty at most.
 
         Raises:
             SourceError: The database cannot be read.

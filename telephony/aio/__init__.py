@@ -1,1 +1,1 @@
-"""The asyncio shells around the protocol cores: sockets, connections, the media relay, ports."""
+"""The asyncio code around the protocol cores: sockets, connections, the media relay, ports."""

@@ -1,4 +1,7 @@
-"""The choice of this machine's address to advertise where the settings name only a wildcard."""
+"""The choice of the IP address by which this machine is reached.
+
+It is needed where the settings contain only a wildcard address (0.0.0.0 or ::).
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,28 @@ import socket
 from ipaddress import ip_address
 
 _WILDCARDS = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}  # noqa: S104 - known, not bound
-"""Each wildcard with a documentation address (RFC 5737, 3849) that only a default route reaches."""
+"""A destination for each wildcard address, to which only a default route leads.
+
+The destinations are documentation addresses (RFC 5737, RFC 3849).
+"""
 
 
 def reachable_host(listen: str) -> str:
-    """Return the address by which a socket bound to `listen` is reached.
+    """Return the IP address by which others reach a socket that is bound to `listen`.
 
-    For a wildcard, this is the address from which this machine's default route leaves, or loopback
-    if there is no default route.
+    For a wildcard, it is the local address that the default route of this machine uses, or the
+    loopback address if there is no default route.
     """
     if listen not in _WILDCARDS:
         return listen
     try:
         return host_towards(_WILDCARDS[listen])
-    except OSError:  # no route: only this machine can call
+    except OSError:  # without a route, only this machine can reach the socket
         return "::1" if listen == "::" else "127.0.0.1"
 
 
 def host_towards(peer: str) -> str:
-    """Return the local address from which datagrams to `peer`, an IP literal, leave.
+    """Return the local address from which this machine sends datagrams to the IP literal `peer`.
 
     Raises:
         OSError: No route leads to the peer.

@@ -246,7 +246,7 @@ class Connection(asyncio.Protocol):
                 self._half_close()
 
     def _half_close(self) -> None:
-        """Give the peer time to read our answer before the connection closes."""
+        """Send no more data, and close after the peer has had time to read our answer."""
         self._reason = self._reason or EndReason.BROKEN
         transport = self._transport
         if transport is None or transport.is_closing():

@@ -1,8 +1,9 @@
-"""All SIP connections of a process: it accepts and opens them, and chooses one for each message.
+"""All SIP connections of a process: accepting, opening, and choosing one for each message.
 
-A destination with a flow is one accepted connection. Any other destination is reached by the
-connection that we opened to it, by an accepted connection from exactly that address, or by one that
-the peer may be reached by (alias, RFC 5923). Otherwise a new connection is opened.
+An address with a `flow` number means one accepted connection. A message to any other address is
+sent by the connection that we opened to it, or by an accepted connection from exactly this address,
+or by a connection for which the peer has offered this address (alias, RFC 5923). If there is none,
+a new connection is opened.
 """
 
 from __future__ import annotations
@@ -26,27 +27,33 @@ from telephony.sip.message.framing import StreamUnit
 _BACKLOG = 256
 _SWEEP_S = 2.0
 _ACCEPT_RETRY_S = 0.1
-"""Seconds to wait when the system cannot accept a connection (too many open files)."""
+"""The seconds to wait after the system could not accept a connection.
+
+The usual reason is too many open files.
+"""
 
 
 class MessageReceiver(Protocol):
-    """The receiver of all connections' messages and failures."""
+    """The object to which all connections pass their messages and report their failures."""
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
-        """Handle a message that was received."""
+        """Handle a received message."""
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Handle a stream that has become unreadable."""
+        """Handle `fault`, the part of a byte stream in which no further message can be read."""
 
     def on_unreachable(self, destination: Address) -> None:
         """Note that no connection to this destination exists or can be opened."""
 
     def on_connection_lost(self, destination: Address) -> None:
-        """Note that the connection to this destination ended; unread messages are lost."""
+        """Note that the connection to this destination has ended.
+
+        Messages that the peer had not read are lost.
+        """
 
 
 class Connections:
-    """The table of connections. Belongs to one running event loop.
+    """The table of all connections of a process. Use it in one event loop only.
 
     It is one class because accepting, opening and choosing a connection share this table.
     """
@@ -55,9 +62,9 @@ class Connections:
         self, owner: MessageReceiver, limits: ConnectionLimits, source_filter: SourceFilter
     ) -> None:
         self.endings: Counter[EndReason] = Counter()
-        """The number of connections by the reason of their end."""
+        """The number of ended connections for each reason."""
         self.refused = 0
-        """The number of connections closed at once because of the limits or the source filter."""
+        """The number of connections closed on arrival because of a limit or the source filter."""
         self._owner = owner
         self._limits = limits
         self._filter = source_filter
@@ -71,14 +78,15 @@ class Connections:
         self._sweeper: asyncio.TimerHandle | None = None
 
     def listen(self, wanted: Address, tls: Tls | None) -> Address:
-        """Bind an address and accept connections there.
+        """Bind the address `wanted`, accept connections there, and return the bound address.
 
-        An address for TLS without a server context accepts none; it serves only to open
-        connections.
+        If `tls` has no server context, no connection is accepted. The address then only serves to
+        open connections.
 
         Raises:
             OSError: The address cannot be bound.
-            ProtocolError: A TLS address without `tls`, or `tls` with another address.
+            ProtocolError: The address is for TLS but `tls` is None, or it is for TCP and `tls` is
+                given.
         """
         if (wanted.transport == "TLS") is (tls is None):
             raise ProtocolError(
@@ -96,7 +104,7 @@ class Connections:
         return local
 
     def send(self, out: OutgoingMessage) -> None:
-        """Send a message by an existing connection, or by a new one."""
+        """Send a message by an existing connection, or open a connection for it."""
         connection = self._find(out.destination)
         if connection is None and out.fallback is not None:
             connection = self._find(out.fallback) or self._connect(out.fallback, out.local)
@@ -112,13 +120,20 @@ class Connections:
         return self._find(address) is not None
 
     def disconnect(self, source: Address, reason: EndReason = EndReason.BARRED) -> None:
-        """Close the connection by which a message came; does nothing for a datagram."""
+        """Close the connection on which a message from `source` arrived.
+
+        Does nothing if the message was a datagram.
+        """
         connection = self._by_address.get(source)
         if connection is not None:
             connection.abort(reason)
 
     def alias(self, flow: Address, port: int) -> None:
-        """Use a connection for requests to `port` of its peer, by each name in its certificate."""
+        """Use an accepted connection also for requests to the port `port` of its peer (RFC 5923).
+
+        The requests may name the peer by any name in its certificate. `flow` is the address of the
+        connection.
+        """
         connection = self._by_address.get(flow)
         if connection is None:
             return
@@ -127,7 +142,7 @@ class Connections:
             self._by_address.setdefault(Address(flow.host, port, flow.transport, shown), connection)
 
     def close(self) -> None:
-        """Close all sockets and connections."""
+        """Close all connections and all listening sockets."""
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -142,15 +157,18 @@ class Connections:
     # The methods of ConnectionOwner
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
-        """Pass a message to the owner."""
+        """Pass a received message to the owner."""
         self._owner.received(data, source, local)
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Pass a fault of the stream to the owner."""
+        """Pass `fault`, an unreadable part of the byte stream, to the owner."""
         self._owner.on_framing_lost(fault, source, local)
 
     def on_established(self, connection: Connection) -> None:
-        """Add an accepted connection to the table; over TCP also under its peer's plain address."""
+        """Add an accepted connection to the table.
+
+        A TCP connection is also added under its peer's address without the flow number.
+        """
         if connection.accepted:
             self._by_address[connection.peer] = connection
             if connection.peer.transport == "TCP":
@@ -158,7 +176,10 @@ class Connections:
         self._watch()
 
     def on_ended(self, connection: Connection, reason: EndReason) -> None:
-        """Remove a connection; report its destinations, since unanswered messages may be lost."""
+        """Remove a connection, and report all its destinations to the owner.
+
+        The owner must know them, because messages without an answer may be lost.
+        """
         self.endings[reason] += 1
         for address in [key for key, each in self._by_address.items() if each is connection]:
             del self._by_address[address]
@@ -217,7 +238,7 @@ class Connections:
             self._spawn(self._handshake(sock, there, local))
 
     async def _handshake(self, sock: socket.socket, peer: Address, local: Address) -> None:
-        """Take over an accepted socket; the TLS handshake has a time limit."""
+        """Make an accepted socket a connection. The TLS handshake has a time limit."""
         connection = Connection(self, peer, local, self._limits)
         tls = self._tls.get(local)
         try:
@@ -226,7 +247,7 @@ class Connections:
                     lambda: connection, sock, ssl=None if tls is None else tls.server
                 )
         except (OSError, TimeoutError) as error:
-            if isinstance(error, TimeoutError):  # a monitor that only connects does no harm
+            if isinstance(error, TimeoutError):  # a monitor that connects and leaves is harmless
                 self._filter.on_malformed(peer, self._loop.time())
             connection.abort(EndReason.REFUSED)
         except asyncio.CancelledError:

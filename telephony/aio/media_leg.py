@@ -1,8 +1,8 @@
-"""One leg of the relay: its sockets and what is known of its peer.
+"""One leg of the relay: its sockets, its settings, and the known facts about its peer.
 
-A leg has up to two RTP sockets on one port. `connected` is connected to the peer. `pair.rtp`
-receives packets from every other source, so that only its packets need a check of the sender.
-`media_path` defines what is done with a packet. A leg with SRTP sends no unprotected media.
+A leg has up to two RTP sockets on one port. `connected` receives only from the address of the peer.
+`pair.rtp` receives packets from every other source, so only its packets need a check of the sender.
+`media_path` handles the packets. A leg with SRTP never sends unencrypted media.
 """
 
 import contextlib
@@ -17,112 +17,136 @@ from telephony.rtp.srtp import Protection
 from telephony.sdp import KeyPair, RemoteMedia
 
 Tap = Callable[[int, bytes, float, bool], None]
-"""`tap(track, data, arrival_mono, withheld)`: a function that stores a packet. It must not raise.
+"""A function `tap(track, data, arrival_mono, withheld)` that stores a packet. It must not raise.
 
-For a telephone event, or a payload type that was not negotiated, `data` is only the fixed header
-and `withheld` is true.
+`arrival_mono` is in monotonic seconds. `withheld` is true for a telephone event and for a payload
+type that was not negotiated. `data` is then only the fixed RTP header.
 """
 Watcher = Callable[[bytes, float], None]
-"""`watch(data, arrival_mono)`: a function that receives each telephone-event packet."""
+"""A function `watch(data, arrival_mono)` that receives each telephone-event packet.
+
+`arrival_mono` is in monotonic seconds.
+"""
 
 _BURST_S = 5.0
 _FORGERIES = 25
-"""Packets that are not authentic before the leg's owner is notified.
+"""The number of packets with failed SRTP authentication at which the leg's owner is notified.
 
-A few are normal: they were sent just before a key changed.
+A few such packets are normal, because they were sent just before a key changed.
 """
-_NOWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared
+_NOWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 
 
 class SourceRule(StrEnum):
-    """The rule by which a sender is accepted as the leg's peer."""
+    """The rule that decides whether the sender of a packet is accepted as the leg's peer."""
 
     SDP_HOST = "sdp-host"
-    """Any port of the host that the SDP names."""
+    """Accept any port of the host that the peer's SDP names."""
     SYMMETRIC = "symmetric"
-    """Only the address and port that we send to (RFC 4961)."""
+    """Accept only the address and port to which we send media (RFC 4961)."""
     LATCH = "latch"
-    """The sender of the first valid packet, until new SDP gives another address.
+    """Accept only the sender of the first valid packet. New SDP with another address starts again.
 
-    We also send to that address, since a peer behind address translation can be reached in no other
-    way.
+    The relay also sends to the address of this sender. A peer behind address translation can be
+    reached only there.
     """
 
 
 @dataclass(slots=True)
 class Counters:
-    """Counts of one leg's packets since it was opened; RTCP is counted separately."""
+    """The counts of one leg's packets since the leg was opened. RTCP has its own count."""
 
     received: int = 0
-    """Valid RTP from the peer, telephone events included."""
+    """The number of valid RTP packets from the peer, telephone events included."""
     withheld: int = 0
-    """The part of `received` that was not forwarded: no joined leg, or hold."""
+    """The number of `received` packets not forwarded, because of hold or without a joined leg."""
     unsent: int = 0
-    """Packets that the socket did not accept or that could not be protected."""
+    """The number of packets that the socket did not accept or that could not be encrypted."""
     events: int = 0
-    """The part of `received` that was telephone events."""
+    """The number of `received` packets that are telephone events."""
     unknown: int = 0
-    """The part of `received` whose payload type was not negotiated: forwarded, never stored."""
+    """The number of `received` packets whose payload type was not negotiated.
+
+    They are forwarded, but their content is never stored.
+    """
     unwanted: int = 0
-    """RTP from a peer that must not send now (inactive, held): neither forwarded nor stored."""
+    """The number of RTP packets that the peer sent while it must not send (inactive, held).
+
+    They are not forwarded and not stored.
+    """
     refused: int = 0
-    """Packets from a sender that the source rule does not accept, or SRTP not authentic."""
+    """The number of packets from a wrong sender (see `SourceRule`), or with false SRTP."""
     malformed: int = 0
-    """Packets that are neither RTP nor RTCP: STUN, DTLS, too short."""
+    """The number of packets that are neither RTP nor RTCP, such as STUN, DTLS or short packets."""
     rtcp: int = 0
     first: float | None = None
-    """The arrival of the first packet, in monotonic seconds."""
+    """The time at which the first packet arrived, in monotonic seconds; None before."""
     last: float | None = None
-    """The arrival of the last packet, in monotonic seconds."""
+    """The time at which the last packet arrived, in monotonic seconds; None before."""
 
     @property
     def forwarded(self) -> int:
-        """The number of packets that went on to the other leg."""
+        """The number of packets that were forwarded to the other leg."""
         return self.received - self.withheld - self.unsent
 
 
 @dataclass(slots=True, eq=False)
 class MediaLeg:
-    """A leg's sockets and settings. The relay changes them and then makes new readers."""
+    """The sockets and settings of a leg. The relay changes them and then makes new readers."""
 
     leg_id: str
     pair: PortPair
     rule: SourceRule
     on_refused: Callable[[str, str, int], None] | None = None
     rebuild_readers: "Callable[[MediaLeg | None], None]" = lambda _: None
-    """Makes a leg's readers again when a setting that they depend on has changed."""
+    """A function that makes new readers for a leg after a setting of the leg has changed."""
     connected: socket.socket | None = None
-    """The RTP socket connected to `connected_to`, which the relay keeps equal to `address`."""
+    """The RTP socket that is connected to the address `connected_to`.
+
+    The relay keeps `connected_to` equal to `address`.
+    """
     connected_to: tuple[str, int] | None = None
     remote: RemoteMedia | None = None
     peer: "MediaLeg | None" = None
     payload_map: dict[int, int] = field(default_factory=dict)
-    """The payload type to send to `peer`, by the payload type received."""
+    """The payload type to send to `peer` for each payload type received."""
     events: set[int] = field(default_factory=set)
-    """Payload types that were ever agreed on for telephone events."""
+    """The payload types that ever meant telephone events on this leg."""
     kinds: bytes = b""
-    """The kind of a packet from the peer by its second byte; empty until `remote` is set."""
+    """The table of the kind of a packet from the peer, indexed by the second byte of the packet.
+
+    Empty until `remote` is set.
+    """
     tap: Tap | None = None
     track: int = 0
     watcher: Watcher | None = None
     latched: tuple[str, int] | None = None
     protection: Protection | None = None
-    """SRTP as now agreed on; None while the leg is unprotected."""
+    """The SRTP encryption that is now agreed on; None while media is not encrypted."""
     srtp_state: Protection | None = None
-    """SRTP as it was ever agreed on. Its counters must not be lost while the leg is unprotected."""
+    """The SRTP state of the last encryption agreed on; None if there was none.
+
+    It is kept while media is not encrypted, because its packet counters must not be lost.
+    """
     reopened: bool = False
-    """True if the leg was opened before a restart. The state of its SRTP is then unknown."""
+    """True if the leg was opened by an earlier process, before a restart.
+
+    The state of the leg's SRTP is then unknown.
+    """
     forged: int = 0
-    """Packets that were not authentic, since the SDP last changed."""
+    """The number of packets with failed SRTP authentication since the last change of the SDP."""
     counters: Counters = field(default_factory=Counters)
     waiting_since: float = 0.0
-    """The time when media was last due to begin, in monotonic seconds; no silence is older."""
+    """The time at which media was last due to begin, in monotonic seconds.
+
+    The length of a silence is counted from this time at the earliest.
+    """
     silence_reported: bool = False
     refused_at: float = float("-inf")
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """The one address that RTP comes from and goes to; None while it is not known."""
+        """The address that the peer's RTP comes from and goes to; None while it is not known."""
         if self.rule is SourceRule.LATCH:
             return self.latched
         remote = self.remote
@@ -132,7 +156,7 @@ class MediaLeg:
 
     @property
     def destination(self) -> tuple[str, int] | None:
-        """The address to which RTP for this leg's peer is sent; None while it accepts no media."""
+        """The address to which RTP for the peer is sent; None while the peer accepts no media."""
         if self.remote is None or not self.remote.receive:
             return None
         if self.rule is SourceRule.LATCH and self.latched:
@@ -141,7 +165,10 @@ class MediaLeg:
 
     @property
     def control_destination(self) -> tuple[str, int] | None:
-        """The address to which RTCP for this leg's peer is sent, also on hold; None if unknown."""
+        """The address to which RTCP for the leg's peer is sent; None if it is unknown.
+
+        RTCP is sent even while the peer is on hold.
+        """
         if self.remote is None or self.remote.host in _NOWHERE:
             return None
         if self.remote.rtcp_mux and self.rule is SourceRule.LATCH and self.latched:
@@ -149,7 +176,7 @@ class MediaLeg:
         return self.remote.rtcp_host or self.remote.host, self.remote.rtcp_port
 
     def secure(self, keys: KeyPair | None) -> None:
-        """Protect the media with these keys from now on; None turns protection off."""
+        """Encrypt the media with these SRTP keys from now on; None turns encryption off."""
         self.forged = 0
         if keys is not None and self.srtp_state is not None:
             self.srtp_state.rekey(keys)
@@ -158,7 +185,7 @@ class MediaLeg:
         self.protection = self.srtp_state if keys is not None else None
 
     def send_own(self, data: bytes) -> None:
-        """Send an RTP packet that we made to the peer, unless the peer accepts no media."""
+        """Send the peer an RTP packet that we made ourselves, unless the peer accepts no media."""
         target = self.destination
         if target is None:
             return
@@ -168,27 +195,32 @@ class MediaLeg:
             self.counters.unsent += 1
 
     def send_control(self, data: bytes) -> None:
-        """Send RTCP to the peer, from the RTP port if the peer multiplexes both (RFC 5761)."""
+        """Send RTCP to the peer.
+
+        It is sent from the RTP port if the peer uses one port for RTP and RTCP (RFC 5761), else
+        from the RTCP port.
+        """
         target = self.control_destination
         if target is None or self.remote is None:
             return
         sock = self.pair.rtp if self.remote.rtcp_mux else self.pair.rtcp
-        with contextlib.suppress(OSError, SrtpError):  # reports repeat: a loss is harmless
+        with contextlib.suppress(OSError, SrtpError):  # a loss is harmless: reports are repeated
             sock.sendto(self.protection.protect_control(data) if self.protection else data, target)
 
     def is_possible_source(self, host: str, port: int) -> bool:
-        """Return whether a packet from this address could be the peer's.
+        """Return whether a packet from this address could be from the peer.
 
-        This is for packets that are not authenticated yet. It never latches; `accept_source` may.
+        This check is for packets whose SRTP authentication is not checked yet. It never latches to
+        the address, unlike `accept_source`.
         """
         if self.rule is SourceRule.LATCH:
             return self.latched is None or (host, port) == self.latched
         return self.accept_source(host, port)
 
     def accept_source(self, host: str, port: int) -> bool:
-        """Return whether a valid packet from this address is the peer's.
+        """Return whether a valid packet from this address is from the peer.
 
-        With the rule `LATCH`, the first such call latches to the address.
+        With the rule `LATCH`, the first call of this method latches to the address.
         """
         if self.remote is None:
             return False
@@ -203,7 +235,10 @@ class MediaLeg:
         return (host, port) == self.latched
 
     def refuse_forged(self, host: str, port: int, now: float) -> None:
-        """Count a packet that is not authentic; notify the owner when there are many."""
+        """Count a packet with failed SRTP authentication.
+
+        If there are many such packets, the owner of the leg is notified as in `refuse`.
+        """
         self.forged += 1
         if self.forged < _FORGERIES:
             self.counters.refused += 1
@@ -211,7 +246,10 @@ class MediaLeg:
             self.refuse(host, port, now)
 
     def refuse(self, host: str, port: int, now: float) -> None:
-        """Count a packet from a wrong source; notify the owner once for each burst."""
+        """Count a packet that is refused, and notify the owner of the leg by `on_refused`.
+
+        The owner is notified only if no packet was refused in the five seconds before.
+        """
         self.counters.refused += 1
         quiet = now - self.refused_at > _BURST_S
         self.refused_at = now

@@ -1,12 +1,12 @@
-"""The path of a packet through a leg of the relay: classify, forward, store.
+"""The path of a packet through a leg of the relay: recognise the packet, forward it, store it.
 
-`reader_of`, `connected_reader_of` and `control_reader_of` turn a leg's settings into a function
-that handles one packet. A changed setting makes a new function, so that a packet pays for no unused
-feature.
+`reader_of`, `connected_reader_of` and `control_reader_of` turn the settings of a leg into a reader:
+a function that handles one packet. When a setting changes, a new reader is made, so that no packet
+costs time for features that the leg does not use.
 
-With hundreds of calls, a leg's data is never in the processor's caches when a packet arrives, and
-fetching it costs more than the work itself. A `_Path` therefore holds all that an ordinary packet
-needs, in few objects.
+With hundreds of calls, the data of a leg is never in the processor's caches when a packet arrives.
+Fetching the data takes longer than the work itself. A `_Path` therefore holds all that an ordinary
+packet needs, in few objects.
 """
 
 import socket
@@ -23,19 +23,23 @@ from telephony.rtp.srtp import Protection
 from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
 
 DATAGRAM_BYTES = 8_192
-"""The largest datagram that is read.
+"""The size of the largest datagram that is read, in bytes.
 
-20 ms of stereo L16 at 48 kHz have 3852 bytes, of Opus at most 7662: more than an Ethernet frame.
+20 ms of stereo L16 at 48 kHz have 3852 bytes, and 20 ms of Opus at most 7662. Both are larger than
+an Ethernet frame.
 """
 _PLAIN, _PLAIN_BYTES = 0x80, 12
-"""First byte and least length of the plainest RTP packet, which needs no closer check."""
+"""The first byte and the least length of the most common RTP packet, which needs no full check.
+
+Such a packet has version 2, no padding, no header extension and no contributing sources.
+"""
 _NO_ADDRESS = "", 0
 _AUDIO, _EVENT, _CONTROL, _UNKNOWN, _AUDIO_OR_EVENT = range(5)
 _EVENT_BYTES = HEADER_BYTES + 4
 
 
 def reader_of(leg: MediaLeg) -> Reader:
-    """Return the reader for `leg.pair.rtp`, to which any host may send."""
+    """Return the reader for `leg.pair.rtp`, the socket to which any host can send."""
     path = _path_of(leg, leg.pair.rtp)
     if path is None:
         return _discarding_reader(leg, leg.pair.rtp)
@@ -43,7 +47,10 @@ def reader_of(leg: MediaLeg) -> Reader:
 
 
 def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
-    """Return the reader for `leg.connected`, whose sender the kernel has checked."""
+    """Return the reader for `leg.connected`.
+
+    The kernel passes only the packets of the peer to it.
+    """
     path = _path_of(leg, sock)
     if path is None:
         return _discarding_reader(leg, sock)
@@ -52,7 +59,10 @@ def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
 
 
 def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
-    """Wrap `reader` to note the arrival of the first packet; the wrapper is then dropped."""
+    """Return a reader that calls `reader` and notes the arrival of the first accepted packet.
+
+    After that packet, the leg goes back to `reader` itself.
+    """
 
     def read(now: float) -> None:
         reader(now)
@@ -65,12 +75,15 @@ def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
 
 @dataclass(slots=True, eq=False)
 class _Path:
-    """The handling of RTP that arrives on `sock`, from the leg's peer to the joined leg's peer."""
+    """Handles the RTP that arrives on `sock`: from the leg's peer to the peer of the joined leg."""
 
     leg: MediaLeg
     sock: socket.socket
     sender: PacketSender | None
-    """Sends to the joined peer; None while that peer accepts no media or no leg is joined."""
+    """The sender to the peer of the joined leg.
+
+    None while that peer accepts no media, or while no leg is joined.
+    """
     kinds: bytes
     second_bytes: bytes
     counters: Counters
@@ -78,10 +91,10 @@ class _Path:
     track: int
 
     def read_connected(self, now: float) -> None:
-        """Read a packet whose source address the kernel has already compared."""
+        """Read and handle one packet whose source address the kernel has already checked."""
         try:
             data = self.sock.recv(DATAGRAM_BYTES)
-        except OSError:  # nothing there after all, or an ICMP error for an earlier packet
+        except OSError:  # no datagram waits, or an ICMP error for an earlier packet
             return
         if (len(data) >= _PLAIN_BYTES and data[0] == _PLAIN) or is_rtp(data):
             self._handle(data, now)
@@ -89,7 +102,7 @@ class _Path:
             self.counters.malformed += 1
 
     def read_any(self, now: float) -> None:
-        """Read a packet and check that it comes from the peer."""
+        """Read one packet, check that it comes from the peer, and handle it."""
         try:
             data, source = self.sock.recvfrom(DATAGRAM_BYTES)
         except OSError:
@@ -105,7 +118,7 @@ class _Path:
     def _handle(self, data: bytes, now: float) -> None:
         second = data[1]
         kind = self.kinds[second]
-        if kind == _AUDIO_OR_EVENT:  # maybe a key, sent before its type got another meaning
+        if kind == _AUDIO_OR_EVENT:  # the payload type once meant events and now means audio
             kind = _EVENT if len(data) == _EVENT_BYTES else _AUDIO
         if kind and not _handle_non_audio(self.leg, kind, data, now):
             return
@@ -128,12 +141,16 @@ class _Path:
 
 @dataclass(slots=True, eq=False)
 class _SecurePath(_Path):
-    """The same for SRTP. A packet that is not authentic is not latched to, forwarded or stored."""
+    """The `_Path` of a leg with SRTP.
+
+    A packet that is not authentic is not forwarded and not stored, and the leg does not latch to
+    its sender.
+    """
 
     protection: Protection
 
     def read_connected(self, now: float) -> None:
-        """Read a packet whose source address the kernel has already compared."""
+        """Read, decrypt and handle one packet whose source the kernel has already checked."""
         try:
             data = self.sock.recv(DATAGRAM_BYTES)
         except OSError:
@@ -152,7 +169,10 @@ class _SecurePath(_Path):
             _opened(self.leg, self.protection, data, self.leg.connected_to or _NO_ADDRESS, now)
 
     def read_any(self, now: float) -> None:
-        """Read a packet; one from an impossible source is refused before any cryptography."""
+        """Read, decrypt and handle one packet.
+
+        A packet from an address that cannot be the peer's is refused before it is decrypted.
+        """
         try:
             data, source = self.sock.recvfrom(DATAGRAM_BYTES)
         except OSError:
@@ -168,9 +188,10 @@ class _SecurePath(_Path):
 def _opened(
     leg: MediaLeg, protection: Protection, data: bytes, source: tuple[str, int], now: float
 ) -> bytes | None:
-    """Return the RTP packet in a datagram that could be the peer's.
+    """Return the decrypted RTP packet in a datagram; None if the datagram has none to handle.
 
-    Returns None for any other datagram: RTCP is forwarded, the rest is counted and dropped.
+    RTCP from the peer is forwarded. Any other datagram that is not authentic RTP is counted and
+    dropped.
     """
     if is_rtcp(data):
         if not _shared_port_control(leg, data, source, now):
@@ -192,7 +213,10 @@ def _opened(
 
 
 def _path_of(leg: MediaLeg, sock: socket.socket) -> _Path | None:
-    """Return the path for the peer's RTP; None if the peer is unknown or must not send."""
+    """Return the path for RTP from the leg's peer that arrives on `sock`.
+
+    None if the peer is unknown or must not send.
+    """
     remote, other = leg.remote, leg.peer
     if remote is None or not remote.send:
         return None
@@ -210,10 +234,11 @@ def _path_of(leg: MediaLeg, sock: socket.socket) -> _Path | None:
 
 
 def _sent_unconnected(leg: MediaLeg, data: bytes) -> bool:
-    """Send a packet without the connected socket, which reported an earlier packet's ICMP error.
+    """Send a packet once more, by the joined leg's unconnected socket; return whether it was sent.
 
-    Returns whether the packet was sent. It is not if the peer's leg is protected, because
-    `_SrtpSender` makes the second attempt itself.
+    The first attempt, by the connected socket, may have failed because of an ICMP error for an
+    earlier packet. If the joined leg has SRTP, nothing is sent here, because `_SrtpSender` makes
+    the second attempt itself.
     """
     peer = leg.peer
     target = peer.destination if peer else None
@@ -227,9 +252,12 @@ def _sent_unconnected(leg: MediaLeg, data: bytes) -> bool:
 
 
 def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
-    """Return the kind of packet for each value of the second byte: audio, event, RTCP or unknown.
+    """Return a table of the kind of a packet (audio, event, RTCP or unknown) by its second byte.
 
-    `events` holds every payload type that ever meant telephone events. The current ones are added.
+    Args:
+        remote: The media of the peer, with its payload types.
+        events: All payload types that ever meant telephone events on this leg. The present ones are
+            added to this set.
     """
     payloads = {**STATIC_PAYLOADS, **remote.payloads}
     events |= {number for number, codec in payloads.items() if codec.is_event}
@@ -243,9 +271,10 @@ def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
-    """Return a table of kinds, indexed by the second byte (marker bit and payload type).
+    """Return a table of packet kinds, indexed by the second byte (marker bit and payload type).
 
-    Legs with the same payload types share one table. The same holds for `_second_bytes`.
+    The cache lets legs with the same payload types share one table. The cache of `_second_bytes`
+    does the same.
     """
     kinds = bytearray([_UNKNOWN]) * 256
     for number, kind in payloads:
@@ -256,7 +285,10 @@ def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _second_bytes(payload_map: Iterable[tuple[int, int]]) -> bytes:
-    """Return the second byte to send for each second byte received."""
+    """Return a table of the second byte to send, indexed by the second byte received.
+
+    `payload_map` has pairs of the payload type received and the payload type to send.
+    """
     table = bytearray(range(256))
     for old, new in payload_map:
         table[old], table[old | 0x80] = new, new | 0x80
@@ -268,7 +300,10 @@ def _with_second(data: bytes, second: int) -> bytes:
 
 
 def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
-    """Handle RTCP, telephone events and unknown types; return whether the packet goes on."""
+    """Handle a packet that is RTCP, a telephone event or of an unknown payload type.
+
+    Return whether the packet is still to be forwarded as RTP.
+    """
     counters = leg.counters
     if kind == _CONTROL:
         forward_control(leg, data, leg.connected_to or _NO_ADDRESS, now)
@@ -285,13 +320,13 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool
 
 
 def _tap_header(leg: MediaLeg, data: bytes, now: float) -> None:
-    """Pass only the RTP header to the tap, which then knows that the packet was not lost."""
+    """Pass only the RTP header to the tap, so that the packet does not count as lost there."""
     if leg.tap is not None:
         leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 
 
 def _discarding_reader(leg: MediaLeg, sock: socket.socket) -> Reader:
-    """Return a reader for a leg whose peer must not send, or is not yet known."""
+    """Return a reader that counts and drops RTP, for a peer that is unknown or must not send."""
     receive, counters = sock.recvfrom, leg.counters
 
     def read(now: float) -> None:
@@ -303,7 +338,7 @@ def _discarding_reader(leg: MediaLeg, sock: socket.socket) -> Reader:
             if not leg.is_possible_source(source[0], source[1]):
                 leg.refuse(source[0], source[1], now)
             elif _opened(leg, leg.protection, data, source, now) is not None:
-                counters.unwanted += 1  # decrypted so that libsrtp keeps counting
+                counters.unwanted += 1  # decrypted only so that libsrtp's packet counter continues
         elif _shared_port_control(leg, data, source, now):
             pass
         elif not is_rtp(data):
@@ -319,7 +354,10 @@ def _discarding_reader(leg: MediaLeg, sock: socket.socket) -> Reader:
 def _shared_port_control(
     leg: MediaLeg, data: bytes, source: tuple[str, int] | None, now: float
 ) -> bool:
-    """Forward RTCP from the RTP port (RFC 5761); return False if it is not the peer's RTCP."""
+    """Forward RTCP that arrived on the RTP port (RFC 5761).
+
+    Return True if the datagram is RTCP from the peer, and False if not.
+    """
     if not is_rtcp(data) or source is None or leg.remote is None:
         return False
     if source[0] != _control_host(leg):
@@ -335,7 +373,7 @@ def _control_host(leg: MediaLeg) -> str | None:
 
 
 def forward_control(leg: MediaLeg, data: bytes, source: tuple[str, int], now: float) -> None:
-    """Forward RTCP from `leg`'s peer to the joined leg's peer."""
+    """Forward RTCP from the peer of `leg` to the peer of the joined leg."""
     if leg.protection is not None:
         try:
             data = leg.protection.unprotect_control(data)

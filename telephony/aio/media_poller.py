@@ -1,10 +1,10 @@
-"""Reads media sockets when packets arrive, and hands each packet to the socket's reader.
+"""The poller of all media sockets: it hands each packet to its socket's reader.
 
-All sockets are in one epoll set, which the event loop watches. One wake-up then serves every packet
-that has arrived, which costs less than one asyncio transport for each socket
-(`benchmarks/media.py`). Under load this would still mean a wake-up for every packet or two. The
-poller therefore changes to polling every 2 ms, a delay that neither a listener nor a jitter buffer
-notices.
+All sockets are in one epoll set, which the event loop watches. One wake-up of the event loop then
+handles every packet that has arrived, which costs less than one asyncio transport for each socket
+(`benchmarks/media.py`). Under load, even this would mean one wake-up for every packet or two. The
+poller then no longer waits for wake-ups but polls every 2 ms. Listeners and jitter buffers do not
+notice such a delay.
 """
 
 import asyncio
@@ -14,21 +14,33 @@ import socket
 from collections.abc import Callable
 
 Reader = Callable[[float], None]
-"""Reads and handles one datagram from its socket; the argument is now, in monotonic seconds."""
+"""A function that reads and handles one datagram from its socket.
+
+Its argument is the current time in monotonic seconds.
+"""
 
 MOST_QUEUED = 256
-"""The most queued packets read from one socket: five seconds of speech, in 2.5 ms."""
+"""The most packets that are read from one socket at a time.
+
+It is five seconds of speech, which take 2.5 ms to read.
+"""
 _BATCH = 64
-"""The most sockets served in one poll. At 10 µs for each packet, other work waits up to 0.7 ms."""
+"""The most sockets that are read in one poll.
+
+A packet takes 10 µs, so other work of the event loop waits up to 0.7 ms.
+"""
 _POLL_S = 0.002
-"""Seconds between two polls while packets come more often than this."""
+"""The seconds between two polls under load.
+
+Load means that two wake-ups come within this time.
+"""
 
 
 class MediaPoller:
-    """The media sockets of a process and their readers. Belongs to one running event loop."""
+    """The media sockets of a process and their readers. Use it in one event loop only."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """Prepare to read; `clock` returns monotonic seconds."""
+        """Prepare the poller. `clock` returns the time in monotonic seconds."""
         self._clock = clock
         self._readers: dict[int, Reader] = {}
         self._poll: select.epoll | None = None
@@ -36,10 +48,10 @@ class MediaPoller:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, sock: socket.socket) -> None:
-        """Add a socket.
+        """Add a socket to those that the poller reads.
 
         Raises:
-            OSError: The system accepts no further socket.
+            OSError: The system cannot watch one more socket.
         """
         if self._poll is None:
             self._poll = select.epoll()
@@ -47,18 +59,21 @@ class MediaPoller:
         self._poll.register(sock, select.EPOLLIN)
 
     def set_reader(self, sock: socket.socket, reader: Reader) -> None:
-        """Let `reader` handle the socket's packets from now on."""
+        """Let `reader` handle the packets of the socket from now on."""
         self._readers[sock.fileno()] = reader
 
     def forget(self, sock: socket.socket) -> None:
-        """Remove a socket, before the caller closes it."""
+        """Remove a socket from the poller. Call this before the socket is closed."""
         self._readers.pop(sock.fileno(), None)
         if self._poll is not None:
-            with contextlib.suppress(OSError):  # it was never watched
+            with contextlib.suppress(OSError):  # the socket was never watched
                 self._poll.unregister(sock)
 
     def drain(self, sock: socket.socket, now: float) -> None:
-        """Handle the packets that have already arrived at a socket, at most `MOST_QUEUED`."""
+        """Handle the packets that have already arrived at a socket, at most `MOST_QUEUED`.
+
+        `now` is the current time in monotonic seconds.
+        """
         number = sock.fileno()
         poll = select.poll()
         poll.register(number, select.POLLIN)
@@ -69,7 +84,7 @@ class MediaPoller:
             reader(now)
 
     def close(self) -> None:
-        """Leave the event loop; a later `watch` enters it again."""
+        """Stop reading and leave the event loop. A later `watch` starts the poller again."""
         if self._timer is not None:
             self._timer.cancel()
         if self._poll is not None:
@@ -81,9 +96,10 @@ class MediaPoller:
         asyncio.get_running_loop().add_reader(poll.fileno(), self._ready)
 
     def _ready(self) -> None:
-        """Serve the ready sockets.
+        """Read the sockets at which packets have arrived.
 
-        If the last time was less than `_POLL_S` ago, stop watching epoll and poll instead.
+        If sockets were last read less than `_POLL_S` ago, stop waiting for wake-ups and poll
+        instead.
         """
         if self._poll is None:
             return
@@ -95,13 +111,16 @@ class MediaPoller:
             self._timer = loop.call_later(_POLL_S, self._poll_again)
 
     def _poll_again(self) -> None:
-        """Serve the packets that came since the last poll; if none came, watch epoll again."""
+        """Read the packets that have arrived since the last poll.
+
+        If none have arrived, stop polling and wait for a wake-up of the event loop.
+        """
         if self._poll is None:
             return
         count = 1
         try:
             count = self._serve(self._poll, self._clock())
-        finally:  # an exception from one leg's tap must not stop the other legs' media
+        finally:  # an exception in the tap of one leg must not stop the media of other legs
             if count:
                 pause = 0.0 if count == _BATCH else _POLL_S
                 self._timer = asyncio.get_running_loop().call_later(pause, self._poll_again)
@@ -109,12 +128,16 @@ class MediaPoller:
                 self._wake_up(self._poll)
 
     def _serve(self, poll: select.epoll, now: float) -> int:
-        """Read one packet from each ready socket, so that all get their turn; return how many."""
+        """Read one packet from each socket at which packets have arrived, at most `_BATCH` sockets.
+
+        Return the number of sockets. Only one packet of each is read, so that no busy socket delays
+        the others.
+        """
         self._served_at = now
         readers = self._readers
         found = poll.poll(0, _BATCH)
         for number, _ in found:
             reader = readers.get(number)
-            if reader is not None:  # a callback may have closed the leg meanwhile
+            if reader is not None:  # an earlier reader may have closed this leg
                 reader(now)
         return len(found)

@@ -1,8 +1,9 @@
 """A kernel filter that drops datagrams from chosen sources (SO_ATTACH_FILTER).
 
-A flood is cheapest if it is never read: a dropped datagram takes no place in the socket's queue, so
-the requests of others still find one. The filter is a classic BPF program on the source address.
-The kernel verifies it before use; attaching it needs no privilege.
+A flood costs least if its datagrams are never read. A dropped datagram takes no place in the queue
+of the socket, so the requests of other sources still find room there. The filter is a classic BPF
+program that checks the source address. The kernel verifies the program before use. Attaching it
+needs no privilege.
 """
 
 from __future__ import annotations
@@ -16,11 +17,20 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 MOST_BLOCKED: Final = 256
-"""The most blocked networks in one program; the kernel limits the memory that it may take."""
+"""The most blocked networks in one filter program.
+
+The kernel limits the memory of a program.
+"""
 MOST_KNOWN: Final = 500
-"""The most known networks in one program; with more, all strangers' datagrams are accepted."""
+"""The most known networks in one filter program.
+
+If there are more, the program does not drop datagrams from unknown sources.
+"""
 ONE_IN: Final = 64
-"""One in this many datagrams from strangers is accepted, at random, if `known` is given."""
+"""The share of accepted datagrams from unknown sources: one in this many, at random.
+
+It applies only if known networks are given.
+"""
 
 _SO_ATTACH_FILTER: Final = 26
 _SO_DETACH_FILTER: Final = 27
@@ -29,24 +39,29 @@ _AND: Final = 0x54
 _JUMP_IF_EQUAL: Final = 0x15
 _RETURN: Final = 0x06
 _NETWORK_HEADER: Final = 0xFFF00000
-"""SKF_NET_OFF: offsets count from the head of the IP packet; by default they count from UDP's."""
+"""SKF_NET_OFF: the base of offsets from the start of the IP header.
+
+Without it, offsets count from the start of the UDP header.
+"""
 _RANDOM: Final = 0xFFFFF000 + 56
-"""SKF_AD_RANDOM: a random number from the kernel."""
+"""SKF_AD_RANDOM: the offset at which a program reads a random number from the kernel."""
 _SOURCE: Final = {4: 12, 6: 8}
 _ALL: Final = 0xFFFFFFFF
 _WHOLE: Final = 0x7FFFFFFF
 
 Network = IPv4Network | IPv6Network
 Instruction = tuple[int, int, int, int]
-"""Opcode, jump if true, jump if false, constant."""
+"""One instruction of a program: opcode, jump if true, jump if false, constant."""
 
 
 def program(
     blocked: Iterable[Network], known: Sequence[Network] | None = None, *, version: int
 ) -> list[Instruction]:
-    """Return the filter that drops datagrams from `blocked`; empty if there is nothing to drop.
+    """Return the BPF program that drops datagrams from the networks `blocked`.
 
-    If `known` is given, one in `ONE_IN` of all other sources' datagrams is accepted.
+    If `known` is given, the program also drops datagrams from all networks that are not in `known`,
+    except one in `ONE_IN`. `version` is the IP version, 4 or 6. The program is empty if it would
+    drop nothing.
     """
     written: list[Instruction] = []
     for network in [each for each in blocked if each.version == version][:MOST_BLOCKED]:
@@ -65,7 +80,10 @@ def program(
 
 
 def _verdict(network: Network, verdict: int) -> Iterator[Instruction]:
-    """Yield code that returns `verdict` for a packet from this network, else goes on after it."""
+    """Yield the instructions that return `verdict` for a packet from this network.
+
+    For any other packet, the program continues after these instructions.
+    """
     words = struct.iter_unpack("!I", network.network_address.packed)
     masks = struct.iter_unpack("!I", network.netmask.packed)
     checks: list[Instruction] = []
@@ -85,13 +103,13 @@ def _verdict(network: Network, verdict: int) -> Iterator[Instruction]:
 def attach_filter(
     sock: socket.socket, blocked: Iterable[Network], known: Sequence[Network] | None = None
 ) -> None:
-    """Let the kernel drop datagrams from `blocked` to a UDP socket.
+    """Let the kernel drop datagrams to a UDP socket by their source address.
 
-    If `known` is given, the kernel also drops most datagrams from all other sources. With nothing
-    to drop, the filter is removed.
+    The arguments are those of `program`. If there is nothing to drop, an attached filter is
+    removed.
 
     Raises:
-        OSError: This kernel does not accept the filter; the datagrams still arrive.
+        OSError: This kernel does not accept the filter, so the datagrams still arrive.
     """
     code = program(blocked, known, version=6 if sock.family == socket.AF_INET6 else 4)
     if not code:

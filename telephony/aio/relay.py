@@ -186,10 +186,10 @@ class Relay:
         return min(pool.free for pool in self._pools.values())
 
     def set_tap(self, leg_id: str, track: int, tap: Tap | None) -> None:
-        """Pass packets from the leg's peer to `tap` as `track`; None removes the tap.
+        """Pass packets from the leg's peer to `tap` with the number `track`; None removes the tap.
 
-        This method and the next three ignore an unknown leg, because it may have been closed since
-        the caller of the method last heard of it.
+        `set_tap`, `set_source_rule`, `watch_events` and `stop_ringback` ignore an unknown leg,
+        because the leg may have been closed without the caller's knowledge.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
@@ -197,7 +197,10 @@ class Relay:
             self._rebuild_readers(leg)
 
     def set_source_rule(self, leg_id: str, rule: SourceRule) -> None:
-        """Accept the leg's media by `rule` from now on, and forget a latched address."""
+        """Decide by `rule` from now on which senders are accepted as the leg's peer.
+
+        A latched address is forgotten.
+        """
         leg = self._legs.get(leg_id)
         if leg is not None:
             leg.rule, leg.latched = rule, None

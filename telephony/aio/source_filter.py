@@ -1,4 +1,7 @@
-"""The interface of a filter in front of the SIP transports; `galwad.switch.guard` implements it."""
+"""The interface of a filter that decides which SIP messages and connections are accepted.
+
+`galwad.switch.guard` implements it. Every `now` is in monotonic seconds.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,19 @@ class SourceFilter(Protocol):
     """Decides, before a message is parsed, whether a message or a connection is accepted."""
 
     def accepts_message(self, data: bytes, source: Address, now: float) -> bool:
-        """Return whether a message may be read.
+        """Return whether a received message is accepted.
 
-        If not, the message is dropped, and its connection (if any) is closed.
+        If not, the message is dropped. If it arrived on a connection, the connection is closed.
         """
 
     def accepts_connection(self, source: Address, now: float) -> bool:
         """Return whether a connection from this address is accepted."""
 
     def is_privileged(self, source: Address, now: float) -> bool:
-        """Return whether a connection from this address is accepted even above the total limit."""
+        """Return whether a connection is accepted even above the limit on all connections."""
 
     def on_malformed(self, source: Address, now: float) -> None:
-        """Note a message that could not be read, or a connection that sent nothing usable."""
+        """Note that `source` sent an unreadable message, or connected without a usable message."""
 
 
 class AcceptAll:
@@ -40,7 +43,7 @@ class AcceptAll:
         return True
 
     def is_privileged(self, source: Address, now: float) -> bool:
-        """Return False: no address has a privilege."""
+        """Return False, because no address has a privilege."""
         del source, now
         return False
 

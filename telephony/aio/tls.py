@@ -1,4 +1,7 @@
-"""TLS contexts for SIP (RFC 3261 26.2.1, RFC 5922). They accept only TLS 1.2 and later."""
+"""TLS contexts for SIP (RFC 3261 section 26.2.1, RFC 5922).
+
+They accept only TLS 1.2 and later.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,24 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """The TLS contexts of one local address."""
+    """The TLS contexts of one local address, for incoming and for outgoing connections."""
 
     server: ssl.SSLContext | None = None
-    """The context for incoming connections; without one, none are accepted."""
+    """The context for incoming connections. If None, no connection is accepted."""
     client: ssl.SSLContext | None = None
-    """The context for connections that we open; without one, none are opened."""
+    """The context for connections that we open. If None, no connection is opened."""
 
 
 def server_context(
     certificate: Path, key: Path | None, *, client_ca: Path | None = None
 ) -> ssl.SSLContext:
-    """Return a context that shows `certificate`; with a `client_ca` the peer must show one too.
+    """Return a context for incoming connections, which shows `certificate` to the peer.
 
-    The certificate's file may also contain its key.
+    Args:
+        certificate: The file of the certificate. It may also contain the private key.
+        key: The file of the private key; None if `certificate` contains it.
+        client_ca: A file of certificate authorities. If given, the peer must show a certificate
+            from one of them.
 
     Raises:
         OSError: A file cannot be read, or cannot be used (ssl.SSLError is an OSError).
@@ -39,10 +46,14 @@ def server_context(
 def client_context(
     *, ca: Path | None = None, certificate: Path | None = None, key: Path | None = None
 ) -> ssl.SSLContext:
-    """Return a context that verifies the peer and its name.
+    """Return a context for connections that we open.
 
-    The trust anchors are those in `ca`, or else the system's. `certificate` and `key` are shown to
-    a peer that asks for them.
+    It verifies the certificate of the peer and the name in this certificate.
+
+    Args:
+        ca: A file of the certificate authorities to trust; None means those of the system.
+        certificate: The file of our certificate, for a peer that requests one.
+        key: The file of our private key; None if `certificate` contains it.
 
     Raises:
         OSError: A file cannot be read, or cannot be used (ssl.SSLError is an OSError).

@@ -1,7 +1,8 @@
-"""The SIP transports around an `Endpoint`, in three steps: feed, flush, dispatch.
+"""The sockets and connections (UDP, TCP, TLS) of a SIP `Endpoint`, and its timer.
 
-They own every socket by which the endpoint communicates (UDP, TCP and TLS) and decide nothing. One
-call_later timer serves all of the core's timers.
+A received message is passed to the endpoint. Then the endpoint's new messages are sent, and its
+events are passed to the application. The endpoint makes all decisions. One timer of the event loop
+serves all timers of the endpoint.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ logger = structlog.get_logger(__name__)
 
 OnEvent = Callable[[SipEvent], None]
 _MOST_QUEUED = 10_000
-"""The most messages queued at the start.
+"""The most received messages that are queued between `queue_received` and `release_received`.
 
-A later datagram is dropped, because its sender repeats it. A later message over a connection closes
-the connection, which its sender treats as a 503 (RFC 3261 8.1.3.1).
+A further datagram is dropped, because its sender sends it again. A further message on a connection
+closes the connection, which its sender treats as a 503 (RFC 3261 section 8.1.3.1).
 """
 
 
 class SipTransport:
     """Runs one endpoint on any number of addresses, in the running event loop.
 
-    `on_event` is called for each event, in order. Code that acts on the endpoint outside `on_event`
-    must call `flush()` afterwards.
+    `on_event` is called for each event of the endpoint, in order. Code outside `on_event` that uses
+    the endpoint must call `flush()` afterwards.
     """
 
     def __init__(
@@ -50,14 +51,17 @@ class SipTransport:
     ) -> None:
         self.endpoint = endpoint
         self.send_errors = 0
-        """Datagrams that the system refused to send, and send errors that it reported later."""
+        """The number of datagrams that could not be sent.
+
+        Either the system refused the datagram, or it reported a send error later.
+        """
         self.faults = 0
-        """Exceptions from the core or from `on_event`; each is a bug."""
+        """The number of exceptions raised by the endpoint or by `on_event`. Each is a bug."""
         self._on_event = on_event
         self._filter = source_filter or AcceptAll()
         self._sockets: dict[Address, UdpSocket] = {}
         self.connections = Connections(self, limits, self._filter)
-        """The connections; public for their counts."""
+        """The SIP connections. The attribute is public, so that their counts can be read."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -68,21 +72,25 @@ class SipTransport:
 
     @property
     def now(self) -> float:
-        """The time given to the core: the event loop's, in monotonic seconds."""
+        """The current time of the event loop, in monotonic seconds. The endpoint uses this time."""
         return self._loop.time()
 
     async def listen(
         self, local: Address, *, advertised: Address | None = None, tls: Tls | None = None
     ) -> Address:
-        """Bind an address and return it; port 0 lets the system choose.
+        """Bind an address, and return the bound address.
 
-        `advertised` goes into Via and Contact; its port 0 means the bound port. Without
-        `advertised`, a wildcard address is advertised as the address from which this machine's
-        default route leaves. A TLS address needs `tls`.
+        Args:
+            local: The address to bind. With port 0, the system chooses the port.
+            advertised: The address for Via and Contact. Its port 0 means the bound port. If None,
+                it is the bound address; for a wildcard address, it is the local address that the
+                default route of this machine uses.
+            tls: The TLS contexts. An address for TLS needs them.
 
         Raises:
             OSError: The address cannot be bound.
-            ProtocolError: A TLS address without `tls`, or `tls` with TCP.
+            ProtocolError: The address is for TLS but `tls` is None, or it is for TCP and `tls` is
+                given.
         """
         self._closed = False
         if local.transport == "UDP":
@@ -99,17 +107,20 @@ class SipTransport:
         return bound
 
     def queue_received(self) -> None:
-        """Queue received messages while the core does not know its dialogs yet."""
+        """Queue received messages from now on, until `release_received`.
+
+        It is used after a restart, while the endpoint does not know its dialogs yet.
+        """
         self._queued = []
 
     def release_received(self) -> None:
-        """Handle the queued messages, and from now on every message when it comes."""
+        """Handle the queued messages. From now on, handle each message when it arrives."""
         queued, self._queued = self._queued or [], None
         for data, source, local in queued:
             self.received(data, source, local)
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
-        """Feed a message to the core, then flush."""
+        """Pass a received message to the endpoint, then flush."""
         now = self.now
         if not self._filter.accepts_message(data, source, now):
             self.connections.disconnect(source)
@@ -123,44 +134,50 @@ class SipTransport:
         before = self.endpoint.malformed
         try:
             self.endpoint.receive(data, source, local, now)
-        except Exception as error:  # noqa: BLE001 - a bug in the core must not end every call
+        except Exception as error:  # noqa: BLE001 - a bug in the endpoint must not end every call
             self._fault("sip.core_fault", error)
         if self.endpoint.malformed != before:
             self._filter.on_malformed(source, now)
         self.flush()
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Answer a message that broke its stream, as far as it can be read."""
+        """Answer a message that cannot be read, if enough of it is readable for an answer."""
         self.endpoint.refuse(fault, source, local)
         self._filter.on_malformed(source, self.now)
         self.flush()
 
     def on_unreachable(self, destination: Address) -> None:
-        """Fail the transactions that wait for an answer from this destination."""
+        """Let the transactions fail that wait for an answer from this destination."""
         if not self._closed:
             self.endpoint.unreachable(destination, self.now)
             self.flush()
 
     def on_connection_lost(self, destination: Address) -> None:
-        """Repeat what may be lost because the connection to this destination ended."""
+        """Send again what may be lost because the connection to this destination has ended."""
         if not self._closed:
             self.endpoint.connection_lost(destination, self.now)
             self.flush()
 
     def drop_from(self, blocked: Sequence[Network], known: Sequence[Network] | None) -> None:
-        """Let the kernel drop datagrams from these networks where it can; see packet_filter.py."""
+        """Let the kernel drop datagrams by source address, if it supports this.
+
+        The arguments are those of `packet_filter.attach_filter`.
+        """
         for sock in self._sockets.values():
             sock.drop_from(blocked, known)
 
     def is_open(self, address: Address) -> bool:
-        """Return whether the address can still be used: False for a connection that has ended."""
+        """Return whether the address can still be used.
+
+        It cannot if it means an accepted connection that has ended.
+        """
         return not address.flow or self.connections.is_open(address)
 
     def flush(self) -> None:
-        """Send waiting messages, dispatch events and set the timer, until nothing remains.
+        """Send waiting messages, dispatch events and set the timer.
 
-        A call within `on_event` returns at once, because the flush that called `on_event`
-        continues.
+        This is repeated until the endpoint has no messages and no events left. A call from within
+        `on_event` does nothing, because the flush that called `on_event` then continues.
         """
         if self._flushing:
             return
@@ -175,11 +192,11 @@ class SipTransport:
         self._set_timer()
 
     def error(self) -> None:
-        """Count an error that the system reported for an earlier datagram."""
+        """Count a send error that the system reported for an earlier datagram."""
         self.send_errors += 1
 
     def close(self) -> None:
-        """Close the sockets and stop the timer."""
+        """Close all sockets and connections, and stop the timer."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -229,14 +246,19 @@ class SipTransport:
     def _timer_fired(self) -> None:
         self._timer = None
         try:
-            # call_at may fire one clock tick early; the core must not see a time before its timer.
+            # The event loop may call this one clock tick early. The endpoint must not see a time
+            # that is before its timer.
             self.endpoint.handle_timer(max(self.now, self._timer_due))
         except Exception as error:  # noqa: BLE001 - as in received()
             self._fault("sip.core_fault", error)
         self.flush()
 
     def _fault(self, event: str, error: Exception, where: str = "") -> None:
-        """Log a bug once: its kind and place, never its text, which may quote a message."""
+        """Count a bug, and log it the first time.
+
+        The log has the exception's type and place. It never has the exception's text, because the
+        text may quote a message.
+        """
         self.faults += 1
         place = error.__traceback__
         while place is not None and place.tb_next is not None:
