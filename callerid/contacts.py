@@ -79,10 +79,13 @@ class Note:
     notes: str = ""
 
     def check(self) -> None:
-        """Refuse a note without a purpose, or that does not say for whom a representative calls.
+        """Check that the note has all required fields.
+
+        Each note needs a purpose. If a representative calls, the note also needs the person for
+        whom the representative speaks, and the authority.
 
         Raises:
-            ContactError: The message names what is missing.
+            ContactError: The message names the missing field.
         """
         if not self.purpose:
             raise ContactError("the contact note needs a purpose")

@@ -42,7 +42,7 @@ class ImportFault:
 
 
 class ImportFileError(CallerIdError):
-    """An import file has faults, so nothing was imported. `faults` lists all of them to correct."""
+    """An import file has faults, so nothing was imported. `faults` lists what to correct."""
 
     def __init__(self, faults: list[ImportFault]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))

@@ -84,7 +84,10 @@ class PhoneNumber:
 
 @dataclass(frozen=True, slots=True)
 class CallerId:
-    """The caller as the signalling shows it: a number, a withheld number, or no number."""
+    """The caller as the signalling presents it: a number, a withheld number or no number.
+
+    `number` is None if the number is withheld or missing. `withheld` says whether it is withheld.
+    """
 
     number: PhoneNumber | None
     withheld: bool

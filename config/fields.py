@@ -32,7 +32,7 @@ def parse_with(kind: Any) -> PlainValidator:
         if isinstance(value, kind):
             return value
         if not isinstance(value, str):
-            raise ValueError("must be text in quotes")  # noqa: TRY004 - pydantic does not handle TypeError
+            raise ValueError("must be text in quotes")  # noqa: TRY004 - pydantic needs ValueError
         return kind.parse(value)
 
     return PlainValidator(validate)

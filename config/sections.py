@@ -62,7 +62,10 @@ class NodeSection(Section):
 
 
 class SipSection(Section):
-    """`[sip]`: the addresses on which calls arrive, timers of signalling (seconds), limits."""
+    """`[sip]`: the addresses on which calls arrive, the times of signalling, and limits.
+
+    Times are in seconds.
+    """
 
     listen: tuple[Annotated[Listener, parse_with(Listener)], ...] = Field(
         min_length=1, description='a list of addresses such as ["udp:192.0.2.10:5060"]'

@@ -84,7 +84,7 @@ class Settings(Section):
 
     @property
     def spool_folders(self) -> tuple[Path, Path]:
-        """All folders that may contain spools."""
+        """Both folders that may contain spools: `spool_folder` and `spare_folder`."""
         return self.spool_folder, self.spare_folder
 
     @property
@@ -174,7 +174,7 @@ def load(path: Path) -> Settings:
             valid.
     """
     try:
-        with path.open(encoding="utf-8-sig") as file:  # some editors begin a file with a byte order mark
+        with path.open(encoding="utf-8-sig") as file:  # some editors write a byte order mark
             text = file.read(_LARGEST + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__

@@ -79,7 +79,10 @@ class Listener:
 
     @classmethod
     def parse(cls, text: str) -> Listener:
-        """Read `udp:192.0.2.10:5060`, `tcp:[2001:db8::10]:5060` or `tls:0.0.0.0:5061`."""
+        """Read an address for SIP.
+
+        Examples are `udp:192.0.2.10:5060`, `tcp:[2001:db8::10]:5060` and `tls:0.0.0.0:5061`.
+        """
         transport, _, rest = text.partition(":")
         try:
             place = HostPort.parse(rest)
@@ -109,7 +112,10 @@ class Peer:
 
     @classmethod
     def parse(cls, text: str) -> Peer:
-        """Read `192.0.2.1`, `192.0.2.0/24`, `192.0.2.1:5060` or `[2001:db8::1]:5060`."""
+        """Read an IP address or a network, with or without a port.
+
+        Examples are `192.0.2.1`, `192.0.2.0/24`, `192.0.2.1:5060` and `[2001:db8::1]:5060`.
+        """
         host, port = text, None
         if match := _BRACKETED.fullmatch(text):
             host, port = match["host"], match["port"]

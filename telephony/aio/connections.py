@@ -154,7 +154,7 @@ class Connections:
         for connection in set(self._by_address.values()):
             connection.abort(EndReason.US)
 
-    # The methods of ConnectionOwner
+    # The methods that the interface ConnectionOwner requires
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
         """Pass a received message to the owner."""
@@ -190,7 +190,7 @@ class Connections:
         for destination in connection.served:
             gone(destination)
 
-    # Internals
+    # Private methods
 
     def _find(self, address: Address) -> Connection | None:
         connection = self._by_address.get(address)

@@ -205,7 +205,7 @@ def _opened(
     except SrtpError:
         leg.refuse_forged(source[0], source[1], now)
         return None
-    leg.accept_source(source[0], source[1])  # only an authentic packet may set the latch
+    leg.accept_source(source[0], source[1])  # only an authentic packet may set the latched address
     if is_rtp(plain):
         return plain
     leg.counters.malformed += 1

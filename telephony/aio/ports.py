@@ -60,7 +60,7 @@ class PortPool:
 
     @property
     def free(self) -> int:
-        """The number of pairs that this process does not use."""
+        """The number of port pairs that this process does not use."""
         return len(self._free)
 
     def take(self) -> PortPair:

@@ -73,7 +73,7 @@ class Relay:
         self._poller = MediaPoller(clock)
         self._ringback = Ringback()
 
-    # The methods of MediaPlane
+    # The methods that the interface MediaPlane requires
 
     def open(self, leg_id: str, *, ipv6: bool = False) -> LocalMedia:
         """Bind a port for RTP and a port for RTCP for a new leg, and return them as `LocalMedia`.
@@ -273,7 +273,7 @@ class Relay:
             self.close(leg_id)
         self._poller.close()
 
-    # Internals
+    # Private methods
 
     def _leave(self, leg: MediaLeg) -> None:
         partner = leg.peer

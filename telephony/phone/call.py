@@ -339,7 +339,7 @@ class VoIPCall:
         await self.media.stream.write(pcm)
 
     async def drain_audio(self) -> None:
-        """Return once all queued audio has been sent, or the call has ended."""
+        """Wait until all queued audio has been sent, or until the call has ended."""
         sender = self.media.stream.sender
         await self.changes.until(lambda: not sender.queued or self.state is CallState.ENDED)
 

@@ -44,7 +44,7 @@ class CallMedia:
         None while we do not hold the peer.
         """
         self.held_by_peer = False
-        """True while the peer holds us: it accepts no media from us."""
+        """True while the peer holds us, which means that it accepts no media from us."""
         self._origin = Origin(secrets.randbits(31))
         self._local_sdp: SessionDescription | None = None
         self._agreed_sdp: SessionDescription | None = None

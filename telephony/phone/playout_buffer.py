@@ -30,20 +30,20 @@ class PlayoutBuffer:
 
     def __init__(self) -> None:
         self.received = 0
-        """The number of packets received."""
+        """The number of RTP packets received."""
         self._audio = bytearray()
         self._start = 0
         """The place of the first unread sample."""
         self._began: float | None = None
         self._ssrc: int | None = None
         self._zero = 0
-        """The number to add to an extended timestamp to get the place of the sample."""
+        """The number to add to an extended RTP timestamp to get a place (see the class)."""
         self._last = 0
         """The newest RTP timestamp, extended beyond 32 bits."""
 
     @property
     def end(self) -> int:
-        """The place directly after the newest sample."""
+        """The place directly after the newest sample, counted from the first sample received."""
         return self._start + len(self._audio) // 2
 
     @property

@@ -80,7 +80,7 @@ class RtpSender:
         self._audio += pcm
 
     def clear(self) -> None:
-        """Discard all queued audio and keys."""
+        """Discard all queued audio and all queued keys."""
         self._audio.clear()
         self._keys.clear()
 

@@ -1,4 +1,4 @@
-"""The media of one call: two sockets, a 20 ms clock, a playout buffer and an RTP sender."""
+"""The media of one call: two sockets, a timer every 20 ms, a playout buffer and an RTP sender."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ After a longer delay, the missed packets are not sent.
 
 
 class MediaStream:
-    """Sends and receives G.711 and telephone events, as SRTP if that was agreed on."""
+    """Sends and receives G.711 audio and telephone events, with SRTP if both sides agreed on it."""
 
     def __init__(self, pool: PortPool, changes: Changes, srtp: Srtp = Srtp.OFF) -> None:
         """Bind a pair of ports. `changes` is notified when a packet arrives or is sent.
@@ -81,7 +81,7 @@ class MediaStream:
         return self._remote
 
     def configure(self, remote: RemoteMedia) -> None:
-        """Apply the negotiated media, and begin to send.
+        """Use `remote`, the peer's media as negotiated by SDP, and begin to send.
 
         Raises:
             CallFailedError: The peer accepts neither µ-law nor A-law.
