@@ -2,8 +2,9 @@
 
 A note is opened when a call is answered, so that no note is forgotten. Then the advisor writes it.
 Each time the note is saved, it gets a new version. The version is put into the outbox in the same
-transaction. A CRM connector takes it from there, and it stays in the outbox while the CRM is down.
-A version is identified by call id and version number, so a repeated delivery does no harm.
+transaction. A CRM connector takes the version from the outbox. While the CRM is down, the version
+stays there. A version is identified by call id and version number, so a repeated delivery does no
+harm.
 """
 
 from __future__ import annotations
@@ -164,8 +165,8 @@ class Contacts:
     async def save_confirmation(self, call_id: str, person_id: str, confirmation: str) -> None:
         """Save the advisor's answer to the question who the caller is.
 
-        `confirmation` is the value of a `PopConfirmation`, and `person_id` is the person whom it
-        concerns.
+        `confirmation` is the value of a `PopConfirmation`. `person_id` is the person to whom the
+        answer refers.
         """
         async with self._writer.begin() as connection:
             await connection.execute(

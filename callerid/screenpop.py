@@ -20,8 +20,8 @@ from callerid.person import Person, PersonKind
 class PopConfirmation(StrEnum):
     """The advisor's answer to the question whether the caller is the person shown.
 
-    CONFIRMED means that the caller passed the checks; VOLUNTEERED, that the caller gave the details
-    unasked.
+    CONFIRMED means that the caller passed the checks. VOLUNTEERED means that the caller gave the
+    details unasked. NOT_THEM means that the caller is another person.
     """
 
     CONFIRMED = "confirmed"
@@ -48,7 +48,8 @@ _LOOKING_UP = LookupResult(LookupStatus.LOOKING_UP)
 class ScreenPop:
     """The screen-pop of one call.
 
-    `chosen` is the id of a person. If the lookup found several people, only the advisor sets it.
+    `chosen` is the id of the chosen person. If the lookup found several people, only the advisor
+    sets `chosen`.
     """
 
     call_id: str

@@ -156,7 +156,7 @@ class SipSection(Section):
 class Trunk(Section):
     """`[[trunks]]`: the addresses of peers that may call without a password.
 
-    It also has our account at the trunk, if there is one.
+    The section also has our account at the trunk, if there is one.
     """
 
     name: str = Field(min_length=1, description='a name for the log, such as "pstn"')

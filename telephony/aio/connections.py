@@ -238,7 +238,7 @@ class Connections:
             self._spawn(self._handshake(sock, there, local))
 
     async def _handshake(self, sock: socket.socket, peer: Address, local: Address) -> None:
-        """Make an accepted socket a connection. The TLS handshake has a time limit."""
+        """Turn an accepted socket into a connection. The TLS handshake has a time limit."""
         connection = Connection(self, peer, local, self._limits)
         tls = self._tls.get(local)
         try:

@@ -45,10 +45,10 @@ class SourceRule(StrEnum):
     SYMMETRIC = "symmetric"
     """Accept only the address and port to which we send media (RFC 4961)."""
     LATCH = "latch"
-    """Accept only the sender of the first valid packet. New SDP with another address starts again.
+    """Accept only the sender of the first valid packet: the leg latches to this address.
 
-    The relay also sends to the address of this sender. A peer behind address translation can be
-    reached only there.
+    The relay also sends to this address, because a peer behind address translation can be reached
+    only there. When new SDP gives another address, the leg waits for a first packet again.
     """
 
 
@@ -75,7 +75,7 @@ class Counters:
     They are not forwarded and not stored.
     """
     refused: int = 0
-    """The number of packets from a wrong sender (see `SourceRule`), or with false SRTP."""
+    """The number of packets from a wrong sender or with failed SRTP authentication."""
     malformed: int = 0
     """The number of packets that are neither RTP nor RTCP, such as STUN, DTLS or short packets."""
     rtcp: int = 0
@@ -146,7 +146,7 @@ class MediaLeg:
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """The address that the peer's RTP comes from and goes to; None while it is not known."""
+        """The address of the peer, for RTP in both directions; None while it is not known."""
         if self.rule is SourceRule.LATCH:
             return self.latched
         remote = self.remote
@@ -204,14 +204,14 @@ class MediaLeg:
         if target is None or self.remote is None:
             return
         sock = self.pair.rtp if self.remote.rtcp_mux else self.pair.rtcp
-        with contextlib.suppress(OSError, SrtpError):  # a loss is harmless: reports are repeated
+        with contextlib.suppress(OSError, SrtpError):  # reports are repeated, so a loss is harmless
             sock.sendto(self.protection.protect_control(data) if self.protection else data, target)
 
     def is_possible_source(self, host: str, port: int) -> bool:
         """Return whether a packet from this address could be from the peer.
 
-        This check is for packets whose SRTP authentication is not checked yet. It never latches to
-        the address, unlike `accept_source`.
+        This check is for packets whose SRTP authentication is not checked yet. Unlike
+        `accept_source`, it never latches to the address.
         """
         if self.rule is SourceRule.LATCH:
             return self.latched is None or (host, port) == self.latched
@@ -220,7 +220,8 @@ class MediaLeg:
     def accept_source(self, host: str, port: int) -> bool:
         """Return whether a valid packet from this address is from the peer.
 
-        With the rule `LATCH`, the first call of this method latches to the address.
+        With the rule `LATCH`, the first call of this method latches to the address, which means
+        that only this address is accepted from then on.
         """
         if self.remote is None:
             return False
@@ -237,7 +238,8 @@ class MediaLeg:
     def refuse_forged(self, host: str, port: int, now: float) -> None:
         """Count a packet with failed SRTP authentication.
 
-        If there are many such packets, the owner of the leg is notified as in `refuse`.
+        From the packet with the number `_FORGERIES` on, the owner of the leg is notified as in
+        `refuse`.
         """
         self.forged += 1
         if self.forged < _FORGERIES:

@@ -61,7 +61,7 @@ def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
 def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
     """Return a reader that calls `reader` and notes the arrival of the first accepted packet.
 
-    After that packet, the leg goes back to `reader` itself.
+    After that packet, the relay uses `reader` directly.
     """
 
     def read(now: float) -> None:
@@ -94,7 +94,7 @@ class _Path:
         """Read and handle one packet whose source address the kernel has already checked."""
         try:
             data = self.sock.recv(DATAGRAM_BYTES)
-        except OSError:  # no datagram waits, or an ICMP error for an earlier packet
+        except OSError:  # no datagram waits, or an earlier packet caused an ICMP error
             return
         if (len(data) >= _PLAIN_BYTES and data[0] == _PLAIN) or is_rtp(data):
             self._handle(data, now)
@@ -320,7 +320,7 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool
 
 
 def _tap_header(leg: MediaLeg, data: bytes, now: float) -> None:
-    """Pass only the RTP header to the tap, so that the packet does not count as lost there."""
+    """Pass only the RTP header to the tap, so that the recorder counts no lost packet."""
     if leg.tap is not None:
         leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 

@@ -57,11 +57,17 @@ Instruction = tuple[int, int, int, int]
 def program(
     blocked: Iterable[Network], known: Sequence[Network] | None = None, *, version: int
 ) -> list[Instruction]:
-    """Return the BPF program that drops datagrams from the networks `blocked`.
+    """Return the BPF program that drops datagrams by their source address.
 
-    If `known` is given, the program also drops datagrams from all networks that are not in `known`,
-    except one in `ONE_IN`. `version` is the IP version, 4 or 6. The program is empty if it would
-    drop nothing.
+    Args:
+        blocked: The networks whose datagrams are dropped.
+        known: The networks whose datagrams are accepted. From any further network, only one in
+            `ONE_IN` datagrams is accepted. If None, all datagrams from further networks are
+            accepted.
+        version: The IP version of the socket, 4 or 6. Networks of the other version are left out.
+
+    Returns:
+        The instructions; empty if there is nothing to drop.
     """
     written: list[Instruction] = []
     for network in [each for each in blocked if each.version == version][:MOST_BLOCKED]:
@@ -105,15 +111,15 @@ def attach_filter(
 ) -> None:
     """Let the kernel drop datagrams to a UDP socket by their source address.
 
-    The arguments are those of `program`. If there is nothing to drop, an attached filter is
-    removed.
+    `blocked` and `known` have the same meaning as in `program`. If there is nothing to drop, an
+    attached filter is removed.
 
     Raises:
         OSError: This kernel does not accept the filter, so the datagrams still arrive.
     """
     code = program(blocked, known, version=6 if sock.family == socket.AF_INET6 else 4)
     if not code:
-        with contextlib.suppress(FileNotFoundError):  # no filter was attached
+        with contextlib.suppress(FileNotFoundError):  # there was no attached filter
             sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
         return
     packed = b"".join(struct.pack("=HBBI", *instruction) for instruction in code)

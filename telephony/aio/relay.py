@@ -310,7 +310,7 @@ class Relay:
                 leg.connected = connected_socket(leg.pair.rtp, address)
                 self._poller.watch(leg.connected)
             leg.connected_to = address
-        except OSError:  # no route now, or too many open files; `pair.rtp` is used
+        except OSError:  # no route now, or too many open files; use `pair.rtp`
             self._close_connected(leg)
 
     def _close_connected(self, leg: MediaLeg) -> None:

@@ -153,23 +153,27 @@ class SipTransport:
             self.flush()
 
     def on_connection_lost(self, destination: Address) -> None:
-        """Send again what may be lost because the connection to this destination has ended."""
+        """Let the endpoint send some messages again, because a connection has ended.
+
+        These are the messages to this destination that may be lost.
+        """
         if not self._closed:
             self.endpoint.connection_lost(destination, self.now)
             self.flush()
 
     def drop_from(self, blocked: Sequence[Network], known: Sequence[Network] | None) -> None:
-        """Let the kernel drop datagrams by source address, if it supports this.
+        """Let the kernel drop datagrams to the UDP sockets by source address, if it supports this.
 
-        The arguments are those of `packet_filter.attach_filter`.
+        `blocked` and `known` have the same meaning as in `packet_filter.program`.
         """
         for sock in self._sockets.values():
             sock.drop_from(blocked, known)
 
     def is_open(self, address: Address) -> bool:
-        """Return whether the address can still be used.
+        """Return whether a message can still be sent to the address.
 
-        It cannot if it means an accepted connection that has ended.
+        The address of an accepted connection can be used until the connection has ended. Any other
+        address can always be used.
         """
         return not address.flow or self.connections.is_open(address)
 
@@ -246,8 +250,8 @@ class SipTransport:
     def _timer_fired(self) -> None:
         self._timer = None
         try:
-            # The event loop may call this one clock tick early. The endpoint must not see a time
-            # that is before its timer.
+            # The event loop may call `_timer_fired` one clock tick early. The endpoint must not see
+            # a time that is before its timer.
             self.endpoint.handle_timer(max(self.now, self._timer_due))
         except Exception as error:  # noqa: BLE001 - as in received()
             self._fault("sip.core_fault", error)

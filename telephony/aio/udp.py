@@ -70,9 +70,10 @@ class UdpSocket(asyncio.DatagramProtocol):
             raise OSError(str(error)) from None
 
     def drop_from(self, blocked: Sequence[Network], known: Sequence[Network] | None) -> None:
-        """Let the kernel drop datagrams by source address, as `packet_filter.attach_filter` does.
+        """Let the kernel drop datagrams by source address.
 
-        If the kernel does not support this, the datagrams still arrive.
+        `blocked` and `known` have the same meaning as in `packet_filter.program`. If the kernel
+        does not support this, the datagrams still arrive.
         """
         if self._socket is not None and self._transport and not self._transport.is_closing():
             with contextlib.suppress(OSError):

@@ -36,12 +36,12 @@ class PhoneAccount:
 
     @property
     def now(self) -> float:
-        """The current time as the SIP core counts it, in monotonic seconds."""
+        """The current time by the clock of the SIP core, in monotonic seconds."""
         return self.transport.now
 
     @property
     def address(self) -> NameAddr:
-        """Our address of record: the account's name at the server."""
+        """Our address of record: the URI with the account's name and the server's host."""
         return NameAddr("", replace(self.domain, user=self.username))
 
     def uri(self, number: str) -> Uri:

@@ -47,7 +47,8 @@ class VoIPCall:
 
     Attributes:
         state: The call's state.
-        remote: The other party's name and URI, from the To of our INVITE or the From of its INVITE.
+        remote: The other party's name and URI. They are from To in the INVITE that we sent, or
+            from From in the INVITE that we received.
         request: The INVITE of a received call; None for a call that we placed.
         status: The SIP status that answered or ended the call; 0 before that.
         unreachable: True if the call ended because our INVITE received no final response;
@@ -239,8 +240,8 @@ class VoIPCall:
     def send_hangup(self) -> None:
         """Send the message that ends the call in its present state, without waiting for the end.
 
-        The message is BYE for an answered call, CANCEL for a call that we placed, or 480 for a
-        received call that rings.
+        The message is BYE for an answered call, CANCEL for a call that we placed and that is not
+        answered, or 480 for a received call that rings.
         """
         if self.dialog is not None:
             self.bye()

@@ -61,7 +61,7 @@ _ALLOW: Final = (
     *("OPTIONS", "INFO", "NOTIFY"),
 )
 _FAREWELL: Final = 2.0
-"""The most seconds that `stop` waits for the ends of its calls and for the last REGISTER."""
+"""The most seconds that `stop` waits until the calls have ended and the phone is unregistered."""
 
 
 class VoIPPhone:
