@@ -188,10 +188,9 @@ class _SecurePath(_Path):
 def _opened(
     leg: MediaLeg, protection: Protection, data: bytes, source: tuple[str, int], now: float
 ) -> bytes | None:
-    """Return the decrypted RTP packet in a datagram; None if the datagram has none to handle.
+    """Return the decrypted RTP packet in a datagram, or None if there is no RTP packet to handle.
 
-    RTCP from the peer is forwarded. Any other datagram that is not authentic RTP is counted and
-    dropped.
+    RTCP from the peer is forwarded. Any other datagram is counted and dropped.
     """
     if is_rtcp(data):
         if not _shared_port_control(leg, data, source, now):

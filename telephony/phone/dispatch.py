@@ -198,7 +198,8 @@ def _on_new_offer(account: PhoneAccount, call: VoIPCall, event: DialogRequest) -
         headers = call.session.answer(request) if request.method == "UPDATE" else ()
         transaction.respond(200, headers=headers, now=account.now)
         return
-    if request.body and call.media.awaits_answer:  # RFC 3311 section 5.2
+    # While our own offer has no answer, the peer's offer is refused (RFC 3311 section 5.2).
+    if request.body and call.media.awaits_answer:
         transaction.respond(491, now=account.now)
         return
     refreshed = () if request.method == "PRACK" else call.session.answer(request)

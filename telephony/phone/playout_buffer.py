@@ -33,7 +33,7 @@ class PlayoutBuffer:
         """The number of RTP packets received."""
         self._audio = bytearray()
         self._start = 0
-        """The place of the first unread sample."""
+        """The place of the first unread sample: its distance from the first sample received."""
         self._began: float | None = None
         self._ssrc: int | None = None
         self._zero = 0
@@ -43,7 +43,7 @@ class PlayoutBuffer:
 
     @property
     def end(self) -> int:
-        """The place directly after the newest sample, counted from the first sample received."""
+        """The place after the newest sample: its distance from the first sample received."""
         return self._start + len(self._audio) // 2
 
     @property

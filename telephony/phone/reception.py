@@ -25,7 +25,7 @@ class ReceptionQuality:
     received: int = 0
     """The number of packets received, without duplicates."""
     lost: int = 0
-    """The number of packets, according to the sequence numbers, that never arrived."""
+    """The number of packets that never arrived, according to gaps in the sequence numbers."""
     late: int = 0
     """The number of packets that arrived after a packet with a higher sequence number."""
     jitter: float = 0.0
@@ -44,7 +44,7 @@ class SourceCounts:
 
     ssrc: int
     highest: int
-    """The highest sequence number received, extended beyond 16 bits by the number of its wraps."""
+    """The highest sequence number received, plus 65536 for each time that the number wrapped."""
     expected: int
     """The number of packets that were sent from the first to the highest sequence number."""
     received: int

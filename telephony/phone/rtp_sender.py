@@ -20,7 +20,7 @@ FRAME: Final = 160
 KEYS: Final = "0123456789*#ABCD"
 BAD_KEYS: Final = "keys must be of 0-9, *, # and A-D"
 _PRESS: Final = 6
-"""The number of packets during which a key is pressed: 120 ms."""
+"""The number of packets for which a key stays pressed: 120 ms."""
 KEY_MS: Final = 20 * _PRESS
 _REPEATS: Final = 3
 """The number of times that a key's last packet is sent (RFC 4733 section 2.5.1.4)."""

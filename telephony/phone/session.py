@@ -149,7 +149,7 @@ class SessionRefresher:
             self._task = asyncio.create_task(self._refresh(timer))
 
     async def _refresh(self, timer: SessionTimer) -> None:
-        """Send a refresh, again every two seconds, until one is accepted or the session has ended.
+        """Send a refresh every two seconds until one is accepted or the session has ended.
 
         An accepted refresh sets a new `timer`, which ends the loop.
         """

@@ -34,7 +34,8 @@ class RegistrationError(PhoneError):
     Attributes:
         status: The final SIP status. It is 408 if no server answered, and 503 if there is no route
             to the server.
-        unreachable: True if no server answered or there is no route. No server sent `status` then.
+        unreachable: True if no server answered or there is no route. `status` is then not from a
+            server.
     """
 
     def __init__(self, status: int, *, unreachable: bool = False) -> None:

@@ -209,7 +209,7 @@ class MediaStream:
                 self.reception.put(packet, now)
                 self.playout.put(packet, pcm, now)
         except (RtpParseError, SrtpError):
-            return  # not RTP, or not from the peer, so the phone ignores the packet
+            return  # the packet is not RTP or not from the peer, so it is ignored
 
     def _receive_control(self, data: bytes, host: str) -> None:
         remote = self._remote
