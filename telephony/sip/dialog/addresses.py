@@ -1,6 +1,6 @@
-"""The two ends of a dialog, and the destination of the requests that we send in it.
+"""The two parties of a dialog, and the destination of the requests that we send in the dialog.
 
-RFC 3261 12.2.1.1. The rules for which request may be sent, and when, are in dialog.py.
+See RFC 3261 section 12.2.1.1. The module dialog.py decides which request may be sent, and when.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from telephony.sip.transport.outgoing import NextHop
 
 
 class DialogId(NamedTuple):
-    """The identifiers of a dialog at this end (RFC 3261 12)."""
+    """The identifiers of a dialog, as seen from our side (RFC 3261 section 12)."""
 
     call_id: str
     local_tag: str
@@ -30,17 +30,19 @@ class DialogAddresses:
     """The two parties of a dialog and their addresses.
 
     Attributes (read-only, except `send_to`):
-        id: Call-ID, local tag, remote tag.
-        local: Our address with our tag: the From of our requests, the To of the peer's.
-        remote: The peer's address with its tag.
-        remote_target: The peer's Contact URI, refreshed by INVITE and UPDATE.
-        routes: The route set, in the order of our Route headers.
+        id: The Call-ID, our tag and the peer's tag.
+        local: Our name and URI with our tag: the From of our requests and the To of the peer's
+            requests.
+        remote: The peer's name and URI with the peer's tag.
+        remote_target: The peer's Contact URI; an INVITE or UPDATE can change it.
+        routes: The route set, in the order of the Route headers in our requests.
         local_address: The address of our socket for this dialog.
-        peer: The address from which the INVITE came, or to which it went.
-        send_to: The owner may set it: every request then goes there (a phone behind NAT). If None,
-            a request goes to the first route or the remote target if that is an IP address, else
-            to `peer`. An open connection to the peer is used before a new one is made.
-        contact: Our Contact value in this dialog.
+        peer: The address from which the dialog's INVITE came, or to which it went.
+        send_to: The address to which all our requests go, for example that of a phone behind NAT.
+            The application may set it. If it is None, a request goes to the first route or to the
+            remote target if that is an IP address, else to `peer`. An open connection to the peer
+            is preferred to a new connection.
+        contact: The value of our Contact header in this dialog.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class DialogAddresses:
 
     @property
     def destination(self) -> Address:
-        """The address to which the next request goes."""
+        """The address to which our next request in the dialog is sent."""
         return self._next_hop().destination
 
     def _draft(self, method: str, number: int, headers: HeaderList, body: bytes) -> Draft:

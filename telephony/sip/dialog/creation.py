@@ -1,4 +1,7 @@
-"""The start of a dialog: from a response to our INVITE, or from our response (RFC 3261 12.1)."""
+"""The creation of a dialog by a response to an INVITE (RFC 3261 section 12.1).
+
+The response is either received, to our INVITE, or sent by us.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from telephony.sip.transport.local_addresses import LocalAddress
 
 
 def dialog_at_client(dialogs: Dialogs, draft: Draft, response: Response, owner: object) -> Dialog:
-    """Return the dialog that a 1xx or 2xx to our INVITE creates (12.1.2)."""
+    """Make the dialog that a received 1xx or 2xx to our INVITE creates (RFC 3261 section 12.1.2).
+
+    `draft` is the draft of our INVITE.
+    """
     dialog = Dialog(
         dialogs,
         call_id=draft.call_id,
@@ -40,7 +46,10 @@ def dialog_at_server(
     local: LocalAddress,
     owner: object,
 ) -> Dialog:
-    """Return the dialog that our 1xx or 2xx creates (12.1.1)."""
+    """Make the dialog that our 1xx or 2xx to a received INVITE creates (RFC 3261 section 12.1.1).
+
+    `request` is the INVITE, and `tag` is the To tag in our response.
+    """
     return Dialog(
         dialogs,
         call_id=request.call_id,

@@ -1,8 +1,8 @@
-"""A dialog (RFC 3261 section 12): its state, its sequence numbers and the requests in it.
+"""A dialog (RFC 3261 section 12): its state, its CSeq numbers and the requests within it.
 
-The core holds a confirmed dialog until BYE, and an early one until its INVITE is answered or fails.
-This module decides which requests are allowed in a dialog, and when. addresses.py finds their
-next hop; transactions send them.
+The core stores a confirmed dialog until a BYE, and an early dialog until its INVITE is answered or
+fails. This module decides which requests are allowed in a dialog, and when. The module addresses.py
+finds the next hop of a request, and the package `transaction` sends the request.
 """
 
 from __future__ import annotations
@@ -30,15 +30,19 @@ from telephony.sip.transport.outgoing import OutgoingMessage
 
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _SURVIVES_481 = {"NOTIFY", "REFER", "PRACK"}
-"""A 481 to one of these may concern only the subscription or response: the dialog continues."""
+"""The methods after which a dialog continues despite a 481. The 481 may concern only the
+subscription, or only the provisional response that a PRACK acknowledged."""
 
 _KEPT_ACKS = 4
-"""The number of ACKs that are kept, to be repeated: the peer may repeat an older 2xx after a newer
-INVITE was answered."""
+"""The number of sent ACKs that a dialog stores, so that it can send them again. The peer may repeat
+an older 2xx even after a newer INVITE was answered."""
 
 
 class DialogState(enum.Enum):
-    """RFC 3261 12: early (after 1xx), confirmed (after 2xx), terminated."""
+    """The states of a dialog (RFC 3261 section 12).
+
+    A dialog is early after a 1xx, confirmed after a 2xx, and terminated after its end.
+    """
 
     EARLY = "early"
     CONFIRMED = "confirmed"
@@ -47,80 +51,82 @@ class DialogState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class DialogEnded(SipEvent):
-    """A confirmed dialog has ended; the last event of each such dialog, and sent exactly once."""
+    """A confirmed dialog has ended. This is the dialog's last event, and it occurs exactly once."""
 
     dialog: Dialog
     reason: str
-    """`bye received`, `bye sent`, `unknown to the peer` (481), or another fixed phrase."""
+    """The reason as a fixed phrase, for example `bye received`, `bye sent` or `unknown to the peer`
+    (after a 481)."""
 
 
 class DialogRefusal(NamedTuple):
-    """The response that the core itself gives to a request within a dialog."""
+    """The response with which the core itself refuses a request within a dialog."""
 
     status: int
     headers: HeaderList = ()
 
 
 class SentInvite(Protocol):
-    """An INVITE that we sent in the dialog, from the dialog's point of view."""
+    """An INVITE that we sent in a dialog, with the methods that the dialog calls."""
 
     def start_deadline(self, now: float) -> None:
-        """Give the final response 64*T1 to arrive, as the dialog has ended."""
+        """Wait at most 64*T1 longer for the final response, because the dialog has ended."""
 
 
 class ReceivedUpdate(Protocol):
-    """An UPDATE that we received in the dialog, from the dialog's point of view."""
+    """An UPDATE that we received in a dialog, with the properties that the dialog reads."""
 
     @property
     def answered(self) -> bool:
-        """True once a final response was given."""
+        """True once we have sent a final response."""
 
 
 class ReceivedInvite(ReceivedUpdate, Protocol):
-    """An INVITE that we received, from the point of view of its dialog."""
+    """An INVITE that we received, with the properties and methods that its dialog uses."""
 
     @property
     def ack_due(self) -> bool:
-        """True from our 2xx until its ACK."""
+        """True from our 2xx until the ACK to this 2xx arrives."""
 
     def on_cancel(self, request: Request, now: float) -> None:
-        """Answer 487 after the caller's CANCEL or BYE."""
+        """Answer the INVITE with 487, because the caller has sent a CANCEL or a BYE (`request`)."""
 
     def end_with_dialog(self, now: float) -> None:
-        """Answer with 487 if it is still open, as its dialog has ended."""
+        """Answer the INVITE with 487 if it has no final response, because its dialog has ended."""
 
     def stop_repeating(self) -> None:
-        """Stop repeating the 2xx."""
+        """Stop repeating our 2xx to the INVITE."""
 
 
 OpenRequest = Callable[["Dialog", Draft], ClientRequest]
-"""Makes the handle of a request that the application sends in a dialog, without sending it."""
+"""A function that makes the handle of a request which the application sends in a dialog. The
+function does not send the request."""
 
 
 class Dialogs:
-    """The early and confirmed dialogs of one endpoint, by their identifiers.
+    """The early and confirmed dialogs of one endpoint, found by their identifiers.
 
     Attributes:
-        core: The state below the dialogs.
-        open_request: Makes the handles of the requests in them.
+        core: The state that the dialogs share with the layers below them.
+        open_request: The function that makes the handle of a request within a dialog.
     """
 
     def __init__(self, core: Core, open_request: OpenRequest) -> None:
-        """Start without a dialog."""
+        """Make an empty collection of dialogs."""
         self.core = core
         self.open_request = open_request
         self._by_id: dict[DialogId, Dialog] = {}
         self._call_ids: Counter[str] = Counter()
-        """The number of dialogs with each Call-ID."""
+        """The number of dialogs with each Call-ID; the Call-ID is the key."""
 
     def add(self, dialog: Dialog) -> None:
-        """Add a dialog; it replaces one with the same identifiers."""
+        """Add a dialog; it replaces an existing dialog with the same identifiers."""
         if dialog.id not in self._by_id:
             self._call_ids[dialog.call_id] += 1
         self._by_id[dialog.id] = dialog
 
     def remove(self, dialog: Dialog) -> None:
-        """Remove a dialog, if it is here."""
+        """Remove a dialog; do nothing if the dialog is not in this collection."""
         if self._by_id.pop(dialog.id, None) is None:
             return
         self._call_ids[dialog.call_id] -= 1
@@ -128,7 +134,7 @@ class Dialogs:
             del self._call_ids[dialog.call_id]
 
     def get(self, dialog_id: DialogId) -> Dialog | None:
-        """Return the dialog with these identifiers; None if there is none."""
+        """Return the dialog with these identifiers; None if no dialog has these identifiers."""
         return self._by_id.get(dialog_id)
 
     def has_call_id(self, call_id: str) -> bool:
@@ -146,12 +152,13 @@ class Dialogs:
 
 
 class Dialog(DialogAddresses):
-    """One dialog, created by the core and never by the application.
+    """One dialog. The core creates it; the application never does.
 
     Attributes, in addition to those of `DialogAddresses`:
         state: Early, confirmed or terminated.
-        caller: True if we sent the INVITE that created it.
-        owner: The application's own object, inherited from the INVITE; the core only stores it.
+        caller: True if we sent the INVITE that created the dialog.
+        owner: An object of the application, taken from the INVITE's `owner`. The core only stores
+            it.
     """
 
     def __init__(
@@ -188,12 +195,14 @@ class Dialog(DialogAddresses):
         self._local_cseq = local_cseq
         self._remote_cseq = remote_cseq
         self._acks: dict[int, OutgoingMessage | None] = {}
-        """By our INVITE's CSeq number: None while its 2xx waits for `ack`, then the ACK as sent."""
+        """The ACKs to the 2xx responses of our INVITEs; the key is the INVITE's CSeq number. The
+        value is None until the application calls `ack`, then the ACK as it was sent."""
         self._invite_sent: SentInvite | None = None
         self._invite_received: ReceivedInvite | None = None
         self._update_received: ReceivedUpdate | None = None
         self._established = caller
-        """False at the callee until the first ACK: it may not send BYE before (RFC 3261 15)."""
+        """False at the callee until the first ACK arrives. Until then, the callee may not send a
+        BYE (RFC 3261 section 15)."""
         self._waiting_bye: ClientRequest | None = None
         self._bye: ClientRequest | None = None
         self._challenged: Timer | None = None
@@ -202,7 +211,10 @@ class Dialog(DialogAddresses):
 
     @property
     def invite_pending(self) -> bool:
-        """True while an INVITE is under way in either direction; we may not send another (14.1)."""
+        """True while an INVITE in either direction is not completed.
+
+        During this time we may not send another INVITE (RFC 3261 section 14.1).
+        """
         return (
             self.state is DialogState.EARLY
             or self._invite_sent is not None
@@ -212,7 +224,10 @@ class Dialog(DialogAddresses):
 
     @property
     def ack_due(self) -> bool:
-        """True while our 2xx to the peer's INVITE waits for its ACK (event: `AckReceived`)."""
+        """True while our 2xx to the peer's INVITE waits for the ACK.
+
+        The event `AckReceived` reports the ACK.
+        """
         return self._invite_received is not None and self._invite_received.ack_due
 
     # For the application.
@@ -225,16 +240,18 @@ class Dialog(DialogAddresses):
         body: bytes = b"",
         now: float,
     ) -> ClientRequest:
-        """Send a request in the dialog; return its handle, an `InviteClient` if it is an INVITE.
+        """Send a request in the dialog and return its handle.
 
-        `headers` follow those of the dialog (Via, Route, From, To, Call-ID, CSeq, Max-Forwards,
-        Contact). If there is a body, they must include its Content-Type. Answers arrive as
-        `DialogResponse` or `DialogRequestFailed`; after a BYE, `DialogEnded` follows. The callee's
-        BYE waits until the ACK to its 2xx arrives or is given up (RFC 3261 15).
+        The handle of an INVITE is an `InviteClient`. The given `headers` are placed after the
+        headers that the dialog writes (Via, Route, From, To, Call-ID, CSeq, Max-Forwards, Contact).
+        If there is a body, `headers` must include its Content-Type. Each response arrives as a
+        `DialogResponse`; a request without a final response ends with `DialogRequestFailed`. After
+        a BYE, `DialogEnded` follows. If we are the callee, our BYE waits until the ACK to our 2xx
+        arrives, or until we stop waiting for that ACK (RFC 3261 section 15).
 
         Raises:
-            ProtocolError: The method is ACK or CANCEL; the dialog is terminated or our BYE is on
-                the way; or the method is INVITE while `invite_pending`.
+            ProtocolError: The method is ACK or CANCEL; the dialog is terminated; our BYE was sent
+                or waits to be sent; or the method is INVITE while `invite_pending` is true.
         """
         draft = self.draft(method, tuple(headers), body)
         client = self._dialogs.open_request(self, draft)
@@ -252,12 +269,14 @@ class Dialog(DialogAddresses):
         body: bytes = b"",
         now: float,
     ) -> None:
-        """Acknowledge the 2xx to `client`'s INVITE; the core repeats the ACK for each repeated 2xx.
+        """Send the ACK to the 2xx that `client`'s INVITE received.
+
+        Each time the peer repeats this 2xx, the core sends the ACK again.
 
         Raises:
-            ProtocolError: No 2xx to that INVITE was received in this dialog.
+            ProtocolError: This dialog has received no 2xx to that INVITE.
         """
-        del now  # the ACK has no timer of its own
+        del now  # the ACK needs no timer
         number = client.request.cseq.number
         if number not in self._acks:
             raise ProtocolError("no 2xx to that INVITE came in this dialog")
@@ -275,15 +294,16 @@ class Dialog(DialogAddresses):
         self.repeat_ack(number)
 
     def glare_delay(self) -> float:
-        """Return a random number of seconds to wait after a 491 before a retry (RFC 3261 14.1).
+        """Return the number of seconds to wait after a 491, before the INVITE is sent again.
 
-        2.1 to 4 s for the owner of the Call-ID, 0 to 2 s for the other side, in steps of 10 ms.
+        The number is random, in steps of 10 ms: 2.1 to 4 s if we made the dialog's Call-ID, 0 to 2
+        s if the peer made it (RFC 3261 section 14.1).
         """
         low, high = (210, 400) if self.caller else (0, 200)
         return self._core.rng.randint(low, high) / 100
 
     def drop(self, reason: str) -> None:
-        """Drop the dialog without notifying the peer; emit `DialogEnded` if it was confirmed."""
+        """Remove the dialog without notifying the peer; emit `DialogEnded` if it was confirmed."""
         if self.state is DialogState.TERMINATED:
             return
         confirmed = self.state is DialogState.CONFIRMED
@@ -297,9 +317,9 @@ class Dialog(DialogAddresses):
             self._core.emit(DialogEnded(self, reason))
 
     def checkpoint(self) -> dict[str, object]:
-        """Return the dialog as plain values (msgpack-able) that survive a restart.
+        """Return the dialog as plain values that can be packed by msgpack and saved for a restart.
 
-        `Endpoint.restore_dialog` restores the dialog from them.
+        `Endpoint.restore_dialog` makes the dialog again from these values.
         """
         return {
             "version": 2,
@@ -318,7 +338,10 @@ class Dialog(DialogAddresses):
         }
 
     def restore(self, send_to: Address | None) -> None:
-        """Mark the restored dialog as confirmed; `send_to` None leaves its destination open."""
+        """Mark a dialog that was made from a checkpoint as confirmed.
+
+        `send_to` is the fixed destination of its requests; None if the destination is not fixed.
+        """
         self.state = DialogState.CONFIRMED
         self.send_to = send_to
         self._established = True
@@ -327,14 +350,17 @@ class Dialog(DialogAddresses):
 
     @property
     def is_ending(self) -> bool:
-        """True if the dialog is over or our BYE is on the way: `request` then raises."""
+        """True if the dialog is terminated, or our BYE was sent or waits to be sent.
+
+        `request` then raises an error.
+        """
         return self.state is DialogState.TERMINATED or self._bye is not None
 
     def draft(self, method: str, headers: HeaderList, body: bytes) -> Draft:
-        """Return the draft of our next request, with the next CSeq number.
+        """Return the draft of our next request in the dialog, with the next CSeq number.
 
         Raises:
-            ProtocolError: See `request`.
+            ProtocolError: For the reasons that `request` gives.
         """
         if method in {"ACK", "CANCEL"}:
             raise ProtocolError("ACK is sent by ack(), CANCEL by cancel()")
@@ -347,20 +373,26 @@ class Dialog(DialogAddresses):
         return draft
 
     def draft_again(self, draft: Draft, headers: HeaderList) -> Draft:
-        """Return the same request with other headers and the next number, even if it is our BYE."""
+        """Return a copy of `draft` with these headers and the next CSeq number.
+
+        This is allowed even if the request is our BYE.
+        """
         self._local_cseq += 1
         return replace(draft, cseq=self._local_cseq, headers=headers)
 
     def note_invite(self, client: SentInvite) -> None:
-        """Note that our re-INVITE is under way."""
+        """Store our re-INVITE, which is about to be sent."""
         self._invite_sent = client
 
     def note_bye(self, client: ClientRequest) -> None:
-        """Note that our BYE is under way, or waits for the ACK to our 2xx."""
+        """Store our BYE, which is about to be sent or waits for the ACK to our 2xx."""
         self._bye = client
 
     def refresh(self, message: Request | Response) -> None:
-        """Take over the peer's Contact and, in the early state, a response's routes (13.2.2.4)."""
+        """Store the peer's Contact from a message as the remote target.
+
+        In the early state, also store the routes of a response (RFC 3261 section 13.2.2.4).
+        """
         self.remote_target = target_of(message) or self.remote_target
         if self.state is DialogState.EARLY and isinstance(message, Response):
             self.routes = tuple(reversed(recorded_routes(message)))
@@ -370,42 +402,48 @@ class Dialog(DialogAddresses):
         return number in self._acks
 
     def confirm(self, response: Response, number: int) -> None:
-        """Process the 2xx to the INVITE that creates this dialog."""
+        """Process the 2xx that confirms this dialog; `number` is the CSeq number of our INVITE."""
         self.refresh(response)
         self.state = DialogState.CONFIRMED
-        self._bye = None  # a BYE sent in the early dialog does not end the confirmed one
+        self._bye = None  # a BYE sent in the early state does not end the confirmed dialog
         self._acks[number] = None
 
     def confirm_reinvite(self, response: Response, number: int) -> None:
-        """Process the 2xx to our re-INVITE with this CSeq number."""
+        """Process the 2xx to our re-INVITE; `number` is the CSeq number of the re-INVITE."""
         self.refresh(response)
         self._acks[number] = None
 
     def reinvite_finished(self, client: SentInvite) -> None:
-        """Note that our re-INVITE has its final response, or will not get one."""
+        """Note that our re-INVITE has a final response, or that none can arrive any more."""
         if self._invite_sent is client:
             self._invite_sent = None
 
     def repeat_ack(self, number: int) -> None:
-        """Send the ACK again, if the application has already supplied it."""
+        """Send the ACK to our INVITE with this CSeq number again.
+
+        Do nothing if the application has not called `ack` yet.
+        """
         ack = self._acks.get(number)
         if ack is not None:
             self._core.outbox.append(ack)
 
     def on_response(self, client: ClientRequest, response: Response, now: float) -> None:
-        """Update the dialog after a response that was reported to the application."""
+        """Update the dialog after a response to our request.
+
+        The core calls this after it has reported the response to the application.
+        """
         if response.status < 200:
             return
         if client is self._bye:
             self._bye_answered(response.status, now)
         elif response.status == 481 and client.request.method not in _SURVIVES_481:
-            if self._established:  # before the ACK, the peer may not have received our 2xx yet
+            if self._established:  # before the ACK, our 2xx may not have reached the peer
                 self.end("unknown to the peer", now)
         elif response.status < 300 and client.request.method == "UPDATE":
             self.refresh(response)
 
     def on_failure(self, client: ClientRequest, now: float) -> None:
-        """End the dialog if our BYE got no answer; other unanswered requests do not end it."""
+        """End the dialog if our BYE got no response; ignore a failure of any other request."""
         if client is self._bye:
             self.end("bye sent", now)
 
@@ -413,7 +451,7 @@ class Dialog(DialogAddresses):
         if status not in {401, 407}:
             self.end("bye sent", now)
             return
-        self._bye = None  # the application may retry with credentials, for 64*T1
+        self._bye = None  # for 64*T1, the application may send BYE with credentials
         if self._challenged is None:
             self._challenged = self._core.timers.at(
                 now + self._core.timings.timeout, lambda now: self.end("bye sent", now)
@@ -422,9 +460,10 @@ class Dialog(DialogAddresses):
     # For the core's server side.
 
     def receive(self, request: Request) -> DialogRefusal | None:
-        """Check a request against the dialog's state (12.2.2, 14.2, RFC 3311 5.2).
+        """Check whether a received request is allowed in the dialog's present state.
 
-        Return None if the application may answer it, else the response that the core gives.
+        Return None if the application may answer the request, else the response that the core sends
+        (RFC 3261 sections 12.2.2 and 14.2, RFC 3311 section 5.2).
         """
         number = request.cseq.number
         if self._remote_cseq is not None and number <= self._remote_cseq:
@@ -444,7 +483,7 @@ class Dialog(DialogAddresses):
         return None
 
     def record_cseq(self, number: int) -> None:
-        """Record the CSeq number of a PRACK, which may arrive out of order."""
+        """Record the CSeq number of a received PRACK; a PRACK may arrive out of order."""
         self._remote_cseq = max(number, self._remote_cseq or 0)
 
     @property
@@ -456,22 +495,23 @@ class Dialog(DialogAddresses):
         return self.caller and self.state is DialogState.EARLY
 
     def note_received_invite(self, invite: ReceivedInvite) -> None:
-        """Note an INVITE that waits for our answer."""
+        """Store a received INVITE that waits for our answer."""
         self._invite_received = invite
 
     def note_received_update(self, update: ReceivedUpdate) -> None:
-        """Note an UPDATE that waits for our answer."""
+        """Store a received UPDATE that waits for our answer."""
         self._update_received = update
 
     def confirm_by_our_2xx(self) -> None:
-        """Note that our 2xx to the INVITE is on its way: an early dialog becomes confirmed."""
+        """Change an early dialog to confirmed, because our 2xx will be sent."""
         if self.state is DialogState.EARLY:
             self.state = DialogState.CONFIRMED
 
     def invite_acknowledged(self, invite: ReceivedInvite, now: float) -> bool:
-        """Note that the final response to an INVITE is acknowledged, or never will be.
+        """Note that the wait for the ACK to our final response to `invite` is over.
 
-        Returns True if a BYE was waiting for this and has now been sent.
+        The ACK has arrived, or will not arrive any more. Return True if our BYE was waiting for
+        this and has now been sent.
         """
         if self._invite_received is invite:
             self._invite_received = None
@@ -483,20 +523,23 @@ class Dialog(DialogAddresses):
         return False
 
     def cancel_invite(self, request: Request, now: float) -> None:
-        """Treat the caller's BYE in the early dialog like a CANCEL (15.1.2)."""
+        """Cancel the INVITE of the early dialog, because the caller has sent a BYE.
+
+        The BYE has the effect of a CANCEL (RFC 3261 section 15.1.2). `request` is the BYE.
+        """
         if self._invite_received is not None:
             self._invite_received.on_cancel(request, now)
 
     def bye_crossed(self, now: float) -> None:
-        """End the dialog if our BYE still waits and the peer's BYE has come: ours is not needed."""
+        """End the dialog if our BYE still waits to be sent, because the peer's BYE has arrived."""
         if self._waiting_bye is not None:
             self.end("bye received", now)
 
     def end(self, reason: str, now: float) -> None:
-        """End the dialog.
+        """End the dialog; `reason` is the phrase for `DialogEnded`.
 
-        An INVITE that waits for our answer gets 487. Our own INVITE waits for its final response
-        64*T1 at most.
+        If the peer's INVITE still waits for our answer, it gets 487. If our own INVITE has no final
+        response yet, we wait for that response for at most 64*T1.
         """
         if self._invite_sent is not None:
             self._invite_sent.start_deadline(now)

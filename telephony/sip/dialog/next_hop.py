@@ -1,4 +1,4 @@
-"""The next hop of a request within a dialog (RFC 3261 12.2.1.1, 18.1.1)."""
+"""The next hop of a request within a dialog (RFC 3261 sections 12.2.1.1 and 18.1.1)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ def next_hop(
     send_to: Address | None,
     local: LocalAddress,
 ) -> NextHop:
-    """Return the destination, local address and fallback of a dialog's next request.
+    """Return the destination, local address and fallback address of a dialog's next request.
 
-    If `send_to` (without it, `peer`) is a connection and the target has the same host and
-    transport, the request uses the connection. Otherwise, without `send_to`, it goes to the target
-    if that is an IP address that we can reach. In all other cases it goes to `send_to` or `peer`.
+    In this text, "the known address" is `send_to`, or `peer` if `send_to` is None. If the known
+    address is a connection to the target's host by the target's transport, the request uses that
+    connection. Otherwise, if `send_to` is None and the target is an IP address that we can reach,
+    the request goes to the target. In all other cases the request goes to the known address.
 
     Args:
         addresses: Our local addresses.
-        target: The first route or the remote target.
+        target: The URI of the first route, or the remote target if there is no route.
         peer: The address from which the dialog's INVITE came, or to which it went.
-        send_to: The address that the dialog's owner has set for every request, or None.
-        local: Our address in the dialog.
+        send_to: The address that the dialog's owner has set for all requests, or None.
+        local: Our local address in the dialog.
     """
     known = send_to or peer
     named = address_of(target)
@@ -47,7 +48,10 @@ def next_hop(
 
 
 def _connect_fallback(known: Address, target: Uri) -> Address | None:
-    """Return a fallback if the peer opened the connection and its URI has a host name, or None."""
+    """Return the address for a new connection if the connection `known` is no longer open.
+
+    Return None unless the peer opened `known` and the target URI has a host name.
+    """
     if not known.flow or is_literal(target.host):
         return None
     port = target.port or DEFAULT_PORTS[known.transport]

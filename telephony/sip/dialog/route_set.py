@@ -1,4 +1,4 @@
-"""The path to a message's sender: its Contact and Record-Route (RFC 3261 12.1)."""
+"""The Contact and Record-Route of a message, which lead to its sender (RFC 3261 section 12.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from telephony.sip.message.uri import Uri
 
 
 def target_of(message: Request | Response) -> Uri | None:
-    """Return the URI of the first Contact; None if there is no Contact or one cannot be read."""
+    """Return the URI of the first Contact in the message.
+
+    Return None if the message has no Contact, or if any of its Contacts cannot be read.
+    """
     try:
         contacts = message.contacts
     except SipParseError:
@@ -18,14 +21,17 @@ def target_of(message: Request | Response) -> Uri | None:
 
 
 def wants_sips(request: Request) -> bool:
-    """Return whether the Contact in our answer must be a sips URI (RFC 3261 12.1.1)."""
+    """Return whether the Contact in our response must be a sips URI (RFC 3261 section 12.1.1)."""
     routes = recorded_routes(request)
     next_hop = routes[0].uri if routes else target_of(request)
     return "sips" in {request.uri.scheme, next_hop.scheme if next_hop else ""}
 
 
 def recorded_routes(message: Request | Response) -> list[NameAddr]:
-    """Return the Record-Route entries, top first; [] if one of them cannot be read."""
+    """Return the Record-Route entries of a message, from top to bottom.
+
+    Return an empty list if one of the entries cannot be read.
+    """
     try:
         return [NameAddr.parse(route) for route in message.headers.get_list("Record-Route")]
     except SipParseError:

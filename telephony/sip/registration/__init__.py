@@ -1,1 +1,1 @@
-"""Registration (RFC 3261 10): our registrar, and our registration with an external one."""
+"""Registration (RFC 3261 section 10): our registrar, and our registration at another registrar."""

@@ -1,8 +1,9 @@
-"""Our registration with an external registrar (RFC 3261 10.2), which a trunk or PBX may require.
+"""Our registration at an external registrar (RFC 3261 section 10.2), as some trunks and PBXes need.
 
-There is one binding. It is refreshed before it expires; after a failure it is tried again, with a
-pause that doubles each time (RFC 5626 4.5). The core answers challenges (`Endpoint.authenticate`).
-No I/O and no clock.
+A registration has one binding. Before the binding expires, a new REGISTER refreshes it. After a
+failure, REGISTER is sent again after a pause; each further failure doubles the pause (RFC 5626
+section 4.5). The core answers challenges (`Endpoint.authenticate`). This module does no I/O and
+reads no clock.
 """
 
 from __future__ import annotations
@@ -25,33 +26,35 @@ from telephony.sip.ua.client import NonInviteClient, StandaloneResponse
 logger = logging.getLogger(__name__)
 
 EXPIRES: Final = 3600
-"""The expiry that we request, in seconds."""
+"""The expiry in seconds that we request from a registrar."""
 MAX_EXPIRES: Final = 86_400
-"""The longest expiry in seconds that we accept from a registrar."""
+"""The longest expiry in seconds that we accept from a registrar. A longer expiry is reduced to this
+value."""
 FIRST_RETRY_DELAY: Final = 30.0
 MAX_RETRY_DELAY: Final = 1800.0
-"""The pauses between tries in seconds, before the jitter, which reduces them by up to half."""
+"""The first and the longest pause between two tries, in seconds. A random factor between 0.5 and 1
+then shortens the pause."""
 
 
 class RegistrationState(enum.Enum):
-    """The state of our binding."""
+    """The state of our registration at a registrar."""
 
     TRYING = "trying"
-    """No answer since the start, or since the connection was lost."""
+    """The registrar has not answered since the start, or since the connection was lost."""
     REGISTERED = "registered"
     FAILED = "failed"
-    """The registrar refused or did not answer; we try again later."""
+    """The registrar has refused our REGISTER or did not answer. We send it again later."""
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrarAccount:
-    """The account that we register: name, registrar, user."""
+    """The account with which we register: its name, registrar and user."""
 
     name: str
-    """The trunk's name for the log; never its number."""
+    """The name of the trunk, used in the log; it is never a telephone number."""
     registrar: Uri
-    """The registrar's domain, the Request-URI of REGISTER."""
+    """The URI of the registrar's domain, used as the Request-URI of REGISTER."""
     user: str
     """The user part of our address-of-record, and of our Contact."""
     expires: int = EXPIRES
@@ -60,18 +63,20 @@ class RegistrarAccount:
 class Registration:
     """One binding at one registrar.
 
-    The owner calls `handle_timer` when `next_timer` is due, and passes to `handle` each
-    `StandaloneResponse` whose transaction has this object as its owner.
+    The owner of this object calls `handle_timer` when `next_timer` is due. The owner also passes
+    each `StandaloneResponse` to `handle` if the `owner` of the response's transaction is this
+    object.
 
     Attributes:
-        state: The state of the binding.
-        status: The last final status, 408 or 503 if there was no response; 0 before the first.
+        state: The state of the registration.
+        status: The status of the registrar's last final response. It is 408 or 503 if there was no
+            response, and 0 before the first result.
     """
 
     def __init__(
         self, endpoint: Endpoint, account: RegistrarAccount, rng: random.Random | None = None
     ) -> None:
-        """Make a registration; nothing is sent before the first `handle_timer`."""
+        """Make a registration. It sends nothing before the first call of `handle_timer`."""
         self.account = account
         self.state = RegistrationState.TRYING
         self.status = 0
@@ -86,14 +91,18 @@ class Registration:
         self._us = NameAddr("", domain, ())
 
     def next_timer(self) -> float | None:
-        """Return when the next REGISTER is due; None while one is under way, and after `stop`."""
+        """Return the monotonic time in seconds at which the next REGISTER is due.
+
+        Return None while a REGISTER waits for its response, and after `stop`.
+        """
         return self._next
 
     def handle_timer(self, now: float, destinations: Sequence[Address]) -> None:
         """Send REGISTER if it is due.
 
-        `destinations` are the registrar's present addresses, the best first. Each failed try moves
-        to the next one; if there are none, the try fails with 503.
+        `destinations` are the present addresses of the registrar, the preferred address first.
+        After each failure, the next REGISTER goes to the next address. If there are no addresses,
+        the try fails with 503.
         """
         if self._next is None or now < self._next:
             return
@@ -104,7 +113,7 @@ class Registration:
         self._register(tried, self._expires, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Register again at once if the lost connection to `peer` was the registrar's."""
+        """Make REGISTER due immediately if the lost connection to `peer` led to the registrar."""
         if (
             self.state is RegistrationState.REGISTERED
             and self._client is not None
@@ -114,14 +123,18 @@ class Registration:
             self._next = now
 
     def stop(self, now: float) -> None:
-        """Remove the binding, if there is one, by a REGISTER whose response is ignored."""
+        """Stop the registration, and remove the binding if it exists.
+
+        A REGISTER with an expiry of 0 removes the binding. The response to this REGISTER is
+        ignored.
+        """
         client, state = self._client, self.state
         self.state, self._next = RegistrationState.STOPPED, None
         if state is RegistrationState.REGISTERED and client is not None:
             self._register(client.destination, 0, now)
 
     def handle(self, event: StandaloneResponse, now: float) -> None:
-        """Process the response to our REGISTER."""
+        """Process the result of our REGISTER: a response, or a failure without a response."""
         if event.transaction is not self._client or self.state is RegistrationState.STOPPED:
             return
         response = event.response
@@ -156,13 +169,14 @@ class Registration:
 
     def _registered(self, response: Response, now: float) -> None:
         granted = self._granted(response)
-        if granted == 0:  # a 2xx, but our contact is not in its list
+        if granted == 0:  # a 2xx whose list does not contain our Contact
             self._failed(self.status, None, now)
             return
         if self.state is not RegistrationState.REGISTERED:
             logger.info("registration.made %s", self.account.name)
         self.state, self._failures = RegistrationState.REGISTERED, 0
-        # Refresh 300 s before the end, but never before half the time: a lost answer costs 32 s.
+        # Refresh 300 s before the expiry, but not before half of the granted time. So there is time
+        # to try again after a lost response, which is noticed after 32 s.
         self._next = now + max(granted / 2, granted - 300.0)
 
     def _failed(self, status: int, response: Response | None, now: float) -> None:
@@ -176,7 +190,10 @@ class Registration:
             self._next = now + max(pause, min(_seconds(asked, 0), MAX_RETRY_DELAY))
 
     def _take_minimum(self, response: Response) -> bool:
-        """Request the registrar's minimum expiry next time; return False if that is no help."""
+        """Use the registrar's Min-Expires as the expiry of our next REGISTER.
+
+        Return False if Min-Expires is not longer than our expiry, or longer than `MAX_EXPIRES`.
+        """
         least = _seconds(response.headers.get("Min-Expires"), 0)
         if not self._expires < least <= MAX_EXPIRES:
             return False
@@ -184,16 +201,17 @@ class Registration:
         return True
 
     def _granted(self, response: Response) -> int:
-        """Return the granted seconds: our Contact's `expires`, else Expires, else as requested.
+        """Return for how many seconds the registrar granted our binding.
 
-        0 if the response cannot be read or lists only other contacts.
+        This is the `expires` of our Contact in the response, else the response's Expires, else the
+        requested expiry. Return 0 if the response cannot be read, or lists only other Contacts.
         """
         try:
             ours, contacts = NameAddr.parse(self._contact).uri, response.contacts
         except ParseError:
             return 0
         mine = [contact for contact in contacts if contact.uri.equivalent(ours)]
-        # Some registrars replace our host by the address from which the REGISTER came.
+        # Some registrars replace the host in our Contact by the source address of the REGISTER.
         mine = mine or [contact for contact in contacts if contact.uri.user == ours.user]
         if contacts and not mine:
             return 0

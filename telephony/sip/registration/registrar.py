@@ -1,10 +1,11 @@
-"""The registrar's bindings (RFC 3261 10.3): the phones of each address-of-record.
+"""The registrar's bindings (RFC 3261 section 10.3): the phones of each address-of-record.
 
-If a phone registered through proxies that added themselves as Path, requests take the same path
-back (RFC 3327).
+A phone's REGISTER may pass through proxies that add themselves to its Path header. Requests to this
+phone then go through the same proxies (RFC 3327).
 
-The registrar neither authenticates nor decides who may register; the application does this before.
-`now` is in seconds of any clock: saved bindings store the remaining time.
+The registrar does not authenticate, and does not decide who may register. The application does both
+before it calls `Registrar.register`. The argument `now` is the time in seconds of any clock,
+because a saved binding contains its remaining time instead of a time of this clock.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from telephony.sip.message.uri import SIP_SCHEMES, Uri
 from telephony.sip.transport.address import Address
 
 FALLBACK_EXPIRES: Final = 3600
-"""The expiry in seconds used if a phone's expiry cannot be read (RFC 3261 20.19)."""
+"""The expiry in seconds that is used if a phone's requested expiry cannot be read (RFC 3261 section
+20.19)."""
 
 MAX_CONTACTS: Final = 32
-"""The most contacts that one REGISTER may have."""
+"""The maximum number of Contacts in one REGISTER."""
 
 MAX_PATH: Final = 10
-"""The most proxies that may be between a phone and us."""
+"""The maximum number of proxies in the Path of one REGISTER."""
 
 _SIP_PORT: Final = 5060
 
@@ -38,12 +40,14 @@ class Binding:
     """One contact of an address-of-record.
 
     Attributes:
-        contact: As registered, without its `expires`.
-        call_id: The Call-ID of the REGISTER that made or refreshed the binding.
+        contact: The Contact as it was registered, without its `expires` parameter.
+        call_id: The Call-ID of the REGISTER that made or last refreshed the binding.
         cseq: The CSeq number of that REGISTER.
-        source: The address from which it came, the only one that reaches a phone behind NAT.
-        expires_at: By the clock of `now`, in seconds.
-        path: The proxies between us and the phone, the nearest first (RFC 3327).
+        source: The address from which that REGISTER came. A phone behind NAT is reachable only at
+            this address.
+        expires_at: The time in seconds at which the binding expires, by the clock of the
+            registrar's `now`.
+        path: The proxies between us and the phone, the nearest proxy first (RFC 3327).
     """
 
     contact: NameAddr
@@ -55,16 +59,17 @@ class Binding:
 
     @property
     def uri(self) -> Uri:
-        """The Request-URI of a request to the phone."""
+        """The Request-URI for requests to the phone."""
         return self.contact.uri.without_headers()
 
     @property
     def address(self) -> Address:
         """The address to which a request to the phone is sent.
 
-        If the phone registered over a connection, it is that connection (RFC 5626). Otherwise it is
-        the address in the Contact, or the nearest proxy of the path; but if the REGISTER came from
-        another host than that, the sender is behind NAT and its source address is used.
+        If the phone registered over a connection, it is the address of that connection (RFC 5626).
+        Otherwise it is the address of the nearest proxy in the path, or the address in the Contact
+        if there is no path. But if the REGISTER came from a host other than this address, its
+        sender is behind NAT; then it is the source address of the REGISTER.
         """
         uri = self.path[0].uri if self.path else self.contact.uri
         if self.source.reliable or uri.host != self.source.host:
@@ -72,7 +77,11 @@ class Binding:
         return Address(uri.host, uri.port or _SIP_PORT)
 
     def is_same_contact(self, other: NameAddr) -> bool:
-        """Return whether `other` is this contact: an equivalent URI, or the same phone instance."""
+        """Return whether `other` is the contact of this binding.
+
+        It is if both have the same phone instance and registration id, or else if their URIs are
+        equivalent.
+        """
         instance = self.contact.parameter("+sip.instance")
         if instance and instance == other.parameter("+sip.instance"):
             return self.contact.parameter("reg-id") == other.parameter("reg-id")
@@ -93,10 +102,13 @@ class Registrar:
         """Make a registrar without bindings.
 
         Args:
-            min_expires: In seconds; a shorter request is refused with 423.
-            max_expires: In seconds; a longer request is reduced to this.
-            default_expires: In seconds, for a phone that does not request an expiry.
-            max_bindings: For one address-of-record; above it, those that expire first are dropped.
+            min_expires: The shortest expiry in seconds; a request for a shorter expiry is refused
+                with 423.
+            max_expires: The longest expiry in seconds; a longer requested expiry is reduced to this
+                value.
+            default_expires: The expiry in seconds for a phone that does not request an expiry.
+            max_bindings: The maximum number of bindings of one address-of-record. If a REGISTER
+                adds more bindings, those that expire first are dropped.
         """
         self._min_expires = min_expires
         self._max_expires = max_expires
@@ -105,7 +117,10 @@ class Registrar:
         self._bindings: dict[str, list[Binding]] = {}
 
     def register(self, aor: str, request: Request, source: Address, now: float) -> Response:
-        """Apply a REGISTER to the bindings of `aor`, all or nothing; return the response."""
+        """Apply a REGISTER to the bindings of `aor`, and return the response to send.
+
+        If any part of the REGISTER is refused, no binding changes.
+        """
         before = held = self.bindings(aor, now)
         try:
             wanted, path = _contacts(request), _path(request)
@@ -124,28 +139,34 @@ class Registrar:
         return respond(request, 200, headers=[*_contact_headers(held, now), *way])
 
     def bindings(self, aor: str, now: float) -> list[Binding]:
-        """Return the bindings of `aor` that have not expired."""
+        """Return the bindings of the address-of-record `aor` that have not expired."""
         return [b for b in self._bindings.get(aor, ()) if b.expires_at > now]
 
     def contacts(self, aor: str, now: float) -> list[tuple[Uri, Address]]:
-        """Return the Request-URI and address of each phone, in the order of `reachable`."""
+        """Return the Request-URI and the address of each phone that is registered for `aor`.
+
+        The order is that of `reachable`.
+        """
         return [(binding.uri, binding.address) for binding in self.reachable(aor, now)]
 
     def reachable(self, aor: str, now: float) -> list[Binding]:
-        """Return the bindings of `aor`: highest q first, then the one that expires last."""
+        """Return the bindings of `aor`, the binding with the highest q value first.
+
+        Among bindings with an equal q value, the binding that expires last is first.
+        """
         held = sorted(self.bindings(aor, now), key=lambda b: (_preference(b.contact), b.expires_at))
         return held[::-1]
 
     def count(self, now: float) -> int:
-        """Return the number of bindings of all addresses-of-record."""
+        """Return the total number of bindings that have not expired."""
         return sum(len(self.bindings(aor, now)) for aor in self._bindings)
 
     def hosts(self, now: float) -> set[str]:
-        """Return the hosts from which the bindings were made."""
+        """Return the IP addresses of the hosts from which the present bindings were registered."""
         return {b.source.host for aor in self._bindings for b in self.bindings(aor, now)}
 
     def expire(self, now: float) -> list[str]:
-        """Drop expired bindings; return the addresses-of-record that have lost one."""
+        """Drop expired bindings; return each address-of-record that has lost a binding."""
         lost = [
             aor for aor, held in self._bindings.items() if len(self.bindings(aor, now)) < len(held)
         ]
@@ -154,11 +175,11 @@ class Registrar:
         return lost
 
     def remove(self, aor: str) -> None:
-        """Drop all bindings of `aor`."""
+        """Drop all bindings of the address-of-record `aor`."""
         self._bindings.pop(aor, None)
 
     def to_dict(self, now: float) -> dict[str, object]:
-        """Return the saved form for `from_dict`, in types that JSON has."""
+        """Return all bindings as values that JSON can store, for `from_dict`."""
         return {
             aor: [_save(binding, now) for binding in held]
             for aor in self._bindings
@@ -176,10 +197,10 @@ class Registrar:
         default_expires: int = 3600,
         max_bindings: int = 10,
     ) -> Registrar:
-        """Restore a registrar from `to_dict`.
+        """Make a registrar from the saved bindings that `to_dict` returned.
 
-        A binding that cannot be read or lasts longer than `max_expires` is left out; its phone
-        registers again.
+        A binding is left out if it cannot be read, or if its remaining time is longer than
+        `max_expires`. The phone of such a binding will register again.
         """
         registrar = cls(
             min_expires=min_expires,
@@ -207,7 +228,10 @@ class Registrar:
         source: Address,
         now: float,
     ) -> Binding:
-        """Return the binding that a contact requests; already expired if it requests removal."""
+        """Return the binding that a Contact of a REGISTER requests.
+
+        If the Contact requests the removal of its binding, the returned binding is already expired.
+        """
         if contact.uri.scheme not in SIP_SCHEMES:
             raise SipParseError("a contact that is no SIP address")
         seconds = self._seconds(contact, request)
@@ -221,7 +245,10 @@ class Registrar:
     def _apply(
         held: list[Binding], asked: Binding, before: list[Binding], request: Request, now: float
     ) -> list[Binding]:
-        """Return `held` with `asked`; `before` are the bindings before this request."""
+        """Return the bindings `held` after adding or removing the requested binding `asked`.
+
+        `before` are the bindings that existed before this REGISTER.
+        """
         others: list[Binding] = []
         for binding in held:
             if not binding.is_same_contact(asked.contact):
@@ -318,7 +345,7 @@ def _restore(row: object, now: float) -> Binding | None:
 
 
 def _restore_path(saved: object) -> tuple[NameAddr, ...]:
-    """Return the proxies of a saved path; older files have no path, and `()` is returned."""
+    """Return the proxies of a saved path; an empty tuple if an older process saved no path."""
     if not isinstance(saved, list):
         raise SipParseError("not a path")
     return tuple(NameAddr.parse(str(proxy)) for proxy in saved)
