@@ -1,1 +1,1 @@
-"""SIP, SDP and RTP. This package does not use recordings, customer records or HTTP."""
+"""SIP, SDP and RTP. The package `telephony` does not use recordings, customer records or HTTP."""

@@ -1,20 +1,21 @@
-"""The exceptions of this package, as one tree.
+"""The exceptions of the package `telephony`, as one tree.
 
 TelephonyError
 ├── ParseError                 the peer sent something that cannot be read
-│   ├── SipParseError          a SIP message, header field or URI
-│   ├── SdpParseError          a session description
-│   └── RtpParseError          an RTP or RTCP packet
+│   ├── SipParseError          a SIP message, header field or URI cannot be read
+│   ├── SdpParseError          a session description cannot be read
+│   └── RtpParseError          an RTP or RTCP packet cannot be read
 ├── SrtpError                  a packet is not authentic, is a replay, or cannot be protected
 ├── ProtocolError              our own mistake: the protocol forbids what we tried to do or send
 └── NoPortsError               no pair of media ports is free
 
-A `ParseError` never quotes its input: messages carry telephone numbers, and errors are logged.
+A `ParseError` never quotes its input, because errors are logged and SIP messages contain telephone
+numbers.
 """
 
 
 class TelephonyError(Exception):
-    """The base of all exceptions that this package raises on purpose."""
+    """The base of all exceptions that the package `telephony` raises on purpose."""
 
 
 class ParseError(TelephonyError):
@@ -22,7 +23,7 @@ class ParseError(TelephonyError):
 
     Attributes:
         reason: What is wrong, in a few words that may be logged.
-        status: The SIP status for the answer, if an answer is possible at all.
+        status: The SIP status of the answer, if the peer can be answered.
     """
 
     def __init__(self, reason: str, status: int = 400) -> None:
@@ -36,7 +37,7 @@ class SipParseError(ParseError):
 
 
 class SdpParseError(ParseError):
-    """A session description cannot be read, or (status 488) has no media that we support."""
+    """A session description cannot be read, or contains no media that we support (status 488)."""
 
 
 class RtpParseError(ParseError):
@@ -44,7 +45,10 @@ class RtpParseError(ParseError):
 
 
 class SrtpError(TelephonyError):
-    """A received SRTP or SRTCP packet is not authentic or a replay, or ours cannot be protected."""
+    """An SRTP or SRTCP packet from the peer is not authentic or a replay.
+
+    It is also raised if a packet that we send cannot be protected.
+    """
 
 
 class ProtocolError(TelephonyError):

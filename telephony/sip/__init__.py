@@ -1,6 +1,8 @@
-"""The SIP core (RFC 3261), without I/O: bytes and time in; datagrams, events and next timer out.
+"""The SIP core (RFC 3261) without I/O: it takes bytes and the time, and returns messages and
+events.
 
-Applications use `endpoint` and `events`. Each room imports only from those before it: `message`,
-`transport`, `transaction`, `request`, `dialog`, `ua`; then `endpoint` and `events`, then
-`registration` and `keep_alive`, which use an endpoint.
+Applications use the modules `endpoint` and `events`. Each package imports only from the packages
+before it in this order: `message`, `transport`, `transaction`, `request`, `dialog`, `ua`. The
+modules `endpoint` and `events` use all of these packages. The package `registration` and the module
+`keep_alive` use an endpoint.
 """

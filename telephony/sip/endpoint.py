@@ -1,11 +1,15 @@
-"""The SIP core (RFC 3261), without I/O: messages and `now` in; messages, events, next timer out.
+"""The SIP core (RFC 3261) without I/O: the class `Endpoint`, its input and its output.
 
-The application is the code that uses this core. It feeds the core with `receive` and
-`handle_timer`, acts on the handles that the events carry, then sends `outgoing()` and takes
-`next_event()` until None. `now` is monotonic seconds. The application decides about calls. The core
-answers only where the RFC leaves no choice: 100, 200 to CANCEL and to a BYE or PRACK that needs no
-decision, 400, 405, 413, 414, 416, 420, 481, 482, 487, 491, 500 for sequence, 501, 504 for a missing
-PRACK, 505 and 513. incoming.py does most of this.
+The application is the code that uses this core. It passes received messages to `receive` and calls
+`handle_timer` when `next_timer` is due. It calls the methods of the handles that the events
+contain: a handle is the object for one request or dialog. After each of these calls, the
+application sends the messages from `outgoing()`, and calls `next_event()` until it returns None.
+`now` is the monotonic time in seconds.
+
+The application decides about calls. The core itself answers only where the RFC leaves no choice:
+100, 200 to CANCEL and to a BYE or PRACK that needs no decision, 400, 405, 413, 414, 416, 420, 481,
+482, 487, 491, 500 for a wrong CSeq order, 501, 504 for a missing PRACK, 505 and 513. Most of these
+answers are made in incoming.py.
 """
 
 from __future__ import annotations
@@ -38,25 +42,26 @@ from telephony.sip.ua.uac import InviteClient, open_request
 from telephony.sip.ua.user_agent import UserAgent
 
 SUPPORTED: Final = ("timer", RELIABLE, "norefersub", "replaces")
-"""The option tags that the core and the application support, unless `Endpoint` gets others."""
+"""The option tags that the core and the application support. `Endpoint` uses them unless it
+receives other tags."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The numbers of objects that the core holds at this moment; all zero when idle."""
+    """The numbers of objects that the core stores at this moment; all are zero if it is idle."""
 
     client_transactions: int
     server_transactions: int
     dialogs: int
     awaiting_ack: int
-    """2xx responses that wait for their ACK."""
+    """The number of 2xx responses that wait for their ACK."""
     awaiting_prack: int
-    """Reliable provisional responses that wait for their PRACK."""
+    """The number of reliable provisional responses that wait for their PRACK."""
     timers: int
 
 
 class Endpoint:
-    """One SIP entity on any number of local addresses."""
+    """One SIP user agent, with any number of local addresses."""
 
     def __init__(
         self,
@@ -67,16 +72,19 @@ class Endpoint:
         rng: random.Random | None = None,
         timings: Timings = Timings(),  # noqa: B008 - a frozen value
     ) -> None:
-        """Make a core without addresses; `listen` adds them.
+        """Make a core without local addresses; `listen` adds an address.
 
         Args:
-            allow: The methods that the application handles; if empty, `DEFAULT_ALLOW`. Other
-                methods get 405 (or 501 if no RFC that we know names them), with Allow.
-            supported: The option tags that we support; a Require with another one gets 420.
-            user_agent: The value of User-Agent and Server; "" leaves them out.
-            rng: The source of tags, branches, Call-IDs and back-off times; None for the system's.
-                Tests pass a seeded one.
-            timings: T1, T2, T4 and the like, in seconds.
+            allow: The methods that the application handles; if empty, `DEFAULT_ALLOW`. A request
+                with another method gets 405 with Allow, or 501 if the method is not in
+                `KNOWN_METHODS`.
+            supported: The option tags that we support. A request that requires another tag gets
+                420.
+            user_agent: The value of the headers User-Agent and Server; "" to leave both headers
+                out.
+            rng: The source of tags, branches, Call-IDs and random delays; None for the system's
+                source. Tests pass a source with a fixed seed.
+            timings: The RFC's durations T1, T2, T4 and so on, in seconds.
         """
         self._core = Core(
             allow=allow, supported=supported, user_agent=user_agent, rng=rng, timings=timings
@@ -86,41 +94,57 @@ class Endpoint:
 
     @property
     def dropped(self) -> Counter[str]:
-        """Counts by reason of dropped messages, keep-alives and answered malformed requests."""
+        """The number of messages for each reason to drop them.
+
+        Keep-alives, and malformed requests that got an answer, are counted here too.
+        """
         return self._core.dropped
 
     @property
     def malformed(self) -> int:
-        """The number of messages that could not be parsed, whether answered or not."""
+        """The number of messages that could not be parsed, with or without an answer."""
         dropped = self._core.dropped
         return dropped["malformed"] + dropped["malformed, answered"]
 
     def authenticate(self, credentials: Credentials) -> None:
-        """Answer every later 401 and 407 with these credentials where they fit (RFC 3261 22)."""
+        """Set the credentials that answer each later 401 and 407, if they fit (RFC 3261 section
+        22).
+        """
         self._agent.credentials = credentials
 
     def contact(self, user: str, destination: Address, local: Address | None = None) -> str:
-        """Return the Contact under which a peer at `destination` can reach us, for a REGISTER.
+        """Return our Contact for a REGISTER to `destination`: the address at which it can reach us.
 
         Raises:
-            ProtocolError: No local address fits.
+            ProtocolError: We have no local address of the destination's family and transport, or
+                `local` was never passed to `listen`.
         """
         return own_contact(user, self._core.local_addresses.choose(local, destination))
 
     def listen(self, local: Address, *, advertised: Address | None = None) -> None:
-        """Add a local address; `advertised` (the address itself if None) goes into Via and Contact.
+        """Add a local address.
+
+        `advertised` is the address that our Via and Contact headers show; None for the local
+        address.
 
         Raises:
-            ProtocolError: A wildcard address has no advertised one: peers could not answer.
+            ProtocolError: The address is a wildcard address and `advertised` is missing. Peers
+                could not answer to a wildcard address.
         """
         self._core.local_addresses.add(local, advertised)
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
-        """Process a message that arrived at `local`; never raise, whatever the bytes are."""
+        """Process a message from `source` that arrived at `local`.
+
+        No error is raised, whatever the bytes are.
+        """
         self._incoming.receive(data, source, local, now)
 
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Answer the message that broke a stream, if its head allows; the stream then closes."""
+        """Answer the message that broke a stream, if its head can be read.
+
+        The stream cannot be used after this message, and the transport closes it.
+        """
         self._incoming.refuse(fault, source, local)
 
     def handle_timer(self, now: float) -> None:
@@ -128,11 +152,14 @@ class Endpoint:
         self._core.timers.run(now)
 
     def next_timer(self) -> float | None:
-        """Return when `handle_timer` must be called next; None if no timer is active."""
+        """Return the monotonic time in seconds at which `handle_timer` must be called next.
+
+        Return None if no timer is active.
+        """
         return self._core.timers.next()
 
     def outgoing(self) -> list[OutgoingMessage]:
-        """Remove and return the messages that wait to be sent."""
+        """Remove and return all messages that wait to be sent."""
         outbox, self._core.outbox = self._core.outbox, []
         return outbox
 
@@ -157,15 +184,16 @@ class Endpoint:
         owner: object = None,
         now: float,
     ) -> InviteClient:
-        """Send an INVITE outside any dialog.
+        """Send an INVITE outside any dialog, and return its handle.
 
-        The core writes Via, Max-Forwards, From (with a new tag if it has none), To, Call-ID, CSeq,
-        Contact, Allow, Supported and User-Agent. `headers` follow them; a Contact, Allow, Supported
-        or User-Agent among `headers` replaces the core's own. Without `local`, the first local
-        address of the destination's family and transport is used.
+        The core writes Via, Max-Forwards, From (with a new tag if `from_` has no tag), To, Call-ID,
+        CSeq, Contact, Allow, Supported and User-Agent. The given `headers` are placed after these
+        headers. A Contact, Allow, Supported or User-Agent in `headers` replaces the header of the
+        core. Without `local`, the first local address of the destination's family and transport is
+        used.
 
         Raises:
-            ProtocolError: No local address fits, or a header holds CR, LF or NUL.
+            ProtocolError: We have no suitable local address, or a header contains CR, LF or NUL.
         """
         draft = self._draft(
             "INVITE",
@@ -203,11 +231,14 @@ class Endpoint:
         owner: object = None,
         now: float,
     ) -> NonInviteClient:
-        """Send any other request outside any dialog (OPTIONS, REGISTER, MESSAGE, …).
+        """Send a request other than INVITE outside any dialog, and return its handle.
+
+        Such a request is OPTIONS, REGISTER or MESSAGE, for example. The arguments are those of
+        `invite`.
 
         Raises:
-            ProtocolError: The method is INVITE, ACK or CANCEL; no local address fits; or a header
-                holds CR, LF or NUL.
+            ProtocolError: The method is INVITE, ACK or CANCEL; we have no suitable local address;
+                or a header contains CR, LF or NUL.
         """
         if method in {"INVITE", "ACK", "CANCEL"}:
             raise ProtocolError("INVITE, ACK and CANCEL have calls of their own")
@@ -230,80 +261,94 @@ class Endpoint:
         return client
 
     def restore_dialog(self, data: dict[str, object]) -> Dialog:
-        """Restore a confirmed dialog from `Dialog.checkpoint()`.
+        """Make a confirmed dialog from the values that `Dialog.checkpoint()` returned.
 
         Raises:
-            ProtocolError: `data` is not a checkpoint, its local address is no longer ours, or the
-                dialog already exists.
+            ProtocolError: `data` is not a checkpoint of a dialog, its local address is no longer
+                ours, or the dialog already exists.
         """
         return restore_dialog(self._agent.dialogs, data)
 
     def cancel_restored(
         self, data: Mapping[str, object], *, owner: object = None, now: float
     ) -> InviteClient:
-        """Cancel an INVITE that an earlier process sent, from `InviteClient.checkpoint()`.
+        """Cancel an INVITE that an earlier process sent.
 
-        It ends as usual: with `InviteFailed`, or with an `InviteAnswered` whose dialog the
-        application must end with BYE.
+        `data` is the result of `InviteClient.checkpoint()`. The INVITE ends with `InviteFailed`, or
+        with an `InviteAnswered` whose dialog the application must end with BYE.
 
         Raises:
-            ProtocolError: `data` is not a checkpoint, or its local address is no longer ours.
+            ProtocolError: `data` is not a checkpoint of an INVITE, or its local address is no
+                longer ours.
         """
         return cancel_restored(self._agent, data, owner, now)
 
     def restore_invite(self, data: Mapping[str, object], now: float) -> str:
-        """Receive again an INVITE that an earlier process was serving; `IncomingInvite` follows.
+        """Receive again an INVITE that an earlier process received and did not answer.
 
-        `data` is from `InviteServer.checkpoint()`. The caller sees one more early dialog. Returns
-        the Call-ID, by which the owner recognises the INVITE.
+        `data` is the result of `InviteServer.checkpoint()`. The event `IncomingInvite` follows; our
+        responses will create one more early dialog at the caller. Return the Call-ID, by which the
+        application recognises the INVITE.
 
         Raises:
-            ProtocolError: `data` is not a checkpoint.
+            ProtocolError: `data` is not a checkpoint of an INVITE.
         """
         request, source, local = parse_invite(data)
         self.receive(bytes(request), source, local, now)
         return request.call_id
 
     def find_dialog(self, call_id: str, local_tag: str, remote_tag: str) -> Dialog | None:
-        """Return the dialog with these identifiers (for Replaces); None if no dialog has them."""
+        """Return the dialog that a Replaces header names by these identifiers.
+
+        Return None if no dialog has these identifiers.
+        """
         return self._agent.dialogs.get(DialogId(call_id, local_tag, remote_tag))
 
     def has_call_id(self, call_id: str) -> bool:
-        """Return whether a dialog or a pending request that we sent has this Call-ID."""
+        """Return whether a dialog, or a request that we sent and that is not completed, has this
+        Call-ID.
+        """
         return self._agent.dialogs.has_call_id(call_id) or self._core.transactions.has_call_id(
             call_id
         )
 
     def peers(self) -> set[str]:
-        """Return the hosts to which the dialogs send their requests."""
+        """Return the hosts to which our requests in the present dialogs are sent."""
         return {dialog.destination.host for dialog in self._agent.dialogs}
 
     def looped(self, request: Request) -> bool:
-        """Return whether a Via header of the request is ours: it has passed through here before."""
+        """Return whether a Via header of the request shows one of our addresses.
+
+        Such a request has passed through this endpoint before.
+        """
         return self._incoming.looped(request)
 
     def unreachable(self, destination: Address, now: float) -> None:
-        """Handle that the transport cannot reach `destination`.
+        """Fail the requests that wait for a response from `destination`, which cannot be reached.
 
-        Requests sent there that have had no response fail with 503. Where a provisional response
-        came, the final one may still come over another connection (RFC 3261 18.2.2).
+        A request that has had no response fails with 503. A request with a provisional response
+        continues, because its final response may still arrive over another connection (RFC 3261
+        section 18.2.2). The event `PeerLost` follows.
         """
         for transaction in self._core.transactions.clients_to(destination):
             transaction.unreachable(now)
         self._core.emit(PeerLost(destination))
 
     def connection_lost(self, destination: Address, now: float) -> None:
-        """Handle that the connection to `destination` is lost: repeat requests that may be lost.
+        """Send the requests again that may have been lost with the connection to `destination`.
 
-        Each request without a response is sent once more, over another connection if one can be
-        made. If not, the transport calls `unreachable`.
+        Each request without a response is sent once more, over a new connection. If the transport
+        cannot make a new connection, it calls `unreachable`. The event `PeerLost` follows.
         """
         for transaction in self._core.transactions.clients_to(destination):
             transaction.connection_lost(now)
         self._core.emit(PeerLost(destination))
 
     def peer_reconnected(self, old: Address, new: Address) -> None:
-        """Move the dialogs of a peer that has replaced its lost connection `old` by `new`."""
+        """Change the address `old` to `new` in all dialogs.
+
+        A peer whose connection `old` was lost has opened the connection `new`.
+        """
         for dialog in self._agent.dialogs:
             if dialog.send_to == old:
                 dialog.send_to = new
@@ -311,7 +356,7 @@ class Endpoint:
                 dialog.peer = new
 
     def counts(self) -> Counts:
-        """Return the numbers of objects held now, for metrics and leak tests."""
+        """Return the numbers of objects that the core stores now, for metrics and tests."""
         core, agent = self._core, self._agent
         return Counts(
             client_transactions=core.transactions.client_count,

@@ -1,10 +1,10 @@
-"""All events that the SIP core reports to the application, with the addresses in them.
+"""All events that the SIP core reports to the application, and the classes of their addresses.
 
-Each event is a small frozen dataclass, defined beside the handle that emits it. Its handles
-(`InviteServer`, `InviteClient`, `Dialog`, …) are live objects of the core, on which the application
-acts. Each handle has an `owner` attribute, which the application may set and which dialogs inherit
-from their INVITE; so an event leads to its call without a table. endpoint.py and incoming.py decide
-what the core does with a message.
+Each event is a small frozen dataclass, defined in the module that emits it. An event contains
+handles (`InviteServer`, `InviteClient`, `Dialog` and others): the objects of the core whose methods
+the application calls. Each handle has an attribute `owner`, which the application may set. A dialog
+takes the `owner` of its INVITE, so the application finds the call of an event without a table. The
+modules endpoint.py and incoming.py decide what the core does with a message.
 """
 
 from telephony.sip.dialog.dialog import DialogEnded

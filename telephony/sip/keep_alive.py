@@ -1,7 +1,8 @@
-"""Check with OPTIONS at intervals whether a neighbour answers (RFC 3261 11).
+"""Checks by OPTIONS requests at intervals whether a neighbour answers (RFC 3261 section 11).
 
-A `KeepAlive` asks one address, again a fixed time after each answer. Any final answer except 408
-and 503 shows that the neighbour is alive, even one that refuses OPTIONS. No I/O and no clock.
+A `KeepAlive` sends OPTIONS to one address, and again a fixed time after each answer. Any final
+answer except 408 and 503 shows that the neighbour is alive, even an answer that refuses OPTIONS.
+This module does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ _DEAD_STATUSES = (408, 503)
 
 
 class PeerHealth(enum.Enum):
-    """The known state of a neighbour."""
+    """The state of a neighbour, as far as we know it."""
 
     UNKNOWN = "unknown"
-    """It has not been asked, or has not answered yet."""
+    """We have not sent OPTIONS to the neighbour, or it has not answered yet."""
     ALIVE = "alive"
     DOWN = "down"
 
@@ -30,16 +31,21 @@ class PeerHealth(enum.Enum):
 class KeepAlive:
     """The OPTIONS checks of one neighbour.
 
-    The owner calls `handle_timer` when `next_timer` is due, and passes to `handle` each
-    `StandaloneResponse` whose transaction has this object as its owner.
+    The owner of this object calls `handle_timer` when `next_timer` is due. The owner also passes
+    each `StandaloneResponse` to `handle` if the `owner` of the response's transaction is this
+    object.
 
     Attributes:
-        health: The state by the last answer, or by its absence.
-        status: The last answer's status, 408 or 503 if there was none; 0 before the first.
+        health: The state of the neighbour after its last answer, or after a missing answer.
+        status: The status of the last answer. It is 408 or 503 if there was no answer, and 0 before
+            the first result.
     """
 
     def __init__(self, endpoint: Endpoint, destination: Address, interval: float) -> None:
-        """Prepare checks, each `interval` seconds after the last answer. Nothing is sent yet."""
+        """Prepare the checks of `destination`; nothing is sent before `handle_timer` is called.
+
+        The next check starts `interval` seconds after each answer.
+        """
         self.destination = destination
         self.interval = interval
         self.health = PeerHealth.UNKNOWN
@@ -49,7 +55,10 @@ class KeepAlive:
         self._client: NonInviteClient | None = None
 
     def next_timer(self) -> float | None:
-        """Return when the next OPTIONS is due; None while one waits for its answer."""
+        """Return the monotonic time in seconds at which the next OPTIONS is due.
+
+        Return None while an OPTIONS waits for its answer.
+        """
         return self._next
 
     def handle_timer(self, now: float) -> None:
@@ -79,13 +88,16 @@ class KeepAlive:
             self._answered(503, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Check again at once if the lost connection was to our neighbour and it was alive."""
+        """Make a check due immediately if the lost connection to `peer` led to our neighbour.
+
+        This happens only if the neighbour was alive and no OPTIONS waits for its answer.
+        """
         waits = self._next is not None and self.health is PeerHealth.ALIVE
         if waits and peer == self.destination:
             self._next = now
 
     def handle(self, event: StandaloneResponse, now: float) -> None:
-        """Process the answer to our last OPTIONS."""
+        """Process the answer to our last OPTIONS, or the report that there is no answer."""
         if event.transaction is self._client and event.status >= 200:
             self._answered(event.status, now)
 

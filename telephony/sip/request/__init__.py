@@ -1,1 +1,1 @@
-"""The requests that we send: their composition, transport and transactions (RFC 3261 8.1)."""
+"""The requests that we send: composition, transport and transactions (RFC 3261 section 8.1)."""

@@ -1,6 +1,6 @@
-"""A request that we sent (RFC 3261 8.1): its composition, its transport and its transactions.
+"""The base class of a request that we send (RFC 3261 section 8.1): its message and transactions.
 
-The meaning of the responses is in the room `ua`, retransmission in the room `transaction`.
+The package `ua` decides what a response means. The package `transaction` does the retransmission.
 """
 
 from __future__ import annotations
@@ -16,20 +16,24 @@ from telephony.sip.transport.address import Address
 
 
 class ClientRequest(ABC):
-    """A request that we sent, INVITE or not.
+    """A request that we send, INVITE or not.
 
     Attributes:
-        request: The request as sent.
-        destination: The address to which it was sent.
-        local: The address of the socket that sent it.
-        response: The final response, once there is one (of several 2xx the first).
+        request: The request as it was sent.
+        destination: The address to which the request was sent.
+        local: The address of the socket that sent the request.
+        response: The final response; None until it arrives. If there are several 2xx responses, the
+            first one.
         owner: The application's own object for this request; the core only stores it.
     """
 
     def __init__(
         self, core: Core, draft: Draft, *, owner: object = None, sent: Request | None = None
     ) -> None:
-        """Make a request from the draft; `sent` is the request if an earlier process sent it."""
+        """Compose the request from the draft.
+
+        `sent` is the request if an earlier process has sent it; then nothing is composed.
+        """
         self.request: Request = sent or compose(core, draft)
         self.destination: Address = draft.destination
         self.local: Address = draft.local.address
@@ -42,7 +46,7 @@ class ClientRequest(ABC):
         self._attempt: _Attempt | None = None
 
     def begin(self, now: float) -> None:
-        """Send the request; the core calls this once."""
+        """Send the request. The core calls this once."""
         longer = over_tcp(self._core, self._draft, self.request, now)
         if longer is not None:
             self._as_datagram = self._draft
@@ -53,11 +57,18 @@ class ClientRequest(ABC):
         )
 
     def is_current(self, attempt: _Attempt) -> bool:
-        """Return whether `attempt` is the last transaction, the only one that counts."""
+        """Return whether `attempt` is the last transaction of this request.
+
+        Only the results of the last transaction are used.
+        """
         return self._attempt is attempt
 
     def on_failure(self, status: int, now: float) -> None:
-        """Report that no final response will come, or try UDP after a refused TCP (18.1.1)."""
+        """Report that no final response will arrive, with the status 408, 487 or 503.
+
+        If a peer has refused TCP for a long request, send the request by UDP instead (RFC 3261
+        section 18.1.1).
+        """
         draft, self._as_datagram = self._as_datagram, None
         if status != 503 or draft is None:
             self._failed(status, now)
@@ -72,33 +83,34 @@ class ClientRequest(ABC):
 
     @abstractmethod
     def on_response(self, response: Response, now: float) -> None:
-        """Process a response from the transaction."""
+        """Process a response that the last transaction has received."""
 
     @abstractmethod
     def on_terminated(self, now: float) -> None:
-        """Note that the last transaction is terminated."""
+        """Note that the last transaction of this request is terminated."""
 
     @abstractmethod
     def _failed(self, status: int, now: float) -> None:
-        """Report to the application that no final response will come."""
+        """Report to the application that no final response will arrive; `status` is the reason."""
 
     def _take(self, draft: Draft) -> None:
-        """Take another draft with its own next hop; the request gets a new Via and transaction."""
+        """Use another draft and its next hop; compose the request with a new Via branch."""
         self._draft = draft
         self.request = compose(self._core, draft)
         self.destination, self.local = draft.destination, draft.local.address
 
     def _begin_next(self, draft: Draft, now: float) -> None:
-        """Send another version of the request, under this handle."""
+        """Compose the request again from another draft, and send it under this handle."""
         self._as_datagram = None
         self._take(draft)
         self.begin(now)
 
 
 class IgnoringUser:
-    """A transaction user that ignores the answer: for a CANCEL and, except challenges, a PRACK.
+    """A transaction user that ignores the response, for a request whose response changes nothing.
 
-    Without a PRACK the callee gives up by itself; a cancelled INVITE has a deadline of its own.
+    It is used for CANCEL and PRACK (for a PRACK, `_Prack` adds answers to challenges). If a PRACK
+    is lost, the callee stops waiting after a time. A cancelled INVITE has its own deadline.
     """
 
     def __init__(self, core: Core, request: Request) -> None:
@@ -109,16 +121,16 @@ class IgnoringUser:
         """Ignore the response."""
 
     def on_failure(self, status: int, now: float) -> None:
-        """Ignore that no response will come."""
+        """Ignore that no response will arrive."""
 
     def on_terminated(self, now: float) -> None:
-        """Remove the terminated transaction."""
+        """Remove the terminated transaction from the core's transactions."""
         del now
         self._core.transactions.end_client(self._request)
 
 
 class _Attempt:
-    """One transaction of a request; a challenge starts the next one, which then replaces it."""
+    """One transaction of a request. After a challenge, a new transaction replaces it."""
 
     def __init__(self, client: ClientRequest, core: Core, request: Request) -> None:
         self._client = client
@@ -126,17 +138,20 @@ class _Attempt:
         self._request = request
 
     def on_response(self, response: Response, now: float) -> None:
-        """Pass on the response unless another transaction has replaced this one."""
+        """Pass the response to the request, unless another transaction has replaced this one."""
         if self._client.is_current(self):
             self._client.on_response(response, now)
 
     def on_failure(self, status: int, now: float) -> None:
-        """Pass on the failure unless another transaction has replaced this one."""
+        """Pass the failure to the request, unless another transaction has replaced this one."""
         if self._client.is_current(self):
             self._client.on_failure(status, now)
 
     def on_terminated(self, now: float) -> None:
-        """Remove the transaction; if it is the request's last one, the request is over."""
+        """Remove the transaction from the core's transactions.
+
+        Notify the request if this was its last transaction.
+        """
         self._core.transactions.end_client(self._request)
         if self._client.is_current(self):
             self._client.on_terminated(now)

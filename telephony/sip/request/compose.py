@@ -1,6 +1,6 @@
-"""The composition of requests and responses: which headers, in which order, from which values.
+"""The composition of requests and responses: their headers, the order of these and their values.
 
-Handles and dialogs supply the values; messages.py serialises the result.
+Handles and dialogs supply the values. The module messages.py writes the result as bytes.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from telephony.sip.transport.outgoing import NextHop
 HeaderList = tuple[tuple[str, str], ...]
 
 WITH_CONTACT = {"INVITE", "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY"}
-"""Methods that create dialogs or refresh their target; their 1xx and 2xx carry Contact too."""
+"""The methods of requests that create a dialog or refresh its target. These requests, and the 1xx
+and 2xx responses to them, contain a Contact."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """All values from which we compose a request; kept so that it can be composed again."""
+    """All values from which we compose a request; we store them to compose the request again."""
 
     method: str
     uri: Uri
@@ -45,20 +46,26 @@ class Draft:
 
     @property
     def next_hop(self) -> NextHop:
-        """The hop to which the request is sent."""
+        """The address to which the request is sent, with our local address and the fallback
+        address.
+        """
         return NextHop(self.destination, self.local, self.fallback)
 
     @property
     def secure(self) -> bool:
-        """True if the request demands TLS on every hop: then its Contact must too (8.1.1.8)."""
+        """True if the request demands TLS on every hop.
+
+        Its Contact must then be a sips URI too (RFC 3261 section 8.1.1.8).
+        """
         target = self.routes[0].uri if self.routes else self.uri
         return "sips" in {self.uri.scheme, target.scheme}
 
 
 def own_contact(user: str | None, local: LocalAddress, *, secure: bool = False) -> str:
-    """Return our Contact value at a local address; a sips URI if `secure` and the address is TLS.
+    """Return the value of our Contact header for a local address.
 
-    A user part that is not valid in a sip URI (from a tel URI, for instance) is left out.
+    It is a sips URI if `secure` is true and the local address is a TLS address. The user part is
+    left out if a sip URI may not contain it; it may come from a tel URI, for example.
     """
     secure = secure and local.transport == "TLS"
     plain = secure or local.transport == "UDP"
@@ -76,10 +83,10 @@ def own_contact(user: str | None, local: LocalAddress, *, secure: bool = False) 
 
 
 def compose(core: Core, draft: Draft, branch: str | None = None) -> Request:
-    """Compose the request, with a new branch unless one is given.
+    """Compose the request from its draft, with a new Via branch unless `branch` is given.
 
-    A first route without `lr` is a strict router (RFC 3261 12.2.1.1): its URI becomes the
-    Request-URI, and the target moves to the end of the route.
+    A first route without the parameter `lr` is a strict router (RFC 3261 section 12.2.1.1). Its URI
+    becomes the Request-URI, and the target becomes the last route.
     """
     uri, routes = draft.uri, [str(route) for route in draft.routes]
     if routes and not _is_loose(draft.routes[0]):
@@ -117,10 +124,11 @@ def compose_response(
     headers: Iterable[tuple[str, str]],
     body: bytes,
 ) -> Response:
-    """Compose a response.
+    """Compose a response to `request`.
 
-    Contact is added if the response creates or refreshes a dialog; Allow and Supported are added to
-    a 405 and to a 2xx to INVITE or OPTIONS.
+    Contact is added if the response creates or refreshes a dialog. Allow and Supported are added to
+    a 405, and to a 2xx to INVITE or OPTIONS. A header in `headers` replaces an added header of the
+    same name.
     """
     response = respond(request, status, reason, to_tag=to_tag)
     defaults = []
@@ -135,7 +143,11 @@ def compose_response(
 
 
 def cancel_of(invite: Request, headers: Iterable[tuple[str, str]]) -> Request:
-    """Return the CANCEL of an INVITE: same branch, route, From, To and number (RFC 3261 9.1)."""
+    """Return the CANCEL for an INVITE that we sent (RFC 3261 section 9.1).
+
+    The CANCEL has the INVITE's Via branch, Route, From, To, Call-ID and CSeq number. `headers` are
+    added to it.
+    """
     copy = Headers()
     copy.add("Via", str(invite.via))
     for route in invite.headers.get_all("Route"):
@@ -148,7 +160,7 @@ def cancel_of(invite: Request, headers: Iterable[tuple[str, str]]) -> Request:
 
 
 def merge(headers: HeaderList, newer: Iterable[tuple[str, str]]) -> HeaderList:
-    """Return `headers` with those of `newer` in place of the ones with the same name."""
+    """Return `headers` plus `newer`; a header in `newer` replaces those with the same name."""
     newer = tuple(newer)
     names = {name.lower() for name, _ in newer}
     return (*(pair for pair in headers if pair[0].lower() not in names), *newer)
@@ -159,10 +171,10 @@ def _is_loose(route: NameAddr) -> bool:
 
 
 def _capabilities(core: Core, *, offering: bool = True) -> list[tuple[str, str]]:
-    """Return Allow and Supported. An INVITE without an offer does not list 100rel as supported.
+    """Return our Allow and Supported headers; leave out 100rel for an INVITE without an offer.
 
-    The first reliable response to it would have to hold the callee's offer (RFC 3261 13.2.1), long
-    before the call is answered.
+    The first reliable response to such an INVITE would have to contain the callee's offer (RFC 3261
+    section 13.2.1), long before the call is answered.
     """
     pairs = [("Allow", ", ".join(core.allow))]
     supported = [tag for tag in core.supported if offering or tag != RELIABLE]

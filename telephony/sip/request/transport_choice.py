@@ -1,6 +1,7 @@
-"""The choice of transport for a long request (RFC 3261 18.1.1): avoid fragmented datagrams.
+"""The choice of TCP for a long request, to avoid fragmented datagrams (RFC 3261 section 18.1.1).
 
-A peer that refuses TCP gets datagrams after all; `TcpRefusals` remembers it for ten minutes.
+If a peer refuses TCP, the request is sent as a datagram after all. `TcpRefusals` remembers this
+peer for ten minutes.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transport.address import address_of
 
 LONGEST_DATAGRAM: Final = 1300
-"""In bytes: the limit where the path's MTU is unknown."""
+"""The longest request that is sent as a datagram, in bytes. This is the RFC's limit for a path
+whose MTU is unknown."""
 
 
 def over_tcp(core: Core, draft: Draft, request: Request, now: float) -> Draft | None:
-    """Return the same request for TCP if it is too long for UDP; None to send it unchanged.
+    """Return a copy of the draft for TCP if the request is too long for UDP; None otherwise.
 
-    It is sent unchanged where we have no TCP, where the peer refused TCP, and where the peer's real
-    address differs from the one it names: a connection from outside cannot pass its NAT.
+    None is also returned where we have no TCP address, where the peer has refused TCP, and where
+    the peer's real address differs from the address in its URI. Such a peer is behind NAT, and we
+    cannot open a connection to it.
     """
     destination = draft.destination
     if destination.reliable or core.tcp_refusals.has(destination, now):

@@ -1,8 +1,9 @@
-"""Client transactions (RFC 3261 17.1, with the Accepted state of RFC 6026).
+"""Client transactions (RFC 3261 section 17.1, with the Accepted state of RFC 6026).
 
-They retransmit requests, absorb repeated responses, time out, and send the ACK to a non-2xx.
-Their user handles the meaning of a response: dialogs, forks, the ACK to a 2xx, CANCEL. "User" here
-is RFC 3261's transaction user: the object that receives the responses.
+A client transaction retransmits its request, absorbs repeated responses, times out, and sends the
+ACK to a non-2xx response. "Absorb" means: drop without any effect. "User" is RFC 3261's transaction
+user: the object that receives the responses. The user handles all that depends on a response's
+meaning: dialogs, forks, the ACK to a 2xx, and CANCEL.
 """
 
 from __future__ import annotations
@@ -21,36 +22,43 @@ Send = Callable[[bytes], None]
 
 
 class ClientState(enum.Enum):
-    """The states of both client state machines (figure 5 as amended by RFC 6026, and figure 6)."""
+    """The states of both client state machines (RFC 3261, figure 6, and figure 5 with RFC 6026)."""
 
     CALLING = "calling"
-    """INVITE sent, no response yet."""
+    """The INVITE was sent; no response has arrived yet."""
     TRYING = "trying"
-    """Non-INVITE sent, no response yet."""
+    """The non-INVITE request was sent; no response has arrived yet."""
     PROCEEDING = "proceeding"
-    """A provisional response came. For INVITE this state has no timer: it may ring for ever."""
+    """A provisional response has arrived. For an INVITE this state has no timer, so a phone may
+    ring for any time."""
     COMPLETED = "completed"
-    """A final response came (INVITE: a non-2xx); its copies are absorbed."""
+    """A final response (for an INVITE: a non-2xx) has arrived. Copies of this response are
+    absorbed."""
     ACCEPTED = "accepted"
-    """INVITE: a 2xx came; further 2xx, from this fork or others, go to the user."""
+    """A 2xx to an INVITE has arrived. Each further 2xx, from this or another fork, is passed to the
+    user."""
     TERMINATED = "terminated"
 
 
 class ClientUser(Protocol):
-    """The transaction user of a client transaction."""
+    """The transaction user of a client transaction: the object that receives the responses."""
 
     def on_response(self, response: Response, now: float) -> None:
-        """Take a response that is not a retransmission, or any 2xx to INVITE."""
+        """Process a response that is not a retransmission, or any 2xx to an INVITE."""
 
     def on_failure(self, status: int, now: float) -> None:
-        """Note that no final response will come: 408 (timer B or F) or 503 (transport)."""
+        """Note that no final response will arrive.
+
+        `status` is 408 (timer B or F has run out), 503 (the transport has failed), or 487 (a CANCEL
+        had no effect).
+        """
 
     def on_terminated(self, now: float) -> None:
-        """Note that the transaction is terminated; always the last call."""
+        """Note that the transaction is terminated. The transaction calls no method after this."""
 
 
 class ClientTransaction:
-    """The common base of both client state machines: one request, its retransmission, its end."""
+    """The base of both client state machines: one request, its retransmission and its end."""
 
     _first_state = ClientState.TRYING
 
@@ -88,24 +96,27 @@ class ClientTransaction:
         raise NotImplementedError
 
     def fail(self, status: int, now: float) -> None:
-        """End the transaction with `status` (transport error, CANCEL unanswered).
+        """End the transaction without a final response, and report `status` to the user.
 
-        After a final response this does nothing.
+        The reason is a timeout, a transport error or an unanswered CANCEL. After a final response,
+        nothing happens.
         """
         if self.state in {ClientState.CALLING, ClientState.TRYING, ClientState.PROCEEDING}:
             self._user.on_failure(status, now)
             self._set_state(ClientState.TERMINATED, now)
 
     def unreachable(self, now: float) -> None:
-        """End with 503, as the transport has failed; do nothing if a response has come."""
+        """Fail with 503, because the transport cannot reach the peer; do nothing after a response.
+        """
         if self.state in {ClientState.CALLING, ClientState.TRYING}:
             self.fail(503, now)
 
     def connection_lost(self, now: float) -> None:
-        """Handle that the connection is lost over which the request, perhaps, never arrived.
+        """Handle the loss of the connection over which the request was sent.
 
-        Without a response, send the request once more over another connection: the peer recognises
-        a copy by its branch (RFC 3261 17.2.3). If that is lost too, the request fails with 503.
+        If there is no response yet, the request may be lost. It is sent once more over another
+        connection; the peer recognises a copy by its branch (RFC 3261 section 17.2.3). If this
+        connection is lost too, the request fails with 503.
         """
         if self._repeated or self.state not in {ClientState.CALLING, ClientState.TRYING}:
             self.unreachable(now)
@@ -136,7 +147,7 @@ class ClientTransaction:
                 timer.cancel()
 
     def _linger(self, state: ClientState, duration: float, now: float) -> None:
-        """Enter a state that absorbs retransmissions for `duration` seconds, then terminate."""
+        """Enter a state that absorbs retransmissions, and terminate after `duration` seconds."""
         self._stop_timers()
         self._set_state(state, now)
         self._deadline = self._timers.at(now + duration, self._terminate)
@@ -146,16 +157,19 @@ class ClientTransaction:
 
 
 class InviteClientTransaction(ClientTransaction):
-    """The INVITE client transaction (RFC 3261 17.1.1, RFC 6026 7.2).
+    """The INVITE client transaction (RFC 3261 section 17.1.1, RFC 6026 section 7.2).
+
+    "Both" are the states calling and proceeding. "To the user" means that the response is passed to
+    the transaction user.
 
     ========== ============== ============================== ============
-    state      input          action                         next
+    state      input          action                         next state
     ========== ============== ============================== ============
     calling    timer A        INVITE again, A doubled        calling
     calling    timer B        failure 408                    terminated
     calling    1xx            to the user                    proceeding
     proceeding 1xx            to the user                    proceeding
-    both       2xx            to the user, timer M           accepted
+    both       2xx            to the user, start timer M     accepted
     both       300-699        ACK, to the user, timer D      completed
     accepted   2xx            to the user                    accepted
     accepted   timer M                                       terminated
@@ -168,7 +182,8 @@ class InviteClientTransaction(ClientTransaction):
     _ack: bytes = b""
 
     def receive(self, response: Response, now: float) -> None:
-        """Process a response by the table above; drop a response that the table does not name."""
+        """Process a response by the table of this class; drop a response that is not in the table.
+        """
         open_ = self.state in {ClientState.CALLING, ClientState.PROCEEDING}
         if open_ and response.status < 200:
             if self.state is ClientState.CALLING:
@@ -196,23 +211,26 @@ class InviteClientTransaction(ClientTransaction):
 
 
 class NonInviteClientTransaction(ClientTransaction):
-    """The non-INVITE client transaction (RFC 3261 17.1.2).
+    """The non-INVITE client transaction (RFC 3261 section 17.1.2).
+
+    "Both" are the states trying and proceeding. "To the user" means that the response is passed to
+    the transaction user.
 
     ========== ============== ================================ ==========
-    state      input          action                           next
+    state      input          action                           next state
     ========== ============== ================================ ==========
-    trying     timer E        again, E doubled up to T2        trying
-    proceeding timer E        again, E = T2                    proceeding
+    trying     timer E        request again, E doubled to T2   trying
+    proceeding timer E        request again, E = T2            proceeding
     both       timer F        failure 408                      terminated
     both       1xx            to the user                      proceeding
-    both       200-699        to the user, timer K             completed
+    both       200-699        to the user, start timer K       completed
     completed  any response   absorbed                         completed
     completed  timer K                                         terminated
     ========== ============== ================================ ==========
     """
 
     def receive(self, response: Response, now: float) -> None:
-        """Process a response by the table above."""
+        """Process a response by the table of this class."""
         if self.state not in {ClientState.TRYING, ClientState.PROCEEDING}:
             return
         if response.status < 200:
@@ -231,7 +249,10 @@ class NonInviteClientTransaction(ClientTransaction):
 
 
 def ack_to_failure(invite: Request, response: Response) -> Request:
-    """Return the ACK to a non-2xx: same branch and route as the INVITE (RFC 3261 17.1.1.3)."""
+    """Return the ACK to a non-2xx final response to our INVITE (RFC 3261 section 17.1.1.3).
+
+    The ACK has the Via branch and the Route headers of the INVITE.
+    """
     headers = Headers()
     headers.add("Via", str(invite.via))
     for route in invite.headers.get_all("Route"):

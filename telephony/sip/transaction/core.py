@@ -1,6 +1,6 @@
 """The state that all parts of the SIP core share: settings, timers, transactions and queues.
 
-`Endpoint` feeds it, the handles act on it. It makes no decisions.
+`Endpoint` and the handles of requests read and change this state. This module makes no decisions.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DEFAULT_ALLOW = (
 
 
 class Core:
-    """The shared state of one `Endpoint`, below its dialogs."""
+    """The state of one `Endpoint` that is shared below its dialogs."""
 
     def __init__(
         self,
@@ -66,20 +66,26 @@ class Core:
         self.events.append(event)
 
     def drop(self, source: Address, why: str) -> None:
-        """Count a dropped message and emit `MessageDropped`."""
+        """Count a dropped message from `source`, and emit `MessageDropped`; `why` is a fixed
+        phrase.
+        """
         self.dropped[why] += 1
         self.emit(MessageDropped(source, why))
 
     def send(self, data: bytes, hop: NextHop) -> None:
-        """Queue a message to be sent."""
+        """Queue a message; `Endpoint.outgoing` returns it to the transport."""
         self.outbox.append(hop.message(data))
 
     def token(self) -> str:
-        """Return 64 random bits in hex, for tags, branches and Call-IDs."""
+        """Return 64 random bits in hexadecimal, for a tag, a branch or a Call-ID."""
         return f"{self.rng.getrandbits(64):016x}"
 
     def tag_for(self, request: Request) -> str:
-        """Return a To tag that is equal for all copies of a request and unguessable (8.2.7)."""
+        """Return a To tag for the response to `request`, which is the same for all copies of the
+        request.
+
+        Other parties cannot guess the tag (RFC 3261 section 8.2.7).
+        """
         via = request.via
         parts = (via.branch or "", via.host, request.call_id, request.from_.tag or "")
         text = "\0".join((*parts, str(request.cseq.number)))

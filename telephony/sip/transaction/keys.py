@@ -1,11 +1,11 @@
-"""The keys by which a message finds its transaction (RFC 3261 17.1.3 and 17.2.3)."""
+"""The keys by which the transaction of a message is found (RFC 3261 sections 17.1.3 and 17.2.3)."""
 
 from __future__ import annotations
 
 from telephony.sip.message.messages import Request, Response
 
 MAGIC_COOKIE = "z9hG4bK"
-"""The first characters of every branch that an RFC 3261 element makes (the magic cookie)."""
+"""The first characters of every Via branch that an RFC 3261 element makes (the "magic cookie")."""
 
 ClientKey = tuple[str, str]
 ServerKey = tuple[str, ...]
@@ -13,19 +13,24 @@ MergeKey = tuple[str, str, int, str]
 
 
 def client_key(message: Request | Response) -> ClientKey:
-    """Return the top Via's branch and the CSeq method: a CANCEL shares its INVITE's branch."""
+    """Return the key of a client transaction: the branch of the top Via, and the CSeq method.
+
+    The method is part of the key because a CANCEL has the branch of its INVITE.
+    """
     return message.via.branch or "", message.cseq.method
 
 
 def server_key(request: Request, method: str | None = None) -> ServerKey:
-    """Return branch, sent-by, CSeq number and method; RFC 2543's fields if there is no cookie.
+    """Return the key of a server transaction: branch, sent-by, CSeq number and method.
 
-    Both kinds of key contain the CSeq number: a retransmission, an ACK and a CANCEL have their
-    request's number. A phone that reuses a branch, as pyVoIP does after a 401, starts another
-    transaction.
+    If the branch does not start with the magic cookie, the key consists of the fields that RFC 2543
+    used. Both kinds of key contain the CSeq number, because a retransmission, an ACK and a CANCEL
+    have the CSeq number of their request. So a phone that uses a branch again, as pyVoIP does after
+    a 401, starts another transaction.
 
-    An ACK to a non-2xx belongs to its INVITE's transaction, so ACK counts as INVITE. `method`
-    replaces the request's own: INVITE finds the transaction that a CANCEL cancels.
+    An ACK to a non-2xx belongs to the transaction of its INVITE, so the key of an ACK contains
+    INVITE as the method. If `method` is given, it replaces the request's method in the key. With
+    INVITE as `method`, the key of a CANCEL is that of the transaction to cancel.
     """
     method = method or request.method
     if method == "ACK":
@@ -47,6 +52,9 @@ def server_key(request: Request, method: str | None = None) -> ServerKey:
 
 
 def merge_key(request: Request) -> MergeKey:
-    """Return the values that all copies of one request share, whatever their path (8.2.2.2)."""
+    """Return the values that are equal in all copies of a request, whatever path a copy took.
+
+    These are Call-ID, From tag, CSeq number and CSeq method (RFC 3261 section 8.2.2.2).
+    """
     cseq = request.cseq
     return request.call_id, request.from_.tag or "", cseq.number, cseq.method

@@ -1,8 +1,9 @@
-"""Server transactions (RFC 3261 17.2, with the Accepted state of RFC 6026).
+"""Server transactions (RFC 3261 section 17.2, with the Accepted state of RFC 6026).
 
-They absorb repeated requests and repeat the last response. Their user, not this module, repeats a
-2xx until its ACK comes (RFC 3261 13.3.1.4). The "user" here is RFC 3261's transaction user: the
-object that responds to the request.
+A server transaction absorbs repeated requests ("absorb": drop without a new effect), and repeats
+its last response. "User" is RFC 3261's transaction user: the object that responds to the request.
+The user, not the transaction, repeats a 2xx to an INVITE until the ACK arrives (RFC 3261 section
+13.3.1.4).
 """
 
 from __future__ import annotations
@@ -20,33 +21,37 @@ Send = Callable[[bytes], None]
 
 
 class ServerState(enum.Enum):
-    """The states of both server state machines (figure 7 as amended by RFC 6026, and figure 8)."""
+    """The states of both server state machines (RFC 3261, figure 8, and figure 7 with RFC 6026)."""
 
     TRYING = "trying"
-    """A non-INVITE came, nothing sent yet."""
+    """A non-INVITE request has arrived; no response was sent yet."""
     PROCEEDING = "proceeding"
-    """A provisional response was sent (INVITE: or will be sent soon)."""
+    """A provisional response was sent. For an INVITE, this is also the first state, before any
+    response."""
     COMPLETED = "completed"
-    """A final response was sent (INVITE: a non-2xx, repeated until its ACK)."""
+    """A final response was sent. For an INVITE it is a non-2xx, which is repeated until its ACK
+    arrives."""
     CONFIRMED = "confirmed"
-    """INVITE: the ACK to our non-2xx came; its copies are absorbed."""
+    """The ACK to our non-2xx response to an INVITE has arrived. Copies of the ACK are absorbed."""
     ACCEPTED = "accepted"
-    """INVITE: a 2xx was sent; copies of the INVITE are absorbed."""
+    """A 2xx to an INVITE was sent. Copies of the INVITE are absorbed."""
     TERMINATED = "terminated"
 
 
 class ServerUser(Protocol):
-    """The transaction user of a server transaction."""
+    """The transaction user of a server transaction: the object that responds to the request."""
 
     def on_acknowledged(self, now: float) -> None:
-        """Note that the ACK to our non-2xx to an INVITE came, or that timer H gave up on it."""
+        """Note that the ACK to our non-2xx response to an INVITE has arrived, or that timer H has
+        run out.
+        """
 
     def on_terminated(self, now: float) -> None:
-        """Note that the transaction is terminated; always the last call."""
+        """Note that the transaction is terminated. The transaction calls no method after this."""
 
 
 class ServerTransaction:
-    """The common base of both server state machines: the last response, repeated on demand."""
+    """The base of both server state machines: it stores the last response and repeats it."""
 
     _first_state = ServerState.TRYING
 
@@ -74,7 +79,8 @@ class ServerTransaction:
         return self.state not in {ServerState.TRYING, ServerState.PROCEEDING}
 
     def receive_again(self, now: float) -> None:
-        """Process a retransmission of the request: repeat the last response, if any."""
+        """Process a retransmission of the request: send the last response again, if there is one.
+        """
         del now
         self.repeat()
 
@@ -84,17 +90,22 @@ class ServerTransaction:
             self._send(self._last)
 
     def answer_once(self, data: bytes, now: float) -> None:
-        """Send a final response and terminate at once (RFC 3261 8.2.7)."""
+        """Send a final response and terminate immediately (RFC 3261 section 8.2.7)."""
         self._send(data)
         self._terminate(now)
 
     def send_again(self, data: bytes) -> None:
-        """Repeat an earlier provisional response, unless a final response was sent."""
+        """Send the bytes of an earlier provisional response again, unless a final response was
+        sent.
+        """
         if not self.answered:
             self._send(data)
 
     def respond(self, status: int, data: bytes, now: float) -> None:
-        """Send a response; the caller of this method sends none after a final one."""
+        """Send a response with this status and these bytes.
+
+        The caller of this method must not send a response after a final response.
+        """
         raise NotImplementedError
 
     def _set_state(self, state: ServerState, now: float) -> None:
@@ -109,7 +120,7 @@ class ServerTransaction:
             self._deadline.cancel()
 
     def _linger(self, state: ServerState, duration: float, now: float) -> None:
-        """Enter a state that absorbs retransmissions for `duration` seconds, then terminate."""
+        """Enter a state that absorbs retransmissions, and terminate after `duration` seconds."""
         self._stop_timers()
         self._set_state(state, now)
         self._deadline = self._timers.at(now + duration, self._terminate)
@@ -119,19 +130,21 @@ class ServerTransaction:
 
 
 class InviteServerTransaction(ServerTransaction):
-    """The INVITE server transaction (RFC 3261 17.2.1, RFC 6026 7.1).
+    """The INVITE server transaction (RFC 3261 section 17.2.1, RFC 6026 section 7.1).
+
+    "Acknowledged" means that the transaction calls the user's `on_acknowledged`.
 
     ========== ============== ================================== ===========
-    state      input          action                             next
+    state      input          action                             next state
     ========== ============== ================================== ===========
-    proceeding INVITE         last provisional again             proceeding
+    proceeding INVITE         last provisional response again    proceeding
     proceeding 1xx to send    send                               proceeding
-    proceeding 2xx to send    send, timer L                      accepted
-    proceeding 300-699        send, timers G and H               completed
+    proceeding 2xx to send    send, start timer L                accepted
+    proceeding 300-699        send, start timers G and H         completed
     completed  INVITE         response again                     completed
     completed  timer G        response again, G doubled to T2    completed
-    completed  timer H        acknowledged (given up)            terminated
-    completed  ACK            acknowledged, timer I              confirmed
+    completed  timer H        acknowledged (no ACK arrived)      terminated
+    completed  ACK            acknowledged, start timer I        confirmed
     confirmed  INVITE, ACK    absorbed                           confirmed
     confirmed  timer I                                           terminated
     accepted   INVITE         absorbed (the user repeats 2xx)    accepted
@@ -143,7 +156,7 @@ class InviteServerTransaction(ServerTransaction):
     _repeat: Timer | None = None
 
     def receive_again(self, now: float) -> None:
-        """Process a retransmission of the INVITE."""
+        """Process a retransmission of the INVITE by the table of this class."""
         if self.state in {ServerState.PROCEEDING, ServerState.COMPLETED}:
             super().receive_again(now)
 
@@ -162,7 +175,7 @@ class InviteServerTransaction(ServerTransaction):
             self._schedule_repeat(self._timings.t1, now)
 
     def acknowledge(self, now: float) -> None:
-        """Process a matching ACK: it belongs to a non-2xx."""
+        """Process the ACK to our non-2xx response."""
         if self.state is ServerState.COMPLETED:
             self._linger(ServerState.CONFIRMED, 0.0 if self._reliable else self._timings.t4, now)
             self.user.on_acknowledged(now)
@@ -185,23 +198,28 @@ class InviteServerTransaction(ServerTransaction):
 
 
 class NonInviteServerTransaction(ServerTransaction):
-    """The non-INVITE server transaction (RFC 3261 17.2.2).
+    """The non-INVITE server transaction (RFC 3261 section 17.2.2).
 
-    ========== ============== =========================== ===========
-    state      input          action                      next
-    ========== ============== =========================== ===========
-    trying     request        absorbed                    trying
-    trying     1xx to send    send                        proceeding
-    proceeding request        last provisional again      proceeding
-    both       200-699        send, timer J               completed
-    both       64*T1          (the client gives up)       terminated
-    completed  request        response again              completed
-    completed  timer J                                    terminated
-    ========== ============== =========================== ===========
+    "Both" are the states trying and proceeding.
+
+    ========== ============== ================================= ===========
+    state      input          action                            next state
+    ========== ============== ================================= ===========
+    trying     request        absorbed                          trying
+    trying     1xx to send    send                              proceeding
+    proceeding request        last provisional response again   proceeding
+    both       200-699        send, start timer J               completed
+    both       64*T1          (the client has timed out)        terminated
+    completed  request        response again                    completed
+    completed  timer J                                          terminated
+    ========== ============== ================================= ===========
     """
 
     def start(self, now: float) -> None:
-        """Wait for the application's response; terminate after 64*T1, when the client gives up."""
+        """Start the wait for the application's response.
+
+        The transaction terminates after 64*T1, because the client stops waiting then.
+        """
         self._deadline = self._timers.at(now + self._timings.timeout, self._terminate)
 
     def respond(self, status: int, data: bytes, now: float) -> None:

@@ -1,4 +1,5 @@
-"""Timers of the SIP core: the RFC's durations, and a heap of pending timers. It reads no clock."""
+"""The timers of the SIP core: the durations of RFC 3261, and a queue of timers. No clock is read.
+"""
 
 from __future__ import annotations
 
@@ -8,32 +9,39 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _COMPACT_ABOVE = 64
-"""The heap is rebuilt only when it has more cancelled entries than this."""
+"""The number of cancelled timers in the heap above which the heap may be rebuilt without them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """The base timers of RFC 3261 17.1.1.1, in seconds; the others are multiples of them."""
+    """The base durations of RFC 3261 section 17.1.1.1 and some others, all in seconds.
+
+    The durations of the timers A to M are multiples of these.
+    """
 
     t1: float = 0.5
-    """Estimate of the round-trip time; the first retransmission interval."""
+    """The estimated round-trip time, which is also the first retransmission interval."""
     t2: float = 4.0
     """The longest retransmission interval of non-INVITE requests and of INVITE responses."""
     t4: float = 5.0
-    """The longest time that a message stays in the network."""
+    """The longest time for which a message can stay in the network."""
     trying: float = 0.2
-    """The time within which an INVITE gets a response, 100 if there is no other (17.2.1)."""
+    """The time after which an INVITE without a response gets a 100 (RFC 3261 section 17.2.1)."""
     provisional_refresh: float = 60.0
-    """The interval at which a ringing UAS repeats its last provisional response (13.3.1.1)."""
+    """The interval at which our last provisional response to an INVITE is repeated (RFC 3261
+    section 13.3.1.1)."""
 
     @property
     def timeout(self) -> float:
-        """64*T1, in seconds: the duration of timers B, D, F, H, J, L and M."""
+        """The duration of the timers B, D, F, H, J, L and M in seconds: 64*T1."""
         return 64 * self.t1
 
 
 class Timer:
-    """One action at one time. Cancelling it twice, or after it has run, is harmless."""
+    """One action that runs once, at a given time.
+
+    It may be cancelled several times, or after it has run.
+    """
 
     __slots__ = ("_action", "_queue", "when")
 
@@ -44,24 +52,27 @@ class Timer:
 
     @property
     def active(self) -> bool:
-        """True until the timer has run or is cancelled."""
+        """True until the action has run, or the timer was cancelled."""
         return self._action is not None
 
     def cancel(self) -> None:
-        """Cancel the timer: its action will not run."""
+        """Cancel the timer, so that its action will not run."""
         if self._action is not None:
             self._action = None
             self._queue.cancelled()
 
     def run(self, now: float) -> None:
-        """Run the action, unless it has run or is cancelled."""
+        """Run the action, unless it has already run or the timer was cancelled."""
         action, self._action = self._action, None
         if action is not None:
             action(now)
 
 
 class TimerQueue:
-    """A heap of timers with lazy deletion: each operation is O(log n)."""
+    """The timers of one endpoint, in a heap; each operation takes O(log n) time.
+
+    A cancelled timer stays in the heap until it is due, or until most timers are cancelled.
+    """
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
@@ -73,25 +84,33 @@ class TimerQueue:
         return len(self._heap) - self._dead
 
     def at(self, when: float, action: Callable[[float], None]) -> Timer:
-        """Add a timer that calls `action(now)` when `when` has come."""
+        """Add and return a timer; at the time `when`, the timer calls `action(now)`."""
         timer = Timer(when, action, self)
         heapq.heappush(self._heap, (when, next(self._order), timer))
         return timer
 
     def next(self) -> float | None:
-        """Return when the earliest active timer is due; None if no timer is active."""
+        """Return the monotonic time in seconds at which the earliest active timer is due.
+
+        Return None if no timer is active.
+        """
         while self._heap and not self._heap[0][2].active:
             heapq.heappop(self._heap)
             self._dead -= 1
         return self._heap[0][0] if self._heap else None
 
     def run(self, now: float) -> None:
-        """Run all timers due by `now`, in order, including those that these timers add."""
+        """Run all timers that are due by `now`, the earliest first.
+
+        Timers that these timers add run too, if they are due.
+        """
         while (due := self.next()) is not None and due <= now:
             heapq.heappop(self._heap)[2].run(now)
 
     def cancelled(self) -> None:
-        """Count a cancelled entry of the heap; rebuild the heap when most are cancelled."""
+        """Count one more cancelled timer; rebuild the heap without them if most timers are
+        cancelled.
+        """
         self._dead += 1
         if self._dead > _COMPACT_ABOVE and self._dead * 2 > len(self._heap):
             self._heap = [entry for entry in self._heap if entry[2].active]

@@ -1,4 +1,5 @@
-"""The transactions of one endpoint, by the keys with which messages find them (RFC 3261 17)."""
+"""The transactions of one endpoint, and the search for the one of a message (RFC 3261 section 17).
+"""
 
 from __future__ import annotations
 
@@ -25,19 +26,25 @@ from telephony.sip.transport.outgoing import NextHop
 
 
 class Transactions:
-    """All transactions that are not terminated. Their users remove them when they terminate."""
+    """All transactions that are not terminated.
+
+    The user of a transaction removes the transaction when it terminates.
+    """
 
     def __init__(
         self, *, send: Callable[[bytes, NextHop], None], timers: TimerQueue, timings: Timings
     ) -> None:
-        """Start without a transaction; `send` sends a message's bytes to a hop."""
+        """Start without transactions; `send` is called to send the bytes of a message to a next
+        hop.
+        """
         self._send = send
         self._timers = timers
         self._timings = timings
         self._clients: dict[ClientKey, tuple[ClientTransaction, Address]] = {}
         self._servers: dict[ServerKey, ServerTransaction] = {}
         self._originals: dict[MergeKey, ServerKey] = {}
-        """The first transaction of each request, to detect merged requests (8.2.2.2)."""
+        """The key of the first transaction of each request, to detect merged requests: copies that
+        arrive by several paths (RFC 3261 section 8.2.2.2)."""
         self._call_ids: Counter[str] = Counter()
         """The number of client transactions with each Call-ID."""
 
@@ -54,7 +61,7 @@ class Transactions:
     def start_client(
         self, request: Request, user: ClientUser, hop: NextHop, now: float
     ) -> ClientTransaction:
-        """Open a client transaction and send its request."""
+        """Make a client transaction and send its request to `hop`."""
         kind = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
         transaction = kind(
             request,
@@ -70,12 +77,14 @@ class Transactions:
         return transaction
 
     def client_of(self, response: Response) -> ClientTransaction | None:
-        """Return the client transaction that a response answers; None if there is none."""
+        """Return the client transaction of the request that `response` answers; None if there is
+        none.
+        """
         found = self._clients.get(client_key(response))
         return None if found is None else found[0]
 
     def clients_to(self, destination: Address) -> list[ClientTransaction]:
-        """Return the client transactions whose request went to `destination`."""
+        """Return the client transactions whose request was sent to `destination`."""
         found = self._clients.values()
         return [transaction for transaction, where in found if where == destination]
 
@@ -84,7 +93,7 @@ class Transactions:
         return call_id in self._call_ids
 
     def end_client(self, request: Request) -> None:
-        """Remove a terminated client transaction."""
+        """Remove the client transaction of `request`, which is terminated."""
         if self._clients.pop(client_key(request), None) is None:
             return
         self._call_ids[request.call_id] -= 1
@@ -94,7 +103,7 @@ class Transactions:
     def start_server(
         self, request: Request, user: ServerUser, key: ServerKey, hop: NextHop
     ) -> ServerTransaction:
-        """Open a server transaction; its responses go to `hop`."""
+        """Make a server transaction for a received request; its responses go to `hop`."""
         kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
         transaction = kind(
             user,
@@ -112,11 +121,13 @@ class Transactions:
         return self._servers.get(key)
 
     def is_merged(self, request: Request) -> bool:
-        """Return whether a copy of this request came by another path (8.2.2.2)."""
+        """Return whether a copy of this request has arrived by another path (RFC 3261 section
+        8.2.2.2).
+        """
         return merge_key(request) in self._originals
 
     def end_server(self, request: Request, key: ServerKey) -> None:
-        """Remove a terminated server transaction."""
+        """Remove the server transaction of `request`, which is terminated."""
         self._servers.pop(key, None)
         if self._originals.get(merge_key(request)) == key:
             del self._originals[merge_key(request)]
