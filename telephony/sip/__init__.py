@@ -1,5 +1,4 @@
-"""The SIP core (RFC 3261) without I/O: it takes bytes and the time, and returns messages and
-events.
+"""The SIP core (RFC 3261) without I/O. It takes bytes and the time, and returns messages.
 
 Applications use the modules `endpoint` and `events`. Each package imports only from the packages
 before it in this order: `message`, `transport`, `transaction`, `request`, `dialog`, `ua`. The

@@ -107,8 +107,9 @@ class Endpoint:
         return dropped["malformed"] + dropped["malformed, answered"]
 
     def authenticate(self, credentials: Credentials) -> None:
-        """Set the credentials that answer each later 401 and 407, if they fit (RFC 3261 section
-        22).
+        """Set the credentials that answer later 401 and 407 responses (RFC 3261 section 22).
+
+        A challenge that the credentials do not fit is passed to the application.
         """
         self._agent.credentials = credentials
 
@@ -305,9 +306,7 @@ class Endpoint:
         return self._agent.dialogs.get(DialogId(call_id, local_tag, remote_tag))
 
     def has_call_id(self, call_id: str) -> bool:
-        """Return whether a dialog, or a request that we sent and that is not completed, has this
-        Call-ID.
-        """
+        """Return whether a dialog or an uncompleted request that we sent has this Call-ID."""
         return self._agent.dialogs.has_call_id(call_id) or self._core.transactions.has_call_id(
             call_id
         )

@@ -46,9 +46,7 @@ class Draft:
 
     @property
     def next_hop(self) -> NextHop:
-        """The address to which the request is sent, with our local address and the fallback
-        address.
-        """
+        """The destination of the request, with our local address and the fallback address."""
         return NextHop(self.destination, self.local, self.fallback)
 
     @property

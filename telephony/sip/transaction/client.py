@@ -106,8 +106,7 @@ class ClientTransaction:
             self._set_state(ClientState.TERMINATED, now)
 
     def unreachable(self, now: float) -> None:
-        """Fail with 503, because the transport cannot reach the peer; do nothing after a response.
-        """
+        """Fail with 503 if there is no response, because the transport cannot reach the peer."""
         if self.state in {ClientState.CALLING, ClientState.TRYING}:
             self.fail(503, now)
 
@@ -182,8 +181,7 @@ class InviteClientTransaction(ClientTransaction):
     _ack: bytes = b""
 
     def receive(self, response: Response, now: float) -> None:
-        """Process a response by the table of this class; drop a response that is not in the table.
-        """
+        """Process a response by the table of this class; drop it if it is not in the table."""
         open_ = self.state in {ClientState.CALLING, ClientState.PROCEEDING}
         if open_ and response.status < 200:
             if self.state is ClientState.CALLING:

@@ -66,9 +66,7 @@ class Core:
         self.events.append(event)
 
     def drop(self, source: Address, why: str) -> None:
-        """Count a dropped message from `source`, and emit `MessageDropped`; `why` is a fixed
-        phrase.
-        """
+        """Count a dropped message, and emit `MessageDropped`; `why` is a fixed phrase."""
         self.dropped[why] += 1
         self.emit(MessageDropped(source, why))
 
@@ -81,8 +79,7 @@ class Core:
         return f"{self.rng.getrandbits(64):016x}"
 
     def tag_for(self, request: Request) -> str:
-        """Return a To tag for the response to `request`, which is the same for all copies of the
-        request.
+        """Return a To tag for the response to `request`; all copies of a request get the same tag.
 
         Other parties cannot guess the tag (RFC 3261 section 8.2.7).
         """

@@ -42,8 +42,9 @@ class ServerUser(Protocol):
     """The transaction user of a server transaction: the object that responds to the request."""
 
     def on_acknowledged(self, now: float) -> None:
-        """Note that the ACK to our non-2xx response to an INVITE has arrived, or that timer H has
-        run out.
+        """Note that the wait for the ACK to our non-2xx response to an INVITE is over.
+
+        The ACK has arrived, or timer H has run out.
         """
 
     def on_terminated(self, now: float) -> None:
@@ -79,8 +80,7 @@ class ServerTransaction:
         return self.state not in {ServerState.TRYING, ServerState.PROCEEDING}
 
     def receive_again(self, now: float) -> None:
-        """Process a retransmission of the request: send the last response again, if there is one.
-        """
+        """Process a retransmission of the request: send the last response again, if any."""
         del now
         self.repeat()
 
@@ -95,8 +95,9 @@ class ServerTransaction:
         self._terminate(now)
 
     def send_again(self, data: bytes) -> None:
-        """Send the bytes of an earlier provisional response again, unless a final response was
-        sent.
+        """Send the bytes of an earlier provisional response again.
+
+        Do nothing if a final response was sent.
         """
         if not self.answered:
             self._send(data)

@@ -1,5 +1,4 @@
-"""The timers of the SIP core: the durations of RFC 3261, and a queue of timers. No clock is read.
-"""
+"""The timers of the SIP core: RFC 3261's durations, and a queue of timers. It reads no clock."""
 
 from __future__ import annotations
 
@@ -108,8 +107,9 @@ class TimerQueue:
             heapq.heappop(self._heap)[2].run(now)
 
     def cancelled(self) -> None:
-        """Count one more cancelled timer; rebuild the heap without them if most timers are
-        cancelled.
+        """Count one more cancelled timer.
+
+        If most timers in the heap are cancelled, rebuild the heap without them.
         """
         self._dead += 1
         if self._dead > _COMPACT_ABOVE and self._dead * 2 > len(self._heap):

@@ -1,5 +1,4 @@
-"""The transactions of one endpoint, and the search for the one of a message (RFC 3261 section 17).
-"""
+"""The transactions of one endpoint, which are found by their keys (RFC 3261 section 17)."""
 
 from __future__ import annotations
 
@@ -34,9 +33,7 @@ class Transactions:
     def __init__(
         self, *, send: Callable[[bytes, NextHop], None], timers: TimerQueue, timings: Timings
     ) -> None:
-        """Start without transactions; `send` is called to send the bytes of a message to a next
-        hop.
-        """
+        """Start without transactions; `send` sends the bytes of a message to a next hop."""
         self._send = send
         self._timers = timers
         self._timings = timings
@@ -77,8 +74,9 @@ class Transactions:
         return transaction
 
     def client_of(self, response: Response) -> ClientTransaction | None:
-        """Return the client transaction of the request that `response` answers; None if there is
-        none.
+        """Return the client transaction whose request this response answers.
+
+        Return None if no transaction has such a request.
         """
         found = self._clients.get(client_key(response))
         return None if found is None else found[0]
@@ -121,8 +119,9 @@ class Transactions:
         return self._servers.get(key)
 
     def is_merged(self, request: Request) -> bool:
-        """Return whether a copy of this request has arrived by another path (RFC 3261 section
-        8.2.2.2).
+        """Return whether a copy of this request has arrived by another path.
+
+        Such copies are merged requests (RFC 3261 section 8.2.2.2).
         """
         return merge_key(request) in self._originals
 

@@ -1,1 +1,1 @@
-"""The transport layer without its sockets (RFC 3261 18): addresses, and messages to be sent."""
+"""The transport layer without its sockets (RFC 3261 section 18): addresses, messages to send."""

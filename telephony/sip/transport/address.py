@@ -1,4 +1,4 @@
-"""SIP addresses: IP address, port and transport (RFC 3261 18 and 19.1.2)."""
+"""SIP addresses: IP address, port and transport (RFC 3261 sections 18 and 19.1.2)."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ from typing import NamedTuple
 from telephony.sip.message.uri import Uri
 
 DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
-"""The transports that we know, with their default ports (RFC 3261 19.1.2)."""
+"""The transports that we know, each with its default port (RFC 3261 section 19.1.2)."""
 
 
 class Address(NamedTuple):
     """An address for SIP: IP address, port and transport."""
 
     host: str
-    """An IP address, never a name; IPv6 without brackets."""
+    """An IP address, never a host name; IPv6 is written without brackets."""
     port: int
     transport: str = "UDP"
     """UDP, TCP or TLS."""
     name: str = ""
-    """TLS: the name that the peer's certificate must have (RFC 5922 7.3); "" for the host."""
+    """For TLS: the name that the peer's certificate must have (RFC 5922 section 7.3). If it is "",
+    the certificate must have the IP address."""
     flow: int = 0
-    """If not 0, the id of the connection that the peer opened (RFC 5626); no other may be used."""
+    """If not 0, the id of the connection that the peer opened (RFC 5626). A message to this address
+    must use that connection."""
 
     @property
     def reliable(self) -> bool:
-        """True if the transport retransmits by itself."""
+        """True if the transport itself retransmits lost data (TCP and TLS)."""
         return self.transport != "UDP"
 
 
 def address_of(uri: Uri) -> Address | None:
-    """Return the address in a URI whose host is an IP address; None for a host name.
+    """Return the address in a URI whose host is an IP address.
 
-    The application resolves names. A transport that we do not know gives None too.
+    Return None for a host name, which the application must resolve, and for a transport that we do
+    not know.
     """
     host = literal(uri.host)
     if host is None:
@@ -49,7 +52,7 @@ def address_of(uri: Uri) -> Address | None:
 
 @lru_cache(maxsize=1024)
 def literal(host: str) -> str | None:
-    """Return an IP address (brackets allowed) in its usual form; None for a host name."""
+    """Return the usual form of an IP address, which may have brackets; None for a host name."""
     try:
         return str(ip_address(host.strip("[]")))
     except ValueError:
@@ -62,5 +65,5 @@ def is_literal(host: str) -> bool:
 
 
 def is_ipv6(host: str) -> bool:
-    """Return whether `host` is an IPv6 address (brackets allowed), not IPv4 or a name."""
+    """Return whether `host` is an IPv6 address, with or without brackets."""
     return ":" in host

@@ -1,4 +1,4 @@
-"""The base of all events, and the events about connections and dropped messages."""
+"""The base class of all events, and the events about connections and dropped messages."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from telephony.sip.transport.address import Address
 
 @dataclass(frozen=True, slots=True)
 class SipEvent:
-    """The base of all events that the SIP core reports to the application."""
+    """The base class of all events that the SIP core reports to the application."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOffered(SipEvent):
-    """A peer lets us send requests over the connection that it opened (`alias`, RFC 5923).
+    """A peer allows us to send requests over the connection that it opened (`alias`, RFC 5923).
 
-    The transport decides whether the peer may do so, from the certificate that the peer showed.
+    The transport decides whether to accept this offer; the decision depends on the peer's
+    certificate.
     """
 
     source: Address
-    """The connection."""
+    """The address of the connection."""
     port: int
-    """The port in the peer's Via: requests to this port may use the connection."""
+    """The port in the peer's Via. A request to this port of the peer may use the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerLost(SipEvent):
-    """The connection to `peer` is lost, or could not be made.
+    """The connection to `peer` is lost, or could not be opened.
 
-    Requests there without a response have failed with 503, or are sent again
-    (`Endpoint.connection_lost`).
+    Requests to this peer that had no response have failed with 503 (`Endpoint.unreachable`), or are
+    sent again (`Endpoint.connection_lost`).
     """
 
     peer: Address
@@ -38,8 +39,8 @@ class PeerLost(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class MessageDropped(SipEvent):
-    """A message that the core dropped; it is only counted (`Endpoint.dropped`)."""
+    """The core has dropped a message from `source`, and has counted it in `Endpoint.dropped`."""
 
     source: Address
     why: str
-    """A fixed phrase, never a part of the message."""
+    """The reason as a fixed phrase; it never contains a part of the message."""

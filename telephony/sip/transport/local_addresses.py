@@ -1,4 +1,4 @@
-"""Our own addresses: those of our sockets, and those that we show to peers."""
+"""Our own addresses: those of our sockets, and those that we show to peers in Via and Contact."""
 
 from __future__ import annotations
 
@@ -10,49 +10,60 @@ from telephony.sip.transport.address import Address, is_ipv6
 
 @dataclass(frozen=True, slots=True)
 class LocalAddress:
-    """One of our addresses: the one to which the socket is bound, and the one shown to peers."""
+    """One of our addresses.
+
+    `address` is the address to which our socket is bound. `advertised` is the address that peers
+    see.
+    """
 
     address: Address
     advertised: Address
 
     @property
     def transport(self) -> str:
-        """UDP, TCP or TLS."""
+        """The transport of our socket: UDP, TCP or TLS."""
         return self.address.transport
 
     def reaches(self, destination: Address) -> bool:
-        """Return whether the destination has this address's transport and IP family."""
+        """Return whether `destination` has the same transport and IP family as this address."""
         here = self.address
         same_family = is_ipv6(here.host) == is_ipv6(destination.host)
         return same_family and here.transport == destination.transport
 
 
 class LocalAddresses:
-    """The addresses at which one endpoint receives messages, in the order in which they came."""
+    """The addresses at which one endpoint receives messages, in the order of the `add` calls."""
 
     def __init__(self) -> None:
-        """Start without an address."""
+        """Start without addresses."""
         self._by_socket: dict[Address, LocalAddress] = {}
 
     def add(self, address: Address, advertised: Address | None) -> None:
-        """Add the address of a socket; peers see `advertised`, or the address itself if None.
+        """Add the address of a socket.
+
+        Peers see the address `advertised`, or the address of the socket if `advertised` is None.
 
         Raises:
-            ProtocolError: A wildcard address has no advertised one: peers could not answer.
+            ProtocolError: The address is a wildcard address and `advertised` is missing. Peers
+                could not answer to a wildcard address.
         """
         if (advertised or address).host in {"0.0.0.0", "::"}:  # noqa: S104 - refused here
             raise ProtocolError("a wildcard address needs an advertised one")
         self._by_socket[address] = LocalAddress(address, advertised or address)
 
     def get(self, address: Address) -> LocalAddress | None:
-        """Return the local address of a socket; None if it was never added."""
+        """Return the local address of a socket; None if it was not added."""
         return self._by_socket.get(address)
 
     def choose(self, address: Address | None, destination: Address) -> LocalAddress:
-        """Return the local address to use; if `address` is not given, the first that fits.
+        """Return the local address from which to send to `destination`.
+
+        This is the local address of the socket `address`. If `address` is None, it is the first
+        local address of the destination's transport and IP family.
 
         Raises:
-            ProtocolError: No local address fits, or `address` was never passed to `listen`.
+            ProtocolError: There is no such local address, or `address` was never passed to
+                `listen`.
         """
         found = self.reaching(destination) if address is None else self.get(address)
         if found is not None:
@@ -64,9 +75,11 @@ class LocalAddresses:
     def reaching(
         self, destination: Address, near: LocalAddress | None = None
     ) -> LocalAddress | None:
-        """Return a local address that reaches the destination; None if no address does.
+        """Return a local address of the destination's transport and IP family; None if there is
+        none.
 
-        `near` is preferred, then another address on its host.
+        The first choice is the local address `near`, and the second an address on the host of
+        `near`.
         """
         if near is not None and near.reaches(destination):
             return near
@@ -76,7 +89,9 @@ class LocalAddresses:
         return found[0] if found else None
 
     def has(self, host: str, port: int | None) -> bool:
-        """Return whether this host and port are those that we put into our Via headers."""
+        """Return whether this host and port are an advertised address, as our Via headers contain
+        it.
+        """
         return any(
             host.strip("[]").lower() == local.advertised.host.lower()
             and (port or 5060) == local.advertised.port

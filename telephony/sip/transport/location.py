@@ -1,7 +1,7 @@
-"""The addresses to try for a SIP URI, in order (RFC 3263 section 4), without I/O.
+"""The search for the addresses of a SIP URI by DNS (RFC 3263 section 4), without I/O.
 
-`locate` is a generator: it yields DNS questions, receives their answers, and returns the candidate
-addresses. The code that drives it decides how to query DNS, and how long to wait.
+`locate` is a generator: it yields DNS questions, receives the answers to them, and returns
+addresses. The code that runs the generator decides how to query DNS, and how long to wait.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_ipv6
 RecordType: TypeAlias = Literal["NAPTR", "SRV", "A", "AAAA"]
 
 MAX_CANDIDATES: Final = 20
-"""The most addresses that are tried for one call."""
+"""The maximum number of addresses that are tried for one URI."""
 _SERVICES: Final = {"UDP": "_sip._udp.", "TCP": "_sip._tcp.", "TLS": "_sips._tcp."}
 _NAPTR_SERVICES: Final = {"sip+d2u": "UDP", "sip+d2t": "TCP", "sips+d2t": "TLS"}
 
 
 class Question(NamedTuple):
-    """A DNS question."""
+    """A DNS question: a name and the type of the records to find."""
 
     name: str
     kind: RecordType
@@ -52,14 +52,15 @@ class Srv:
 
 
 Record: TypeAlias = Naptr | Srv | str
-"""A DNS record; an A or AAAA record is its address as text."""
+"""A DNS record. An A or AAAA record is represented by its IP address as text."""
 DnsAnswers: TypeAlias = Sequence[Sequence[Record]]
-"""The records for each question of a batch, in the batch's order; empty if it has no records."""
+"""The answers to a list of questions, in the order of the questions. Each answer is a sequence of
+records, and is empty if the name has no such record."""
 AddressLookup: TypeAlias = Generator[list[Question], DnsAnswers, list[Address]]
 
 
 class TransportFamily(NamedTuple):
-    """A transport and IP family over which we can send."""
+    """A transport and an IP family; we have a socket for both together."""
 
     transport: str
     ipv6: bool
@@ -71,13 +72,14 @@ class _Service(NamedTuple):
 
 
 def locate(uri: Uri, available: Sequence[TransportFamily], rng: random.Random) -> AddressLookup:
-    """Return the addresses to try for a request to `uri`, the best first.
+    """Find the addresses to try for a request to `uri`; return them, the preferred address first.
 
     Args:
-        uri: A sip or sips URI. A sips URI leads only to TLS.
-        available: The transports and families that we have, the preferred first; other addresses
-            are left out.
-        rng: Chooses between SRV records of one priority, by their weights.
+        uri: A sip or sips URI. A sips URI leads only to TLS addresses.
+        available: The transports and IP families over which we can send, the preferred one first.
+            Addresses that need another transport or family are left out.
+        rng: The random source for the choice between SRV records of the same priority, by their
+            weights.
     """
     host = (uri.parameter("maddr") or uri.host).strip("[]")
     wanted = _requested_transport(uri)
@@ -103,7 +105,10 @@ def locate(uri: Uri, available: Sequence[TransportFamily], rng: random.Random) -
 
 
 def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
-    """Return SRV records in the order to try them (RFC 2782), without those with the target `.`."""
+    """Return the SRV records in the order in which to try them (RFC 2782).
+
+    Records with the target `.` are left out.
+    """
     left = [srv for srv in records if isinstance(srv, Srv) and srv.target.strip(".")]
     arranged: list[Srv] = []
     while left:
@@ -120,9 +125,10 @@ def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
 
 
 def _requested_transport(uri: Uri) -> str | None:
-    """Return the transport that the URI requests, None if it requests none in particular.
+    """Return the transport that the URI requests; None if it does not request one.
 
-    For a sips URI with a transport that cannot be TLS, return "NONE", which we never have.
+    For a sips URI that requests a transport without TLS, return "NONE"; we never have a transport
+    of this name.
     """
     named = (uri.parameter("transport") or "").upper()
     if uri.scheme == "sips":
@@ -137,7 +143,12 @@ def _default(uri: Uri) -> str:
 def _services(
     host: str, uri: Uri, wanted: str | None, available: Sequence[TransportFamily]
 ) -> Generator[list[Question], DnsAnswers, list[_Service]]:
-    """Return the SRV names to query, in order: from NAPTR, else one for each of our transports."""
+    """Return the SRV names to query, in order, each with its transport.
+
+    If the URI requests a transport, this is the SRV name for that transport. Otherwise the NAPTR
+    records name them. If there are no NAPTR records, there is one SRV name for each of our
+    transports.
+    """
     ours = list(dict.fromkeys(family.transport for family in available))
     if uri.scheme == "sips":
         ours = [transport for transport in ours if transport == "TLS"]
@@ -159,7 +170,10 @@ def _services(
 def _addresses(
     places: Sequence[tuple[str, int]], transport: str, available: Sequence[TransportFamily]
 ) -> Generator[list[Question], DnsAnswers, list[Address]]:
-    """Return the addresses of the hosts, in the hosts' order, then in that of our IP families."""
+    """Return the addresses of several hosts, in the order of the hosts.
+
+    The addresses of one host are in the order of preference of our IP families.
+    """
     families = [family.ipv6 for family in available if family.transport == transport]
     kinds: list[RecordType] = ["AAAA" if ipv6 else "A" for ipv6 in dict.fromkeys(families)]
     places = places[:MAX_CANDIDATES]
@@ -183,7 +197,10 @@ def _fit(candidates: Iterable[Address], available: Sequence[TransportFamily]) ->
 
 
 def _named(candidates: Iterable[Address], name: str) -> list[Address]:
-    """Return each candidate once; over TLS its certificate must have `name` (RFC 5922)."""
+    """Return the addresses without duplicates, at most `MAX_CANDIDATES`.
+
+    A TLS address gets `name`, which the peer's certificate must have (RFC 5922).
+    """
     named = (
         address._replace(name=name) if address.transport == "TLS" else address
         for address in candidates

@@ -1,8 +1,9 @@
-"""Answers to malformed requests, if their top Via can be read (RFC 3261 8.2, 16.3, 21.4.1).
+"""Answers to malformed requests whose top Via can be read (RFC 3261 sections 8.2, 16.3, 21.4.1).
 
-The answer copies the lines that a response must have, unchanged. There is no answer if the top Via
-cannot be read, nor to an ACK or a response. Other unreadable entries of the Via list are left out.
-A Via of another SIP version counts as readable and is copied unchanged: its sender must get a 505.
+The answer contains unchanged copies of the header lines that a response must have. There is no
+answer to an ACK or a response, nor if the top Via cannot be read. Other Via entries are left out if
+they cannot be read. A Via of another SIP version can be read and is copied unchanged, because its
+sender must get a 505.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from telephony.sip.transport.outgoing import OutgoingMessage
 from telephony.sip.transport.response_address import reply_address, reply_fallback, stamp
 
 _MAX_READ = 16384
-"""The number of bytes that are read of a longer message."""
+"""The number of bytes that are read. The rest of a longer message is ignored."""
 
 _MAX_LINE = 1024
-"""The longest line that is copied, in characters."""
+"""The longest header value that is copied, in characters."""
 
 _COPIED = {"from": "From", "f": "From", "to": "To", "t": "To", "call-id": "Call-ID",
            "i": "Call-ID", "cseq": "CSeq"}  # fmt: skip
@@ -36,7 +37,7 @@ _UNSAFE = re.compile(r"[\x00\r\n]")
 def answer_malformed(
     data: bytes, error: ParseError, source: Address, local: Address
 ) -> OutgoingMessage | None:
-    """Return the response to a malformed request, or None if it must not have one."""
+    """Return the response to a malformed request; None if there must be no response."""
     head = re.split(rb"\r?\n\r?\n", data[:_MAX_READ].lstrip(b"\r\n"), maxsplit=1)[0]
     first, *lines = re.split(rb"\r?\n(?![ \t])", head)
     request_line = _REQUEST_LINE.match(first)
@@ -64,7 +65,7 @@ def answer_malformed(
 
 
 def _parse_via(text: str) -> tuple[Via, str]:
-    """Return the Via hop, and its protocol version such as "SIP/2.0"."""
+    """Parse a Via entry; return it with its protocol version, such as "SIP/2.0"."""
     found = _VERSION.match(text)
     if found is None:
         raise SipParseError("not a Via")
@@ -80,16 +81,20 @@ def _is_via(text: str) -> bool:
 
 
 def _with_to_tag(line: str, data: bytes) -> str:
-    """Return the line; a To without a tag gets one, equal for all copies of the request (8.2.7)."""
+    """Return the header line; if it is a To without a tag, add a tag.
+
+    All copies of the request get the same tag (RFC 3261 section 8.2.7).
+    """
     if not line.startswith("To: ") or _TAG.search(line):
         return line
     return f"{line};tag={zlib.crc32(data):08x}"
 
 
 def _fields(lines: list[bytes]) -> dict[str, list[str]]:
-    """Return the values of the headers to copy, unfolded, without those unsafe to send back.
+    """Return the values of the headers to copy, by header name; folded lines are joined.
 
-    An unsafe Via becomes "", so that the hop after it is not taken for the nearest one.
+    Values that are unsafe to send back are left out. Only an unsafe Via is replaced by "", because
+    otherwise the next Via would be taken for the nearest hop.
     """
     found: dict[str, list[str]] = {}
     for line in lines:

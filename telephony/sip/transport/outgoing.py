@@ -1,4 +1,4 @@
-"""A message to be sent, and its next hop."""
+"""A message that waits to be sent, and its next hop."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from telephony.sip.transport.local_addresses import LocalAddress
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A message to be sent from `local`: as a datagram, or over a connection."""
+    """A message that the transport must send from `local` to `destination`.
+
+    It is sent as a datagram or over a connection, as the transport of `destination` requires.
+    """
 
     data: bytes
     destination: Address
     local: Address
     fallback: Address | None = None
-    """The address to connect to if no connection to `destination` is open; None for no fallback."""
+    """The address for a new connection if no connection to `destination` is open. None if there is
+    no such address."""
 
 
 class NextHop(NamedTuple):
-    """The next hop of a message: where it goes, from which local address, with which fallback.
+    """The next hop of a message: its destination, our local address and a fallback address.
 
-    `fallback` is as in `OutgoingMessage`.
+    `fallback` has the same meaning as in `OutgoingMessage`.
     """
 
     destination: Address
@@ -31,5 +35,5 @@ class NextHop(NamedTuple):
     fallback: Address | None = None
 
     def message(self, data: bytes) -> OutgoingMessage:
-        """Return the message to be sent to this hop."""
+        """Return a message with these bytes, to be sent to this hop."""
         return OutgoingMessage(data, self.destination, self.local.address, self.fallback)

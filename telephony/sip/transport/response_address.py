@@ -1,4 +1,7 @@
-"""The addresses for a response, from the request's Via (RFC 3261 18.2, RFC 3581)."""
+"""The address to which a response is sent (RFC 3261 section 18.2, RFC 3581).
+
+It is found from the top Via and the source address of the request.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,11 @@ from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_literal
 
 
 def stamp(via: Via, source: Address) -> Via:
-    """Return the Via with `received` where it is required and `rport` filled in if requested."""
+    """Return the Via of a request from `source`, with the values of `received` and `rport`.
+
+    `rport` is filled in if the sender requested it. `received` is added if the sender requested
+    `rport`, or if the host in the Via is not the source's host.
+    """
     wants_port = any(name.lower() == "rport" for name, _ in via.parameters)
     kept = tuple(pair for pair in via.parameters if pair[0].lower() not in {"received", "rport"})
     if wants_port:
@@ -20,11 +27,11 @@ def stamp(via: Via, source: Address) -> Via:
 
 
 def reply_address(via: Via, source: Address) -> Address:
-    """Return the address for responses (RFC 3261 18.2.2).
+    """Return the address to which the response to a request from `source` is sent.
 
-    Over a connection, it is the source. Over UDP, it is the source if the Via has `rport`, else the
-    Via's port at the source's host. `maddr` is ignored: it would let anyone choose the target of
-    our responses.
+    If the request came over a connection, it is the source. Over UDP, it is the source if the Via
+    has `rport`, else the port in the Via at the source's host (RFC 3261 section 18.2.2). `maddr` is
+    ignored, because it would let a sender direct our responses to any target.
     """
     if source.reliable or any(n.lower() == "rport" for n, _ in via.parameters):
         return source
@@ -32,9 +39,9 @@ def reply_address(via: Via, source: Address) -> Address:
 
 
 def reply_fallback(via: Via, source: Address) -> Address | None:
-    """Return the address for a new connection if that of the request is gone; None for UDP.
+    """Return the address for a new connection if the request's connection is lost; None for UDP.
 
-    It is the Via's port at the source's host (RFC 3261 18.2.2).
+    It is the port in the Via at the source's host (RFC 3261 section 18.2.2).
     """
     if not source.reliable:
         return None

@@ -1,4 +1,4 @@
-"""The peers that refused TCP: they get long requests as datagrams (RFC 3261 18.1.1)."""
+"""The peers that refused TCP, which get long requests as datagrams (RFC 3261 section 18.1.1)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from telephony.sip.transport.address import Address
 
 _REMEMBERED: Final = 600.0
-"""The time in seconds for which a peer that refused TCP gets no TCP."""
+"""The time in seconds for which a peer that refused TCP gets only datagrams."""
 _MAX_REMEMBERED: Final = 1000
 
 
@@ -15,11 +15,14 @@ class TcpRefusals:
     """The peers that refused TCP in the last ten minutes."""
 
     def __init__(self) -> None:
-        """Start without a refusal."""
+        """Start without peers."""
         self._until: dict[Address, float] = {}
 
     def add(self, peer: Address, now: float) -> None:
-        """Send this peer only datagrams for the next ten minutes; `peer` is its UDP address."""
+        """Note that this peer has refused TCP; for ten minutes it gets only datagrams.
+
+        `peer` is the UDP address of the peer.
+        """
         if len(self._until) >= _MAX_REMEMBERED:
             self._until.clear()
         self._until[peer] = now + _REMEMBERED
