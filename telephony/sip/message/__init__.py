@@ -1,1 +1,1 @@
-"""SIP messages (RFC 3261 7, 19, 20, 25): bytes, headers and bodies, and the values in them."""
+"""SIP messages (RFC 3261 sections 7, 19, 20 and 25): bytes, headers, bodies and header values."""

@@ -1,4 +1,4 @@
-"""CSeq (RFC 3261 20.16): a request's number within its dialog, and its method."""
+"""CSeq (RFC 3261 section 20.16): the number of a request within its dialog, and its method."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.message.grammar import is_token
 
 MAX_NUMBER: Final = 2**31 - 1
-"""The RFC requires a number less than 2**31."""
+"""The largest CSeq number; RFC 3261 section 8.1.1.5 requires a number less than 2**31."""
 
 _CSEQ: Final = re.compile(r"([0-9]{1,12})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class CSeq:
-    """A request's number and method.
+    """The CSeq value of a message.
 
     Attributes:
-        number: 0 to 2**31 - 1.
-        method: As received; methods are case-sensitive.
+        number: The number of the request, 0 to 2**31 - 1.
+        method: The method as it was received. Upper and lower case differ in methods.
     """
 
     number: int
@@ -33,7 +33,7 @@ class CSeq:
 
     @classmethod
     def parse(cls, text: str) -> CSeq:
-        """Parse a number and a method; raise SipParseError if the text is something else."""
+        """Parse a number and a method; raise SipParseError if the text is not a CSeq value."""
         found = _CSEQ.fullmatch(text.strip(" \t"))
         if found is None:
             raise SipParseError("not a CSeq")

@@ -1,4 +1,7 @@
-"""DTMF keys in INFO: `application/dtmf-relay` and `application/dtmf`, not defined by any RFC."""
+"""DTMF keys in INFO requests, with the body types `application/dtmf-relay` and `application/dtmf`.
+
+No RFC defines these types.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ _BARE_KEY: Final = re.compile(rb"\s*([0-9*#A-D])\s*")
 
 
 def key_of(request: Request) -> str | None:
-    """Return the key in an INFO, in upper case; None if it has no key."""
+    """Return the DTMF key in an INFO request, in upper case; None if the request has no key."""
     if not request.content_type.lower().startswith(("application/dtmf-relay", "application/dtmf")):
         return None
     match = _SIGNAL.search(request.body) or _BARE_KEY.fullmatch(request.body)
@@ -21,5 +24,8 @@ def key_of(request: Request) -> str | None:
 
 
 def body_of(key: str, milliseconds: int) -> bytes:
-    """Return the body of an INFO for one key; its type is `CONTENT_TYPE`."""
+    """Return the body of an INFO request for one DTMF key.
+
+    The type of this body is `CONTENT_TYPE`. `milliseconds` is the duration of the key.
+    """
     return f"Signal={key}\r\nDuration={milliseconds}\r\n".encode()

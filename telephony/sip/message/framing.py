@@ -1,8 +1,9 @@
-"""The split of a byte stream into SIP messages (RFC 3261 7.5, 18.3; RFC 5626 3.5.1, 4.4.1), no I/O.
+"""Divides a byte stream into SIP messages (RFC 3261 7.5, 18.3; RFC 5626 3.5.1, 4.4.1), without I/O.
 
-The result does not depend on how the stream is cut into reads. The buffer is bounded: one head of
-`MAX_HEAD` bytes and one body of `MAX_BODY`. A stream that has lost its framing cannot recover: a
-fault is its last frame, and the owner must close the connection.
+The result is the same however many bytes each read returns. The buffer is limited: it contains at
+most one head of `MAX_HEAD` bytes and one body of `MAX_BODY` bytes. If the start or end of a message
+cannot be found, the rest of the stream cannot be divided either. Then the last unit of the stream
+is a fault, and the owner of the connection must close it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import Final
 from telephony.sip.message.messages import MAX_MESSAGE
 
 MAX_HEAD: Final = 16 * 1024
-"""The longest start line and headers, in bytes."""
+"""The maximum length of a message's start line and headers together, in bytes."""
 MAX_BODY: Final = MAX_MESSAGE - MAX_HEAD
-"""The longest body, in bytes."""
+"""The maximum length of a message's body, in bytes."""
 
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _LONGEST_END: Final = 4
@@ -36,16 +37,17 @@ _FIRST_BYTE: Final = frozenset(
 
 
 class UnitKind(enum.Enum):
-    """The kinds of frame."""
+    """The kinds of unit into which a stream is divided."""
 
     MESSAGE = "message"
-    """One message, head and body."""
+    """One message with its head and body."""
     PING = "ping"
-    """A double CRLF between messages; it is answered by one CRLF."""
+    """A double CRLF between messages. The receiver answers it by one CRLF (RFC 5626)."""
     PONG = "pong"
-    """The CRLF that answers our ping."""
+    """The single CRLF by which the peer answers our ping."""
     FAULT = "fault"
-    """The stream can no longer be split into messages; the last frame of its stream."""
+    """The rest of the stream cannot be divided into messages. This is the last unit of the
+    stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,11 @@ class StreamUnit:
     """One unit of the stream: a message, a ping, a pong or a fault.
 
     Attributes:
-        kind: One of the kinds above.
-        data: The message; for a fault, the head if it can still be answered, else empty.
-        status: For a fault, the status to answer with.
-        why: For a fault, a fixed phrase for the log and the counter.
+        kind: The kind of the unit.
+        data: The bytes of a message. For a fault, the head of the message if it can be answered,
+            else empty.
+        status: For a fault, the status of the answer.
+        why: For a fault, the reason as a fixed phrase for the log and the counter.
     """
 
     kind: UnitKind
@@ -66,7 +69,7 @@ class StreamUnit:
 
 
 class Framer:
-    """Splits the stream of one direction of one connection into frames."""
+    """Divides the bytes that one connection receives into units."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -79,20 +82,23 @@ class Framer:
 
     @property
     def has_partial_message(self) -> bool:
-        """True while a message has started but is not complete."""
+        """True while the start of a message has arrived, but not yet its end."""
         return bool(self._buffer)
 
     @property
     def buffered(self) -> int:
-        """The number of buffered bytes of an incomplete message."""
+        """The number of bytes of an incomplete message that have arrived."""
         return len(self._buffer)
 
     def expect_pong(self) -> None:
-        """Expect that the next CRLF between messages answers our ping."""
+        """Note that we have sent a ping, so the next CRLF between messages is a pong."""
         self._pongs_due += 1
 
     def feed(self, data: bytes) -> list[StreamUnit]:
-        """Take the bytes of one read; return the frames that they complete. [] after a fault."""
+        """Add the bytes of one read; return the units that are now complete.
+
+        After a fault, return an empty list.
+        """
         if self._broken:
             return []
         self._buffer += data
@@ -108,7 +114,7 @@ class Framer:
             yield frame
 
     def _between(self) -> Iterator[StreamUnit]:
-        """Consume the CRLFs before a message; yield pings and pongs."""
+        """Remove the CRLFs before a message from the buffer; yield the pings and pongs in them."""
         buffer, at = self._buffer, 0
         while at < len(buffer) and buffer[at] in b"\r\n":
             if buffer[at] == ord("\n"):
@@ -165,7 +171,10 @@ class Framer:
         return self._measure(bytes(buffer[: found.end()]))
 
     def _measure(self, head: bytes) -> StreamUnit | None:
-        """Read the Content-Length, which a stream needs to find the message's end (18.3)."""
+        """Find the end of the message by its Content-Length, which a stream requires.
+
+        Return a fault if the Content-Length is missing, wrong or too large (RFC 3261 section 18.3).
+        """
         lengths = set(_LENGTH.findall(head))
         if not lengths:
             return StreamUnit(UnitKind.FAULT, head, why="no Content-Length on a stream")

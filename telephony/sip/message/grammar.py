@@ -1,8 +1,8 @@
-"""The grammar shared by all SIP headers (RFC 3261 25.1): tokens, quoted strings, lists, parameters.
+"""The grammar of all SIP headers (RFC 3261 25.1): tokens, quoted strings, lists and parameters.
 
-Values are stored as on the wire (quotes and escapes included), so that a forwarded header stays
-unchanged; `unquote` and `quote` convert between the wire and plain text. Every pattern here takes
-time linear in its input.
+Values are stored as they were received, with quotes and escapes, so that a forwarded header does
+not change. `unquote` returns the plain text of such a value, and `quote` writes plain text as such
+a value. Matching any pattern of this module takes time linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Final
 from telephony.errors import ProtocolError, SipParseError
 
 Parameters = tuple[tuple[str, str | None], ...]
-"""Names as received, each with its value as received (quotes included), or None without a value."""
+"""Pairs of name and value. Both are stored as they were received, the value with its quotes. The
+value is None if the parameter has no value."""
 
 WHITESPACE: Final = " \t"
 TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
@@ -43,7 +44,8 @@ KNOWN_METHODS: Final = (
     "MESSAGE",
     "PUBLISH",
 )
-"""Methods that an RFC names: they get 405 if not allowed; any other method gets 501."""
+"""The methods that an RFC names. A request with one of these methods gets 405 if the method is not
+allowed; with any other method it gets 501."""
 
 COMPACT_NAMES: Final = {
     "a": "accept-contact",
@@ -152,7 +154,7 @@ def is_token(text: str) -> bool:
 
 
 def refuse_line_breaks(text: str) -> str:
-    """Return `text`; raise ProtocolError if it contains CR, LF or NUL."""
+    """Return `text` unchanged; raise ProtocolError if it contains CR, LF or NUL."""
     if FORBIDDEN.search(text):
         raise ProtocolError("a CR, LF or NUL in a header value")
     return text
@@ -165,7 +167,7 @@ def quote(text: str) -> str:
 
 
 def unquote(value: str) -> str:
-    """Return the plain text of a quoted string; text without quotes is returned unchanged."""
+    """Return the plain text of a quoted string; return a text without quotes unchanged."""
     if len(value) < 2 or value[0] != '"' or value[-1] != '"':
         return value
     inner = value[1:-1]
@@ -176,7 +178,7 @@ def leading_quoted(text: str) -> tuple[str, int]:
     """Read the quoted string at the start of `text`.
 
     Returns:
-        Its plain text, and the index after its closing quote.
+        The plain text of the quoted string, and the index after its closing quote.
     """
     found = _QUOTED.match(text)
     if found is None:
@@ -185,9 +187,9 @@ def leading_quoted(text: str) -> tuple[str, int]:
 
 
 def split_list(text: str) -> list[str]:
-    """Split a comma-separated list, but not at commas within quotes or angle brackets.
+    """Split a list at its commas, except commas within quotes or angle brackets.
 
-    Empty elements are dropped: RFC 3261 7.3.1 forbids them, but some phones send them.
+    Empty elements are left out. RFC 3261 section 7.3.1 forbids them, but some phones send them.
     """
     if '"' not in text and "<" not in text:
         parts = text.split(",")
@@ -211,7 +213,10 @@ def _split(text: str, marks: re.Pattern[str], separator: str) -> list[str]:
 
 
 def parse_parameters(text: str) -> Parameters:
-    """Parse `;name=value;flag`; `text` is empty or starts with its semicolon, blanks allowed."""
+    """Parse parameters such as `;name=value;flag`.
+
+    The text is empty, or begins with a semicolon. Blanks around names and values are allowed.
+    """
     text = text.strip(WHITESPACE)
     if not text:
         return ()
@@ -235,14 +240,14 @@ def _parameter(part: str) -> tuple[str, str | None]:
 
 
 def format_parameters(parameters: Parameters) -> str:
-    """Write parameters, each with its leading semicolon."""
+    """Write the parameters as on the wire, each with a semicolon before it."""
     return "".join(
         f";{name}" if value is None else f";{name}={value}" for name, value in parameters
     )
 
 
 def check_parameters(parameters: Parameters) -> None:
-    """Raise ProtocolError if a parameter cannot be written."""
+    """Raise ProtocolError if the name or value of a parameter may not be written to a header."""
     for name, value in parameters:
         if TOKEN.fullmatch(name) is None:
             raise ProtocolError("a parameter's name is not a token")
@@ -251,7 +256,10 @@ def check_parameters(parameters: Parameters) -> None:
 
 
 def find_parameter(parameters: Parameters, name: str) -> str | None:
-    """Return a parameter's value without quotes; "" for a flag, None if it is missing."""
+    """Return the value of a parameter without its quotes.
+
+    Return "" for a parameter without a value, and None if the parameter is missing.
+    """
     wanted = name.lower()
     for key, value in parameters:
         if key.lower() == wanted:
@@ -260,7 +268,10 @@ def find_parameter(parameters: Parameters, name: str) -> str | None:
 
 
 def replace_parameter(parameters: Parameters, name: str, value: str | None) -> Parameters:
-    """Return the parameters with `name` set: in its old place, or at the end if it is new."""
+    """Return the parameters with the parameter `name` set to `value`.
+
+    An existing parameter keeps its place; a new parameter is added at the end.
+    """
     wanted = name.lower()
     replaced = tuple(
         (key, value) if key.lower() == wanted else (key, old) for key, old in parameters
@@ -271,6 +282,6 @@ def replace_parameter(parameters: Parameters, name: str, value: str | None) -> P
 
 
 def drop_parameter(parameters: Parameters, name: str) -> Parameters:
-    """Return the parameters without `name`."""
+    """Return the parameters without the parameter `name`."""
     wanted = name.lower()
     return tuple(pair for pair in parameters if pair[0].lower() != wanted)

@@ -1,8 +1,9 @@
-"""The header fields of a message, in their original order and spelling (RFC 3261 7.3).
+"""The header fields of a message, in their original order and spelling (RFC 3261 section 7.3).
 
-`Headers` stores text; the type of a value parses it on request. `NameAddr`, `Via` and `CSeq` have
-their own modules and are exported here too. SIP is UTF-8. A line that is not valid UTF-8 is read as
-Latin-1, which some phones send; a value that is forwarded unchanged keeps its original bytes.
+`Headers` stores the values as text. The classes `NameAddr`, `Via` and `CSeq` parse values; they
+have their own modules and are also exported here. SIP text is UTF-8. A line that is not valid UTF-8
+is read as Latin-1, because some phones send Latin-1. If such a value is forwarded unchanged, it is
+written with its original bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ __all__ = ["CSeq", "Headers", "Latin1Text", "NameAddr", "Via", "encode", "header
 
 MAX_HEADERS: Final = 256
 MAX_LINE: Final = 16384
-"""The longest header line that we read, after unfolding, in characters."""
+"""The longest header line that we parse, in characters, after its continuation lines were
+joined."""
 
 _MAX_KNOWN: Final = 1024
 _MAX_KNOWN_LENGTH: Final = 64
@@ -32,13 +34,16 @@ _keys: dict[str, str] = {}
 
 
 class Latin1Text(str):
-    """Text that came as Latin-1 and is not valid UTF-8; unchanged, it is written as Latin-1."""
+    """Text that was received as Latin-1, because its bytes are not valid UTF-8.
+
+    It is written as Latin-1 again if it is unchanged.
+    """
 
     __slots__ = ()
 
 
 def encode(text: str) -> bytes:
-    """Return the bytes of `text` on the wire; raise ProtocolError if it cannot be encoded."""
+    """Return the bytes of `text` for the wire; raise ProtocolError if it cannot be encoded."""
     try:
         return text.encode("latin-1" if isinstance(text, Latin1Text) else "utf-8")
     except UnicodeEncodeError:
@@ -46,7 +51,7 @@ def encode(text: str) -> bytes:
 
 
 def header_key(name: str) -> str:
-    """Return the spelling under which a header is looked up: long form, lower case.
+    """Return the key under which a header is stored: its long name in lower case.
 
     Raises:
         ProtocolError: `name` is not a token.
@@ -63,13 +68,13 @@ def header_key(name: str) -> str:
 
 
 def unfold(head: bytes) -> list[str]:
-    """Split a message's or part's head into lines, joining continuation lines (RFC 3261 7.3.1).
+    """Split the head of a message or body part into lines; join continuation lines to their line.
 
-    A NUL escaped in a quoted string is legal (25.1), but ends the text in programs written in C.
-    It is therefore read as U+FFFD.
+    See RFC 3261 section 7.3.1. An escaped NUL in a quoted string is legal (RFC 3261 section 25.1),
+    but a NUL ends the text in programs written in C. So an escaped NUL is replaced by U+FFFD.
 
     Raises:
-        SipParseError: The head contains a bare CR or a NUL.
+        SipParseError: The head contains a bare CR, or a NUL that is not escaped.
     """
     head = head.replace(b"\r\n", b"\n")
     if b"\n " in head or b"\n\t" in head:
@@ -98,7 +103,10 @@ def _decode(line: bytes) -> str:
 
 
 class Headers:
-    """An ordered multimap of header fields; names match in any case, in long or compact form."""
+    """The header fields of a message, in order; a name may occur several times.
+
+    A name matches in upper and lower case, and in its long and compact form.
+    """
 
     __slots__ = ("_rows",)
 
@@ -109,14 +117,21 @@ class Headers:
 
     @classmethod
     def from_rows(cls, rows: list[tuple[str, str, str]]) -> Headers:
-        """Make headers from checked rows of (key, name, value), without copying the list."""
+        """Make headers from rows (key, name, value) that are already checked.
+
+        The list is used without copying it.
+        """
         headers = cls()
         headers._rows = rows
         return headers
 
     @classmethod
     def parse(cls, lines: list[str]) -> Headers:
-        """Parse unfolded lines; raise SipParseError if one is malformed, too long, or too many."""
+        """Parse header lines whose continuation lines are joined.
+
+        Raises:
+            SipParseError: A line is malformed or too long, or there are too many lines.
+        """
         if len(lines) > MAX_HEADERS:
             raise SipParseError("too many headers", status=513)
         rows: list[tuple[str, str, str]] = []
@@ -138,11 +153,11 @@ class Headers:
 
     @property
     def rows(self) -> list[tuple[str, str, str]]:
-        """All headers as (key, name, value); do not change the list."""
+        """All headers as rows (key, name, value); the caller must not change the list."""
         return self._rows
 
     def get(self, name: str) -> str | None:
-        """Return the first value of `name`, None if the header is missing."""
+        """Return the first value of the header `name`; None if the header is missing."""
         key = _keys.get(name) or header_key(name)
         for row in self._rows:
             if row[0] == key:
@@ -150,24 +165,30 @@ class Headers:
         return None
 
     def get_all(self, name: str) -> list[str]:
-        """Return the values of `name`, one for each line, as received (lists are not split)."""
+        """Return the values of the header `name` as received, one value for each line.
+
+        Lists within a value are not split.
+        """
         key = header_key(name)
         return [row[2] for row in self._rows if row[0] == key]
 
     def get_list(self, name: str) -> list[str]:
-        """Return the list elements of `name` from all its lines, split at the commas.
+        """Return all elements of the header `name`, split at the commas, from all its lines.
 
         Raises:
-            SipParseError: A quote or an angle bracket is not closed.
+            SipParseError: A quoted string or an angle bracket is not closed.
         """
         return [element for value in self.get_all(name) for element in split_list(value)]
 
     def add(self, name: str, value: object) -> None:
-        """Add a value after all others; raise ProtocolError if it contains CR, LF or NUL."""
+        """Add a header after all others; raise ProtocolError if it contains CR, LF or NUL."""
         self._rows.append(_row(name, value))
 
     def set(self, name: str, value: object) -> None:
-        """Replace the first value of `name` (or append one); drop its other values."""
+        """Replace the first value of the header `name`, and remove its other values.
+
+        If the header is missing, add it at the end.
+        """
         row = _row(name, value)
         place = next((i for i, old in enumerate(self._rows) if old[0] == row[0]), None)
         if place is None:
@@ -177,18 +198,21 @@ class Headers:
         self._rows[place + 1 :] = [old for old in self._rows[place + 1 :] if old[0] != row[0]]
 
     def replace_first(self, name: str, *values: object) -> None:
-        """Replace the first value of `name` (or append) by `values`; its other values stay."""
+        """Replace the first value of the header `name` by `values`; keep its other values.
+
+        If the header is missing, add it at the end.
+        """
         key = header_key(name)
         place = next((i for i, row in enumerate(self._rows) if row[0] == key), len(self._rows))
         self._rows[place : place + 1] = [_row(name, value) for value in values]
 
     def remove(self, name: str) -> None:
-        """Drop all values of `name`, if there are any."""
+        """Remove all values of the header `name`; do nothing if it is missing."""
         key = header_key(name)
         self._rows = [row for row in self._rows if row[0] != key]
 
     def items(self) -> list[tuple[str, str]]:
-        """Return all names and values, in order and in their original spelling."""
+        """Return all names and values, in their original order and spelling."""
         return [(name, value) for _, name, value in self._rows]
 
     def __contains__(self, name: str) -> bool:
@@ -206,7 +230,7 @@ class Headers:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        # Values are personal data, so a traceback must show only the names.
+        # Values are personal data, so only the names may appear in a traceback.
         return f"Headers({', '.join(name for _, name, _ in self._rows)})"
 
 

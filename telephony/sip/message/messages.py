@@ -1,8 +1,9 @@
-"""SIP requests and responses (RFC 3261 7, 8.2.6): parse them from a datagram, write them as bytes.
+"""SIP requests and responses (RFC 3261 sections 7 and 8.2.6): parsing, and writing as bytes.
 
-Reading is lenient (folded lines, compact names, bare LF, no Content-Length). Writing is strict:
-a CR, LF or NUL in the message's head raises ProtocolError. Header values are parsed on first use,
-but `parse_message` has already checked those that transactions need (Via, From, To, Call-ID, CSeq).
+Parsing accepts folded lines, compact header names, a bare LF and a missing Content-Length. Writing
+raises ProtocolError if the message's head contains a CR, LF or NUL within a line. A header value is
+parsed when it is first read. Only the values that transactions need (Via, From, To, Call-ID, CSeq)
+are already checked by `parse_message`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from telephony.sip.message.via import Via
 __all__ = ["Headers", "Message", "Request", "Response", "parse_message", "respond"]
 
 MAX_MESSAGE: Final = 65535
-"""The longest message that we read, in bytes."""
+"""The longest message that we parse, in bytes."""
 
 _EMPTY_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _REQUEST_LINE: Final = re.compile(
@@ -40,10 +41,11 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Message(ABC):
-    """The common base of requests and responses.
+    """The base of requests and responses.
 
     Attributes:
-        headers: All header fields except Content-Length, which is computed on writing.
+        headers: All header fields except Content-Length, which is computed when the message is
+            written.
         body: The bytes after the header fields.
     """
 
@@ -54,41 +56,45 @@ class Message(ABC):
     @property
     @abstractmethod
     def start_line(self) -> str:
-        """The first line, without its line end."""
+        """The first line of the message, without its line end."""
 
     @property
     def vias(self) -> list[Via]:
-        """All Via hops, the nearest first."""
+        """All hops of the Via headers; the nearest hop is first."""
         return [Via.parse(element) for element in self.headers.get_list("Via")]
 
     @property
     def via(self) -> Via:
-        """The nearest Via hop."""
+        """The nearest hop of the Via headers, which is the top one."""
         return self._value("Via", _first_via)
 
     @property
     def from_(self) -> NameAddr:
-        """The From value: the sender of the request."""
+        """The value of From: the sender of the request."""
         return self._value("From", NameAddr.parse)
 
     @property
     def to(self) -> NameAddr:
-        """The To value: the original addressee of the request."""
+        """The value of To: the party to which the request was originally addressed."""
         return self._value("To", NameAddr.parse)
 
     @property
     def call_id(self) -> str:
-        """The Call-ID value."""
+        """The value of Call-ID."""
         return self._value("Call-ID", str)
 
     @property
     def cseq(self) -> CSeq:
-        """The CSeq value: number and method."""
+        """The value of CSeq: a number and a method."""
         return self._value("CSeq", CSeq.parse)
 
     @property
     def contacts(self) -> list[NameAddr]:
-        """All Contact addresses, from all Contact lines; raises SipParseError for `*`."""
+        """The addresses of all Contact headers.
+
+        Raises:
+            SipParseError: An address cannot be read, or the Contact is `*`.
+        """
         return [NameAddr.parse(element) for element in self.headers.get_list("Contact")]
 
     @property
@@ -98,7 +104,7 @@ class Message(ABC):
         return value.partition(";")[0].strip(" \t").lower()
 
     def replace_top_via(self, via: Via) -> None:
-        """Replace the nearest Via hop by `via`."""
+        """Replace the nearest hop in the Via headers by `via`."""
         lines = self.headers.get_all("Via")
         rest = split_list(lines[0])[1:] if lines else []
         self.headers.replace_first("Via", via, *rest)
@@ -126,7 +132,7 @@ class Message(ABC):
             raise SipParseError(f"no {name}")
         kept = self._read.get(name)
         if kept is not None and kept[0] is raw:
-            return kept[1]  # type: ignore[return-value]  # written by this method alone
+            return kept[1]  # type: ignore[return-value]  # set only by this method
         value = parse(raw)
         self._read[name] = (raw, value)
         return value
@@ -137,7 +143,7 @@ class Request(Message):
     """A SIP request.
 
     Attributes:
-        method: As received; methods are case-sensitive.
+        method: The method as it was received. Upper and lower case differ in methods.
         uri: The Request-URI.
     """
 
@@ -169,8 +175,8 @@ class Response(Message):
     """A SIP response.
 
     Attributes:
-        status: 100 to 699.
-        reason: The reason phrase; may be empty.
+        status: The status code, 100 to 699.
+        reason: The reason phrase; "" if there is none.
     """
 
     status: int
@@ -202,11 +208,11 @@ class Response(Message):
 
 
 def parse_message(data: bytes) -> Request | Response:
-    """Parse the message in a datagram; drop any bytes after its body.
+    """Parse the message in a datagram; ignore the bytes after its body.
 
     Raises:
-        SipParseError: The data is not a SIP message. Its `status` is the one to answer with, if an
-            answer is possible.
+        SipParseError: The data is not a SIP message. The error's `status` is the status of the
+            answer, if an answer is possible.
     """
     if len(data) > MAX_MESSAGE:
         raise SipParseError("a message is too long", status=513)
@@ -229,14 +235,15 @@ def respond(
     to_tag: str | None = None,
     headers: Iterable[tuple[str, object]] = (),
 ) -> Response:
-    """Make the response to a request (RFC 3261 8.2.6.2).
+    """Make the response to a request (RFC 3261 section 8.2.6.2).
 
     Args:
         request: The request to answer.
-        status: 100 to 699.
-        reason: The reason phrase; None for the usual one.
-        to_tag: Our tag; it is added unless the request's To already has a tag.
-        headers: More header fields, placed after those copied from the request.
+        status: The status code, 100 to 699.
+        reason: The reason phrase; None for the usual phrase of this status.
+        to_tag: Our To tag. It is added unless the request's To already has a tag; None to add no
+            tag.
+        headers: More header fields, placed after the fields that are copied from the request.
     """
     kept = Headers()
     for value in request.headers.get_all("Via"):
@@ -284,7 +291,7 @@ def _start(line: str, headers: Headers) -> Request | Response:
     _require_version(version)
     if not is_token(method):
         raise SipParseError("a method is not a token")
-    # Headers are not allowed in a Request-URI (19.1.1): they are dropped here.
+    # RFC 3261 section 19.1.1 does not allow headers in a Request-URI, so they are dropped here.
     return Request(method, Uri.parse(uri).without_headers(), headers)
 
 
@@ -305,9 +312,9 @@ def _check_headers(message: Request | Response) -> None:
     if isinstance(message, Response):
         return
     if keys.count("via") > 1 or "," in (message.headers.get("Via") or ""):
-        _ = message.vias  # responses go through all these hops, so all must be readable
+        _ = message.vias  # our response passes all these hops, so all must be readable
     if cseq.method != message.method and message.method in KNOWN_METHODS:
-        # A method that no RFC names is refused later with 501, not here with 400.
+        # A request with a method that no RFC names is refused later with 501, not here with 400.
         raise SipParseError("the CSeq names another method than the request line")
 
 

@@ -1,4 +1,4 @@
-"""Multipart bodies (RFC 2046 5.1, RFC 5621), such as SDP with recording metadata."""
+"""Multipart bodies (RFC 2046 section 5.1, RFC 5621), such as SDP with recording metadata."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class BodyPart:
     """One part of a body.
 
     Attributes:
-        content_type: With its parameters, as received.
-        body: The part's bytes.
-        headers: The part's other headers, such as Content-Disposition.
+        content_type: The Content-Type of the part as received, with its parameters.
+        body: The bytes of the part.
+        headers: The other headers of the part, such as Content-Disposition.
     """
 
     content_type: str
@@ -33,15 +33,17 @@ class BodyPart:
 
     @property
     def type(self) -> str:
-        """The type in lower case without its parameters."""
+        """The Content-Type in lower case, without its parameters."""
         return self.content_type.partition(";")[0].strip(" \t").lower()
 
 
 def parts_of(message: Request | Response) -> list[BodyPart]:
-    """Return the parts of a message's body: one part if it is not multipart, [] if it is empty.
+    """Return the parts of a message's body.
+
+    Return one part if the body is not multipart, and an empty list if the body is empty.
 
     Raises:
-        SipParseError: The body's type is multipart, but it cannot be read.
+        SipParseError: The Content-Type is multipart, but the body cannot be read.
     """
     if not message.body:
         return []
@@ -54,11 +56,11 @@ def parts_of(message: Request | Response) -> list[BodyPart]:
 
 
 def parse_multipart(content_type: str, body: bytes) -> list[BodyPart]:
-    """Parse the parts of a multipart body; accept a missing last boundary.
+    """Parse the parts of a multipart body; the boundary after the last part may be missing.
 
     Raises:
-        SipParseError: No boundary is named or found, there are too many parts, or a part's
-            headers cannot be read.
+        SipParseError: The Content-Type has no boundary or the body does not contain it, there are
+            too many parts, or the headers of a part cannot be read.
     """
     _, semicolon, tail = content_type.partition(";")
     boundary = find_parameter(parse_parameters(semicolon + tail), "boundary")
@@ -85,7 +87,7 @@ def parse_multipart(content_type: str, body: bytes) -> list[BodyPart]:
 
 
 def _parse_part(content: bytes) -> BodyPart:
-    # `content` starts right after the boundary, with the end of its line.
+    # `content` starts directly after the boundary, so it begins with the line end of the boundary.
     first = _LINE_END.match(content)
     content = content[first.end() :] if first else content
     blank = _LINE_END.match(content)

@@ -1,4 +1,4 @@
-"""The format of From, To, Contact, Route, Refer-To, … (RFC 3261 20.10): name, URI, parameters."""
+"""The format of From, To, Contact, Route and others (RFC 3261 20.10): name, URI, parameters."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ class NameAddr:
     """A URI with a display name and header parameters.
 
     Attributes:
-        display_name: Plain text without quotes; "" for no name.
-        uri: The address.
-        parameters: Those of the header, not of the URI; values as on the wire, quotes included.
+        display_name: The name as plain text without quotes; "" for no name.
+        uri: The URI.
+        parameters: The parameters of the header, not of the URI; values are as on the wire, with
+            quotes.
     """
 
     display_name: str
@@ -45,12 +46,16 @@ class NameAddr:
 
     @classmethod
     def parse(cls, text: str) -> NameAddr:
-        """Parse one address, with or without angle brackets; raise SipParseError if it fails."""
+        """Parse one address, with or without angle brackets.
+
+        Raises:
+            SipParseError: The text is not an address.
+        """
         return _parse_short(text) if len(text) <= _SHORT else _parse(text)
 
     @classmethod
     def parse_list(cls, text: str) -> list[NameAddr]:
-        """Parse a comma-separated list of addresses."""
+        """Parse a comma-separated list of addresses; raise SipParseError if one cannot be read."""
         return [cls.parse(element) for element in split_list(text)]
 
     def __str__(self) -> str:
@@ -59,21 +64,27 @@ class NameAddr:
 
     @property
     def tag(self) -> str | None:
-        """The tag; None if the address has no tag."""
+        """The tag parameter; None if it is missing or empty."""
         return find_parameter(self.parameters, "tag") or None
 
     def with_tag(self, tag: str | None) -> NameAddr:
-        """Return the address with this tag instead of any other; None removes the tag."""
+        """Return the address with this tag in place of its present tag; None removes the tag."""
         if tag is None:
             return replace(self, parameters=drop_parameter(self.parameters, "tag"))
         return self.with_parameter("tag", tag)
 
     def parameter(self, name: str) -> str | None:
-        """Return a header parameter as plain text; "" for a flag, None if it is missing."""
+        """Return the value of a header parameter without its quotes.
+
+        Return "" for a parameter without a value, and None if the parameter is missing.
+        """
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> NameAddr:
-        """Return the address with a header parameter set; `value` as on the wire."""
+        """Return the address with a header parameter set.
+
+        `value` is written to the wire as it is; None for a parameter without a value.
+        """
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
 
 
@@ -84,25 +95,31 @@ def _parse(text: str) -> NameAddr:
         rest = text[end:].lstrip(WHITESPACE)
         return _bracketed(name, rest) if rest.startswith("<") else _misquoted(text)
     before, bracket, after = text.partition("<")
-    # A quote before the bracket belongs to a parameter such as +sip.instance="<urn:…>".
+    # If there is a quote before the bracket, the bracket is in a parameter such as
+    # +sip.instance="<urn:…>", or the quote is in the name.
     if bracket and '"' not in before:
         return _bracketed(before.strip(WHITESPACE), bracket + after)
     if bracket and ";" not in before:
         return _misquoted(text)
-    # Without brackets, parameters belong to the header and not to the URI (RFC 3261 20.10).
+    # Without brackets, the parameters belong to the header, not to the URI (RFC 3261 section
+    # 20.10).
     address, semicolon, parameters = text.partition(";")
     return NameAddr("", Uri.parse(address), parse_parameters(semicolon + parameters))
 
 
 _SHORT = 256
-"""Longer texts are not cached, so that strangers cannot fill the memory."""
+"""The length in characters above which a text is not cached, so that a sender of long texts cannot
+fill the memory."""
 
-# The messages of a dialog repeat the same From, To and Contact.
+# The cache saves time, because all messages of a dialog have the same From, To and Contact.
 _parse_short = lru_cache(maxsize=4096)(_parse)
 
 
 def _misquoted(text: str) -> NameAddr:
-    """Parse an address with quotes inside its name, `"Siân "Jo" Evans" <sip:…>`, as PBXs do."""
+    """Parse an address with quotes within its name, such as `"Siân "Jo" Evans" <sip:…>`.
+
+    Some PBXes send such names.
+    """
     before, bracket, after = text.partition("<")
     name = before.strip(WHITESPACE)
     if not bracket or "<" in after or before.count('"') % 2:

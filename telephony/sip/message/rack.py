@@ -1,4 +1,7 @@
-"""RSeq, RAck and the option tag 100rel (RFC 3262 section 7): values without behaviour."""
+"""RSeq, RAck and the option tag 100rel (RFC 3262 section 7), as values without behaviour.
+
+The number RSeq marks a reliable provisional response; the RAck of a PRACK repeats this number.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from telephony.sip.message.messages import Request, Response
 
 RELIABLE: Final = "100rel"
 MAX_FIRST: Final = 2**31 - 1
-"""The largest first RSeq, so that later ones do not overflow."""
+"""The largest RSeq of a first reliable response, so that the RSeq of a later response does not
+overflow."""
 MAX_RSEQ: Final = 2**32 - 1
 
 _RSEQ: Final = re.compile(r"[0-9]{1,10}")
@@ -21,11 +25,11 @@ _RACK: Final = re.compile(r"([0-9]{1,10})[ \t]+([^ \t].*)")
 
 @dataclass(frozen=True, slots=True)
 class RAck:
-    """The RAck of a PRACK: it names the reliable provisional response that it acknowledges.
+    """The RAck of a PRACK, which names the reliable provisional response that is acknowledged.
 
     Attributes:
-        rseq: The response's number, 1 to 2**32 - 1.
-        cseq: The response's CSeq.
+        rseq: The RSeq of the response, 1 to 2**32 - 1.
+        cseq: The CSeq of the response.
     """
 
     rseq: int
@@ -37,7 +41,11 @@ class RAck:
 
     @classmethod
     def parse(cls, text: str) -> RAck:
-        """Parse two numbers and a method; raise SipParseError if the text is something else."""
+        """Parse the RSeq, CSeq number and method of an RAck.
+
+        Raises:
+            SipParseError: The text is not an RAck.
+        """
         found = _RACK.fullmatch(text.strip(" \t"))
         if found is None or not 1 <= int(found[1]) <= MAX_RSEQ:
             raise SipParseError("not an RAck")
@@ -57,12 +65,12 @@ def rseq_of(response: Response) -> int | None:
 
 
 def requires_reliable(request: Request) -> bool:
-    """Return whether the request requires reliable provisional responses (above 100)."""
+    """Return whether the request requires that provisional responses above 100 are reliable."""
     return _names(request, "Require")
 
 
 def takes_reliable(request: Request) -> bool:
-    """Return whether the request allows reliable provisional responses."""
+    """Return whether the sender of the request supports reliable provisional responses."""
     return _names(request, "Supported") or _names(request, "Require")
 
 

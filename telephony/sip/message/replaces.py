@@ -1,4 +1,4 @@
-"""The Replaces header (RFC 3891): it names the dialog that a new dialog replaces."""
+"""The Replaces header (RFC 3891), which names the dialog that a new dialog replaces."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from telephony.sip.message.grammar import is_token
 
 @dataclass(frozen=True, slots=True)
 class Replaces:
-    """One Replaces value, from the point of view of its receiver."""
+    """One Replaces value, as its receiver sees it."""
 
     call_id: str
     to_tag: str
-    """The receiver's own tag in the dialog; `0` means no tag (RFC 2543)."""
+    """The tag of the receiver in the dialog. `0` means that the receiver has no tag (RFC 2543)."""
     from_tag: str
-    """The other peer's tag in the dialog."""
+    """The tag of the receiver's peer in the dialog."""
     early_only: bool = False
-    """If true, the dialog must not be replaced once it is confirmed."""
+    """If true, the dialog may be replaced only before it is confirmed."""
 
     @classmethod
     def parse(cls, text: str) -> Replaces:
-        """Parse a header's value.
+        """Parse the value of a Replaces header.
 
         Raises:
-            SipParseError: The Call-ID is missing, or a tag is missing or occurs twice.
+            SipParseError: The Call-ID or a tag is missing, or a parameter occurs twice.
         """
         call_id, *parameters = (part.strip() for part in text.split(";"))
         found: dict[str, str] = {}

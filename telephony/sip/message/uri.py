@@ -1,8 +1,9 @@
-"""Sip, sips and tel URIs (RFC 3261 19.1, RFC 3966); any other scheme is stored as text.
+"""Sip, sips and tel URIs (RFC 3261 section 19.1, RFC 3966); other URIs are stored as text.
 
-The parts are stored as on the wire, %-escapes included, so that a peer's Contact goes back to it
-unchanged. `number`, `parameter` and `header` return plain text. Escapes of control characters stay
-escaped even there: a %0D%0A must not become a line break in a header.
+The parts of a URI are stored as they were received, with their %-escapes, so that a peer's Contact
+is sent back to the peer unchanged. `number`, `parameter` and `header` return decoded text. But the
+escapes of control characters are never decoded, because a %0D%0A must not become a line break in a
+header.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.message.grammar import Parameters, replace_parameter
 
 MAX_URI: Final = 4096
-"""The longest URI that we read, in characters."""
+"""The longest URI that we parse, in characters."""
 
 SIP_SCHEMES: Final = frozenset({"sip", "sips"})
 
@@ -45,14 +46,15 @@ class Uri:
     """A URI.
 
     Attributes:
-        scheme: In lower case.
-        user: Escaped as on the wire. For a tel URI, the number; for a scheme other than sip, sips
-            and tel, all text after the colon.
-        password: Escaped as on the wire; never use one.
-        host: A name or an address, IPv6 without its brackets; "" unless the scheme is sip or sips.
-        port: None if the URI has no port.
-        parameters: Escaped as on the wire.
-        headers: Escaped as on the wire.
+        scheme: The scheme in lower case.
+        user: The user part, escaped as on the wire. For a tel URI, it is the number. For a scheme
+            other than sip, sips and tel, it is all text after the colon.
+        password: The password, escaped as on the wire. Never use a password in a URI that we make.
+        host: A host name or an IP address, IPv6 without brackets. It is "" for a scheme other than
+            sip and sips.
+        port: The port; None if the URI has no port.
+        parameters: The URI parameters, escaped as on the wire.
+        headers: The headers of the URI (after "?"), escaped as on the wire.
     """
 
     scheme: str = "sip"
@@ -96,23 +98,30 @@ class Uri:
 
     @property
     def number(self) -> str:
-        """The user part with its escapes decoded; a tel URI's visual separators are removed."""
+        """The user part with its escapes decoded.
+
+        For a tel URI, visual separators such as "-" are removed.
+        """
         plain = _plain(self.user or "")
         return plain.translate(_VISUAL_SEPARATORS) if self.scheme == "tel" else plain
 
     @property
     def dialled(self) -> str:
-        """The dialled number: `number` without a telephone number's parameters and separators.
+        """The dialled number: the user part with its escapes decoded, up to the first semicolon.
 
-        `sip:%2B44-1632-960123;phone-context=x@host;user=phone` gives +441632960123
-        (RFC 3261 19.1.6).
+        For a telephone number (a tel URI, or `user=phone`), visual separators are removed. For
+        example, `sip:%2B44-1632-960123;phone-context=x@host;user=phone` gives +441632960123 (RFC
+        3261 section 19.1.6).
         """
         plain = _plain((self.user or "").partition(";")[0])
         is_phone = self.scheme == "tel" or (self.parameter("user") or "").lower() == "phone"
         return plain.translate(_VISUAL_SEPARATORS) if is_phone else plain
 
     def parameter(self, name: str) -> str | None:
-        """Return a URI parameter as plain text; "" for a flag, None if it is missing."""
+        """Return the decoded value of a URI parameter.
+
+        Return "" for a parameter without a value, and None if the parameter is missing.
+        """
         wanted = name.lower()
         for key, value in self.parameters:
             if _plain(key).lower() == wanted:
@@ -120,7 +129,10 @@ class Uri:
         return None
 
     def header(self, name: str) -> str | None:
-        """Return a header of the URI (`?Replaces=…`) as plain text, None if it is missing."""
+        """Return the decoded value of a header in the URI, such as `?Replaces=…`.
+
+        Return None if the header is missing.
+        """
         wanted = name.lower()
         for key, value in self.headers:
             if percent_unquote(key).lower() == wanted:
@@ -128,19 +140,22 @@ class Uri:
         return None
 
     def with_parameter(self, name: str, value: str | None) -> Uri:
-        """Return the URI with this parameter set; `value` None makes it a flag."""
+        """Return the URI with this parameter set; None for a parameter without a value."""
         wanted = name.lower()
         kept = ((wanted if _plain(key).lower() == wanted else key, v) for key, v in self.parameters)
         return replace(self, parameters=replace_parameter(tuple(kept), name, value))
 
     def without_headers(self) -> Uri:
-        """Return the URI without its headers, as a request line needs it (RFC 3261 19.1.1)."""
+        """Return the URI without its headers, which a Request-URI must not have.
+
+        See RFC 3261 section 19.1.1.
+        """
         return replace(self, headers=()) if self.headers else self
 
     def equivalent(self, other: Uri) -> bool:
-        """Return whether two URIs are equivalent.
+        """Return whether this URI and `other` are equivalent.
 
-        The rules are those of RFC 3261 19.1.4, and of RFC 3966 4 for telephone numbers.
+        The rules are those of RFC 3261 section 19.1.4, and of RFC 3966 section 4 for tel URIs.
         """
         if self.scheme != other.scheme:
             return False
@@ -161,12 +176,12 @@ class Uri:
 
 
 def escape_user(text: str) -> str:
-    """Escape plain text for a URI's user part; raise ProtocolError if it is not valid Unicode."""
+    """Escape text for the user part of a URI; raise ProtocolError if it is not valid Unicode."""
     return _escape(text, "-_.!~*'()&=+$,;?/")
 
 
 def escape_header(text: str) -> str:
-    """Escape plain text for a header in a URI; raise ProtocolError if it is not valid Unicode."""
+    """Escape text for a header in a URI; raise ProtocolError if it is not valid Unicode."""
     return _escape(text, "-_.!~*'()[]/?:+$")
 
 
@@ -178,7 +193,7 @@ def _escape(text: str, safe: str) -> str:
 
 
 def join_host_port(host: str, port: int | None) -> str:
-    """Write a host, with brackets if it is an IPv6 address, and its port, unless None."""
+    """Return `host:port`, or only the host if `port` is None; put an IPv6 address in brackets."""
     shown = f"[{host}]" if ":" in host else host
     return shown if port is None else f"{shown}:{port}"
 
@@ -189,9 +204,9 @@ def without_brackets(host: str) -> str:
 
 
 def parse_host_port(text: str) -> tuple[str, int | None]:
-    """Parse `host`, `host:port` or `[v6]:port`; return the host without brackets and the port.
+    """Parse `host`, `host:port` or `[IPv6 address]:port`; return host and port.
 
-    Without a port in the text, return None for it.
+    The returned host has no brackets. The returned port is None if the text contains no port.
 
     Raises:
         SipParseError: The text is not a host and port.
@@ -201,7 +216,8 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
         raise SipParseError("not a host and port")
     six, name, digits = found.groups()
     if six is not None and ":::" in six:
-        # The grammar of RFC 3261 requires three colons before an IPv4 part (RFC 5118 4.10).
+        # By the grammar of RFC 3261, some IPv6 addresses with an IPv4 part have three colons (RFC
+        # 5118 section 4.10).
         six = six.replace(":::", "::", 1)
     host = name if six is None else six
     port = int(digits) if digits else None
@@ -216,7 +232,7 @@ def is_user(text: str) -> bool:
 
 
 def is_host(text: str) -> bool:
-    """Return whether `text` is a host name, an IPv4 or (without brackets) an IPv6 address."""
+    """Return whether `text` is a host name or an IP address (IPv6 without brackets)."""
     return _HOST.fullmatch(text) is not None or _is_ipv6(text)
 
 
@@ -243,7 +259,7 @@ def _parse(text: str) -> Uri:
         return Uri("tel", _lenient(number, _TEL_NUMBER), parameters=_split_parameters(tail))
     if scheme not in SIP_SCHEMES:
         return Uri(scheme, rest)
-    # A user part may contain ";" and "?", but not "@": the first "@" ends it.
+    # A user part may contain ";" and "?", but no "@". So the first "@" ends the user part.
     userinfo, at, tail = rest.partition("@")
     user: str | None = None
     password: str | None = None
@@ -287,7 +303,10 @@ def _split_headers(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def _lenient(text: str, allowed: re.Pattern[str]) -> str:
-    """Escape characters that the sender should have escaped (`#` in a dialled code, a blank, â)."""
+    """Return the text with escapes for characters that its sender should have escaped.
+
+    Such a character is, for example, a "#" in a dialled code, a blank, or "â".
+    """
     if allowed.fullmatch(text) is not None:
         return text
     if "\r" in text or "\n" in text or "\0" in text:
@@ -353,7 +372,8 @@ def _join_parameters(parameters: Parameters) -> str:
 
 
 def _normal(text: str | None) -> str | None:
-    # An escaped reserved character differs from an unescaped one; other escapes make no difference.
+    # RFC 3261 section 19.1.4: an escaped reserved character differs from an unescaped one. The
+    # escape of any other character makes no difference.
     if text is None or "%" not in text:
         return text
     return re.sub(r"%([0-9A-Fa-f]{2})", _normal_escape, text)
@@ -371,7 +391,8 @@ def _same_host(one: str, other: str) -> bool:
 
 
 def _folded(parameters: Parameters) -> dict[str, str | None]:
-    # If a parameter occurs twice, which 19.1.1 forbids, the first one counts, as in `parameter`.
+    # If a parameter occurs twice, which RFC 3261 section 19.1.1 forbids, its first value is used,
+    # as in `parameter`.
     return {
         (_normal(name) or "").lower(): None if value is None else (_normal(value) or "").lower()
         for name, value in reversed(parameters)
@@ -379,7 +400,8 @@ def _folded(parameters: Parameters) -> dict[str, str | None]:
 
 
 def _folded_of_tel(parameters: Parameters) -> dict[str, str | None]:
-    # RFC 3966 section 4: `ext`, and a number in `phone-context`, are compared without separators.
+    # RFC 3966 section 4: `ext`, and a number in `phone-context`, are compared without visual
+    # separators.
     folded = _folded(parameters)
     for name in ("ext", _PHONE_CONTEXT):
         value = folded.get(name)

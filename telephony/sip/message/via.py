@@ -1,4 +1,4 @@
-"""The Via header (RFC 3261 20.42, RFC 3581): a request's hops, and the address for responses."""
+"""The Via header (RFC 3261 section 20.42, RFC 3581): the hops of a request, for its responses."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _VIA: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Via:
-    """One hop.
+    """One hop of a request: one entry of the Via headers.
 
     Attributes:
-        transport: UDP, TCP, TLS, … in capitals.
-        host: As the sender wrote it, IPv6 without its brackets.
-        port: None if the Via has no port.
-        parameters: Values as on the wire.
+        transport: The transport in capitals: UDP, TCP, TLS and so on.
+        host: The host as the sender wrote it, but IPv6 without brackets.
+        port: The port; None if the Via has no port.
+        parameters: The parameters, with their values as on the wire.
     """
 
     transport: str
@@ -51,7 +51,7 @@ class Via:
 
     @classmethod
     def parse(cls, text: str) -> Via:
-        """Parse one hop; raise SipParseError if the text is not a Via."""
+        """Parse one Via entry; raise SipParseError if the text is not a Via."""
         text = text.strip(" \t")
         found = _VIA.match(text)
         if found is None:
@@ -70,28 +70,34 @@ class Via:
 
     @property
     def branch(self) -> str | None:
-        """The transaction's branch; None if it is missing or empty."""
+        """The branch, which identifies the transaction; None if it is missing or empty."""
         return self.parameter("branch") or None
 
     @property
     def received(self) -> str | None:
-        """The real source address of the request, without brackets; None if not filled in."""
+        """The source address of the request, without brackets; None if `received` has no value."""
         value = self.parameter("received")
         return value.strip("[]") if value else None
 
     @property
     def rport(self) -> int | None:
-        """The real source port of the request; None if not filled in."""
+        """The source port of the request; None if `rport` has no valid value."""
         value = self.parameter("rport")
-        # isdecimal() also accepts digits of other scripts, and so does int().
+        # isdecimal() and int() also accept the digits of other scripts.
         if not value or not value.isascii() or not value.isdecimal() or len(value) > 5:
             return None
         return int(value)
 
     def parameter(self, name: str) -> str | None:
-        """Return a parameter as plain text; "" for a flag, None if it is missing."""
+        """Return the value of a parameter without its quotes.
+
+        Return "" for a parameter without a value, and None if the parameter is missing.
+        """
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> Via:
-        """Return the hop with a parameter set; `value` is as on the wire, None for a flag."""
+        """Return the hop with a parameter set.
+
+        `value` is written to the wire as it is; None for a parameter without a value.
+        """
         return replace(self, parameters=replace_parameter(self.parameters, name, value))

@@ -75,8 +75,7 @@ class LocalAddresses:
     def reaching(
         self, destination: Address, near: LocalAddress | None = None
     ) -> LocalAddress | None:
-        """Return a local address of the destination's transport and IP family; None if there is
-        none.
+        """Return a local address of the destination's transport and IP family, or None.
 
         The first choice is the local address `near`, and the second an address on the host of
         `near`.
@@ -89,8 +88,9 @@ class LocalAddresses:
         return found[0] if found else None
 
     def has(self, host: str, port: int | None) -> bool:
-        """Return whether this host and port are an advertised address, as our Via headers contain
-        it.
+        """Return whether this host and port are one of our advertised addresses.
+
+        Our Via headers contain advertised addresses.
         """
         return any(
             host.strip("[]").lower() == local.advertised.host.lower()

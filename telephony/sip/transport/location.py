@@ -60,7 +60,7 @@ AddressLookup: TypeAlias = Generator[list[Question], DnsAnswers, list[Address]]
 
 
 class TransportFamily(NamedTuple):
-    """A transport and an IP family; we have a socket for both together."""
+    """A transport together with an IP family, over which we can send."""
 
     transport: str
     ipv6: bool

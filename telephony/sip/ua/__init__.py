@@ -1,1 +1,1 @@
-"""The user agent (RFC 3261 8, 13): the handles of requests, and what arrives for them."""
+"""The user agent (RFC 3261 sections 8 and 13): the handles of requests, and received messages."""

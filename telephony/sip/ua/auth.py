@@ -1,9 +1,9 @@
-"""Digest authentication (RFC 3261 22, RFC 7616, RFC 8760), as a server and as a client.
+"""Digest authentication as a server and as a client (RFC 3261 section 22, RFC 7616, RFC 8760).
 
-It supports MD5 and SHA-256 with qop=auth, but not `auth-int`, `-sess` and userhash. The server
-stores no passwords: it gets each HA1 from a callable, and does the same work for an unknown user.
-A nonce is a time with an HMAC, valid only for the host that received it. The server stores only
-the nonces that were used.
+The module supports MD5 and SHA-256 with qop=auth, but not `auth-int`, `-sess` and userhash. The
+server stores no passwords. It gets the HA1 of a user from a function, and does the same work for an
+unknown user. A nonce consists of a time and an HMAC, and is valid only for the host that received
+it. The server stores a nonce only after its first use.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ from telephony.sip.message.messages import Request, Response, respond
 from telephony.sip.message.uri import Uri
 
 FindHa1 = Callable[[str, str, str], str | None]
-"""Takes user name, realm and algorithm (`MD5`, `SHA-256`); returns the HA1 in hex or None."""
+"""A function that takes the user name, the realm and the algorithm (`MD5` or `SHA-256`). It returns
+the user's HA1 in hexadecimal, or None if the user is unknown."""
 
 MAX_NONCES: Final = 20_000
-"""The most used nonces that are stored; if the store is full, a new nonce counts as stale."""
+"""The maximum number of used nonces that are stored. If the store is full, a new nonce is treated
+as stale."""
 
 _HASHES: Final = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 _NONCE: Final = struct.Struct(">QQ")
@@ -42,15 +44,20 @@ _EXTENDED: Final = re.compile(
 
 
 def ha1(user: str, realm: str, password: str, algorithm: str = "MD5") -> str:
-    """Return the digest of user name, realm and password in hex, which a server stores."""
+    """Return the digest of user name, realm and password in hexadecimal ("HA1").
+
+    A server stores the HA1 instead of the password.
+    """
     return _digest(algorithm, f"{user}:{realm}:{password}")
 
 
 def parse_digest(text: str) -> dict[str, str]:
-    """Parse the `Digest name=value, …` of a challenge or credentials; names become lower case.
+    """Parse the value of a challenge or credentials header: `Digest name=value, …`.
+
+    Return the values by name; the names are in lower case.
 
     Raises:
-        SipParseError: The scheme is another one, a name occurs twice, or the list is malformed.
+        SipParseError: The scheme is not Digest, a name occurs twice, or the list is malformed.
     """
     scheme, *tail = _BLANKS.split(text.strip(" \t"), maxsplit=1)
     if scheme.lower() != "digest" or not tail:
@@ -66,13 +73,13 @@ def parse_digest(text: str) -> dict[str, str]:
 
 
 class AuthOutcome(enum.Enum):
-    """The server's verdict on a request's credentials."""
+    """The server's decision about the credentials of a request."""
 
     ACCEPTED = "accepted"
     MISSING = "missing"
-    """The request has no readable credentials for this realm."""
+    """The request has no credentials for this realm, or they cannot be read."""
     STALE = "stale"
-    """The password is right, but the nonce is old, not ours, or was used with this count before."""
+    """The password is right, but the nonce is expired or not ours, or its count was used before."""
     REFUSED = "refused"
 
 
@@ -81,7 +88,7 @@ class DigestVerification:
     """The result of `DigestServer.verify`.
 
     Attributes:
-        outcome: The verdict on the credentials.
+        outcome: The decision about the credentials.
         user: The user name if the credentials are accepted, else "".
     """
 
@@ -90,7 +97,7 @@ class DigestVerification:
 
 
 class DigestServer:
-    """Challenges requests and verifies the credentials in the answers."""
+    """The server's side: challenges requests, and verifies the credentials in requests."""
 
     def __init__(
         self,
@@ -104,11 +111,11 @@ class DigestServer:
         """Make a server.
 
         Args:
-            realm: The realm; phones show it to their users.
-            secret: Random bytes, at least 16; nonces made with another secret are stale.
-            find_ha1: Returns a user's HA1.
+            realm: The realm, which phones show to their users.
+            secret: At least 16 random bytes. A nonce that was made with another secret is stale.
+            find_ha1: The function that returns a user's HA1.
             lifetime: The time in seconds for which a nonce may be used.
-            algorithms: The algorithms to offer, the preferred first.
+            algorithms: The algorithms to offer, the preferred one first.
         """
         if len(secret) < 16 or not algorithms or any(name not in _HASHES for name in algorithms):
             raise ProtocolError("a digest server's secret is too short or an algorithm is unknown")
@@ -129,13 +136,17 @@ class DigestServer:
         *,
         host: str = "",
     ) -> Response:
-        """Make the 401 to a request, with one challenge for each algorithm (RFC 8760 2.4)."""
+        """Make the 401 response to a request from `host`.
+
+        It has one challenge for each algorithm (RFC 8760 section 2.4). `outcome` is the result of
+        `verify`.
+        """
         return respond(request, 401, headers=self.challenges(now, outcome, host=host))
 
     def challenges(
         self, now: float, outcome: AuthOutcome = AuthOutcome.MISSING, *, host: str = ""
     ) -> list[tuple[str, str]]:
-        """Return the WWW-Authenticate headers of a 401 to `host`, as (name, value) pairs."""
+        """Return the WWW-Authenticate headers of a 401 to `host`, as pairs (name, value)."""
         nonce = self._nonce(now, host)
         stale = ", stale=true" if outcome is AuthOutcome.STALE else ""
         head = f"Digest realm={quote(self.realm)}, nonce={quote(nonce)}"
@@ -145,26 +156,30 @@ class DigestServer:
         ]
 
     def verify(self, request: Request, now: float, *, host: str = "") -> DigestVerification:
-        """Check the Authorization of a request from `host`; never raise because of its contents."""
+        """Check the credentials of a request from `host`.
+
+        No error is raised, whatever the Authorization header contains.
+        """
         given = self._credentials(request)
         if given is None:
             return DigestVerification(AuthOutcome.MISSING)
         if not self._is_right(request, given):
             return DigestVerification(AuthOutcome.REFUSED)
-        # Without qop (RFC 2069) there is no count of uses, so each nonce is valid once.
+        # Without qop (RFC 2069) the credentials do not count the uses of a nonce, so each nonce is
+        # valid once.
         nonce, count = given["nonce"], int(given.get("nc", "1"), 16)
         if not self._is_fresh(nonce, now, host) or not self._count(nonce, count, now):
             return DigestVerification(AuthOutcome.STALE)
         return DigestVerification(AuthOutcome.ACCEPTED, given["username"])
 
     def _credentials(self, request: Request) -> dict[str, str] | None:
-        """Return the first complete Authorization for our realm, or None."""
+        """Return the values of the first complete Authorization for our realm, or None."""
         needed = {"username", "nonce", "uri", "response"}
         for value in request.headers.get_all("Authorization"):
             try:
                 given = _with_user(parse_digest(value))
             except SipParseError:
-                continue  # another scheme or unreadable: treated like no credentials
+                continue  # another scheme, or unreadable: like no credentials
             if (
                 given.get("realm") == self.realm
                 and needed <= given.keys()
@@ -178,7 +193,8 @@ class DigestServer:
         algorithm = given.get("algorithm", "MD5").upper()
         user = given["username"]
         known = self._find_ha1(user, self.realm, algorithm)
-        # An unknown user gets a secret stand-in: the same work, and no answer can match it.
+        # For an unknown user, the server computes with a secret value instead of the HA1. This
+        # takes the same time, and no response can be right.
         stand_in = _digest(algorithm, f"{self._secret.hex()}:{user}")
         secret = stand_in if known is None else known.lower()
         expected = _response(secret, request.method, given, algorithm)
@@ -207,9 +223,10 @@ class DigestServer:
         return -1.0 <= now - made_ms / 1000 <= self._lifetime
 
     def _count(self, nonce: str, count: int, now: float) -> bool:
-        """Record the use of a nonce; return False if this count or a later one was used before.
+        """Record the use of a nonce with this count; return whether the use is allowed.
 
-        A new nonce is refused too if the store is full.
+        It is not allowed if this count or a higher one was used before, or if the nonce is new and
+        the store is full.
         """
         _, last = self._used.get(nonce, (now, 0))
         if count <= last:
@@ -223,13 +240,14 @@ class DigestServer:
         return True
 
     def _forget(self, now: float) -> None:
-        # A nonce is made before its first use, so one first used before `limit` has expired.
+        # A nonce is made before its first use. So a nonce whose first use was before `limit` has
+        # expired.
         limit = now - self._lifetime - 1.0
         self._used = {nonce: use for nonce, use in self._used.items() if use[0] >= limit}
 
 
 class DigestClient:
-    """Answers challenges with the name and password of one user."""
+    """The client's side: answers challenges with the name and password of one user."""
 
     def __init__(self, user: str, password: str) -> None:
         self._user = user
@@ -237,16 +255,16 @@ class DigestClient:
         self._counts: dict[str, int] = {}
 
     def answer(self, request: Request, response: Response, cnonce: str) -> tuple[str, str] | None:
-        """Return the credentials header for sending the request again, as (name, value).
+        """Return the header (name, value) with the credentials for sending the request again.
 
         Args:
-            request: The request that was challenged.
-            response: The 401 or 407.
+            request: The request to which the challenge came.
+            response: The 401 or 407 with the challenge.
             cnonce: A new random token.
 
         Returns:
-            None if no challenge can be answered, or if the request already carried credentials and
-            the server does not call them stale: then the password is wrong.
+            None if no challenge can be answered. Also None if the request already had credentials
+            and the server does not call the nonce stale, because then the password is wrong.
         """
         asked, answered = (
             ("Proxy-Authenticate", "Proxy-Authorization")
@@ -267,7 +285,7 @@ class DigestClient:
         realm, nonce = challenge["realm"], challenge["nonce"]
         values = {"username": self._user, "realm": realm, "nonce": nonce, "uri": str(request.uri)}
         if "qop" in challenge:
-            # Only the last nonce's count is stored: a new nonce starts again at 1.
+            # Only the count of the last nonce is stored, because a new nonce starts at 1.
             self._counts = {nonce: self._counts.get(nonce, 0) + 1}
             values |= {"nc": f"{self._counts[nonce]:08x}", "cnonce": cnonce, "qop": "auth"}
         secret = ha1(self._user, realm, self._password, algorithm)
@@ -283,7 +301,10 @@ class DigestClient:
 
 
 def _with_user(given: dict[str, str]) -> dict[str, str]:
-    """Return the credentials with `username` filled in from `username*` (RFC 7616 3.4)."""
+    """Return the credentials; if they have `username*`, add its decoded text as `username`.
+
+    See RFC 7616 section 3.4.
+    """
     extended = given.get("username*")
     if extended is None:
         return given
@@ -327,7 +348,10 @@ def _digest(algorithm: str, text: str) -> str:
 
 
 def _has_valid_qop(given: dict[str, str]) -> bool:
-    """Return whether qop is `auth`, or missing as on old phones (RFC 2069)."""
+    """Return whether qop is `auth` with a count and a cnonce.
+
+    Return True also if all three are missing, as on old phones (RFC 2069).
+    """
     if not given.keys() & {"qop", "nc", "cnonce"}:
         return True
     counted = _COUNT.fullmatch(given.get("nc", "")) is not None and "cnonce" in given
@@ -335,7 +359,8 @@ def _has_valid_qop(given: dict[str, str]) -> bool:
 
 
 def _uri_matches(text: str, target: Uri) -> bool:
-    # Phones omit or add a port, parameters or (pyVoIP) the user; only the rest must match.
+    # Phones omit or add a port, parameters or (pyVoIP) the user. So only the host must match, and
+    # the user if there is one.
     try:
         named = Uri.parse(text)
     except SipParseError:

@@ -1,7 +1,8 @@
-"""Answers to 401 and 407 that the core gives by itself (RFC 3261 22.2, 22.3), and their limit.
+"""The core's own answers to 401 and 407 (RFC 3261 sections 22.2 and 22.3), and their limit.
 
-The request goes out again under the same handle, with the next CSeq. The application receives a
-challenge only if the core cannot answer it. The application's `Credentials` supply the password.
+To answer, the core sends the request again under the same handle, with credentials and the next
+CSeq. The application's `Credentials` compute the credentials from the password. The application
+receives only a challenge that the core cannot answer.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from telephony.sip.request.compose import HeaderList, merge
 from telephony.sip.transport.address import Address
 
 Credentials = Callable[[Request, Response, Address], tuple[str, str] | None]
-"""Takes a request, its 401 or 407 and its destination; returns the missing header (name, value).
-None if there is no password for the destination, or the password is wrong."""
+"""A function of the application that takes a request, the 401 or 407 to it, and its destination. It
+returns the credentials header (name, value) to add, or None if there is no password for the
+destination or the password is wrong."""
 
 MAX_CHALLENGES: Final = 4
-"""Most challenges answered for one request: a proxy's, a server's, and a stale nonce of each."""
+"""The maximum number of challenges that are answered for one request: one of a proxy, one of a
+server, and one more of each for a stale nonce."""
 
 
 class ChallengeAnswers:
-    """The credentials that one request has received so far."""
+    """The credentials headers that were added to one request so far."""
 
     def __init__(self) -> None:
         """Start without credentials."""
@@ -36,10 +39,10 @@ class ChallengeAnswers:
         response: Response,
         destination: Address,
     ) -> HeaderList | None:
-        """Return all credentials for the next try; None if the application must handle this.
+        """Return all credentials headers for the next try of `request`.
 
-        That is so if `response` is not a challenge, we lack credentials, or `MAX_CHALLENGES` is
-        exceeded.
+        Return None if the application must process `response`: it is not a challenge, we have no
+        credentials for it, or there were more than `MAX_CHALLENGES` challenges.
         """
         if response.status not in {401, 407} or credentials is None:
             return None
@@ -53,5 +56,8 @@ class ChallengeAnswers:
         return self._given
 
     def without(self, headers: HeaderList) -> HeaderList:
-        """Return the application's own headers: our credentials fit only one request."""
+        """Return `headers` without the credentials that we added.
+
+        The credentials are left out because they fit only the request for which they were computed.
+        """
         return tuple(row for row in headers if row not in self._given)

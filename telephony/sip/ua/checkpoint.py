@@ -1,7 +1,8 @@
-"""Restore what an earlier process left: its dialogs, and the INVITEs that were still unanswered.
+"""Restore the dialogs of an earlier process, and the INVITEs that had no final response.
 
-This reads what `Dialog.checkpoint`, `InviteClient.checkpoint` and `InviteServer.checkpoint` return.
-Connections do not outlive a process: a peer that opened one is reached at its own address.
+The functions read the values that `Dialog.checkpoint`, `InviteClient.checkpoint` and
+`InviteServer.checkpoint` return. Connections end with their process. So if a peer opened a
+connection to the earlier process, our requests now go to the peer's own address.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.user_agent import UserAgent
 
 _MALFORMED: Final = (KeyError, TypeError, ValueError, ParseError)
-"""The exceptions that reading data other than our own checkpoint can raise."""
+"""The exceptions that reading `data` can raise if `data` is not a checkpoint."""
 
 
 def restore_dialog(dialogs: Dialogs, data: dict[str, object]) -> Dialog:
-    """Make a confirmed dialog from its checkpoint.
+    """Make a confirmed dialog from the values that `Dialog.checkpoint` returned.
 
     Raises:
-        ProtocolError: `data` is not a checkpoint, its local address is no longer ours, or the
-            dialog already exists.
+        ProtocolError: `data` is not a checkpoint of a dialog, its local address is no longer ours,
+            or the dialog already exists.
     """
     try:
         return _restore(dialogs, data)
@@ -72,12 +73,13 @@ def cancel_restored(
 ) -> InviteClient:
     """Cancel an INVITE that an earlier process sent.
 
-    The INVITE is sent once more, which is a retransmission for its peer. That brings the
-    provisional response for which a CANCEL must wait (RFC 3261 9.1), or the 2xx that would have
-    crossed the CANCEL.
+    The INVITE is sent once more, which the peer takes for a retransmission. The peer answers with
+    the provisional response that must arrive before a CANCEL is sent (RFC 3261 section 9.1), or
+    with a 2xx if it has already accepted the INVITE.
 
     Raises:
-        ProtocolError: `data` is not a checkpoint, or its local address is no longer ours.
+        ProtocolError: `data` is not a checkpoint of an INVITE, or its local address is no longer
+            ours.
     """
     try:
         request, destination = _request(data), _address(data["destination"])
@@ -101,10 +103,12 @@ def cancel_restored(
 
 
 def parse_invite(data: Mapping[str, object]) -> tuple[Request, Address, Address]:
-    """Return the INVITE that an earlier process was serving, its source and its local address.
+    """Return an INVITE that an earlier process received, its source and its local address.
+
+    `data` is the result of `InviteServer.checkpoint`.
 
     Raises:
-        ProtocolError: `data` is not a checkpoint.
+        ProtocolError: `data` is not a checkpoint of an INVITE.
     """
     try:
         return _request(data), _address(data["source"]), _address(data["local"])

@@ -1,6 +1,7 @@
-"""The client's side of any request (RFC 3261 8.1), outside a dialog or in one.
+"""The client's side of any request (RFC 3261 section 8.1), outside a dialog or within one.
 
-The additions for INVITE are in uac.py; client_request.py sends.
+A handle in this module reports the responses to the application. The module uac.py adds what INVITE
+needs. The module client_request.py sends the requests.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from telephony.sip.ua.user_agent import UserAgent
 
 @dataclass(frozen=True, slots=True)
 class DialogResponse(SipEvent):
-    """A response, provisional or final, to a request that we sent within a dialog.
+    """A provisional or final response to a request that we sent within a dialog has arrived.
 
-    After a 2xx to a re-INVITE the application must call `dialog.ack(transaction, now=now)`.
+    After a 2xx to a re-INVITE, the application must call `dialog.ack(transaction, now=now)`.
     """
 
     dialog: Dialog
@@ -37,13 +38,13 @@ class DialogResponse(SipEvent):
 class DialogRequestFailed(SipEvent):
     """A request that we sent within a dialog got no final response.
 
-    After 408 the application should send BYE (RFC 3261 12.2.1.2).
+    After the status 408, the application should send BYE (RFC 3261 section 12.2.1.2).
     """
 
     dialog: Dialog
     transaction: ClientRequest
     status: int
-    """408 for a timeout, 503 if unreachable, 487 if our CANCEL was not answered."""
+    """408 for a timeout, 503 if the peer is unreachable, 487 if our CANCEL had no effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +53,17 @@ class StandaloneResponse(SipEvent):
 
     transaction: NonInviteClient
     response: Response | None
-    """None if no response came."""
+    """The response; None if no response arrived."""
     status: int
-    """The response's status; without a response, 408 for a timeout or 503 if unreachable."""
+    """The status of the response. Without a response: 408 for a timeout, 503 if the peer is
+    unreachable."""
 
 
 class UserAgentClient(ClientRequest):
-    """A request of the application, which can be repeated with credentials.
+    """A request that the application sends; the core can send it again with credentials.
 
     Attributes, in addition to those of `ClientRequest`:
-        dialog: The dialog in which it was sent, else None.
+        dialog: The dialog in which the request is sent; None outside a dialog.
     """
 
     def __init__(
@@ -73,7 +75,10 @@ class UserAgentClient(ClientRequest):
         owner: object = None,
         sent: Request | None = None,
     ) -> None:
-        """Make a request from the draft; `sent` is the request if an earlier process sent it."""
+        """Compose the request from the draft.
+
+        `sent` is the request if an earlier process has sent it; then nothing is composed.
+        """
         super().__init__(agent.core, draft, owner=owner, sent=sent)
         self.dialog = dialog
         self._agent = agent
@@ -88,7 +93,11 @@ class UserAgentClient(ClientRequest):
         destination: Address | None,
         now: float,
     ) -> Self:
-        """Send the same request with the next CSeq."""
+        """Send the request again with the next CSeq, under a new handle; return this handle.
+
+        `headers` replace headers of the same name. `uri` and `destination` are used outside a
+        dialog, unless they are None.
+        """
         merged = merge(self._answers.without(self._draft.headers), headers)
         if self.dialog is not None:
             draft = self.dialog.draft(self.request.method, merged, self._draft.body)
@@ -110,9 +119,9 @@ class UserAgentClient(ClientRequest):
         return again
 
     def _answer_challenge(self, response: Response, now: float) -> bool:
-        """Send the request again if `response` is a challenge that we have credentials for.
+        """Send the request again with credentials, if `response` is a challenge that we can answer.
 
-        Return whether it was sent.
+        Return whether the request was sent again.
         """
         given = self._answers.take(
             self._agent.credentials, self.request, response, self.destination
@@ -129,13 +138,13 @@ class UserAgentClient(ClientRequest):
 
 
 class NonInviteClient(UserAgentClient):
-    """Any request except INVITE, ACK and CANCEL."""
+    """A request that we send, except INVITE, ACK and CANCEL."""
 
     def retry(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> NonInviteClient:
-        """Send the request again: same Call-ID and From tag, next CSeq.
+        """Send the request again with the same Call-ID and From tag, and the next CSeq.
 
-        `headers` replace those of the same name. Used after 401 and 407 (with credentials in
-        `headers`), 423 and the like.
+        `headers` replace headers of the same name. The application calls this after a 401, 407
+        (with credentials in `headers`), 423 and similar responses.
 
         Raises:
             ProtocolError: The dialog is terminated.
@@ -159,7 +168,7 @@ class NonInviteClient(UserAgentClient):
         """Note that the last transaction is terminated."""
 
     def _failed(self, status: int, now: float) -> None:
-        """Report to the application that no final response will come."""
+        """Report to the application that no final response will arrive; `status` is the reason."""
         if self.dialog is None:
             self._core.emit(StandaloneResponse(self, None, status))
         elif self.dialog.state is not DialogState.TERMINATED:

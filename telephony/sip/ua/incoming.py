@@ -1,8 +1,10 @@
-"""The handling of each message that arrives (RFC 3261 8.2, 9.2, 12.2.2, 17.2.3, 18).
+"""The handling of received messages (RFC 3261 sections 8.2, 9.2, 12.2.2, 17.2.3 and 18).
 
-A request goes to the first of these that fits: the transaction that it repeats; the INVITE that it
-cancels or acknowledges; a refusal by the checks of section 8.2; its dialog; the application. A
-response goes to the transaction that it answers, or is dropped.
+For a received request, the core takes the first of these steps that applies. A copy of an earlier
+request goes to the transaction of that request. A CANCEL or ACK goes to its INVITE. A request that
+fails the checks of section 8.2 is refused. A request within a dialog goes to the dialog. Any other
+request goes to the application. A received response goes to the transaction of the request that it
+answers; if there is no such transaction, the response is dropped.
 """
 
 from __future__ import annotations
@@ -31,18 +33,18 @@ from telephony.sip.ua.user_agent import UserAgent
 _ONLY_IN_DIALOGS = {"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY"}
 _SCHEMES = {"sip", "sips", "tel"}
 _ONLY_OUTSIDE = {"REGISTER", "PUBLISH"}
-"""Methods on which a To tag has no meaning."""
+"""The methods of requests in which a To tag has no meaning."""
 
 
 class Incoming:
-    """The receiving side of one user agent."""
+    """The handling of the messages that one user agent receives."""
 
     def __init__(self, agent: UserAgent) -> None:
         self._agent = agent
         self._core = agent.core
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
-        """Process a message; never raise."""
+        """Process a received message; raise no error."""
         ours = self._core.local_addresses.get(local)
         if ours is None:
             self._core.drop(source, "came to no address of ours")
@@ -52,7 +54,7 @@ class Incoming:
             self._read(data, source, ours, now)
 
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Answer a request on a stream whose end cannot be found, if its head can be read."""
+        """Answer a request on a stream, if its head can be read but its end cannot be found."""
         error = SipParseError(fault.why, fault.status)
         answer = answer_malformed(fault.data, error, source, local)
         if answer is not None:
@@ -60,7 +62,7 @@ class Incoming:
         self._core.drop(source, fault.why)
 
     def looped(self, request: Request) -> bool:
-        """Return whether one of the request's Via headers is ours."""
+        """Return whether a Via header of the request shows one of our addresses."""
         try:
             vias = request.vias
         except ParseError:
@@ -82,14 +84,15 @@ class Incoming:
                 self._core.dropped["malformed, answered"] += 1
                 self._core.outbox.append(answer)
         except ProtocolError:
-            # The answer would hold something that cannot be written (a NUL in a copied header).
+            # The answer would contain something that cannot be written, such as a NUL in a copied
+            # header.
             self._core.drop(source, "cannot be answered")
 
     def _response(self, response: Response, source: Address, now: float) -> None:
         if not self._core.local_addresses.has(response.via.host, response.via.port):
             self._core.drop(source, "response to somebody else")
             return
-        if len(response.headers.get_list("Via")) > 1:  # section 8.1.3.3
+        if len(response.headers.get_list("Via")) > 1:  # RFC 3261 section 8.1.3.3
             self._core.drop(source, "response that is not for us alone")
             return
         transaction = self._core.transactions.client_of(response)
@@ -130,10 +133,11 @@ class Incoming:
     def _despite_wrong_tag(
         self, transaction: InviteServerTransaction, request: Request
     ) -> Repeated2xx | None:
-        """Return the 2xx that this ACK acknowledges except for its To tag, or None.
+        """Return the 2xx to which this ACK belongs although its To tag is wrong, or None.
 
-        pyVoIP 1.6.8 invents a To tag for every ACK and gives the ACK its INVITE's branch. RFC 6026
-        section 7.1 passes such an ACK to the user; without it the call would end after 64*T1.
+        pyVoIP 1.6.8 invents a To tag for every ACK, and gives the ACK the branch of its INVITE. RFC
+        6026 section 7.1 says that the transaction passes such an ACK to the user. Without this, the
+        call would end after 64*T1.
         """
         invite = transaction.user
         if not isinstance(invite, InviteServer) or invite.dialog is None:
@@ -183,7 +187,10 @@ class Incoming:
     def _prack(
         self, request: Request, key: ServerKey, source: Address, local: LocalAddress, now: float
     ) -> None:
-        """Match a PRACK to its response (RFC 3262 section 3), even if an UPDATE overtook it."""
+        """Find the reliable response to which a PRACK belongs, and answer the PRACK.
+
+        See RFC 3262 section 3. The PRACK is accepted even if a later UPDATE has arrived before it.
+        """
         dialog_id = _dialog_id(request)
         dialog = self._agent.dialogs.get(dialog_id)
         if dialog is not None:
@@ -205,9 +212,10 @@ class Incoming:
         sequence.acknowledge(now)
 
     def _inspect(self, request: Request) -> tuple[int, HeaderList] | None:
-        """Check a new request; return the refusal (status, headers), or None.
+        """Check a new request; return the refusal (status and headers), or None if it is accepted.
 
-        Sections 8.2.1 (method) and 8.2.2 (scheme, merged requests, Require), in this order.
+        The checks are those of RFC 3261 section 8.2.1 (method), then 8.2.2 (URI scheme, merged
+        requests, Require).
         """
         core = self._core
         if request.method not in core.allow:
@@ -265,7 +273,10 @@ class Incoming:
 
 
 def _has_sound_contacts(request: Request) -> bool:
-    """Return whether all Contacts can be read; True for REGISTER: the registrar checks its own."""
+    """Return whether all Contacts of the request can be read.
+
+    Return True for every REGISTER, because the registrar checks its Contacts.
+    """
     try:
         return request.method == "REGISTER" or request.contacts is not None
     except SipParseError:
@@ -273,7 +284,10 @@ def _has_sound_contacts(request: Request) -> bool:
 
 
 def unsupported(request: Request, supported: tuple[str, ...]) -> list[str]:
-    """Return the required option tags that `supported` lacks, for the Unsupported of a 420."""
+    """Return the option tags that the request requires and that are not in `supported`.
+
+    The header Unsupported of a 420 lists these tags.
+    """
     known = {tag.lower() for tag in supported}
     wanted = [
         tag.strip() for value in request.headers.get_all("Require") for tag in value.split(",")

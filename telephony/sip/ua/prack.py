@@ -1,4 +1,7 @@
-"""The caller's side of reliable provisional responses (RFC 3262 section 4): order and PRACK."""
+"""The caller's side of reliable provisional responses (RFC 3262 section 4): order and PRACK.
+
+A reliable provisional response has a number (RSeq), and the caller acknowledges it by a PRACK.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,18 @@ from telephony.sip.ua.user_agent import UserAgent
 
 
 class RSeqTracker:
-    """The last RSeq of each early dialog of one INVITE: decides which response is next."""
+    """The last RSeq of each early dialog of one INVITE; it shows which response is the next."""
 
     def __init__(self) -> None:
-        """Start before the first response."""
+        """Start without a response."""
         self._last: dict[str, int] = {}
 
     def accept(self, tag: str, rseq: int) -> bool:
-        """Record a response; return whether it is the first of its dialog or follows the last one.
+        """Return whether a reliable response is the next one of its dialog, and record its RSeq.
 
-        A repeated or early response must not be acknowledged: the callee will repeat it.
+        `tag` is the To tag of the response. The first response of a dialog is always accepted. A
+        response that is repeated or out of order must not be acknowledged; the callee will repeat
+        it.
         """
         last = self._last.get(tag)
         if last is not None and rseq != last + 1:
@@ -39,7 +44,10 @@ def send_prack(
     body: bytes = b"",
     now: float,
 ) -> None:
-    """Send the PRACK, unless the dialog is over."""
+    """Send a PRACK in the dialog, unless the dialog has ended or our BYE was sent.
+
+    `rack` names the response that the PRACK acknowledges.
+    """
     if dialog.is_ending:
         return
     draft = dialog.draft("PRACK", (("RAck", str(rack)), *headers), body)
@@ -47,7 +55,7 @@ def send_prack(
 
 
 class _Prack(IgnoringUser):
-    """The transaction user of a PRACK: it answers a challenge and ignores all other responses."""
+    """The transaction user of a PRACK: it answers a challenge and ignores every other response."""
 
     def __init__(
         self, agent: UserAgent, dialog: Dialog, draft: Draft, answers: ChallengeAnswers
@@ -63,7 +71,10 @@ class _Prack(IgnoringUser):
         self._core.transactions.start_client(self._request, self, self._draft.next_hop, now)
 
     def on_response(self, response: Response, now: float) -> None:
-        """Send the PRACK again with credentials if the response is a challenge we can answer."""
+        """Send the PRACK again with credentials if the response is a challenge.
+
+        A challenge that we cannot answer is ignored.
+        """
         given = self._answers.take(
             self._agent.credentials, self._request, response, self._draft.destination
         )

@@ -1,7 +1,9 @@
 """The callee's side of reliable provisional responses (RFC 3262 section 3).
 
-Each early dialog has its own sequence, as the caller sees each one as another user agent. In a
-sequence, a response waits until the one before it is acknowledged; after 64*T1 all are given up.
+A reliable provisional response is repeated until its PRACK arrives. Each early dialog has its own
+sequence of these responses, because the caller sees each early dialog as another user agent. In a
+sequence, a response is sent only after the PRACK to the response before it. If a PRACK is missing
+for 64*T1, no further response of the sequence is sent.
 """
 
 from __future__ import annotations
@@ -18,16 +20,18 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transaction.timers import Timer
 
 MAX_WAITING: Final = 8
-"""If this many responses wait, a further one without a body (another ringing) is left out."""
+"""The number of waiting responses at which a new response without a body (such as another 180) is
+dropped."""
 
 
 PrackKey = tuple[DialogId, int, int]
-"""The dialog in which a PRACK comes, and from its RAck: the RSeq and the CSeq number."""
+"""The key that finds the response to which a PRACK belongs: the dialog of the PRACK, and the RSeq
+and the CSeq number in its RAck."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingResponse:
-    """A response to be sent, provisional or final."""
+    """A provisional or final response that waits to be sent."""
 
     status: int
     reason: str | None
@@ -36,20 +40,24 @@ class PendingResponse:
     tag: str | None
 
     def numbered(self, rseq: int) -> HeaderList:
-        """Return its headers with the Require and RSeq that make it reliable."""
+        """Return the headers with Require and RSeq added, which make the response reliable."""
         return (*self.headers, ("Require", RELIABLE), ("RSeq", str(rseq)))
 
     def without_body(self) -> PendingResponse:
-        """Return the same response without its body: a session description is sent only once."""
+        """Return this response without its body.
+
+        It is used for a repetition, because a session description is sent only once.
+        """
         kept = tuple(row for row in self.headers if not row[0].lower().startswith("content-"))
         return replace(self, headers=kept, body=b"")
 
 
 class ReliableSequence:
-    """The reliable responses of one early dialog, sent one after the other.
+    """The reliable responses of one early dialog, which are sent one after another.
 
     Attributes:
-        body_unacknowledged: True while a response with a body is: a 2xx must wait.
+        body_unacknowledged: True while a response with a body waits for its PRACK. A 2xx must wait
+            during this time.
     """
 
     def __init__(
@@ -64,12 +72,12 @@ class ReliableSequence:
         on_acknowledged: Callable[[float], None],
         on_missing: Callable[[float], None],
     ) -> None:
-        """Make an empty sequence for the INVITE with CSeq `number`, in the early dialog `dialog`.
+        """Make an empty sequence for the early dialog `dialog` of the INVITE with CSeq `number`.
 
-        `waiting` has an entry for each response that waits for its PRACK. `send` sends a response
-        with an RSeq and returns its bytes; `repeat` sends these bytes again. `on_acknowledged` is
-        called when all responses are sent and acknowledged, `on_missing` if there was no PRACK
-        within 64*T1.
+        In `waiting`, the sequence has an entry while its response waits for a PRACK. `send` sends a
+        response with an RSeq and returns the bytes; `repeat` sends the same bytes again.
+        `on_acknowledged` is called when all responses are sent and have their PRACK. `on_missing`
+        is called if a PRACK is missing after 64*T1.
         """
         self.body_unacknowledged = False
         self._core = core
@@ -85,7 +93,7 @@ class ReliableSequence:
         self._deadline: Timer | None = None
 
     def send(self, provisional: PendingResponse, now: float) -> None:
-        """Send a response, as soon as the ones before it are acknowledged."""
+        """Send a response, after the responses before it have got their PRACK."""
         if self._outstanding and len(self._waiting) >= MAX_WAITING and not provisional.body:
             return
         self._waiting.append(provisional)
@@ -93,7 +101,10 @@ class ReliableSequence:
             self._next(now)
 
     def acknowledge(self, now: float) -> None:
-        """Handle the PRACK: send the next response, or report that all are acknowledged."""
+        """Process the PRACK to the last response that was sent.
+
+        Send the next response; if no response waits, call `on_acknowledged`.
+        """
         self.forget()
         if self._waiting:
             self._next(now)
@@ -101,16 +112,22 @@ class ReliableSequence:
             self._on_acknowledged(now)
 
     def close(self) -> None:
-        """Stop sending and repeating, as a final response is on its way; a PRACK may still come."""
+        """Stop sending and repeating, because a final response will be sent.
+
+        A PRACK to the last response is still accepted.
+        """
         self._waiting.clear()
         self._stop()
 
     def drop_waiting(self) -> None:
-        """Drop the waiting responses; the outstanding one still waits for its PRACK."""
+        """Drop the responses that were not sent yet.
+
+        A response that was sent continues to wait for its PRACK.
+        """
         self._waiting.clear()
 
     def forget(self) -> None:
-        """Stop waiting for the PRACK."""
+        """Stop repeating the last response, and stop waiting for its PRACK."""
         self._stop()
         self._outstanding = self.body_unacknowledged = False
         self._unacknowledged.pop(self._key, None)
@@ -130,7 +147,7 @@ class ReliableSequence:
         self._deadline = self._core.timers.at(now + self._core.timings.timeout, self._give_up)
 
     def _schedule(self, data: bytes, interval: float, now: float) -> None:
-        """Repeat the response after T1, 2*T1 and so on, over any transport (section 3)."""
+        """Repeat the response after T1, 2*T1 and so on, over any transport (RFC 3262 section 3)."""
 
         def repeat(now: float) -> None:
             self._repeat_data(data)
@@ -150,6 +167,6 @@ class ReliableSequence:
 
 
 def close_all(sequences: Iterable[ReliableSequence]) -> None:
-    """Close each sequence; see `ReliableSequence.close`."""
+    """Close each of the sequences; see `ReliableSequence.close`."""
     for sequence in sequences:
         sequence.close()

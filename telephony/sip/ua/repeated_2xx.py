@@ -1,4 +1,4 @@
-"""The repetition of a 2xx to INVITE until its ACK comes (RFC 3261 13.3.1.4)."""
+"""The repetition of a 2xx to an INVITE until the ACK arrives (RFC 3261 section 13.3.1.4)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transaction.timers import Timer
 
 AckKey = tuple[DialogId, int]
-"""The dialog in which an ACK comes, and its CSeq number."""
+"""The key that finds the 2xx to which an ACK belongs: the dialog and the CSeq number of the ACK."""
 
 
 class Repeated2xx:
-    """A 2xx that is repeated at T1, 2*T1, … T2 until its ACK comes, at most 64*T1."""
+    """A 2xx to an INVITE that is repeated until its ACK arrives, for at most 64*T1.
+
+    The first interval is T1. Each further interval is twice as long, up to T2.
+    """
 
     def __init__(
         self,
@@ -26,10 +29,11 @@ class Repeated2xx:
         on_ack: Callable[[Request, float], None],
         on_missing: Callable[[float], None],
     ) -> None:
-        """Prepare to wait for the ACK with `key`; `waiting` has an entry for it until `stop`.
+        """Prepare to repeat the 2xx whose ACK has the key `key`.
 
-        `repeat` sends the 2xx again. Either `on_ack` or `on_missing` is called once, unless `stop`
-        comes first.
+        `waiting` has an entry with this key from `start` to `stop`. `repeat` sends the 2xx again.
+        When the ACK arrives, `on_ack` is called; after 64*T1 without an ACK, `on_missing` is
+        called. Neither is called after `stop`.
         """
         self._core = core
         self._waiting = waiting
@@ -40,18 +44,21 @@ class Repeated2xx:
         self._deadline: Timer | None = None
 
     def start(self, now: float) -> None:
-        """Start to repeat the 2xx, which has just been sent."""
+        """Start to repeat the 2xx, which was sent just before."""
         self._waiting[self._key] = self
         self._schedule_repeat(self._core.timings.t1, now)
         self._deadline = self._core.timers.at(now + self._core.timings.timeout, self._give_up)
 
     def acknowledge(self, request: Request, now: float) -> None:
-        """Process the ACK."""
+        """Stop repeating, because the ACK `request` has arrived, and call `on_ack`."""
         self.stop()
         self._on_ack(request, now)
 
     def stop(self) -> None:
-        """Stop repeating: the 2xx is acknowledged, given up, or its dialog is over."""
+        """Stop repeating the 2xx.
+
+        The ACK has arrived or is missing after 64*T1, or the dialog has ended.
+        """
         for timer in (self._repeat, self._deadline):
             if timer is not None:
                 timer.cancel()
@@ -59,7 +66,7 @@ class Repeated2xx:
 
     @property
     def is_due(self) -> bool:
-        """True until the ACK has come, or `stop` was called."""
+        """True from `start` until the ACK arrives or `stop` is called."""
         return self._waiting.get(self._key) is self
 
     def _schedule_repeat(self, interval: float, now: float) -> None:

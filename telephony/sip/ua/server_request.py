@@ -1,6 +1,7 @@
-"""The server's side of any request (RFC 3261 8.2): the handle that sends the responses.
+"""The server's side of any request (RFC 3261 section 8.2): the handle of a received request.
 
-The additions for INVITE are in uas.py, retransmission is in the room `transaction`.
+The application sends the response by this handle. The module uas.py adds what INVITE needs. The
+package `transaction` does the retransmission.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from telephony.sip.ua.user_agent import UserAgent
 
 @dataclass(frozen=True, slots=True)
 class DialogRequest(SipEvent):
-    """A request within a dialog, in order; the application answers it by `transaction.respond`.
+    """A request within a dialog has arrived; the application answers it by `transaction.respond`.
 
-    A re-INVITE's `transaction` is an `InviteServer`. After a BYE, `DialogEnded` follows by itself.
-    A PRACK is reported only if it has a body: an offer, or the answer to our offer. It acknowledges
-    the provisional response whatever the application answers.
+    Its CSeq order was checked. The `transaction` of a re-INVITE is an `InviteServer`. After a BYE,
+    the core emits `DialogEnded`. A PRACK is reported only if it has a body, which is an offer or
+    the answer to our offer. The PRACK acknowledges the provisional response, whatever the
+    application answers.
     """
 
     dialog: Dialog
@@ -37,7 +39,7 @@ class DialogRequest(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class StandaloneRequest(SipEvent):
-    """A request other than INVITE outside any dialog: REGISTER, OPTIONS, MESSAGE and so on."""
+    """A request other than INVITE has arrived outside any dialog, such as REGISTER or OPTIONS."""
 
     transaction: ServerRequest
     request: Request
@@ -48,10 +50,10 @@ class ServerRequest:
     """A request that we received, INVITE or not.
 
     Attributes:
-        request: The parsed request, with `received` and `rport` filled in on its top Via.
-        source: The address from which it came.
-        local: The address of the socket at which it arrived.
-        dialog: The dialog in which it came, else None (for INVITE, see `InviteServer`).
+        request: The parsed request; the core has filled in `received` and `rport` in its top Via.
+        source: The address from which the request came.
+        local: The address of the socket at which the request arrived.
+        dialog: The dialog in which the request arrived, else None (for INVITE, see `InviteServer`).
         owner: The application's own object for this request; the core only stores it.
     """
 
@@ -76,16 +78,16 @@ class ServerRequest:
         self._local = hop.local
         self._final = False
         self.own_tag: str = self._core.token()
-        """Our To tag, unless `respond` receives another one."""
+        """The To tag of our responses, unless `respond` receives another tag."""
         self._transaction = self._core.transactions.start_server(request, self, key, hop)
 
     @property
     def answered(self) -> bool:
-        """True once a final response was given."""
+        """True once a final response was sent."""
         return self._final
 
     def begin(self, now: float) -> None:
-        """Start to wait for the application's answer; the core calls this once."""
+        """Start the wait for the application's response. The core calls this once."""
         if isinstance(self._transaction, NonInviteServerTransaction):
             self._transaction.start(now)
 
@@ -101,13 +103,14 @@ class ServerRequest:
     ) -> Dialog | None:
         """Send a response; if it has a body, `headers` must include its Content-Type.
 
-        For an INVITE, a provisional response above 100 creates an early dialog for its To tag: ours
-        unless `to_tag` is given; several tags make several dialogs. A 2xx confirms the dialog. The
-        dialog is returned, and after a 2xx also stored as `dialog`. None is returned for any other
-        response and for a request that is not an INVITE.
+        For an INVITE, a provisional response above 100 creates an early dialog for its To tag. The
+        tag is our own unless `to_tag` is given; several tags make several dialogs. A 2xx confirms
+        the dialog of its tag. These responses return their dialog, and a 2xx also stores it as the
+        attribute `dialog`. Any other response returns None, and so does any response to another
+        method than INVITE.
 
-        A response does nothing after the caller's CANCEL or, for a non-INVITE, after 64*T1, when
-        the client has given up.
+        Nothing is sent after the caller's CANCEL. Nor is a response to a non-INVITE sent after
+        64*T1, because the client has stopped waiting.
 
         Raises:
             ProtocolError: A final response was already sent.
@@ -122,10 +125,10 @@ class ServerRequest:
     def refuse_statelessly(
         self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
     ) -> None:
-        """Refuse a request outside dialogs without storing any state (RFC 3261 8.2.7, 26.3.2.4).
+        """Refuse a request outside dialogs without storing its state (RFC 3261 8.2.7, 26.3.2.4).
 
-        The response is sent once. A copy of the request counts as a new request, and its response
-        gets the same To tag. A later ACK or CANCEL matches no transaction.
+        The response is sent once. A copy of the request is treated as a new request, and the
+        response to it has the same To tag. A later ACK or CANCEL finds no transaction.
 
         Raises:
             ProtocolError: A final response was already sent, or the request came in a dialog.
@@ -138,15 +141,18 @@ class ServerRequest:
         self._transaction.answer_once(data, now)
 
     def on_acknowledged(self, now: float) -> None:
-        """Note that the ACK to a non-2xx arrived, or never will (INVITE only)."""
+        """Do nothing; `InviteServer` handles the ACK to a non-2xx response."""
 
     def on_terminated(self, now: float) -> None:
-        """Release the terminated transaction."""
+        """Remove the terminated transaction from the core."""
         del now
         self._core.transactions.end_server(self.request, self._key)
 
     def _tag(self, to_tag: str | None, status: int) -> str | None:
-        """Return the To tag to add; None on a 100, or if the request already has a To tag."""
+        """Return the To tag for a response: `to_tag`, or our own tag if `to_tag` is None.
+
+        Return None for a 100, and if the To of the request already has a tag.
+        """
         if status == 100 or self.request.to.tag:
             return None
         return self.own_tag if to_tag is None else to_tag

@@ -1,7 +1,7 @@
-"""The client's side of an INVITE (RFC 3261 9.1, 13.2): the handle of an INVITE that we sent.
+"""The client's side of an INVITE (RFC 3261 sections 9.1 and 13.2): the handle of a sent INVITE.
 
-An `InviteClient` collects all results of one INVITE: several early dialogs, several 2xx, and a
-CANCEL that waits for the first provisional response. Its transaction retransmits.
+An `InviteClient` handles all results of one INVITE: several early dialogs, several 2xx responses,
+and a CANCEL that waits for the first provisional response. The transaction does the retransmission.
 """
 
 from __future__ import annotations
@@ -33,23 +33,24 @@ from telephony.sip.ua.user_agent import UserAgent
 
 @dataclass(frozen=True, slots=True)
 class InviteProgress(SipEvent):
-    """A provisional response to an INVITE that we sent outside a dialog."""
+    """A provisional response to an INVITE that we sent outside a dialog has arrived."""
 
     client: InviteClient
     dialog: Dialog | None
-    """The early dialog; None for 100 and for responses without a To tag."""
+    """The early dialog of the response; None for a 100 and for a response without a To tag."""
     response: Response
     answer_due: bool = False
-    """True if a reliable response holds an offer, as our INVITE had none: answer by `prack`."""
+    """True if a reliable response contains an offer, because our INVITE contained no offer. The
+    application must answer this offer by `prack`."""
 
 
 @dataclass(frozen=True, slots=True)
 class InviteAnswered(SipEvent):
-    """A 2xx to our INVITE; one event for each dialog that it creates.
+    """A 2xx to our INVITE has arrived; there is one event for each dialog that a 2xx creates.
 
     The application must call `dialog.ack(client, now=now)`. It must also send BYE in each dialog
-    that it does not need: one from a second fork, or from a 2xx that crossed our CANCEL
-    (`client.cancelled`).
+    that it does not need: the dialog of a second fork, or the dialog of a 2xx that was sent before
+    our CANCEL arrived (then `client.cancelled` is true).
     """
 
     client: InviteClient
@@ -59,21 +60,25 @@ class InviteAnswered(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class InviteFailed(SipEvent):
-    """Our INVITE failed; its early dialogs are gone. At most one for each INVITE."""
+    """Our INVITE failed, and its early dialogs have ended.
+
+    This event occurs at most once for each INVITE.
+    """
 
     client: InviteClient
     response: Response | None
-    """None without a final response: timeout (408), unreachable (503), CANCEL unanswered (487)."""
+    """The final response. None if there is no final response: after a timeout (status 408), if the
+    peer is unreachable (503), or if our CANCEL had no effect (487)."""
     status: int
     reason: str
 
 
 class InviteClient(UserAgentClient):
-    """An INVITE that we sent, outside a dialog or in one.
+    """An INVITE that we send, outside a dialog or within one.
 
     Attributes:
-        dialogs: Early and confirmed dialogs by To tag; empty for a re-INVITE.
-        cancelled: True once `cancel` was called before a final response.
+        dialogs: The early and confirmed dialogs by the peer's To tag; empty for a re-INVITE.
+        cancelled: True once `cancel` was called before a final response arrived.
     """
 
     def __init__(
@@ -98,11 +103,11 @@ class InviteClient(UserAgentClient):
 
     @property
     def finished(self) -> bool:
-        """True once a final response came, or can no longer come."""
+        """True once a final response has arrived, or none can arrive any more."""
         return self._finished
 
     def checkpoint(self) -> dict[str, object]:
-        """Return plain values for `Endpoint.cancel_restored` in the next process."""
+        """Return plain values, with which `Endpoint.cancel_restored` can cancel the INVITE."""
         return {
             "request": bytes(self.request).decode("latin-1"),
             "destination": list(self.destination),
@@ -110,10 +115,12 @@ class InviteClient(UserAgentClient):
         }
 
     def cancel(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> None:
-        """Cancel the INVITE: send CANCEL now, or after the first provisional response (9.1).
+        """Cancel the INVITE by a CANCEL (RFC 3261 section 9.1).
 
-        `InviteFailed` follows (usually with 487), or `InviteAnswered` if a 2xx crossed the CANCEL.
-        After a final response this does nothing. `headers` are for the CANCEL, such as a Reason.
+        The CANCEL is sent now or after the first provisional response. `InviteFailed` follows,
+        usually with 487. If the peer sent a 2xx before the CANCEL arrived, `InviteAnswered`
+        follows. After a final response, this method does nothing. `headers` are added to the
+        CANCEL, for example a Reason.
         """
         if self._finished or self.cancelled:
             return
@@ -130,13 +137,14 @@ class InviteClient(UserAgentClient):
         destination: Address | None = None,
         now: float,
     ) -> InviteClient:
-        """Send the INVITE again after its failure: same Call-ID and From tag, next CSeq.
+        """Send the failed INVITE again: same Call-ID, From tag and owner, next CSeq.
 
-        `headers` replace those of the same name (credentials after 401/407, Session-Expires and
-        Min-SE after 422); `uri` and `destination` follow a 3xx. The owner is the same.
+        `headers` replace headers of the same name: credentials after a 401 or 407, Session-Expires
+        and Min-SE after a 422. `uri` and `destination` are the new target after a 3xx. Return the
+        handle of the new INVITE.
 
         Raises:
-            ProtocolError: The dialog is terminated, or a re-INVITE is pending in it.
+            ProtocolError: The dialog is terminated, or another INVITE is pending in it.
         """
         return self._again(headers, uri, destination, now)
 
@@ -149,9 +157,10 @@ class InviteClient(UserAgentClient):
         body: bytes = b"",
         now: float,
     ) -> None:
-        """Acknowledge a reliable response whose offer we must answer (RFC 3262 section 5).
+        """Acknowledge a reliable provisional response that contains an offer (RFC 3262 section 5).
 
-        The core acknowledges every other reliable response before it reports it.
+        `body` is the answer to this offer. The core itself acknowledges every reliable response
+        without an offer, before it reports the response.
 
         Raises:
             ProtocolError: `response` is not a reliable provisional response.
@@ -163,7 +172,7 @@ class InviteClient(UserAgentClient):
         send_prack(self._agent, dialog, rack, headers=tuple(headers), body=body, now=now)
 
     def on_response(self, response: Response, now: float) -> None:
-        """Process a response that the transaction passes on: 1xx, each 2xx, one other final."""
+        """Process a 1xx, a 2xx (there may be several) or another final response to the INVITE."""
         if response.status < 200:
             self._progress(response, now)
             return
@@ -184,7 +193,7 @@ class InviteClient(UserAgentClient):
             self.dialog.on_response(self, response, now)
 
     def _failed(self, status: int, now: float) -> None:
-        """Report to the application that no final response will come."""
+        """Report to the application that no final response will arrive; `status` is the reason."""
         self._finish()
         if self.dialog is None:
             self._drop_early_dialogs()
@@ -195,7 +204,7 @@ class InviteClient(UserAgentClient):
             self.dialog.on_failure(self, now)
 
     def on_terminated(self, now: float) -> None:
-        """Drop the early dialogs of forks that never answered."""
+        """Drop the early dialogs that no final response has confirmed."""
         del now
         self._drop_early_dialogs()
 
@@ -254,9 +263,10 @@ class InviteClient(UserAgentClient):
                 dialog.drop("not answered")
 
     def start_deadline(self, now: float) -> None:
-        """Give the final response 64*T1 to arrive after the dialog has ended (RFC 3261 15).
+        """Wait at most 64*T1 longer for the final response, because the dialog has ended.
 
-        It may be lost, and a provisional response has stopped all timers of the transaction.
+        The final response may be lost. The transaction has no timer of its own after a provisional
+        response (RFC 3261 section 15).
         """
         if self._cancel_deadline is None and not self._finished:
             self._cancel_deadline = self._core.timers.at(
@@ -275,7 +285,10 @@ class InviteClient(UserAgentClient):
         )
 
     def _cancel_unanswered(self, now: float) -> None:
-        """End the INVITE as cancelled if it has no final response 64*T1 after the CANCEL (9.1)."""
+        """End the INVITE with 487, because it has no final response 64*T1 after the CANCEL.
+
+        See RFC 3261 section 9.1.
+        """
         if self._transaction is not None:
             self._transaction.fail(487, now)
 
@@ -286,6 +299,6 @@ class InviteClient(UserAgentClient):
 
 
 def open_request(agent: UserAgent, dialog: Dialog, draft: Draft) -> ClientRequest:
-    """Return the handle of a request in the dialog; its `begin` sends it."""
+    """Make the handle of a request within a dialog; the method `begin` sends the request."""
     kind = InviteClient if draft.method == "INVITE" else NonInviteClient
     return kind(agent, draft, dialog=dialog, owner=dialog.owner)

@@ -1,8 +1,8 @@
-"""The server's side of an INVITE (RFC 3261 9.2, 13.3): the handle of an INVITE that we received.
+"""The server's side of an INVITE (RFC 3261 sections 9.2 and 13.3): the handle of a received INVITE.
 
 An `InviteServer` may create several early dialogs. It repeats its last provisional response once a
-minute. repeated_2xx.py repeats a 2xx, reliable.py a reliable provisional response; the transaction
-does all other retransmission.
+minute. The module repeated_2xx.py repeats a 2xx, and reliable.py repeats a reliable provisional
+response. The transaction repeats all other responses.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from telephony.sip.ua.server_request import ServerRequest
 
 @dataclass(frozen=True, slots=True)
 class IncomingInvite(SipEvent):
-    """A new INVITE outside any dialog, for the application to answer.
+    """A new INVITE outside any dialog has arrived; the application must answer it.
 
-    The core sends 100 by itself if there is no response within 200 ms.
+    If there is no response within 200 ms, the core itself sends 100.
     """
 
     invite: InviteServer
@@ -35,19 +35,20 @@ class IncomingInvite(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class InviteCancelled(SipEvent):
-    """The caller cancelled (by CANCEL, or by BYE in the early dialog). 487 has been sent.
+    """The caller has cancelled its INVITE by a CANCEL, or by a BYE in the early dialog.
 
-    This event also comes for a re-INVITE: then `invite.dialog` is its dialog, which continues.
+    The core has sent 487. The event also occurs for a re-INVITE. Then `invite.dialog` is the dialog
+    of the re-INVITE, and this dialog continues.
     """
 
     invite: InviteServer
     request: Request
-    """The CANCEL or BYE; it may hold a Reason."""
+    """The CANCEL or BYE, which may contain a Reason header."""
 
 
 @dataclass(frozen=True, slots=True)
 class AckReceived(SipEvent):
-    """The first ACK to our 2xx; later copies are absorbed."""
+    """The first ACK to our 2xx has arrived. Later copies of the ACK are dropped."""
 
     dialog: Dialog
     request: Request
@@ -55,28 +56,29 @@ class AckReceived(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class AckMissing(SipEvent):
-    """Our 2xx was repeated for 64*T1 without an ACK: the application should send BYE."""
+    """Our 2xx was repeated for 64*T1, but no ACK has arrived. The application should send BYE."""
 
     dialog: Dialog
 
 
 @dataclass(frozen=True, slots=True)
 class PrackMissing(SipEvent):
-    """A reliable provisional response was repeated for 64*T1 without a PRACK.
+    """A reliable provisional response was repeated for 64*T1, but no PRACK has arrived.
 
-    The INVITE has been answered with 504. Its dialogs are gone, even that of a 2xx held back.
+    The core has answered the INVITE with 504. The dialogs of the INVITE have ended, even the dialog
+    of a 2xx that was waiting for the PRACK.
     """
 
     invite: InviteServer
 
 
 class InviteServer(ServerRequest):
-    """An INVITE that we received, outside a dialog or in one.
+    """An INVITE that we received, outside a dialog or within one.
 
     Attributes:
-        dialogs: The dialogs that our responses created, by our tag.
-        dialog: The dialog of our 2xx; for a re-INVITE, the dialog in which it came.
-        cancelled: True once the caller has cancelled; 487 has then been sent.
+        dialogs: The dialogs that our responses have created, by our To tag.
+        dialog: The dialog of our 2xx. For a re-INVITE, the dialog in which it arrived.
+        cancelled: True once the caller has cancelled the INVITE and the core has sent 487.
     """
 
     dialogs: dict[str, Dialog]
@@ -84,17 +86,18 @@ class InviteServer(ServerRequest):
     _trying: Timer | None = None
     _refresh: Timer | None = None
     repeated_2xx: Repeated2xx | None = None
-    """The 2xx of this INVITE, once it was sent."""
+    """The 2xx to this INVITE, which is repeated until its ACK; None until it is sent."""
     _sequences: dict[str, ReliableSequence]
     _last: PendingResponse | None = None
-    """The last provisional response if it was sent reliably, else None."""
+    """The last provisional response, if it was sent reliably; else None."""
     _waiting_2xx: Callable[[float], None] | None = None
-    """Sends the 2xx that waits for a PRACK; None if no 2xx waits."""
+    """The function that sends the 2xx which waits for a PRACK; None if no 2xx waits."""
 
     def begin(self, now: float) -> None:
-        """Schedule a 100, sent unless another response is sent within 200 ms (17.2.1).
+        """Schedule a 100 for 200 ms from now (RFC 3261 section 17.2.1).
 
-        Some phones take an immediate 100 for the answer and ignore the 401 after it.
+        The 100 is not sent if another response is sent before. It is not sent immediately, because
+        some phones take a 100 for the answer and ignore a 401 that follows.
         """
         self.dialogs = {}
         self._sequences = {}
@@ -114,13 +117,13 @@ class InviteServer(ServerRequest):
         reliable: bool = False,
         now: float,
     ) -> Dialog | None:
-        """Send a response; see `ServerRequest.respond`.
+        """Send a response to the INVITE; see `ServerRequest.respond` for the arguments.
 
-        A provisional response above 100 is repeated until its PRACK if `reliable` is true or the
-        caller requires it. Each one waits for the one before it in the same early dialog. A 2xx
-        waits for the PRACK to a response with a body (RFC 3262 section 3); until the 2xx is sent,
-        the caller may still cancel. Without a PRACK within 64*T1 the INVITE gets 504, and
-        `PrackMissing` follows.
+        If `reliable` is true or the caller requires it, a provisional response above 100 is
+        repeated until its PRACK arrives. In an early dialog, a reliable response waits until the
+        PRACK to the one before it has arrived. A 2xx waits for the PRACK to a response with a body
+        (RFC 3262 section 3). Until this 2xx is sent, the caller may still cancel. If a PRACK does
+        not arrive within 64*T1, the core answers the INVITE with 504 and emits `PrackMissing`.
 
         Raises:
             ProtocolError: A final response was already sent, or `reliable` is true and the caller
@@ -163,7 +166,7 @@ class InviteServer(ServerRequest):
         return dialog
 
     def _send_2xx(self, response: PendingResponse, now: float) -> Dialog:
-        """Send a 2xx, or hold it back until the caller has acknowledged a response with a body."""
+        """Send a 2xx, or store it until the PRACK to a response with a body has arrived."""
         self.dialog = dialog = self._dialog_for(response.tag or "")
         dialog.confirm_by_our_2xx()
         sequence = self._sequences.get(response.tag or "")
@@ -182,7 +185,7 @@ class InviteServer(ServerRequest):
         return dialog
 
     def _send_final(self, response: PendingResponse, now: float) -> None:
-        """Send a final response."""
+        """Send a final response now, and drop the early dialogs."""
         self._stop(self._trying)
         self._stop(self._refresh)
         close_all(self._sequences.values())
@@ -217,21 +220,24 @@ class InviteServer(ServerRequest):
         return self._sequences[tag]
 
     def _send_waiting_2xx(self, now: float) -> None:
-        """Send the held 2xx, if any, once no early dialog has an unacknowledged body."""
+        """Send the waiting 2xx, if there is one and no response with a body waits for its PRACK."""
         if self._waiting_2xx is not None and not any(
             s.body_unacknowledged for s in self._sequences.values()
         ):
             self._waiting_2xx(now)
 
     def _prack_missing(self, now: float) -> None:
-        """Fail the INVITE with 504, as a PRACK is missing (RFC 3262 section 3)."""
+        """Answer the INVITE with 504, because a PRACK is missing (RFC 3262 section 3)."""
         if self._final and self._waiting_2xx is None:
             return
         self._send_failure(504, "not acknowledged", now)
         self._core.emit(PrackMissing(self))
 
     def _send_failure(self, status: int, why: str, now: float) -> None:
-        """Send a non-2xx final response, also in place of a 2xx that was held back."""
+        """Send a non-2xx final response; it replaces a 2xx that waits for a PRACK.
+
+        `why` is the reason with which the dialog of this 2xx ends.
+        """
         held, self._waiting_2xx = self._waiting_2xx is not None, None
         self._send_final(PendingResponse(status, None, (), b"", self._tag(None, status)), now)
         if held and self.dialog is not None and self.dialog.id.local_tag in self.dialogs:
@@ -240,12 +246,12 @@ class InviteServer(ServerRequest):
     def refuse_statelessly(
         self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
     ) -> None:
-        """Refuse the INVITE without keeping its state; see `ServerRequest.refuse_statelessly`."""
+        """Refuse the INVITE without storing its state; see `ServerRequest.refuse_statelessly`."""
         self._stop(self._trying)
         super().refuse_statelessly(status, headers=headers, now=now)
 
     def checkpoint(self) -> dict[str, object]:
-        """Return plain values for `Endpoint.restore_invite` in the next process."""
+        """Return plain values, from which `Endpoint.restore_invite` makes the INVITE again."""
         return {
             "request": bytes(self.request).decode("latin-1"),
             "source": list(self.source),
@@ -253,7 +259,11 @@ class InviteServer(ServerRequest):
         }
 
     def on_cancel(self, request: Request, now: float) -> None:
-        """Answer 487 after the caller's CANCEL, or BYE in the early dialog, if in time (9.2)."""
+        """Answer the INVITE with 487, because the caller has cancelled it by `request`.
+
+        `request` is a CANCEL, or a BYE in the early dialog. After a final response it has no effect
+        (RFC 3261 section 9.2).
+        """
         if self._final and self._waiting_2xx is None:
             return
         self.cancelled = True
@@ -261,7 +271,10 @@ class InviteServer(ServerRequest):
         self._send_failure(487, "cancelled", now)
 
     def end_with_dialog(self, now: float) -> None:
-        """Answer an open re-INVITE with 487, as its dialog has ended (15.1.2)."""
+        """Answer the re-INVITE with 487 if it has no final response, because its dialog has ended.
+
+        See RFC 3261 section 15.1.2.
+        """
         if not self._final or self._waiting_2xx is not None:
             self._waiting_2xx = None
             self._send_final(PendingResponse(487, None, (), b"", self._tag(None, 487)), now)
@@ -270,17 +283,20 @@ class InviteServer(ServerRequest):
 
     @property
     def ack_due(self) -> bool:
-        """True from our 2xx, even if it is held back, until its ACK."""
+        """True from our 2xx until its ACK arrives, even while the 2xx waits for a PRACK."""
         repeated = self.repeated_2xx
         return self._waiting_2xx is not None or (repeated is not None and repeated.is_due)
 
     def on_acknowledged(self, now: float) -> None:
-        """Note that the ACK to our non-2xx came, or never will."""
+        """Note that the wait for the ACK to our non-2xx response is over.
+
+        The ACK has arrived, or will not arrive any more.
+        """
         if self.dialog is not None:
             self.dialog.invite_acknowledged(self, now)
 
     def on_terminated(self, now: float) -> None:
-        """Release the terminated transaction and the sequences of reliable responses."""
+        """Remove the terminated transaction, and stop waiting for PRACKs."""
         super().on_terminated(now)
         for sequence in self._sequences.values():
             sequence.forget()
@@ -337,7 +353,7 @@ class InviteServer(ServerRequest):
         self.repeated_2xx.start(now)
 
     def stop_repeating(self) -> None:
-        """Stop repeating the 2xx, as its dialog is over."""
+        """Stop repeating our 2xx, because its dialog has ended."""
         if self.repeated_2xx is not None:
             self.repeated_2xx.stop()
 

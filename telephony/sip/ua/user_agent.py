@@ -1,4 +1,4 @@
-"""The state that the handles of one endpoint share above its transactions."""
+"""The state that the handles of one endpoint share: dialogs, credentials and waiting responses."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from telephony.sip.ua.repeated_2xx import AckKey, Repeated2xx
 
 
 class UserAgent:
-    """One user agent (RFC 3261 6): its core, its dialogs, and the responses that wait.
+    """One user agent (RFC 3261 section 6): its dialogs, and its responses that wait for a request.
+
+    A 2xx waits for its ACK, and a reliable provisional response waits for its PRACK.
 
     Attributes:
-        core: The state below the dialogs.
+        core: The state that all parts of the SIP core share.
         dialogs: The early and confirmed dialogs.
-        credentials: Answers challenges; None to leave each challenge to the application.
+        credentials: The function that answers challenges; None to report each challenge to the
+            application.
         awaiting_ack: The 2xx responses that wait for their ACK.
-        awaiting_prack: The reliable provisional responses that wait for their PRACK.
+        awaiting_prack: The sequences of which a reliable provisional response waits for its PRACK.
     """
 
     def __init__(
         self, core: Core, open_request: Callable[[UserAgent, Dialog, Draft], ClientRequest]
     ) -> None:
-        """Start without dialogs; `open_request` makes the handles of requests in a dialog."""
+        """Start without dialogs; `open_request` makes the handle of a request within a dialog."""
         self.core = core
         self.dialogs = Dialogs(core, partial(open_request, self))
         self.credentials: Credentials | None = None
