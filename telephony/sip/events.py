@@ -1,4 +1,4 @@
-"""All events that the SIP core reports to the application, and the classes of their addresses.
+"""All events that the SIP core reports to the application, with `Address` and `OutgoingMessage`.
 
 Each event is a small frozen dataclass, defined in the module that emits it. An event contains
 handles (`InviteServer`, `InviteClient`, `Dialog` and others): the objects of the core whose methods

@@ -84,13 +84,13 @@ class KeepAlive:
                 owner=self,
                 now=now,
             )
-        except ProtocolError:  # no local address reaches the destination
+        except ProtocolError:  # no local address has the destination's transport and IP family
             self._answered(503, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
         """Make a check due immediately if the lost connection to `peer` led to our neighbour.
 
-        This happens only if the neighbour was alive and no OPTIONS waits for its answer.
+        Do nothing if the neighbour was not alive, or if an OPTIONS waits for its answer.
         """
         waits = self._next is not None and self.health is PeerHealth.ALIVE
         if waits and peer == self.destination:

@@ -30,8 +30,8 @@ from telephony.sip.transport.outgoing import OutgoingMessage
 
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _SURVIVES_481 = {"NOTIFY", "REFER", "PRACK"}
-"""The methods after which a dialog continues despite a 481. The 481 may concern only the
-subscription, or only the provisional response that a PRACK acknowledged."""
+"""The methods of requests that do not end their dialog if they get a 481. The 481 may concern only
+the subscription of a NOTIFY or REFER, or only the response that a PRACK acknowledges."""
 
 _KEPT_ACKS = 4
 """The number of sent ACKs that a dialog stores, so that it can send them again. The peer may repeat
@@ -230,7 +230,7 @@ class Dialog(DialogAddresses):
         """
         return self._invite_received is not None and self._invite_received.ack_due
 
-    # For the application.
+    # The application calls the methods below.
 
     def request(
         self,
@@ -346,13 +346,13 @@ class Dialog(DialogAddresses):
         self.send_to = send_to
         self._established = True
 
-    # For the core's client side.
+    # The core's client side uses the methods below.
 
     @property
     def is_ending(self) -> bool:
         """True if the dialog is terminated, or our BYE was sent or waits to be sent.
 
-        `request` then raises an error.
+        `request` then raises ProtocolError.
         """
         return self.state is DialogState.TERMINATED or self._bye is not None
 
@@ -457,7 +457,7 @@ class Dialog(DialogAddresses):
                 now + self._core.timings.timeout, lambda now: self.end("bye sent", now)
             )
 
-    # For the core's server side.
+    # The core's server side uses the methods below.
 
     def receive(self, request: Request) -> DialogRefusal | None:
         """Check whether a received request is allowed in the dialog's present state.

@@ -1,9 +1,10 @@
-"""Divides a byte stream into SIP messages (RFC 3261 7.5, 18.3; RFC 5626 3.5.1, 4.4.1), without I/O.
+"""The division of a byte stream into SIP messages (RFC 3261 sections 7.5 and 18.3), without I/O.
 
-The result is the same however many bytes each read returns. The buffer is limited: it contains at
-most one head of `MAX_HEAD` bytes and one body of `MAX_BODY` bytes. If the start or end of a message
-cannot be found, the rest of the stream cannot be divided either. Then the last unit of the stream
-is a fault, and the owner of the connection must close it.
+Pings and pongs are those of RFC 5626 sections 3.5.1 and 4.4.1. The result is the same however many
+bytes each read returns. The buffer is limited: it contains at most one head of `MAX_HEAD` bytes and
+one body of `MAX_BODY` bytes. If the start or end of a message cannot be found, the rest of the
+stream cannot be divided either. Then the last unit of the stream is a fault, and the owner of the
+connection must close the connection.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class StreamUnit:
 
 
 class Framer:
-    """Divides the bytes that one connection receives into units."""
+    """An object that divides the bytes received on one connection into units."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()

@@ -163,7 +163,7 @@ class Request(Message):
 
     @property
     def start_line(self) -> str:
-        """The request line."""
+        """The request line: method, Request-URI and version."""
         return f"{self.method} {self.uri} SIP/2.0"
 
     def __repr__(self) -> str:
@@ -199,7 +199,7 @@ class Response(Message):
 
     @property
     def start_line(self) -> str:
-        """The status line."""
+        """The status line: version, status code and reason phrase."""
         line = f"SIP/2.0 {self.status} {self.reason}"
         return Latin1Text(line) if isinstance(self.reason, Latin1Text) else line
 

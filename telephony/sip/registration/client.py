@@ -164,7 +164,7 @@ class Registration:
                 owner=self,
                 now=now,
             )
-        except ProtocolError:  # no local address reaches the destination
+        except ProtocolError:  # no local address has the destination's transport and IP family
             self._failed(503, None, now)
 
     def _registered(self, response: Response, now: float) -> None:

@@ -79,7 +79,8 @@ class Binding:
     def is_same_contact(self, other: NameAddr) -> bool:
         """Return whether `other` is the contact of this binding.
 
-        It is if both have the same phone instance and registration id, or else if their URIs are
+        If the two contacts have the same phone instance (`+sip.instance`), they are the same if
+        their registration ids (`reg-id`) are equal. Otherwise they are the same if their URIs are
         equivalent.
         """
         instance = self.contact.parameter("+sip.instance")
@@ -89,7 +90,7 @@ class Binding:
 
 
 class Registrar:
-    """The bindings of all addresses-of-record."""
+    """The bindings of all addresses-of-record, with the rules for a REGISTER."""
 
     def __init__(
         self,

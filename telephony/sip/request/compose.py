@@ -1,4 +1,4 @@
-"""The composition of requests and responses: their headers, the order of these and their values.
+"""The composition of requests and responses: their headers, with the order and the values.
 
 Handles and dialogs supply the values. The module messages.py writes the result as bytes.
 """
@@ -53,7 +53,7 @@ class Draft:
     def secure(self) -> bool:
         """True if the request demands TLS on every hop.
 
-        Its Contact must then be a sips URI too (RFC 3261 section 8.1.1.8).
+        The Contact of the request must then be a sips URI too (RFC 3261 section 8.1.1.8).
         """
         target = self.routes[0].uri if self.routes else self.uri
         return "sips" in {self.uri.scheme, target.scheme}

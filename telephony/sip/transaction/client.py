@@ -86,7 +86,10 @@ class ClientTransaction:
         self._deadline: Timer | None = None
 
     def start(self, now: float) -> None:
-        """Send the request; start timers A and B, or E and F."""
+        """Send the request, and start its timers.
+
+        These are timers A and B for an INVITE, and timers E and F for any other request.
+        """
         self._send(self._data)
         self._deadline = self._timers.at(now + self._timings.timeout, self._timed_out)
         self._schedule_retransmission(now)

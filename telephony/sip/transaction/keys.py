@@ -24,9 +24,9 @@ def server_key(request: Request, method: str | None = None) -> ServerKey:
     """Return the key of a server transaction: branch, sent-by, CSeq number and method.
 
     If the branch does not start with the magic cookie, the key consists of the fields that RFC 2543
-    used. Both kinds of key contain the CSeq number, because a retransmission, an ACK and a CANCEL
-    have the CSeq number of their request. So a phone that uses a branch again, as pyVoIP does after
-    a 401, starts another transaction.
+    used. The key always contains the CSeq number. A retransmission, an ACK and a CANCEL have the
+    CSeq number of their request, so they find its transaction. A new request of a phone that uses a
+    branch again, as pyVoIP does after a 401, starts another transaction.
 
     An ACK to a non-2xx belongs to the transaction of its INVITE, so the key of an ACK contains
     INVITE as the method. If `method` is given, it replaces the request's method in the key. With

@@ -28,5 +28,6 @@ class TcpRefusals:
         self._until[peer] = now + _REMEMBERED
 
     def has(self, peer: Address, now: float) -> bool:
-        """Return whether the peer with this UDP address gets only datagrams."""
+        """Return whether a peer has refused TCP in the last ten minutes; `peer` is its UDP address.
+        """
         return self._until.get(peer, now) > now

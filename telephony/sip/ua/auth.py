@@ -97,7 +97,7 @@ class DigestVerification:
 
 
 class DigestServer:
-    """The server's side: challenges requests, and verifies the credentials in requests."""
+    """The server's side: it challenges requests, and verifies the credentials in requests."""
 
     def __init__(
         self,
@@ -247,7 +247,7 @@ class DigestServer:
 
 
 class DigestClient:
-    """The client's side: answers challenges with the name and password of one user."""
+    """The client's side: it answers challenges with the name and password of one user."""
 
     def __init__(self, user: str, password: str) -> None:
         self._user = user

@@ -165,7 +165,7 @@ class NonInviteClient(UserAgentClient):
             self.dialog.on_response(self, response, now)
 
     def on_terminated(self, now: float) -> None:
-        """Note that the last transaction is terminated."""
+        """Do nothing when the last transaction of the request terminates."""
 
     def _failed(self, status: int, now: float) -> None:
         """Report to the application that no final response will arrive; `status` is the reason."""
