@@ -145,9 +145,9 @@ def _services(
 ) -> Generator[list[Question], DnsAnswers, list[_Service]]:
     """Return the SRV names to query, in order, each with its transport.
 
-    If the URI requests a transport, this is the SRV name for that transport. Otherwise the NAPTR
-    records name them. If there are no NAPTR records, there is one SRV name for each of our
-    transports.
+    If the URI requests a transport, there is one SRV name, for that transport. Otherwise the SRV
+    names come from the NAPTR records. If there are no NAPTR records that we can use, there is one
+    SRV name for each of our transports.
     """
     ours = list(dict.fromkeys(family.transport for family in available))
     if uri.scheme == "sips":

@@ -1,9 +1,9 @@
 """Answers to malformed requests whose top Via can be read (RFC 3261 sections 8.2, 16.3, 21.4.1).
 
-The answer contains unchanged copies of the header lines that a response must have. There is no
-answer to an ACK or a response, nor if the top Via cannot be read. Other Via entries are left out if
-they cannot be read. A Via of another SIP version can be read and is copied unchanged, because its
-sender must get a 505.
+The answer contains unchanged copies of the header lines that a response must have. An ACK or a
+response gets no answer. A request whose top Via cannot be read gets no answer either. Any other Via
+entry that cannot be read is left out of the answer. A Via of another SIP version is treated as
+readable and copied unchanged, because its sender must get a 505.
 """
 
 from __future__ import annotations

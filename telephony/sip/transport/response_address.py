@@ -29,9 +29,10 @@ def stamp(via: Via, source: Address) -> Via:
 def reply_address(via: Via, source: Address) -> Address:
     """Return the address to which the response to a request from `source` is sent.
 
-    If the request came over a connection, it is the source. Over UDP, it is the source if the Via
-    has `rport`, else the port in the Via at the source's host (RFC 3261 section 18.2.2). `maddr` is
-    ignored, because it would let a sender direct our responses to any target.
+    If the request came over a connection, the response goes to `source`. Over UDP, the response
+    goes to `source` if the Via has `rport`, else to the port in the Via at the host of `source`
+    (RFC 3261 section 18.2.2). `maddr` is ignored, because it would let a sender direct our
+    responses to any target.
     """
     if source.reliable or any(n.lower() == "rport" for n, _ in via.parameters):
         return source
@@ -41,7 +42,7 @@ def reply_address(via: Via, source: Address) -> Address:
 def reply_fallback(via: Via, source: Address) -> Address | None:
     """Return the address for a new connection if the request's connection is lost; None for UDP.
 
-    It is the port in the Via at the source's host (RFC 3261 section 18.2.2).
+    This address is the port in the Via at the host of `source` (RFC 3261 section 18.2.2).
     """
     if not source.reliable:
         return None

@@ -28,6 +28,8 @@ class TcpRefusals:
         self._until[peer] = now + _REMEMBERED
 
     def has(self, peer: Address, now: float) -> bool:
-        """Return whether a peer has refused TCP in the last ten minutes; `peer` is its UDP address.
+        """Return whether this peer has refused TCP in the last ten minutes.
+
+        `peer` is the UDP address of the peer.
         """
         return self._until.get(peer, now) > now

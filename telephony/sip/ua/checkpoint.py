@@ -1,4 +1,4 @@
-"""Restore the dialogs of an earlier process, and the INVITEs that had no final response.
+"""Functions that restore an earlier process's dialogs, and its INVITEs without a final response.
 
 The functions read the values that `Dialog.checkpoint`, `InviteClient.checkpoint` and
 `InviteServer.checkpoint` return. Connections end with their process. So if a peer opened a

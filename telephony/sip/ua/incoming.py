@@ -1,10 +1,11 @@
 """The handling of received messages (RFC 3261 sections 8.2, 9.2, 12.2.2, 17.2.3 and 18).
 
 For a received request, the core takes the first of these steps that applies. A copy of an earlier
-request goes to the transaction of that request. A CANCEL or ACK goes to its INVITE. A request that
-fails the checks of section 8.2 is refused. A request within a dialog goes to the dialog. Any other
-request goes to the application. A received response goes to the transaction of the request that it
-answers; if there is no such transaction, the response is dropped.
+request goes to the transaction of that request. A CANCEL or ACK goes to the transaction of its
+INVITE. A request that fails the checks of RFC 3261 section 8.2 is refused. A request within a
+dialog goes to the dialog. Any other request goes to the application. A received response goes to
+the transaction of the request that it answers; if there is no such transaction, the response is
+dropped.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Incoming:
         if not self._core.local_addresses.has(response.via.host, response.via.port):
             self._core.drop(source, "response to somebody else")
             return
-        if len(response.headers.get_list("Via")) > 1:  # RFC 3261 section 8.1.3.3
+        if len(response.headers.get_list("Via")) > 1:  # RFC 3261 section 8.1.3.3: drop it
             self._core.drop(source, "response that is not for us alone")
             return
         transaction = self._core.transactions.client_of(response)

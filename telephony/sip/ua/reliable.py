@@ -74,8 +74,8 @@ class ReliableSequence:
     ) -> None:
         """Make an empty sequence for the early dialog `dialog` of the INVITE with CSeq `number`.
 
-        In `waiting`, the sequence has an entry while its response waits for a PRACK. `send` sends a
-        response with an RSeq and returns the bytes; `repeat` sends the same bytes again.
+        `waiting` contains this sequence while one of its responses waits for a PRACK. `send` sends
+        a response with an RSeq and returns the bytes; `repeat` sends the same bytes again.
         `on_acknowledged` is called when all responses are sent and have their PRACK. `on_missing`
         is called if a PRACK is missing after 64*T1.
         """
@@ -93,7 +93,10 @@ class ReliableSequence:
         self._deadline: Timer | None = None
 
     def send(self, provisional: PendingResponse, now: float) -> None:
-        """Send a response, after the responses before it have got their PRACK."""
+        """Send a response as soon as the PRACKs to the responses before it have arrived.
+
+        If `MAX_WAITING` responses already wait, a response without a body is dropped.
+        """
         if self._outstanding and len(self._waiting) >= MAX_WAITING and not provisional.body:
             return
         self._waiting.append(provisional)

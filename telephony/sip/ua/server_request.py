@@ -105,12 +105,11 @@ class ServerRequest:
 
         For an INVITE, a provisional response above 100 creates an early dialog for its To tag. The
         tag is our own unless `to_tag` is given; several tags make several dialogs. A 2xx confirms
-        the dialog of its tag. These responses return their dialog, and a 2xx also stores it as the
-        attribute `dialog`. Any other response returns None, and so does any response to another
-        method than INVITE.
+        the dialog of its tag. For both kinds of response, the dialog is returned; after a 2xx, the
+        attribute `dialog` is also set to it. For any other response or method, None is returned.
 
-        Nothing is sent after the caller's CANCEL. Nor is a response to a non-INVITE sent after
-        64*T1, because the client has stopped waiting.
+        Nothing is sent after the caller's CANCEL. To a non-INVITE, nothing is sent after 64*T1,
+        because the client has stopped waiting.
 
         Raises:
             ProtocolError: A final response was already sent.

@@ -15,7 +15,7 @@ from telephony.sip.ua.repeated_2xx import AckKey, Repeated2xx
 
 
 class UserAgent:
-    """One user agent (RFC 3261 section 6): its dialogs, and its responses that wait for a request.
+    """The state of one user agent (RFC 3261 section 6): its dialogs and its waiting responses.
 
     A 2xx waits for its ACK, and a reliable provisional response waits for its PRACK.
 
@@ -25,7 +25,8 @@ class UserAgent:
         credentials: The function that answers challenges; None to report each challenge to the
             application.
         awaiting_ack: The 2xx responses that wait for their ACK.
-        awaiting_prack: The sequences of which a reliable provisional response waits for its PRACK.
+        awaiting_prack: For each reliable provisional response that waits for its PRACK, the
+            sequence that sent the response.
     """
 
     def __init__(
