@@ -1,9 +1,11 @@
-"""A back-to-back user agent (RFC 3261): one call with its legs, of which at most two are joined.
+"""A back-to-back user agent (RFC 3261): it connects a caller with one callee at a time.
 
-The package does no I/O and reads no clock: endpoint events and the current time (`now`) go in.
-Requests and responses leave through the `Endpoint`, and media commands through the `MediaPlane`.
-`CallEvent`s report to the owner (the code that uses this package) what happened. `BackToBackCall`
-is the main class; `find_call` finds the call that an endpoint event belongs to.
+Each call has one leg for the caller and one leg for each callee that was rung. The caller's leg is
+joined with at most one callee leg. This package does no I/O and reads no clock. The application
+passes in the endpoint's events and the current time (`now`). Requests and responses leave through
+the `Endpoint`, and commands for media through the `MediaPlane`. The call reports what happened as
+`CallEvent`s. `BackToBackCall` is the main class. `find_call` returns the call that an endpoint
+event belongs to.
 """
 
 from telephony.b2bua.attempt import decline

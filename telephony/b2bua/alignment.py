@@ -1,4 +1,4 @@
-"""Offers that we start ourselves, so that a leg's media fits the party that it now talks with.
+"""SDP offers that we start ourselves, so that a leg's media fits the leg that it is joined with.
 
 After a transfer, a join or a restart, two parties are joined that have never received each other's
 SDP. Offers that a party makes itself are passed on in `exchange.py`.
@@ -16,26 +16,35 @@ from telephony.errors import ParseError
 from telephony.sdp import Direction, SessionDescription
 
 OnAligned = Callable[[float, bool], None]
-"""A callback for the end of an offer: now, and whether the leg has agreed."""
+"""A callback for the end of an offer.
+
+It receives the current time, and True if the leg's peer has agreed to the offer.
+"""
 
 
 def _nothing(_now: float, _agreed: bool) -> None:  # noqa: FBT001 - a callback's one fact
-    """Do nothing after the offer."""
+    """Do nothing when an offer has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class _OwnOffer:
-    """An offer to `leg` with the media of `source`; `then` is called after it."""
+    """An offer to send to `leg`, built from the last session description of `source`.
+
+    The function `then` is called when the offer has ended.
+    """
 
     leg: Leg
     source: Leg
     direction: Direction | None = None
-    """The direction to offer; None takes the direction of the source's description."""
+    """The direction to offer; None means the direction in the description of `source`."""
     then: OnAligned = _nothing
 
 
 class Alignment:
-    """Makes these offers; at most one waits to be repeated after glare (a 491)."""
+    """Sends the offers that we start ourselves, so that the media of two joined legs fits.
+
+    At most one offer waits to be sent again after a 491 response (both sides had sent an offer).
+    """
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
         """Create the object; no offer is in progress."""
@@ -43,20 +52,25 @@ class Alignment:
         self._offers = offers
         self._allowed = core.settings.codecs
         self._again: tuple[_OwnOffer, float] | None = None
-        """The offer that waits after glare, and the time of its repetition."""
+        """The offer to send again after a 491 response, and the time at which to send it."""
 
     def align(self, leg: Leg, source: Leg, now: float) -> None:
-        """Offer a leg the last description of `source`, unless codecs and direction already fit."""
+        """Send `leg` an offer with the last session description of `source`.
+
+        If the codecs and the direction of `leg` already fit that description, nothing is sent.
+        """
         self._offer(_OwnOffer(leg, source), now)
 
     def align_both(self, one: Leg, other: Leg, now: float) -> None:
-        """Bring the media of two newly joined legs together: make an offer to each, one by one.
+        """Make the media of two newly joined legs fit: offer to each leg, first to `one`.
 
-        A hold by a former peer ends; a party that holds the other itself keeps it on hold. `one` is
-        asked first, with the media of `other`. But a party's last answer to a former peer may hold
-        only one of its many codecs, which the other lacks. So if their last descriptions share no
-        audio codec, `other` is asked first. If the first leg refuses, the second is asked and then
-        the first again.
+        Each leg is offered the media of the second leg. A hold that an earlier peer had set ends.
+        If one of the two parties itself holds the call, that hold stays.
+
+        The last answer of a party to an earlier peer may contain only one of its many codecs, and
+        the new peer may not have that codec. So if the last descriptions of the two legs share no
+        audio codec, `other` gets the first offer. If the first leg refuses its offer, the second
+        leg gets an offer, and after that the first leg gets one again.
         """
         if not self._share(one, other):
             one, other = other, one
@@ -75,9 +89,9 @@ class Alignment:
 
     @staticmethod
     def _share(one: Leg, other: Leg) -> bool:
-        """Return whether the last descriptions of the two have an audio codec in common.
+        """Return whether the last descriptions of the two legs share an audio codec.
 
-        True if one of them has no description yet.
+        Also return True if one of the two legs has no session description yet.
         """
         spoken = [
             {codec.identity for codec in leg.media.remote.accepts.values() if codec.is_audio}
@@ -109,10 +123,13 @@ class Alignment:
         self._offers.offer(leg, asked, answered, now)
 
     def _asked(self, wanted: _OwnOffer) -> SessionDescription | None:
-        """Return the offer, or None if it would change nothing or the source has no description.
+        """Return the offer to send for `wanted`.
+
+        None means that no offer is needed, because the leg's media already fits, or that the source
+        leg has no session description yet.
 
         Raises:
-            SdpParseError: The source's description holds no stream that we can carry.
+            SdpParseError: The description of the source leg holds no stream that we can carry.
         """
         source, allowed = wanted.source.media, self._allowed
         said = source.remote_description
@@ -130,16 +147,16 @@ class Alignment:
         return True
 
     def on_leg_ended(self, leg: Leg) -> None:
-        """Forget the waiting offer if it concerns a leg that has ended."""
+        """Delete the offer that waits to be sent again, if one of its two legs has ended."""
         if self._again is not None and leg in {self._again[0].leg, self._again[0].source}:
             self._again = None
 
     def next_timer(self) -> float | None:
-        """Return the time at which the waiting offer is repeated; None if none waits."""
+        """Return the time at which the waiting offer is sent again; None if no offer waits."""
         return None if self._again is None else self._again[1]
 
     def timer(self, now: float) -> None:
-        """Repeat the offer that was refused for glare, if its time has come."""
+        """Send the offer again that was refused with 491, if its time has come."""
         if self._again is not None and now >= self._again[1]:
             (wanted, _), self._again = self._again, None
             self._offer(wanted, now)

@@ -1,7 +1,8 @@
-"""Ringing one target, or several at once, until one answers or all have failed (RFC 3261 16.7).
+"""Ring one target or several at the same time, until one answers or all have failed.
 
-An attempt works for an `AttemptListener`: the first ringing, a transfer or a recall. The attempt
-controls the branches; the listener decides what an answer means for the caller.
+This is the forking of RFC 3261 section 16.7. An attempt controls its branches: the callee legs to
+which it has sent an INVITE. It reports to an `AttemptListener` (the setup of a call, or a transfer
+with its recall), which decides what an answer means for the caller.
 """
 
 from __future__ import annotations
@@ -28,19 +29,25 @@ from telephony.sip.transport.address import is_ipv6
 
 ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 _PREFERRED = (486, 480, 603, 415, 420, 484, 488)
-"""Statuses that say most about a failure, the most useful first."""
+"""The statuses that say most about the reason of a failure, the most useful status first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A final response other than 2xx, or (`response` None) the lack of one."""
+    """The failure of one branch: a final response other than 2xx.
+
+    `response` is None if no response came; `status` then stands for the missing response.
+    """
 
     status: int
     response: Response | None = None
 
     @property
     def rank(self) -> tuple[int, int]:
-        """The sort key of failures: the caller gets the smallest one (RFC 3261 16.7 step 6)."""
+        """The sort key of a failure: the caller gets the failure with the smallest key.
+
+        The order follows RFC 3261 section 16.7, step 6.
+        """
         if self.status >= 600:
             return 0, 0
         if self.status in _PREFERRED:
@@ -49,47 +56,53 @@ class Failure:
 
 
 class AttemptListener(Protocol):
-    """The part of a call that started an attempt and handles its result."""
+    """The part of a call that starts an attempt and handles its result."""
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """Handle a branch that rings or sends early media."""
+        """Handle a provisional response of a branch: it rings, or sends early media."""
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Handle the first 2xx: return 0 to accept it, or a status to reject it.
+        """Handle the first 2xx: return 0 to accept it, or the status with which the branch fails.
 
-        A listener that accepts the 2xx also acknowledges it. A branch that is rejected counts as
-        failed with the returned status.
+        A listener that accepts the 2xx also acknowledges it. If the listener returns a status, the
+        attempt hangs up that branch and treats it as failed with this status.
         """
 
     def on_failure(self, failure: Failure, now: float) -> None:
-        """Handle the failure of all branches."""
+        """Handle the failure of all branches; `failure` is the one to report to the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class InviteTemplate:
-    """The contents of the branches' INVITEs."""
+    """The contents that the INVITEs of all branches of an attempt have in common."""
 
     request: Request
-    """The caller's INVITE, from which the identity and the passed-on header fields are taken."""
+    """The caller's INVITE. Our INVITEs take the caller's identity from it, and its passed-on header
+    fields.
+    """
     to: NameAddr | None
-    """The To header field; None stands for each target's own URI."""
+    """The To header field of our INVITEs; None means the URI of each target."""
     offer: SessionDescription | None
-    """The caller's offer; None leaves the offer to the target."""
+    """The caller's offer; None means that our INVITE has no offer and asks the target for one."""
     max_forwards: int
     direction: Direction | None = None
-    """The direction to offer, if not None, in place of the one in `offer`.
+    """The direction to offer in place of the one in `offer`; None keeps the direction of `offer`.
 
-    If the former peer had put the caller on hold, the caller is not on hold for a new peer.
+    It is used for a transfer: if the earlier peer had put the caller on hold, the caller is not on
+    hold for the new peer.
     """
 
 
 class Attempt:
-    """One attempt: some branches (legs with our INVITE) that ring for one listener."""
+    """One attempt to reach a callee: it rings one or more branches for one listener.
+
+    A branch is a callee leg to which we have sent an INVITE.
+    """
 
     def __init__(
         self, core: CallCore, listener: AttemptListener, template: InviteTemplate, deadline: float
     ) -> None:
-        """Create an attempt that has no branches yet."""
+        """Create an attempt that has no branches yet; it ends at the time `deadline`."""
         self._core = core
         self._listener = listener
         self._template = template
@@ -97,18 +110,25 @@ class Attempt:
         """The time at which ringing stops; None once the attempt is over."""
         self.branches: list[Leg] = []
         self.offers: dict[str, SessionDescription] = {}
-        """The offer that we sent on each leg, by leg id."""
+        """The offer that we sent in the INVITE of each branch, by leg id."""
         self._early_answers: dict[tuple[str, str], SessionDescription] = {}
-        """The last description in a provisional response, by leg id and the peer's tag."""
+        """The last session description that a branch sent in a provisional response.
+
+        The key is the leg id and the peer's To tag.
+        """
         self._final_answers: set[tuple[str, str]] = set()
-        """The keys of `_early_answers` whose description came reliably (RFC 3262) and is final."""
+        """The keys of `_early_answers` whose description is final.
+
+        A description is final if it came in a reliable provisional response (RFC 3262).
+        """
         self._failures: list[Failure] = []
         self.redirections: Redirections | None = None
-        """Finds the targets that are rung after a 3xx; None treats every 3xx as a failure."""
+        """Finds the targets to ring after a 3xx response; None means that every 3xx is a failure.
+        """
         self.single = True
-        """True while at most one branch rings at a time.
+        """True if the attempt has never rung more than one branch at a time.
 
-        The provisional responses of a single branch can be passed on as they are.
+        Only the provisional responses of a single branch can be passed on to the caller unchanged.
         """
 
     @property
@@ -120,7 +140,7 @@ class Attempt:
         """Ring all targets.
 
         Raises:
-            NoPortsError: There were not ports for every branch; no target was rung.
+            NoPortsError: There were too few ports for all branches, so no target was rung.
         """
         try:
             legs = self._bind(targets, now)
@@ -130,7 +150,11 @@ class Attempt:
         self._ring(legs, now)
 
     def _bind(self, targets: Sequence[Target], now: float) -> list[Leg]:
-        """Create legs with ports for all of the targets, or for none of them."""
+        """Create a leg with ports for each target.
+
+        Raises:
+            NoPortsError: There were too few ports; the legs that were created have been ended.
+        """
         legs: list[Leg] = []
         try:
             for target in targets:
@@ -187,12 +211,13 @@ class Attempt:
     # --- answers ----------------------------------------------------------------------------
 
     def progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """Handle a provisional response to a branch."""
+        """Handle a provisional response to the INVITE of a branch."""
         if self.over or not leg.alive or event.response.status <= 100:
             return
         self._core.learn_from(leg, event.response)
         self._core.set_ringing(leg)
-        if event.answer_due:  # a reliable offer must be answered in the PRACK, which we do not do
+        # a reliable offer must be answered in the PRACK, and we do not support that
+        if event.answer_due:
             self._branch_failed(leg, Failure(502), now)
             return
         early = early_description(event.response)
@@ -201,11 +226,12 @@ class Attempt:
         self._listener.on_progress(leg, event, now)
 
     def answer_of(self, leg: Leg, event: InviteAnswered) -> SessionDescription | None:
-        """Return the peer's description from the 2xx or from a provisional response of its dialog.
+        """Return the session description with which a branch's peer answered our INVITE.
 
-        Many peers send their answer in a 183 and no SDP in the 200. An answer in a reliable
-        response is final, whatever the 2xx holds (RFC 3261 13.2.1). None means that there is no
-        description.
+        It comes from the 2xx or from an earlier provisional response of the same dialog: many peers
+        send their answer in a 183 and no SDP in the 200. An answer in a reliable provisional
+        response is final, whatever the 2xx holds (RFC 3261 13.2.1). None means that the peer has
+        sent no description.
 
         Raises:
             ParseError: The description in the 2xx cannot be read.
@@ -221,7 +247,11 @@ class Attempt:
                 self._final_answers.add((leg.id, tag))
 
     def answered(self, leg: Leg, event: InviteAnswered, now: float) -> None:
-        """Handle a 2xx to a branch: the first one wins, and every later one is declined."""
+        """Handle a 2xx to the INVITE of a branch.
+
+        The first accepted 2xx ends the attempt and all other branches. Every later 2xx is
+        acknowledged and gets a BYE.
+        """
         if self.over or not leg.alive:
             decline(event, now)
             return
@@ -237,7 +267,10 @@ class Attempt:
                 self._core.end_leg(other, EndCause.ANSWERED_ELSEWHERE, now, ELSEWHERE)
 
     def failed(self, leg: Leg, event: InviteFailed, now: float) -> None:
-        """Handle the end of a branch without an answer; after 422, repeat its INVITE."""
+        """Handle a failure response to the INVITE of a branch.
+
+        After a 422 the INVITE is sent again with a longer session interval.
+        """
         if self.over or not leg.alive:
             return
         if event.status == 422 and event.response is not None and leg.client_invite is not None:
@@ -251,9 +284,9 @@ class Attempt:
             self._branch_failed(leg, Failure(event.status, event.response), now)
 
     def _try_next_address(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """Try the target's next address if no answer came or the answer is 503.
+        """Send the INVITE to the target's next address, if no response came or the response is 503.
 
-        Return whether the INVITE was sent to another address.
+        Return whether the INVITE was sent to a further address.
         """
         absent = event.response is None and event.status in {408, 503}
         if leg.target is None or leg.client_invite is None or not (absent or event.status == 503):
@@ -270,7 +303,10 @@ class Attempt:
         return False
 
     def _redirect(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """Ring the known targets that a 3xx names in place of the leg; return whether it did."""
+        """Ring the targets that a 3xx response names, if we know them, and end the redirected leg.
+
+        Return whether any such target is rung.
+        """
         if self.redirections is None or event.response is None:
             return False
         targets = self.redirections.targets(event.response, self.branches, now)
@@ -291,7 +327,7 @@ class Attempt:
             self._give_up(now)
 
     def timer(self, now: float) -> None:
-        """End the attempt if its deadline has passed."""
+        """Report the failure of the attempt if its deadline has passed."""
         if self.deadline is not None and now >= self.deadline:
             self._failures.append(Failure(408))
             self._give_up(now)
@@ -302,7 +338,7 @@ class Attempt:
         self._listener.on_failure(best, now)
 
     def cancel(self, cause: str, now: float) -> None:
-        """Stop ringing, without a call to the listener."""
+        """End all branches that have not answered; the listener gets no report."""
         self.deadline = None
         for leg in self.branches:
             if not leg.talking:
@@ -310,13 +346,13 @@ class Attempt:
 
 
 def decline(event: InviteAnswered, now: float) -> None:
-    """Acknowledge a 2xx that no attempt needs, and hang up (RFC 3261 13.2.2.4, 15)."""
+    """Acknowledge a 2xx that no attempt needs, then send a BYE (RFC 3261 13.2.2.4, 15)."""
     event.dialog.ack(event.client, now=now)
     event.dialog.request("BYE", now=now)
 
 
 def early_description(response: Response) -> SessionDescription | None:
-    """Return a provisional response's SDP; None if it has none, or none that can be read."""
+    """Return the SDP of a provisional response; None if it has no SDP or its SDP cannot be read."""
     try:
         return description(response)
     except ParseError:

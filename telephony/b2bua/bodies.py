@@ -1,4 +1,7 @@
-"""The session description in a message's body: the whole body, or one part of a multipart body."""
+"""Find the session description (SDP) in the body of a SIP message.
+
+The SDP is the whole body, or one part of a multipart body.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,11 @@ _SDP_RANGES = frozenset({"application/sdp", "application/*", "*/*"})
 
 
 def require_sdp_accepted(request: Request) -> None:
-    """Check that the sender accepts SDP, with which we would answer (RFC 3261 20.1).
+    """Check that the sender of a request accepts SDP in our answer (RFC 3261 20.1).
 
     Raises:
-        SipParseError: Status 406; the request has an Accept header, and it does not include SDP.
+        SipParseError: Status 406; the request has an Accept header, and that header does not
+            include SDP.
     """
     ranges = {
         text.partition(";")[0].rstrip().lower() for text in request.headers.get_list("Accept")
@@ -29,13 +33,18 @@ def require_sdp_accepted(request: Request) -> None:
 
 
 def wants_ipv6(request: Request, source: Address) -> bool:
-    """Return whether the sender's media uses IPv6, by its offer or else by its source address."""
+    """Return whether the media of the request's sender uses IPv6.
+
+    The c= line of the offer decides; without one, the address from which the request came.
+    """
     connection = _CONNECTION.search(request.body)
     return connection[1] == b"6" if connection is not None else is_ipv6(source.host)
 
 
 def description(message: Request | Response) -> SessionDescription | None:
-    """Return the message's SDP; None if it has no body, or a multipart body without SDP.
+    """Return the session description in a message's body.
+
+    None means that the message has no body, or a multipart body without SDP.
 
     Raises:
         SipParseError: Status 415; the body is not SDP, or it has a content encoding (RFC 3261

@@ -1,4 +1,4 @@
-"""`BackToBackCall`: the public interface of a call, and the dispatcher of its endpoint events."""
+"""`BackToBackCall`: the public interface of one call; it hands events to the call's parts."""
 
 from __future__ import annotations
 
@@ -47,17 +47,19 @@ from telephony.sip.ua.uas import InviteServer
 
 
 class BackToBackCall:
-    """One caller's leg and any number of callee legs; at most one of them is joined with it.
+    """One call: the caller's leg and any number of callee legs.
 
-    For each endpoint event of this call (`find_call`), the owner calls `handle(event, now)`, then
-    `next_event()` until it returns None, then flushes the endpoint. It does the same after
-    `handle_timer` and after every other method.
+    At most one callee leg is joined with the caller's leg. The owner of the call is the application
+    that uses this class. For each endpoint event of this call (`find_call`), the owner calls
+    `handle(event, now)`. Then it calls `next_event()` until that returns None, and then it flushes
+    the endpoint. It does the same after `handle_timer` and after every other method.
 
-    After `CallEnded`, late events (a 200 that crossed our CANCEL) can still come and must go to
-    `handle`. The owner may drop its own reference to the call, because `find_call` finds it by the
-    event.
+    After `CallEnded`, late endpoint events can still come, for example a 200 that crossed our
+    CANCEL. They must also go to `handle`. The owner may delete its own reference to the call,
+    because `find_call` finds the call through the event.
 
-    It is large because it is all that an owner uses; the decisions are in the components.
+    This class is large because it holds every method that an owner needs. Its components make the
+    decisions.
     """
 
     @classmethod
@@ -71,7 +73,7 @@ class BackToBackCall:
         call_id: str,
         now: float,
     ) -> BackToBackCall:
-        """Create a call from an incoming INVITE; check the INVITE and perhaps refuse it at once.
+        """Create a call from a caller's INVITE; refuse the INVITE if it is not acceptable.
 
         It is refused with 482 (loop), 483 (Max-Forwards), 406 (Accept), 481 or 603 (Replaces), 400,
         415 or 488 (its body or no common codec), 422 (session interval) or 503 (no ports).
@@ -93,14 +95,16 @@ class BackToBackCall:
     ) -> BackToBackCall:
         """Continue a call of an earlier process from its `checkpoint()`.
 
-        `MediaNegotiated` is then queued for each talking leg, and `TransferFailed` if a transfer
-        was under way. With `transferor_gone`, call `ring_again`, as always.
+        The restored call emits `MediaNegotiated` for each talking leg, and `TransferFailed` if a
+        transfer was in progress. If `TransferFailed` has `transferor_gone`, the owner must call
+        `ring_again`, as in any other call.
 
         Raises:
-            ProtocolError: This is not a checkpoint; the call had not been answered; or a dialog's
-                local address is no longer ours. Nothing stays open, and `bye_from_checkpoint` can
-                still be tried.
-            NoPortsError: A leg's former ports are not available. Nothing stays open here either.
+            ProtocolError: The values are not a checkpoint, the call had not been answered, or we no
+                longer have the local address of a dialog. Nothing stays open, and
+                `bye_from_checkpoint` can still be tried.
+            NoPortsError: The ports that a leg had before are not available. Nothing stays open in
+                this case either.
         """
         before = CallCheckpoint.from_values(checkpoint)
         call = cls(endpoint, media, settings, before.call_id, invite_of(before))
@@ -115,7 +119,7 @@ class BackToBackCall:
         call_id: str,
         request: Request,
     ) -> None:
-        """Connect the call's parts; use `incoming` or `restored` to create a call."""
+        """Create the call's components; use `incoming` or `restored` to create a call."""
         self.call_id = call_id
         self._core = core = CallCore(self, endpoint, media, settings, call_id)
         offers = Offers(core)
@@ -128,7 +132,7 @@ class BackToBackCall:
         self._replacement = CalleeReplacement(core, self._refresh, self._alignment)
         self._in_dialog = InDialogRequests(core, self._exchange, self._refresh, self._transfers)
         self._setup: Setup | None = None
-        """None in a restored call, whose setup was finished before the restart."""
+        """The setup of the call; None in a restored call, whose setup ended before the restart."""
         self._invite: InviteServer | None = None
 
     def _on_leg_ended(self, leg: Leg) -> None:
@@ -156,17 +160,17 @@ class BackToBackCall:
 
     @property
     def core(self) -> CallCore:
-        """The shared state, for this package's own modules."""
+        """The state that the components of the call share; only for modules of this package."""
         return self._core
 
     @property
     def legs(self) -> Mapping[str, Leg]:
-        """All legs by leg id, including ended ones (`state` ENDED)."""
+        """All legs of the call by leg id, including legs that have ended (`state` ENDED)."""
         return MappingProxyType(self._core.legs)
 
     @property
     def joined(self) -> tuple[str, str] | None:
-        """The leg ids of the caller and the callee while they are joined; None otherwise."""
+        """The leg ids of the caller and of the callee that are joined now; None if none are."""
         callee = self._core.callee
         return None if callee is None or self.ended else (self._core.caller.id, callee.id)
 
@@ -177,34 +181,38 @@ class BackToBackCall:
 
     @property
     def ended(self) -> bool:
-        """True once `CallEnded` was emitted; no leg is left."""
+        """True once `CallEnded` was emitted; all legs have ended then."""
         return self._core.ended
 
     @property
     def transferring(self) -> bool:
-        """True while a transfer's target is being rung, or a callee after a failed transfer."""
+        """True while a transfer rings its target, or rings a callee again because it has failed."""
         attempt = self._transfers.attempt
         return attempt is not None and not attempt.over
 
     def next_event(self) -> CallEvent | None:
-        """Return the oldest event that was not taken yet, or None."""
+        """Remove the oldest event from the queue and return it; None if the queue is empty."""
         return self._core.events.popleft() if self._core.events else None
 
     # --- commands of the owner ----------------------------------------------------------------
 
     def follow_redirects(self, find_targets: FindTargets) -> None:
-        """Let a target of `dial` redirect the call with a 3xx, to the targets of `find_targets`.
+        """Let a rung target redirect the call with a 3xx response.
 
-        Without this, or if that returns no target, a 3xx counts as a target that is not available.
+        `find_targets` returns the targets that an address in the 3xx stands for; they are rung
+        next. If this method was not called before `dial`, or `find_targets` returns no target, a
+        3xx is a failure of the target.
         """
         if self._setup is not None:
             self._setup.find_targets = find_targets
 
     def dial(self, targets: Sequence[Target], now: float) -> None:
-        """Ring one target, or several at once; without a free port, answer 503 and end the call.
+        """Ring one target, or several at the same time.
+
+        If there are too few free ports, the call answers 503 and ends.
 
         Raises:
-            ProtocolError: The call was dialled before, or there is no target.
+            ProtocolError: The call was dialled before, or `targets` is empty.
         """
         if self.ended:
             return
@@ -213,7 +221,10 @@ class BackToBackCall:
         self._setup.dial(targets, now)
 
     def reject(self, status: int, now: float, reason: str | None = None) -> None:
-        """Answer the INVITE with a failure and end the call; once answered, do as `hangup`."""
+        """Answer the caller's INVITE with a failure status and end the call.
+
+        If the INVITE was answered with a 2xx before, hang up as `hangup` does.
+        """
         if self.ended:
             return
         if self._setup is None or self.answered:
@@ -222,52 +233,60 @@ class BackToBackCall:
             self._setup.refuse(status, now, EndCause.REFUSED, reason=reason)
 
     def hangup(self, now: float, reason: str | None = None) -> None:
-        """End the call and all its legs; `reason` is the value of a Reason header."""
+        """End the call and all its legs; `reason` is the value of the Reason header to send."""
         headers = (("Reason", reason),) if reason is not None else ()
         self._core.end(EndCause.HUNG_UP, now, headers)
 
     def accept_transfer(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
-        """Answer the REFER with 202 and ring its targets with the caller's media.
+        """Answer a REFER with 202 and ring the transfer's targets with the caller's media.
+
+        `request_id` is the one from `TransferRequested`.
 
         Returns:
-            False if that REFER no longer waits, was refused with 603 here, or the call has ended.
+            False if the REFER no longer waits for a decision, if this method has refused it with
+                603, if `targets` is empty, or if the call has ended.
         """
         return not self.ended and bool(targets) and self._transfers.accept(request_id, targets, now)
 
     def call_named_by_replaces(self, request_id: int) -> LegOwner | None:
-        """Return the other call of the REFER's sender, if its Replaces names their dialog there."""
+        """Return the second call that an attended transfer names, or None if there is none.
+
+        The Replaces in the REFER names a dialog in another call. The call is returned only if that
+        dialog's peer is at the same host as the sender of the REFER.
+        """
         named = self._transfers.leg_in_other_call(request_id)
         return None if named is None else named.call
 
     def join_plan(self, request_id: int) -> JoinPlan | None:
-        """Return how this call and the one that `call_named_by_replaces` returns can be joined.
+        """Return how this call can be joined with the call from `call_named_by_replaces`.
 
-        None means that they cannot be joined, or not yet.
+        None means that the two calls cannot be joined, or not yet.
         """
         leg, named = self._transfers.transferor, self._transfers.leg_in_other_call(request_id)
         return None if leg is None or named is None else plan_join(leg, named)
 
     def join(self, request_id: int, plan: JoinPlan, target: Target, now: float) -> None:
-        """Answer the REFER with 202 and join the two calls; the party that sent it leaves both.
+        """Answer the REFER with 202 and join the two calls of an attended transfer.
 
-        The call that goes on emits `Joined` and the other `CallEnded`: take the events of both.
-        `target` describes the moved party, as far as the owner knows it.
+        The party that sent the REFER leaves both calls. The call that continues emits `Joined`, and
+        the second call emits `CallEnded`, so take the events of both calls. `target` describes the
+        party whose leg moves to the call that continues, as far as the owner knows this party.
         """
         plan.ending_leg.call.core.remove_moved_leg(plan.moved_leg)
         plan.kept_leg.call.add_moved_leg(plan.moved_leg, target, now)
         self._transfers.complete_join(request_id, plan, now)
 
     def add_moved_leg(self, leg: Leg, target: Target, now: float) -> None:
-        """Take a leg of another call into this call and join it with the caller."""
+        """Add a leg of another call to this call and join it with the caller."""
         self._core.add_moved_leg(leg, target)
         self._alignment.align_both(self._core.caller, leg, now)
 
     def replace_callee(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
-        """Replace a joined callee leg by the party that sent an INVITE with Replaces (RFC 3891).
+        """Replace the joined callee by the party that sent an INVITE with Replaces (RFC 3891).
 
-        `leg_to_replace` finds the old leg. `target` describes the new party, as far as the owner
-        knows it. The INVITE is answered in any case; if with 200, `Joined` is emitted and the old
-        leg gets a BYE.
+        `leg_to_replace` returns the `old` leg. `target` describes the new party, as far as the
+        owner knows it. The INVITE is always answered. If the answer is 200, `Joined` is emitted and
+        the old leg gets a BYE.
         """
         if self.ended or old is not self._core.callee:
             answer(invite, 481, now)
@@ -277,38 +296,43 @@ class BackToBackCall:
             self._replacement.accept(old, invite, target, now)
 
     def refuse_transfer(self, request_id: int, status: int, now: float) -> None:
-        """Answer the REFER with a failure; nothing else changes."""
+        """Answer the REFER of a transfer with a failure status; the call does not change."""
         self._transfers.refuse(request_id, status, now)
 
     def answer_record(
         self, request_id: int, status: int, now: float, reason: str | None = None
     ) -> None:
-        """Answer the INFO of a `RecordRequested`; a second call changes nothing."""
+        """Answer the INFO that `RecordRequested` reported; a second answer changes nothing."""
         self._in_dialog.answer_record(request_id, status, reason, now)
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
-        """Ring these targets for `recall_timeout`, after `TransferFailed` with `transferor_gone`.
+        """Ring these targets for `recall_timeout` seconds after a failed transfer.
 
-        Call this before the next `handle_timer`, which would ring the former callee's own target.
+        Call this method after `TransferFailed` with `transferor_gone`, before the next
+        `handle_timer`. Otherwise `handle_timer` rings the callee that sent the REFER.
         """
         if not self.ended and targets:
             self._transfers.ring_again(targets, now)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Return the state that `restored` and `bye_from_checkpoint` need, in plain values."""
+        """Return the state that `restored` and `bye_from_checkpoint` need, as plain values."""
         return CallCheckpoint.of(self._core, self._transfers.checkpoint()).to_values()
 
     # --- events of the legs -------------------------------------------------------------------
 
     def handle(self, event: SipEvent, now: float) -> None:
-        """Handle an endpoint event of this call; never raise because of what a peer did."""
+        """Handle an endpoint event of this call.
+
+        No message of a peer makes this method raise an error.
+        """
         leg = leg_of(event)
         if leg is None or leg.call is not self:
             return
         try:
             self._dispatch(event, leg, now)
         except ProtocolError:
-            # Our own mistake must not leave a party in a call that the owner no longer manages.
+            # After an error of our own the call ends; otherwise a party could stay in a call that
+            # the owner no longer manages.
             self._core.end(EndCause.FAULT, now)
 
     def _dispatch(self, event: SipEvent, leg: Leg, now: float) -> None:
@@ -375,7 +399,7 @@ class BackToBackCall:
     # --- time ---------------------------------------------------------------------------------
 
     def next_timer(self) -> float | None:
-        """Return the time of the next `handle_timer` call; None if none is due."""
+        """Return the time at which `handle_timer` must be called next; None if nothing is due."""
         if self.ended:
             return None
         attempt = self._first_attempt
@@ -389,7 +413,10 @@ class BackToBackCall:
         return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due: ring timeouts, session refreshes, ending calls with dead peers."""
+        """Do what is due now: stop ringing after its timeout, refresh sessions, repeat offers.
+
+        If a peer no longer responds, the call ends.
+        """
         if self.ended:
             return
         try:
@@ -404,9 +431,9 @@ class BackToBackCall:
 
 
 def find_call(event: SipEvent) -> BackToBackCall | None:
-    """Return the call that an event is for.
+    """Return the call that an endpoint event belongs to.
 
-    None means that the event is outside any call, as an `IncomingInvite` is.
+    None means that the event belongs to no call, for example an `IncomingInvite`.
     """
     leg = leg_of(event)
     call = leg.call if leg is not None else None

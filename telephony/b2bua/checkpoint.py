@@ -1,15 +1,15 @@
-"""The state of a call that the next process needs to continue the call, or to end it.
+"""The checkpoint of a call: the state that the next process needs to continue or end the call.
 
-A checkpoint holds a call's confirmed dialogs, the descriptions that each peer and
-we have sent, the session timers, and which legs are joined. Times are monotonic seconds, so they
-are valid only until the machine restarts. A checkpoint is stored in plain values (`dict`, `list`,
-`str` and so on), under the names of the fields of these classes. The next process may be of another
-version, so a field is only ever added, with a default.
+A checkpoint holds the call's confirmed dialogs, the session descriptions that each peer and we have
+sent, the session timers, and which legs are joined. Times are monotonic seconds, so a checkpoint is
+valid only until the machine restarts. A checkpoint is stored as plain values (`dict`, `list`, `str`
+and so on), under the names of the fields of these classes. The next process may have another
+version of this program. So a new field always has a default, and no field is ever removed.
 
-It holds phone numbers and, while a caller with SRTP waits for an answer, the caller's key. Keep it
-in memory (the runtime folder), never on a disk. Keys in use are not in it: after the end of the
-process it is unknown how often an SRTP sequence number has wrapped (RFC 3711 3.3.1), so those legs
-are offered new keys.
+A checkpoint holds phone numbers. While a caller with SRTP waits for an answer, it also holds the
+caller's key. Store it only in memory (the runtime folder), never on a disk. Keys in use are not in
+the checkpoint: after the end of the process it is unknown how often an SRTP sequence number has
+wrapped (RFC 3711 3.3.1). So the next process offers new keys to the legs with SRTP.
 """
 
 from __future__ import annotations
@@ -38,11 +38,14 @@ VERSION = 2
 _REASON = (("Reason", 'SIP;cause=500;text="Restarted"'),)
 _KEYS = re.compile(rb"(?<=inline:)[A-Za-z0-9+/]+", re.IGNORECASE)
 _TEXT = "latin-1"
-"""The encoding that turns any bytes into text and back."""
+"""The encoding that turns any bytes into text and back without loss."""
 
 
 class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A `Target`, without the further addresses that are only tried while it is rung."""
+    """The checkpoint of a `Target`.
+
+    The target's further addresses are left out, because they are only tried while it is rung.
+    """
 
     uri: str
     destination: Address
@@ -55,7 +58,7 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, target: Target) -> TargetCheckpoint:
-        """Return the target's checkpoint."""
+        """Return the checkpoint of `target`."""
         return cls(
             uri=str(target.uri),
             destination=target.destination,
@@ -69,10 +72,10 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> TargetCheckpoint:
-        """Read a target from the plain values that `to_values` returned.
+        """Read the checkpoint of a target from the plain values that `to_values` returned.
 
         Raises:
-            ProtocolError: This is not a target.
+            ProtocolError: The values are not the checkpoint of a target.
         """
         try:
             return msgspec.convert(values, cls)
@@ -80,12 +83,12 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
             raise ProtocolError("not the checkpoint of a target") from error
 
     def to_values(self) -> dict[str, Any]:
-        """Return the target in plain values."""
+        """Return this checkpoint as plain values."""
         values: dict[str, Any] = msgspec.to_builtins(self)
         return values
 
     def target(self) -> Target:
-        """Return the target.
+        """Return the target that this checkpoint describes.
 
         Raises:
             SipParseError: The URI or the path cannot be read.
@@ -103,15 +106,15 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MediaCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The media of a leg; descriptions are text with their SRTP keys blanked."""
+    """The media of a leg. Session descriptions are stored as text without their SRTP keys."""
 
     origin: tuple[int, int]
-    """The session id and the version of our o= line."""
+    """The session id and the version in the o= line of our description."""
     host: str
     port: int
     srtp: Srtp
     protected: bool
-    """True if the leg has agreed on SRTP."""
+    """True if the two sides of the leg have agreed on SRTP."""
     said: str | None
     ours: str | None
     theirs: str | None
@@ -134,7 +137,7 @@ class MediaCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LegCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A leg with a confirmed dialog."""
+    """The checkpoint of a leg whose dialog is confirmed."""
 
     leg_id: str
     side: Side
@@ -143,14 +146,14 @@ class LegCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     target: TargetCheckpoint | None
     media: MediaCheckpoint
     timer: tuple[int, bool, float] | None
-    """The fields of the `SessionTimer`."""
+    """The fields `interval`, `we_refresh` and `started` of the leg's `SessionTimer`."""
     min_se: int
     allow: tuple[str, ...]
     identity: tuple[str, str] | None
 
     @classmethod
     def of(cls, leg: Leg) -> LegCheckpoint:
-        """Return the leg's checkpoint."""
+        """Return the checkpoint of `leg`."""
         timer = leg.timer
         return cls(
             leg_id=leg.id,
@@ -166,38 +169,38 @@ class LegCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransferCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The caller's INVITE and the transfer in progress."""
+    """The caller's INVITE, and the state of the transfer in progress."""
 
     request: str
-    """The caller's INVITE, with the SRTP keys in its body blanked."""
+    """The caller's INVITE as text; the SRTP keys in its body are replaced by zeros."""
     max_forwards: int
     serial: int
-    """The id of the last REFER."""
+    """The id of the last REFER in this call."""
     accepted: bool
-    """True if a transfer was in progress."""
+    """True if a transfer was in progress: its REFER had been accepted."""
     event: str | None
-    """The Event header of that transfer's NOTIFYs; None if none is to be sent."""
+    """The Event header for the transfer's last NOTIFY; None if no NOTIFY is to be sent."""
     recall: TargetCheckpoint | None
-    """The target to ring again if the transfer fails, or None."""
+    """The target to ring again if the transfer fails; None if there is no such target."""
 
 
 class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of a call."""
+    """The checkpoint of a whole call."""
 
     version: int
     call_id: str
     legs: tuple[LegCheckpoint, ...]
     partner: str | None
-    """The id of the callee leg that is joined with the caller, or None."""
+    """The id of the callee leg that is joined with the caller; None if none is."""
     invite: dict[str, Any] | None = None
-    """The values of `InviteServer.checkpoint` while the caller waits for an answer."""
+    """The values of `InviteServer.checkpoint` while the caller waits for an answer, else None."""
     branches: tuple[dict[str, Any], ...] = ()
-    """The values of `InviteClient.checkpoint` for each INVITE without a final response."""
+    """The values of `InviteClient.checkpoint` for each INVITE that has no final response yet."""
     transfers: TransferCheckpoint
 
     @classmethod
     def of(cls, core: CallCore, transfers: TransferCheckpoint) -> CallCheckpoint:
-        """Return the checkpoint of a call."""
+        """Return the checkpoint of the call with this state and these transfers."""
         live = [leg for leg in core.legs.values() if _confirmed(leg)]
         ringing = bool(core.legs) and core.caller.alive and not core.caller.talking
         invite = core.caller.server_invite if ringing else None
@@ -214,10 +217,10 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> CallCheckpoint:
-        """Read a checkpoint from the plain values that `to_values` returned.
+        """Read the checkpoint of a call from the plain values that `to_values` returned.
 
         Raises:
-            ProtocolError: This is not a checkpoint, or one of another version.
+            ProtocolError: The values are not a checkpoint, or have another version number.
         """
         try:
             checkpoint = msgspec.convert(values, cls)
@@ -228,7 +231,7 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
         return checkpoint
 
     def to_values(self) -> dict[str, Any]:
-        """Return the checkpoint in plain values."""
+        """Return this checkpoint as plain values."""
         values: dict[str, Any] = msgspec.to_builtins(self)
         return values
 
@@ -239,7 +242,9 @@ def _confirmed(leg: Leg) -> bool:
 
 
 def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> int:
-    """Hang up every leg of a call in a checkpoint; skip legs that cannot be restored.
+    """Send a BYE on every leg of a call, from its checkpoint.
+
+    Legs that cannot be restored get no BYE.
 
     Returns:
         The number of legs that got a BYE.
@@ -256,28 +261,33 @@ def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float)
 
 
 def session_to_text(session: SessionDescription | None) -> str | None:
-    """Return a description as text with its SRTP keys blanked; None for None."""
+    """Return a session description as text, with each SRTP key replaced by zeros.
+
+    Return None for None.
+    """
     return _blanked(bytes(session)).decode(_TEXT) if session is not None else None
 
 
 def session_from_text(text: str | None) -> SessionDescription | None:
-    """Return the description that `session_to_text` made into text; None for None.
+    """Return the session description that `session_to_text` has turned into `text`.
+
+    Return None for None.
 
     Raises:
-        SdpParseError: The text is not a description.
-        UnicodeEncodeError: It has characters that no description can have.
+        SdpParseError: The text is not a session description.
+        UnicodeEncodeError: The text has characters outside Latin-1.
     """
     return None if text is None else SessionDescription.parse(text.encode(_TEXT))
 
 
 def request_to_text(request: Request) -> str:
-    """Return a request as text, with the SRTP keys in its body blanked."""
+    """Return a request as text; the SRTP keys in its body are replaced by zeros."""
     bare = Request(request.method, request.uri, request.headers, _blanked(request.body))
     return bytes(bare).decode(_TEXT)
 
 
 def _blanked(body: bytes) -> bytes:
-    """Replace each SRTP key (RFC 4568 6.1) by zeros in base64, of the same length."""
+    """Return `body` with zeros (in base64, same length) for each SRTP key (RFC 4568 6.1)."""
     if b"inline:" not in body.lower():
         return body
     return _KEYS.sub(lambda key: b"A" * len(key[0]), body)
