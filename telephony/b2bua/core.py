@@ -1,7 +1,7 @@
-"""The state that a call's components share: its legs, which two are joined, and its events.
+"""The state that the components of a call share: its legs, which two are joined, and its events.
 
-Only this module creates, joins and ends legs, and changes their states. The other components call
-its methods.
+Only this module creates, joins and ends legs, and changes the state of a leg. The other components
+call its methods.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class EndCause(StrEnum):
     ANSWERED_ELSEWHERE = "answered-elsewhere"
     CALLER_HUNG_UP = "caller-hung-up"
     CALLEE_HUNG_UP = "advisor-hung-up"
-    """The value is in the logs of every version."""
+    """The value keeps the old word "advisor", because the logs of every version contain it."""
     HUNG_UP = "hung-up"
     TRANSFERRED = "transferred"
     REPLACED = "replaced"
@@ -64,8 +64,8 @@ class EndCause(StrEnum):
 class CallCore:
     """The state of one call.
 
-    It is large because every change of a leg is here, together with its event, so that no component
-    can make one without the other.
+    This class is large because every change of a leg is made here, together with the event that
+    reports the change. So no component can make a change without its event.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class CallCore:
         settings: CallSettings,
         call_id: str,
     ) -> None:
-        """Create the state of `call`, which has no legs yet."""
+        """Create the state of `call`; the call has no legs yet."""
         self._call = call
         self.endpoint = endpoint
         self.plane = plane
@@ -92,20 +92,20 @@ class CallCore:
 
     @property
     def caller(self) -> Leg:
-        """The caller's leg, which is the call's first leg."""
+        """The caller's leg, which is always the first leg of the call."""
         return next(iter(self.legs.values()))
 
     @property
     def callee(self) -> Leg | None:
-        """The callee leg that is joined with the caller's leg, or None."""
+        """The callee leg that is joined with the caller's leg; None if no leg is."""
         return self._callee
 
     def emit(self, event: CallEvent) -> None:
-        """Queue an event for the owner."""
+        """Put an event into the queue that the call's owner reads."""
         self.events.append(event)
 
     def trust_between(self, sender: Leg, receiver: Leg) -> Trust:
-        """Return the rules by which identities may pass from `sender` to `receiver`."""
+        """Return the rules that decide whether identities may pass from `sender` to `receiver`."""
         return Trust(self.is_trusted(sender), self.is_trusted(receiver), self.is_phone(receiver))
 
     def is_trusted(self, leg: Leg) -> bool:
@@ -113,7 +113,7 @@ class CallCore:
         return leg.target.trust if leg.target else self.settings.trust_caller
 
     def is_phone(self, leg: Leg) -> bool:
-        """Return whether the leg's peer is one of our phones, which may be behind NAT."""
+        """Return whether the leg's peer is one of our own phones, which may be behind NAT."""
         return leg.target.is_phone if leg.target is not None else self.settings.caller_is_phone
 
     # --- legs -------------------------------------------------------------------------------
@@ -122,7 +122,8 @@ class CallCore:
         """Create a leg with its own ports, in the address family of its peer's media.
 
         Raises:
-            NoPortsError: No port is free, or the call has had `max_legs` legs.
+            NoPortsError: No port is free, or the call already has `max_legs` legs, ended ones
+                included.
         """
         if len(self.legs) >= self.settings.max_legs:
             raise NoPortsError("too many legs in one call")
@@ -132,7 +133,10 @@ class CallCore:
         return self._keep(Leg(self._call, leg_id, side, target, media))
 
     def restore_leg(self, side: Side, target: Target | None, media: LegMedia) -> Leg:
-        """Add a talking leg that an earlier process had; `media` has the ports of that time."""
+        """Add a talking leg that the call had in an earlier process.
+
+        `media` has bound the ports that the leg had in that process.
+        """
         number = media.leg_id.rpartition("/b")[2]
         if number.isdigit():
             self._numbers = count(max(int(number) + 1, next(self._numbers)))
@@ -145,7 +149,10 @@ class CallCore:
         return leg
 
     def add_moved_leg(self, leg: Leg, target: Target) -> None:
-        """Add a leg of another call, and join it with the caller; `target` describes its party."""
+        """Add a leg of another call to this call, and join it with the caller.
+
+        `target` describes the party at the other end of the leg.
+        """
         leg.call, leg.side, leg.target = self._call, Side.CALLEE, target
         self._keep(leg)
         self.set_ringback(wanted=False)
@@ -155,16 +162,18 @@ class CallCore:
         self.emit_media(leg)
 
     def remove_moved_leg(self, leg: Leg) -> None:
-        """Remove a leg that moves to another call, and that leg only; it stays as it is."""
+        """Remove a leg that moves to another call; its dialog and its media stay as they are."""
         self._callee = None
         del self.legs[leg.id]
         self.on_leg_ended(leg)
 
     def join(self, leg: Leg) -> None:
-        """Join a callee leg with the caller, and relay media if both have agreed on media.
+        """Join a callee leg with the caller's leg.
+
+        Media is relayed if the peers of both legs have agreed on media.
 
         Raises:
-            ProtocolError: The leg is the caller's.
+            ProtocolError: The leg is the caller's leg.
         """
         if leg.side is Side.CALLER:
             raise ProtocolError("only a callee can be joined with the caller")
@@ -172,7 +181,7 @@ class CallCore:
         self.connect(leg)
 
     def forget_legs(self) -> None:
-        """Close all legs and drop all events, without a message to any peer."""
+        """Close all legs and delete all events, without a message to any peer."""
         self._callee = None
         for leg in self.legs.values():
             leg.media.close()
@@ -183,7 +192,7 @@ class CallCore:
         self.events.clear()
 
     def other(self, leg: Leg) -> Leg | None:
-        """Return the leg that this leg is joined with; None if it is joined with none."""
+        """Return the leg that `leg` is joined with; None if it is joined with no leg."""
         if self._callee is None:
             return None
         if leg is self._callee:
@@ -191,7 +200,7 @@ class CallCore:
         return self._callee if leg is self.caller else None
 
     def connect(self, callee: Leg) -> None:
-        """Relay media between the caller and a callee leg, if both have agreed on media."""
+        """Relay media between the caller and `callee`, if both legs have agreed on media."""
         a, b = self.caller.media.remote, callee.media.remote
         if a is not None and b is not None and self.caller.alive and callee.alive:
             self.plane.join(
@@ -202,16 +211,19 @@ class CallCore:
             )
 
     def reconnect(self) -> None:
-        """Update the relay after one of the two joined legs has agreed on new media."""
+        """Update the media relay after one of the two joined legs has agreed on new media."""
         if self._callee is not None:
             self.connect(self._callee)
 
     def emit_media(self, leg: Leg) -> None:
-        """Notify the owner of the payload types that the leg's peer may now send."""
+        """Emit `MediaNegotiated` with the payload types that the leg's peer may now send."""
         self.emit(MediaNegotiated(leg.id, leg.side, leg.media.rows()))
 
     def set_ringback(self, *, wanted: bool) -> None:
-        """Start or stop the ringing tone for the caller, if the media plane can play it."""
+        """Start or stop the ringing tone that the caller hears while waiting.
+
+        This has no effect if the media plane cannot play the tone.
+        """
         if wanted != self.ringback and isinstance(self.plane, RingbackPlane):
             act = self.plane.start_ringback if wanted else self.plane.stop_ringback
             act(self.caller.id)
@@ -219,9 +231,9 @@ class CallCore:
 
     @staticmethod
     def learn_from_invite(leg: Leg, request: Request) -> None:
-        """Learn the methods and the identity from a new peer's INVITE, without an event.
+        """Store the methods and the identity in the INVITE of a new peer, without an event.
 
-        The owner has seen the INVITE itself; it is notified only of later changes.
+        The application has seen this INVITE itself, so events report only later changes.
         """
         leg.learn(request.headers.get("Allow"))
         found = identity_of(request)
@@ -229,10 +241,10 @@ class CallCore:
             leg.set_identity(found[1], identity_key(*found))
 
     def learn_from(self, leg: Leg, message: Request | Response) -> bool:
-        """Learn the sender's methods and identity from a message, and report a new identity.
+        """Store the sender's methods and identity from a message, and report a new identity.
 
-        Return True if the sender has a new name. A new Contact is reported, but returns False: it
-        is an address and not a name.
+        Return True if the sender has a new name. For a new Contact, an event is emitted but False
+        is returned, because a Contact is an address and not a name.
         """
         leg.learn(message.headers.get("Allow"))
         found = identity_of(message)
@@ -242,13 +254,13 @@ class CallCore:
         return found[1] != "Contact"
 
     def set_ringing(self, leg: Leg) -> None:
-        """Record that a callee leg rings, and report it the first time."""
+        """Change the state of a callee leg to ringing; emit `LegRinging` the first time."""
         if leg.state is LegState.CALLING and leg.target is not None:
             leg.move_to(LegState.RINGING)
             self.emit(LegRinging(leg.id, leg.target))
 
     def set_confirmed(self, leg: Leg, dialog: Dialog) -> None:
-        """Record that the leg's INVITE was answered with a 2xx and created `dialog`."""
+        """Store the dialog that a 2xx has created, and change the state of the leg to talking."""
         leg.dialog = dialog
         leg.move_to(LegState.TALKING)
         if self.is_phone(leg):
@@ -257,10 +269,10 @@ class CallCore:
     # --- ends -------------------------------------------------------------------------------
 
     def end_leg(self, leg: Leg, cause: str, now: float, headers: HeaderFields = ()) -> None:
-        """End a leg and free its ports; late responses may still arrive for it.
+        """End a leg and free its ports; late responses for the leg may still arrive.
 
-        A leg with a confirmed dialog gets a BYE, an INVITE that we sent gets a CANCEL, and an
-        unanswered INVITE from the peer gets 480.
+        A leg with a confirmed dialog gets a BYE. An INVITE that we sent gets a CANCEL. An INVITE
+        from the peer that has no final response gets 480.
         """
         if not leg.alive:
             return
@@ -286,7 +298,8 @@ class CallCore:
     def end(self, cause: str, now: float, headers: HeaderFields = (), status: int = 0) -> None:
         """End the call: end every leg, then emit `CallEnded`.
 
-        `status` goes into `CallEnded`: the status with which the caller's INVITE was refused, or 0.
+        `status` is copied into `CallEnded`. It is the status with which the caller's INVITE was
+        refused, or 0 if it was not refused.
         """
         if self.ended:
             return
@@ -298,9 +311,9 @@ class CallCore:
 
 
 def hang_up(leg: Leg, now: float, headers: HeaderFields) -> None:
-    """Send a BYE, unless the peer's BYE came first.
+    """Send a BYE on the leg's dialog, unless the peer has already sent its BYE.
 
-    A 2xx that we have not acknowledged yet is acknowledged before the BYE.
+    If the peer's 2xx has no ACK from us yet, the ACK is sent before the BYE.
     """
     dialog, client = leg.dialog, leg.invite_to_ack
     if dialog is None or dialog.state is not DialogState.CONFIRMED:
@@ -322,10 +335,11 @@ def answer(
     to_tag: str | None = None,
     reliable: bool = False,
 ) -> Dialog | None:
-    """Answer a request, unless it already has an answer (the core answers it after CANCEL or BYE).
+    """Send a response to a request; do nothing if the request already has a final response.
 
-    With `reliable`, a provisional response to an INVITE is repeated until its PRACK (RFC 3262).
-    Return the dialog that the response belongs to, or None.
+    The SIP core itself answers a request after CANCEL or BYE. With `reliable`, a provisional
+    response to an INVITE is sent again until its PRACK arrives (RFC 3262). Return the dialog that
+    the response belongs to; None if it belongs to no dialog or was not sent.
     """
     if transaction.answered:
         return None
@@ -344,9 +358,12 @@ def answer(
             status, reason, headers=headers, body=body, to_tag=to_tag, now=now
         )
     except ProtocolError:
-        return None  # the dialog ended after the request came
+        return None  # the dialog ended after the request had arrived
 
 
 def session_id_of(text: str) -> int:
-    """Return a leg's session id for its o= line: below 2**31, and the same in every run."""
+    """Return the session id for a leg's o= line, computed from the leg id `text`.
+
+    The number is below 2**31, and is the same in every process.
+    """
     return zlib.crc32(text.encode()) & 0x7FFF_FFFF

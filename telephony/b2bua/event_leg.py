@@ -1,4 +1,8 @@
-"""Finding the leg of an endpoint event, by the `owner` of the event's handles."""
+"""Return the leg of a call that an endpoint event belongs to.
+
+The endpoint stores an `owner` in each INVITE and dialog. The calls in this package set it to the
+leg.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ from telephony.sip.events import (
 
 
 def leg_of(event: SipEvent) -> Leg | None:
-    """Return the leg that an event concerns; None if it concerns no leg."""
+    """Return the leg that an endpoint event belongs to; None if it belongs to no leg."""
     owner: object = None
     if isinstance(event, InviteCancelled | PrackMissing):
         dialog = event.invite.dialog

@@ -1,7 +1,8 @@
-"""The events that a call reports to its owner: small frozen values from `next_event`.
+"""The events that a call reports to its owner, the application that uses this package.
 
-Do not write their fields to the log: `identity`, `refer_to`, `request` and `response` hold personal
-data. They are only for decisions.
+They are small frozen values, which the owner reads by `next_event`. Do not write their fields to
+the log: `identity`, `refer_to`, `request` and `response` hold personal data. The owner may use them
+only to make its decisions.
 """
 
 from dataclasses import dataclass
@@ -13,16 +14,16 @@ from telephony.sip.message.messages import Request, Response
 
 
 class Side(StrEnum):
-    """The end of the call that a leg belongs to."""
+    """The side of a call that a leg belongs to: the caller's or the callee's."""
 
     CALLER = "caller"
     CALLEE = "advisor"
-    """The value is in checkpoints of every version."""
+    """The value keeps the old word "advisor", because checkpoints of every version contain it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegRinging:
-    """A callee leg rings: it has sent its first provisional response above 100."""
+    """A callee leg rings: its peer has sent the first provisional response above 100."""
 
     leg_id: str
     target: Target
@@ -30,20 +31,23 @@ class LegRinging:
 
 @dataclass(frozen=True, slots=True)
 class CallRedirected:
-    """A target redirected the call to targets that the owner knows; they are being rung now."""
+    """A target redirected the call to other targets, which ring now.
+
+    The owner knows these targets: its `FindTargets` callback has returned them.
+    """
 
     leg_id: str
-    """The leg that has ended."""
+    """The id of the redirected leg, which has ended."""
     targets: tuple[Target, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CallAnswered:
-    """A callee has answered with a 2xx; the caller's own 200 is not on the wire yet.
+    """A callee has answered with a 2xx; the 200 for the caller is not sent yet.
 
-    Emitted for the first answer only: recording starts here. The owner takes all events after every
-    `handle` and before it flushes `Endpoint.outgoing`. So its actions on this event come before the
-    caller's 200.
+    This event comes only for the first answer in a call, and recording starts with it. The owner
+    takes all events after every `handle` and before it flushes `Endpoint.outgoing`. So everything
+    that the owner does on this event happens before the caller gets its 200.
     """
 
     leg_id: str
@@ -62,7 +66,7 @@ class LegEnded:
 
 @dataclass(frozen=True, slots=True)
 class CallHeld:
-    """The leg's party has put the other party on hold."""
+    """The peer of a leg has put the call on hold."""
 
     leg_id: str
     side: Side
@@ -70,7 +74,7 @@ class CallHeld:
 
 @dataclass(frozen=True, slots=True)
 class CallResumed:
-    """The leg's party has ended its hold."""
+    """The peer of a leg has ended its hold."""
 
     leg_id: str
     side: Side
@@ -80,8 +84,8 @@ class CallResumed:
 class TransferRequested:
     """A party that may transfer the call has sent a well-formed REFER.
 
-    It stays unanswered until `accept_transfer`, `join` or `refuse_transfer`; after 5 seconds it is
-    refused with 603.
+    The owner must answer it by `accept_transfer`, `join` or `refuse_transfer` within 5 seconds.
+    After that time it is refused with 603.
     """
 
     request_id: int
@@ -94,7 +98,7 @@ class TransferRequested:
 
 @dataclass(frozen=True, slots=True)
 class TransferProgress:
-    """The transfer's target rings: it has sent a provisional response."""
+    """The target of a transfer rings: it has sent a provisional response."""
 
     request_id: int
     leg_id: str
@@ -103,7 +107,7 @@ class TransferProgress:
 
 @dataclass(frozen=True, slots=True)
 class TransferCompleted:
-    """The caller now talks with `leg_id`, the leg of the transfer's target."""
+    """The transfer was successful: the caller now talks with its target, on the leg `leg_id`."""
 
     request_id: int
     leg_id: str
@@ -113,7 +117,10 @@ class TransferCompleted:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The caller now talks with `leg_id`, after an attended transfer or an INVITE with Replaces."""
+    """The caller now talks with the party on the leg `leg_id`.
+
+    The reason is an attended transfer or an INVITE with Replaces.
+    """
 
     leg_id: str
     target: Target
@@ -121,11 +128,13 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class TransferFailed:
-    """The transfer's target did not answer.
+    """The target of a transfer did not answer.
 
-    With `transferor_gone`, the sender of the REFER has left: call `ring_again`, or the sender's own
-    target is rung again. Otherwise the caller and the sender stay joined. But if the sender hangs
-    up within two seconds of the report, this event comes once more, with `transferor_gone`.
+    `transferor_gone` is true if the sender of the REFER has hung up. The owner must then call
+    `ring_again`; otherwise the sender's own target is rung again. If `transferor_gone` is false,
+    the caller and the sender of the REFER are still joined. If that sender hangs up within two
+    seconds after it has answered the report of the failure, this event is emitted a second time,
+    with `transferor_gone` true.
     """
 
     request_id: int
@@ -144,7 +153,10 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class InfoReceived:
-    """An INFO without a `Record` header has come; emitted before it is passed on."""
+    """A peer has sent an INFO without a `Record` header.
+
+    The event is emitted before the INFO is passed on to the other leg.
+    """
 
     leg_id: str
     side: Side
@@ -153,44 +165,50 @@ class InfoReceived:
 
 @dataclass(frozen=True, slots=True)
 class RecordRequested:
-    """The callee's phone has sent its record key (an INFO with a `Record` header).
+    """The callee's phone has sent an INFO with a `Record` header: its record key was pressed.
 
-    It stays unanswered until `answer_record`, and is never passed on.
+    The INFO is never passed on to the caller. The owner answers it by `answer_record`.
     """
 
     request_id: int
     leg_id: str
     value: str
-    """The header's value; several values are joined by commas."""
+    """The value of the `Record` header; several values are joined by commas."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityChanged:
-    """A leg's party has a new identity (P-Asserted-Identity, Remote-Party-ID or Contact)."""
+    """The party of a leg has a new identity (P-Asserted-Identity, Remote-Party-ID or Contact)."""
 
     leg_id: str
     side: Side
     identity: NameAddr
     source: str
-    """The name of the header field with the identity."""
+    """The name of the header field that holds the new identity."""
 
 
 @dataclass(frozen=True, slots=True)
 class MediaNegotiated:
-    """A leg's media was agreed, for the first time or again: what its party may send."""
+    """A leg and its peer have agreed on media, for the first time or again.
+
+    The event holds the payload types that the peer may send.
+    """
 
     leg_id: str
     side: Side
     payloads: tuple[tuple[int, str, int, int, str], ...]
-    """(payload type received from the party, encoding name, clock in Hz, channels, fmtp)."""
+    """One row for each payload type that the peer may send.
+
+    A row is (payload type, encoding name, clock in Hz, channels, fmtp).
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """The call has ended: every leg got its BYE, CANCEL or final response. Always the last event.
+    """The call has ended. This event is emitted exactly once, as the last event of a call.
 
-    Emitted exactly once. All ports are free; transactions may still run, and late responses are
-    handled.
+    Every leg got its BYE, CANCEL or final response, and all ports are free. SIP transactions may
+    still run, and late responses are handled.
     """
 
     cause: str

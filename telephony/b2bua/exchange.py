@@ -1,8 +1,8 @@
 """Offers that a peer sends within a dialog (re-INVITE or UPDATE), passed on to the other leg.
 
-Hold and codec changes go to the other party, and its answer comes back. An unchanged refresh is
-answered here. Only one exchange is in progress at a time: a second one gets 491 (RFC 3261 14.2). A
-failure leaves the media of both legs as they were.
+A hold or a change of codecs is sent to the other party, and that party's answer is sent back. An
+offer that changes nothing is answered here. A call can pass on only one offer at a time, so a
+second offer gets 491 (RFC 3261 14.2). If an offer fails, the media of both legs stays as it was.
 """
 
 from __future__ import annotations
@@ -33,46 +33,59 @@ from telephony.sip.ua.server_request import ServerRequest
 from telephony.sip.ua.uas import InviteServer
 
 _STATUS_FOR_SENDER = {401: 500, 407: 500, 408: 504, 422: 500, 481: 500}
-"""Failures between us and the other leg, and the statuses that the sender gets in their place.
+"""The status that the sender of an offer gets, by the status that the other leg has sent us.
 
-408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
-gone.
+401, 407 and 422 concern only us and the other leg. 408 and 481 would end the sender's own dialog
+(RFC 3261 12.2.1.2), although the failure is on the other leg.
 """
 
 
 @dataclass(slots=True)
 class ForwardedOffer:
-    """A request whose offer is passed on; if it has none, the other leg is asked for an offer."""
+    """A re-INVITE or UPDATE from one leg (`source`) that we pass on to the other leg (`target`).
+
+    `offer` is None if the request has no offer. The target is then asked for an offer.
+    """
 
     source: Leg
     transaction: ServerRequest
     offer: SessionDescription | None
     target: Leg
     target_offer: SessionDescription | None
-    """The offer to the target; None asks the target for its offer."""
+    """Our offer to the target; None means that we ask the target for an offer."""
     timer: SessionTimer
     deadline: float | None
-    """The time at which we stop waiting for the target; None before the start and afterwards."""
+    """The time at which we stop waiting for the target's answer; None while we do not wait."""
     waits_for_ack: bool = False
-    """True until the target has acknowledged our 2xx: its dialog takes no offer before that."""
+    """True while the target has not yet acknowledged our 2xx.
+
+    Until its ACK has arrived, we may not send an offer in the target's dialog.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitedAck:
-    """An INVITE without SDP that we answered with an offer; the ACK will hold the answer."""
+    """An INVITE without SDP that we answered with an offer.
+
+    The ACK of the sender (`source`) will hold the answer to our offer (`ours`).
+    """
 
     source: Leg
     target: Leg | None
     ours: SessionDescription
     theirs: SessionDescription | None
-    """The target's offer, from which `ours` was made; None if we made the offer ourselves."""
+    """The offer of the target, from which `ours` was made.
+
+    None means that we made `ours` without asking another leg.
+    """
 
 
 class Exchange:
-    """The offer/answer exchange between the two parties; at most one is in progress.
+    """The offer/answer exchange between the two joined legs; at most one is in progress.
 
-    It is large because an offer that is passed on and one that is asked for share their end: each
-    can fail, be cancelled or lose a leg at every step.
+    This class is large because both kinds of exchange end in the same ways. In the first kind, we
+    pass an offer on. In the second kind, we ask the other leg for an offer. Both can fail, be
+    cancelled or lose a leg at every step.
     """
 
     def __init__(
@@ -88,7 +101,7 @@ class Exchange:
         self._awaited_ack: AwaitedAck | None = None
 
     def is_forwarding(self, transaction: ServerRequest) -> bool:
-        """Return whether this request's offer and header fields are being passed on."""
+        """Return whether we are passing this request on, with its offer and its header fields."""
         return self._forwarded is not None and self._forwarded.transaction is transaction
 
     @property
@@ -98,7 +111,7 @@ class Exchange:
     # --- an incoming offer ------------------------------------------------------------------
 
     def incoming(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
-        """Handle an INVITE or UPDATE within a confirmed dialog."""
+        """Handle a re-INVITE or UPDATE that arrives within a confirmed dialog."""
         try:
             offer = description(request)
             timer = agree_to_request(request, self._core.settings, now)
@@ -169,9 +182,10 @@ class Exchange:
         *,
         said: SessionDescription | None = None,
     ) -> None:
-        """Answer an offer without asking the other leg.
+        """Answer an offer of `leg` without asking the other leg.
 
-        Either no other leg is talking, or its last description (`said`) still answers the offer.
+        `said` is the last session description of the other leg, if it still fits the offer. None
+        means that no other leg is talking.
         """
         try:
             ours = leg.media.answer(offer, said, self._allowed)
@@ -231,7 +245,10 @@ class Exchange:
 
     @staticmethod
     def _ack_without_offer(forwarded: ForwardedOffer, now: float) -> None:
-        """Acknowledge the target's 2xx although the offer that we asked for is missing."""
+        """Acknowledge the target's 2xx.
+
+        We asked the target for an offer, but no usable offer has come.
+        """
         target = forwarded.target
         if target.invite_to_ack is not None and target.dialog is not None and target.talking:
             client, target.invite_to_ack = target.invite_to_ack, None
@@ -249,8 +266,8 @@ class Exchange:
             if forwarded.target_offer is not None:
                 target.media.agree(forwarded.target_offer, theirs)
             if forwarded.transaction.answered or not source.talking:
-                # the sender gave up, but the target has agreed: offer it the sender's last media
-                # again
+                # The sender has given up, but the target has agreed to its offer. So offer the
+                # target the earlier media of the sender again.
                 self._alignment.align(target, source, now)
                 return
             ours = source.media.answer(offer, theirs, self._allowed)
@@ -264,7 +281,7 @@ class Exchange:
         self._accept(source, forwarded.transaction, ours, forwarded.timer, now)
 
     def _media_changed(self, leg: Leg) -> None:
-        """Connect the media after a party's offer was answered, and report a change of hold."""
+        """Update the media relay after an offer of `leg` was answered; report a new hold."""
         self._core.reconnect()
         self._core.emit_media(leg)
         holding = leg.media.peer_not_receiving
@@ -292,7 +309,10 @@ class Exchange:
     def _answer_with_last(
         self, target: Leg, source: Leg, theirs: SessionDescription, now: float
     ) -> None:
-        """Answer the target's offer with the source's last description."""
+        """Answer the offer of `target` with the last session description of `source`.
+
+        If no answer fits, the call ends.
+        """
         client, target.invite_to_ack = target.invite_to_ack, None
         if client is None or target.dialog is None or not target.talking:
             return
@@ -317,7 +337,11 @@ class Exchange:
         return back
 
     def acknowledged(self, leg: Leg, request: Request, now: float) -> None:
-        """Handle an ACK: take its answer to our offer, and send an offer that waited for it."""
+        """Handle an ACK of `leg`.
+
+        If the ACK holds the answer to our offer, that answer is used. If an offer to this leg
+        waited for the ACK, it is sent now.
+        """
         self._acknowledge(leg, request, now)
         forwarded = self._forwarded
         if forwarded is not None and forwarded.waits_for_ack and forwarded.target is leg:
@@ -360,7 +384,7 @@ class Exchange:
     # --- giving up ----------------------------------------------------------------------------
 
     def cancelled(self, invite: InviteServer, now: float) -> None:
-        """Give up the exchange whose re-INVITE its sender has cancelled."""
+        """Give up the exchange that this re-INVITE started, because its sender has cancelled it."""
         if self._forwarded is not None and self._forwarded.transaction is invite:
             self._give_up(self._forwarded, now)
 
@@ -371,7 +395,9 @@ class Exchange:
             self._offers.cancel(forwarded.target, now)
 
     def on_leg_ended(self, leg: Leg) -> None:
-        """Forget an awaited ACK or a waiting offer that concerns a leg that has ended."""
+        """Drop the state that concerns a leg that has ended: an awaited ACK, or an offer not sent
+        yet.
+        """
         awaited, forwarded = self._awaited_ack, self._forwarded
         if awaited is not None and leg in {awaited.source, awaited.target}:
             self._awaited_ack = None
@@ -381,11 +407,11 @@ class Exchange:
             self._forwarded = None
 
     def next_timer(self) -> float | None:
-        """Return the time at which the exchange in progress is given up, or None."""
+        """Return the time at which the exchange in progress is given up; None if there is none."""
         return None if self._forwarded is None else self._forwarded.deadline
 
     def timer(self, now: float) -> None:
-        """Answer 504 and give up an exchange whose deadline has passed."""
+        """Give up the exchange in progress and answer 504, if its deadline has passed."""
         forwarded = self._forwarded
         if forwarded is not None and forwarded.deadline is not None and now >= forwarded.deadline:
             forwarded.deadline = None

@@ -1,7 +1,8 @@
-"""Header fields that cross from one leg to the other, and the names that they may carry.
+"""The header fields and the identities that we copy from one leg of a call to the other leg.
 
-There are three kinds. Some belong to one leg and are written again for the other. Some name people
-and pass by the rules of trust and privacy (RFC 3323, RFC 3325). The rest crosses unchanged.
+There are three kinds of header fields. Some concern only one leg, so the other leg gets its own.
+Some identify people: they are copied only if trust and privacy allow it (RFC 3323, RFC 3325). All
+other header fields are copied unchanged.
 """
 
 from __future__ import annotations
@@ -74,7 +75,10 @@ _REGENERATED = frozenset(
         "record",
     ]
 )
-"""Header fields that each leg writes for itself, or that mean nothing on another leg."""
+"""Header fields that are not copied.
+
+We write them separately for each leg, or they have no meaning on another leg.
+"""
 
 _NAMING = frozenset(
     [
@@ -92,10 +96,14 @@ _NAMING = frozenset(
         "p-associated-uri",
     ]
 )
-"""Header fields that pass only inside the trust domain."""
+"""Header fields that identify people. They are copied only if both peers are in the trust domain.
+"""
 
 _FREE_TEXT = frozenset(["call-info", "organization", "subject", "reply-to", "in-reply-to"])
-"""Header fields with free text, which may name a caller who asked for privacy (RFC 3323 4.1)."""
+"""Header fields with free text.
+
+They may name a caller who asked for privacy (RFC 3323 4.1), so they are then not copied.
+"""
 
 _PRIVATE = frozenset({"id", "user", "header", "full"})
 ANONYMOUS = NameAddr("Anonymous", Uri.parse("sip:anonymous@anonymous.invalid"), ())
@@ -112,22 +120,28 @@ def wants_privacy(headers: Headers) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The rules for one direction: an identity passes only if both ends are in the trust domain."""
+    """The rules for header fields that pass from one peer (the sender) to another (the receiver).
+
+    An identity passes only if both peers are in the trust domain.
+    """
 
     sender: bool
     """True if the sending peer is inside the trust domain."""
     receiver: bool
     """True if the receiving peer is inside the trust domain."""
     shown: bool = False
-    """True for a phone, which shows names to a person: a private name does not pass to it."""
+    """True if the receiving peer is a phone, which shows names to a person.
+
+    The identity of a sender who asks for privacy is then not passed on.
+    """
 
     def passes(self, headers: Headers) -> bool:
-        """Return whether the identities in these header fields may cross."""
+        """Return whether the identities in these header fields may pass to the receiver."""
         return self.sender and self.receiver and not (self.shown and wants_privacy(headers))
 
 
 def passed_fields(headers: Headers, trust: Trust) -> HeaderFields:
-    """Return the header fields that cross to the other leg, in their order."""
+    """Return the header fields that are copied to the other leg, in their order."""
     names_pass = trust.passes(headers)
     withheld = wants_privacy(headers) and not names_pass
     kept = []
@@ -142,7 +156,7 @@ def passed_fields(headers: Headers, trust: Trust) -> HeaderFields:
 
 
 def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
-    """Return the header fields with the sender's new name, as far as the other leg may see it."""
+    """Return the header fields with a sender's new identity; none if it may not pass."""
     if not trust.passes(headers):
         return ()
     known = ("p-asserted-identity", "remote-party-id", "privacy")
@@ -150,19 +164,22 @@ def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
 
 
 def from_for(request: Request, trust: Trust) -> NameAddr:
-    """Return the From that the other leg sees, without a tag."""
+    """Return the From that we send to the other leg, without a tag.
+
+    It is anonymous if the sender asks for privacy and the other leg may not see its identity.
+    """
     if wants_privacy(request.headers) and not trust.passes(request.headers):
         return ANONYMOUS
     return without_tag(request.from_)
 
 
 def without_tag(address: NameAddr) -> NameAddr:
-    """Return the address without its dialog's tag."""
+    """Return `address` without the tag of its dialog."""
     return address.with_tag(None)
 
 
 def body_fields(message: Request | Response) -> HeaderFields:
-    """Return the header fields that describe a body that is passed on unchanged."""
+    """Return the header fields that describe the body of a message that is passed on unchanged."""
     if not message.body:
         return ()
     names = ("Content-Type", "Content-Encoding", "Content-Disposition", "Content-Language")
@@ -171,11 +188,14 @@ def body_fields(message: Request | Response) -> HeaderFields:
 
 
 IDENTITY_HEADERS: Final = ("P-Asserted-Identity", "Remote-Party-ID", "Contact")
-"""The header fields in which a party names itself, the most reliable one first."""
+"""The header fields in which a party states its identity, the most reliable one first."""
 
 
 def identity_of(message: Request | Response) -> tuple[NameAddr, str] | None:
-    """Return the address that a party gives as its own, and the header field's name; or None."""
+    """Return the identity that the sender of a message states, with the header field's name.
+
+    None means that the message has no such header field that can be read.
+    """
     for name in IDENTITY_HEADERS:
         for value in message.headers.get_all(name):
             try:
@@ -186,9 +206,10 @@ def identity_of(message: Request | Response) -> tuple[NameAddr, str] | None:
 
 
 def identity_key(identity: NameAddr, header: str) -> str:
-    """Return a text that is the same for two addresses of one identity.
+    """Return a text that is equal for two addresses of the same identity.
 
-    Of a Contact only the user counts, because its host and port are an address and no name.
+    `header` is the header field that the address comes from. For a Contact, the text is only the
+    user part: host and port of a Contact say where the peer is, not who it is.
     """
     user = identity.uri.number if identity.uri.scheme == "tel" else identity.uri.user or ""
     return user if header == "Contact" else f"{user}@{(identity.uri.host or '').lower()}"

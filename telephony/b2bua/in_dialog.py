@@ -1,13 +1,13 @@
-"""Requests within a dialog, other than offers: they cross to the other leg or are answered here.
+"""Requests within a dialog, other than offers: we pass them on to the other leg or answer them.
 
-INFO, MESSAGE and NOTIFY cross in order, one at a time for each leg and direction; a BYE overtakes
-them. Their bodies (key presses among them) are never read. An INFO with a `Record` header comes
-from a phone's record key. It does not cross: the owner answers it if it came from the callee that
-is joined with the caller.
+INFO, MESSAGE and NOTIFY are passed on in order, one at a time for each leg and direction. A BYE
+does not wait for them. Their bodies, which may hold key presses, are never read. An INFO with a
+`Record` header comes from the record key of a phone. It is not passed on. If it came from the
+callee that is joined with the caller, the owner of the call answers it.
 
-A PRACK comes here only if it holds an offer. It gets 488, because no callee has answered yet that
-could answer the offer. An UPDATE with an offer before the answer gets 500 with Retry-After (RFC
-3311 5.2); the same UPDATE after the answer is passed on.
+A PRACK comes here only if it holds an offer. It gets 488, because no callee has answered yet, so no
+callee can answer the offer. An UPDATE with an offer before the call is answered gets 500 with
+Retry-After (RFC 3311 5.2). After the answer, such an UPDATE is passed on.
 """
 
 from __future__ import annotations
@@ -27,9 +27,12 @@ from telephony.sip.ua.server_request import ServerRequest
 
 _PASSED_ON: Final = frozenset({"INFO", "MESSAGE", "NOTIFY"})
 _STATUS_FOR_SENDER: Final = {401: 500, 407: 500}
-"""Failures between us and the other leg, and the statuses that the sender gets in their place."""
+"""The status that the sender gets, by the final response that the other leg has sent us.
+
+401 and 407 ask us, and not the sender, for credentials.
+"""
 _STATUS_WITHOUT_RESPONSE: Final = {408: 504, 481: 500}
-"""Failures without a response, and the statuses that the sender gets in their place.
+"""The status that the sender gets, by our own failure status, if the other leg has not responded.
 
 408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
 gone.
@@ -38,7 +41,7 @@ _ACCEPT: Final = (("Accept", "application/sdp, multipart/mixed"),)
 
 
 class InDialogRequests:
-    """Handles each request within a dialog, or hands it to the component that does."""
+    """Handles each request within a dialog, or hands it to the responsible component."""
 
     def __init__(
         self, core: CallCore, exchange: Exchange, refresh: Refresh, transfers: ReferTransfers
@@ -50,10 +53,11 @@ class InDialogRequests:
         self._transfers = transfers
         self._serial = 0
         self._keys: dict[int, ServerRequest] = {}
-        """INFOs of record keys that wait for the owner's answer, by request id."""
+        """The INFOs from record keys that wait for the answer of the call's owner, by request id.
+        """
 
     def request(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
-        """Handle a request from a leg's peer."""
+        """Handle a request that the peer of `leg` has sent within its dialog."""
         method = request.method
         if method == "BYE":
             answer(transaction, 200, now)
@@ -63,7 +67,8 @@ class InDialogRequests:
         elif method == "OPTIONS":
             answer(transaction, 200, now, headers=_ACCEPT)
         elif method == "PRACK":
-            answer(transaction, 488, now)  # it holds an offer, and no callee can answer that yet
+            # this PRACK holds an offer, and no callee can answer an offer yet
+            answer(transaction, 488, now)
         elif method == "UPDATE" and not leg.talking:
             self._early_update(leg, transaction, request, now)
         elif not leg.talking:
@@ -84,7 +89,10 @@ class InDialogRequests:
             self._send_new_name(leg, request, now)
 
     def _send_new_name(self, leg: Leg, request: Request, now: float) -> None:
-        """Send the other leg the new name of this leg's party (RFC 4916), if trust allows it."""
+        """Send the other leg the new identity of this leg's party (RFC 4916).
+
+        Nothing is sent if trust or privacy does not allow it.
+        """
         other = self._core.other(leg)
         if other is None or not other.talking:
             return
@@ -95,7 +103,11 @@ class InDialogRequests:
     def _early_update(
         self, leg: Leg, transaction: ServerRequest, request: Request, now: float
     ) -> None:
-        """Handle an UPDATE before the answer; it can only change a name (RFC 3311 section 5.2)."""
+        """Handle an UPDATE before the call is answered.
+
+        Such an UPDATE can only change the sender's identity, because an offer in it gets 500 (RFC
+        3311 section 5.2).
+        """
         if request.body:
             answer(transaction, 500, now, headers=(("Retry-After", "5"),))
             return
@@ -106,7 +118,8 @@ class InDialogRequests:
         if not leg.alive:
             return
         if leg.client_invite is not None and not leg.talking:
-            # a callee may not send BYE now (RFC 3261 15); its answer to the INVITE still counts
+            # A callee may not send BYE before its answer (RFC 3261 15), so its answer to our INVITE
+            # is still awaited.
             return
         other = self._core.other(leg)
         headers = passed_fields(request.headers, self._core.trust_between(leg, other or leg))
@@ -115,7 +128,10 @@ class InDialogRequests:
     def on_dialog_ended(
         self, leg: Leg, cause: str, now: float, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        """Handle the end of a leg's dialog: the peer hung up, or no longer knows the dialog."""
+        """Handle the end of a leg's dialog.
+
+        The peer has hung up, or its responses show that it no longer knows the dialog.
+        """
         leg.dialog = None
         if leg is self._core.caller:
             ours = EndCause.CALLER_HUNG_UP if cause == EndCause.CALLEE_HUNG_UP else cause
@@ -123,7 +139,7 @@ class InDialogRequests:
         elif self._transfers.on_leg_left(leg, now) or leg is not self._core.callee:
             self._core.end_leg(leg, EndCause.TRANSFERRED, now)
             if not any(other.alive for other in self._core.legs.values()):
-                # another call has taken over the last other leg
+                # The last other leg of this call has moved to another call.
                 self._core.end(EndCause.TRANSFERRED, now)
         else:
             self._core.end(cause, now, headers)
@@ -135,7 +151,7 @@ class InDialogRequests:
                 return
             self._core.emit(InfoReceived(leg.id, leg.side, request))
         if request.method == "NOTIFY" and _is_refer(request):
-            answer(transaction, 481, now)  # we never subscribed
+            answer(transaction, 481, now)  # we never subscribed to the peer's REFER events
             return
         other = self._core.other(leg)
         if other is None or not other.talking:
@@ -156,7 +172,8 @@ class InDialogRequests:
         self, leg: Leg, transaction: ServerRequest, request: Request, now: float
     ) -> None:
         if leg is self._core.caller:
-            # the caller cannot control the recording, and learns nothing about it
+            # The caller cannot control the recording. The 200 does not show whether a recording
+            # exists.
             answer(transaction, 200, now)
         elif leg is not self._core.callee:
             answer(transaction, 480, now)
@@ -167,7 +184,7 @@ class InDialogRequests:
             self._core.emit(RecordRequested(self._serial, leg.id, value))
 
     def answer_record(self, request_id: int, status: int, reason: str | None, now: float) -> None:
-        """Answer the INFO of a record key; a second call changes nothing."""
+        """Answer the INFO of a record key, by request id; a second answer changes nothing."""
         transaction = self._keys.pop(request_id, None)
         if transaction is not None:
             answer(transaction, status, now, reason=reason)

@@ -1,9 +1,9 @@
-"""Attended transfer (RFC 5589 section 7, RFC 3891): two calls of one party become one.
+"""Attended transfer (RFC 5589 section 7, RFC 3891): two calls with one common party become one.
 
-The party consulted another one in a second call. It sends a REFER in one call, and the Replaces in
-it names the party's dialog with us in the other call. Both dialogs end here, so nothing is
-forwarded. The call in which the party is the callee takes over the leg at the far end of the other
-call, and the party leaves both.
+The common party, the transferor, has consulted another party in a second call. In one of the two
+calls it sends a REFER, with a Replaces that names its dialog with us in the other call. Both
+dialogs end here, so we forward nothing. One of the calls continues: a call in which the transferor
+is the callee. It gets the leg at the far end of the other call. The transferor leaves both calls.
 """
 
 from __future__ import annotations
@@ -19,18 +19,26 @@ from telephony.sip.message.replaces import Replaces
 
 @dataclass(frozen=True, slots=True)
 class JoinPlan:
-    """The three legs at which two calls are joined."""
+    """The three legs that take part when two calls are joined.
+
+    The transferor is the party that is in both calls and leaves them.
+    """
 
     kept_leg: Leg
-    """The party's leg in the call that goes on; it is on the callee's side there."""
+    """The transferor's leg in the call that continues; in that call the transferor is the callee.
+    """
     ending_leg: Leg
-    """The party's leg in the call that ends."""
+    """The transferor's leg in the call that ends."""
     moved_leg: Leg
-    """The leg at the other end of the call that ends; it is joined with the kept call's caller."""
+    """The far leg of the call that ends; it is joined with the caller of the call that continues.
+    """
 
 
 def replaced_dialog(endpoint: Endpoint, text: str) -> Dialog | None:
-    """Return our dialog that a Replaces names; None if it names none or cannot be read."""
+    """Return our dialog that the Replaces header value `text` names.
+
+    None means that it names no dialog that we have, or that it cannot be read.
+    """
     try:
         replaces = Replaces.parse(text)
     except SipParseError:
@@ -39,17 +47,17 @@ def replaced_dialog(endpoint: Endpoint, text: str) -> Dialog | None:
 
 
 def replaced_leg(endpoint: Endpoint, text: str) -> Leg | None:
-    """Return the live leg whose dialog a Replaces names, or None."""
+    """Return the live leg whose dialog the Replaces header value `text` names, or None."""
     dialog = replaced_dialog(endpoint, text)
     owner = dialog.owner if dialog is not None else None
     return owner if isinstance(owner, Leg) and owner.alive else None
 
 
 def leg_named_by_replaces(endpoint: Endpoint, leg: Leg, replaces: str) -> Leg | None:
-    """Return the leg in another call that a REFER from the peer of `leg` names in its Replaces.
+    """Return the leg in another call that the peer of `leg` names in the Replaces of its REFER.
 
-    None unless the peers of both legs are at the same host: a party cannot give away another
-    party's call.
+    Return None unless the peers of both legs are at the same host, because a party cannot give away
+    the call of another party.
     """
     named = replaced_leg(endpoint, replaces)
     if named is None or named.call is leg.call:
@@ -58,9 +66,10 @@ def leg_named_by_replaces(endpoint: Endpoint, leg: Leg, replaces: str) -> Leg | 
 
 
 def plan_join(leg: Leg, named: Leg) -> JoinPlan | None:
-    """Return how the calls of two legs of one party can be joined; None if they cannot.
+    """Return how two calls of one party can be joined; None if they cannot be joined now.
 
-    If the party is the callee in both calls, the call in which it sent the REFER goes on.
+    `leg` is the party's leg on which the REFER came, and `named` is its leg in the other call. If
+    the party is the callee in both calls, the call of `leg` continues.
     """
     for kept_leg, ending_leg in ((leg, named), (named, leg)):
         core = kept_leg.call.core
