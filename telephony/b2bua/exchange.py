@@ -395,9 +395,7 @@ class Exchange:
             self._offers.cancel(forwarded.target, now)
 
     def on_leg_ended(self, leg: Leg) -> None:
-        """Drop the state that concerns a leg that has ended: an awaited ACK, or an offer not sent
-        yet.
-        """
+        """Stop waiting for the ACK of a leg that has ended, or for an ACK before its offer."""
         awaited, forwarded = self._awaited_ack, self._forwarded
         if awaited is not None and leg in {awaited.source, awaited.target}:
             self._awaited_ack = None

@@ -1,6 +1,6 @@
-"""One leg of a call: a peer, the dialog with it, its media and its session timer.
+"""One leg of a call: a peer, the dialog with this peer, its media and its session timer.
 
-A leg decides nothing; the call's components act on it. Its state changes in `core.py` only.
+A leg makes no decisions; the components of the call do. Only `core.py` changes the state of a leg.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 class LegState(StrEnum):
-    """The state of a leg."""
+    """The state of a leg, from its INVITE to its end."""
 
     CALLING = "calling"
-    """The leg's INVITE has no final response yet, and no provisional one above 100."""
+    """The INVITE of the leg has no final response, and no provisional response above 100 yet."""
     RINGING = "ringing"
     """The callee has sent a provisional response above 100."""
     TALKING = "talking"
-    """The leg's INVITE was answered with a 2xx."""
+    """The INVITE of the leg was answered with a 2xx."""
     ENDED = "ended"
 
 
@@ -41,31 +41,31 @@ _FOLLOWING: Final = {
     LegState.TALKING: frozenset({LegState.ENDED}),
     LegState.ENDED: frozenset[LegState](),
 }
-"""The states that may follow each state."""
+"""The states that a leg may enter next, by its present state."""
 
 
 class CallLegs(Protocol):
-    """The legs of a call, as far as another call may use them (in full: `CallCore`)."""
+    """The legs of one call, as far as another call may use them; `CallCore` implements it."""
 
     @property
     def callee(self) -> Leg | None:
-        """The callee leg that is joined with the caller's leg, or None."""
+        """The callee leg that is joined with the caller's leg; None if no leg is."""
 
     def other(self, leg: Leg) -> Leg | None:
-        """Return the leg that this leg is joined with; None if it is joined with none."""
+        """Return the leg that `leg` is joined with; None if it is joined with no leg."""
 
     def remove_moved_leg(self, leg: Leg) -> None:
-        """Remove a leg that moves to another call."""
+        """Remove a leg that moves to another call; its dialog and its media stay as they are."""
 
     def end_leg(self, leg: Leg, cause: str, now: float) -> None:
         """End a leg and free its ports."""
 
     def end(self, cause: str, now: float) -> None:
-        """End the call."""
+        """End the call and all its legs."""
 
 
 class LegOwner(Protocol):
-    """The call that a leg belongs to, for code that knows the leg (in full: `BackToBackCall`)."""
+    """The call that a leg belongs to; `BackToBackCall` implements this protocol."""
 
     @property
     def call_id(self) -> str:
@@ -77,19 +77,22 @@ class LegOwner(Protocol):
 
     @property
     def transferring(self) -> bool:
-        """True while a transfer's target is being rung, or a callee after a failed transfer."""
+        """True while a transfer rings its target, or rings a callee again because it has failed."""
 
     def add_moved_leg(self, leg: Leg, target: Target, now: float) -> None:
-        """Take a leg of another call into this call and join it with the caller."""
+        """Add a leg of another call to this call and join it with the caller."""
 
 
 class Leg:
-    """One leg of a call."""
+    """One leg of a call: our connection with one peer."""
 
     def __init__(
         self, call: LegOwner, leg_id: str, side: Side, target: Target | None, media: LegMedia
     ) -> None:
-        """Create a leg that has no dialog yet; the caller's leg has no `target`."""
+        """Create a leg that has no dialog yet.
+
+        `target` is the target that this leg rings; it is None for the caller's leg.
+        """
         self.call = call
         self.id = leg_id
         self.side = side
@@ -97,21 +100,27 @@ class Leg:
         self.media = media
         self._state = LegState.CALLING
         self.server_invite: InviteServer | None = None
-        """The INVITE that the peer sent; None if we sent it."""
+        """The INVITE that the peer sent to create this leg; None if we sent the INVITE."""
         self.client_invite: InviteClient | None = None
-        """The INVITE that we sent; None if the peer sent it."""
+        """The INVITE that we sent to create this leg; None if the peer sent the INVITE."""
         self.dialog: Dialog | None = None
         self.invite_to_ack: InviteClient | None = None
-        """Our INVITE that has a 2xx, but gets its ACK only when the other party has answered."""
+        """Our INVITE whose 2xx we have not acknowledged yet; None in all other cases.
+
+        The 2xx holds an offer, so its ACK must hold the answer. We wait for that answer from the
+        other party.
+        """
         self.timer: SessionTimer | None = None
         self.min_se = 90
-        """The largest Min-SE that the peer asked for, in seconds (RFC 4028)."""
+        """The largest Min-SE in seconds (RFC 4028) that the peer has asked for."""
         self.allow: frozenset[str] = frozenset()
-        """The methods in the peer's Allow header, in upper case."""
+        """The methods in the peer's last Allow header, in upper case."""
         self.identity: tuple[str, str] | None = None
-        """The header field in which the peer named itself, and its `identity_key`."""
+        """The name of the header field in which the peer stated its identity, and its
+        `identity_key`.
+        """
         self.requests = RequestQueue(self)
-        """Our requests within the dialog."""
+        """The requests that we send within the leg's dialog."""
 
     @property
     def state(self) -> LegState:
@@ -119,10 +128,10 @@ class Leg:
         return self._state
 
     def move_to(self, state: LegState) -> None:
-        """Change the state and log the change; only `CallCore` calls this.
+        """Change the state of the leg and log the change; only `CallCore` calls this.
 
         Raises:
-            ProtocolError: This state cannot follow the present one.
+            ProtocolError: A leg cannot change from its present state to `state`.
         """
         if state not in _FOLLOWING[self._state]:
             raise ProtocolError(f"a leg cannot change from {self._state} to {state}")
@@ -136,19 +145,20 @@ class Leg:
 
     @property
     def talking(self) -> bool:
-        """True while the leg's dialog is confirmed and takes requests."""
+        """True while the leg's dialog is confirmed and accepts requests."""
         return self.state is LegState.TALKING
 
     def learn(self, allow: str | None) -> None:
-        """Store the methods in the peer's Allow header; None (no such header) changes nothing."""
+        """Store the methods in the peer's Allow header; without one (None), change nothing."""
         if allow is not None:
             self.allow = frozenset(word.strip().upper() for word in allow.split(","))
 
     def set_identity(self, header: str, key: str) -> bool:
-        """Store the peer's identity and return whether it is new.
+        """Store the peer's identity, and return whether the identity is new.
 
-        A header of less weight than the stored one changes nothing: a message that holds only a
-        Contact does not replace a P-Asserted-Identity.
+        `header` is the header field with the identity, and `key` is its `identity_key`. An identity
+        from a less reliable header field than the stored one is ignored. For example, a message
+        with only a Contact does not replace a P-Asserted-Identity.
         """
         before = self.identity
         weight = IDENTITY_HEADERS.index(header)

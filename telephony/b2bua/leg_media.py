@@ -1,8 +1,8 @@
-"""The media state of one leg: its ports, its o= line and the descriptions of both sides.
+"""The media state of one leg: its ports, its o= line and the session descriptions of both sides.
 
-The o= line is the leg's own, and its version grows only when our description changes (RFC 3264 8).
-A description counts as agreed only when its offer was answered; a refused one changes nothing but
-the version.
+Each leg has its own o= line. The version in it grows only when our description changes (RFC 3264
+8). A description is stored as agreed only after its offer was answered. An offer that was refused
+changes only the version.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Builder = Callable[[Origin], SessionDescription]
 
 
 class LegMedia:
-    """The ports of a leg and the offer/answer state with its peer."""
+    """The ports of a leg, and the state of offer and answer with the leg's peer."""
 
     def __init__(
         self,
@@ -47,19 +47,19 @@ class LegMedia:
         ipv6: bool = False,
         restored: LocalMedia | None = None,
     ) -> None:
-        """Bind the leg's ports, and create its SRTP keys, which stay the same while the leg lives.
+        """Bind the ports of the leg, and create its SRTP keys, which the leg keeps until it ends.
 
         `ipv6` is true if the peer's media probably uses IPv6. `restored` holds the ports that the
-        leg had in an earlier process.
+        leg had in an earlier process; None binds new ports.
 
         Raises:
-            NoPortsError: No ports are free, or the former ones are not available.
+            NoPortsError: No ports are free, or the ports in `restored` are not available.
         """
         self._plane = plane
         self.leg_id = leg_id
         self.origin = origin
         self.last_sent: SessionDescription | None = None
-        """Our last description to the peer, whether the peer agreed to it or not."""
+        """Our last session description to the peer, whether the peer agreed to it or not."""
         self._open = True
         self.local = (
             plane.open(leg_id, ipv6=ipv6) if restored is None else plane.reopen(leg_id, restored)
@@ -67,16 +67,22 @@ class LegMedia:
         if srtp is not Srtp.OFF:
             self.local = replace(self.local, srtp=srtp, keys=fresh_keys())
         self.local_description: SessionDescription | None = None
-        """Our description in the last completed exchange; None before one."""
+        """Our session description in the last completed exchange; None before the first one."""
         self.remote_description: SessionDescription | None = None
-        """The peer's description in the last completed exchange; None before one."""
+        """The peer's session description in the last completed exchange; None before the first one.
+        """
         self.remote: RemoteMedia | None = None
-        """The result of that exchange for the relay; None before one."""
+        """The result of the last completed exchange, for the media relay; None before the first
+        one.
+        """
         self.holds_other = False
-        """True if the peer's own last offer put the other party on hold."""
+        """True if the last offer of this leg's peer put the other party on hold."""
 
     def describe(self, build: Builder) -> SessionDescription:
-        """Build a description for the peer, with a new version only if it differs from the last.
+        """Build a session description for the peer.
+
+        `build` receives the o= line and returns the description. The version in the o= line grows
+        only if the description differs from the last one sent.
 
         Raises:
             SdpParseError: `build` raised it.
@@ -89,11 +95,11 @@ class LegMedia:
         return said
 
     def agree(self, ours: SessionDescription, theirs: SessionDescription) -> None:
-        """Complete an offer/answer exchange: store its result and configure the relay.
+        """Complete an offer/answer exchange: store its result and configure the media relay.
 
         Raises:
-            SdpParseError: Status 488; no stream can be carried, no audio codec is in common, or the
-                leg requires SRTP and the peer has plain RTP.
+            SdpParseError: Status 488; no stream can be carried, there is no common audio codec, or
+                the leg requires SRTP and the peer has plain RTP.
         """
         remote = self._reachable(remote_media(theirs, ours))
         index = ours.audio_index()
@@ -113,7 +119,10 @@ class LegMedia:
         allowed: Sequence[str],
         direction: Direction | None = None,
     ) -> SessionDescription:
-        """Build the offer to the peer from the offer that the peer of `source` sent.
+        """Build our offer to the peer from an offer that the peer of another leg has sent.
+
+        `source` is the media of that other leg. `allowed` holds the encoding names to keep.
+        `direction`, if not None, replaces the direction of the offer.
 
         Raises:
             SdpParseError: The offer holds no stream that we can carry.
@@ -127,7 +136,9 @@ class LegMedia:
         allowed: Sequence[str],
         direction: Direction | None = None,
     ) -> bool:
-        """Return whether the peer already has the codecs and direction that `pass_on` would offer.
+        """Return whether the peer has already agreed to the codecs and direction of a new offer.
+
+        The new offer is the one that `pass_on` would build.
 
         Raises:
             SdpParseError: The same as for `pass_on`.
@@ -139,9 +150,9 @@ class LegMedia:
     def is_unchanged(
         self, offer: SessionDescription, source: LegMedia, allowed: Sequence[str]
     ) -> bool:
-        """Return whether `pass_on` would tell the peer nothing new.
+        """Return whether the offer that `pass_on` would build contains nothing new for the peer.
 
-        The other party's key and address do not count: the peer never sees them.
+        Key and address of the other party are not compared, because the peer never receives them.
 
         Raises:
             SdpParseError: The same as for `pass_on`.
@@ -171,9 +182,9 @@ class LegMedia:
     def answer(
         self, offer: SessionDescription, said: SessionDescription | None, allowed: Sequence[str]
     ) -> SessionDescription:
-        """Build the answer to the peer's offer from `said`, the other party's description.
+        """Build our answer to the peer's offer from `said`, the description of the other party.
 
-        Without `said` (None), choose the answer ourselves.
+        If `said` is None, choose the answer ourselves.
 
         Raises:
             SdpParseError: The offer and `said` have nothing in common, or we can carry no stream.
@@ -185,7 +196,7 @@ class LegMedia:
         )
 
     def current(self) -> SessionDescription | None:
-        """Return our agreed description, to be sent again; None before an agreement."""
+        """Return our agreed description, to be sent again; None if no exchange is complete yet."""
         ours = self.local_description
         return self.describe(lambda origin: with_origin(ours, origin)) if ours is not None else None
 
@@ -196,7 +207,10 @@ class LegMedia:
 
     @property
     def peer_not_receiving(self) -> bool:
-        """True if the peer receives no media by its last description, or has sent none yet."""
+        """True if the peer's last description says that it receives no media.
+
+        Also true if the peer has sent no description yet.
+        """
         theirs = self.remote_description
         index = agreed_index(theirs, self.local_description) if theirs is not None else None
         return index is None or theirs is None or not theirs.direction(index).receives
@@ -205,8 +219,8 @@ class LegMedia:
         """Check that media could be sent to the address in an offer.
 
         Raises:
-            SdpParseError: Status 488; there is no live audio, or its address is unusable or of
-                another family than ours.
+            SdpParseError: Status 488; there is no live audio, or its address cannot be used or has
+                another address family than our address.
         """
         self._reachable(remote_media(offer))
 
@@ -216,7 +230,7 @@ class LegMedia:
         return remote
 
     def rows(self) -> tuple[tuple[int, str, int, int, str], ...]:
-        """Return the payload types that the peer may send, in order, as plain rows.
+        """Return one row for each payload type that the peer may send, in numeric order.
 
         A row is (payload type, encoding name, clock in Hz, channels, fmtp).
         """
@@ -224,12 +238,12 @@ class LegMedia:
         return tuple((number, *row) for number, row in sorted(table.items()))
 
     def rebind(self, *, ipv6: bool) -> None:
-        """Bind ports of this address family in place of the others, before any agreement.
+        """Bind ports of another address family in place of the leg's ports, before any agreement.
 
-        Nothing changes if the ports already are of this family.
+        If the ports already have this family, nothing changes.
 
         Raises:
-            NoPortsError: No ports are free; the former ones are closed already.
+            NoPortsError: No ports are free; the earlier ports are closed even so.
         """
         if (":" in self.local.host) == ipv6:
             return
@@ -251,7 +265,10 @@ def _share_audio(one: Mapping[int, Codec], other: Mapping[int, Codec]) -> bool:
 
 
 def _codecs_and_direction(session: SessionDescription) -> object:
-    """Return the codecs and the direction, which the two legs of a call must have in common."""
+    """Return the codecs by payload type, and the direction, of the audio section.
+
+    These two must match on both legs of a call. None means that there is no audio section.
+    """
     index = session.audio_index()
     if index is None:
         return None
@@ -261,7 +278,10 @@ def _codecs_and_direction(session: SessionDescription) -> object:
 
 
 def _visible_media(session: SessionDescription) -> object:
-    """Return all parts of a description that matter to the other party."""
+    """Return the parts of the audio section that the other party can see: codecs, direction, ptime.
+
+    None means that there is no audio section.
+    """
     index = session.audio_index()
     if index is None:
         return None

@@ -1,4 +1,4 @@
-"""Offers to one leg within its dialog: re-INVITE or UPDATE, their answers and their ACKs."""
+"""Our offers within a leg's dialog, by re-INVITE or UPDATE, with their answers and their ACKs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.ua.uac import InviteClient
 
 OnAnswer = Callable[[SessionDescription | None, int, float], None]
-"""A callback for the end of an offer: the peer's description or None, the status, and now.
+"""A callback for the end of an offer.
 
-There is no description after a failure, or after a 2xx without a readable one.
+It receives the peer's session description, the status of the response, and the current time. The
+description is None after a failure, and after a 2xx without a readable description.
 """
 
 
@@ -27,18 +28,24 @@ class Offers:
     """Sends our offers; at most one INVITE is in progress on a leg."""
 
     def __init__(self, core: CallCore) -> None:
-        """Create the object; the call sets `start_timer`, which starts a leg's session timer."""
+        """Create the object; the call then sets `start_timer`.
+
+        `start_timer` starts the session timer of a leg.
+        """
         self._core = core
         self._under_way: dict[str, ClientRequest] = {}
-        """Our unanswered INVITEs within a dialog, by leg id."""
+        """Our INVITEs within a dialog that have no final response yet, by leg id."""
         self.start_timer: Callable[[Leg, SessionTimer], None] = lambda _leg, _timer: None
 
     def offering(self, leg: Leg) -> bool:
-        """Return whether our INVITE is in progress on the leg."""
+        """Return whether our INVITE within the leg's dialog has no final response yet."""
         return leg.id in self._under_way
 
     def busy(self, leg: Leg) -> bool:
-        """Return whether an INVITE to or from the leg is in progress, or it has no dialog."""
+        """Return whether we cannot send an INVITE to the leg's peer now.
+
+        Another INVITE to or from the peer is in progress, or the leg has no dialog.
+        """
         return leg.id in self._under_way or leg.dialog is None or leg.dialog.invite_pending
 
     def offer(
@@ -51,11 +58,13 @@ class Offers:
         headers: HeaderFields = (),
         by_update: bool = False,
     ) -> None:
-        """Send an offer to the leg, or (`session` None) an INVITE that asks for its offer.
+        """Send the leg's peer an offer, or (`session` None) an INVITE that asks for one.
 
-        With `by_update`, use UPDATE if the peer allows it. `then` gets 491 at once if another offer
-        is in progress, and 481 if the leg is not talking. After a 2xx to an INVITE without an
-        offer, no ACK is sent: `leg.invite_to_ack` is set.
+        With `by_update`, the offer is sent by UPDATE if the peer allows that. `then` is called at
+        the end of the offer. It is called immediately with 491 if another INVITE is in progress,
+        and with 481 if the leg is not talking. If the INVITE asked for an offer, its 2xx is not
+        acknowledged here: `leg.invite_to_ack` is set, and the caller of this method must send the
+        ACK.
         """
         if not leg.talking or leg.dialog is None:
             then(None, 481, now)
@@ -67,7 +76,7 @@ class Offers:
             self._invite(leg, session, then, headers, now)
 
     def cancel(self, leg: Leg, now: float) -> None:
-        """Cancel our INVITE to the leg, if one is in progress."""
+        """Cancel our INVITE within the leg's dialog, if one is in progress."""
         client = self._under_way.get(leg.id)
         if isinstance(client, InviteClient):
             client.cancel(now=now)
@@ -110,7 +119,7 @@ class Offers:
                 body=bytes(session) if session is not None else b"",
                 now=now,
             )
-        except ProtocolError:  # the peer's BYE has arrived and waits to be handled
+        except ProtocolError:  # The peer's BYE has arrived but is not handled yet.
             then(None, 481, now)
             return
         self._under_way[leg.id] = client

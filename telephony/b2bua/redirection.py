@@ -1,8 +1,8 @@
-"""Redirection: a target sends a call to other targets by a 3xx (RFC 3261 8.1.3.4).
+"""Redirection: by a 3xx response, a target sends a call to other targets (RFC 3261 8.1.3.4).
 
-The owner decides which of the targets that it knows a Contact means; unknown addresses are never
-called. No target is rung twice for one call, so that two phones cannot send it to each other for
-ever.
+The application knows its own targets. It decides which of them a Contact in the 3xx means, and an
+unknown address is never called. No target is rung twice for one call, so two phones cannot redirect
+a call to each other for ever.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from telephony.sip.message.messages import Response
 from telephony.sip.message.name_addr import NameAddr
 
 FindTargets = Callable[[NameAddr, float], Sequence[Target]]
-"""A callback that gets a Contact and now, and returns the targets to ring.
+"""A callback that finds the targets for a redirection.
 
-It returns none for an unknown address.
+It receives a Contact from the 3xx and the current time. It returns the targets to ring, and no
+target if it does not know the address.
 """
 
 MAX_REDIRECTIONS: Final = 5
-"""The most redirections of one call."""
+"""The largest number of redirections in one call."""
 
 
 class Redirections:
-    """The redirections of one attempt."""
+    """The redirections in one attempt to reach a callee."""
 
     def __init__(self, find_targets: FindTargets) -> None:
         """Create the object; no redirection has happened yet."""
@@ -37,7 +38,9 @@ class Redirections:
     def targets(self, response: Response, rung: Sequence[Leg], now: float) -> tuple[Target, ...]:
         """Return the targets to ring in place of the leg that sent this response.
 
-        Empty unless it is a 3xx with a known Contact whose targets are not among `rung`.
+        `rung` holds the legs that were rung before; their targets are left out. The result is empty
+        if the response is not a 3xx, or has no Contact that leads to another known target. It is
+        also empty after `MAX_REDIRECTIONS` redirections.
         """
         if not 300 <= response.status < 400 or self._count >= MAX_REDIRECTIONS:
             return ()

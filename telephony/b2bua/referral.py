@@ -1,4 +1,4 @@
-"""One REFER (RFC 3515), and the NOTIFYs that report its result."""
+"""One REFER (RFC 3515) that we received, and the NOTIFYs that report its result to the sender."""
 
 from __future__ import annotations
 
@@ -17,27 +17,33 @@ _SIPFRAG: Final = ("Content-Type", "message/sipfrag;version=2.0")
 
 @dataclass(slots=True)
 class PendingRefer:
-    """One REFER and its state."""
+    """A REFER that we received, and the state of the transfer that it asks for."""
 
     request_id: int
     leg: Leg
     transaction: ServerRequest
     event: str
-    """The Event header of its NOTIFYs."""
+    """The Event header of the NOTIFYs about this REFER."""
     subscribed: bool
-    """True while the sender gets NOTIFYs; it can decline them by Refer-Sub (RFC 4488)."""
+    """True while the sender of the REFER receives NOTIFYs.
+
+    It can decline them by a Refer-Sub header (RFC 4488).
+    """
     replaces: str | None
-    """The Replaces in its Refer-To, which asks to join two calls; None for a blind transfer."""
+    """The Replaces in the Refer-To of the REFER; it asks us to join two calls.
+
+    None for a blind transfer.
+    """
     asked_at: float
     accepted: bool = False
     last_ringing_leg: Leg | None = None
-    """The target's leg that was last reported as ringing."""
+    """The leg of the target that was last reported as ringing; None before the first report."""
 
     @classmethod
     def of(
         cls, request_id: int, leg: Leg, transaction: ServerRequest, to: NameAddr, now: float
     ) -> PendingRefer:
-        """Create the referral for the REFER of `transaction`, whose Refer-To is `to`."""
+        """Create the object for the REFER of `transaction`; `to` is the address in its Refer-To."""
         request = transaction.request
         wanted = (request.headers.get("Refer-Sub") or "true").strip().lower() != "false"
         return cls(
@@ -52,16 +58,18 @@ class PendingRefer:
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """The extra header fields of the 202 (RFC 4488)."""
+        """The extra header fields of our 202 response to the REFER (RFC 4488)."""
         return () if self.subscribed else (("Refer-Sub", "false"),)
 
 
 def notify_request(
     event: str, status_line: str, then: OnResponse, *, lasts: int, last: bool
 ) -> QueuedRequest:
-    """Return a NOTIFY with a sipfrag body.
+    """Return a NOTIFY that reports the state of a transfer to the sender of the REFER.
 
-    The subscription goes on for `lasts` seconds, or ends with this NOTIFY (`last`).
+    Its body (sipfrag) is `status_line`. With `last`, this NOTIFY ends the subscription. Otherwise
+    the subscription continues for `lasts` seconds. `then` is called when the NOTIFY has been
+    answered.
     """
     state = "terminated;reason=noresource" if last else f"active;expires={lasts}"
     fields = (("Event", event), ("Subscription-State", state), _SIPFRAG)
@@ -71,7 +79,10 @@ def notify_request(
 
 
 def refer_to(request: Request) -> NameAddr | int:
-    """Return the address in Refer-To, or the status that refuses it (RFC 3515 section 2.4.1)."""
+    """Return the address in the Refer-To of a REFER.
+
+    If the REFER cannot be accepted, return the status that refuses it (RFC 3515 section 2.4.1).
+    """
     lines = request.headers.get_all("Refer-To")
     try:
         found = [address for line in lines for address in NameAddr.parse_list(line)]

@@ -1,6 +1,6 @@
 """Session timers at work: send our refreshes, and end a call whose peer is gone (RFC 4028).
 
-A refresh can also carry a new name of the party at the other end (RFC 4916).
+A refresh can also tell the peer a new name of the party on the other leg (RFC 4916).
 """
 
 from __future__ import annotations
@@ -28,32 +28,37 @@ _BUSY_WAIT = 2.0
 
 
 class Refresh:
-    """Keeps the session of every leg alive, or ends the call if a session has expired."""
+    """Refreshes the session of every leg, and ends the call if a session has expired."""
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
         """Create the object; no timers run yet."""
         self._core = core
         self._offers = offers
         self._tried_at: dict[str, float] = {}
-        """The time of the next try, by leg id, after a refresh that was sent or put off."""
+        """The time at which a leg's refresh may be sent next, by leg id.
+
+        It is set when a refresh was sent, refused or put off. Legs without an entry follow their
+        session timer.
+        """
         self._pending_fields: dict[str, HeaderFields] = {}
-        """Header fields that go out with a leg's next refresh, by leg id."""
+        """Extra header fields to send with the next refresh of a leg, by leg id."""
 
     def start(self, leg: Leg, timer: SessionTimer) -> None:
-        """Start the session timer of a leg whose session was created or refreshed."""
+        """Start the session timer of a leg whose session was just created or refreshed."""
         leg.timer = timer
         self._tried_at.pop(leg.id, None)
 
     def send_fields(self, leg: Leg, fields: HeaderFields, now: float) -> None:
-        """Refresh the leg's session now, with these header fields.
+        """Refresh the leg's session now, and send these header fields in the refresh.
 
-        If the peer refuses them for the moment (422, 491, 500 or 503), they are sent again later.
+        If the peer refuses the refresh only for the moment (422, 491, 500 or 503), the header
+        fields are sent again later.
         """
         self._pending_fields[leg.id] = fields
         self._refresh(leg, now)
 
     def next_timer(self) -> float | None:
-        """Return the time at which `timer` has something to do; None if no session timer runs."""
+        """Return the time at which `timer` must be called; None if no session timer runs."""
         return min((self._due(leg) for leg in self._legs()), default=None)
 
     def _legs(self) -> list[Leg]:
@@ -80,7 +85,8 @@ class Refresh:
     def _refresh(self, leg: Leg, now: float) -> None:
         if leg.timer is None or leg.dialog is None:
             return
-        self._tried_at[leg.id] = leg.timer.expires_at  # no second try before the answer
+        # Do not try again before this refresh is answered.
+        self._tried_at[leg.id] = leg.timer.expires_at
         if "UPDATE" in leg.allow:
             self._update(leg, now)
         elif self._offers.busy(leg) or (ours := leg.media.current()) is None:
@@ -117,7 +123,7 @@ class Refresh:
                 try:
                     leg.media.agree(ours, theirs)
                 except ParseError:
-                    return  # the session is refreshed; its media stay as they were
+                    return  # The session is refreshed, and its media stays as it was.
                 if leg is self._core.caller or leg is self._core.callee:
                     self._core.reconnect()
 
@@ -131,7 +137,7 @@ class Refresh:
         if not leg.talking or leg.dialog is None:
             return
         if status not in _LATER:
-            # the peer refuses the new name: do not send it again
+            # The peer refuses the new name, so do not send it again.
             self._pending_fields.pop(leg.id, None)
         if status in _DEAD:
             self._core.end(EndCause.PEER_GONE, now, _REASON)

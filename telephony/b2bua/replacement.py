@@ -1,8 +1,8 @@
-"""INVITE with Replaces (RFC 3891): a new party takes the callee's place in a call.
+"""INVITE with Replaces (RFC 3891): a new party replaces the callee in a call.
 
-A PBX uses it to join the caller with the party that a callee consulted, and a phone uses it to pick
-up the call of another phone. The new party is answered with the caller's media. Then the replaced
-party gets a BYE.
+A PBX sends it to connect the caller with a party that the callee has consulted. A phone sends it to
+pick up a call from another phone. We answer the new party with the caller's media, and then we send
+a BYE to the replaced party.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ _REASON = (("Reason", 'SIP;cause=200;text="Replaced"'),)
 
 
 def leg_to_replace(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None:
-    """Return the leg that an INVITE asks to replace, or the status that refuses the INVITE.
+    """Return the leg that an INVITE with Replaces asks to replace.
 
-    None means that the INVITE has no Replaces. Only a callee leg that is joined with the caller can
-    be replaced (RFC 3891 section 3).
+    Return the status that refuses the INVITE if no such leg can be replaced, and None if the INVITE
+    has no Replaces. Only a callee leg that is joined with the caller can be replaced (RFC 3891
+    section 3).
     """
     values = invite.request.headers.get_all("Replaces")
     if not values:
@@ -56,7 +57,7 @@ def leg_to_replace(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None
 
 
 class CalleeReplacement:
-    """Puts a new party in the place of a call's callee."""
+    """Replaces the callee of a call by a new party that has sent an INVITE with Replaces."""
 
     def __init__(self, core: CallCore, refresh: Refresh, alignment: Alignment) -> None:
         self._core = core
@@ -64,7 +65,10 @@ class CalleeReplacement:
         self._alignment = alignment
 
     def accept(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
-        """Answer the new party: with 200 and the caller's media, or with a failure."""
+        """Answer the INVITE of the new party: with 200 and the caller's media, or with a failure.
+
+        After a 200, the `old` leg gets a BYE and the caller is joined with the new party.
+        """
         core = self._core
         try:
             offer, timer = self._read(invite, target, now)
@@ -98,7 +102,7 @@ class CalleeReplacement:
             return
         headers = (*answer_fields(timer), *SDP_TYPE)
         dialog = answer(invite, 200, now, headers=headers, body=bytes(ours))
-        if dialog is None:  # the INVITE was cancelled in the meantime
+        if dialog is None:  # The INVITE was cancelled before our 200.
             core.end_leg(leg, EndCause.CANCELLED, now)
             return
         core.set_confirmed(leg, dialog)
@@ -108,10 +112,11 @@ class CalleeReplacement:
     def _read(
         self, invite: InviteServer, target: Target, now: float
     ) -> tuple[SessionDescription, SessionTimer]:
-        """Return the new party's offer and session timer.
+        """Return the offer and the session timer from the INVITE of the new party.
 
         Raises:
-            ParseError: The INVITE has no offer, or none that we can carry, or SDP is not accepted.
+            ParseError: The INVITE has no offer, it has no stream that we can carry, or its sender
+                does not accept SDP.
             IntervalTooSmallError: The session interval is too short.
         """
         request, settings = invite.request, self._core.settings

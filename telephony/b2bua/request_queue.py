@@ -1,6 +1,6 @@
-"""Our non-INVITE requests on a leg, sent in order and one at a time.
+"""The non-INVITE requests that we send within a leg's dialog, in order and one at a time.
 
-The queue also knows the callbacks of all our requests within the leg's dialog, INVITEs included.
+The queue also stores the callbacks of our INVITEs within that dialog.
 """
 
 from __future__ import annotations
@@ -18,27 +18,33 @@ from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.ua.uac import InviteClient
 
 OnResponse = Callable[[Response | None, int, float], None]
-"""A callback for the end of a request: the final response (None: none came), its status, and now.
+"""A callback for the end of a request that we sent.
+
+It receives the final response, its status and the current time. Without a final response, the first
+value is None, and the status stands for the reason.
 """
 MAX_QUEUED: Final = 64
-"""The most requests that may wait on one leg."""
+"""The largest number of requests that may wait in the queue of one leg."""
 
 
 class Sender(Protocol):
-    """The leg that the requests are sent on."""
+    """The leg on which the requests of a queue are sent."""
 
     @property
     def dialog(self) -> Dialog | None:
-        """The leg's dialog, or None."""
+        """The leg's dialog; None if the leg has no dialog."""
 
     @property
     def talking(self) -> bool:
-        """True while the leg's dialog is confirmed and takes requests."""
+        """True while the leg's dialog is confirmed and accepts requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedRequest:
-    """A non-INVITE request that waits for its turn on a leg."""
+    """A non-INVITE request that waits in the queue of a leg.
+
+    `then` is called when the request has ended.
+    """
 
     method: str
     headers: HeaderFields
@@ -47,7 +53,7 @@ class QueuedRequest:
 
 
 class RequestQueue:
-    """The requests of one leg."""
+    """The requests that we send within the dialog of one leg."""
 
     def __init__(self, leg: Sender) -> None:
         """Create a queue without requests."""
@@ -55,12 +61,13 @@ class RequestQueue:
         self._waiting: deque[QueuedRequest] = deque()
         self._callbacks: dict[ClientRequest, OnResponse] = {}
         self._unanswered: ClientRequest | None = None
-        """The one queued request that is sent and unanswered."""
+        """The request from this queue that was sent and has no final response yet, or None."""
 
     def add(self, request: QueuedRequest, now: float) -> bool:
-        """Send a non-INVITE request as soon as the earlier ones are answered.
+        """Queue a non-INVITE request; it is sent when all earlier ones are answered.
 
-        Return False if the leg is not talking, or if `MAX_QUEUED` requests already wait.
+        Return False, without sending the request, if the leg is not talking or `MAX_QUEUED`
+        requests already wait.
         """
         if not self._leg.talking or len(self._waiting) >= MAX_QUEUED:
             return False
@@ -69,11 +76,11 @@ class RequestQueue:
         return True
 
     def expect(self, client: ClientRequest, then: OnResponse) -> None:
-        """Call `then` at the end of a request that was sent outside the queue."""
+        """Call `then` at the end of a request that was sent without this queue."""
         self._callbacks[client] = then
 
     def _send_next(self, now: float) -> None:
-        """Send the next request, unless one is still unanswered."""
+        """Send the next waiting request, unless the last one is still unanswered."""
         dialog = self._leg.dialog
         if self._unanswered is not None or not self._waiting:
             return
@@ -84,7 +91,7 @@ class RequestQueue:
             client = dialog.request(
                 request.method, headers=request.headers, body=request.body, now=now
             )
-        except ProtocolError:  # the peer's BYE has arrived and waits to be handled
+        except ProtocolError:  # The peer's BYE has arrived but is not handled yet.
             request.then(None, 481, now)
             return
         self._unanswered = client
@@ -93,7 +100,9 @@ class RequestQueue:
     def on_final_response(
         self, client: ClientRequest, response: Response | None, status: int, now: float
     ) -> None:
-        """Handle the end of one of our requests within the dialog, and call its callback."""
+        """Handle the end of one of our requests within the dialog: call the callback of the
+        request.
+        """
         then = self._callbacks.pop(client, None)
         if self._unanswered is client:
             self._unanswered = None
@@ -102,12 +111,13 @@ class RequestQueue:
         self._send_next(now)
 
     def abandon(self, now: float) -> None:
-        """Report status 481 to each callback that still waits for a response."""
+        """Empty the queue of a leg that has ended: call each callback with status 481."""
         callbacks, self._callbacks = self._callbacks, {}
         waiting, self._waiting = self._waiting, deque()
         self._unanswered = None
         for client in callbacks:
             if isinstance(client, InviteClient):
-                client.cancel(now=now)  # otherwise it could wait for a final response for ever
+                # Without a CANCEL, this INVITE could wait for a final response for ever.
+                client.cancel(now=now)
         for then in [*callbacks.values(), *(request.then for request in waiting)]:
             then(None, 481, now)
