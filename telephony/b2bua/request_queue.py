@@ -100,9 +100,7 @@ class RequestQueue:
     def on_final_response(
         self, client: ClientRequest, response: Response | None, status: int, now: float
     ) -> None:
-        """Handle the end of one of our requests within the dialog: call the callback of the
-        request.
-        """
+        """Handle the end of one of our requests within the dialog: call its callback."""
         then = self._callbacks.pop(client, None)
         if self._unanswered is client:
             self._unanswered = None

@@ -1,8 +1,8 @@
 """Continuing a call of an earlier process from its checkpoint (`checkpoint.py`).
 
-Dialogs, media, session timers and the joined pair are as before. What was in progress is lost: an
-unanswered offer counts as never made, and a transfer as failed. If the caller was joined with no
-leg any more, the sender of the REFER is rung again.
+Dialogs, media, session timers and the joined pair of legs are the same as before. What was in
+progress is lost: an offer without an answer has no effect, and a transfer has failed. If the caller
+was joined with no leg during a transfer, the target of the leg that sent the REFER is rung again.
 """
 
 from __future__ import annotations
@@ -29,15 +29,18 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.message.messages import Request, parse_message
 
 _DAMAGED = (LookupError, ValueError, ParseError)
-"""The errors from values that have the types of a checkpoint, but are not from one."""
+"""The errors that can occur while a damaged checkpoint is restored.
+
+The values of such a checkpoint have the right types but cannot be used.
+"""
 _NO_CHECKPOINT = "not the checkpoint of a call"
 
 
 def invite_of(checkpoint: CallCheckpoint) -> Request:
-    """Return the INVITE that the call began with.
+    """Return the caller's INVITE that created the call.
 
     Raises:
-        ProtocolError: It is not the INVITE of a checkpoint.
+        ProtocolError: The checkpoint holds no readable INVITE.
     """
     try:
         request = parse_message(checkpoint.transfers.request.encode("latin-1"))
@@ -49,9 +52,10 @@ def invite_of(checkpoint: CallCheckpoint) -> Request:
 
 
 def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> None:
-    """Cancel the branches that were ringing when the process ended; skip invalid entries.
+    """Cancel our INVITEs that were ringing when the earlier process ended; skip invalid entries.
 
-    A 2xx that crosses the CANCEL comes as an `InviteAnswered` without a call: give it to `decline`.
+    `data` holds the plain values of a checkpoint. If a 2xx crosses the CANCEL, it comes as an
+    `InviteAnswered` that belongs to no call: give it to `decline`.
     """
     branches = data.get("branches")
     for branch in branches if isinstance(branches, list) else ():
@@ -60,7 +64,9 @@ def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> 
 
 
 def replay_invite(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
-    """Take a caller's unanswered INVITE once more, as a new one; return its Call-ID.
+    """Handle a caller's INVITE again that the earlier process had not answered; return its Call-ID.
+
+    `data` holds the plain values of a checkpoint. The endpoint reports the INVITE as a new one.
 
     Raises:
         ProtocolError: The checkpoint holds no such INVITE.
@@ -78,12 +84,14 @@ def restore(
     checkpoint: CallCheckpoint,
     now: float,
 ) -> None:
-    """Create the legs again and join the two that were joined: either everything or nothing.
+    """Create the legs of a call again from its checkpoint, and join the two that were joined.
+
+    After an error, no leg is left.
 
     Raises:
-        ProtocolError: The checkpoint is damaged; it has no caller; or a dialog's local address is
-            no longer ours.
-        NoPortsError: A leg's former ports are not available.
+        ProtocolError: The checkpoint is damaged, it has no caller, or we no longer have the local
+            address of a dialog.
+        NoPortsError: The ports that a leg had before are not available.
     """
     try:
         for leg in checkpoint.legs:
@@ -102,14 +110,20 @@ def restore(
 
 
 def _hang_up_leavers(core: CallCore, now: float) -> None:
-    """Send a BYE to each callee leg that is not joined: it only waited for that."""
+    """Send a BYE to each callee leg that is not joined with the caller.
+
+    In the earlier process, such a leg only waited for its BYE at the end of a transfer.
+    """
     for leg in list(core.legs.values()):
         if leg.side is Side.CALLEE and leg is not core.callee:
             core.end_leg(leg, EndCause.TRANSFERRED, now)
 
 
 def _offer_new_keys(core: CallCore, alignment: Alignment, now: float) -> None:
-    """Offer new keys to the joined SRTP legs, which are silent until they have agreed to them."""
+    """Offer new keys to the joined legs with SRTP.
+
+    These legs have no media until they have agreed to the new keys.
+    """
     callee = core.callee
     if callee is not None:
         for leg, other in ((core.caller, callee), (callee, core.caller)):
@@ -146,7 +160,7 @@ def _agree(media: LegMedia, facts: MediaCheckpoint) -> None:
     media.last_sent = session_from_text(facts.said)
     media.holds_other = facts.holding
     if facts.protected:
-        # only its codecs are used; an offer with new keys comes next
+        # only the codecs of this description are used; an offer with new keys follows
         media.remote_description = theirs
     elif ours is not None and theirs is not None:
         media.agree(ours, theirs)

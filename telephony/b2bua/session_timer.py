@@ -1,6 +1,6 @@
 """Session timers (RFC 4028), one for each leg: who refreshes, when, and when the session expires.
 
-Values and arithmetic only; `refresh.py` sends the refreshes.
+This module contains only values and calculations; `refresh.py` sends the refreshes.
 """
 
 from __future__ import annotations
@@ -13,38 +13,43 @@ from telephony.b2bua.settings import CallSettings
 from telephony.sip.message.messages import Request, Response
 
 SMALLEST = 90
-"""The smallest Min-SE, in seconds (RFC 4028 section 5)."""
+"""The smallest Min-SE that is allowed, in seconds (RFC 4028 section 5)."""
 LARGEST = 86_400
-"""The longest interval that we read from a message, in seconds."""
+"""The longest interval that we accept from a message, in seconds; a longer one is shortened to it.
+"""
 _NUMBER = re.compile(r"\s*([0-9]{1,10})\s*(?:;|$)", re.ASCII)
 _REFRESHER = re.compile(r";\s*refresher\s*=\s*(uac|uas)\b", re.ASCII | re.IGNORECASE)
 
 
 class IntervalTooSmallError(Exception):
-    """The request asks for a shorter session than we accept; the answer is 422 with Min-SE."""
+    """The request asks for a shorter session than we accept; it gets 422 with Min-SE."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionTimer:
-    """The session timer that was agreed with one peer."""
+    """The session timer that was agreed with the peer of one leg."""
 
     interval: int
     """The session interval, in seconds."""
     we_refresh: bool
-    """True if we send the refreshes; False if the peer does."""
+    """True if we send the refreshes; False if the peer sends them."""
     started: float
 
     @property
     def refresh_at(self) -> float:
-        """The time of our refresh, after half of the interval; unused if the peer refreshes."""
+        """The time at which we send a refresh.
+
+        It is half of the session interval after the session was created or last refreshed. This
+        time is not used if the peer sends the refreshes.
+        """
         return self.started + self.interval / 2
 
     @property
     def expires_at(self) -> float:
-        """The time at which a session without a refresh has expired (RFC 4028 section 10).
+        """The time at which the session expires if no refresh comes (RFC 4028 section 10).
 
-        If the peer refreshes, this is 32 s, or a third of a shorter interval, before the interval's
-        end.
+        If we refresh, this is the end of the interval. If the peer refreshes, it is 32 s or a third
+        of the interval earlier, whichever is shorter.
         """
         spare = 0.0 if self.we_refresh else min(32.0, self.interval / 3)
         return self.started + self.interval - spare
@@ -61,26 +66,27 @@ def _refresher(value: str | None) -> str | None:
 
 
 def min_se(message: Request | Response) -> int:
-    """Return the message's Min-SE in seconds; at least 90."""
+    """Return the seconds in a message's Min-SE header field; 90 if it is absent or smaller."""
     return max(_seconds(message.headers.get("Min-SE")) or SMALLEST, SMALLEST)
 
 
 def supports_timer(message: Request | Response) -> bool:
-    """Return whether the message's Supported or Require names `timer`."""
+    """Return whether a message's Supported or Require header field contains `timer`."""
     every = message.headers.get_all("Supported") + message.headers.get_all("Require")
     return any(word.strip().lower() == "timer" for line in every for word in line.split(","))
 
 
 def agree_to_request(request: Request, settings: CallSettings, now: float) -> SessionTimer:
-    """Return the session timer for an INVITE or UPDATE that we are about to answer with a 2xx.
+    """Return the session timer for an INVITE or UPDATE that we will answer with a 2xx.
 
-    A peer that does not support timers gets one too, and we refresh. If its request still has a
-    Session-Expires, a proxy has set it. We never make that longer (RFC 4028 section 9), and the
-    peer would not understand a 422, so `settings.min_se` does not apply to it. The interval is
-    never below 90 seconds.
+    A peer that does not support session timers also gets one, and then we send the refreshes. If
+    the request of such a peer has a Session-Expires, a proxy has set it. We never make this
+    interval longer (RFC 4028 section 9), except to 90 seconds. The peer would not understand a 422,
+    so `settings.min_se` does not apply to it.
 
     Raises:
-        IntervalTooSmallError: The peer supports timers and asks for less than `settings.min_se`.
+        IntervalTooSmallError: The peer supports session timers and asks for less than
+            `settings.min_se`.
     """
     value = request.headers.get("Session-Expires")
     asked, supported = _seconds(value), supports_timer(request)
@@ -92,16 +98,17 @@ def agree_to_request(request: Request, settings: CallSettings, now: float) -> Se
 
 
 def answer_fields(timer: SessionTimer) -> HeaderFields:
-    """Return the session timer's header fields for our 2xx."""
+    """Return the header fields about the session timer in our 2xx."""
     if timer.we_refresh:
         return (("Session-Expires", f"{timer.interval};refresher=uas"),)
     return (("Session-Expires", f"{timer.interval};refresher=uac"), ("Require", "timer"))
 
 
 def request_fields(timer: SessionTimer | None, settings: CallSettings, least: int) -> HeaderFields:
-    """Return the session timer's header fields for our INVITE or UPDATE.
+    """Return the header fields about the session timer in our INVITE or UPDATE.
 
-    `least` is the largest Min-SE that the peer asked for, in seconds.
+    `timer` is None in a leg's first INVITE. `least` is the largest Min-SE, in seconds, that the
+    peer has asked for.
     """
     floor = max(settings.min_se, least)
     interval = max(timer.interval if timer else settings.session_expires, floor)
@@ -113,10 +120,10 @@ def request_fields(timer: SessionTimer | None, settings: CallSettings, least: in
 def agree_to_response(
     response: Response, settings: CallSettings, least: int, now: float
 ) -> SessionTimer:
-    """Return the session timer after a 2xx to our INVITE or UPDATE.
+    """Return the session timer that is in force after a 2xx to our INVITE or UPDATE.
 
-    We refresh, unless its Session-Expires says that the peer does. `least` is as in
-    `request_fields`.
+    We send the refreshes, unless the Session-Expires of the 2xx says that the peer does. `least` is
+    the largest Min-SE, in seconds, that the peer has asked for.
     """
     value = response.headers.get("Session-Expires")
     said = _seconds(value)

@@ -1,6 +1,7 @@
-"""The settings of a call, and the targets that it may ring.
+"""The settings of a call, and the targets that a call may ring.
 
-These are plain values; this module does not know whether they come from a file or a database.
+These are plain values. This module does not know where they come from, for example a file or a
+database.
 """
 
 from dataclasses import dataclass
@@ -16,29 +17,38 @@ class CallSettings:
     """The settings of one call. All times are in seconds."""
 
     ring_timeout: float = 180.0
-    """Time for which the callees are rung before the caller gets a failure."""
+    """The time for which the callees ring before the caller gets a failure."""
     session_expires: int = 1800
-    """The Session-Expires that we ask for (RFC 4028); at least `min_se`."""
+    """The Session-Expires that we ask for (RFC 4028); it is at least `min_se`."""
     min_se: int = 90
-    """The shortest session interval that we accept; at least 90."""
+    """The shortest session interval that we accept; it is at least 90."""
     recall_timeout: float = 30.0
-    """Time for which the sender of a REFER is rung again if it hung up and the transfer failed."""
+    """The time for which the sender of a REFER rings in a recall.
+
+    A recall happens if a transfer has failed after the sender of its REFER has hung up.
+    """
     transfer_timeout: float = 60.0
-    """Time for which a transfer's target is rung before the transfer fails."""
+    """The time for which the target of a transfer rings before the transfer fails."""
     request_timeout: float = 33.0
-    """Time that the other leg has to answer an offer that was passed on; then we answer 504."""
+    """The time that the other leg has to answer an offer that we passed on.
+
+    After that time, the sender of the offer gets 504.
+    """
     codecs: tuple[str, ...] = DEFAULT_ALLOWED
-    """Encoding names that stay in an offer: those that the finaliser can decode."""
+    """The encoding names of the codecs that we keep in an offer; the finaliser can decode these."""
     allow_transfer: bool = True
-    """False: every REFER is refused with 603."""
+    """True if a REFER may transfer the call; if false, every REFER is refused with 603."""
     trust_caller: bool = False
-    """True for a caller's side that is a trusted trunk: identities (RFC 3325) pass both ways."""
+    """True if the caller's peer is a trusted trunk.
+
+    Identities (RFC 3325) then pass from and to this peer.
+    """
     caller_is_phone: bool = False
-    """The same as `Target.is_phone`, for the caller's leg."""
+    """True if the caller is a phone, perhaps behind NAT (see `Target.is_phone`)."""
     caller_srtp: Srtp = Srtp.OFF
-    """The protection of media on the caller's leg."""
+    """The protection of the media on the caller's leg: none, optional SRTP or only SRTP."""
     max_legs: int = 32
-    """The most legs that one call may have over its life; any further leg is refused."""
+    """The largest number of legs in one call, ended ones included; further legs are refused."""
 
     def __post_init__(self) -> None:
         if self.min_se < 90 or self.session_expires < self.min_se:
@@ -47,23 +57,30 @@ class CallSettings:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A destination that a call may ring."""
+    """A destination that a call may ring: a phone, or a number at a PBX or trunk."""
 
     uri: Uri
-    """The Request-URI: a registered contact, or a number at the PBX."""
+    """The Request-URI of our INVITE: a registered contact, or a number at the PBX."""
     destination: Address
     """The address to which the INVITE is sent."""
     name: str = ""
-    """The name of an extension or route."""
+    """The name of the extension or route that this target belongs to."""
     user: str = ""
-    """The user at this target, if known before the answer; otherwise empty."""
+    """The user who will answer at this target, if known before the answer; empty otherwise."""
     trust: bool = False
-    """True if the target is inside the trust domain (RFC 3325): it may see an asserted identity."""
+    """True if the target is inside the trust domain (RFC 3325): it may receive asserted identities.
+    """
     is_phone: bool = False
-    """True for a phone behind NAT: requests go where the INVITE went, whatever its Contact says."""
+    """True for a phone, which may be behind NAT.
+
+    Requests within its dialog then go to the address to which the INVITE went, not to its Contact.
+    """
     srtp: Srtp = Srtp.OFF
-    """The protection of media on this leg, whatever the caller's leg uses."""
+    """The protection of the media on this target's leg; it is independent of the caller's leg."""
     others: tuple[Address, ...] = ()
-    """Further addresses of the target, tried in order if the first fails (RFC 3263 4.3)."""
+    """Further addresses of the target, tried in order if the first one fails (RFC 3263 4.3)."""
     path: tuple[NameAddr, ...] = ()
-    """The proxies through which it registered, the nearest first: the INVITE's Route (RFC 3327)."""
+    """The proxies through which the target registered, the nearest first (RFC 3327).
+
+    They become the Route header of our INVITE.
+    """

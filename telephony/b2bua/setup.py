@@ -1,4 +1,4 @@
-"""The setup of a call: from the caller's INVITE to its final response."""
+"""The setup of a call: all steps from the caller's INVITE to its final response and ACK."""
 
 from __future__ import annotations
 
@@ -30,11 +30,14 @@ from telephony.sip.message.rack import requires_reliable
 from telephony.sip.ua.uas import InviteServer
 
 _STATUS_FOR_CALLER = {401: 502, 407: 502, 487: 480, 503: 500}
-"""Failures between us and the target, and the statuses that the caller gets in their place."""
+"""The status that the caller gets, by the status of the target's failure.
+
+These failures concern only us and the target.
+"""
 
 
 class Setup:
-    """Rings the first targets and answers the caller."""
+    """Rings the first targets of a call and answers the caller's INVITE."""
 
     def __init__(self, core: CallCore, refresh: Refresh, invite: InviteServer) -> None:
         """Create the object; nothing is sent yet."""
@@ -42,26 +45,38 @@ class Setup:
         self._refresh = refresh
         self._invite = invite
         self._tags: dict[str, str | None] = {}
-        """Our To tag for each dialog with a target, by the target's tag (see `_tag`)."""
+        """The To tag that we use towards the caller, by the To tag of the target (see `_tag`).
+
+        None stands for the tag that the core chooses.
+        """
         self._reliable_answers: dict[str | None, SessionDescription] = {}
-        """The answers that the caller has received reliably (RFC 3262), by our To tag."""
+        """The session descriptions in reliable provisional responses to the caller (RFC 3262).
+
+        The key is our To tag in the response.
+        """
         self._sent_ringing = False
-        """True once the caller got the one 180 that stands for several targets."""
+        """True once the caller has received a 180 for a call that rings several targets; it gets
+        only one.
+        """
         self.offer: SessionDescription | None = None
-        """The caller's offer; None if its INVITE has none."""
+        """The offer in the caller's INVITE; None if that INVITE has no offer."""
         self.max_forwards = 70
         self.find_targets: FindTargets = lambda _contact, _now: ()
         self.attempt: Attempt | None = None
         self.awaiting_ack: tuple[Leg, InviteAnswered, SessionDescription] | None = None
-        """While the caller's ACK is awaited: the leg that answered, its event and its offer."""
+        """The answered leg, its 2xx event and the offer in that 2xx, while we wait for the caller's
+        ACK.
+
+        None if the caller's INVITE held an offer, because its ACK then holds no answer.
+        """
 
     # --- the caller's INVITE ----------------------------------------------------------------
 
     def check(self, now: float) -> int:
-        """Check the caller's INVITE; return the status that refuses it, or 0 if it is good.
+        """Check the caller's INVITE; return the status that refuses it, or 0 if it is acceptable.
 
-        An INVITE that has passed through us before is a loop, even with a new Request-URI: we route
-        by the Request-URI, so a spiral through a proxy would be recorded twice.
+        An INVITE that has passed through us before is a loop, even if its Request-URI is different
+        now. We route by the Request-URI, so such a call would be recorded twice.
         """
         request = self._invite.request
         if self._core.endpoint.looped(request):
@@ -87,9 +102,11 @@ class Setup:
         return 0
 
     def _replaces(self) -> int:
-        """Return 481 if Replaces names no dialog that we have (RFC 3891 section 3), else 603.
+        """Return the status that refuses an INVITE with Replaces.
 
-        The owner takes the INVITEs that may replace a leg (`leg_to_replace`) before they come here.
+        It is 481 if we have no dialog that the Replaces names (RFC 3891 section 3), else 603. The
+        application handles the INVITEs that may replace a leg (`leg_to_replace`), so they never
+        come here.
         """
         text = self._invite.request.headers.get("Replaces") or ""
         return 481 if replaced_dialog(self._core.endpoint, text) is None else 603
@@ -97,7 +114,7 @@ class Setup:
     # --- dialling ---------------------------------------------------------------------------
 
     def dial(self, targets: Sequence[Target], now: float) -> None:
-        """Ring the targets; answer 503 and end the call if there are not ports for all of them."""
+        """Ring the targets; if there are too few ports for them, answer 503 and end the call."""
         request, core = self._invite.request, self._core
         wait = min(core.settings.ring_timeout, _expires(request, core.settings.ring_timeout))
         plan = InviteTemplate(request, without_tag(request.to), self.offer, self.max_forwards)
@@ -117,7 +134,7 @@ class Setup:
         reason: str | None = None,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Answer the caller's INVITE with a failure, and end the call."""
+        """Answer the caller's INVITE with a failure status, and end the call."""
         if status == 422:
             headers = (*headers, ("Min-SE", str(self._core.settings.min_se)))
         if status == 415:
@@ -129,15 +146,16 @@ class Setup:
     # --- AttemptListener ------------------------------------------------------------------
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """Pass a single target's provisional response on; for several targets, send one 180.
+        """Pass a target's provisional response on to the caller.
 
-        A response with an answer is sent reliably if the caller supports that, and every response
-        if the caller requires it (RFC 3262). The same answer is sent only once. The one 180 has no
-        SDP.
+        If several targets ring, the caller gets only one 180 without SDP for all of them. A
+        response with an SDP answer is sent reliably if the caller supports that (RFC 3262). If the
+        caller requires it, every response is sent reliably. An answer that was sent reliably is not
+        sent again.
         """
         response = event.response
         if self.offer is None and requires_reliable(self._invite.request):
-            return  # the first reliable response must hold an offer, and we have none yet
+            return  # The first reliable response must hold an offer, and we have none yet.
         if not self._single:
             if not self._sent_ringing and response.status in {180, 183}:
                 self._sent_ringing = True
@@ -166,9 +184,10 @@ class Setup:
         return self.attempt is not None and self.attempt.single
 
     def _tag(self, dialog: Dialog | None) -> str | None:
-        """Return our To tag for a dialog with a target, a different one for each dialog.
+        """Return the To tag of our responses to the caller, for a dialog with a target.
 
-        None leaves the choice to the core: without a dialog, and for the first dialog.
+        Each dialog gets a different tag. None means that the core chooses the tag: for the first
+        dialog, and if there is no dialog.
         """
         if dialog is None:
             return None
@@ -200,7 +219,11 @@ class Setup:
         return passed_fields(response.headers, self._core.trust_between(leg, self._core.caller))
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Join the caller with the leg that answered, and emit `CallAnswered` before the 200."""
+        """Join the caller with the leg that answered.
+
+        `CallAnswered` is emitted before the caller gets its 200. Return 0, or the status with which
+        the answer is refused because no media fits.
+        """
         core, caller = self._core, self._core.caller
         try:
             theirs = self.attempt.answer_of(leg, event) if self.attempt is not None else None
@@ -229,13 +252,14 @@ class Setup:
     def _agree(
         self, leg: Leg, event: InviteAnswered, theirs: SessionDescription
     ) -> SessionDescription | None:
-        """Agree with the target on media, and return the description for the caller's 2xx.
+        """Agree with the target on media, and return the session description for the caller's 2xx.
 
-        It is our answer, or the target's offer if the caller made none. None means that the caller
-        has received the answer reliably before (RFC 3261 13.2.1).
+        The result is our answer to the caller's offer, or the target's offer if the caller has made
+        none. None means that a reliable provisional response has already given the caller the
+        answer (RFC 3261 13.2.1).
 
         Raises:
-            SdpParseError: The caller and the target have nothing in common.
+            SdpParseError: The caller and the target have no media in common.
         """
         media = self._core.caller.media
         if self.offer is None or self.attempt is None:
@@ -273,7 +297,7 @@ class Setup:
             self._refresh.start(caller, timer)
 
     def on_failure(self, failure: Failure, now: float) -> None:
-        """Answer the caller with the best of the failures."""
+        """Answer the caller's INVITE with the status of the failure, and end the call."""
         status = _STATUS_FOR_CALLER.get(failure.status, failure.status)
         if 300 <= status < 400 or (status == 408 and failure.response is None):
             status = 480
@@ -290,9 +314,9 @@ class Setup:
     # --- the caller's ACK -------------------------------------------------------------------
 
     def acknowledged(self, request: Request, now: float) -> None:
-        """Take the answer to the target's offer from the caller's ACK.
+        """Handle the caller's ACK, which holds the answer to the target's offer.
 
-        Without a usable answer, end the call.
+        If the answer is missing or cannot be used, end the call.
         """
         if self.awaiting_ack is None:
             return

@@ -1,10 +1,11 @@
-"""Blind transfer (RFC 3515, RFC 5589), and the recall when a transfer fails.
+"""Blind transfer (RFC 3515, RFC 5589), and the recall after a failed transfer.
 
-A REFER waits until the owner accepts or refuses it. Then the target is rung with the caller's
-media, while the sender of the REFER stays joined with the caller. The sender leaves when the target
-has answered, or hangs up earlier. If the transfer fails and the sender has hung up, the sender is
-rung again: this is the recall. A REFER with Replaces in its Refer-To asks for an attended transfer.
-It comes here too; `join.py` describes how two calls become one.
+A REFER waits until the owner of the call (the application) accepts or refuses it. Then we ring the
+target with the caller's media, while the sender of the REFER stays joined with the caller. The
+sender's leg ends when the target has answered, or earlier if the sender hangs up. If the transfer
+fails after the sender has hung up, we ring the sender again: this is the recall. A REFER with
+Replaces in its Refer-To asks for an attended transfer. It is also handled here; `join.py` describes
+how two calls become one.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ from telephony.sip.message.messages import Request, Response
 from telephony.sip.ua.server_request import ServerRequest
 
 _OWNER_WAIT: Final = 5.0
-"""Seconds that the owner has to decide about a REFER; then it is refused with 603."""
+"""The seconds that the owner of the call has to decide about a REFER, before it gets 603."""
 _LAST_NOTIFY_WAIT: Final = 4.0
-"""Seconds that the last NOTIFY may take before its receiver's leg gets a BYE."""
+"""The seconds for which the last NOTIFY may stay unanswered before its leg gets a BYE."""
 _RECENT_FAILURE_WAIT: Final = 2.0
-"""Seconds after the report of a failure in which the sender's BYE still belongs to the transfer.
+"""The seconds after a reported failure in which a BYE of the REFER's sender is part of the
+transfer.
 
-Some phones hang up when they learn that it failed (baresip 1.1, 10 ms after the NOTIFY). They do
-not mean to end the caller's call.
+Some phones hang up when they receive the report that the transfer failed (baresip 1.1, 10 ms after
+the NOTIFY). Their users do not intend to end the caller's call.
 """
 
 
@@ -55,21 +57,27 @@ class RecentFailure:
 
     leg: Leg
     until: float
-    """Infinite until the sender's phone has answered the NOTIFY."""
+    """The time until which a BYE of the sender is part of the transfer.
+
+    It is infinite until the sender's phone has answered the NOTIFY about the failure.
+    """
     failed: TransferFailed
 
 
 class ReferTransfers:
     """The transfers of one call, one at a time; also the `AttemptListener` of their attempts.
 
-    It is large because a transfer's steps (REFER, ringing, NOTIFY, BYE and recall) can come in any
-    order, and each depends on the others.
+    This class is large because the steps of a transfer (REFER, ringing, NOTIFY, BYE and recall) can
+    happen in any order, and each depends on the other steps.
     """
 
     def __init__(
         self, core: CallCore, alignment: Alignment, refresh: Refresh, request: Request
     ) -> None:
-        """Create the object; `request` is the caller's INVITE, the model for a target's INVITE."""
+        """Create the object.
+
+        `request` is the caller's INVITE, from which the INVITE to a transfer's target is made.
+        """
         self._core = core
         self._alignment = alignment
         self._refresh = refresh
@@ -79,18 +87,26 @@ class ReferTransfers:
         self._referral: PendingRefer | None = None
         self._attempt: Attempt | None = None
         self._recalling = False
-        """True while the sender of a failed transfer is being rung again."""
+        """True while the sender of the REFER rings again after a failed transfer."""
         self._recall_at: float | None = None
-        """The time at which `_recall_target` is rung if the owner chooses no other target."""
+        """The time at which `_recall_target` is rung, unless the owner chooses other targets
+        before.
+
+        None if no recall is planned.
+        """
         self._recall_target: Target | None = None
         self._last_notify: tuple[Leg, float] | None = None
-        """The leg whose last NOTIFY is unanswered, and the time at which it gets a BYE anyway."""
+        """The leg whose last NOTIFY is unanswered, and the time at which this leg gets a BYE
+        anyway.
+
+        None if no such NOTIFY is unanswered.
+        """
         self._recent_failure: RecentFailure | None = None
 
     # --- the REFER --------------------------------------------------------------------------
 
     def on_refer(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
-        """Check a REFER: refuse a bad one, and emit `TransferRequested` for a good one."""
+        """Check a REFER; refuse it if it is not acceptable, otherwise emit `TransferRequested`."""
         if not self._may_refer(leg, request):
             answer(transaction, 603, now)
             return
@@ -108,10 +124,11 @@ class ReferTransfers:
         self._core.emit(TransferRequested(self._serial, leg.id, leg.side, found, replaces))
 
     def _may_refer(self, leg: Leg, request: Request) -> bool:
-        """Return whether the leg may send this REFER.
+        """Return whether the peer of `leg` may send this REFER.
 
-        The joined callee may. The caller may only name, in a Replaces, another call in which it is
-        the callee itself.
+        The callee that is joined with the caller may send any REFER. The caller may send only a
+        REFER with Replaces that names another call, and only if the caller is the joined callee in
+        that call.
         """
         if not self._core.settings.allow_transfer:
             return False
@@ -125,24 +142,26 @@ class ReferTransfers:
         return named is not None and named is named.call.core.callee
 
     def refuse(self, request_id: int, status: int, now: float) -> None:
-        """Answer the waiting REFER with a failure; do nothing if it no longer waits."""
+        """Answer the REFER with a failure status; do nothing if it does not wait any more."""
         referral = self._referral
         if referral is not None and referral.request_id == request_id and not referral.accepted:
             self._referral = None
             answer(referral.transaction, status, now)
 
     def accept(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
-        """Answer the REFER with 202 and ring the targets; return False if that is not possible.
+        """Answer the REFER with 202 and ring the targets; return whether this was possible.
 
-        It is not possible if the REFER no longer waits. A REFER whose sender is no longer joined,
-        or whose Replaces names no other call of the sender, is refused with 603.
+        It is not possible if the REFER no longer waits for an answer. It is also not possible if
+        the sender is no longer joined with the caller, or if a Replaces names no other call of the
+        sender. In these two cases the REFER is refused with 603.
         """
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.accepted:
             return False
         unknown = referral.replaces is not None and self.leg_in_other_call(request_id) is None
         if unknown or referral.leg is not self._core.callee:
-            self.refuse(request_id, 603, now)  # a new call to the target is not what was asked
+            # The REFER asked to join two calls, not for a new call to the target.
+            self.refuse(request_id, 603, now)
             return False
         referral.accepted = True
         answer(referral.transaction, 202, now, headers=referral.headers)
@@ -152,18 +171,24 @@ class ReferTransfers:
 
     @property
     def transferor(self) -> Leg | None:
-        """The leg whose REFER waits or is in progress, or None."""
+        """The leg whose REFER waits or is in progress; None if there is no such REFER."""
         return None if self._referral is None else self._referral.leg
 
     def leg_in_other_call(self, request_id: int) -> Leg | None:
-        """Return the leg of the REFER's sender in the call that its Replaces names, or None."""
+        """Return the leg that the Replaces of the REFER names.
+
+        It is the leg of the REFER's sender in another call. None if there is no such leg.
+        """
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.replaces is None:
             return None
         return leg_named_by_replaces(self._core.endpoint, referral.leg, referral.replaces)
 
     def complete_join(self, request_id: int, plan: JoinPlan, now: float) -> None:
-        """Report to the REFER's sender that the two calls are joined, and end both of its legs."""
+        """Tell the sender of the REFER that the two calls are joined, and end both of its legs.
+
+        The leg on which the REFER came ends after the last NOTIFY.
+        """
         referral = self._referral
         if referral is None or referral.request_id != request_id:
             return
@@ -193,7 +218,7 @@ class ReferTransfers:
             self.on_failure(Failure(503), now)
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """Report to the owner and to the REFER's sender that a target rings."""
+        """Report to the call's owner and to the REFER's sender that a target rings."""
         referral = self._referral
         if referral is None or self._recalling:
             return
@@ -204,7 +229,10 @@ class ReferTransfers:
             self._notify(f"{status} {reason}", now)
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Join the caller with the target that answered."""
+        """Join the caller with the target that answered.
+
+        Return 0, or the status with which the answer is refused because no media fits.
+        """
         core, attempt = self._core, self._attempt
         try:
             theirs = attempt.answer_of(leg, event) if attempt is not None else None
@@ -238,7 +266,10 @@ class ReferTransfers:
             self._release_transferor(referral, now)
 
     def _release_transferor(self, referral: PendingRefer, now: float) -> None:
-        """Send the last NOTIFY to the REFER's sender, then a BYE unless it hangs up first."""
+        """Send the last NOTIFY to the sender of the REFER, then a BYE.
+
+        If the sender hangs up before, no BYE is sent.
+        """
         old = referral.leg
         if not old.talking:
             return
@@ -251,13 +282,14 @@ class ReferTransfers:
             self._last_notify = None
         self._core.end_leg(leg, EndCause.TRANSFERRED, now)
         if not any(other.alive for other in self._core.legs.values()):
-            # another call has taken over the last other leg
+            # The last other leg of this call has moved to another call.
             self._core.end(EndCause.TRANSFERRED, now)
 
     def on_failure(self, failure: Failure, now: float) -> None:
-        """Report the failure; plan a recall if the REFER's sender has left.
+        """Report that the transfer failed.
 
-        If the recall itself fails, end the call.
+        If the sender of the REFER has hung up, plan a recall. If this was the recall itself, end
+        the call.
         """
         if self._recalling:
             self._core.end(EndCause.RECALL_FAILED, now)
@@ -277,7 +309,7 @@ class ReferTransfers:
         self._core.emit(failed)
 
     def _report_transferor_gone(self, leg: Leg, request_id: int, status: int, now: float) -> None:
-        """Report a failed transfer whose sender has left, and plan the recall."""
+        """Report a failed transfer whose sender has hung up, and plan the recall."""
         self._core.emit(TransferFailed(request_id, status, transferor_gone=True))
         self._recall_target = leg.target
         self._recall_at = now
@@ -285,7 +317,10 @@ class ReferTransfers:
     # --- the REFER's sender leaves, and is rung again -----------------------------------------
 
     def on_leg_left(self, leg: Leg, now: float) -> bool:
-        """Handle the BYE of a leg; return True if it is part of a transfer: the call goes on."""
+        """Handle the end of a leg by its peer; return whether it is a step of a transfer.
+
+        If it is one, the call continues.
+        """
         recent, self._recent_failure = self._recent_failure, None
         if recent is not None and recent.leg is leg and now <= recent.until:
             self._core.set_ringback(wanted=True)
@@ -303,7 +338,11 @@ class ReferTransfers:
         return True
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
-        """Ring these targets for the planned recall, in place of the sender's own target."""
+        """Ring these targets for the planned recall.
+
+        They replace the target of the leg that sent the REFER. Without a planned recall, do
+        nothing.
+        """
         if self._recall_at is None:
             return
         self._recall_at = None
@@ -356,11 +395,12 @@ class ReferTransfers:
         )
 
     def resume(self, before: TransferCheckpoint, now: float) -> None:
-        """Continue after a restart: a transfer that was in progress counts as failed.
+        """Continue after a restart of the process; a transfer that was in progress has failed.
 
         Raises:
-            ProtocolError: The caller is not joined with a leg, and there is no target to recall.
-            SipParseError: The target to recall cannot be read.
+            ProtocolError: The caller is not joined with a leg, and there is no target to ring
+                again.
+            SipParseError: The target to ring again cannot be read.
         """
         self.max_forwards, self._serial = before.max_forwards, before.serial
         callee, event, recall = self._core.callee, before.event, before.recall
@@ -378,11 +418,11 @@ class ReferTransfers:
 
     @property
     def attempt(self) -> Attempt | None:
-        """The current attempt, or the last one; None before the first."""
+        """The attempt in progress, or the last one; None before the first attempt."""
         return self._attempt
 
     def next_timer(self) -> float | None:
-        """Return the time at which `timer` has something to do; None if nothing is due."""
+        """Return the time at which `timer` must be called; None if nothing is due."""
         due = [self._recall_at] if self._recall_at is not None else []
         if self._last_notify is not None:
             due.append(self._last_notify[1])
@@ -393,7 +433,11 @@ class ReferTransfers:
         return min(due, default=None)
 
     def timer(self, now: float) -> None:
-        """Do what is due: a recall, a late BYE, refusing a waiting REFER, or a ring timeout."""
+        """Do what is due now.
+
+        This can be a recall, the BYE after an unanswered last NOTIFY, the refusal of a REFER that
+        waits too long, or the end of ringing.
+        """
         if self._recall_at is not None and now >= self._recall_at:
             self._recall(now)
         if self._last_notify is not None and now >= self._last_notify[1]:
@@ -416,7 +460,7 @@ class ReferTransfers:
 
 
 def _ignore_response(_response: Response | None, _status: int, _now: float) -> None:
-    """Ignore the answer to a NOTIFY."""
+    """Ignore the response to a NOTIFY."""
 
 
 _CUT_SHORT: Final = "503 Service Unavailable"
