@@ -1,4 +1,7 @@
-"""SDP (RFC 8866) and offer/answer (RFC 3264): values, parser, negotiation. No I/O."""
+"""SDP (RFC 8866) and offer/answer (RFC 3264): values, a parser and the negotiation.
+
+This package does no I/O.
+"""
 
 from telephony.sdp.agreement import agreed, agreed_index, remote_media, same_media
 from telephony.sdp.codecs import (

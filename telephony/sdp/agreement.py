@@ -1,6 +1,7 @@
-"""The result of an offer and its answer: where media goes, and with which keys.
+"""The result of an SDP offer and its answer: the address and the keys for the media.
 
-One description is ours and the other is the peer's; it does not matter which was the offer.
+In this module, `ours` is the session description that we sent and `theirs` is the one that the peer
+sent. The result is the same whichever of the two was the offer.
 """
 
 from collections.abc import Mapping
@@ -16,17 +17,19 @@ from telephony.sdp.transport import Transport
 
 
 def live_section(said: SessionDescription | None) -> MediaDescription | None:
-    """Return the live audio section of a description, or None."""
+    """Return the first live audio section of a session description; None if there is none."""
     index = said.audio_index() if said is not None else None
     return said.media[index] if said is not None and index is not None else None
 
 
 def remote_media(theirs: SessionDescription, ours: SessionDescription | None = None) -> RemoteMedia:
-    """Return what the relay must know of a peer, from its description and from ours to it.
+    """Return what the media relay must know of a peer.
 
-    The peer may send the payload types of `ours` and, as some peers do, those of its own. If both
-    give one number to different codecs, ours counts, unless the peer does not take our codec. Media
-    flows in the directions that both descriptions allow.
+    `theirs` is the peer's session description, and `ours` is our description for the peer (None
+    before we have sent one). The peer may send the payload types in `ours`. Some peers also send
+    those in `theirs`. If the two descriptions give one number to different codecs, the number means
+    our codec, unless the peer does not accept that codec. Media flows only in the directions that
+    both descriptions allow.
 
     Raises:
         SdpParseError: Status 488; there is no live audio section, its address is not a unicast IP
@@ -58,18 +61,20 @@ def remote_media(theirs: SessionDescription, ours: SessionDescription | None = N
 
 
 def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, Codec]:
-    """Return those of our codecs that the peer takes, by our payload types.
+    """Return the codecs in `sent` that the peer also accepts, by our payload types.
 
-    The number of a codec that the peer left out may be its own number for key presses.
+    A codec that the peer did not accept must not be in the result: the peer may use its number for
+    key presses.
     """
     known = {codec.identity for codec in takes.values()}
     return {number: codec for number, codec in sent.items() if codec.identity in known}
 
 
 def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) -> int | None:
-    """Return the index in `theirs` of the audio stream that both describe, or None.
+    """Return the index in `theirs` of the audio section that both descriptions agree on.
 
-    It is the place of our live section if theirs is live there, else their first live section.
+    It is the index of our live audio section, if the section of `theirs` with that index is live
+    audio too. Otherwise it is the first live audio section of `theirs`, or None if there is none.
     """
     index = ours.audio_index() if ours is not None else None
     if index is not None and index < len(theirs.media) and theirs.media[index].is_rtp_audio:
@@ -78,10 +83,12 @@ def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) ->
 
 
 def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
-    """Return the keys of both sides; None if neither uses SRTP.
+    """Return the SRTP keys of both sides; None if neither side uses SRTP.
+
+    `own` is our audio section, and `section` is the peer's.
 
     Raises:
-        SdpParseError: Status 488; only one side uses SRTP, or they agree on no key.
+        SdpParseError: Status 488; only one side uses SRTP, or the two sides agree on no key.
     """
     sent = parse_crypto_lines(own.attributes("crypto"))
     if not sent and not own.is_secure and not section.is_secure:
@@ -93,9 +100,10 @@ def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
 
 
 def agreed(ours: SessionDescription, theirs: SessionDescription) -> SessionDescription:
-    """Return `ours` as it is once `theirs` is known: of several offered keys, only the chosen one.
+    """Return `ours` with only the SRTP key that the peer has chosen in `theirs`.
 
-    A later refresh or offer on the leg repeats only this key.
+    Our later offers on this leg then repeat only this key. `ours` is returned unchanged if it holds
+    one key or none, or if the sides agree on no key.
     """
     index, other = ours.audio_index(), agreed_index(theirs, ours)
     if index is None or other is None:
@@ -124,7 +132,7 @@ def _literal(host: str | None) -> str:
 
 
 def _rtcp_port(section: MediaDescription) -> int:
-    """Return the port of a=rtcp (RFC 3605), or the one after the RTP port."""
+    """Return the RTCP port from the a=rtcp attribute (RFC 3605), or else the RTP port plus one."""
     words = (section.attribute("rtcp") or "").split()
     if words and words[0].isascii() and words[0].isdigit() and len(words[0]) < 6:
         port = int(words[0])
@@ -134,7 +142,11 @@ def _rtcp_port(section: MediaDescription) -> int:
 
 
 def _rtcp_host(section: MediaDescription, host: str) -> str:
-    """Return the address of a=rtcp if it is another unicast address of the same family, else ""."""
+    """Return the RTCP address from the a=rtcp attribute (RFC 3605).
+
+    Return an empty text if that address is absent, is equal to `host`, is of another family, or is
+    not a usable unicast address.
+    """
     words = (section.attribute("rtcp") or "").split()
     try:
         address = ip_address(words[3] if len(words) == 4 else "")
@@ -145,10 +157,10 @@ def _rtcp_host(section: MediaDescription, host: str) -> str:
 
 
 def same_media(one: SessionDescription | None, other: SessionDescription | None) -> bool:
-    """Return whether two descriptions ask for the same media, as in an unchanged refresh.
+    """Return whether two session descriptions ask for the same media, as in an unchanged refresh.
 
-    Sections, addresses, ports, codecs with fmtp, directions and attributes are compared; o=, s= and
-    t= are not. Two absent descriptions are the same.
+    Sections, addresses, ports, codecs with fmtp, directions and attributes are compared. The o=, s=
+    and t= lines are not compared. If both descriptions are None, they are the same.
     """
     if one is None or other is None:
         return one is other

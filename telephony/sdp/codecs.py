@@ -1,7 +1,8 @@
-"""Codecs as SDP names them: identity, the static payload types, and tables by payload type.
+"""Codecs as SDP describes them: their identity, the static payload types, and codec tables.
 
-Identity is (encoding name without case, clock rate, channels) as in RFC 8866 section 6.6; the
-static assignments are those of RFC 3551 section 6 that telephones use.
+A codec's identity is its encoding name without case, its clock rate and its channels (RFC 8866
+section 6.6). A codec table maps payload types to codecs. The static payload types are those of RFC
+3551 section 6 that telephones use.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,15 +21,19 @@ DEFAULT_ALLOWED: tuple[str, ...] = (
     TELEPHONE_EVENT,
     COMFORT_NOISE,
 )
-"""Encoding names that stay in an offer: codecs that the finaliser can decode, events and CN."""
+"""The encoding names that we keep in an offer.
+
+They are the codecs that the finaliser can decode, key presses (telephone-event) and comfort noise
+(CN).
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One encoding of an m-line, without its payload type.
+    """One codec of an m-line, without its payload type.
 
     `clock` is the RTP clock in Hz (8000 for G722, RFC 3551 section 4.5.2). `fmtp` is the text after
-    the payload type in the a=fmtp line, or empty without that line.
+    the payload type in the a=fmtp line; it is empty if there is no such line.
     """
 
     name: str
@@ -38,17 +43,17 @@ class Codec:
 
     @property
     def identity(self) -> tuple[str, int, int]:
-        """Name in lower case, clock and channels, which are equal for the same codec."""
+        """The name in lower case, the clock in Hz and the channels; equal for the same codec."""
         return self.name.lower(), self.clock, self.channels
 
     @property
     def is_event(self) -> bool:
-        """True if its packets carry key presses (RFC 4733), which are never recorded."""
+        """True for telephone-event: key presses (RFC 4733), which are never recorded."""
         return self.name.lower() == TELEPHONE_EVENT
 
     @property
     def is_audio(self) -> bool:
-        """True if it can carry a conversation: it is neither for events nor for comfort noise."""
+        """True if the codec can carry speech: it is not for key presses or comfort noise."""
         return self.name.lower() not in {TELEPHONE_EVENT, COMFORT_NOISE.lower()}
 
     def __str__(self) -> str:
@@ -67,14 +72,14 @@ STATIC_PAYLOADS: Mapping[int, Codec] = {
     15: Codec("G728", 8000),
     18: Codec("G729", 8000),
 }
-"""Payload types that need no a=rtpmap."""
+"""The static payload types, which need no a=rtpmap line, and their codecs."""
 
 
 def find_payload(table: Mapping[int, Codec], codec: Codec) -> int | None:
-    """Return the payload type of `codec` in `table`; None if `table` does not have the codec.
+    """Return the payload type of `codec` in `table`; None if `table` does not contain the codec.
 
-    Of several payload types, one with the same fmtp is preferred: several telephone-event lines of
-    one clock, or two modes of one codec, differ only in fmtp.
+    If several payload types have this codec, one with the same fmtp is preferred. For example, two
+    telephone-event lines of one clock, or two modes of one codec, differ only in fmtp.
     """
     found = [number for number, other in table.items() if other.identity == codec.identity]
     same = [number for number in found if table[number].fmtp == codec.fmtp]
@@ -82,28 +87,30 @@ def find_payload(table: Mapping[int, Codec], codec: Codec) -> int | None:
 
 
 def payload_map(sends: Mapping[int, Codec], accepts: Mapping[int, Codec]) -> dict[int, int]:
-    """Return the payload types that packets get on their way from one peer to the other.
+    """Return how the payload types of packets change between a sending and a receiving peer.
 
     Args:
         sends: The codecs that the sending peer may use (`RemoteMedia.payloads`).
         accepts: The codecs that the receiving peer announced (`RemoteMedia.accepts`).
 
     Returns:
-        Sent type to accepted type of the same codec; types that the receiver does not take are left
-        out.
+        The payload type for the receiver, by the payload type that the sender uses. Codecs that the
+            receiver does not accept are left out.
     """
     found = {number: find_payload(accepts, codec) for number, codec in sends.items()}
     return {number: other for number, other in found.items() if other is not None}
 
 
 def renumbered(table: Mapping[int, Codec], known: Mapping[int, Codec]) -> dict[int, int]:
-    """Return new payload types for `table` that give no number of `known` another meaning.
+    """Return payload types for the codecs in `table` that do not conflict with those in `known`.
 
-    A codec gets the number that it has in `known`, else its own, else a free dynamic one (RFC 3264
-    section 8.3.2).
+    A number in `known` keeps its codec (RFC 3264 section 8.3.2). So a codec gets the number that it
+    has in `known`. A codec that is not in `known` keeps its own number in `table` if that number is
+    free. Otherwise it gets a free dynamic number.
 
     Returns:
-        Numbers of `table` to new ones, all different; a codec is left out if no number is free.
+        The new number by the number in `table`. All new numbers are different. A codec is left out
+            if no number is free.
     """
     numbers: dict[int, int] = {}
     left = dict(known)
@@ -124,11 +131,11 @@ def renumbered(table: Mapping[int, Codec], known: Mapping[int, Codec]) -> dict[i
 
 
 def payload_rows(table: Mapping[int, Codec]) -> dict[int, tuple[str, int, int, str]]:
-    """Return the table as plain rows: {payload type: (name, clock, channels, fmtp)}."""
+    """Return the codec table as plain values: {payload type: (name, clock, channels, fmtp)}."""
     return {n: (c.name, c.clock, c.channels, c.fmtp) for n, c in table.items()}
 
 
 def is_allowed(codec: Codec, allowed: Iterable[str]) -> bool:
-    """Return whether the codec's name is among `allowed`, without regard to case."""
+    """Return whether the codec's name is in `allowed`; upper and lower case are equal."""
     wanted = codec.name.lower()
     return any(name.lower() == wanted for name in allowed)

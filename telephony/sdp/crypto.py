@@ -1,8 +1,9 @@
-"""SRTP keys in descriptions (SDES, RFC 4568; the suites of RFC 4568 and RFC 7714).
+"""SRTP keys in session descriptions (SDES, RFC 4568; the suites of RFC 4568 and RFC 7714).
 
-Each description gives the key of the media that its *writer* sends. A line that we cannot use (an
-unknown suite, several keys at once, a parameter that weakens the protection) counts as absent, so
-that a later line can be chosen. No `repr` here shows a key.
+The key in a description protects the media that the *writer* of the description sends. We ignore an
+a=crypto line that we cannot use, so that a later line can be chosen. Such a line has an unknown
+suite, several keys, or a parameter that weakens the protection. No `repr` in this module shows a
+key.
 """
 
 import base64
@@ -20,22 +21,22 @@ _LIFETIME = re.compile(r"2\^[0-9]{1,2}|[0-9]{1,15}")
 _MKI = re.compile(r"([0-9]{1,38}):([0-9]{1,3})")
 _HARMLESS = re.compile(r"WSH=[0-9]{1,9}|-.*")
 _MOST_PACKETS = 2**48
-"""The most packets that one master key may protect (RFC 3711 section 9.2)."""
+"""The largest number of packets that one master key may protect (RFC 3711 section 9.2)."""
 
 
 class Srtp(StrEnum):
-    """The protection that a leg's media may have."""
+    """The protection that the media of a leg may have."""
 
     OFF = "off"
-    """Plain RTP only."""
+    """Only plain RTP."""
     OPTIONAL = "optional"
     """Plain RTP or SRTP, as the peer offers; our own first offer is plain RTP."""
     REQUIRED = "required"
-    """SRTP only."""
+    """Only SRTP."""
 
 
 class Suite(StrEnum):
-    """Cipher and authentication of a stream, by their SDES names; the preferred one first."""
+    """The SRTP suites (cipher and authentication) by SDES name, the preferred one first."""
 
     AEAD_AES_256_GCM = "AEAD_AES_256_GCM"
     AEAD_AES_128_GCM = "AEAD_AES_128_GCM"
@@ -44,18 +45,21 @@ class Suite(StrEnum):
 
     @property
     def key_bytes(self) -> int:
-        """Octets of master key and master salt together."""
+        """The number of octets in the master key and the master salt together."""
         return {Suite.AEAD_AES_256_GCM: 44, Suite.AEAD_AES_128_GCM: 28}.get(self, 30)
 
 
 @dataclass(frozen=True, slots=True)
 class MasterKey:
-    """A master key with its salt; its `repr` does not show them."""
+    """An SRTP master key with its salt and its suite; its `repr` does not show the key."""
 
     suite: Suite
     material: bytes = field(repr=False)
     mki: bytes = field(default=b"", repr=False)
-    """The identifier that the sender puts into each packet (RFC 3711 section 3.1), or empty."""
+    """The MKI, which the sender puts into each packet to name the key (RFC 3711 section 3.1).
+
+    It is empty if the packets contain no MKI.
+    """
 
     def __post_init__(self) -> None:
         if len(self.material) != self.suite.key_bytes:
@@ -64,7 +68,10 @@ class MasterKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """The two keys of a protected stream, of one suite; each side sends under its own key."""
+    """The two keys of one SRTP stream, which have the same suite.
+
+    Each side encrypts the packets that it sends with its own key.
+    """
 
     ours: MasterKey
     theirs: MasterKey
@@ -81,11 +88,12 @@ class Crypto:
     def parse(cls, value: str) -> "Crypto":
         """Read the value of an a=crypto line.
 
-        A lifetime is checked but has no effect: the side that set it changes the key before its
-        end.
+        The lifetime of the key is checked but otherwise ignored: the side that has set the lifetime
+        changes the key before its end.
 
         Raises:
-            SdpParseError: Status 488; the value is not a key line, or not one that we can use.
+            SdpParseError: Status 488; the value is not an a=crypto value, or one that we cannot
+                use.
         """
         found = _CRYPTO.fullmatch(value.strip())
         if found is None:
@@ -102,7 +110,11 @@ class Crypto:
 
 
 def _key(suite: Suite, text: str) -> MasterKey:
-    """Return the only key of `inline:key||salt[|lifetime][|MKI:length]`."""
+    """Return the key in `inline:key||salt[|lifetime][|MKI:length]`.
+
+    Raises:
+        SdpParseError: Status 488; the text holds several keys, or cannot be read.
+    """
     method, colon, rest = text.partition(":")
     if method.lower() != "inline" or not colon or ";" in rest:
         raise SdpParseError("not one inline SRTP key", status=488)
@@ -137,26 +149,26 @@ def _mki(text: str) -> bytes:
 
 
 def parse_crypto_lines(values: Iterable[str]) -> tuple[Crypto, ...]:
-    """Return the a=crypto lines among `values` that we can use, in the writer's order."""
+    """Return the a=crypto lines in `values` that we can use, in their order."""
     found = []
     for value in values:
         try:
             found.append(Crypto.parse(value))
         except SdpParseError:
-            continue  # a line that we cannot use counts as absent (RFC 4568 section 7.1.2)
+            continue  # A line that we cannot use is ignored (RFC 4568 section 7.1.2).
     return tuple(found)
 
 
 def fresh_keys() -> Mapping[Suite, MasterKey]:
-    """Return new random keys for one leg, one of each suite; the leg keeps them while it lives."""
+    """Return new random keys for one leg, one for each suite; the leg keeps them until it ends."""
     return {suite: MasterKey(suite, secrets.token_bytes(suite.key_bytes)) for suite in Suite}
 
 
 def key_pair(ours: Iterable[Crypto], theirs: Iterable[Crypto]) -> KeyPair | None:
-    """Return the keys that an offer and its answer agree on: lines of the same tag and suite.
+    """Return the keys that two sets of a=crypto lines agree on: lines with the same tag and suite.
 
-    An answer should hold one line (RFC 4568 section 7.1.3); of several, the first that fits counts.
-    None means that no line fits.
+    An answer should hold only one line (RFC 4568 section 7.1.3). If `theirs` holds several, the
+    first one that matches a line in `ours` is used. None means that no line matches.
     """
     sent = {(line.tag, line.key.suite): line.key for line in ours}
     for line in theirs:

@@ -1,17 +1,19 @@
 """Offer and answer (RFC 3264) as a back-to-back user agent needs them.
 
-Each leg has one audio stream. The offer of one peer is cut to the codecs that we can decode, gets
-our own address and goes to the other peer. The answer of that peer goes back with the payload types
-of the first peer. Every other offered stream is refused with port 0 in its place.
+Each leg has one audio stream. We reduce the offer of one peer to the codecs that we can decode,
+write our own address into it and send it to the other peer. The answer of the other peer is sent
+back with the payload types of the first peer. All other streams in the offer are refused: they stay
+in their place with port 0.
 
     caller                       us                           callee
       offer  ───────────▶ forwarded_offer(offer) ───────────────▶
       ◀─────────── forwarded_answer(offer, answer) ◀─────────── answer
 
-A description without a stream that we can carry raises `SdpParseError` with status 488. So does one
-that asks for T.38 in place of audio: a fax is not a conversation. After the refusal the peer sends
-the fax as G.711, which is audio to us. (A fax beside audio is refused with port 0.) `transport`
-decides how each leg's stream is protected.
+A description without a stream that we can carry raises `SdpParseError` with status 488. A
+description that asks for T.38 in place of audio also raises it, because a fax is not a
+conversation. After the refusal the peer sends the fax as G.711, which we handle as audio. (A fax
+stream next to an audio stream is refused with port 0.) The module `transport` decides how the
+stream of each leg is protected.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +46,7 @@ OWN_CODECS: tuple[Codec, ...] = (
     Codec("G722", 8000),
     Codec("telephone-event", 8000, 1, "0-16"),
 )
-"""The codecs of an offer that we make ourselves, unless others are given."""
+"""The codecs in an offer that we make ourselves, unless its caller gives other codecs."""
 
 
 def _kept(section: MediaDescription, allowed: Sequence[str]) -> dict[int, Codec]:
@@ -56,10 +58,10 @@ def _speaks(table: Mapping[int, Codec]) -> bool:
 
 
 def _carried(session: SessionDescription, allowed: Sequence[str], srtp: Srtp) -> int:
-    """Return the index of the section that we carry; one with SRTP keys is preferred.
+    """Return the index of the audio section that we carry; one with SRTP keys is preferred.
 
     Raises:
-        SdpParseError: Status 488; there is no such section.
+        SdpParseError: Status 488; there is no section that we can carry.
     """
 
     def fits(media: MediaDescription) -> bool:
@@ -85,14 +87,14 @@ def cut_offer(
     allowed: Sequence[str] = DEFAULT_ALLOWED,
     srtp: Srtp = Srtp.OFF,
 ) -> SessionDescription:
-    """Reduce an offer to the audio section that we carry, with its allowed codecs.
+    """Reduce an offer to the audio section that we carry, with only the allowed codecs.
 
-    Order, fmtp, ptime and unknown attributes are kept. The other sections stay, refused with port
-    0.
+    Order, fmtp, ptime and unknown attributes are kept. The other sections stay in their places,
+    refused with port 0.
 
     Raises:
-        SdpParseError: Status 488; there is no audio, none with the protection that `srtp` requires,
-            or no allowed codec.
+        SdpParseError: Status 488; there is no audio, no audio with the protection that `srtp`
+            requires, or no allowed codec.
     """
     index = _carried(offer, allowed, srtp)
     audio = _cut(offer.media[index], allowed)
@@ -109,18 +111,21 @@ def forwarded_offer(
     previous: SessionDescription | None = None,
     direction: Direction | None = None,
 ) -> SessionDescription:
-    """Return the offer for the other leg: `cut_offer`, then `rewrite`, in that leg's own shape.
+    """Return our offer for the other leg, made from the offer of the first peer.
+
+    It is the result of `cut_offer` and `rewrite`, with the sections and payload types that the
+    other leg already has.
 
     Args:
         offer: The first peer's offer.
-        local: The address of the other leg, and the protection of media there.
+        local: The address of the other leg, and the protection of the media on that leg.
         origin: The o= line of the other leg.
         allowed: The encoding names to keep.
         srtp: The protection that media may have on the leg that `offer` came from.
-        previous: Our last description on the other leg: its m-lines keep their number and order,
-            its codecs their payload types (RFC 3264 section 8). Without it, there is one audio
-            section.
-        direction: The direction to offer in place of the offer's own, if not None.
+        previous: Our last description on the other leg. The new offer keeps the number and the
+            order of its m-lines, and the payload types of its codecs (RFC 3264 section 8). None
+            means that the new offer has one audio section.
+        direction: The direction to offer; None means the direction in `offer`.
 
     Raises:
         SdpParseError: The same as for `cut_offer`.
@@ -138,7 +143,7 @@ def forwarded_offer(
 
 
 def _with_payload_types_of(section: MediaDescription, before: MediaDescription) -> MediaDescription:
-    """Return `section` with the payload types that its codecs have in `before`."""
+    """Return `section` with the payload types that its codecs have in the section `before`."""
     table = section.codecs()
     numbers = renumbered(table, before.codecs())
     return with_codecs(section, {new: table[n] for n, new in numbers.items()}, numbers)
@@ -147,7 +152,11 @@ def _with_payload_types_of(section: MediaDescription, before: MediaDescription) 
 def _in_shape_of(
     session: SessionDescription, previous: SessionDescription | None
 ) -> SessionDescription:
-    """Return `session` with its one section in the place that audio has in `previous`."""
+    """Return `session` with its only section at the index that audio has in `previous`.
+
+    The other sections of `previous` are added as refused sections. If `previous` is None, `session`
+    is returned unchanged.
+    """
     if previous is None:
         return session
     index = previous.audio_index()
@@ -164,14 +173,14 @@ def forwarded_answer(
     *,
     allowed: Sequence[str] = DEFAULT_ALLOWED,
 ) -> SessionDescription:
-    """Return the answer for the peer that made `offer`, from the other peer's `answer`.
+    """Return the answer for the peer that made `offer`, made from the other peer's `answer`.
 
-    It has the sections of `offer`, and the codecs in the order of `answer` with the payload types
+    It has the sections of `offer`. Its codecs are in the order of `answer`, with the payload types
     of `offer`.
 
     Raises:
-        SdpParseError: Status 488; the answer refuses the audio or shares no audio codec, or the
-            offer has no section that we carry.
+        SdpParseError: Status 488; `answer` refuses the audio or shares no audio codec with `offer`,
+            or `offer` has no section that we can carry.
     """
     index = _carried(offer, allowed, local.srtp)
     theirs = answer.audio_index()
@@ -195,7 +204,12 @@ def forwarded_answer(
 def _matched(
     offered: Mapping[int, Codec], answered: Mapping[int, Codec]
 ) -> tuple[dict[int, Codec], dict[int, int]]:
-    """Return the answered codecs by offered payload type, and answered type to offered type."""
+    """Return the codecs of an answer, with the payload types that they have in the offer.
+
+    The arguments are the codecs in the offer and in the answer, by payload type. The first result
+    is the codecs by payload type in the offer. The second result is the payload type in the offer
+    by the payload type in the answer.
+    """
     table: dict[int, Codec] = {}
     numbers: dict[int, int] = {}
     for number, codec in answered.items():
@@ -210,7 +224,11 @@ def _matched(
 def _place_in_offer(
     written: SessionDescription, offer: SessionDescription, index: int
 ) -> SessionDescription:
-    """Return `written`, of one section, as the answer to section number `index` of `offer`."""
+    """Return an answer that has all sections of `offer`.
+
+    The only section of `written` is at position `index`. All other sections are refused with port
+    0.
+    """
     return SessionDescription(written.lines, place_section(written.media[0], offer.media, index))
 
 
@@ -222,7 +240,11 @@ def own_offer(
     direction: Direction = Direction.SENDRECV,
     previous: SessionDescription | None = None,
 ) -> SessionDescription:
-    """Return an offer that we make ourselves, without an offer of another peer."""
+    """Return an offer that we make ourselves, without an offer of another peer.
+
+    `previous` is our last description on the leg, or None. The new offer keeps its sections in
+    their places.
+    """
     table = _numbered(codecs)
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     lines += [SdpLine("a", f"fmtp:{n} {codec.fmtp}") for n, codec in table.items() if codec.fmtp]
@@ -235,7 +257,11 @@ def own_offer(
 
 
 def _numbered(codecs: Sequence[Codec]) -> dict[int, Codec]:
-    """Return the codecs by payload type: static ones, 101 for the first events, then 96 and up."""
+    """Return the codecs by payload type.
+
+    A codec with a static payload type gets it. The first telephone-event codec gets 101. All other
+    codecs get free numbers from 96.
+    """
     static = {codec.identity: number for number, codec in STATIC_PAYLOADS.items()}
     free = iter([number for number in range(96, 128) if number != 101])
     table: dict[int, Codec] = {}
@@ -255,9 +281,10 @@ def own_answer(
     allowed: Sequence[str] = DEFAULT_ALLOWED,
     direction: Direction | None = None,
 ) -> SessionDescription:
-    """Return an answer that we make ourselves: the offer's first allowed codec, and events.
+    """Return an answer that we make ourselves, to `offer`.
 
-    `direction` defaults to the reverse of the offer's direction.
+    It has the first allowed audio codec of `offer`, and telephone-event with the same clock. If
+    `direction` is None, the answer has the reverse of the offer's direction.
 
     Raises:
         SdpParseError: The same as for `cut_offer`.

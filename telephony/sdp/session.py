@@ -1,7 +1,7 @@
 """Session descriptions (RFC 8866): parsing, reading, changing and writing them.
 
-Every line is kept in its order, even one of unknown type. Reading is lenient about line ends and
-order; writing is strict. The choice of codecs and our own addresses are in `negotiation`.
+All lines are kept in their order, also lines of unknown type. Reading accepts wrong line ends and a
+wrong order; writing is strict. The module `negotiation` chooses codecs and adds our own addresses.
 """
 
 import re
@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
 class SdpLine(NamedTuple):
-    """One `type=value` line. Its `repr` shows no key."""
+    """One `type=value` line of a description. Its `repr` shows no key."""
 
     type: str
     value: str
@@ -45,7 +45,11 @@ def _number(text: str, limit: int, what: str) -> int:
 
 
 def _address(value: str) -> str:
-    """Return the host of a c= line."""
+    """Return the address in the value of a c= line.
+
+    Raises:
+        SdpParseError: The value is not `IN IP4|IP6 address`.
+    """
     words = value.split()
     if len(words) != 3 or words[0].upper() != "IN" or words[1].upper() not in {"IP4", "IP6"}:
         raise SdpParseError("connection data is not 'IN IP4|IP6 address'")
@@ -77,7 +81,7 @@ def _connection(lines: Iterable[SdpLine]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class MediaDescription:
-    """One m= section; `lines` are the lines after the m= line, in order."""
+    """One media section of a description; `lines` holds its lines after the m= line, in order."""
 
     kind: str
     port: int
@@ -86,11 +90,11 @@ class MediaDescription:
     lines: tuple[SdpLine, ...] = ()
     port_count: int = 1
     _table: dict[int, Codec] | None = field(default=None, init=False, compare=False, repr=False)
-    """The result of `codecs`, stored because it is needed often."""
+    """The result of `codecs`, stored because it is needed often; None before the first call."""
 
     @classmethod
     def parse(cls, value: str, lines: Iterable[SdpLine] = ()) -> "MediaDescription":
-        """Read the value of an m= line; `lines` are the section's other lines.
+        """Read a media section from the value of its m= line; `lines` are its other lines.
 
         Raises:
             SdpParseError: The value is not `kind port[/count] protocol format…`.
@@ -114,16 +118,22 @@ class MediaDescription:
         return "\r\n".join([head, *map(str, self.lines)])
 
     def attribute(self, name: str) -> str | None:
-        """Return the value of the first a=`name`, which is empty for a flag, or None."""
+        """Return the value of the first a= line named `name`; None if there is no such line.
+
+        The value is empty if the attribute has none, as in `a=rtcp-mux`.
+        """
         return next(self.attributes(name), None)
 
     def attributes(self, name: str) -> Iterator[str]:
-        """Return the values of every a=`name`, in order; `name` is in lower case."""
+        """Return the values of all a= lines named `name`, in order; `name` is in lower case."""
         return _attribute(self.lines, name)
 
     @property
     def is_rtp_audio(self) -> bool:
-        """True for live audio over RTP or SRTP: not refused, not over DTLS, and not video."""
+        """True if the section is audio over RTP or SRTP that is not refused (its port is not 0).
+
+        It is false for audio over DTLS.
+        """
         return (
             self.kind.lower() == "audio"
             and self.port > 0
@@ -132,16 +142,16 @@ class MediaDescription:
 
     @property
     def is_secure(self) -> bool:
-        """True if its profile is one of SRTP."""
+        """True if the protocol of the section is an SRTP profile (RTP/SAVP or RTP/SAVPF)."""
         return self.protocol.upper() in _SECURE_PROFILES
 
     def codecs(self) -> dict[int, Codec]:
-        """Return the codecs by payload type, in the order of preference.
+        """Return the codecs of the section by payload type, the preferred codec first.
 
-        Formats that are not payload types, and dynamic ones without a=rtpmap, are left out.
+        Formats that are not payload types are left out, and dynamic payload types without a=rtpmap.
 
         Raises:
-            SdpParseError: An a=rtpmap of a listed format cannot be read.
+            SdpParseError: The a=rtpmap of a format in the m= line cannot be read.
         """
         if self._table is None:
             object.__setattr__(self, "_table", self._read_codecs())
@@ -180,19 +190,23 @@ def _codec(text: str) -> Codec:
 
 @dataclass(frozen=True, slots=True)
 class SessionDescription:
-    """A whole description: the session's lines, then its m= sections."""
+    """A whole session description: the session-level lines, then the media sections."""
 
     lines: tuple[SdpLine, ...]
     media: tuple[MediaDescription, ...] = ()
     _text: str = field(default="", init=False, compare=False, repr=False)
-    """The text that `str` made, stored because every checkpoint writes the descriptions again."""
+    """The text that `str` returned first.
+
+    It is stored because each checkpoint writes the descriptions again.
+    """
 
     @classmethod
     def parse(cls, data: str | bytes) -> "SessionDescription":
-        """Read a description.
+        """Read a session description.
 
         Raises:
-            SdpParseError: The data is not a description. No data raises any other error.
+            SdpParseError: The data is not a session description. No other error is raised, whatever
+                the data is.
         """
         lines = list(_lines(data))
         if not lines or lines[0] != SdpLine("v", "0"):
@@ -212,10 +226,11 @@ class SessionDescription:
         return session
 
     def check(self) -> None:
-        """Check the lines that other methods read, so that those raise no errors later.
+        """Check the lines that other methods read, so that these methods raise no error later.
 
         Raises:
-            SdpParseError: The o= line, a c= line or an a=rtpmap of an m=audio cannot be read.
+            SdpParseError: The o= line, a c= line, or an a=rtpmap line of an audio section cannot be
+                read.
         """
         origins = [line for line in self.lines if line.type == "o"]
         if len(origins) != 1 or len(origins[0].value.split()) != 6:
@@ -223,7 +238,7 @@ class SessionDescription:
         _connection(self.lines)
         for index, media in enumerate(self.media):
             self.host(index)
-            # other sections are refused, so we need not be able to read them
+            # We refuse all other sections, so we do not need to read them.
             if media.kind.lower() == "audio":
                 media.codecs()
 
@@ -247,32 +262,39 @@ class SessionDescription:
         return str(self).encode("utf-8", "surrogateescape")
 
     def attribute(self, name: str) -> str | None:
-        """Return the value of the first session-level a=`name`, or None."""
+        """Return the value of the first session-level a= line named `name`, or None."""
         return next(_attribute(self.lines, name), None)
 
     @property
     def origin(self) -> str:
-        """The value of the o= line."""
+        """The value of the o= line; empty if there is no o= line."""
         return next((line.value for line in self.lines if line.type == "o"), "")
 
     def host(self, index: int) -> str | None:
-        """Return the connection address of section `index`, its own or the session's, or None."""
+        """Return the connection address of section `index`; None if there is none.
+
+        It is in the section's own c= line, or else in the session's c= line.
+        """
         own = _connection(self.media[index].lines)
         return own if own is not None else _connection(self.lines)
 
     def direction(self, index: int) -> Direction:
-        """Return the direction of section `index`; the address 0.0.0.0 or :: counts as hold."""
+        """Return the direction of section `index`.
+
+        If its address is 0.0.0.0 or ::, its writer does not receive media, because such an address
+        means hold.
+        """
         said = _direction(self.media[index].lines) or _direction(self.lines) or Direction.SENDRECV
         if self.host(index) in _UNSPECIFIED:
             return Direction.of(sends=said.sends, receives=False)
         return said
 
     def audio_index(self) -> int | None:
-        """Return the index of the first live RTP or SRTP audio section, or None."""
+        """Return the index of the first live RTP or SRTP audio section; None if there is none."""
         return self.find(lambda media: media.is_rtp_audio)
 
     def find(self, wanted: Callable[[MediaDescription], bool]) -> int | None:
-        """Return the index of the first section for which `wanted` is true, or None."""
+        """Return the index of the first section for which `wanted` returns true, or None."""
         return next((i for i, media in enumerate(self.media) if wanted(media)), None)
 
 

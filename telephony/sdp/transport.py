@@ -1,10 +1,10 @@
 """The transport of one audio section: its RTP profile, its SRTP keys, and RTCP on the RTP port.
 
-Each leg has its own transport (RFC 4568, 5761, 4585): the profile of one peer says nothing about
-the other. Our first offer has RTP/AVP or RTP/SAVP. After that we keep the profile that the peer
-wrote, even AVPF or SAVPF. Feedback messages (RFC 4585) are not negotiated, because the other leg
-may not know them. We do not support DTLS-SRTP: a section that offers only that has no usable key
-and is refused.
+Each leg has its own transport (RFC 4568, RFC 5761, RFC 4585), which does not depend on the other
+leg. Our first offer on a leg has the profile RTP/AVP or RTP/SAVP. After that we keep the profile
+that the peer has written, even RTP/AVPF or RTP/SAVPF. Feedback messages (RFC 4585) are not
+negotiated, because the other leg may not support them. We do not support DTLS-SRTP. So a section
+that offers only DTLS-SRTP has no key that we can use, and is refused.
 """
 
 from dataclasses import dataclass
@@ -16,36 +16,39 @@ from telephony.sdp.session import MediaDescription, SdpLine
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """The transport part of our section, besides address and port."""
+    """The transport of an audio section that we write, without its address and port."""
 
     profile: str
     crypto: tuple[Crypto, ...] = ()
     rtcp_mux: bool = False
 
     def lines(self) -> tuple[SdpLine, ...]:
-        """Return the attribute lines of this transport."""
+        """Return the a= lines for this transport: its SRTP keys, and rtcp-mux if true."""
         keys = tuple(SdpLine("a", f"crypto:{line}") for line in self.crypto)
         return (*keys, SdpLine("a", "rtcp-mux")) if self.rtcp_mux else keys
 
 
 def usable_keys(section: MediaDescription, srtp: Srtp) -> tuple[Crypto, ...]:
-    """Return the keys of a peer's section that a leg of this kind can use, in the peer's order.
+    """Return the keys in a peer's section that a leg with this protection can use, in their order.
 
-    Keys in an RTP/AVP section count too, because phones that prefer SRTP offer it like that (RFC
-    8643).
+    Keys in a section with the profile RTP/AVP are also used, because phones that prefer SRTP may
+    offer it in this form (RFC 8643).
     """
     return () if srtp is Srtp.OFF else parse_crypto_lines(section.attributes("crypto"))
 
 
 def can_carry(section: MediaDescription, srtp: Srtp) -> bool:
-    """Return whether a leg of this kind can carry a peer's audio section."""
+    """Return whether a leg with the protection `srtp` can carry the audio section of a peer."""
     if usable_keys(section, srtp):
         return True
     return not section.is_secure and srtp is not Srtp.REQUIRED
 
 
 def first_offer(local: LocalMedia) -> Transport:
-    """Return the transport of a leg's first offer: SRTP if the leg requires it, else plain RTP."""
+    """Return the transport of our first offer on a leg.
+
+    It is SRTP if the leg requires SRTP, else plain RTP.
+    """
     if local.srtp is not Srtp.REQUIRED:
         return Transport("RTP/AVP", rtcp_mux=True)
     keys = tuple(Crypto(tag, key) for tag, key in enumerate(local.keys.values(), 1))
@@ -53,16 +56,17 @@ def first_offer(local: LocalMedia) -> Transport:
 
 
 def later_offer(previous: MediaDescription) -> Transport:
-    """Return the transport of a leg's next offer: that of our previous section."""
+    """Return the transport of our next offer on a leg: the same as in our section `previous`."""
     return Transport(
         previous.protocol, parse_crypto_lines(previous.attributes("crypto")), rtcp_mux=True
     )
 
 
 def answer_to(section: MediaDescription, local: LocalMedia) -> Transport:
-    """Return the transport of our answer to a peer's section.
+    """Return the transport of our answer to a peer's audio section.
 
-    It has the peer's profile, and our key with the suite and tag of the peer's first usable line.
+    It has the peer's profile. If the peer's section has an a=crypto line that we can use, the
+    answer has our key with the suite and the tag of the first such line.
     """
     line = next(iter(usable_keys(section, local.srtp)), None)
     keys = () if line is None else (Crypto(line.tag, local.keys[line.key.suite]),)

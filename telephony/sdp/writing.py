@@ -1,7 +1,8 @@
-"""Descriptions that we write: with our origin, address and ports, and without the peer's.
+"""The session descriptions that we write.
 
-Sections that we do not carry stay in their place with port 0 (RFC 3264 section 6). Everything that
-would let one peer reach the other without us is removed.
+They contain our own o= line, address and ports in place of the peer's. Sections that we do not
+carry stay in their place with port 0 (RFC 3264 section 6). Everything by which one peer could reach
+the other peer without us is removed.
 """
 
 import re
@@ -25,11 +26,11 @@ _DROPPED = re.compile(
     r"|sendrecv|sendonly|recvonly|inactive",
     re.IGNORECASE,
 )
-"""Attributes that are not passed on to the other peer.
+"""The attributes that are not passed on to the other peer.
 
-They are addresses, identities and keys of the peer, what is negotiated only on its own leg (RFC
-4585, 5761), offers of other transports (RFC 3407, 5939), which may hold keys, and directions, which
-are written again.
+They are: addresses, identities and keys of the peer; attributes that are negotiated only on the
+peer's own leg (RFC 4585, RFC 5761); offers of other transports, which may hold keys (RFC 3407, RFC
+5939); and directions, which we write again.
 """
 _BY_PAYLOAD = frozenset({"rtpmap", "fmtp", "rtcp-fb"})
 
@@ -42,12 +43,12 @@ def rewrite(
     direction: Direction | None = None,
     transport: Transport | None = None,
 ) -> SessionDescription:
-    """Return `session` with our origin, address and ports, and without those of the peer.
+    """Return `session` with our o= line, address and ports in place of the peer's.
 
-    Removed are the session's s=, u=, e= and p= texts, all i= texts, k= lines, attributes of ICE,
-    DTLS and SDES, rtcp and rtcp-mux. A live audio section gets the port of `local` and the given
-    `transport`; without one, it keeps its profile. Hold by the address 0.0.0.0 becomes a direction
-    attribute.
+    The following are removed: the session's s=, u=, e= and p= texts, all i= texts, k= lines, and
+    the attributes of ICE, DTLS, SDES, rtcp and rtcp-mux. The live audio section gets the port of
+    `local`. It also gets the profile and the keys of `transport`; if that is None, the section
+    keeps its profile. A hold by the address 0.0.0.0 becomes a direction attribute.
     """
     carried = session.audio_index()
     media = tuple(
@@ -76,14 +77,20 @@ def _passes(line: SdpLine) -> bool:
 
 
 def refuse_section(section: MediaDescription) -> MediaDescription:
-    """Return `section` refused: with port 0, and with its formats because an m= line needs one."""
+    """Return `section` as a refused section: with port 0 and without attributes.
+
+    Its formats are kept, because an m= line needs at least one format.
+    """
     return replace(section, port=0, port_count=1, lines=())
 
 
 def session_lines(
     local: LocalMedia, origin: Origin, kept: Iterable[SdpLine] = ()
 ) -> tuple[SdpLine, ...]:
-    """Return the session-level lines, with those of `kept`, in the order of RFC 8866 section 5."""
+    """Return the session-level lines of a description that we write.
+
+    They are our own lines and the allowed lines of `kept`, in the order of RFC 8866 section 5.
+    """
     family = f"IN IP{ip_address(local.host).version} {local.host}"
     lines = [
         SdpLine("v", "0"),
@@ -100,7 +107,7 @@ def session_lines(
 
 
 def with_origin(session: SessionDescription, origin: Origin) -> SessionDescription:
-    """Return our description with the session id and version of `origin`, otherwise unchanged."""
+    """Return our description with the session id and version of `origin`, else unchanged."""
     lines = []
     for line in session.lines:
         rest = line.value.split(" ", 3)
@@ -113,13 +120,13 @@ def with_origin(session: SessionDescription, origin: Origin) -> SessionDescripti
 def with_codecs(
     section: MediaDescription, table: Mapping[int, Codec], renumbered: Mapping[int, int]
 ) -> MediaDescription:
-    """Return `section` with only the codecs of `table`.
+    """Return `section` with only the codecs in `table`.
 
     Args:
         section: The section that the other attributes come from.
         table: The codecs to write, by their new payload type, in order.
-        renumbered: The section's payload types to the new ones, for attributes that name one (fmtp,
-            rtcp-fb).
+        renumbered: The new payload type by the payload type in `section`. It is used for attributes
+            that contain a payload type (fmtp, rtcp-fb).
     """
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     for line in section.lines:
@@ -138,7 +145,10 @@ def with_codecs(
 def place_section(
     audio: MediaDescription, shape: Sequence[MediaDescription], index: int | None
 ) -> tuple[MediaDescription, ...]:
-    """Return the sections of `shape` refused, with `audio` at `index` or (None) after them."""
+    """Return the sections of `shape`, all refused, with `audio` in place of the one at `index`.
+
+    If `index` is None, `audio` is added at the end.
+    """
     others = [refuse_section(section) for section in shape]
     if index is None:
         return (*others, audio)
