@@ -1,1 +1,4 @@
-"""RTP, RTCP (RFC 3550), SRTP (RFC 3711) and telephone events (RFC 4733). No I/O, no clock."""
+"""RTP and RTCP (RFC 3550), SRTP (RFC 3711) and telephone events (RFC 4733).
+
+This package does no I/O and reads no clock.
+"""

@@ -1,8 +1,8 @@
-"""Key presses as RTP events (RFC 4733): one packet is read, and several become one press.
+"""Key presses as RTP events (RFC 4733): read one packet, and combine several into one key press.
 
-The packets of an event share a timestamp. The last one is sent three times, and any packet may be
-lost. A key that is held longer than the duration field can count goes on in another segment, which
-has its own timestamp.
+All packets of an event have the same timestamp. The last packet is sent three times, and any packet
+may be lost. The duration field is too small for a key that is held for a long time. The event then
+continues in a new segment, which has its own timestamp.
 """
 
 from dataclasses import dataclass
@@ -11,20 +11,23 @@ from telephony.errors import RtpParseError
 from telephony.rtp.packet import RtpPacket
 
 _LONGEST = 0xFFFF
-"""Duration of a segment that another one follows, in ticks."""
+"""The duration of a segment that another segment follows, in ticks of the event's clock."""
 _KEYS = "0123456789*#ABCD"
 
 
 @dataclass(frozen=True, slots=True)
 class TelephoneEvent:
-    """The RTP payload of one packet (RFC 4733 section 2.3)."""
+    """The RTP payload of one telephone-event packet (RFC 4733 section 2.3)."""
 
     code: int
     end: bool
     volume: int
-    """Power in dB below 0 dBm0, 0 to 63."""
+    """The power of the tone in dB below 0 dBm0, from 0 to 63."""
     duration: int
-    """Ticks of the event's clock since its start (8000 Hz unless the SDP gives another clock)."""
+    """The time since the event began, in ticks of its clock.
+
+    The clock is 8000 Hz, unless the SDP gives another one.
+    """
 
     @classmethod
     def parse(cls, payload: bytes) -> "TelephoneEvent":
@@ -48,20 +51,24 @@ class TelephoneEvent:
 
     @property
     def key(self) -> str | None:
-        """The telephone's key; None for an event that is not a key (flash, fax tones)."""
+        """The key on the telephone; None for an event that is not a key (flash, fax tones)."""
         return _KEYS[self.code] if self.code < len(_KEYS) else None
 
 
 class KeyPresses:
-    """Turns the event packets of one stream into presses: each press once, at its first packet."""
+    """Turns the event packets of one RTP stream into key presses.
+
+    Each key press is reported once, at its first packet.
+    """
 
     def __init__(self) -> None:
         self._last: tuple[int, int, int] | None = None
 
     def receive(self, data: bytes) -> str | None:
-        """Return the key whose press starts with this packet.
+        """Return the key whose press begins with this packet.
 
-        None if the packet continues a press, is late, or belongs to an event that is not a key.
+        None means that the packet continues a key press, belongs to an earlier event, or is not
+        about a key.
 
         Raises:
             RtpParseError: The packet or its RTP payload cannot be read.
@@ -76,7 +83,10 @@ class KeyPresses:
         return None if goes_on else event.key
 
     def _goes_on(self, packet: RtpPacket, event: TelephoneEvent) -> bool:
-        """Return whether this is the next segment of the key that is held (RFC 4733 2.5.1.3)."""
+        """Return whether the packet begins the next segment of the key that is held now.
+
+        Such a segment is described in RFC 4733 section 2.5.1.3.
+        """
         if self._last is None or packet.marker:
             return False
         ssrc, timestamp, code = self._last
@@ -84,7 +94,10 @@ class KeyPresses:
         return follows and (packet.ssrc, event.code) == (ssrc, code)
 
     def _is_late(self, packet: RtpPacket) -> bool:
-        """Return whether the event began up to 16 s (at 8000 Hz) before the last one."""
+        """Return whether the packet belongs to an event that began before the last one.
+
+        This is true up to a difference of 16 s (at 8000 Hz); a larger difference is a new event.
+        """
         if self._last is None or packet.ssrc != self._last[0]:
             return False
         return 0 < (self._last[1] - packet.timestamp) & 0xFFFFFFFF < 128_000

@@ -1,7 +1,7 @@
-"""RTP packets (RFC 3550 section 5.1): recognised, read and written.
+"""RTP packets (RFC 3550 section 5.1): recognise, read and write them.
 
-The relay calls `is_rtp` and reads single bytes; `RtpPacket.parse` is for code that needs the
-fields.
+The relay calls `is_rtp` and reads only single bytes. `RtpPacket.parse` is for code that needs the
+fields of a packet.
 """
 
 import struct
@@ -14,9 +14,10 @@ _HEADER = struct.Struct("!BBHII")
 
 
 def is_rtp(data: bytes) -> bool:
-    """Return whether `data` has the form of RTP: version 2, and no shorter than its header says.
+    """Return whether `data` has the form of an RTP packet.
 
-    RTCP that shares the port passes too; `is_rtcp` recognises it (RFC 5761).
+    It must have version 2 and be at least as long as its header says. RTCP on the same port also
+    has this form; `is_rtcp` recognises RTCP (RFC 5761).
     """
     size = len(data)
     if size < HEADER_BYTES or data[0] & 0xC0 != 0x80:
@@ -34,13 +35,16 @@ def is_rtp(data: bytes) -> bool:
 
 
 def is_rtcp(data: bytes) -> bool:
-    """Return whether `data` is RTCP: version 2, and a packet type of RTCP (RFC 5761 section 4)."""
+    """Return whether `data` is RTCP: version 2 and an RTCP packet type (RFC 5761 section 4)."""
     return len(data) >= 8 and data[0] & 0xC0 == 0x80 and 192 <= data[1] <= 223
 
 
 @dataclass(frozen=True, slots=True)
 class RtpPacket:
-    """One packet. `timestamp` counts the codec's clock; `sequence` is 16 bits wide."""
+    """One RTP packet.
+
+    `timestamp` is in ticks of the codec's clock; `sequence` is a 16-bit number.
+    """
 
     payload_type: int
     sequence: int
@@ -50,14 +54,17 @@ class RtpPacket:
     marker: bool = False
     csrcs: tuple[int, ...] = ()
     extension: tuple[int, bytes] | None = None
-    """Profile word and content of the header extension (a multiple of four octets), or None."""
+    """The profile word and the content of the header extension; None without an extension.
+
+    The length of the content is a multiple of four octets.
+    """
 
     @classmethod
     def parse(cls, data: bytes) -> "RtpPacket":
-        """Read a packet; its padding is removed.
+        """Read an RTP packet; its padding is removed.
 
         Raises:
-            RtpParseError: The packet is shorter than its header says, or not of version 2.
+            RtpParseError: The packet is shorter than its header says, or its version is not 2.
         """
         if not is_rtp(data):
             raise RtpParseError("not an RTP packet")

@@ -1,9 +1,10 @@
-"""libsrtp's sessions, and a way to bring one to a roll-over counter that libsrtp cannot set.
+"""libsrtp's sessions, and the search for a stream's roll-over counter, which libsrtp cannot set.
 
-A receiver that joins a stream late, or after a new key, does not know how often the sequence number
-has wrapped (RFC 3711 section 3.3.1: a new key does not reset the counter, although most senders do
-reset it). So a second session with the same key sends packets to ours, in leaps. They take ours
-through one wrap after another, until the received packet is authentic. The packets of the second
+A receiver that joins a stream late, or after a change of the key, does not know how often the
+sequence number has wrapped. (A new key does not reset this counter (RFC 3711 section 3.3.1), but
+most senders do reset it.) So this module creates a sending session with the same key. Its packets
+skip many sequence numbers at a time and so move the receiving session from one wrap to the next.
+After each wrap, the received packet is tried, until it is authentic. The packets of the sending
 session never leave this module.
 """
 
@@ -20,20 +21,27 @@ PROFILES: Final = {
     Suite.AEAD_AES_256_GCM: Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
 }
 MOST_WRAPS: Final = 32
-"""The most wraps that are tried: twelve hours at 50 packets a second."""
+"""The largest number of wraps that are tried: twelve hours at 50 packets a second."""
 _LEAP: Final = 0x7000
-"""Sequence numbers in a leap: less than half of all, because more would be a step back."""
+"""The sequence numbers that one packet of the search skips.
+
+It is less than half of all sequence numbers, because libsrtp would take a larger skip as a step
+back.
+"""
 _BEHIND: Final = 0x1000
-"""Sequence numbers between the last leap and the packet, to stay out of the replay window."""
+"""The distance in sequence numbers between the last packet of the search and the received packet.
+
+The received packet is then ahead of the replay window.
+"""
 
 
 def outbound_session(key: MasterKey) -> Session:
-    """Return a session that protects packets of any SSRC."""
+    """Return a session that protects RTP packets of any SSRC with this key."""
     return _session(key, Policy.SSRC_ANY_OUTBOUND)
 
 
 def inbound_session(key: MasterKey) -> Session:
-    """Return a session that unprotects packets of any SSRC."""
+    """Return a session that removes the protection from SRTP packets of any SSRC."""
     return _session(key, Policy.SSRC_ANY_INBOUND)
 
 
@@ -42,9 +50,10 @@ def _session(key: MasterKey, kind: int) -> Session:
 
 
 def find_rollover(key: MasterKey, packet: bytes) -> tuple[Session, bytes] | None:
-    """Return a session in which this SRTP packet is authentic after some wraps, and the RTP packet.
+    """Find the roll-over counter with which this SRTP packet is authentic.
 
-    None if the packet is not authentic after 1 to `MOST_WRAPS` wraps.
+    Return the session that has this counter, and the RTP packet. None means that the packet is not
+    authentic after 1 to `MOST_WRAPS` wraps of the sequence number.
     """
     sender, receiver = outbound_session(key), inbound_session(key)
     sequence, index = int.from_bytes(packet[2:4]), -_LEAP

@@ -1,6 +1,6 @@
-"""RTCP (RFC 3550 section 6): compound packets are split, and reports are read and written.
+"""RTCP (RFC 3550 section 6): split compound packets, read and write reports, replace SSRCs.
 
-Only sender and receiver reports are read, and SSRCs can be replaced. Other contents stay bytes.
+Only sender reports and receiver reports are read; all other contents stay bytes.
 """
 
 import struct
@@ -14,31 +14,34 @@ RECEIVER_REPORT = 201
 SOURCE_DESCRIPTION = 202
 BYE = 203
 _FEEDBACK = {205, 206}
-"""Types of feedback on transport and payload (RFC 4585), whose second SSRC is their subject."""
+"""The packet types of feedback (RFC 4585) on transport and on payload.
+
+Their second SSRC is the source that the feedback is about.
+"""
 
 _INFO = struct.Struct("!BBHIQIII")
 _NTP_EPOCH = 2_208_988_800
-"""The start of 1970, in seconds since 1900."""
+"""The start of 1970, in seconds since the start of 1900 (the NTP epoch)."""
 _BLOCK = struct.Struct("!IIIIII")
 
 
 @dataclass(frozen=True, slots=True)
 class ReportBlock:
-    """One receiver's report about one source (RFC 3550 section 6.4.1)."""
+    """The report of one receiver about one source (RFC 3550 section 6.4.1)."""
 
     ssrc: int
     fraction_lost: int
-    """Packets lost since the last report, in 1/256 of those expected."""
+    """The share of packets lost since the last report, in 1/256 of the expected packets."""
     lost: int
-    """Packets lost since the beginning; negative if there were duplicates."""
+    """The number of packets lost since the beginning; negative if packets came twice."""
     highest_sequence: int
-    """The highest sequence number received, with the count of wraps in the upper 16 bits."""
+    """The highest sequence number received; the upper 16 bits count how often it has wrapped."""
     jitter: int
-    """Interarrival jitter, in ticks of the codec's clock."""
+    """The interarrival jitter, in ticks of the codec's clock."""
     last_sender_report: int
     """The `sent_at` of the last sender report from the source; 0 if there was none."""
     delay: int
-    """Time since that sender report, in 1/65536 s."""
+    """The time between the arrival of that sender report and this report, in 1/65536 s."""
 
     def __bytes__(self) -> bytes:
         loss = self.fraction_lost << 24 | max(-0x800000, min(self.lost, 0x7FFFFF)) & 0xFFFFFF
@@ -48,7 +51,10 @@ class ReportBlock:
 
 @dataclass(frozen=True, slots=True)
 class RtcpPacket:
-    """One packet of a compound: `count` is the five-bit field, and `body` follows the header."""
+    """One packet of a compound.
+
+    `count` is the five-bit count field, and `body` is the data after the four-byte header.
+    """
 
     type: int
     count: int
@@ -56,16 +62,16 @@ class RtcpPacket:
 
     @property
     def ssrc(self) -> int | None:
-        """The SSRC of the sender; None in a packet without sources."""
+        """The SSRC of the sender; None if the packet contains no SSRC."""
         return int.from_bytes(self.body[:4]) if len(self.body) >= 4 else None
 
     @property
     def sent_at(self) -> int | None:
-        """The middle 32 bits of a sender report's NTP timestamp; None in other packets."""
+        """The middle 32 bits of the NTP timestamp in a sender report; None in other packets."""
         return int.from_bytes(self.body[6:10]) if self.type == SENDER_REPORT else None
 
     def reports(self) -> Iterator[ReportBlock]:
-        """Yield the report blocks of a sender or receiver report; none for other types."""
+        """Yield the report blocks of a sender report or receiver report; none for other types."""
         start = {SENDER_REPORT: 24, RECEIVER_REPORT: 4}.get(self.type)
         if start is None:
             return
@@ -77,11 +83,11 @@ class RtcpPacket:
 
 
 def parse_compound(data: bytes) -> tuple[RtcpPacket, ...]:
-    """Split a datagram into its packets.
+    """Split a datagram into its RTCP packets.
 
     Raises:
-        RtpParseError: The datagram is empty, a length does not fit, the version is not 2, or a
-            report is cut short.
+        RtpParseError: The datagram is empty, a length is wrong, a version is not 2, or a report is
+            shorter than its fields.
     """
     packets: list[RtcpPacket] = []
     offset = 0
@@ -125,11 +131,11 @@ def sender_report(
     """Return a compound of a sender report and the CNAME (RFC 3550 sections 6.4.1, 6.5).
 
     Args:
-        ssrc: The source.
+        ssrc: The SSRC of the source that sends the report.
         wall: The current time, in seconds since 1970.
         timestamp: The RTP timestamp of the same moment.
-        packets: The packets sent so far.
-        octets: The octets of RTP payload in them.
+        packets: The number of RTP packets that the source has sent.
+        octets: The number of RTP payload octets in these packets.
         name: The CNAME, at most 255 octets.
         blocks: Reports about the streams that the source receives, at most 31.
     """
@@ -140,7 +146,10 @@ def sender_report(
 
 
 def receiver_report(ssrc: int, name: str, blocks: Sequence[ReportBlock] = ()) -> bytes:
-    """Return the compound of a source that sent nothing since its last one (RFC 3550 6.4.2)."""
+    """Return a compound of a receiver report and the CNAME (RFC 3550 section 6.4.2).
+
+    It is for a source that has sent no RTP since its last report.
+    """
     head = struct.pack("!BBHI", 0x80 | len(blocks), RECEIVER_REPORT, 1 + 6 * len(blocks), ssrc)
     return head + b"".join(map(bytes, blocks)) + _description(ssrc, name)
 
@@ -154,15 +163,16 @@ def _description(ssrc: int, name: str) -> bytes:
 
 
 def goodbye(ssrc: int) -> bytes:
-    """Return the packet that ends a source (BYE); it follows a report in its compound."""
+    """Return a BYE packet, which ends a source. In a compound, it comes after a report."""
     return struct.pack("!BBHI", 0x81, BYE, 1, ssrc)
 
 
 def replace_ssrcs(data: bytes, names: Mapping[bytes, bytes]) -> bytes:
-    """Return a compound in which each SSRC that `names` knows is replaced; both are four octets.
+    """Return an RTCP compound with its SSRCs replaced.
 
-    The SSRCs of senders, reported, described and leaving sources are replaced, and those that
-    feedback is about (RFC 4585).
+    `names` maps old to new SSRCs, four octets each. An SSRC that is not in `names` does not change.
+    SSRCs are replaced in these places: senders, report blocks, source descriptions, BYEs, and the
+    sources that feedback is about (RFC 4585).
 
     Raises:
         RtpParseError: The same as for `parse_compound`.
@@ -179,7 +189,7 @@ def replace_ssrcs(data: bytes, names: Mapping[bytes, bytes]) -> bytes:
 
 
 def _sources_of(packet: RtcpPacket) -> Iterator[int]:
-    """Yield the position of each SSRC in the packet's body."""
+    """Yield the position of each SSRC in the packet's body, in octets from its start."""
     if packet.type == BYE:
         yield from range(0, 4 * packet.count, 4)
     elif packet.type == SOURCE_DESCRIPTION:
@@ -194,7 +204,10 @@ def _sources_of(packet: RtcpPacket) -> Iterator[int]:
 
 
 def _chunks_of(packet: RtcpPacket) -> Iterator[int]:
-    """Yield the position of each chunk of a source description (RFC 3550 section 6.5)."""
+    """Yield the position of each SSRC in the body of a source description.
+
+    Each chunk of a source description begins with an SSRC (RFC 3550 section 6.5).
+    """
     at, body = 0, packet.body
     for _ in range(packet.count):
         if at + 4 > len(body):

@@ -1,12 +1,13 @@
-"""SRTP and SRTCP (RFC 3711, RFC 7714) of one leg, by libsrtp: packets in, packets out.
+"""SRTP and SRTCP (RFC 3711, RFC 7714) of one leg: protect and unprotect packets, by libsrtp.
 
-A session lives as long as its key is in use, whatever is negotiated in the meantime. There are two
-reasons: libsrtp cannot be given a roll-over counter, and one key must never protect two packets
-with the same index. So a key that comes back finds its session again, and our own keys stay the
-same while the leg lives. A peer whose counter is not 0 at its first packet is found by `rollover`.
+A libsrtp session is kept as long as its key may be used, whatever the two sides negotiate in the
+meantime. There are two reasons. The roll-over counter of a libsrtp session cannot be set, and one
+key must never protect two packets with the same index. So if an earlier key is agreed on again, its
+earlier session is used again. Our own keys stay the same until the leg ends. If a peer's roll-over
+counter is not 0 at its first packet, `rollover` finds the counter.
 
-A new key of the peer takes effect with the first packet that is authentic under it. Until then the
-old key is used, because the packets on their way still have it.
+A new key of the peer takes effect with the first packet that is authentic with this key. Until then
+the old key is used, because packets that are still on their way have the old key.
 """
 
 import secrets
@@ -21,29 +22,39 @@ from telephony.rtp.rtcp import replace_ssrcs
 from telephony.sdp.crypto import KeyPair, MasterKey, Suite
 
 _TAGS: Final = {Suite.AES_CM_128_HMAC_SHA1_80: 10, Suite.AES_CM_128_HMAC_SHA1_32: 4}
-"""Octets of the SRTP tag after the MKI; in GCM the tag comes before the MKI."""
+"""The number of octets in the SRTP tag, which comes after the MKI.
+
+The suites with GCM are not in this table: their tag comes before the MKI.
+"""
 _CONTROL_TAG: Final = 10
-"""Octets of the SRTCP tag in the suites of `_TAGS` (RFC 4568 section 6.2)."""
+"""The number of octets in the SRTCP tag of the suites in `_TAGS` (RFC 4568 section 6.2)."""
 _MOST_SOURCES: Final = 256
-"""The most SSRCs in one session; each costs libsrtp memory until the session ends."""
+"""The largest number of SSRCs in one session.
+
+Each SSRC uses memory in libsrtp until the session ends.
+"""
 _KEPT_SESSIONS: Final = 8
-"""The most keys of a peer whose sessions are kept: of early dialogs, and from before a new key."""
+"""The largest number of keys of one peer whose sessions are kept.
+
+A peer has several keys if it has several early dialogs, or if it has changed its key.
+"""
 _STALE: Final = 5
-"""Packets in a row with a far too old index after which their source counts as restarted."""
+"""The number of packets in a row with a far too old index that shows a restart of their source."""
 _SEARCHES: Final = 50
-"""The most searches for a roll-over counter under one key; each takes half a millisecond."""
+"""The largest number of searches for a roll-over counter with one key; each takes 0.5 ms."""
 _FORGED: Final = "authentication"
-"""A word in libsrtp's error for a packet that is not authentic, and in no other error."""
+"""A word that libsrtp's error contains only if a packet is not authentic."""
 _SMALLEST: Final = 12
 
 
 class _Sender:
     """The sending side of one of our keys.
 
-    If a source restarts its sequence, or went on while the peer was on hold, libsrtp takes its
-    packets for old ones until the numbers catch up. Such a source goes on under another SSRC
-    instead. So does every source if `rename` is set, because the peer has counted the wraps of its
-    own SSRC and we have not.
+    libsrtp refuses packets of a source as too old in two cases: the source restarts its sequence
+    numbers, or it continued to send while the peer was on hold. We then send the packets of this
+    source with a new SSRC. If `rename` is true, this is done for every source from its first
+    packet. The reason is that the peer has counted the wraps of the earlier SSRC, and we do not
+    know their number.
     """
 
     def __init__(self, key: MasterKey, *, rename: bool) -> None:
@@ -51,11 +62,11 @@ class _Sender:
         self._protect: Callable[[bytes], bytes] = self._session.protect
         self._rename = rename
         self._own: set[bytes] = set()
-        """Sources that are sent under their own SSRC."""
+        """The SSRCs of sources that are sent with their own SSRC."""
         self._assigned: dict[bytes, bytes] = {}
-        """The SSRCs that other sources are sent under."""
+        """The new SSRC of each source that is sent with another SSRC, by its own SSRC."""
         self._original: dict[bytes, bytes] = {}
-        """The reverse of `_assigned`."""
+        """The own SSRC of each source in `_assigned`, by its new SSRC."""
         self._streams = 0
         self._stale = 0
 
@@ -83,16 +94,18 @@ class _Sender:
         return data[:8] + name + data[12:]
 
     def _count(self) -> None:
-        """Count a new SSRC; raise SrtpError at the limit."""
+        """Count a new SSRC; raise SrtpError if `_MOST_SOURCES` SSRCs were counted before."""
         if self._streams >= _MOST_SOURCES:
             raise SrtpError("more sources than one call has")
         self._streams += 1
 
     def _on_stale(self, data: bytes) -> bytes:
-        """Handle a packet that is too old; after several in a row, give its source another SSRC.
+        """Handle a packet that libsrtp refuses as too old.
+
+        After `_STALE` such packets in a row, the packets of their source get a new SSRC.
 
         Raises:
-            SrtpError: There were not enough such packets yet, or the packet cannot be protected.
+            SrtpError: There were fewer such packets up to now, or the packet cannot be protected.
         """
         self._stale += 1
         if self._stale < _STALE:
@@ -123,7 +136,10 @@ class _Sender:
         return protected
 
     def original(self, data: bytes) -> bytes:
-        """Return the peer's RTCP, in which sources have their own SSRCs again."""
+        """Return the peer's RTCP with the new SSRCs of our sources replaced by their own SSRCs.
+
+        If the RTCP cannot be read, it is returned unchanged.
+        """
         try:
             return replace_ssrcs(data, self._original) if self._original else data
         except RtpParseError:
@@ -139,9 +155,13 @@ class _Receiver:
         self._unprotect: Callable[[bytes], bytes] = self._session.unprotect
         self._sources: set[bytes] = set()
         self._simple_sources: set[bytes] = set()
-        """Sources whose RTP needs only the session: no MKI, and no earlier wraps."""
+        """The SSRCs whose packets need no special handling: no MKI, and no wraps before the first
+        packet.
+        """
         self._wrapped: dict[bytes, Session] = {}
-        """Sessions of sources whose sequence had wrapped before their first packet came."""
+        """The sessions of sources whose sequence number had wrapped before their first packet, by
+        SSRC.
+        """
         self._searches = 0
 
     def unprotect(self, data: bytes) -> bytes:
@@ -153,7 +173,10 @@ class _Receiver:
             raise SrtpError(str(error)) from None
 
     def _unprotect_first(self, data: bytes) -> bytes:
-        """Unprotect the first packet of a source, or one that needs more than the session."""
+        """Unprotect a packet that needs special handling.
+
+        It is the first packet of its source, has an MKI, or comes from a source in `_wrapped`.
+        """
         if len(data) < _SMALLEST:
             raise SrtpError("shorter than any SRTP packet")
         if self.key.mki:
@@ -174,7 +197,10 @@ class _Receiver:
         return plain
 
     def _search(self, data: bytes, source: bytes) -> bytes | None:
-        """Unprotect a source's first packet with a roll-over counter above 0, or return None."""
+        """Unprotect the first packet of a source with a roll-over counter above 0.
+
+        Return None if no such counter is found, or if a limit is reached.
+        """
         full = len(self._sources) >= _MOST_SOURCES and source not in self._sources
         if full or self._searches >= _SEARCHES:
             return None
@@ -216,28 +242,30 @@ class Protection:
     """A leg's SRTP in both directions, with the keys that were agreed last.
 
     Attributes:
-        protect: Turns an RTP packet into SRTP. Raises `SrtpError` if the packet was sent before, is
-            far too late or too long.
-        unprotect: Returns the RTP packet in an SRTP packet. Raises `SrtpError` if the packet is not
-            the peer's, or came before.
+        protect: Turns an RTP packet into an SRTP packet. Raises `SrtpError` if the packet was sent
+            before, is far too late or is too long.
+        unprotect: Turns an SRTP packet into an RTP packet. Raises `SrtpError` if the packet is not
+            authentic, or was received before.
     """
 
     def __init__(self, keys: KeyPair, *, rename: bool = False) -> None:
         """Create the sessions for these keys.
 
-        `rename` sends every source under another SSRC. It is for a leg that had another
-        `Protection` before, whose counters are lost.
+        If `rename` is true, every source is sent with a new SSRC. This is for a leg that had an
+        earlier `Protection`, whose roll-over counters are lost.
         """
         self._rename = rename
         self._senders: dict[MasterKey, _Sender] = {}
         self._receivers: dict[MasterKey, _Receiver] = {}
         self._receiver = self._receiver_of(keys.theirs)
         self._next: _Receiver | None = None
-        """The receiver for the peer's new key, until the first packet under it; else None."""
+        """The receiver for the peer's new key, until a packet is authentic with this key; else
+        None.
+        """
         self.rekey(keys)
 
     def rekey(self, keys: KeyPair) -> None:
-        """Use the keys that were agreed now; keys that stay the same change nothing."""
+        """Use the keys that were agreed now; a key that was in use before keeps its session."""
         self._sender = self._sender_of(keys.ours)
         self.protect: Callable[[bytes], bytes] = self._sender.protect
         wanted = self._receiver_of(keys.theirs)
@@ -247,7 +275,10 @@ class Protection:
         )
 
     def _unprotect_either_key(self, data: bytes) -> bytes:
-        """Unprotect with the new key or, until a packet is authentic under it, with the old key."""
+        """Unprotect a packet with the new key or the old key of the peer.
+
+        The old key is no longer tried after a packet was authentic with the new key.
+        """
         fresh = self._next
         if fresh is None:
             return self._receiver.unprotect(data)
@@ -260,7 +291,7 @@ class Protection:
         return plain
 
     def protect_control(self, data: bytes) -> bytes:
-        """Return an RTCP compound as SRTCP.
+        """Return an RTCP compound as an SRTCP packet.
 
         Raises:
             SrtpError: The data is not RTCP, or is too long.
@@ -271,7 +302,7 @@ class Protection:
         """Return the RTCP compound in an SRTCP packet.
 
         Raises:
-            SrtpError: The packet is not the peer's, or came before.
+            SrtpError: The packet is not authentic, or was received before.
         """
         try:
             plain = (self._next or self._receiver).unprotect_control(data)
@@ -288,7 +319,11 @@ class Protection:
         return found
 
     def _receiver_of(self, key: MasterKey) -> _Receiver:
-        """Return the key's receiver; forget the one unused for longest if there are too many."""
+        """Return the receiver for this key.
+
+        At most `_KEPT_SESSIONS` receivers are kept; the one that was unused for the longest time is
+        deleted.
+        """
         found = self._receivers.pop(key, None) or _Receiver(key)
         self._receivers[key] = found
         if len(self._receivers) > _KEPT_SESSIONS:

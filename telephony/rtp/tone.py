@@ -1,22 +1,25 @@
 """The ringing tone of the United Kingdom as G.711, for a caller who waits.
 
-It is 400 Hz and 450 Hz together: 0.4 s on, 0.2 s off, 0.4 s on, 2 s off (BT SIN 350). Both
-frequencies have a whole number of periods in 20 ms, so one packet of tone and one of silence are
-enough.
+It consists of 400 Hz and 450 Hz at the same time: 0.4 s on, 0.2 s off, 0.4 s on, 2 s off (BT SIN
+350). Both frequencies have a whole number of periods in 20 ms. So one packet of tone and one packet
+of silence are enough.
 """
 
 import math
 
 PACKET_SAMPLES = 160
-"""Samples in one packet: 20 ms at 8000 Hz."""
+"""The number of samples in one packet: 20 ms at 8000 Hz."""
 CYCLE_PACKETS = 150
-"""Packets in one cycle of the tone: 3 s."""
+"""The number of packets in one cycle of the tone: 3 s."""
 _AMPLITUDE = 4_000
-"""Amplitude of each of the two frequencies, in 16-bit samples."""
+"""The amplitude of each of the two frequencies, in units of a 16-bit sample."""
 
 
 def is_sounding(packet: int) -> bool:
-    """Return whether packet number `packet`, counted from the tone's start, is tone."""
+    """Return whether a packet holds tone; if not, it holds silence.
+
+    `packet` is the packet's number, counted from 0 at the start of the tone.
+    """
     place = packet % CYCLE_PACKETS
     return place < 20 or 30 <= place < 50
 
@@ -49,4 +52,5 @@ RINGING: dict[str, tuple[bytes, bytes]] = {
     "pcmu": (bytes(map(to_pcmu, _samples())), bytes([to_pcmu(0)]) * PACKET_SAMPLES),
     "pcma": (bytes(map(to_pcma, _samples())), bytes([to_pcma(0)]) * PACKET_SAMPLES),
 }
-"""The RTP payloads of tone and of silence, by encoding name in lower case."""
+"""The RTP payload of a packet of tone and of a packet of silence, by encoding name in lower case.
+"""
