@@ -208,7 +208,7 @@ class Attempt:
         self.offers[leg.id] = said
         return bytes(said)
 
-    # --- answers ----------------------------------------------------------------------------
+    # --- responses to the INVITEs of branches -----------------------------------------------
 
     def progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
         """Handle a provisional response to the INVITE of a branch."""

@@ -95,8 +95,8 @@ class BackToBackCall:
     ) -> BackToBackCall:
         """Continue a call of an earlier process from its `checkpoint()`.
 
-        The restored call emits `MediaNegotiated` for each talking leg, and `TransferFailed` if a
-        transfer was in progress. If `TransferFailed` has `transferor_gone`, the owner must call
+        The restored call emits `MediaNegotiated` for each leg, and `TransferFailed` if a transfer
+        was in progress. If `TransferFailed` has `transferor_gone`, the owner must call
         `ring_again`, as in any other call.
 
         Raises:
@@ -156,7 +156,7 @@ class BackToBackCall:
         if status:
             setup.refuse(status, now, EndCause.REFUSED)
 
-    # --- state --------------------------------------------------------------------------------
+    # --- the state of the call ----------------------------------------------------------------
 
     @property
     def core(self) -> CallCore:
@@ -194,7 +194,7 @@ class BackToBackCall:
         """Remove the oldest event from the queue and return it; None if the queue is empty."""
         return self._core.events.popleft() if self._core.events else None
 
-    # --- commands of the owner ----------------------------------------------------------------
+    # --- methods for the call's owner ---------------------------------------------------------
 
     def follow_redirects(self, find_targets: FindTargets) -> None:
         """Let a rung target redirect the call with a 3xx response.
@@ -318,7 +318,7 @@ class BackToBackCall:
         """Return the state that `restored` and `bye_from_checkpoint` need, as plain values."""
         return CallCheckpoint.of(self._core, self._transfers.checkpoint()).to_values()
 
-    # --- events of the legs -------------------------------------------------------------------
+    # --- events of the endpoint ---------------------------------------------------------------
 
     def handle(self, event: SipEvent, now: float) -> None:
         """Handle an endpoint event of this call.
@@ -396,7 +396,7 @@ class BackToBackCall:
         else:
             self._exchange.acknowledged(leg, event.request, now)
 
-    # --- time ---------------------------------------------------------------------------------
+    # --- timers -------------------------------------------------------------------------------
 
     def next_timer(self) -> float | None:
         """Return the time at which `handle_timer` must be called next; None if nothing is due."""

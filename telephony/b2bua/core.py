@@ -101,7 +101,7 @@ class CallCore:
         return self._callee
 
     def emit(self, event: CallEvent) -> None:
-        """Put an event into the queue that the call's owner reads."""
+        """Put an event into the queue from which the call's owner takes events."""
         self.events.append(event)
 
     def trust_between(self, sender: Leg, receiver: Leg) -> Trust:
@@ -133,7 +133,7 @@ class CallCore:
         return self._keep(Leg(self._call, leg_id, side, target, media))
 
     def restore_leg(self, side: Side, target: Target | None, media: LegMedia) -> Leg:
-        """Add a talking leg that the call had in an earlier process.
+        """Add a leg with a confirmed dialog that the call had in an earlier process.
 
         `media` has bound the ports that the leg had in that process.
         """
@@ -266,7 +266,7 @@ class CallCore:
         if self.is_phone(leg):
             dialog.send_to = dialog.peer
 
-    # --- ends -------------------------------------------------------------------------------
+    # --- the end of a leg and of the call ---------------------------------------------------
 
     def end_leg(self, leg: Leg, cause: str, now: float, headers: HeaderFields = ()) -> None:
         """End a leg and free its ports; late responses for the leg may still arrive.
@@ -337,7 +337,7 @@ def answer(
 ) -> Dialog | None:
     """Send a response to a request; do nothing if the request already has a final response.
 
-    The SIP core itself answers a request after CANCEL or BYE. With `reliable`, a provisional
+    The endpoint itself answers a request after CANCEL or BYE. With `reliable`, a provisional
     response to an INVITE is sent again until its PRACK arrives (RFC 3262). Return the dialog that
     the response belongs to; None if it belongs to no dialog or was not sent.
     """

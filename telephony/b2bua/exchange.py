@@ -108,7 +108,7 @@ class Exchange:
     def _in_progress(self) -> bool:
         return self._forwarded is not None or self._awaited_ack is not None
 
-    # --- an incoming offer ------------------------------------------------------------------
+    # --- a re-INVITE or UPDATE from a peer --------------------------------------------------
 
     def incoming(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
         """Handle a re-INVITE or UPDATE that arrives within a confirmed dialog."""
@@ -208,7 +208,7 @@ class Exchange:
         else:
             answer(transaction, 500, now)
 
-    # --- to the other leg and back ----------------------------------------------------------
+    # --- passing an offer to the other leg, and its answer back -----------------------------
 
     def _pass_on(self, forwarded: ForwardedOffer, now: float) -> None:
         forwarded.deadline = now + self._core.settings.request_timeout
@@ -290,7 +290,7 @@ class Exchange:
             kind = CallHeld if holding else CallResumed
             self._core.emit(kind(leg.id, leg.side))
 
-    # --- the offer comes from the other side (INVITE without SDP) ----------------------------
+    # --- a re-INVITE without SDP: asking the other leg for an offer --------------------------
 
     def _offered(self, forwarded: ForwardedOffer, theirs: SessionDescription, now: float) -> None:
         source = forwarded.source
@@ -381,7 +381,7 @@ class Exchange:
         target.dialog.ack(client, headers=SDP_TYPE, body=bytes(back), now=now)
         self._core.emit_media(target)
 
-    # --- giving up ----------------------------------------------------------------------------
+    # --- ending an exchange early -------------------------------------------------------------
 
     def cancelled(self, invite: InviteServer, now: float) -> None:
         """Give up the exchange that this re-INVITE started, because its sender has cancelled it."""

@@ -47,7 +47,10 @@ def replaced_dialog(endpoint: Endpoint, text: str) -> Dialog | None:
 
 
 def replaced_leg(endpoint: Endpoint, text: str) -> Leg | None:
-    """Return the live leg whose dialog the Replaces header value `text` names, or None."""
+    """Return the leg whose dialog the Replaces header value `text` names.
+
+    None means that there is no such leg, or that the leg has ended.
+    """
     dialog = replaced_dialog(endpoint, text)
     owner = dialog.owner if dialog is not None else None
     return owner if isinstance(owner, Leg) and owner.alive else None

@@ -62,9 +62,9 @@ class Offers:
 
         With `by_update`, the offer is sent by UPDATE if the peer allows that. `then` is called at
         the end of the offer. It is called immediately with 491 if another INVITE is in progress,
-        and with 481 if the leg is not talking. If the INVITE asked for an offer, its 2xx is not
-        acknowledged here: `leg.invite_to_ack` is set, and the caller of this method must send the
-        ACK.
+        and with 481 if the leg has no confirmed dialog. If the INVITE asked for an offer, its 2xx
+        is not acknowledged here: `leg.invite_to_ack` is set, and the caller of this method must
+        send the ACK.
         """
         if not leg.talking or leg.dialog is None:
             then(None, 481, now)

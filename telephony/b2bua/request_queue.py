@@ -66,8 +66,8 @@ class RequestQueue:
     def add(self, request: QueuedRequest, now: float) -> bool:
         """Queue a non-INVITE request; it is sent when all earlier ones are answered.
 
-        Return False, without sending the request, if the leg is not talking or `MAX_QUEUED`
-        requests already wait.
+        Return False, and do not queue the request, if the leg has no confirmed dialog or if
+        `MAX_QUEUED` requests already wait.
         """
         if not self._leg.talking or len(self._waiting) >= MAX_QUEUED:
             return False

@@ -81,8 +81,8 @@ def agree_to_request(request: Request, settings: CallSettings, now: float) -> Se
 
     A peer that does not support session timers also gets one, and then we send the refreshes. If
     the request of such a peer has a Session-Expires, a proxy has set it. We never make this
-    interval longer (RFC 4028 section 9), except to 90 seconds. The peer would not understand a 422,
-    so `settings.min_se` does not apply to it.
+    interval longer (RFC 4028 section 9), unless it is below 90 seconds. The peer would not
+    understand a 422, so `settings.min_se` does not apply to it.
 
     Raises:
         IntervalTooSmallError: The peer supports session timers and asks for less than

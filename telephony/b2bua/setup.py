@@ -47,7 +47,7 @@ class Setup:
         self._tags: dict[str, str | None] = {}
         """The To tag that we use towards the caller, by the To tag of the target (see `_tag`).
 
-        None stands for the tag that the core chooses.
+        None means that the endpoint chooses our tag.
         """
         self._reliable_answers: dict[str | None, SessionDescription] = {}
         """The session descriptions in reliable provisional responses to the caller (RFC 3262).
@@ -55,19 +55,17 @@ class Setup:
         The key is our To tag in the response.
         """
         self._sent_ringing = False
-        """True once the caller has received a 180 for a call that rings several targets; it gets
-        only one.
-        """
+        """True once the caller has received the only 180 of a call that rings several targets."""
         self.offer: SessionDescription | None = None
         """The offer in the caller's INVITE; None if that INVITE has no offer."""
         self.max_forwards = 70
         self.find_targets: FindTargets = lambda _contact, _now: ()
         self.attempt: Attempt | None = None
         self.awaiting_ack: tuple[Leg, InviteAnswered, SessionDescription] | None = None
-        """The answered leg, its 2xx event and the offer in that 2xx, while we wait for the caller's
-        ACK.
+        """The leg that has answered, its 2xx event and the offer in that 2xx.
 
-        None if the caller's INVITE held an offer, because its ACK then holds no answer.
+        It is set while we wait for the caller's ACK, which will hold the answer to that offer. It
+        is None if the caller's INVITE held an offer.
         """
 
     # --- the caller's INVITE ----------------------------------------------------------------
@@ -111,7 +109,7 @@ class Setup:
         text = self._invite.request.headers.get("Replaces") or ""
         return 481 if replaced_dialog(self._core.endpoint, text) is None else 603
 
-    # --- dialling ---------------------------------------------------------------------------
+    # --- ringing the targets ----------------------------------------------------------------
 
     def dial(self, targets: Sequence[Target], now: float) -> None:
         """Ring the targets; if there are too few ports for them, answer 503 and end the call."""
@@ -143,7 +141,7 @@ class Setup:
         answer(self._invite, status, now, reason=reason, headers=headers)
         self._core.end(cause, now, status=status)
 
-    # --- AttemptListener ------------------------------------------------------------------
+    # --- the methods of `AttemptListener` -------------------------------------------------
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
         """Pass a target's provisional response on to the caller.
@@ -186,8 +184,8 @@ class Setup:
     def _tag(self, dialog: Dialog | None) -> str | None:
         """Return the To tag of our responses to the caller, for a dialog with a target.
 
-        Each dialog gets a different tag. None means that the core chooses the tag: for the first
-        dialog, and if there is no dialog.
+        Each dialog gets a different tag. None means that the endpoint chooses the tag: for the
+        first dialog, and if there is no dialog.
         """
         if dialog is None:
             return None

@@ -103,7 +103,7 @@ class ReferTransfers:
         """
         self._recent_failure: RecentFailure | None = None
 
-    # --- the REFER --------------------------------------------------------------------------
+    # --- receiving a REFER ------------------------------------------------------------------
 
     def on_refer(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
         """Check a REFER; refuse it if it is not acceptable, otherwise emit `TransferRequested`."""
@@ -200,7 +200,7 @@ class ReferTransfers:
         else:
             plan.kept_leg.call.core.end_leg(plan.kept_leg, EndCause.TRANSFERRED, now)
 
-    # --- ringing ----------------------------------------------------------------------------
+    # --- ringing the targets of a transfer --------------------------------------------------
 
     def _ring(self, targets: Sequence[Target], now: float, seconds: float) -> None:
         core, media = self._core, self._core.caller.media
@@ -317,9 +317,9 @@ class ReferTransfers:
     # --- the REFER's sender leaves, and is rung again -----------------------------------------
 
     def on_leg_left(self, leg: Leg, now: float) -> bool:
-        """Handle the end of a leg by its peer; return whether it is a step of a transfer.
+        """Handle a leg whose peer has hung up; return whether this is a step of a transfer.
 
-        If it is one, the call continues.
+        If so, the call continues without this leg.
         """
         recent, self._recent_failure = self._recent_failure, None
         if recent is not None and recent.leg is leg and now <= recent.until:
@@ -350,7 +350,7 @@ class ReferTransfers:
         self._core.set_ringback(wanted=True)
         self._ring(targets, now, self._core.settings.recall_timeout)
 
-    # --- NOTIFY -----------------------------------------------------------------------------
+    # --- sending NOTIFYs --------------------------------------------------------------------
 
     def _notify(self, status_line: str, now: float) -> None:
         if self._referral is not None:
@@ -378,7 +378,7 @@ class ReferTransfers:
     def _lasts(self) -> int:
         return int(self._core.settings.transfer_timeout) + 60
 
-    # --- a restart of the process -------------------------------------------------------------
+    # --- continuing after a restart of the process --------------------------------------------
 
     def checkpoint(self) -> TransferCheckpoint:
         """Return the state for `resume`: the caller's INVITE and the transfer in progress."""
@@ -414,7 +414,7 @@ class ReferTransfers:
         if callee is None or before.accepted:
             self._core.emit(TransferFailed(self._serial, 503, callee is None))
 
-    # --- branches and time --------------------------------------------------------------------
+    # --- the current attempt and the timers ---------------------------------------------------
 
     @property
     def attempt(self) -> Attempt | None:

@@ -39,7 +39,7 @@ _KEPT_SESSIONS: Final = 8
 A peer has several keys if it has several early dialogs, or if it has changed its key.
 """
 _STALE: Final = 5
-"""The number of packets in a row with a far too old index that shows a restart of their source."""
+"""If this number of packets in a row have a far too old index, their source has restarted."""
 _SEARCHES: Final = 50
 """The largest number of searches for a roll-over counter with one key; each takes 0.5 ms."""
 _FORGED: Final = "authentication"
@@ -48,7 +48,7 @@ _SMALLEST: Final = 12
 
 
 class _Sender:
-    """The sending side of one of our keys.
+    """The sending side of one of our keys: it protects packets with this key.
 
     libsrtp refuses packets of a source as too old in two cases: the source restarts its sequence
     numbers, or it continued to send while the peer was on hold. We then send the packets of this
@@ -62,11 +62,11 @@ class _Sender:
         self._protect: Callable[[bytes], bytes] = self._session.protect
         self._rename = rename
         self._own: set[bytes] = set()
-        """The SSRCs of sources that are sent with their own SSRC."""
+        """The SSRCs of sources whose packets keep their original SSRC."""
         self._assigned: dict[bytes, bytes] = {}
-        """The new SSRC of each source that is sent with another SSRC, by its own SSRC."""
+        """The new SSRC of each source that is sent with a new SSRC, by its original SSRC."""
         self._original: dict[bytes, bytes] = {}
-        """The own SSRC of each source in `_assigned`, by its new SSRC."""
+        """The original SSRC of each source in `_assigned`, by its new SSRC."""
         self._streams = 0
         self._stale = 0
 
@@ -136,7 +136,7 @@ class _Sender:
         return protected
 
     def original(self, data: bytes) -> bytes:
-        """Return the peer's RTCP with the new SSRCs of our sources replaced by their own SSRCs.
+        """Return the peer's RTCP with our sources' original SSRCs in place of the new ones.
 
         If the RTCP cannot be read, it is returned unchanged.
         """
@@ -147,7 +147,7 @@ class _Sender:
 
 
 class _Receiver:
-    """The receiving side of one of the peer's keys."""
+    """The receiving side of one of the peer's keys: it unprotects packets with this key."""
 
     def __init__(self, key: MasterKey) -> None:
         self.key = key

@@ -102,7 +102,7 @@ def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
 def agreed(ours: SessionDescription, theirs: SessionDescription) -> SessionDescription:
     """Return `ours` with only the SRTP key that the peer has chosen in `theirs`.
 
-    Our later offers on this leg then repeat only this key. `ours` is returned unchanged if it holds
+    So our later offers on this leg contain only this key. `ours` is returned unchanged if it holds
     one key or none, or if the sides agree on no key.
     """
     index, other = ours.audio_index(), agreed_index(theirs, ours)

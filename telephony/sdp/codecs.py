@@ -43,7 +43,10 @@ class Codec:
 
     @property
     def identity(self) -> tuple[str, int, int]:
-        """The name in lower case, the clock in Hz and the channels; equal for the same codec."""
+        """The name in lower case, the clock in Hz and the channels of the codec.
+
+        Two codecs with the same identity are the same codec, even if their fmtp differs.
+        """
         return self.name.lower(), self.clock, self.channels
 
     @property

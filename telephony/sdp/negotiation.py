@@ -46,7 +46,7 @@ OWN_CODECS: tuple[Codec, ...] = (
     Codec("G722", 8000),
     Codec("telephone-event", 8000, 1, "0-16"),
 )
-"""The codecs in an offer that we make ourselves, unless its caller gives other codecs."""
+"""The codecs in an offer that we make ourselves, unless the caller of `own_offer` gives others."""
 
 
 def _kept(section: MediaDescription, allowed: Sequence[str]) -> dict[int, Codec]:

@@ -29,10 +29,10 @@ class Transport:
 
 
 def usable_keys(section: MediaDescription, srtp: Srtp) -> tuple[Crypto, ...]:
-    """Return the keys in a peer's section that a leg with this protection can use, in their order.
+    """Return the keys in a peer's section that a leg can use, in the section's order.
 
-    Keys in a section with the profile RTP/AVP are also used, because phones that prefer SRTP may
-    offer it in this form (RFC 8643).
+    `srtp` is the protection that the leg may have. Keys in a section with the profile RTP/AVP are
+    also used, because phones that prefer SRTP may offer it in this form (RFC 8643).
     """
     return () if srtp is Srtp.OFF else parse_crypto_lines(section.attributes("crypto"))
 
