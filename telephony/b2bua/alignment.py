@@ -62,15 +62,14 @@ class Alignment:
         self._offer(_OwnOffer(leg, source), now)
 
     def align_both(self, one: Leg, other: Leg, now: float) -> None:
-        """Make the media of two newly joined legs fit: offer to each leg, first to `one`.
+        """Send each of two newly joined legs an offer with the media of the other leg, one by one.
 
-        Each leg is offered the media of the second leg. A hold that an earlier peer had set ends.
-        If one of the two parties itself holds the call, that hold stays.
-
-        The last answer of a party to an earlier peer may contain only one of its many codecs, and
-        the new peer may not have that codec. So if the last descriptions of the two legs share no
-        audio codec, `other` gets the first offer. If the first leg refuses its offer, the second
-        leg gets an offer, and after that the first leg gets one again.
+        A hold that an earlier peer had set ends. A hold that one of these two parties has set
+        stays. Normally `one` gets the first offer. If the last session descriptions of the two legs
+        share no audio codec, `other` gets it. The reason is that a party's last answer to an
+        earlier peer may contain only one of its many codecs, and the new peer may not have that
+        codec. If the first leg refuses its offer, the second leg gets its offer next. If the second
+        leg agrees, the first leg gets a new offer.
         """
         if not self._share(one, other):
             one, other = other, one

@@ -36,7 +36,8 @@ _PREFERRED = (486, 480, 603, 415, 420, 484, 488)
 class Failure:
     """The failure of one branch: a final response other than 2xx.
 
-    `response` is None if no response came; `status` then stands for the missing response.
+    If no response came, `response` is None and `status` gives the reason, for example 408
+    (timeout).
     """
 
     status: int
@@ -77,7 +78,7 @@ class InviteTemplate:
     """The contents that the INVITEs of all branches of an attempt have in common."""
 
     request: Request
-    """The caller's INVITE. Our INVITEs take the caller's identity from it, and its passed-on header
+    """The caller's INVITE, from which our INVITEs copy the caller's identity and other header
     fields.
     """
     to: NameAddr | None
@@ -88,8 +89,8 @@ class InviteTemplate:
     direction: Direction | None = None
     """The direction to offer in place of the one in `offer`; None keeps the direction of `offer`.
 
-    It is used for a transfer: if the earlier peer had put the caller on hold, the caller is not on
-    hold for the new peer.
+    It is used for a transfer: if the earlier peer had put the caller on hold, that hold must end
+    with the new peer.
     """
 
 

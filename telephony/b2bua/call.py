@@ -55,8 +55,8 @@ class BackToBackCall:
     the endpoint. It does the same after `handle_timer` and after every other method.
 
     After `CallEnded`, late endpoint events can still come, for example a 200 that crossed our
-    CANCEL. They must also go to `handle`. The owner may delete its own reference to the call,
-    because `find_call` finds the call through the event.
+    CANCEL. The owner must also pass them to `handle`. The owner may delete its own reference to the
+    call, because `find_call` finds the call through the event.
 
     This class is large because it holds every method that an owner needs. Its components make the
     decisions.
@@ -170,7 +170,7 @@ class BackToBackCall:
 
     @property
     def joined(self) -> tuple[str, str] | None:
-        """The leg ids of the caller and of the callee that are joined now; None if none are."""
+        """The leg ids of the caller and of the joined callee; None if no callee is joined."""
         callee = self._core.callee
         return None if callee is None or self.ended else (self._core.caller.id, callee.id)
 
@@ -186,7 +186,7 @@ class BackToBackCall:
 
     @property
     def transferring(self) -> bool:
-        """True while a transfer rings its target, or rings a callee again because it has failed."""
+        """True while a transfer's target rings, or a callee rings again after a failed one."""
         attempt = self._transfers.attempt
         return attempt is not None and not attempt.over
 
@@ -199,9 +199,9 @@ class BackToBackCall:
     def follow_redirects(self, find_targets: FindTargets) -> None:
         """Let a rung target redirect the call with a 3xx response.
 
-        `find_targets` returns the targets that an address in the 3xx stands for; they are rung
-        next. If this method was not called before `dial`, or `find_targets` returns no target, a
-        3xx is a failure of the target.
+        `find_targets` receives an address from the 3xx and returns the targets to ring next. If it
+        returns no target, the redirecting target has failed. The same is true if this method was
+        not called before `dial`.
         """
         if self._setup is not None:
             self._setup.find_targets = find_targets

@@ -191,7 +191,7 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str
     legs: tuple[LegCheckpoint, ...]
     partner: str | None
-    """The id of the callee leg that is joined with the caller; None if none is."""
+    """The id of the callee leg that is joined with the caller; None if no callee is joined."""
     invite: dict[str, Any] | None = None
     """The values of `InviteServer.checkpoint` while the caller waits for an answer, else None."""
     branches: tuple[dict[str, Any], ...] = ()
@@ -200,7 +200,7 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, core: CallCore, transfers: TransferCheckpoint) -> CallCheckpoint:
-        """Return the checkpoint of the call with this state and these transfers."""
+        """Return the checkpoint of the call with the state `core` and these `transfers`."""
         live = [leg for leg in core.legs.values() if _confirmed(leg)]
         ringing = bool(core.legs) and core.caller.alive and not core.caller.talking
         invite = core.caller.server_invite if ringing else None
@@ -263,7 +263,7 @@ def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float)
 def session_to_text(session: SessionDescription | None) -> str | None:
     """Return a session description as text, with each SRTP key replaced by zeros.
 
-    Return None for None.
+    If `session` is None, return None.
     """
     return _blanked(bytes(session)).decode(_TEXT) if session is not None else None
 
@@ -271,7 +271,7 @@ def session_to_text(session: SessionDescription | None) -> str | None:
 def session_from_text(text: str | None) -> SessionDescription | None:
     """Return the session description that `session_to_text` has turned into `text`.
 
-    Return None for None.
+    If `text` is None, return None.
 
     Raises:
         SdpParseError: The text is not a session description.

@@ -49,7 +49,7 @@ class EndCause(StrEnum):
     ANSWERED_ELSEWHERE = "answered-elsewhere"
     CALLER_HUNG_UP = "caller-hung-up"
     CALLEE_HUNG_UP = "advisor-hung-up"
-    """The value keeps the old word "advisor", because the logs of every version contain it."""
+    """The value is "advisor-hung-up", because the logs of all earlier versions use it."""
     HUNG_UP = "hung-up"
     TRANSFERRED = "transferred"
     REPLACED = "replaced"
@@ -97,7 +97,7 @@ class CallCore:
 
     @property
     def callee(self) -> Leg | None:
-        """The callee leg that is joined with the caller's leg; None if no leg is."""
+        """The callee leg that is joined with the caller's leg; None if no callee is joined."""
         return self._callee
 
     def emit(self, event: CallEvent) -> None:

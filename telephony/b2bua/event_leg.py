@@ -1,4 +1,4 @@
-"""Return the leg of a call that an endpoint event belongs to.
+"""Finding the leg of a call that an endpoint event belongs to.
 
 The endpoint stores an `owner` in each INVITE and dialog. The calls in this package set it to the
 leg.

@@ -18,7 +18,7 @@ class Side(StrEnum):
 
     CALLER = "caller"
     CALLEE = "advisor"
-    """The value keeps the old word "advisor", because checkpoints of every version contain it."""
+    """The value is "advisor", because the checkpoints of all earlier versions use it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class TransferProgress:
 
 @dataclass(frozen=True, slots=True)
 class TransferCompleted:
-    """The transfer was successful: the caller now talks with its target, on the leg `leg_id`."""
+    """The transfer succeeded: the caller now talks with the transfer's target, on leg `leg_id`."""
 
     request_id: int
     leg_id: str
@@ -144,7 +144,7 @@ class TransferFailed:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A callee that was rung again after a failed transfer has answered."""
+    """A callee that was rung again after a failed transfer has answered: the recall succeeded."""
 
     leg_id: str
     target: Target
@@ -167,7 +167,8 @@ class InfoReceived:
 class RecordRequested:
     """The callee's phone has sent an INFO with a `Record` header: its record key was pressed.
 
-    The INFO is never passed on to the caller. The owner answers it by `answer_record`.
+    The INFO is never passed on to the caller. It has no response until the owner calls
+    `answer_record`.
     """
 
     request_id: int

@@ -245,9 +245,9 @@ class Exchange:
 
     @staticmethod
     def _ack_without_offer(forwarded: ForwardedOffer, now: float) -> None:
-        """Acknowledge the target's 2xx.
+        """Acknowledge the target's 2xx, although it holds no offer that we can use.
 
-        We asked the target for an offer, but no usable offer has come.
+        We had sent the target an INVITE without SDP, which asks for an offer.
         """
         target = forwarded.target
         if target.invite_to_ack is not None and target.dialog is not None and target.talking:
@@ -395,7 +395,7 @@ class Exchange:
             self._offers.cancel(forwarded.target, now)
 
     def on_leg_ended(self, leg: Leg) -> None:
-        """Stop waiting for the ACK of a leg that has ended, or for an ACK before its offer."""
+        """Delete an exchange that waits for an ACK, if one of its two legs has ended."""
         awaited, forwarded = self._awaited_ack, self._forwarded
         if awaited is not None and leg in {awaited.source, awaited.target}:
             self._awaited_ack = None

@@ -166,7 +166,7 @@ def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
 def from_for(request: Request, trust: Trust) -> NameAddr:
     """Return the From that we send to the other leg, without a tag.
 
-    It is anonymous if the sender asks for privacy and the other leg may not see its identity.
+    It is anonymous if the sender asks for privacy and its identity may not pass to the other leg.
     """
     if wants_privacy(request.headers) and not trust.passes(request.headers):
         return ANONYMOUS
@@ -192,7 +192,7 @@ IDENTITY_HEADERS: Final = ("P-Asserted-Identity", "Remote-Party-ID", "Contact")
 
 
 def identity_of(message: Request | Response) -> tuple[NameAddr, str] | None:
-    """Return the identity that the sender of a message states, with the header field's name.
+    """Return the sender's identity in a message, and the name of the header field that states it.
 
     None means that the message has no such header field that can be read.
     """

@@ -1,9 +1,9 @@
 """Requests within a dialog, other than offers: we pass them on to the other leg or answer them.
 
 INFO, MESSAGE and NOTIFY are passed on in order, one at a time for each leg and direction. A BYE
-does not wait for them. Their bodies, which may hold key presses, are never read. An INFO with a
-`Record` header comes from the record key of a phone. It is not passed on. If it came from the
-callee that is joined with the caller, the owner of the call answers it.
+does not wait for these requests. The bodies of these requests may hold key presses and are never
+read. An INFO with a `Record` header comes from the record key of a phone. It is not passed on. If
+it came from the callee that is joined with the caller, the owner of the call answers it.
 
 A PRACK comes here only if it holds an offer. It gets 488, because no callee has answered yet, so no
 callee can answer the offer. An UPDATE with an offer before the call is answered gets 500 with

@@ -3,7 +3,8 @@
 The common party, the transferor, has consulted another party in a second call. In one of the two
 calls it sends a REFER, with a Replaces that names its dialog with us in the other call. Both
 dialogs end here, so we forward nothing. One of the calls continues: a call in which the transferor
-is the callee. It gets the leg at the far end of the other call. The transferor leaves both calls.
+is the callee. The call that continues gets the far leg of the other call. The transferor leaves
+both calls.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """One leg of a call: a peer, the dialog with this peer, its media and its session timer.
 
-A leg makes no decisions; the components of the call do. Only `core.py` changes the state of a leg.
+A leg makes no decisions; the components of the call make them. Only `core.py` changes the state of
+a leg.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class CallLegs(Protocol):
 
     @property
     def callee(self) -> Leg | None:
-        """The callee leg that is joined with the caller's leg; None if no leg is."""
+        """The callee leg that is joined with the caller's leg; None if no callee is joined."""
 
     def other(self, leg: Leg) -> Leg | None:
         """Return the leg that `leg` is joined with; None if it is joined with no leg."""
@@ -77,7 +78,7 @@ class LegOwner(Protocol):
 
     @property
     def transferring(self) -> bool:
-        """True while a transfer rings its target, or rings a callee again because it has failed."""
+        """True while a transfer's target rings, or a callee rings again after a failed one."""
 
     def add_moved_leg(self, leg: Leg, target: Target, now: float) -> None:
         """Add a leg of another call to this call and join it with the caller."""

@@ -150,7 +150,7 @@ class LegMedia:
     def is_unchanged(
         self, offer: SessionDescription, source: LegMedia, allowed: Sequence[str]
     ) -> bool:
-        """Return whether the offer that `pass_on` would build contains nothing new for the peer.
+        """Return whether the offer that `pass_on` would build equals our agreed description.
 
         Key and address of the other party are not compared, because the peer never receives them.
 
@@ -243,7 +243,7 @@ class LegMedia:
         If the ports already have this family, nothing changes.
 
         Raises:
-            NoPortsError: No ports are free; the earlier ports are closed even so.
+            NoPortsError: No ports are free. The earlier ports are closed in this case too.
         """
         if (":" in self.local.host) == ipv6:
             return

@@ -31,7 +31,10 @@ class MediaPlane(Protocol):
         """
 
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
-        """Set the address that the leg's media goes to, and its directions; repeatable."""
+        """Set the address to which the leg's media goes, and the directions of the media.
+
+        This can be called again when they change.
+        """
 
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
         """Relay media between the legs `a` and `b`.

@@ -27,7 +27,7 @@ class PendingRefer:
     subscribed: bool
     """True while the sender of the REFER receives NOTIFYs.
 
-    It can decline them by a Refer-Sub header (RFC 4488).
+    The sender can decline NOTIFYs by a Refer-Sub header (RFC 4488).
     """
     replaces: str | None
     """The Replaces in the Refer-To of the REFER; it asks us to join two calls.

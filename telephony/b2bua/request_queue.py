@@ -20,8 +20,8 @@ from telephony.sip.ua.uac import InviteClient
 OnResponse = Callable[[Response | None, int, float], None]
 """A callback for the end of a request that we sent.
 
-It receives the final response, its status and the current time. Without a final response, the first
-value is None, and the status stands for the reason.
+It receives the final response, its status and the current time. If no final response came, the
+first value is None and the status gives the reason, for example 408.
 """
 MAX_QUEUED: Final = 64
 """The largest number of requests that may wait in the queue of one leg."""
@@ -76,7 +76,7 @@ class RequestQueue:
         return True
 
     def expect(self, client: ClientRequest, then: OnResponse) -> None:
-        """Call `then` at the end of a request that was sent without this queue."""
+        """Call `then` when the request `client` ends, which was sent without this queue."""
         self._callbacks[client] = then
 
     def _send_next(self, now: float) -> None:
@@ -109,7 +109,11 @@ class RequestQueue:
         self._send_next(now)
 
     def abandon(self, now: float) -> None:
-        """Empty the queue of a leg that has ended: call each callback with status 481."""
+        """Empty the queue of a leg that has ended.
+
+        Each callback that still waits is called with status 481, and our unanswered INVITE is
+        cancelled.
+        """
         callbacks, self._callbacks = self._callbacks, {}
         waiting, self._waiting = self._waiting, deque()
         self._unanswered = None

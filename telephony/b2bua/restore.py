@@ -112,7 +112,7 @@ def restore(
 def _hang_up_leavers(core: CallCore, now: float) -> None:
     """Send a BYE to each callee leg that is not joined with the caller.
 
-    In the earlier process, such a leg only waited for its BYE at the end of a transfer.
+    In the earlier process, the transfer was complete, and such a leg only waited for its BYE.
     """
     for leg in list(core.legs.values()):
         if leg.side is Side.CALLEE and leg is not core.callee:

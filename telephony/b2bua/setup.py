@@ -30,9 +30,9 @@ from telephony.sip.message.rack import requires_reliable
 from telephony.sip.ua.uas import InviteServer
 
 _STATUS_FOR_CALLER = {401: 502, 407: 502, 487: 480, 503: 500}
-"""The status that the caller gets, by the status of the target's failure.
+"""The status that the caller gets, by the status with which the target has failed.
 
-These failures concern only us and the target.
+Statuses that concern only us and the target are replaced in this way.
 """
 
 

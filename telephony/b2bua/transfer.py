@@ -65,10 +65,11 @@ class RecentFailure:
 
 
 class ReferTransfers:
-    """The transfers of one call, one at a time; also the `AttemptListener` of their attempts.
+    """The transfers of one call, one at a time.
 
-    This class is large because the steps of a transfer (REFER, ringing, NOTIFY, BYE and recall) can
-    happen in any order, and each depends on the other steps.
+    It is the `AttemptListener` of each attempt to ring the target of a transfer. This class is
+    large because the steps of a transfer (REFER, ringing, NOTIFY, BYE and recall) can happen in any
+    order, and each depends on the other steps.
     """
 
     def __init__(
@@ -185,9 +186,9 @@ class ReferTransfers:
         return leg_named_by_replaces(self._core.endpoint, referral.leg, referral.replaces)
 
     def complete_join(self, request_id: int, plan: JoinPlan, now: float) -> None:
-        """Tell the sender of the REFER that the two calls are joined, and end both of its legs.
+        """Tell the sender of the REFER that two calls are joined, and end its leg in each call.
 
-        The leg on which the REFER came ends after the last NOTIFY.
+        The leg on which the REFER came gets its BYE after the last NOTIFY.
         """
         referral = self._referral
         if referral is None or referral.request_id != request_id:

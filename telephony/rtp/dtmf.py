@@ -67,8 +67,8 @@ class KeyPresses:
     def receive(self, data: bytes) -> str | None:
         """Return the key whose press begins with this packet.
 
-        None means that the packet continues a key press, belongs to an earlier event, or is not
-        about a key.
+        None means that the packet continues a key press, belongs to an earlier event, or belongs to
+        an event that is not a key.
 
         Raises:
             RtpParseError: The packet or its RTP payload cannot be read.
@@ -96,7 +96,8 @@ class KeyPresses:
     def _is_late(self, packet: RtpPacket) -> bool:
         """Return whether the packet belongs to an event that began before the last one.
 
-        This is true up to a difference of 16 s (at 8000 Hz); a larger difference is a new event.
+        The packet's timestamp must be less than 16 s (at 8000 Hz) before that of the last event. If
+        the difference is larger, the packet is taken for a new event.
         """
         if self._last is None or packet.ssrc != self._last[0]:
             return False

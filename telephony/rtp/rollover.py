@@ -1,9 +1,9 @@
 """libsrtp's sessions, and the search for a stream's roll-over counter, which libsrtp cannot set.
 
 The roll-over counter is the number of times that the sequence number has wrapped. A receiver that
-joins a stream late, or after a change of the key, does not know it. (By RFC 3711 section 3.3.1 a
-new key does not reset the counter, but most senders do reset it.) So this module creates a sending
-session with the same key. Its packets skip many sequence numbers at a time and so move the
+joins a stream late, or after a change of the key, does not know this counter. (By RFC 3711 section
+3.3.1 a new key does not reset the counter, but most senders do reset it.) So this module creates a
+sending session with the same key. Its packets skip many sequence numbers at a time and so move the
 receiving session from one wrap to the next. After each wrap, the received packet is tried, until it
 is authentic. The packets of the sending session never leave this module.
 """

@@ -33,7 +33,7 @@ class ReportBlock:
     fraction_lost: int
     """The share of packets lost since the last report, in 1/256 of the expected packets."""
     lost: int
-    """The number of packets lost since the beginning; negative if packets came twice."""
+    """The number of packets lost since the beginning; it can be negative if packets came twice."""
     highest_sequence: int
     """The highest sequence number received; the upper 16 bits count how often it has wrapped."""
     jitter: int

@@ -43,7 +43,7 @@ _STALE: Final = 5
 _SEARCHES: Final = 50
 """The largest number of searches for a roll-over counter with one key; each takes 0.5 ms."""
 _FORGED: Final = "authentication"
-"""A word that libsrtp's error contains only if a packet is not authentic."""
+"""A word in libsrtp's error for a packet that is not authentic; no other error contains it."""
 _SMALLEST: Final = 12
 
 

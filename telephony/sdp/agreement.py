@@ -17,7 +17,10 @@ from telephony.sdp.transport import Transport
 
 
 def live_section(said: SessionDescription | None) -> MediaDescription | None:
-    """Return the first live audio section of a session description; None if there is none."""
+    """Return the first live audio section of a description; None if there is none.
+
+    A section is live if its port is not 0.
+    """
     index = said.audio_index() if said is not None else None
     return said.media[index] if said is not None and index is not None else None
 

@@ -89,7 +89,7 @@ class Crypto:
         """Read the value of an a=crypto line.
 
         The lifetime of the key is checked but otherwise ignored: the side that has set the lifetime
-        changes the key before its end.
+        changes the key before the lifetime ends.
 
         Raises:
             SdpParseError: Status 488; the value is not an a=crypto value, or one that we cannot

@@ -259,8 +259,8 @@ def own_offer(
 def _numbered(codecs: Sequence[Codec]) -> dict[int, Codec]:
     """Return the codecs by payload type.
 
-    A codec with a static payload type gets it. The first telephone-event codec gets 101. All other
-    codecs get free numbers from 96.
+    A codec with a static payload type gets this type. The first telephone-event codec gets 101. All
+    other codecs get free numbers from 96.
     """
     static = {codec.identity: number for number, codec in STATIC_PAYLOADS.items()}
     free = iter([number for number in range(96, 128) if number != 101])

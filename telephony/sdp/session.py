@@ -130,7 +130,7 @@ class MediaDescription:
 
     @property
     def is_rtp_audio(self) -> bool:
-        """True if the section is audio over RTP or SRTP that is not refused (its port is not 0).
+        """True if the section is live audio over RTP or SRTP; live means that its port is not 0.
 
         It is false for audio over DTLS.
         """
@@ -273,7 +273,7 @@ class SessionDescription:
     def host(self, index: int) -> str | None:
         """Return the connection address of section `index`; None if there is none.
 
-        It is in the section's own c= line, or else in the session's c= line.
+        The section's own c= line is used, or else the c= line of the session.
         """
         own = _connection(self.media[index].lines)
         return own if own is not None else _connection(self.lines)

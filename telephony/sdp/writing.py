@@ -107,7 +107,7 @@ def session_lines(
 
 
 def with_origin(session: SessionDescription, origin: Origin) -> SessionDescription:
-    """Return our description with the session id and version of `origin`, else unchanged."""
+    """Return a copy of our description with the session id and version of `origin`."""
     lines = []
     for line in session.lines:
         rest = line.value.split(" ", 3)
