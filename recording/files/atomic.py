@@ -1,4 +1,7 @@
-"""Files that appear under their name complete and synced, or not at all."""
+"""Functions that write files so that a file's name appears only when the file is complete.
+
+Most of them also sync the file to the disk; a name with `unsynced` marks those that do not.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +14,38 @@ from pathlib import Path
 from typing import Final
 
 _SMALL: Final = 1 << 20
-"""Size limit in bytes of files that people write by hand, or that hold one line."""
+"""The maximum size in bytes of a file that a person writes by hand or that has only one line."""
 
 
 class PendingFile:
-    """A temporary file beside its final place until `commit`; one at a time for each place."""
+    """A temporary file that `commit` renames to its final path. It is in the same folder.
+
+    For each final path there can be only one temporary file at a time.
+    """
 
     def __init__(self, path: Path, mode: int = 0o640) -> None:
-        """Create it empty; a leftover of an earlier one is removed. Raises `OSError`."""
+        """Create the empty temporary file. A temporary file of an earlier process is removed first.
+
+        Raises `OSError`.
+        """
         self._path = path
         self._part = path.with_name(f".{path.name}.part")
         self._part.unlink(missing_ok=True)
         self.fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
     def commit(self) -> None:
-        """Sync the file and rename it to its place. On `OSError`, nothing is committed."""
+        """Sync the file and rename it to its final path.
+
+        Raises:
+            OSError: The file could not be synced or renamed, or the new name could not be synced.
+        """
         os.fsync(self.fd)
         self._part.rename(self._path)
         sync_folder(self._path.parent)
         self._close()
 
     def discard(self) -> None:
-        """Remove the file unless it is committed. A repeat changes nothing."""
+        """Remove the temporary file. Does nothing if the file is already committed or removed."""
         if self.fd >= 0:
             self._part.unlink(missing_ok=True)
             self._close()
@@ -44,7 +57,11 @@ class PendingFile:
 
 @contextmanager
 def committed(path: Path, mode: int = 0o640) -> Iterator[int]:
-    """Yield a temporary file's descriptor; the file is committed if the block raises no error."""
+    """Yield the descriptor of a temporary file for the final path `path`.
+
+    At the end of the `with` block, the file is committed. If the block raises an error, the file is
+    removed.
+    """
     part = PendingFile(path, mode)
     try:
         yield part.fd
@@ -54,17 +71,17 @@ def committed(path: Path, mode: int = 0o640) -> Iterator[int]:
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Write and commit a file of this content."""
+    """Write a file with the content `data`, or replace it. The file is synced."""
     with committed(path, mode) as fd:
         write_all(fd, data)
 
 
 def write_new(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Write and sync a new file of this content; an existing file is kept.
+    """Write and sync a new file with the content `data`. An existing file is never replaced.
 
     Raises:
-        FileExistsError: The name is taken.
-        OSError: The disk refuses.
+        FileExistsError: There is already a file at this path.
+        OSError: The disk refuses the file.
     """
     hidden = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
@@ -81,10 +98,13 @@ def write_new(path: Path, data: bytes, mode: int = 0o640) -> None:
 
 
 def replace_unsynced(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace a file by one of this content, complete or not at all, but without a sync.
+    """Write a file with the content `data`, or replace it completely, without a sync.
 
-    After a power cut, the file may have its old content or be empty. The temporary file is beside
-    it, with the ending `.new`. Raises `OSError`; the old file then stays.
+    The file may have its old content or be empty after a power cut. The data is first written to a
+    temporary file in the same folder, whose name ends with `.new`.
+
+    Raises:
+        OSError: The disk refuses the data. The old file is unchanged then.
     """
     new = path.with_suffix(".new")
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
@@ -101,26 +121,29 @@ def replace_unsynced(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write all of `data`, with more than one system call if necessary."""
+    """Write all of `data` to the descriptor `fd`, with several system calls if necessary."""
     written = 0
     while written < len(data):
         written += os.write(fd, memoryview(data)[written:])
 
 
 def write_unsynced(path: Path, data: bytes) -> None:
-    """Write a file without syncing it; call `sync_file` before its name counts."""
+    """Write a file with the content `data` directly at `path`, without a sync.
+
+    The caller must call `sync_file` before the file is used as complete.
+    """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
 
 
 def read_small(path: Path) -> bytes:
-    """Return the content of a file that a user named, at most a megabyte.
+    """Return the content of a file whose path a user gave. The file may have one mebibyte at most.
 
-    The limit exists because a device may have no end.
+    The limit exists because the path may be a device, from which data can be read without end.
 
     Raises:
-        OSError: The file cannot be read, or is larger.
+        OSError: The file cannot be read, or is larger than one mebibyte.
     """
     with path.open("rb") as file:
         data = file.read(_SMALL + 1)
@@ -130,7 +153,7 @@ def read_small(path: Path) -> bytes:
 
 
 def sync_file(path: Path) -> None:
-    """Sync a file's content to the disk."""
+    """Sync the content of the file at `path` to the disk."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -139,13 +162,16 @@ def sync_file(path: Path) -> None:
 
 
 def zero_fill(file: FileIO) -> None:
-    """Replace all of a file's content with zeros, and sync it."""
+    """Overwrite the whole content of an open file with zeros, and sync the file."""
     file.write(bytes(os.fstat(file.fileno()).st_size))
     os.fsync(file.fileno())
 
 
 def make_folder(folder: Path, root: Path) -> None:
-    """Make the folder of a day, and sync each new name."""
+    """Create the archive's folder for one day, with its parents, and sync the name of each.
+
+    `root` is the archive's top folder; the names in it are always synced.
+    """
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     for each in missing:
@@ -154,5 +180,5 @@ def make_folder(folder: Path, root: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync the names in a folder to the disk."""
+    """Sync a folder to the disk, so that the names of its files survive a power cut."""
     sync_file(folder)

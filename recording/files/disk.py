@@ -1,9 +1,10 @@
-"""The disk under the spools, and the limit on how long the switch waits for it.
+"""The disk on which the spools are, and the time limit for each job that the switch gives to it.
 
-A disk that fails reports an error. A disk that hangs reports nothing: frozen for a snapshot, or
-behind a lost path, it neither takes a write nor refuses it, and the caller waits in the kernel,
-where nothing can wake it. The switch moves every call's packets in one thread, which must not wait
-like that. So a `WatchedDisk` makes the system calls in a thread of its own.
+A *job* is a function that makes system calls on files of the disk. A disk that fails reports an
+error. A disk that hangs reports nothing, for example because it is frozen for a snapshot or its
+connection is lost. It neither accepts nor refuses a write, so the thread that writes waits in the
+kernel and cannot be interrupted. The switch relays the packets of all calls in one thread, which
+must not wait like that. So a `WatchedDisk` runs the jobs in a separate thread.
 """
 
 import contextlib
@@ -18,42 +19,51 @@ from typing import Any, Final, Generic, TypeVar
 T = TypeVar("T")
 
 TIME_LIMIT_S: Final = 1.0
-"""Seconds that a disk may take for one job. A merely busy disk seldom takes as long."""
+"""The time in seconds after which a disk that has not finished a job is treated as hanging.
+
+A disk that is only busy seldom needs so much time.
+"""
 BACKOFF_S: Final = 2.0
-"""Seconds for which a disk that hung is not used after it recovers: it may hang again."""
+"""The time in seconds for which a disk is not used after it answers again, as it may hang again."""
 _WAIT_PARTS: Final = 10
 """The number of parts into which the wait of `TIME_LIMIT_S` is divided.
 
-If the whole process is stopped for a while, only one part times out, not the whole wait.
+If the whole process is stopped for a while, only one part of the wait times out. Without the parts,
+the whole wait would time out although the disk does not hang.
 """
 _THREADS: Final = 4
 
 
 class Disk:
-    """A disk that is trusted to answer: every job is done at once, in the caller's thread.
+    """A disk that is assumed never to hang. Every job runs immediately, in the caller's thread.
 
     Attributes:
-        threads: The executor for long jobs such as a sync; None: the loop's own threads.
+        threads: The executor for long jobs such as a sync; None for the event loop's default
+            executor.
     """
 
     threads: Executor | None = None
 
     @property
     def is_hanging(self) -> bool:
-        """True if the disk hangs, so that `run` refuses at once."""
+        """True while the disk is treated as hanging; `run` then raises TimeoutError immediately."""
         return False
 
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
-        """Return the result of `job`; raise its error, or TimeoutError if the disk hangs.
+        """Run `job` and return its result.
 
-        After a TimeoutError, either `job` is never run, or `undo` receives its late result before
-        the disk does anything else.
+        If the disk hangs, `job` may be completed after the time limit. `undo` is then called with
+        the late result of `job`, before the disk runs any other job.
+
+        Raises:
+            TimeoutError: The disk hangs. `job` was not run, or its result is given to `undo`.
+            BaseException: `job` raised this error.
         """
         del undo
         return job()
 
     def run_later(self, job: Callable[[], None]) -> None:
-        """Run `job` after all earlier ones; if the disk hangs, when it recovers."""
+        """Run `job` after all earlier jobs. If the disk hangs, run `job` when it answers again."""
         job()
 
 
@@ -61,13 +71,16 @@ DIRECT_DISK: Final = Disk()
 
 
 class WatchedDisk(Disk):
-    """A disk that may hang. It then counts as failed, and is not used for a while.
+    """A disk that may hang. Its jobs run in the disk's own thread.
 
-    Only one thread may call `run`. It waits `time_limit_s` at most, once for each time that the
-    disk hangs. Jobs of `run_later` may themselves call `run`.
+    When a job is not finished within the time limit, the disk is treated as hanging. It is then not
+    used until it has answered again and the backoff time is over.
+
+    Only one thread may call `run`. Each time that the disk hangs, this thread waits only once, for
+    `time_limit_s` at most. A job that was given to `run_later` may itself call `run`.
 
     Attributes:
-        time_limit_s: The time limit in seconds for jobs from now on.
+        time_limit_s: The time limit in seconds for each job. A new value applies to the next job.
     """
 
     def __init__(self, *, time_limit_s: float = TIME_LIMIT_S, backoff_s: float = BACKOFF_S) -> None:
@@ -80,14 +93,14 @@ class WatchedDisk(Disk):
 
     @property
     def is_hanging(self) -> bool:
-        """True from when the disk hangs until `backoff_s` seconds after it answers again."""
+        """True while the disk hangs, and for `backoff_s` seconds after it answers again."""
         last = self._given_up
         if last is not None and last.ended and time.monotonic() >= last.ended + self._backoff_s:
             self._given_up = None
         return self._given_up is not None
 
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
-        """Do as `Disk.run`, but in the disk's thread."""
+        """Run `job` as `Disk.run` does, but in the disk's thread."""
         if threading.current_thread() is self._thread:
             return job()
         if not self.is_hanging:
@@ -97,9 +110,9 @@ class WatchedDisk(Disk):
         raise TimeoutError(errno.ETIMEDOUT, "the disk does not answer")
 
     def run_later(self, job: Callable[[], None]) -> None:
-        """Do as `Disk.run_later`, but in the disk's thread.
+        """Run `job` as `Disk.run_later` does, but in the disk's thread.
 
-        Raises the error of `job` if it fails within the time limit.
+        If `job` fails within the time limit, its error is raised. A later error is ignored.
         """
         if threading.current_thread() is self._thread:
             job()
@@ -111,9 +124,10 @@ class WatchedDisk(Disk):
             asked.outcome()
 
     def _wait_for(self, job: "_Job[Any]", *, give_up: bool = True) -> bool:
-        """Return whether a job was done in time.
+        """Give a job to the disk's thread, and return whether it was done within the time limit.
 
-        If not, and `give_up` is set, the job counts as not done at all.
+        If it was not, the disk is treated as hanging from now on. With `give_up`, the job is then
+        also cancelled: it is not run, or its late result is undone.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run_jobs, name="disk", daemon=True)
@@ -124,7 +138,7 @@ class WatchedDisk(Disk):
                 return True
         self._given_up = job
         if give_up and not job.decided.acquire(blocking=False):
-            job.done.acquire()  # it was completed just now
+            job.done.acquire()  # the disk completed the job at the end of the time limit
             self._given_up = None
             return True
         return False
@@ -135,26 +149,30 @@ class WatchedDisk(Disk):
 
 
 class _Job(Generic[T]):
-    """One job for a disk."""
+    """One job that is given to the disk's thread, with its result or error."""
 
     def __init__(self, work: Callable[[], T], undo: Callable[[T], object] | None) -> None:
         self.done = threading.Lock()
         self.done.acquire()
         self.decided = threading.Lock()
-        """The thread that acquires this lock decides: done in time, or given up."""
+        """The lock that decides between done in time and cancelled.
+
+        If the disk's thread acquires it first, the job was done in time. If the waiting thread
+        acquires it first, the job is cancelled.
+        """
         self.ended = 0.0
-        """When the disk finished the job, by the monotonic clock; 0: not yet."""
+        """The time in monotonic seconds at which the disk finished the job; 0 before that."""
         self._work = work
         self._undo = undo
         self._gave: T
         self._raised: BaseException | None = None
 
     def do(self) -> None:
-        """Run the job, in the disk's thread."""
-        if not self.decided.locked():  # a job that was given up before it began is skipped
+        """Run the job. The disk's thread calls this method."""
+        if not self.decided.locked():  # a job that was cancelled before it began is not run
             try:
                 self._gave = self._work()
-            except BaseException as error:  # noqa: BLE001 - raised again in the asking thread
+            except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
                 self._raised = error
             in_time = self.decided.acquire(blocking=False)
             if not in_time and self._raised is None and self._undo is not None:
@@ -164,7 +182,7 @@ class _Job(Generic[T]):
         self.done.release()
 
     def outcome(self) -> T:
-        """Return the job's result, or raise its error."""
+        """Return the result of the job, or raise the error that the job raised."""
         if self._raised is not None:
             raise self._raised
         return self._gave

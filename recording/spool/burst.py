@@ -1,8 +1,8 @@
-"""Bursts: the packets of one media frame, handled together when all have the same size.
+"""Bursts: the packets of one media frame as arrays, if all these packets have the same length.
 
-Most frames are like this. A burst has the same meaning as its packets one by one. It exists because
-an hour of a call has 360,000 packets, and Python takes longer to look at each than to encode the
-audio.
+In most media frames they have. A burst gives the same audio as its packets handled one by one, but
+in less time: an hour of a call has 360,000 packets, and Python needs more time for a look at each
+packet than for encoding the audio.
 """
 
 from __future__ import annotations
@@ -20,20 +20,24 @@ from recording.spool.records import PacketRecord
 RTP_HEADER = 12
 _MOST_US = 1 << 62
 _FEWEST = 8
-"""With fewer packets a burst is not worth its cost."""
+"""The minimum number of packets in a burst; fewer packets are faster one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class BurstRecord:
-    """Packets of one length, in the order of their arrival."""
+    """The packets of one media frame, all of the same length, in the order of their arrival.
+
+    Each array has one entry for each packet. `at_us` is the packet's arrival in µs since the
+    spool's start.
+    """
 
     at_us: NDArray[np.int64]
     track: NDArray[np.uint8]
     data: NDArray[np.uint8]
-    """One row for each packet."""
+    """The datagrams: each row is one packet, each column one byte."""
 
     def packets(self) -> Iterator[PacketRecord]:
-        """Yield the packets one by one."""
+        """Yield each packet of the burst as a `PacketRecord`."""
         for at_us, track, data in zip(
             self.at_us.tolist(), self.track.tolist(), self.data, strict=True
         ):
@@ -41,7 +45,10 @@ class BurstRecord:
 
 
 def unpack_burst(from_us: int, plaintext: bytes) -> BurstRecord | None:
-    """Return the packets of a media frame; None when they are few or differ in length."""
+    """Return the packets in the plaintext of a media frame that begins at the offset `from_us`.
+
+    Return None if there are fewer than eight packets, or if the packets differ in length.
+    """
     if len(plaintext) < PACKET.size:
         return None
     length = PACKET.unpack_from(plaintext)[2]
@@ -56,7 +63,7 @@ def unpack_burst(from_us: int, plaintext: bytes) -> BurstRecord | None:
 
 
 class TrackBurst:
-    """The part of a burst that belongs to one track."""
+    """The packets of a burst that belong to one track, numbered from 0 in order of arrival."""
 
     def __init__(self, at_us: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
         self.length = data.shape[1]
@@ -74,28 +81,33 @@ class TrackBurst:
         return len(self.at_us)
 
     def ssrc(self, index: int) -> int:
-        """Return the SSRC of one packet."""
+        """Return the SSRC of the packet number `index`."""
         return self._words[index][2]
 
     def head(self, index: int) -> tuple[int, int, int, int, int]:
-        """Return the fixed header of one packet: flags, payload type, sequence, timestamp, SSRC."""
+        """Return the fixed RTP header of the packet number `index`, as five numbers.
+
+        They are the first byte (flags), the second byte (marker and payload type), the sequence
+        number, the timestamp and the SSRC.
+        """
         first, timestamp, ssrc = self._words[index]
         return first >> 24, first >> 16 & 0xFF, first & 0xFFFF, timestamp, ssrc
 
     def datagram(self, index: int) -> bytes:
-        """Return one whole packet."""
+        """Return the whole packet number `index`: RTP header and RTP payload."""
         return b"".join((self._heads[index].tobytes(), self._payload[index].tobytes()))
 
     def rtp_payload(self, start: int, end: int) -> bytes:
-        """Return the RTP payloads of packets `start` to `end` (exclusive), joined."""
+        """Return the joined RTP payloads of the packets `start` to `end` (exclusive)."""
         joined: bytes = self._payload[start:end].tobytes()
         return joined
 
     def consecutive(self, start: int) -> int:
-        """Return how many packets from `start` on follow their predecessor without a break.
+        """Return the number of packets that follow each other without a break, from `start`.
 
-        That is: the sequence number is one higher and does not wrap among them, and the timestamp
-        grows by one sample for each byte. The packet at `start` is counted.
+        A packet follows the one before it without a break if its sequence number is one higher, its
+        SSRC is the same, and its timestamp is higher by the number of bytes in one RTP payload. The
+        count includes the packet `start` and stops where the sequence number wraps to 0.
         """
         at = bisect_right(self._breaks, start)
         end = self._breaks[at] if at < len(self._breaks) else len(self.at_us)

@@ -1,10 +1,10 @@
 """Reads a spool while it is still being written, but only frames that can no longer change.
 
-A media frame counts as soon as its key is in the file. Before that, a late payment trigger can
-still make it unreadable; afterwards nothing can (`SpoolWriter.erase_back_to`). So the follower
-yields the same records as `read_spool` does after the end, or fewer. At the first frame that an
-undisturbed writer would not have written, it stops for good, and `complete` stays False. The caller
-must then read the spool again with `read_spool`.
+A media frame is *final* as soon as its key is in the file. Before that, a late payment trigger can
+still erase the frame; afterwards nothing can (`SpoolWriter.erase_back_to`). So the follower returns
+the same records as `read_spool` returns after the end of the call, or only the first of them. If
+a frame is damaged or missing, the follower returns no more records, and `complete` stays False. The
+caller must then read the whole spool with `read_spool`.
 """
 
 import os
@@ -19,13 +19,14 @@ from recording.spool.scanner import frame_at
 class SpoolFollower(SpoolReader):
     """Returns the records of a growing spool, frame by frame.
 
-    Two offsets move through the file: up to the first, records were returned; up to the second,
-    some seconds ahead, frames were searched for keys and erasures. Memory grows only with the
-    distance between them.
+    The follower remembers two places in the file. The records of all frames before the first place
+    (`_offset`) were returned. All frames before the second place (`_ahead`), some seconds later,
+    were searched for keys and tombstones. The memory used grows only with the distance between the
+    two places.
     """
 
     def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
-        """Use `open` instead."""
+        """Set up a follower of an open file; call `open` instead."""
         super().__init__(fd, header, seal, start)
         self._offset = self._ahead = start
         self._ahead_index = 1
@@ -35,15 +36,16 @@ class SpoolFollower(SpoolReader):
 
     @property
     def complete(self) -> bool:
-        """True if the spool was closed properly, is whole, and all its records were returned."""
+        """True if the spool has an END frame and no damage, and all its records were returned."""
         whole = not self.interrupted and not self.damaged and not self._stuck
         return whole and self._offset == os.fstat(self._fd).st_size
 
     def take(self, batch: Batcher) -> Sequence[object] | None:
-        """Return the next frame's records, which may be none.
+        """Return the records of the next frame; the result is empty if the frame has none.
 
-        Returns None while the frame is not written yet or may still change, and after the follower
-        has stopped. `batch` makes one value of a frame's packets, as in `batched`.
+        Return None if the next frame is not written yet, if it can still change, or if the follower
+        has stopped because of damage. `batch` makes one value of all packets of a frame (see
+        `SpoolReader.batched`).
         """
         self._batch = batch
         self._end = os.fstat(self._fd).st_size
@@ -65,7 +67,10 @@ class SpoolFollower(SpoolReader):
         return given
 
     def _frame_of(self, offset: int, index: int) -> SpoolFrame | None:
-        """Return the frame at `offset`; None if it is not written yet or has another index."""
+        """Return the frame at the place `offset` in the file if its index is `index`.
+
+        Return None if the frame has another index or is not written yet.
+        """
         frame = frame_at(self._fd, offset, self._end)
         return frame if frame is not None and frame.index == index else None
 
@@ -76,9 +81,9 @@ class SpoolFollower(SpoolReader):
         return not self._stuck
 
     def _is_decided(self, frame: SpoolFrame) -> bool:
-        """Return whether it is known how to read a frame: its key, or its erasure.
+        """Return whether the follower knows the key of a frame, or knows that it was erased.
 
-        For an erased frame, the key of the frame that replaces it must be known too.
+        If an erased frame has a replacement frame, the replacement's key must also be known.
         """
         index = frame.index
         if frame.kind is not FrameKind.MEDIA or index in self._replacements:
@@ -90,7 +95,10 @@ class SpoolFollower(SpoolReader):
         return index in self._keys
 
     def _look_ahead(self) -> bool:
-        """Search one more frame for keys and erasures; return False if none has been written."""
+        """Search the frame at `_ahead` for keys and for a list of erased frames.
+
+        Return False if this frame has not been written yet.
+        """
         frame = self._frame_of(self._ahead, self._ahead_index)
         if frame is None:
             return False
@@ -107,9 +115,10 @@ class SpoolFollower(SpoolReader):
         return True
 
     def _check(self, erased: set[int]) -> None:
-        """Stop for good if these erased frames were returned, or could have been.
+        """Stop the follower if one of these erased frames was returned or already had its key.
 
-        Also drop the keys of returned frames, which arrive again when they are published twice.
+        Also forget the keys of frames that were returned. Such keys come again, because each key is
+        published twice.
         """
         if any(index < self._next_index or index in self._keys for index in erased):
             self._stuck = True

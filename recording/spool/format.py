@@ -1,9 +1,13 @@
-"""The bytes of a spool file: its header, its frames, and their encryption. It opens no files.
+"""The bytes of a spool file: the file header, the frames, and the encryption of the frames.
 
-`docs/file-formats.md` describes the format in full. In short: the file begins with two copies of
-the header; frames follow. Each frame has a CRC, which shows damage without any key, and AES-256-GCM
-ciphertext. Its associated data are the frame's header and the digest of the file's header, so that
+This module opens no files. `docs/file-formats.md` describes the format in full. A spool file begins
+with two copies of the file header; the frames follow. Each frame has its own frame header, a CRC
+and AES-256-GCM ciphertext. The CRC shows damage without any key. The associated data of the
+encryption are the frame header and the SHA-256 of the file header (the file's *identity*), so that
 no frame can be moved, renumbered or copied into another file.
+
+Frames are numbered from 1; this number is the frame's *index*. *Offsets* are microseconds since the
+start of the spool.
 """
 
 import hashlib
@@ -24,43 +28,69 @@ from recording.spool.records import EventRecord, Field, PacketRecord, SpoolHeade
 HEADER_MAGIC = b"GALSPOOL"
 VERSION = 1
 HEADER_PREFIX = struct.Struct(">8sHII")
-"""Magic, version, length of the body, CRC-32 of the fields before it and the body."""
+"""The fields before the body of the file header.
+
+They are the magic bytes, the version, the length of the body, and a CRC-32 of these three fields
+and the body.
+"""
 MAX_HEADER = 65_536
 
 FRAME_MAGIC = b"\xc1GwF"
 FRAME_HEADER = struct.Struct(">4sB3xIQQI")
-"""Magic, kind, index, first and last offset in microseconds, length of the ciphertext."""
+"""The fields of a frame header.
+
+They are the magic bytes, the frame's kind and index, the first and the last offset of its contents
+in microseconds, and the length of its ciphertext in bytes.
+"""
 CRC = struct.Struct(">I")
 FRAME_OVERHEAD = FRAME_HEADER.size + CRC.size
 TAG = 16
 MAX_CIPHERTEXT = 1 << 20
-"""The most bytes of a frame's ciphertext.
+"""The maximum number of bytes of a frame's ciphertext.
 
-A larger length field is damage or an attack, so a reader never reads that much into memory.
+A frame header with a larger length is damaged or an attack. A reader refuses such a frame, so that
+it never reads more than this into memory.
 """
 MAX_MEDIA = MAX_CIPHERTEXT // 2
-"""The bytes of packets after which a media frame is sealed early."""
+"""The number of bytes in the open media frame above which it is sealed before the next packet.
+
+Otherwise a media frame is sealed at the next tick.
+"""
 
 PACKET = struct.Struct(">IBI")
-"""Microseconds since the frame's first, track, length."""
+"""The fields before each packet in the plaintext of a media frame.
+
+They are the microseconds since the frame's first offset, the track, and the packet's length in
+bytes.
+"""
 _U32 = 0xFFFFFFFF
 _NEVER_US = 253_402_300_800_000_000
-"""The start of the year 10,000 in Unix microseconds; Python's dates end before it."""
+"""The start of the year 10,000 in Unix microseconds.
+
+A spool header with this start or a later one is refused, because Python's dates end with 9999.
+"""
 
 _EVENT_DECODER = msgspec.msgpack.Decoder(tuple[str, dict[str, object]])
 _HEADER_DECODER = msgspec.msgpack.Decoder(SpoolHeader)
 
 
 class FrameKind(IntEnum):
-    """The kind of a frame's contents."""
+    """The kinds of frames, by what a frame contains."""
 
     MEDIA = 1
-    """Packets, sealed under the frame's own key."""
+    """Packets, encrypted under this frame's own key; all other kinds use the spool key."""
     EVENT = 2
     RELEASE = 3
-    """Keys of media frames."""
+    """The keys of media frames.
+
+    A key in a RELEASE frame is *published*: its media frame can be read, and can no longer be
+    erased.
+    """
     TOMBSTONE = 4
-    """The list of erased media frames, and of the frames that replace some of them."""
+    """The list of erased media frames, and of the *replacement* frames.
+
+    A replacement is a new media frame with the packets of an erased one that are to be kept.
+    """
     END = 5
 
 
@@ -71,20 +101,23 @@ class PublishedKeys(msgspec.Struct, frozen=True, array_like=True):
     """The plaintext of a RELEASE frame."""
 
     keys: list[tuple[int, bytes]]
-    """The index and key of each media frame."""
+    """A pair for each media frame whose key is published here: the frame's index and its key."""
 
 
 class Tombstone(msgspec.Struct, frozen=True, array_like=True):
     """The plaintext of a TOMBSTONE frame."""
 
     from_us: int
-    """The offset from which on all packets of these frames were erased."""
-    erased: list[int]
-    """The indices of media frames whose keys were destroyed."""
-    replaced: list[tuple[int, int]]
-    """Pairs (old, new): the index of an erased frame, and of the frame that replaces it.
+    """The start of the erasure, as an offset in µs.
 
-    The new frame has the old one's packets from before `from_us`.
+    The packets of the erased frames that arrived at or after this offset cannot be read any more.
+    """
+    erased: list[int]
+    """The indices of the media frames whose keys were destroyed."""
+    replaced: list[tuple[int, int]]
+    """Pairs (old, new): the index of an erased frame, and the index of its replacement frame.
+
+    The replacement frame has those packets of the erased frame that arrived before `from_us`.
     """
 
 
@@ -92,12 +125,18 @@ class End(msgspec.Struct, frozen=True, array_like=True):
     """The plaintext of an END frame."""
 
     frames: int
-    """The number of indices before the END frame, whose own index is one more."""
+    """The number of frames before the END frame; the END frame itself has the index `frames` + 1.
+
+    Frames that the disk refused are included, because their indices are not used again.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolFrame:
-    """One frame as it is in the file; its CRC is correct."""
+    """One frame as it was read from the file, still encrypted; its CRC is correct.
+
+    `from_us` and `to_us` are the first and the last offset of the frame's contents.
+    """
 
     kind: FrameKind
     index: int
@@ -113,7 +152,7 @@ class SpoolFrame:
 
 
 class FrameCipher:
-    """Seals and opens the frames of one file under its spool key."""
+    """Encrypts and decrypts the frames of one spool file, under the spool key or a frame key."""
 
     def __init__(self, spool_key: bytes, identity: bytes) -> None:
         self.identity = identity
@@ -127,14 +166,22 @@ class FrameCipher:
         plaintext: bytes | bytearray,
         key: bytearray | None = None,
     ) -> bytes:
-        """Return the bytes of one frame, sealed under `key`, or under the spool key without one."""
+        """Return the bytes of one frame, with `plaintext` encrypted under `key`.
+
+        `span` is the first and the last offset (µs) of the contents. If `key` is None, the spool
+        key is used.
+        """
         cipher = self._cipher if key is None else AESGCM(key)
         raw = FRAME_HEADER.pack(FRAME_MAGIC, kind, index, *span, len(plaintext) + TAG)
         sealed = cipher.encrypt(_nonce(index), plaintext, raw + self.identity)
         return b"".join((raw, CRC.pack(zlib.crc32(sealed, zlib.crc32(raw))), sealed))
 
     def open(self, frame: SpoolFrame, key: bytes | bytearray | None = None) -> bytes | None:
-        """Return a frame's plaintext, or None if it does not authenticate."""
+        """Return the plaintext of a frame, or None if the frame was not encrypted under this key.
+
+        If `key` is None, the spool key is used. None is also returned if the frame was changed or
+        belongs to another file.
+        """
         cipher = self._cipher if key is None else AESGCM(key)
         associated = frame.raw_header + self.identity
         try:
@@ -144,15 +191,19 @@ class FrameCipher:
 
 
 def _nonce(index: int) -> bytes:
-    """Return the nonce of a frame.
+    """Return the nonce of the frame with this index.
 
-    It is unique under its key: a file uses each index once, even if its write failed.
+    A nonce is never used twice with the same key, because a file uses each index only once, even if
+    the write of the frame failed.
     """
     return index.to_bytes(12, "big")
 
 
 def frame_length(raw: bytes) -> int | None:
-    """Return the length of the ciphertext after this frame header; None if it is not valid."""
+    """Return the length in bytes of the ciphertext that follows the frame header `raw`.
+
+    Return None if the frame header is not valid.
+    """
     magic, kind, index, from_us, to_us, length = FRAME_HEADER.unpack(raw)
     if magic != FRAME_MAGIC or kind not in _KINDS or not index or from_us > to_us:
         return None
@@ -160,7 +211,10 @@ def frame_length(raw: bytes) -> int | None:
 
 
 def parse_frame(raw: bytes, crc: bytes, ciphertext: bytes) -> SpoolFrame | None:
-    """Return the frame of these three parts, or None if its CRC is wrong."""
+    """Return the frame made of a frame header (`raw`), a CRC and a ciphertext.
+
+    Return None if the CRC does not fit the frame header and the ciphertext.
+    """
     if CRC.pack(zlib.crc32(ciphertext, zlib.crc32(raw))) != crc:
         return None
     _, kind, index, from_us, to_us, _ = FRAME_HEADER.unpack(raw)
@@ -168,9 +222,10 @@ def parse_frame(raw: bytes, crc: bytes, ciphertext: bytes) -> SpoolFrame | None:
 
 
 def pack_packets(packets: list[tuple[int, int, bytes]]) -> tuple[tuple[int, int], bytes]:
-    """Return the span and the plaintext of a media frame.
+    """Return the span and the plaintext of a media frame with these packets.
 
-    Each packet is (at_us, track, data), with at_us >= 0.
+    Each packet is a tuple (at_us, track, data), with at_us >= 0. The span is the earliest and the
+    latest `at_us`.
     """
     offsets = [packet[0] for packet in packets]
     first, last = min(offsets), max(offsets)
@@ -182,7 +237,10 @@ def pack_packets(packets: list[tuple[int, int, bytes]]) -> tuple[tuple[int, int]
 
 
 def unpack_packets(from_us: int, plaintext: bytes) -> list[PacketRecord] | None:
-    """Return the packets of a media frame; None if their lengths do not add up."""
+    """Return the packets in the plaintext of a media frame that begins at the offset `from_us`.
+
+    Return None if the lengths of the packets do not add up to the length of the plaintext.
+    """
     packets: list[PacketRecord] = []
     position, end = 0, len(plaintext)
     while position < end:
@@ -199,12 +257,12 @@ def unpack_packets(from_us: int, plaintext: bytes) -> list[PacketRecord] | None:
 
 
 def pack_event(kind: str, fields: Mapping[str, Field]) -> bytes:
-    """Return the plaintext of an event frame."""
+    """Return the plaintext of an EVENT frame for an event of this kind with these fields."""
     return msgspec.msgpack.encode((kind, fields))
 
 
 def unpack_event(at_us: int, plaintext: bytes) -> EventRecord | None:
-    """Return the event of a frame; None if the plaintext cannot be decoded as one."""
+    """Return the event in the plaintext of an EVENT frame; None if it cannot be decoded."""
     try:
         kind, fields = _EVENT_DECODER.decode(plaintext)
     except msgspec.DecodeError:
@@ -213,10 +271,10 @@ def unpack_event(at_us: int, plaintext: bytes) -> EventRecord | None:
 
 
 def pack_header(header: SpoolHeader) -> tuple[bytes, bytes]:
-    """Return one copy of the header's bytes, and the file's identity.
+    """Return the bytes of one copy of the file header, and the file's identity.
 
     Raises:
-        SpoolHeaderError: The header is too long.
+        SpoolHeaderError: The body of the header is longer than `MAX_HEADER` bytes.
     """
     body = msgspec.msgpack.encode(header)
     if len(body) > MAX_HEADER:
@@ -226,15 +284,21 @@ def pack_header(header: SpoolHeader) -> tuple[bytes, bytes]:
 
 
 def identity_of(body: bytes) -> bytes:
-    """Return the identity that ties a frame to its file: SHA-256 of the header's body."""
+    """Return the file's identity, which is the SHA-256 of the file header's body.
+
+    Each frame is encrypted with it as associated data, so that the frame belongs to this file only.
+    """
     return hashlib.sha256(body).digest()
 
 
 def parse_header(data: bytes) -> tuple[SpoolHeader, bytes, int] | None:
-    """Return header, identity and length of the copy at the start of `data`; None if it is damaged.
+    """Read the copy of the file header with which `data` begins.
+
+    Return the header, the file's identity and the length of the copy in bytes. Return None if the
+    copy is damaged.
 
     Raises:
-        SpoolHeaderError: The copy is whole, but of a version that this program does not know.
+        SpoolHeaderError: The copy is not damaged, but this program does not know its version.
     """
     if len(data) < HEADER_PREFIX.size:
         return None

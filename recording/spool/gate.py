@@ -1,4 +1,4 @@
-"""The gate in front of a call's spool: stores or drops each packet as it arrives."""
+"""The gate in front of a call's spool, which stores or drops each packet as it arrives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,38 +7,45 @@ from recording.errors import RecordingError
 from recording.spool.writer import SpoolWriter
 
 FAILURES = (RecordingError, OSError)
-"""The errors that a spool raises when the disk or the runtime folder refuses."""
+"""The errors that a spool raises when the disk or the runtime folder refuses data."""
 
 Tap = Callable[[int, bytes, float, bool], None]
-"""`tap(track, data, arrival_mono, withheld)`: the function that the relay calls for each packet."""
+"""The function that the media relay calls for each packet.
+
+The call is `tap(track, data, arrival_mono, withheld)`, with the arrival in monotonic seconds. For
+`withheld`, see `RecordingGate.store`.
+"""
 _HEADER_BYTES = 12
 
 
 @dataclass(slots=True, eq=False)
 class RecordingGate:
-    """Decides, packet by packet, whether media is stored. The recorder opens and shuts it.
+    """Decides for each packet whether it is stored. The recorder opens and shuts the gate.
 
-    The object is small because it is seldom in the processor's caches when a packet arrives.
+    The object has few attributes because it is seldom in the processor's caches when a packet
+    arrives.
     """
 
     started: float
-    """The spool's start, in monotonic seconds."""
+    """The time in monotonic seconds at which the spool started."""
     on_failure: Callable[[RecordingError | OSError], None]
-    """Receives the error when the disk refuses the packets that have gathered."""
+    """The function that receives the error when the disk refuses stored packets."""
     is_open: bool = False
     open_from_us: int = 0
-    """Packets that arrived before this offset are dropped, however late the relay passes them on.
+    """The offset in µs from which packets may be stored.
+
+    A packet that arrived earlier is dropped, even if the relay passes it to the gate only later.
     """
     writer: SpoolWriter | None = None
     stored: int = 0
-    """Packets stored since the recorder was made, both tracks."""
+    """The number of packets of both tracks that were stored since the recorder was created."""
     dropped: int = 0
 
     def store(self, track: int, data: bytes, arrival_mono: float, withheld: bool) -> None:  # noqa: FBT001 - the relay's hot path: keywords cost a packet 50 ns
-        """Store a packet, or drop it.
+        """Store a packet, or drop it if the gate is shut.
 
-        Of a withheld packet (a telephone-event) only the fixed RTP header is stored. It shows that
-        the packet arrived, so that it does not count as lost.
+        If `withheld` is true (a telephone-event, for example), only the packet's fixed RTP header
+        is stored. The header shows that the packet arrived, so that it is not counted as lost.
         """
         at_us = int((arrival_mono - self.started) * 1_000_000 + 0.5)
         writer = self.writer

@@ -1,9 +1,10 @@
-"""Stores frame keys until they are published, and wraps the spool key.
+"""Stores frame keys until they are published in the spool file, and encrypts the spool key.
 
-The runtime folder (a tmpfs) has a file for each open spool, with fixed slots of one key each. A
-slot is overwritten with zeros as soon as its key is published or must be destroyed. The file
-survives a crash of the process, but not a reboot. A destroyed key cannot be restored: its slot and
-the copy in memory are zeros, and no other copy is made on purpose.
+The runtime folder (a tmpfs) has one file for each open spool. The file is divided into *slots* of
+the same size, and each slot has one key or is free. A slot is overwritten with zeros as soon as its
+key is published or must be destroyed. The file survives a crash of the process, but not a reboot. A
+destroyed key cannot be restored, because the slot and the key in memory were overwritten with zeros
+and this program makes no other copy on purpose.
 """
 
 import contextlib
@@ -25,19 +26,22 @@ _MAGIC: Final = b"GALSKEYS"
 _IDENTITY: Final = 32
 _START: Final = len(_MAGIC) + _IDENTITY
 _SLOT = struct.Struct(">I32sI")
-"""The frame's index, its key, and the CRC-32 of both. A free slot is all zeros."""
+"""The fields of a slot: the frame's index, the frame's key, and a CRC-32 of these two fields.
+
+A free slot contains only zeros.
+"""
 _FREE: Final = bytes(_SLOT.size)
 _MAX_FILE: Final = 1 << 20
 _WRAP_CONTEXT: Final = b"galwad spool key v1\0"
 
 
 def keys_path(folder: Path, call_id: str, life: int) -> Path:
-    """Return the path of a spool's file of keys in the runtime folder."""
+    """Return the path of the file in the runtime folder that stores the keys of one spool."""
     return folder / f"{call_id}.{life}.keys"
 
 
 class KeySlots:
-    """The file of unpublished keys of one open spool. Every method can raise `OSError`."""
+    """The file with the unpublished keys of one open spool. Every method can raise `OSError`."""
 
     def __init__(self, path: Path, identity: bytes) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -57,7 +61,7 @@ class KeySlots:
         self._by_index: dict[int, int] = {}
 
     def put(self, index: int, key: bytearray) -> None:
-        """Store a frame's key until `forget`."""
+        """Store the key of the frame with this index, until `forget` is called for the frame."""
         if not self._free:
             self._free.append(self._slots)
             self._slots += 1
@@ -68,23 +72,27 @@ class KeySlots:
         self._by_index[index] = self._free.pop()
 
     def forget(self, index: int) -> None:
-        """Overwrite a frame's key with zeros, if it is stored here."""
+        """Overwrite the key of the frame with this index with zeros, if the file has the key."""
         slot = self._by_index.pop(index, None)
         if slot is not None:
             os.pwrite(self._fd, _FREE, _START + slot * _SLOT.size)
             self._free.append(slot)
 
     def close(self, *, unlink: bool) -> None:
-        """Close the file; `unlink` also removes it, if no key in it is needed any more."""
+        """Close the file.
+
+        If `unlink` is true, also remove it; none of its keys may be needed any more then.
+        """
         os.close(self._fd)
         if unlink:
             self.path.unlink(missing_ok=True)
 
 
 def load_keys(path: Path, identity: bytes) -> Mapping[int, bytes]:
-    """Return the unpublished keys of the spool with this identity, by frame index.
+    """Return the unpublished keys in the file `path`, by frame index.
 
-    The result is empty if the file cannot be read or belongs to another spool.
+    `identity` is the identity of the spool whose keys are needed. The result is empty if the file
+    cannot be read or belongs to another spool.
     """
     try:
         with path.open("rb") as file:
@@ -102,7 +110,10 @@ def load_keys(path: Path, identity: bytes) -> Mapping[int, bytes]:
 
 
 def shred_keys(path: Path) -> None:
-    """Overwrite a file in the runtime folder with zeros and unlink it. Idempotent."""
+    """Overwrite a file of keys in the runtime folder with zeros, and unlink it.
+
+    Does nothing if the file does not exist.
+    """
     with contextlib.suppress(FileNotFoundError):
         with path.open("r+b", buffering=0) as file:
             file.write(bytes(min(path.stat().st_size, _MAX_FILE)))
@@ -110,13 +121,17 @@ def shred_keys(path: Path) -> None:
 
 
 def wrap_spool_key(spool_key: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
-    """Return the spool key encrypted under the boot key: nonce, then AES-256-GCM."""
+    """Return the spool key encrypted under the boot key: a nonce, then AES-256-GCM ciphertext."""
     nonce = os.urandom(12)
     return nonce + AESGCM(boot_key).encrypt(nonce, spool_key, _WRAP_CONTEXT + spool_id)
 
 
 def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
-    """Undo `wrap_spool_key`. Raises `SpoolKeyError` if this is not the right boot key."""
+    """Return the spool key that `wrap_spool_key` encrypted.
+
+    Raises:
+        SpoolKeyError: The spool key was encrypted under another boot key, or was changed.
+    """
     try:
         return AESGCM(boot_key).decrypt(wrapped[:12], wrapped[12:], _WRAP_CONTEXT + spool_id)
     except (InvalidTag, ValueError) as error:
@@ -124,8 +139,9 @@ def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
 
 
 def key_check(spool_key: bytes) -> bytes:
-    """Return a digest that distinguishes a wrong spool key from a damaged file.
+    """Return a digest of the spool key, which is stored in the file header.
 
-    It does not reveal the key.
+    With it a reader can distinguish a wrong spool key from a damaged file. The digest does not
+    reveal the key.
     """
     return hashlib.sha256(b"galwad spool key check v1\0" + spool_key).digest()[:16]

@@ -1,4 +1,7 @@
-"""The outbox of one call's spool: keeps events in order in memory while the disk refuses them."""
+"""The outbox of one call's spool: stores events in memory, in order, while the disk refuses them.
+
+When the disk accepts data again, it writes these events to the spool.
+"""
 
 import asyncio
 from collections import deque
@@ -11,20 +14,20 @@ from recording.spool.rescue import EarlierSpools
 from recording.spool.writer import SpoolWriter
 
 _MAX_WAITING = 10_000
-"""The most events that wait: enough for the pauses of a fault that lasts a day.
+"""The maximum number of events that wait in memory.
 
-Above this number the oldest are dropped, except for `_NEVER_DROPPED`. Only events wait here, never
-packets.
+It is enough for all pauses during a fault that lasts a day. If more events must wait, the oldest is
+dropped, unless its kind is in `_NEVER_DROPPED`. Packets never wait in the outbox.
 """
 _NEVER_DROPPED = frozenset({"call", "answered"})
-"""The events without which the recording has no caller, no advisor or no beginning."""
+"""The kinds of events without which a recording has no caller, no advisor or no beginning."""
 
 
 class SpoolOutbox:
-    """Owns the spool of one call, and opens it as soon as the disk permits.
+    """Opens the spool of one call as soon as the disk permits, and writes the events to it.
 
     Attributes:
-        writer: The spool; None until one could be opened.
+        writer: The writer of the spool; None until a spool was opened.
     """
 
     def __init__(self, open_spool: Callable[[], SpoolWriter]) -> None:
@@ -36,11 +39,11 @@ class SpoolOutbox:
 
     @property
     def waiting(self) -> bool:
-        """True if there are events that the kernel does not have yet."""
+        """True if there are events that are not written to the spool yet."""
         return bool(self._waiting)
 
     def put(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Queue an event behind the waiting ones; `drain` writes it."""
+        """Add an event after the waiting events; `drain` will write it."""
         self._waiting.append((kind, fields, at_us))
         if len(self._waiting) > _MAX_WAITING:
             kinds = (waiting for waiting, _, _ in self._waiting)
@@ -48,9 +51,10 @@ class SpoolOutbox:
             del self._waiting[oldest]
 
     def drain(self) -> SpoolWriter:
-        """Open the spool if it is not open yet, and write the waiting events.
+        """Open the spool if it is not open yet, write the waiting events and return the spool.
 
-        Returns the spool. Raises as `SpoolWriter` does; events that were not written still wait.
+        If the disk refuses, this raises the error of `SpoolWriter`. The events that were not
+        written still wait then.
         """
         if self.writer is None:
             self.writer = self._open_spool()
@@ -60,14 +64,16 @@ class SpoolOutbox:
         return self.writer
 
     def move(self, open_spool: Callable[[], SpoolWriter] | None = None) -> None:
-        """Continue in a new spool and leave the old file as it is.
+        """Continue the call in a new spool, and leave the old spool file as it is.
 
-        The new spool begins with the facts from the old one that still apply, so that it can be
-        read alone. A thread copies the earlier spools into the new one's folder. Raises as
-        `SpoolWriter` does; the old spool is then still in use.
+        The new spool begins with those events of the old spool that still apply, so that it can be
+        read without the old one. A thread copies the call's earlier spools into the folder of the
+        new spool. If the disk refuses, this raises the error of `SpoolWriter`, and the old spool is
+        still in use.
 
         Args:
-            open_spool: Makes the new spool; None means the function that made the first one.
+            open_spool: The function that makes the new spool; None for the function that made the
+                call's first spool.
         """
         old, new = self.writer, (open_spool or self._open_spool)()
         try:
@@ -84,15 +90,18 @@ class SpoolOutbox:
         self.writer = new
 
     def erase_back_to(self, at_us: int) -> None:
-        """Make packets from `at_us` on unreadable (`SpoolWriter.erase_back_to`)."""
+        """Make packets unreadable that arrived at or after the offset `at_us`.
+
+        `SpoolWriter.erase_back_to` describes which packets can still be erased.
+        """
         if self.writer is not None and not self.writer.closed:
             self.writer.erase_back_to(at_us)
 
     def sync_soon(self) -> "asyncio.Future[None] | None":
-        """Start a sync of the spool in a thread and return its future.
+        """Start a sync of the spool in a thread and return the future of the sync.
 
-        Returns None if there is no open spool, or if events still wait. Raises as `SpoolWriter`
-        does.
+        Return None if no spool is open, or if events still wait. Raises the errors of
+        `SpoolWriter.sync_job`.
         """
         if self.writer is None or self.writer.closed or self._waiting:
             return None
@@ -100,10 +109,11 @@ class SpoolOutbox:
         return asyncio.get_running_loop().run_in_executor(threads, job)
 
     def close(self, at_us: int) -> None:
-        """Write the waiting events and close the spool with END.
+        """Write the waiting events and close the spool with an END frame.
 
-        If the events cannot be written, the spool stays without END, as interrupted. If the disk
-        hangs, all this is done when it answers again. Use no other method after this one.
+        If the events cannot be written, the spool gets no END frame, so that readers report it as
+        interrupted. If the disk hangs, the spool is closed as soon as the disk answers again. Call
+        no other method after this one. `at_us` is the offset of the call's end.
         """
         self._earlier.close()
         writer = self.writer

@@ -1,8 +1,9 @@
-"""The first events of a call's further spool: the facts from the last spool that still apply.
+"""The events with which a call's next spool begins: those of the old spool that still apply.
 
-A spool whose disk went away is continued in another one (`SpoolOutbox.move`). The new spool must be
-readable without the first, in case that is lost; if the first is there, these events must add
-nothing. So each event is repeated unchanged, with the time at which it became true.
+When the disk of a spool is gone, the call continues in a new spool (`SpoolOutbox.move`). The new
+spool must be readable without the old one, in case the old one is lost. If the old spool is not
+lost, the repeated events must change nothing. So each event is repeated unchanged, with its
+original time.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,13 +15,13 @@ _GAP = ("gap-start", None)
 
 
 class Preamble:
-    """Remembers those events of one call that still apply, and iterates over them in order."""
+    """The events of one call that still apply. Iterating yields them in the order of writing."""
 
     def __init__(self) -> None:
         self._facts: dict[tuple[str, Field], _Fact] = {}
 
     def note(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Note an event that was written, and drop the events that no longer apply after it."""
+        """Remember an event that was written, and forget the events that it ends or replaces."""
         fact = kind, fields, at_us
         match kind:
             case "call":

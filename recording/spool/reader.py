@@ -1,9 +1,10 @@
-"""Reads a finished spool, including one that is interrupted or damaged.
+"""Reads a spool that no writer has open any more, even if it is interrupted or damaged.
 
-The reader makes two passes. The first collects the published keys and the erased frames; the
-second yields the records. Only these keys and indices make its memory grow with the file. A frame
-counts if it authenticates under the spool key or a published key. A frame that is missing between
-two frames that count is reported as lost.
+The reader makes two passes over the file. The first pass collects the published keys (the keys in
+RELEASE frames) and the indices of the erased frames. The second pass yields the records. Only these
+keys and indices make the reader's memory grow with the file. A frame is *authentic* if the spool
+key or its published key decrypts it. If indices are missing between two authentic frames, the
+reader reports the frames with these indices as lost.
 """
 
 import fcntl
@@ -39,19 +40,21 @@ from recording.spool.records import (
 from recording.spool.scanner import Scanner, find_header, frame_at
 
 RECENT = 16
-"""The number of recent media frames whose offsets in the file are remembered.
+"""The number of media frames, the latest ones, whose places in the file are remembered.
 
-A tombstone comes directly after the frames that replace its erased ones, so few are enough.
+A few are enough, because a tombstone directly follows the replacement frames that it lists.
 """
 _UNPUBLISHED_US: Final = 120_000_000
-"""The longest time in µs that a key can wait to be published: a lookback is at most a minute.
+"""The longest time in µs between a packet and the publication of its frame's key.
 
-A frame without a key cannot be later than this after the last frame that counts.
+A lookback is at most a minute. So a frame whose key was never published is at most this much later
+than the last authentic frame.
 """
 Batcher = Callable[[int, bytes], object | None]
-"""Makes one value of all packets of a media frame, from its start (µs) and its plaintext.
+"""A function that makes one value of all packets of a media frame.
 
-It returns None if it cannot; the packets are then given one by one.
+Its arguments are the frame's first offset (µs) and the frame's plaintext. It returns None if it
+cannot make such a value; the reader then yields the packets one by one.
 """
 _Records = Iterator[object]
 _release = msgspec.msgpack.Decoder(PublishedKeys)
@@ -59,7 +62,12 @@ _tombstone = msgspec.msgpack.Decoder(Tombstone)
 
 
 def read_header(path: Path) -> SpoolHeader:
-    """Return a spool's header, for which no key is needed. Raises `SpoolHeaderError`, `OSError`."""
+    """Return the file header of a spool; no key is needed.
+
+    Raises:
+        SpoolHeaderError: The file has no header of a spool that this program can read.
+        OSError: The file cannot be read.
+    """
     fd = _open(path)
     try:
         return find_header(fd, path.name)[0]
@@ -68,7 +76,7 @@ def read_header(path: Path) -> SpoolHeader:
 
 
 def is_live(path: Path) -> bool:
-    """Return whether a writer still has this spool open: it then holds the file's lock."""
+    """Return whether a writer still has this spool open, which means that the file is locked."""
     fd = _open(path)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -80,7 +88,11 @@ def is_live(path: Path) -> bool:
 
 
 def remove_spool(path: Path, runtime_keys_folder: Path | None = None) -> None:
-    """Overwrite the unpublished keys of an archived spool, then unlink it. Idempotent."""
+    """Remove an archived spool.
+
+    The spool's unpublished keys in the runtime folder are overwritten first. A second call does
+    nothing.
+    """
     if runtime_keys_folder is not None:
         shred_keys(runtime_keys_folder / f"{path.name.removesuffix('.spool')}.keys")
     path.unlink(missing_ok=True)
@@ -97,10 +109,11 @@ def read_spool(
 
     Args:
         path: The spool.
-        boot_key: The key that opens the spool key in the header; not needed with `spool_key`.
+        boot_key: The boot key under which the spool key in the file header is encrypted; not needed
+            if `spool_key` is given.
         spool_key: The spool's own key, if it is known.
-        runtime_keys_folder: The folder with the keys that a dead writer had not published; None
-            reads only media frames whose keys were published.
+        runtime_keys_folder: The folder with the frame keys that a writer had not published when its
+            process ended. If None, only media frames with published keys can be read.
 
     Raises:
         SpoolHeaderError: The file has no header of a spool that this program can read.
@@ -114,25 +127,27 @@ def read_spool(
 
 
 class SpoolReader(Iterator[Record]):
-    """An iterator over the records of one spool, in order.
+    """An iterator over the records of one spool, in the order in which they were written.
 
-    It is one class because every step reads and advances the same index of the last frame.
-
-    The attributes have their final values once the last record was read.
+    It is one class because all its methods use and change the index of the frame expected next. The
+    attributes have their final values after the last record was read.
 
     Attributes:
-        header: The file's header.
-        interrupted: No END was found: the writer died or had to leave the file unfinished.
-        truncated: The file stops inside a frame.
-        damaged: Something in the file was changed, even if it is only the header's second copy.
-        last_us: The latest offset (µs) at which something is known to have happened.
+        header: The file header.
+        interrupted: True if the file has no END frame, because the writer's process ended early or
+            the disk failed.
+        truncated: True if the file ends inside a frame.
+        damaged: True if any byte of the file was changed, even in a copy of the header that was not
+            needed.
+        last_us: The latest offset (µs) in all frames that were read so far.
     """
 
     @classmethod
     def open(cls, path: Path, boot_key: bytes | None, spool_key: bytes | None = None) -> Self:
-        """Open a spool with one of these keys; `spool_key` is used if both are given.
+        """Open a spool with a boot key or with the spool's own key.
 
-        Raises `SpoolHeaderError`, `SpoolKeyError`, `OSError`.
+        If two keys are given, `spool_key` is used. Raises `SpoolHeaderError`, `SpoolKeyError` and
+        `OSError`, for the same reasons as `read_spool`.
         """
         fd = _open(path)
         try:
@@ -151,7 +166,7 @@ class SpoolReader(Iterator[Record]):
         return reader
 
     def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
-        """Use `open` or `read_spool` instead."""
+        """Set up a reader of an open file; call `open` or `read_spool` instead."""
         self.header = header
         self.interrupted = True
         self.truncated = False
@@ -164,10 +179,10 @@ class SpoolReader(Iterator[Record]):
         self._keys: dict[int, bytes] = {}
         self._erased: set[int] = set()
         self._replacement_of: dict[int, tuple[int, int, int]] = {}
-        """The replacement of each erased frame, by the erased frame's index.
+        """The replacement frame of each erased frame, by the erased frame's index.
 
-        A value holds the replacement's index, its offset in the file (-1 if it was not found), and
-        the time in µs before which its packets arrived.
+        Each value is a tuple: the index of the replacement frame, its place in the file (-1 if it
+        was not found), and the offset (µs) before which all its packets arrived.
         """
         self._replacements: set[int] = set()
         self._next_index = 1
@@ -183,9 +198,10 @@ class SpoolReader(Iterator[Record]):
         return cast("Record", next(self._records))
 
     def batched(self, batch: Batcher) -> Iterator[object]:
-        """Return the records, with one value from `batch` in place of each frame's packets.
+        """Return an iterator over the records, with the packets of a frame combined into one value.
 
-        The packets of a frame for which `batch` returns None stay packets.
+        `batch` makes this value. If `batch` returns None for a frame, the iterator yields the
+        frame's packets one by one.
         """
         self._batch = batch
         return self._records
@@ -202,7 +218,7 @@ class SpoolReader(Iterator[Record]):
         self.close()
 
     def close(self) -> None:
-        """Close the file. Reading to the end also closes it."""
+        """Close the file. The reader also closes it after the last record."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -212,16 +228,19 @@ class SpoolReader(Iterator[Record]):
 
     @property
     def last_index(self) -> int:
-        """The index of the last frame that is known to have been written; 0 if none is."""
+        """The highest index of a frame that was read or reported as lost; 0 if there is none."""
         return self._next_index - 1
 
     def add_keys_of(self, runtime_keys_folder: Path) -> None:
-        """Add the keys that a dead writer left unpublished in the runtime folder."""
+        """Add the frame keys that are still in the runtime folder.
+
+        They are the keys that the writer had not published when its process ended.
+        """
         path = keys_path(runtime_keys_folder, self.header.call_id, self.header.life)
         self._keys.update(load_keys(path, self._cipher.identity))
 
     def _read(self) -> _Records:
-        """Make the first pass, then yield the records in a second one."""
+        """Make the first pass over the file, then yield the records in a second pass."""
         self._collect()
         scanner = Scanner(self._fd, self._start, self._end)
         for frame in scanner:
@@ -242,7 +261,11 @@ class SpoolReader(Iterator[Record]):
         self.close()
 
     def _collect(self) -> None:
-        """Make the first pass: collect published keys, tombstones, offsets of replacements."""
+        """Make the first pass over the file.
+
+        Collect the published keys, the indices in the tombstones, and the places of the replacement
+        frames in the file.
+        """
         recent: dict[int, int] = {}
         scanner = Scanner(self._fd, self._start, self._end)
         for frame in scanner:
@@ -277,7 +300,7 @@ class SpoolReader(Iterator[Record]):
                 self._replacements.add(new)
 
     def _records_of(self, frame: SpoolFrame) -> _Records | None:
-        """Return a frame's records; None if it does not authenticate or cannot be decoded."""
+        """Return a frame's records; None if the frame is not authentic or cannot be decoded."""
         if frame.kind is FrameKind.MEDIA:
             return self._media(frame)
         plaintext = self._cipher.open(frame)
@@ -320,10 +343,10 @@ class SpoolReader(Iterator[Record]):
         return unpack_packets(frame.from_us, plaintext) if all_at_once is None else [all_at_once]
 
     def _records_of_erased(self, frame: SpoolFrame) -> Sequence[object]:
-        """Return the records in place of an erased frame.
+        """Return the records that are yielded in place of an erased frame.
 
-        They are the packets from before the trigger, if a replacement has them, and the
-        loss.
+        If a replacement frame has packets of the erased frame, these packets are returned first.
+        The last record is always a `LostRecord` for the erased part.
         """
         kept: Sequence[object] = ()
         from_us, index = frame.from_us, frame.index
@@ -345,18 +368,22 @@ class SpoolReader(Iterator[Record]):
         return [*kept, lost]
 
     def _with_losses(self, frame: SpoolFrame, records: Sequence[object]) -> _Records:
-        """Yield the losses before `frame`, then its records."""
+        """Yield a record for each loss directly before `frame`, then the records of `frame`."""
         yield from self._losses_before(frame.index, frame.from_us)
         self._next_index = frame.index + 1
         self.last_us = max(self.last_us, frame.to_us)
         yield from records
 
     def _losses_before(self, before: int, until_us: int | None) -> _Records:
-        """Yield a loss for each missing index after the last frame that counts, up to `before`.
+        """Yield the losses between the last authentic frame and the index `before` (exclusive).
 
-        A frame without a key has a correct CRC, but is not authenticated. Its times are therefore
-        limited to the time between the frames that count, or, at the end of the file (`until_us`
-        None), to `_UNPUBLISHED_US` after the last one.
+        A frame without a published key has a correct CRC, but can be forged. Its offsets are
+        therefore limited: they must be between those of the authentic frames around it.
+
+        Args:
+            before: The index of the next authentic frame.
+            until_us: The first offset of this frame. None at the end of the file; a frame without a
+                key is then at most `_UNPUBLISHED_US` later than the last authentic frame.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
         waiting = [entry for entry in self._without_key if entry[0] < before]
@@ -377,10 +404,12 @@ class SpoolReader(Iterator[Record]):
             yield self._loss(before, until_us)
 
     def _skip_replacements(self, before: int) -> None:
-        """Skip replacements at the next index, up to `before`: they are not missing.
+        """Pass over the indices of replacement frames, so that they are not reported as lost.
 
-        A replacement has the times of the frame that it replaces. So a loss directly before it ends
-        only at the next other frame.
+        Begin at the index expected next, and stop before the index `before` or at the first index
+        that is not a replacement's. A replacement has the offsets of older packets, so it does not
+        show when a loss before it ended. Such a loss is taken to last until the next frame that is
+        not a replacement.
         """
         while self._next_index < before and self._next_index in self._replacements:
             self._next_index += 1
@@ -390,11 +419,11 @@ class SpoolReader(Iterator[Record]):
         return LostRecord(self._next_index, before - 1, self.last_us, until, LossReason.DAMAGED)
 
     def _losses_at_end(self, scanner: Scanner) -> _Records:
-        """Yield the losses at the end of a file without END."""
+        """Yield a record for each loss at the end of a file that has no END frame."""
         last = max((index for index, _, _ in self._without_key), default=self._next_index - 1)
         why = LossReason.TRUNCATED if scanner.truncated else LossReason.DAMAGED
         if self._next_index == 1 and (last or scanner.has_garbage):
-            # No frame authenticated, so this header and its start time may be another file's.
+            # No frame is authentic, so the header and its start time may be from another file.
             yield LostRecord(1, max(1, last), None, None, why)
             return
         yield from self._losses_before(last + 1, None)
@@ -404,7 +433,10 @@ class SpoolReader(Iterator[Record]):
 
 
 def _open(path: Path) -> int:
-    """Open a path that may not be a spool, without waiting for a writer if it is a pipe.
+    """Return a descriptor of the regular file at this path.
+
+    The path may be anything. If it is a pipe, this function does not wait for a process to write
+    to the pipe.
 
     Raises:
         SpoolHeaderError: The path is not a regular file.

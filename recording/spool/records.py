@@ -5,58 +5,71 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 Field = None | bool | int | float | str | bytes | Sequence["Field"] | Mapping[str, "Field"]
-"""The value of an event's field: anything that msgpack can encode."""
+"""A value in an event: any value that msgpack can encode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """One instant on both clocks: Unix epoch seconds and monotonic seconds."""
+    """One instant, by the wall clock (Unix epoch seconds) and by the monotonic clock (seconds)."""
 
     wall: float
     mono: float
 
     def at_us(self, mono: float) -> int:
-        """Return the µs from this instant to `mono` (monotonic seconds), rounded to the nearest."""
+        """Return the microseconds from this instant to `mono`, rounded to the nearest integer.
+
+        `mono` is a time in monotonic seconds.
+        """
         return int((mono - self.mono) * 1_000_000 + 0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolHeader:
-    """The header of a spool, which is not encrypted. It has no personal data."""
+    """The file header of a spool. It is not encrypted, and has no personal data."""
 
     call_id: str
     life: int
     """The number of this spool among the call's spools, from 1.
 
-    A restart begins a new spool, and so does a disk change.
+    A call gets a new spool after a restart of the switch, or when it continues on another disk.
     """
     spool_id: bytes
-    """16 random bytes."""
+    """16 random bytes that identify this spool."""
     started_wall_us: int
-    """Offset 0 in Unix epoch microseconds."""
+    """The start of the spool (offset 0) in Unix epoch microseconds."""
     lookback_us: int
     boot_wrapped: bytes
     """The spool key, encrypted under the boot key (`recording.spool.keys.wrap_spool_key`)."""
     recipients_wrapped: bytes
-    """The spool key as an age file for the archive's recipients; empty without recipients."""
+    """The spool key as an age file for the archive's recipients; empty if there are none."""
     key_check: bytes
-    """Shows whether a spool key is the right one: made by `recording.spool.keys.key_check`."""
+    """A digest of the spool key, with which a reader recognises the right key.
+
+    `recording.spool.keys.key_check` computes it.
+    """
     started_mono_us: int = 0
-    """Offset 0 by the machine's monotonic clock; 0 in spools of versions without this field."""
+    """The start of the spool (offset 0) in microseconds of the machine's monotonic clock.
+
+    0 in a spool of an older version of Galwad, which did not have this field.
+    """
 
     def us_after(self, first: "SpoolHeader") -> int:
-        """Return the microseconds from the start of the `first` life to the start of this one.
+        """Return the microseconds from the start of the spool `first` to the start of this spool.
 
-        Changes of the wall clock do not matter. All lives of a call belong to one boot, because the
-        checkpoint that continues a call is in memory (a tmpfs), so their monotonic clocks agree.
-        Without them, the wall clock is used.
+        The two spools belong to one call. The monotonic clock is used, so that changes of the wall
+        clock do not matter. All spools of a call are written between two boots of the machine,
+        because the checkpoint that continues a call is in memory (a tmpfs). So their monotonic
+        times can be compared. If a header has no monotonic time, the wall clock is used.
         """
         if self.started_mono_us >= first.started_mono_us > 0:
             return self.started_mono_us - first.started_mono_us
         return self.started_wall_us - first.started_wall_us
 
     def continues(self, last: "SpoolHeader") -> bool:
-        """Return whether one process wrote this spool after the `last` one, on another disk."""
+        """Return whether the process that wrote the spool `last` continued it in this spool.
+
+        The process does so when the disk of a spool fails. The two spools have the same start.
+        """
         same = self.started_mono_us, self.started_wall_us
         return self.started_mono_us > 0 and same == (last.started_mono_us, last.started_wall_us)
 
@@ -67,16 +80,16 @@ class LossReason(StrEnum):
     DAMAGED = "damaged"
     """Bytes were changed, or are missing inside the file."""
     TRUNCATED = "truncated"
-    """The file stops inside a frame."""
+    """The file ends inside a frame."""
     UNRELEASED = "unreleased"
-    """The key was never published, and the process that held it is gone."""
+    """The frame's key was never written to the file, and the process that had the key ended."""
     ERASED = "erased"
-    """The key was destroyed on purpose."""
+    """The frame's key was destroyed on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
 class PacketRecord:
-    """One RTP packet as it arrived."""
+    """One RTP packet as it arrived; `at_us` is its arrival in µs since the spool's start."""
 
     at_us: int
     track: int
@@ -85,7 +98,7 @@ class PacketRecord:
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """One event of the call, in its place among the packets."""
+    """One event of the call; it is stored between the packets before and after it."""
 
     at_us: int
     kind: str
@@ -94,14 +107,17 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class LostRecord:
-    """Frames that cannot be read."""
+    """A loss: frames of a spool that cannot be read, from `first_index` to `last_index`."""
 
     first_index: int
     last_index: int
     from_us: int | None
-    """The earliest time of the lost media; None if it is unknown."""
+    """The earliest offset (µs) of the lost packets; None if it is unknown."""
     to_us: int | None
-    """The latest time of the lost media; None if it is unknown, as at the end of a cut file."""
+    """The latest offset (µs) of the lost packets; None if it is unknown.
+
+    It is unknown at the end of a truncated file, for example.
+    """
     why: LossReason
 
 

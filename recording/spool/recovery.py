@@ -1,8 +1,9 @@
-"""Opens a spool of another boot: an officer's identity gives the key of this one spool.
+"""Recovers the key of a spool that was written before the last boot, with a recipient's identity.
 
-The spool's header holds its key, encrypted to the archive's recipients. A person with an identity
-decrypts it on another machine. The key that goes to the server opens one spool and no more; it is
-stored in the runtime folder, and is overwritten when the spool is archived.
+The boot key of such a spool no longer exists. But the spool's file header also has the spool key,
+encrypted to the archive's recipients. A person who has the identity of a recipient decrypts the
+spool key on another machine and gives it to the server. This key opens only the one spool. The
+server stores it in the runtime folder, and overwrites it when the spool is archived.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _MOST_TEXT: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class RecoveredKey:
-    """The key of one spool."""
+    """The recovered key of one spool."""
 
     call_id: str
     life: int
@@ -35,20 +36,23 @@ class RecoveredKey:
 
     @property
     def name(self) -> str:
-        """The name of the file in which the finaliser looks for the key."""
+        """The name of the file from which the finaliser reads this key."""
         return f"{self.call_id}.{self.life}.recovered"
 
     def __bytes__(self) -> bytes:
-        """Return the file's content."""
+        """Return the content of the key file: the key in base64 and a line break."""
         return base64.b64encode(self.key) + b"\n"
 
 
 def recover_key(spool: Path, identities: Iterable[Identity]) -> RecoveredKey:
-    """Decrypt a spool's key from its header; the file's first 130 KB are enough.
+    """Decrypt the key of a spool with one of the identities, and return it.
+
+    Only the file header is read, so a file with the spool's first 130 KB is enough.
 
     Raises:
         SpoolHeaderError: The file is not a spool.
-        SpoolKeyError: The header has no key for recipients, or these identities do not open it.
+        SpoolKeyError: The file header has no key for recipients, or these identities cannot decrypt
+            the key.
     """
     header = read_header(spool)
     if not header.recipients_wrapped:
@@ -67,7 +71,10 @@ def _is_key_of(header: SpoolHeader, key: bytes) -> bool:
 
 
 def boot_key_for(header: SpoolHeader, boot_keys: Iterable[bytes]) -> bytes | None:
-    """Return the boot key that opens a spool; None: the spool is of another boot."""
+    """Return the boot key that opens the spool with this file header.
+
+    Return None if none of `boot_keys` does, because the spool was written during another boot.
+    """
     for boot_key in boot_keys:
         try:
             unwrap_spool_key(header.boot_wrapped, boot_key, header.spool_id)
@@ -78,13 +85,14 @@ def boot_key_for(header: SpoolHeader, boot_keys: Iterable[bytes]) -> bytes | Non
 
 
 def recovered_keys(folder: Path, spools: Iterable[Path]) -> dict[int, bytes]:
-    """Return the recovered keys in the folder for these spools, by life.
+    """Return the recovered keys of these spools that are stored in `folder`.
 
-    A key that does not fit its spool is left out.
+    The spools belong to one call. The result has the key of each spool by the spool's life number.
+    A key that does not open its spool is not returned.
 
     Raises:
-        SpoolHeaderError: A file is not a spool.
-        OSError: A key cannot be read.
+        SpoolHeaderError: One of `spools` is not a spool.
+        OSError: The file of a key cannot be read.
     """
     found: dict[int, bytes] = {}
     for spool in spools:
@@ -102,5 +110,8 @@ def recovered_keys(folder: Path, spools: Iterable[Path]) -> dict[int, bytes]:
 
 
 def shred_recovered(folder: Path, spool: Path) -> None:
-    """Overwrite and unlink the key that was recovered for a spool. A repeat changes nothing."""
+    """Overwrite and unlink the file of the key that was recovered for a spool.
+
+    Does nothing if there is no such file.
+    """
     shred_keys(folder / f"{spool.name.removesuffix('.spool')}.recovered")

@@ -1,7 +1,8 @@
-"""Copies a call's earlier spools from a disk that went away to the folder of the current spool.
+"""Copies a call's earlier spools from a disk that is gone into the folder of the current spool.
 
-If a disk is unmounted under a spool, or another one is mounted over it, the file can still be read
-while a process has it open, and the recorder has. The disk may never come back.
+A disk is gone if it was unmounted while a spool was open, or if another disk was mounted over it.
+The spool can still be read while a process has the file open, and the recorder keeps it open. The
+copy is needed because the disk may never be mounted again.
 """
 
 import contextlib
@@ -14,34 +15,41 @@ from recording.files.atomic import sync_folder, write_all
 
 _PIECE: Final = 1 << 20
 _LEAVE: Final = 2
-"""A copy may take at most one part in this many of the free space: live calls come first."""
+"""The divisor of the free space: a copy may use at most half of it.
+
+The rest of the free space is for the spools of live calls.
+"""
 _thread = ThreadPoolExecutor(1, thread_name_prefix="spool-rescue")
 
 
 class EarlierSpools:
-    """The earlier spools of one call, on disks that went away. They are kept open."""
+    """The earlier spools of one call, on disks that are gone. Their files are kept open."""
 
     def __init__(self) -> None:
         self._spools: list[tuple[int, str]] = []
 
     def add(self, fd: int, name: str) -> None:
-        """Keep a spool open; this object will close the descriptor."""
+        """Add an earlier spool: its open descriptor and its file name.
+
+        `close` will close the descriptor.
+        """
         self._spools.append((fd, name))
 
     def copy_to(self, beside: int, folder: Path) -> None:
-        """Copy the spools into `folder` in a thread, one after another.
+        """Let a thread copy the earlier spools into `folder`, one after another.
 
-        A spool that cannot be copied completely is left out: a part of it would be taken for the
-        whole when its disk is back.
+        A spool that cannot be copied completely is not copied at all. Otherwise the incomplete copy
+        would be used in place of the whole spool when the disk is mounted again.
 
         Args:
-            beside: A descriptor of the current spool in `folder`. It is closed after the last copy;
-                until then its lock is held, so that the finaliser does not take the call for
-                finished.
+            beside: A descriptor of the current spool in `folder`. The thread closes it after the
+                last copy. The current spool stays locked until then, so that the finaliser does not
+                seal the call's spools too early.
             folder: The folder of the current spool.
 
         Raises:
-            OSError: There are no more descriptors; nothing is copied, and `beside` is closed.
+            OSError: The process cannot open more descriptors. No spool is copied then, and `beside`
+                is closed.
         """
         spools: list[tuple[int, str]] = []
         try:
@@ -54,7 +62,7 @@ class EarlierSpools:
         _thread.submit(_copy_all, spools, beside, folder)
 
     def close(self) -> None:
-        """Close the spools at the end of the call."""
+        """Close the descriptors of the earlier spools, at the end of the call."""
         for fd, _ in self._spools:
             os.close(fd)
         self._spools.clear()

@@ -1,6 +1,7 @@
-"""Finds the frames in a spool file. After damage it continues at the next whole frame.
+"""Finds the frames in a spool file. After damaged bytes it continues at the next whole frame.
 
-It reads in small pieces. A length field above `MAX_CIPHERTEXT` is not believed.
+It reads the file in small pieces. A frame header with a length above `MAX_CIPHERTEXT` is treated as
+damaged.
 """
 
 import os
@@ -24,19 +25,22 @@ from recording.spool.records import SpoolHeader
 
 _PIECE = 1 << 16
 _NEVER_WRITTEN = bytes(16)
-"""Zeros as long as a frame's authentication tag: no completely written frame ends with them."""
+"""As many zeros as a frame's authentication tag has bytes.
+
+A frame that was written completely never ends with them.
+"""
 
 
 class Scanner:
-    """An iterator over the frames of one file from `start` to `end`, in the order of the file.
+    """An iterator over the frames of one file, from the file offset `start` to `end`.
 
     Attributes:
-        offset: The offset in the file at which the last yielded frame begins.
-        damaged: There were bytes between frames that belong to no frame.
-        has_garbage: The bytes read last belong to no frame.
-        truncated: These bytes begin like a frame and the file ends inside it; or the file ends with
-            zeros. It does if the power failed after its last bytes got their place on the disk, but
-            before they were written there.
+        offset: The place in the file at which the last yielded frame begins.
+        damaged: True if there were bytes between two frames that belong to neither.
+        has_garbage: True if the bytes that were read last do not belong to a frame.
+        truncated: True if the bytes that were read last begin like a frame and the file ends inside
+            this frame, or if the file ends with zeros. A file ends with zeros if the power failed
+            after its last bytes got their place on the disk, but before they were written there.
     """
 
     def __init__(self, fd: int, start: int, end: int) -> None:
@@ -63,7 +67,10 @@ class Scanner:
             self.offset += frame.size
 
     def reject(self) -> None:
-        """Reject the last yielded frame as not this file's: search inside it for the next one."""
+        """Treat the last yielded frame as damaged bytes, because it does not belong to this file.
+
+        The scanner then searches for the next frame inside these bytes.
+        """
         self._rejected = True
 
     def _skip(self) -> None:
@@ -97,7 +104,10 @@ class Scanner:
 
 
 def frame_at(fd: int, position: int, end: int) -> SpoolFrame | None:
-    """Return the frame at `position`, or None if no whole frame begins there before `end`."""
+    """Return the frame that begins at `position` in the file.
+
+    Return None if there is no frame with a correct CRC, or if the frame does not end before `end`.
+    """
     if end - position < FRAME_OVERHEAD:
         return None
     head = os.pread(fd, FRAME_OVERHEAD, position)
@@ -112,12 +122,17 @@ def frame_at(fd: int, position: int, end: int) -> SpoolFrame | None:
 
 
 def find_header(fd: int, name: str) -> tuple[SpoolHeader, bytes, int, bool]:
-    """Return the header, the identity, the frames' offset, and whether both copies are whole.
+    """Find the first undamaged copy of the file header.
 
-    `name` is the file's name, for errors.
+    Return the header, the file's identity, the place in the file at which the frames begin, and
+    True if the two copies of the header are undamaged.
+
+    Args:
+        fd: The descriptor of the file.
+        name: The file's name, for the texts of errors.
 
     Raises:
-        SpoolHeaderError: There is no whole copy, or it is of an unknown version.
+        SpoolHeaderError: Each copy is damaged, or this program does not know the header's version.
     """
     data = os.pread(fd, 2 * (HEADER_PREFIX.size + MAX_HEADER), 0)
     if not data:

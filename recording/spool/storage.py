@@ -1,13 +1,14 @@
-"""The disk under one call's recorder: notes its faults and finds out when they are over.
+"""The storage of one call's spool: remembers faults of the disk and finds out when they are over.
 
-What ends a fault depends on the fault:
+A fault ends in one of these ways:
 
-- After a failed write, the file accepts writes and the disk has room again.
-- After a failed sync, a sync also succeeds.
-- If the file's disk stays away, the call continues in a new file on the disk now in its place.
-- If the disk keeps failing, the call continues in a new file on another disk.
+- After a failed write, it ends when the file accepts writes and the disk has enough free bytes.
+- After a failed sync, it ends when, in addition, a sync has succeeded.
+- If the file's disk stays unmounted, the call continues in a new file in the same folder, which is
+  then on another disk.
+- If the disk keeps failing, the call continues in a new file in another folder, on another disk.
 
-A full disk is not a failing one, so no new file is opened for it.
+If the disk is only full, no new file is opened.
 """
 
 import asyncio
@@ -21,25 +22,27 @@ from recording.spool.outbox import SpoolOutbox
 from recording.spool.writer import SpoolWriter
 
 ROOM_TO_RESUME: Final = 64 * 1024
-"""The bytes that must be free to end a fault.
+"""The number of bytes that must be free on the disk before a fault ends.
 
-They are enough for some seconds, so that the fault does not return at once.
+They are enough for some seconds of a call, so that the next fault does not follow directly.
 """
 MOVE_AFTER_US: Final = 10_000_000
-"""The time in µs for which a spool may be gone, or its disk fail, before a new spool is begun.
+"""The time in µs after which a new spool is begun because the old one is gone or its disk fails.
 
-A disk that is mounted again is back within seconds, even with a check of its journal. It then hides
-all files that were written below its mount point in the meantime, so a new spool is not begun
-earlier. After this time, recording the conversation is more important.
+An unmounted disk is usually mounted again within seconds, even if its journal is checked first. All
+files that were written into its empty mount point are then hidden. So a new spool is not begun
+earlier. After this time, it is more important to record the conversation.
 """
 
 
 class SpoolStorage:
-    """Owns the spool of one call. Its methods run in the event loop's thread and do not wait.
+    """The spool of one call, and the state of its disk.
+
+    All methods run in the event loop's thread and do not wait.
 
     Attributes:
-        outbox: The spool, with the events that are not written yet.
-        error: The last error, or None.
+        outbox: The outbox, which has the spool's writer and the events that are not written yet.
+        error: The last error of the spool; None if there was no error.
     """
 
     def __init__(
@@ -53,13 +56,13 @@ class SpoolStorage:
         """Set up the storage; no spool is opened yet.
 
         Args:
-            open_spool: Creates the next spool of the call.
-            now: Returns the µs since the spool's start.
-            failed: Is called with the error of a failed sync.
-            open_on_other_disk: Creates the next spool on another disk; it is used once at most.
-                None if there is no other disk.
-            synced: The folder whose spools `SpoolSync` syncs each second; None means that all
-                spools are synced by it.
+            open_spool: The function that creates the next spool of the call.
+            now: The function that returns the microseconds since the spool's start.
+            failed: The function that is called with the error of a failed sync.
+            open_on_other_disk: The function that creates the next spool on another disk. It is
+                called successfully only once. None if there is no other disk.
+            synced: The folder whose spools `SpoolSync` syncs each second. None if `SpoolSync` syncs
+                the spools in all folders.
         """
         self.outbox = SpoolOutbox(open_spool)
         self.error: RecordingError | OSError | None = None
@@ -74,7 +77,7 @@ class SpoolStorage:
 
     @property
     def writer(self) -> SpoolWriter | None:
-        """The spool; None until one could be opened."""
+        """The writer of the spool; None until a spool was opened."""
         return self.outbox.writer
 
     @property
@@ -84,7 +87,11 @@ class SpoolStorage:
         return writer is None or self._synced_folder in {None, writer.path.parent}
 
     def record_error(self, error: RecordingError | OSError) -> None:
-        """Note an error, and since when the spool is gone or its disk fails."""
+        """Remember an error of the spool.
+
+        If it is the first error that shows that the spool is gone or that the disk fails, also
+        remember its time.
+        """
         self.error = error
         if isinstance(error, SpoolSyncError):
             self._synced = False
@@ -94,18 +101,22 @@ class SpoolStorage:
             self._failing_since = self._now()
 
     def sync_succeeded(self) -> None:
-        """Note that all data written so far reached the disk."""
+        """Remember that all data that was written so far is on the disk."""
         self._synced = True
 
     def sync_if_needed(self) -> None:
-        """Start a sync of a spool that `SpoolSync` does not sync. Raises as `SpoolWriter` does."""
+        """Start a sync of the spool if `SpoolSync` does not sync it and no sync is running.
+
+        Raises the errors of `SpoolWriter.sync_job`.
+        """
         if not self.is_synced_by_thread and (self._probe is None or self._probe.done()):
             self._probe = self.sync_soon()
 
     def sync_soon(self) -> "asyncio.Future[None] | None":
-        """Start a sync of the spool in a thread; return its future, or None if none is possible.
+        """Start a sync of the spool in a thread and return the future of the sync.
 
-        If the sync fails, `failed` is called with its error. Raises as `SpoolWriter` does.
+        Return None if no spool is open or if events still wait. If the sync fails, the function
+        `failed` is called with the error. Raises the errors of `SpoolWriter.sync_job`.
         """
         job, writer = self.outbox.sync_soon(), self.writer
 
@@ -118,10 +129,10 @@ class SpoolStorage:
         return job
 
     def try_recovery(self) -> bool:
-        """Write the waiting events after a fault; return whether the fault is over.
+        """Write the events that wait since a fault, and return whether the fault is over.
 
-        If the spool is gone or the disk fails for too long, continue in a new spool. Raises
-        `FAILURES` while the disk refuses.
+        If the spool is gone, or the disk has failed, for `MOVE_AFTER_US`, the call continues in a
+        new spool. Raises an error of `FAILURES` while the disk refuses data.
         """
         try:
             self._check_path()
@@ -152,17 +163,19 @@ class SpoolStorage:
 
     @property
     def _must_move(self) -> bool:
-        """True if the disk failed for `MOVE_AFTER_US` and the call can continue on another one."""
+        """True if the disk has failed for `MOVE_AFTER_US` and there is another disk to use."""
         return self._open_on_other_disk is not None and self._is_overdue(self._failing_since)
 
     def _is_overdue(self, since: int | None) -> bool:
         return since is not None and self._now() - since >= MOVE_AFTER_US
 
     def _check_path(self) -> None:
-        """Check that the spool is in its place; if it is gone for too long, continue in a new one.
+        """Check that the spool file is still in its folder under its name.
+
+        If it has been gone for `MOVE_AFTER_US`, the call continues in a new spool.
 
         Raises:
-            SpoolGoneError: The spool is gone, but not for `MOVE_AFTER_US` yet.
+            SpoolGoneError: The spool file is gone, but for less than `MOVE_AFTER_US`.
         """
         if self.writer is None:
             return
@@ -181,7 +194,7 @@ class SpoolStorage:
         self._failing_since = None
 
     def _try_sync(self) -> None:
-        """Start a sync unless one is running: only a successful sync ends this fault."""
+        """Start a sync if no sync is running, because only a successful sync ends this fault."""
         if self._probe is None or self._probe.done():
             self._probe = self.sync_soon()
 

@@ -1,8 +1,9 @@
-"""Syncs all open spools to the disk with one `syncfs` a second.
+"""Syncs all open spools to the disk with one `syncfs` system call a second, called a *round*.
 
-A separate thread makes the call, which releases the interpreter lock. Linux reports a write-back
-error once, to descriptors that were open before it happened. So the folder is opened when the
-object is made, before the first spool, and a failed round counts for every open spool.
+A separate thread makes the system call, which does not hold Python's interpreter lock. If written
+data cannot be stored, Linux reports the error once, and only to descriptors that were open before
+the error. So `SpoolSync` opens the folder before the first spool is created. The error does not
+name a file, so a failed round is reported for every open spool.
 """
 
 import asyncio
@@ -19,17 +20,23 @@ from recording.spool.intervals import FLUSH_S
 
 
 class SyncListener(Protocol):
-    """The interface of an object that is notified of failed syncs: each open `Recorder`."""
+    """The interface of an object that is notified of failed syncs, such as an open `Recorder`.
+
+    Its methods are called in the event loop's thread.
+    """
 
     def sync_failed(self, error: SpoolSyncError) -> None:
-        """Take the error of a failed round. It is called on the loop after each failed round."""
+        """Receive the error of a failed round. `SpoolSync` calls it after each failed round."""
 
     def sync_succeeded(self) -> None:
-        """Note that a round succeeded after a failed one. It is called on the loop."""
+        """Receive the notice that the first round after a failed round has succeeded."""
 
 
 def syncfs(fd: int) -> None:
-    """Sync the file system of `fd` to the disk with `syncfs(2)`. Raises `OSError`."""
+    """Sync the file system of the open file `fd` to the disk with `syncfs(2)`.
+
+    Raises `OSError`.
+    """
     if _libc.syncfs(fd) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -45,24 +52,23 @@ def _open_folder(folder: Path) -> int:
 
 
 class SpoolSync:
-    """The thread that calls `syncfs`, and its listeners.
+    """The thread that calls `syncfs`, and the listeners that are notified of failed rounds.
 
     Attributes:
-        folder: The folder whose file system it syncs.
-        rounds: The number of rounds so far.
+        folder: The folder whose file system the thread syncs.
         last_round_s: The duration of the last round, in seconds.
-        error: The error of the last round, or None.
+        error: The error of the last round; None if the round succeeded.
     """
 
     def __init__(
         self, folder: Path, *, interval_s: float = FLUSH_S, call: Callable[[int], None] = syncfs
     ) -> None:
-        """Open `folder` at once; errors of earlier writes are not reported.
+        """Open the folder of the spools. Only errors of later writes will be reported.
 
         Args:
             folder: The folder of the spools.
-            interval_s: The seconds from the start of one round to the start of the next.
-            call: Syncs the file system of a descriptor.
+            interval_s: The time in seconds from the start of one round to the start of the next.
+            call: The function that syncs the file system of a descriptor.
         """
         self.last_round_s = 0.0
         self.error: SpoolSyncError | None = None
@@ -75,22 +81,22 @@ class SpoolSync:
         self._thread: threading.Thread | None = None
 
     def attach(self, listener: SyncListener) -> None:
-        """Notify `listener` from now on."""
+        """Notify `listener` of failed rounds from now on."""
         self._listeners[listener] = None
 
     def detach(self, listener: SyncListener) -> None:
-        """Stop notifying `listener`."""
+        """Stop notifying `listener` of failed rounds."""
         self._listeners.pop(listener, None)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start the thread; listeners are called on `loop`."""
+        """Start the thread. The listeners are called in the thread of the event loop `loop`."""
         self._thread = threading.Thread(
             target=self._run, args=(loop,), name="spool-sync", daemon=True
         )
         self._thread.start()
 
     def stop(self) -> None:
-        """Make one last round, then end the thread. Blocks until both are done."""
+        """Let the thread make one last round and end. Blocks until the thread has ended."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -109,13 +115,14 @@ class SpoolSync:
             self.error = error
             try:
                 loop.call_soon_threadsafe(self._notify, error)
-            except RuntimeError:  # the loop is closed: there are no listeners left
+            except RuntimeError:  # the loop is closed, so there are no listeners any more
                 return
 
     def _rest_s(self) -> float:
-        """Return the seconds to wait for the next round.
+        """Return the time in seconds to wait before the next round.
 
-        Rounds start one interval apart, but a slow disk gets a quarter of it as rest.
+        Rounds start `interval_s` apart. If the disk is slow, the thread still waits a quarter of
+        `interval_s` between the end of a round and the start of the next round.
         """
         return max(self._interval_s - self.last_round_s, self._interval_s / 4)
 
@@ -133,10 +140,10 @@ class SpoolSync:
         return None
 
     def _reopen_if_remounted(self) -> None:
-        """Open the folder again if another disk was mounted or unmounted there.
+        """Open the folder again if a disk was mounted on it or unmounted from it.
 
-        New spools are then on that other disk. Spools on the old one find out by themselves
-        (`SpoolWriter.check_path`).
+        The path of the folder then leads to another disk, on which new spools are created. The
+        writer of a spool on the former disk notices the change itself (`SpoolWriter.check_path`).
         """
         there, ours = self.folder.stat(), os.fstat(self._fd)
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):

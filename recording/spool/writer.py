@@ -1,10 +1,11 @@
 """Writes the spool of one call.
 
-Packets gather in memory, in the open frame. About once a second the owner calls `tick`. It seals
-the open frame under a new key, hands it to the kernel, and publishes the keys of frames that are
-older than the lookback. Each key is published in two RELEASE frames, so that one damaged frame
-loses nothing but its own contents. Data that the disk refuses is dropped and never retried; the
-recorder shows it as a gap.
+Packets gather in memory, in the open frame. About once a second the recorder calls `tick`. `tick`
+seals the open frame under a new key, hands the sealed frame to the kernel, and publishes the keys
+of frames that are older than the lookback. To publish a key means to write it into the file in a
+RELEASE frame. The writer puts each key into two RELEASE frames, so that a damaged RELEASE frame
+does not make media frames unreadable. Data that the disk refuses is dropped and never written
+again; the recorder shows a gap in its place.
 """
 
 import os
@@ -39,22 +40,24 @@ from recording.spool.records import Clock, Field, SpoolHeader
 WRITTEN_TWICE = frozenset(
     {"call", "answered", "media", "segment", "gap-start", "gap-end", "goes-on", "advisor", "ended"}
 )
-"""The event kinds that are written twice, in two frames.
+"""The kinds of events that are written twice, in two frames.
 
-A reader cannot explain what follows such an event if it is lost. With two frames, no single
-damaged frame loses it.
+Without such an event, a reader cannot explain the packets and events that follow. With two frames,
+the event is still readable if one of the frames is damaged.
 """
 _encode = msgspec.msgpack.encode
 _Packets = list[tuple[int, int, bytes]]
 
 
 class SpoolWriter:
-    """An append-only file for one life of one call. Only `sync_job` is thread-safe.
+    """The writer of one spool file of a call. Data is only appended.
 
-    Every method that writes raises `SpoolWriteError` when the disk refuses the data. The spool
-    stays usable, and after the next successful write a reader can follow the file. It is one class
-    because a frame's bytes, its key and its index succeed or fail together. The file and the stored
-    keys have classes of their own.
+    Another thread may call only the function that `sync_job` returns. Every method that writes
+    raises `SpoolWriteError` when the disk refuses the data. The spool can still be used after such
+    an error, and readers can read everything that is written later.
+
+    This is one class because the bytes, the key and the index of a frame must be stored together or
+    not at all. `SpoolFile` has the file operations, and `KeySlots` stores the keys.
     """
 
     @classmethod
@@ -70,24 +73,25 @@ class SpoolWriter:
         lookback_s: float = 5.0,
         disk: Disk = DIRECT_DISK,
     ) -> Self:
-        """Create `folder/CALL_ID.LIFE.spool`, lock it and write its header.
+        """Create and lock `folder/CALL_ID.LIFE.spool`, and write the file header.
 
-        The file gets its name only when it is locked and its header is complete.
+        The file gets its name only after it is locked and the header is complete.
 
         Args:
             folder: The folder of the spool.
-            runtime_keys_folder: The folder for the keys that are not published yet.
+            runtime_keys_folder: The folder (a tmpfs) for the frame keys that are not published yet.
             call_id: The call's id.
             life: The number of this spool among the call's spools, from 1.
-            boot_key: The key under which the spool key is wrapped for this machine.
-            recipients_wrap: Wraps the spool key for the archive's recipients and returns an age
-                file. None if there are no recipients.
-            started: The instant of offset 0.
-            lookback_s: The seconds for which a frame's key is held back.
+            boot_key: The key under which the spool key is encrypted for this machine.
+            recipients_wrap: The function that encrypts the spool key for the archive's recipients
+                and returns it as an age file. None if there are no recipients.
+            started: The instant at which the spool starts; offsets count from it.
+            lookback_s: The time in seconds after a frame's last packet before which the frame's key
+                is not published.
             disk: The disk of `folder`.
 
         Raises:
-            SpoolWriteError: The file system refuses the spool or its file of keys.
+            SpoolWriteError: The file system refuses the spool or the file for its keys.
         """
         spool_key, spool_id = os.urandom(32), os.urandom(16)
         header = SpoolHeader(
@@ -117,7 +121,7 @@ class SpoolWriter:
     def __init__(
         self, file: SpoolFile, slots: KeySlots, header: SpoolHeader, seal: FrameCipher
     ) -> None:
-        """Use `create` instead."""
+        """Set up the writer of a file that `create` has made; call `create` instead."""
         self.path = file.path
         self.header = header
         self.closed = False
@@ -131,35 +135,44 @@ class SpoolWriter:
         self._released_to_us = -1
 
     def packet(self, track: int, at_us: int, data: bytes) -> None:
-        """Add one packet (a datagram, so under 64 KiB) to the open frame.
+        """Add one packet to the open frame.
 
-        `at_us` must not be negative. This is the hot path. It makes no system call, unless the
-        frame is full because the owner did not call `tick`, or `at_us` is before the frame's first
-        packet.
+        This method runs for every packet, so it usually makes no system call. It seals the open
+        frame first if the frame is full because `tick` was not called, or if the new packet arrived
+        before the frame's first packet.
+
+        Args:
+            track: The track of the party that sent the packet.
+            at_us: The packet's arrival, as an offset in µs; not negative.
+            data: The datagram, which is always shorter than 64 KiB.
         """
         if not self._open.takes(at_us):
             self.flush_frame()
         self._open.add(track, at_us, data)
 
     def event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Seal the open frame, then append an event, so that a reader meets them in this order."""
+        """Seal the open frame and append an event after it.
+
+        A reader then finds the event after all packets that were added before it.
+        """
         self._append(event=(kind, fields, max(0, at_us)))
 
     def flush_frame(self) -> None:
-        """Seal the open frame and hand it to the kernel."""
+        """Seal the open frame and hand it to the kernel. Does nothing if the frame is empty."""
         if self._open.packed:
             self._append()
 
     def tick(self, now_us: int) -> None:
         """Seal the open frame, and publish the keys of frames that are older than the lookback.
 
-        Call it at least once a second; it makes one write.
+        The caller must call it at least once a second. It makes one write. `now_us` is the present
+        time as an offset.
         """
         self._append(release_at=now_us)
 
     @property
     def last_index(self) -> int:
-        """The index of the last frame that was handed to the kernel; 0 before the first."""
+        """The index of the last frame that was handed to the kernel; 0 if there is none yet."""
         return self._written
 
     @property
@@ -168,15 +181,16 @@ class SpoolWriter:
         return self._released_to_us + 1
 
     def erase_back_to(self, at_us: int) -> None:
-        """Make every packet with offset >= `at_us` unreadable, where its key is not published yet.
+        """Make packets unreadable that arrived at or after the offset `at_us`.
 
-        One write adds two things to the file: the tombstone, and a new frame with the packets from
-        before `at_us` of each frame that began earlier. The keys are destroyed after this write,
-        even if the disk refused it.
+        A packet stays readable if the key of its frame is already published. If an erased frame
+        also has packets from before `at_us`, these packets are sealed again in a replacement frame.
+        One write adds the replacement frames and the tombstone to the file. After this write, the
+        keys of the erased frames are destroyed, even if the disk refused the write.
 
         Raises:
-            SpoolWriteError: The disk refused the write, or a key could not be removed from the
-                runtime folder.
+            SpoolWriteError: The disk refused the write, or the runtime folder refused to have a key
+                overwritten.
         """
         self._open.forget_from(at_us)
         erased = [f for f in self._unpublished if not f.published and f.span[1] >= at_us]
@@ -191,7 +205,10 @@ class SpoolWriter:
             raise SpoolWriteError(f"{self.path.name}: keys of frames {remaining} stay behind")
 
     def _write_tombstone(self, erased: list[UnpublishedFrame], at_us: int) -> None:
-        """Write the packets to keep of these frames in new frames, and the tombstone twice."""
+        """Write the replacements of these erased frames, then two equal tombstones.
+
+        A replacement has the packets of an erased frame that arrived before `at_us`.
+        """
         saved = {f.index: self._packets_before(f, at_us) for f in erased if f.span[0] < at_us}
         lost_from = min((at for kept in saved.values() for at, _, _ in kept), default=None)
         try:
@@ -206,10 +223,12 @@ class SpoolWriter:
     def check_path(self) -> None:
         """Check that the file is still in its folder under its name, where readers look for it.
 
-        If its disk is unmounted while the file is open, the kernel still accepts writes to it.
+        This check is needed because the kernel still accepts writes to an open file after the disk
+        of the file was unmounted.
 
         Raises:
-            SpoolGoneError: The name is gone, cannot be read or belongs to another file.
+            SpoolGoneError: The folder has no file of this name, has another file of this name, or
+                cannot be read.
             SpoolWriteError: The disk hangs.
         """
         try:
@@ -223,13 +242,14 @@ class SpoolWriter:
 
     @property
     def free_bytes(self) -> int:
-        """The free bytes on the disk, as it reports them; 0 if the spool is closed."""
+        """The number of free bytes that the disk reports; 0 if the spool is closed."""
         return 0 if self.closed else self._file.free_bytes
 
     def sync_job(self) -> Callable[[], None]:
-        """Return a function that syncs all written data to the disk, for a thread.
+        """Return a function that syncs all written data to the disk; a thread must run it.
 
-        It blocks and raises `SpoolSyncError`. The spool may be closed before or while it runs.
+        The function blocks, and raises `SpoolSyncError` if the sync fails. The spool may be closed
+        before or while the function runs.
 
         Raises:
             SpoolClosedError: The spool is closed already.
@@ -240,22 +260,23 @@ class SpoolWriter:
 
     @property
     def is_hanging(self) -> bool:
-        """True while the disk hangs, so that it neither accepts nor refuses a write."""
+        """True while the disk hangs, which means that it neither accepts nor refuses a write."""
         return self._file.is_hanging
 
     def run_when_disk_recovers(self, job: Callable[[], None]) -> None:
-        """Let another thread run `job` when a disk that hangs answers again."""
+        """Run `job` in the disk's thread as soon as the disk, which hangs now, answers again."""
         self._file.run_later(job)
 
     @property
     def threads(self) -> Executor | None:
-        """The executor for a `sync_job`; None means the event loop's default executor."""
+        """The executor that should run a `sync_job`; None for the event loop's default executor."""
         return self._file.threads
 
     def close(self, at_us: int) -> None:
-        """Publish every remaining key, append END and unlock the file.
+        """Publish every key that is not published yet, append the END frame and close the file.
 
-        A second call does nothing.
+        Closing the file also releases its lock. A second call does nothing. `at_us` is the offset
+        of the call's end.
         """
         if self.closed:
             return
@@ -275,27 +296,36 @@ class SpoolWriter:
         self._let_go(unlink_keys=True)
 
     def abandon(self) -> None:
-        """Close the file without END, so that the recording is read as interrupted."""
+        """Close the file without an END frame, so that readers report the spool as interrupted."""
         if not self.closed:
             self._let_go(unlink_keys=False)
 
     def duplicate(self) -> int:
-        """Return a second descriptor of the file; the lock lasts until both are closed."""
+        """Return a second descriptor of the file.
+
+        The file stays locked until this descriptor and the writer's own are closed.
+        """
         return self._file.duplicate()
 
     def detach_open_frame(self) -> OpenFrame:
-        """Close the file without END and return its open frame for the call's next spool."""
+        """Close the file without an END frame, and return its open frame.
+
+        The call's next spool continues the open frame (`adopt_open_frame`).
+        """
         frame, self._open = self._open, OpenFrame()
         self.abandon()
         return frame
 
     def adopt_open_frame(self, frame: OpenFrame) -> None:
-        """Seal our open frame, then continue with the open frame of the call's previous spool."""
+        """Seal this writer's open frame, and use `frame` as the open frame from now on.
+
+        `frame` is the open frame of the call's previous spool.
+        """
         self.flush_frame()
         self._open = frame
 
     def discard(self) -> None:
-        """Close and remove the file; no other process knows of it yet."""
+        """Close and remove the file. Call it only while no other process uses the file."""
         if not self.closed:
             self._let_go(unlink_keys=True)
         self._file.remove()
@@ -312,7 +342,15 @@ class SpoolWriter:
         event: tuple[str, Mapping[str, Field], int] | None = None,
         release_at: int | None = None,
     ) -> None:
-        """Write the open frame, an event and the keys due at `release_at`: all of it or nothing."""
+        """Write the open frame, an event and frame keys in one write.
+
+        If the disk refuses any part, nothing is written.
+
+        Args:
+            event: The kind, the fields and the offset (µs) of the event; None for no event.
+            release_at: The present time as an offset (µs). The keys of frames that are then older
+                than the lookback are published. None to publish no keys.
+        """
         blocks: list[bytes] = []
         sealed: list[UnpublishedFrame] = []
         lost_from = self._open.first_us if self._open.packed else None
@@ -343,7 +381,12 @@ class SpoolWriter:
     def _seal_media(
         self, span: tuple[int, int], plaintext: bytes | bytearray, offset: int
     ) -> tuple[bytes, UnpublishedFrame]:
-        """Seal a media frame under a new key, which is stored in the runtime folder first."""
+        """Seal a media frame under a new key.
+
+        The key is first stored in the runtime folder. `span` is the first and the last offset of
+        the packets (µs), `offset` the place in the file at which the frame will be written. Return
+        the frame's bytes and its description.
+        """
         self._index += 1
         key = bytearray(os.urandom(32))
         self._slots.put(self._index, key)
@@ -353,10 +396,11 @@ class SpoolWriter:
     def _reseal(
         self, saved: dict[int, _Packets]
     ) -> tuple[list[bytes], list[UnpublishedFrame], list[tuple[int, int]]]:
-        """Seal the packets to keep of erased frames into new frames.
+        """Seal the packets that are kept of erased frames into replacement frames.
 
-        Returns the new frames' bytes, their descriptions, and pairs of old and new index. An
-        erased frame without packets to keep gets no new frame.
+        `saved` has the kept packets by the index of the erased frame. An erased frame without kept
+        packets gets no replacement. Return the bytes of the replacement frames, the descriptions of
+        these frames, and pairs (index of the erased frame, index of its replacement).
         """
         blocks: list[bytes] = []
         sealed: list[UnpublishedFrame] = []
@@ -372,7 +416,10 @@ class SpoolWriter:
         return blocks, sealed, replaced
 
     def _packets_before(self, frame: UnpublishedFrame, at_us: int) -> _Packets:
-        """Return a sealed frame's packets from before `at_us`; empty if it cannot be read back."""
+        """Return the packets of a written frame that arrived before `at_us`.
+
+        The frame is read from the file. The result is empty if that fails.
+        """
         try:
             data = self._file.read(frame.size, frame.offset)
         except OSError:
@@ -401,13 +448,14 @@ class SpoolWriter:
         """Hand `blocks` to the kernel, and update the writer's state only if that succeeds.
 
         Args:
-            blocks: The frames, as bytes.
-            media: The new media frames among them.
-            published: The frames whose keys `blocks` publishes.
-            lost_from: The first offset that is lost if the write fails; None if no media is.
+            blocks: The bytes of each frame.
+            media: The descriptions of the new media frames in `blocks`.
+            published: The frames whose keys are in the RELEASE frames in `blocks`.
+            lost_from: The offset of the first packet that is lost if the write fails; None if no
+                packet is lost then.
 
         Raises:
-            SpoolWriteError: The disk refused; the keys of `media` are destroyed.
+            SpoolWriteError: The disk refused the write. The keys of `media` are then destroyed.
         """
         media = media or []
         try:
@@ -427,7 +475,10 @@ class SpoolWriter:
         self._unpublished = [f for f in self._unpublished if f.published < 2]
 
     def _forget(self, frame: UnpublishedFrame) -> bool:
-        """Destroy every copy of a key; return False if the runtime folder refused the write."""
+        """Overwrite a frame's key with zeros, in memory and in the runtime folder.
+
+        Return False if the runtime folder refused the write.
+        """
         frame.key[:] = bytes(len(frame.key))
         try:
             self._slots.forget(frame.index)
@@ -436,7 +487,12 @@ class SpoolWriter:
         return True
 
     def _hand_over(self, data: bytes) -> None:
-        """Append all of `data` or nothing. Raises `SpoolWriteError`, `SpoolClosedError`."""
+        """Append all of `data` to the file, or nothing.
+
+        Raises:
+            SpoolClosedError: The spool is closed.
+            SpoolWriteError: The disk refused the data.
+        """
         if self.closed:
             raise SpoolClosedError(self.path.name)
         try:
