@@ -1,1 +1,4 @@
-"""From RTP packets to samples: codecs, one clock for both parties, and FLAC in an age payload."""
+"""Turns the RTP packets of a call into samples, and stores the samples in the recording's payload.
+
+It has the codecs, the time axis that both parties' tracks share, and the encoder for FLAC.
+"""

@@ -1,8 +1,8 @@
-"""The duration of a packet's sound, derived from its payload without decoding it.
+"""The duration of the sound in a packet, computed from the RTP payload without decoding it.
 
-A packet is sent when its last sample is known. If the same sound is sent in packets of 60 ms, the
-first leaves 40 ms later than in packets of 20 ms. So arrivals can be compared only with the
-durations.
+The durations are needed to compare the arrivals of packets. A packet is sent when its last sample
+is known. So the first packet of 60 ms is sent 40 ms later than the first packet of 20 ms, although
+the sound begins at the same time.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from typing import Final
 
 US: Final = 1_000_000
 USUAL_US: Final = 20_000
-"""The assumed duration where the payload does not show it."""
+"""The duration in µs that is assumed for a packet if the RTP payload does not show it."""
 _LONGEST_US: Final = US
 _LONGEST_OPUS_US: Final = 120_000
 _OPUS_SILK_US: Final = (10_000, 20_000, 40_000, 60_000)
 _OPUS_HYBRID_US: Final = (10_000, 20_000)
 _OPUS_CELT_US: Final = (2_500, 5_000, 10_000, 20_000)
 _FRAMES: Final = {"G729": (10, 10_000), "GSM": (33, 20_000)}
-"""Bytes and microseconds of a frame (RFC 3551, section 4.5)."""
+"""The length in bytes and the duration in µs of one frame of a codec (RFC 3551, section 4.5)."""
 _SAMPLE_BYTES: Final = {"PCMU": 1, "PCMA": 1, "L16": 2}
 
 
 def duration_us(name: str, clock: int, channels: int, rtp_payload: bytes) -> int:
-    """Return the microseconds of sound in one payload; at most a second.
+    """Return the duration in µs of the sound in one RTP payload; at most a second.
 
-    `name` is the codec's name as in SDP.
+    `name`, `clock` (in Hz) and `channels` are those of the codec in the SDP.
     """
     return min(_announced_us(name.upper(), clock, channels, rtp_payload), _LONGEST_US)
 
@@ -34,7 +34,7 @@ def _announced_us(codec: str, clock: int, channels: int, rtp_payload: bytes) -> 
     if not rtp_payload:
         return USUAL_US
     if codec == "G722":
-        return len(rtp_payload) * US // 8000  # at any clock rate
+        return len(rtp_payload) * US // 8000  # the SDP's clock rate does not matter
     if codec in _SAMPLE_BYTES:
         return len(rtp_payload) // (_SAMPLE_BYTES[codec] * max(1, channels)) * US // max(1, clock)
     if codec == "OPUS":
@@ -46,7 +46,10 @@ def _announced_us(codec: str, clock: int, channels: int, rtp_payload: bytes) -> 
 
 
 def opus_us(rtp_payload: bytes) -> int:
-    """Return the duration of an Opus packet; its first two bytes give it (RFC 6716, section 3)."""
+    """Return the duration in µs of an Opus packet.
+
+    The first two bytes of the packet contain it (RFC 6716, section 3).
+    """
     toc = rtp_payload[0]
     config, code = toc >> 3, toc & 3
     if config < 12:

@@ -1,6 +1,8 @@
-"""Packets of one stream that are not on the track yet: those that wait for others, and strays.
+"""The packets of one stream that are not on the track yet.
 
-These classes only store packets; `recording.audio.rtp_stream` decides about them.
+Some of them wait for packets with lower sequence numbers. Others are *strays*: packets whose
+sequence number is far from the next one expected. These classes only store the packets;
+`recording.audio.rtp_stream` decides what to do with them.
 """
 
 from __future__ import annotations
@@ -11,18 +13,24 @@ from collections.abc import Iterator
 from recording.audio.stream_clock import Packet
 
 HOLD_US = 400_000
-"""The time for which a packet waits for those before it, and a stray for others like it."""
+"""The time in µs for which a packet waits for packets with lower sequence numbers.
+
+A stray waits as long for further strays.
+"""
 _NEAR = 3000
 _MOST = 2000
-"""The most packets that wait: ten seconds of 5 ms packets that a network held back."""
+"""The maximum number of packets that wait.
+
+This is ten seconds of 5 ms packets, which a network can deliver all together after a delay.
+"""
 
 
 class PacketQueue:
-    """Packets in the order of their numbers, each number once."""
+    """Packets in the order of their extended sequence numbers; each number occurs only once."""
 
     def __init__(self) -> None:
         self.since_us = 0
-        """The arrival time of the packet that was the first to wait."""
+        """The arrival (µs) of the packet that was added first since the queue was last empty."""
         self._heap: list[Packet] = []
         self._numbers: set[int] = set()
 
@@ -37,32 +45,33 @@ class PacketQueue:
 
     @property
     def is_full(self) -> bool:
-        """True if no more packets should wait."""
+        """True if the queue has more packets than should wait."""
         return len(self._heap) > _MOST
 
     @property
     def first(self) -> Packet:
-        """The packet with the lowest number. The queue must not be empty."""
+        """The packet with the lowest sequence number. The queue must not be empty."""
         return self._heap[0]
 
     def push(self, packet: Packet) -> None:
-        """Add a packet, whose number must not be in the queue yet."""
+        """Add a packet. No packet in the queue may have the same sequence number."""
         if not self._heap:
             self.since_us = packet.at_us
         heapq.heappush(self._heap, packet)
         self._numbers.add(packet.sequence)
 
     def pop(self) -> Packet:
-        """Remove and return the packet with the lowest number."""
+        """Remove the packet with the lowest sequence number from the queue and return it."""
         packet = heapq.heappop(self._heap)
         self._numbers.discard(packet.sequence)
         return packet
 
 
 class Strays:
-    """Packets whose numbers are far from the next expected one, in the order of arrival.
+    """The strays of a stream, in the order of arrival.
 
-    Either they are very late, or the sender has restarted its numbering; later packets show which.
+    A stray is a packet whose sequence number is far from the next one expected. Either the packet
+    is very late, or the sender has begun a new numbering. The packets after it show which is true.
     """
 
     def __init__(self) -> None:
@@ -72,25 +81,30 @@ class Strays:
         return len(self._came)
 
     def add(self, packet: Packet) -> None:
-        """Add a packet."""
+        """Add a stray after the strays that arrived earlier."""
         self._came.append(packet)
 
     def is_a_beginning(self, now_us: int) -> bool:
-        """Return whether the strays are a new beginning of the stream.
+        """Return whether the strays show that the sender has begun a new numbering.
 
-        They are if no other packet was received for `HOLD_US` since the first stray, or if there
-        are too many of them.
+        They do if the first stray arrived at least `HOLD_US` before `now_us`, or if there are more
+        than `_MOST` strays. The stream removes all strays when a packet arrives that is not a
+        stray.
         """
         came = self._came
         return bool(came) and (now_us - came[0].at_us >= HOLD_US or len(came) > _MOST)
 
     def take(self) -> list[Packet]:
-        """Remove and return all strays."""
+        """Remove all strays and return them."""
         came, self._came = self._came, []
         return came
 
     def take_alike(self) -> tuple[list[Packet], int]:
-        """Remove all strays; return those with numbers near the last one's, and how many others."""
+        """Remove all strays, and return those that belong together.
+
+        These are the strays whose sequence number is near the sequence number of the last stray.
+        Also return the number of the remaining strays.
+        """
         came = self.take()
         last = came[-1].sequence
         alike = [p for p in came if (p.sequence - last + _NEAR) & 0xFFFF < 2 * _NEAR]

@@ -1,4 +1,4 @@
-"""The sequence numbers of one stream, extended so that they never wrap and never repeat."""
+"""Extended sequence numbers: those of one RTP stream, but never wrapping and never repeating."""
 
 from __future__ import annotations
 
@@ -6,22 +6,28 @@ _MODULUS = 1 << 16
 
 
 class SequenceExtender:
-    """Numbers a stream's packets, even if their sender gives all of them the same number."""
+    """Computes the extended sequence number of each packet of a stream.
+
+    It also works if the sender gives the same sequence number to all packets.
+    """
 
     def __init__(self) -> None:
         self.last: tuple[int, ...] = ()
-        """The fixed header of the packet that was received last; empty before the first."""
+        """The fixed RTP header of the packet that was received last.
+
+        It is empty before the first packet.
+        """
         self._added = 0
 
     def extend(self, head: tuple[int, ...], near: int | None) -> int:
-        """Return the extended number of the received packet with this fixed header.
+        """Return the extended sequence number of the received packet with this fixed RTP header.
 
-        Of all extended numbers that fit its sequence number, this is the one nearest to `near`.
-        Without `near` it is the 16-bit number itself.
+        Many extended numbers fit a 16-bit sequence number. The result is the one that is nearest to
+        `near`. If `near` is None, the result is the 16-bit number itself.
 
-        A duplicate has the sequence number and the timestamp of the last packet. A packet with the
-        same number but another timestamp is a new packet: it and all later ones are counted one
-        higher.
+        A packet with the sequence number and the timestamp of the last packet is a duplicate. A
+        packet with the same sequence number but another timestamp is a new packet. In this case 1
+        is added to its number and to the numbers of all later packets.
         """
         if self.last and head[2] == self.last[2] and head[3] != self.last[3]:
             self._added += 1

@@ -1,12 +1,14 @@
 """Computes the position of each packet of an RTP stream on the track, from timestamp and arrival.
 
-The least delayed packets at a stream's beginning give its anchor: the position of one timestamp.
-From there the timestamps decide. If arrivals show that the sender's clock runs faster or slower,
-the anchor follows in steps of half a millisecond. After a gap, and when arrivals contradict the
-anchor, some more packets must confirm it, or they give a new one: timestamps may have jumped while
-no packet was received.
+A *position* is a number of samples since the recording's start. The *time base* of a stream is the
+position of one timestamp. It is set from the packets with the smallest delay among the stream's
+first packets. The position of every other packet is computed from its timestamp and the time base.
 
-Positions are samples since the recording's start.
+The *delay* of a packet is the time from this computed position to its arrival. If the delays show
+that the sender's clock is faster or slower than ours, the time base is moved in steps of half a
+millisecond. The next few packets must confirm the time base after a gap, and when an arrival
+contradicts it. If they do not confirm it, they set a new one, because timestamps may have jumped
+while no packet was received.
 """
 
 from __future__ import annotations
@@ -25,45 +27,55 @@ _SECOND_US = 1_000_000
 _FEWEST_A_SECOND = 8
 _PROOF_S = 5
 _LONGEST_SECOND_US = 5_000_000
-"""The time after which the observations are judged even if there is no second of packets.
+"""The time in µs after which the noted delays are evaluated, even if they are few.
 
-A sender that is mostly silent sends few packets.
+Usually the delays of one second of packets are evaluated together. But a sender that is mostly
+silent sends fewer packets.
 """
 _MOST_STEPS = 4
 _PPM = 300
-"""The largest assumed error of a sender's clock, in millionths."""
+"""The largest error of a sender's clock that is assumed, in parts per million."""
 QUIET_US = 2_000_000
-"""A silence after which the clocks may differ, so that the next packets must confirm the anchor."""
-LATE_US = 400_000
-"""The delay of a packet above which the next packets must confirm the anchor.
+"""The length in µs of a silence after which the next packets must confirm the time base.
 
-Either the network is slow, or the sender's clock stood still.
+The sender's clock and ours may have drifted apart during the silence.
+"""
+LATE_US = 400_000
+"""The delay of a packet in µs above which the next packets must confirm the time base.
+
+Either the network is slow, or the sender's clock had stopped for a while.
 """
 EARLY_US = 60_000
-"""The time before its due time at which a packet shows that the anchor is wrong.
+"""The time in µs: if a packet arrives more than this before it is due, the time base is wrong.
 
-No packet arrives before it was sent.
+The time base must be wrong because no packet arrives before it was sent.
 """
 LAGS_US = 60_000
-"""The delay above which the network is slow for a while, or the sender's clock has changed."""
+"""The delay of a packet in µs above which the packets after it must be examined.
+
+Either the network is slow for a while, or the sender's clock has changed.
+"""
 _SAME_US = 20_000
-"""The largest error with which an anchor is kept."""
+"""The largest difference in µs between arrival and time base with which the time base is kept."""
 _FEW = 3
 _APART_US = 500_000
 
 
 class _TimestampRate(NamedTuple):
-    """The speed of a stream's timestamps: so many ticks in so many microseconds."""
+    """The rate at which a stream's timestamps grow: by `ticks` in `in_us` microseconds."""
 
     ticks: int
     in_us: int
     by_number: bool = False
-    """True if sequence numbers are counted instead, because the timestamps never change."""
+    """True if the sequence number is used in place of the timestamp, which never changes."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Packet:
-    """One RTP packet that is not placed on the track yet."""
+    """One RTP packet that is not written to the track yet.
+
+    `at_us` is its arrival in µs since the recording's start.
+    """
 
     sequence: int
     """The extended sequence number, which never wraps."""
@@ -74,54 +86,64 @@ class Packet:
     data: bytes = field(compare=False)
     """The datagram as it was received."""
     lead_us: int = field(compare=False)
-    """The packet's length less the usual 20 ms.
+    """The duration of the packet's audio minus the usual 20 ms, in µs.
 
-    A packet is sent when its last sample is known. Of two packets sent at the same moment, the
-    audio of the longer one therefore began earlier, by the difference in length. Negative for a
-    packet shorter than usual.
+    It is negative for a packet shorter than 20 ms. It is needed because a packet is sent when its
+    last sample is known. If two packets are sent at the same moment, the audio of the longer packet
+    began earlier, by the difference of the two durations.
     """
 
     @property
     def length_us(self) -> int:
-        """The length of the packet's audio."""
+        """The duration of the packet's audio, in µs."""
         return self.lead_us + USUAL_US
 
     @property
     def noise(self) -> bytes:
-        """The noise to play in the silence after this packet, as an RFC 3389 payload, or empty."""
+        """The comfort noise for the silence after this packet, as an RFC 3389 payload.
+
+        It is empty if the packet describes no noise.
+        """
         return announced_noise(self.codec, self.rtp_payload)
 
     @property
     def has_no_audio(self) -> bool:
-        """True if the packet has no audio to decode."""
+        """True if the packet has no audio that could be decoded."""
         return is_silence(self.codec, self.rtp_payload)
 
 
 class StreamClock:
-    """Converts timestamps of one stream into positions, and follows the sender's clock."""
+    """Converts timestamps of one stream into positions, and adapts to the sender's clock.
+
+    The module describes the time base, the delay and the position.
+    """
 
     def __init__(self, rate: int, packet: Packet, position: int) -> None:
         self.stretch = 0
-        """The samples by which the next packet must be made longer; shorter if negative."""
+        """The number of samples by which the next packet must be longer; shorter if negative."""
         self._rate = rate
         self._early = -EARLY_US * rate // _US
         self._step = rate // 2000
         self.judged_us = packet.at_us
-        """The time at which arrivals were last compared with the anchor."""
+        """The arrival (µs) of the packet at which delays were last compared with the time base."""
         self._proven_us = packet.at_us
-        """The time at which enough arrivals last agreed with the anchor, or it was last moved."""
+        """The time (µs) at which enough delays last confirmed the time base or corrected it."""
         self._moves: dict[int, int] = {}
-        """The samples by which the anchor moves at a packet, by its sequence number."""
+        """The number of samples by which the time base moves when a packet is reached.
+
+        The key is the extended sequence number of this packet.
+        """
         self._rebase(packet, position)
 
     @classmethod
     def anchored(cls, packets: list[Packet], rate: int, former: StreamClock | None) -> StreamClock:
         """Return the clock for these packets.
 
-        It is `former` if that clock agrees with their arrivals; otherwise it is a new one, anchored
-        at the least delayed of them.
+        If the clock `former` agrees with the arrivals of the packets, return `former`. Otherwise
+        return a new clock, whose time base is set by the packet with the smallest delay. `rate` is
+        the track's sampling rate in Hz.
         """
-        if former is not None and former._agrees_with(packets):  # noqa: SLF001 - of our own kind
+        if former is not None and former._agrees_with(packets):  # noqa: SLF001 - the same class
             return former
         first = min(packets)
         clock = cls(rate, first, 0)
@@ -131,15 +153,15 @@ class StreamClock:
         )
         apart = _APART_US * rate // _US
         while len(errors) > 1 and errors[1] - errors[0] > apart:
-            del errors[0]  # a timestamp far from all others
+            del errors[0]  # the packet's timestamp is far from the timestamps of all other packets
         clock._base = errors[0]
         return clock
 
     def _agrees_with(self, packets: list[Packet]) -> bool:
-        """Return whether enough of the packets arrived when this clock expects them.
+        """Return whether enough of these packets arrived when this clock expects them.
 
-        If so, correct the anchor by at most the drift of `_PPM` since it was last confirmed, and
-        forget the observations before.
+        If so, also correct the time base, and forget the delays that were noted before. The
+        correction is at most the drift of a clock with an error of `_PPM` since `_proven_us`.
         """
         if any(packet.codec.clock != self._clock_rate for packet in packets):
             return False
@@ -161,11 +183,11 @@ class StreamClock:
         return True
 
     def has_rate(self, timestamp_rate: _TimestampRate) -> bool:
-        """Return whether this clock counts timestamps at this rate."""
+        """Return whether this clock uses this rate to convert timestamps into positions."""
         return self._timestamp_rate == timestamp_rate
 
     def arrival_position(self, packet: Packet) -> int:
-        """Return the packet's position according to its arrival."""
+        """Return the position that the packet has if its arrival had no delay."""
         return (packet.at_us - packet.lead_us) * self._rate // _US
 
     def _rebase(self, packet: Packet, position: int) -> None:
@@ -181,28 +203,32 @@ class StreamClock:
         self.stretch = 0
 
     def contradicts(self, packet: Packet) -> bool:
-        """Return whether the packet's arrival or clock rate contradicts the anchor.
+        """Return whether the packet's arrival or clock rate contradicts the time base.
 
-        More packets must then confirm the anchor or give a new one.
+        If so, more packets must confirm the time base or set a new one.
         """
         error = self.arrival_position(packet) - self.position(packet)
         late = error * _US > LATE_US * self._rate
         return late or error < self._early or packet.codec.clock != self._clock_rate
 
     def fits(self, packet: Packet) -> bool:
-        """Return whether the packet has this clock's rate and no timestamp from the future."""
+        """Return whether the packet has this clock's rate and did not arrive before it was due."""
         of_the_past = self.arrival_position(packet) - self.position(packet) >= self._early
         return of_the_past and packet.codec.clock == self._clock_rate
 
     def is_lagging(self, packet: Packet) -> bool:
-        """Return whether the packet is so late that the packets after it must be examined."""
+        """Return whether the packet's delay is above `LAGS_US`.
+
+        The packets after it must then be examined.
+        """
         return (self.arrival_position(packet) - self.position(packet)) * _US > LAGS_US * self._rate
 
     def accept_late(self, packets: list[Packet]) -> bool:
-        """Return whether the packets fit this clock and are only late.
+        """Return whether these packets fit this clock and are only late.
 
-        A delay is permanent if all packets that follow have it too. Where one begins, the anchor
-        will move by the delay of the least delayed of them (see `next_position`).
+        A delay is permanent if all later packets have at least this delay. `next_position` will
+        move the time base at the packet with which a permanent delay begins. It moves by the
+        smallest delay among this packet and the packets after it.
         """
         ordered = sorted(packets)
         errors = [self.arrival_position(packet) - self.position(packet) for packet in ordered]
@@ -216,18 +242,21 @@ class StreamClock:
         moved = self._correction = self.stretch = 0
         for packet, later in zip(ordered, least, strict=True):
             if ordered[-1].at_us - packet.at_us < LATE_US:
-                break  # too few packets follow to decide
+                break  # too few packets follow this one to know if its delay is permanent
             if (later - moved) * _US > _SAME_US * self._rate:
                 self._moves[packet.sequence] = later - moved
                 moved = later
         return True
 
     def due_us(self, packet: Packet, position: int) -> int:
-        """Return the time in µs at which a packet at this position arrives without delay."""
+        """Return the time in µs at which the packet would arrive without delay.
+
+        `position` is the packet's position on the track.
+        """
         return position * _US // self._rate + packet.lead_us
 
     def position(self, packet: Packet) -> int:
-        """Return the packet's position according to its timestamp."""
+        """Return the packet's position according to its timestamp and the time base."""
         ticks, in_us, by_number = self._timestamp_rate
         ahead = (packet.timestamp - self._timestamp) % _MODULUS
         if ahead >= _MODULUS // 2:
@@ -237,9 +266,10 @@ class StreamClock:
         return self._base + ahead * self._rate * in_us // (ticks * _US)
 
     def approximate_position(self, packet: Packet) -> int:
-        """Return the position of a packet without audio.
+        """Return the position of a packet that has no audio.
 
-        Its timestamp decides if that is plausible, otherwise its arrival.
+        The position is computed from the timestamp if the packet's delay is plausible, otherwise
+        from the arrival.
         """
         position, arrival = self.position(packet), self.arrival_position(packet)
         late = LATE_US * self._rate // _US
@@ -251,9 +281,10 @@ class StreamClock:
         return self._steps > 0 and self._correction != 0
 
     def note(self, late_us: int) -> bool:
-        """Note the delay of a packet that is the next one expected; return whether it was noted.
+        """Note the delay in µs of a packet that directly follows the last one.
 
-        If not, the packet must go through `next_position`, because the anchor may have to move.
+        Return whether the delay was noted. If not, the caller must use `next_position` for this
+        packet, because the time base may have to move.
         """
         if len(self._errors) >= self._enough - 1 or self._is_correcting:
             return False
@@ -263,7 +294,10 @@ class StreamClock:
         return True
 
     def note_all(self, late_us: list[int]) -> int:
-        """Do `note` for each delay up to the first that it refuses; return the number noted."""
+        """Note delays in µs as `note` does, up to the first delay that `note` would refuse.
+
+        Return the number of delays that were noted.
+        """
         taken = (
             [] if self._is_correcting else late_us[: max(0, self._enough - 1 - len(self._errors))]
         )
@@ -275,10 +309,11 @@ class StreamClock:
         return len(taken)
 
     def next_position(self, packet: Packet) -> int:
-        """Return the packet's position by timestamp, and correct the anchor by its arrival.
+        """Return the position of the next packet, and correct the time base by its arrival.
 
-        The timestamp decides no matter how late the packet is. The stream has already examined the
-        packets after it if this one contradicted the anchor (`contradicts`, `is_lagging`).
+        The position is computed from the timestamp, even if the packet is very late. If the packet
+        contradicted the time base (`contradicts`, `is_lagging`), the caller has already examined
+        the packets after it.
         """
         if self._moves:
             self._base += self._moves.pop(packet.sequence, 0)
@@ -288,9 +323,10 @@ class StreamClock:
             self._rebase(packet, arrival)
             return arrival
         if error < self._early:
-            return arrival  # a timestamp far from all others
+            return arrival  # the packet's timestamp is far from the timestamps of other packets
         if (packet.timestamp - self._timestamp) % _MODULUS > _MODULUS // 4:
-            self._base, self._timestamp = position, packet.timestamp  # before it can wrap
+            # The reference timestamp must follow before 32-bit timestamps wrap.
+            self._base, self._timestamp = position, packet.timestamp
             self._sequence = packet.sequence
         if error * _US <= LAGS_US * self._rate:
             self._errors.append(error)
@@ -305,10 +341,11 @@ class StreamClock:
         return position
 
     def _note_minimum(self, least: int) -> None:
-        """Note the least delay of a second's packets.
+        """Store the smallest delay (in samples) among the packets of one second.
 
-        Jitter can look like a wrong anchor for a while. So the least delay of five seconds is the
-        error of the anchor, and is then corrected step by step (`_correction_step`).
+        Jitter can look like a wrong time base for a while. So the smallest delay in five such
+        seconds is taken as the error of the time base. `_correction_step` then corrects the time
+        base step by step.
         """
         self._errors.clear()
         if not self._correction:
@@ -321,13 +358,17 @@ class StreamClock:
                     self._correction = proven
 
     def _is_much(self, samples: int) -> bool:
-        """Return whether an error is larger than jitter can explain; smaller ones stay."""
+        """Return whether an error of this many samples is worth correcting.
+
+        Jitter can explain a smaller error.
+        """
         return abs(samples) > 3 * self._step
 
     def _correction_step(self) -> int:
-        """Move the anchor by one step, which is inaudible, and stretch this packet to fit.
+        """Move the time base by one step, which is inaudible, and stretch this packet to fit.
 
-        Returns the samples moved.
+        Return the number of samples by which the time base was moved; negative if to an earlier
+        position.
         """
         self._steps -= 1
         move = max(-self._step, min(self._step, self._correction))
@@ -338,12 +379,16 @@ class StreamClock:
 
 
 def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _TimestampRate:
-    """Return the rate of the packets' timestamps: their codec's, unless another one is evident.
+    """Return the rate at which the packets' timestamps grow.
 
-    Some senders of G.722 count 16,000 ticks a second; some senders of Opus count at their
-    microphone's rate, or count packets; others do not count at all. In these cases all steps are
-    equal, and the arrivals agree with the packets' lengths but not with the timestamps. `former` is
-    the stream's clock until now; if it already has such a rate, equal steps are enough.
+    It is the clock rate of the codec, unless the packets clearly show another rate. Some senders of
+    G.722 add 16,000 a second to the timestamp. Some senders of Opus use the sampling rate of their
+    microphone, or add 1 for each packet. Some senders never change the timestamp. In all these
+    cases, the timestamp grows by the same number from each packet to the next, and the arrivals
+    agree with the packets' durations but not with the timestamps.
+
+    `former` is the stream's clock until now. If it already has the other rate, the arrivals need
+    not be compared.
     """
     first, last = min(packets), max(packets)
     expected, length_us = _TimestampRate(first.codec.clock or NARROW, _US), first.length_us
@@ -365,5 +410,8 @@ def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _Ti
 
 
 def _packets_a_second(packet: Packet) -> int:
-    """Return the number of packets like this one in a second; at least `_FEWEST_A_SECOND`."""
+    """Return the number of packets a second if all have this packet's duration.
+
+    The result is at least `_FEWEST_A_SECOND`.
+    """
     return max(_FEWEST_A_SECOND, _SECOND_US // max(1, packet.length_us))

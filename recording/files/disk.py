@@ -50,14 +50,14 @@ class Disk:
         return False
 
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
-        """Run `job` and return its result.
+        """Run `job` and return its result, or raise the error that `job` raised.
 
         If the disk hangs, `job` may be completed after the time limit. `undo` is then called with
         the late result of `job`, before the disk runs any other job.
 
         Raises:
-            TimeoutError: The disk hangs. `job` was not run, or its result is given to `undo`.
-            BaseException: `job` raised this error.
+            TimeoutError: The disk hangs. Either `job` is never run, or its late result is given to
+                `undo`.
         """
         del undo
         return job()
