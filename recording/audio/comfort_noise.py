@@ -1,8 +1,9 @@
-"""Comfort noise: makes the silence that a sender describes audible.
+"""Comfort noise: computes the background noise that a sender describes for a silence.
 
-RFC 3389 has a payload for this, with the noise's level and, optionally, the shape of its spectrum.
-G.729 has a frame for it (Annex B), of which only the level is used. The noise depends only on the
-position in the track, so that it is the same wherever it is cut.
+RFC 3389 defines a payload for this description. It has the level of the noise and, optionally, the
+shape of the spectrum. G.729 has a frame for it (ITU-T G.729, Annex B), of which only the level is
+used here. A sample of the noise depends only on its position in the track, so the noise is the same
+in one long piece and in several short pieces.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from recording.audio.codecs import NARROW, WIDE, PayloadCodec, Samples, clip
 
 _FULL: Final = 32767.0
-"""0 dBov: the level of the loudest square wave (RFC 3389, section 3)."""
+"""The level of the loudest square wave, which is 0 dBov (RFC 3389, section 3)."""
 _PERIOD_S: Final = 4
 _MOST_ORDER: Final = 16
 
@@ -27,7 +28,10 @@ _FULL_DB: Final = 90.3
 
 
 def announced_noise(codec: PayloadCodec, rtp_payload: bytes) -> bytes:
-    """Return the silence that a packet announces, as an RFC 3389 payload; empty: none."""
+    """Return the noise that a packet describes for the silence after it, as an RFC 3389 payload.
+
+    The result is empty if the packet describes no noise.
+    """
     if codec.is_noise:
         return rtp_payload
     if len(rtp_payload) % _FRAME_BYTES == _SID_BYTES and codec.name.upper() == "G729":
@@ -36,18 +40,18 @@ def announced_noise(codec: PayloadCodec, rtp_payload: bytes) -> bytes:
 
 
 def is_silence(codec: PayloadCodec, rtp_payload: bytes) -> bool:
-    """Return whether a packet holds nothing that could be decoded."""
+    """Return whether a packet with this RTP payload has no audio that could be decoded."""
     if not rtp_payload or codec.carries_no_speech:
         return True
     return len(rtp_payload) == _SID_BYTES and codec.name.upper() == "G729"
 
 
 def _sid_level(frame: bytes) -> bytes:
-    """Return the level in a G.729 silence descriptor, as an RFC 3389 payload.
+    """Return the level in a G.729 silence descriptor (two bytes), as an RFC 3389 payload.
 
-    It is the five bits before the last (RFC 3551, section 4.5.6). They count steps of 4 dB, from
-    the seventh on of 2 dB, of an excitation that results in twice its level (ITU-T G.729, Annex
-    B.4.2.1).
+    The level is in the five bits before the last bit (RFC 3551, section 4.5.6). These bits count
+    steps of the excitation's level: the first steps are of 4 dB, all from the seventh are of 2 dB.
+    The level of the noise is twice the level of the excitation (ITU-T G.729, Annex B.4.2.1).
     """
     index = int.from_bytes(frame, "big") >> 1 & 0x1F
     level_db = min(4 * index - 8, 2 * index + 4) + 6
@@ -55,27 +59,30 @@ def _sid_level(frame: bytes) -> bytes:
 
 
 class Noise:
-    """The noise that one payload describes, at one sample rate."""
+    """The noise that one RFC 3389 payload describes, at one sample rate."""
 
     def __init__(self, rtp_payload: bytes, clock: int, rate: int) -> None:
         """Compute the noise.
 
-        `clock` is the rate at which the sender sampled it, in Hz; there is no noise above half of
-        it.
+        Args:
+            rtp_payload: The RFC 3389 payload.
+            clock: The rate in Hz at which the sender sampled the noise. The noise has no
+                frequencies above half of this rate.
+            rate: The sampling rate of the track, in Hz.
         """
         heard_at = min(max(clock, NARROW), 3 * WIDE)
         self._table = _noise_table(bytes(rtp_payload[: 1 + _MOST_ORDER]), heard_at, rate)
 
     def samples(self, start: int, count: int) -> Samples:
-        """Return `count` samples from position `start` of the track."""
+        """Return the `count` samples of noise that begin at the track's position `start`."""
         return self._table[np.arange(start, start + count) % len(self._table)]
 
 
 @lru_cache(maxsize=16)
 def _noise_table(rtp_payload: bytes, clock: int, rate: int) -> Samples:
-    """Return some seconds of noise that repeat without a seam.
+    """Return `_PERIOD_S` seconds of noise, which can be repeated without an audible join.
 
-    The phases are random, the magnitudes are those that the payload gives.
+    The magnitude of each frequency comes from the RFC 3389 payload, its phase is random.
     """
     phases = _phases(rate)
     shape = np.zeros(len(phases))
@@ -88,17 +95,21 @@ def _noise_table(rtp_payload: bytes, clock: int, rate: int) -> Samples:
 
 @lru_cache(maxsize=2)
 def _phases(rate: int) -> NDArray[np.complex128]:
-    """Return a random phase for each frequency of the table, from 0 to half the rate."""
+    """Return a random phase for each frequency of the noise, from 0 to half the sampling rate.
+
+    The phases are the same in each call.
+    """
     count = _PERIOD_S * rate // 2 + 1
     phases = np.random.default_rng(3389).uniform(0, 2 * np.pi, count)
     return np.asarray(np.exp(1j * phases), dtype=np.complex128)
 
 
 def _envelope(quantised: bytes, points: int) -> NDArray[np.float64]:
-    """Return the magnitudes of an all-pole filter, from 0 to half the sample rate.
+    """Return the magnitudes of an all-pole filter at frequencies from 0 to half the sample rate.
 
-    Its reflection coefficients are bytes, 127 for zero (RFC 3389, section 3.2). Levinson's
-    recursion leads from one order to the next. `points` counts those of the whole circle.
+    `quantised` has the filter's reflection coefficients, one byte each; the byte 127 means zero
+    (RFC 3389, section 3.2). Levinson's recursion computes the filter from them, one order after
+    another. `points` is the number of frequencies from 0 to the whole sample rate.
     """
     filter_ = np.ones(1)
     for byte in quantised:

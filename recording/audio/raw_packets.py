@@ -1,7 +1,8 @@
-"""Stores RTP that cannot be decoded here as it arrived: pcapng in a payload of its own.
+"""Stores RTP packets that cannot be decoded here, unchanged, in a second payload of the recording.
 
-`ID.raw` is a second payload under the recording's one header. So `cat ID.header ID.raw` is also an
-age file, and destroying the header destroys both. Any program that reads pcapng reads the content
+The file `ID.raw` is encrypted under the same file key as `ID.payload`. So `cat ID.header ID.raw` is
+an age file, and destroying the header destroys both payloads. The decrypted content is a pcapng
+file, which many programs can read
 (https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html).
 """
 
@@ -23,17 +24,24 @@ _PACKET: Final = 6
 _COMMENT: Final = 1
 _NAME: Final = 2
 _RAW_IP: Final = 101
-"""LINKTYPE_RAW: an IP packet without a link-layer header."""
+"""The pcapng link type LINKTYPE_RAW: packets are IP packets without a link-layer header."""
 _ADDRESSES: Final = (b"\xc0\x00\x02\x01", b"\xc0\x00\x02\x02")
 _DESTINATION: Final = b"\xc0\x00\x02\x09"
-"""Addresses from RFC 5737: the parties' own addresses are private and not stored."""
+"""The destination address of all packets.
+
+Like the source addresses in `_ADDRESSES`, it is a documentation address (RFC 5737). The real
+addresses of the parties are personal data and are not stored.
+"""
 _PORT: Final = 5004
 _MOST: Final = 65_507
 
 
 @dataclass(frozen=True, slots=True)
 class UndecodedPacket:
-    """A packet as it arrived; `at_us` is in microseconds since the recording's start."""
+    """A packet that cannot be decoded, unchanged.
+
+    `at_us` is its arrival in microseconds since the recording's start.
+    """
 
     track: int
     at_us: int
@@ -42,10 +50,10 @@ class UndecodedPacket:
 
 
 class RawPayload:
-    """The undecoded packets of one recording; the file is created with the first one."""
+    """The file with the undecoded packets of one recording. The first packet creates the file."""
 
     def __init__(self, path: Path) -> None:
-        """Prepare to write to `path`, in a folder that exists."""
+        """Prepare to write to `path`, whose folder must exist. No file is created yet."""
         self.packets = 0
         self._path = path
         self._part: PendingFile | None = None
@@ -61,7 +69,13 @@ class RawPayload:
         self.discard()
 
     def begin(self, file_key: bytes, call_id: str, channels: tuple[str, ...]) -> None:
-        """Start again, under the key of the recording's other payload."""
+        """Remove a file that is not committed, and begin again with the given file key.
+
+        Args:
+            file_key: The file key of the recording's audio payload, which is also used here.
+            call_id: The call's id.
+            channels: The name of each track.
+        """
         self.discard()
         self.packets = 0
         self._described.clear()
@@ -70,9 +84,9 @@ class RawPayload:
         self._channels = channels
 
     def write_all(self, started_us: int, packets: Iterable[UndecodedPacket]) -> None:
-        """Write packets; `started_us` is the Unix time of offset 0, in microseconds.
+        """Write packets to the file. Raises `OSError`.
 
-        Raises `OSError`.
+        `started_us` is the recording's start in Unix epoch microseconds.
         """
         for packet in packets:
             if self._writer is None:
@@ -91,7 +105,10 @@ class RawPayload:
         return writer
 
     def _block(self, started_us: int, packet: UndecodedPacket) -> bytes:
-        """Return an enhanced packet block; the first of a payload type describes its codec."""
+        """Return the enhanced packet block (pcapng) of one packet.
+
+        The first block of a payload type has a comment that describes the codec.
+        """
         data = _in_ip(packet.track, packet.data[:_MOST])
         high, low = divmod(max(0, started_us + packet.at_us), 1 << 32)
         head = struct.pack(">IIIII", packet.track, high, low, len(data), len(data))
@@ -105,9 +122,9 @@ class RawPayload:
         return _whole(_PACKET, head + _padded(data) + options)
 
     def close(self) -> int:
-        """Complete the payload; return its descriptor, or -1 when there was no packet.
+        """Complete the payload and return the descriptor of its file. Raises `OSError`.
 
-        Raises `OSError`.
+        Return -1 if there was no packet, and so there is no file.
         """
         if self._part is None or self._writer is None:
             return -1
@@ -115,7 +132,10 @@ class RawPayload:
         return self._part.fd
 
     def commit(self) -> None:
-        """Sync the file and rename it to its place; without one, remove an earlier one there."""
+        """Sync the file and rename it to its final path.
+
+        If there is no file because there was no packet, remove an older file at this path.
+        """
         if self._part is not None:
             self._part.commit()
         elif self._path.exists():
@@ -123,7 +143,7 @@ class RawPayload:
             sync_folder(self._path.parent)
 
     def discard(self) -> None:
-        """Remove what is not committed."""
+        """Remove the file unless it is committed."""
         if self._writer is not None:
             self._writer.discard()
         if self._part is not None:
@@ -146,7 +166,10 @@ def _padded(data: bytes) -> bytes:
 
 
 def _in_ip(track: int, data: bytes) -> bytes:
-    """Wrap RTP in IPv4 and UDP (RFC 791, RFC 768), so that programs recognise it."""
+    """Return an RTP packet with IPv4 and UDP headers (RFC 791, RFC 768).
+
+    With these headers, programs that read pcapng recognise the RTP packet.
+    """
     size = 28 + len(data)
     source = _ADDRESSES[track]
     head = struct.pack(">BBHHHBBH", 0x45, 0, size, 0, 0, 64, 17, 0) + source + _DESTINATION

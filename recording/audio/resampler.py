@@ -1,13 +1,14 @@
 """Converts a stream from one sample rate to another with a windowed sinc filter.
 
-The filter's phases are computed in advance. The output is late by half the filter, which is about
-half a millisecond at the lower rate.
+The filter's phases are computed in advance. The filter delays the output by half its length, which
+is about half a millisecond at the lower rate.
 
 `av.AudioResampler` is not used because its first output is shorter than its input (by 16 to 32
-samples, for 20 ms), so that packets would not be written at their own positions. Here each output
-has the length of its input. Measured in 20 ms packets, a minute of audio takes 19 to 38 ms of
-processor time here and 40 to 44 ms there. Its pass band is wider: from 8 to 16 kHz, 3.4 kHz is at
--1.1 dB here and at 0.0 dB there, with images of -54 and -52 dB.
+samples, for 20 ms), so that packets would not be written at their own positions. In this module,
+each output has the duration of its input. For a minute of audio in packets of 20 ms, this module
+needs 19 to 38 ms of processor time, and `av.AudioResampler` needs 40 to 44 ms. But the pass band of
+`av.AudioResampler` is wider: in a conversion from 8 to 16 kHz, its level at 3.4 kHz is 0.0 dB, with
+images at -52 dB. Here the level is -1.1 dB, with images at -54 dB.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 _LOBES: Final = 12
-"""Number of zero crossings of the sinc on each side."""
+"""The number of zero crossings of the sinc function on each side of its centre."""
 _PASS: Final = 0.92
-"""The part of the lower rate's band that is kept; the rest is for the filter's slope."""
+"""The fraction of the lower rate's band that passes the filter.
+
+The filter needs the rest of the band for its slope.
+"""
 
 
 class Resampler:
-    """The resampler of one stream; remembers the samples that the filter still needs."""
+    """The resampler of one stream. It remembers the last samples, which the filter still needs."""
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
         common = gcd(from_rate, to_rate)
@@ -37,23 +41,24 @@ class Resampler:
         self.reset()
 
     def reset(self) -> None:
-        """Start again: the next samples do not continue the previous ones."""
+        """Forget the last samples, because the next samples do not continue them."""
         self._tail = np.zeros(self._bank.shape[1] - 1, dtype=np.float32)
         self._at = 0
 
     def flush(self) -> Floats:
-        """Return the output that is still due if silence follows, then reset.
+        """Return the last output samples, as if silence followed, and reset the resampler.
 
-        The filter delays its output by half its length.
+        There are such samples because the filter delays the output by half its length.
         """
         made = self(np.zeros(self._bank.shape[1] // 2, dtype=np.float32))
         self.reset()
         return made
 
     def __call__(self, samples: NDArray[np.int16] | Floats) -> Floats:
-        """Return the output for the next samples.
+        """Return the output samples for the next input samples.
 
-        In the long run, input and output are exactly in the ratio of the rates.
+        The number of output samples of one call can be rounded. Over several calls, the numbers of
+        input and output samples are exactly in the ratio of the two rates.
         """
         joined = np.concatenate([self._tail, samples.astype(np.float32)])
         begin = self._at
@@ -75,7 +80,10 @@ class Resampler:
 
 @lru_cache(maxsize=8)
 def _bank(up: int, down: int) -> Floats:
-    """Return one low-pass filter for each phase (rows), with a gain of 1."""
+    """Return the low-pass filters: each row is the filter for one phase, with a gain of 1.
+
+    The conversion makes `up` output samples of `down` input samples.
+    """
     slower = max(1.0, down / up)
     half = ceil(_LOBES * slower)
     taps = np.arange(-half, half + 1)[None, :] - np.arange(up)[:, None] / up

@@ -1,8 +1,12 @@
-"""One RTP stream (one SSRC): puts its packets in order and decides the position of each.
+"""One RTP stream (one SSRC): puts its packets in order and decides the position of each packet.
 
-A packet whose predecessor is missing waits 0.4 seconds for it. The first packets after a beginning,
-a gap or a doubtful arrival wait as long: together they decide the stream's position.
+If packets with lower sequence numbers are missing, a packet waits 0.4 seconds for them. The first
+packets of a stream also wait 0.4 seconds, and so do the packets after a gap or after an arrival
+that contradicts the stream's clock. Together these packets decide the stream's position.
 `recording.audio.stream_writer` decodes the packets and writes them to the track.
+
+A *stray* is a packet whose sequence number is far from the next one expected. The *number* of a
+packet is its extended sequence number, which never wraps.
 """
 
 from __future__ import annotations
@@ -21,34 +25,42 @@ from recording.spool.burst import RTP_HEADER, TrackBurst
 _MOST_MISSING = 3000
 _MOST_BEHIND = 100
 _LAG_US = 4_000_000
-"""The time for which late packets gather before the sender's clock counts as having stood still."""
+"""The time in µs for which all packets must be late before their delay is treated as permanent.
+
+Until then, the network may only be slow for a while.
+"""
 _NEVER_US = 1 << 62
 _PLAIN = 0x80
-"""Version 2, no padding, no extension, no CSRC."""
+"""The first byte of a plain RTP header: version 2, no padding, no extension, no CSRC."""
 
 
 class StreamState(Enum):
-    """The states of a stream's clock: confirmed, doubted, lagging, or not decided yet."""
+    """The states of a stream's clock, which decide whether packets are written or must wait."""
 
     NEW = "new"
-    """No packet was written since the beginning or a break: numbers and positions are open."""
+    """No packet was written since the stream began or was interrupted.
+
+    The next sequence number and the positions are not known.
+    """
     CONFIRMED = "confirmed"
-    """Packets have confirmed the clock: the next packet in order is written at once."""
+    """Packets have confirmed the clock, so the next packet in order is written immediately."""
     DOUBTED = "doubted"
-    """An arrival contradicted the clock, or no audio has confirmed it yet."""
+    """The arrival of a packet contradicted the clock, or no audio has confirmed the clock yet."""
     LAGGING = "lagging"
-    """All packets are late: the network is slow, or the sender's clock stood still."""
+    """All packets are late: the network is slow, or the sender's clock had stopped for a while."""
 
 
 class RtpStream:
-    """The packets of one SSRC, in one of four states that only `_set_state` changes.
+    """The packets of one SSRC, and the state of the stream's clock.
 
-    It is one class because every arrival can change numbers, clock and state together.
+    This is one class because every arrival can change the expected number, the clock and the state
+    together.
 
     Attributes:
-        state: Whether the positions of packets are known.
-        missing: The numbers of packets that were given up and may still arrive, oldest first.
-        heard_us: The arrival of the last packet with audio, which may still wait.
+        state: The state of the stream's clock; only `_set_state` changes it.
+        missing: The numbers of packets that have not arrived and are no longer waited for, the
+            oldest first. The packets may still arrive.
+        heard_us: The arrival of the last packet with audio (µs), even if that packet still waits.
     """
 
     def __init__(self, track: TrackSink) -> None:
@@ -61,8 +73,11 @@ class RtpStream:
         self._strays = Strays()
         self._clock: StreamClock | None = None
         self._next: int | None = None
-        """The number of the next packet; unless the state is NEW, all before it were written or
-        given up."""
+        """The number of the next packet; None if it is unknown.
+
+        Unless the state is NEW, each packet with a lower number was written or is no longer waited
+        for.
+        """
         self._audio = StreamWriter(track)
         self._run = self._audio.run
         self._expected: tuple[int, ...] | None = None
@@ -71,17 +86,18 @@ class RtpStream:
         self._step_us = 0
 
     def _set_state(self, state: StreamState) -> None:
-        """Change the state; no other method does.
+        """Change the state. No other method changes it.
 
         NEW becomes CONFIRMED or DOUBTED when the first packets have gathered. CONFIRMED becomes
-        DOUBTED or LAGGING by an arrival, and these become CONFIRMED when the packets after it have
-        gathered. A break leads from every state to NEW.
+        DOUBTED or LAGGING when the arrival of a packet contradicts the clock. DOUBTED and LAGGING
+        become CONFIRMED when the next packets have gathered. An interruption leads from every state
+        to NEW.
         """
         self.state = state
 
     @property
     def _patience_us(self) -> int:
-        """The time for which packets gather before they confirm the clock."""
+        """The time in µs for which packets must gather before they can confirm the clock."""
         return _LAG_US if self.state is StreamState.LAGGING else HOLD_US
 
     @property
@@ -89,13 +105,21 @@ class RtpStream:
         return self.state is StreamState.CONFIRMED
 
     def _is_past(self, number: int) -> bool:
-        """Return whether the packet with this number was written or given up already."""
+        """Return whether the packet with this number was written or is no longer waited for."""
         if self.state is StreamState.NEW or self._next is None:
             return False
         return number < self._next
 
     def take_expected(self, head: tuple[int, ...], at_us: int, data: bytes) -> bool:
-        """Take the packet if it is exactly the expected one, as most are; return whether it is."""
+        """Add a packet to the run if it is exactly the packet expected next, as most packets are.
+
+        Return whether the packet was added. If not, the caller must call `packet`.
+
+        Args:
+            head: The fixed RTP header, as in `packet`.
+            at_us: The arrival, in µs since the recording's start.
+            data: The whole datagram as received.
+        """
         if head != self._expected or len(data) != self._length or not self._run.room:
             return False
         if self._clock is None or not self._clock.note(at_us - self._due_us):
@@ -113,7 +137,11 @@ class RtpStream:
         return True
 
     def take_expected_burst(self, burst: TrackBurst, start: int, end: int) -> int:
-        """Do `take_expected` for a burst's packets up to the first refused one; return how many."""
+        """Add those packets of a burst to the run that `take_expected` would add.
+
+        Begin with the packet `start`, and stop before the packet `end` or at the first packet that
+        is not the expected one. Return the number of packets added.
+        """
         if burst.length != self._length or self._clock is None:
             return 0
         head = burst.head(start)
@@ -142,7 +170,7 @@ class RtpStream:
         self._expected = flags, kind, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc
 
     def expect_nothing(self) -> None:
-        """Make the next packet go through `packet`, which examines it fully."""
+        """Make `take_expected` refuse the next packet, so that `packet` examines it fully."""
         self._expected = None
 
     def packet(
@@ -153,11 +181,12 @@ class RtpStream:
         rtp_payload: bytes,
         data: bytes,
     ) -> None:
-        """Take any packet.
+        """Process any packet: write it, let it wait, or count it as a duplicate or late.
 
         Args:
             at_us: The arrival, in µs since the recording's start.
-            head: The fixed header: flags, marker and payload type, sequence, timestamp, SSRC.
+            head: The fixed RTP header as five numbers: flags, marker and payload type, sequence
+                number, timestamp, SSRC.
             codec: The codec of the payload type.
             rtp_payload: The RTP payload.
             data: The whole datagram as received.
@@ -190,10 +219,11 @@ class RtpStream:
             self._enqueue(packet)
 
     def _is_stray(self, packet: Packet) -> bool:
-        """Return whether the packet does not fit the stream.
+        """Return whether the packet is a stray.
 
-        Either its number is far from the next one, or its number was written already and its
-        timestamp is later than all that was written, so that it is not a duplicate.
+        It is a stray if its number is far from the next one expected. It is also a stray if a
+        packet with its number was written already, but its timestamp is later than all written
+        audio, because then it cannot be a duplicate.
         """
         if self._next is None:
             return False
@@ -204,11 +234,11 @@ class RtpStream:
             return False
         if packet.has_no_audio:
             return False
-        clock = self._clock  # a real duplicate has a position before the end of the audio
+        clock = self._clock  # the position of a duplicate is before the end of the written audio
         return clock is not None and clock.position(packet) >= self._audio.end
 
     def _judge_strays(self, now_us: int) -> None:
-        """Restart the stream with the strays if they are a new beginning of it."""
+        """Restart the stream with the strays if they show that the sender's numbering is new."""
         if self._strays.is_a_beginning(now_us):
             strays, others = self._strays.take_alike()
             self._track.counted.late += others
@@ -219,10 +249,10 @@ class RtpStream:
                 self.packet(each.at_us, head, each.codec, each.rtp_payload, each.data)
 
     def _lost_before(self, packet: Packet) -> int:
-        """Return the number of packets lost before a packet with a distant number.
+        """Return the number of packets that were lost before a packet with a distant number.
 
-        It is 0 if the sender has restarted its numbering: the missing numbers then stand for more
-        audio than the silence could hold.
+        The missing numbers are lost packets only if their audio fits into the silence before this
+        packet. Otherwise the sender has begun a new numbering, and the result is 0.
         """
         if self._next is None or self._clock is None or self._clock.contradicts(packet):
             return 0
@@ -231,7 +261,7 @@ class RtpStream:
         return missing if 0 < missing * packet.length_us <= 1.1 * silence_us else 0
 
     def _drop_strays(self) -> None:
-        """Treat the strays as late packets or duplicates, because the stream continues."""
+        """Treat the strays as late packets or duplicates, because the old numbering continues."""
         for each in self._strays.take():
             behind = 0 if self._next is None else self._next - each.sequence
             if self.state is not StreamState.NEW and 0 < behind < _MOST_MISSING:
@@ -240,7 +270,7 @@ class RtpStream:
                 self._track.counted.late += 1
 
     def _enqueue(self, packet: Packet) -> None:
-        """Let a packet wait for those before it, and write the packets that waited long enough."""
+        """Add a packet to the waiting packets, and write those that have waited long enough."""
         waiting = self._waiting
         waiting.push(packet)
         if self._next is None:
@@ -248,9 +278,9 @@ class RtpStream:
         self.drain(_NEVER_US if waiting.is_full else packet.at_us)
 
     def _check_clock(self, packet: Packet) -> None:
-        """Doubt the clock if this packet contradicts it or follows a long silence.
+        """Change the state if this packet contradicts the clock or follows a long silence.
 
-        This packet and those after it then wait, and decide the stream's position again.
+        This packet and the packets after it then wait, and decide the stream's position again.
         """
         if packet.has_no_audio:
             return
@@ -259,7 +289,7 @@ class RtpStream:
         if self._clock is None:
             return
         if self.state is StreamState.LAGGING and not self._clock.fits(packet):
-            self.flush()  # this packet does not belong to the late ones that wait
+            self.flush()  # the waiting packets are late, and this packet is not
             self._set_state(StreamState.DOUBTED)
         if not self._is_confirmed:
             return
@@ -275,14 +305,15 @@ class RtpStream:
             self._set_state(StreamState.LAGGING)
 
     def mark_break(self) -> None:
-        """Begin again after an interruption.
+        """Begin the stream again after an interruption.
 
-        Packets that are missing in it are not counted as lost, and timestamps may jump.
+        Packets that are missing in the interruption are not counted as lost, and the timestamps
+        after it may have any value.
         """
         self._restart()
 
     def flush(self) -> None:
-        """Write all packets that wait."""
+        """Write all waiting packets to the track now."""
         if len(self._strays) > 1:
             self._judge_strays(_NEVER_US)
         self._drop_strays()
@@ -291,7 +322,7 @@ class RtpStream:
         self._audio.write_run()
 
     def advance(self, now_us: int) -> None:
-        """Write all packets that need not wait any longer at `now_us`."""
+        """Write the packets that have waited long enough at the time `now_us`."""
         self._judge_strays(now_us)
         self.drain(now_us)
         self._audio.write_run()
@@ -299,15 +330,15 @@ class RtpStream:
             self._audio.finish()
 
     def end(self) -> None:
-        """Write all packets that wait and finish the audio, because no packet follows."""
+        """Write all waiting packets and finish the audio, because no packet directly follows."""
         self.flush()
         self._audio.finish()
 
     def drain(self, now_us: int) -> None:
-        """Write the packets that are next in order or have waited long enough.
+        """Write the waiting packets that are next in order or have waited long enough at `now_us`.
 
-        Unless the clock is confirmed, nothing is written until the packets have gathered for long
-        enough.
+        If the clock is not confirmed, packets are written only after they have gathered for
+        `_patience_us`.
         """
         waiting = self._waiting
         if not waiting:
@@ -322,9 +353,9 @@ class RtpStream:
             self._write_packet(waiting.pop())
 
     def _confirm_clock(self) -> None:
-        """Confirm the clock with the waiting packets, or make one, if there is audio among them.
+        """Confirm the clock with the waiting packets that have audio, or make a new clock of them.
 
-        If there is only comfort noise, it gives a clock that is not confirmed yet.
+        If the waiting packets have only comfort noise, make a clock that is not confirmed yet.
         """
         if self.state is StreamState.NEW:
             self._next = self._waiting.first.sequence
@@ -340,7 +371,10 @@ class RtpStream:
             self._clock = StreamClock.anchored(noises, rate, self._clock)
 
     def _restart(self) -> None:
-        """Finish what is there, and number and place the next packets independently of it."""
+        """Write all waiting packets, and forget the numbers and the state of the clock.
+
+        The next packet then begins a new numbering and a new position.
+        """
         self.end()
         self._expected = None
         self._track.counted.lost += len(self.missing)
@@ -349,7 +383,7 @@ class RtpStream:
         self._set_state(StreamState.NEW)
 
     def _late_packet(self, packet: Packet) -> None:
-        """Write a packet that was given up as missing; count any other as a duplicate."""
+        """Write a late packet if its number is in `missing`; otherwise count it as a duplicate."""
         count = self._track.counted
         if packet.sequence not in self.missing:
             count.duplicate += 1
@@ -361,9 +395,9 @@ class RtpStream:
             self._audio.write_late(packet, self._clock)
 
     def _write_packet(self, packet: Packet) -> bool:
-        """Write one packet after all before it were written or given up.
+        """Write one packet; the caller no longer waits for packets with lower numbers.
 
-        Returns whether the packet was added to the run, to be decoded with it later.
+        Return whether the packet was added to the run, with which it is decoded later.
         """
         if self._next is None:
             return False
@@ -377,7 +411,7 @@ class RtpStream:
         return self._clock is not None and self._audio.write(packet, self._clock)
 
     def _note(self, packet: Packet) -> None:
-        """Count the packet's codec; a packet without RTP payload counts as withheld."""
+        """Count the packet by its codec; count it as withheld if it has no RTP payload."""
         if packet.rtp_payload:
             self._track.counted.codecs[str(packet.codec)] += 1
         else:
