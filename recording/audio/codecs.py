@@ -1,8 +1,10 @@
-"""Decodes RTP payloads to samples: G.711 by table, other codecs by PyAV, loaded when needed.
+"""Decodes RTP payloads to samples.
 
-A decoder returns mono int16 samples at its own rate. A codec that cannot be decoded here has no
-decoder, and the manifest says so: the timeline has silence in its place, and the packet itself is
-stored (`recording.audio.raw_packets`). No decoder conceals a loss: lost packets are silence.
+G.711 is decoded with tables, L16 with numpy, and other codecs with PyAV, which is imported only
+when it is needed. A decoder returns mono int16 samples at its own sampling rate. Some codecs have
+no decoder here. Their packets are silence in the audio, are stored unchanged
+(`recording.audio.raw_packets`), and are counted in the manifest. Lost packets are also silence: no
+decoder invents samples for them.
 """
 
 from __future__ import annotations
@@ -27,15 +29,18 @@ WIDE: Final = 16000
 _LINEAR_RATES: Final = frozenset(
     {NARROW, 11_025, 12_000, WIDE, 22_050, 24_000, 32_000, 44_100, 48_000}
 )
-"""The rates at which L16 and G.711 are decoded. If any rate were accepted, a peer could make the
-resampling filter as large as it likes."""
+"""The sampling rates in Hz at which L16 and G.711 are decoded.
+
+The list is limited because a peer could otherwise announce a rate for which the resampling filter
+is very large.
+"""
 _NOISE: Final = "CN"
 _SILENT: Final = frozenset({_NOISE, "TELEPHONE-EVENT"})
 
 
 @dataclass(frozen=True, slots=True)
 class PayloadCodec:
-    """A codec as the signalling named it; `clock` is that of the RTP timestamp, in Hz."""
+    """A codec as it is named in the SDP; `clock` is the clock rate of the RTP timestamp, in Hz."""
 
     name: str
     clock: int
@@ -44,16 +49,16 @@ class PayloadCodec:
 
     @property
     def carries_no_speech(self) -> bool:
-        """True if it carries no speech: comfort noise and key presses."""
+        """True if the codec carries no speech but comfort noise or key presses."""
         return self.name.upper() in _SILENT
 
     @property
     def is_noise(self) -> bool:
-        """True if it describes a silence: comfort noise (RFC 3389)."""
+        """True if the codec is comfort noise (RFC 3389), which describes a silence."""
         return self.name.upper() == _NOISE
 
     def duration_us(self, rtp_payload: bytes) -> int:
-        """Return the duration of a payload's sound in microseconds."""
+        """Return the duration in µs of the sound in an RTP payload of this codec."""
         return duration_us(self.name, self.clock, self.channels, rtp_payload)
 
     def __str__(self) -> str:
@@ -73,20 +78,23 @@ STATIC: Final = {
     15: PayloadCodec("G728", 8000),
     18: PayloadCodec("G729", 8000),
 }
-"""RFC 3551, section 6: payload types that need no mapping."""
+"""The codecs of the static payload types, which need no `rtpmap` in SDP (RFC 3551, section 6)."""
 
 
 class Decoder(Protocol):
-    """Turns one payload after the other into samples at `rate` Hz.
+    """The interface of a decoder, which decodes the RTP payloads of one stream in order.
 
-    `stateless`: joined payloads decode to their samples joined.
+    Attributes:
+        rate: The sampling rate of the decoded samples, in Hz.
+        stateless: True if several RTP payloads can be joined and decoded in one call, with the same
+            samples as when they are decoded one by one.
     """
 
     rate: int
     stateless: bool
 
     def decode(self, rtp_payload: bytes) -> Samples:
-        """Return the samples of one payload; fewer or none when it is damaged."""
+        """Return the samples of one RTP payload; fewer samples or none if it is damaged."""
 
 
 def _ulaw_table() -> Samples:
@@ -104,7 +112,7 @@ def _alaw_table() -> Samples:
 
 
 class G711:
-    """PCMU or PCMA (ITU-T G.711), at any of the rates and with any number of channels."""
+    """The decoder of PCMU or PCMA (ITU-T G.711), with any number of channels."""
 
     _tables: Final = {"PCMU": _ulaw_table(), "PCMA": _alaw_table()}
 
@@ -115,13 +123,19 @@ class G711:
         self.stateless = self.rate == NARROW and self._channels == 1
 
     def decode(self, rtp_payload: bytes) -> Samples:
-        """Return one sample for each byte and channel; channels are mixed."""
+        """Return the samples of one RTP payload, with all channels mixed into one.
+
+        Each byte of the payload is one sample of one channel.
+        """
         samples = self._table[np.frombuffer(rtp_payload, dtype=np.uint8)]
         return samples if self._channels == 1 else mix(_deinterleave(samples, self._channels))
 
 
 class Linear:
-    """L16: big-endian samples, any rate and number of channels (RFC 3551, section 4.5.11)."""
+    """The decoder of L16, which has big-endian 16-bit samples (RFC 3551, section 4.5.11).
+
+    It decodes any number of channels.
+    """
 
     stateless = False
 
@@ -130,20 +144,24 @@ class Linear:
         self.rate = codec.clock
 
     def decode(self, rtp_payload: bytes) -> Samples:
-        """Return the samples, with channels mixed."""
+        """Return the samples of one RTP payload, with all channels mixed into one."""
         whole = rtp_payload[: len(rtp_payload) // 2 * 2]
         return mix(_deinterleave(np.frombuffer(whole, dtype=">i2"), self._channels))
 
 
 class Av:
-    """A decoder of libavcodec.
-
-    `name` is the decoder's name, `frame` the bytes of one frame (0: the payload is one frame).
-    """
+    """A decoder of libavcodec, the library that PyAV uses."""
 
     stateless = False
 
     def __init__(self, name: str, native: int, frame: int = 0) -> None:
+        """Open the decoder.
+
+        Args:
+            name: The decoder's name in libavcodec.
+            native: The sampling rate of the decoded samples, in Hz.
+            frame: The length of one frame in bytes; 0 if the whole RTP payload is one frame.
+        """
         import av  # noqa: PLC0415 - a large library that few calls need
 
         self._av = av
@@ -156,7 +174,7 @@ class Av:
         self._context: AudioCodecContext = context
 
     def decode(self, rtp_payload: bytes) -> Samples:
-        """Return the samples of all frames; a damaged frame is left out."""
+        """Return the samples of all frames in one RTP payload; a damaged frame gives no samples."""
         parts = [part for piece in self._pieces(rtp_payload) for part in self._piece(piece)]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16)
 
@@ -177,12 +195,18 @@ class Av:
 
 
 def _deinterleave(samples: NDArray[np.int16], channels: int) -> NDArray[np.int16]:
-    """Split interleaved samples into one row per channel; an incomplete last frame is dropped."""
+    """Return interleaved samples as one row for each channel.
+
+    Samples at the end that do not belong to every channel are dropped.
+    """
     return samples[: len(samples) // channels * channels].reshape(-1, channels).T
 
 
 def mix(channels: NDArray[np.int16] | NDArray[np.float32]) -> Samples:
-    """Mix channels (rows) into one of 16 bits; floating-point samples are full scale at 1.0."""
+    """Mix all channels (rows) into one channel with 16-bit samples.
+
+    If the samples are floating-point numbers, 1.0 is the largest level.
+    """
     whole = np.issubdtype(channels.dtype, np.integer)
     if whole and len(channels) == 1:
         alone: Samples = channels[0].astype(np.int16)
@@ -192,20 +216,20 @@ def mix(channels: NDArray[np.int16] | NDArray[np.float32]) -> Samples:
 
 
 def clip(samples: NDArray[np.float32]) -> Samples:
-    """Return samples rounded and clipped to 16 bits."""
+    """Return the samples rounded to integers and limited to the range of 16 bits."""
     return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
 
 
 _BY_AV: Final = {
     "G722": ("g722", WIDE, 0),
-    "OPUS": ("libopus", 48000, 0),  # FFmpeg's own clicks where speech follows a silence (DTX)
+    "OPUS": ("libopus", 48000, 0),  # FFmpeg's own decoder clicks when speech follows DTX silence
     "G729": ("g729", NARROW, 10),
     "GSM": ("gsm", NARROW, 33),
 }
 
 
 def decoder_for(codec: PayloadCodec) -> Decoder | None:
-    """Return a new decoder for one stream; None when the codec cannot be decoded here."""
+    """Return a new decoder for one stream of this codec; None if the codec has no decoder here."""
     name = codec.name.upper()
     if name in {"PCMU", "PCMA"}:
         return G711(codec) if codec.clock in _LINEAR_RATES else None

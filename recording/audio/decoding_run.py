@@ -1,21 +1,24 @@
-"""RTP payloads of packets that follow each other without a break, to be decoded at once."""
+"""A run: the RTP payloads of packets that follow each other without a break.
+
+They are decoded together, with one call of the decoder.
+"""
 
 from __future__ import annotations
 
 from recording.audio.stream_decoder import StreamDecoder
 
 _MOST = 50
-"""The most packets in a run: about a second."""
+"""The maximum number of packets in a run; they are about one second of audio."""
 
 
 class DecodingRun:
-    """The joined RTP payloads of consecutive packets, all for one stateless decoder."""
+    """The RTP payloads of consecutive packets that one stateless decoder will decode together."""
 
     def __init__(self) -> None:
         self.count = 0
-        """The number of packets in the run; one entry of `_parts` can hold several."""
+        """The number of packets in the run. One entry of `_parts` can have several packets."""
         self.end = 0
-        """The position of the next packet's samples on the track."""
+        """The position on the track at which the samples of the next packet begin."""
         self.decoder: StreamDecoder | None = None
         self.codec = ""
         self._parts: list[bytes] = []
@@ -25,22 +28,28 @@ class DecodingRun:
 
     @property
     def room(self) -> int:
-        """The number of packets that can still be added."""
+        """The number of packets that can still be added to the run."""
         return _MOST - self.count
 
     def begin(self, decoder: StreamDecoder, codec: str, position: int) -> None:
-        """Begin a new run at `position`, after the last one was taken."""
+        """Begin a new run whose samples start at `position` on the track.
+
+        The previous run must be empty (`take`).
+        """
         self.decoder, self.codec, self.end = decoder, codec, position
 
     def add(self, rtp_payload: bytes, count: int = 1) -> None:
-        """Add the next RTP payload, or the joined RTP payloads of the next `count` packets."""
+        """Add the RTP payload of the next packet.
+
+        If `count` is more than 1, `rtp_payload` has the joined RTP payloads of so many packets.
+        """
         if self.decoder is not None:
             self._parts.append(rtp_payload)
             self.count += count
             self.end += len(rtp_payload) * self.decoder.scale
 
     def take(self) -> bytes:
-        """Empty the run and return its RTP payloads, joined."""
+        """Remove all packets from the run and return their joined RTP payloads."""
         rtp_payload = b"".join(self._parts)
         self._parts.clear()
         self.count = 0

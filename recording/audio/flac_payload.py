@@ -1,4 +1,4 @@
-"""A FLAC file written into an age payload: libsndfile encodes, `PayloadWriter` seals."""
+"""Writes a FLAC file into an age payload. libsndfile encodes, `PayloadWriter` encrypts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from recording.errors import ArchiveError, PayloadError
 
 
 class FlacPayload:
-    """Stereo samples, encoded and sealed into an empty file as they come.
+    """The audio payload of one recording: samples are encoded and encrypted as they are written.
 
-    Only `close` completes the file. `discard` does nothing after `close`; before it, `discard`
-    leaves a file that no key opens.
+    Only `close` completes the file. If `discard` is called before `close`, the file stays
+    incomplete and no key can decrypt it. After `close`, `discard` does nothing.
     """
 
     def __init__(self, fd: int, rate: int, call_id: str) -> None:
-        """Begin the file; its title is the call's id. Raises `ArchiveError`, `OSError`."""
+        """Begin the FLAC file, with the call's id as its title.
+
+        `fd` is the descriptor of an empty file, `rate` the sampling rate in Hz. Raises
+        `ArchiveError` and `OSError`.
+        """
         self.file_key = new_file_key()
         self._writer = PayloadWriter(fd, self.file_key)
         self._sink = _Sink(self._writer)
@@ -31,7 +35,7 @@ class FlacPayload:
                 channels=2,
                 subtype="PCM_16",
                 format="FLAC",
-                compression_level=0.0,  # a quarter faster and, on speech, 1 % larger
+                compression_level=0.0,  # a quarter faster; files with speech are 1 % larger
             )
             self._file.title = call_id
         except soundfile.SoundFileError as error:
@@ -39,7 +43,10 @@ class FlacPayload:
             raise _refusal(error) from None
 
     def write_all(self, blocks: Iterable[Samples]) -> None:
-        """Encode blocks of shape (n, 2). Raises `ArchiveError`, `OSError`."""
+        """Encode and write blocks of stereo samples, as arrays of shape (n, 2).
+
+        Raises `ArchiveError` and `OSError`.
+        """
         try:
             for block in blocks:
                 self._file.write(block)
@@ -48,7 +55,7 @@ class FlacPayload:
             raise _refusal(error) from None
 
     def close(self) -> None:
-        """Complete FLAC and payload. Raises `ArchiveError`, `OSError`."""
+        """Complete the FLAC file and the payload. Raises `ArchiveError` and `OSError`."""
         try:
             self._file.close()
         except soundfile.SoundFileError as error:
@@ -57,17 +64,20 @@ class FlacPayload:
         self._writer.close()
 
     def discard(self) -> None:
-        """Release everything that was not closed."""
+        """Release the encoder and the payload writer; does nothing after `close`."""
         try:
             self._file.close()
         except soundfile.SoundFileError:
-            return  # the rest that it would write is not needed
+            return  # the end of the FLAC file, which cannot be written, is not needed
         finally:
             self._writer.discard()
 
 
 class _Sink:
-    """The payload as libsndfile sees a file; stores the error that C cannot pass on."""
+    """The payload as a file object for libsndfile.
+
+    It stores the error of a failed write, because libsndfile, a C library, cannot raise it.
+    """
 
     def __init__(self, writer: PayloadWriter) -> None:
         self._writer = writer
@@ -86,7 +96,7 @@ class _Sink:
         return b""
 
     def check(self) -> None:
-        """Raise the first error of a write, if there was one."""
+        """Raise the first error of a write; do nothing if there was none."""
         if self._failure is not None:
             raise self._failure
 

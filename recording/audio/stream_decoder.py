@@ -8,36 +8,45 @@ from recording.audio.codecs import Decoder, PayloadCodec, Samples, clip, decoder
 from recording.audio.resampler import Floats, Resampler
 
 _MOST = 16
-"""The most decoders of one stream: each re-INVITE can add a codec, and a decoder needs 35 KB."""
+"""The maximum number of decoders of one stream.
+
+It is limited because each re-INVITE can add a codec, and a decoder needs 35 KB of memory.
+"""
 
 
 class StreamDecoder:
-    """A decoder, with a resampler if its rate is not the track's."""
+    """A decoder, with a resampler if the decoder's sampling rate is not the track's."""
 
     def __init__(self, decoder: Decoder, rate: int) -> None:
         self.stateless = decoder.stateless and rate % decoder.rate == 0
-        """True if joined RTP payloads decode to their joined samples, `scale` samples a byte."""
+        """True if several RTP payloads can be joined and decoded in one call.
+
+        Each byte of the joined RTP payloads then becomes `scale` samples.
+        """
         self.scale = max(1, rate // decoder.rate)
         self._decoder = decoder
         self._resampler = Resampler(decoder.rate, rate) if decoder.rate != rate else None
 
     @classmethod
     def of(cls, codec: PayloadCodec, rate: int) -> StreamDecoder | None:
-        """Return the decoder for a codec; None if there is no decoder for it."""
+        """Return a new decoder for a codec; None if the codec cannot be decoded here.
+
+        `rate` is the sampling rate of the track, in Hz.
+        """
         decoder = decoder_for(codec)
         return None if decoder is None else cls(decoder, rate)
 
     @property
     def native_rate(self) -> int:
-        """The sampling rate of the decoder, in Hz."""
+        """The sampling rate of the decoder before resampling, in Hz."""
         return self._decoder.rate
 
     @property
     def resamples(self) -> bool:
-        """True if samples are resampled.
+        """True if the decoded samples are resampled.
 
-        The length of a single packet is then not exact to the sample, but there is no error in the
-        long run.
+        The number of samples of a single packet can then be wrong by one. Over many packets, the
+        number of samples is exact.
         """
         return self._resampler is not None
 
@@ -45,9 +54,10 @@ class StreamDecoder:
         """Return the samples of one RTP payload; empty if it cannot be decoded.
 
         Args:
-            rtp_payload: The RTP payload, or several joined ones for a stateless decoder.
-            follows: Whether it follows the last one directly, without a break.
-            stretch: The number of samples to add, or to remove if negative.
+            rtp_payload: The RTP payload. It may be several joined RTP payloads if `stateless` is
+                true.
+            follows: True if its audio directly follows the audio of the last call of this method.
+            stretch: The number of samples by which the audio is made longer; shorter if negative.
         """
         decoded = self._decoder.decode(rtp_payload)
         if self._resampler is not None and len(decoded):
@@ -59,9 +69,10 @@ class StreamDecoder:
         return decoded
 
     def flush(self) -> Samples:
-        """Return the last samples (about a millisecond) that the resampler still holds.
+        """Return the last samples (about a millisecond) that are still in the resampler.
 
-        Call it when a break follows; the samples are empty without a resampler.
+        The caller must call it when no audio directly follows. The result is empty if there is no
+        resampler.
         """
         if self._resampler is None:
             return np.zeros(0, dtype=np.int16)
@@ -71,7 +82,8 @@ class StreamDecoder:
 class StreamDecoders:
     """The decoders of one stream, by codec.
 
-    There are at most `_MOST`: a new one then replaces the oldest, which is made again when needed.
+    There are at most `_MOST` decoders. If one more is needed, it replaces the oldest decoder. If
+    the stream uses the codec of a replaced decoder again, a new decoder is created.
     """
 
     def __init__(self, rate: int) -> None:
@@ -79,7 +91,7 @@ class StreamDecoders:
         self._made: dict[PayloadCodec, StreamDecoder | None] = {}
 
     def of(self, codec: PayloadCodec) -> StreamDecoder | None:
-        """Return the decoder of a codec; None if there is no decoder for it."""
+        """Return the stream's decoder for a codec; None if the codec cannot be decoded here."""
         if codec not in self._made:
             if len(self._made) >= _MOST:
                 del self._made[next(iter(self._made))]
@@ -88,7 +100,7 @@ class StreamDecoders:
 
 
 def _stretched(samples: Samples, count: int) -> Floats:
-    """Return `count` samples for the same time, by linear interpolation between the given ones."""
+    """Return `count` samples with the same sound as `samples`, computed by linear interpolation."""
     at = np.arange(count) * (len(samples) / count)
     made: Floats = np.interp(at, np.arange(len(samples)), samples).astype(np.float32)
     return made

@@ -1,7 +1,8 @@
 """Decodes the packets of one RTP stream and writes their samples to a track.
 
-`recording.audio.rtp_stream` gives the packets in order; a `StreamClock` gives their positions.
-Packets that simply follow each other gather in a run of up to a second, which is decoded at once.
+`recording.audio.rtp_stream` passes the packets in the order of their sequence numbers, and a
+`StreamClock` computes the position of each packet. Packets that follow each other without a break
+are collected in a *run* of up to a second and decoded together.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from recording.audio.track_sink import TrackSink, WidebandError
 
 
 class StreamWriter:
-    """The audio of one stream, from its packets to the track.
+    """The writer of one stream's audio.
 
     Attributes:
-        run: The packets that are not decoded yet, because they follow each other.
+        run: The run: packets that follow each other and are not decoded yet.
     """
 
     def __init__(self, track: TrackSink) -> None:
@@ -25,19 +26,23 @@ class StreamWriter:
         self._track = track
         self._decoders = StreamDecoders(track.rate)
         self._end = 0
-        """The position at which the audio that was written last ends."""
+        """The position on the track at which the audio ends that was written last."""
         self._last: StreamDecoder | None = None
-        """The decoder of that audio, which may still hold its last millisecond."""
+        """The decoder of the audio that was written last.
+
+        Its resampler may still have the last millisecond of this audio.
+        """
 
     @property
     def end(self) -> int:
-        """The position after all audio so far, in the run or written."""
+        """The position at which all audio ends that was written or is in the run."""
         return max(self._end, self.run.end)
 
     def write(self, packet: Packet, clock: StreamClock) -> bool:
-        """Write a packet, or begin the noise that it describes.
+        """Write the next packet of the stream to the track.
 
-        Returns whether the packet was added to the run, to be decoded with it later.
+        If the packet describes comfort noise, also begin the noise. Return whether the packet was
+        added to the run, with which it is decoded later.
         """
         noise = packet.noise
         if packet.has_no_audio:
@@ -59,9 +64,10 @@ class StreamWriter:
         return False
 
     def write_late(self, packet: Packet, clock: StreamClock) -> None:
-        """Write a packet at its position, after packets that follow it were written."""
+        """Write a late packet at its position, although later packets were already written."""
         self.write_run()
-        decoder = StreamDecoder.of(packet.codec, self._track.rate)  # the stream's has moved on
+        # The stream's own decoder has already decoded later packets, so its state does not fit.
+        decoder = StreamDecoder.of(packet.codec, self._track.rate)
         samples = None if decoder is None else decoder.samples(packet.rtp_payload, follows=False)
         position = clock.position(packet)
         if samples is None or not len(samples):
@@ -70,7 +76,7 @@ class StreamWriter:
             self._track.counted.late += 1
 
     def write_run(self) -> None:
-        """Decode and write the packets of the run."""
+        """Decode the packets of the run, write their samples to the track, and empty the run."""
         decoder = self.run.decoder
         if self.run and decoder is not None:
             rtp_payload = self.run.take()
@@ -80,9 +86,10 @@ class StreamWriter:
             self._end = self.run.end
 
     def finish(self, before: int | None = None) -> None:
-        """Finish the audio that was written last: write the samples its decoder still holds.
+        """Finish the audio that was written last, because no audio directly follows.
 
-        With `before`, only those before this position are written.
+        Write the samples that are still in its decoder. If `before` is given, only samples before
+        this position are written.
         """
         decoder, self._last = self._last, None
         if decoder is not None:
@@ -93,7 +100,10 @@ class StreamWriter:
                 self._track.write(self._end, rest)
 
     def _fits_run(self, packet: Packet, position: int, clock: StreamClock) -> bool:
-        """Return whether the packet continues the run or begins a new one, which this prepares."""
+        """Return whether the packet can be added to a run.
+
+        If it does not continue the present run, decode that run and begin a new run at `position`.
+        """
         decoder = self._decoder_for(packet.codec)
         if decoder is None or not decoder.stateless or clock.stretch:
             return False
@@ -105,9 +115,10 @@ class StreamWriter:
         return True
 
     def _follows_last(self, decoder: StreamDecoder, start: int, *, touches: bool) -> bool:
-        """Return whether this decoder's next samples directly follow the last ones.
+        """Return whether the next samples of this decoder continue the audio written last.
 
-        If not, finish the audio that was written last.
+        They do if they come from the same decoder and `touches` is true: they begin at the position
+        at which that audio ends. If they do not, finish the audio that was written last.
         """
         follows = touches and decoder is self._last
         if not follows:

@@ -1,8 +1,9 @@
-"""Turns a call's RTP packets into samples: two tracks on one time axis.
+"""Turns a call's RTP packets into the samples of two tracks on one time axis.
 
-Arrival decides where a stream begins; RTP timestamps decide the position of each of its packets
-(`recording.audio.track`). Both tracks fill a window of ten seconds; samples that leave it are
-final. Missing and lost packets and gaps become exact silence of the correct length.
+The arrival of a stream's first packets decides where the stream begins. The RTP timestamps decide
+the position of each later packet (`recording.audio.stream_clock`). The samples of the last ten
+seconds, called the *window*, can still change. Samples from before the window are *final*: they can
+no longer change. Lost packets and gaps become silence of exactly the correct length.
 """
 
 from __future__ import annotations
@@ -21,22 +22,26 @@ __all__ = ["Timeline", "TrackCount", "WidebandError"]
 
 TRACKS = 2
 WINDOW_S = 10
-"""The longest delay of a packet; one that is held back for longer is left out."""
+"""The length of the window in seconds.
+
+If a packet is delayed for longer than the window, its audio is not recorded.
+"""
 _HEADER = 12
 _US = 1_000_000
 
 
 class Timeline:
-    """Takes packets in the order of their arrival and returns blocks of stereo samples.
+    """Receives packets in the order of their arrival and returns blocks of stereo samples.
 
-    Offsets are microseconds since the recording's start. The window limits the memory used.
+    All times are microseconds since the recording's start. Only the samples of the window and of
+    the following seconds are in memory.
     """
 
     def __init__(self, rate: int) -> None:
-        """`rate` is 8000 or 16000 samples a second.
+        """Set up an empty timeline with `rate` samples a second: 8000 or 16000.
 
-        At 8000 the first packet of a wideband codec raises `WidebandError`; then begin again at
-        16000.
+        With 8000, the first packet of a wideband codec raises `WidebandError`. The caller must then
+        begin again with a new timeline of 16000 samples a second.
         """
         self.rate = rate
         self._tracks = [Track(rate) for _ in range(TRACKS)]
@@ -49,16 +54,16 @@ class Timeline:
 
     @property
     def counts(self) -> list[TrackCount]:
-        """The packet counts of each track so far."""
+        """The packet counts of each track, up to the last packet received."""
         return [track.count() for track in self._tracks]
 
     def set_payload_types(self, track: int, payloads: Mapping[int, PayloadCodec]) -> None:
-        """Set the codecs of a track's payload types from now on."""
+        """Set the codec of each dynamic payload type of a track, for all later packets."""
         if 0 <= track < TRACKS:
             self._tracks[track].set_payload_types(payloads)
 
     def packet(self, track: int, at_us: int, data: bytes) -> None:
-        """Take one RTP packet. Data that is not RTP is counted and left out."""
+        """Process one RTP packet. Data that is not RTP is only counted as malformed."""
         if track < TRACKS:
             self._now_us = at_us
             self._tracks[track].packet(at_us, data)
@@ -66,10 +71,17 @@ class Timeline:
     def burst(
         self, burst: BurstRecord, shift_us: int, advanced_us: int, step_us: int
     ) -> Iterator[int]:
-        """Take many packets, with the same result as `packet` for each; yield times to advance to.
+        """Process the packets of a burst, with the same result as `packet` for each of them.
 
-        `shift_us` is added to the packets' times. A time is yielded, for `advance`, after the first
-        packet that is at least `step_us` later than the last yielded time (at first `advanced_us`).
+        Yield the times at which the caller must call `advance`. A time is yielded after each packet
+        that arrived at least `step_us` after the time that was yielded last. The time is the
+        arrival of this packet.
+
+        Args:
+            burst: The packets.
+            shift_us: The microseconds that are added to the arrival of each packet.
+            advanced_us: The time for which `advance` was called last.
+            step_us: The least time in µs between two yielded times.
         """
         at_us = burst.at_us + shift_us
         picks = [np.flatnonzero(burst.track == track) for track in range(TRACKS)]
@@ -91,38 +103,44 @@ class Timeline:
             start = end
 
     def begin_gap(self, from_us: int) -> None:
-        """Begin a gap: silence from `from_us` on, and missing packets are not lost."""
+        """Begin a gap at `from_us`.
+
+        The audio is silent in a gap, and packets that are missing in it are not counted as lost.
+        """
         self._gaps.append((self._sample(from_us), None))
         self.mark_break(from_us)
 
     def end_gap(self, at_us: int) -> None:
-        """End the gap at `at_us`."""
+        """End the gap that was begun last; its end is at `at_us`."""
         if self._gaps and self._gaps[-1][1] is None:
             start, _ = self._gaps.pop()
             self._gaps.append((start, self._sample(at_us)))
         self.mark_break(at_us)
 
     def mark_break(self, at_us: int | None = None) -> None:
-        """Expect a break in both tracks: missing packets are not lost, and timestamps may jump.
+        """Expect an interruption of all streams at the time `at_us`.
 
-        `at_us` is the time of the break; None means the time of the last packet.
+        Packets that are missing in the interruption are not counted as lost, and the timestamps
+        after it may have any value. If `at_us` is None, the time is the arrival of the last packet.
         """
         position = self._sample(self._now_us if at_us is None else at_us)
         for track in self._tracks:
             track.mark_break(position)
 
     def undecoded(self) -> list[UndecodedPacket]:
-        """Return the packets that could not be decoded, once each, as soon as they are final.
+        """Return the undecodable packets that have left the window since the last call.
 
-        Packets that arrived in a gap or have audio from one are left out.
+        Each packet is returned only once. A packet is never returned if it arrived in a gap or if a
+        part of its audio belongs to a gap.
         """
         given, self._undecoded = self._undecoded, []
         return given
 
     def _finalise_undecoded(self, end: int | None) -> None:
-        """Make undecodable packets available that arrived before `end`, which is final now.
+        """Make the undecodable packets available that arrived before the position `end`.
 
-        None as `end` means all of them.
+        All samples before `end` are final. If `end` is None, all undecodable packets are made
+        available.
         """
         for number, track in enumerate(self._tracks):
             for each, position in track.undecoded:
@@ -143,13 +161,16 @@ class Timeline:
         return self._overlaps_gap(begun, arrived + 1)
 
     def _overlaps_gap(self, start: int, end: int) -> bool:
-        """Return whether a gap overlaps these positions."""
+        """Return whether a gap has one of the positions `start` to `end` (exclusive)."""
         return any(
             end > gap_from and (gap_to is None or start < gap_to) for gap_from, gap_to in self._gaps
         )
 
     def advance(self, now_us: int) -> None:
-        """Move the window to end at `now_us`: samples before it become final."""
+        """Move the end of the window to `now_us`.
+
+        Samples from before the window become final, in blocks of one second.
+        """
         for track in self._tracks:
             track.advance(now_us)
         horizon = self._sample(now_us) - WINDOW_S * self.rate
@@ -157,12 +178,16 @@ class Timeline:
             self._emit(self.rate)
 
     def blocks(self) -> Iterator[Samples]:
-        """Yield the final samples, once each, as int16 arrays of shape (n, 2)."""
+        """Yield the samples that became final since the last call.
+
+        Each block is an int16 array of shape (n, 2): a row for each position, a column for each
+        track.
+        """
         while self._ready:
             yield self._ready.popleft()
 
     def finish(self, length_us: int) -> None:
-        """Make all samples final, up to exactly the call's length."""
+        """Make all samples final. The audio then has exactly the call's length, `length_us`."""
         for track in self._tracks:
             track.flush()
         end = self._sample(length_us)

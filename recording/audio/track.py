@@ -1,6 +1,7 @@
-"""One track of the timeline: the streams of one party, and a window of its samples.
+"""One track of the timeline: the RTP streams of one party, and the latest seconds of its samples.
 
-Nothing older than the window stays in memory.
+Older samples are not kept in memory. A sample is *final* when it was handed to the encoder and can
+no longer change.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ __all__ = ["Track", "TrackCount", "WidebandError"]
 _MOST_STREAMS = 4
 _US = 1_000_000
 _ROOM_S = 32
-"""The seconds in the sample buffer. Final samples are dropped when they fill half of it."""
+"""The length of the sample buffer in seconds.
+
+The final samples are removed from the buffer when they fill half of it.
+"""
 
 
 class Track:
@@ -39,15 +43,18 @@ class Track:
         self._origin = 0
         """The position of the first sample in the buffer."""
         self._start = 0
-        """The position before which all samples are final."""
+        """The position of the first sample that is not final."""
         self._noise: Noise | None = None
         self._noise_at = 0
-        """The position from which the noise is not written yet."""
+        """The position up to which the noise is written to the samples."""
         self.undecoded: list[tuple[Packet, int]] = []
-        """Packets that cannot be decoded, with their positions, until the timeline takes them."""
+        """The packets that cannot be decoded, each with the position of its audio.
+
+        The timeline removes them from this list.
+        """
 
     def count(self) -> TrackCount:
-        """Return the packet counts; packets that are still missing count as lost."""
+        """Return the packet counts. Packets that have not arrived yet are counted as lost."""
         missing = sum(len(stream.missing) for stream in self._streams.values())
         return TrackCount(
             self.counted.received,
@@ -61,13 +68,13 @@ class Track:
         )
 
     def set_payload_types(self, payloads: Mapping[int, PayloadCodec]) -> None:
-        """Set the codecs of dynamic payload types."""
+        """Set the codecs of the dynamic payload types, in place of those set before."""
         self._payloads = {**STATIC, **payloads}
         for stream in self._streams.values():
             stream.expect_nothing()
 
     def packet(self, at_us: int, data: bytes) -> None:
-        """Take one datagram."""
+        """Process one datagram that arrived at `at_us` (µs since the recording's start)."""
         if len(data) < HEADER.size or data[0] >> 6 != 2:
             self.counted.malformed += 1
             return
@@ -84,7 +91,10 @@ class Track:
         stream.packet(at_us, head, codec, rtp_payload, data)
 
     def burst(self, burst: TrackBurst, start: int, end: int) -> None:
-        """Take packets `start` to `end` of a burst, with the same result as `packet` for each."""
+        """Process the packets `start` to `end` (exclusive) of a burst.
+
+        The result is the same as if `packet` were called for each of these packets.
+        """
         while start < end:
             stream = self._streams.get(burst.ssrc(start))
             taken = 0 if stream is None else stream.take_expected_burst(burst, start, end)
@@ -103,7 +113,7 @@ class Track:
         return self._streams[ssrc]
 
     def mark_break(self, position: int) -> None:
-        """Begin again after an interruption, and end a noise at `position`.
+        """Begin all streams again after an interruption, and end any comfort noise at `position`.
 
         Packets that are missing in the interruption are not counted as lost.
         """
@@ -112,20 +122,21 @@ class Track:
         self._end_noise(position)
 
     def advance(self, now_us: int) -> None:
-        """Write the packets that have waited long enough for their predecessors."""
+        """Write the packets that have waited long enough at `now_us` for packets before them."""
         for stream in self._streams.values():
             stream.advance(now_us)
 
     def flush(self) -> None:
-        """Write all packets that still wait."""
+        """Write all packets that still wait, because no packets follow."""
         for stream in self._streams.values():
             stream.end()
 
     def keep_undecoded(self, packet: Packet, position: int) -> bool:
-        """Keep a packet that cannot be decoded; return False if all of its audio would be final.
+        """Add a packet to the packets that cannot be decoded, and return True.
 
-        Such a late packet is not kept, because the gaps of that time are forgotten and it might be
-        from one.
+        If the samples at all positions of its audio are final, the packet is too late. It is then
+        not added, and the result is False. The reason is that the gaps of that time are already
+        forgotten, and the packet may be from one of these gaps.
         """
         if position + packet.length_us * self.rate // _US < self._start:
             return False
@@ -133,19 +144,19 @@ class Track:
         return True
 
     def begin_noise(self, position: int, noise: bytes, clock: int) -> None:
-        """Fill the silence from `position` on with noise, until other samples are written there.
+        """Fill the silence that begins at `position` with noise, up to the next audio.
 
         Args:
-            position: The first sample of the noise.
-            noise: Its description, an RFC 3389 payload.
-            clock: The sampling rate at which the sender measured it, in Hz.
+            position: The position of the first sample of noise.
+            noise: The description of the noise, an RFC 3389 payload.
+            clock: The rate in Hz at which the sender sampled the noise.
         """
         self._end_noise(position)
         self._noise = Noise(noise, clock, self.rate)
         self._noise_at = position
 
     def _end_noise(self, position: int) -> None:
-        """End the noise at `position`."""
+        """Write the noise up to `position`, and write no more of it."""
         self._write_noise(position)
         self._noise = None
 
@@ -156,7 +167,11 @@ class Track:
             self._noise_at = end
 
     def write(self, position: int, samples: Samples) -> bool:
-        """Write samples at a position; return False if all of them would be final already."""
+        """Write samples that begin at `position`.
+
+        Samples before the first position that is not final are not written. Return False if no
+        sample is written for this reason.
+        """
         if self._noise is not None and position >= self._noise_at:
             self._end_noise(position)
         return self._write(position, samples)
@@ -176,7 +191,7 @@ class Track:
         return True
 
     def take(self, count: int) -> Samples:
-        """Return the next `count` samples, which become final."""
+        """Return the next `count` samples and make them final."""
         self._write_noise(self._start + count)
         begin = self._start - self._origin
         taken = np.zeros(count, dtype=np.int16)
@@ -195,9 +210,10 @@ class Track:
 
 
 def _rtp_payload(data: bytes, flags: int) -> bytes:
-    """Return the RTP payload: the data after CSRCs and extension, without padding.
+    """Return the RTP payload of a datagram (RFC 3550, section 5.1).
 
-    See RFC 3550 section 5.1. It is empty if the lengths do not fit.
+    It is the data after the CSRCs and the header extension, without the padding. It is empty if the
+    lengths in the datagram are wrong. `flags` is the first byte of the datagram.
     """
     start = 12 + 4 * (flags & 0x0F)
     if flags & 0x10 and len(data) >= start + 4:

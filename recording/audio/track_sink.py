@@ -1,4 +1,4 @@
-"""The interface of a track for its streams, and the packet counts that both update."""
+"""The interface through which a stream writes to its track, and the track's packet counts."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from recording.audio.codecs import Samples
 from recording.audio.stream_clock import Packet
 
 HEADER: Final = struct.Struct("!BBHII")
-"""The fixed header: flags, marker and payload type, sequence, timestamp, SSRC."""
+"""The fields of the fixed RTP header (RFC 3550, section 5.1).
+
+They are the flags, the marker and payload type, the sequence number, the timestamp and the SSRC.
+"""
 
 
 class WidebandError(Exception):
-    """A wideband packet was received while the timeline works at 8000 samples a second."""
+    """A packet of a wideband codec was received, but the timeline has 8000 samples a second."""
 
 
 @dataclass(slots=True)
 class TrackCount:
-    """The numbers of a track's packets, by what became of them."""
+    """The numbers of a track's packets: how many were received, lost, late and so on."""
 
     received: int = 0
     lost: int = 0
@@ -29,28 +32,39 @@ class TrackCount:
     malformed: int = 0
     undecoded: int = 0
     withheld: int = 0
-    """Packets without RTP payload: key presses, and payload types that were not negotiated.
+    """The number of packets of which only the fixed RTP header was stored.
 
-    Only their fixed header is stored.
+    They are key presses, and packets whose payload type was not negotiated.
     """
     codecs: Counter[str] = field(default_factory=Counter)
-    """Packets by codec, such as `PCMA/8000`."""
+    """The number of packets of each codec. A key is, for example, `PCMA/8000`."""
 
 
 class TrackSink(Protocol):
-    """The track to which a stream writes its samples."""
+    """The interface of the track to which a stream writes its samples.
+
+    A position is a number of samples since the recording's start. A sample is final when it can no
+    longer change.
+    """
 
     rate: int
     counted: TrackCount
 
     def write(self, position: int, samples: Samples) -> bool:
-        """Write samples at a position; return False if all of them would be final already."""
+        """Write samples that begin at `position`.
+
+        Return False if nothing is written because the samples at all these positions are final.
+        """
 
     def begin_noise(self, position: int, noise: bytes, clock: int) -> None:
-        """Fill the silence from here on with noise, which `noise` describes (RFC 3389 payload)."""
+        """Fill the silence that begins at `position` with comfort noise.
+
+        `noise` is the description of the noise (an RFC 3389 payload), `clock` the rate in Hz at
+        which the sender sampled the noise.
+        """
 
     def keep_undecoded(self, packet: Packet, position: int) -> bool:
-        """Keep a packet that cannot be decoded, with the position of its audio.
+        """Store a packet that cannot be decoded, with the position of its audio.
 
-        Returns False if all of its audio would be final already.
+        Return False if it is not stored because the samples at all these positions are final.
         """
