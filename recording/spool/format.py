@@ -98,14 +98,14 @@ _KINDS = frozenset(FrameKind)
 
 
 class PublishedKeys(msgspec.Struct, frozen=True, array_like=True):
-    """The plaintext of a RELEASE frame."""
+    """The plaintext of a RELEASE frame, which publishes the keys of media frames."""
 
     keys: list[tuple[int, bytes]]
     """A pair for each media frame whose key is published here: the frame's index and its key."""
 
 
 class Tombstone(msgspec.Struct, frozen=True, array_like=True):
-    """The plaintext of a TOMBSTONE frame."""
+    """The plaintext of a TOMBSTONE frame, which lists erased media frames."""
 
     from_us: int
     """The start of the erasure, as an offset in µs.
@@ -122,7 +122,7 @@ class Tombstone(msgspec.Struct, frozen=True, array_like=True):
 
 
 class End(msgspec.Struct, frozen=True, array_like=True):
-    """The plaintext of an END frame."""
+    """The plaintext of an END frame, the last frame of a spool that was closed properly."""
 
     frames: int
     """The number of frames before the END frame; the END frame itself has the index `frames` + 1.

@@ -34,7 +34,7 @@ class UnpublishedFrame:
 
 @dataclass(slots=True, eq=False)
 class OpenFrame:
-    """The plaintext of a MEDIA frame, to which packets are added."""
+    """The plaintext of the next media frame, to which packets are added until it is sealed."""
 
     first_us: int = 0
     """The offset (µs) of the first packet. The times in `packed` are relative to it."""

@@ -1,4 +1,4 @@
-"""The values that are written to a spool and read from it."""
+"""The values that are written to a spool and read from it: its header and its records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -123,7 +123,7 @@ class LostRecord:
 
 @dataclass(frozen=True, slots=True)
 class EndRecord:
-    """The end of a spool that was closed properly; a spool without it is interrupted."""
+    """The end of a spool that was closed properly. An interrupted spool has no such record."""
 
     at_us: int
 

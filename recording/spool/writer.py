@@ -177,7 +177,7 @@ class SpoolWriter:
 
     @property
     def erasable_from_us(self) -> int:
-        """The earliest offset (µs) that `erase_back_to` can still erase."""
+        """The earliest offset (µs) whose packets `erase_back_to` can still make unreadable."""
         return self._released_to_us + 1
 
     def erase_back_to(self, at_us: int) -> None:
