@@ -222,7 +222,8 @@ def clip(samples: NDArray[np.float32]) -> Samples:
 
 _BY_AV: Final = {
     "G722": ("g722", WIDE, 0),
-    "OPUS": ("libopus", 48000, 0),  # FFmpeg's own decoder clicks when speech follows DTX silence
+    # FFmpeg also has its own Opus decoder, but that one clicks when speech follows a DTX silence.
+    "OPUS": ("libopus", 48000, 0),
     "G729": ("g729", NARROW, 10),
     "GSM": ("gsm", NARROW, 33),
 }

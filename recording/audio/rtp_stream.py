@@ -289,7 +289,7 @@ class RtpStream:
         if self._clock is None:
             return
         if self.state is StreamState.LAGGING and not self._clock.fits(packet):
-            self.flush()  # the waiting packets are late, and this packet is not
+            self.flush()  # this packet does not fit the late packets that wait
             self._set_state(StreamState.DOUBTED)
         if not self._is_confirmed:
             return

@@ -67,7 +67,7 @@ class _TimestampRate(NamedTuple):
     ticks: int
     in_us: int
     by_number: bool = False
-    """True if the sequence number is used in place of the timestamp, which never changes."""
+    """True if sequence numbers are used instead, because the timestamps never change."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -212,7 +212,10 @@ class StreamClock:
         return late or error < self._early or packet.codec.clock != self._clock_rate
 
     def fits(self, packet: Packet) -> bool:
-        """Return whether the packet has this clock's rate and did not arrive before it was due."""
+        """Return whether the packet has this clock's rate and did not arrive too early.
+
+        A packet is too early if it arrived more than `EARLY_US` before it was due.
+        """
         of_the_past = self.arrival_position(packet) - self.position(packet) >= self._early
         return of_the_past and packet.codec.clock == self._clock_rate
 

@@ -82,7 +82,10 @@ class SpoolFile:
         return self._disk.is_hanging
 
     def run_later(self, job: Callable[[], None]) -> None:
-        """Run `job` after all earlier jobs of the disk. If the disk hangs, run it after that."""
+        """Run `job` after all earlier jobs of the disk.
+
+        If the disk hangs, run `job` when the disk answers again.
+        """
         self._disk.run_later(job)
 
     def sync_job(self) -> Callable[[], None]:

@@ -15,7 +15,7 @@ from recording.files.atomic import sync_folder, write_all
 
 _PIECE: Final = 1 << 20
 _LEAVE: Final = 2
-"""The divisor of the free space: a copy may use at most half of it.
+"""The divisor of the free space on the disk: a copy may use at most half of the free space.
 
 The rest of the free space is for the spools of live calls.
 """
