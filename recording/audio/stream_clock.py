@@ -56,7 +56,7 @@ LAGS_US = 60_000
 Either the network is slow for a while, or the sender's clock has changed.
 """
 _SAME_US = 20_000
-"""The largest difference in µs between arrival and time base with which the time base is kept."""
+"""The time in µs: a packet confirms the time base if it is at most this early or late."""
 _FEW = 3
 _APART_US = 500_000
 

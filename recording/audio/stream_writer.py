@@ -117,8 +117,9 @@ class StreamWriter:
     def _follows_last(self, decoder: StreamDecoder, start: int, *, touches: bool) -> bool:
         """Return whether the next samples of this decoder continue the audio written last.
 
-        They do if they come from the same decoder and `touches` is true: they begin at the position
-        at which that audio ends. If they do not, finish the audio that was written last.
+        The samples continue that audio if the same decoder decoded it and `touches` is true.
+        Otherwise, finish that audio. `touches` means that the next samples begin at the position
+        `start` at which that audio ends.
         """
         follows = touches and decoder is self._last
         if not follows:

@@ -155,7 +155,7 @@ class _Job(Generic[T]):
         self.done = threading.Lock()
         self.done.acquire()
         self.decided = threading.Lock()
-        """The lock that decides between done in time and cancelled.
+        """The lock that decides whether the job was done in time or is cancelled.
 
         If the disk's thread acquires it first, the job was done in time. If the waiting thread
         acquires it first, the job is cancelled.

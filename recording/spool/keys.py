@@ -139,9 +139,9 @@ def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
 
 
 def key_check(spool_key: bytes) -> bytes:
-    """Return a digest of the spool key, which is stored in the file header.
+    """Return a digest of the spool key.
 
-    With it a reader can distinguish a wrong spool key from a damaged file. The digest does not
-    reveal the key.
+    The file header of a spool contains this digest. It allows a reader to distinguish a wrong spool
+    key from a damaged file. The digest does not reveal the key.
     """
     return hashlib.sha256(b"galwad spool key check v1\0" + spool_key).digest()[:16]
