@@ -1,7 +1,8 @@
 """The desk process: the ASGI application, its HTTP server, and `run`.
 
-TLS is required unless the listening address is loopback. This module handles signals itself:
-SIGTERM ends the event streams first, so that uvicorn's shutdown does not wait for them.
+TLS is required unless the listening address is loopback. This module handles signals instead of
+uvicorn: at SIGTERM the desk first ends the event streams, because uvicorn's shutdown would
+otherwise wait for these streams.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ log = structlog.get_logger()
 
 
 class UnsafeListenerError(Exception):
-    """The address can be reached from other machines and there is no TLS."""
+    """The listening address can be reached from other machines, and TLS is not set up."""
 
 
 def options_of(settings: Settings) -> DeskOptions:
-    """Return the desk's part of the settings."""
+    """Return the desk's options, taken from the node's settings."""
     desk = settings.desk
     return DeskOptions(
         database=settings.database,
@@ -81,7 +82,7 @@ def create_app(desk: Desk) -> ASGIApp:
     app = FastAPI(
         title="Galwad",
         version=version("galwad"),
-        docs_url=None,  # FastAPI's documentation pages load scripts from other hosts
+        docs_url=None,  # FastAPI's documentation page loads scripts from other hosts
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
         max_body_size=MAX_BODY,
@@ -110,25 +111,28 @@ def _install_page(app: FastAPI) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers; `ready` is set when it accepts requests."""
+    """A uvicorn server without signal handlers; `ready` is set when it accepts requests."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and set `ready`."""
+        """Start to accept requests on `sockets`, then set `ready`."""
         await super().startup(sockets)
         self.ready.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Install no signal handlers; `_main` has its own."""
+        """Replace uvicorn's method, so that no signal handler is installed.
+
+        The function `_main` of this module handles the signals.
+        """
         yield
 
 
 class DeskServer:
-    """A desk with its HTTP server; `start` returns once the server accepts requests."""
+    """A desk together with its HTTP server."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
@@ -138,7 +142,7 @@ class DeskServer:
         self.port = 0
 
     async def start(self) -> None:
-        """Open the desk and listen.
+        """Start the desk and its HTTP server; return when the server accepts requests.
 
         Raises:
             UnsafeListenerError: There is no TLS, and the address is not loopback.
@@ -174,8 +178,9 @@ class DeskServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            # With a public origin, our own proxy runs on this machine. The throttle counts the
-            # client address that it forwards; the header is ignored from any other address.
+            # If a public origin is set, a reverse proxy on this machine forwards the requests. Its
+            # X-Forwarded-For header gives the client's address, which the sign-in throttle needs. A
+            # request from any other machine has this header ignored.
             proxy_headers=options.public_origin is not None,
             forwarded_allow_ips=["127.0.0.1", "::1"],
             lifespan="off",
@@ -186,13 +191,13 @@ class DeskServer:
         )
 
     async def stop(self) -> None:
-        """End the event streams, answer the requests in progress, and close."""
+        """End the event streams, finish the requests in progress, then stop server and desk."""
         self.desk.hub.close()
         if self._server is not None and self._task is not None and not self._task.done():
             self._server.should_exit = True
             await self._task
         if self._listener is not None:
-            self._listener.close()  # the server closes it, unless the server itself failed
+            self._listener.close()  # needed if the server failed; otherwise already closed
         await self.desk.stop()
 
 
@@ -220,7 +225,8 @@ def _listen(host: str, port: int) -> socket.socket:
 def run(settings: Settings) -> int:
     """Run the desk until SIGTERM or SIGINT; return the process's exit status.
 
-    The caller has set up the log (`galwad.logs`), which keeps texts of exceptions out of it.
+    The caller must first set up logging with `galwad.logs`, which keeps the texts of exceptions out
+    of the log.
     """
     return uvloop.run(_main(options_of(settings)))
 
@@ -239,7 +245,7 @@ async def _main(options: DeskOptions) -> int:
     try:
         await server.start()
     except (UnsafeListenerError, OSError) as error:
-        # the text is an address or a path, never personal data
+        # The error's text contains an address or a path, and no personal data.
         log.critical("desk.cannot_start", reason=str(error))
         await server.desk.stop()
         return 1

@@ -1,7 +1,9 @@
-"""The `Desk`: database, switch, finaliser, lookup, live calls and their events, wired together.
+"""The `Desk`: it creates the parts of the desk process and connects them with each other.
 
-Everything that must survive a restart of the desk is in the database before it is acknowledged.
-What is only in memory (live calls, pops) is rebuilt from the switch's snapshot and a new lookup.
+The parts are the database, the links to switch and finaliser, the lookup, the live calls and their
+events. Data that must survive a restart of the desk is written to the database before the desk
+acknowledges it. Live calls and screen-pops are only in memory; after a restart they are rebuilt
+from the switch's snapshot and a new lookup.
 """
 
 from __future__ import annotations
@@ -50,9 +52,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class DeskOptions:
-    """The settings of a desk; times are in seconds.
+    """The settings of a desk; durations are in seconds.
 
-    Without a `time_zone`, days are those of this machine's time zone.
+    If `time_zone` is None, the desk uses this machine's time zone.
     """
 
     database: Path
@@ -60,7 +62,10 @@ class DeskOptions:
     switch_socket: Path
     desk_socket: Path
     recipients: Path | None = None
-    """The file of the signed recipient set. It is public; the finaliser checks its signature."""
+    """The file with the signed recipient set.
+
+    The file has no secrets. The finaliser checks its signature.
+    """
     officer_key: str = ""
     node: str = "galwad"
     host: str = "127.0.0.1"
@@ -77,27 +82,31 @@ class DeskOptions:
 
     @property
     def audit_key(self) -> Path:
-        """The file of the audit's day key, beside the database."""
+        """The file with the key of the audit, in the folder of the database."""
         return self.database.with_name("audit.key")
 
     @property
     def anchor_file(self) -> Path:
-        """The file to which the audit's head is added each day."""
+        """The file to which the head of the audit chain is appended each day."""
         return self.anchors or self.database.with_name("anchors.jsonl")
 
     @property
     def secure(self) -> bool:
-        """True if browsers reach the desk over TLS, either its own or that of a proxy."""
+        """True if browsers reach the desk over TLS, which the desk or a proxy provides."""
         return self.tls_certificate is not None or (self.public_origin or "").startswith("https:")
 
     @property
     def cookie(self) -> str:
-        """The session cookie's name; `__Host-` binds the cookie to host and TLS (RFC 6265bis)."""
+        """The name of the session cookie.
+
+        With the prefix `__Host-`, a browser sends the cookie only to this host and only over TLS
+        (RFC 6265bis).
+        """
         return "__Host-galwad" if self.secure else "galwad"
 
 
 class Desk:
-    """The parts of one desk process; `start` opens them, `stop` closes them."""
+    """One desk process with all its parts; `start` opens the parts, and `stop` closes them."""
 
     def __init__(
         self,
@@ -111,7 +120,7 @@ class Desk:
         self.metrics = Metrics()
         self.hub = EventHub()
         self.peers_down = 0
-        """The number of trunks and targets that do not answer or refuse our registration."""
+        """The number of trunks and targets that do not answer, or that refuse our registration."""
         self.calls = LiveCalls(self._call_changed)
         self.users = Users(self.engine, hasher)
         self.sessions = Sessions(self.engine, options.session_idle, options.session_absolute)
@@ -162,7 +171,10 @@ class Desk:
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Restore calls in wrap-up and last night's figures, listen, and connect to the switch."""
+        """Restore the calls in wrap-up and the last coverage figures, then start the desk's parts.
+
+        The parts listen on `desk.sock` and connect to the switch.
+        """
         for contact in await self.contacts.open_notes():
             self.calls.add_without_note(contact)
         checked = await self.audit.last(COVERAGE_CHECKED)
@@ -179,14 +191,14 @@ class Desk:
         ]
 
     async def stop(self) -> None:
-        """Close the event streams, the connections and the database."""
+        """Close the event streams, the links to the other processes, and the database."""
         self.hub.close()
         await self.socket.stop()
         for task in self._loops:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.ledger.flush()
-        if self._tasks:  # Lookups and notes in progress are short, so they may finish.
+        if self._tasks:  # Running lookups and note writes are short, so wait for them.
             await asyncio.wait(self._tasks, timeout=_TIMEOUT_S)
         for task in tuple(self._tasks):
             task.cancel()
@@ -195,9 +207,10 @@ class Desk:
         await self.engine.dispose()
 
     async def finishes_within(self, work: Coroutine[Any, Any, None], seconds: float) -> bool:
-        """Return whether `work` finished within `seconds`.
+        """Start `work` as a task, and return whether it finished within `seconds`.
 
-        If it did not, it continues, and an error that it raises later is dropped silently.
+        If `work` did not finish in time, it continues in the background, and its later error is
+        neither raised nor logged.
 
         Raises:
             Exception: Any error that `work` raised within that time.
@@ -213,7 +226,7 @@ class Desk:
         return True
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start `work` as a task; if it fails, the error is logged."""
+        """Start `work` as a background task; if `work` raises an error, the error is logged."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -254,14 +267,14 @@ class Desk:
                 self._alarm(message)
 
     def _ends_stored(self, call_ids: Collection[str]) -> None:
-        """Report to the switch that the ledger holds the ends of these calls."""
+        """Report to the switch that the ends of these calls are stored in the ledger."""
         self.switch.acknowledge_ends(call_ids)
 
-    def _switch_connection(self, connected: bool) -> None:  # noqa: FBT001 - a callback's one fact
+    def _switch_connection(self, connected: bool) -> None:  # noqa: FBT001 - the callback has one parameter
         self.metrics.switch_connected.set(connected)
         kind = "switch.connected" if connected else "switch.lost"
         log.info(kind)
-        # On the first connection after a start, nothing was wrong.
+        # The first connection after the desk's start follows no loss, so it is not an alarm.
         if connected and not self._switch_lost:
             self.hub.alarm(kind, audience="everybody")
         else:
@@ -269,7 +282,10 @@ class Desk:
         self._switch_lost = not connected
 
     def calls_in_progress(self) -> set[str] | None:
-        """Return the ids of the calls in progress; None while the switch is not connected."""
+        """Return the ids of the calls in progress, without calls in wrap-up.
+
+        None while the switch is not connected, because the calls are then not known.
+        """
         if not self.switch.connected:
             return None
         return {call.call_id for call in self.calls.all() if not call.wrapup}
@@ -279,9 +295,10 @@ class Desk:
         self.metrics.orphans.set(len(result.orphans))
 
     def claim(self, call: DeskCall, user: User) -> DeskCall:
-        """Assign a call to `user` if a PBX answered it for a group without naming the advisor.
+        """Record `user` as the advisor of a call that a PBX answered for a group.
 
-        If the call already has an advisor, or `user` is not in its group, return it unchanged.
+        Return the changed call. If the advisor is already known, or `user` is not in the group,
+        return the call unchanged.
         """
         if not call.may_be_claimed_by(user):
             return call
@@ -304,7 +321,11 @@ class Desk:
         )
 
     async def _open_note(self, call: DeskCall) -> None:
-        """Open the contact note as soon as the call is answered, so that it is never forgotten."""
+        """Open the contact note of a call that was just answered.
+
+        Because the note is opened immediately, it cannot be forgotten. If a note is already saved,
+        it is stored in the live call.
+        """
         call = self.calls.get(call.call_id) or call
         if call.advisor is None:
             return
@@ -323,9 +344,9 @@ class Desk:
             self.calls.note_saved(call.call_id, note)
 
     async def _indexed(self, sealed: Sealed) -> None:
-        """Announce a recording that is now in the index.
+        """Update metrics, alarms and the live call for a recording that is now in the index.
 
-        If the desk missed the call, this opens its contact note.
+        If the call is not among the live calls, open its contact note.
         """
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)
@@ -344,9 +365,9 @@ class Desk:
         self.calls.set_recording_link(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
 
     def _audit_cut(self, seq: int) -> None:
-        """Raise an alarm because audit entries were deleted from the database.
+        """Raise an alarm because audit entries below number `seq` are missing from the database.
 
-        Recording continues.
+        The recording of calls continues.
         """
         self._alarm(Alarm("audit.cut", None, f"the audit entries before number {seq} are missing"))
 
@@ -362,7 +383,7 @@ class Desk:
         audience: Audience = "supervisors",
         detail: str = "",
     ) -> None:
-        """Raise an alarm in the journal, in the metrics and on the pages."""
+        """Report an alarm in the journal, in the metrics, and on the pages of `audience`."""
         named = call.call_id if call is not None else call_id
         log.warning("alarm", kind=kind, call_id=named, detail=detail)
         self.metrics.alarms.labels(kind).inc()

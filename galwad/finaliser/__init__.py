@@ -1,7 +1,7 @@
 """The finaliser process: turns spools into sealed recordings and reports them to the desk.
 
-It uses no network. It decodes data that strangers sent, and it is the only one of the three
-processes that decrypts and decodes recorded audio, in memory only.
+The finaliser uses no network, because it decodes data that strangers sent. Of the three processes,
+only the finaliser decrypts and decodes recorded audio, and it does so in memory only.
 """
 
 from galwad.finaliser.process import run

@@ -1,7 +1,7 @@
-"""Sealing of calls in progress, in slices, so that little is left to do at their end.
+"""Sealing of calls in progress, in slices, so that little work remains when a call ends.
 
-An error here stops only the following of that call: it is then sealed from its spool after it has
-ended.
+To follow a call means to seal the finished parts of its spool while the call is in progress. After
+an error the call is no longer followed, and is sealed from its spool when it has ended.
 """
 
 from __future__ import annotations
@@ -22,28 +22,41 @@ from recording.errors import RecordingError
 from recording.spool import is_live
 
 _MIN_SPOOL_BYTES: Final = 256 * 1024
-"""The smallest spool that is followed, in bytes: about 15 seconds of a call.
+"""The size in bytes from which a spool is followed: about 15 seconds of a call.
 
-A smaller one is sealed quickly at the call's end anyway.
+A smaller spool is sealed quickly when the call ends.
 """
 _MAX_CALLS: Final = 400
-"""The number of calls followed at a time: each needs two open files and about 0.5 MB of memory."""
+"""The most calls that are followed at the same time.
+
+Each of these calls needs two open files and about 0.5 MB of memory.
+"""
 MIN_FREE_BYTES: Final = 1 << 30
-"""The free space that the archive's disk must have, in bytes: recording calls comes first."""
+"""The free space in bytes that the archive's disk must have for calls to be followed.
+
+With less free space, calls in progress are not followed, because the recording of calls needs it.
+"""
 _SLICE_FRAMES: Final = 60
-"""The number of frames, of about a second each, before the next call has its turn."""
+"""The number of spool frames in a slice. A frame holds about one second of a call.
+
+After each slice, a slice of the next call is sealed.
+"""
 log = structlog.get_logger()
 
 
 class LiveSealer:
-    """Follows the calls whose spools are being written.
+    """Follows calls whose spools are being written.
 
-    The methods block. One thread calls `follow`. Any thread may take a call with `take`,
-    between two slices. The spool of that call is closed by then, so following does not begin again.
+    The methods block the thread that calls them. Only one thread may call `follow`. Any thread may
+    call `take`, which waits until the current slice is finished. `take` is called for a call whose
+    spool is closed, so this call is not followed again.
     """
 
     def __init__(self, spools: Spools, archive: Archive, keys: Callable[[], SpoolKeys]) -> None:
-        """Start without calls; `keys` may raise, and then nothing is followed."""
+        """Start without calls.
+
+        `keys` returns the keys that open spools. If it raises an error, the call is not followed.
+        """
         self._spools = spools
         self._archive = archive
         self._keys = keys
@@ -52,9 +65,10 @@ class LiveSealer:
         self._lock = Lock()
 
     def follow(self, enough: Callable[[], bool]) -> None:
-        """Seal the parts of all calls that cannot change any more, the longest waiting call first.
+        """Seal the finished parts of all calls in progress.
 
-        `enough` is asked after each slice; if it returns True, this method returns.
+        The call that has waited longest for a slice is next. `enough` is called after each slice,
+        and this method returns when `enough` returns True.
         """
         if self._archive.free_bytes < MIN_FREE_BYTES:
             self.discard_all()
@@ -78,20 +92,23 @@ class LiveSealer:
                 return
 
     def take(self, call_id: str) -> LiveSealing | None:
-        """Return the work done for a call that has ended, or None; the receiver must discard it."""
+        """Return the parts sealed so far of a call that has ended; None if it was not followed.
+
+        The caller must discard the returned object after use.
+        """
         with self._lock:
             self._given_up.discard(call_id)
             return self._followed.pop(call_id, None)
 
     def discard_all(self) -> None:
-        """Discard all work."""
+        """Discard the sealed parts of all followed calls."""
         with self._lock:
             for following in self._followed.values():
                 following.discard()
             self._followed.clear()
 
     def _single_lives(self) -> Mapping[str, Path]:
-        """Return the spool of each call that has only one."""
+        """Return the spool of each call that has exactly one spool, by call id."""
         found = self._spools.by_call()
         return {call_id: paths[0] for call_id, paths in found.items() if len(paths) == 1}
 
@@ -101,7 +118,7 @@ class LiveSealer:
             self._followed.pop(call_id).discard()
 
     def _is_new(self, call_id: str, path: Path) -> bool:
-        """Return whether to begin to follow this call."""
+        """Return whether this call is not followed yet and following may begin."""
         if (
             len(self._followed) >= _MAX_CALLS
             or call_id in self._followed
@@ -115,7 +132,7 @@ class LiveSealer:
             return False
 
     def _begin(self, call_id: str, path: Path) -> bool:
-        """Begin to follow a call; return False if that fails."""
+        """Begin to follow a call; return False if an error prevents it."""
         try:
             self._followed[call_id] = self._archive.begin_live(call_id, path, self._keys())
         except (OSError, RecordingError) as error:
@@ -124,11 +141,14 @@ class LiveSealer:
         return True
 
     def _step(self, call_id: str) -> bool:
-        """Seal one slice, then put the call last; return False when nothing more is ready."""
+        """Seal one slice of a call, then move the call to the end of the order.
+
+        Return True if another slice of the call can be sealed now.
+        """
         following = self._followed.pop(call_id)
         try:
             more = following.step(_SLICE_FRAMES)
-        except Exception as error:  # noqa: BLE001 - strange audio: sealing will report it
+        except Exception as error:  # noqa: BLE001 - strange audio; sealing will report it
             following.discard()
             self._give_up(call_id, error)
             return False
@@ -136,6 +156,6 @@ class LiveSealer:
         return more
 
     def _give_up(self, call_id: str, error: Exception) -> None:
-        """Stop following this call; it is sealed at its end."""
+        """Stop following this call, which is then sealed from its spool when it has ended."""
         self._given_up.add(call_id)
         log.warning("call.not_followed", call_id=call_id, why=type(error).__name__)

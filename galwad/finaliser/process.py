@@ -1,14 +1,16 @@
 """The finaliser's loop: finds calls to seal, seals them and reports them to the desk.
 
-The work is a set of call ids, from the switch's notices and from looking at the spool folders. A
-call leaves the set when the desk has indexed it; a desk that is down delays only that. What fails
-is tried again at the next look. Calls that have just ended come before those that an outage left,
-and small ones before large ones. `SEALING_TASKS` calls are sealed at a time, so that a short call
-seldom waits for a long one or for the disk.
+The finaliser learns which calls have ended from the switch's notices, and by looking at the spool
+folders. It remembers a call until the desk has indexed its recording. If the desk is down, calls
+are sealed all the same; only the indexing waits. A call that cannot be sealed is tried again at the
+next look at the spool folders. Calls that have just ended are sealed before calls that an outage
+left unsealed, and small calls before large calls. `SEALING_TASKS` calls are sealed at the same
+time, so that a short call seldom waits for a long call or for the disk.
 
-Calls in progress are followed at the same time, so that little work is left at their end. On
-SIGTERM the finaliser first seals everything that has ended: after a reboot, no key on this machine
-opens a spool, unless `unattended_recovery` is on.
+To follow a call means to seal the finished parts of its spool while the call is still in progress,
+so that little work remains when it ends. On SIGTERM the finaliser first seals every call that has
+ended, because after a reboot no key on this machine opens their spools, unless
+`unattended_recovery` is on.
 """
 
 from __future__ import annotations
@@ -47,21 +49,28 @@ from recording.errors import RecordingError
 LOOK_ROUND_S: Final = 30.0
 FOLLOW_S: Final = 2.0
 INDEX_WAIT_S: Final = 2.0
-"""The time for the desk to index the last recordings when the finaliser stops, in seconds."""
+"""The longest time in seconds to wait, at a stop, for the desk to index the last recordings."""
 SEALING_TASKS: Final = 3
-"""The number of calls sealed at a time: while one waits for the disk, another can compute."""
+"""The number of calls sealed at the same time.
+
+While one call waits for the disk, the processor can work on another call.
+"""
 _SLICE_S: Final = 1.0
 _SLICE_WHILE_OTHERS_WAIT_S: Final = 0.05
 _Rank: TypeAlias = tuple[bool, int]
-"""The order of work: False for a call that has just ended, then the bytes of its spools."""
+"""The rank of a call in the queue; the lowest rank is sealed first.
+
+The first value is False if the call has just ended, and True otherwise. The second value is the
+size of the call's spools in bytes.
+"""
 _MOST_ALARMS: Final = 1000
 log = structlog.get_logger()
 
 
 class Finaliser:
-    """One queue of calls, the tasks that seal them, and the links to switch and desk.
+    """The queue of ended calls, the tasks that seal these calls, and the links to switch and desk.
 
-    It is one class because the queue, the links and the alarms all change the same set of calls.
+    This is one class because the queue, the links and the alarms all change the same set of calls.
     """
 
     def __init__(
@@ -79,7 +88,10 @@ class Finaliser:
         self._queue: asyncio.PriorityQueue[tuple[_Rank, str]] = asyncio.PriorityQueue()
         self._queued: dict[str, _Rank] = {}
         self._in_sealing: dict[str, bool] = {}
-        """The calls that are being sealed, and whether they were queued again meanwhile."""
+        """The ids of the calls that are being sealed now.
+
+        The value is True if the call must be queued again after this sealing.
+        """
         self._free = asyncio.Event()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sealed: dict[str, Sealed] = {}
@@ -96,7 +108,10 @@ class Finaliser:
         self._look = asyncio.Event()
 
     def stop(self) -> None:
-        """Seal what has ended, then end `run`; when called again, only finish the calls in work."""
+        """Seal all calls that have ended, then end `run`.
+
+        A second call of this method makes `run` end after the calls that are being sealed now.
+        """
         if self._stopping.is_set():
             self._stop_now.set()
             self._indexed.set()
@@ -140,7 +155,7 @@ class Finaliser:
             await asyncio.to_thread(self._sealer.discard_all)
 
     async def _seal_queued(self) -> None:
-        """Seal one call after the other."""
+        """Seal the queued calls one after the other, until cancelled."""
         while True:
             _, call_id = await self._queue.get()
             if self._stop_now.is_set():
@@ -148,7 +163,10 @@ class Finaliser:
             await self._take(call_id)
 
     async def _finish(self) -> None:
-        """Seal all calls that have ended, and give the desk time to index them."""
+        """Seal all calls that have ended, then wait until the desk has indexed their recordings.
+
+        The wait lasts at most `index_wait_s` seconds.
+        """
         supervise.stopping()
         try:
             closed = await asyncio.to_thread(self._sealer.closed)
@@ -168,7 +186,10 @@ class Finaliser:
                     await self._indexed.wait()
 
     async def _follow(self) -> None:
-        """Follow calls for up to a second, or for 50 ms while other calls wait to be sealed."""
+        """Follow calls in progress for up to one second.
+
+        The limit is 50 ms if ended calls are being sealed or wait for sealing.
+        """
         began = time.monotonic()
 
         def enough() -> bool:
@@ -178,9 +199,9 @@ class Finaliser:
 
         try:
             await asyncio.to_thread(self._sealer.follow, enough)
-        except OSError:  # a folder is missing: the next look and sealing report it
+        except OSError:  # A folder is missing; the next look reports it.
             return
-        except Exception:  # following is optional; sealing must go on
+        except Exception:  # Following only saves time. Sealing must continue.
             log.exception("calls.not_followed")
 
     async def _take(self, call_id: str) -> None:
@@ -193,13 +214,16 @@ class Finaliser:
         self._free.set()
 
     def _lock_of(self, call_id: str) -> asyncio.Lock:
-        """Return the lock for writing to this recording; it is dropped when no task uses it."""
+        """Return the lock that a task must hold to write to this call's recording.
+
+        The lock is deleted when no task uses it.
+        """
         return self._locks.setdefault(call_id, asyncio.Lock())
 
     async def _seal(self, call_id: str) -> None:
         try:
             outcome = await asyncio.to_thread(self._sealer.seal, call_id)
-        except Exception:  # one call's strange audio must not stop the sealing of the others
+        except Exception:  # One call's strange audio must not stop the sealing of other calls.
             log.exception("recording.not_sealed", call_id=call_id)
             outcome = Alarm("recording.not_sealed", call_id, "see the journal")
         if isinstance(outcome, Sealed):
@@ -212,7 +236,10 @@ class Finaliser:
             self._alarm(outcome)
 
     def _alarm(self, alarm: Alarm) -> None:
-        """Send the desk an alarm, once for each kind and call; keep it while the desk is away."""
+        """Send the desk an alarm, once for each kind and call.
+
+        Without a link to the desk, the alarm is kept and sent when the desk connects.
+        """
         key = alarm.kind, alarm.call_id
         if key in self._alarms:
             return
@@ -225,10 +252,10 @@ class Finaliser:
             del self._unsent[:-_MOST_ALARMS]
 
     def _enqueue(self, call_id: str, size: int, *, just_ended: bool = False) -> None:
-        """Queue a call that has closed spools, of `size` bytes.
+        """Queue a call whose spools are closed; `size` is the sum of their sizes in bytes.
 
-        A call that is being sealed is marked instead. If sealing fails, it may be queued again,
-        because another spool of it may have been closed meanwhile.
+        If the call is being sealed now, it is only marked, because another of its spools may have
+        been closed since the sealing began. A marked call is queued again if this sealing fails.
         """
         if call_id in self._in_sealing:
             self._in_sealing[call_id] = True
@@ -238,14 +265,19 @@ class Finaliser:
             self._queue.put_nowait((rank, call_id))
 
     async def _look_round(self) -> None:
-        """Look for closed spools at start, when the switch connects or goes, and regularly."""
+        """Look for closed spools until cancelled.
+
+        A look takes place at the start, when the switch connects or its link is lost, and at least
+        every `look_round_s` seconds.
+        """
         while True:
-            self._look.clear()  # before the look: a request during it may be about a newer spool
+            # Clear this before the look, because a request during it may be about a newer spool.
+            self._look.clear()
             try:
                 await self._look_at_the_folder()
-            except OSError as error:  # it is missing, or its disk is: try again next time
+            except OSError as error:  # The folder or its disk is missing.
                 log.error("spools.not_seen", why=error.strerror)  # noqa: TRY400 - it says what
-            except Exception:  # whatever is in the folder, the next look must take place
+            except Exception:  # The next look must take place, whatever file caused this error.
                 log.exception("spools.not_seen")
             try:
                 await asyncio.wait_for(self._look.wait(), self._look_round_s)
@@ -262,7 +294,11 @@ class Finaliser:
         await self._send_waiting([*closed, *unreadable])
 
     async def _send_waiting(self, closed: Collection[str]) -> None:
-        """Send the desk the spools that wait, which it checks against its calls and cannot see."""
+        """Send the desk the list of spools that wait to be sealed, if the list has changed.
+
+        The desk cannot read the spool folders, and compares this list with its ledger of calls.
+        `closed` has the calls whose spools are closed or cannot be read.
+        """
         why = {alarm.call_id: alarm.kind for alarm in self._alarms.values() if alarm.call_id}
         waiting = WaitingSpools(await asyncio.to_thread(self._sealer.waiting, closed, why))
         if waiting != self._waiting_spools:
@@ -284,7 +320,7 @@ class Finaliser:
         self._remind()
 
     def _remind(self) -> None:
-        """Send the desk again each recording that it has not confirmed."""
+        """Send the desk again each sealed recording that the desk has not confirmed as indexed."""
         for sealed in self._sealed.values():
             self._desk.send(sealed)
 
@@ -293,7 +329,7 @@ class Finaliser:
             case SpoolClosed():
                 size = self._sealer.size(message.call_id)
                 self._enqueue(message.call_id, size, just_ended=True)
-            case Hello():  # spools may have been closed before this, without a notice
+            case Hello():  # Spools may have been closed while there was no link.
                 self._look_soon()
 
     async def _from_desk(self, link: Link, message: AnyMessage) -> None:
@@ -307,18 +343,18 @@ class Finaliser:
     async def _amend(self, order: ArchiveOrder) -> ArchiveReply:
         try:
             return await asyncio.to_thread(self._sealer.amend, order)
-        except Exception:  # the link to the desk, and what it indexes, must survive this
+        except Exception:  # The link to the desk must stay open, because other replies use it.
             log.exception("recording.not_amended", call_id=order.call_id)
             return ArchiveReply(order.ref, "the finaliser failed: see its journal")
 
     async def _forget(self, call_id: str) -> None:
         try:
             await asyncio.to_thread(self._sealer.forget, call_id)
-        except (OSError, RecordingError) as error:  # tried again at the next look
+        except (OSError, RecordingError) as error:  # tried again after the next look
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
             self._alarm(Alarm("spool.not_removed", call_id, why))
             return
-        # Last, because a look meanwhile would find the spool and queue it again.
+        # Forget the call only after its spools are removed: a look in between would queue it again.
         if self._sealed.pop(call_id, None) is not None:
             log.info("spool.removed", call_id=call_id)
             self._indexed.set()
@@ -339,14 +375,14 @@ def folders_of(settings: Settings) -> Folders:
 
 
 def sealer_of(settings: Settings) -> Sealer:
-    """Return the sealer for these settings. Raises as `Sealer` does."""
+    """Return the sealer for these settings. The errors are those of `Sealer`."""
     software = f"galwad {version('galwad')}"
     officer_key = settings.recording.officer_key
     return Sealer(folders_of(settings), settings.node.name, software, officer_key)
 
 
 def run(settings: Settings) -> int:
-    """Run the process until SIGTERM; return the exit status."""
+    """Run the finaliser until SIGTERM or SIGINT; return the process's exit status."""
     try:
         sealer = sealer_of(settings)
     except (RecordingError, OSError) as error:

@@ -1,7 +1,8 @@
-"""Sealing of calls: from their spools to recordings in the archive. No sockets, no loop.
+"""Sealing of calls: turns the spools of a call into a recording in the archive.
 
-A call that cannot be sealed keeps its spools. Spools are deleted only by `forget`, after the desk
-has confirmed the recording, and for a call whose recording was disposed of.
+This module uses no sockets and no event loop. If a call cannot be sealed, its spools are kept.
+Spools are deleted in two cases: `forget` deletes them after the desk has confirmed the recording,
+and `seal` deletes them if the call's recording was disposed of.
 """
 
 from __future__ import annotations
@@ -49,34 +50,38 @@ from recording.spool import is_live, remove_spool
 from recording.spool.recovery import recovered_keys, shred_recovered
 
 _WAITING_S: Final = 300.0
-"""The age in seconds at which a waiting spool is reported to the desk: sealing takes moments."""
+"""The age in seconds from which an unsealed spool is reported to the desk.
+
+Sealing usually takes only moments, so an older spool shows that something is wrong.
+"""
 ArchiveOrder: TypeAlias = StageHeader | CommitHeader | Dispose | VerifyRecording
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """The folders and key files of the finaliser."""
+    """The paths of the folders and key files that the finaliser uses."""
 
     spools: tuple[Path, Path]
-    """The usual spool folder and the one on the spare disk."""
+    """The first spool folder, and the spool folder on the spare disk."""
     archive: Path
     recipients: Path
     boot_keys: tuple[Path, ...]
     runtime_keys: Path
     checkpoints: Path
-    """The folder of the switch's checkpoints, from which it continues calls after a crash."""
+    """The folder of checkpoints, from which the switch continues calls after a crash."""
     node_key: Path
 
 
 class Sealer:
-    """Seals calls. The methods block.
+    """Seals calls. The methods block the thread that calls them.
 
-    Several threads may call them, each for another call; only one thread calls `follow`.
+    Several threads may call methods at the same time, each thread for a different call. Only one
+    thread may call `follow`.
     """
 
     def __init__(self, folders: Folders, node: str, software: str, officer_key: str) -> None:
-        """Load or create the node's signing key, and put its public half beside the recordings.
+        """Load or create the node's signing key, and write its public half into the archive folder.
 
         Raises:
             KeyFileError: The signing key cannot be read.
@@ -100,9 +105,10 @@ class Sealer:
         self._archive_at_start = self._archive_identity()
 
     def _archive_identity(self) -> tuple[int, int] | None:
-        """Return the device and inode of the archive folder; None if it does not exist.
+        """Return the device and inode of the archive folder; None if the folder does not exist.
 
-        A recording sealed into an empty mount point would be hidden once the disk is mounted again.
+        A change shows that another disk, or none, is mounted. A recording that is sealed into an
+        empty mount point would be hidden when the disk is mounted again.
         """
         try:
             there = self._folders.archive.stat()
@@ -111,9 +117,10 @@ class Sealer:
         return there.st_dev, there.st_ino
 
     def closed(self) -> dict[str, int]:
-        """Return the calls whose spools are all closed, oldest first, with the spools' bytes.
+        """Return the ids of calls whose spools are all closed, oldest first.
 
-        The folders are read once, however many calls an outage left there.
+        The value for each call id is the size of the call's spools in bytes. Each folder is read
+        only once, even if an outage left many calls there.
         """
         return {
             call_id: _bytes(paths)
@@ -122,10 +129,10 @@ class Sealer:
         }
 
     def unreadable(self, closed: Collection[str]) -> dict[str, str]:
-        """Return the errors of calls that cannot be checked because a spool cannot be opened.
+        """Return the errors of calls that have a spool that cannot be opened.
 
-        `closed` are the calls to leave out. The result has the errors of all of a call's spools as
-        one text.
+        The result maps each call id to one text with the errors of all its spools. Calls in
+        `closed` are skipped.
         """
         found = {}
         for call_id, paths in sorted(self._spools.by_call().items()):
@@ -136,14 +143,19 @@ class Sealer:
         return found
 
     def spools(self, call_id: str) -> list[Path]:
-        """Return a call's spools by life; [] while one is being written or another may follow."""
+        """Return a call's spools, sorted by life.
+
+        The result is [] while a spool of the call is being written, or while the switch may still
+        begin another spool.
+        """
         found = self._spools.of(call_id)
         return found if self._finished(call_id, found) else []
 
     def waiting(self, closed: Collection[str], why: Mapping[str, str]) -> tuple[WaitingSpool, ...]:
-        """Return spools unchanged for minutes: those of `closed` calls, and those without a call.
+        """Return the spools that have not been changed for `_WAITING_S` seconds.
 
-        `why` has the kind of the alarm for each call that could not be sealed.
+        Only spools of the calls in `closed`, and files whose name has no valid call id, are
+        returned. `why` has the kind of the alarm for each call that could not be sealed.
         """
         now = time.time()
         found = []
@@ -152,21 +164,25 @@ class Sealer:
             call_id = match[1] if match else ""
             if call_id and call_id not in closed:
                 continue
-            with contextlib.suppress(OSError):  # indexed, and so removed, meanwhile
+            with contextlib.suppress(OSError):  # The spool may have been removed.
                 since = path.lstat().st_mtime
                 if (
                     abs(now - since) >= _WAITING_S
-                ):  # or in the future: no process writes to it either
+                ):  # A time far in the future also shows that no process writes to the spool.
                     name = os.fsencode(path.name).decode(errors="backslashreplace")
                     found.append(WaitingSpool(name, call_id, since, why.get(call_id, "")))
         return tuple(found)
 
     def size(self, call_id: str) -> int:
-        """Return the size of a call's spools in bytes."""
+        """Return the sum of the sizes of a call's spools, in bytes."""
         return _bytes(self._spools.of(call_id))
 
     def _finished(self, call_id: str, spools: Iterable[Path]) -> bool:
-        """Return whether no process writes to these spools and no other spool will follow."""
+        """Return whether the call's spools are complete.
+
+        They are complete when no process writes to them and the call has no checkpoint, which means
+        that no other spool follows. False is also returned if a spool cannot be read.
+        """
         if (self._folders.checkpoints / f"{call_id}.call").exists():
             return False
         try:
@@ -175,11 +191,12 @@ class Sealer:
             return False
 
     def seal(self, call_id: str) -> Sealed | Alarm | None:
-        """Seal a call, and return its recording or the alarm that says why it failed.
+        """Seal a call from its spools.
 
         Returns:
-            None if the call has no closed spools, or if it was disposed of and they are now
-                removed.
+            The message about the new recording, or the alarm that says why sealing failed. None
+                if the call has no closed spools, or if its recording was disposed of and its
+                spools are now removed.
         """
         spools = self.spools(call_id)
         if not spools:
@@ -215,7 +232,11 @@ class Sealer:
                 following.discard()
 
     def _disposed_of(self, call_id: str, spools: Iterable[Path]) -> Alarm | None:
-        """Remove the spools of a call that was disposed of, if this node certified the disposal."""
+        """Remove the spools of a call whose recording was disposed of.
+
+        If this node did not sign the certificate of disposal, the spools are kept and an alarm is
+        returned.
+        """
         if self._disposals.find(call_id) is None:
             why = "a certificate of its disposal lies there that this node did not sign"
             return Alarm("recording.not_sealed", call_id, why)
@@ -224,25 +245,31 @@ class Sealer:
         return None
 
     def follow(self, enough: Callable[[], bool]) -> None:
-        """Follow calls in progress until `enough` returns True or nothing more is ready."""
+        """Seal the finished parts of calls in progress.
+
+        Return when `enough` returns True, or when no call has a finished part to seal.
+        """
         self._live_sealer.follow(enough)
 
     def discard_all(self) -> None:
-        """Discard the work of following: none of it outlives this process."""
+        """Discard the parts that `follow` has sealed; another process could not use them."""
         self._live_sealer.discard_all()
 
     def _keys(self, spools: Iterable[Path] = ()) -> SpoolKeys:
-        """Return the keys that open spools, with those that officers recovered for `spools`."""
+        """Return the keys that open spools.
+
+        The result includes the keys that officers recovered for these `spools`.
+        """
         folder = self._folders.runtime_keys
         recovered = recovered_keys(folder, spools)
         ours, *further = self._boot_keys() or [None]
         return SpoolKeys(ours, folder, recovered, tuple(filter(None, further)))
 
     def _boot_keys(self) -> list[bytes | None]:
-        """Return the boot keys that exist; one of them may be on a disk.
+        """Return the boot keys that exist. A boot key opens the spools of one boot of the machine.
 
         Raises:
-            KeyFileError: A key cannot be read, and there is no other.
+            KeyFileError: A boot key cannot be read, and no other boot key was found.
         """
         found, unread = [], None
         for path in self._folders.boot_keys:
@@ -255,7 +282,10 @@ class Sealer:
         return list(filter(None, found))
 
     def forget(self, call_id: str) -> None:
-        """Unlink the spools of an indexed call, but only those that its recording was made from."""
+        """Remove the spools of a call that the desk has indexed.
+
+        Only spools that the call's recording was made from are removed.
+        """
         manifest = self._archive.find(call_id)
         made_of = set() if manifest is None else {life.life for life in manifest.lives}
         self._remove(path for path in self.spools(call_id) if life_of(path) in made_of)
@@ -267,7 +297,10 @@ class Sealer:
                 remove_spool(each, self._folders.runtime_keys)
 
     def amend(self, order: ArchiveOrder) -> ArchiveReply:
-        """Carry out the desk's order on a sealed recording; a refused order changes nothing."""
+        """Carry out a request of the desk that concerns a sealed recording, and return the reply.
+
+        A request that is refused changes nothing.
+        """
         try:
             content = self._amended(order)
         except RecordingError as error:
@@ -313,7 +346,7 @@ class Sealer:
 
 
 def _unreadable(path: Path) -> str:
-    """Return the reason why a spool cannot be opened; "" if it can, or if it is gone."""
+    """Return why the spool at `path` cannot be opened; "" if it opens or no longer exists."""
     try:
         is_live(path)
     except SpoolError as error:
@@ -327,13 +360,16 @@ def _unreadable(path: Path) -> str:
 def _bytes(paths: Iterable[Path]) -> int:
     total = 0
     for path in paths:
-        with contextlib.suppress(OSError):  # indexed meanwhile; or sealing reports the reason
+        with contextlib.suppress(OSError):  # The spool was removed, or sealing reports the error.
             total += path.stat().st_size
     return total
 
 
 def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) -> Sealed:
-    """Return the message about a recording; `recovered` are the spools that officers unlocked."""
+    """Return the message that reports a sealed recording to the desk.
+
+    `recovered` has the lives of the spools that were opened with a key from an officer.
+    """
     manifest, personal = recording.manifest, recording.personal or PersonalFacts()
     return Sealed(
         call_id=manifest.call_id,
@@ -358,7 +394,7 @@ def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) 
 
 
 def alarms_of(sealed: Sealed) -> Iterable[Alarm]:
-    """Yield the alarms that a sealed recording raises."""
+    """Yield the alarms that a sealed recording raises, such as one for unexplained talk time."""
     if sealed.unexplained_us:
         seconds = f"{sealed.unexplained_us / 1e6:.1f} s"
         yield Alarm("recording.unexplained", sealed.call_id, f"{seconds} of talk are unexplained")

@@ -1,7 +1,8 @@
-"""Finds spools by name in both spool folders: the usual one and the one on the spare disk.
+"""Finds spools by name in the two spool folders: the first folder, and the one on the spare disk.
 
-A spool whose disk failed may be in both. The copy gets its name only when it is complete. It is
-then as good as the original, and easier to read.
+If the first disk fails during a call, the switch copies the spool to the spare disk, so the spool
+may be in both folders. The copy gets its final name only when it is complete. It is then used
+instead of the original, because the failed disk may be hard to read.
 """
 
 from __future__ import annotations
@@ -16,23 +17,24 @@ NAME: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.([1-9]\d{0,8})\.spool", re
 
 
 def life_of(path: Path) -> int:
-    """Return the life in a spool's name; 0 if it is not the name of a spool."""
+    """Return the life number in a spool's file name; 0 if the file name is not that of a spool."""
     match = NAME.fullmatch(path.name)
     return int(match[2]) if match else 0
 
 
 class Spools:
-    """The files in the two spool folders, read again at each call of a method."""
+    """The files in the two spool folders. Each method reads the folders again."""
 
     def __init__(self, first: Path, spare: Path) -> None:
-        """Set the two folders; `spare` need not exist."""
+        """Set the first spool folder, and the one on the spare disk, which may be missing."""
         self._first = first
         self._spare = spare
 
     def all(self) -> list[Path]:
-        """Return every path that ends in `.spool`, each name once.
+        """Return the path of every file that ends in `.spool`.
 
-        A failed first disk does not hide the spools that were written to the spare disk.
+        If a file of the same name is in both folders, only the path on the spare disk is returned.
+        If the first disk has failed, the spools on the spare disk are still returned.
 
         Raises:
             OSError: The first folder cannot be read, and no spool is on the spare disk. (`glob`
@@ -50,11 +52,11 @@ class Spools:
     def _spares(self) -> Iterator[Path]:
         try:
             yield from _spools_in(self._spare)
-        except FileNotFoundError:  # no switch has made it yet
+        except FileNotFoundError:  # The switch creates this folder, and has not done so yet.
             return
 
     def by_call(self) -> dict[str, list[Path]]:
-        """Return the spools with a valid name, by call id."""
+        """Return the paths of all spools whose file name is valid, grouped by call id."""
         found: dict[str, list[Path]] = {}
         for path in self.all():
             if match := NAME.fullmatch(path.name):
@@ -62,17 +64,17 @@ class Spools:
         return found
 
     def of(self, call_id: str) -> list[Path]:
-        """Return the spools of one call, by life; [] if no folder can be read."""
+        """Return the spools of one call, sorted by life; [] if the folders cannot be read."""
         try:
             return sorted(self.by_call().get(call_id, ()), key=life_of)
         except OSError:
             return []
 
     def places(self, path: Path) -> list[Path]:
-        """Return the places of this spool: a copy in the other folder first, then `path`.
+        """Return the path of this spool's copy in the other folder, if there is one, then `path`.
 
-        A copy that its disk does not show is left out. If it appears again later, it is found like
-        any other spool of an archived call.
+        A copy on a disk that cannot be read now is not returned. When the disk can be read again,
+        the copy is found as a spool of a call that is already archived.
         """
         others = [folder / path.name for folder in (self._first, self._spare)]
         return [*(other for other in others if other != path and os.path.lexists(other)), path]

@@ -1,8 +1,10 @@
-"""The event hub: numbered events for the pages, with a short memory for replays.
+"""The event hub: numbered events for the pages, of which the newest can be sent again.
 
-An event holds the call before and after a change, as immutable values. Each viewer's own view is
-made from them when it is sent, so one ring serves all viewers, and a replay shows what that viewer
-was allowed to see then. The numbers continue to rise over restarts of the desk.
+The hub keeps the newest `MEMORY` events, so that a page that reconnects receives the events that it
+missed. An event holds the call before and after a change, as immutable values. The view of one user
+is made from these two values when the event is sent. So all users share one list of events, and an
+event that is sent again shows what its viewer was allowed to see at that time. Event numbers
+continue to rise after a restart of the desk.
 """
 
 from __future__ import annotations
@@ -28,9 +30,9 @@ Audience: TypeAlias = Literal["own", "supervisors", "everybody"]
 class Event:
     """A change of a call, or an alarm.
 
-    `before` is `None` for a new call, `after` for one that was removed. An alarm's `audience` is
-    the call's own advisor ("own"), also the supervisors ("supervisors"), or every user
-    ("everybody").
+    `before` is None for a new call, and `after` is None for a removed call. `audience` says who
+    receives an alarm. "own" means the users whom the call concerns. "supervisors" means these users
+    and the supervisors. "everybody" means every user.
     """
 
     id: int
@@ -40,7 +42,7 @@ class Event:
     audience: Audience = "supervisors"
 
     def view_for(self, user: User) -> Sent | None:
-        """Return what this viewer receives; None if they may not see it."""
+        """Return the kind and the body of the event for this user; None if they may not see it."""
         if self.alarm is not None:
             return ("alarm", self.alarm) if self._alarms(user) else None
         if self.after is not None and self.after.visible(user):
@@ -59,7 +61,10 @@ class Event:
 
 
 class EventHub:
-    """Publishes events; each stream reads the ring at its own pace and never delays the others."""
+    """Keeps the newest events, up to `memory`, and wakes the streams that send them to the pages.
+
+    Each stream reads the events at its own pace, so a slow stream does not delay another stream.
+    """
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._ring: deque[Event] = deque(maxlen=memory)
@@ -70,11 +75,11 @@ class EventHub:
 
     @property
     def last(self) -> int:
-        """The newest event's number."""
+        """The number of the newest event."""
         return self._last
 
     def call(self, before: DeskCall | None, after: DeskCall | None) -> None:
-        """Publish a call's change."""
+        """Publish the change of a call from `before` to `after`, as for `Event`."""
         self._publish(Event(self._last + 1, before, after))
 
     def alarm(
@@ -84,13 +89,19 @@ class EventHub:
         call_id: str | None = None,
         audience: Audience = "supervisors",
     ) -> None:
-        """Publish an alarm."""
+        """Publish an alarm of this kind to this audience, about a call if one is given.
+
+        `call_id` names a call that is not live.
+        """
         named = call.call_id if call is not None else call_id
         alarm = AlarmEvent(kind=kind, call_id=named, since=time.time())
         self._publish(Event(self._last + 1, after=call, alarm=alarm, audience=audience))
 
     def since(self, position: int) -> list[Event] | None:
-        """Return the events after `position`; None if it is too old or not this hub's."""
+        """Return the events with numbers above `position`.
+
+        None if the hub no longer has all these events, or never had an event of this number.
+        """
         if position == self._last:
             return []
         if position > self._last or not self._ring or position < self._ring[0].id - 1:
@@ -98,10 +109,11 @@ class EventHub:
         return [event for event in self._ring if event.id > position]
 
     async def wait(self, wake_count: int, seconds: float) -> None:
-        """Wait until the hub has woken since `wake_count`, but at most `seconds`.
+        """Wait until `wake` is called, but at most `seconds`.
 
-        A reader notes `wake_count` before it reads any state, so that it misses no waking between
-        its reading and its wait.
+        A stream copies the hub's `wake_count` before it reads any state, and passes the copy here.
+        If `wake` was called since the copy was made, the method returns immediately, so the stream
+        misses no event.
         """
         if wake_count != self.wake_count:
             return
@@ -112,13 +124,13 @@ class EventHub:
             return
 
     def wake(self) -> None:
-        """Wake every stream so that it checks again, as when a session was revoked."""
+        """Wake every stream, so that it looks for new events and checks its session again."""
         self.wake_count += 1
         self._woken.set()
         self._woken = asyncio.Event()
 
     def close(self) -> None:
-        """End all streams."""
+        """Mark the hub as closed and wake all streams, which then end."""
         self.closed = True
         self.wake()
 

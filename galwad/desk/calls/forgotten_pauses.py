@@ -1,4 +1,8 @@
-"""Forgotten pauses: the advisor is warned first, then the supervisor; no pause ends by itself."""
+"""Alarms for pauses that may be forgotten. Such a pause continues until a pause holder ends it.
+
+After `ADVISOR_S` seconds of pause the advisor receives an alarm, and after `SUPERVISOR_S` seconds
+the supervisors also receive one.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,17 @@ _INTERVAL_S = 5.0
 
 
 class Warn(Protocol):
-    """A function that raises an alarm about a call."""
+    """The type of a function that raises an alarm of this kind about a call."""
 
     def __call__(self, kind: str, call: DeskCall, *, audience: Audience) -> None:
-        """Raise the alarm for this audience."""
+        """Raise an alarm of this kind about this call, for this audience."""
 
 
 class ForgottenPauses:
-    """Raises `payment.forgotten`, then `payment.forgotten_long`, once for each pause."""
+    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`, once for each pause.
+
+    `warn` is called for each alarm. `clock` returns the Unix time in seconds.
+    """
 
     def __init__(
         self, calls: LiveCalls, warn: Warn, clock: Callable[[], float] = time.time
@@ -34,7 +41,7 @@ class ForgottenPauses:
         self._warned: dict[tuple[str, float], str] = {}
 
     def check(self) -> None:
-        """Raise the alarms that are due now."""
+        """Raise the alarms that are due now and were not raised before."""
         raised = {}
         for call in self._calls.all():
             if call.state.recording != "paused":
@@ -50,7 +57,7 @@ class ForgottenPauses:
         self._warned = raised
 
     async def run(self) -> None:
-        """Check every five seconds until cancelled."""
+        """Call `check` every five seconds, until cancelled."""
         while True:
             self.check()
             await asyncio.sleep(_INTERVAL_S)

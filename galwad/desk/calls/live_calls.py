@@ -1,8 +1,9 @@
-"""Live calls: the switch's state of each call, joined with its screen-pop, as immutable values.
+"""Live calls: for each call, the state that the switch reports and the screen-pop.
 
-`DeskCall` knows which users may see a call, and which parts of it. `LiveCalls` is the store; it is
-changed only on the event loop and notifies a listener of every change. An answered call stays in
-wrap-up until its contact note is saved.
+A `DeskCall` is one call as an immutable value. Its methods decide which users may see the call, and
+which parts of the call they may see. `LiveCalls` stores the calls; it is changed only on the event
+loop and notifies a listener of every change. Wrap-up is the time from the end of an answered call
+until its contact note is saved; the call stays in the store until then.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from galwad.messages import CallerFacts, CallStatus, Party
 
 
 def presented_by(facts: CallerFacts) -> CallerId:
-    """Apply the number rules to the caller's identity as the switch reports it."""
+    """Return the caller's number to show, chosen from the facts that the switch reports.
+
+    The rules are those of `presented_caller`.
+    """
     return presented_caller(
         facts.from_user, facts.from_host, facts.asserted, facts.privacy, trusted=facts.trusted
     )
@@ -30,7 +34,7 @@ def presented_by(facts: CallerFacts) -> CallerId:
 
 @dataclass(frozen=True, slots=True)
 class DeskCall:
-    """One live call as the desk knows it now."""
+    """One live call in its present state: the switch's report, the screen-pop and the note."""
 
     state: CallStatus
     pop: ScreenPop
@@ -38,72 +42,86 @@ class DeskCall:
     note: Note | None = None
     recording_link: str | None = None
     transferred_by: Party | None = None
-    """The advisor who transferred the call to a party without a page; the note is still theirs."""
-    restored: bool = False
-    """True if the call was rebuilt from an unwritten note.
+    """The advisor who transferred the call to a party that is not a user of the desk, else None.
 
-    It is over unless the switch still reports it.
+    This advisor still writes the contact note.
+    """
+    restored: bool = False
+    """True if a restarted desk rebuilt this call because its contact note was not yet written.
+
+    The call has ended, unless the switch reports it again.
     """
 
     @property
     def call_id(self) -> str:
-        """The call's id."""
+        """The id of this call."""
         return self.state.call_id
 
     @property
     def advisor_name(self) -> str | None:
-        """The user name of the advisor who answered; None if the call has none."""
+        """The user name of the responsible `advisor`; None if there is no advisor or no name."""
         return (self.advisor.user or None) if self.advisor else None
 
     @property
     def advisor(self) -> Party | None:
         """The party that is responsible for the call; None while no phone has answered.
 
-        This is the advisor who transferred the call, if there is one, otherwise the party that
-        answered.
+        If an advisor transferred the call to a party that is not a user of the desk, it is that
+        advisor. Otherwise it is the party that answered.
         """
         return self.transferred_by or self.state.advisor
 
     def page_state(self, *, own: bool) -> PopState:
-        """Return the state that a page shows: "wrapup" for an advisor who transferred the call."""
+        """Return the state of the call that a page shows.
+
+        `own` is true if the page is that of an advisor to whom the call belongs. If this advisor
+        has transferred the call, the state is "wrapup" although the call continues.
+        """
         sent_on = own and self.transferred_by is not None
         return "wrapup" if self.wrapup or sent_on else self.state.state
 
     def is_handled_by(self, user: User) -> bool:
-        """Return whether the call, or its contact note, is this user's to deal with.
+        """Return whether this user is responsible for the call or for its contact note.
 
-        This is the advisor who answered or, if the PBX that answered did not name the advisor,
-        every user in its group.
+        The responsible user is the `advisor`. If a PBX answered and did not name an advisor, all
+        users in the group that it rang are responsible.
         """
         if self.advisor is None or (self.transferred_by is not None and self.note is not None):
             return False
         return _is_phone_of(self.advisor, user) or self.may_be_claimed_by(user)
 
     def may_be_claimed_by(self, user: User) -> bool:
-        """Return whether this user may be the advisor, as the answering PBX did not name one."""
+        """Return whether this user may claim the call.
+
+        This is possible if the PBX that answered did not name an advisor, and the user is in the
+        group that the PBX rang.
+        """
         return self.advisor_name is None and any(
             _is_phone_of(party, user) for party in self.state.group
         )
 
     def concerns(self, user: User) -> bool:
-        """Return whether the call is this user's or rings at their phone.
+        """Return whether this user is responsible for the call or the call rings at their phone.
 
-        It also rings there while another advisor transfers it to them.
+        The call also rings at their phone while another advisor is transferring it to them.
         """
         return self.is_handled_by(user) or any(
             _is_phone_of(party, user) for party in self.state.ringing
         )
 
     def is_talking(self, user: User) -> bool:
-        """Return whether this user is talking in the call now, or is on hold in it."""
+        """Return whether this user is in conversation: responsible for an answered or held call."""
         return self.page_state(own=True) in {"answered", "held"} and self.is_handled_by(user)
 
     def visible(self, user: User) -> bool:
-        """Return whether this user may see the call at all."""
+        """Return whether this user may see any part of the call."""
         return user.role != "machine" and (user.supervises or self.concerns(user))
 
     def view(self, user: User) -> Pop:
-        """Return the call as this user may see it; only the call's own advisor sees details."""
+        """Return the call with only those facts that this user may see.
+
+        Only a user who is responsible for the call sees the caller's details and the contact note.
+        """
         state, pop = self.state, self.pop
         own, has = self.concerns(user), self.is_handled_by(user)
         number = pop.caller.number
@@ -165,7 +183,10 @@ Listener = Callable[[DeskCall | None, DeskCall | None], None]
 
 
 class LiveCalls:
-    """The store of live calls; it calls `on_change(before, after)` for every change."""
+    """The store of live calls; it calls `on_change(before, after)` for every change of a call.
+
+    `before` is None for a new call, and `after` is None for a removed call.
+    """
 
     def __init__(self, on_change: Listener) -> None:
         self._calls: dict[str, DeskCall] = {}
@@ -175,18 +196,18 @@ class LiveCalls:
         return len(self._calls)
 
     def get(self, call_id: str) -> DeskCall | None:
-        """Return the call with this id; None if it is not live."""
+        """Return the live call with this id; None if there is no such call."""
         return self._calls.get(call_id)
 
     def all(self) -> list[DeskCall]:
-        """Return every call, the oldest first."""
+        """Return all calls in the store, oldest first."""
         return sorted(self._calls.values(), key=lambda call: (call.state.started, call.call_id))
 
     def changed(self, state: CallStatus) -> DeskCall | None:
-        """Apply the switch's newer state of a call.
+        """Store the state of a call that the switch has reported.
 
-        Return the call if its caller must be looked up, otherwise None. An older version, or a
-        state of a call in wrap-up, is ignored.
+        Return the call if its caller must now be looked up, otherwise None. The state is ignored if
+        its version is lower than the version in the store, or if the call is in wrap-up.
         """
         before = self._calls.get(state.call_id)
         if before is None:
@@ -205,9 +226,9 @@ class LiveCalls:
             and state.advisor.user != before.advisor_name
         ):
             if state.advisor.user:
-                # Another advisor has the call now, so they must confirm the caller's details again.
+                # The new advisor must confirm the caller's details again.
                 pop = replace(pop, confirmation=None)
-            elif state.group:  # `claim` was called, but the switch does not know of it yet
+            elif state.group:  # the switch has not yet received the claim
                 state = msgspec.structs.replace(state, advisor=before.advisor, group=())
             else:
                 transferred_by = before.advisor
@@ -217,9 +238,10 @@ class LiveCalls:
         return call if restored else None
 
     def snapshot(self, states: Iterable[CallStatus], now: float) -> list[DeskCall]:
-        """Apply the snapshot of a switch that has (re)connected.
+        """Store the states of all calls that the switch sends when it connects.
 
-        Calls that it does not list are ended. Return the calls whose callers must be looked up.
+        End the calls in the store that `states` does not contain. Return the calls whose callers
+        must now be looked up. `now` is the Unix time in seconds.
         """
         states = tuple(states)
         known = {state.call_id for state in states}
@@ -228,7 +250,7 @@ class LiveCalls:
                 self.ended(call.call_id, now, answered=call.state.advisor is not None)
         new = []
         for state in states:
-            # A restarted switch counts its versions from the beginning.
+            # After a restart, the switch numbers the versions of a call from the beginning.
             before = self._calls.get(state.call_id)
             if before is not None and not before.wrapup:
                 stale = replace_version(before.state, 0)
@@ -239,7 +261,11 @@ class LiveCalls:
         return new
 
     def ended(self, call_id: str, ended: float, *, answered: bool) -> None:
-        """End a call: remove it, or keep it in wrap-up until its note is saved."""
+        """End a call at the Unix time `ended`.
+
+        If the call was answered and its contact note is not saved, it stays in wrap-up until the
+        note is saved. Otherwise it is removed.
+        """
         call = self._calls.get(call_id)
         if call is None or call.wrapup:
             return
@@ -250,7 +276,10 @@ class LiveCalls:
         self._put(replace(call, state=state, wrapup=True))
 
     def add_without_note(self, contact: OpenContact) -> None:
-        """Add an answered call from before the restart whose note is still to be written."""
+        """Add an answered call whose contact note is not written, although the call is not live.
+
+        Such calls were answered before the desk restarted, or while the desk was not running.
+        """
         if contact.call_id in self._calls:
             return
         state = CallStatus(
@@ -269,36 +298,42 @@ class LiveCalls:
         self._put(DeskCall(state, pop, wrapup=True, restored=True))
 
     def lookup_done(self, call_id: str, result: LookupResult) -> None:
-        """Put the result of the lookup into the call's pop."""
+        """Store the result of the caller's lookup in the call's screen-pop."""
         call = self._calls.get(call_id)
         if call is not None:
             self._put(replace(call, pop=call.pop.with_result(result)))
 
     def choose(self, call: DeskCall, person_id: str) -> DeskCall:
-        """Record which candidate the advisor chose.
+        """Store which candidate the advisor chose as the caller, and return the changed call.
 
         Raises:
-            ChoiceError: The choice is not possible.
+            ChoiceError: This candidate cannot be chosen now.
         """
         return self._put(replace(call, pop=call.pop.choose(person_id)))
 
     def claim(self, call: DeskCall, advisor: Party) -> DeskCall:
-        """Record which advisor behind a PBX answered; the pops of the others in the group close."""
+        """Store which advisor answered a call that a PBX answered for a group.
+
+        Return the changed call. The call disappears from the pages of all other advisors in the
+        group.
+        """
         state = msgspec.structs.replace(call.state, advisor=advisor, group=())
         return self._put(replace(call, state=state))
 
     def confirm(
         self, call: DeskCall, confirmation: PopConfirmation, person_id: str | None
     ) -> DeskCall:
-        """Record the advisor's answer to whether the caller's details are confirmed.
+        """Store the advisor's answer to whether the caller is the person with `person_id`.
+
+        Return the changed call.
 
         Raises:
-            ChoiceError: The confirmation is not possible.
+            ChoiceError: This person cannot be confirmed now.
         """
         return self._put(replace(call, pop=call.pop.confirm(confirmation, person_id)))
 
     def note_saved(self, call_id: str, note: Note) -> None:
-        """Record that the contact note is saved, and remove the call if it is in wrap-up."""
+        """Store the contact note that was saved for a call; remove the call if it is in wrap-up."""
         call = self._calls.get(call_id)
         if call is None:
             return
@@ -308,7 +343,7 @@ class LiveCalls:
             self._put(replace(call, note=note))
 
     def set_recording_link(self, call_id: str, link: str) -> None:
-        """Record the link at which the call's recording can be fetched."""
+        """Store the API path of the call's recording."""
         call = self._calls.get(call_id)
         if call is not None:
             self._put(replace(call, recording_link=link))
@@ -325,12 +360,15 @@ class LiveCalls:
 
 
 def replace_version(state: CallStatus, version: int) -> CallStatus:
-    """Return the same state with another version."""
+    """Return a copy of `state` with this version number."""
     return msgspec.structs.replace(state, version=version)
 
 
 def ended_state(state: CallStatus, ended: float) -> CallStatus:
-    """Return the last state as ended: no phone rings and nothing is recorded."""
+    """Return a copy of `state` for a call that ended at the Unix time `ended`.
+
+    In the copy no phone rings and nothing is recorded.
+    """
     return msgspec.structs.replace(
         state, state="ended", since=ended, ringing=(), recording="ended", holders=()
     )

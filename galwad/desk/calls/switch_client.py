@@ -1,7 +1,8 @@
 """The desk's side of `switch.sock`: it receives live calls, and sends pauses and phone accounts.
 
-Each reply is matched to its request by number. A request waits at most two seconds, and fails at
-once when the link drops: a page must never show a pause that did not happen.
+A reply has the reference number of the request that it answers. A request waits at most two seconds
+for its reply, and fails immediately if the link to the switch is lost, because a page must never
+show a pause that did not happen.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ FromSwitch = CallsSnapshot | CallChanged | CallEnded | Alarm | Figures
 
 @dataclass(frozen=True, slots=True)
 class PauseTarget:
-    """The calls that a request to pause or resume is for: one call, or all of a phone or a user."""
+    """The calls to pause or resume: one call, or all calls of an extension or of a user.
+
+    One of the three fields is set; the other two fields are "".
+    """
 
     call_id: str = ""
     extension: str = ""
@@ -53,7 +57,11 @@ class PauseTarget:
 
 
 class SwitchClient:
-    """Keeps the link to the switch; `on_message` receives the switch's messages in order."""
+    """Keeps the desk's link to the switch open, and sends and receives messages over it.
+
+    `on_message` receives the switch's messages in order. `on_connection` receives True when the
+    link opens and False when it is lost. `phones` returns the phone accounts to send.
+    """
 
     def __init__(
         self,
@@ -72,41 +80,47 @@ class SwitchClient:
 
     @property
     def connected(self) -> bool:
-        """True if the link to the switch is up now."""
+        """True while the link to the switch is open."""
         return self._connector.connected
 
     async def run(self) -> None:
-        """Stay connected until cancelled."""
+        """Keep the link to the switch open until cancelled."""
         try:
             await self._connector.run()
         finally:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def set_phones(self) -> None:
-        """Send the switch the phone accounts that may register.
+        """Send the switch the accounts of the phones that may register.
 
-        Without a link nothing is sent; they are sent when the switch connects again.
+        Without a link nothing is sent. The accounts are also sent each time the link opens.
         """
         self._connector.send(SetPhones(await self._phones()))
 
     def claim(self, call_id: str, advisor: Party) -> None:
-        """Report to the switch which advisor has a call; without a link nothing is sent."""
+        """Report to the switch which advisor answered a call that a PBX answered for a group.
+
+        Without a link nothing is sent.
+        """
         self._connector.send(ClaimCall(call_id, advisor))
 
     def acknowledge_ends(self, call_ids: Collection[str]) -> None:
-        """Report the calls whose ends are in the ledger, so that the switch stops repeating them.
+        """Report to the switch that the ends of these calls are stored in the ledger.
 
-        Without a link nothing is sent, and the switch repeats the ends later.
+        The switch repeats its report of a call's end until then. Without a link nothing is sent, so
+        the switch repeats its reports later.
         """
         self._connector.send(LedgerHas(tuple(call_ids)))
 
     async def pause(
         self, target: PauseTarget, holder: str, actor: str, trigger: PauseTrigger
     ) -> PauseReply:
-        """Pause recordings for `holder`, and wait for the gate's real state.
+        """Pause recordings for the pause holder `holder`, and return the switch's reply.
+
+        The reply has the gate's real state. `actor` is the user or system that asks.
 
         Raises:
-            SwitchDownError: There is no link, or no answer came within two seconds.
+            SwitchDownError: There is no link, or no reply came within two seconds.
         """
         calls = target.call_id, target.extension, target.user
         return await self._request("hold", Pause(next(self._refs), holder, trigger, actor, *calls))
@@ -114,10 +128,12 @@ class SwitchClient:
     async def resume(
         self, target: PauseTarget, holder: str, actor: str, trigger: PauseTrigger
     ) -> PauseReply:
-        """End the pause of `holder`, and wait for the gate's real state.
+        """End the pause of the pause holder `holder`, and return the switch's reply.
+
+        The reply has the gate's real state. `actor` is the user or system that asks.
 
         Raises:
-            SwitchDownError: There is no link, or no answer came within two seconds.
+            SwitchDownError: There is no link, or no reply came within two seconds.
         """
         calls = target.call_id, target.extension, target.user
         message = Resume(next(self._refs), holder, trigger, actor, *calls)

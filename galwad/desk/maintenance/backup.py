@@ -1,9 +1,10 @@
 """Backup and restore of one node: database, headers, manifests and the node's signing key.
 
-A backup never holds the officer's keys. It is a folder; `backup.json` is written last, and a folder
-without it is not a backup. Payloads never change once they are written, so they are copied by other
-means. A restore begins with an empty place, and ends by destroying again what was disposed of after
-the backup.
+A backup is a folder. It never contains the recording officer's keys. The file `backup.json` is
+written last, so a folder without `backup.json` is not a finished backup. A backup does not contain
+payloads: payloads never change after they are written, so the operator copies them in another way.
+A restore needs a node without a database. It also destroys again the headers of recordings that
+were disposed of after the backup was made.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _REPLAYED: Final = "disposal.replayed"
 
 
 class BackupError(Exception):
-    """A backup is not made or not restored; `hint` says what to do."""
+    """A backup cannot be made or restored; `hint` says what the operator must do."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -58,16 +59,19 @@ class BackupError(Exception):
 
 
 class LastEntry(msgspec.Struct, frozen=True):
-    """The last audit entry of a backup; it is an anchor if it is kept elsewhere."""
+    """The number and hash of an audit chain's last entry, at a backup or a restore.
+
+    Stored outside the server, they are an anchor.
+    """
 
     seq: int
     hash: str
 
 
 class Description(msgspec.Struct, frozen=True):
-    """The contents of a backup, stored as `backup.json`.
+    """The description of a backup's contents, stored in the backup as `backup.json`.
 
-    Of the settings it has only the names, because values may be secret.
+    `settings` has only the names of the settings, because their values may be secret.
     """
 
     format: str
@@ -84,27 +88,28 @@ class Description(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The result of a restore, and the certificates that it rejected."""
+    """The result of a restore. `problems` has the reasons why certificates were rejected."""
 
     description: Description
     headers: int
     disposals: int
-    """The number of recordings that are disposed of by a valid certificate."""
+    """The number of recordings for which a valid certificate of disposal was found."""
     destroyed: tuple[str, ...]
-    """The calls among these whose header existed and was destroyed again."""
+    """The ids of the disposed recordings whose header still existed and was now destroyed."""
     missing: int
-    """The number of headers that the backup had when it was made, but no longer has."""
+    """The number of headers that were lost from the backup's folder since the backup was made."""
     problems: tuple[str, ...]
     audit: LastEntry
-    """The audit entry that records the restore."""
+    """The number and hash of the audit entry that records this restore."""
 
 
 def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
-    """Back up the running node into a new folder.
+    """Back up the node into a new folder, also while the node's processes run.
 
     Raises:
-        BackupError: The folder is not empty, is inside the archive or a spool folder or belongs to
-            another user, the database is missing or damaged, or another backup uses the folder.
+        BackupError: The folder is not empty, is inside the archive or a spool folder, or belongs
+            to another user. Or the database is missing or damaged, or another backup uses the
+            folder.
     """
     _check_empty(folder)
     for place in (settings.archive, *settings.spool_folders):
@@ -159,17 +164,20 @@ def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
 def restore(
     settings: Settings, folder: Path, certificates: Sequence[Path], node_keys: Collection[str]
 ) -> Restored:
-    """Restore a backup, and destroy again what was disposed of after it was made.
+    """Restore a backup, and destroy again recordings that were disposed of after the backup.
 
     Args:
-        settings: The node's settings. Its name must be the backup's, and none of its processes may
-            run.
-        folder: A folder that `make` made.
-        certificates: Files and folders with further certificates, such as the officer's copies.
-        node_keys: Public keys that the node had before; certificates signed by them count too.
+        settings: The node's settings. The node must have the name that is in the backup, and none
+            of the node's processes may run.
+        folder: The backup's folder, made by `make`.
+        certificates: Files, and folders of files, with further certificates of disposal, such as
+            the officer's copies.
+        node_keys: Earlier public keys of the node; certificates signed with these keys are also
+            accepted.
 
     Raises:
-        BackupError: The backup does not fit, is damaged, or the node is running.
+        BackupError: The backup is damaged or is from another node or a later version, the node is
+            running, or the node already has a database.
     """
     description = _readable(folder, settings)
     with _all_processes_stopped(settings):
@@ -214,13 +222,21 @@ def _restore(
 
 
 def _other_files(settings: Settings) -> Iterator[tuple[Path, str, int]]:
-    """Yield the files beside the archive: their paths, their names in the backup, their modes."""
+    """Yield the files to back up that are not in the archive.
+
+    Each item is the file's path, the file's name in the backup, and the permission bits that the
+    file gets in the backup.
+    """
     yield settings.recipients, "recipients.json", 0o644
     yield settings.node.state / "finaliser" / "manifest.key", "manifest.key", 0o600
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    """Make a consistent copy of a database in use, and check its integrity."""
+    """Copy the database, which other processes may be using, and check the copy's integrity.
+
+    Raises:
+        BackupError: The database cannot be copied, or is damaged.
+    """
     target.touch(mode=0o600)
     try:
         with (
@@ -228,7 +244,7 @@ def _copy_database(source: Path, target: Path) -> None:
             closing(sqlite3.connect(target)) as here,
         ):
             there.backup(here)
-            # so that the copy is one file, without a journal beside it
+            # Without this, the copy would need a second file, the journal.
             here.execute("PRAGMA journal_mode = DELETE")
             (verdict,) = here.execute("PRAGMA integrity_check").fetchone()
     except sqlite3.Error as error:
@@ -247,7 +263,10 @@ def _head(database: Path, node: str) -> LastEntry:
 
 
 def _names(table: Mapping[str, Any], before: str = "") -> set[str]:
-    """Return the dotted names of all keys in the settings, without their values."""
+    """Return the names of all settings, with dots between the levels, such as `node.name`.
+
+    The values are left out. `before` is the beginning of the names in this table.
+    """
     found: set[str] = set()
     for key, value in table.items():
         for each in value if isinstance(value, list) else [value]:
@@ -278,10 +297,10 @@ def _readable(folder: Path, settings: Settings) -> Description:
 
 @contextmanager
 def _all_processes_stopped(settings: Settings) -> Iterator[None]:
-    """Keep the node's processes from starting while the block runs.
+    """Prevent the node's processes from starting while the `with` block runs.
 
     Raises:
-        BackupError: One of them is running.
+        BackupError: One of the node's processes is running.
     """
     try:
         with ExitStack() as held:
@@ -293,7 +312,13 @@ def _all_processes_stopped(settings: Settings) -> Iterator[None]:
 
 
 def _node_key(settings: Settings, folder: Path) -> str:
-    """Return the node's public key; first restore its private key if it is missing."""
+    """Return the node's public key. If the node has no private key, first restore it.
+
+    If the backup has no private key either, a new key is made.
+
+    Raises:
+        BackupError: The node's private key differs from the backup's, or the backup's is damaged.
+    """
     path, kept = settings.node.state / "finaliser" / "manifest.key", folder / "manifest.key"
     if path.exists():
         if kept.exists() and path.read_bytes() != kept.read_bytes():
@@ -312,9 +337,10 @@ def _node_key(settings: Settings, folder: Path) -> str:
 
 
 def _interrupted_restore(settings: Settings, description: Description) -> LastEntry | None:
-    """Return the audit entry of this restore, if it was interrupted after writing the entry.
+    """Return the audit entry of an earlier, interrupted restore of this same backup.
 
-    None if there is no such entry, or if the node has worked since.
+    None if there is no such entry, or if the node has written audit entries after it. Only entries
+    about repeated disposals may follow it, because the restore itself writes them.
     """
     query = "SELECT seq, hash, kind, body FROM audit_entries WHERE node = ? ORDER BY seq DESC"
     wanted = description.made, description.audit.seq
@@ -336,13 +362,14 @@ def _restore_database(
     description: Description,
     proven: Mapping[str, tuple[Certificate, bytes]],
 ) -> LastEntry:
-    """Make the complete database under another name, then rename it.
+    """Restore the database under a temporary name, then rename it.
 
-    Its final name is the mark that the restore of the database is finished.
+    So a database with its final name is always complete. Return the audit entry of the restore.
+    `proven` has the valid certificates of disposal, by call id.
     """
     _ensure_folder(settings.database.parent)
     part = settings.database.with_name(".galwad.db.restoring")
-    for ending in ("", "-wal", "-shm"):  # left by an interrupted restore
+    for ending in ("", "-wal", "-shm"):  # files of an interrupted restore
         part.with_name(part.name + ending).unlink(missing_ok=True)
     part.touch(mode=0o600)
     shutil.copyfile(folder / "galwad.db", part)
@@ -354,7 +381,7 @@ def _restore_database(
     }
     head = asyncio.run(_record_restore(part, settings, restored))
     asyncio.run(_record_disposals(part, settings, proven))
-    # all of it into the one file, without a journal
+    # Move all data from the journal into the database file, which is then renamed.
     with closing(sqlite3.connect(part)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     with part.open("rb") as file:
@@ -369,7 +396,10 @@ def _audit(engine: AsyncEngine, settings: Settings) -> AuditLog:
 
 
 async def _record_restore(part: Path, settings: Settings, restored: Facts) -> LastEntry:
-    """Enter the restore in the audit, and end the sessions of people."""
+    """Enter the restore in the audit of the database `part`, and end the sessions of all people.
+
+    Return the new audit entry. The tokens of machines stay valid.
+    """
     engine = open_engine(part)
     try:
         head = await _audit(engine, settings).append(RESTORED, restored)
@@ -383,7 +413,10 @@ async def _record_restore(part: Path, settings: Settings, restored: Facts) -> La
 async def _record_disposals(
     database: Path, settings: Settings, proven: Mapping[str, tuple[Certificate, bytes]]
 ) -> None:
-    """Enter the disposals that the restored database does not know of yet."""
+    """Enter in the restored database, and in its audit, the disposals that it does not have.
+
+    `proven` has the valid certificates of disposal, by call id.
+    """
     engine = open_engine(database)
     custodian, audit = Custodian(engine), _audit(engine, settings)
     try:
@@ -415,7 +448,10 @@ def _certificates_in(place: Path) -> list[Path]:
 
 
 def _ensure_folder(folder: Path) -> Path:
-    """Create the folder if it is missing, also behind systemd's symbolic link; return it."""
+    """Create the folder if it is missing, and return it.
+
+    If systemd has made `folder` a symbolic link, the folder that it points to is created.
+    """
     folder.resolve().mkdir(mode=0o750, parents=True, exist_ok=True)
     return folder
 
