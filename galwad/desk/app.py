@@ -179,8 +179,8 @@ class DeskServer:
             access_log=False,
             server_header=False,
             # If a public origin is set, a reverse proxy on this machine forwards the requests. Its
-            # X-Forwarded-For header gives the client's address, which the sign-in throttle needs. A
-            # request from any other machine has this header ignored.
+            # X-Forwarded-For header gives the client's address, which the sign-in throttle needs.
+            # The header is ignored in a request from any other machine.
             proxy_headers=options.public_origin is not None,
             forwarded_allow_ips=["127.0.0.1", "::1"],
             lifespan="off",

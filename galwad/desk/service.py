@@ -82,7 +82,7 @@ class DeskOptions:
 
     @property
     def audit_key(self) -> Path:
-        """The file with the key of the audit, in the folder of the database."""
+        """The file with the audit's private key of the day, in the folder of the database."""
         return self.database.with_name("audit.key")
 
     @property

@@ -1,7 +1,8 @@
-"""The outermost layer of every request: origin check, security headers, and last error handler.
+"""The outermost ASGI layer: it checks origins, adds security headers and handles last errors.
 
-An exception that reaches this middleware ends as a 500 and a log entry without the exception's
-text, so that no server writes a traceback with a caller's number in it.
+If an exception reaches this layer, the client receives the status 500. The log entry does not
+contain the exception's text, because that text may contain a caller's number. The HTTP server never
+sees the exception, so it cannot log a traceback with that text either.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ _HEADERS = {
 class RequestGuard:
     """ASGI middleware that checks each request and adds security headers to each answer.
 
-    `origin` is the value that a browser's `Origin` must have; None for the request's own Host.
+    `origin` is the value that a browser's `Origin` header must have. If it is None, the `Origin`
+    must match the request's `Host` header. `cookie` is the name of the session cookie. `secure` is
+    true if browsers use TLS.
     """
 
     def __init__(self, app: ASGIApp, *, cookie: str, origin: str | None, secure: bool) -> None:
@@ -45,7 +48,7 @@ class RequestGuard:
         self._secure = secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check the request, pass it on, and add the headers to the answer."""
+        """Check the request, give it to the application, and add security headers to the answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -66,7 +69,7 @@ class RequestGuard:
             await self._app(scope, receive, dressed)
         except Exception:
             log.exception("request.failed", method=scope["method"])
-            if not started:  # Starlette has already answered, unless the error was its own
+            if not started:  # No answer was sent, so the error came from Starlette.
                 failure = answer(500, "the request failed on the server", "see the desk's journal")
                 await failure(scope, receive, dressed)
 
@@ -79,9 +82,10 @@ class RequestGuard:
         return None
 
     def _same_origin(self, scope: Scope) -> bool:
-        """Return whether a request that may change something comes from our page.
+        """Return false if the request may change something and another site has caused it.
 
-        Without a session cookie it need not: then no browser has sent it by itself.
+        A request without `Origin` and without a session cookie is accepted. Another site cannot
+        misuse a user's session with such a request, because it carries no session.
         """
         if scope["method"] in _SAFE:
             return True

@@ -1,14 +1,15 @@
-"""The sessions that cookies and bearer tokens stand for.
+"""The sessions of users. A cookie or a bearer token contains the token of one session.
 
-The database holds only a token's SHA-256. A person's session ends after idle time, at its absolute
-end, at sign-out, and when the user is disabled; a machine's token ends only by the last two. The
-desk's event streams check their session again at every heartbeat, so the stream of a revoked
-session ends too.
+The database holds only the SHA-256 digest of a token. A person's session ends at sign-out, when the
+user is disabled, after `idle` seconds without use, and `absolute` seconds after it was opened. A
+machine's session ends only at sign-out and when the machine's user is disabled. The desk's event
+streams check their session again and again, so the stream of an ended session ends too.
 
-A disk that is full, slow or hangs must not stop anyone from pausing a recording. So a session that
-the database confirmed before stays valid while the database does not answer. That is safe, because
-no sign-out can be stored during that time, and idle time and absolute end are checked in memory.
-The time of last use is written in the background, so that no request waits for it.
+Users must be able to pause a recording even if the disk is full, slow or hangs. So while the
+database does not answer, a session that it confirmed earlier stays valid. That is safe, because
+during that time no sign-out can be stored, and the limits `idle` and `absolute` are checked in
+memory. The time of a session's last use is written in the background, so that no request waits for
+the write.
 """
 
 from __future__ import annotations
@@ -30,21 +31,22 @@ from galwad.desk.auth.tables import sessions, users
 from galwad.desk.auth.users import User, user_of
 
 Kind = Literal["page", "cli", "machine"]
-# The time of last use is written at most this often, so that most requests do not write.
+# The least time between two writes of a session's last use, so that most requests write nothing.
 _SEEN_INTERVAL_S = 30.0
 _TIMEOUT_S = 1.0
-"""The time to wait for the database's answer if the session is known from before."""
+"""The seconds to wait for the database if it has confirmed this session before."""
 _RETRY_S = 10.0
-"""The time after which to wait again for a database that did not answer."""
+"""The seconds after a missing answer of the database until a request waits for it again."""
 _STOP_S = 5.0
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session in force; `key` is the token's hash, never the token.
+    """A session that is in force. `key` is the SHA-256 digest of the session's token.
 
-    It ends at the Unix time `until` at the latest; None for a machine, whose token does not expire.
+    The session ends at the Unix time `until` at the latest. `until` is None for a machine, because
+    its session does not expire.
     """
 
     key: str
@@ -54,22 +56,28 @@ class Session:
 
     @property
     def actor(self) -> str:
-        """The name of this session's user in audit and manifest."""
+        """The name of this session's user as audit and manifest show it, such as `user:anna`."""
         return f"{'token' if self.kind == 'machine' else 'user'}:{self.user.name}"
 
 
 @dataclass(slots=True)
 class _Known:
-    """The last answer of the database on a session; `seen` is the last use known in memory."""
+    """A session as the database last confirmed it.
+
+    `seen` is the Unix time of the session's last use, which may not be in the database yet.
+    """
 
     session: Session
     seen: float
     stored: float
-    """The time of the last use that the database holds."""
+    """The Unix time of the session's last use according to the database."""
 
 
 class Sessions:
-    """Opens, finds and ends sessions; times are in seconds."""
+    """Opens, finds and ends sessions.
+
+    `idle` and `absolute` are in seconds. `clock` returns the Unix time in seconds.
+    """
 
     def __init__(
         self,
@@ -84,15 +92,24 @@ class Sessions:
         self._clock = clock
         self._known: dict[str, _Known] = {}
         self._unanswered: float | None = None
-        """The monotonic time at which the database last failed to answer; None while it answers."""
+        """The monotonic time in seconds at which the database last failed to answer.
+
+        None while the database answers.
+        """
         self._sign_outs = 0
-        """The number of sign-outs; a row that was read during one is read again."""
+        """The number of sign-outs so far.
+
+        If it changes while a session's row is being read, the row is read again.
+        """
         self._reads: set[asyncio.Task[_Known | None]] = set()
         self._pending_uses: dict[str, float] = {}
         self._writing: asyncio.Task[None] | None = None
 
     async def open(self, user: str, kind: Kind) -> str:
-        """Open a session and return its token, which is not stored and cannot be read again."""
+        """Open a session for the user named `user`, and return the session's token.
+
+        Only the token's digest is stored, so the token cannot be read again.
+        """
         token = secrets.token_urlsafe(32)
         now = self._clock()
         self._known = {key: each for key, each in self._known.items() if self._in_force(each)}
@@ -106,7 +123,10 @@ class Sessions:
         return token
 
     async def find(self, token: str) -> Session | None:
-        """Return the session of a token if it is in force, otherwise None; this counts as use."""
+        """Return the session of a token; None if no such session is in force.
+
+        The present time is recorded as the session's last use.
+        """
         key = _key(token)
         known = await self._lookup(key)
         if known is None:
@@ -115,21 +135,24 @@ class Sessions:
         return known.session
 
     async def alive(self, session: Session, *, busy: bool = False) -> bool:
-        """Return whether the session is in force; this counts as use only if the user is `busy`."""
+        """Return whether the session is still in force.
+
+        Only if `busy` is true, the present time is recorded as the session's last use.
+        """
         known = await self._lookup(session.key)
         if known is not None and busy:
             self._mark_used(session.key, known)
         return known is not None
 
     async def close(self, session: Session) -> None:
-        """Sign out: delete the session."""
+        """End the session at sign-out, and delete it from the database."""
         async with self._engine.begin() as connection:
             await connection.execute(delete(sessions).where(sessions.c.token_sha256 == session.key))
         self._sign_outs += 1
         self._known.pop(session.key, None)
 
     async def stop(self) -> None:
-        """Let running database work finish, for at most `_STOP_S`; then cancel it."""
+        """Wait at most `_STOP_S` for running reads and writes of the database, then cancel them."""
         tasks = {*self._reads, *([] if self._writing is None else [self._writing])}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_STOP_S)
@@ -137,9 +160,9 @@ class Sessions:
                 task.cancel()
 
     async def _lookup(self, key: str) -> _Known | None:
-        """Return the session if it is in force, otherwise None.
+        """Return the session with the token digest `key`; None if it is not in force.
 
-        If the database does not answer, its last answer counts.
+        If the database does not answer, its last answer about this session is used.
         """
         known = self._known.get(key)
         if known is None:
@@ -150,7 +173,7 @@ class Sessions:
 
     async def _read_with_timeout(self, key: str) -> _Known | None:
         if self._unanswered is not None:
-            # this request tries again; the others need not wait
+            # Only this request waits for the database again; other requests use the last answer.
             self._unanswered = time.monotonic()
         task = asyncio.create_task(self._read(key))
         self._reads.add(task)
@@ -216,7 +239,7 @@ class Sessions:
                 async with self._engine.begin() as connection:
                     await connection.execute(statement, rows)
             except SQLAlchemyError:
-                # A full disk must not stop a pause; the next use writes the time again.
+                # A full disk must not prevent a pause. The session's next use writes a later time.
                 log.warning("session.use_not_noted")
 
     def _has_ended(self, now: float) -> ColumnElement[bool]:

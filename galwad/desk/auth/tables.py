@@ -1,4 +1,4 @@
-"""The desk's own tables: users and their sessions."""
+"""The database tables `users` and `sessions`."""
 
 from __future__ import annotations
 

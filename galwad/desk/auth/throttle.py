@@ -1,12 +1,16 @@
-"""Sign-in throttling: it slows guessing, and lets no attacker lock an advisor out.
+"""Sign-in throttling: it slows the guessing of passwords, without locking advisors out.
 
-After `MAX_FAILURES_PER_PAIR` failures of an account from one address, the account is barred from
-that address. After `MAX_FAILURES_PER_ADDRESS` failures from one address with any accounts, the
-address is barred. After `MAX_FAILURES_PER_ACCOUNT` failures of one account from all addresses, its
-further tries must wait longer and longer, up to a minute. None of this affects an account at an
-address from which it has signed in before: there only its own failures from that address count,
-and they only slow it down. The counts are in memory. A restart clears them, but an attacker cannot
-cause one.
+Failed sign-ins of the last `WINDOW_S` seconds are counted. After `MAX_FAILURES_PER_PAIR` failures
+of one account from one address, the account cannot sign in from that address. After
+`MAX_FAILURES_PER_ADDRESS` failures from one address, with any accounts, no account can sign in from
+that address. After `MAX_FAILURES_PER_ACCOUNT` failures of one account from all addresses together,
+the account must wait before each further sign-in, longer each time, up to `MAX_DELAY_S`.
+
+These three limits do not apply to an account at an address from which it has signed in before.
+There only the failures of this account from this address are counted. After `MAX_FAILURES_PER_PAIR`
+failures the account must wait before each further sign-in, but it is never barred. So an attacker
+at another address cannot lock an advisor out. The counts are kept in memory. A restart of the desk
+clears them, but an attacker cannot cause a restart.
 """
 
 from __future__ import annotations
@@ -17,10 +21,16 @@ from collections.abc import Callable
 
 WINDOW_S = 900.0
 MAX_FAILURES_PER_PAIR = 10
-"""Failures of one account from one address, in `WINDOW_S`."""
+"""The number of failed sign-ins of one account from one address that has an effect.
+
+The account is then barred from this address, or must wait if it has signed in from there before.
+"""
 MAX_FAILURES_PER_ADDRESS = 30
 MAX_FAILURES_PER_ACCOUNT = 20
-"""Failures from all addresses after which further tries of an account must wait."""
+"""The number of failed sign-ins of one account after which the account must wait.
+
+Failures from all addresses are counted.
+"""
 MAX_DELAY_S = 60.0
 _MAX_TIMES = max(MAX_FAILURES_PER_PAIR, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_ACCOUNT) + 7
 _MAX_KEYS = 10_000
@@ -29,16 +39,22 @@ Key = tuple[str, str, str]
 
 
 class Throttle:
-    """Computes how long a sign-in must wait, in whole seconds."""
+    """Counts failed sign-ins, and computes how long the next sign-in must wait.
+
+    `clock` returns the monotonic time in seconds.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._failures: dict[Key, deque[float]] = {}
         self._known_pairs: OrderedDict[tuple[str, str], None] = OrderedDict()
-        """Pairs of an account and an address from which it has signed in; the latest are last."""
+        """The pairs of an account and an address from which this account has signed in.
+
+        The pair with the latest sign-in is last.
+        """
 
     def wait(self, account: str, address: str) -> int:
-        """Return the seconds until another try is allowed; 0 if it is allowed now."""
+        """Return the seconds until `account` may sign in from `address`; 0 if it may do so now."""
         now = self._clock()
         pair, all_of_address, all_of_account = _keys(account, address)
         if (account, address) in self._known_pairs:
@@ -52,7 +68,11 @@ class Throttle:
         return int(longest) + 1 if longest > 0 else 0
 
     def failed(self, account: str, address: str) -> None:
-        """Count a failure, or a try whose password is not checked yet."""
+        """Count a failed sign-in of `account` from `address`.
+
+        The caller also calls this before it checks a password, and then `succeeded` if the password
+        is right. So sign-ins at the same time cannot exceed a limit.
+        """
         now = self._clock()
         if len(self._failures) > _MAX_KEYS:
             self._forget(now)
@@ -60,10 +80,10 @@ class Throttle:
             self._failures.setdefault(key, deque(maxlen=_MAX_TIMES)).append(now)
 
     def succeeded(self, account: str, address: str) -> None:
-        """Record a successful sign-in.
+        """Record a successful sign-in of `account` from `address`.
 
-        This removes the try counted by `failed`, and the account's earlier failures from this
-        address.
+        Remove the failure that the caller counted before the password was checked, and all earlier
+        failures of this account from this address.
         """
         self._known_pairs[account, address] = None
         self._known_pairs.move_to_end((account, address))

@@ -1,9 +1,11 @@
-"""The users: who may sign in, in which role, at which extension.
+"""The users: each has a name, a role and, if they have a phone, an extension.
 
-Passwords are stored as argon2id hashes and checked one at a time, so that a burst of sign-ins
-cannot use up the machine. SIP passwords are stored only as digest HA1 values, which the switch
-needs. A user of the role `machine` has no password, but a bearer token and named rights. People
-have a role; the only right that no role brings is `purge`, which an administrator receives by name.
+Passwords are stored as argon2id hashes. Only one password is checked at a time, so that many
+sign-ins at the same time cannot overload the machine. SIP passwords are stored only as digest HA1
+values, which the switch needs. A user with the role `machine` has no password, but a bearer token
+and a list of rights. For people, the role decides what they may do, with one exception: to dispose
+of recordings, an administrator also needs the right `purge`, which must be given to them
+separately.
 """
 
 from __future__ import annotations
@@ -30,11 +32,14 @@ from galwad.messages import PhoneCredentials
 MIN_PASSWORD = 12
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _EXTENSION = re.compile(r"[A-Za-z0-9._-]{1,32}")
-_NO_PASSWORD = "!"  # noqa: S105 - marks that there is none; argon2 never writes this
+_NO_PASSWORD = "!"  # noqa: S105 - means "no password"; argon2 never writes this
 
 
 class Right(StrEnum):
-    """The rights of a machine's token, and the one of an administrator (`purge`)."""
+    """The rights that a user can be given.
+
+    `purge` is for administrators. All other rights are for machines.
+    """
 
     PAYMENTS = "payments"
     METRICS = "metrics"
@@ -47,12 +52,12 @@ PURGE = Right.PURGE.value
 
 
 class UserError(Exception):
-    """A user cannot be added or changed as asked; the text gives the reason."""
+    """A user cannot be added or changed as requested; the error's text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One user, without secrets."""
+    """One user, without passwords and other secrets."""
 
     name: str
     role: Role
@@ -63,12 +68,12 @@ class User:
 
     @property
     def supervises(self) -> bool:
-        """True if this user sees the calls of all users."""
+        """True if this user is a supervisor or administrator, who sees the calls of all users."""
         return self.role in {"supervisor", "admin"}
 
 
 class Users:
-    """The users of one site."""
+    """The users in the database of one node."""
 
     def __init__(self, engine: AsyncEngine, hasher: PasswordHasher | None = None) -> None:
         self._engine = engine
@@ -84,10 +89,13 @@ class Users:
         sip_password: str | None = None,
         realm: str = "galwad",
     ) -> None:
-        """Add a user; `password` must be `None` for the role `machine`, and for no other.
+        """Add a user. `realm` is the SIP realm, which the HA1 values depend on.
+
+        A user with the role `machine` must have None as `password`. Every other user must have a
+        password.
 
         Raises:
-            UserError: A value is not valid, or the name or extension is taken.
+            UserError: A value is not valid, or another user has the name or extension.
         """
         _check(user, password, sip_password)
         hashed = _NO_PASSWORD if password is None else await self._hash(password)
@@ -114,7 +122,7 @@ class Users:
             raise UserError(f'the name "{user.name}" or the extension is already in use') from None
 
     async def disable(self, name: str) -> None:
-        """Bar a user and end all their sessions.
+        """Disable a user, so that they can no longer sign in, and end all their sessions.
 
         Raises:
             UserError: There is no such user.
@@ -128,10 +136,10 @@ class Users:
             await connection.execute(delete(sessions).where(sessions.c.user == name))
 
     async def set_rights(self, name: str, rights: frozenset[str]) -> None:
-        """Give a user these rights and no others.
+        """Replace all rights of a user by `rights`.
 
         Raises:
-            UserError: There is no such user, or their role has no such right.
+            UserError: There is no such user, or a user of this role cannot have one of the rights.
         """
         user = await self.get(name)
         if user is None:
@@ -148,13 +156,16 @@ class Users:
         return None if row is None else user_of(row)
 
     async def all(self) -> list[User]:
-        """Return all users, by name."""
+        """Return all users, sorted by name."""
         async with self._engine.connect() as connection:
             rows = (await connection.execute(select(users).order_by(users.c.name))).all()
         return [user_of(row) for row in rows]
 
     async def accounts(self) -> tuple[PhoneCredentials, ...]:
-        """Return the accounts of the phones that may register, for the switch."""
+        """Return the accounts of the phones that may register with the switch.
+
+        These are the users who have an extension and a SIP password, and are not disabled.
+        """
         statement = select(users).where(
             users.c.extension.is_not(None), users.c.ha1_sha256 != "", users.c.disabled.is_(False)
         )
@@ -165,9 +176,10 @@ class Users:
         )
 
     async def check(self, name: str, password: str) -> User | None:
-        """Return the user if name and password match and the user is not disabled, otherwise None.
+        """Return the user with this name and password; None if they are wrong or disabled.
 
-        It takes as long for an unknown name.
+        For an unknown name the check takes as long as for a known name, so that the time does not
+        show which names exist.
         """
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(users).where(users.c.name == name))).first()
@@ -196,14 +208,17 @@ class Users:
 
 
 def digest_ha1(extension: str, realm: str, password: str) -> tuple[str, str]:
-    """Return HA1 by MD5 and by SHA-256 (RFC 7616, section 3.4.2)."""
+    """Return the digest value HA1 made with MD5, and the same made with SHA-256.
+
+    HA1 is defined in RFC 7616, section 3.4.2.
+    """
     text = f"{extension}:{realm}:{password}".encode()
     md5 = hashlib.md5(text, usedforsecurity=False)
     return md5.hexdigest(), hashlib.sha256(text).hexdigest()
 
 
 def user_of(row: Row[Any]) -> User:
-    """Return the user of a row of `users`, without its secrets."""
+    """Return the user in a row of the table `users`, without the row's secrets."""
     rights: Sequence[str] = row.rights.split(",") if row.rights else ()
     return User(
         row.name, row.role, row.language, row.extension, frozenset(rights), bool(row.disabled)

@@ -1,1 +1,1 @@
-"""The calls on the advisors' pages: their state, their events, and the link to the switch."""
+"""Live calls: their state and events for the advisors' pages, and the link to the switch."""

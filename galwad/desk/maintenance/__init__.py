@@ -1,1 +1,1 @@
-"""The work of commands on the server itself, with or without a running desk."""
+"""Work that commands do directly on the server's files, whether or not the desk is running."""

@@ -1,7 +1,7 @@
-"""The command line's work on the desk's database, on the server itself.
+"""The changes that commands on the server make directly in the desk's database.
 
-Each method opens the database, brings its schema up to date, does its work with an audit entry, and
-closes. `poke` then notifies a running desk.
+Each method opens the database, brings the schema up to date, makes the change, enters it in the
+audit, and closes the database. The command then calls `poke` to notify a running desk.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from recording.audit.log import AuditLog, Facts
 
 
 class Administration:
-    """The database of one node, for commands.
+    """The database of one node, opened for each method.
 
-    The methods raise the errors of the packages that they use.
+    Besides the errors that they name, the methods raise the database's and the audit's errors.
     """
 
     def __init__(self, database: Path, node: str, realm: str = "galwad") -> None:
@@ -50,10 +50,12 @@ class Administration:
     async def add_user(
         self, user: User, password: str | None, sip_password: str | None = None
     ) -> str | None:
-        """Add a user; for a machine, return its bearer token, which cannot be read again.
+        """Add a user, and return the bearer token if the user is a machine, otherwise None.
+
+        The token cannot be read again later.
 
         Raises:
-            UserError: A value is not valid, or the name or extension is taken.
+            UserError: A value is not valid, or another user has the name or extension.
         """
         async with self._opened() as (engine, audit):
             await Users(engine).add(user, password, sip_password, self._realm)
@@ -67,7 +69,7 @@ class Administration:
             return None
 
     async def disable_user(self, name: str) -> None:
-        """Bar a user and end their sessions.
+        """Disable a user, so that they can no longer sign in, and end all their sessions.
 
         Raises:
             UserError: There is no such user.
@@ -77,10 +79,10 @@ class Administration:
             await audit.append("user.disabled", {}, {"user": name, "actor": _actor()})
 
     async def set_rights(self, name: str, rights: frozenset[str]) -> None:
-        """Give a user these rights and no others.
+        """Replace all rights of a user by `rights`.
 
         Raises:
-            UserError: There is no such user, or their role has no such right.
+            UserError: There is no such user, or a user of this role cannot have one of the rights.
         """
         async with self._opened() as (engine, audit):
             await Users(engine).set_rights(name, rights)
@@ -88,22 +90,29 @@ class Administration:
             await audit.append("user.rights-set", facts, {"user": name, "actor": _actor()})
 
     async def note(self, kind: str, facts: Facts | None = None) -> Head:
-        """Append an entry to the audit, in the name of the operating system's user."""
+        """Append an entry to the audit; its actor is the operating system's user.
+
+        Return the number and hash of the new entry.
+        """
         async with self._opened() as (_, audit):
             return await audit.append(kind, facts, {"actor": _actor()})
 
     async def users(self) -> list[User]:
-        """Return all users, by name."""
+        """Return all users, sorted by name."""
         async with self._opened() as (engine, _):
             return await Users(engine).all()
 
     async def import_directory(
         self, text: str, file: str, absent: Literal["keep", "remove"] = "keep"
     ) -> ImportResult:
-        """Import people from CSV text: all of them or, after a fault, none.
+        """Import people from CSV text into the directory. After an error nothing is imported.
+
+        `file` is the file's name for error texts. `absent` says what happens to people who are in
+        the directory but not in the text.
 
         Raises:
-            ImportFileError: The text has faults; the error lists each with line and column.
+            ImportFileError: The text has errors; the exception lists each error with its line and
+                column.
         """
         async with self._opened() as (engine, audit):
             result = await import_csv(engine, text, file, absent=absent)
@@ -116,7 +125,7 @@ class Administration:
 
 
 async def poke(desk_socket: Path) -> bool:
-    """Notify a running desk that users have changed; return False if no desk runs."""
+    """Notify the running desk that users have changed; return False if no desk is running."""
     try:
         reader, writer = await asyncio.open_unix_connection(desk_socket)
     except OSError:

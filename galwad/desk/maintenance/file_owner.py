@@ -8,10 +8,11 @@ from config.settings import Settings
 
 
 def chown_to_service(settings: Settings) -> None:
-    """Give the files that root made or copied here to the services' user.
+    """Change the owner of the restored node's files to the user of the services.
 
-    That user is the first owner, other than root, of the services' folders. The archive is asked
-    last: a copy by rsync may have brought its owner from the other host.
+    This is done only for root. That user is found as the owner of one of the services' folders: the
+    first folder whose owner is not root decides. The archive folder is looked at last, because
+    rsync may have copied it with an owner from another host.
     """
     if os.geteuid() != 0:
         return

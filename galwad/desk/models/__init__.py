@@ -1,16 +1,17 @@
 """The request and answer bodies of the HTTP API, as pydantic models; all paths are under `/api/v1`.
 
-| method and path | asks | answers | who |
+| method and path | request body or parameters | answer body | who may use it |
 |---|---|---|---|
 | POST login | `Login` | `Me`, cookie; `client: "cli"`: `Me` with `token` | anyone, throttled |
 | POST logout | nothing | 204 | signed in |
 | GET me | | `Me` | signed in |
 | GET strings/{language} | | the page's texts (`en`, `cy`) | anyone |
 | GET events | `Last-Event-ID` | server-sent `snapshot`, `call`, `closed`, `alarm` | people |
-| GET calls | | `list[Pop]`, those the viewer may see | people |
+| GET calls | | `list[Pop]`, the calls that the viewer may see | people |
 | GET calls/{id} | | `Pop` | people |
-| PUT, DELETE calls/{id}/payment | `PauseRequest`? | `PauseOutcome` | advisor, supervisor, right |
-| PUT, DELETE payments | `PaymentTarget` | `PauseOutcome` | supervisor, right |
+| PUT, DELETE calls/{id}/payment | `PauseRequest` or nothing | `PauseOutcome` | own advisor,
+supervisor, the right `payments` |
+| PUT, DELETE payments | `PaymentTarget` | `PauseOutcome` | supervisor, the right `payments` |
 | POST calls/{id}/choose | `Choice` | `Pop` | own advisor |
 | POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
 | PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |
@@ -27,16 +28,17 @@
 | POST recordings/{id}/recover | `Recover` | 204; audited | admin |
 | GET unindexed | | `Unindexed` | admin |
 | POST recordings/{id}/reindex | `Reindex` | `Reindexed`; audited | admin |
-| GET recipients | | `SignedSet` in force | admin |
+| GET recipients | | `SignedSet`, the set in force | admin |
 | POST headers/search | `HeaderQuery` | `HeaderPage` | admin |
 | POST recordings/{id}/header | `HeaderReason` | `SealedHeader`, audited | admin |
-| PUT recordings/{id}/header | `NewHeader` | `StagedHeader`: as read back | admin |
+| PUT recordings/{id}/header | `NewHeader` | `StagedHeader` | admin |
 | PUT recordings/{id}/header/commit | `HeaderCommit` | 204; audited | admin |
 | GET health | | `NodeHealth` | anyone |
-| GET metrics | | Prometheus text | loopback, `metrics` |
+| GET metrics | | Prometheus text | loopback, the right `metrics`, admin |
 
-A right belongs to a machine's token, except `purge`, which is an administrator's. An error is
-`{"error": …, "hint": …}` with a fitting status. `/` is the page, `/static/…` its files. The events
-carry these models: `snapshot` a `PageSnapshot`, `call` a `Pop`, `closed` a `Closed`, `alarm` an
-`AlarmEvent`. Times are Unix seconds.
+"People" are all users except those of the role `machine`. A machine's token can have the rights
+`payments`, `anchors` and `metrics`; only an administrator can have the right `purge`. The body of
+an error is `{"error": …, "hint": …}`. `/` is the page, and `/static/…` are the page's files. The
+data of an event is one of these models: `PageSnapshot` for `snapshot`, `Pop` for `call`, `Closed`
+for `closed`, `AlarmEvent` for `alarm`. Times are Unix seconds.
 """

@@ -1,4 +1,4 @@
-"""Bodies for signing in, and for the user who is signed in."""
+"""The request body for signing in, and the answer about the user who is signed in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ Role: TypeAlias = Literal["advisor", "supervisor", "admin", "machine"]
 
 
 class Login(RequestBody):
-    """A password sign-in; `client: "cli"` asks for a bearer token instead of a cookie."""
+    """A request to sign in with name and password.
+
+    If `client` is "cli", the answer contains a bearer token. If `client` is "page", the answer sets
+    a cookie.
+    """
 
     user: RequiredText
     password: SecretStr = Field(max_length=1024)
@@ -20,9 +24,10 @@ class Login(RequestBody):
 
 
 class Me(BaseModel):
-    """The user who is signed in; `token` is only in the answer to a command line's sign-in.
+    """The user who is signed in, and the limits of their session.
 
-    The session ends after `idle` seconds without use, and at the Unix time `until` at the latest.
+    `token` is the bearer token, given only in the answer to a sign-in of the command line. The
+    session ends after `idle` seconds without use, and at the Unix time `until` at the latest.
     """
 
     user: str

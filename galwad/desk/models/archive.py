@@ -1,4 +1,4 @@
-"""Bodies of the endpoints that change the archive: headers, retaining, disposing, reindexing."""
+"""Request and answer bodies about the archive: headers, retaining, disposing, reindexing."""
 
 from __future__ import annotations
 
@@ -13,23 +13,29 @@ DisposalReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
 
 
 class SignedSet(BaseModel):
-    """The signed recipient set, exactly as in the officer's file; the client must verify it."""
+    """The text of the file with the signed recipient set, which the recording officer signs.
+
+    The desk does not verify the signature; the client that receives the set must do so.
+    """
 
     content: str
 
 
 class HeaderQuery(RequestBody):
-    """A request to list the headers of the calls after this id, in order."""
+    """A request to list headers in rising order of call id.
+
+    The list begins with the first call id above `after` and has at most `limit` headers.
+    """
 
     after: str = Field(default="", max_length=24, pattern=r"^[0-9a-z-]*$")
     limit: int = Field(default=500, ge=1, le=500)
 
 
 class HeaderState(BaseModel):
-    """The fingerprints of the recipients to whom a recording's header is sealed now.
+    """A recording's header: `recipients` has the fingerprints of the recipients who can open it.
 
-    `current` is false when the header in the archive is not the one that the manifest or the last
-    rewrap names, or when a file is missing.
+    `current` is false if the header file does not match the manifest or, after a rewrap, the record
+    of the last rewrap. It is also false if a file is missing.
     """
 
     call_id: str
@@ -39,20 +45,24 @@ class HeaderState(BaseModel):
 
 
 class HeaderPage(BaseModel):
-    """Headers in rising order of call id; `more` is true when a further page follows."""
+    """A page of headers in rising order of call id; `more` is true if another page follows."""
 
     rows: list[HeaderState]
     more: bool
 
 
 class HeaderReason(RequestBody):
-    """The reason why a header leaves the archive; it is first entered in the audit."""
+    """A request to fetch a header; `reference` is the reason, which the audit records first."""
 
     reference: RequiredText
 
 
 class SealedHeader(BaseModel):
-    """A header with its evidence: the manifest, and the record of its last rewrap, if any."""
+    """A recording's header, its manifest, and the record of its last rewrap.
+
+    The manifest and the record show whether the header is genuine. `rewrap` is None if the header
+    was never rewrapped.
+    """
 
     header: str
     manifest: str
@@ -60,53 +70,68 @@ class SealedHeader(BaseModel):
 
 
 class NewHeader(RequestBody):
-    """A new header, and the officer's signed record of it (`ID.rewrap`)."""
+    """A new header for a recording, and the signed record of this rewrap (the file `ID.rewrap`).
+
+    The recording officer signs the record.
+    """
 
     header: str = Field(max_length=128 * 1024)
     rewrap: str = Field(max_length=64 * 1024)
 
 
 class StagedHeader(BaseModel):
-    """The new header as it was read back from the disk; the old one is still in force."""
+    """The new header, read again from the disk after it was stored.
+
+    The old header is in force until the new header is committed.
+    """
 
     header: str
 
 
 class HeaderCommit(RequestBody):
-    """The digest of the staged header that was proven, and the reason for putting it in force."""
+    """A request to put a staged header in force, which the client has proven.
+
+    `sha256` is the digest of this header, and `reference` is the reason for the rewrap.
+    """
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     reference: RequiredText
 
 
 class RetainReason(RequestBody):
-    """The reason why a recording is retained, or is no longer retained."""
+    """A request to retain a recording, or to release it from retention, with the reason."""
 
     reason: RequiredText
 
 
 class Recover(RequestBody):
-    """The life of the spool whose key is taken, and the reason; both are entered in the audit."""
+    """An officer's notice that they take the key of a spool; the audit records both fields.
+
+    `life` is the number of the spool within its call, and `reference` is the reason.
+    """
 
     life: int = Field(ge=1, le=1_000_000)
     reference: RequiredText
 
 
 class Purge(RequestBody):
-    """The reason why a recording is disposed of; it is first entered in the audit."""
+    """A request to dispose of a recording.
+
+    The audit records `reason` and `reference` before anything is destroyed.
+    """
 
     reason: DisposalReason
     reference: RequiredText
 
 
 class Purged(BaseModel):
-    """The certificate of a recording that was disposed of."""
+    """The answer after a disposal: the signed certificate of disposal."""
 
     certificate: str
 
 
 class Unindexed(BaseModel):
-    """The call ids of recordings in the archive that have no row, in order."""
+    """The sorted call ids of recordings in the archive that have no row in the index."""
 
     call_ids: list[str]
 
@@ -115,9 +140,10 @@ PublicKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]
 
 
 class Reindex(RequestBody):
-    """The reason why a recording is indexed again, and the former public keys to accept (base64).
+    """A request to index a recording again; `reference` is the reason.
 
-    With `dry_run` the recording is proven and nothing is written.
+    `node_keys` and `officer_keys` are earlier public keys, in base64, whose signatures are also
+    accepted. If `dry_run` is true, the recording is verified but nothing is written.
     """
 
     reference: RequiredText
@@ -127,7 +153,11 @@ class Reindex(RequestBody):
 
 
 class Reindexed(BaseModel):
-    """The row; `state` says whether it is new, existed already, or could be made."""
+    """The index row of a recording.
+
+    `state` is "indexed" if the row is new and "known" if it existed before. It is "provable" after
+    a dry run that found that the row can be made.
+    """
 
     state: Literal["indexed", "known", "provable"]
     row: RecordingRow

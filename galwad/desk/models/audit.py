@@ -1,4 +1,4 @@
-"""Bodies for reading and searching the audit."""
+"""Request and answer bodies for reading and searching the audit."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pydantic import BaseModel, Field
 from galwad.desk.models.base import RequestBody, ShortText
 
 MAX_ENTRY_NUMBER: Final = 2**31 - 1
-"""The highest number that an audit entry can have in the database."""
+"""The largest number that an audit entry can have in the database."""
 
 
 class AuditQuery(RequestBody):
-    """The filters for audit entries, the newest first; an entry must match all that are given.
+    """A search for audit entries; an entry is found if it matches all filters that are given.
 
-    `actor` is a user's name, or an actor as in an entry, such as `os:root`. `before` is the number
-    of an entry.
+    The newest entries are returned first. `actor` is a user's name, or the complete actor in an
+    entry, such as `os:root`. If `before` is given, only entries with a lower number are returned.
     """
 
     kind: ShortText | None = None
@@ -28,10 +28,11 @@ class AuditQuery(RequestBody):
 
 
 class AuditPage(BaseModel):
-    """Entries as lines of an export (`recording.audit.chain.ChainEntry`), up to number `last`.
+    """A page of audit entries; `last` is the number of the last entry on the page.
 
-    `contradicting` lists the entries that the database holds under another number, time or kind
-    than they state themselves. A search does not find them.
+    Each line is one entry in the form of an audit export (`recording.audit.chain.ChainEntry`).
+    `contradicting` has the numbers of entries whose own text states another number, time or kind
+    than the database columns do. A search leaves `contradicting` empty.
     """
 
     lines: list[str]
@@ -40,7 +41,10 @@ class AuditPage(BaseModel):
 
 
 class AuditHead(BaseModel):
-    """A line for a file of anchors; `earlier` is the hash of the entry that was asked for."""
+    """The present head of the audit chain, as a line for a file of anchors.
+
+    `earlier` is the hash of the earlier entry that the request named; None if no such entry exists.
+    """
 
     anchor: str
     earlier: str | None

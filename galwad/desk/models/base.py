@@ -1,4 +1,4 @@
-"""The base of all request bodies, and the types of text in them."""
+"""The base class of all request bodies, and the text types of their fields."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 Language: TypeAlias = Literal["en", "cy"]
 _ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
-"""A pattern without control characters, so that a one-line text never shows as two lines."""
+"""A pattern for text without control characters and line breaks."""
 ShortText: TypeAlias = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=200, pattern=_ONE_LINE)
 ]
@@ -18,11 +18,14 @@ RequiredText: TypeAlias = Annotated[
 
 
 class RequestBody(BaseModel):
-    """The base of all request bodies; it refuses unknown fields, and errors never repeat input."""
+    """The base class of all request bodies.
+
+    A body with an unknown field is refused. Error texts do not contain the values that were sent.
+    """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 def field_names() -> frozenset[str]:
-    """Return the names of the fields of all request bodies that are imported."""
+    """Return the names of all fields of the request bodies whose modules are imported."""
     return frozenset(name for body in RequestBody.__subclasses__() for name in body.model_fields)

@@ -1,4 +1,4 @@
-"""Bodies for live calls and their contact notes, and the events of the stream."""
+"""Bodies for live calls and their contact notes, and the data of the stream's events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ CallerType: TypeAlias = Literal[
 
 
 class Candidate(BaseModel):
-    """A person to whom the number may belong, with what may be shown before the confirmation."""
+    """A person to whom the caller's number may belong.
+
+    These are the facts that an advisor may see before the caller's identity is confirmed.
+    """
 
     person_id: str
     name: str
@@ -34,7 +37,11 @@ class Candidate(BaseModel):
 
 
 class Caller(BaseModel):
-    """The caller in a pop; `details` stays empty until the advisor has confirmed them."""
+    """The caller in a screen-pop.
+
+    `details` is empty until the advisor has confirmed who the caller is, and for all users who are
+    not responsible for the call.
+    """
 
     status: LookupStatus
     number_display: str | None
@@ -46,7 +53,7 @@ class Caller(BaseModel):
 
 
 class ContactView(BaseModel):
-    """The contact note as saved so far."""
+    """The latest saved version of a contact note."""
 
     purpose: str
     language: str
@@ -58,9 +65,10 @@ class ContactView(BaseModel):
 
 
 class Pop(BaseModel):
-    """One call as its viewer may see it.
+    """One live call, with the facts that the viewer, the signed-in user, may see.
 
-    `mine` is true if the call rings at the viewer's phone, or if the viewer answered it.
+    `mine` is true if the call rings at the viewer's phone, or if the viewer is responsible for the
+    call or its contact note.
     """
 
     call_id: str
@@ -82,7 +90,11 @@ class Pop(BaseModel):
 
 
 class PageSnapshot(BaseModel):
-    """The first event of a new stream, or of one too far behind: all that the viewer may see."""
+    """All live calls that the viewer may see, sent as an event.
+
+    A new stream begins with this event. It is also sent to a stream that has missed so many events
+    that the desk no longer has them all. `switch` is true while the switch is connected.
+    """
 
     calls: list[Pop]
     me: Me
@@ -91,13 +103,16 @@ class PageSnapshot(BaseModel):
 
 
 class Closed(BaseModel):
-    """The viewer's pop of this call closes: another advisor answered, or the call is finished."""
+    """An event on which the page removes a call, because the viewer may no longer see the call.
+
+    For example, another advisor has answered, or the call is finished.
+    """
 
     call_id: str
 
 
 class AlarmEvent(BaseModel):
-    """An event that a person must know of; `kind` is its name, such as `payment.forgotten`."""
+    """An alarm, sent as an event; `kind` is the alarm's name, such as `payment.forgotten`."""
 
     kind: str
     call_id: str | None = None
@@ -105,20 +120,23 @@ class AlarmEvent(BaseModel):
 
 
 class Choice(RequestBody):
-    """The advisor's choice of one of several candidates."""
+    """A request with the candidate that the advisor has chosen as the caller."""
 
     person_id: RequiredText
 
 
 class Confirmation(RequestBody):
-    """The advisor's answer to "have the details been confirmed?"."""
+    """A request with the advisor's answer to whether the caller is the person `person_id`."""
 
     outcome: ConfirmationOutcome
     person_id: ShortText | None = None
 
 
 class Contact(RequestBody):
-    """The contact note; `on_behalf_of` and `authority` are required unless the caller is `self`."""
+    """A request to save the contact note.
+
+    `on_behalf_of` and `authority` are required unless `caller_type` is "self".
+    """
 
     purpose: RequiredText
     language: Language = "en"
@@ -130,7 +148,7 @@ class Contact(RequestBody):
 
 
 class ContactSaved(BaseModel):
-    """The confirmation that the note is on disk; `version` counts its revisions."""
+    """The answer after a contact note was saved; `version` is the number of its version."""
 
     call_id: str
     version: int

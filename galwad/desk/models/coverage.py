@@ -1,4 +1,4 @@
-"""Bodies for the check of coverage."""
+"""The answer body of the coverage check."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pydantic import BaseModel
 
 
 class CallSpan(BaseModel):
-    """A part of a call, in microseconds since its recording's start; `reason` is set for a gap."""
+    """A part of a call, in microseconds since the start of the call's recording.
+
+    `reason` is the gap's reason if the part is a gap, otherwise "".
+    """
 
     from_us: int
     to_us: int
@@ -14,7 +17,10 @@ class CallSpan(BaseModel):
 
 
 class FaultyCall(BaseModel):
-    """A call with unexplained seconds, or whose records contradict each other."""
+    """A call that did not pass the coverage check.
+
+    It has talk time that neither segments nor gaps explain, or its records contradict each other.
+    """
 
     call_id: str
     started: float
@@ -25,7 +31,10 @@ class FaultyCall(BaseModel):
 
 
 class OrphanFile(BaseModel):
-    """A file, row or spool whose counterpart is missing, and what to do about it."""
+    """A file, index row or spool that lacks its counterpart, such as a row without files.
+
+    `fix` says what the operator can do.
+    """
 
     kind: str
     name: str
@@ -35,10 +44,12 @@ class OrphanFile(BaseModel):
 
 
 class Coverage(BaseModel):
-    """The sums over the answered calls of a time, the calls not fully explained, and the orphans.
+    """The result of the coverage check for the calls that were answered in a period of time.
 
-    `more_orphans` counts further orphans that are not listed. `in_progress` counts calls that are
-    in progress, or ended so recently that their recording may still be indexed.
+    The numbers are sums over all these calls. `amiss` lists the calls that did not pass, and
+    `orphans` lists files, index rows and spools that lack a counterpart. `more_orphans` is the
+    number of orphans that are not in the list. `in_progress` is the number of calls that still
+    continue, or that ended so recently that their recording may not be indexed yet.
     """
 
     calls: int

@@ -1,4 +1,4 @@
-"""Bodies for pausing and resuming recordings."""
+"""Request and answer bodies for pausing and resuming recordings."""
 
 from __future__ import annotations
 
@@ -9,24 +9,32 @@ from galwad.desk.models.calls import RecordingShown
 
 
 class PauseRequest(RequestBody):
-    """The pause holder of a request to pause or resume; by default the user who sends it.
+    """A request to pause or resume one call, for the pause holder `holder`.
 
-    A request to resume may name another holder: a supervisor may name any, the advisor in the call
-    a phone (`phone:201`).
+    Without `holder`, it is the page or, for a machine, the machine itself. Only a request to resume
+    may name another holder. A supervisor may name any holder. The advisor in the call may name a
+    phone, such as `phone:201`.
     """
 
     holder: ShortText | None = None
 
 
 class PaymentTarget(RequestBody):
-    """The advisor or extension whose calls a payment system pauses: exactly one of the two."""
+    """A request to pause or resume all calls of an advisor or of an extension.
+
+    Exactly one of the two fields must be set.
+    """
 
     advisor: ShortText | None = None
     extension: ShortText | None = None
 
 
 class PauseOutcome(BaseModel):
-    """The gate's real state; `durable` is False if the disk did not confirm it in time."""
+    """The answer to a request to pause or resume: the real state of the gate.
+
+    `durable` is false if the disk did not confirm the state in time. `calls` has the ids of the
+    calls concerned.
+    """
 
     state: RecordingShown
     durable: bool

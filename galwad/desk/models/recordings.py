@@ -1,4 +1,4 @@
-"""Bodies for searching, showing and fetching recordings."""
+"""Request and answer bodies for searching, showing and fetching recordings."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ Purpose: TypeAlias = Literal[
     "vital-interests",
 ]
 Time: TypeAlias = Annotated[float, Field(ge=0, le=10**11, allow_inf_nan=False)] | ShortText
-"""Unix seconds, or a time in words that `galwad/periods.py` reads in the centre's time zone."""
+"""A time: Unix seconds, or words such as "today".
+
+`galwad/periods.py` reads the words, in the time zone of the desk's settings.
+"""
 Length: TypeAlias = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
-"""A length in seconds."""
+"""The length of a recording in seconds."""
 
 
 class RecordingQuery(RequestBody):
-    """The filters of the index, all optional; `after` is the value from the page before.
+    """A search for recordings; all filters are optional.
 
-    `when` is a span in words; `since` and `until` mean the beginning of the time that they name.
+    `when` is a period in words, such as "yesterday". If `since` or `until` names a period, the
+    beginning of that period is used. `after` is the value `after` of the page before this one.
     """
 
     number: ShortText | None = None
@@ -46,7 +50,7 @@ class RecordingQuery(RequestBody):
 
 
 class Gap(BaseModel):
-    """Talk time that was not recorded, in microseconds since the recording's start."""
+    """A gap: talk time that was not recorded, in microseconds since the recording's start."""
 
     reason: str
     trigger: str
@@ -56,7 +60,7 @@ class Gap(BaseModel):
 
 
 class RecordingRow(BaseModel):
-    """One recording as the index knows it."""
+    """One recording, with the facts from its row in the index."""
 
     call_id: str
     started: float
@@ -68,9 +72,9 @@ class RecordingRow(BaseModel):
     interrupted: bool
     unexplained_s: float
     raw_size: int = 0
-    """The size in bytes of the packets that could not be decoded; 0 if there are none.
+    """The size in bytes of the file with the packets that could not be decoded.
 
-    They are sealed as they were received.
+    0 if all packets could be decoded. The file has these packets as they were received, encrypted.
     """
     payload_size: int
     payload_sha256: str
@@ -78,13 +82,13 @@ class RecordingRow(BaseModel):
     gaps: list[Gap]
     custody: Literal["", "held", "disposed"] = ""
     named: bool = True
-    """False if number, line and advisor are unknown, because the row was made from the manifest."""
+    """False if the row was made only from the manifest, which has no number, line or advisor."""
 
 
 class RecordingPage(BaseModel):
-    """A page of recordings, the newest first.
+    """A page of recordings, newest first.
 
-    `after` is the value for the next page's query; None on the last page.
+    To get the next page, send `after` in the next query. `after` is None on the last page.
     """
 
     rows: list[RecordingRow]
@@ -92,22 +96,25 @@ class RecordingPage(BaseModel):
 
 
 class RecordingDetail(BaseModel):
-    """An index row with the signed manifest's text; `manifest` is `None` if its file is missing."""
+    """One recording: its row in the index, and the text of its signed manifest.
+
+    `manifest` is None if the manifest's file is missing.
+    """
 
     recording: RecordingRow
     manifest: str | None
     rewrap: str | None = None
-    """The record of the last rewrap; None if there was none."""
+    """The text of the record of the recording's last rewrap; None without a rewrap."""
     hold: str | None = None
-    """The reason why it is retained; None if it is not."""
+    """The reason why the recording is retained; None if it is not retained."""
     disposal: str | None = None
-    """The certificate of its disposal; None if it was not disposed of."""
+    """The text of the certificate of disposal; None if the recording was not disposed of."""
 
 
 class Fetch(RequestBody):
-    """The reason why a recording leaves the archive; all fields are first entered in the audit.
+    """A request to fetch a recording; the audit records purpose and reference first.
 
-    With `raw`, the answer is not the audio, but the packets that could not be decoded.
+    If `raw` is true, the packets that could not be decoded are fetched instead of the audio.
     """
 
     purpose: Purpose

@@ -1,4 +1,4 @@
-"""The body for the state of the node."""
+"""The answer body for the health of the node."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pydantic import BaseModel
 
 
 class NodeHealth(BaseModel):
-    """The state of database, switch and finaliser; `status` is `ok` or `degraded`.
+    """The health of the node's parts.
 
-    `live_calls` counts calls in progress, without those in wrap-up. `peers_down` counts trunks and
-    targets that do not answer, or refuse our registration.
+    `status` is "ok" if all parts work, otherwise "degraded". `database`, `switch` and `finaliser`
+    are true if the desk can reach them. `live_calls` is the number of calls in progress, without
+    calls in wrap-up. `peers_down` is the number of trunks and targets that do not answer, or that
+    refuse our registration.
     """
 
     status: Literal["ok", "degraded"]
