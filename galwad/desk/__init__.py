@@ -1,1 +1,1 @@
-"""The desk process: HTTP API, advisors' page, lookup, contacts, audit and index."""
+"""The desk process: HTTP API, advisors' page, lookup of callers, contact notes, audit and index."""

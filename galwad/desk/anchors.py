@@ -1,4 +1,4 @@
-"""The anchors of the desk's audit: its head, appended each day to a file on this machine."""
+"""The file of anchors on this machine: each day the head of the audit chain is appended to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from recording.audit.log import AuditLog
 
 
 class AnchorFile:
-    """Appends anchors of one node's audit to a file, and compares the last one with the audit."""
+    """Appends anchors to a file, and compares the last anchor in the file with the audit chain.
+
+    An anchor has the node's name, the head of the node's audit chain, and the time.
+    """
 
     def __init__(
         self, path: Path, node: str, audit: AuditLog, on_alarm: Callable[[Alarm], None]
@@ -24,16 +27,16 @@ class AnchorFile:
         self._on_alarm = on_alarm
 
     async def head(self) -> Anchor | None:
-        """Return the audit's present head as an anchor; None before the first entry."""
+        """Return an anchor of the present head; None if the audit chain has no entry yet."""
         head = await self._audit.head()
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return None if head is None else Anchor(self._node, head, at)
 
     async def append(self) -> None:
-        """Append the present anchor to the file.
+        """Append an anchor of the present head to the file; do nothing if there is no entry yet.
 
-        Raise an alarm if the file cannot be read or written, or if the last anchor in it does not
-        match the audit.
+        Raise an alarm if the file cannot be read or written, or if the last anchor in the file does
+        not match the audit chain.
         """
         anchor = await self.head()
         if anchor is None:

@@ -1,12 +1,14 @@
-"""The desk's one database: opening it, and bringing its schema up to date.
+"""The desk's database: opening the database, and bringing its schema up to date.
 
-It is SQLite in WAL mode, fully synchronous. SQLAlchemy begins and ends the transactions, not the
-driver. An engine with the execution option `immediate` takes the write lock at the start of each
-transaction, which a transaction that reads before it writes needs; PostgreSQL ignores the option.
-Parameters never reach a log or an exception's text.
+The database is SQLite in WAL mode, and each commit waits until the data is on the disk. SQLAlchemy
+begins and ends the transactions, and Python's SQLite driver does not. If an engine has the
+execution option `immediate`, each transaction takes the write lock at its start. A transaction that
+first reads and then writes needs this option; PostgreSQL ignores it. The values in SQL statements
+never appear in a log or in an exception's text.
 
-All missing revisions run in one transaction. So an interrupted upgrade leaves either the old or the
-new schema, and the next start continues from there.
+A revision is one step from an older schema to a newer schema. All missing revisions run in one
+transaction. So after an interrupted upgrade the database has either the old or the new schema, and
+the next start of the desk can continue from it.
 """
 
 from __future__ import annotations
@@ -31,11 +33,17 @@ _PRAGMAS = (
     "PRAGMA secure_delete = ON",
 )
 _OTHERS_S = 20.0
-"""The seconds that another process's upgrade may take; the desk's unit has 30 s to start."""
+"""The seconds to wait for another process that is upgrading the database.
+
+It is less than the 30 s that systemd gives the desk's unit to start.
+"""
 
 
 class SchemaError(Exception):
-    """The database cannot be brought up to date, and was not changed; `hint` says what to do."""
+    """The database's schema cannot be brought up to date.
+
+    The database was not changed. `hint` says what the operator must do.
+    """
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -43,7 +51,7 @@ class SchemaError(Exception):
 
 
 def open_engine(path: Path) -> AsyncEngine:
-    """Open the database file, which `upgrade` has made."""
+    """Return an engine for the database file at `path`, which must exist (see `upgrade`)."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
@@ -52,7 +60,7 @@ def open_engine(path: Path) -> AsyncEngine:
 
 def _prepare(connection: Any, record: object) -> None:
     _leave_transactions_to_sqlalchemy(connection, record)
-    # Closed at once: otherwise a failed statement keeps the file open until garbage collection.
+    # Without `closing`, a failed statement would keep the file open until garbage collection.
     with closing(connection.cursor()) as cursor:
         for pragma in _PRAGMAS:
             cursor.execute(pragma)
@@ -64,12 +72,14 @@ def _begin(connection: Connection) -> None:
 
 
 def scripts() -> ScriptDirectory:
-    """Return the schema revisions of this version."""
+    """Return all schema revisions that this version of Galwad contains."""
     return ScriptDirectory.from_config(_config())
 
 
 def upgrade(path: Path) -> None:
-    """Bring the schema up to date; create the file (0600) if it is missing. Blocking.
+    """Bring the database's schema up to date; block the thread until this is done.
+
+    If the file is missing, it is created with the mode 0600.
 
     Raises:
         SchemaError: The database is from a later version, or cannot be used.
@@ -96,7 +106,9 @@ def upgrade(path: Path) -> None:
 
 
 def _is_newest(engine: Engine, path: Path) -> bool:
-    """Return whether the schema is up to date; this only reads, and so blocks no writer.
+    """Return whether the database's schema is up to date.
+
+    The function only reads, so other processes can write at the same time.
 
     Raises:
         SchemaError: The database is from a later version.
@@ -112,9 +124,10 @@ def _is_newest(engine: Engine, path: Path) -> bool:
 
 
 def _run_revisions(engine: Engine) -> None:
-    """Run the missing revisions.
+    """Run the missing schema revisions in one transaction.
 
-    If two processes do so, the second waits at its first BEGIN, and then finds nothing to do.
+    If two processes do this at the same time, the second process waits at its first BEGIN until the
+    first process has finished. It then finds that no revision is missing.
     """
     with engine.execution_options(immediate=True).connect() as connection:
         config = _config()
@@ -129,5 +142,8 @@ def _config() -> Config:
 
 
 def _leave_transactions_to_sqlalchemy(connection: Any, _record: object) -> None:
-    """Stop Python's driver from committing before each change of the schema."""
+    """Prevent Python's SQLite driver from beginning and committing transactions by itself.
+
+    The driver would otherwise commit before each change of the schema.
+    """
     connection.isolation_level = None

@@ -1,4 +1,8 @@
-"""The answers to failed requests: all have the shape `{"error", "hint"}` and never repeat input."""
+"""The answers to failed requests.
+
+Each answer is a JSON object with the keys `error` and `hint`. It never contains a value from the
+request.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +31,16 @@ _STANDARD = {
 
 
 def answer(status: int, error: str, hint: str = "", retry_after: int = 0) -> JSONResponse:
-    """Return an answer with the body that all errors have."""
+    """Return the answer to a failed request: a JSON object with `error` and `hint`.
+
+    If `retry_after` is not 0, the answer has it as the header field Retry-After, in seconds.
+    """
     headers = {"Retry-After": str(retry_after)} if retry_after else None
     return JSONResponse({"error": error, "hint": hint}, status, headers)
 
 
 def install(app: FastAPI) -> None:
-    """Install the exception handlers in the app."""
+    """Install in `app` the handlers that turn each exception into an answer."""
     known = {"body", "query", "path", *field_names()}
 
     @app.exception_handler(ApiError)
@@ -69,12 +76,16 @@ def install(app: FastAPI) -> None:
 
 
 def _field(location: tuple[int | str, ...], known: Collection[str]) -> str:
-    """Return the field's place, made of names in the schema; a client's own key is not repeated."""
+    """Return the path of a field that is not valid, such as `body.limit`.
+
+    Only names from `known`, the API's own field names, are in the path, because other names come
+    from the client. If no name is left, return "body".
+    """
     names = [part for part in location if isinstance(part, str) and part.isidentifier()]
     return ".".join(name for name in names if name in known) or "body"
 
 
 def _most(item: Mapping[str, Any]) -> str:
-    """Return the limit to show for a text that is too long, otherwise ""."""
+    """Return the note on the greatest length if the error is a text that is too long, else ""."""
     too_long = item["type"] == "string_too_long"
     return f" (at most {item['ctx']['max_length']} characters)" if too_long else ""

@@ -1,10 +1,14 @@
-"""The errors that answer a request: a status, what is wrong, and what to do."""
+"""The errors that the desk sends to a client as the answer to a request."""
 
 from __future__ import annotations
 
 
 class ApiError(Exception):
-    """The error that answers a request with this status, error and hint."""
+    """An error that becomes the answer to the client's request.
+
+    `status` is the HTTP status. `error` says what is wrong, and `hint` says what to do.
+    `retry_after` is the number of seconds after which the client may try again; 0 if not known.
+    """
 
     def __init__(self, status: int, error: str, hint: str = "", retry_after: int = 0) -> None:
         super().__init__(error)
@@ -15,7 +19,7 @@ class ApiError(Exception):
 
 
 class SwitchDownError(ApiError):
-    """The switch cannot be reached, or did not answer in time."""
+    """The switch is not connected, or did not reply in time; the client receives a 503."""
 
     def __init__(self, error: str = "the switch cannot be reached") -> None:
         super().__init__(

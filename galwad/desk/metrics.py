@@ -1,4 +1,4 @@
-"""The desk's metrics; labels are states and outcomes, never calls or people."""
+"""The desk's metrics for Prometheus. Labels never contain a call id, a name or a number."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _SWITCH = {
 
 
 class Metrics:
-    """The metrics of one desk, in a registry of their own, so that one process can have several."""
+    """The metrics of one desk.
+
+    They are in a registry of their own, so that one process can contain several desks.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -89,7 +92,7 @@ class Metrics:
         )
 
     def switch(self, figures: Figures) -> None:
-        """Set the gauges of the switch from its figures."""
+        """Set the gauges that describe the switch to the figures that the switch has reported."""
         self._peers.clear()
         for peer in figures.peers:
             self._peers.labels(peer.name, peer.asked_by).set(peer.up)
@@ -97,5 +100,5 @@ class Metrics:
             gauge.set(getattr(figures, name))
 
     def text(self) -> bytes:
-        """Return the metrics in Prometheus's text format."""
+        """Return all metrics of the desk in Prometheus's text format."""
         return generate_latest(self.registry)

@@ -1,1 +1,4 @@
-"""The archive as the desk uses it: read files, ask the finaliser, index new recordings."""
+"""The desk's work with the archive: it reads files, sends requests and indexes recordings.
+
+The requests go to the finaliser, because only the finaliser writes to the archive.
+"""

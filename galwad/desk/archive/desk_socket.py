@@ -1,7 +1,8 @@
-"""The desk's own socket: the finaliser's recordings and replies, and notices of the command line.
+"""The socket `desk.sock`: it receives the messages of the finaliser and of the command line.
 
-A recording is acknowledged only after its row is committed. To hand it in twice changes nothing, so
-the finaliser may send it again after a crash on either side.
+The desk acknowledges a recording only after its row is committed to the database. A recording that
+is reported twice is indexed only once. So after a crash of the finaliser or the desk, the finaliser
+may report a recording again.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ log = structlog.get_logger()
 
 
 class DeskSocket:
-    """Listens on `desk.sock`, and gives each message to the part of the desk that it is for."""
+    """Listens on `desk.sock`, and gives each message to the part of the desk that handles it."""
 
     def __init__(
         self,
@@ -54,13 +55,14 @@ class DeskSocket:
         self._stopping = False
 
     async def start(self) -> None:
-        """Listen."""
+        """Start to listen on the socket."""
         self._server = await serve(self._path, self._received, self._gone)
 
     async def stop(self) -> None:
-        """Stop listening, close the finalisers' links, and finish the work that has begun.
+        """Stop listening, close the links to finalisers, and finish the messages in progress.
 
-        A message that was not begun is dropped; the finaliser sends it again.
+        Messages that arrive later are dropped. The finaliser sends its reports of recordings again
+        when it is next connected to a desk.
         """
         self._stopping = True
         if self._server is not None:

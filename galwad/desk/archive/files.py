@@ -1,4 +1,4 @@
-"""The recordings' files in the archive: found by call id, opened and streamed, never decrypted."""
+"""Finds, opens and streams the files of recordings in the archive, without decrypting them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BLOCK = 64 * 1024
 
 
 def checked_id(call_id: str) -> str:
-    """Return the call id itself, once it is checked to be safe in a file name.
+    """Return `call_id` unchanged if it has the form of a call id and is safe in a file name.
 
     Raises:
-        ApiError: 404, the text is not a call id.
+        ApiError: 404, the text does not have the form of a call id.
     """
     if not is_call_id(call_id):
         raise ApiError(404, "no recording has this id", "an id looks like 20260131-101500-abcdefgh")
@@ -30,7 +30,11 @@ def checked_id(call_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SealedFiles:
-    """A header and an open payload; `stream` closes the payload."""
+    """The header of a recording, and its open payload file; `stream` closes the payload file.
+
+    `payload_length` is in bytes. Instead of the payload, the file may be that of the packets that
+    could not be decoded.
+    """
 
     header: bytes
     payload: BinaryIO
@@ -38,23 +42,26 @@ class SealedFiles:
 
     @property
     def length(self) -> int:
-        """The number of bytes that `stream` yields."""
+        """The total number of bytes that `stream` yields."""
         return len(self.header) + self.payload_length
 
     def stream(self) -> Iterator[bytes]:
-        """Yield the header, then the payload: together they are a standard age file."""
+        """Yield the header, then the payload in blocks, then close the payload file.
+
+        Header and payload together are a standard age file.
+        """
         with self.payload:
             yield self.header
             while block := self.payload.read(_BLOCK):
                 yield block
 
     def close(self) -> None:
-        """Close the payload without reading it."""
+        """Close the payload file if `stream` will not be used."""
         self.payload.close()
 
 
 class ArchiveFolder:
-    """The archive as the desk may use it: for reading only."""
+    """The archive's folder, from which the desk reads files. The desk never writes there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -69,10 +76,13 @@ class ArchiveFolder:
         return self.folder / recording.folder / f"{checked_id(recording.call_id)}.{suffix}"
 
     def open(self, recording: RecordingSummary, kind: str, wanted: int) -> SealedFiles:
-        """Read the header, and open a payload (`kind`: payload or raw) of `wanted` bytes.
+        """Read a recording's header, and open the file that is to be sent after it.
+
+        `kind` is "payload" for the audio, or "raw" for the packets that could not be decoded.
+        `wanted` is the size in bytes that this file must have.
 
         Raises:
-            ApiError: 409, a file is missing or does not have the size in the index.
+            ApiError: 409, a file is missing or its size is not `wanted`.
         """
         with contextlib.ExitStack() as opened:
             try:
@@ -93,7 +103,10 @@ class ArchiveFolder:
         return files
 
     def text(self, recording: RecordingSummary, suffix: str) -> str | None:
-        """Return the text of manifest, header or another file; None if it is not readable text."""
+        """Return the text of a recording's file with this suffix, such as "manifest".
+
+        None if the file cannot be read or is not UTF-8 text.
+        """
         data = self.content(recording, suffix)
         try:
             return None if data is None else data.decode()
@@ -101,7 +114,7 @@ class ArchiveFolder:
             return None
 
     def content(self, recording: RecordingSummary, suffix: str) -> bytes | None:
-        """Return the bytes of manifest, header or another file; None if it cannot be read."""
+        """Return the bytes of a recording's file with this suffix; None if it cannot be read."""
         try:
             return self._path(recording, suffix).read_bytes()
         except (OSError, ApiError):
@@ -109,9 +122,10 @@ class ArchiveFolder:
 
 
 def _in_force(path: Path) -> bytes:
-    """Read a header until two readings are equal.
+    """Return the header file's bytes, read again and again until two readings are equal.
 
-    A header that is being replaced is overwritten in place, also for a process that has it open.
+    The finaliser replaces a header by overwriting the bytes in the same file. So one reading may
+    contain parts of the old header and of the new header.
 
     Raises:
         OSError: The header cannot be read.

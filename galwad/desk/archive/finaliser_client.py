@@ -1,4 +1,7 @@
-"""The desk's requests to the finaliser, the only writer of the archive, and their replies."""
+"""Sends the desk's requests to the finaliser, and receives the replies.
+
+The desk cannot change the archive itself, because only the finaliser writes to the archive.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ log = structlog.get_logger()
 
 
 class FinaliserDownError(ApiError):
-    """The finaliser cannot be reached, or did not answer in time."""
+    """The finaliser is not connected, or did not reply in time; the client receives a 503."""
 
     def __init__(self, error: str = "the finaliser cannot be reached") -> None:
         super().__init__(503, error, "try again: what is already done is not done twice")
 
 
 class FinaliserClient:
-    """Sends requests to a connected finaliser, and matches its replies to them."""
+    """Sends requests to a connected finaliser, and gives each reply to the request it answers."""
 
     def __init__(self) -> None:
         self._links: set[Link] = set()
@@ -38,26 +41,32 @@ class FinaliserClient:
         return bool(self._links)
 
     def attach(self, link: Link) -> None:
-        """Send requests over this link from now on."""
+        """Add the link of a finaliser that has connected; requests can now be sent over it."""
         self._links.add(link)
 
     def detach(self, link: Link) -> None:
-        """Stop using a link that has closed; if it was a finaliser's, fail the waiting requests."""
+        """Remove a link that has closed.
+
+        If the link was a finaliser's, all requests that wait for a reply fail.
+        """
         if link in self._links:
             self._links.discard(link)
             self.fail_waiting()
 
     async def close(self) -> None:
-        """Close the links."""
+        """Close the links to all finalisers."""
         for link in tuple(self._links):
             await link.close()
 
     async def request(self, message: Callable[[int], AnyMessage]) -> bytes:
-        """Send the message made for a new reference, wait, and return the reply's content.
+        """Send a request to the finaliser, wait for the reply, and return the reply's content.
+
+        `message` is a function. It receives the request's new reference number, and returns the
+        message to send. The finaliser's reply has the same number.
 
         Raises:
-            FinaliserDownError: No finaliser is connected, or no answer came in time.
-            ApiError: 409, the finaliser refuses; nothing has changed.
+            FinaliserDownError: No finaliser is connected, or no reply came within `REPLY_S`.
+            ApiError: 409, the finaliser refuses the request; nothing has changed.
         """
         ref = next(self._refs)
         reply: asyncio.Future[ArchiveReply] = asyncio.get_running_loop().create_future()
@@ -79,13 +88,13 @@ class FinaliserClient:
         return done.content
 
     def replied(self, reply: ArchiveReply) -> None:
-        """Give a reply to the `request` that waits for it."""
+        """Give a reply of the finaliser to the call of `request` that waits for it."""
         waiting = self._waiting.get(reply.ref)
         if waiting is not None and not waiting.done():
             waiting.set_result(reply)
 
     def fail_waiting(self) -> None:
-        """Fail all waiting requests, because the finaliser has gone and will not reply."""
+        """Make all waiting requests fail, because the link is lost and no reply can arrive."""
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(

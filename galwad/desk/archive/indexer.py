@@ -1,7 +1,8 @@
-"""The indexing of recordings that the finaliser reports.
+"""Writes an index row for each recording that the finaliser reports.
 
-Before the row of a recording is written, the audit gets the digest of its manifest, so that its
-loss or change can be detected. To index a recording twice changes nothing.
+Before the row is written, the digest of the recording's manifest is entered in the audit. So a
+manifest that is later lost or changed can be detected. If a recording is indexed twice, the second
+time changes nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ log = structlog.get_logger()
 
 
 class Indexer:
-    """Writes the rows of recordings; `on_indexed` receives what has been committed."""
+    """Writes the index rows of recordings.
+
+    `on_indexed` is called with the finaliser's report when the recording's row is in the database.
+    """
 
     def __init__(
         self,
@@ -38,12 +42,14 @@ class Indexer:
         self._on_indexed = on_indexed
         self._on_alarm = on_alarm
         self._without_caller: set[str] = set()
-        """The calls for which the alarm `recording.locked` was raised."""
+        """The ids of the calls for which the alarm `recording.locked` was raised."""
 
     async def index(self, sealed: Sealed) -> bool:
-        """Index a recording; return whether its spools can be removed.
+        """Index a recording from the finaliser's report, and return whether it is complete.
 
-        They must stay if nothing was written, or if only they know who called.
+        If True is returned, the finaliser may remove the call's spools. False means that the spools
+        must be kept, because nothing was written, or because number, line and advisor are stored
+        only in the spools.
         """
         try:
             known = await self._catalogue.get(sealed.call_id)
@@ -65,7 +71,9 @@ class Indexer:
         return True
 
     async def reindex(self, sealed: Sealed) -> bool:
-        """Index a recording that was proven in the archive; return False if it was indexed already.
+        """Index a recording that the finaliser has verified in the archive.
+
+        Return False if the recording already has a row, which is then not changed.
 
         Raises:
             AuditError, CatalogueError: The recording was not indexed.
@@ -78,12 +86,12 @@ class Indexer:
         return new
 
     async def _audit_recovery(self, sealed: Sealed) -> None:
-        """Enter in the audit that a spool was opened with a key that an officer supplied."""
+        """Enter in the audit that spools of this call were opened with a key from an officer."""
         lives = ",".join(str(life) for life in sealed.recovered)
         await self._audit.append("spool.recovered", {"call_id": sealed.call_id, "lives": lives})
 
     async def _audit_digest(self, sealed: Sealed) -> None:
-        """Enter the digest of a recording's manifest in the audit."""
+        """Enter in the audit the digest of the recording's manifest."""
         facts = {"call_id": sealed.call_id, "manifest_sha256": sealed.manifest_sha256}
         await self._audit.append("recording.indexed", facts)
 
@@ -98,20 +106,24 @@ class Indexer:
 
 
 def _is_of(row: RecordingSummary, sealed: Sealed) -> bool:
-    """Return whether the row is this recording's and holds its number, line and advisor."""
+    """Return whether the row is complete and was made from the recording in `sealed`.
+
+    A complete row has number, line and advisor.
+    """
     return row.has_personal_facts and row.manifest_sha256 == sealed.manifest_sha256
 
 
 def index_row(sealed: Sealed) -> RecordingSummary:
-    """Return the index row for a report of the finaliser."""
+    """Return the index row for a recording that the finaliser has reported."""
     fields = {name: getattr(sealed, name) for name in RecordingSummary.__struct_fields__}
     return RecordingSummary(**fields | {"number": indexed_number(sealed.number)})
 
 
 def indexed_number(text: str | None) -> str | None:
-    """Return a number as the index stores and searches it: in E.164, or as written if it cannot be.
+    """Return a phone number in the form in which the index stores and searches it.
 
-    None if there is no number.
+    This is the E.164 form. If the text cannot be read as a phone number, return it unchanged. None
+    if there is no text.
     """
     if not text:
         return None

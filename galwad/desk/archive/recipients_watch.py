@@ -1,8 +1,8 @@
-"""The watch on the signed recipient set: the audit records each set in force or refused.
+"""Watches the file with the signed recipient set, and enters each change in the audit.
 
-The file is put in place by hand, and the finaliser accepts or refuses it. This module enters each
-change in the audit. So every change of the recipients who can open recordings leaves a trace, even
-if it was made with the officer's key.
+An administrator puts the file in place, and the finaliser accepts or refuses the set in it. The
+recipients in the set are those who can open new recordings. So each change of the recipients is
+visible in the audit, even if the change was signed with the officer's key.
 """
 
 from __future__ import annotations
@@ -23,12 +23,19 @@ from recording.keys.keyring import RecipientSet
 RECIPIENTS_CHANGED: Final = "recipients.changed"
 _INTERVAL_S: Final = 60.0
 _MAX_SETS: Final = 1000
-"""The largest number of earlier sets that are read; a set is signed a few times a year."""
+"""The largest number of audit entries about earlier sets that are read.
+
+This is enough, because a new set is signed only a few times a year.
+"""
 log = structlog.get_logger()
 
 
 def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> int:
-    """Return the highest serial of this officer's sets in these audit entries; 0 for no set."""
+    """Return the highest serial number of this officer's recipient sets.
+
+    `noted` has the facts of audit entries about sets. 0 if none of them is about a valid set signed
+    with this key.
+    """
     serials = (
         facts.get("serial") for facts in noted if facts.get("officer_key", "") == officer_key
     )
@@ -36,7 +43,7 @@ def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> i
 
 
 class RecipientsWatch:
-    """Compares the set with the last entry about it in the audit."""
+    """Compares the recipient set with the last audit entry about a recipient set."""
 
     def __init__(
         self,
@@ -51,9 +58,9 @@ class RecipientsWatch:
         self._on_alarm = on_alarm
 
     async def check(self) -> None:
-        """Enter the set in the audit if it changed, or is no longer valid.
+        """Enter the recipient set in the audit if it has changed or is no longer valid.
 
-        Raise an alarm if its serial is lower than that of an earlier set.
+        Raise an alarm if the new set's serial number is lower than that of an earlier set.
         """
         if self._path is None:
             return
@@ -72,7 +79,7 @@ class RecipientsWatch:
                 self._on_alarm(Alarm("recipients.put_back", detail=text))
 
     async def run(self) -> None:
-        """Look now and once a minute, until cancelled."""
+        """Call `check` now and then once a minute, until cancelled."""
         while True:
             try:
                 await self.check()

@@ -1,1 +1,5 @@
-"""The check of each answered call against index, archive and waiting spools, and its daily run."""
+"""The coverage check, which runs once a day and on request.
+
+It checks that each answered call is in the index and the archive, or has a spool that waits to be
+sealed.
+"""

@@ -1,7 +1,8 @@
-"""The check of coverage: each answered call against index, archive and waiting spools.
+"""The coverage check: it compares each answered call with index, archive and waiting spools.
 
-The answered calls are those of the ledger, which `ledger_writer.py` writes. The comparison is in
-`recording.index.coverage` and `recording.index.orphans`. Nothing is changed or deleted here.
+A waiting spool is one that is not sealed yet. The answered calls are in the ledger, which
+`ledger_writer.py` writes. This module collects the data; `recording.index.coverage` and
+`recording.index.orphans` compare them. No recording is changed or deleted here.
 """
 
 from __future__ import annotations
@@ -23,19 +24,25 @@ from recording.index.ledger import AnsweredCall, Ledger
 from recording.index.orphans import Orphan, is_young
 
 _MARGIN_S: Final = 60.0
-"""A call's answer and its recording's start are two readings of the clock, so they may differ."""
+"""The seconds by which the calls are looked for before and after the requested period.
+
+The ledger and the index read the clock at different moments, so a call may have two start times.
+"""
 _PAGE: Final = 500
 MAX_FINDINGS: Final = 1000
-"""The most findings that are listed; if half a disk is lost, more would add nothing."""
+"""The largest number of faulty calls, and of orphans, that are reported one by one.
+
+If thousands of files are lost at the same time, a longer list would not help.
+"""
 
 
 @dataclass(slots=True)
 class CoverageResult:
-    """The result of a check: sums over all calls, and a list of faults.
+    """The result of a coverage check: sums over all calls, the faulty calls, and the orphans.
 
-    `faulty_calls` holds the calls that are not fully explained, in the order of their start.
-    `orphans` holds the files, rows and spools without a counterpart. A busy centre has a quarter of
-    a million calls a year, so the other calls are only counted.
+    `faulty_calls` has the calls that did not pass the check, sorted by their start. `orphans` has
+    the files, index rows and spools that lack a counterpart. A busy centre has a quarter of a
+    million calls a year, so calls that passed the check are counted but not listed.
     """
 
     calls: int = 0
@@ -48,7 +55,7 @@ class CoverageResult:
     orphans: list[Orphan] = field(default_factory=list)
 
     def add(self, call: CallCoverage) -> None:
-        """Add a call to the sums, and to `faulty_calls` if it is not sound."""
+        """Add a call to the sums, and also to `faulty_calls` if it did not pass the check."""
         self.calls += 1
         self.talk_us += call.talk_us
         self.recorded_us += call.recorded_us
@@ -59,7 +66,7 @@ class CoverageResult:
 
 
 class CoverageChecker:
-    """Compares the ledger with the index, the archive and the spools that wait."""
+    """Compares the calls in the ledger with index, archive and waiting spools."""
 
     def __init__(
         self,
@@ -76,13 +83,16 @@ class CoverageChecker:
         self._archive = archive
         self._clock = clock
         self._archive_lock = asyncio.Lock()
-        """Held while one task looks through the archive, so that several requests do so in turn."""
+        """The lock that a task holds while it reads through the archive.
+
+        With this lock, only one of several requests reads through the archive at a time.
+        """
         self._spools: dict[str, orphans.UnsealedSpool] = {}
         self._knows_spools = False
-        """True once a finaliser has reported which spools wait."""
+        """True after a finaliser has reported which spools wait to be sealed."""
 
     def spools_left(self, spools: Iterable[WaitingSpool]) -> None:
-        """Replace the list of waiting spools by the finaliser's report."""
+        """Store the finaliser's latest report, which has all spools that wait to be sealed."""
         self._knows_spools = True
         self._spools = {
             each.name: orphans.UnsealedSpool(each.name, each.call_id, each.since, each.why)
@@ -92,9 +102,11 @@ class CoverageChecker:
     async def check(
         self, since: float, until: float, calls_in_progress: Collection[str] | None
     ) -> CoverageResult:
-        """Check the calls answered in `since` ≤ t < `until`, and the whole archive for orphans.
+        """Check the calls that were answered from `since` until before `until` (Unix seconds).
 
-        `calls_in_progress` is None if the switch is not connected and they are not known.
+        The whole archive is also searched for orphans. `calls_in_progress` has the ids of the calls
+        that still continue; None if the switch is not connected, because these calls are then not
+        known.
         """
         result = CoverageResult()
         calls = {
@@ -119,9 +131,10 @@ class CoverageChecker:
         return result
 
     async def new_findings(self, result: CoverageResult) -> list[tuple[str, str]]:
-        """Return the alarms for new findings, each as a kind and a call id.
+        """Return the alarms for the findings that the last check did not have.
 
-        A finding is new if the last check did not have it.
+        A finding is a faulty call or an orphan. Each alarm is a pair: the alarm's kind, and a call
+        id or "".
         """
         alarms = {
             f"{_alarm_of(call)} {call.call_id}": (_alarm_of(call), call.call_id)
@@ -134,7 +147,11 @@ class CoverageChecker:
         return [alarms[key] for key in sorted(fresh)]
 
     async def unexplained_reported(self, call_id: str) -> None:
-        """Note that the alarm for this call's unexplained part was raised when it was sealed."""
+        """Record that the alarm `recording.unexplained` was already raised for this call.
+
+        The next check therefore does not raise this alarm again. The desk calls this when it
+        indexes a recording that has unexplained talk time.
+        """
         await self._ledger.mark_known(f"recording.unexplained {call_id}", self._clock())
 
     def _cover_all(
@@ -148,9 +165,10 @@ class CoverageChecker:
     async def _without_row(
         self, call: AnsweredCall, calls_in_progress: Collection[str] | None
     ) -> CallCoverage | None:
-        """Return the finding for a call without a row in this time.
+        """Return the coverage of a call for which the checked period has no index row.
 
-        None if the call is in progress, or so recent that its row may still come.
+        None if the call is still in progress, or if it ended so recently that its row may not be
+        written yet.
         """
         now = self._clock()
         if call.ended is None and (calls_in_progress is None or call.call_id in calls_in_progress):
@@ -158,7 +176,7 @@ class CoverageChecker:
         if is_young(call.answered if call.ended is None else call.ended, now):
             return None
         row = await self._catalogue.get(call.call_id)
-        if row is not None:  # the clock was corrected during the call
+        if row is not None:  # The clock was corrected during the call.
             return await asyncio.to_thread(self._cover, row, call)
         waiting = next((s for s in self._spools.values() if s.call_id == call.call_id), None)
         if waiting is None and not self._knows_spools:
@@ -170,7 +188,7 @@ class CoverageChecker:
         return uncovered_call(call, now, text)
 
     async def _rows(self, since: float, until: float) -> AsyncIterator[Sequence[RecordingSummary]]:
-        """Yield the recordings of this time in pages, the newest first."""
+        """Yield pages of the recordings that began in this period, newest first."""
         after: Cursor | None = None
         while True:
             page = await self._catalogue.search(Filters(since=since, until=until), _PAGE, after)

@@ -1,4 +1,4 @@
-"""The writing of the ledger: the switch's reports on answered calls, in batches."""
+"""Writes the switch's reports on answered calls into the ledger, in batches."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from recording.errors import CatalogueError
 from recording.index.ledger import Answered, AnsweredCall, Ended, Ledger, LedgerEntry, OthersEnded
 
 _BATCH_S: Final = 0.25
-"""The time in which entries are gathered into one transaction."""
+"""The seconds for which entries are collected before one transaction writes them."""
 _RETRY_S: Final = 5.0
 log = structlog.get_logger()
 
 
 class LedgerWriter:
-    """Queues entries for the ledger and writes them in order."""
+    """Queues entries for the ledger, and writes them in the order in which they were queued."""
 
     def __init__(
         self,
@@ -31,23 +31,27 @@ class LedgerWriter:
     ) -> None:
         """Set up the writer.
 
-        `on_stored` receives the ids of calls whose ends are now in the database, so that the
-        switch stops repeating them.
+        When the ends of calls are in the database, `on_stored` receives the ids of these calls, so
+        that the switch can stop repeating its reports. `clock` returns the Unix time in seconds.
         """
         self._ledger = ledger
         self._on_stored = on_stored
         self._clock = clock
         self._entered: set[str] = set()
-        """The calls that were entered as answered and have not ended."""
+        """The ids of the calls that were entered as answered and have not ended."""
         self._unacknowledged: set[str] = set()
-        """The calls whose ends the switch repeats until they are stored."""
+        """The ids of ended calls whose end is not stored yet.
+
+        The switch repeats its report of such an end until the desk has stored it.
+        """
         self._entries: deque[LedgerEntry] = deque()
         self._added = asyncio.Event()
 
     async def run(self) -> None:
-        """Write the entries in order, until cancelled.
+        """Write the queued entries in batches, until cancelled.
 
-        The pause before each batch lets the pages' own writes go first.
+        The delay before each batch gives other writes to the database, such as those for the pages,
+        the chance to run first.
         """
         while True:
             self._added.clear()
@@ -58,7 +62,10 @@ class LedgerWriter:
             await self._added.wait()
 
     async def flush(self) -> bool:
-        """Write the waiting entries; return False if the database refuses, and keep them."""
+        """Write all queued entries into the ledger in one transaction; return whether it succeeded.
+
+        If the database reports an error, the entries stay in the queue.
+        """
         batch = tuple(self._entries)
         try:
             await self._ledger.add(batch)
@@ -74,14 +81,17 @@ class LedgerWriter:
         return True
 
     def call(self, state: CallStatus) -> None:
-        """Enter the call in the ledger once it is answered and to be recorded."""
+        """Enter a call in the ledger when it is answered and must be recorded.
+
+        The call is entered only once. `state` is any state of the call that the switch reports.
+        """
         recorded = state.recording not in {"not_started", "ended"}
         if state.state in {"answered", "held"} and recorded and state.call_id not in self._entered:
             self._entered.add(state.call_id)
             self._enter(Answered(state.call_id, state.recording_since or state.since))
 
     def ended(self, message: CallEnded) -> None:
-        """Enter the end of a call."""
+        """Enter the end of a call in the ledger, as the switch's message reports it."""
         self._entered.discard(message.call_id)
         if message.for_ledger:
             self._unacknowledged.add(message.call_id)
@@ -90,7 +100,11 @@ class LedgerWriter:
         self._enter(Ended(call, new=message.answered or message.for_ledger))
 
     def snapshot(self, in_progress: Collection[str]) -> None:
-        """Enter as ended all calls that the switch does not list; how they ended is not known."""
+        """Enter as ended all open calls of the ledger that are not in `in_progress`.
+
+        `in_progress` has the ids of all calls in the switch's snapshot. The other calls ended while
+        the desk was not connected to the switch, so the present time is entered as their end.
+        """
         self._entered.intersection_update(in_progress)
         self._enter(OthersEnded(frozenset(in_progress), self._clock()))
 

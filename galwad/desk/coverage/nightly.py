@@ -1,9 +1,9 @@
 """The nightly check: it checks coverage once a day and raises an alarm for each new finding.
 
-The audit holds the time of the last check. So a night on which the desk was down is made up for as
-soon as it runs again, and the audit proves that each check was done. A check dated in the future
-was made while the clock was ahead; it is ignored, because otherwise no check would follow until
-then.
+Each check is entered in the audit with its time. So if the desk was down at the time for a check,
+the check is done when the desk runs again, and the audit proves that each check was done. If the
+last check in the audit has a time in the future, the clock was wrong during that check. Such an
+entry is ignored, because otherwise no check would take place until that time.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ COVERAGE_CHECKED: Final = "coverage.checked"
 _DAY_S: Final = 86_400.0
 _INTERVAL_S: Final = 30.0
 _SETTLE_S: Final = 300.0
-"""After this time the desk knows which calls are in progress and which spools wait."""
+"""The seconds after the desk's start until the first check may run.
+
+By then switch and finaliser have reported which calls are in progress and which spools wait.
+"""
 log = structlog.get_logger()
 
 
 class NightlyCheck:
-    """Runs the check at a time of the day."""
+    """Runs the coverage check once a day, at a set time of day."""
 
     def __init__(
         self,
@@ -45,9 +48,11 @@ class NightlyCheck:
         zone: tzinfo | None = None,
         clock: Callable[[], float] = unix_time,
     ) -> None:
-        """Set up the check at `at` ("03:00") in `zone`.
+        """Set up the check at the time of day `at`, such as "03:00", in the time zone `zone`.
 
-        `calls_in_progress` returns the calls in progress, or None if they are not known.
+        Without `zone`, it is this machine's time zone. `calls_in_progress` returns the ids of the
+        calls in progress, or None if they are not known. After each check, `on_done` receives the
+        result and `on_finished` is called. `clock` returns the Unix time in seconds.
         """
         self._zone = zone
         self._at = at
@@ -61,9 +66,10 @@ class NightlyCheck:
         self._begun = clock()
 
     async def run(self) -> None:
-        """Run each check when it is due, until cancelled.
+        """Run the check each day when it is due, until cancelled.
 
-        The first look is `_SETTLE_S` after the start; a check that was missed runs then.
+        No check runs in the first `_SETTLE_S` seconds. A check that was missed runs after this
+        time.
         """
         await asyncio.sleep(_SETTLE_S)
         while True:
@@ -75,14 +81,20 @@ class NightlyCheck:
             await asyncio.sleep(_INTERVAL_S)
 
     async def is_due(self) -> bool:
-        """Return whether the time of day has passed since the last check (or since the start)."""
+        """Return whether the set time of day has been reached again since the last check.
+
+        If there was no check before, the time is counted from the start of the desk.
+        """
         now = self._clock()
         last = await self._last(now)
         self._begun = min(self._begun, now)
         return now >= next_time(self._at, self._begun if last is None else last, self._zone)
 
     async def check(self) -> CoverageResult:
-        """Check the calls since one day before the last check; raise alarms for new findings."""
+        """Check coverage, raise an alarm for each new finding, and enter the check in the audit.
+
+        The checked period begins one day before the last check and ends now.
+        """
         now = self._clock()
         last = await self._last(now)
         since = (now if last is None else last) - _DAY_S
@@ -109,14 +121,14 @@ class NightlyCheck:
 
 
 def next_time(at: str, after: float, zone: tzinfo | None = None) -> float:
-    """Return the first moment at this time of day that is later than `after` (Unix seconds).
+    """Return the first time later than `after` at which the clock shows the time of day `at`.
 
-    Without a `zone`, the time of day is in this machine's.
+    Both times are Unix seconds. Without `zone`, it is the clock of this machine's time zone.
     """
     moment = time.fromisoformat(at)
     day = datetime.fromtimestamp(after, zone).date()
-    # Count by the calendar, not in steps of 24 hours: days on which the clocks change are
-    # shorter or longer.
+    # Count by the calendar and not in steps of 24 hours, because a day on which the clocks change
+    # is shorter or longer.
     while (due := datetime.combine(day, moment, zone).timestamp()) <= after:
         day += timedelta(days=1)
     return due

@@ -1,4 +1,7 @@
-"""The action to take on each kind of orphan that `recording.index.orphans` finds."""
+"""The advice to the operator for each kind of orphan that `recording.index.orphans` finds.
+
+An orphan is a file, index row or spool that lacks its counterpart.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,10 @@ _SPOOL_FIXES: Final = {
 
 
 def fix_of(kind: str, why: str = "") -> str:
-    """Return what to do about an orphan of this kind, as far as `kind` and `why` show it.
+    """Return the advice for an orphan: a short text that says what the operator can do.
 
-    `why` is the alarm that an attempt to seal a spool raised.
+    `kind` is the kind of the orphan. If the orphan is a spool that could not be sealed, `why` is
+    the kind of the alarm that was raised, otherwise "".
     """
     if why in _SPOOL_FIXES:
         return _SPOOL_FIXES[why]

@@ -105,10 +105,10 @@ class Administration:
     async def import_directory(
         self, text: str, file: str, absent: Literal["keep", "remove"] = "keep"
     ) -> ImportResult:
-        """Import people from CSV text into the directory. After an error nothing is imported.
+        """Import people from CSV text into the directory of callers.
 
-        `file` is the file's name for error texts. `absent` says what happens to people who are in
-        the directory but not in the text.
+        If the text has an error, nothing is imported. `file` is the file's name for error texts.
+        `absent` says whether to keep or remove people who are in the directory but not in the text.
 
         Raises:
             ImportFileError: The text has errors; the exception lists each error with its line and

@@ -9,9 +9,8 @@
 | GET events | `Last-Event-ID` | server-sent `snapshot`, `call`, `closed`, `alarm` | people |
 | GET calls | | `list[Pop]`, the calls that the viewer may see | people |
 | GET calls/{id} | | `Pop` | people |
-| PUT, DELETE calls/{id}/payment | `PauseRequest` or nothing | `PauseOutcome` | own advisor,
-supervisor, the right `payments` |
-| PUT, DELETE payments | `PaymentTarget` | `PauseOutcome` | supervisor, the right `payments` |
+| PUT, DELETE calls/{id}/payment | `PauseRequest` | `PauseOutcome` | advisor, supervisor, token |
+| PUT, DELETE payments | `PaymentTarget` | `PauseOutcome` | supervisor, token |
 | POST calls/{id}/choose | `Choice` | `Pop` | own advisor |
 | POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
 | PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |
@@ -36,9 +35,10 @@ supervisor, the right `payments` |
 | GET health | | `NodeHealth` | anyone |
 | GET metrics | | Prometheus text | loopback, the right `metrics`, admin |
 
-"People" are all users except those of the role `machine`. A machine's token can have the rights
-`payments`, `anchors` and `metrics`; only an administrator can have the right `purge`. The body of
-an error is `{"error": …, "hint": …}`. `/` is the page, and `/static/…` are the page's files. The
-data of an event is one of these models: `PageSnapshot` for `snapshot`, `Pop` for `call`, `Closed`
-for `closed`, `AlarmEvent` for `alarm`. Times are Unix seconds.
+"People" are all users except those of the role `machine`. A "token" is a machine's token with the
+right `payments`. A machine's token can have the rights `payments`, `anchors` and `metrics`; only an
+administrator can have the right `purge`. A `PauseRequest` may be left out. The body of an error is
+`{"error": …, "hint": …}`. `/` is the page, and `/static/…` are the page's files. The data of an
+event is one of these models: `PageSnapshot` for `snapshot`, `Pop` for `call`, `Closed` for
+`closed`, `AlarmEvent` for `alarm`. Times are Unix seconds.
 """
