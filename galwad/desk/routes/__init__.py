@@ -1,1 +1,1 @@
-"""The HTTP API's endpoints, one file for each subject; `galwad.desk.models.calls` has the table."""
+"""The HTTP API's endpoints, one file for each subject; `galwad.desk.models` lists them all."""

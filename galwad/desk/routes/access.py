@@ -1,4 +1,7 @@
-"""The dependencies by which endpoints receive the desk, a session, or a role."""
+"""The FastAPI dependencies that give an endpoint the desk or the session of a permitted user.
+
+The functions `live_call` and `own_call` check whether a user may see or change a call.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from galwad.desk.service import Desk
 
 
 def desk_of(request: Request) -> Desk:
-    """Return the desk that this app serves."""
+    """Return the desk of the application that received the request."""
     desk: Desk = request.app.state.desk
     return desk
 
@@ -22,7 +25,7 @@ TheDesk = Annotated[Desk, Depends(desk_of)]
 
 
 async def session_of(request: Request, desk: TheDesk) -> Session | None:
-    """Return the session of the bearer token or cookie; None if no session is in force."""
+    """Return the session for the request's bearer token or cookie; None if none is in force."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         token = request.cookies.get(desk.options.cookie, "")
@@ -30,10 +33,10 @@ async def session_of(request: Request, desk: TheDesk) -> Session | None:
 
 
 def signed_in(session: Annotated[Session | None, Depends(session_of)]) -> Session:
-    """Return the session of a person or machine.
+    """Return the session of the signed-in user, who may be a person or a machine.
 
     Raises:
-        ApiError: 401, there is no session.
+        ApiError: 401, the request has no session that is in force.
     """
     if session is None:
         raise ApiError(401, "you are not signed in", "sign in again")
@@ -44,7 +47,7 @@ SignedIn = Annotated[Session, Depends(signed_in)]
 
 
 def person(session: SignedIn) -> Session:
-    """Return the session of a person.
+    """Return the session of the signed-in user, who must be a person.
 
     Raises:
         ApiError: 403, the user is a machine.
@@ -58,7 +61,7 @@ Person = Annotated[Session, Depends(person)]
 
 
 def supervisor(session: Person) -> Session:
-    """Return the session of a supervisor or recording administrator.
+    """Return the session of the signed-in user, who must be a supervisor or administrator.
 
     Raises:
         ApiError: 403, the user has another role.
@@ -72,7 +75,7 @@ Supervisor = Annotated[Session, Depends(supervisor)]
 
 
 def administrator(session: Person) -> Session:
-    """Return the session of a recording administrator.
+    """Return the session of the signed-in user, who must be a recording administrator.
 
     Raises:
         ApiError: 403, the user has another role.
@@ -86,10 +89,10 @@ Administrator = Annotated[Session, Depends(administrator)]
 
 
 def live_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
-    """Return a live call that this session may see.
+    """Return the live call with this id, if the session's user may see it.
 
     Raises:
-        ApiError: 404, there is no such call, or the session may not see it.
+        ApiError: 404, there is no such call, or the user may not see it.
     """
     call = desk.calls.get(call_id)
     if call is None or not call.visible(session.user):
@@ -98,10 +101,11 @@ def live_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
 
 
 def own_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
-    """Return a live call that this user has answered.
+    """Return the live call with this id, if the session's user is responsible for it.
 
     Raises:
-        ApiError: 404, the user may not see it; 403, it is another advisor's; 409, it still rings.
+        ApiError: 404, there is no such call, or the user may not see it; 403, another advisor has
+            the call; 409, the call still rings.
     """
     call = live_call(desk, session, call_id)
     if not call.concerns(session.user):

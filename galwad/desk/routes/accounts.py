@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Endpoints to sign in, to sign out, and to read the signed-in user."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ router = APIRouter()
 
 @router.post("/login")
 async def login(body: Login, request: Request, response: Response, desk: TheDesk) -> Me:
-    """Sign in by password; failures are slowed per account and per address."""
+    """Sign a user in by name and password.
+
+    After too many failures for one account or from one address, the client must wait.
+    """
     address = request.client.host if request.client else ""
     name = body.user.lower()
     wait = desk.throttle.wait(name, address)
     if wait:
         desk.metrics.sign_ins.labels("throttled").inc()
         raise ApiError(429, "too many failed sign-ins", f"wait {wait} s, then try again", wait)
-    # Counted before the check, so that parallel guesses do not pass the limit.
+    # Count a failure before the check, so that sign-ins at the same time cannot exceed the limit.
     desk.throttle.failed(name, address)
     user = await desk.users.check(name, body.password.get_secret_value())
     outcome = "accepted" if user is not None else "refused"
     desk.metrics.sign_ins.labels(outcome).inc()
-    # An unknown name is not stored: it may be a password in the wrong field.
+    # An unknown name is not stored, because it may be a password typed into the wrong field.
     known = user or await desk.users.get(name)
     await desk.audit.append(
         f"sign-in.{outcome}",
@@ -60,7 +63,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
 async def logout(
     response: Response, desk: TheDesk, session: Annotated[Session | None, Depends(session_of)]
 ) -> None:
-    """End the session and its streams at once."""
+    """Sign the user out: end the session, and its event streams, immediately."""
     if session is not None:
         await desk.sessions.close(session)
         await desk.audit.append("sign-out", {}, {"user": session.user.name})
@@ -72,12 +75,12 @@ async def logout(
 
 @router.get("/me")
 async def me(desk: TheDesk, session: SignedIn) -> Me:
-    """Return the signed-in user; the request counts as use of the session."""
+    """Return the signed-in user. The request renews the session's idle time."""
     return me_of(desk, session)
 
 
 def me_of(desk: Desk, session: Session) -> Me:
-    """Return the signed-in user as the page sees them."""
+    """Return the body that describes the session's user and the session's limits."""
     idle = None if session.kind == "machine" else desk.sessions.idle
     return _me(session.user, idle=idle, until=session.until)
 

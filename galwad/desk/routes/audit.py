@@ -1,4 +1,4 @@
-"""The audit chain: reading and searching it, and its head for those who keep anchors."""
+"""Endpoints to read and search the audit chain, and to get its head as an anchor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ router = APIRouter()
 
 
 def _audit_reader(session: Annotated[Session, Depends(person)]) -> Session:
-    """Return the session of a user who may read names and numbers in the audit.
+    """Return the session of the signed-in user, who must be an administrator.
+
+    Only administrators may read the audit, because it contains names and numbers of people.
 
     Raises:
         ApiError: 403, the user is not an administrator.
@@ -30,10 +32,13 @@ def _audit_reader(session: Annotated[Session, Depends(person)]) -> Session:
 
 
 def _anchor_keeper(session: SignedIn) -> Session:
-    """Return the session of a user who may keep anchors; an anchor has no personal data.
+    """Return the session of the signed-in user, who must be permitted to fetch anchors.
+
+    Supervisors, administrators and machines with the right `anchors` are permitted. An anchor
+    contains no personal data.
 
     Raises:
-        ApiError: 403, the user has neither the role nor the right.
+        ApiError: 403, the user has neither such a role nor the right.
     """
     if not session.user.supervises and "anchors" not in session.user.rights:
         raise ApiError(
@@ -49,7 +54,10 @@ async def entries(
     after: Annotated[int, Query(ge=0, le=MAX_ENTRY_NUMBER)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> AuditPage:
-    """Return entries in order, with their personal values; the reading is entered in the audit."""
+    """Return the audit entries after number `after`, in order, with their personal values.
+
+    This reading of the audit is itself entered in the audit.
+    """
     links = await desk.audit.chain_entries(after, limit)
     facts = {"after": after, "entries": len(links)}
     await desk.audit.append("audit.read", facts, {"actor": session.actor})
@@ -64,9 +72,10 @@ async def entries(
 async def search(
     body: AuditQuery, desk: TheDesk, session: Annotated[Session, Depends(_audit_reader)]
 ) -> AuditPage:
-    """Return the newest entries that match.
+    """Return the newest audit entries that match the filters.
 
-    The audit records which filters were used, but not the person searched for.
+    The search is itself entered in the audit, with the names of the filters, but without the name
+    of the person who was searched for.
     """
     span = span_of(body.when, desk)
     actor = body.actor or ""
@@ -79,7 +88,8 @@ async def search(
     )
     links = await desk.audit.search(sought, body.before, body.limit)
     given = sorted(body.model_dump(exclude_none=True, exclude={"limit", "before"}))
-    # Not as `call_id`: a search for a recording's entries is not an act on the recording.
+    # The searched call id is entered as `of`. With `call_id`, later searches for this call would
+    # also find this search, which changed nothing in the recording.
     facts: Facts = {"by": ",".join(given), "of": sought.call_id, "entries": len(links)}
     await desk.audit.append("audit.searched", facts, {"actor": session.actor})
     return AuditPage(lines=[str(link) for link in links], last=links[-1].seq if links else 0)
@@ -91,7 +101,7 @@ async def head(
     _session: Annotated[Session, Depends(_anchor_keeper)],
     seq: Annotated[int, Query(ge=0, le=MAX_ENTRY_NUMBER)] = 0,
 ) -> AuditHead:
-    """Return the audit's present head as an anchor, and the hash of the earlier entry `seq`."""
+    """Return the audit chain's present head as an anchor, and the hash of entry number `seq`."""
     anchor = await desk.anchors.head()
     if anchor is None:
         raise ApiError(404, "the audit has no entry yet", "sign in with a password first")

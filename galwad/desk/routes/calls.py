@@ -1,4 +1,4 @@
-"""Live calls: seeing them, choosing and confirming the caller, and the contact note."""
+"""Endpoints to see live calls, to choose and confirm the caller, and to save the contact note."""
 
 from __future__ import annotations
 
@@ -16,27 +16,33 @@ router = APIRouter()
 
 @router.get("/calls")
 async def calls(desk: TheDesk, session: Person) -> list[Pop]:
-    """Return every call that the viewer may see."""
+    """Return all live calls that the signed-in user may see."""
     user = session.user
     return [call.view(user) for call in desk.calls.all() if call.visible(user)]
 
 
 @router.get("/calls/{call_id}")
 async def call(call_id: str, desk: TheDesk, session: Person) -> Pop:
-    """Return one call."""
+    """Return one live call, with the facts that the signed-in user may see."""
     return live_call(desk, session, call_id).view(session.user)
 
 
 @router.post("/calls/{call_id}/choose")
 async def choose(call_id: str, body: Choice, desk: TheDesk, session: Person) -> Pop:
-    """Choose one of several people; details are shown only after the confirmation."""
+    """Store which of several people the advisor has chosen as the caller.
+
+    The caller's details are shown only after the advisor has also confirmed who the caller is.
+    """
     chosen = desk.calls.choose(own_call(desk, session, call_id), body.person_id)
     return chosen.view(session.user)
 
 
 @router.post("/calls/{call_id}/confirm")
 async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Person) -> Pop:
-    """Record whether the caller is the chosen person; audited before any detail is sent."""
+    """Store the advisor's answer to whether the caller is the chosen person.
+
+    The answer is entered in the audit before any detail about the caller is sent.
+    """
     confirmation = PopConfirmation(body.outcome)
     before = own_call(desk, session, call_id)
     person_id = before.pop.confirm(confirmation, body.person_id).chosen or ""
@@ -46,16 +52,16 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
         {"actor": session.actor, "person_id": person_id},
     )
     await desk.contacts.save_confirmation(call_id, person_id, body.outcome)
-    # The call may have changed hands while the audit was written, so check again.
+    # Another advisor may have received the call while the audit was written, so check again.
     current = desk.claim(own_call(desk, session, call_id), session.user)
     return desk.calls.confirm(current, confirmation, body.person_id).view(session.user)
 
 
 @router.put("/calls/{call_id}/contact")
 async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -> ContactSaved:
-    """Save the contact note; this also ends a call in wrap-up.
+    """Save the contact note of a call. A call in wrap-up is then removed from the live calls.
 
-    A supervisor may do so too, so that no contact stays unwritten when its advisor has gone home.
+    A supervisor may also save the note, for example when the advisor has gone home.
     """
     if not session.user.supervises:
         desk.claim(own_call(desk, session, call_id), session.user)

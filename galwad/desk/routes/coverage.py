@@ -1,4 +1,8 @@
-"""Coverage: the check that every second of every answered call is recorded or explained."""
+"""The endpoint for the coverage check.
+
+The check shows whether each second of each answered call is recorded, or is missing for a known
+reason.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,10 @@ async def coverage(
     session: Supervisor,
     when: Annotated[str, Query(min_length=1, max_length=40)] = "today",
 ) -> Coverage:
-    """Check the calls that were answered in this time; the answer has no personal data."""
+    """Check the coverage of the calls that were answered in the period `when`.
+
+    `when` is a period in words, such as "today". The result has no personal data.
+    """
     span = span_of(when, desk) or Period(0.0, 0.0)
     facts = {"since": int(span.since), "until": int(span.until)}
     await desk.audit.append("coverage.asked", facts, {"actor": session.actor})

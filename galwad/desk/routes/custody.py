@@ -1,6 +1,8 @@
-"""Retaining, disposing of and recovering recordings: an administrator's acts, all audited.
+"""Endpoints to retain, release, dispose of and recover recordings.
 
-The finaliser certifies and destroys. This module decides who may ask for it, and what prevents it.
+Only administrators may use these endpoints, and each use is entered in the audit. This module
+checks whether a recording may be disposed of. The finaliser then signs the certificate and destroys
+the header.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ router = APIRouter()
 
 @router.put("/recordings/{call_id}/hold", status_code=204)
 async def retain(call_id: str, body: RetainReason, desk: TheDesk, session: Administrator) -> None:
-    """Retain a recording: keep it from disposal until it is released."""
+    """Retain a recording, so that it cannot be disposed of until it is released."""
     recording = await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         certified = desk.archive.content(recording, "disposal") is not None
@@ -40,7 +42,7 @@ async def retain(call_id: str, body: RetainReason, desk: TheDesk, session: Admin
 
 @router.delete("/recordings/{call_id}/hold", status_code=204)
 async def release(call_id: str, body: RetainReason, desk: TheDesk, session: Administrator) -> None:
-    """Release a retained recording, so that it may be disposed of."""
+    """Release a retained recording, so that it can be disposed of again."""
     await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         if (await desk.custodian.one(call_id)).retained_for is None:
@@ -52,7 +54,10 @@ async def release(call_id: str, body: RetainReason, desk: TheDesk, session: Admi
 
 @router.post("/recordings/{call_id}/recover", status_code=204)
 async def recover(call_id: str, body: Recover, desk: TheDesk, session: Administrator) -> None:
-    """Enter in the audit that an officer takes the key of a spool, which their identity opens."""
+    """Enter in the audit that an officer takes the key of a spool.
+
+    The officer's own identity opens the spool's key, so this request only records the fact.
+    """
     facts: Facts = {"call_id": checked_id(call_id), "life": body.life}
     personal = {"actor": session.actor, "reference": body.reference}
     await desk.audit.append("spool.key-taken", facts, personal)
@@ -60,9 +65,9 @@ async def recover(call_id: str, body: Recover, desk: TheDesk, session: Administr
 
 @router.post("/recordings/{call_id}/purge")
 async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator) -> Purged:
-    """Dispose of a recording: certify it, then destroy its header.
+    """Dispose of a recording: the finaliser signs a certificate, then destroys the header.
 
-    A repeated request returns the certificate.
+    If the recording was disposed of before, the existing certificate is returned.
     """
     if PURGE not in session.user.rights:
         raise ApiError(
@@ -95,7 +100,7 @@ async def _dispose(
             lambda ref: _order(ref, facts, session.actor, desk.options.node, ordered)
         )
     except ApiError as error:
-        # otherwise it was done, and only the reply was lost
+        # If there is a certificate, the recording was disposed of and only the reply was lost.
         if desk.archive.content(recording, "disposal") is None:
             await desk.audit.append("recording.not-purged", {**facts, "why": error.error}, personal)
         raise

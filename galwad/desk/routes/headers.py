@@ -1,7 +1,8 @@
-"""Headers: handing them out to the officer's client, and putting new ones in force.
+"""Endpoints to fetch recordings' headers and to replace them by new headers (rewrap).
 
-The decisions are made elsewhere. The officer opens, makes and proves a header and signs its record.
-The finaliser accepts only headers that are signed so.
+This module does not check the headers itself. The recording officer's client opens the old header,
+makes and proves the new header, and signs a record of it. The finaliser accepts only a new header
+with such a signed record.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ router = APIRouter()
 
 @router.get("/recipients")
 async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
-    """Return the signed recipient set; the client must verify it."""
+    """Return the signed recipient set. The client must verify its signature."""
     path = desk.options.recipients
     if path is None or not path.exists():
         raise ApiError(409, "the server has no signed recipient set", "copy it there first")
@@ -49,7 +50,11 @@ async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
 
 @router.post("/headers/search")
 async def search(body: HeaderQuery, desk: TheDesk, session: Administrator) -> HeaderPage:
-    """List the recipients to whom recordings are sealed now, from their manifests and rewraps."""
+    """Return a page of recordings' headers, each with the recipients that can now open it.
+
+    The recipients are read from the recording's manifest or, after a rewrap, from the record of the
+    last rewrap.
+    """
     await desk.audit.append("headers.listed", {"after": body.after}, {"actor": session.actor})
     page = await desk.catalogue.in_order(body.after, body.limit)
     known = await desk.custodian.of([row.call_id for row in page.rows])
@@ -69,7 +74,7 @@ async def search(body: HeaderQuery, desk: TheDesk, session: Administrator) -> He
 async def fetch(
     call_id: str, body: HeaderReason, desk: TheDesk, session: Administrator
 ) -> SealedHeader:
-    """Return the header in the archive; the audit entry is written first."""
+    """Return a recording's header from the archive, after entering the fetch in the audit."""
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
     header = desk.archive.text(recording, "header")
@@ -89,7 +94,10 @@ async def fetch(
 async def stage(
     call_id: str, body: NewHeader, desk: TheDesk, _session: Administrator
 ) -> StagedHeader:
-    """Store a new header beside the one in force; return it as read back, to be proven."""
+    """Store a recording's new header in the archive, without putting it in force.
+
+    Return the new header as it was read again from the disk, so that the client can prove it.
+    """
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
     header, record = body.header.encode(), body.rewrap.encode()
@@ -101,7 +109,10 @@ async def stage(
 
 @router.put("/recordings/{call_id}/header/commit", status_code=204)
 async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Administrator) -> None:
-    """Put the staged header in force; entered in the audit before, and again if it failed."""
+    """Put the staged header of a recording in force.
+
+    This is first entered in the audit. If it then fails, the failure is also entered.
+    """
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
 
@@ -121,13 +132,16 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
             lambda ref: CommitHeader(ref, call_id, recording.payload_sha256, body.sha256)
         )
     except ApiError as error:
-        if in_force() != body.sha256:  # otherwise it was done, and only the reply was lost
+        if in_force() != body.sha256:  # the header was not replaced
             await desk.audit.append("header.not-replaced", {**facts, "why": error.error}, personal)
         raise
 
 
 def _state(archive: ArchiveFolder, recording: RecordingSummary) -> HeaderState:
-    """Return the state that the files show; only the officer's client proves it."""
+    """Return the state of a recording's header according to the files in the archive.
+
+    No signature is checked here; only the officer's client can prove the state.
+    """
     header, manifest, record = (
         archive.text(recording, suffix) for suffix in ("header", "manifest", "rewrap")
     )

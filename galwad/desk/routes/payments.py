@@ -1,13 +1,16 @@
-"""Pauses for payments: by the page's key or the payment system's call; both wait for the gate.
+"""Endpoints to pause and resume recordings for payments.
 
-A pause never waits for the audit, but a resumption does: without its audit entry the recording
-stays paused. If the audit takes too long, the resumption is refused and not kept, because it would
-come at a moment when no one asks for it.
+The page and payment systems use these endpoints. Each request waits until the switch has reported
+the real state of the gate.
 
-To resume for another holder, a user must be able to see that the payment is over. A supervisor may
-do so for any holder. The advisor who has the call may do so for a phone, such as that of the
-colleague who transferred it, but not for a payment system: card details may be given there at
-this moment.
+A pause does not wait for its audit entry. A request to resume does: without an audit entry the
+recording stays paused. If the audit takes too long, the request to resume is refused. It is not
+carried out later, because the recording would then resume at a moment that no user expects.
+
+A user may end the pause of another pause holder only if the user can know that the payment is over.
+A supervisor may end the pause of any holder. The advisor who has the call may end the pause of a
+phone, such as the phone of the colleague who transferred the call. The advisor may not end the
+pause of a payment system, because the caller may be giving card details to it at this moment.
 """
 
 from __future__ import annotations
@@ -32,21 +35,24 @@ router = APIRouter()
 log = structlog.get_logger()
 
 Action = Literal["hold", "release"]
-"""A pause or a resumption, by the names that they have in the audit and in the metrics."""
-# The page is one holder for all users of its key, so that a supervisor can resume too.
+"""The name of an action in the audit and in the metrics: "hold" pauses, "release" resumes."""
+# All users of the page share one pause holder, so a supervisor can end an advisor's pause.
 PAGE = "page"
 _PHONE = "phone:"
 _AUDIT_S = 2.0
-"""The longest time that a resumption, and the answer to a pause, wait for the audit."""
+"""The longest time in seconds that a request waits for its audit entry.
+
+After this time a request to resume is refused, and a request to pause is answered.
+"""
 _RETRY_S = 5.0
-"""The seconds after which the audit entry of a pause is tried again."""
+"""The seconds between two attempts to write the audit entry of a pause."""
 
 
 @router.put("/calls/{call_id}/payment")
 async def pause(
     call_id: str, desk: TheDesk, session: SignedIn, body: PauseRequest | None = None
 ) -> PauseOutcome:
-    """Pause the recording of this call; a repeated pause changes nothing."""
+    """Pause the recording of a call. A repeated pause by the same holder changes nothing."""
     return await _for_call(desk, session, call_id, "hold", body)
 
 
@@ -54,19 +60,22 @@ async def pause(
 async def resume(
     call_id: str, desk: TheDesk, session: SignedIn, body: PauseRequest | None = None
 ) -> PauseOutcome:
-    """Release the pause of one holder; recording resumes when no holder is left."""
+    """End the pause of one pause holder of a call.
+
+    The recording resumes when no holder keeps it paused.
+    """
     return await _for_call(desk, session, call_id, "release", body)
 
 
 @router.put("/payments")
 async def pause_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
-    """Pause all calls of an advisor or an extension."""
+    """Pause the recordings of all calls of an advisor or an extension."""
     return await _for_all(desk, session, body, "hold")
 
 
 @router.delete("/payments")
 async def resume_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
-    """Release one holder's pause of all calls of an advisor or an extension."""
+    """End the pauses of one pause holder in all calls of an advisor or an extension."""
     return await _for_all(desk, session, body, "release")
 
 
@@ -153,8 +162,9 @@ async def _audit_pause(
 ) -> None:
     """Write the audit entry of a pause that is already in force.
 
-    It is tried until the database accepts it, with the time of the pause. Wait at most `_AUDIT_S`
-    for the first try.
+    The entry has the time of the pause. If the database refuses the entry, a background task tries
+    again every `_RETRY_S` seconds until it succeeds. This function returns after the first attempt,
+    or after `_AUDIT_S` seconds.
     """
     at = time.time()
     tried = asyncio.Event()

@@ -1,8 +1,8 @@
-"""Recordings: searching the index, and handing out sealed files for a stated purpose.
+"""Endpoints to search the index of recordings, and to fetch a recording for a stated purpose.
 
-A recording leaves as it is in the archive, still sealed. The audit entry is committed before the
-first byte is sent. Only the recording administrator may fetch for a disclosure (law, crime, vital
-interests).
+A recording is sent exactly as it is in the archive, still encrypted. The audit entry is committed
+before the first byte is sent. Only the recording administrator may fetch recordings for the
+purposes in `ADMIN_PURPOSES`, which are legal matters, crime and vital interests.
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ _ENDINGS = {"payload": "flac.age", "raw": "pcapng.age"}
 
 @router.get("/recordings")
 async def newest(desk: TheDesk, session: Supervisor) -> RecordingPage:
-    """Return the newest recordings."""
+    """Return the first page of all recordings, newest first."""
     return await _search(desk, session, RecordingQuery())
 
 
 @router.post("/recordings/search")
 async def search(body: RecordingQuery, desk: TheDesk, session: Supervisor) -> RecordingPage:
-    """Return the recordings that match the filters.
+    """Return a page of the recordings that match the filters, newest first.
 
-    The filters are in the body, because query strings are logged in many places.
+    The filters are in the request's body, because proxies and servers often log query strings.
     """
     return await _search(desk, session, body)
 
 
 @router.get("/recordings/{call_id}")
 async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDetail:
-    """Return one row, with the signed manifest."""
+    """Return the index row of one recording, with its signed manifest and its state."""
     recording = await recording_of(desk, call_id)
     await desk.audit.append("recording.shown", {"call_id": call_id}, {"actor": session.actor})
     custody = await desk.custodian.one(call_id)
@@ -74,7 +74,10 @@ async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDet
 
 @router.post("/recordings/{call_id}/fetch", response_class=StreamingResponse)
 async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -> StreamingResponse:
-    """Send the sealed recording: header, then payload; together they are a standard age file."""
+    """Send an encrypted recording: first the header, then the payload.
+
+    Header and payload together are a standard age file.
+    """
     if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
         raise ApiError(
             403, "only the recording administrator may fetch for this purpose", "ask them to do it"
@@ -109,11 +112,14 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
 def _requested_object(
     desk: Desk, recording: RecordingSummary, *, raw: bool
 ) -> tuple[str, ObjectFacts]:
-    """Return the name of the requested object, and its size and digest.
+    """Return which file of a recording is requested, with the size and digest of this file.
+
+    The file is "raw", the packets that could not be decoded, if `raw` is true. Otherwise it is
+    "payload", the audio.
 
     Raises:
-        ApiError: 404, the recording has no packets that could not be decoded; 409, its manifest
-            is missing or is not the one that was indexed.
+        ApiError: 404, all packets of the recording could be decoded; 409, the manifest is missing
+            or is not the one that was indexed.
     """
     if not raw:
         return "payload", ObjectFacts(recording.payload_size, recording.payload_sha256)
@@ -132,7 +138,7 @@ def _requested_object(
 
 
 async def recording_of(desk: Desk, call_id: str) -> RecordingSummary:
-    """Return the recording with this id.
+    """Return the index row of the recording with this id.
 
     Raises:
         ApiError: 404, there is no such recording.
@@ -146,10 +152,10 @@ async def recording_of(desk: Desk, call_id: str) -> RecordingSummary:
 
 
 def refuse_if_disposed(desk: Desk, recording: RecordingSummary) -> None:
-    """Refuse to go on if the recording was disposed of.
+    """Raise an error if the recording was disposed of.
 
     Raises:
-        ApiError: 410, there is a certificate of its disposal.
+        ApiError: 410, the archive has a certificate of this recording's disposal.
     """
     if desk.archive.content(recording, "disposal") is not None:
         raise ApiError(
@@ -192,7 +198,9 @@ def _filters(query: RecordingQuery, desk: Desk) -> Filters:
 
 
 def _reject_contradicting_filters(filters: Filters) -> None:
-    """Refuse filters that no call can match, so that an empty result means "none exist".
+    """Raise an error for filters that no recording can match.
+
+    So an empty result always means that there are no such recordings.
 
     Raises:
         ApiError: 422, the filters contradict each other.
@@ -209,7 +217,10 @@ def _reject_contradicting_filters(filters: Filters) -> None:
 
 
 async def _with_known_line(desk: Desk, filters: Filters) -> Filters:
-    """Return the filters with the line spelled as in the settings, however it was typed."""
+    """Return the filters with the name of the line spelled as the index has it.
+
+    The user may have typed the name in another way, for example in lower case.
+    """
     if filters.line is None:
         return filters
     return replace(filters, line=await desk.catalogue.line_named(filters.line))
@@ -223,10 +234,12 @@ def _start_of(moment: float | str | None, desk: Desk) -> float | None:
 
 
 def span_of(words: str | None, desk: Desk) -> when.Period | None:
-    """Return the span of time that the words mean in the centre's time zone; None without words.
+    """Return the period that words such as "last week" mean; None if `words` is None or empty.
+
+    The words are read in the time zone of the desk's settings.
 
     Raises:
-        ApiError: 422, the words cannot be read.
+        ApiError: 422, the words cannot be read as a period.
     """
     if not words:
         return None
@@ -248,7 +261,7 @@ def _us(seconds: float | None) -> int | None:
 
 
 def row_of(recording: RecordingSummary, custody: Custody = NOT_RETAINED) -> RecordingRow:
-    """Return a row of the index as the API shows it."""
+    """Return the API's body for an index row; `custody` says if it is retained or disposed of."""
     facts = {
         **msgspec.to_builtins(recording),
         "talk_s": recording.talk_us / _US,

@@ -1,7 +1,8 @@
-"""Reindexing: rows for recordings in the archive that the index has lost.
+"""Endpoints to find recordings in the archive that have no index row, and to make the row again.
 
-After a restore, these are the recordings made since the backup. The finaliser proves each with the
-accepted keys. This module enters in the audit who asked, and makes the row. It changes no file.
+After a restore from a backup, the recordings that were made after the backup have no row. The
+finaliser verifies the signatures of such a recording with the accepted keys. This module enters in
+the audit who made the request, and writes the row. No file in the archive is changed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ router = APIRouter()
 
 @router.get("/unindexed")
 async def lost(desk: TheDesk, _session: Administrator) -> Unindexed:
-    """List the recordings without a row; some may be about to get one."""
+    """Return the ids of recordings in the archive that have no index row.
+
+    The row of a new recording may only be missing for a moment.
+    """
     known = await desk.catalogue.folders()
     found = await asyncio.to_thread(unindexed, desk.archive.folder, known)
     return Unindexed(call_ids=found)
@@ -39,7 +43,11 @@ async def lost(desk: TheDesk, _session: Administrator) -> Unindexed:
 
 @router.post("/recordings/{call_id}/reindex")
 async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administrator) -> Reindexed:
-    """VerifyRecording a recording and make its row; if it has a row already, return that."""
+    """Verify a recording in the archive and write its index row.
+
+    If the recording already has a row, return this row. Only the row of a recording whose disposal
+    is certified but not in the index is verified again.
+    """
     row = await desk.catalogue.get(checked_id(call_id))
     if row is not None:
         custody = await desk.custodian.one(call_id)

@@ -1,4 +1,8 @@
-"""The event stream: a snapshot or a replay first, then each change that this viewer may see."""
+"""The endpoint for the event stream, which keeps a page up to date.
+
+A stream begins with a snapshot of all calls, or with the events that the page has missed. After
+that it sends each change that the signed-in user may see.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,8 @@ from galwad.desk.service import Desk
 
 router = APIRouter()
 
-# The seconds after which a quiet stream checks its session again (FastAPI sends heartbeats).
+# The seconds after which a stream without events checks its session again. FastAPI sends the
+# heartbeats.
 CHECK_S = 10.0
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
 
@@ -29,14 +34,18 @@ async def events(
     session: Person,
     last_event_id: Annotated[str, Header()] = "",
 ) -> AsyncIterator[ServerSentEvent]:
-    """Stream the calls' changes; `Last-Event-ID` continues where the connection was lost."""
+    """Stream the changes of live calls and the alarms to a page.
+
+    After a lost connection, the page sends the id of the last event that it received in
+    `Last-Event-ID`. The stream then continues after this event.
+    """
     position = int(last_event_id) if _EVENT_ID.fullmatch(last_event_id) else -1
     looked = time.monotonic() - CHECK_S
     with desk.metrics.streams.track_inprogress():
         while True:
             turn = desk.hub.wake_count
             busy = False
-            if time.monotonic() - looked >= CHECK_S:  # not for every event, as there may be many
+            if time.monotonic() - looked >= CHECK_S:  # not at each of many events
                 looked = time.monotonic()
                 busy = any(call.is_talking(session.user) for call in desk.calls.all())
             if desk.hub.closed or not await desk.sessions.alive(session, busy=busy):

@@ -1,4 +1,4 @@
-"""Health, metrics, and the page's texts."""
+"""Endpoints for the health of the node, the metrics, and the page's texts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ router = APIRouter()
 
 @router.get("/health")
 async def health(desk: TheDesk, response: Response) -> NodeHealth:
-    """Return the state of desk, switch and finaliser; the status is 503 if the database fails."""
+    """Return the health of database, switch and finaliser.
+
+    The HTTP status is 503 if the database fails, otherwise 200.
+    """
     database = await _database(desk)
     fine = database and desk.switch.connected and desk.finaliser.connected and not desk.peers_down
     response.status_code = 200 if database else 503
@@ -43,7 +46,10 @@ async def health(desk: TheDesk, response: Response) -> NodeHealth:
 async def metrics(
     request: Request, desk: TheDesk, session: Annotated[Session | None, Depends(session_of)]
 ) -> Response:
-    """Return Prometheus text, for this machine or a token with the right `metrics`."""
+    """Return the metrics as Prometheus text.
+
+    Clients on this machine, administrators and machines with the right `metrics` may read them.
+    """
     allowed = session is not None and (
         "metrics" in session.user.rights or session.user.role == "admin"
     )
@@ -58,7 +64,7 @@ async def metrics(
 
 @router.get("/strings/{language}")
 async def strings(language: Language) -> Response:
-    """Return the page's texts in one language."""
+    """Return all texts of the page in this language, as a JSON object."""
     file = files("galwad.desk") / "locale" / f"{language}.json"
     if not file.is_file():
         raise ApiError(404, "there are no texts in this language", "use en or cy")
