@@ -168,7 +168,7 @@ class DeskServer:
         ready.cancel()
         if self._task.done():
             listener.close()
-            await self._task  # raises the server's own error, such as an unreadable TLS key
+            await self._task  # raises the server's error, such as an unreadable TLS key
             raise OSError("the HTTP server ended at once")
 
     def _config(self) -> uvicorn.Config:

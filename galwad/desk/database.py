@@ -35,7 +35,7 @@ _PRAGMAS = (
 _OTHERS_S = 20.0
 """The seconds to wait for another process that is upgrading the database.
 
-It is less than the 30 s that systemd gives the desk's unit to start.
+This is less than the 30 s that systemd gives the desk's unit to start.
 """
 
 

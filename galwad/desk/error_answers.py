@@ -1,7 +1,7 @@
 """The answers to failed requests.
 
-Each answer is a JSON object with the keys `error` and `hint`. It never contains a value from the
-request.
+Each answer is a JSON object with the keys `error` and `hint`. An answer never contains a value from
+the request.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _SWITCH = {
 class Metrics:
     """The metrics of one desk.
 
-    They are in a registry of their own, so that one process can contain several desks.
+    The metrics are in a registry of their own, so that one process can contain several desks.
     """
 
     def __init__(self) -> None:

@@ -346,7 +346,8 @@ class Desk:
     async def _indexed(self, sealed: Sealed) -> None:
         """Update metrics, alarms and the live call for a recording that is now in the index.
 
-        If the call is not among the live calls, open its contact note.
+        If an advisor answered the call and the call is not among the live calls, open its contact
+        note.
         """
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)

@@ -34,7 +34,8 @@ Each of these calls needs two open files and about 0.5 MB of memory.
 MIN_FREE_BYTES: Final = 1 << 30
 """The free space in bytes that the archive's disk must have for calls to be followed.
 
-With less free space, calls in progress are not followed, because the recording of calls needs it.
+With less free space, calls in progress are not followed, because the recording of calls needs the
+space.
 """
 _SLICE_FRAMES: Final = 60
 """The number of spool frames in a slice. A frame holds about one second of a call.
@@ -55,7 +56,8 @@ class LiveSealer:
     def __init__(self, spools: Spools, archive: Archive, keys: Callable[[], SpoolKeys]) -> None:
         """Start without calls.
 
-        `keys` returns the keys that open spools. If it raises an error, the call is not followed.
+        `keys` returns the keys that open spools. If `keys` raises an error, the call is not
+        followed.
         """
         self._spools = spools
         self._archive = archive

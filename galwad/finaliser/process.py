@@ -1,15 +1,15 @@
 """The finaliser's loop: finds calls to seal, seals them and reports them to the desk.
 
 The finaliser learns which calls have ended from the switch's notices, and by looking at the spool
-folders. It remembers a call until the desk has indexed its recording. If the desk is down, calls
-are sealed all the same; only the indexing waits. A call that cannot be sealed is tried again at the
-next look at the spool folders. Calls that have just ended are sealed before calls that an outage
-left unsealed, and small calls before large calls. `SEALING_TASKS` calls are sealed at the same
-time, so that a short call seldom waits for a long call or for the disk.
+folders. The finaliser remembers a call until the desk has indexed its recording. If the desk is
+down, calls are sealed all the same; only the indexing waits. A call that cannot be sealed is tried
+again at the next look at the spool folders. Calls that have just ended are sealed before calls that
+an outage left unsealed, and small calls before large calls. `SEALING_TASKS` calls are sealed at the
+same time, so that a short call seldom waits for a long call or for the disk.
 
 To follow a call means to seal the finished parts of its spool while the call is still in progress,
-so that little work remains when it ends. On SIGTERM the finaliser first seals every call that has
-ended, because after a reboot no key on this machine opens their spools, unless
+so that little work remains when the call ends. On SIGTERM the finaliser first seals every call that
+has ended. After a reboot, no key on this machine could open the spools of these calls, unless
 `unattended_recovery` is on.
 """
 
@@ -119,7 +119,7 @@ class Finaliser:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Work until `stop` is called."""
+        """Seal calls until `stop` is called and the work that remains then is finished."""
         tasks = [
             asyncio.create_task(job)
             for job in (
@@ -139,7 +139,7 @@ class Finaliser:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _work(self) -> None:
-        """Seal ended calls and follow calls in progress until `stop`, then finish."""
+        """Seal ended calls and follow calls in progress until `stop` is called, then `_finish`."""
         stopping = asyncio.create_task(self._stopping.wait())
         hands = [asyncio.create_task(self._seal_queued()) for _ in range(SEALING_TASKS)]
         try:

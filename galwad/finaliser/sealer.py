@@ -266,7 +266,9 @@ class Sealer:
         return SpoolKeys(ours, folder, recovered, tuple(filter(None, further)))
 
     def _boot_keys(self) -> list[bytes | None]:
-        """Return the boot keys that exist. A boot key opens the spools of one boot of the machine.
+        """Return the boot keys that exist. Boot keys open the spools on this machine.
+
+        A boot key is lost at a reboot, unless it is stored on a disk (`unattended_recovery`).
 
         Raises:
             KeyFileError: A boot key cannot be read, and no other boot key was found.

@@ -122,8 +122,8 @@ def index_row(sealed: Sealed) -> RecordingSummary:
 def indexed_number(text: str | None) -> str | None:
     """Return a phone number in the form in which the index stores and searches it.
 
-    This is the E.164 form. If the text cannot be read as a phone number, return it unchanged. None
-    if there is no text.
+    This is the E.164 form. If the text cannot be read as a phone number, return it unchanged. If
+    `text` is None or empty, return None.
     """
     if not text:
         return None

@@ -33,8 +33,8 @@ log = structlog.get_logger()
 def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> int:
     """Return the highest serial number of this officer's recipient sets.
 
-    `noted` has the facts of audit entries about sets. 0 if none of them is about a valid set signed
-    with this key.
+    `noted` has the facts of audit entries about sets. Return 0 if no entry is about a valid set
+    signed with `officer_key`.
     """
     serials = (
         facts.get("serial") for facts in noted if facts.get("officer_key", "") == officer_key

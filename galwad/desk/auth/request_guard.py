@@ -82,10 +82,11 @@ class RequestGuard:
         return None
 
     def _same_origin(self, scope: Scope) -> bool:
-        """Return false if the request may change something and another site has caused it.
+        """Return whether the request is harmless or comes from our own page.
 
-        A request without `Origin` and without a session cookie is accepted. Another site cannot
-        misuse a user's session with such a request, because it carries no session.
+        A GET, HEAD or OPTIONS request is harmless, because it changes nothing. A request without
+        `Origin` and without a session cookie is also harmless, because another site cannot use it
+        to misuse a user's session.
         """
         if scope["method"] in _SAFE:
             return True

@@ -3,7 +3,7 @@
 The database holds only the SHA-256 digest of a token. A person's session ends at sign-out, when the
 user is disabled, after `idle` seconds without use, and `absolute` seconds after it was opened. A
 machine's session ends only at sign-out and when the machine's user is disabled. The desk's event
-streams check their session again and again, so the stream of an ended session ends too.
+streams check their session every few seconds, so the stream of an ended session ends too.
 
 Users must be able to pause a recording even if the disk is full, slow or hangs. So while the
 database does not answer, a session that it confirmed earlier stays valid. That is safe, because
@@ -36,7 +36,7 @@ _SEEN_INTERVAL_S = 30.0
 _TIMEOUT_S = 1.0
 """The seconds to wait for the database if it has confirmed this session before."""
 _RETRY_S = 10.0
-"""The seconds after a missing answer of the database until a request waits for it again."""
+"""If the database did not answer, the seconds until a request waits for the database again."""
 _STOP_S = 5.0
 log = structlog.get_logger()
 

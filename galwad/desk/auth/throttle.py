@@ -21,9 +21,10 @@ from collections.abc import Callable
 
 WINDOW_S = 900.0
 MAX_FAILURES_PER_PAIR = 10
-"""The number of failed sign-ins of one account from one address that has an effect.
+"""The number of failed sign-ins of one account from one address after which it is limited.
 
-The account is then barred from this address, or must wait if it has signed in from there before.
+The account cannot sign in from this address then. If it has signed in from this address before, it
+can sign in, but must wait before each further sign-in.
 """
 MAX_FAILURES_PER_ADDRESS = 30
 MAX_FAILURES_PER_ACCOUNT = 20

@@ -176,7 +176,7 @@ class Users:
         )
 
     async def check(self, name: str, password: str) -> User | None:
-        """Return the user with this name and password; None if they are wrong or disabled.
+        """Return the user if name and password match and the user is not disabled, otherwise None.
 
         For an unknown name the check takes as long as for a known name, so that the time does not
         show which names exist.
@@ -208,10 +208,7 @@ class Users:
 
 
 def digest_ha1(extension: str, realm: str, password: str) -> tuple[str, str]:
-    """Return the digest value HA1 made with MD5, and the same made with SHA-256.
-
-    HA1 is defined in RFC 7616, section 3.4.2.
-    """
+    """Return two HA1 digest values (RFC 7616, section 3.4.2): with MD5, and with SHA-256."""
     text = f"{extension}:{realm}:{password}".encode()
     md5 = hashlib.md5(text, usedforsecurity=False)
     return md5.hexdigest(), hashlib.sha256(text).hexdigest()

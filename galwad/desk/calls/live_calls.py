@@ -84,7 +84,8 @@ class DeskCall:
         """Return whether this user is responsible for the call or for its contact note.
 
         The responsible user is the `advisor`. If a PBX answered and did not name an advisor, all
-        users in the group that it rang are responsible.
+        users in the group that it rang are responsible. An advisor who transferred the call stops
+        being responsible when the note is saved.
         """
         if self.advisor is None or (self.transferred_by is not None and self.note is not None):
             return False

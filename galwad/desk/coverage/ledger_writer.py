@@ -102,8 +102,8 @@ class LedgerWriter:
     def snapshot(self, in_progress: Collection[str]) -> None:
         """Enter as ended all open calls of the ledger that are not in `in_progress`.
 
-        `in_progress` has the ids of all calls in the switch's snapshot. The other calls ended while
-        the desk was not connected to the switch, so the present time is entered as their end.
+        `in_progress` has the ids of all calls in the switch's snapshot. How and when the missing
+        calls ended is not known, so the present time is entered as their end.
         """
         self._entered.intersection_update(in_progress)
         self._enter(OthersEnded(frozenset(in_progress), self._clock()))

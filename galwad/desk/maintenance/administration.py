@@ -30,7 +30,7 @@ from recording.audit.log import AuditLog, Facts
 class Administration:
     """The database of one node, opened for each method.
 
-    Besides the errors that they name, the methods raise the database's and the audit's errors.
+    The methods also raise the errors of the packages that they use, such as `AuditError`.
     """
 
     def __init__(self, database: Path, node: str, realm: str = "galwad") -> None:

@@ -61,7 +61,7 @@ class BackupError(Exception):
 class LastEntry(msgspec.Struct, frozen=True):
     """The number and hash of an audit chain's last entry, at a backup or a restore.
 
-    Stored outside the server, they are an anchor.
+    Number and hash are an anchor if they are stored outside the server.
     """
 
     seq: int

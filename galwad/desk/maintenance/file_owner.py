@@ -1,4 +1,4 @@
-"""The owner of a restored node's files."""
+"""Gives the files of a restored node to the user of the services."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from config.settings import Settings
 def chown_to_service(settings: Settings) -> None:
     """Change the owner of the restored node's files to the user of the services.
 
-    This is done only for root. That user is found as the owner of one of the services' folders: the
-    first folder whose owner is not root decides. The archive folder is looked at last, because
-    rsync may have copied it with an owner from another host.
+    Do nothing unless the process runs as root. The user of the services is the owner of the first
+    of the services' folders that does not belong to root. The archive folder is examined last,
+    because rsync may have copied it with an owner from another host.
     """
     if os.geteuid() != 0:
         return

@@ -11,9 +11,9 @@ from galwad.desk.models.calls import RecordingShown
 class PauseRequest(RequestBody):
     """A request to pause or resume one call, for the pause holder `holder`.
 
-    Without `holder`, it is the page or, for a machine, the machine itself. Only a request to resume
-    may name another holder. A supervisor may name any holder. The advisor in the call may name a
-    phone, such as `phone:201`.
+    If `holder` is missing, the holder is the page or, for a request with a machine's token, the
+    machine. Only a request to resume may name another holder. A supervisor may name any holder. The
+    advisor in the call may name a phone, such as `phone:201`.
     """
 
     holder: ShortText | None = None

@@ -19,7 +19,7 @@ router = APIRouter()
 def _audit_reader(session: Annotated[Session, Depends(person)]) -> Session:
     """Return the session of the signed-in user, who must be an administrator.
 
-    Only administrators may read the audit, because it contains names and numbers of people.
+    Only administrators may read the audit, because it contains names and phone numbers.
 
     Raises:
         ApiError: 403, the user is not an administrator.

@@ -111,7 +111,7 @@ async def stage(
 async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Administrator) -> None:
     """Put the staged header of a recording in force.
 
-    This is first entered in the audit. If it then fails, the failure is also entered.
+    The replacement is first entered in the audit. If it then fails, the failure is also entered.
     """
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)

@@ -43,10 +43,10 @@ async def lost(desk: TheDesk, _session: Administrator) -> Unindexed:
 
 @router.post("/recordings/{call_id}/reindex")
 async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administrator) -> Reindexed:
-    """Verify a recording in the archive and write its index row.
+    """Return a recording's index row; if there is no row, verify the recording and write its row.
 
-    If the recording already has a row, return this row. Only the row of a recording whose disposal
-    is certified but not in the index is verified again.
+    A recording that has a row is verified again only if it was disposed of and the index does not
+    show that: the archive then has a certificate of the disposal.
     """
     row = await desk.catalogue.get(checked_id(call_id))
     if row is not None:
