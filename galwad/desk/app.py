@@ -197,7 +197,7 @@ class DeskServer:
             self._server.should_exit = True
             await self._task
         if self._listener is not None:
-            self._listener.close()  # needed if the server failed; otherwise already closed
+            self._listener.close()  # The server has closed it, unless the server failed.
         await self.desk.stop()
 
 

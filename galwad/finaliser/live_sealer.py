@@ -22,20 +22,20 @@ from recording.errors import RecordingError
 from recording.spool import is_live
 
 _MIN_SPOOL_BYTES: Final = 256 * 1024
-"""The size in bytes from which a spool is followed: about 15 seconds of a call.
+"""The size in bytes from which a spool is sealed during its call: about 15 seconds of a call.
 
 A smaller spool is sealed quickly when the call ends.
 """
 _MAX_CALLS: Final = 400
-"""The most calls that are followed at the same time.
+"""The most calls that are sealed, while they are in progress, at the same time.
 
 Each of these calls needs two open files and about 0.5 MB of memory.
 """
 MIN_FREE_BYTES: Final = 1 << 30
-"""The free space in bytes that the archive's disk must have for calls to be followed.
+"""The free space in bytes that the archive's disk must have for the sealing of calls in progress.
 
-With less free space, calls in progress are not followed, because the recording of calls needs the
-space.
+With less free space, a call is sealed only after it has ended, because the recording of calls needs
+the space.
 """
 _SLICE_FRAMES: Final = 60
 """The number of spool frames in a slice. A frame holds about one second of a call.
@@ -46,7 +46,7 @@ log = structlog.get_logger()
 
 
 class LiveSealer:
-    """Follows calls whose spools are being written.
+    """Follows calls: seals the finished parts of their spools while the calls are in progress.
 
     The methods block the thread that calls them. Only one thread may call `follow`. Any thread may
     call `take`, which waits until the current slice is finished. `take` is called for a call whose
@@ -94,9 +94,9 @@ class LiveSealer:
                 return
 
     def take(self, call_id: str) -> LiveSealing | None:
-        """Return the parts sealed so far of a call that has ended; None if it was not followed.
+        """Return the parts of an ended call that were sealed while the call was in progress.
 
-        The caller must discard the returned object after use.
+        None if there are no such parts. The caller must discard the returned object after use.
         """
         with self._lock:
             self._given_up.discard(call_id)
@@ -120,7 +120,7 @@ class LiveSealer:
             self._followed.pop(call_id).discard()
 
     def _is_new(self, call_id: str, path: Path) -> bool:
-        """Return whether this call is not followed yet and following may begin."""
+        """Return whether the sealing of this call may begin now, while the call is in progress."""
         if (
             len(self._followed) >= _MAX_CALLS
             or call_id in self._followed
@@ -134,7 +134,7 @@ class LiveSealer:
             return False
 
     def _begin(self, call_id: str, path: Path) -> bool:
-        """Begin to follow a call; return False if an error prevents it."""
+        """Begin to seal a call in progress; return False if an error prevents it."""
         try:
             self._followed[call_id] = self._archive.begin_live(call_id, path, self._keys())
         except (OSError, RecordingError) as error:
@@ -158,6 +158,6 @@ class LiveSealer:
         return more
 
     def _give_up(self, call_id: str, error: Exception) -> None:
-        """Stop following this call, which is then sealed from its spool when it has ended."""
+        """Stop sealing this call while it is in progress; it is then sealed after its end."""
         self._given_up.add(call_id)
         log.warning("call.not_followed", call_id=call_id, why=type(error).__name__)

@@ -186,7 +186,7 @@ class Finaliser:
                     await self._indexed.wait()
 
     async def _follow(self) -> None:
-        """Follow calls in progress for up to one second.
+        """Seal finished parts of calls in progress, for up to one second.
 
         The limit is 50 ms if ended calls are being sealed or wait for sealing.
         """
@@ -201,7 +201,7 @@ class Finaliser:
             await asyncio.to_thread(self._sealer.follow, enough)
         except OSError:  # A folder is missing; the next look reports it.
             return
-        except Exception:  # Following only saves time. Sealing must continue.
+        except Exception:  # The sealing of ended calls must continue.
             log.exception("calls.not_followed")
 
     async def _take(self, call_id: str) -> None:

@@ -89,9 +89,10 @@ class EventHub:
         call_id: str | None = None,
         audience: Audience = "supervisors",
     ) -> None:
-        """Publish an alarm of this kind to this audience, about a call if one is given.
+        """Publish an alarm of the kind `kind` to the users in `audience`.
 
-        `call_id` names a call that is not live.
+        If the alarm is about a live call, `call` is that call. If it is about a call that is not
+        live, `call_id` is the call's id.
         """
         named = call.call_id if call is not None else call_id
         alarm = AlarmEvent(kind=kind, call_id=named, since=time.time())

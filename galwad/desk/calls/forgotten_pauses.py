@@ -20,10 +20,10 @@ _INTERVAL_S = 5.0
 
 
 class Warn(Protocol):
-    """The type of a function that raises an alarm of this kind about a call."""
+    """The type of a function that raises an alarm about a call."""
 
     def __call__(self, kind: str, call: DeskCall, *, audience: Audience) -> None:
-        """Raise an alarm of this kind about this call, for this audience."""
+        """Raise an alarm of the kind `kind` about `call`; the users in `audience` receive it."""
 
 
 class ForgottenPauses:

@@ -111,7 +111,7 @@ class DeskCall:
         )
 
     def is_talking(self, user: User) -> bool:
-        """Return whether this user is in conversation: responsible for an answered or held call."""
+        """Return whether this user is responsible for the call while it is answered or on hold."""
         return self.page_state(own=True) in {"answered", "held"} and self.is_handled_by(user)
 
     def visible(self, user: User) -> bool:
@@ -229,7 +229,7 @@ class LiveCalls:
             if state.advisor.user:
                 # The new advisor must confirm the caller's details again.
                 pop = replace(pop, confirmation=None)
-            elif state.group:  # the switch has not yet received the claim
+            elif state.group:  # The switch does not know the claimed advisor yet.
                 state = msgspec.structs.replace(state, advisor=before.advisor, group=())
             else:
                 transferred_by = before.advisor

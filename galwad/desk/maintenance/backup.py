@@ -125,7 +125,7 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     folder.chmod(0o700)
     try:
         with lock_folder(folder):
-            _check_empty(folder)  # another process may have made a backup here before the lock
+            _check_empty(folder)  # again, because another process may have used the folder
             return _make(settings, settings_file, folder)
     except FolderLockedError:
         raise BackupError(f"another backup uses {folder} now", "choose another folder") from None

@@ -52,7 +52,10 @@ class HeaderPage(BaseModel):
 
 
 class HeaderReason(RequestBody):
-    """A request to fetch a header; `reference` is the reason, which the audit records first."""
+    """A request to fetch a header; `reference` is the reason.
+
+    The audit records the reason before the header is sent.
+    """
 
     reference: RequiredText
 
@@ -89,9 +92,9 @@ class StagedHeader(BaseModel):
 
 
 class HeaderCommit(RequestBody):
-    """A request to put a staged header in force, which the client has proven.
+    """A request to put a recording's new header in force, after the client has proven it.
 
-    `sha256` is the digest of this header, and `reference` is the reason for the rewrap.
+    `sha256` is the digest of the new header, and `reference` is the reason for the rewrap.
     """
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")

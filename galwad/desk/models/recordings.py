@@ -112,7 +112,9 @@ class RecordingDetail(BaseModel):
 
 
 class Fetch(RequestBody):
-    """A request to fetch a recording; the audit records purpose and reference first.
+    """A request to fetch a recording, with the purpose and the reference (the reason).
+
+    The audit records purpose and reference before the recording is sent.
 
     If `raw` is true, the packets that could not be decoded are fetched instead of the audio.
     """

@@ -109,7 +109,7 @@ async def stage(
 
 @router.put("/recordings/{call_id}/header/commit", status_code=204)
 async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Administrator) -> None:
-    """Put the staged header of a recording in force.
+    """Put a recording's new header, which `stage` has stored, in force.
 
     The replacement is first entered in the audit. If it then fails, the failure is also entered.
     """

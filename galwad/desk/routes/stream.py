@@ -45,7 +45,7 @@ async def events(
         while True:
             turn = desk.hub.wake_count
             busy = False
-            if time.monotonic() - looked >= CHECK_S:  # not at each of many events
+            if time.monotonic() - looked >= CHECK_S:  # even if there are many events
                 looked = time.monotonic()
                 busy = any(call.is_talking(session.user) for call in desk.calls.all())
             if desk.hub.closed or not await desk.sessions.alive(session, busy=busy):
