@@ -1,1 +1,1 @@
-"""Decides what of a call may be stored; stores, proves and finds recordings. Knows no SIP."""
+"""Recordings: which media may be stored, how it is stored, verified and found. SIP is elsewhere."""

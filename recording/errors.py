@@ -1,14 +1,14 @@
-"""The exceptions of this package, as one tree.
+"""The exceptions of the package `recording`, as one tree.
 
 RecordingError
 ├── CatalogueError             the index cannot be read or written
-├── AuditError                 the audit cannot be read or written
+├── AuditError                 the audit chain cannot be read or written
 ├── ChainError                 a text is not an export of the audit chain, or not an anchor
 ├── KeySetError                the set of recipients is unsigned, or signed by another person
 ├── KeyFileError               a key file is missing, malformed or accessible to others
 ├── ManifestError              a manifest or a signed record cannot be read, or is wrongly signed
 ├── ArchiveError               a recording cannot be sealed or opened
-│   ├── RewrapError            the offered header cannot replace the old one
+│   ├── RewrapError            the offered header cannot replace the old header
 │   ├── DisposalError          the recording is not the one that the order names
 │   └── AgeError               an age v1 file or key is faulty
 │       ├── KeyTextError       the text is not a recipient or an identity
@@ -18,22 +18,22 @@ RecordingError
 │       │   ├── VersionError           the file is not an age file of version 1
 │       │   ├── Base64Error            the base64 is not in its canonical form
 │       │   ├── StanzaError            a recipient's stanza is malformed, missing or misplaced
-│       │   │   ├── LowOrderError      its share is a point of low order
-│       │   │   └── WorkFactorError    its passphrase needs more work than is accepted
+│       │   │   ├── LowOrderError      the stanza's X25519 share is a point of low order
+│       │   │   └── WorkFactorError    the stanza's scrypt work factor is too high
 │       │   └── HeaderMacError         the header was changed
 │       ├── NoMatchError       none of the identities is a recipient of the file
-│       └── PayloadError       the payload is not what was sealed
+│       └── PayloadError       the payload differs from the payload that was sealed
 │           ├── TruncatedError         chunks are missing at the end
 │           ├── TrailingDataError      data follows the last chunk
-│           ├── EmptyLastChunkError    the last chunk is empty although it is not the only one
+│           ├── EmptyLastChunkError    the last chunk is empty, although there are other chunks
 │           └── BadTagError            a chunk was changed
 └── SpoolError                 the spool of a running or interrupted call
     ├── SpoolWriteError        the disk refused a write (full, broken, gone)
-    │   └── SpoolGoneError     the spool is no longer in its place
+    │   └── SpoolGoneError     the spool's disk or file name is gone
     ├── SpoolSyncError         the kernel could not write its buffers to the disk
-    ├── SpoolClosedError       a bug here: something was written to a closed spool
-    ├── SpoolHeaderError       neither copy of the file's header is whole, or its version is unknown
-    └── SpoolKeyError          no key at hand opens this spool
+    ├── SpoolClosedError       a bug in this program: it wrote to a closed spool
+    ├── SpoolHeaderError       both copies of the file's header are damaged, or of unknown version
+    └── SpoolKeyError          none of the given keys opens this spool
 """
 
 import errno
@@ -41,9 +41,9 @@ import sqlite3
 
 
 def reason_of(error: Exception) -> str:
-    """Return why a database or disk refuses, such as "database or disk is full".
+    """Return a text that says why a database or disk failed, such as "database or disk is full".
 
-    The text quotes no value.
+    The text contains no value from a statement, so it may be logged.
     """
     cause = getattr(error, "orig", error)  # SQLAlchemy's errors hold the driver's error
     if isinstance(cause, sqlite3.Error) and not isinstance(cause, sqlite3.IntegrityError):
@@ -52,7 +52,7 @@ def reason_of(error: Exception) -> str:
 
 
 class RecordingError(Exception):
-    """Base of all errors that this package raises on purpose."""
+    """The base class of all errors that the package `recording` raises on purpose."""
 
 
 class SpoolError(RecordingError):
@@ -63,8 +63,8 @@ class SpoolWriteError(SpoolError):
     """The disk refused a frame, or does not answer.
 
     Attributes:
-        lost_from_us: Offset at which the media in the refused frame begins, in microseconds since
-            the spool's start; None when no media was lost with it.
+        lost_from_us: The time at which the media in the refused frame begins, in microseconds since
+            the spool's start; None if the refused frame contained no media.
     """
 
     def __init__(self, message: str, lost_from_us: int | None = None) -> None:
@@ -73,15 +73,15 @@ class SpoolWriteError(SpoolError):
 
 
 class SpoolGoneError(SpoolWriteError):
-    """The spool is no longer in its place: its disk or its file name is gone."""
+    """The spool's disk is gone, or its file was removed or renamed."""
 
 
 class SpoolSyncError(SpoolError):
-    """`fdatasync` or `syncfs` failed: earlier writes may not be on the disk."""
+    """`fdatasync` or `syncfs` failed, so earlier writes may be missing on the disk."""
 
 
 class SpoolClosedError(SpoolError):
-    """The spool has been closed; nothing is ever appended to it again."""
+    """The program wrote to a spool that is closed. A closed spool accepts no more writes."""
 
 
 class SpoolHeaderError(SpoolError):
@@ -89,7 +89,7 @@ class SpoolHeaderError(SpoolError):
 
 
 class SpoolKeyError(SpoolError):
-    """The boot key or spool key at hand does not open this spool."""
+    """The given boot key or spool key does not open this spool."""
 
 
 class CatalogueError(RecordingError):
@@ -97,9 +97,9 @@ class CatalogueError(RecordingError):
 
 
 class AuditError(RecordingError):
-    """The audit cannot be read or written.
+    """The audit chain cannot be read or written.
 
-    If an entry cannot be written, the action that it records must not happen.
+    If an entry cannot be written, the caller must not carry out the action that the entry records.
     """
 
 
@@ -108,7 +108,7 @@ class ChainError(RecordingError):
 
 
 class _HintedError(RecordingError):
-    """A fault that a person can correct; `hint` says how."""
+    """Base of the errors that a person can correct; `hint` says what to do."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -116,7 +116,7 @@ class _HintedError(RecordingError):
 
 
 class KeySetError(_HintedError):
-    """The set of recipients cannot be trusted: nothing may be sealed to it."""
+    """The set of recipients cannot be trusted, so no recording may be sealed to it."""
 
 
 class KeyFileError(_HintedError):
@@ -124,7 +124,7 @@ class KeyFileError(_HintedError):
 
 
 class ManifestError(RecordingError):
-    """A manifest, or a signed record beside it, cannot be read, or its signature is wrong."""
+    """A manifest, rewrap record or disposal certificate is unreadable, or wrongly signed."""
 
 
 class ArchiveError(RecordingError):
@@ -132,15 +132,15 @@ class ArchiveError(RecordingError):
 
 
 class RewrapError(ArchiveError):
-    """A header is not replaced: the offered one is wrong or no longer fits."""
+    """A recording's header is not replaced, because the offered header is wrong or out of date."""
 
 
 class DisposalError(ArchiveError):
-    """A recording is not disposed of, because it is not the one that the order names."""
+    """A recording is not disposed of, because it is not the recording that the order names."""
 
 
 class AgeError(ArchiveError):
-    """Base of the errors in age files and keys."""
+    """The base class of the errors in age files and keys."""
 
 
 class KeyTextError(AgeError):
@@ -148,7 +148,7 @@ class KeyTextError(AgeError):
 
 
 class ArmorError(AgeError):
-    """The ASCII armor around the file is not in the one accepted form."""
+    """The ASCII armor around the file does not follow the format."""
 
 
 class HeaderError(AgeError):
@@ -160,7 +160,7 @@ class HeaderTruncatedError(HeaderError):
 
 
 class VersionError(HeaderError):
-    """The file does not begin like an age v1 file."""
+    """The file does not begin with the first line of an age v1 file."""
 
 
 class Base64Error(HeaderError):
@@ -168,19 +168,19 @@ class Base64Error(HeaderError):
 
 
 class StanzaError(HeaderError):
-    """A recipient's stanza is malformed or missing, or a passphrase stanza is not the only one."""
+    """A recipient's stanza is malformed or missing, or a passphrase has other stanzas beside it."""
 
 
 class LowOrderError(StanzaError):
-    """An X25519 share is a point of low order: it would give everyone the same key."""
+    """An X25519 share is a point of low order, so every recipient would compute the same secret."""
 
 
 class WorkFactorError(StanzaError):
-    """A passphrase's work factor is above the accepted limit or this machine's memory."""
+    """A passphrase's work factor is above the limit, or needs more memory than this machine has."""
 
 
 class HeaderMacError(HeaderError):
-    """The header's MAC is wrong: it was changed after it was written."""
+    """The header's MAC is wrong, because the header was changed after it was written."""
 
 
 class NoMatchError(AgeError):
@@ -188,7 +188,7 @@ class NoMatchError(AgeError):
 
 
 class PayloadError(AgeError):
-    """The payload is not what was sealed."""
+    """The payload differs from the payload that was sealed."""
 
 
 class TruncatedError(PayloadError):
@@ -200,17 +200,17 @@ class TrailingDataError(PayloadError):
 
 
 class EmptyLastChunkError(PayloadError):
-    """The last chunk is empty although there are others."""
+    """The last chunk is empty, although there are other chunks before it."""
 
 
 class BadTagError(PayloadError):
-    """A chunk does not authenticate: it was changed or moved."""
+    """A chunk's authentication tag is wrong, because the chunk was changed or moved."""
 
 
 def has_failed(error: BaseException) -> bool:
-    """Return whether a disk refused for another reason than lack of room.
+    """Return True if the error comes from a disk that failed, and not from a full disk.
 
-    Such a disk may never work again.
+    A disk that failed may never work again.
     """
     refusal = error.__cause__ if isinstance(error, RecordingError) else error
     full = {errno.ENOSPC, errno.EDQUOT}

@@ -1,12 +1,13 @@
-"""Decides from facts what may be stored. There is no I/O and no clock here.
+"""The recording policy: it decides which media of a call may be stored. It has no I/O and no clock.
 
-There are four independent facts. The gate is open when the call is answered, the call is in the
-centre, no payment holder pauses it, and the storage works. The rest of this module presents these
-facts: as a state for the page, and as segments and gaps that add up to the call's length.
+The policy depends on four independent facts. The gate is open while all of these are true: the call
+is answered, the call is in the centre, no pause holder pauses it for a payment, and the storage
+works. From these facts, the policy also derives the state that the page shows, and the segments and
+gaps, which add up to the call's length.
 
-When several causes keep the gate shut, the gap carries the first of them in this order: the call is
-outside the centre, the oldest payment pause, the storage. When the first cause changes, one gap
-ends and the next begins at the same instant, so gaps never overlap.
+When several causes keep the gate shut, the gap shows only one cause: first a call outside the
+centre, then the oldest payment pause, then the storage fault. When this cause changes, one gap ends
+and the next gap begins at the same instant, so gaps never overlap.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import msgspec
 
 
 class RecordingState(StrEnum):
-    """The four facts as people see them."""
+    """The state of a call's recording, derived from the policy's four facts for the page."""
 
     NOT_STARTED = "not_started"
     RECORDING = "recording"
@@ -29,7 +30,8 @@ class RecordingState(StrEnum):
 class DestinationClass(StrEnum):
     """The class of a call's destination.
 
-    Only a call in the `CENTRE` is recorded. `UNKNOWN` has the effect of `DEPARTMENT`.
+    Only a call whose destination is in the `CENTRE` is recorded. `UNKNOWN` is treated like
+    `DEPARTMENT`.
     """
 
     CENTRE = "centre"
@@ -63,35 +65,35 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Media that arrives at or after `at` may be stored."""
+    """An output of the policy: media that arrives at or after `at` may be stored."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class Shut:
-    """Nothing may be stored from now on."""
+    """An output of the policy: no media may be stored from `at` until the next `Open`."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class EraseBackTo:
-    """Media that arrived at or after `at` must become unreadable."""
+    """An output of the policy: media that arrived at or after `at` must become unreadable."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class NewSegment:
-    """A stretch of recording begins."""
+    """An output of the policy: a new segment of the recording begins at `at`."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class GapStarted:
-    """A gap begins, with its reason, its trigger and who caused it."""
+    """An output of the policy: a gap begins at `at`. `actor` is the person or system behind it."""
 
     reason: GapReason
     trigger: Trigger
@@ -101,7 +103,7 @@ class GapStarted:
 
 @dataclass(frozen=True, slots=True)
 class GapEnded:
-    """The gap that was open ends."""
+    """An output of the policy: the open gap ends at `at`."""
 
     at: int
 
@@ -111,7 +113,7 @@ Output = Open | Shut | EraseBackTo | NewSegment | GapStarted | GapEnded
 
 @dataclass(frozen=True, slots=True)
 class ShutCause:
-    """A cause that keeps the gate shut, as the gap will show it."""
+    """A cause that keeps the gate shut: the reason, trigger and actor that its gap will show."""
 
     reason: GapReason
     trigger: Trigger
@@ -119,14 +121,15 @@ class ShutCause:
 
 
 class ShutCauses(msgspec.Struct, frozen=True):
-    """The causes, apart from storage, that keep an answered call's gate shut.
+    """The causes that keep an answered call's gate shut, except a storage fault.
 
-    They are saved in the checkpoint, so that they outlast the process. None: there is no such
+    They are saved in the checkpoint for the next process. `referral` is the cause of a transfer out
+    of the centre, `identity` the cause of a new party at the far end; None if there is no such
     cause.
     """
 
     pauses: tuple[tuple[str, ShutCause], ...] = msgspec.field(default=(), name="holds")
-    """Payment holders and their causes, the oldest pause first."""
+    """Each pause holder with the cause of its pause; the oldest pause first."""
     referral: ShutCause | None = None
     identity: ShutCause | None = None
 
@@ -139,11 +142,12 @@ _STATE_OF_GAP = {
 
 
 class Policy:
-    """Decides on the gate of one call. `at` is always in microseconds since the spool's start.
+    """Decides whether the gate of one call is open.
 
-    Each input method returns the outputs that follow from it, in the order in which they must be
-    carried out. An `at` before the latest edge between segment and gap counts as that edge: no time
-    is accounted for twice. Each input has a method, and all act on the same four facts.
+    Each kind of event has a method. The method returns outputs, which the caller must carry out in
+    their order. `at` is always a time in microseconds since the spool's start. If `at` is earlier
+    than the latest boundary between segments and gaps, the time of that boundary is used instead,
+    so no time is accounted for twice.
     """
 
     def __init__(self) -> None:
@@ -158,7 +162,7 @@ class Policy:
 
     @property
     def state(self) -> RecordingState:
-        """The state that the page shows."""
+        """The state of the recording, as the page shows it."""
         if self._ended:
             return RecordingState.ENDED
         if not self._answered:
@@ -168,7 +172,7 @@ class Policy:
 
     @property
     def gate_open(self) -> bool:
-        """True if media may be stored: the four facts decide, nothing else."""
+        """True while media may be stored. Only the policy's four facts decide this."""
         return (
             self._answered
             and not self._ended
@@ -185,11 +189,14 @@ class Policy:
 
     @property
     def storage_works(self) -> bool:
-        """True if stored media reaches the disk."""
+        """False from `storage_failed` until `storage_recovered`, otherwise True."""
         return self._storage is None
 
     def answered(self, at: int) -> tuple[Output, ...]:
-        """Record the answer: recording starts unless a cause keeps the gate shut."""
+        """Record that the call was answered.
+
+        Recording starts unless a cause keeps the gate shut.
+        """
         if self._answered or self._ended:
             return ()
         self._answered = True
@@ -201,11 +208,14 @@ class Policy:
 
     @property
     def shut_causes(self) -> ShutCauses:
-        """The causes that `restored` needs after a restart."""
+        """The causes that keep the gate shut, as `restored` needs them after a restart."""
         return ShutCauses(tuple(self._pauses.items()), self._referral, self._identity)
 
     def restored(self, causes: ShutCauses, at: int) -> tuple[Output, ...]:
-        """Do as `answered`, for a call that was answered before the process restarted."""
+        """Do the same as `answered`, for a call that was answered before the process restarted.
+
+        `causes` are the saved causes that keep the gate shut.
+        """
         if self._answered or self._ended:
             return ()
         self._pauses.update(causes.pauses)
@@ -221,11 +231,11 @@ class Policy:
         *,
         erase_to: int | None = None,
     ) -> tuple[Output, ...]:
-        """Shut the gate for `holder`, since payment details are taken. A repeat changes nothing.
+        """Shut the gate for `holder`, because the caller gives payment details.
 
-        `erase_to` is the offset from which the recording is to become unreadable, at the earliest
-        the start of the present segment; None erases nothing earlier than `at`. What is erased
-        becomes a gap with the reason `erased`.
+        If `holder` already pauses the call, nothing changes. If `erase_to` is given, media from
+        this offset on also becomes unreadable; media before the present segment is never erased.
+        The erased time becomes a gap with the reason `erased`.
         """
         if self._ended or holder in self._pauses:
             return ()
@@ -233,7 +243,7 @@ class Policy:
         return self._update_gap(at, erase_to=erase_to)
 
     def resume(self, holder: str, at: int) -> tuple[Output, ...]:
-        """End the pause of `holder`. An unknown holder changes nothing."""
+        """End the pause of `holder`. If `holder` does not pause the call, nothing changes."""
         if self._ended or self._pauses.pop(holder, None) is None:
             return ()
         return self._update_gap(at)
@@ -246,7 +256,10 @@ class Policy:
         *,
         trigger: Trigger = Trigger.REFER,
     ) -> tuple[Output, ...]:
-        """Record a transfer by the advisor's side. Within the centre, a new segment begins."""
+        """Record that the advisor's side transfers the call.
+
+        A transfer within the centre begins a new segment. Any other transfer shuts the gate.
+        """
         if self._ended:
             return ()
         if destination is not DestinationClass.CENTRE:
@@ -257,30 +270,34 @@ class Policy:
         return self._next_segment(at)
 
     def transfer_failed(self, at: int) -> tuple[Output, ...]:
-        """Record that the transfer failed: the call is back where it was."""
+        """Record that the transfer failed, so the call is where it was before."""
         if self._ended or self._referral is None:
             return ()
         self._referral = None
         return self._update_gap(at)
 
     def returned(self, at: int) -> tuple[Output, ...]:
-        """Record that the call is in the centre again, whatever took it away."""
+        """Record that the call is in the centre again, after a transfer or a new identity."""
         if self._ended or (self._referral is None and self._identity is None):
             return ()
         self._referral = self._identity = None
         return self._update_gap(at)
 
     def identity_changed(self, actor: str, at: int) -> tuple[Output, ...]:
-        """Shut the gate until `identity_classed`, since the far end is a new party."""
+        """Shut the gate, because the far end is a new party.
+
+        It stays shut until `identity_classed` gives the new party's destination class.
+        """
         if self._ended or self._identity is not None:
             return ()
         self._identity = ShutCause(GapReason.TRANSFER, Trigger.IDENTITY, actor)
         return self._update_gap(at)
 
     def identity_classed(self, destination: DestinationClass, at: int) -> tuple[Output, ...]:
-        """Record the destination class of the new far end.
+        """Record the destination class of the new party at the far end.
 
-        The class `CENTRE` ends the gap that `identity_changed` began. It never ends a referral.
+        The class `CENTRE` ends the gap that `identity_changed` began. It does not end the gap of a
+        transfer.
         """
         if self._ended or self._identity is None:
             return ()
@@ -293,14 +310,14 @@ class Policy:
     def storage_failed(
         self, at: int, *, trigger: Trigger = Trigger.STORAGE, actor: str = "system"
     ) -> tuple[Output, ...]:
-        """Record that stored media no longer reaches the disk. `at` is where lost media begins."""
+        """Record that media no longer reaches the disk. The lost media begins at `at`."""
         if self._ended or self._storage is not None:
             return ()
         self._storage = ShutCause(GapReason.FAULT, trigger, actor)
         return self._update_gap(at)
 
     def storage_recovered(self, at: int) -> tuple[Output, ...]:
-        """Record that the disk takes writes again."""
+        """Record that the disk accepts writes again."""
         if self._ended or self._storage is None:
             return ()
         self._storage = None
@@ -320,7 +337,10 @@ class Policy:
         return (GapEnded(at),) if self._gap is not None else ()
 
     def _cause(self) -> ShutCause | None:
-        """Return the first of the causes that keep the gate shut; None if the gate may open."""
+        """Return the most important cause that keeps the gate shut; None if the gate may open.
+
+        The order is: a transfer, a new identity, the oldest pause, the storage fault.
+        """
         if self._referral is not None:
             return self._referral
         if self._identity is not None:
@@ -328,9 +348,9 @@ class Policy:
         return next(iter(self._pauses.values()), self._storage)
 
     def _update_gap(self, at: int, *, erase_to: int | None = None) -> tuple[Output, ...]:
-        """Return the outputs that bring the open gap in line with the facts.
+        """Return the outputs that end the open gap, or begin a gap, as the present cause requires.
 
-        Once the call is answered, the gap changes only here.
+        After the answer, only this method and `ended` change gaps. `erase_to` is as in `pause`.
         """
         before, cause = self._gap, self._cause()
         if not self._answered or cause == before:

@@ -1,10 +1,11 @@
 """One call's recorder: applies the recording policy to the gate and to the spool behind it.
 
-Everything except waiting for the disk is synchronous and runs in the event loop's thread. The
-recorder passes each fact to the policy and carries out the resulting outputs at once, in this
-order: it moves the gate, erases what must be erased, then writes the events that record it. Events
-that the disk refuses wait in memory and are written first when the disk takes writes again. Media
-is never kept in memory for later.
+All methods are synchronous and run in the event loop's thread, except those that wait for the disk.
+The recorder passes each fact to the policy and immediately carries out the policy's outputs, in
+this order: it opens or shuts the gate, erases media if the policy requires it, and writes the
+events that record these actions. If the disk refuses an event, the event waits in memory, and is
+written first when the disk accepts writes again. Media that the disk refuses is lost: it never
+waits in memory.
 """
 
 import asyncio
@@ -39,16 +40,23 @@ from recording.status import RecordingStatus, StatusNotifier
 __all__ = ["Recorder", "RecordingStatus"]
 
 RELEASE_TIMEOUT_S = 5.0
-"""A disk that needs longer than this (s) to sync a few kilobytes counts as failed."""
+"""The longest time in seconds that the disk may take to sync a few kilobytes.
+
+If it takes longer, it is treated as failed.
+"""
 CLOCK_EVENT_US = 60_000_000
-"""Interval at which the wall clock is recorded, so that its jumps show in the manifest; in µs."""
+"""The interval in microseconds at which the recorder writes the wall clock's time to the spool.
+
+Jumps of the wall clock are therefore visible in the manifest.
+"""
 
 
 class Recorder:
     """Stores the parts of one call that the policy allows.
 
-    Call every method in the loop's thread. It is one class because each method passes one fact to
-    the policy and carries out the outputs in one queue; the disk is `SpoolStorage`'s.
+    Call every method in the event loop's thread. Each method passes one fact to the policy and
+    carries out the policy's outputs; all methods share one queue of outputs, so they are in one
+    class. `SpoolStorage` does the work on the disk.
     """
 
     def __init__(
@@ -64,26 +72,32 @@ class Recorder:
         sync: SpoolSync | None = None,
         open_on_other_disk: Callable[[], SpoolWriter] | None = None,
     ) -> None:
-        """Open the spool. If the disk refuses, the recorder starts in fault and tries again.
+        """Open the spool. If the disk refuses, start with a storage fault and try again later.
 
         Args:
-            open_spool: Makes the call's next spool, with offset 0 at `started`. It is called again
-                when the disk of the last spool stays away.
-            started: The call's start by the monotonic and the wall clock.
+            open_spool: Creates and returns the call's next spool. Offset 0 of the spool is the time
+                `started`. The recorder calls it again if the disk of the current spool does not
+                come back.
+            started: The call's start, by the monotonic clock and by the wall clock.
             clock: The monotonic clock, in seconds.
             wall: The wall clock, in Unix seconds.
-            tick_s: Seconds between two ticks: `recording.spool.intervals.tick_for` of the lookback.
-            erase_back_s: A payment pause also makes unreadable what was recorded this many seconds
-                before it, as far as the lookback allows.
+            tick_s: The time between two ticks, in seconds. `recording.spool.intervals.tick_for`
+                computes it from the lookback.
+            erase_back_s: The number of seconds before a payment pause whose media the pause also
+                erases, as far as the lookback allows.
             on_change: Receives the new status after each change.
-            sync: Syncs the spool folder once a second; None: no such thread reports here.
-            open_on_other_disk: Makes the next spool on another disk, when the last spool's disk
-                goes on failing. None: there is no other disk.
+            sync: The thread that syncs the spool folder once a second and reports to this recorder.
+                None: there is no such thread.
+            open_on_other_disk: Creates and returns the next spool on another disk. The recorder
+                calls it if the disk of the current spool continues to fail. None: there is no other
+                disk.
         """
         self.gate = RecordingGate(started.mono, self._disk_failed)
         self.before_open: Callable[[], None] = lambda: None
-        """Called before the gate opens, to read packets that arrived while it was shut, so that
-        they are dropped."""
+        """The function that the recorder calls before it opens the gate.
+
+        It reads the packets that arrived while the gate was shut, so that the gate drops them.
+        """
         self._started = started
         self._clock = clock
         self._wall = wall
@@ -114,22 +128,22 @@ class Recorder:
 
     @property
     def state(self) -> RecordingState:
-        """The state that the page shows."""
+        """The state of the recording, as the page shows it."""
         return self._policy.state
 
     @property
     def gate_open(self) -> bool:
-        """True if packets are stored at present."""
+        """True while the gate stores packets."""
         return self.gate.is_open
 
     @property
     def pause_holders(self) -> tuple[str, ...]:
-        """The pause holders that keep the gate shut for a payment, longest first."""
+        """The pause holders that keep the gate shut; the holder of the oldest pause first."""
         return self._policy.pause_holders
 
     @property
     def writer(self) -> SpoolWriter | None:
-        """The spool behind the gate; None until one could be opened."""
+        """The spool to which the gate writes; None if no spool could be opened yet."""
         return self.storage.writer
 
     def status(self) -> RecordingStatus:
@@ -140,21 +154,28 @@ class Recorder:
     def tap(self) -> Tap:
         """The function that the relay calls with each packet of a recorded leg.
 
-        While the gate is shut, nothing is stored. Packets that arrived before the gate opened are
-        also dropped, however late the relay passes them on. Of a telephone-event only the fixed RTP
-        header is stored.
+        While the gate is shut, nothing is stored. A packet that arrived before the gate opened is
+        dropped, even if the relay passes it on after the gate opened. Of a telephone-event packet,
+        only the fixed RTP header is stored.
         """
         return self.gate.store
 
     def start(self) -> None:
-        """Tick on the running loop until `close`, starting at a random phase."""
+        """Call `tick` on the running event loop every `tick_s` seconds until `close`.
+
+        The first tick comes after a random part of this time, so that recorders do not all tick at
+        the same moment.
+        """
         loop = asyncio.get_running_loop()
         phase = random.uniform(0.0, self._tick_s)  # noqa: S311 - spreads work, hides nothing
         self._tick_at = loop.time() + phase
         self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
     def tick(self) -> None:
-        """Write what has gathered to the spool file; after a fault, try the disk again."""
+        """Write the packets that wait in memory to the spool file.
+
+        During a storage fault, try the disk again instead.
+        """
         if self._closed:
             return
         if not self._policy.storage_works:
@@ -165,8 +186,8 @@ class Recorder:
             self._clock_due_us = now + CLOCK_EVENT_US
             self._put_event("clock", {"wall": self._wall()}, now)
         elif self._nothing_stored() and self.state is not RecordingState.ENDED:
-            # If the process dies in a gap, or while neither party sends, no packet shows how long
-            # the call was.
+            # The process may die in a gap, or while neither party sends packets. Then no packet
+            # shows how long the call was, so this event shows it.
             self._put_event("pulse", {}, now)
         self._stored_before = self.gate.stored
         try:
@@ -178,31 +199,38 @@ class Recorder:
             self._disk_failed(error)
 
     def _nothing_stored(self) -> bool:
-        """Return whether the gate is shut, or no packet passed it since the last tick."""
+        """Return True if the gate is shut, or if it stored no packet since the last tick."""
         return not self._policy.gate_open or self.gate.stored == self._stored_before
 
     def event(self, kind: str, fields: Mapping[str, Field]) -> None:
-        """Append an event for the caller of this method.
+        """Write an event of this kind, with these fields, to the spool.
 
-        It waits in memory while the disk refuses.
+        The event waits in memory while the disk refuses writes.
         """
         self._put_event(kind, fields, self._now())
 
     def answered(self, advisor: str, extension: str) -> None:
-        """Record that the call was answered; recording starts unless something keeps it shut."""
+        """Record that the call was answered.
+
+        Recording starts unless a cause keeps the gate shut.
+        """
         at = self._now()
         self._put_event("answered", {"advisor": advisor, "extension": extension}, at)
         self._execute(self._policy.answered(at))
 
     @property
     def shut_causes(self) -> ShutCauses:
-        """The causes that keep the gate shut; `restored` needs them if the process dies."""
+        """The causes that keep the gate shut.
+
+        They are saved, because the next process passes them to `restored` if this process dies.
+        """
         return self._policy.shut_causes
 
     def restored(self, causes: ShutCauses, advisor: str, extension: str, since_us: int = 0) -> None:
-        """Continue recording after a restart, unless a cause keeps the gate shut.
+        """Continue the recording after a restart of the process.
 
-        `since_us` is the time since the call's answer, in microseconds.
+        If `causes` is not empty, the gate stays shut. `since_us` is the time since the call's
+        answer, in microseconds.
         """
         at = self._now()
         who: dict[str, Field] = {"advisor": advisor, "extension": extension}
@@ -214,9 +242,10 @@ class Recorder:
     def pause(
         self, holder: str, trigger: Trigger, actor: str, *, arrived_mono: float | None = None
     ) -> None:
-        """Shut the gate now for this pause holder.
+        """Shut the gate now, because this pause holder pauses the recording.
 
-        `arrived_mono` is when the trigger arrived (monotonic seconds); None means now.
+        `arrived_mono` is the time in monotonic seconds at which the trigger arrived; None means
+        now.
         """
         self._pause_count[holder] = self._pause_count.get(holder, 0) + 1
         at = self._now() if arrived_mono is None else self._started.at_us(arrived_mono)
@@ -231,7 +260,7 @@ class Recorder:
     async def make_durable(self, timeout_s: float = 0.25) -> bool:
         """Sync the spool to the disk; return False if that fails or takes longer than `timeout_s`.
 
-        The result does not open the gate: if it is shut, it stays shut.
+        This method never opens the gate.
         """
         try:
             job = self.storage.sync_soon()
@@ -247,11 +276,12 @@ class Recorder:
         return True
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """End one holder's pause: sync first, then open the gate if no other cause keeps it shut.
+        """End one holder's pause: sync the spool, then open the gate unless another cause remains.
 
-        Returns whether the end of the pause is on the disk; True if `holder` does not pause this
-        call. If it is not, the pause is over, but the storage fault keeps the gate shut. If
-        `holder` pauses again in the meantime, that pause stays in force.
+        Returns True if the end of the pause is on the disk, or if `holder` does not pause this
+        call. Returns False if the end of the pause could not be synced; the pause is then over, but
+        a storage fault keeps the gate shut. If `holder` pauses again during the sync, the new pause
+        stays in force.
         """
         if holder not in self._policy.pause_holders:
             return True
@@ -274,16 +304,18 @@ class Recorder:
         trigger: Trigger = Trigger.REFER,
         arrived_mono: float | None = None,
     ) -> None:
-        """Record a transfer by the advisor's side: recording ceases unless it stays in the centre.
+        """Record that the advisor's side transfers the call.
 
-        `arrived_mono` is when the trigger arrived (monotonic seconds); None means now.
+        Recording ceases unless the destination is in the centre. `to` is the destination's name.
+        `arrived_mono` is the time in monotonic seconds at which the trigger arrived; None means
+        now.
         """
         at = self._now() if arrived_mono is None else self._started.at_us(arrived_mono)
         self._segment_fields = _segment(destination, to)
         self._execute(self._policy.referred(destination, actor, at, trigger=trigger))
 
     def transfer_failed(self) -> None:
-        """Record that the transfer failed: the call is back."""
+        """Record that the transfer failed, so the call is in the centre again."""
         self._segment_fields = _CENTRE
         self._execute(self._policy.transfer_failed(self._now()))
 
@@ -293,26 +325,29 @@ class Recorder:
         self._execute(self._policy.returned(self._now()))
 
     def identity_changed(self, actor: str) -> None:
-        """Shut the gate until `identity_classed`, since the far end is a new party."""
+        """Shut the gate, because the far end is a new party.
+
+        It stays shut until `identity_classed` gives the new party's destination class.
+        """
         self._execute(self._policy.identity_changed(actor, self._now()))
 
     def identity_classed(self, destination: DestinationClass, to: str = "") -> None:
-        """Record the destination class of the new far end."""
+        """Record the destination class and the name `to` of the new party at the far end."""
         self._segment_fields = _segment(destination, to)
         self._execute(self._policy.identity_classed(destination, self._now()))
 
     def sync_failed(self, error: SpoolSyncError) -> None:
-        """Treat a failed sync as a disk fault; `SpoolSync` calls this."""
+        """Treat a failed sync as a storage fault; `SpoolSync` calls this method."""
         if self.storage.is_synced_by_thread:
             self._disk_failed(error)
 
     def sync_succeeded(self) -> None:
-        """Record that syncs succeed again; `SpoolSync` calls this."""
+        """Record that syncs succeed again; `SpoolSync` calls this method."""
         if self.storage.is_synced_by_thread:
             self.storage.sync_succeeded()
 
     def ended(self, cause: str) -> None:
-        """Record that the call is over: the open gap ends, and nothing more is stored."""
+        """Record that the call is over. An open gap ends here, and no more media is stored."""
         if self._policy.state is RecordingState.ENDED:
             return
         at = self._now()
@@ -322,7 +357,10 @@ class Recorder:
         self._put_event("ended", {"cause": cause}, at)
 
     def close(self) -> None:
-        """End the call if necessary and close the spool, so that the finaliser can take it."""
+        """Record the end of the call, if necessary, and close the spool.
+
+        The finaliser can then seal the spool.
+        """
         if self._closed:
             return
         self.ended("closed")
@@ -350,10 +388,11 @@ class Recorder:
             self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
     def _execute(self, outputs: Iterable[Output]) -> None:
-        """Carry out the policy's outputs in their order, then notify the page.
+        """Carry out the policy's outputs in their order, then report the status.
 
-        The gate shuts before anything else. If the disk fails meanwhile, the outputs that follow
-        from the fault are carried out after those that are already queued.
+        If the policy shuts the gate, this happens first. If the disk fails while the outputs are
+        carried out, the fault has outputs of its own; these are carried out after all outputs that
+        are already in the queue.
         """
         self._queue.extend(outputs)
         self.gate.is_open = self.gate.is_open and self._policy.gate_open
@@ -366,7 +405,7 @@ class Recorder:
         finally:
             self._executing = False
         if self._policy.gate_open and not self.gate.is_open:
-            self.before_open()  # it may read a trigger that pauses again
+            self.before_open()  # a packet that it reads may be a trigger that pauses again
         self.gate.is_open = self._policy.gate_open
         self._notifier.notify(self._now)
 
@@ -390,7 +429,7 @@ class Recorder:
                 self._put_event("gap-end", {}, at)
 
     def _put_event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Write an event after those that wait; if the disk refuses, the event waits too."""
+        """Write an event after the events that wait; if the disk refuses, this event waits too."""
         self.storage.outbox.put(kind, fields, at_us)
         if self._policy.storage_works:
             try:
@@ -399,12 +438,12 @@ class Recorder:
                 self._disk_failed(error)
 
     def _drain(self) -> SpoolWriter:
-        """Open the spool if necessary and write the events that wait."""
+        """Open the spool if necessary, write the events that wait, and return the spool."""
         writer = self.gate.writer = self.storage.outbox.drain()
         return writer
 
     def _try_recovery(self) -> None:
-        """End the storage fault if the disk takes the events that wait."""
+        """End the storage fault if the disk accepts the events that wait."""
         try:
             works = self.storage.try_recovery()
         except FAILURES as error:
@@ -415,7 +454,10 @@ class Recorder:
             self._execute(self._policy.storage_recovered(self._now()))
 
     def _disk_failed(self, error: RecordingError | OSError) -> None:
-        """Shut the gate and start a fault gap where the lost media begins; now if none was lost."""
+        """Shut the gate and start a fault gap.
+
+        The gap begins where the lost media begins, or now if no media was lost.
+        """
         self.storage.record_error(error)
         self.gate.is_open = False
         if not self._policy.storage_works:

@@ -1,4 +1,4 @@
-"""The state of a call's recording for the page, which is reported each time that it changes."""
+"""The status of a call's recording, as the page shows it, and the report of each change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from recording.policy import Policy, RecordingState
 
 @dataclass(frozen=True, slots=True)
 class RecordingStatus:
-    """The state of a recording, as the page shows it."""
+    """The status of a call's recording, as the page shows it."""
 
     state: RecordingState
     since_us: int
-    """The time at which this state began, in µs since the spool's start."""
+    """The time at which this state began, in microseconds since the spool's start."""
     pause_holders: tuple[str, ...]
     storage_works: bool
 
 
 class StatusNotifier:
-    """Calls `on_change` with the new status when a policy's state changes.
+    """Calls `on_change` with the new status each time a policy's status changes.
 
     Attributes:
         last: The status that was reported last.
@@ -30,7 +30,10 @@ class StatusNotifier:
         self._on_change = on_change
 
     def notify(self, now: Callable[[], int]) -> None:
-        """Report the state if it has changed. `now` returns the µs since the spool's start."""
+        """Report the status if it has changed.
+
+        `now` returns the present time in microseconds since the spool's start.
+        """
         policy = self._policy
         since = self.last.since_us if policy.state is self.last.state else now()
         status = RecordingStatus(policy.state, since, policy.pause_holders, policy.storage_works)
