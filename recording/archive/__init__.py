@@ -1,1 +1,1 @@
-"""Recordings at rest: sealing, manifest, headers, verification, disposal, backup."""
+"""Archived recordings: sealing, manifests, headers, verification, disposal and backup."""

@@ -1,7 +1,7 @@
-"""Accounting: the segments and gaps of an answered call must add up to its talk time.
+"""Accounting: checks that the segments and gaps of an answered call add up to its talk time.
 
-Arithmetic on intervals, in microseconds since the recording's start. Time that neither a segment
-nor a gap covers is a fault, and so is time that both claim.
+The times are in microseconds since the recording's start. Talk time that no segment or gap covers
+is a fault. Talk time that a segment and a gap both cover is also a fault.
 """
 
 from __future__ import annotations
@@ -13,20 +13,28 @@ import msgspec
 
 
 class Interval(msgspec.Struct, frozen=True, order=True):
-    """A half-open stretch of time, `from_us` ≤ t < `to_us`."""
+    """A stretch of time: `from_us` ≤ t < `to_us`, in microseconds since the recording's start."""
 
     from_us: int
     to_us: int
 
     @property
     def length_us(self) -> int:
-        """The length in microseconds; never negative."""
+        """The length of the interval in microseconds; never negative."""
         return max(0, self.to_us - self.from_us)
 
 
 @dataclass(frozen=True, slots=True)
 class TalkBalance:
-    """The balance of one call: its talk time divided into recorded time and gaps."""
+    """The talk time of one call, compared with its recorded time and its gaps.
+
+    Attributes:
+        talk_us: The talk time, in microseconds.
+        recorded_us: The total length of the segments, in microseconds.
+        gap_us: The total length of the gaps, in microseconds.
+        unexplained: The talk time that no segment or gap covers.
+        claimed_twice: The talk time that a segment and a gap both cover.
+    """
 
     talk_us: int
     recorded_us: int
@@ -36,12 +44,18 @@ class TalkBalance:
 
     @property
     def unaccounted(self) -> list[Interval]:
-        """Talk time that nothing covers or that both cover, in order: a fault."""
+        """All intervals of `unexplained` and `claimed_twice`, in the order of time.
+
+        Each such interval is a fault.
+        """
         return sorted((*self.unexplained, *self.claimed_twice))
 
 
 def balance(talk_us: int, segments: Iterable[Interval], gaps: Iterable[Interval]) -> TalkBalance:
-    """Balance a call. Parts of segments and gaps outside the talk time are ignored."""
+    """Compare the talk time of a call with its segments and gaps.
+
+    Parts of segments and gaps that are outside the talk time are ignored.
+    """
     whole = Interval(0, talk_us)
     recorded = _merged(segments, whole)
     missing = _merged(gaps, whole)
@@ -78,7 +92,10 @@ def _uncovered(merged: list[Interval], within: Interval) -> Iterable[Interval]:
 
 
 def _common(left: list[Interval], right: list[Interval]) -> Iterable[Interval]:
-    """Yield what two lists of spans have in common; each is sorted and free of overlaps."""
+    """Yield the intervals that are in both lists.
+
+    Each list must be sorted, and the intervals of one list must not overlap.
+    """
     at = other = 0
     while at < len(left) and other < len(right):
         one, two = left[at], right[other]

@@ -1,8 +1,11 @@
-"""Backup of the archive's small objects: copies them, restores them, repeats disposals.
+"""Backup of the archive's small objects: copying, restoring, and repeating disposals.
 
-Payloads are not handled here: they are written once, and any file copy serves. A header from a
-backup makes a recording readable again. So a header is not restored if a certificate says that the
-recording was disposed of, and a header that exists despite a certificate is destroyed again.
+The small objects are header, manifest, rewrap record and disposal certificate. Payloads are not
+copied here, because a payload never changes, so any program can copy it.
+
+A header from a backup makes a recording readable again. Therefore a header is not restored if a
+certificate says that the recording was disposed of. If a header exists although there is such a
+certificate, it is destroyed again.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ _LARGEST_CERTIFICATE: Final = 65_536
 
 @dataclass(slots=True)
 class CopyCounts:
-    """Numbers of copied objects, by kind."""
+    """The numbers of recordings, headers and disposal certificates that were copied."""
 
     recordings: int = 0
     headers: int = 0
@@ -37,17 +40,23 @@ class CopyCounts:
 
 @dataclass(slots=True)
 class Certificates:
-    """Certificates proven by a node's key, by call id, and the problems of the others."""
+    """The result of reading disposal certificates.
+
+    Attributes:
+        proven: The certificates that a trusted node signed, with the bytes of their files, by call
+            id.
+        problems: One text for each certificate that no trusted node signed, or that is malformed.
+    """
 
     proven: dict[str, tuple[Certificate, bytes]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
 def back_up(archive: Path, target: Path) -> CopyCounts:
-    """Copy header, manifest, rewrap and certificate of each recording, and the nodes' public keys.
+    """Copy the small objects of each recording, and the nodes' public keys, to the folder `target`.
 
     Args:
-        archive: The archive of a node that may be in operation meanwhile.
+        archive: The archive's folder. The node may be in operation during the backup.
         target: An empty folder.
     """
     done = CopyCounts()
@@ -67,14 +76,18 @@ def back_up(archive: Path, target: Path) -> CopyCounts:
 
 
 def headers_in(backup: Path) -> int:
-    """Return how many headers a copy holds, as `back_up` counted them."""
+    """Return the number of headers in a backup that `back_up` made."""
     return sum(
         (folder / f"{call_id}.header").exists() for folder, call_id in recordings_below(backup)
     )
 
 
 def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
-    """Return a recording's objects; the header and the rewrap record belong together."""
+    """Return the content of a recording's small objects, by suffix.
+
+    The header and the rewrap record are of the same rewrap. If the recording was disposed of, both
+    are left out.
+    """
     found = {}
     for suffix in _BESIDE:
         data = _read(folder / f"{call_id}.{suffix}")
@@ -91,7 +104,11 @@ def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
 
 
 def _header_and_record(path: Path) -> tuple[bytes | None, bytes | None]:
-    """Read header and rewrap record of the same rewrap; a rewrap changes the header last."""
+    """Read the header and the rewrap record so that both are of the same rewrap.
+
+    A rewrap replaces the header last. So if the header is the same before and after the record was
+    read, both fit.
+    """
     while True:
         header, record = _read(path), _read(path.with_suffix(".rewrap"))
         if _read(path) == header:
@@ -99,7 +116,12 @@ def _header_and_record(path: Path) -> tuple[bytes | None, bytes | None]:
 
 
 def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certificates:
-    """Read certificates from files and from folders, recursively; keep those that a key signed."""
+    """Read disposal certificates, and check that one of the nodes' keys signed each of them.
+
+    Args:
+        places: Certificate files, and folders in which `*.disposal` files are searched recursively.
+        node_keys: The public keys of the trusted nodes (base64).
+    """
     found = Certificates()
     for path in _files(places):
         data = read_small(path)
@@ -114,7 +136,10 @@ def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certific
 
 
 def certificates_in(place: Path) -> list[Path]:
-    """Return the files at a place in which people keep certificates, under any name."""
+    """Return the certificate files at a place where people keep certificates.
+
+    A file is returned as it is. A folder is searched recursively; a certificate may have any name.
+    """
     if not place.is_dir():
         return [place]
     return [path for path in sorted(place.rglob("*")) if path.is_file() and _is_certificate(path)]
@@ -133,9 +158,10 @@ def _files(places: Iterable[Path]) -> Iterator[Path]:
 
 
 def restore(backup: Path, archive: Path, disposed: Collection[str]) -> CopyCounts:
-    """Restore what the archive lacks, except headers of recordings that were disposed of.
+    """Copy objects from a backup to the archive if the archive does not have them.
 
-    What the archive has is newer than the backup and stays.
+    Objects that the archive has are newer than the backup, so they are not replaced. The headers
+    and rewrap records of the calls in `disposed` are not restored.
     """
     done = CopyCounts()
     for folder, found in groupby(recordings_below(backup), itemgetter(0)):
@@ -160,10 +186,11 @@ def restore(backup: Path, archive: Path, disposed: Collection[str]) -> CopyCount
 
 
 def _stage(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Iterator[Path]:
-    """Write these objects of a recording beside their places, and yield the places.
+    """Write these objects of a recording under temporary names, and yield their real paths.
 
-    The disk must have the content before an object gets its real name. Otherwise a second restore,
-    after a full disk, would take half a header for a newer one.
+    The caller syncs the disk and then renames the files. An incomplete file must never have the
+    real name: if the disk became full, the next restore would leave it, as if it were newer than
+    the backup.
     """
     for suffix in suffixes:
         data = _read(folder / f"{call_id}.{suffix}")
@@ -174,7 +201,10 @@ def _stage(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Ite
 
 
 def _suffixes_to_restore(folder: Path, call_id: str, disposed: bool) -> list[str]:  # noqa: FBT001 - one fact
-    """Return the suffixes to restore; a rewrap record is restored only with its header."""
+    """Return the suffixes of the objects that the archive's folder lacks and that may be restored.
+
+    A rewrap record is restored only together with its header.
+    """
     wanted = ["manifest"]
     if not disposed and not (folder / f"{call_id}.header").exists():
         wanted += ["rewrap", "header"]
@@ -182,9 +212,16 @@ def _suffixes_to_restore(folder: Path, call_id: str, disposed: bool) -> list[str
 
 
 def repeat_disposals(archive: Path, found: Mapping[str, tuple[Certificate, bytes]]) -> list[str]:
-    """Destroy each header that a certificate says is gone; return the calls that still had one.
+    """Destroy the headers of the recordings that were disposed of according to a certificate.
 
-    First the certificate is written to the archive if it is missing there.
+    If the archive does not have the certificate, it is written to the archive first.
+
+    Args:
+        archive: The archive's folder.
+        found: The certificates by call id, each with the bytes of its file.
+
+    Returns:
+        The call ids of the recordings that still had a header.
     """
     again = []
     for call_id, (_, data) in sorted(found.items()):
@@ -206,7 +243,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def sync_all(folder: Path) -> None:
-    """Sync all that was written to the folder's file system."""
+    """Sync the file system of this folder, so that all written files are on the disk."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         syncfs(fd)

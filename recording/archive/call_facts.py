@@ -1,7 +1,8 @@
 """Derives a call's segments, gaps, faults, parties and times from the events of its spools.
 
-Offsets here are microseconds since the recording's start, which is the answer. Personal facts (the
-number, the advisor) are kept apart: they go into the index, never into the manifest.
+An offset in this module is a time in microseconds since the recording's start, which is the call's
+answer. Personal facts (such as the caller's number and the advisor) are stored only in the index,
+never in the manifest.
 """
 
 from __future__ import annotations
@@ -17,12 +18,23 @@ from recording.spool import EventRecord, Field, LossReason, LostRecord
 
 _MOST_NOTES = 100
 _SPACING_US = 60_000
-"""Packets of a continuous stream are never this far apart; a frame holds far more."""
+"""The time in microseconds that separates two losses.
+
+Unreadable frames that follow each other after less than this time are one loss. The packets of a
+continuous stream arrive closer together than this.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonalFacts:
-    """The facts that only the index may store."""
+    """The facts about people in a call, which only the index may store.
+
+    Attributes:
+        number: The caller's number; None if it is unknown or withheld.
+        line: The name of the line on which the call came in.
+        advisor: The advisor who answered first.
+        extension: The extension of this advisor's phone.
+    """
 
     number: str | None = None
     line: str = ""
@@ -31,14 +43,17 @@ class PersonalFacts:
 
 
 class CallFacts:
-    """Takes events in order, each with its offset; `finish` closes what is open."""
+    """Collects the facts of one call from its events, which must come in order.
+
+    `finish` ends the open segment or gap and completes the facts.
+    """
 
     def __init__(self, started_wall_us: int) -> None:
-        """Begin with `started_wall_us`, the Unix time of offset 0 in microseconds."""
+        """Begin without facts. `started_wall_us` is the Unix time of offset 0, in microseconds."""
         self.started_us = started_wall_us
         self.answered = False
         self.beginning_missing = False
-        """True if the spool with the call's beginning is missing."""
+        """True if the call's first spool, with the beginning of the call, is missing."""
         self.ended_us: int | None = None
         self.last_us = 0
         self.personal = PersonalFacts()
@@ -54,11 +69,11 @@ class CallFacts:
 
     @property
     def in_gap(self) -> bool:
-        """True if a gap is open."""
+        """True while a gap is open."""
         return self._gap is not None
 
     def event(self, at_us: int, event: EventRecord) -> None:
-        """Process one event."""
+        """Process the call's next event, which happened at offset `at_us`."""
         self.reached(at_us)
         fields = event.fields
         match event.kind:
@@ -87,14 +102,19 @@ class CallFacts:
                 self.ended_us = at_us
 
     def reached(self, at_us: int) -> None:
-        """Record that something happened at this offset."""
+        """Record that the spool has an event or a packet at this offset.
+
+        `last_us` is the latest of these offsets.
+        """
         if at_us > self.last_us:  # noqa: PLR1730 - once a packet, and max() takes twice the time
             self.last_us = at_us
 
     def lost(self, record: LostRecord, shift_us: int) -> None:
-        """Record frames that cannot be read; erased frames already have a gap of their own.
+        """Record a loss: frames of a spool that cannot be read.
 
-        Consecutive frames whose keys were never released are one loss.
+        Erased frames are ignored, because the spool's events already describe a gap for them.
+        Consecutive frames whose keys were never written to the spool are recorded as one loss.
+        `shift_us` converts the record's times to offsets.
         """
         read_until = self.last_us
         if record.to_us is not None:
@@ -102,7 +122,7 @@ class CallFacts:
         if record.why is LossReason.ERASED:
             return
         start = read_until
-        if record.from_us is not None:  # a spool on another disk begins by repeating known facts
+        if record.from_us is not None:  # a spool on another disk first repeats older events
             start = max(read_until, record.from_us + shift_us)
         end = None if record.to_us is None else record.to_us + shift_us
         if self._lost and record.why is LossReason.UNRELEASED:
@@ -113,11 +133,16 @@ class CallFacts:
         self._lost.append((start, end, record.why))
 
     def interrupted(self, resumed_us: int, *, moved: bool, complete: bool) -> None:
-        """Record that a spool has no end and that another continues at this offset.
+        """Record that a spool has no END frame, and that the next spool continues at `resumed_us`.
 
-        The time between is a fault gap. `moved`: the process that wrote the spool did not die but
-        found its disk gone. The next spool then holds what had not been sealed; if this spool is
-        also `complete`, nothing is lost.
+        The time from the first spool's last record to `resumed_us` becomes a fault gap.
+
+        Args:
+            resumed_us: The offset of the next spool's first new record.
+            moved: True if the same process wrote both spools, because the first spool's disk went
+                away. False if the process stopped and a new process began the next spool.
+            complete: True if the first spool was read up to the frame after which the next spool
+                continues. Then nothing is lost, so there is no gap.
         """
         neither = self._segment is None and self._gap is None
         since = min(self.last_us, self._covered_until_us) if neither else self.last_us
@@ -139,7 +164,11 @@ class CallFacts:
         self.answered = True
 
     def finish(self) -> int:
-        """Return the call's length; make segments, gaps and losses add up to it."""
+        """Complete the segments and gaps, and return the call's length in microseconds.
+
+        Each loss becomes a gap, unless a gap covers it already. Time in a gap is removed from the
+        segments, so segments and gaps add up to the length.
+        """
         end = self.last_us if self.ended_us is None else self.ended_us
         self._close(end)
         refused = [gap for gap in self.gaps if gap.trigger == Trigger.STORAGE.value]
@@ -155,9 +184,11 @@ class CallFacts:
         return end
 
     def _add_loss_gap(self, lost: Interval, why: LossReason, refused: Iterable[Gap]) -> None:
-        """Add a gap for a loss that has none. `refused`: the gaps in which the disk took no writes.
+        """Add a fault gap for the parts of a loss that no gap covers yet.
 
-        The numbers of the frames that the disk refused are missing too; this is not damage.
+        `refused` are the gaps in which the disk refused writes. The numbers of the refused frames
+        are missing in the spool. Such a missing number looks like damage, but is not, so a loss
+        within a `refused` gap is ignored.
         """
         has_gap = any(
             gap.from_us - _SPACING_US < lost.from_us and lost.to_us <= gap.to_us for gap in refused
@@ -172,11 +203,11 @@ class CallFacts:
             self.gaps.append(Gap(hole.from_us, hole.to_us, reason, trigger.value, "system"))
 
     def unexplained(self, talk_us: int) -> list[Interval]:
-        """Return the time that segments and gaps do not cover exactly once."""
+        """Return the parts of the talk time that segments and gaps do not cover exactly once."""
         return balance(talk_us, self.segments, self.gaps).unaccounted
 
     def _close(self, at_us: int) -> None:
-        """End the open segment or gap. If it began at or after `at_us`, drop it."""
+        """End the open segment or gap at `at_us`. If it began at or after `at_us`, drop it."""
         if self._segment is not None and self._segment[0] < at_us:
             start, destination = self._segment
             self.segments.append(Segment(start, at_us, destination))
@@ -197,7 +228,7 @@ class CallFacts:
         )
 
     def _advised(self, advisor: str, extension: str) -> None:
-        """Record the advisor who answered first; segments show later ones."""
+        """Record the advisor who answered first. Later advisors are ignored."""
         known = self.personal
         if not known.advisor and not known.extension:
             self.personal = PersonalFacts(known.number, known.line, advisor, extension)
@@ -210,7 +241,10 @@ class CallFacts:
 
 
 def payloads_of(fields: Mapping[str, Field]) -> tuple[int, dict[int, PayloadCodec]]:
-    """Return track and payload types of a `media` event; malformed ones are left out."""
+    """Return the track and the RTP payload types that a `media` event gives in its fields.
+
+    The track is -1 if it is malformed. Malformed payload types are left out.
+    """
     track, table = fields.get("track"), fields.get("payloads")
     found: dict[int, PayloadCodec] = {}
     for number, row in (table if isinstance(table, Mapping) else {}).items():
@@ -223,7 +257,7 @@ def payloads_of(fields: Mapping[str, Field]) -> tuple[int, dict[int, PayloadCode
 
 
 def _without(span: Interval, holes: Iterable[Interval]) -> list[Interval]:
-    """Return the parts of a span that no hole covers."""
+    """Return the parts of the interval `span` that none of the intervals `holes` covers."""
     parts, at = [], span.from_us
     for hole in sorted(holes):
         if hole.to_us <= at or hole.from_us >= span.to_us:

@@ -1,6 +1,8 @@
-"""Checks that need an identity: whether a recording opens, its length, and its silent gaps.
+"""Checks of a recording's audio, which need an age identity that opens the recording.
 
-They find changes by a person who stole the node's key and signed the manifest again.
+The module checks that the recording opens, that the audio is as long as the manifest says, and that
+the gaps are silent. So it also finds changes by a person who stole the node's key and signed a
+changed manifest.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ _FRAMES: Final = 1 << 16
 def check_content(
     folder: Path, call_id: str, manifest: Manifest, identities: list[Identity]
 ) -> Iterator[str]:
-    """Yield how the recording's content differs from the manifest."""
+    """Yield a text for each difference between the recording's content and the manifest.
+
+    The content is opened with one of the age identities.
+    """
     try:
         header = (folder / f"{call_id}.header").read_bytes()
         with (folder / f"{call_id}.payload").open("rb") as payload:
@@ -51,9 +56,9 @@ def check_content(
 def _read_to_its_end(
     header: bytes, payload: BinaryIO, identities: list[Identity]
 ) -> io.BufferedIOBase:
-    """Open a payload and authenticate all of it before any of it is decoded.
+    """Decrypt and authenticate a whole payload, and return its reader for the decoder.
 
-    Raises `AgeError`, `OSError`.
+    The decoder therefore never gets bytes that were changed. Raises `AgeError`, `OSError`.
     """
     reader = io.BufferedReader(open_parts(header, payload, identities), _BLOCK)
     while reader.read(_BLOCK):
@@ -62,17 +67,19 @@ def _read_to_its_end(
 
 
 def _samples(manifest: Manifest) -> int:
-    """Return the expected samples of each channel; 0: there is no FLAC file.
+    """Return the number of samples that each channel should have, according to the manifest.
 
-    It is 0 if the recording process died before the first sample.
+    If the recording process died before the first sample, the number is 0, and the payload contains
+    no FLAC file.
     """
     return manifest.talk_us * manifest.rate // _US
 
 
 def _count_samples(audio: soundfile.SoundFile, manifest: Manifest) -> tuple[int, int]:
-    """Return the number of samples, and the number of gaps with a sample that is not zero.
+    """Return the number of samples of a channel, and the number of gaps that are not silent.
 
-    Gaps by a fault are not counted: sound from before and after may reach into their edges.
+    A gap is not silent if it has a sample that is not zero. Gaps with the reason `fault` are not
+    checked, because the sound before and after such a gap may reach into its edges.
     """
     rate, at = manifest.rate, 0
     meant = (gap for gap in manifest.gaps if gap.reason != "fault")

@@ -1,9 +1,9 @@
 """Disposal: destroys a recording's header and writes a signed certificate in its place.
 
-A payload without its header is unreadable for everyone, in every copy. The certificate
-(`ID.disposal`), signed by the node, is on the disk before the header is touched, so that no
-recording is ever gone without one. Disposal is final: a header that comes back from a backup is
-destroyed again.
+Without its header, no person can read a payload or a copy of the payload. The node signs the
+certificate (`ID.disposal`). The certificate is on the disk before the header is destroyed, so each
+destroyed recording has a certificate. Disposal is final: if a header comes back from a backup, it
+is destroyed again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ REASONS: Final = ("retention", "erasure", "mistake", "order")
 
 
 class AuditPlace(msgspec.Struct, frozen=True):
-    """The audit entry that ordered the disposal."""
+    """The place in the audit chain of the entry that ordered the disposal.
+
+    Attributes:
+        node: The node whose chain it is.
+        seq: The entry's number.
+        hash: The entry's hash, in hexadecimal.
+    """
 
     node: str
     seq: int
@@ -37,17 +43,23 @@ class AuditPlace(msgspec.Struct, frozen=True):
 
 
 class Certificate(msgspec.Struct, frozen=True):
-    """The certificate that a recording was disposed of: what, when, why, by whom."""
+    """The certificate that a recording was disposed of.
+
+    It names the recording, the time, the reason and the person who ordered it.
+    """
 
     format: str
     call_id: str
     node: str
     payload: ObjectFacts
     header_sha256: str
-    """The SHA-256 of the destroyed header; empty if it was missing."""
+    """The SHA-256 of the destroyed header; empty if there was no header."""
     reason: str
-    """One of `REASONS`: its retention period ended, a person's right to erasure, a mistake, an
-    order."""
+    """One of `REASONS`.
+
+    "retention": the retention period ended. "erasure": a person has a right to erasure. "mistake":
+    there was a mistake. "order": there was an order to dispose of the recording.
+    """
     by: str
     disposed: str
     audit: AuditPlace
@@ -58,7 +70,15 @@ CERTIFICATE: Final = DocumentType("disposal", FORMAT, Certificate, "node")
 
 @dataclass(frozen=True, slots=True)
 class DisposalOrder:
-    """The order to dispose of a recording: who gave it, why, and its audit entry."""
+    """The order to dispose of a recording.
+
+    Attributes:
+        call_id: The recording's call id.
+        payload_sha256: The SHA-256 of the recording's payload, from the index.
+        reason: One of `REASONS`.
+        by: The person who gave the order.
+        audit: The audit entry about the order.
+    """
 
     call_id: str
     payload_sha256: str
@@ -69,17 +89,17 @@ class DisposalOrder:
 
 @dataclass(frozen=True, slots=True)
 class Disposer:
-    """Disposes of recordings of one archive, in this node's name."""
+    """Disposes of recordings in one archive, and signs the certificates with the node's key."""
 
     archive: Path
     node: SealingNode
 
     def path(self, call_id: str) -> Path:
-        """Return the path of the certificate, whether it exists or not."""
+        """Return the path of a recording's disposal certificate, whether the file exists or not."""
         return self.archive / folder_of(call_id) / f"{call_id}.disposal"
 
     def find(self, call_id: str) -> Certificate | None:
-        """Return the certificate of this recording that this node signed, or None."""
+        """Return a recording's disposal certificate if this node signed it; otherwise None."""
         try:
             data = self.path(call_id).read_bytes()
             found = CERTIFICATE.read(data, (public_text(self.node.key.public_key()),))
@@ -88,13 +108,14 @@ class Disposer:
         return found if found.call_id == call_id else None
 
     def dispose(self, order: DisposalOrder) -> bytes:
-        """Certify and destroy; return the certificate's bytes.
+        """Write a certificate, then destroy the header; return the bytes of the certificate's file.
 
-        If the recording was disposed of before, this is its existing certificate.
+        If the recording has a certificate of this node already, that certificate is kept.
 
         Raises:
-            DisposalError: The recording is not the one in the index; nothing was touched.
-            OSError: The disk refuses; a repeat continues the disposal.
+            DisposalError: The recording in the archive is not the recording that the order names,
+                or the order is not valid. Nothing was changed.
+            OSError: The disk refuses. A second call of this method continues the disposal.
         """
         path = self.path(order.call_id)
         done = self.find(order.call_id)
@@ -134,10 +155,10 @@ class Disposer:
 
 
 def destroy_header(folder: Path, call_id: str) -> bool:
-    """Overwrite and unlink the header and unfinished new ones; return whether there were any.
+    """Overwrite and unlink a recording's header and unfinished new headers.
 
-    Overwriting destroys data only on a disk that writes in place. On other disks, the unlinking and
-    the absence of copies are what count.
+    Returns True if there was at least one such file. Overwriting destroys the data only if the disk
+    writes in place. Otherwise the header is only unlinked, and the disk may still contain its data.
     """
     found = list(_headers(folder, call_id))
     for path in found:

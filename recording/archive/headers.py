@@ -1,9 +1,12 @@
-"""Replaces headers in the archive: staged, verified by the officer's client, then committed.
+"""Replaces headers in the archive, in steps, for the officer's client.
 
-Without an identity, this module cannot check whether a header opens its payload. So it accepts a
-header only with a record that the officer signed, only for the set of recipients in force, and only
-in place of the exact header that the officer opened. The old header stays until the officer's
-client has verified the new one as it was read back from the disk.
+First this module stages the new header: it writes the header to a file beside the header in force,
+and reads it back. The officer's client verifies what was read back. Only then does this module
+commit the new header, that is, put it in the place of the old header.
+
+The server has no identity, so it cannot check whether a header opens its payload. Therefore it
+accepts a new header only if the officer signed a record about it, if it is for the set of
+recipients in force, and if it replaces the exact header that the officer opened.
 """
 
 from __future__ import annotations
@@ -25,9 +28,14 @@ _AGAIN: Final = "run `galwad keys rewrap` again"
 
 @dataclass(frozen=True, slots=True)
 class HeaderStore:
-    """The headers of an archive, the path of the set in force, and the key that signs it.
+    """The headers of an archive.
 
-    Methods raise `RewrapError`, without a change to the headers in force, or `OSError`.
+    The methods raise `RewrapError`, after which the headers in force are unchanged, or `OSError`.
+
+    Attributes:
+        archive: The archive's folder.
+        recipients: The path of the file with the set of recipients in force.
+        officer_key: The public key (base64) of the officer who signs this set and the records.
     """
 
     archive: Path
@@ -35,13 +43,16 @@ class HeaderStore:
     officer_key: str
 
     def stage(self, call_id: str, payload_sha256: str, header: bytes, record: bytes) -> bytes:
-        """Write a new header and its record beside those in force; return the header as read back.
+        """Write a new header and its record to the disk, without putting them in force.
 
         Args:
-            call_id: The recording.
-            payload_sha256: The digest of its payload, from the index.
+            call_id: The recording's call id.
+            payload_sha256: The SHA-256 of the recording's payload, from the index.
             header: The new header.
-            record: `ID.rewrap`, signed by the officer.
+            record: The new content of `ID.rewrap`, signed by the officer.
+
+        Returns:
+            The new header, read back from the file.
         """
         place = _RecordingFiles(self.archive / folder_of(call_id), call_id)
         self._check(place, payload_sha256, header, record)
@@ -50,12 +61,12 @@ class HeaderStore:
         return place.staged("header").read_bytes()
 
     def commit(self, call_id: str, payload_sha256: str, header_sha256: str) -> None:
-        """Put the staged header with this digest in force; if it is already, change nothing.
+        """Put the staged header with this SHA-256 in force. If it is already, change nothing.
 
-        The record is replaced first. After a crash between the two, the record names the old header
-        as the one that it replaces, and the officer's next run completes the work. The old header
-        is overwritten once the new one is on the disk: it could still open a recording that is
-        disposed of later.
+        The record is replaced first, then the header. If the process crashes between these two
+        steps, the new record names the old header as the header that is replaced, so the officer's
+        next run can complete the work. When the new header is on the disk, the old header is
+        overwritten; otherwise it could still open the recording after a later disposal.
         """
         place = _RecordingFiles(self.archive / folder_of(call_id), call_id)
         try:
@@ -99,7 +110,7 @@ class HeaderStore:
 
 
 def _wrong(signed: Rewrap, manifest: Manifest, recipients: RecipientSet) -> list[str]:
-    """Return how the record does not fit the recording, or the set in force."""
+    """Return the contradictions between the record, the manifest and the set in force, as texts."""
     wrong = []
     if (signed.call_id, signed.payload_sha256) != (manifest.call_id, manifest.payload.sha256):
         wrong.append("the record is that of another recording")
@@ -111,7 +122,7 @@ def _wrong(signed: Rewrap, manifest: Manifest, recipients: RecipientSet) -> list
 
 @dataclass(frozen=True, slots=True)
 class _RecordingFiles:
-    """The files of one recording."""
+    """The paths of one recording's files, with the files that are staged but not in force."""
 
     folder: Path
     call_id: str

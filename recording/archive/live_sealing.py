@@ -1,8 +1,8 @@
-"""Seals a call while it is in progress, so that little work is left at its end.
+"""Seals a call while it is in progress, so that little work remains at the end of the call.
 
-It takes the same steps in the same order as `sealing.seal_audio`, on records that cannot change
-any more. Success is not guaranteed: whenever `finish` returns None, `seal_audio` must do all of
-the work again.
+This module does the same steps in the same order as `sealing.seal_audio`, but reads only records of
+the spool that can no longer change. It may fail: if `LiveSealing.finish` returns None, the caller
+must seal the whole call with `seal_audio`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,25 @@ from recording.spool.burst import unpack_burst
 
 
 class LiveSealing:
-    """One call with one spool, sealed into a payload that is not committed yet.
+    """Seals one call that has one spool. The payload is written to a temporary file.
 
-    Every method raises as `seal_audio` does; after an error, only `discard` is useful.
+    Every method raises the same errors as `seal_audio`. After an error, only `discard` may be
+    called.
     """
 
     def __init__(
         self, part: PendingFile, raw: RawPayload, spool: Path, keys: SpoolKeys, call_id: str
     ) -> None:
-        """Open the spool; `part` and `raw` are discarded with the rest, unless committed."""
+        """Open the spool.
+
+        Args:
+            part: The temporary file for the payload. `discard` removes it, unless it is committed.
+            raw: The file for packets that cannot be decoded. `discard` removes it, unless it is
+                committed.
+            spool: The spool's path.
+            keys: The keys, one of which must open the spool.
+            call_id: The call id.
+        """
         self.part = part
         self.raw = raw
         self.spool = spool
@@ -48,9 +58,10 @@ class LiveSealing:
         self._reading.begin(self._reader)
 
     def step(self, frames: int) -> bool:
-        """Seal records that are final, from at most `frames` frames (about a second each).
+        """Seal records that can no longer change, from at most `frames` frames of the spool.
 
-        Returns False when no more records are final.
+        A frame has the packets of about one second. Returns False if there are no more such
+        records at present.
         """
         try:
             for _ in range(frames):
@@ -65,7 +76,11 @@ class LiveSealing:
         return True
 
     def finish(self) -> SealedAudio | None:
-        """Seal the rest after the call has ended; None if the spool is not complete."""
+        """Seal the remaining records after the end of the call, and return the result.
+
+        Returns None if the spool is incomplete or damaged; the call must then be sealed with
+        `seal_audio`.
+        """
         while self.step(1000):
             pass
         if not self._reader.complete:
@@ -78,13 +93,13 @@ class LiveSealing:
             return self.finish()
 
     def discard(self) -> None:
-        """Close the spool, and remove what was not committed."""
+        """Close the spool, and remove the payload and the raw file if they are not committed."""
         self._release()
         self.part.discard()
         self.raw.discard()
 
     def _restart_wideband(self) -> None:
-        """Start again at 16 kHz, at which no codec is too wide."""
+        """Start again from the spool's first record, at 16 kHz, which is enough for every codec."""
         self._release()
         os.ftruncate(self.part.fd, 0)
         self._begin(WIDE)

@@ -1,6 +1,7 @@
-"""The manifest: what a recording is, what is missing from it and why, signed by the node.
+"""The manifest: a document that describes one recording, its gaps and their reasons.
 
-It names no caller and no number. `recording.keys.signed_document` makes and checks the signature.
+The node signs it; `recording.keys.signed_document` makes and verifies the signature. A manifest
+contains no name and no number of a caller.
 """
 
 from __future__ import annotations
@@ -19,16 +20,19 @@ FORMAT: Final = "galwad-manifest-1"
 
 
 class Segment(Interval, frozen=True):
-    """A stretch that is recorded, and the destination class of the call during it."""
+    """A stretch of the call that is recorded, with the call's destination class in this stretch."""
 
     destination: str
 
 
 class Gap(Interval, frozen=True):
-    """A stretch that is silent on purpose or by a fault.
+    """A stretch of the call that is silent in the recording, on purpose or because of a fault.
 
-    `reason`: payment, transfer, fault or erased. `trigger`: the event that shut the gate (page,
-    api, phone, dtmf, refer, identity, storage, crash). `actor`: who caused it, such as `user:sian`.
+    Attributes:
+        reason: payment, transfer, fault or erased.
+        trigger: The event that shut the gate: page, api, phone, dtmf, refer, identity, storage or
+            crash.
+        actor: The person or system that caused this event, such as `user:sian`.
     """
 
     reason: str
@@ -37,11 +41,19 @@ class Gap(Interval, frozen=True):
 
 
 class TrackFacts(msgspec.Struct, frozen=True):
-    """One channel of a recording, with counts of its packets.
+    """One channel of a recording, with the numbers of its RTP packets.
 
-    `codecs` counts packets by codec; those that are `undecoded` are silence. `lost` packets never
-    arrived. Of `withheld` packets only the place in the stream was stored: key presses, and payload
-    types that were not negotiated.
+    Attributes:
+        channel: "caller" or "advisor".
+        codecs: The number of packets for each codec.
+        received: The number of packets that arrived.
+        lost: The number of packets that never arrived.
+        late: The number of packets that arrived too late.
+        duplicate: The number of packets that arrived a second time.
+        malformed: The number of packets that are not valid RTP.
+        undecoded: The number of packets that could not be decoded; the audio is silent there.
+        withheld: The number of packets of which only the RTP header was stored, because they are
+            key presses or have a payload type that was not negotiated.
     """
 
     channel: str
@@ -56,14 +68,21 @@ class TrackFacts(msgspec.Struct, frozen=True):
 
 
 class FaultFacts(msgspec.Struct, frozen=True):
-    """Something that went wrong while the call was recorded."""
+    """A fault while the call was recorded: the time in µs since the start, and a description."""
 
     at_us: int
     why: str
 
 
 class SpoolFacts(msgspec.Struct, frozen=True):
-    """One spool from which the recording was made."""
+    """One spool from which the recording was made.
+
+    Attributes:
+        life: The spool's number in its call.
+        interrupted: True if the spool has no END frame.
+        truncated: True if the file stops inside a frame.
+        damaged: True if the file was changed.
+    """
 
     life: int
     interrupted: bool
@@ -72,64 +91,83 @@ class SpoolFacts(msgspec.Struct, frozen=True):
 
 
 class ClockCheck(msgspec.Struct, frozen=True):
-    """The drift of the wall clock against the call's own clock, in microseconds."""
+    """The difference between the wall clock and the call's monotonic clock at one time.
+
+    Attributes:
+        at_us: The time in microseconds since the recording's start.
+        offset_us: The wall clock's time minus the expected time, in microseconds.
+    """
 
     at_us: int
     offset_us: int
 
 
 class ObjectFacts(msgspec.Struct, frozen=True):
-    """An object of the archive: its length in bytes and the digest of its bytes."""
+    """The size in bytes, and the SHA-256 in hexadecimal, of an object in the archive."""
 
     size: int
     sha256: str
 
 
 class RawFacts(ObjectFacts, frozen=True):
-    """The object with the packets that could not be decoded, and their number."""
+    """The facts about the raw object: the file with the packets that could not be decoded.
+
+    Attributes:
+        packets: The number of packets in the file.
+    """
 
     packets: int
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """The facts of one recording that are known without opening it."""
+    """The description of one recording, readable without the recording's key."""
 
     format: str
     call_id: str
     node: str
     software: str
     started: str
-    """ISO 8601 in UTC, to the microsecond."""
+    """The time of the call's answer, in ISO 8601, UTC, to the microsecond."""
     started_us: int
-    """The same instant in microseconds since 1970."""
+    """The time of the call's answer, in microseconds since 1970."""
     talk_us: int
     rate: int
-    """Samples per second. The audio is FLAC of 16 bits with two channels: caller left, advisor
-    right."""
+    """The number of samples per second.
+
+    The audio is FLAC of 16 bits with two channels: the caller left, the advisor right.
+    """
     tracks: list[TrackFacts]
     segments: list[Segment]
     gaps: list[Gap]
     unexplained: list[Interval]
-    """Talk time that neither segments nor gaps cover, or that both cover: a fault."""
+    """The talk time that no segment or gap covers, or that a segment and a gap both cover.
+
+    Such time is a fault.
+    """
     interrupted: bool
     damaged: bool
     faults: list[FaultFacts]
     lives: list[SpoolFacts]
     clock: list[ClockCheck]
     recipients: list[str]
-    """Fingerprints of the recipients to whom it was sealed first."""
+    """The fingerprints of the recipients of the recording's first header."""
     recipients_serial: int
     payload: ObjectFacts
     sealed: str
     header: ObjectFacts | None = None
-    """The header as it was written first; None in manifests of older software, which did not sign
-    it."""
+    """The size and digest of the recording's first header.
+
+    None in manifests of older software, which did not sign the header.
+    """
     raw: RawFacts | None = None
-    """The packets that could not be decoded, as they arrived; None if there were none."""
+    """The facts about the file with the packets that could not be decoded.
+
+    None if all packets could be decoded.
+    """
 
     @property
     def unexplained_us(self) -> int:
-        """The sum of the unexplained intervals, in microseconds."""
+        """The total length of the intervals in `unexplained`, in microseconds."""
         return sum(each.length_us for each in self.unexplained)
 
 
@@ -137,17 +175,20 @@ MANIFEST: Final = DocumentType("manifest", FORMAT, Manifest, "node")
 
 
 def sign_manifest(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:
-    """Return the manifest's file content: the manifest, the node's public key, the signature."""
+    """Return the content of the manifest's file.
+
+    It consists of the manifest, the node's public key and the signature that is made with `key`.
+    """
     return MANIFEST.sign(manifest, key)
 
 
 def read_manifest(data: bytes, public_key: str | None = None) -> Manifest:
-    """Return a manifest after verifying its signature.
+    """Verify the signature of a manifest, and return the manifest.
 
     Args:
-        data: The file's content.
-        public_key: The node's key, known from elsewhere. If None, the key in the file is used,
-            which shows only that the manifest is consistent with itself.
+        data: The content of the manifest's file.
+        public_key: The node's public key (base64), from a trusted source. If None, the key in the
+            file is used; the signature then shows only that the file fits its own key.
 
     Raises:
         ManifestError: The manifest is malformed, changed, or signed by another key.
@@ -156,7 +197,10 @@ def read_manifest(data: bytes, public_key: str | None = None) -> Manifest:
 
 
 def verify_manifest(path: Path, public_key: str | None = None) -> Manifest:
-    """Do as `read_manifest`, for a file. Raises `ManifestError`."""
+    """Read a manifest's file, and verify it like `read_manifest`.
+
+    Raises `ManifestError`, also if the file cannot be read.
+    """
     try:
         return read_manifest(path.read_bytes(), public_key)
     except OSError as error:

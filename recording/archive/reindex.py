@@ -1,7 +1,7 @@
-"""Reindexing: verifies a recording that the index has lost, so that it can get a row again.
+"""Reindexing: verifies a recording that has no row in the index, so that it can get a row again.
 
-The manifest has all that a row needs, except the caller, the line and the advisor. Those were in
-the spool, which is gone, so the new row leaves them empty.
+The manifest has all facts for the row, except the caller, the line and the advisor. These were in
+the spool, which no longer exists, so they are empty in the new row.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ from recording.keys.signed_document import unverified_key
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRecording:
-    """A recording that matches its manifest, signed by a trusted key."""
+    """A recording that fits its manifest, which a trusted node signed."""
 
     recording: SealedRecording
     node_key: str
-    """The public key that signed the manifest."""
+    """The public key (base64) of the node that signed the manifest."""
     disposal: Certificate | None
-    """The certificate if the recording was disposed of; its row must then say so. None: it was not.
+    """The certificate of the recording's disposal; None if it was not disposed of.
+
+    If there is a certificate, the new row must say that the recording was disposed of.
     """
 
 
@@ -39,13 +41,13 @@ def verify_unindexed(
 
     Args:
         archive: The archive's folder.
-        call_id: The recording.
-        node_keys: Public keys of nodes (base64), one of which must have signed the manifest.
-        officer_keys: Public keys of officers whose rewraps are trusted.
+        call_id: The recording's call id.
+        node_keys: The public keys of nodes (base64), one of which must have signed the manifest.
+        officer_keys: The public keys of officers (base64) whose rewraps are trusted.
 
     Raises:
-        ArchiveError: The recording is not whole, or no trusted key signed it; the text says what is
-            wrong.
+        ArchiveError: The recording is not whole, or none of the keys signed its manifest. The
+            error's text says what is wrong.
         OSError: The disk refuses.
     """
     folder = archive / folder_of(call_id)
@@ -77,7 +79,10 @@ def _disposal(path: Path, node_keys: Collection[str]) -> Certificate | None:
 
 
 def disposed_at(certificate: Certificate) -> float:
-    """Return the time of the disposal in Unix seconds. Raises `ArchiveError` if it is malformed."""
+    """Return the time of the disposal in Unix seconds.
+
+    Raises `ArchiveError` if the certificate's time is malformed.
+    """
     try:
         moment = time.strptime(certificate.disposed, "%Y-%m-%dT%H:%M:%SZ")
     except ValueError:

@@ -1,8 +1,10 @@
-"""Rewrapping: makes a new header for other recipients. It takes an identity to make and prove it.
+"""Rewrapping: makes a new header, for other recipients, with the file key of the old header.
 
-The record beside the manifest (`ID.rewrap`), signed by the officer, says which header is in force.
-Both verification and the officer's client decide with `classify_header`. A person who knew the
-payload's key before still knows it: rewrapping revokes nothing.
+Only a person with an age identity that opens the old header can make the new header. The officer
+signs a record about it (`ID.rewrap`, stored beside the manifest), which says which header is in
+force. The verification and the officer's client both use `classify_header` to decide this.
+
+Rewrapping revokes nothing, because a person who knew the payload's file key still knows it.
 """
 
 from __future__ import annotations
@@ -30,18 +32,18 @@ UNPROVEN: Final = "the header was replaced: who by, only the officer's key prove
 
 
 class Rewrap(msgspec.Struct, frozen=True):
-    """The record that a recording's header was replaced."""
+    """The record about a rewrap: it says which header of a recording was replaced by which."""
 
     format: str
     call_id: str
     payload_sha256: str
-    """The digest of the payload, which does not change."""
+    """The SHA-256 of the recording's payload, which a rewrap does not change."""
     replaces: str
-    """SHA-256 of the header that the new one replaces."""
+    """The SHA-256 of the old header."""
     header: ObjectFacts
-    """The new header."""
+    """The size and digest of the new header."""
     recipients: list[str]
-    """Fingerprints of the recipients to whom the new header is sealed."""
+    """The fingerprints of the recipients who can open the new header."""
     recipients_serial: int
     made: str
 
@@ -56,7 +58,7 @@ def facts_of(data: bytes) -> ObjectFacts:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A new header and its record, held by the officer's client."""
+    """A new header and the signed record about it, in the memory of the officer's client."""
 
     header: bytes
     record: bytes
@@ -65,11 +67,16 @@ class Replacement:
     """The officer's identities that can open the new header."""
 
     def verify(self, found: bytes) -> None:
-        """Check that the header that was read back opens the same payload.
+        """Check a header that the server read back from its disk: it must be the new header.
+
+        The officer's identities must also find the payload's file key in it.
+
+        Args:
+            found: The header that the server read back.
 
         Raises:
-            RewrapError: It is another header, or gives another key.
-            AgeError: It is not a header, or an identity that should open it does not.
+            RewrapError: `found` is another header, or contains another file key.
+            AgeError: `found` is not a header, or an identity that should open it does not.
         """
         if found != self.header:
             raise RewrapError("the server read back another header than it was sent")
@@ -87,10 +94,17 @@ def rewrap(
     recipients: RecipientSet,
     signing: Ed25519PrivateKey,
 ) -> Replacement:
-    """Make a new header for this set, and its record.
+    """Make a new header for these recipients, and sign a record about it.
+
+    Args:
+        manifest: The recording's manifest.
+        header: The recording's present header.
+        identities: The officer's identities, one of which must open the present header.
+        recipients: The set of recipients for the new header.
+        signing: The officer's signing key.
 
     Raises:
-        AgeError: No identity opens the header, or it was changed.
+        AgeError: No identity opens the present header, or the header was changed.
     """
     file_key = Header.parse(header).unwrap(identities)
     new = make_header(file_key, recipients.recipients)
@@ -110,12 +124,13 @@ def rewrap(
 
 
 def check_stanzas(header: bytes, recipients: int) -> None:
-    """Refuse a header that does not have one X25519 stanza for each of `recipients` recipients.
+    """Raise an error unless the header has exactly `recipients` X25519 stanzas, all different.
 
-    Without an identity it is not visible for whom a stanza is.
+    Only the number of stanzas is checked. A stanza does not show for which recipient it is, unless
+    one has the recipient's identity.
 
     Raises:
-        HeaderError: The header is malformed, or has other stanzas.
+        HeaderError: The header is malformed, or its stanzas are not as described.
     """
     parsed = Header.parse(header)
     if len(parsed.stanzas) != recipients:
@@ -127,7 +142,13 @@ def check_stanzas(header: bytes, recipients: int) -> None:
 
 
 def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]) -> Rewrap:
-    """Return the record of this recording's last rewrap, signed by one of these officers.
+    """Verify and return the record of this recording's last rewrap.
+
+    Args:
+        manifest: The recording's manifest.
+        record: The content of `ID.rewrap`.
+        officer_keys: The public keys of officers (base64), one of which must have signed the
+            record.
 
     Raises:
         ManifestError: The record is malformed, signed by another key, or of another recording.
@@ -139,7 +160,7 @@ def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]
 
 
 class HeaderStatus(Enum):
-    """Verdicts on a header: which of a recording's headers is in the archive."""
+    """The origin of the header that a recording has in the archive."""
 
     FIRST = "as it was sealed"
     REWRAPPED = "that of the last rewrap"
@@ -149,7 +170,13 @@ class HeaderStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HeaderVerdict:
-    """The judgement on a header: which one it is, what is wrong, and the record that shows it."""
+    """The verdict on a recording's header.
+
+    Attributes:
+        header: The origin of the header.
+        problem: A text about what is wrong; empty if nothing is wrong.
+        record: The record of the last rewrap, if it was used for the verdict; otherwise None.
+    """
 
     header: HeaderStatus
     problem: str = ""
@@ -159,10 +186,16 @@ class HeaderVerdict:
 def classify_header(
     manifest: Manifest, found: ObjectFacts, record: bytes | None, officer_keys: Collection[str]
 ) -> HeaderVerdict:
-    """Judge a header by the manifest and by a record that one of these officers signed.
+    """Return the verdict on a header, by the manifest and by the record of the last rewrap.
 
-    A manifest of older software, which did not sign headers, accepts any header unless a record
-    says otherwise.
+    A manifest of older software does not name a header. With such a manifest and no record, every
+    header is accepted.
+
+    Args:
+        manifest: The recording's manifest.
+        found: The size and digest of the header.
+        record: The content of `ID.rewrap`; None if there is no such file.
+        officer_keys: The public keys of officers (base64) who may have signed the record.
     """
     first = manifest.header in {None, found}
     otherwise = HeaderStatus.FIRST if first else HeaderStatus.UNKNOWN
@@ -186,12 +219,18 @@ def _by_record(manifest: Manifest, found: ObjectFacts, read: Rewrap) -> HeaderVe
 
 
 def _difference(expected: ObjectFacts | None, found: ObjectFacts) -> str:
-    """Return how a header differs from the one that was signed."""
+    """Return a text about how a header differs from the signed header; "" if none was signed."""
     return "" if expected is None else difference("header", expected, found.size)
 
 
 def difference(name: str, expected: ObjectFacts, size: int) -> str:
-    """Return how an object of this size, with another digest, differs from what was signed."""
+    """Return a text that says how an object differs from the object that was signed.
+
+    Args:
+        name: The object's name for the text, such as "header".
+        expected: The size and digest that were signed.
+        size: The size in bytes of the object in the archive. Its digest is not the signed digest.
+    """
     if size < expected.size:
         return f"the {name} is cut: {size} of {expected.size} bytes"
     if size > expected.size:

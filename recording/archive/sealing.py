@@ -1,8 +1,8 @@
-"""Seals the spools of one call into one FLAC file, which is written directly as an age payload.
+"""Seals the spools of one call: their audio becomes one FLAC file, encrypted as an age payload.
 
-The monotonic clock, which all lives of a call share, puts their spools on one time axis. Plaintext
-exists only in memory, and never more of it than the timeline's window. Nothing that was sealed
-stays in memory.
+All spools of a call have times of the same monotonic clock, so the module can put their packets on
+one time axis. The FLAC file is encrypted while it is written, so plaintext exists only in memory.
+The memory holds only the stretch of audio that is not sealed yet (the window of `Timeline`).
 """
 
 from __future__ import annotations
@@ -43,18 +43,23 @@ CHANNELS = ("caller", "advisor")
 
 @dataclass(frozen=True, slots=True)
 class SpoolKeys:
-    """The keys that open spools, and the folder of keys that are not published yet."""
+    """The keys that open spools.
+
+    Attributes:
+        runtime_keys: The folder with frame keys that are not written to their spool yet; None if
+            there is no such folder.
+    """
 
     boot_key: bytes | None
-    """The key under which new spools' keys are wrapped; None if there is no such key."""
+    """The key that encrypts the keys of new spools; None if there is no such key."""
     runtime_keys: Path | None = None
     spool_keys: dict[int, bytes] = field(default_factory=dict)
-    """The spool keys that were recovered with a recipient's identity, by life."""
+    """The spool keys that were recovered with a recipient's identity, by the life of the spool."""
     other_boot_keys: tuple[bytes, ...] = ()
-    """Other boot keys of this machine, under which some spools' keys may be wrapped."""
+    """Other boot keys of this machine, which may have encrypted the keys of some spools."""
 
     def open(self, path: Path) -> SpoolReader:
-        """Open one spool. Raises `SpoolError`, `OSError`."""
+        """Open one finished spool for reading. Raises `SpoolError`, `OSError`."""
         header = _checked_header(path)
         return read_spool(
             path,
@@ -64,7 +69,7 @@ class SpoolKeys:
         )
 
     def follow(self, path: Path) -> SpoolFollower:
-        """Open one spool that is still being written. Raises `SpoolError`, `OSError`."""
+        """Open one spool that the switch is still writing. Raises `SpoolError`, `OSError`."""
         return SpoolFollower.open(path, self._of(_checked_header(path)))
 
     def _of(self, header: SpoolHeader) -> bytes | None:
@@ -74,12 +79,13 @@ class SpoolKeys:
 
 
 def _checked_header(path: Path) -> SpoolHeader:
-    """Return a spool's header after a check that the file has the name that its header gives.
+    """Return a spool's header, after checking that the file's name fits the header.
 
-    A renamed file would otherwise be archived as another call.
+    Without this check, a renamed spool would be archived as the recording of another call.
 
     Raises:
-        SpoolHeaderError: The file's name is not the one in its header, or there is no header.
+        SpoolHeaderError: The file's name does not fit the call id and life in its header, or the
+            file has no readable header.
         OSError: The file cannot be read.
     """
     header = read_header(path)
@@ -91,7 +97,16 @@ def _checked_header(path: Path) -> SpoolHeader:
 
 @dataclass(frozen=True, slots=True)
 class SealedAudio:
-    """The facts about a finished payload: its file key, length, tracks, spools and events."""
+    """The result of sealing a call's audio.
+
+    Attributes:
+        file_key: The age file key that opens the payload.
+        facts: The facts from the events of the spools.
+        talk_us: The call's talk time, in microseconds.
+        rate: The sample rate, in Hz.
+        tracks: One entry for each channel.
+        lives: One entry for each spool.
+    """
 
     file_key: bytes = field(repr=False)
     facts: CallFacts
@@ -104,8 +119,8 @@ class SealedAudio:
 class SealingPass:
     """One pass over the spools of a call.
 
-    Call `begin` for each spool, `take` for each of its records and `end` after the last one. Call
-    `write` whenever `take` yields, and `finish` after the last spool.
+    Call `begin` for each spool, `take` for each record of the spool, and `end` after its last
+    record. Call `write` each time that `take` yields, and `finish` after the last spool.
     """
 
     def __init__(self, rate: int, started_wall_us: int) -> None:
@@ -118,14 +133,14 @@ class SealingPass:
         self._same_process = False
         self._last_index = 0
         self._complete = False
-        """True if the last spool was read up to the point at which this one continues."""
+        """True if the previous spool was read up to the frame after which this spool continues."""
         self._spool_start_us = 0
         self._answer_us = 0
         self._advanced_us = 0
         self._interruption_open = False
 
     def begin(self, spool: SpoolReader) -> None:
-        """Continue with this spool, from which no record was read yet."""
+        """Begin with the call's next spool, before its first record."""
         header, last = spool.header, self._last
         self._first, self._last = self._first or header, header
         self._spool_start_us = header.us_after(self._first)
@@ -137,7 +152,10 @@ class SealingPass:
         self.timeline.mark_break()
 
     def take(self, record: object) -> Iterator[None]:
-        """Process a spool's next record; yield each time that blocks may be ready to `write`."""
+        """Process a spool's next record.
+
+        Yields each time that blocks of audio may be ready for `write`.
+        """
         shift = self._spool_start_us
         if isinstance(record, BurstRecord):
             yield from self._burst(record, shift - self._answer_us)
@@ -157,13 +175,13 @@ class SealingPass:
             self.timeline.mark_break()
 
     def end(self, spool: SpoolReader) -> None:
-        """Note the state of a spool whose records were all taken."""
+        """Store the state of a spool after its last record."""
         life = spool.header.life
         self.lives.append(SpoolFacts(life, spool.interrupted, spool.truncated, spool.damaged))
         self._last_index = spool.last_index
 
     def write(self, flac: FlacPayload, raw: RawPayload) -> None:
-        """Seal the blocks and undecodable packets that are final.
+        """Seal the blocks of audio and the undecodable packets that can no longer change.
 
         Raises `ArchiveError`, `OSError`.
         """
@@ -171,7 +189,7 @@ class SealingPass:
         raw.write_all(self.facts.started_us, self.timeline.undecoded())
 
     def finish(self, flac: FlacPayload, raw: RawPayload) -> SealedAudio:
-        """Complete the audio and the facts after the last spool.
+        """Complete the audio and the facts after the last spool, and return the result.
 
         Raises `ArchiveError`, `OSError`.
         """
@@ -185,10 +203,11 @@ class SealingPass:
         )
 
     def _end_interruption(self, at_us: int) -> None:
-        """Note the end of an interruption at the first new record of the spool after it.
+        """End an open interruption at the first new record after it.
 
-        `at_us` is the record's time. A spool that continues on another disk first repeats events
-        of the last spool; these are not new.
+        `at_us` is this record's time. A spool that the same process continued on another disk
+        begins by repeating events of the previous spool. These repeated events do not end the
+        interruption.
         """
         since = self.facts.last_us
         if self._interruption_open and not (self._same_process and at_us <= since):
@@ -207,7 +226,8 @@ class SealingPass:
     def _advance(self, at_us: int) -> Iterator[None]:
         """Advance the timeline to `at_us` in steps of at most a minute.
 
-        This happens even if no packet arrives, so that a long silence does not fill the memory.
+        Events also advance the timeline, so that a long time without packets does not fill the
+        memory.
         """
         while at_us - self._advanced_us >= _STEP_US:
             self._advanced_us = min(at_us, self._advanced_us + _MINUTE_US)
@@ -215,7 +235,11 @@ class SealingPass:
             yield
 
     def _burst(self, record: BurstRecord, shift_us: int) -> Iterator[None]:
-        """Do for all packets of a burst what `_packet` does for one."""
+        """Process all packets of a burst, as `_packet` does with a single packet.
+
+        A burst is one record with several packets. `shift_us` converts its times to times since the
+        recording's start.
+        """
         self._end_interruption(int(record.at_us[0]) + shift_us)
         for now_us in self.timeline.burst(record, shift_us, self._advanced_us, _STEP_US):
             self._advanced_us = now_us
@@ -224,10 +248,10 @@ class SealingPass:
         self.facts.reached(int(np.max(record.at_us)) + shift_us)
 
     def _answered(self, event: EventRecord, at_us: int) -> None:
-        """Set the recording's start: the call's answer.
+        """Set the recording's start, which is the time of the call's answer.
 
-        After a restart the event says how long ago the answer was (`since_us`). If there is no
-        earlier spool to read, the recording's beginning is missing.
+        After a restart of the process, the event's field `since_us` is the time since the answer,
+        in microseconds. If there is then no earlier spool, the recording's beginning is missing.
         """
         since = event.fields.get("since_us")
         since_us = since if isinstance(since, int) else 0
@@ -252,7 +276,10 @@ class SealingPass:
             self.timeline.end_gap(at_us)
 
     def _goes_on_from_the_last(self, fields: Mapping[str, Field]) -> bool:
-        """Return whether the last spool was read up to the point at which this one continues."""
+        """Return True if the previous spool was read up to the point at which this spool continues.
+
+        `fields` are the fields of the `goes-on` event: the previous life and its last frame.
+        """
         life, after = fields.get("life"), fields.get("after")
         follows = self._same_process and self.lives[-1].life == life
         return follows and isinstance(after, int) and after <= self._last_index
@@ -263,11 +290,12 @@ def seal_audio(
 ) -> SealedAudio:
     """Seal the audio of a call into the empty file `fd`.
 
-    The audio has 8 kHz, or 16 kHz if any of the call was wideband. Packets that cannot be decoded
-    go into `raw`.
+    The audio has a sample rate of 8 kHz, or of 16 kHz if the call has a wideband packet. Packets
+    that cannot be decoded are written to `raw`.
 
     Raises:
-        SpoolError: There is no spool, or one cannot be opened (`SpoolKeyError`: with these keys).
+        SpoolError: There is no spool, or a spool cannot be opened. It is a `SpoolKeyError` if none
+            of these keys opens the spool.
         ArchiveError: The payload cannot be written.
         OSError: The disk refuses.
     """
@@ -303,7 +331,7 @@ def _in_order(spools: Iterable[Path], keys: SpoolKeys) -> list[SpoolReader]:
     readers: list[SpoolReader] = []
     try:
         for path in spools:
-            readers.append(keys.open(path))  # noqa: PERF401 - those opened must be closed
+            readers.append(keys.open(path))  # noqa: PERF401 - the `except` closes these
     except (SpoolError, OSError):
         for reader in readers:
             reader.close()
@@ -327,7 +355,7 @@ def _track_facts(counts: Iterable[TrackCount]) -> Iterator[TrackFacts]:
 
 
 def spool_faults(sound: SealedAudio) -> list[FaultFacts]:
-    """Return a fault for each spool that was damaged or has no end."""
+    """Return a fault for each spool that is damaged, and for each spool without an END frame."""
     return [
         FaultFacts(sound.talk_us, f"spool {life.life} {what}")
         for life in sound.lives

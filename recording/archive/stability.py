@@ -1,8 +1,8 @@
 """Checks recordings that another process may be changing at the same time.
 
-Sealing, rewrapping and disposing of a recording take several steps, and each is on the disk before
-the next begins. Between two steps a recording is incomplete without being damaged. So an incomplete
-one is checked again until its files no longer change.
+Sealing, rewrapping and disposing of a recording take several steps. Between two steps the recording
+is incomplete, but not damaged. Therefore, if a check finds a problem, this module repeats the check
+until the recording's files no longer change.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ from typing import Final, TypeVar
 
 Found = TypeVar("Found")
 QUIET_S = 2.0
-"""The longest time (s) that one such step takes, except on a disk that hardly works."""
+"""The time in seconds without a change after which the files of a recording are stable.
+
+One step of sealing, rewrapping or disposing is faster than this, unless the disk is very slow.
+"""
 _MAX_CHECKS: Final = 10
 
 
 def check_when_stable(
     check: Callable[[], Found], has_problem: Callable[[Found], object], folder: Path, call_id: str
 ) -> Found:
-    """Return what `check` finds of a recording when its files no longer change.
+    """Check a recording when its files no longer change, and return the result of `check`.
 
-    If `has_problem` returns a true value for it and the files changed recently, `check` is called
-    again; ten times at most.
+    `check` is called again while `has_problem(result)` is true and the files of the recording
+    changed less than `QUIET_S` seconds before the check, or during it. It is called ten times at
+    most.
     """
     for _ in range(_MAX_CHECKS):
         began = time.time()
@@ -38,9 +42,10 @@ def check_when_stable(
 
 
 def _last_changed(folder: Path, call_id: str) -> float:
-    """Return when its files changed last, staged and unfinished ones included (Unix seconds).
+    """Return the Unix time in seconds at which a file of this recording changed last.
 
-    It is the time of the inode's change, which no program can set.
+    Staged and unfinished files are included. It is the time at which the inode changed (ctime),
+    because a program cannot set this time.
     """
     newest = 0.0
     try:
@@ -50,6 +55,6 @@ def _last_changed(folder: Path, call_id: str) -> float:
                     newest = max(newest, entry.stat(follow_symlinks=False).st_ctime)
     except FileNotFoundError:  # a file was renamed or unlinked just now
         return time.time()
-    except OSError:  # `check` has already reported what cannot be read
+    except OSError:  # `check` has already reported this error
         return 0.0
     return newest

@@ -1,10 +1,11 @@
-"""The archive: `YYYY/MM/DD/ID.payload`, `ID.header`, `ID.manifest`, committed in this order.
+"""The archive: it stores each recording as several files (objects) in the folder `YYYY/MM/DD`.
 
-If some packets could not be decoded, `ID.raw` comes before them.
+The objects are committed in this order: `ID.raw` (only if some packets could not be decoded),
+`ID.payload`, `ID.header`, `ID.manifest`. A recording exists if its manifest exists.
 
-A recording exists when its manifest does. Each object is written beside its place, synced and
-renamed. Whatever is found incomplete is made again from the spools, which are removed only when the
-index has the recording. Plaintext never touches the disk.
+To commit an object, this module writes a file with a temporary name, syncs it and renames it. An
+incomplete recording is made again from its spools, which are removed only after the index has the
+recording. Plaintext is never written to the disk.
 """
 
 from __future__ import annotations
@@ -47,7 +48,13 @@ _Objects: TypeAlias = tuple[SealedAudio, ObjectFacts, RawFacts | None]
 
 @dataclass(frozen=True, slots=True)
 class SealingNode:
-    """The node that seals: its name, its software version and its signing key."""
+    """The node that seals recordings.
+
+    Attributes:
+        name: The node's name.
+        software: The software's name and version, for the manifest.
+        key: The key that signs the manifests.
+    """
 
     name: str
     software: str
@@ -63,11 +70,18 @@ class SealedRecording:
     folder: str
     """The recording's folder, relative to the archive."""
     personal: PersonalFacts | None
-    """None: it was sealed earlier, and no key at hand opens its spool to read these facts again."""
+    """The facts that only the index may store.
+
+    None if the recording was sealed earlier and none of the given keys opens its spool, so that
+    these facts cannot be read again.
+    """
 
 
 def folder_of(call_id: str) -> str:
-    """Return `YYYY/MM/DD` of the call. Raises `ArchiveError` if the text is not a call id."""
+    """Return the folder `YYYY/MM/DD` of a call, relative to the archive.
+
+    Raises `ArchiveError` if the text is not a call id.
+    """
     match = _CALL_ID.fullmatch(call_id)
     if match is None:
         raise ArchiveError("this is no call id")
@@ -77,7 +91,7 @@ def folder_of(call_id: str) -> str:
 class Archive:
     """Seals calls into a folder. A call that is already sealed is not sealed again.
 
-    Threads may share the archive if each seals another call.
+    Several threads may use one archive if each thread seals a different call.
     """
 
     def __init__(self, root: Path, node: SealingNode) -> None:
@@ -87,18 +101,21 @@ class Archive:
 
     @property
     def free_bytes(self) -> int:
-        """Free bytes on the archive's disk. Raises `OSError`."""
+        """The number of free bytes on the archive's disk. Raises `OSError`."""
         disk = os.statvfs(self._root)
         return disk.f_bavail * disk.f_frsize
 
     def path(self, call_id: str, suffix: str) -> Path:
-        """Return the path of an object; `suffix` is payload, raw, header or manifest."""
+        """Return the path of an object of a recording, whether the file exists or not.
+
+        `suffix` is payload, raw, header or manifest.
+        """
         return self._root / folder_of(call_id) / f"{call_id}.{suffix}"
 
     def begin_live(self, call_id: str, spool: Path, keys: SpoolKeys) -> LiveSealing:
         """Begin to seal a call that is still in progress and has only this spool.
 
-        Raises as `seal` does.
+        Raises the same errors as `seal`.
         """
         payload = self.path(call_id, "payload")
         self._make_folder(payload.parent)
@@ -117,15 +134,15 @@ class Archive:
         recipients: RecipientSet,
         following: LiveSealing | None = None,
     ) -> SealedRecording:
-        """Make the recording of a call from its spools.
+        """Make the recording of a call from its spools, unless it exists already.
 
-        The work that `live_sealing` has done is used if possible.
+        If `following` is given, the part that it has sealed during the call is used if possible.
 
         Raises:
-            SpoolKeyError: No key at hand opens a spool of a call that is not sealed yet.
+            SpoolKeyError: The call is not sealed yet, and none of the keys opens one of its spools.
             SpoolError: A spool has no readable header.
-            ArchiveError: The call cannot be sealed; or it was sealed from spools that are gone, and
-                these are others.
+            ArchiveError: The call cannot be sealed. Or the call was sealed earlier, some of the
+                spools from then are gone, and there is a new spool.
             OSError: The disk refuses.
         """
         lives = {int(path.name.split(".")[1]) for path in spools}
@@ -139,7 +156,7 @@ class Archive:
         made = None if following is None else _finish_live(following, spools)
         sound, payload, raw = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)
-        self.path(call_id, "rewrap").unlink(missing_ok=True)  # it is of an earlier payload
+        self.path(call_id, "rewrap").unlink(missing_ok=True)  # it is for an older payload
         write_atomic(self.path(call_id, "header"), header)
         header_facts = ObjectFacts(len(header), hashlib.sha256(header).hexdigest())
         manifest = self._manifest(call_id, sound, recipients, (payload, header_facts, raw))
@@ -147,7 +164,10 @@ class Archive:
         return self._described(manifest, sound.facts.personal)
 
     def find(self, call_id: str) -> Manifest | None:
-        """Return the manifest of a complete recording that this node signed, or None."""
+        """Return the manifest of a recording that is complete and signed by this node.
+
+        None if there is no such recording.
+        """
         try:
             data = self.path(call_id, "manifest").read_bytes()
             manifest = read_manifest(data, public_text(self._node.key.public_key()))
@@ -160,7 +180,10 @@ class Archive:
         return manifest if there and manifest.call_id == call_id else None
 
     def _make_folder(self, folder: Path) -> None:
-        """Make a day's folder; the lock keeps other threads out until its name is on the disk."""
+        """Make a day's folder.
+
+        The lock makes other threads wait until the folder's name is on the disk.
+        """
         with self._making:
             make_folder(folder, self._root)
 
@@ -216,16 +239,19 @@ class Archive:
 def sealed_recording(
     manifest: Manifest, data: bytes, personal: PersonalFacts | None
 ) -> SealedRecording:
-    """Return the recording of a manifest that was read from these bytes."""
+    """Return the recording that a manifest describes.
+
+    `data` are the bytes of the manifest's file.
+    """
     digest = hashlib.sha256(data).hexdigest()
     return SealedRecording(manifest, digest, folder_of(manifest.call_id), personal)
 
 
 def _finish_live(following: LiveSealing, spools: Sequence[Path]) -> _Objects | None:
-    """Complete and commit the followed recording; None, and all of it discarded, if that fails.
+    """Complete and commit the recording that was sealed during the call.
 
-    A fault of the disk or damage is not reported here: the caller then seals the call from the
-    start and meets it again.
+    Returns None if that fails; the unfinished files are then discarded. This function does not
+    report the error, because the caller then seals the call from its start and gets the same error.
     """
     try:
         sound = following.finish() if list(spools) == [following.spool] else None
@@ -243,9 +269,9 @@ def _finish_live(following: LiveSealing, spools: Sequence[Path]) -> _Objects | N
 
 
 def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | None:
-    """Read only the personal facts, for an index that does not have them yet.
+    """Read only the personal facts from the spools, because the index may not have them yet.
 
-    None: no key at hand opens a spool.
+    Returns None if none of the keys opens a spool.
     """
     facts = CallFacts(0)
     try:
@@ -260,7 +286,9 @@ def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | Non
 
 
 def _raw_facts(raw: RawPayload) -> RawFacts | None:
-    """Complete and commit the packets that could not be decoded; None if there are none.
+    """Complete and commit the file with the packets that could not be decoded.
+
+    Returns the facts about this file for the manifest; None if there are no such packets.
 
     Raises `OSError`.
     """

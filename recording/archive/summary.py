@@ -1,7 +1,7 @@
-"""The summary of a recording: the facts that the index stores and that people search.
+"""The summary of a recording: the facts that the index stores and that users search.
 
-It is made from the manifest and the personal facts of the spool. The finaliser's message to the
-desk, the index's row and the API's answer all contain these fields.
+A summary is made from the recording's manifest, and from the personal facts in its spool. The
+finaliser's message to the desk, the row in the index and the API's answer all have these fields.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from recording.archive.manifest import Gap
 
 
 class RecordingSummary(msgspec.Struct, frozen=True):
-    """One recording; `started` in Unix seconds, `folder` relative to the archive."""
+    """The summary of one recording.
+
+    `started` is in Unix seconds. `folder` is a path relative to the archive.
+    """
 
     call_id: str
     folder: str
@@ -27,15 +30,15 @@ class RecordingSummary(msgspec.Struct, frozen=True):
     payload_sha256: str
     manifest_sha256: str
     unexplained_us: int = 0
-    """Talk time that neither segments nor gaps cover, or that both cover."""
+    """The talk time in µs that no segment or gap covers, or that a segment and a gap both cover."""
     raw_size: int = 0
-    """Size in bytes of the object with the packets that could not be decoded; 0: there is none."""
+    """The size in bytes of the file with the packets that could not be decoded; 0 if no file."""
     gaps: tuple[Gap, ...] = ()
 
     @property
     def has_personal_facts(self) -> bool:
-        """True if number, line, advisor or extension is known.
+        """True if at least one of number, line, advisor and extension is known.
 
-        A summary made only from a manifest has none of them.
+        It is False in a summary that was made only from a manifest.
         """
         return bool(self.number or self.line or self.advisor or self.extension)

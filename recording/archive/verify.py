@@ -1,7 +1,7 @@
-"""Verifies recordings: their signatures and digests without a key, their audio with an identity.
+"""Verifies recordings: signatures and digests without a key, and the audio with an age identity.
 
-No other module decides whether a recording is whole. `galwad recordings verify` prints the verdicts
-from here.
+Only this module decides whether a recording is whole. `galwad recordings verify` prints its
+verdicts.
 """
 
 from __future__ import annotations
@@ -39,16 +39,17 @@ _OBJECTS: Final = ("payload", "header")
 _LARGE: Final = ("payload", "raw")
 _SMALL: Final = ("manifest", "header", "rewrap", "disposal")
 _LARGEST: Final = 64 << 20
-"""The most bytes of a small object, such as a manifest.
+"""The maximum size in bytes of a small object, such as a manifest.
 
-A gap needs about a hundred bytes, and a call of a whole day has some thousand gaps.
+No real manifest is so large: a gap needs about a hundred bytes in it, and a call that lasts a whole
+day has some thousand gaps.
 """
 _ID_TIME: Final = "%Y%m%d-%H%M%S"
 _US: Final = 1_000_000
 _DAY_US: Final = 86_400 * _US
-"""The longest time between a call's two starts: the one in its id and the one in its manifest.
+"""The longest accepted time in µs between the start in a call's id and the start in its manifest.
 
-The id has the time at which it began to ring, and the manifest the time of the answer.
+The call id has the time at which the call began to ring. The manifest has the time of the answer.
 """
 _RECORDING: Final = re.compile(
     r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest|disposal)", re.ASCII
@@ -58,40 +59,43 @@ _DAY: Final = re.compile(r"(?:.*/)?(\d{4})/(\d{2})/(\d{2})", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class RecordingVerdict:
-    """The result of a verification.
+    """The result of the verification of one recording.
 
-    The recording is not whole if there are `problems` or `faults`, or if it was disposed of. The
-    `notes` are other facts that are worth knowing.
+    The recording is whole if it has no `problems` and no `faults`, and was not disposed of. The
+    `notes` are texts for people that do not change the result.
     """
 
     call_id: str
     problems: tuple[str, ...] = ()
-    """The differences between the recording and what was sealed."""
+    """The differences between the recording in the archive and the recording as it was sealed."""
     notes: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
-    """The faults that the recording had when it was sealed, so that a copy has them too."""
+    """The faults that the recording already had when it was sealed; each copy has them too."""
     manifest: Manifest | None = field(default=None, repr=False)
     disposal: Certificate | None = None
-    """The certificate of its disposal; None if it was not disposed of."""
+    """The certificate of the recording's disposal; None if it was not disposed of."""
 
     @property
     def whole(self) -> bool:
-        """True if nothing is wrong and the recording was not disposed of."""
+        """True if there are no problems and no faults, and the recording was not disposed of."""
         return not self.problems and not self.faults and self.disposal is None
 
     @property
     def has_unexplained_damage(self) -> bool:
-        """True if anything is missing or wrong that a disposal certificate does not explain."""
+        """True if there are problems or faults.
+
+        Missing objects are not a problem if a disposal certificate explains them.
+        """
         return bool(self.problems or self.faults)
 
 
 def recordings_below(folder: Path) -> list[tuple[Path, str]]:
     """Return the folder and call id of every recording with an object in `folder` or below it.
 
-    They are in the order of their call ids.
+    The list is in the order of the call ids.
 
     Raises:
-        OSError: A folder cannot be read. To pass over it would hide its recordings.
+        OSError: A folder cannot be read. Skipping this folder would hide its recordings.
     """
     found = set()
     for parent, _, names in os.walk(folder, onerror=_unless_gone):
@@ -113,16 +117,18 @@ def verify_recording(
     officer_keys: Collection[str] = (),
     identities: Iterable[Identity] = (),
 ) -> RecordingVerdict:
-    """Compare the objects of a recording with each other and with the signature.
+    """Verify the objects of a recording: header, payload and raw object must fit the manifest.
 
     Args:
         folder: The folder with the objects.
         call_id: The recording's call id.
-        public_key: The node's signing key (base64), from a trusted source. Without it the key in
-            the manifest is accepted, which shows only that the objects belong together.
-        officer_keys: The officers' public keys (base64) whose rewraps are accepted. A key stored
-            beside the recording is never accepted.
-        identities: If any are given, the audio is also opened, decoded to its end and measured.
+        public_key: The node's public signing key (base64), from a trusted source. If None, the key
+            in the manifest is accepted. The verdict then shows only that the objects belong
+            together.
+        officer_keys: The public keys (base64) of the officers whose rewraps are accepted. They come
+            from a trusted source; a key that is stored beside the recording is not used.
+        identities: The age identities with which the audio is opened and decoded to its end. If
+            there are none, the audio is not opened.
     """
     unsafe = tuple(_unsafe_objects(folder, call_id))
     if unsafe:
@@ -154,7 +160,8 @@ def verify_recording(
 def _unsafe_objects(folder: Path, call_id: str) -> Iterator[str]:
     """Yield a problem for each object that is not safe to read.
 
-    These are pipes and devices, and small objects (such as a header) that would fill the memory.
+    Pipes and devices are not safe. Nor is an object that should be small, such as a header, but is
+    so large that it would fill the memory.
     """
     for name in (*_LARGE, *_SMALL):
         with contextlib.suppress(OSError):  # the later read reports the error
@@ -170,15 +177,15 @@ def verify_disposal(
 ) -> RecordingVerdict:
     """Return the verdict on a disposal certificate.
 
-    It must name this recording and have the node's signature. Without `public_key` it must be
-    signed with the same key as the manifest. The verdict has the certificate as its `disposal` only
-    if both are right.
+    The certificate must name this recording and have the node's signature. If both are right, the
+    certificate is the verdict's `disposal`; otherwise the verdict has a problem.
 
     Args:
         call_id: The recording's call id.
         certificate: The content of the certificate's file.
         manifest: The content of the manifest's file; None if there is no manifest.
-        public_key: The node's signing key (base64), from a trusted source.
+        public_key: The node's public signing key (base64), from a trusted source. If None, the
+            certificate must be signed with the same key as the manifest.
     """
     if public_key is None and manifest is None:
         unproven = "only the node's key proves its disposal (--node-key)"
@@ -195,7 +202,11 @@ def verify_disposal(
 
 
 def _disposed(folder: Path, call_id: str, public_key: str | None) -> RecordingVerdict:
-    """Verify a recording with a disposal certificate: no header may exist; a payload may."""
+    """Verify a recording that has a disposal certificate.
+
+    A header that still exists is a problem. A payload that still exists must be the payload that
+    the certificate names.
+    """
     places = {name: folder / f"{call_id}.{name}" for name in ("disposal", "manifest", "payload")}
     try:
         manifest = places["manifest"].read_bytes() if places["manifest"].exists() else None
@@ -222,7 +233,7 @@ def verify_indexed(
     rewrap: bytes = b"",
     officer_keys: Collection[str] = (),
 ) -> RecordingVerdict:
-    """Compare a manifest with its entry in an index, without the recording itself.
+    """Compare a manifest with the recording's row in an index, without the recording itself.
 
     Args:
         call_id: The recording's call id.
@@ -231,7 +242,8 @@ def verify_indexed(
         payload_sha256: The payload's digest in the index.
         payload_size: The payload's size in the index, in bytes.
         public_key: As in `verify_recording`.
-        rewrap: The record of a rewrap; b"" without one. It is read only with `officer_keys`.
+        rewrap: The record of the recording's rewrap; b"" if it was never rewrapped. It is ignored
+            if `officer_keys` is empty.
         officer_keys: As in `verify_recording`.
     """
     problems = []
@@ -273,7 +285,10 @@ def _identity_problems(manifest: Manifest, call_id: str) -> Iterator[str]:
 
 
 def _sum_problems(manifest: Manifest) -> Iterator[str]:
-    """Yield a problem if segments and gaps leave more unexplained than the manifest says."""
+    """Yield a problem if more talk time is unexplained than the manifest says.
+
+    Unexplained is the time that segments and gaps do not cover exactly once.
+    """
     found = balance(manifest.talk_us, manifest.segments, manifest.gaps)
     unexplained = sum(each.length_us for each in found.unaccounted)
     if unexplained > manifest.unexplained_us:
@@ -289,14 +304,17 @@ def _faults(manifest: Manifest) -> Iterator[str]:
 
 
 def _folder_problems(folder: Path, call_id: str) -> Iterator[str]:
-    """Yield a problem if a folder YYYY/MM/DD does not have the date in the recording's id."""
+    """Yield a problem if the recording is in the folder YYYY/MM/DD of a day other than its id's."""
     match = _DAY.fullmatch(folder.absolute().as_posix())
     if match and "".join(match.groups()) != call_id[:8]:
         yield f"it lies in the folder of another day, {'/'.join(match.groups())}"
 
 
 def _raw(path: Path, manifest: Manifest) -> Iterator[str]:
-    """Yield the differences between the raw object and the manifest."""
+    """Yield a problem if the raw object does not fit the manifest.
+
+    The raw object is the file with the packets that could not be decoded.
+    """
     if manifest.raw is not None:
         yield from _payload(path, manifest.raw, "raw object")
     elif path.exists():
@@ -304,7 +322,7 @@ def _raw(path: Path, manifest: Manifest) -> Iterator[str]:
 
 
 def _payload(path: Path, expected: ObjectFacts, name: str = "payload") -> Iterator[str]:
-    """Yield the difference between an object and its size and digest in the manifest."""
+    """Yield a problem if a file does not have the size and digest that the manifest gives."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -316,7 +334,7 @@ def _payload(path: Path, expected: ObjectFacts, name: str = "payload") -> Iterat
 
 
 def _header(path: Path, manifest: Manifest, officer_keys: Collection[str]) -> HeaderVerdict:
-    """Return which of the recording's headers is in the file, and what is wrong with it."""
+    """Return a verdict on the header file: the first header, a rewrapped header, or unknown."""
     record = path.with_suffix(".rewrap")
     try:
         header = path.read_bytes()
@@ -343,7 +361,7 @@ def _header_notes(manifest: Manifest, judged: HeaderVerdict) -> Iterator[str]:
 
 
 def rewrapped(record: Rewrap) -> str:
-    """Return the note that a header was rewrapped: when, and for which recipients."""
+    """Return a note for people that says when a header was rewrapped, and for which recipients."""
     who = ", ".join(record.recipients)
     return f"rewrapped {record.made} to set {record.recipients_serial}: {who}"
 
