@@ -1,1 +1,1 @@
-"""The age v1 format (https://c2sp.org/age): headers, payloads, armor, passphrases, key files."""
+"""The format age v1 (https://c2sp.org/age): headers, payloads, armor, passphrases and key files."""

@@ -1,8 +1,9 @@
-"""ASCII armor: an age file as lines of text (https://c2sp.org/age, "ASCII armor").
+"""ASCII armor: an age file as lines of text (https://c2sp.org/age, section "ASCII armor").
 
-PEM as in RFC 7468, section 3, figure 3, with the label "AGE ENCRYPTED FILE". Decoding is strict, so
-that a file has only one armored form; blank lines around it and CRLF line ends are accepted. The
-file is held in memory as a whole: keys are armored, recordings never.
+The armor is PEM as in RFC 7468, section 3, figure 3, with the label "AGE ENCRYPTED FILE". Decoding
+is strict, so that a file has only one armored form. Only blank lines around the armor, and CRLF
+line ends, are also accepted. The whole file is held in memory, because only key files are armored,
+and recordings never are.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ _COLUMNS: Final = 64
 
 
 def armored(data: bytes) -> bytes:
-    """Return an age file in armor, with LF line ends."""
+    """Return an age file in ASCII armor, with LF line ends."""
     text = base64.b64encode(data)
     lines = [text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS)]
     return b"\n".join([BEGIN, *lines, _END, b""])
 
 
 def dearmored(text: bytes) -> bytes:
-    """Return the age file in an armored text.
+    """Decode ASCII armor, and return the age file.
 
     Raises:
-        ArmorError: Something other than blank lines surrounds the armor, a line does not have 64
-            columns (the last may be shorter), or the base64 is not canonical.
+        ArmorError: There is text before or after the armor, a line other than the last does not
+            have 64 columns, the last line is longer, or the base64 is not canonical.
     """
     lines = text.split(b"\n")
     filled = [place for place, line in enumerate(lines) if line.strip()] or [0]
@@ -57,5 +58,8 @@ def dearmored(text: bytes) -> bytes:
 
 
 def looks_armored(head: bytes) -> bool:
-    """Return whether a file with this beginning is meant to be armored, well-formed or not."""
+    """Return True if a file that begins with these bytes is probably armored.
+
+    The armor may be malformed; `dearmored` then raises the error.
+    """
     return not head.startswith(MAGIC) and b"-----" in head

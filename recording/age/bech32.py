@@ -1,4 +1,4 @@
-"""Bech32 (BIP 173) as age uses it: of any length, and the prefix keeps its case."""
+"""Bech32 (BIP 173) as age uses it: texts of any length, in the case of their prefix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PRINTABLE = frozenset(map(chr, range(33, 127)))
 
 
 def encode(prefix: str, data: bytes) -> str:
-    """Encode `data` under `prefix`, in the prefix's case."""
+    """Return the bech32 text of `data`, with this prefix and in the case of this prefix."""
     lower = prefix.lower()
     values = _regroup(data, 8, 5, pad=True)
     checksum = _polymod([*_expand(lower), *values, *([0] * _CHECKSUM)]) ^ 1
@@ -22,10 +22,11 @@ def encode(prefix: str, data: bytes) -> str:
 
 
 def decode(text: str) -> tuple[str, bytes]:
-    """Return the prefix (in its original case) and the data of a bech32 text.
+    """Return the prefix and the data of a bech32 text. The prefix keeps the case of the text.
 
     Raises:
-        KeyTextError: The text has mixed case, a wrong character, a wrong checksum or wrong padding.
+        KeyTextError: The text mixes upper and lower case, or has a wrong character, checksum or
+            padding.
     """
     if text not in {text.lower(), text.upper()}:
         raise KeyTextError("upper and lower case are mixed")
@@ -58,7 +59,12 @@ def _expand(prefix: str) -> list[int]:
 
 
 def _regroup(data: bytes | list[int], from_bits: int, to_bits: int, *, pad: bool) -> list[int]:
-    """Regroup bits into groups of another size; without `pad`, the padding must be zeros."""
+    """Divide the bits of `data` into groups of another size, and return the groups as numbers.
+
+    If `pad` is True, zero bits are added to complete the last group. If `pad` is False, the bits
+    that remain must be such padding: fewer than `from_bits`, and all zero. Otherwise `KeyTextError`
+    is raised.
+    """
     groups: list[int] = []
     pending = bits = 0
     for value in data:

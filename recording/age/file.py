@@ -1,10 +1,12 @@
-"""age v1 (https://c2sp.org/age), on the primitives of `cryptography`.
+"""Files in the format age v1 (https://c2sp.org/age), on the primitives of `cryptography`.
 
-This module has the X25519 recipients and identities, and the functions that open a file.
-`recording.age.header` has the header, `recording.age.stream` the payload. Header and payload are
-written and read separately, so that a header can be replaced or destroyed while the payload is
-never written again. Joined, they are a file that stock `age` opens. `passphrase` and `armor`
-beside it are for officers' key files; the server uses neither.
+This module has the X25519 recipients and identities, and the functions that open a file. The header
+is in `recording.age.header`, and the payload in `recording.age.stream`. A recording's header and
+payload are separate files, so that the header can be replaced or destroyed without writing the
+payload again. A file with the header followed by the payload can be opened with the program `age`.
+
+`recording.age.passphrase` and `recording.age.armor` are for officers' key files. The server does
+not use these two modules.
 """
 
 from __future__ import annotations
@@ -63,20 +65,20 @@ _GLANCE: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """An X25519 public key: its owner can open the files that are encrypted to it."""
+    """An X25519 public key. Its owner can open the files that are encrypted to this recipient."""
 
     key: bytes
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse an `age1…` text. Raises `KeyTextError`."""
+        """Parse a recipient's text, which begins with `age1`. Raises `KeyTextError`."""
         return cls(_key_of(text, _RECIPIENT, "recipient (age1…)"))
 
     def __str__(self) -> str:
         return bech32.encode(_RECIPIENT, self.key)
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """Return a stanza that holds the file key for this recipient only."""
+        """Return a stanza with the file key, encrypted to this recipient."""
         ephemeral = X25519PrivateKey.generate()
         share = ephemeral.public_key().public_bytes_raw()
         try:
@@ -89,7 +91,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An X25519 private key, which opens files. Its `repr` does not show it."""
+    """An X25519 private key, which opens files. The object's `repr` does not show the key."""
 
     key: bytes = field(repr=False)
 
@@ -100,7 +102,7 @@ class Identity:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse an `AGE-SECRET-KEY-1…` text. Raises `KeyTextError`."""
+        """Parse an identity's text, which begins with `AGE-SECRET-KEY-1`. Raises `KeyTextError`."""
         return cls(_key_of(text, _IDENTITY, "identity (AGE-SECRET-KEY-1…)"))
 
     def __str__(self) -> str:
@@ -108,16 +110,16 @@ class Identity:
 
     @property
     def recipient(self) -> Recipient:
-        """The identity's public half."""
+        """The public key of this identity."""
         public = X25519PrivateKey.from_private_bytes(self.key).public_key()
         return Recipient(public.public_bytes_raw())
 
     def unwrap(self, stanza: Stanza) -> bytes | None:
-        """Return the file key, or None when the stanza is for another identity.
+        """Return the file key in a stanza; None if the stanza is for another identity.
 
         Raises:
-            HeaderError: The stanza is of type X25519, but malformed. It is a `LowOrderError` when
-                the stanza's share is a point of low order.
+            HeaderError: The stanza has the type X25519, but is malformed. The error is a
+                `LowOrderError` if the stanza's share is a point of low order.
         """
         if stanza.kind != X25519:
             return None
@@ -149,32 +151,39 @@ def _wrapping(shared: bytes, salt: bytes) -> ChaCha20Poly1305:
 
 
 def new_file_key() -> bytes:
-    """Return 16 random bytes: the key of one file."""
+    """Return a new file key: 16 random bytes."""
     return os.urandom(FILE_KEY)
 
 
 def open_header(header: bytes, identities: Iterable[AnyIdentity]) -> bytes:
-    """Return the file key in a header that is stored apart from its payload. Raises `AgeError`."""
+    """Return the file key in a header that is stored in its own file. Raises `AgeError`.
+
+    One of the identities must be a recipient of the header.
+    """
     return Header.parse(header).unwrap(identities)
 
 
 def open_parts(
     header: bytes, payload: BinaryIO, identities: Iterable[AnyIdentity]
 ) -> PayloadReader:
-    """Open a recording that is stored as header and payload. Raises `AgeError`."""
+    """Return a reader of a recording whose header and payload are separate. Raises `AgeError`.
+
+    One of the identities must be a recipient of the header.
+    """
     return PayloadReader(payload, open_header(header, identities))
 
 
 def open_file(source: BinaryIO, identities: Iterable[AnyIdentity]) -> PayloadReader:
-    """Open a joined, seekable file that begins at the position of `source`.
+    """Open a complete age file, and return a reader of its plaintext.
 
-    An armored file is recognised and held in memory. Faults of the payload show when it is read.
+    The file begins at the present position of `source`, which must be seekable. An armored file is
+    decoded in memory. Most faults of the payload raise an error only when the reader reads them.
 
     Raises:
-        ArmorError: The file is armored, but not as the specification requires.
-        HeaderError: The header is not as the specification requires, or was changed.
-        NoMatchError: None of the identities is a recipient.
-        PayloadError: The payload has no whole chunk.
+        ArmorError: The file's armor does not follow the specification.
+        HeaderError: The header does not follow the specification, or was changed.
+        NoMatchError: None of the identities is a recipient of the file.
+        PayloadError: The payload is too short for a chunk.
     """
     start = source.tell()
     armored = looks_armored(source.read(_GLANCE))
@@ -186,7 +195,10 @@ def open_file(source: BinaryIO, identities: Iterable[AnyIdentity]) -> PayloadRea
 
 
 def encrypt_small(data: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
-    """Return a whole age file in memory, for at most one chunk of data. Raises `AgeError`."""
+    """Encrypt up to 64 KiB of data to these recipients, and return a complete age file.
+
+    Raises `AgeError`, for example if there are more data.
+    """
     if len(data) > CHUNK:
         raise AgeError(f"more than {CHUNK} bytes are no small thing")
     file_key, nonce = new_file_key(), os.urandom(NONCE)
@@ -195,5 +207,5 @@ def encrypt_small(data: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
 
 
 def decrypt_small(data: bytes, identities: Iterable[AnyIdentity]) -> bytes:
-    """Decrypt what `encrypt_small` returned. Raises `AgeError`."""
+    """Decrypt an age file that `encrypt_small` returned. Raises `AgeError`."""
     return open_file(io.BytesIO(data), identities).readall()

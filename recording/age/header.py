@@ -1,8 +1,9 @@
-"""The header of an age v1 file: the stanzas that wrap its key, and the MAC over them.
+"""The header of an age v1 file: the stanzas with the encrypted file key, and the MAC of the header.
 
-https://c2sp.org/age, "Header". A recipient is an object that wraps a file key in a stanza; an
-identity is an object that unwraps it. `recording.age.file` has those of X25519,
-`recording.age.passphrase` those of scrypt.
+The source is https://c2sp.org/age, section "Header". A recipient is an object that encrypts a file
+key and returns it in a stanza. An identity is an object that decrypts the file key in such a
+stanza. The classes of recipients and identities are in `recording.age.file` (for X25519 keys) and
+`recording.age.passphrase` (for passphrases, with scrypt).
 """
 
 from __future__ import annotations
@@ -35,17 +36,17 @@ _ARGUMENTS = re.compile(rb"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
 class AnyRecipient(Protocol):
-    """An object to which a file can be encrypted."""
+    """A recipient of any type: an object to which a file can be encrypted."""
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """Return a stanza that holds the file key for this recipient only. Raises `AgeError`."""
+        """Return a stanza with the file key, encrypted to this recipient. Raises `AgeError`."""
 
 
 class AnyIdentity(Protocol):
-    """An object that can open a file."""
+    """An identity of any type: an object that can open a file."""
 
     def unwrap(self, stanza: Stanza) -> bytes | None:
-        """Return the file key, or None when the stanza is for another identity.
+        """Return the file key in a stanza; None if the stanza is for another identity.
 
         Raises `HeaderError`.
         """
@@ -53,7 +54,13 @@ class AnyIdentity(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A parsed header: its stanzas, its MAC, and the bytes from which it was read."""
+    """A parsed header.
+
+    Attributes:
+        stanzas: The stanzas, one for each recipient.
+        mac: The header's MAC (32 bytes).
+        raw: The bytes of the whole header.
+    """
 
     stanzas: tuple[Stanza, ...]
     mac: bytes
@@ -61,7 +68,7 @@ class Header:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Parse bytes that are one whole header. Raises `HeaderError`."""
+        """Parse bytes that consist of exactly one header. Raises `HeaderError`."""
         source = io.BytesIO(data)
         header = cls.read(source)
         if source.tell() != len(data):
@@ -70,15 +77,15 @@ class Header:
 
     @classmethod
     def read(cls, source: BinaryIO) -> Self:
-        """Read a header from a file's start, and nothing after it.
+        """Read a header from the present position of `source`. Bytes after the header are not read.
 
         Raises:
-            HeaderTruncatedError: The file ends too early.
-            VersionError: The file is not an age file, or is one of another version.
-            StanzaError: There is no stanza, a stanza is malformed, or a passphrase stanza has
-                others beside it.
-            Base64Error: The base64 is not canonical.
-            HeaderError: The last line is malformed, or the header is too long.
+            HeaderTruncatedError: The file ends inside the header.
+            VersionError: The file is not an age file, or has another version of the format.
+            StanzaError: There is no stanza, a stanza is malformed, or a passphrase stanza has other
+                stanzas beside it.
+            Base64Error: The base64 in the header is not canonical.
+            HeaderError: The header's last line is malformed, or the header is too long.
         """
         lines = _Lines(source)
         if lines.next() != _VERSION[:-1]:
@@ -97,12 +104,13 @@ class Header:
         return cls(tuple(stanzas), mac, b"".join(lines.taken))
 
     def unwrap(self, identities: Iterable[AnyIdentity]) -> bytes:
-        """Return the file key after verifying the MAC.
+        """Decrypt the file key with one of the identities, verify the MAC, and return the file key.
 
         Raises:
-            NoMatchError: None of the identities is a recipient.
+            NoMatchError: None of the identities is a recipient of the header.
             HeaderMacError: The header was changed.
-            HeaderError: A stanza is malformed, or requires more work than an identity accepts.
+            HeaderError: A stanza is malformed, or a passphrase stanza needs more work than is
+                accepted.
         """
         for stanza in self.stanzas:
             check_native(stanza)
@@ -114,7 +122,10 @@ class Header:
         raise NoMatchError("none of the identities opens this file")
 
     def verified(self, file_key: bytes) -> bytes:
-        """Return the file key if the header's MAC was made with it. Raises `HeaderMacError`."""
+        """Verify the header's MAC with this file key, and return the file key.
+
+        Raises `HeaderMacError` if the header was changed, or has another file key.
+        """
         signed = self.raw[: self.raw.rindex(b"---") + 3]
         if not hmac.compare_digest(_mac(file_key, signed), self.mac):
             raise HeaderMacError("the header was changed")
@@ -122,11 +133,11 @@ class Header:
 
 
 def make_header(file_key: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
-    """Return a header that gives the file key to each recipient.
+    """Return a header from which each of the recipients can get the file key.
 
     Raises:
-        AgeError: There is no recipient, a recipient is a point of low order, or a passphrase is not
-            the only recipient.
+        AgeError: There is no recipient, a recipient is a point of low order, or a passphrase has
+            other recipients beside it.
     """
     if not recipients:
         raise AgeError("a file without recipients could never be opened")
@@ -137,7 +148,11 @@ def make_header(file_key: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
 
 
 class _Lines:
-    """The lines of a header, each ended by LF. Their total length is limited."""
+    """Reads a header line by line. Each line ends with LF, and the header's length is limited.
+
+    Attributes:
+        taken: The lines that were read, with LF.
+    """
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source

@@ -1,8 +1,9 @@
-"""Identity files in age's format: plain or protected by a passphrase, binary or armored.
+"""Identity files: files in age's format that contain age identities (private keys).
 
-They are files that `age-keygen` or `galwad keys init` wrote, or that `age -p` made from such a
-file. One line is one identity; a comment `# name: value` adds information. They are stored on
-officers' machines, never on the server.
+`age-keygen` and `galwad keys init` write such files. `age -p` encrypts such a file with a
+passphrase; the result may be binary or armored. Each line of the text is one identity, or a
+comment, such as `# name: value`. Identity files are stored on officers' machines, never on the
+server.
 """
 
 from __future__ import annotations
@@ -22,28 +23,34 @@ from recording.errors import AgeError, KeyFileError, NoMatchError
 from recording.files.atomic import read_small
 
 Ask = Callable[[Path], str]
-"""A function that returns the passphrase of a protected file when it is needed."""
+"""The type of a function that asks the user for the passphrase of the file with this path."""
 _WANTED: Final = "an age identity file is wanted"
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityFile:
-    """The content of an identity file. Its `repr` does not show it."""
+    """The content of an identity file. The object's `repr` does not show secrets.
+
+    Attributes:
+        path: The file's path.
+        comments: The values of the comments `# name: value`, by name.
+    """
 
     path: Path
     identities: tuple[Identity, ...]
-    """At least one identity."""
+    """The identities in the file, at least one."""
     comments: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def read(cls, path: Path, ask: Ask | None = None) -> Self:
-        """Open a file; `ask` is called only if the file is protected.
+        """Read an identity file. `ask` is called if the file is protected by a passphrase.
 
-        Only its owner may have access to a plain file. Anyone may read a protected one.
+        If the file is not protected, only the file's owner may have access to it.
 
         Raises:
-            KeyFileError: The file is missing, malformed or accessible to others; or it is
-                protected, and `ask` is not given or returns a wrong passphrase.
+            KeyFileError: The file is missing or malformed. Or the file is not protected, and other
+                users have access to it. Or the file is protected, and `ask` is None or returns a
+                wrong passphrase.
         """
         try:
             data = read_small(path)
@@ -68,7 +75,10 @@ class IdentityFile:
 
 
 def protected(text: str, passphrase: Passphrase) -> bytes:
-    """Encrypt an identity file's text with a passphrase: armored, so that it can be printed."""
+    """Encrypt the text of an identity file with a passphrase, and return it in ASCII armor.
+
+    The armor allows a user to print the file.
+    """
     return armored(encrypt_small(text.encode(), [passphrase]))
 
 
@@ -77,7 +87,10 @@ def _protected(data: bytes) -> bool:
 
 
 def _opened(path: Path, data: bytes, ask: Ask | None) -> bytes:
-    """Return the content of a protected file. Raises `KeyFileError`."""
+    """Decrypt a protected identity file, and return its text. Raises `KeyFileError`.
+
+    `data` is the file's content. `ask` is called for the passphrase.
+    """
     if ask is None:
         raise KeyFileError(f"{path} is protected by a passphrase", "open it with: age -d")
     try:

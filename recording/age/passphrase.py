@@ -1,8 +1,9 @@
 """A passphrase as an age recipient and identity.
 
-https://c2sp.org/age, "The scrypt recipient type". It serves officers' identity files, on the
-officer's machine. The server has no passphrase: it seals to X25519 only, and so never needs the
-memory that scrypt takes, which is 1 KiB for each unit of N.
+The source is https://c2sp.org/age, section "The scrypt recipient type". Passphrases protect
+officers' identity files, on the officer's machine. The server uses only X25519 recipients and no
+passphrase, so it never needs the memory for scrypt, which is 1 KiB multiplied by scrypt's
+parameter N.
 """
 
 from __future__ import annotations
@@ -19,19 +20,20 @@ from recording.age.stanza import SALT, SCRYPT, Stanza, encode, scrypt_parameters
 from recording.errors import KeyTextError, WorkFactorError
 
 WORK_FACTOR: Final = 18
-"""The work factor that `age -p` uses: 256 MiB and about a second."""
+"""The work factor that `age -p` uses. It needs 256 MiB of memory and about a second."""
 MAX_WORK_FACTOR: Final = 22
-"""The highest work factor that `age` accepts: 4 GiB."""
+"""The highest work factor that `age` accepts. It needs 4 GiB of memory."""
 _LABEL: Final = b"age-encryption.org/v1/scrypt"
 _ZERO_NONCE: Final = bytes(12)
 
 
 @dataclass(frozen=True, slots=True)
 class Passphrase:
-    """A passphrase, which both encrypts and decrypts. Its `repr` does not show it.
+    """A passphrase, which is both a recipient and an identity.
 
-    Text from a terminal or the environment that is not UTF-8 (lone surrogates, as Python reads it)
-    counts as its original bytes.
+    The object's `repr` does not show the passphrase. A passphrase from a terminal or from the
+    environment may have bytes that are not UTF-8; Python reads such bytes as lone surrogates. They
+    are used as the original bytes.
 
     Raises:
         KeyTextError: The passphrase is empty, or is not text.
@@ -39,31 +41,33 @@ class Passphrase:
 
     text: str = field(repr=False)
     work_factor: int = WORK_FACTOR
-    """log2 of scrypt's N, for encryption."""
+    """The work factor for encryption: log2 of scrypt's parameter N."""
     max_work_factor: int = MAX_WORK_FACTOR
-    """The highest work factor that is accepted for decryption."""
+    """The highest work factor (log2 of scrypt's parameter N) that is accepted for decryption."""
 
     def __post_init__(self) -> None:
         if not self._octets():
             raise KeyTextError("a passphrase cannot be empty")
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """Return a stanza that holds the file key for those who know the passphrase.
+        """Return a stanza with the file key, encrypted with the passphrase.
 
         Raises:
-            WorkFactorError: There is not enough memory.
+            WorkFactorError: There is not enough memory for scrypt.
         """
         salt = os.urandom(SALT)
         body = self._cipher(salt, self.work_factor).encrypt(_ZERO_NONCE, file_key, None)
         return Stanza((SCRYPT, encode(salt), str(self.work_factor)), body)
 
     def unwrap(self, stanza: Stanza) -> bytes | None:
-        """Return the file key; None for a stanza of another kind or for another passphrase.
+        """Return the file key in a stanza.
+
+        None if the stanza has another type than scrypt, or was made with another passphrase.
 
         Raises:
-            HeaderError: The stanza is of type scrypt, but malformed.
-            WorkFactorError: The stanza requires more work than is accepted, or more memory than
-                there is.
+            HeaderError: The stanza has the type scrypt, but is malformed.
+            WorkFactorError: The stanza's work factor is too high, or this machine does not have
+                enough memory for it.
         """
         if stanza.kind != SCRYPT:
             return None

@@ -1,8 +1,9 @@
 """One stanza of an age header, and the checks of the two native types of stanza.
 
-https://c2sp.org/age: "Recipient stanza", "The X25519 recipient type", "The scrypt recipient type".
-This module checks only whether a stanza is well-formed; `recording.age.file` and
-`recording.age.passphrase` wrap and unwrap file keys.
+The native types are X25519 and scrypt. The source is https://c2sp.org/age, sections "Recipient
+stanza", "The X25519 recipient type" and "The scrypt recipient type". This module checks only
+whether a stanza is well-formed. The encryption and decryption of file keys is in
+`recording.age.file` and `recording.age.passphrase`.
 """
 
 from __future__ import annotations
@@ -27,14 +28,19 @@ _DECIMAL = re.compile(r"[1-9][0-9]*")
 
 @dataclass(frozen=True, slots=True)
 class Stanza:
-    """One wrapped file key: its type and arguments, and its body."""
+    """One stanza: a file key that is encrypted to one recipient.
+
+    Attributes:
+        arguments: The words of the stanza's first line. The first word is the stanza's type.
+        body: The encrypted file key.
+    """
 
     arguments: tuple[str, ...]
     body: bytes
 
     @property
     def kind(self) -> str:
-        """The stanza's type: `X25519`, `scrypt`, or a type that age does not define."""
+        """The stanza's type: `X25519`, `scrypt`, or a type that the age format does not define."""
         return self.arguments[0]
 
     def __bytes__(self) -> bytes:
@@ -44,11 +50,11 @@ class Stanza:
 
 
 def check_native(stanza: Stanza) -> None:
-    """Refuse a malformed stanza of a native type, for any recipient.
+    """Raise an error if the stanza has the type X25519 or scrypt and is malformed.
 
     Raises:
         StanzaError: The stanza is malformed; a subclass may say how.
-        Base64Error: The base64 of its argument is not canonical.
+        Base64Error: The base64 of a stanza's argument is not canonical.
     """
     if stanza.kind == X25519:
         x25519_share(stanza)
@@ -57,7 +63,10 @@ def check_native(stanza: Stanza) -> None:
 
 
 def x25519_share(stanza: Stanza) -> bytes:
-    """Return the ephemeral share (32 bytes) of an X25519 stanza. Raises as `check_native`."""
+    """Return the ephemeral share (32 bytes) of an X25519 stanza.
+
+    Raises the same errors as `check_native`.
+    """
     if len(stanza.arguments) != 2:
         raise StanzaError("an X25519 stanza has one argument")
     share = decode(stanza.arguments[1].encode())
@@ -67,9 +76,9 @@ def x25519_share(stanza: Stanza) -> bytes:
 
 
 def scrypt_parameters(stanza: Stanza) -> tuple[bytes, int]:
-    """Return salt (16 bytes) and work factor (log2 of N) of a scrypt stanza.
+    """Return the salt (16 bytes) and the work factor (log2 of scrypt's N) of a scrypt stanza.
 
-    Raises as `check_native`.
+    Raises the same errors as `check_native`.
     """
     if len(stanza.arguments) != 3:
         raise StanzaError("a scrypt stanza has two arguments")
@@ -84,12 +93,15 @@ def scrypt_parameters(stanza: Stanza) -> tuple[bytes, int]:
 
 
 def encode(data: bytes) -> str:
-    """Return unpadded base64, as age headers use it."""
+    """Return data as base64 without padding, as age headers use it."""
     return base64.b64encode(data).rstrip(b"=").decode()
 
 
 def decode(text: bytes) -> bytes:
-    """Decode unpadded base64. Only the canonical form is accepted. Raises `Base64Error`."""
+    """Decode base64 without padding, as age headers use it.
+
+    Raises `Base64Error` if the text is not the text that `encode` returns for the same data.
+    """
     try:
         data = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):

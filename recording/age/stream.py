@@ -1,8 +1,10 @@
-"""The payload of an age v1 file: a nonce of 16 bytes, then STREAM in chunks of 64 KiB.
+"""The payload of an age v1 file (https://c2sp.org/age#payload), to write and to read.
 
-https://c2sp.org/age#payload. The writer keeps the first chunk in memory until the end, because FLAC
-completes its first bytes last. It seals each later chunk as soon as it is full, so its memory use
-does not grow. The reader is seekable and raises a different error for each kind of fault.
+A payload is a nonce of 16 bytes, followed by encrypted chunks of 64 KiB (the STREAM construction).
+The writer keeps the first chunk in memory until the file is complete, because a FLAC encoder writes
+the first bytes of its file last. The writer encrypts each later chunk as soon as it is full, so its
+memory use does not grow. The reader is seekable, and raises a different error for each kind of
+fault.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ _SEALED: Final = CHUNK + TAG
 
 
 def payload_cipher(file_key: bytes, nonce: bytes) -> ChaCha20Poly1305:
-    """Return the cipher of one payload."""
+    """Return the cipher for all chunks of the payload with this nonce."""
     key = HKDF(SHA256(), 32, salt=nonce, info=b"payload").derive(file_key)
     return ChaCha20Poly1305(key)
 
@@ -42,10 +44,11 @@ def _chunk_nonce(index: int, *, last: bool) -> bytes:
 
 
 class PayloadWriter(io.RawIOBase):
-    """Encrypts the written bytes. Seeking back is possible only within the first chunk.
+    """A file object that encrypts the bytes that are written to it.
 
-    `fd` is an empty file open for writing; the payload becomes its whole content. Without `close`,
-    no key opens the file, since its first chunk is missing.
+    `fd` is an empty file that is open for writing; the writer fills it with one payload. Bytes that
+    were written can be written again only within the first chunk. The first chunk reaches the file
+    only in `close`, so without `close` the file cannot be decrypted.
     """
 
     def __init__(self, fd: int, file_key: bytes) -> None:
@@ -61,28 +64,31 @@ class PayloadWriter(io.RawIOBase):
         self._put(nonce, 0)
 
     def writable(self) -> bool:
-        """Return True."""
+        """Return True, because bytes can be written."""
         return True
 
     def seekable(self) -> bool:
-        """Return True: the first chunk and the end can be sought."""
+        """Return True, because `seek` can go to the first chunk and to the end."""
         return True
 
     def tell(self) -> int:
-        """Return the position in the plaintext."""
+        """Return the position in the plaintext, in bytes."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set the position in the plaintext; `write` checks that it can write there."""
+        """Set the position in the plaintext, and return it.
+
+        Any position is accepted here; `write` checks whether it can write at the position.
+        """
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
         self._position = base + offset
         return self._position
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
-        """Write all of `data`.
+        """Write all of `data` at the position, and return the number of bytes.
 
         Raises:
-            PayloadError: The position is in a sealed chunk, or beyond the end.
+            PayloadError: The position is in a chunk that is encrypted already, or beyond the end.
         """
         view = memoryview(data).cast("B")
         if self._position > self._length:
@@ -127,9 +133,9 @@ class PayloadWriter(io.RawIOBase):
             view, offset = view[written:], offset + written
 
     def close(self) -> None:
-        """Seal the last chunk, then write the first in its place.
+        """Encrypt and write the last chunk, and then the first chunk.
 
-        The file stays open and unsynced.
+        The file `fd` stays open and is not synced.
         """
         if not self.closed:
             try:
@@ -140,26 +146,33 @@ class PayloadWriter(io.RawIOBase):
                 self.discard()
 
     def discard(self) -> None:
-        """Close without sealing anything more."""
+        """Close the writer without writing the chunks that are in memory."""
         self._first.clear()
         self._tail.clear()
         super().close()
 
     def __del__(self) -> None:
-        """Discard a writer that was not closed, so that it is never sealed by accident."""
+        """Discard a writer that was not closed.
+
+        Otherwise the base class would call `close`, which would complete the payload by accident.
+        """
         if not self.closed:
             self.discard()
 
 
 class PayloadReader(io.RawIOBase):
-    """The plaintext of a payload that begins at `start` of a seekable file."""
+    """A file object with the plaintext of a payload.
+
+    The payload begins at the position `start` of the seekable file `source`.
+    """
 
     def __init__(self, source: BinaryIO, file_key: bytes, start: int = 0) -> None:
-        """Read the nonce.
+        """Read the payload's nonce.
 
         Raises:
-            HeaderTruncatedError: There is no nonce (age counts it with the header).
-            TruncatedError: Nothing follows the nonce.
+            HeaderTruncatedError: The nonce is missing or incomplete. The error has this name,
+                because age regards the nonce as a part of the header.
+            TruncatedError: The bytes after the nonce are too few for a chunk.
         """
         super().__init__()
         self._source = source
@@ -180,21 +193,22 @@ class PayloadReader(io.RawIOBase):
         self._end: tuple[int, PayloadError] | None = None
 
     def readable(self) -> bool:
-        """Return True."""
+        """Return True, because the plaintext can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Return True."""
+        """Return True, because every position can be sought."""
         return True
 
     def tell(self) -> int:
-        """Return the position in the plaintext."""
+        """Return the position in the plaintext, in bytes."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set the position in the plaintext.
+        """Set the position in the plaintext, and return it.
 
-        From the end, this works only after the last chunk was authenticated as the last one.
+        With `os.SEEK_END`, the last chunk is authenticated first, so this raises `PayloadError` if
+        the payload's end is faulty.
         """
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}.get(whence)
         target = (self.size if base is None else base) + offset
@@ -205,7 +219,10 @@ class PayloadReader(io.RawIOBase):
 
     @property
     def size(self) -> int:
-        """The length of the plaintext; the last chunk is authenticated. Raises as `readinto`."""
+        """The length of the plaintext, in bytes.
+
+        The last chunk is authenticated first. Raises the same errors as `readinto`.
+        """
         if self._size is None:
             last = self._load(self._chunks - 1)
             self._check((self._chunks - 1) * CHUNK + len(last))
@@ -213,14 +230,14 @@ class PayloadReader(io.RawIOBase):
         return self._size
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        """Fill the buffer from one chunk.
+        """Copy plaintext from the chunk at the position to the buffer; return the number of bytes.
 
-        A whole chunk that authenticates is returned even if the payload must not end, or must not
-        continue, after it. The error comes with the next read.
+        If the payload is cut off after a whole chunk, or data follows its last chunk, the chunk's
+        plaintext is still returned. The next read raises the error.
 
         Raises:
-            PayloadError: The payload is faulty; the subclass says how. No byte of a bad chunk is
-                returned.
+            PayloadError: The payload is faulty; the subclass says how. The plaintext of a chunk
+                that was changed is never returned.
         """
         self._check(self._position)
         index, within = divmod(self._position, CHUNK)
@@ -233,7 +250,7 @@ class PayloadReader(io.RawIOBase):
         return len(part)
 
     def _check(self, position: int) -> None:
-        """Raise the error found at the payload's end, if `position` is at or behind it."""
+        """Raise the stored error of the payload's end, if `position` is at or behind this end."""
         if self._end is not None and position >= self._end[0]:
             raise self._end[1]
 
@@ -258,12 +275,14 @@ class PayloadReader(io.RawIOBase):
         return plaintext
 
     def _open_misplaced(self, index: int, sealed: bytes, *, last: bool) -> bytes:
-        """Open a chunk that is wrongly marked as the last one, or wrongly not marked.
+        """Decrypt a chunk that could not be decrypted with the nonce for its place in the file.
 
-        Its plaintext is returned if it is a whole chunk; the next read then raises the error.
+        The nonce says whether a chunk is the last one, so this method tries the opposite: `last`
+        reversed. If that works and the chunk has the full length, the plaintext is returned, and
+        the next read raises the error.
 
         Raises:
-            PayloadError: The chunk was changed, or is shorter than a whole one.
+            PayloadError: The chunk was changed, or does not have the full length.
         """
         plaintext = self._try(index, sealed, last=not last)
         if plaintext is None:

@@ -1,1 +1,1 @@
-"""The audit: an append-only hash chain, its day keys, and the anchors that others keep."""
+"""The audit chain: its entries and their hashes, its day keys, and the anchors of custodians."""

@@ -1,7 +1,8 @@
-"""Anchors: heads of the audit chain, one in each line of a file that a custodian keeps.
+"""Anchors: former heads of the audit chain, in the lines of a file that a custodian keeps.
 
-A person who controls the server can rewrite today's chain and cut it, but not the copy of the head
-that another custodian wrote down. So the file is only as good as its custody.
+A person who controls the server can rewrite today's entries of the chain and remove entries from
+its end. This person cannot change the anchors, if the custodian keeps the file elsewhere. So the
+file protects the chain only if the custodian protects the file.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The head of a node's chain, and when it was recorded (ISO 8601 in UTC)."""
+    """One line of the anchor file: the head of a node's chain at one time.
+
+    `at` is the time at which the anchor was recorded (ISO 8601 in UTC).
+    """
 
     node: str
     head: Head
@@ -33,7 +37,7 @@ class Anchor:
 
     @classmethod
     def parse(cls, line: str) -> Anchor:
-        """Parse a line. Raises `ChainError`."""
+        """Parse one line of an anchor file. Raises `ChainError`."""
         try:
             fields = json.loads(line)
             node, seq, hash_, at = (fields[name] for name in ("node", "seq", "hash", "at"))
@@ -46,7 +50,7 @@ class Anchor:
         return cls(str(node), Head(seq, str(hash_)), str(at))
 
     def __str__(self) -> str:
-        """Return the line, without its line feed."""
+        """Return the anchor as a line of the anchor file, without the line feed."""
         fields = {
             "at": self.at,
             "format": FORMAT,
@@ -59,26 +63,32 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """A restore from a backup that the verifier of a chain knows of.
+    """A restore of the audit chain from a backup, as an entry of the chain records it.
 
-    A restore explains two things that would otherwise be signs of tampering. The day key before its
-    entry is not signed, because the key that could have signed it was lost. And the entries that
-    were written after the backup are lost, so that their anchors match nothing.
+    A restore explains two problems that would otherwise be signs of tampering. First, the previous
+    day key did not sign the day key that was made after the restore, because the private key was
+    lost. Second, the entries that were written after the backup are lost, so the chain does not
+    contain their anchors.
+
+    Attributes:
+        seq: The number of the entry that records the restore.
+        at_us: The time of the restore, in microseconds since 1970.
     """
 
     seq: int
     made: str
-    """When the backup was made, according to the entry."""
+    """The time at which the backup was made, according to the entry."""
     last: int
     """The number of the last entry that was in the backup."""
     at_us: int
 
     @classmethod
     def parse(cls, entry: ChainEntry) -> Restore | None:
-        """Return the restore that an entry records; None when it does not record one.
+        """Return the restore that an entry records; None if the entry does not record a restore.
 
-        It must follow the last entry of the backup, with at most a day key between. Any other entry
-        would excuse anchors of entries that were never lost.
+        The entry must directly follow the last entry of the backup; only a day key may be between
+        the two. An entry at any other place is ignored, because it could explain the absence of
+        entries that the restore did not lose.
         """
         made, last = entry.facts.get("made"), entry.facts.get("seq")
         if entry.kind != RESTORED or not isinstance(made, str) or not isinstance(last, int):
@@ -89,11 +99,17 @@ class Restore:
 
     @property
     def unsigned_day_key(self) -> int | None:
-        """The number of the unsigned day key; None: the old day key was still there."""
+        """The number of the day-key entry that the previous day key did not sign.
+
+        None if the old day key still existed after the restore, so that no new one was needed.
+        """
         return self.seq - 1 if self.seq - 1 > self.last else None
 
     def explains(self, anchor: Anchor) -> bool:
-        """Return whether an anchor's entry is lost: written between backup and restore."""
+        """Return True if an anchor's entry was lost by this restore.
+
+        Such an entry was written after the backup and before the restore.
+        """
         try:
             at = datetime.fromisoformat(anchor.at)
         except ValueError:
@@ -109,7 +125,10 @@ class Restore:
 
 
 def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
-    """Return the anchors in these lines; empty lines are skipped. Raises `ChainError`."""
+    """Return the anchors in the lines of an anchor file. Empty lines are skipped.
+
+    Raises `ChainError`, with the line's number.
+    """
     found = []
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -121,7 +140,9 @@ def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
 
 
 def last_anchor(path: Path) -> Anchor | None:
-    """Return a file's last anchor; None if it is missing, unreadable, malformed or empty.
+    """Return the last anchor in a file.
+
+    Returns None if the file is missing, may not be read, is malformed or has no anchor.
 
     Raises:
         OSError: The disk refuses.
@@ -135,7 +156,10 @@ def last_anchor(path: Path) -> Anchor | None:
 
 
 def append_anchor(path: Path, anchor: Anchor) -> None:
-    """Append a line and sync it, or leave the file as it was. Raises `OSError`."""
+    """Append an anchor to a file as one line, and sync the file.
+
+    If the line cannot be written completely, the file stays as it was. Raises `OSError`.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
     try:
         before, line = os.fstat(descriptor).st_size, f"{anchor}\n".encode()
@@ -150,7 +174,10 @@ def append_anchor(path: Path, anchor: Anchor) -> None:
 
 
 def _lacks_its_end(path: Path, size: int) -> bool:
-    """Return whether the last line has no line end, as an editor or a manual copy may leave it."""
+    """Return True if a file's last line does not end with a line feed.
+
+    An editor or a manual copy may have removed the line feed. `size` is the file's size in bytes.
+    """
     try:
         with path.open("rb") as file:
             file.seek(max(0, size - 1))

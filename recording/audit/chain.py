@@ -1,9 +1,9 @@
-"""The audit chain: the form of its entries, the links between them, and the checks on both.
+"""The audit chain: the form of its entries, the hashes that link the entries, and the checks.
 
-There is no database here: entries come from `recording.audit.log`, or from an export (one JSON
-object in each line) that everyone can check with `sha256sum` and `openssl`. An entry's hash covers
-the hash before it and its body. Anchors are heads kept by another custodian; they show whether a
-chain was cut.
+This module uses no database. The entries come from `recording.audit.log`, or from an export: a text
+with one JSON object in each line, which anyone can check with `sha256sum` and `openssl`. The hash
+of an entry covers the previous entry's hash and the entry's body. An anchor is a former head of the
+chain that a custodian keeps; it shows whether entries at the end of the chain were removed.
 """
 
 from __future__ import annotations
@@ -22,17 +22,23 @@ from recording.errors import ChainError
 
 DAY_KEY: Final = "day-key"
 RESTORED: Final = "backup.restored"
-"""The kind of the entry, after a day key, with which a chain restored from a backup continues."""
+"""The kind of the first entry after a restore from a backup; only a day key may be before it."""
 GENESIS: Final = "0" * 64
 _YEAR_10000_US: Final = 253_402_300_800_000_000
-"""The first time that `datetime` cannot represent; a JSON number may have any length."""
+"""The year 10000 in microseconds since 1970, which `datetime` cannot represent.
+
+An entry's time is compared with it, because a number in JSON may have any length.
+"""
 DAY_US: Final = 86_400_000_000
-"""One UTC day. No entry may be of a later day than the last day key before it."""
+"""The length of a UTC day in microseconds.
+
+The last day key before an entry must be from the same day as the entry, or from a later day.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The chain's last entry, as an anchor records it."""
+    """The number and hash of a chain's last entry; an anchor records these two values."""
 
     seq: int
     hash: str
@@ -40,9 +46,15 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class ChainEntry:
-    """One entry as stored in the chain.
+    """One entry of the audit chain, as it is stored.
 
-    `values` are its personal values: salt and text by name.
+    Attributes:
+        seq: The entry's number.
+        at_us: The time of the recorded action, in microseconds since 1970.
+        kind: An event name, such as `recording.fetched`.
+        body: The JSON text that the hash covers.
+        hash: The entry's hash, in hexadecimal.
+        values: The entry's personal values by name, each with its salt: (salt, value).
     """
 
     seq: int
@@ -56,7 +68,10 @@ class ChainEntry:
     def of_body(
         cls, body: str, hash_: str, values: Mapping[str, tuple[bytes, str]] | None = None
     ) -> ChainEntry:
-        """Return an entry whose number, time and kind come from its body; 0 or "" if missing."""
+        """Return an entry whose number, time and kind are read from its body.
+
+        A number or time that is missing or invalid becomes 0, and a kind becomes "".
+        """
         fields = parsed(body)
         seq, at_us, kind = fields.get("seq"), fields.get("at_us"), fields.get("kind")
         return cls(
@@ -70,7 +85,7 @@ class ChainEntry:
 
     @classmethod
     def parse(cls, line: str) -> ChainEntry:
-        """Parse a line of an export. Raises `ChainError`."""
+        """Parse one line of an export of the chain. Raises `ChainError`."""
         try:
             document = json.loads(line)
             values = {
@@ -85,31 +100,31 @@ class ChainEntry:
         return entry
 
     def __str__(self) -> str:
-        """Return the line of an export."""
+        """Return the entry as one line of an export, without the line feed."""
         values = {name: [salt.hex(), value] for name, (salt, value) in self.values.items()}
         document = {"body": self.body, "hash": self.hash, "values": values}
         return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
     @property
     def contradicts_itself(self) -> bool:
-        """True if it is stored under another number, time or kind than its body has."""
+        """True if the entry's number, time or kind differs from the values in its body."""
         fields = ChainEntry.of_body(self.body, self.hash)
         return (fields.seq, fields.at_us, fields.kind) != (self.seq, self.at_us, self.kind)
 
     @property
     def node(self) -> str:
-        """The name of the node whose chain the entry belongs to; "" if the body has none."""
+        """The name of the node to whose chain the entry belongs; "" if the body has no name."""
         return str(parsed(self.body).get("node", ""))
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The facts that are not personal."""
+        """The entry's facts that are not personal, from its body."""
         return _table(parsed(self.body), "facts")
 
 
 @dataclass(frozen=True, slots=True)
 class ChainFinding:
-    """A problem in the chain, at this entry."""
+    """A problem that was found in the chain, at the entry with the number `seq`."""
 
     seq: int
     problem: str
@@ -117,7 +132,13 @@ class ChainFinding:
 
 @dataclass(frozen=True, slots=True)
 class ChainVerification:
-    """The result of checking a whole chain."""
+    """The result of checking a whole chain.
+
+    Attributes:
+        entries: The number of entries.
+        head: The chain's last entry; None if the chain is empty.
+        findings: The problems that were found.
+    """
 
     entries: int
     head: Head | None
@@ -125,12 +146,14 @@ class ChainVerification:
 
     @property
     def is_clean(self) -> bool:
-        """True if there are no findings."""
+        """True if no problem was found."""
         return not self.findings
 
 
 class ChainChecker:
-    """Checks the entries of a node's chain in order; `result` returns the findings.
+    """Checks the entries of one node's chain, which must be passed to `check` in order.
+
+    After the last entry, `result` returns the problems that were found.
 
     Attributes:
         last: The number of the last entry that was checked.
@@ -139,10 +162,14 @@ class ChainChecker:
     def __init__(
         self, node: str, anchors: Sequence[Head] = (), unsigned: Collection[int] = ()
     ) -> None:
-        """Prepare to check the chain of `node`; if it is empty, the first entry names the node.
+        """Prepare to check a chain.
 
-        `unsigned`: numbers of day keys that the day key before them did not sign, for a known
-        reason.
+        Args:
+            node: The name of the node whose chain it is. If "", the name is taken from the first
+                entry.
+            anchors: Former heads of the chain, which the chain must contain.
+            unsigned: The numbers of day-key entries that may lack the previous day key's signature,
+                because a known restore from a backup explains this.
         """
         self._node = node
         self._unsigned = frozenset(unsigned)
@@ -160,7 +187,7 @@ class ChainChecker:
         self._findings.append(ChainFinding(seq, problem))
 
     def check(self, entry: ChainEntry) -> None:
-        """Check the next entry."""
+        """Check the chain's next entry, and store the problems that it has."""
         seq = entry.seq
         if seq > self.last + 1:
             self._add_finding(seq, f"{seq - self.last - 1} entries before it are missing")
@@ -201,7 +228,7 @@ class ChainChecker:
         self._public = new
 
     def result(self) -> ChainVerification:
-        """Return the result, after the last entry."""
+        """Return the result of all checks. Call it after the last entry."""
         for seq in sorted(self._anchors):
             what = "it is gone"
             if seq > self.last:
@@ -215,7 +242,7 @@ class ChainChecker:
 def verify_entries(
     entries: Iterable[ChainEntry], anchors: Sequence[Head] = (), unsigned: Collection[int] = ()
 ) -> ChainVerification:
-    """Check a whole exported chain; the arguments are those of `ChainChecker`."""
+    """Check all entries of an exported chain. `anchors` and `unsigned` are as in `ChainChecker`."""
     checker = ChainChecker("", anchors, unsigned)
     for entry in entries:
         checker.check(entry)
@@ -223,7 +250,7 @@ def verify_entries(
 
 
 def read_export(lines: Iterable[str]) -> Iterator[ChainEntry]:
-    """Yield the entries of an export; empty lines are skipped. Raises `ChainError`."""
+    """Yield the entries in the lines of an export. Empty lines are skipped. Raises `ChainError`."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
@@ -233,12 +260,16 @@ def read_export(lines: Iterable[str]) -> Iterator[ChainEntry]:
 
 
 def commitment(salt: bytes, name: str, value: str) -> str:
-    """Return HMAC-SHA256 under the salt of name, a zero byte and value, in hexadecimal."""
+    """Return the commitment to a personal value, in hexadecimal.
+
+    It is the HMAC-SHA256 of the value's name, a zero byte and the value. The HMAC's key is the
+    salt.
+    """
     return hmac.new(salt, f"{name}\0{value}".encode(), hashlib.sha256).hexdigest()
 
 
 def parsed(body: str) -> dict[str, Any]:
-    """Return a body as an object; empty when it is not a JSON object."""
+    """Return an entry's body as a dictionary, which is empty if the body is not a JSON object."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
@@ -247,21 +278,32 @@ def parsed(body: str) -> dict[str, Any]:
 
 
 def _table(body: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the object that a body has under this name; empty when it is not an object."""
+    """Return the JSON object that a body has under this name; empty if there is no such object."""
     found = body.get(name)
     return found if isinstance(found, dict) else {}
 
 
 def canonical(body: Mapping[str, object]) -> str:
-    """Return JSON with sorted keys and no spaces; non-ASCII characters are not escaped."""
+    """Return a body as JSON with sorted keys and without spaces.
+
+    Characters that are not ASCII are not escaped.
+    """
     return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def chained(previous: str, body: str) -> str:
-    """Return an entry's hash: SHA-256 of the hash before it, a line feed, and the body."""
+    """Return an entry's hash, in hexadecimal.
+
+    It is the SHA-256 of the previous entry's hash, a line feed and the entry's body.
+    """
     return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
 
 
 def day_key_text(head: str, public_key: str) -> bytes:
-    """Return the text that a day key signs before it is destroyed: the head and the next key."""
+    """Return the text that a day key signs before it is destroyed.
+
+    Args:
+        head: The hash of the chain's head.
+        public_key: The next day key's public key, in hexadecimal.
+    """
     return f"galwad audit day key\n{head}\n{public_key}".encode()

@@ -1,8 +1,10 @@
-"""The audit's day key: one Ed25519 key a day, which signs its successor and is destroyed.
+"""The day key of the audit chain: an Ed25519 key for each day.
 
-The private key is stored in one file (0600). A successor is first written beside it (`.next`),
-announced in the chain, then put in its place. After a crash between these steps, `current` repairs
-them: it compares the files with the public key that the chain announced last.
+Each day key signs the next day's public key and is then destroyed. The private key is in a file
+with mode 0600. The change of the day has three steps: the next key is written to a second file
+(`.next`), its public key is written to the audit chain, and the second file replaces the first. If
+the process crashes between these steps, `DayKeys.current` completes them. It compares both files
+with the last public key in the chain.
 """
 
 from __future__ import annotations
@@ -17,19 +19,22 @@ from recording.files.atomic import sync_folder, zero_fill
 
 
 def public_hex(key: Ed25519PrivateKey) -> str:
-    """Return the public key in hexadecimal, as the chain writes it."""
+    """Return the public key of a day key in hexadecimal, as it is written to the audit chain."""
     return key.public_key().public_bytes_raw().hex()
 
 
 class DayKeys:
-    """The file of today's key and, while the day changes, that of its successor."""
+    """The file with today's day key, and the file with the next day's key while the day changes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._next = path.with_name(path.name + ".next")
 
     def current(self, announced: str) -> Ed25519PrivateKey | None:
-        """Return the private key whose public key the chain announced; None when it is lost."""
+        """Return the private key of the public key `announced`; None if the private key is lost.
+
+        `announced` is the last public key that the audit chain has, in hexadecimal.
+        """
         for path in (self._path, self._next):
             key = _read(path)
             if key is not None and public_hex(key) == announced:
@@ -39,7 +44,7 @@ class DayKeys:
         return None
 
     def successor(self) -> Ed25519PrivateKey:
-        """Make a new key and sync it to a file beside the current one."""
+        """Make the next day's key, and write and sync it to the file `.next`."""
         key = Ed25519PrivateKey.generate()
         descriptor = os.open(self._next, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -50,9 +55,9 @@ class DayKeys:
         return key
 
     def rotate(self) -> None:
-        """Put the successor in the place of the current key, and overwrite the old key.
+        """Replace the current key's file by the next key's file, and overwrite the old key's data.
 
-        If another process that appends to the chain did this first, there is nothing to do.
+        If another process has already done this, nothing changes.
         """
         with ExitStack() as opened:
             old = None

@@ -1,11 +1,14 @@
-"""The audit log: who did what, as one append-only hash chain for each node.
+"""The audit log: it records which person did what, in one audit chain for each node.
 
-An entry's hash covers its body and the hash before it. Personal values are not in the chain. The
-chain holds salted commitments; values and salts are in separate rows, and the chain stays valid
-without them. Nothing here deletes such rows. Each day's key (`recording.audit.day_key`) signs the
-head and the next day's public key and is then destroyed, so that a person who controls the server
-today cannot rewrite yesterday. The chain proves no more than this: tampering before the last anchor
-is detectable.
+The chain is append-only: the hash of each entry covers the entry's body and the previous entry's
+hash. Personal values (such as names) are not in the chain. For each of them, the chain has a salted
+commitment. The values and their salts are in separate database rows, and the chain stays valid if
+these rows are deleted. This module never deletes them.
+
+Each day has a signing key (`recording.audit.day_key`). It signs the chain's head and the next day's
+public key, and is then destroyed. So a person who controls the server today cannot rewrite the
+entries of yesterday. The chain proves only that a change of entries before the last anchor can be
+detected.
 """
 
 from __future__ import annotations
@@ -78,14 +81,25 @@ audit_values = Table(
 
 _US = 1_000_000
 _AHEAD_DAYS = 7
-"""A day key dated this many days ahead, or more, is from a wrong clock: it is replaced at once."""
+"""The number of days in the future from which a day key's date is certainly wrong.
+
+Such a key was made while the clock was wrong, so the next entry replaces it.
+"""
 
 Facts = Mapping[str, str | int | bool]
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One entry as read back; erased personal values are absent from `personal`."""
+    """One entry of the audit chain, as read from the database.
+
+    Attributes:
+        seq: The entry's number.
+        at_us: The time of the recorded action, in microseconds since 1970.
+        kind: An event name, such as `recording.fetched`.
+        facts: The facts that are not personal.
+        personal: The personal values by name. Erased values are absent.
+    """
 
     seq: int
     at_us: int
@@ -96,10 +110,14 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """The entries to search for. An empty field, or None, matches anything.
+    """The conditions that a searched entry must meet. An empty field, or None, is no condition.
 
-    `actor` is an actor that the entry names and that is not erased; `since` ≤ time < `until`, in
-    Unix seconds.
+    Attributes:
+        kind: The entry's event name.
+        call_id: The call id in the entry's facts.
+        actor: The entry's personal value `actor`. An entry whose actor was erased never matches.
+        since: The earliest time of the entry, in Unix seconds.
+        until: The time before which the entry must be, in Unix seconds.
     """
 
     kind: str = ""
@@ -118,9 +136,10 @@ class _Event:
 
 
 class AuditLog:
-    """Appends to one node's chain. Several processes may do so, one transaction at a time.
+    """Reads one node's audit chain, and appends entries to it.
 
-    Every method raises `AuditError` when the database fails.
+    Several processes may append to one chain, because each entry is written in one database
+    transaction. Every method raises `AuditError` if the database fails.
     """
 
     def __init__(
@@ -131,9 +150,15 @@ class AuditLog:
         clock: Callable[[], float] = time.time,
         on_cut: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Prepare to append.
+        """Prepare to append entries.
 
-        `on_cut` receives the number of a new entry before which entries were removed.
+        Args:
+            engine: The database.
+            node: The name of the node whose chain it is.
+            key: The path of the file with the day key.
+            clock: Returns the time in Unix seconds.
+            on_cut: The function that is called if a new entry shows that the entries directly
+                before it were deleted from the database. It receives the new entry's number.
         """
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
@@ -150,17 +175,18 @@ class AuditLog:
         *,
         at: float | None = None,
     ) -> Head:
-        """Write one entry; when this returns, it is committed.
+        """Write one entry and commit it. Return the new head of the chain.
 
         Args:
             kind: An event name, such as `recording.fetched`.
-            facts: The facts that are not personal; they stay in the chain for ever.
-            personal: Names, numbers, addresses. The chain has only commitments to them; they can be
-                erased.
-            at: When it happened (Unix seconds); None means now.
+            facts: The facts that are not personal. They stay in the chain for ever.
+            personal: Personal values by name, such as names, numbers and addresses. The chain has
+                only commitments to these values, so the values can be erased.
+            at: The time of the recorded action, in Unix seconds; None means now.
 
         Raises:
-            AuditError: The entry could not be written; the action that it records must not happen.
+            AuditError: The entry could not be written. The caller must then not carry out the
+                action that the entry records.
         """
         at_us = int((self._clock() if at is None else at) * _US)
         try:
@@ -178,10 +204,11 @@ class AuditLog:
         return head
 
     async def _last(self, connection: AsyncConnection) -> tuple[Head, int]:
-        """Return the last entry, and the last number that is in use.
+        """Return the last entry of the chain, and the highest number that is in use.
 
-        They differ if entries were removed and their values were left. These values stay: a new
-        entry under such a number could not be written, or would seem to own them.
+        The number is higher than the last entry's if entries were deleted from the database but
+        their personal values were not. A new entry must not get the number of such values: it could
+        not be written, or the values would seem to belong to the new entry.
         """
         entries, values = audit_entries.c, audit_values.c
         statement = (
@@ -198,7 +225,11 @@ class AuditLog:
     async def _roll_day_key(
         self, connection: AsyncConnection, head: Head, at_us: int
     ) -> tuple[Head, bool]:
-        """Begin a new day's key when the day has changed since the last one."""
+        """Write an entry with a new day key, if the present day needs one.
+
+        This is so if the last day key is of another day, or if its private key is lost. Returns the
+        chain's head, and True if such an entry was written.
+        """
         table = audit_entries.c
         own = table.node == self._node
         day = (
@@ -212,7 +243,7 @@ class AuditLog:
         fields = {} if day is None else ChainEntry.of_body(day.body, "").facts
         announced = str(
             fields.get("public_key", "")
-        )  # a body that was tampered with may have no key
+        )  # if the body was changed, the key may be missing
         old = self._keys.current(announced)
         ahead = -1 if day is None else day.at_us // DAY_US - at_us // DAY_US
         if old is not None and 0 <= ahead < _AHEAD_DAYS:
@@ -256,16 +287,16 @@ class AuditLog:
         return new
 
     async def chain_entries(self, after: int = 0, limit: int = 500) -> list[ChainEntry]:
-        """Return the chain's entries as stored, with `seq` > `after`, in order."""
+        """Return up to `limit` entries with `seq` > `after`, in order, exactly as stored."""
         async with self._reading() as connection:
             return await _chain_entries(connection, self._node, after, limit)
 
     async def search(
         self, sought: AuditFilter, before: int | None = None, limit: int = 50
     ) -> list[ChainEntry]:
-        """Return the newest matching entries, the newest first.
+        """Return up to `limit` entries that match `sought`, the newest entry first.
 
-        `before`: only entries with a lower `seq` than this; None: all.
+        If `before` is given, only entries with a lower `seq` are returned.
         """
         table = audit_entries.c
         older = () if before is None else (table.seq < before,)
@@ -279,7 +310,7 @@ class AuditLog:
             return await _with_values(connection, self._node, statement)
 
     async def entries(self, after: int = 0, limit: int = 500) -> list[AuditEntry]:
-        """Return entries with `seq` > `after`, in order."""
+        """Return up to `limit` entries with `seq` > `after`, in order."""
         return [
             AuditEntry(
                 entry.seq,
@@ -292,7 +323,7 @@ class AuditLog:
         ]
 
     async def head(self) -> Head | None:
-        """Return the newest entry; None when there is no entry yet."""
+        """Return the number and hash of the newest entry; None if there is no entry yet."""
         table = audit_entries.c
         statement = (
             select(table.seq, table.hash)
@@ -305,10 +336,10 @@ class AuditLog:
         return None if row is None else Head(row.seq, row.hash)
 
     async def last(self, kind: str, by: float | None = None) -> AuditEntry | None:
-        """Return the newest entry of this kind, or None, without its personal values.
+        """Return the newest entry of this kind, without its personal values; None if there is none.
 
-        `by`: only entries up to this time (Unix seconds), since a clock that was ahead may have
-        written entries dated in the future.
+        If `by` is given, entries after this time (Unix seconds) are ignored. The caller uses it
+        because entries may have a time in the future, from a clock that was wrong.
         """
         table = audit_entries.c
         in_time = () if by is None else (table.at_us <= int(by * _US),)
@@ -336,7 +367,10 @@ class AuditLog:
 
 
 async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -> ChainVerification:
-    """Verify a node's whole chain against `anchors`: heads that another custodian kept."""
+    """Verify the whole audit chain of a node.
+
+    `anchors` are former heads of the chain, which a custodian keeps. The chain must contain them.
+    """
     checker = ChainChecker(node, anchors)
     async with engine.connect() as connection:
         while entries := await _chain_entries(connection, node, checker.last, 1000):

@@ -1,1 +1,1 @@
-"""The database beside the archive: recordings, answered calls, retention, coverage."""
+"""The database about the archive: recordings, answered calls, retention and coverage."""

@@ -1,7 +1,8 @@
-"""The index: one database row for each recording, and its gaps. The archive holds the audio.
+"""The index: a database with one row for each recording, and with the gaps of each recording.
 
-The desk writes a row from the finaliser's message that a recording is complete in the archive.
-Writing it twice changes nothing. Numbers are in E.164 if they can be.
+The audio is in the archive. When a recording is complete in the archive, the finaliser sends a
+message to the desk, and the desk writes the row. If the message comes twice, the second changes
+nothing. The callers' numbers are in E.164 form if possible.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ from recording.index.tables import gap_reasons, gaps, metadata, recordings, refe
 __all__ = ["Catalogue", "Cursor", "Filters", "Page", "metadata"]
 
 _BATCH = 2000
-"""Number of rows that one statement reads when all are needed."""
+"""The number of rows that one statement reads, when all rows of a table are read in parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Recordings in the requested order.
+    """One page of a list of recordings.
 
-    `after` is where the next page begins; None: this is the last page.
+    `after` is the place at which this page ends and the next page begins; None if this is the last
+    page.
     """
 
     rows: tuple[RecordingSummary, ...]
@@ -43,9 +45,9 @@ class Page:
 
 
 class Catalogue:
-    """The index of one site.
+    """The index of one node's recordings.
 
-    Every method raises `CatalogueError` when the database fails.
+    Every method raises `CatalogueError` if the database fails.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -53,9 +55,9 @@ class Catalogue:
         self._writer = engine.execution_options(immediate=True)
 
     async def add(self, recording: RecordingSummary, *, replace: bool = True) -> bool:
-        """Write the row and its gaps; return False when the row existed.
+        """Write a recording's row and gaps. Return True if the recording had no row before.
 
-        `replace`: overwrite an existing row; otherwise it stays.
+        If it has a row already, the row and the gaps are replaced, or kept if `replace` is False.
         """
         fields = {name: getattr(recording, name) for name in _FIELDS}
         try:
@@ -83,13 +85,16 @@ class Catalogue:
         return known is None
 
     async def get(self, call_id: str) -> RecordingSummary | None:
-        """Return one recording by its call id, or None."""
+        """Return the recording with this call id; None if the index does not have it."""
         statement = select(recordings).where(recordings.c.call_id == call_id)
         rows = await self._read(statement)
         return rows[0] if rows else None
 
     async def folders(self) -> dict[str, str]:
-        """Return each recording's folder by call id; read in parts, so that others get a turn."""
+        """Return the folder of each recording, by call id.
+
+        The rows are read in parts, so that other tasks can run between the parts.
+        """
         found: dict[str, str] = {}
         names: dict[str, str] = {}
         columns = select(recordings.c.call_id, recordings.c.folder).order_by(recordings.c.call_id)
@@ -107,15 +112,20 @@ class Catalogue:
             raise _failed(error) from None
 
     async def search(self, filters: Filters, limit: int = 50, after: Cursor | None = None) -> Page:
-        """Return recordings that match every filter, the newest first, from `after` on."""
+        """Return one page of the recordings that match every filter, the newest recording first.
+
+        The page begins with the recording that follows the place `after`; None: with the newest.
+        """
         rare = await self._is_of_rare_length(filters)
         rows = await self._read(search_statement(filters, after, rare=rare).limit(limit + 1))
         return _page(rows, limit)
 
     async def line_named(self, text: str) -> str:
-        """Return the line of this name, or else the only one that differs just in case.
+        """Return the name of the line that a user means by `text`.
 
-        If there is no such line, `text` itself is returned.
+        If a line has exactly this name, it is returned. Otherwise, if exactly one line's name
+        differs from `text` only in upper and lower case, that name is returned. Otherwise `text` is
+        returned.
         """
         line = recordings.c.line
         exact = select(line).where(line == text).limit(1)
@@ -123,8 +133,8 @@ class Catalogue:
             async with self._engine.connect() as connection:
                 if await connection.scalar(exact) is not None:
                     return text
-                # Steps from one name to the next in the index: a million rows have a handful of
-                # lines.
+                # Each statement finds the next name in the database index. This is fast, because a
+                # million rows have only a few different lines.
                 found: list[str] = []
                 after = ""
                 while len(found) < _BATCH:
@@ -139,13 +149,16 @@ class Catalogue:
         return alike[0] if len(alike) == 1 else text
 
     async def in_order(self, after: str, limit: int = 500) -> Page:
-        """Return recordings with a call id greater than `after`, in rising order."""
+        """Return one page of recordings with a call id greater than `after`, in rising order."""
         statement = select(recordings).where(recordings.c.call_id > after)
         rows = await self._read(statement.order_by(recordings.c.call_id).limit(limit + 1))
         return _page(rows, limit)
 
     async def add_fetch_reference(self, call_id: str, reference: str) -> None:
-        """Record that the recording was fetched under this reference."""
+        """Record that a user fetched the recording and gave this reference, such as a case number.
+
+        A repeat changes nothing.
+        """
         try:
             async with self._writer.begin() as connection:
                 known = await connection.scalar(
@@ -194,7 +207,10 @@ class Catalogue:
 
 
 def _page(rows: list[RecordingSummary], limit: int) -> Page:
-    """Return a page from rows of which one more than the limit was read."""
+    """Return a page with the first `limit` rows.
+
+    The caller reads one row more than `limit`; if this row exists, there is a next page.
+    """
     shown = tuple(rows[:limit])
     more = len(rows) > limit
     return Page(shown, Cursor(shown[-1].started, shown[-1].call_id) if more else None)

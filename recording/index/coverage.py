@@ -1,8 +1,9 @@
-"""Coverage: checks that each second of a call is recorded, or missing for a recorded reason.
+"""Coverage: checks that each second of a call is in the recording, or in a gap with a reason.
 
-There is no I/O here. Three sources are compared: the call's length as the switch measured it, the
-row in the index, and the signed manifest. Disagreements are reported. Time that none of them
-explains is shown as intervals, in microseconds since the recording's start.
+The module compares three sources: the call's length as the switch measured it, the row in the
+index, and the signed manifest. It reports their contradictions. It also reports the talk time that
+no segment and no gap explains, as intervals in microseconds since the recording's start. It has no
+I/O.
 """
 
 from __future__ import annotations
@@ -19,12 +20,21 @@ from recording.errors import ManifestError
 from recording.index.ledger import AnsweredCall
 
 SLACK_US: Final = 1_000_000
-"""Accepted difference between the switch's and the recording's length of a call, in µs."""
+"""The accepted difference, in µs, between a call's length in the switch and in the recording."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallCoverage:
-    """The coverage of one call's talk time; `started` in Unix seconds."""
+    """The coverage of one call's talk time.
+
+    Attributes:
+        call_id: The call id.
+        started: The time of the answer, in Unix seconds.
+        talk_us: The talk time, in microseconds.
+        recorded_us: The recorded time, in microseconds.
+        gaps: The gaps of the recording, in order.
+        unexplained: The talk time that segments and gaps do not cover exactly once.
+    """
 
     call_id: str
     started: float
@@ -33,26 +43,29 @@ class CallCoverage:
     gaps: tuple[Gap, ...] = ()
     unexplained: tuple[Interval, ...] = ()
     problems: tuple[str, ...] = ()
-    """The contradictions between the sources, each with the action to take."""
+    """The contradictions between the three sources, each as a text that also says what to do."""
 
     @property
     def unexplained_us(self) -> int:
-        """Talk time that nothing explains, or that both a segment and a gap claim, in µs."""
+        """The total length of the intervals in `unexplained`, in µs."""
         return sum(span.length_us for span in self.unexplained)
 
     @property
     def gap_us(self) -> int:
-        """Talk time that is missing for a reason, in µs."""
+        """The total length of the gaps, in µs. This time is missing for a known reason."""
         return sum(gap.length_us for gap in self.gaps)
 
     @property
     def is_clean(self) -> bool:
-        """True if there is nothing unexplained and no problem."""
+        """True if there is no unexplained time and no problem."""
         return not self.unexplained and not self.problems
 
 
 def uncovered_call(call: AnsweredCall, now: float, why: str) -> CallCoverage:
-    """Return the coverage of a call without any recording: all of it is unexplained."""
+    """Return the coverage of a call that has no recording. All of its talk time is unexplained.
+
+    `now` is the present time in Unix seconds. `why` is the text of the coverage's only problem.
+    """
     ended = now if call.ended is None else call.ended
     talk_us = max(0, round((ended - call.answered) * 1_000_000))
     if call.talk_us is not None:
@@ -64,12 +77,13 @@ def uncovered_call(call: AnsweredCall, now: float, why: str) -> CallCoverage:
 def compare(
     row: RecordingSummary, manifest: bytes | None, call: AnsweredCall | None
 ) -> CallCoverage:
-    """Compare the three sources on a recorded call.
+    """Compare the three sources about a recorded call, and return the coverage.
 
     Args:
-        row: The row of the index.
-        manifest: The file's content; None when it is missing.
-        call: The ledger's entry; None when the desk did not receive it from the switch.
+        row: The call's row in the index.
+        manifest: The content of the manifest's file; None if the file is missing.
+        call: The call's entry in the ledger; None if the switch did not report the call to the
+            desk.
     """
     read, problems = _read(row, manifest)
     gaps = list(row.gaps if read is None else read.gaps)

@@ -1,7 +1,7 @@
-"""Custody: which recordings are retained, and which were disposed of.
+"""Custody: which recordings are retained, and which recordings were disposed of.
 
-Both are stored beside the index. A recording that is retained has a reason; only `release` ends
-this.
+Both facts are stored in tables beside the index. A retained recording has a reason, and stays
+retained until `Custodian.release`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from recording.errors import CatalogueError, reason_of
 from recording.index.catalogue import metadata
 
 _BATCH = 2000
-"""Number of call ids that one statement reads when all are needed."""
+"""The number of call ids that one statement reads, when all call ids are read in parts."""
 
 retentions = Table(
     "recording_holds",
@@ -40,10 +40,12 @@ disposals = Table(
 
 @dataclass(frozen=True, slots=True)
 class Custody:
-    """The custody of one recording: why it is retained, when and why it was disposed of.
+    """The custody of one recording.
 
-    `retained_for` None: it is not retained. `disposed` None: it was not disposed of; else Unix
-    seconds.
+    Attributes:
+        retained_for: The reason why the recording is retained; None if it is not retained.
+        disposed: The time of the disposal in Unix seconds; None if it was not disposed of.
+        reason: The reason of the disposal; "" if it was not disposed of.
     """
 
     retained_for: str | None = None
@@ -52,7 +54,10 @@ class Custody:
 
     @property
     def label(self) -> Literal["", "held", "disposed"]:
-        """The custody in one word, for lists."""
+        """The custody as one word for lists.
+
+        "disposed" if the recording was disposed of, "held" if it is retained, otherwise "".
+        """
         if self.disposed is not None:
             return "disposed"
         return "" if self.retained_for is None else "held"
@@ -62,22 +67,26 @@ NOT_RETAINED = Custody()
 
 
 class Custodian:
-    """The retained and disposed recordings of one site.
+    """The custody of one node's recordings.
 
-    Every method raises `CatalogueError` when the database fails.
+    Every method raises `CatalogueError` if the database fails.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.deciding = asyncio.Lock()
-        """Lock for those who check custody and then act.
+        """The lock for code that checks the custody of a recording and then acts on the result.
 
-        No recording becomes retained between the check of a purge and its order.
+        For example, a purge holds it. So no recording can become retained after the purge has
+        checked that it is not retained, and before the purge orders the disposal.
         """
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
     async def of(self, call_ids: Collection[str]) -> dict[str, Custody]:
-        """Return the custody of these recordings; those without any are absent."""
+        """Return the custody of these recordings, by call id.
+
+        A recording that is not retained and was not disposed of is absent.
+        """
         try:
             async with self._engine.connect() as connection:
                 held = await connection.execute(
@@ -95,11 +104,14 @@ class Custodian:
         return found
 
     async def one(self, call_id: str) -> Custody:
-        """Return the custody of one recording."""
+        """Return the custody of the recording with this call id."""
         return (await self.of((call_id,))).get(call_id, NOT_RETAINED)
 
     async def all_disposed(self) -> set[str]:
-        """Return the call ids of all disposed recordings; reads them in parts."""
+        """Return the call ids of all recordings that were disposed of.
+
+        The rows are read in parts, so that other tasks can run between the parts.
+        """
         found: set[str] = set()
         last = ""
         call_id = disposals.c.call_id
@@ -116,7 +128,10 @@ class Custodian:
             raise _failed(error) from None
 
     async def retain(self, call_id: str, reason: str, now: float) -> None:
-        """Retain a recording; if it is retained already, replace the reason."""
+        """Retain a recording for this reason, from `now` (Unix seconds).
+
+        If it is retained already, the reason and the time are replaced.
+        """
         await self._put(retentions, call_id, reason=reason, since=now)
 
     async def release(self, call_id: str) -> None:
@@ -128,7 +143,10 @@ class Custodian:
             raise _failed(error) from None
 
     async def disposed(self, call_id: str, reason: str, at: float) -> None:
-        """Record that a recording was disposed of. A repeat changes nothing."""
+        """Record that a recording was disposed of at the time `at` (Unix seconds).
+
+        A repeat changes nothing.
+        """
         if (await self.one(call_id)).disposed is None:
             await self._put(disposals, call_id, reason=reason, at=at)
 

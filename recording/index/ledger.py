@@ -1,7 +1,8 @@
-"""The ledger: which calls were answered, according to the switch, and the coverage findings.
+"""The ledger: the table of answered calls, and the table of known findings of the coverage check.
 
-It knows nothing of spools and archive, so that both can be checked against it: a call in the ledger
-without a recording is missing one. `recording.index.coverage` compares them.
+The calls are those that the switch reports. The ledger does not depend on spools and archive, so
+both can be checked against it: if a call in the ledger has no recording, the recording is missing.
+`recording.index.coverage` does the comparison.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from recording.errors import CatalogueError, reason_of
 from recording.index.catalogue import metadata
 
 _BATCH = 1000
-"""Number of names that fit into one statement."""
+"""The number of call ids that one SQL statement may contain."""
 
 answered_calls = Table(
     "answered_calls",
@@ -51,10 +52,14 @@ findings = Table(
 
 @dataclass(frozen=True, slots=True)
 class AnsweredCall:
-    """A call that was to be recorded; times in Unix seconds.
+    """An answered call that must have a recording.
 
-    `talk_us` is its length by the switch's monotonic clock; None if the switch did not report it.
-    `ended` stays None while the call is in progress.
+    Attributes:
+        call_id: The call id.
+        answered: The time of the answer, in Unix seconds.
+        ended: The time of the call's end, in Unix seconds; None while the call is in progress.
+        talk_us: The call's length in microseconds, by the switch's monotonic clock; None if the
+            switch did not report it.
     """
 
     call_id: str
@@ -65,7 +70,10 @@ class AnsweredCall:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A call was answered and must leave a recording. A repeat changes nothing."""
+    """The entry for the answer of a call that must have a recording.
+
+    `at` is the time of the answer in Unix seconds. A repeated entry changes nothing.
+    """
 
     call_id: str
     at: float
@@ -73,7 +81,10 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A call is over. If it is not in the ledger, it is entered only if `new`."""
+    """The entry for the end of a call.
+
+    If the ledger does not have the call, the call is added if `new` is True, and ignored otherwise.
+    """
 
     call: AnsweredCall
     new: bool
@@ -81,7 +92,14 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class OthersEnded:
-    """The switch has these calls and no others: the other open calls ended unseen by the desk."""
+    """The entry that ends all calls in progress, except the calls that the switch still has.
+
+    The other calls ended while the desk was not connected to the switch.
+
+    Attributes:
+        going_on: The call ids of the calls that the switch still has.
+        at: The time in Unix seconds that is entered as the end of the other calls.
+    """
 
     going_on: frozenset[str]
     at: float
@@ -91,9 +109,9 @@ LedgerEntry: TypeAlias = Answered | Ended | OthersEnded
 
 
 class Ledger:
-    """The answered calls of one site.
+    """The answered calls of one node.
 
-    Every method raises `CatalogueError` when the database fails.
+    Every method raises `CatalogueError` if the database fails.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -101,7 +119,7 @@ class Ledger:
         self._writer = engine.execution_options(immediate=True)
 
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
-        """Enter all of these in order, or none."""
+        """Write these entries in order. If one entry cannot be written, none is written."""
         try:
             async with self._writer.begin() as connection:
                 for entry in entries:
@@ -116,7 +134,7 @@ class Ledger:
             raise _failed(error) from None
 
     async def between(self, since: float, until: float) -> list[AnsweredCall]:
-        """Return calls with `since` ≤ answered < `until`, in order."""
+        """Return the calls with `since` ≤ answered < `until` (Unix seconds), in order."""
         table = answered_calls.c
         statement = (
             select(answered_calls)
@@ -130,7 +148,7 @@ class Ledger:
             raise _failed(error) from None
 
     async def knows(self, call_ids: Iterable[str]) -> set[str]:
-        """Return those of these calls that were answered."""
+        """Return those of these call ids that are in the ledger, because the call was answered."""
         wanted, call_id = list(call_ids), answered_calls.c.call_id
         known: set[str] = set()
         try:
@@ -143,7 +161,11 @@ class Ledger:
         return known
 
     async def new_findings(self, found: Collection[str], at: float) -> set[str]:
-        """Return those of these findings that are new; forget those that are no longer found."""
+        """Return the findings in `found` that are not stored as known, and store them as known.
+
+        `at` is the present time in Unix seconds, which is stored with each new finding. Known
+        findings that are not in `found` are deleted.
+        """
         try:
             async with self._writer.begin() as connection:
                 known = set((await connection.scalars(select(findings.c.key))).all())
@@ -157,7 +179,10 @@ class Ledger:
         return fresh
 
     async def mark_known(self, finding: str, at: float) -> None:
-        """Record a finding as known, so that `new_findings` does not return it."""
+        """Store a finding as known since `at` (Unix seconds).
+
+        The next call of `new_findings` therefore does not return it as new.
+        """
         try:
             async with self._writer.begin() as connection:
                 statement = select(findings.c.key).where(findings.c.key == finding)

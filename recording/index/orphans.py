@@ -1,7 +1,8 @@
-"""Orphans: objects of the archive, rows of the index and spools without their counterparts.
+"""Orphans: objects of the archive, rows of the index and spools that lack their counterparts.
 
-They are found and explained, never deleted. Each says in one line what it is; what to do about it
-is not decided here.
+For example, a row of the index whose recording is missing in the archive is an orphan. This module
+finds each orphan and describes it in one line. It deletes nothing, and it does not decide what to
+do about an orphan.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 YOUNG_S: Final = 600.0
-"""Objects younger than ten minutes may still be incomplete."""
+"""The age in seconds below which an object may still be incomplete, so it is not an orphan."""
 _STALE_PART_S: Final = 86_400.0
 _OBJECT: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(payload|raw|header|manifest|disposal)")
 _PART_NAME: Final = re.compile(
@@ -26,9 +27,13 @@ _ALL: Final = frozenset({"payload", "header", "manifest"})
 
 @dataclass(frozen=True, slots=True)
 class UnsealedSpool:
-    """A spool that no process writes to and that is not archived; `since` in Unix seconds.
+    """A finished spool that is not sealed yet.
 
-    `why`: the alarm that an attempt to seal it raised; empty when there was no attempt.
+    Attributes:
+        name: The name of the spool's file.
+        call_id: The call id.
+        since: The time in Unix seconds since which the spool waits to be sealed.
+        why: The alarm that an attempt to seal the spool raised; empty if there was no attempt.
     """
 
     name: str
@@ -39,10 +44,15 @@ class UnsealedSpool:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """An object without its counterparts.
+    """An object, row or spool that lacks its counterparts.
 
-    `name` is a file's path in the archive or spool folder, or a call id. `why` is the alarm that an
-    attempt to seal a spool raised; empty if there was none, and for other orphans.
+    Attributes:
+        kind: The kind of orphan, such as "row without files".
+        name: A path in the archive or in the spool folder.
+        call_id: The call id; "" if the orphan belongs to no single call.
+        text: A description in one line.
+        why: The alarm that an attempt to seal a spool raised. It is empty if there was no alarm,
+            or if the orphan is not a spool.
     """
 
     kind: str
@@ -54,7 +64,14 @@ class Orphan:
 
 @dataclass(slots=True)
 class _Folder:
-    """One folder of the archive: types of objects by call id, and names of unfinished files."""
+    """One folder of the archive.
+
+    Attributes:
+        path: The folder's path.
+        name: The folder's path relative to the archive.
+        objects: The types of the objects in the folder, such as "payload", by call id.
+        parts: The name and the call id of each unfinished file.
+    """
 
     path: Path
     name: str
@@ -69,17 +86,18 @@ def orphans(
     spools: Mapping[str, UnsealedSpool],
     now: float,
 ) -> Iterator[Orphan]:
-    """Look for orphans in an archive.
+    """Yield the orphans in an archive and in its index.
 
     Args:
         root: The archive's folder.
-        rows: The folder that the index names, by call id.
-        disposed: The calls that were disposed of, according to the index.
-        spools: The spools that wait to be sealed, by name: their calls may be incomplete.
-        now: Unix seconds.
+        rows: For each call id in the index, the folder that the index names.
+        disposed: The call ids of the recordings that were disposed of, according to the index.
+        spools: The spools that wait to be sealed, by file name. The recordings of their calls may
+            be incomplete, and are therefore not orphans.
+        now: The present time, in Unix seconds.
 
     Raises:
-        OSError: A folder cannot be read, so that its content would seem to be lost.
+        OSError: A folder cannot be read. If it were skipped, its recordings would seem to be lost.
     """
     waiting = {spool.call_id for spool in spools.values()}
     missing = set(rows)
@@ -112,7 +130,11 @@ def _without_files(call_id: str, folder: str) -> Orphan:
 
 
 def unindexed(root: Path, known: Collection[str]) -> list[str]:
-    """Return the recordings with a manifest that are not in `known`: `reindex` may restore them."""
+    """Return the call ids of recordings that have a manifest but are not in the index.
+
+    `galwad recordings reindex` may restore the rows of these recordings. `known` are the call ids
+    in the index.
+    """
     return sorted(
         {
             call_id
@@ -126,7 +148,10 @@ def unindexed(root: Path, known: Collection[str]) -> list[str]:
 def spool_orphans(
     spools: Mapping[str, UnsealedSpool], known: AbstractSet[str], now: float
 ) -> Iterator[Orphan]:
-    """Yield spools that wait too long; `known`: calls that were answered or are indexed."""
+    """Yield an orphan for each spool that waits too long to be sealed.
+
+    `known` are the call ids of the calls that were answered or are in the index.
+    """
     for name, spool in sorted(spools.items()):
         if is_young(spool.since, now):
             continue
@@ -142,22 +167,27 @@ def spool_orphans(
 
 
 def is_young(since: float, now: float) -> bool:
-    """Return whether an object may still be in progress.
+    """Return True if an object from the time `since` (Unix seconds) may still be incomplete.
 
-    A time in the future, from a wrong clock or a forger, does not count as young.
+    A time of more than ten minutes in the future returns False. Such a time comes from a wrong
+    clock, or from a person who changed it.
     """
     return abs(now - since) < YOUNG_S
 
 
 def _folders(root: Path) -> Iterator[_Folder]:
-    """Yield one folder at a time, in order: all names of a large archive would fill the memory."""
+    """Yield the folders of an archive, in order.
+
+    Only one folder is read at a time, because the names of all files in a large archive would fill
+    the memory.
+    """
     pending = ["."]
     while pending:
         name = pending.pop()
         folder = _Folder(root / name, name)
         try:
             inside = _list(folder)
-        except FileNotFoundError:  # it was removed meanwhile; or there is no archive yet
+        except FileNotFoundError:  # the folder was removed, or there is no archive yet
             continue
         before = "" if name == "." else f"{name}/"
         pending += [f"{before}{each}" for each in sorted(inside, reverse=True)]
@@ -165,7 +195,10 @@ def _folders(root: Path) -> Iterator[_Folder]:
 
 
 def _list(folder: _Folder) -> list[str]:
-    """Read a folder into `folder`; return the names of its subfolders."""
+    """Read the names in a folder into `folder.objects` and `folder.parts`.
+
+    Returns the names of the subfolders.
+    """
     inside = []
     with os.scandir(folder.path) as entries:
         for entry in entries:
@@ -186,16 +219,21 @@ def _changed(path: Path) -> float:
 
 
 def _missing_objects(kinds: AbstractSet[str]) -> AbstractSet[str]:
-    """Return the missing objects; a certificate replaces the header and excuses the payload.
+    """Return the types of objects that a recording should have but does not have.
 
-    The payload is unreadable then. `verify` checks the certificate.
+    `kinds` are the types that it has. With a disposal certificate, it needs no header and no
+    payload, because the payload is unreadable. `recording.archive.verify` checks the certificate.
     """
     absent = _ALL - kinds
     return absent - {"header", "payload"} if "disposal" in kinds else absent
 
 
 def _problem(kinds: AbstractSet[str], disposed: bool) -> tuple[str, str] | None:  # noqa: FBT001
-    """Return kind and text of what is wrong with a recording's objects; None: nothing."""
+    """Return the kind and the description of an orphan if a recording's objects are wrong.
+
+    Returns None if nothing is wrong. `kinds` are the types of objects that the recording has.
+    `disposed` is True if it was disposed of according to the index.
+    """
     absent = _missing_objects(kinds)
     if {"disposal", "header"} <= kinds:
         return "header of a disposal", "it was disposed of, and can be opened all the same"

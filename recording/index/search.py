@@ -1,8 +1,8 @@
 """Search in the index of recordings: the filters, and the SQL statement for them.
 
-No statement is run here. Each filter has a database index in the order of the list, so a page out
-of a million recordings is found in milliseconds. `tests/recording/index/test_catalogue.py` checks
-that SQLite uses these indices.
+This module does not execute the statement. Each filter has a database index that is in the order of
+the result, so SQLite finds a page out of a million recordings in milliseconds.
+`tests/recording/index/test_catalogue.py` checks that SQLite uses these database indices.
 """
 
 from __future__ import annotations
@@ -26,19 +26,28 @@ from sqlalchemy import (
 from recording.index.tables import gap_reasons, recordings, references
 
 RARE_BELOW: Final = 2000
-"""The number of recordings below which a length is rare.
+"""The number of recordings below which the result of a length filter is rare.
 
-So many recordings are looked up and sorted in some milliseconds.
+SQLite can find and sort so few recordings in some milliseconds.
 """
 _PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,17})?)/([0-9a-z-]{1,24})")
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The filters of a search; None means "any".
+    """The filters of a search. A recording must match every filter that is not None.
 
-    `reference` is a call id, or a reference under which the recording was fetched. Lengths
-    are talk time in microseconds; `since` ≤ started < `until` in Unix seconds.
+    Attributes:
+        number: The caller's number.
+        advisor: The advisor who answered.
+        extension: The extension of the advisor's phone.
+        line: The line's name.
+        since: The earliest start, in Unix seconds.
+        until: The time before which the recording must have started, in Unix seconds.
+        min_us: The shortest talk time, in microseconds.
+        max_us: The longest talk time, in microseconds.
+        gap_reason: The reason of at least one of the recording's gaps.
+        reference: The call id, or a reference that a user gave when fetching the recording.
     """
 
     number: str | None = None
@@ -55,9 +64,10 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The place in the list at which a page ended: the start and id of its last recording.
+    """The place in a list of recordings at which a page ended.
 
-    It stays correct if recordings are added or removed in the meantime.
+    It consists of the start (Unix seconds) and the call id of the page's last recording. So it
+    stays correct if recordings are added or removed before the next page is read.
     """
 
     started: float
@@ -65,10 +75,10 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse the text that `str` made of a place.
+        """Parse a text that `str(cursor)` returned.
 
         Raises:
-            ValueError: The text is not a place.
+            ValueError: The text does not describe a place in a list.
         """
         found = _PLACE.fullmatch(text)
         if found is None:
@@ -82,15 +92,16 @@ class Cursor:
 def search_statement(
     filters: Filters, after: Cursor | None = None, *, rare: bool = False
 ) -> Select[Any]:
-    """Return the statement that selects the matching recordings, the latest first.
+    """Return the SQL statement that selects the matching recordings, the latest recording first.
 
-    It lets the database use the index made for each filter.
+    SQLite can execute it with the database index of each filter.
 
     Args:
         filters: The filters.
-        after: The place at which the last page ended; None for the first page.
-        rare: Whether few recordings have a length within the filters. If so, these are looked up
-            and sorted; otherwise the list is read in its order until a page is full.
+        after: The place at which the previous page ended; None for the first page.
+        rare: True if fewer than `RARE_BELOW` recordings match the length filter. The statement then
+            finds these recordings by their length, and sorts them. If False, it reads all
+            recordings in the order of the result until a page is full.
     """
     one = filters.number, filters.advisor, filters.extension, filters.reference
     narrow = rare or any(one)
@@ -107,8 +118,9 @@ def search_statement(
         statement = statement.where(
             tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
         )
-    # SQLite uses no index for an expression. So `+ 0` and `concat("")` keep it from using one for a
-    # length that is not rare, and for the line beside a filter that matches few recordings.
+    # SQLite uses no database index for an expression. `+ 0` makes the length an expression, because
+    # the index of lengths is useful only if the length is rare. `concat("")` does the same with the
+    # line if another filter matches few recordings, because its index is then better.
     line = at.line.concat("") if narrow else at.line
     if rare:
         others = recordings.alias("others")
@@ -142,7 +154,10 @@ def _lengths(talk_us: ColumnElement[int], filters: Filters) -> list[ColumnElemen
 
 
 def length_count_statement(filters: Filters) -> Select[Any]:
-    """Return the statement that counts recordings with a matching length, up to `RARE_BELOW`."""
+    """Return the SQL statement that counts the recordings that match the length filter.
+
+    It counts no further than `RARE_BELOW`.
+    """
     few = select(literal(1)).where(*_lengths(recordings.c.talk_us, filters)).limit(RARE_BELOW)
     return select(func.count()).select_from(few.subquery())
 

@@ -1,4 +1,4 @@
-"""The tables of the index, and the metadata to which other modules add their tables."""
+"""The SQL tables of the index, and the SQLAlchemy metadata for these and other modules' tables."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ recordings = Table(
     Column("manifest_sha256", String(64), nullable=False),
     Column("unexplained_us", BigInteger, nullable=False),
     Column("raw_size", BigInteger, nullable=False, server_default="0"),
-    # Each index is in the order of the list, so that a page is read in sequence. Each also has the
-    # length, so that a search for a rare length skips a million others without reading their rows.
+    # Each database index is in the order of a search's result, so that a page is read in sequence.
+    # Each also has the length, so that a search for a rare length can skip a million recordings
+    # without reading their rows.
     Index("recordings_by_start", "started", "call_id", "talk_us"),
     Index("recordings_by_number", "number", "started", "call_id", "talk_us"),
     Index("recordings_by_advisor", "advisor", "started", "call_id", "talk_us"),
@@ -56,9 +57,9 @@ gaps = Table(
     Column("to_us", BigInteger, nullable=False),
 )
 
-# One row for each call and reason, in the order of the list, with the columns by which people often
-# filter as well. So this filter reads this table in sequence, and of `recordings` only the rows
-# that it shows.
+# This table is for the filter by gap reason. It has one row for each call and reason, in the order
+# of a search's result, and the columns of filters that are often used together with this filter. So
+# a search reads this table in sequence, and reads from `recordings` only the rows that it returns.
 gap_reasons = Table(
     "recording_gap_reasons",
     metadata,

@@ -1,1 +1,1 @@
-"""Keys of officers and nodes, the signed set of recipients, and signed documents."""
+"""The keys of officers and nodes, the signed set of recipients, and signed documents."""

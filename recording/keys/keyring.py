@@ -1,8 +1,9 @@
-"""Keys: the officer's, the set of recipients that the officer signs, and the node's own.
+"""The officer's keys, the set of recipients that the officer signs, and the keys of the node.
 
-The server knows only public recipients, and only those in a set signed by the officer whose public
-key is in the settings. The officer's file is an ordinary age identity file, which `age -d -i`
-accepts, protected by a passphrase or not; it holds the signing key in a comment.
+The server seals recordings only to recipients (public keys) in a set that the officer signed. The
+officer's public key is in the server's settings. The officer's key file is an age identity file,
+which `age -d -i` also accepts. It may be protected by a passphrase. A comment in this file contains
+the officer's signing key.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ _SIGN_HINT: Final = "sign it on the officer's machine: galwad keys sign"
 
 
 def fingerprint(recipient: Recipient) -> str:
-    """Return 32 hexadecimal digits that stand for a recipient in manifests and on the page."""
+    """Return the 32 hexadecimal digits that identify a recipient in manifests and on the page."""
     return hashlib.sha256(recipient.key).hexdigest()[:32]
 
 
 def public_text(key: Ed25519PublicKey) -> str:
-    """Return a public signing key as the settings and manifests write it: base64."""
+    """Return a public signing key in base64, as it is in the settings and in manifests."""
     return base64.b64encode(key.public_bytes_raw()).decode()
 
 
 def parse_public(text: str) -> Ed25519PublicKey:
-    """Parse the text of `public_text`. Raises `KeySetError`."""
+    """Parse a public signing key in base64, as `public_text` returns it. Raises `KeySetError`."""
     try:
         return Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):
@@ -57,28 +58,29 @@ def parse_public(text: str) -> Ed25519PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class OfficerKeys:
-    """The keys that the officer keeps off the server: an age identity and a signing key."""
+    """The officer's age identity and signing key, which are never stored on the server."""
 
     identity: Identity
     signing: Ed25519PrivateKey = field(repr=False)
 
     @classmethod
     def generate(cls) -> Self:
-        """Return new keys."""
+        """Return a new age identity and a new signing key."""
         return cls(Identity.generate(), Ed25519PrivateKey.generate())
 
     @property
     def public_key(self) -> str:
-        """The public signing key, for the server's `recording.officer_key`."""
+        """The officer's public signing key, for the server's setting `recording.officer_key`."""
         return public_text(self.signing.public_key())
 
     def save(self, path: Path, passphrase: Passphrase | None = None) -> None:
-        """Write a new file that only its owner can read; an existing file is never replaced.
+        """Write the keys to a new file that only the file's owner can read.
 
-        With a passphrase the file is protected as by `age -p -a`.
+        If a passphrase is given, the file is encrypted like a file from `age -p -a`.
 
         Raises:
-            KeyFileError: The file exists already, or cannot be written.
+            KeyFileError: The file exists already, or cannot be written. An existing file is never
+                replaced.
         """
         text = self._text()
         content = text.encode() if passphrase is None else protected(text, passphrase)
@@ -104,7 +106,10 @@ class OfficerKeys:
 
     @classmethod
     def of(cls, file: IdentityFile) -> Self:
-        """Return the keys in an identity file that `save` wrote. Raises `KeyFileError`."""
+        """Return the keys in an identity file that `save` wrote.
+
+        Raises `KeyFileError` if the file contains no signing key.
+        """
         text = file.comments.get(_SIGNING_COMMENT)
         if text is None:
             raise KeyFileError(f"{file.path} holds no signing key", "made by: galwad keys init")
@@ -112,9 +117,9 @@ class OfficerKeys:
 
     @classmethod
     def load(cls, path: Path, ask: Ask | None = None) -> Self:
-        """Read a file that `save` wrote. Raises `KeyFileError`.
+        """Read the keys from a file that `save` wrote. Raises `KeyFileError`.
 
-        `ask` returns its passphrase, if it is protected.
+        If the file is protected, `ask` is called for the passphrase.
         """
         return cls.of(IdentityFile.read(path, ask))
 
@@ -130,7 +135,12 @@ def _signing_key(text: str, path: Path) -> Ed25519PrivateKey:
 
 
 class NamedRecipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A person who can open recordings; the name is for people, such as "IG officer"."""
+    """A person who can open recordings.
+
+    Attributes:
+        name: A name for people, such as "IG officer".
+        recipient: The person's age recipient (`age1…`).
+    """
 
     name: str
     recipient: str
@@ -151,7 +161,13 @@ class _SetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class RecipientSet:
-    """The recipients to whom recordings are sealed, as the officer signed them."""
+    """The set of recipients to whom recordings are sealed. The officer signs it.
+
+    Attributes:
+        named: The recipients with their names.
+        serial: The set's number; each new set has a higher number.
+        signed_at: The date of the set (ISO 8601 in UTC).
+    """
 
     named: tuple[NamedRecipient, ...]
     serial: int
@@ -159,22 +175,25 @@ class RecipientSet:
 
     @property
     def recipients(self) -> list[Recipient]:
-        """The keys of the recipients."""
+        """The public keys of the recipients, in the order of the set."""
         return [Recipient.parse(entry.recipient) for entry in self.named]
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
-        """The fingerprints of the recipients, in order."""
+        """The fingerprints of the recipients, in the order of the set."""
         return tuple(fingerprint(recipient) for recipient in self.recipients)
 
     @classmethod
     def of(cls, named: Iterable[tuple[str, Recipient]], serial: int) -> Self:
-        """Return a new set, dated now; `serial` must exceed that of the set it replaces."""
+        """Return a new set with the present date.
+
+        `serial` must be higher than the serial of the set that is replaced.
+        """
         entries = tuple(NamedRecipient(name, str(recipient)) for name, recipient in named)
         return cls(entries, serial, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
     def sign(self, key: Ed25519PrivateKey) -> bytes:
-        """Return the content of the signed file."""
+        """Sign the set with the officer's key, and return the content of the set's file."""
         bare = _SetFile(FORMAT, self.serial, self.signed_at, list(self.named))
         signature = base64.b64encode(key.sign(bare.signed_bytes())).decode()
         signed = msgspec.structs.replace(bare, signature=signature)
@@ -182,7 +201,10 @@ class RecipientSet:
 
     @classmethod
     def parse(cls, data: bytes, officer_key: str) -> Self:
-        """Parse a set, and accept it only when this officer signed it. Raises `KeySetError`."""
+        """Parse the content of a set's file, and verify the officer's signature.
+
+        `officer_key` is the officer's public key in base64. Raises `KeySetError`.
+        """
         try:
             file = msgspec.json.decode(data, type=_SetFile)
         except msgspec.DecodeError as error:
@@ -204,10 +226,7 @@ class RecipientSet:
         return found
 
     def check(self) -> None:
-        """Refuse a set that is empty, or that has a recipient to whom nothing can be sealed.
-
-        Raises `KeySetError`.
-        """
+        """Raise `KeySetError` if the set is empty or a header cannot be made for a recipient."""
         if not self.named:
             raise KeySetError("the set of recipients is empty", _SIGN_HINT)
         try:
@@ -217,7 +236,7 @@ class RecipientSet:
 
     @classmethod
     def load(cls, path: Path, officer_key: str) -> Self:
-        """Read a set from a file, and accept it as `parse` does. Raises `KeySetError`."""
+        """Read a set from a file, and verify it like `parse`. Raises `KeySetError`."""
         try:
             data = read_small(path)
         except OSError as error:
@@ -226,17 +245,17 @@ class RecipientSet:
 
 
 def load_or_create_boot_key(path: Path) -> bytes:
-    """Return the 32 bytes that open this boot's spools; make them if absent.
+    """Return the boot key: 32 bytes that open all spools since the machine was started.
 
-    Raises `KeyFileError`.
+    If the file does not exist, a new key is made and written. Raises `KeyFileError`.
     """
     return _load_or_create(path, 0o640)
 
 
 def load_boot_key(path: Path) -> bytes | None:
-    """Return the boot key; None if it does not exist (nothing was recorded since the boot).
+    """Return the boot key, which opens all spools since the machine was started.
 
-    Raises `KeyFileError`.
+    None if the file does not exist, because nothing was recorded since then. Raises `KeyFileError`.
     """
     try:
         return _of_length(path.read_bytes(), path)
@@ -247,7 +266,10 @@ def load_boot_key(path: Path) -> bytes | None:
 
 
 def load_or_create_node_key(path: Path) -> Ed25519PrivateKey:
-    """Return the key that signs this node's manifests; make it if absent. Raises `KeyFileError`."""
+    """Return the key that signs this node's manifests.
+
+    If the file does not exist, a new key is made and written. Raises `KeyFileError`.
+    """
     return Ed25519PrivateKey.from_private_bytes(_load_or_create(path, 0o600))
 
 
@@ -258,7 +280,7 @@ def _load_or_create(path: Path, mode: int) -> bytes:
             try:
                 write_new(path, os.urandom(32), mode)
             except FileExistsError:
-                return _load_or_create(path, mode)  # another process was faster
+                return _load_or_create(path, mode)  # another process wrote it first
         return _of_length(path.read_bytes(), path)
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from None

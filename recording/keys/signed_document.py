@@ -1,9 +1,10 @@
 """Signed documents: one line of canonical JSON with the document, the signer's key and a signature.
 
-The line has `key` (the signer's public key, base64), the document under its kind's name, and
-`signature` (Ed25519, base64) over a context line and the document as canonical JSON: keys sorted,
-no spaces, UTF-8. A reader verifies before it interprets the document, so the signature also covers
-fields that the reader does not know.
+Canonical JSON has sorted keys and no spaces, and is in UTF-8. The line is an object with three
+values: `key` is the signer's public key in base64; the document has its type's name, such as
+`manifest`; `signature` is an Ed25519 signature in base64. The signature covers a context line and
+the document as canonical JSON. A reader verifies the signature before it interprets the document,
+so the signature also covers fields that the reader does not know.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 def unverified_key(data: bytes) -> str:
-    """Return the public key in a document, without verifying it. Raises `ManifestError`."""
+    """Return the public key (base64) in a signed document, without verifying the signature.
+
+    Raises `ManifestError`.
+    """
     try:
         return str(msgspec.json.decode(data)["key"])
     except (msgspec.DecodeError, KeyError, TypeError, RecursionError):
@@ -33,23 +37,26 @@ def unverified_key(data: bytes) -> str:
 
 
 def canonical_json(value: object) -> bytes:
-    """Return a value as JSON with sorted keys and no spaces."""
+    """Return a value as JSON with sorted keys and without spaces."""
     return msgspec.json.encode(msgspec.to_builtins(value), order="sorted")
 
 
 def _canonical_base64(*texts: str) -> bool:
-    """Return whether the bits that base64 leaves unused are zero, as every encoder writes them."""
+    """Return True if these base64 texts are exactly as an encoder writes them.
+
+    The last character of a base64 text may have unused bits. An encoder writes them as zeros.
+    """
     return all(base64.b64encode(base64.b64decode(each)).decode() == each for each in texts)
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentType(Generic[T]):
-    """A kind of signed document.
+    """A type of signed document, such as the manifest.
 
     Attributes:
-        name: The document's name: its key in the line, and in error texts.
-        format: The value that its field `format` must have.
-        model: The class of its fields.
+        name: The type's name, which is the document's key in the line, and is used in error texts.
+        format: The value that the document's field `format` must have.
+        model: The class for the document's fields.
         signer: The role of the signer, such as "node", for error texts.
     """
 
@@ -63,7 +70,7 @@ class DocumentType(Generic[T]):
         return f"galwad {self.name} v1\n".encode()
 
     def sign(self, document: T, key: Ed25519PrivateKey) -> bytes:
-        """Return the content of the file with a signed document."""
+        """Sign a document with `key`, and return the content of its file."""
         signature = key.sign(self._context + canonical_json(document))
         line = {
             "key": public_text(key.public_key()),
@@ -73,17 +80,17 @@ class DocumentType(Generic[T]):
         return canonical_json(line) + b"\n"
 
     def read(self, data: bytes, public_keys: Collection[str] | None = None) -> T:
-        """Return the document in a file after verifying its signature.
+        """Verify the signature of a document in a file, and return the document.
 
         Args:
             data: The file's content.
-            public_keys: The accepted public keys, from a trusted source. None accepts the key in
-                the file, which shows only that document and signature belong together.
+            public_keys: The accepted public keys (base64), from a trusted source. If None, the key
+                in the file is accepted; the signature then shows only that the document and this
+                key belong together.
 
         Raises:
-            ManifestError: The document is malformed, was changed, or is signed by another key. A
-                change of any byte counts, even without a meaning, because a document can be
-                written in only one form.
+            ManifestError: The document is malformed, was changed, or is signed by another key. Any
+                changed byte raises this error, even if the document's meaning stays the same.
         """
         try:
             line = msgspec.json.decode(data)
