@@ -45,7 +45,7 @@ def reason_of(error: Exception) -> str:
 
     The text contains no value from a statement, so it may be logged.
     """
-    cause = getattr(error, "orig", error)  # SQLAlchemy's errors hold the driver's error
+    cause = getattr(error, "orig", error)  # an error of SQLAlchemy contains the driver's error
     if isinstance(cause, sqlite3.Error) and not isinstance(cause, sqlite3.IntegrityError):
         return str(cause)
     return (getattr(cause, "strerror", None) or type(error).__name__).lower()
@@ -108,7 +108,7 @@ class ChainError(RecordingError):
 
 
 class _HintedError(RecordingError):
-    """Base of the errors that a person can correct; `hint` says what to do."""
+    """The base class of the errors that a person can correct; `hint` says what to do."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -116,7 +116,7 @@ class _HintedError(RecordingError):
 
 
 class KeySetError(_HintedError):
-    """The set of recipients cannot be trusted, so no recording may be sealed to it."""
+    """The set of recipients cannot be trusted, so nothing may be sealed to its recipients."""
 
 
 class KeyFileError(_HintedError):
@@ -168,7 +168,7 @@ class Base64Error(HeaderError):
 
 
 class StanzaError(HeaderError):
-    """A recipient's stanza is malformed or missing, or a passphrase has other stanzas beside it."""
+    """A stanza is malformed or missing, or a passphrase stanza has other stanzas beside it."""
 
 
 class LowOrderError(StanzaError):
@@ -208,7 +208,7 @@ class BadTagError(PayloadError):
 
 
 def has_failed(error: BaseException) -> bool:
-    """Return True if the error comes from a disk that failed, and not from a full disk.
+    """Return True if the error comes from a disk that failed, and False if the disk is only full.
 
     A disk that failed may never work again.
     """

@@ -51,7 +51,7 @@ class GapReason(StrEnum):
 
 
 class Trigger(StrEnum):
-    """The event that shut the gate."""
+    """The event that shut the gate, so that a gap began."""
 
     PAGE = "page"
     API = "api"
@@ -93,7 +93,7 @@ class NewSegment:
 
 @dataclass(frozen=True, slots=True)
 class GapStarted:
-    """An output of the policy: a gap begins at `at`. `actor` is the person or system behind it."""
+    """An output of the policy: a gap begins at `at`. A person or system, `actor`, caused it."""
 
     reason: GapReason
     trigger: Trigger
@@ -123,9 +123,9 @@ class ShutCause:
 class ShutCauses(msgspec.Struct, frozen=True):
     """The causes that keep an answered call's gate shut, except a storage fault.
 
-    They are saved in the checkpoint for the next process. `referral` is the cause of a transfer out
-    of the centre, `identity` the cause of a new party at the far end; None if there is no such
-    cause.
+    They are saved in the checkpoint, so that the next process can continue with them. `referral` is
+    set after a transfer out of the centre. `identity` is set after a new party appeared on the
+    advisor's side. Otherwise they are None.
     """
 
     pauses: tuple[tuple[str, ShutCause], ...] = msgspec.field(default=(), name="holds")
@@ -270,7 +270,7 @@ class Policy:
         return self._next_segment(at)
 
     def transfer_failed(self, at: int) -> tuple[Output, ...]:
-        """Record that the transfer failed, so the call is where it was before."""
+        """Record that the transfer failed, so the call is in the centre again."""
         if self._ended or self._referral is None:
             return ()
         self._referral = None
@@ -284,9 +284,10 @@ class Policy:
         return self._update_gap(at)
 
     def identity_changed(self, actor: str, at: int) -> tuple[Output, ...]:
-        """Shut the gate, because the far end is a new party.
+        """Shut the gate, because there is a new party on the advisor's side of the call.
 
-        It stays shut until `identity_classed` gives the new party's destination class.
+        The gate stays shut at least until `identity_classed` gives the new party's destination
+        class.
         """
         if self._ended or self._identity is not None:
             return ()
@@ -294,9 +295,9 @@ class Policy:
         return self._update_gap(at)
 
     def identity_classed(self, destination: DestinationClass, at: int) -> tuple[Output, ...]:
-        """Record the destination class of the new party at the far end.
+        """Record the destination class of the new party on the advisor's side of the call.
 
-        The class `CENTRE` ends the gap that `identity_changed` began. It does not end the gap of a
+        The class `CENTRE` ends the gap that `identity_changed` began, but not the gap of a
         transfer.
         """
         if self._ended or self._identity is None:
@@ -337,9 +338,10 @@ class Policy:
         return (GapEnded(at),) if self._gap is not None else ()
 
     def _cause(self) -> ShutCause | None:
-        """Return the most important cause that keeps the gate shut; None if the gate may open.
+        """Return the cause that the gap shows; None if no cause keeps the gate shut.
 
-        The order is: a transfer, a new identity, the oldest pause, the storage fault.
+        It is the first existing cause of: a transfer, a new identity, the oldest pause, a storage
+        fault.
         """
         if self._referral is not None:
             return self._referral

@@ -40,9 +40,9 @@ from recording.status import RecordingStatus, StatusNotifier
 __all__ = ["Recorder", "RecordingStatus"]
 
 RELEASE_TIMEOUT_S = 5.0
-"""The longest time in seconds that the disk may take to sync a few kilobytes.
+"""The longest time in seconds that the disk may take to sync the end of a pause.
 
-If it takes longer, it is treated as failed.
+The sync writes only a few kilobytes. If the disk needs longer, it is treated as failed.
 """
 CLOCK_EVENT_US = 60_000_000
 """The interval in microseconds at which the recorder writes the wall clock's time to the spool.
@@ -325,14 +325,18 @@ class Recorder:
         self._execute(self._policy.returned(self._now()))
 
     def identity_changed(self, actor: str) -> None:
-        """Shut the gate, because the far end is a new party.
+        """Shut the gate, because there is a new party on the advisor's side of the call.
 
-        It stays shut until `identity_classed` gives the new party's destination class.
+        The gate stays shut at least until `identity_classed` gives the new party's destination
+        class.
         """
         self._execute(self._policy.identity_changed(actor, self._now()))
 
     def identity_classed(self, destination: DestinationClass, to: str = "") -> None:
-        """Record the destination class and the name `to` of the new party at the far end."""
+        """Record the destination class of the new party on the advisor's side of the call.
+
+        `to` is the new party's name.
+        """
         self._segment_fields = _segment(destination, to)
         self._execute(self._policy.identity_classed(destination, self._now()))
 
@@ -443,7 +447,7 @@ class Recorder:
         return writer
 
     def _try_recovery(self) -> None:
-        """End the storage fault if the disk accepts the events that wait."""
+        """Try to write the events that wait; if the disk accepts them, end the storage fault."""
         try:
             works = self.storage.try_recovery()
         except FAILURES as error:

@@ -1,4 +1,7 @@
-"""Bech32 (BIP 173) as age uses it: texts of any length, in the case of their prefix."""
+"""Bech32 (BIP 173) as age uses it.
+
+A text may have any length. It is in upper or lower case, like its prefix.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ _PRINTABLE = frozenset(map(chr, range(33, 127)))
 
 
 def encode(prefix: str, data: bytes) -> str:
-    """Return the bech32 text of `data`, with this prefix and in the case of this prefix."""
+    """Return the bech32 text of `data` with this prefix, in upper or lower case like the prefix."""
     lower = prefix.lower()
     values = _regroup(data, 8, 5, pad=True)
     checksum = _polymod([*_expand(lower), *values, *([0] * _CHECKSUM)]) ^ 1
@@ -22,7 +25,9 @@ def encode(prefix: str, data: bytes) -> str:
 
 
 def decode(text: str) -> tuple[str, bytes]:
-    """Return the prefix and the data of a bech32 text. The prefix keeps the case of the text.
+    """Return the prefix and the data of a bech32 text.
+
+    The prefix is in upper or lower case, like the text.
 
     Raises:
         KeyTextError: The text mixes upper and lower case, or has a wrong character, checksum or

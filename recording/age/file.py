@@ -197,7 +197,7 @@ def open_file(source: BinaryIO, identities: Iterable[AnyIdentity]) -> PayloadRea
 def encrypt_small(data: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
     """Encrypt up to 64 KiB of data to these recipients, and return a complete age file.
 
-    Raises `AgeError`, for example if there are more data.
+    Raises `AgeError`, for example if the data is longer.
     """
     if len(data) > CHUNK:
         raise AgeError(f"more than {CHUNK} bytes are no small thing")

@@ -32,8 +32,8 @@ class Passphrase:
     """A passphrase, which is both a recipient and an identity.
 
     The object's `repr` does not show the passphrase. A passphrase from a terminal or from the
-    environment may have bytes that are not UTF-8; Python reads such bytes as lone surrogates. They
-    are used as the original bytes.
+    environment may have bytes that are not UTF-8; Python reads such bytes as lone surrogates. This
+    class converts these surrogates back to the original bytes.
 
     Raises:
         KeyTextError: The passphrase is empty, or is not text.

@@ -275,11 +275,11 @@ class PayloadReader(io.RawIOBase):
         return plaintext
 
     def _open_misplaced(self, index: int, sealed: bytes, *, last: bool) -> bytes:
-        """Decrypt a chunk that could not be decrypted with the nonce for its place in the file.
+        """Decrypt a chunk that does not fit its place in the file.
 
-        The nonce says whether a chunk is the last one, so this method tries the opposite: `last`
-        reversed. If that works and the chunk has the full length, the plaintext is returned, and
-        the next read raises the error.
+        Either the chunk was encrypted as the last chunk, but data follows it. Or it is at the end
+        of the file (`last`), but was not encrypted as the last chunk. If the chunk has the full
+        length, its plaintext is returned, and the next read raises the error.
 
         Raises:
             PayloadError: The chunk was changed, or does not have the full length.

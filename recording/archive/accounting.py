@@ -92,7 +92,7 @@ def _uncovered(merged: list[Interval], within: Interval) -> Iterable[Interval]:
 
 
 def _common(left: list[Interval], right: list[Interval]) -> Iterable[Interval]:
-    """Yield the intervals that are in both lists.
+    """Yield the stretches of time that an interval of each of the two lists covers.
 
     Each list must be sorted, and the intervals of one list must not overlap.
     """

@@ -1,7 +1,7 @@
 """Backup of the archive's small objects: copying, restoring, and repeating disposals.
 
-The small objects are header, manifest, rewrap record and disposal certificate. Payloads are not
-copied here, because a payload never changes, so any program can copy it.
+The small objects are header, manifest, rewrap record and disposal certificate. This module does not
+copy payloads. A payload never changes, so any copy program can do this.
 
 A header from a backup makes a recording readable again. Therefore a header is not restored if a
 certificate says that the recording was disposed of. If a header exists although there is such a
@@ -138,7 +138,8 @@ def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certific
 def certificates_in(place: Path) -> list[Path]:
     """Return the certificate files at a place where people keep certificates.
 
-    A file is returned as it is. A folder is searched recursively; a certificate may have any name.
+    If `place` is a file, this file is returned. If it is a folder, certificates are searched in it
+    recursively, and they may have any name.
     """
     if not place.is_dir():
         return [place]
@@ -188,9 +189,9 @@ def restore(backup: Path, archive: Path, disposed: Collection[str]) -> CopyCount
 def _stage(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Iterator[Path]:
     """Write these objects of a recording under temporary names, and yield their real paths.
 
-    The caller syncs the disk and then renames the files. An incomplete file must never have the
-    real name: if the disk became full, the next restore would leave it, as if it were newer than
-    the backup.
+    The caller syncs the disk and then renames the files. So an incomplete file never has the real
+    name. Otherwise, if the disk became full, the next restore would not replace the incomplete
+    file, because it would seem to be newer than the backup.
     """
     for suffix in suffixes:
         data = _read(folder / f"{call_id}.{suffix}")

@@ -29,7 +29,7 @@ REASONS: Final = ("retention", "erasure", "mistake", "order")
 
 
 class AuditPlace(msgspec.Struct, frozen=True):
-    """The place in the audit chain of the entry that ordered the disposal.
+    """The audit entry about the order to dispose of a recording.
 
     Attributes:
         node: The node whose chain it is.
@@ -58,7 +58,7 @@ class Certificate(msgspec.Struct, frozen=True):
     """One of `REASONS`.
 
     "retention": the retention period ended. "erasure": a person has a right to erasure. "mistake":
-    there was a mistake. "order": there was an order to dispose of the recording.
+    a mistake was made. "order": there was an order to dispose of the recording.
     """
     by: str
     disposed: str

@@ -1,8 +1,8 @@
 """Replaces headers in the archive, in steps, for the officer's client.
 
 First this module stages the new header: it writes the header to a file beside the header in force,
-and reads it back. The officer's client verifies what was read back. Only then does this module
-commit the new header, that is, put it in the place of the old header.
+and reads it back. The officer's client verifies the header that was read back. After that, this
+module commits the new header: it puts the new header in the place of the old header.
 
 The server has no identity, so it cannot check whether a header opens its payload. Therefore it
 accepts a new header only if the officer signed a record about it, if it is for the set of
@@ -61,7 +61,7 @@ class HeaderStore:
         return place.staged("header").read_bytes()
 
     def commit(self, call_id: str, payload_sha256: str, header_sha256: str) -> None:
-        """Put the staged header with this SHA-256 in force. If it is already, change nothing.
+        """Put the staged header with this SHA-256 in force. If it is in force already, do nothing.
 
         The record is replaced first, then the header. If the process crashes between these two
         steps, the new record names the old header as the header that is replaced, so the officer's
@@ -122,7 +122,7 @@ def _wrong(signed: Rewrap, manifest: Manifest, recipients: RecipientSet) -> list
 
 @dataclass(frozen=True, slots=True)
 class _RecordingFiles:
-    """The paths of one recording's files, with the files that are staged but not in force."""
+    """The paths of one recording's files, and of the staged files that are not in force yet."""
 
     folder: Path
     call_id: str

@@ -88,7 +88,7 @@ class LiveSealing:
         self._reading.end(self._reader)
         try:
             return self._reading.finish(self._flac, self.raw)
-        except WidebandError:  # wideband packets waited for missing ones until now
+        except WidebandError:  # wideband packets may wait until the end of the call
             self._restart_wideband()
             return self.finish()
 

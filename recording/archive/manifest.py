@@ -95,7 +95,7 @@ class ClockCheck(msgspec.Struct, frozen=True):
 
     Attributes:
         at_us: The time in microseconds since the recording's start.
-        offset_us: The wall clock's time minus the expected time, in microseconds.
+        offset_us: The wall clock's time minus the time by the monotonic clock, in microseconds.
     """
 
     at_us: int

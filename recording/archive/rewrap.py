@@ -2,7 +2,7 @@
 
 Only a person with an age identity that opens the old header can make the new header. The officer
 signs a record about it (`ID.rewrap`, stored beside the manifest), which says which header is in
-force. The verification and the officer's client both use `classify_header` to decide this.
+force. The verification and the officer's client both use `classify_header` to judge a header.
 
 Rewrapping revokes nothing, because a person who knew the payload's file key still knows it.
 """
@@ -32,7 +32,7 @@ UNPROVEN: Final = "the header was replaced: who by, only the officer's key prove
 
 
 class Rewrap(msgspec.Struct, frozen=True):
-    """The record about a rewrap: it says which header of a recording was replaced by which."""
+    """The record about a rewrap. It identifies the recording, its old header and its new header."""
 
     format: str
     call_id: str
@@ -52,7 +52,7 @@ REWRAP: Final = DocumentType("rewrap", FORMAT, Rewrap, "officer")
 
 
 def facts_of(data: bytes) -> ObjectFacts:
-    """Return the length and digest of these bytes."""
+    """Return the length and the SHA-256 of these bytes."""
     return ObjectFacts(len(data), hashlib.sha256(data).hexdigest())
 
 
@@ -126,8 +126,8 @@ def rewrap(
 def check_stanzas(header: bytes, recipients: int) -> None:
     """Raise an error unless the header has exactly `recipients` X25519 stanzas, all different.
 
-    Only the number of stanzas is checked. A stanza does not show for which recipient it is, unless
-    one has the recipient's identity.
+    This function cannot check for which recipient a stanza is, because only the recipient's
+    identity shows this.
 
     Raises:
         HeaderError: The header is malformed, or its stanzas are not as described.
@@ -160,7 +160,10 @@ def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]
 
 
 class HeaderStatus(Enum):
-    """The origin of the header that a recording has in the archive."""
+    """The origin of the header that a recording has in the archive.
+
+    It is the first header, the header of the last rewrap, an earlier header, or an unknown header.
+    """
 
     FIRST = "as it was sealed"
     REWRAPPED = "that of the last rewrap"

@@ -237,8 +237,8 @@ class SealingPass:
     def _burst(self, record: BurstRecord, shift_us: int) -> Iterator[None]:
         """Process all packets of a burst, as `_packet` does with a single packet.
 
-        A burst is one record with several packets. `shift_us` converts its times to times since the
-        recording's start.
+        A burst is one record with several packets. `shift_us` converts the packets' times to times
+        since the recording's start.
         """
         self._end_interruption(int(record.at_us[0]) + shift_us)
         for now_us in self.timeline.burst(record, shift_us, self._advanced_us, _STEP_US):

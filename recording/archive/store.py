@@ -156,7 +156,7 @@ class Archive:
         made = None if following is None else _finish_live(following, spools)
         sound, payload, raw = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)
-        self.path(call_id, "rewrap").unlink(missing_ok=True)  # it is for an older payload
+        self.path(call_id, "rewrap").unlink(missing_ok=True)  # its payload was replaced
         write_atomic(self.path(call_id, "header"), header)
         header_facts = ObjectFacts(len(header), hashlib.sha256(header).hexdigest())
         manifest = self._manifest(call_id, sound, recipients, (payload, header_facts, raw))

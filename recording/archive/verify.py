@@ -160,8 +160,8 @@ def verify_recording(
 def _unsafe_objects(folder: Path, call_id: str) -> Iterator[str]:
     """Yield a problem for each object that is not safe to read.
 
-    Pipes and devices are not safe. Nor is an object that should be small, such as a header, but is
-    so large that it would fill the memory.
+    Pipes and devices are not safe. An object that should be small, such as a header, is not safe if
+    it is so large that it would fill the memory.
     """
     for name in (*_LARGE, *_SMALL):
         with contextlib.suppress(OSError):  # the later read reports the error
@@ -304,7 +304,7 @@ def _faults(manifest: Manifest) -> Iterator[str]:
 
 
 def _folder_problems(folder: Path, call_id: str) -> Iterator[str]:
-    """Yield a problem if the recording is in the folder YYYY/MM/DD of a day other than its id's."""
+    """Yield a problem if the folder YYYY/MM/DD has another date than the recording's call id."""
     match = _DAY.fullmatch(folder.absolute().as_posix())
     if match and "".join(match.groups()) != call_id[:8]:
         yield f"it lies in the folder of another day, {'/'.join(match.groups())}"
@@ -334,7 +334,7 @@ def _payload(path: Path, expected: ObjectFacts, name: str = "payload") -> Iterat
 
 
 def _header(path: Path, manifest: Manifest, officer_keys: Collection[str]) -> HeaderVerdict:
-    """Return a verdict on the header file: the first header, a rewrapped header, or unknown."""
+    """Return a verdict on the recording's header file: its origin, and what is wrong with it."""
     record = path.with_suffix(".rewrap")
     try:
         header = path.read_bytes()

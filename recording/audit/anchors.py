@@ -1,7 +1,7 @@
 """Anchors: former heads of the audit chain, in the lines of a file that a custodian keeps.
 
 A person who controls the server can rewrite today's entries of the chain and remove entries from
-its end. This person cannot change the anchors, if the custodian keeps the file elsewhere. So the
+its end. If the custodian keeps the anchors elsewhere, this person cannot change the anchors. So the
 file protects the chain only if the custodian protects the file.
 """
 
@@ -101,7 +101,7 @@ class Restore:
     def unsigned_day_key(self) -> int | None:
         """The number of the day-key entry that the previous day key did not sign.
 
-        None if the old day key still existed after the restore, so that no new one was needed.
+        None if the old day key still existed after the restore, so no new day key was needed.
         """
         return self.seq - 1 if self.seq - 1 > self.last else None
 
@@ -166,7 +166,7 @@ def append_anchor(path: Path, anchor: Anchor) -> None:
         if _lacks_its_end(path, before):
             line = b"\n" + line
         if os.write(descriptor, line) != len(line):
-            os.ftruncate(descriptor, before)  # the next anchor would continue this partial line
+            os.ftruncate(descriptor, before)  # or the next anchor would continue this line
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(descriptor)
     finally:

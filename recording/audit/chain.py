@@ -22,7 +22,10 @@ from recording.errors import ChainError
 
 DAY_KEY: Final = "day-key"
 RESTORED: Final = "backup.restored"
-"""The kind of the first entry after a restore from a backup; only a day key may be before it."""
+"""The kind of the entry that records a restore from a backup.
+
+It directly follows the last entry of the backup; only a day key may be between these two entries.
+"""
 GENESIS: Final = "0" * 64
 _YEAR_10000_US: Final = 253_402_300_800_000_000
 """The year 10000 in microseconds since 1970, which `datetime` cannot represent.

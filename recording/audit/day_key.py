@@ -61,7 +61,7 @@ class DayKeys:
         """
         with ExitStack() as opened:
             old = None
-            with suppress(FileNotFoundError):  # the first key replaces no other
+            with suppress(FileNotFoundError):  # before the first key, there is no old key
                 old = opened.enter_context(self._path.open("r+b", buffering=0))
             try:
                 self._next.replace(self._path)

@@ -81,9 +81,9 @@ audit_values = Table(
 
 _US = 1_000_000
 _AHEAD_DAYS = 7
-"""The number of days in the future from which a day key's date is certainly wrong.
+"""The number of days from which a day key's date is too far in the future.
 
-Such a key was made while the clock was wrong, so the next entry replaces it.
+Such a day key was made while the clock was wrong. It is replaced when the next entry is written.
 """
 
 Facts = Mapping[str, str | int | bool]

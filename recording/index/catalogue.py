@@ -1,8 +1,8 @@
 """The index: a database with one row for each recording, and with the gaps of each recording.
 
 The audio is in the archive. When a recording is complete in the archive, the finaliser sends a
-message to the desk, and the desk writes the row. If the message comes twice, the second changes
-nothing. The callers' numbers are in E.164 form if possible.
+message to the desk, and the desk writes the row. A repeated message changes nothing. The callers'
+numbers are in E.164 form if possible.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ class Catalogue:
     async def search(self, filters: Filters, limit: int = 50, after: Cursor | None = None) -> Page:
         """Return one page of the recordings that match every filter, the newest recording first.
 
-        The page begins with the recording that follows the place `after`; None: with the newest.
+        The page begins with the recording that follows the place `after`. If `after` is None, it
+        begins with the newest recording.
         """
         rare = await self._is_of_rare_length(filters)
         rows = await self._read(search_statement(filters, after, rare=rare).limit(limit + 1))

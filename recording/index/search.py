@@ -26,9 +26,9 @@ from sqlalchemy import (
 from recording.index.tables import gap_reasons, recordings, references
 
 RARE_BELOW: Final = 2000
-"""The number of recordings below which the result of a length filter is rare.
+"""The number of recordings below which the result of a length filter is called rare.
 
-SQLite can find and sort so few recordings in some milliseconds.
+SQLite finds and sorts this number of recordings in some milliseconds.
 """
 _PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,17})?)/([0-9a-z-]{1,24})")
 
@@ -120,7 +120,7 @@ def search_statement(
         )
     # SQLite uses no database index for an expression. `+ 0` makes the length an expression, because
     # the index of lengths is useful only if the length is rare. `concat("")` does the same with the
-    # line if another filter matches few recordings, because its index is then better.
+    # line if another filter matches few recordings, because the index of that filter is better.
     line = at.line.concat("") if narrow else at.line
     if rare:
         others = recordings.alias("others")

@@ -1,10 +1,10 @@
 """Signed documents: one line of canonical JSON with the document, the signer's key and a signature.
 
 Canonical JSON has sorted keys and no spaces, and is in UTF-8. The line is an object with three
-values: `key` is the signer's public key in base64; the document has its type's name, such as
-`manifest`; `signature` is an Ed25519 signature in base64. The signature covers a context line and
-the document as canonical JSON. A reader verifies the signature before it interprets the document,
-so the signature also covers fields that the reader does not know.
+values. `key` is the signer's public key in base64. The document is under the name of its type, such
+as `manifest`. `signature` is an Ed25519 signature in base64, which covers a context line and the
+document as canonical JSON. A reader verifies the signature before it interprets the document, so
+the signature also covers fields that the reader does not know.
 """
 
 from __future__ import annotations
