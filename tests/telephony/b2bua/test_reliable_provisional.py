@@ -16,15 +16,6 @@ PLAINLY = (("Supported", "timer"),)
 SDP = (("Content-Type", "application/sdp"),)
 
 
-@pytest.fixture
-def reply(world):
-    def set_reply(**facts):
-        world.b.reply = type(world.b.reply)(**facts)
-        return world.b.reply
-
-    return set_reply
-
-
 def messages(world, start, to=None):
     """What was sent, to one phone or to anybody."""
     address = to.address if to is not None else None
@@ -36,7 +27,7 @@ def messages(world, start, to=None):
 
 
 def test_a_bare_180_is_plain_unless_the_caller_requires_otherwise(world):
-    Reply(final=None)
+    world.b.reply = Reply(final=None)
     world.a.call(headers=RELIABLY)
     world.net.run(1)
     assert messages(world, "SIP/2.0 180", world.a)[0].headers.get("RSeq") is None
@@ -48,7 +39,7 @@ def test_a_bare_180_is_plain_unless_the_caller_requires_otherwise(world):
 
 
 def test_early_media_is_told_reliably_and_once(world):
-    Reply(provisional=(183, 180), early=True)
+    world.b.reply = Reply(provisional=(183, 180), early=True)
     world.talk(headers=RELIABLY)
     session, ringing = messages(world, "SIP/2.0 18", world.a)
     answered = [m for m in messages(world, "SIP/2.0 200", world.a) if m.cseq.method == "INVITE"]
@@ -65,14 +56,14 @@ def test_early_media_is_told_reliably_and_once(world):
 
 
 def test_a_caller_without_100rel_has_early_media_plainly_and_the_answer_again(world):
-    Reply(provisional=(183,), early=True)
+    world.b.reply = Reply(provisional=(183,), early=True)
     world.talk(headers=PLAINLY)
     assert messages(world, "SIP/2.0 183", world.a)[0].headers.get("RSeq") is None
     assert world.a.responses[-1].body == messages(world, "SIP/2.0 183", world.a)[0].body
 
 
 def test_the_200_waits_until_the_caller_has_the_early_media(world):
-    Reply(provisional=(183,), early=True)
+    world.b.reply = Reply(provisional=(183,), early=True)
     world.net.lost = lambda data: data.startswith(b"PRACK")
     world.a.call(headers=RELIABLY)
     world.net.run(3)
@@ -88,7 +79,7 @@ def test_the_200_waits_until_the_caller_has_the_early_media(world):
 
 @pytest.mark.parametrize("final", [None, 200])
 def test_a_caller_who_acknowledges_nothing_gets_504_and_nobody_is_left(world, final):
-    Reply(provisional=(183,), early=True, final=final)
+    world.b.reply = Reply(provisional=(183,), early=True, final=final)
     world.net.lost = lambda data: data.startswith(b"PRACK")
     world.a.call(headers=RELIABLY)
     world.net.run(40)
@@ -98,7 +89,7 @@ def test_a_caller_who_acknowledges_nothing_gets_504_and_nobody_is_left(world, fi
 
 
 def test_a_caller_may_cancel_while_the_200_waits(world):
-    Reply(provisional=(183,), early=True)
+    world.b.reply = Reply(provisional=(183,), early=True)
     world.net.lost = lambda data: data.startswith(b"PRACK")
     client = world.a.call(headers=RELIABLY)
     world.net.run(1)
@@ -113,7 +104,7 @@ def test_a_caller_may_cancel_while_the_200_waits(world):
 
 
 def test_a_callees_reliable_18x_is_acknowledged_here_whatever_the_caller_can(world):
-    Reply(provisional=(), final=None)
+    world.b.reply = Reply(provisional=(), final=None)
     world.a.call(headers=PLAINLY)
     invite = world.b.invites[0]
     assert "100rel" in invite.request.headers.get("Supported")
@@ -133,7 +124,7 @@ def test_a_callees_reliable_18x_is_acknowledged_here_whatever_the_caller_can(wor
 
 
 def test_what_a_200_says_after_a_reliable_answer_changes_nothing(world):
-    Reply(provisional=(), final=None)
+    world.b.reply = Reply(provisional=(), final=None)
     world.a.call(headers=PLAINLY)
     invite = world.b.invites[0]
     invite.respond(
@@ -147,7 +138,7 @@ def test_what_a_200_says_after_a_reliable_answer_changes_nothing(world):
 
 
 def test_without_an_offer_neither_leg_is_told_anything_reliably(world):
-    Reply(provisional=(180,))
+    world.b.reply = Reply(provisional=(180,))
     world.a.call(body=b"", headers=REQUIRED)
     world.net.run(1)
     assert "100rel" not in world.b.invites[0].request.headers.get("Supported")
@@ -156,7 +147,7 @@ def test_without_an_offer_neither_leg_is_told_anything_reliably(world):
 
 
 def test_an_offer_in_a_callees_18x_that_nobody_asked_for_fails_that_branch(world):
-    Reply(provisional=(), final=None)
+    world.b.reply = Reply(provisional=(), final=None)
     world.a.call(body=b"", headers=PLAINLY)
     invite = world.b.invites[0]
     invite.request.headers.set("Supported", "100rel")
@@ -167,7 +158,7 @@ def test_an_offer_in_a_callees_18x_that_nobody_asked_for_fails_that_branch(world
 
 
 def test_an_offer_in_a_prack_is_refused_and_the_call_goes_on(world):
-    Reply(provisional=(183,), early=True, final=None)
+    world.b.reply = Reply(provisional=(183,), early=True, final=None)
     world.net.lost = lambda data: data.startswith(b"PRACK")
     world.a.call(headers=RELIABLY)
     world.net.lost = lambda _data: False
@@ -183,7 +174,7 @@ def test_an_offer_in_a_prack_is_refused_and_the_call_goes_on(world):
 
 
 def test_a_ring_group_tells_a_caller_who_requires_it_one_reliable_180(world):
-    Reply(provisional=(183,), early=True, final=None)
+    world.b.reply = Reply(provisional=(183,), early=True, final=None)
     world.c.reply = world.b.reply
     world.switch.plan.targets = [world.target(world.b), world.target(world.c)]
     world.a.call(headers=REQUIRED)
@@ -201,7 +192,7 @@ def test_a_ring_group_tells_a_caller_who_requires_it_one_reliable_180(world):
 
 
 def test_each_downstream_dialog_has_a_sequence_of_its_own_upstream(world):
-    Reply(provisional=(), final=None)
+    world.b.reply = Reply(provisional=(), final=None)
     world.a.call(headers=RELIABLY)
     invite = world.b.invites[0]
     for tag in ("one", "two"):
@@ -223,7 +214,7 @@ def test_each_downstream_dialog_has_a_sequence_of_its_own_upstream(world):
 
 def test_a_switch_that_was_told_not_to_tells_nothing_reliably(world):
     world.switch.endpoint._core.supported = ("timer",)
-    Reply(provisional=(183,), early=True)
+    world.b.reply = Reply(provisional=(183,), early=True)
     world.talk(headers=RELIABLY)
     assert "100rel" not in world.b.invites[0].request.headers.get("Supported")
     assert messages(world, "SIP/2.0 183", world.a)[0].headers.get("RSeq") is None
