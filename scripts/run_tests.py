@@ -24,10 +24,10 @@ MOST_RETRIES = 20
 """More failures than this are a fault, not unsteadiness."""
 RETRY_TIMEOUT_S = 900
 FLOORS = {
-    "*/telephony/sip/*": 0,
-    "*/telephony/b2bua/*": 0,
-    "*/recording/policy.py": 0,
-    "*/recording/age*.py": 0,
+    "*/telephony/sip/*": 96,
+    "*/telephony/b2bua/*": 92,
+    "*/recording/policy.py": 97,
+    "*/recording/age/*": 98,
 }
 """The least coverage of lines and branches, in per cent, by file pattern."""
 
@@ -108,6 +108,9 @@ def covered() -> bool:
 
 def main(arguments: list[str]) -> int:
     """Run the tests and return the exit status: 0 if all passed, in the run or by themselves."""
+    measured = "--cov" in arguments
+    if measured:  # at the end, for pytest-cov takes a path behind it for what is to be measured
+        arguments = [*(a for a in arguments if a != "--cov"), "--cov"]
     recorder = FailureRecorder()
     status = pytest.main([*PARALLEL, *arguments], plugins=[recorder])
     one_by_one = any(a.startswith(("-x", "--exitfirst", "--maxfail")) for a in arguments)
@@ -116,7 +119,7 @@ def main(arguments: list[str]) -> int:
             print(f"\n{len(recorder.failures)} failures: too many to try again")
         elif judge(recorder.failures):
             status = pytest.ExitCode.OK
-    if status == pytest.ExitCode.OK and any(a.startswith("--cov") for a in arguments):
+    if status == pytest.ExitCode.OK and measured:
         return 0 if covered() else 1
     return int(status)
 
