@@ -35,7 +35,7 @@ def listed(run, *options):
     return [(row["kind"], row["personal"].get("actor")) for row in rows]
 
 
-def test_who_did_what_with_a_recording(run, looked):
+def test_list_by_recording_shows_each_action_and_its_actor(run, looked):
     assert listed(run, "--recording", CALL) == [
         ("recording.indexed", None),
         ("recording.shown", "user:gwen"),
@@ -47,14 +47,14 @@ def test_who_did_what_with_a_recording(run, looked):
     assert "actor user:gwen" in out
 
 
-def test_what_somebody_did(run, looked):
+def test_list_by_user_shows_only_the_actions_of_that_user(run, looked):
     kinds = [kind for kind, _ in listed(run, "--by", "Gwen")]
     assert kinds == ["recording.shown", "recording.held", "recording.shown"]
     assert "recording.shown" not in [kind for kind, _ in listed(run, "--by", "os:root")]
     assert "No entry matches." in run("audit", "list", "--by", "nobody").out
 
 
-def test_kinds_and_days(run, looked):
+def test_list_filters_by_kind_and_period(run, looked):
     assert [kind for kind, _ in listed(run, "--kind", "recording.held")] == ["recording.held"]
     assert ("recording.held", "user:gwen") in listed(run, "--when", "last 2 days")
     assert "No entry matches." in run("audit", "list", "--when", "2020").out
@@ -62,7 +62,7 @@ def test_kinds_and_days(run, looked):
     assert run("audit", "list", "--recording", "../x").status == 2
 
 
-def test_a_long_list_comes_in_parts_and_in_order(run, looked, monkeypatch):
+def test_a_long_list_is_fetched_in_pages_and_stays_in_order(run, looked, monkeypatch):
     monkeypatch.setattr("galwad.cli.audit.chain._PAGE", 2)
     everything = run("audit", "list", "--limit", "7", "--json").json()
     seqs = [row["seq"] for row in everything]
@@ -70,7 +70,7 @@ def test_a_long_list_comes_in_parts_and_in_order(run, looked, monkeypatch):
     assert seqs == sorted(set(seqs))
 
 
-def test_that_the_audit_was_searched_is_in_it(run, looked, monkeypatch):
+def test_searching_the_audit_adds_an_entry(run, looked, monkeypatch):
     run("audit", "list", "--recording", CALL)
     kind, facts = looked.audit()[-1]
     assert (kind, facts["of"], facts["by"]) == ("audit.searched", CALL, "call_id")

@@ -54,7 +54,7 @@ def links(archive):
 
 
 @pytest.mark.usefixtures("server")
-def test_the_servers_chain_and_an_export_of_it_are_verified_alike(run, links, tmp_path):
+def test_the_servers_chain_and_its_export_verify_alike(run, links, tmp_path):
     export = tmp_path / "chain.jsonl"
     assert run("audit", "export", "-o", export).out == f"{export}  3 entries\n"
     assert run("audit", "export", "-o", export).status == 1
@@ -83,7 +83,7 @@ def write(path, links):
         ),
     ],
 )
-def test_each_damage_of_the_chain_is_named(run, links, tmp_path, damage, problem):
+def test_each_kind_of_damage_to_the_chain_is_reported(run, links, tmp_path, damage, problem):
     anchors = tmp_path / "anchors.jsonl"
     anchors.write_text(f"{Anchor('galwad-1', Head(3, links[2].hash), 'then')}\n")
     done = run("audit", "verify", write(tmp_path / "c", damage(links)), "--anchors", anchors)
@@ -92,7 +92,7 @@ def test_each_damage_of_the_chain_is_named(run, links, tmp_path, damage, problem
     assert "has changed" in done.err
 
 
-def test_a_forgers_words_move_no_cursor(run, tmp_path):
+def test_control_characters_in_a_forged_chain_are_not_printed(run, tmp_path):
     """What is found is not wiped from the screen by what it is found in."""
     mark = "\x1b[2J\x1b[H"
     links = chain("recording.indexed", facts={"call_id": f"{CALL}{mark}"}, node=f"n{mark}")
@@ -106,7 +106,7 @@ def test_a_forgers_words_move_no_cursor(run, tmp_path):
 
 
 @pytest.mark.parametrize("seconds", [10**12, 10**400, -(10**12)])
-def test_an_entry_of_no_calendar_is_named(run, archive, tmp_path, seconds):
+def test_an_entry_with_an_impossible_time_is_reported(run, archive, tmp_path, seconds):
     links = chain("recording.indexed", "x", facts={"call_id": CALL}, at=seconds)
     export = write(tmp_path / "chain.jsonl", links)
     done = run("audit", "verify", export, "--recordings", tmp_path)
@@ -114,7 +114,7 @@ def test_an_entry_of_no_calendar_is_named(run, archive, tmp_path, seconds):
     assert "entry 2: its columns contradict its body" in done.out.splitlines()
 
 
-def test_a_chain_of_years_is_not_in_the_memory_at_once(run, tmp_path):
+def test_a_long_chain_is_verified_without_loading_it_whole(run, tmp_path):
     export = write(tmp_path / "chain.jsonl", chain(*["x"] * 3000, facts={"x": "y" * 4000}))
     tracemalloc.start()
     try:
@@ -125,7 +125,7 @@ def test_a_chain_of_years_is_not_in_the_memory_at_once(run, tmp_path):
     assert peak < export.stat().st_size / 2
 
 
-def test_what_is_no_export_or_no_anchor_is_named(run, tmp_path):
+def test_a_malformed_export_or_anchor_file_is_reported(run, tmp_path):
     bad = tmp_path / "bad"
     bad.write_text("hello\n")
     assert f"{bad}: line 1: this is no line of an audit's export" in run("audit", "verify", bad).err
@@ -136,7 +136,7 @@ def test_what_is_no_export_or_no_anchor_is_named(run, tmp_path):
     assert "this is no anchor" in run("audit", "verify", good, "--anchors", bad).err
 
 
-def test_a_recording_that_the_chain_knows_otherwise_is_named(run, archive, tmp_path):
+def test_a_recording_that_differs_from_the_chain_is_reported(run, archive, tmp_path):
     folder = tmp_path / "2026" / "11" / "25"
     folder.mkdir(parents=True)
     (folder / f"{CALL}.manifest").write_bytes(archive.manifest)
@@ -181,7 +181,7 @@ def test_a_recording_that_the_chain_knows_otherwise_is_named(run, archive, tmp_p
         (("replaced", "replaced", "not-replaced", "not-replaced"), False),
     ],
 )
-def test_a_header_for_which_another_stands_is_named_though_a_second_try_was_refused(
+def test_a_replaced_header_is_reported_even_after_a_refused_second_rewrap(
     run, archive, tmp_path, kinds, known
 ):
     (tmp_path / f"{CALL}.manifest").write_bytes(archive.manifest)
@@ -198,9 +198,7 @@ def test_a_header_for_which_another_stands_is_named_though_a_second_try_was_refu
     assert ("its header is from before a rewrap" in done.out) == known
 
 
-def test_what_is_being_sealed_while_the_archive_is_read_is_waited_for(
-    run, archive, tmp_path, monkeypatch
-):
+def test_verify_waits_for_a_recording_that_is_being_sealed(run, archive, tmp_path, monkeypatch):
     """Its payload comes first: whose it is, and since when, its manifest says."""
     folder = tmp_path / "2026" / "11" / "25"
     folder.mkdir(parents=True)
@@ -215,7 +213,7 @@ def test_what_is_being_sealed_while_the_archive_is_read_is_waited_for(
     assert "its entry may come after the chain's end" in done.out
 
 
-def test_a_second_copy_is_named_whichever_is_found_first(run, archive, tmp_path):
+def test_a_duplicate_recording_is_reported_in_any_order_of_the_copies(run, archive, tmp_path):
     """Another's, with a good one beside it that comes later in the order of names."""
     copies = [tmp_path / "a" / each / "2026" / "11" / "25" for each in "12"]
     for folder, manifest in zip(copies, (b"another", archive.manifest), strict=True):
@@ -231,7 +229,7 @@ def test_a_second_copy_is_named_whichever_is_found_first(run, archive, tmp_path)
     ]
 
 
-def test_a_chain_under_another_nodes_name_is_no_way_round_the_anchors(run, tmp_path):
+def test_a_chain_of_another_node_is_refused_when_no_anchor_matches(run, tmp_path):
     anchors = tmp_path / "anchors.jsonl"
     anchors.write_text(f"{Anchor('galwad-1', Head(3, '0' * 64), 'then')}\n")
     forged = write(tmp_path / "c", chain("x", "x", node="galwad-2"))
@@ -244,7 +242,9 @@ def test_a_chain_under_another_nodes_name_is_no_way_round_the_anchors(run, tmp_p
 
 
 @pytest.mark.usefixtures("server")
-def test_a_head_is_noted_after_the_last_one_was_found_still_there(run, archive, links, tmp_path):
+def test_a_new_anchor_is_added_only_if_the_chain_still_has_the_last_one(
+    run, archive, links, tmp_path
+):
     anchors = tmp_path / "anchors.jsonl"
     assert run("audit", "anchor", "-o", anchors).out.startswith(f"{anchors}  entry 3, ")
     archive.chain = chain("sign-in.accepted", "recording.fetched", "x", facts={"call_id": CALL})
@@ -264,7 +264,7 @@ def test_a_head_is_noted_after_the_last_one_was_found_still_there(run, archive, 
 
 @pytest.mark.usefixtures("server", "links")
 @pytest.mark.parametrize("place", ["/dev/full", "/dev/zero", "."])
-def test_an_anchor_is_noted_in_a_file_alone(run, place):
+def test_an_anchor_is_written_only_to_a_regular_file(run, place):
     """Two of these can be read for ever."""
     done = run("audit", "anchor", "-o", place)
     assert (done.status, done.err.splitlines()[0]) == (1, f"error: {place} is not a file")

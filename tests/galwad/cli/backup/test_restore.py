@@ -64,7 +64,9 @@ def lose(site, tmp_path, *also):
     shutil.copytree(copy, archive)
 
 
-def test_the_drill_of_a_lost_server(run, site, signed_in, tmp_path):
+def test_a_restored_server_keeps_its_recordings_disposals_and_tokens(
+    run, site, signed_in, tmp_path
+):
     backup, config = tmp_path / "backup", ("--config", site.config)
     with House(site) as house:
         signed_in(house)
@@ -113,7 +115,7 @@ def test_the_drill_of_a_lost_server(run, site, signed_in, tmp_path):
         assert house.do(house.desk.sessions.find(machine)) is not None
 
 
-def test_what_was_recorded_since_the_backup_comes_back_into_the_index(
+def test_recordings_newer_than_the_backup_are_reported_as_orphans_and_reindexed(
     run, site, signed_in, tmp_path
 ):
     backup, config = tmp_path / "backup", ("--config", site.config)
@@ -153,7 +155,7 @@ def test_what_was_recorded_since_the_backup_comes_back_into_the_index(
         }
 
 
-def test_who_keeps_the_anchors_is_told_of_the_break_and_says_that_it_is_known(
+def test_audit_verify_reports_the_restore_and_accepts_it_with_restored(
     run, site, signed_in, tmp_path
 ):
     backup, config = tmp_path / "backup", ("--config", site.config)
@@ -185,7 +187,7 @@ def test_who_keeps_the_anchors_is_told_of_the_break_and_says_that_it_is_known(
         )
 
 
-def test_a_known_restore_explains_nothing_else(run, site, signed_in, tmp_path):
+def test_the_restored_option_excuses_no_later_break_of_the_chain(run, site, signed_in, tmp_path):
     """Neither a later day key without a signature, nor what an anchor of afterwards says."""
     backup, config = tmp_path / "backup", ("--config", site.config)
     with House(site) as house:
@@ -207,7 +209,7 @@ def test_a_known_restore_explains_nothing_else(run, site, signed_in, tmp_path):
         ]
 
 
-def test_people_sign_in_anew_after_a_restore(run, site, signed_in, tmp_path):
+def test_users_must_sign_in_again_after_a_restore(run, site, signed_in, tmp_path):
     backup, config = tmp_path / "backup", ("--config", site.config)
     with House(site) as house:
         signed_in(house)
@@ -219,7 +221,7 @@ def test_people_sign_in_anew_after_a_restore(run, site, signed_in, tmp_path):
         assert done.err.startswith("error: you are not signed in\n")
 
 
-def test_a_backup_names_settings_and_tells_none(run, site, signed_in, tmp_path):
+def test_a_backup_lists_the_names_of_settings_without_their_values(run, site, signed_in, tmp_path):
     backup = tmp_path / "backup"
     with House(site) as house:
         signed_in(house)
@@ -252,7 +254,7 @@ def test_a_backup_names_settings_and_tells_none(run, site, signed_in, tmp_path):
         assert connection.execute("SELECT count(*) FROM recordings").fetchone() == (1,)
 
 
-def test_a_rewrap_since_the_backup_is_made_again(run, site, signed_in, tmp_path):
+def test_a_rewrap_lost_in_a_restore_is_repeated_by_the_next_run(run, site, signed_in, tmp_path):
     """The restored header is from before; the officer's next run brings it up to date."""
     backup, config = tmp_path / "backup", ("--config", site.config)
     keys = tmp_path / "identity.txt"
@@ -294,7 +296,7 @@ def refused(run, site, backup, text, *options):
     assert not site.settings.database.exists()
 
 
-def test_what_is_no_backup_of_this_node_is_refused(run, site, backup):
+def test_a_foreign_damaged_or_unfinished_backup_is_refused(run, site, backup):
     described = backup / "backup.json"
     right = described.read_text()
     described.write_text(right.replace('"node": "galwad"', '"node": "another"'))
@@ -313,7 +315,7 @@ def test_what_is_no_backup_of_this_node_is_refused(run, site, backup):
     refused(run, site, backup, "the backup's database was changed or is not complete")
 
 
-def test_it_never_overwrites(run, site, backup, tmp_path):
+def test_backup_and_restore_never_overwrite_existing_files(run, site, backup, tmp_path):
     again = run("backup", "make", backup, "--config", site.config)
     assert again.err.startswith(f"error: {backup} is not empty\n")
     theirs = tmp_path / "theirs"
@@ -343,7 +345,7 @@ def test_it_never_overwrites(run, site, backup, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["archive", "archive/2026/backup", "spool/backup", "spare"])
-def test_it_is_made_among_no_recordings(run, site, name):
+def test_a_backup_inside_a_folder_of_recordings_is_refused(run, site, name):
     folder = site.root / "state" / name
     done = run("backup", "make", folder, "--config", site.config)
     assert done.status == 1
@@ -354,14 +356,14 @@ def test_it_is_made_among_no_recordings(run, site, name):
 
 
 @pytest.mark.parametrize("name", ["switch", "desk", "finaliser"])
-def test_nothing_is_restored_under_a_process_at_work(run, site, backup, name):
+def test_restore_is_refused_while_a_galwad_process_runs(run, site, backup, name):
     folder = site.root / "state" / name
     folder.mkdir(exist_ok=True)
     with lock_folder(folder):
         refused(run, site, backup, f"error: another process is at work in {folder}\n")
 
 
-def test_a_folder_of_the_officers_certificates_keeps_what_was_disposed_of_away(
+def test_restore_disposes_again_from_a_folder_of_the_officers_certificates(
     run, site, signed_in, tmp_path
 ):
     """They were made by `purge -o`, under any name, and rsync had not copied the archive's own."""
@@ -382,7 +384,7 @@ def test_a_folder_of_the_officers_certificates_keeps_what_was_disposed_of_away(
     assert not list(site.settings.archive.rglob("*.header"))
 
 
-def test_a_place_of_certificates_without_one_is_refused(run, site, backup, tmp_path):
+def test_a_certificates_folder_without_a_certificate_is_refused(run, site, backup, tmp_path):
     empty = tmp_path / "certificates"
     empty.mkdir()
     (empty / "anchors.jsonl").write_text("{}")
@@ -390,7 +392,7 @@ def test_a_place_of_certificates_without_one_is_refused(run, site, backup, tmp_p
     refused(run, site, backup, text, "--certificates", empty)
 
 
-def test_all_belongs_to_the_services_user_whoever_owned_the_copy(run, site, backup):
+def test_restored_files_belong_to_the_services_user(run, site, backup):
     """Beneath systemd's links, whose folders somebody may have deleted as a whole."""
     state, private = site.root / "state", site.root / "private"
     other, service = (1234, 4321) if os.geteuid() == 0 else (os.getuid(), os.getuid())
@@ -411,7 +413,7 @@ def test_all_belongs_to_the_services_user_whoever_owned_the_copy(run, site, back
     assert {path.stat().st_uid for path in files} == {service}
 
 
-def test_a_backup_that_lost_headers_on_its_way_is_told_and_restored_again(
+def test_missing_headers_of_a_backup_are_reported_and_a_second_restore_adds_them(
     run, site, backup, tmp_path
 ):
     (lost,) = (backup / "archive").rglob("*.header")
@@ -426,7 +428,7 @@ def test_a_backup_that_lost_headers_on_its_way_is_told_and_restored_again(
     assert run("recordings", "verify", site.settings.archive).status == 0
 
 
-def test_a_backup_that_finds_no_room_is_told(run, site, backup, tmp_path):
+def test_a_backup_to_a_full_disk_fails_and_cannot_be_restored(run, site, backup, tmp_path):
     assert run("backup", "restore", backup, "--config", site.config).status == 0
     small = ("sh", "-c", 'ulimit -f 200 && exec "$@"', "sh")
     command = (sys.executable, "-m", "galwad", "backup", "make", tmp_path / "next")
@@ -438,7 +440,7 @@ def test_a_backup_that_finds_no_room_is_told(run, site, backup, tmp_path):
     assert run("backup", "restore", tmp_path / "next", "--config", site.config).status == 1
 
 
-def test_a_restore_that_was_cut_short_is_run_again(run, site, backup, monkeypatch):
+def test_an_interrupted_restore_succeeds_when_run_again(run, site, backup, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -452,7 +454,9 @@ def test_a_restore_that_was_cut_short_is_run_again(run, site, backup, monkeypatc
     assert (verified.status, verified.out) == (0, f"{CALLS[0]}  whole\n")
 
 
-def test_one_that_was_cut_short_at_its_very_end_is_finished(run, site, backup, monkeypatch):
+def test_a_restore_interrupted_before_the_change_of_owner_is_completed(
+    run, site, backup, monkeypatch
+):
     """The database has its name, but nobody has read the hash, and root owns it all."""
 
     def killed(*_):
@@ -469,7 +473,7 @@ def test_one_that_was_cut_short_at_its_very_end_is_finished(run, site, backup, m
     assert run(*command, "--json").json()["audit"] == told
 
 
-def test_a_certificate_of_a_stranger_is_told_and_destroys_nothing(run, site, backup):
+def test_an_invalid_disposal_certificate_is_reported_and_destroys_nothing(run, site, backup):
     folder = site.settings.archive / "2026" / "03" / "01"
     (folder / f"{CALLS[0]}.disposal").write_bytes(b"{}")
     done = run("backup", "restore", backup, "--config", site.config)

@@ -69,7 +69,7 @@ def commit(house, call_id, digest):
     )
 
 
-def test_every_header_is_made_anew_and_proven(run, house, keys, deputy):
+def test_rewrap_replaces_every_header_and_all_recordings_verify(run, house, keys, deputy):
     done = run("keys", "rewrap", keys, *WHY)
     assert done.status == 0, done.err
     assert "4 recordings: 4 rewrapped, 0 already" in done.out
@@ -87,7 +87,7 @@ def test_every_header_is_made_anew_and_proven(run, house, keys, deputy):
     assert "opened to its end" in by_identity.out
 
 
-def test_each_step_stands_in_the_audit(run, house, keys, deputy):
+def test_fetching_and_replacing_a_header_are_audited(run, house, keys, deputy):
     before = header(house, CALLS[0])
     run("keys", "rewrap", keys, *WHY)
     entries = [
@@ -101,7 +101,7 @@ def test_each_step_stands_in_the_audit(run, house, keys, deputy):
     assert before != header(house, CALLS[0])
 
 
-def test_an_earlier_header_put_back_without_a_trace_is_named_by_the_audit(run, house, keys, deputy):
+def test_an_old_header_put_back_after_a_rewrap_is_found_by_audit_verify(run, house, keys, deputy):
     """It is as it was sealed, and the record that says otherwise is gone: only the chain knows."""
     archive = house.site.settings.archive
     before = header(house, CALLS[0])
@@ -123,7 +123,7 @@ def test_an_earlier_header_put_back_without_a_trace_is_named_by_the_audit(run, h
     assert run("audit", "verify", "--recordings", archive).status == 0
 
 
-def test_the_set_that_came_into_force_stands_in_the_audit(house, deputy):
+def test_a_new_recipient_set_is_audited_when_it_comes_into_force(house, deputy):
     async def noted(serial):
         last = None
         while last is None or last.facts["serial"] != serial:
@@ -137,7 +137,9 @@ def test_the_set_that_came_into_force_stands_in_the_audit(house, deputy):
     assert fingerprint(deputy.recipient) in facts[1]["recipients"]
 
 
-def test_a_run_that_was_cut_short_goes_on_where_it_ended(run, house, keys, deputy, monkeypatch):
+def test_a_second_rewrap_handles_only_the_recordings_that_failed(
+    run, house, keys, deputy, monkeypatch
+):
     house.path(CALLS[2], "header").rename(house.path(CALLS[2], "away"))
     first = run("keys", "rewrap", keys, *WHY, "--json")
     assert first.status == 1
@@ -154,7 +156,9 @@ def test_a_run_that_was_cut_short_goes_on_where_it_ended(run, house, keys, deput
     assert changed == [False, False, True, False]
 
 
-def test_a_run_that_is_interrupted_says_so_and_is_run_again(run, house, keys, deputy, monkeypatch):
+def test_an_interrupted_rewrap_says_so_and_continues_when_run_again(
+    run, house, keys, deputy, monkeypatch
+):
     made = rewrap
 
     def interrupted(manifest, *more):
@@ -170,7 +174,7 @@ def test_a_run_that_is_interrupted_says_so_and_is_run_again(run, house, keys, de
     assert "4 recordings: 2 rewrapped, 2 already" in run("keys", "rewrap", keys, *WHY).out
 
 
-def test_a_finaliser_that_is_away_stops_the_run_and_loses_nothing(run, house, keys, deputy):
+def test_rewrap_without_the_finaliser_stops_and_changes_no_header(run, house, keys, deputy):
     house.do(house.desk.socket.stop())
     before = [header(house, call_id) for call_id in CALLS]
     done = run("keys", "rewrap", keys, *WHY)
@@ -180,7 +184,7 @@ def test_a_finaliser_that_is_away_stops_the_run_and_loses_nothing(run, house, ke
     assert [header(house, call_id) for call_id in CALLS] == before
 
 
-def test_a_commit_whose_reply_is_lost_is_not_said_to_have_failed(
+def test_a_lost_reply_to_a_commit_is_not_audited_as_a_failure(
     run, house, keys, deputy, monkeypatch
 ):
     """As when the finaliser is stopped that moment: the chain must know that the old one went."""
@@ -202,9 +206,7 @@ def test_a_commit_whose_reply_is_lost_is_not_said_to_have_failed(
     assert f"{CALLS[0]}: its header is from before a rewrap" in put_back.out
 
 
-def test_what_is_disposed_of_while_a_run_goes_on_is_passed_over(
-    run, house, keys, deputy, monkeypatch
-):
+def test_recordings_disposed_of_during_a_rewrap_are_skipped(run, house, keys, deputy, monkeypatch):
     """By another administrator: after the list was made, and between the steps of one of them."""
     headers = {"Authorization": f"Bearer {house.token('huw', 'admin', 'purge')}"}
     body = {"reason": "retention", "reference": "R-1"}
@@ -234,7 +236,7 @@ def test_what_is_disposed_of_while_a_run_goes_on_is_passed_over(
     assert "1 recordings: 0 rewrapped, 1 already" in again.out
 
 
-def test_a_commit_that_is_refused_stands_in_the_audit_and_changes_nothing(house, deputy):
+def test_a_refused_commit_is_audited_and_keeps_the_old_header(house, deputy):
     before = header(house, CALLS[0])
     reply = commit(house, CALLS[0], "0" * 64)
     assert (reply.status_code, reply.json()["error"][:22]) == (409, "no new header is stage")
@@ -242,7 +244,7 @@ def test_a_commit_that_is_refused_stands_in_the_audit_and_changes_nothing(house,
     assert header(house, CALLS[0]) == before
 
 
-def test_a_server_without_a_set_is_one_line_and_a_hint(run, house, keys):
+def test_rewrap_without_a_recipient_set_on_the_server_is_refused(run, house, keys):
     house.site.recipients.unlink()
     done = run("keys", "rewrap", keys, *WHY)
     assert (done.status, done.err.splitlines()) == (
@@ -251,7 +253,9 @@ def test_a_server_without_a_set_is_one_line_and_a_hint(run, house, keys):
     )
 
 
-def test_a_set_that_another_signed_is_not_believed(run, house, keys, deputy, tmp_path):
+def test_a_recipient_set_by_another_signer_or_of_another_serial_is_refused(
+    run, house, keys, deputy, tmp_path
+):
     stranger = OfficerKeys.generate()
     stranger.save(tmp_path / "stranger.txt")
     done = run("keys", "rewrap", tmp_path / "stranger.txt", *WHY)
@@ -265,7 +269,7 @@ def test_a_set_that_another_signed_is_not_believed(run, house, keys, deputy, tmp
     assert not any(house.path(call_id, "rewrap").exists() for call_id in CALLS)
 
 
-def test_an_officer_whose_key_is_lost_is_succeeded_with_the_deputys(
+def test_a_new_officer_rewraps_with_the_deputys_identity_after_a_lost_key(
     run, house, keys, deputy, tmp_path
 ):
     """The drill: rewrapped once; then the officer's keys are gone, the deputy's are left."""
@@ -296,7 +300,7 @@ def test_an_officer_whose_key_is_lost_is_succeeded_with_the_deputys(
 
 @pytest.mark.usefixtures("deputy")
 @pytest.mark.parametrize("role", ["supervisor", "advisor"])
-def test_it_is_the_administrators(run, house, keys, monkeypatch, role):
+def test_only_an_administrator_may_rewrap(run, house, keys, monkeypatch, role):
     monkeypatch.setenv("GALWAD_TOKEN", house.token("mair", role))
     done = run("keys", "rewrap", keys, *WHY)
     assert (
@@ -304,7 +308,9 @@ def test_it_is_the_administrators(run, house, keys, monkeypatch, role):
     )
 
 
-def test_a_key_that_does_not_open_leaves_the_header(run, house, deputy, tmp_path):
+def test_an_identity_that_is_not_a_recipient_leaves_the_header_unchanged(
+    run, house, deputy, tmp_path
+):
     """The officer's signing key, with an identity that is no recipient."""
     other = OfficerKeys(Identity.generate(), house.site.officer.signing)
     other.save(tmp_path / "other.txt")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from recording.keys.keyring import RecipientSet
 
 
-def test_keys_are_made_shown_and_signed(run, tmp_path):
+def test_officer_keys_are_made_and_shown_and_sign_a_recipient_set(run, tmp_path):
     folder = tmp_path / "keys"
     made = run("keys", "init", folder, "--json").json()
     assert (folder / "identity.txt").stat().st_mode & 0o777 == 0o600
@@ -26,7 +26,7 @@ def test_keys_are_made_shown_and_signed(run, tmp_path):
     assert RecipientSet.load(again, made["officer_key"]).serial == 2
 
 
-def test_keys_are_never_overwritten(run, tmp_path):
+def test_keys_init_never_overwrites_keys(run, tmp_path):
     run("keys", "init", tmp_path / "keys")
     before = (tmp_path / "keys" / "identity.txt").read_text()
     done = run("keys", "init", tmp_path / "keys")
@@ -34,7 +34,7 @@ def test_keys_are_never_overwritten(run, tmp_path):
     assert (tmp_path / "keys" / "identity.txt").read_text() == before
 
 
-def test_a_recipient_that_is_none_is_refused(run, tmp_path):
+def test_an_invalid_recipient_is_refused(run, tmp_path):
     run("keys", "init", tmp_path / "keys")
     words = ("keys", "sign", tmp_path / "keys", "-o", tmp_path / "set.json", "--recipient")
     assert run(*words, "age1deputy").status == 2

@@ -30,7 +30,7 @@ def nothing_left(folder):
 
 @pytest.mark.parametrize("kind", ["flac", "wav"])
 @pytest.mark.usefixtures("server")
-def test_all_of_it_arrives_sample_by_sample(run, officer, speech, tmp_path, kind):
+def test_a_fetched_file_has_exactly_the_recorded_samples(run, officer, speech, tmp_path, kind):
     out = tmp_path / f"call.{kind}"
     done = run("recordings", "fetch", CALL, *WHY, "--identity", officer, "-o", out, "--json")
     assert done.status == 0, done.err
@@ -53,7 +53,7 @@ def test_purpose_and_reference_reach_the_server(run, server, archive, officer, t
     ]
 
 
-def test_a_slice_is_cut_to_the_millisecond(run, server, officer, speech, tmp_path):
+def test_a_fetched_slice_is_cut_to_the_millisecond(run, server, officer, speech, tmp_path):
     out = tmp_path / "slice.wav"
     cut = ("--from", "1:20.250", "--to", "3:05")
     done = run("recordings", "fetch", CALL, *WHY, "--identity", officer, "-o", out, *cut)
@@ -72,7 +72,7 @@ def test_a_sealed_copy_opens_with_stock_age(run, server, officer, speech, tmp_pa
     assert np.array_equal(soundfile.read(opened, dtype="int16")[0], speech)
 
 
-def test_a_wrong_identity_is_told_and_nothing_is_written(run, server, tmp_path):
+def test_a_wrong_identity_is_reported_and_no_file_is_written(run, server, tmp_path):
     run("keys", "init", tmp_path / "stranger")
     out = tmp_path / "call.wav"
     identity = tmp_path / "stranger" / "identity.txt"
@@ -85,7 +85,9 @@ def test_a_wrong_identity_is_told_and_nothing_is_written(run, server, tmp_path):
 
 @pytest.mark.parametrize("where", [20, 100_000, -1])
 @pytest.mark.usefixtures("server")
-def test_a_damaged_recording_is_told_and_nothing_is_written(run, archive, officer, tmp_path, where):
+def test_a_payload_that_differs_from_the_index_is_reported_and_no_file_is_written(
+    run, archive, officer, tmp_path, where
+):
     damaged = bytearray(archive.payload)
     damaged[where] ^= 1
     archive.payload = bytes(damaged)
@@ -98,7 +100,9 @@ def test_a_damaged_recording_is_told_and_nothing_is_written(run, archive, office
 
 @pytest.mark.parametrize("where", [20, 100_000, -1])
 @pytest.mark.usefixtures("server")
-def test_damage_that_the_index_agrees_with_is_found_by_age(run, archive, officer, tmp_path, where):
+def test_damage_that_the_index_digest_hides_is_found_by_decryption(
+    run, archive, officer, tmp_path, where
+):
     damaged = bytearray(archive.payload)
     damaged[where] ^= 1
     archive.payload = bytes(damaged)
@@ -130,7 +134,7 @@ def test_damage_that_the_index_agrees_with_is_found_by_age(run, archive, officer
         ),
     ],
 )
-def test_what_cannot_work_is_refused(run, server, officer, tmp_path, case):
+def test_impossible_options_of_fetch_are_refused(run, server, officer, tmp_path, case):
     arguments, status, error = case
     filled = [a.format(identity=officer, tmp=tmp_path) for a in arguments]
     done = run("recordings", "fetch", CALL, *WHY, *filled)
@@ -138,7 +142,7 @@ def test_what_cannot_work_is_refused(run, server, officer, tmp_path, case):
     assert error in done.err
 
 
-def test_a_refused_command_is_no_fetch_in_the_audit(run, server, archive, tmp_path):
+def test_a_refused_fetch_command_sends_no_request_to_the_server(run, server, archive, tmp_path):
     run("recordings", "fetch", CALL, *WHY, "--identity", tmp_path / "none")
     run("recordings", "fetch", CALL, "--purpose", "curiosity", "--reference", "x", "--sealed")
     run("recordings", "fetch", CALL, "--purpose", "complaint", "--reference", " ", "--sealed")
@@ -146,7 +150,7 @@ def test_a_refused_command_is_no_fetch_in_the_audit(run, server, archive, tmp_pa
     assert archive.asked == []
 
 
-def test_sealed_bytes_that_find_no_room_are_told(server, tmp_path):
+def test_a_full_temporary_folder_is_reported_with_a_hint(server, tmp_path):
     small = ("sh", "-c", 'ulimit -f 8 && exec "$@"', "sh", sys.executable, "-m", "galwad")
     command = ("recordings", "fetch", CALL, *WHY, "--sealed", "-o", tmp_path / "call.age")
     done = subprocess.run([*small, *command], capture_output=True, text=True, check=False)
@@ -155,7 +159,7 @@ def test_sealed_bytes_that_find_no_room_are_told(server, tmp_path):
     assert "hint: set $TMPDIR to a folder with more space" in done.stderr
 
 
-def test_an_existing_file_is_replaced_only_by_force(run, server, officer, tmp_path):
+def test_an_existing_file_is_replaced_only_with_force(run, server, officer, tmp_path):
     out = tmp_path / "call.flac"
     out.write_text("precious")
     words = ("recordings", "fetch", CALL, *WHY, "--identity", officer, "-o", out)
@@ -166,7 +170,7 @@ def test_an_existing_file_is_replaced_only_by_force(run, server, officer, tmp_pa
     assert out.read_bytes()[:4] == b"fLaC"
 
 
-def test_what_is_no_file_is_never_replaced(run, server, officer, tmp_path):
+def test_fetch_never_replaces_a_named_pipe(run, server, officer, tmp_path):
     pipe = tmp_path / "pipe.flac"
     os.mkfifo(pipe)
     done = run("recordings", "fetch", CALL, *WHY, "--identity", officer, "-o", pipe, "--force")
@@ -186,7 +190,7 @@ def kept_raw(archive, officer):
 
 
 @pytest.mark.usefixtures("server", "kept_raw")
-def test_what_could_not_be_decoded_is_shown_and_fetched_as_it_came(run, archive, officer, tmp_path):
+def test_undecoded_packets_are_listed_and_fetched_unchanged(run, archive, officer, tmp_path):
     assert "kept raw" in run("recordings", "list").out
     shown = run("recordings", "show", CALL).out
     assert "123 packets could not be decoded: `fetch --raw` fetches them" in shown
@@ -199,7 +203,7 @@ def test_what_could_not_be_decoded_is_shown_and_fetched_as_it_came(run, archive,
 
 
 @pytest.mark.usefixtures("server", "kept_raw")
-def test_what_could_not_be_decoded_is_left_sealed_if_so_wished(run, archive, tmp_path, monkeypatch):
+def test_undecoded_packets_stay_sealed_with_the_sealed_option(run, archive, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = run("recordings", "fetch", CALL, *WHY, "--raw", "--sealed")
     assert done.status == 0, done.err
@@ -207,7 +211,7 @@ def test_what_could_not_be_decoded_is_left_sealed_if_so_wished(run, archive, tmp
 
 
 @pytest.mark.usefixtures("server", "kept_raw")
-def test_a_changed_byte_of_what_was_kept_raw_leaves_nothing(run, archive, officer, tmp_path):
+def test_a_changed_byte_of_the_undecoded_packets_leaves_no_file(run, archive, officer, tmp_path):
     archive.raw = archive.raw[:-1] + bytes([archive.raw[-1] ^ 1])
     out = tmp_path / "call.pcapng"
     done = run("recordings", "fetch", CALL, *WHY, "--raw", "--identity", officer, "-o", out)
@@ -218,7 +222,7 @@ def test_a_changed_byte_of_what_was_kept_raw_leaves_nothing(run, archive, office
 
 @pytest.mark.parametrize("more", [("--from", "0:10"), ("--format", "wav")])
 @pytest.mark.usefixtures("server")
-def test_packets_are_no_audio(run, archive, officer, more):
+def test_options_for_audio_are_refused_with_raw(run, archive, officer, more):
     done = run("recordings", "fetch", CALL, *WHY, "--raw", "--identity", officer, *more)
     assert done.status == 2
     assert archive.asked == []

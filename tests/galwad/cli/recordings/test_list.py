@@ -10,7 +10,7 @@ import pytest
 CALL = "20261125-093000-abcdefgh"
 
 
-def test_a_list_names_the_gaps(run, server):
+def test_list_shows_the_gap_reasons_of_a_recording(run, server):
     done = run("recordings", "list")
     assert CALL in done.out
     assert "payment, transfer" in done.out
@@ -33,27 +33,27 @@ def test_a_list_names_the_gaps(run, server):
         ("--reference", "C-1024", {"reference": "C-1024"}),
     ],
 )
-def test_a_filter_travels_in_the_body(run, archive, option, text, asked):
+def test_a_filter_of_list_is_sent_in_the_request_body(run, archive, option, text, asked):
     assert run("recordings", "list", option, text).status == 0
     assert archive.asked == [("POST", "/recordings/search", {**asked, "limit": 50})]
 
 
 @pytest.mark.parametrize("option", ["--when", "--since", "--until", "--longer", "--shorter"])
-def test_what_is_no_time_is_told_before_the_server_hears_of_it(run, server, archive, option):
+def test_an_unreadable_time_is_refused_before_the_server_is_asked(run, server, archive, option):
     done = run("recordings", "list", option, "once")
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith(f'error: cannot read {option} "once"\nhint: write it as ')
     assert archive.asked == []
 
 
-def test_a_list_says_how_to_go_on(run, server, archive):
+def test_a_limited_list_shows_the_option_for_the_next_page(run, server, archive):
     archive.listed = 3
     assert run("recordings", "list", "--limit", "2").out.endswith("more: add --after 2\n")
     done = run("recordings", "list", "--limit", "2", "--after", "2")
     assert (done.out.count(CALL), "--after" in done.out) == (1, False)
 
 
-def test_a_long_list_is_fetched_page_by_page(run, server, archive):
+def test_a_long_list_is_requested_in_pages_of_500(run, server, archive):
     archive.listed = 1300
     page = run("recordings", "list", "--limit", "1200", "--json").json()
     assert (len(page["rows"]), page["after"]) == (1200, "1200")

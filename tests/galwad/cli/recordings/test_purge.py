@@ -44,7 +44,7 @@ def node_key(house):
     return house.site.settings.archive / "galwad.pub"
 
 
-def test_a_recording_is_disposed_of_and_verification_says_so(run, house, tmp_path):
+def test_a_purged_recording_loses_its_header_and_verifies_as_disposed(run, house, tmp_path):
     copy = tmp_path / "certificate.json"
     done = run("recordings", "purge", FIRST, *WHY, "-o", copy)
     assert done.status == 0, done.err
@@ -61,7 +61,7 @@ def test_a_recording_is_disposed_of_and_verification_says_so(run, house, tmp_pat
     assert told["disposal"]["reason"] == "retention"
 
 
-def test_nothing_is_destroyed_whose_certificate_could_not_be_kept(run, house, tmp_path):
+def test_purge_destroys_nothing_when_the_certificate_cannot_be_written(run, house, tmp_path):
     kept = tmp_path / "certificate.json"
     kept.touch()
     for place, why in (
@@ -77,7 +77,7 @@ def test_nothing_is_destroyed_whose_certificate_could_not_be_kept(run, house, tm
     assert [kind for kind, _ in house.audit() if "purge" in kind] == []
 
 
-def test_what_is_destroyed_is_told_though_its_certificate_is_not_kept(run, house, tmp_path):
+def test_a_full_disk_for_the_certificate_is_reported_after_the_disposal(run, house, tmp_path):
     """As on a disk without room for it."""
     command = ("recordings", "purge", FIRST, *WHY, "-o", tmp_path / "certificate.json")
     small = ("sh", "-c", 'ulimit -f 0 && exec "$@"', "sh", sys.executable, "-m", "galwad")
@@ -91,7 +91,7 @@ def test_what_is_destroyed_is_told_though_its_certificate_is_not_kept(run, house
     assert command[-1].read_bytes() == house.path(FIRST, "disposal").read_bytes()
 
 
-def test_the_certificate_names_the_entry_that_ordered_it(run, house):
+def test_a_disposal_certificate_names_the_audit_entry_that_ordered_it(run, house):
     run("recordings", "purge", FIRST, *WHY)
     certificate = CERTIFICATE.read(house.path(FIRST, "disposal").read_bytes())
     entries = house.do(house.desk.audit.entries())
@@ -103,7 +103,7 @@ def test_the_certificate_names_the_entry_that_ordered_it(run, house):
     assert "R-2026" not in house.path(FIRST, "disposal").read_text()
 
 
-def test_an_entry_that_is_hidden_from_searches_is_named(run, house):
+def test_an_audit_entry_with_a_changed_kind_column_fails_verification(run, house):
     """Its body and hash are as they were; the column by which it is found is not."""
     run("recordings", "purge", FIRST, *WHY)
     with (
@@ -119,7 +119,7 @@ def test_an_entry_that_is_hidden_from_searches_is_named(run, house):
     assert ": its columns contradict its body" in done.out
 
 
-def test_a_disposal_that_nobody_ordered_is_named(run, house):
+def test_a_forged_disposal_certificate_without_an_order_in_the_audit_is_reported(run, house):
     """Whoever has the node's key can certify one, and points to what another was ordered by."""
     archive = house.site.settings.archive
     run("recordings", "purge", FIRST, *WHY)
@@ -141,7 +141,7 @@ def test_a_disposal_that_nobody_ordered_is_named(run, house):
     )
 
 
-def test_what_is_gone_is_not_fetched_and_not_rewrapped(run, house, tmp_path):
+def test_a_disposed_recording_is_neither_fetched_nor_rewrapped(run, house, tmp_path):
     run("recordings", "purge", FIRST, *WHY)
     fetched = run(
         "recordings",
@@ -166,7 +166,7 @@ def test_what_is_gone_is_not_fetched_and_not_rewrapped(run, house, tmp_path):
     assert "disposed of" in shown.out
 
 
-def test_again_it_destroys_what_a_backup_brought_back(run, house):
+def test_a_second_purge_destroys_a_header_that_a_backup_brought_back(run, house):
     header = house.path(FIRST, "header").read_bytes()
     first = run("recordings", "purge", FIRST, *WHY)
     house.path(FIRST, "header").write_bytes(header)
@@ -176,7 +176,9 @@ def test_again_it_destroys_what_a_backup_brought_back(run, house):
     assert not house.path(FIRST, "header").exists()
 
 
-def test_a_disposal_whose_reply_is_lost_is_not_said_to_have_failed(run, house, monkeypatch):
+def test_a_lost_reply_from_the_finaliser_is_not_reported_as_a_failed_disposal(
+    run, house, monkeypatch
+):
     finaliser = house.desk.finaliser
     with monkeypatch.context() as patch:
         patch.setattr(finaliser, "replied", lambda _: finaliser.fail_waiting())
@@ -197,7 +199,7 @@ def test_a_disposal_whose_reply_is_lost_is_not_said_to_have_failed(run, house, m
     assert run("calls", "coverage", "--json").json()["orphans"] == []
 
 
-def test_a_recording_that_is_held_is_refused(run, house):
+def test_purging_a_retained_recording_is_refused_until_its_release(run, house):
     held = run("recordings", "hold", FIRST, "--reason", "claim 17")
     assert held.out == f"{FIRST}  held\n"
     done = run("recordings", "purge", FIRST, *WHY)
@@ -213,7 +215,7 @@ def test_a_recording_that_is_held_is_refused(run, house):
     assert kinds.count("recording.held") == kinds.count("recording.released") == 1
 
 
-def test_what_is_not_held_is_not_released(run, house):
+def test_releasing_a_recording_that_is_not_retained_is_refused(run, house):
     """Whoever mistook the id believes otherwise that the other one is free."""
     for call_id in (FIRST, SECOND):
         run("recordings", "hold", call_id, "--reason", "claim 17")
@@ -223,7 +225,7 @@ def test_what_is_not_held_is_not_released(run, house):
     assert [kind for kind, _ in house.audit()].count("recording.released") == 1
 
 
-def test_of_a_hold_and_a_purge_at_once_one_is_refused(house):
+def test_one_of_a_simultaneous_hold_command_and_purge_is_refused(house):
     async def both():
         headers = {"Authorization": f"Bearer {house.token('nia', 'admin', 'purge')}"}
         body = {"reason": "order", "reference": "R-2026"}
@@ -239,7 +241,7 @@ def test_of_a_hold_and_a_purge_at_once_one_is_refused(house):
     assert house.path(FIRST, "header").exists() is (held.status_code == 204)
 
 
-def test_it_needs_a_right_of_its_own(run, house, monkeypatch):
+def test_purge_needs_the_purge_right(run, house, monkeypatch):
     monkeypatch.setenv("GALWAD_TOKEN", house.token("huw", "admin"))
     done = run("recordings", "purge", FIRST, *WHY)
     assert done.err.startswith("error: disposing of recordings needs the right `purge`\n")
@@ -256,7 +258,7 @@ def test_it_needs_a_right_of_its_own(run, house, monkeypatch):
     ]
 
 
-def test_nothing_is_destroyed_unasked(run, house):
+def test_purge_without_confirmation_or_a_known_reason_is_refused(run, house):
     done = run("recordings", "purge", FIRST, *WHY[:-1])
     assert (done.status, done.err) == (
         2,
@@ -266,7 +268,7 @@ def test_nothing_is_destroyed_unasked(run, house):
     assert run("recordings", "purge", FIRST, "--reason", "boredom", *WHY[2:]).status == 2
 
 
-def test_a_finaliser_that_is_away_destroys_nothing_and_is_asked_again(run, house):
+def test_purge_without_the_finaliser_fails_and_works_after_its_restart(run, house):
     house.do(house.desk.socket.stop())
     done = run("recordings", "purge", FIRST, *WHY)
     assert done.err.startswith("error: the finaliser cannot be reached\n")
@@ -276,7 +278,7 @@ def test_a_finaliser_that_is_away_destroys_nothing_and_is_asked_again(run, house
     assert again.status == 0, again.err
 
 
-def test_a_spool_that_comes_to_light_is_removed_and_brings_nothing_back(run, house):
+def test_a_spool_of_a_disposed_recording_is_removed_without_being_sealed(run, house):
     run("recordings", "purge", FIRST, *WHY)
     spool = house.site.call(FIRST)
     house.do(house.site.gone(spool))
@@ -284,7 +286,7 @@ def test_a_spool_that_comes_to_light_is_removed_and_brings_nothing_back(run, hou
     assert run("recordings", "verify", house.site.settings.archive).status == 0
 
 
-def test_a_strangers_certificate_lets_no_spool_go_and_brings_nothing_back(run, house):
+def test_an_invalid_disposal_certificate_neither_removes_nor_seals_the_spool(run, house):
     """Sealing would bring back what somebody says is gone; removing would obey a stranger."""
     house.path(FIRST, "header").unlink()
     house.path(FIRST, "disposal").write_bytes(b"{}")

@@ -51,7 +51,7 @@ def noted(house, *kinds):
     return [(kind, facts) for kind, facts in house.audit() if kind in kinds]
 
 
-def test_the_key_is_written_where_it_is_wanted_and_for_nobody_else(
+def test_a_recovered_spool_key_is_written_once_and_readable_only_by_its_owner(
     run, house, spool, identity, tmp_path
 ):
     done = run("recordings", "recover", spool, *identity, *WHY, "-o", tmp_path, "--json")
@@ -67,7 +67,7 @@ def test_the_key_is_written_where_it_is_wanted_and_for_nobody_else(
     assert len(noted(house, "spool.key-taken")) == 1
 
 
-def test_who_took_the_key_is_noted_and_so_is_its_use(run, house, spool, identity, tmp_path):
+def test_recovering_a_spool_key_and_its_use_are_audited(run, house, spool, identity, tmp_path):
     assert run("recordings", "recover", spool, *identity, *WHY, "-o", tmp_path).status == 0
     facts = {"call_id": CALL, "life": 1, "actor": "user:gwen", "reference": "POWER-1"}
     assert noted(house, "spool.key-taken") == [("spool.key-taken", facts)]
@@ -83,7 +83,7 @@ def bring(house, key, spool):
     house.do(house.site.gone(spool))
 
 
-def test_the_use_of_a_key_that_nobody_noted_is_noted(run, house, spool, identity, tmp_path):
+def test_a_key_recovered_offline_is_audited_when_it_is_used(run, house, spool, identity, tmp_path):
     """Such as one that was taken while the desk was down."""
     nowhere = ("--server", "http://127.0.0.1:9")
     done = run("recordings", "recover", spool, *identity, *WHY, "-o", tmp_path, *nowhere)
@@ -98,7 +98,7 @@ def test_the_use_of_a_key_that_nobody_noted_is_noted(run, house, spool, identity
     assert len(noted(house, "spool.recovered")) == 1
 
 
-def test_only_an_administrator_takes_a_key(run, house, spool, identity, monkeypatch):
+def test_only_an_administrator_recovers_a_spool_key(run, house, spool, identity, monkeypatch):
     monkeypatch.setenv("GALWAD_TOKEN", house.token("mair", "supervisor"))
     done = run("recordings", "recover", spool, *identity, *WHY, "-o", spool.parent)
     assert done.err.startswith("error: only the recording administrator may do this\n")
@@ -106,13 +106,15 @@ def test_only_an_administrator_takes_a_key(run, house, spool, identity, monkeypa
     assert run("recordings", "recover", spool, *identity, "--reference", " ").status == 2
 
 
-def test_a_spool_that_is_not_there_is_one_line_and_a_hint(run, identity, tmp_path):
+def test_a_missing_spool_is_reported_with_its_path(run, identity, tmp_path):
     done = run("recordings", "recover", tmp_path / "none", *identity, *WHY, "-o", tmp_path)
     assert done.status == 1
     assert done.err.startswith(f"error: cannot read {tmp_path / 'none'}: no such file")
 
 
-def test_a_stranger_gets_one_line_and_a_hint(run, house, spool, tmp_path):
+def test_an_identity_that_does_not_open_the_spool_gets_an_error_and_a_hint(
+    run, house, spool, tmp_path
+):
     stranger = tmp_path / "stranger.txt"
     stranger.write_text(f"{Identity.generate()}\n")
     stranger.chmod(0o600)

@@ -50,7 +50,7 @@ def listed(run):
     return {row["call_id"]: row for row in run("recordings", "list", "--json").json()["rows"]}
 
 
-def test_what_the_index_has_lost_comes_back_and_says_what_it_does_not_know(run, house):
+def test_reindex_restores_lost_rows_and_shows_unknown_fields(run, house):
     before = files(house)
     assert listed(run) == {}
     done = run("recordings", "reindex", *WHY)
@@ -70,7 +70,7 @@ def test_what_the_index_has_lost_comes_back_and_says_what_it_does_not_know(run, 
         assert run("recordings", "verify", call_id).out == f"{call_id}  whole\n"
 
 
-def test_it_is_noted_who_asked_and_the_chain_has_each_digest_again(run, house):
+def test_reindex_audits_the_user_and_the_manifest_digest_again(run, house):
     run("recordings", "reindex", CALLS[1], *WHY)
     (asked, facts), (chained, digest) = house.audit()[-2:]
     assert (asked, chained) == ("recording.reindexed", "recording.indexed")
@@ -81,7 +81,7 @@ def test_it_is_noted_who_asked_and_the_chain_has_each_digest_again(run, house):
     assert facts["node_key"] == public
 
 
-def test_again_it_does_nothing(run, house):
+def test_a_second_reindex_changes_nothing(run, house):
     run("recordings", "reindex", *WHY)
     count = len(house.audit())
     assert run("recordings", "reindex", *WHY).out == (
@@ -92,7 +92,7 @@ def test_again_it_does_nothing(run, house):
     assert len(house.audit()) == count
 
 
-def test_a_row_that_is_there_is_never_written_over(run, house):
+def test_reindex_never_overwrites_an_existing_row(run, house):
     """One that knows who called must not be replaced by one that does not."""
     run("recordings", "reindex", CALLS[0], *WHY)
     row = house.do(house.desk.catalogue.get(CALLS[0]))
@@ -101,7 +101,7 @@ def test_a_row_that_is_there_is_never_written_over(run, house):
     assert house.do(house.desk.catalogue.get(CALLS[0])) == row
 
 
-def test_a_dry_run_proves_and_writes_nothing(run, house):
+def test_a_dry_run_of_reindex_checks_recordings_and_writes_nothing(run, house):
     count = len(house.audit())
     done = run("recordings", "reindex", *WHY, "--dry-run", "--json").json()
     assert [row["state"] for row in done["recordings"]] == ["provable"] * 3
@@ -117,7 +117,7 @@ def test_a_dry_run_proves_and_writes_nothing(run, house):
         ("manifest", "the manifest is malformed"),
     ],
 )
-def test_what_is_not_whole_gets_no_row_and_the_others_do(run, house, suffix, why):
+def test_a_damaged_recording_is_not_reindexed_but_the_others_are(run, house, suffix, why):
     path = house.path(CALLS[1], suffix)
     data = bytearray(path.read_bytes())
     data[0] ^= 1
@@ -129,7 +129,7 @@ def test_what_is_not_whole_gets_no_row_and_the_others_do(run, house, suffix, why
     assert sorted(listed(run)) == [CALLS[0], CALLS[2]]
 
 
-def test_a_node_of_another_key_is_believed_only_when_it_is_named(run, house):
+def test_reindex_accepts_another_nodes_key_only_if_it_is_given(run, house):
     former = (house.site.settings.archive / "galwad.pub").read_text().strip()
     (house.site.root / "state" / "finaliser" / "manifest.key").unlink()
     house.restart()
@@ -141,7 +141,7 @@ def test_a_node_of_another_key_is_believed_only_when_it_is_named(run, house):
     assert house.audit()[-2][1]["node_key"] == former
 
 
-def test_a_header_that_a_former_officer_made_wants_their_key(run, house, tmp_path):
+def test_a_header_rewrapped_by_a_former_officer_needs_their_public_key(run, house, tmp_path):
     run("recordings", "reindex", CALLS[0], *WHY)
     keys = tmp_path / "identity.txt"
     house.site.officer.save(keys)
@@ -162,7 +162,7 @@ def test_a_header_that_a_former_officer_made_wants_their_key(run, house, tmp_pat
     assert done.status == 0, done.out
 
 
-def test_a_recording_that_was_disposed_of_comes_back_as_that(run, house):
+def test_a_disposed_recording_is_reindexed_as_disposed(run, house):
     why = ("--reason", "retention", "--reference", "R-2026", "--yes")
     run("recordings", "reindex", CALLS[0], *WHY)
     assert run("recordings", "purge", CALLS[0], *why).status == 0
@@ -176,7 +176,7 @@ def test_a_recording_that_was_disposed_of_comes_back_as_that(run, house):
     assert custody.reason == "retention"
 
 
-def test_what_a_spool_still_says_in_full_is_left_to_it(run, house):
+def test_a_recording_whose_spool_still_exists_is_not_reindexed(run, house):
     """Sealed and not indexed yet: its own way into the index knows who called."""
     spool = house.site.spool / f"{CALLS[0]}.1.spool"
     spool.write_bytes(b"whatever")
@@ -184,7 +184,7 @@ def test_what_a_spool_still_says_in_full_is_left_to_it(run, house):
     assert "NOT INDEXED: its spool is still there" in done.out
 
 
-def test_it_is_the_administrators(run, house, monkeypatch):
+def test_only_an_administrator_may_reindex(run, house, monkeypatch):
     monkeypatch.setenv("GALWAD_TOKEN", house.token("mair", "supervisor"))
     for arguments in ((), (CALLS[0],)):
         done = run("recordings", "reindex", *arguments, *WHY)
@@ -193,7 +193,7 @@ def test_it_is_the_administrators(run, house, monkeypatch):
     assert run("recordings", "reindex", "../../etc", *WHY).status == 2
 
 
-def test_a_finaliser_that_is_away_changes_nothing(run, house):
+def test_reindex_without_the_finaliser_changes_nothing(run, house):
     house.do(house.desk.socket.stop())
     done = run("recordings", "reindex", *WHY)
     assert done.err.startswith("error: the finaliser cannot be reached\n")

@@ -11,7 +11,7 @@ CALL = "20261125-093000-abcdefgh"
 US = 1_000_000
 
 
-def test_a_recording_is_drawn_as_a_line(run, server):
+def test_show_draws_a_recording_as_a_timeline(run, server):
     done = run("recordings", "show", CALL)
     assert done.status == 0, done.err
     assert "━" * 20 in done.out
@@ -22,7 +22,7 @@ def test_a_recording_is_drawn_as_a_line(run, server):
     assert "3:55 recorded of 5:00 talk" in done.out
 
 
-def test_a_new_segment_is_marked_in_what_was_recorded(run, server, archive):
+def test_show_marks_a_new_segment_on_the_timeline(run, server, archive):
     begins = [0, 30, 125, 200]
     segments = [
         {"destination": "centre", "from_us": begin * US, "to_us": end * US}
@@ -36,17 +36,19 @@ def test_a_new_segment_is_marked_in_what_was_recorded(run, server, archive):
 
 
 @pytest.mark.parametrize("manifest", [None, "{", "[]", '{"manifest": {"segments": [1]}}'])
-def test_a_recording_is_drawn_whatever_became_of_its_manifest(run, server, archive, manifest):
+def test_show_draws_a_recording_with_a_missing_or_malformed_manifest(
+    run, server, archive, manifest
+):
     archive.shown = manifest
     done = run("recordings", "show", CALL)
     assert done.status == 0, done.err
     assert "1:20 - 2:05" in done.out
 
 
-def test_json_gives_what_the_server_said(run, server, archive):
+def test_show_as_json_prints_the_row_from_the_server(run, server, archive):
     assert run("recordings", "show", CALL, "--json").json()["recording"] == archive.row
 
 
-def test_an_unknown_recording_is_told_in_the_servers_words(run, server):
+def test_an_unknown_recording_shows_the_servers_error_and_hint(run, server):
     done = run("recordings", "show", "20261125-093000-zzzzzzzz")
     assert (done.status, done.err) == (1, "error: no recording has this id\nhint: look again\n")

@@ -36,7 +36,7 @@ def damage(file, where):
     file.write_bytes(data)
 
 
-def test_a_whole_recording_is_whole(run, folder, officer, tmp_path):
+def test_an_undamaged_recording_verifies_as_whole(run, folder, officer, tmp_path):
     done = run("recordings", "verify", tmp_path / "archive")
     assert (done.status, done.out) == (0, f"{CALL}  whole\n")
     opened = run("recordings", "verify", folder, "--identity", officer)
@@ -53,7 +53,7 @@ def test_a_changed_byte_of_the_payload_is_found_without_a_key(run, folder, where
 
 
 @pytest.mark.parametrize("where", [0, 20, 70_000, -1])
-def test_a_change_that_a_thief_of_the_nodes_key_covers_up_is_found(
+def test_a_changed_payload_with_a_forged_manifest_is_found_with_an_identity(
     run, archive, folder, officer, where
 ):
     damage(folder / f"{CALL}.payload", where)
@@ -73,21 +73,21 @@ def test_a_changed_byte_of_the_header_is_found_without_a_key(run, folder, where)
     assert "NOT WHOLE: the header " in done.out
 
 
-def test_a_cut_tail_is_found(run, folder, officer):
+def test_a_truncated_payload_is_found(run, folder, officer):
     payload = folder / f"{CALL}.payload"
     payload.write_bytes(payload.read_bytes()[:-65_552])
     assert run("recordings", "verify", folder).status == 1
 
 
 @pytest.mark.parametrize("part", ["header", "payload", "manifest"])
-def test_a_missing_part_is_named(run, folder, part):
+def test_a_missing_file_of_a_recording_is_named(run, folder, part):
     (folder / f"{CALL}.{part}").unlink()
     done = run("recordings", "verify", folder, "--json")
     assert done.json()[0]["problems"] == [f"the {part} is missing"]
 
 
 @pytest.mark.parametrize("part", ["header", "payload", "manifest", "disposal", "rewrap", "raw"])
-def test_what_nobody_ends_reading_is_named(run, folder, part, tmp_path):
+def test_a_pipe_or_huge_file_in_place_of_a_recordings_file_is_reported(run, folder, part, tmp_path):
     path = folder / f"{CALL}.{part}"
     path.unlink(missing_ok=True)
     os.mkfifo(path)
@@ -107,13 +107,13 @@ def test_what_nobody_ends_reading_is_named(run, folder, part, tmp_path):
         assert verdict["problems"] == [f"the {part} is too large to be one"]
 
 
-def test_a_folder_without_recordings_proves_nothing(run, tmp_path):
+def test_verifying_an_empty_or_missing_folder_fails(run, tmp_path):
     (tmp_path / "empty").mkdir()
     assert run("recordings", "verify", tmp_path / "empty").status == 1
     assert run("recordings", "verify", tmp_path / "none").status == 1
 
 
-def test_a_manifest_is_believed_from_the_known_node_alone(run, archive, folder, tmp_path):
+def test_a_manifest_signed_by_another_nodes_key_is_refused(run, archive, folder, tmp_path):
     key = tmp_path / "node.pub"
     key.write_text(public_text(archive.node.public_key()) + "\n")
     done = run("recordings", "verify", folder, "--node-key", key)
@@ -131,7 +131,7 @@ def test_a_changed_byte_of_the_manifest_is_found(run, folder, where):
     assert run("recordings", "verify", folder).status == 1
 
 
-def test_a_second_that_nothing_explains_is_no_whole_recording(run, archive, folder):
+def test_a_recording_with_unexplained_time_is_not_whole(run, archive, folder):
     unexplained = [{"from_us": 0, "to_us": 1_000_000}]
     segments = [{"from_us": 1_000_000, "to_us": 300_000_000, "destination": "centre"}]
     manifest = archive.signed(archive.digest, segments=segments, unexplained=unexplained)
@@ -140,7 +140,9 @@ def test_a_second_that_nothing_explains_is_no_whole_recording(run, archive, fold
 
 
 @pytest.mark.parametrize("call_id", ["garbage", "", "20269999-999999-abcdefgh"])
-def test_a_strangers_manifest_hides_no_other_recording(run, archive, folder, call_id):
+def test_a_manifest_with_a_wrong_call_id_does_not_stop_verification_of_the_others(
+    run, archive, folder, call_id
+):
     """Its signature is right, by whatever key: nothing in it may end the whole verification."""
     other = "20261125-100000-bcdefghi"
     for name in ("header", "payload"):
@@ -153,7 +155,7 @@ def test_a_strangers_manifest_hides_no_other_recording(run, archive, folder, cal
     assert strange.startswith(f"{other}  NOT WHOLE: the manifest is that of {call_id}")
 
 
-def test_what_a_stranger_wrote_moves_no_cursor(run, archive, folder):
+def test_control_characters_in_a_manifest_are_not_printed(run, archive, folder):
     manifest = archive.signed(archive.digest, call_id="x\x1b[1A\nwhole")
     (folder / f"{CALL}.manifest").write_bytes(manifest)
     (line,) = run("recordings", "verify", folder).out.splitlines()
@@ -161,7 +163,7 @@ def test_what_a_stranger_wrote_moves_no_cursor(run, archive, folder):
 
 
 @pytest.mark.parametrize("number", [10**30, -(10**30), 10**400])
-def test_no_number_in_a_manifest_is_too_large_to_be_named(run, archive, folder, number):
+def test_huge_numbers_in_a_manifest_are_reported(run, archive, folder, number):
     unexplained = [{"from_us": 0, "to_us": number}]
     changes = {"started_us": number, "unexplained": unexplained}
     (folder / f"{CALL}.manifest").write_bytes(archive.signed(archive.digest, **changes))
@@ -169,7 +171,7 @@ def test_no_number_in_a_manifest_is_too_large_to_be_named(run, archive, folder, 
     assert "it was re-dated" in done.out
 
 
-def test_a_folder_that_cannot_be_read_is_no_empty_one(folder, tmp_path):
+def test_an_unreadable_folder_is_an_error_and_not_taken_as_empty(folder, tmp_path):
     """For root, too, once it has no right to read what it has forbidden itself."""
     closed = tmp_path / "archive" / "2026" / "11" / "24"
     closed.mkdir(mode=0o000)
@@ -191,7 +193,7 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one(folder, tmp_path):
 
 
 @pytest.mark.usefixtures("server")
-def test_the_server_says_whether_the_manifest_is_the_indexed_one(run, archive):
+def test_a_manifest_that_differs_from_the_servers_index_is_reported(run, archive):
     assert run("recordings", "verify", CALL).status == 0
     archive.shown = archive.signed(archive.digest, interrupted=True).decode()
     done = run("recordings", "verify", CALL)
@@ -201,7 +203,7 @@ def test_the_server_says_whether_the_manifest_is_the_indexed_one(run, archive):
     assert "the manifest is missing" in run("recordings", "verify", CALL).out
 
 
-def test_a_recording_that_was_re_dated_by_a_thief_of_the_nodes_key_is_named(run, archive, folder):
+def test_a_manifest_with_a_forged_start_date_is_reported(run, archive, folder):
     later = archive.signed(
         archive.digest,
         started="2026-11-27T09:30:00.000000Z",
@@ -213,7 +215,7 @@ def test_a_recording_that_was_re_dated_by_a_thief_of_the_nodes_key_is_named(run,
     assert "re-dated: it says that it began at 2026-11-27" in done.out
 
 
-def test_only_what_began_since_then_is_verified(run, folder, tmp_path):
+def test_verify_with_since_skips_earlier_recordings(run, folder, tmp_path):
     archive = tmp_path / "archive"
     assert run("recordings", "verify", archive, "--since", "2026-11-25").status == 0
     done = run("recordings", "verify", archive, "--since", "2026-11-26")
@@ -222,7 +224,7 @@ def test_only_what_began_since_then_is_verified(run, folder, tmp_path):
 
 
 @pytest.mark.usefixtures("server")
-def test_without_a_name_all_that_the_server_has_is_verified(run, archive):
+def test_verify_without_a_target_checks_all_recordings_of_the_server(run, archive):
     done = run("recordings", "verify", "--since", "2026-11-24")
     assert (done.status, done.out) == (0, f"{CALL}  whole\n")
     assert archive.asked[0][1] == "/recordings/search"
