@@ -35,7 +35,7 @@ def test_check_names_each_fault_with_its_fix(run, settings_file):
     assert all(f["fix"] for f in findings.values() if f["grade"] != "fine")
 
 
-def test_check_is_content_with_a_whole_installation(run, settings_file, tmp_path):
+def test_check_passes_on_a_complete_installation(run, settings_file, tmp_path):
     officer = OfficerKeys.generate()
     key_line = f'officer_key = "{officer.public_key}"'
     lines = settings_file.read_text().splitlines()
@@ -56,7 +56,7 @@ def test_check_is_content_with_a_whole_installation(run, settings_file, tmp_path
     assert f"{', '.join(marks)} can open recordings" in done.out
 
 
-def test_check_tells_of_an_older_set_that_was_put_back(run, settings_file, tmp_path):
+def test_check_warns_of_an_older_recipient_set_that_was_put_back(run, settings_file, tmp_path):
     officer = OfficerKeys.generate()
     found = re.search('officer_key = "(.*)"', settings_file.read_text())
     assert found is not None
@@ -84,7 +84,7 @@ def findings(done):
     return {(found["name"], found["grade"]): found["fix"] for found in json.loads(done.out)}
 
 
-def test_folders_that_the_units_will_make_are_no_fault(run, settings_file, tmp_path):
+def test_missing_folders_that_systemd_will_create_are_only_a_warning(run, settings_file, tmp_path):
     for name in ("state", "run"):
         (tmp_path / name).rmdir()
     found = findings(run("check", "--json", "--config", settings_file))
@@ -92,7 +92,7 @@ def test_folders_that_the_units_will_make_are_no_fault(run, settings_file, tmp_p
     assert not {("state", "fault"), ("runtime", "fault")} & set(found)
 
 
-def test_units_must_be_able_to_pass_through_the_state_folder(run, settings_file, tmp_path):
+def test_a_state_folder_that_the_services_cannot_enter_is_a_fault(run, settings_file, tmp_path):
     state = tmp_path / "state"
     (tmp_path / "private").mkdir(mode=0o755)
     (state / "desk").symlink_to(tmp_path / "private")
@@ -104,7 +104,7 @@ def test_units_must_be_able_to_pass_through_the_state_folder(run, settings_file,
     assert not {("state", "fault"), ("state", "warning")} & set(found)
 
 
-def test_check_finds_folders_that_are_open_to_everybody(run, settings_file, tmp_path):
+def test_check_reports_folders_that_every_user_can_read(run, settings_file, tmp_path):
     spool = tmp_path / "state" / "spool"
     spool.mkdir()
     spool.chmod(0o755)
@@ -114,7 +114,9 @@ def test_check_finds_folders_that_are_open_to_everybody(run, settings_file, tmp_
     assert f"fix: chmod o= {tmp_path / 'run'}" in done.out
 
 
-def test_what_root_makes_first_lets_the_units_pass_whatever_the_umask(run, settings_file, tmp_path):
+def test_folders_made_by_root_let_the_services_enter_whatever_the_umask(
+    run, settings_file, tmp_path
+):
     state = tmp_path / "state"
     state.rmdir()
     before = os.umask(0o077)
@@ -127,7 +129,7 @@ def test_what_root_makes_first_lets_the_units_pass_whatever_the_umask(run, setti
     assert (state / "desk").stat().st_mode & 0o007 == 0
 
 
-def test_check_finds_a_port_that_somebody_else_has(run, settings_file):
+def test_check_reports_a_port_that_is_already_in_use(run, settings_file):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -138,7 +140,7 @@ def test_check_finds_a_port_that_somebody_else_has(run, settings_file):
     assert "[sip] listen" in done.out
 
 
-def test_check_warns_of_names_in_routes_that_nobody_has(run, settings_file):
+def test_check_warns_of_unknown_users_and_extensions_in_routes_and_phones(run, settings_file):
     for user, extension in (("sian", "204"), ("gwen", "205")):
         words = ("users", "add", user, "--extension", extension, "--generate")
         assert run(*words, "--config", settings_file).status == 0

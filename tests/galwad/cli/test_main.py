@@ -39,7 +39,7 @@ def commands():
 COMMANDS = dict(commands())
 
 
-def test_the_commands_are_those_that_the_design_lists():
+def test_the_command_line_has_exactly_the_listed_commands():
     assert sorted(" ".join(words) for words in COMMANDS) == [
         "audit anchor",
         "audit export",
@@ -86,7 +86,7 @@ def test_each_command_is_documented_with_an_example(run, words):
 
 
 @pytest.mark.parametrize("words", [(), ("recordings",), ("keys",)])
-def test_a_noun_alone_shows_its_commands(run, words):
+def test_a_group_without_a_command_shows_its_usage(run, words):
     done = run(*words)
     assert done.status == 2
     assert "Usage: galwad" in done.out + done.err
@@ -101,7 +101,7 @@ def test_a_noun_alone_shows_its_commands(run, words):
         (("recordings", "show", "../../etc"), 'error: "../../etc" is not a call id'),
     ],
 )
-def test_wrong_usage_is_one_line_a_hint_and_status_2(run, words, error):
+def test_wrong_usage_gives_one_error_line_a_hint_and_status_2(run, words, error):
     done = run(*words)
     assert (done.status, done.out) == (2, "")
     lines = done.err.splitlines()
@@ -110,7 +110,7 @@ def test_wrong_usage_is_one_line_a_hint_and_status_2(run, words, error):
     assert lines[1].startswith("hint: ")
 
 
-def test_faulty_settings_are_named_line_by_line(run, settings_file):
+def test_faulty_settings_are_reported_with_their_line_numbers(run, settings_file):
     with settings_file.open("a") as file:
         file.write("lisen = 1\n[nonsense]\n")
     done = run("check", "--config", settings_file)
@@ -121,13 +121,13 @@ def test_faulty_settings_are_named_line_by_line(run, settings_file):
     assert done.err.splitlines()[-1].startswith("hint: ")
 
 
-def test_the_version_is_told(run):
+def test_the_version_option_prints_the_version(run):
     done = run("--version")
     assert done.status == 0
     assert done.out.startswith("galwad ")
 
 
-def test_a_switch_loads_neither_http_nor_audio_nor_sql(settings_file):
+def test_the_switch_imports_no_http_audio_or_sql_library(settings_file):
     heavy = ("httpx", "numpy", "soundfile", "sqlalchemy", "fastapi")
     script = f"import sys, galwad.cli.serve; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
@@ -147,7 +147,7 @@ def started(*arguments, out, **more):
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("keys", "--help"), ("keys", "show")])
-def test_a_full_disk_behind_the_output_is_one_line(arguments, officer):
+def test_output_to_a_full_disk_gives_one_error_line_and_a_hint(arguments, officer):
     with Path("/dev/full").open("w") as full:
         where = [str(officer.parent)] if arguments[-1] == "show" else []
         done = started(*arguments, *where, out=full)
@@ -157,20 +157,20 @@ def test_a_full_disk_behind_the_output_is_one_line(arguments, officer):
     assert hint.startswith("hint: ")
 
 
-def test_an_output_that_is_closed_is_no_fault(officer):
+def test_a_closed_standard_output_is_not_an_error(officer):
     done = started("keys", "show", str(officer.parent), out=None)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.usefixtures("server")
-def test_an_argument_that_is_no_text_is_one_line(run):
+def test_an_argument_that_is_not_utf8_is_refused(run):
     done = run("recordings", "list", "--reference", "\udcff")
     assert (done.status, done.err.splitlines()[0]) == (2, "error: an argument is not valid UTF-8")
 
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("token", ["caf\u00e9", "two\nlines", " "])
-def test_what_is_no_token_is_not_sent(run, archive, monkeypatch, token):
+def test_an_invalid_token_is_refused_without_a_request(run, archive, monkeypatch, token):
     monkeypatch.setenv("GALWAD_TOKEN", token)
     done = run("recordings", "list")
     assert done.status == 1
@@ -178,7 +178,7 @@ def test_what_is_no_token_is_not_sent(run, archive, monkeypatch, token):
     assert archive.asked == []
 
 
-def test_a_file_that_never_ends_is_one_line_and_a_hint(run, officer, tmp_path):
+def test_an_endless_input_file_gives_one_error_line_and_a_hint(run, officer, tmp_path):
     out = tmp_path / "out"
     for words in (
         ("keys", "show", "/dev/zero"),

@@ -20,7 +20,7 @@ def switch(site):
     return [sys.executable, "-m", "galwad", "serve", "--only", "switch", "--config", site.config]
 
 
-def test_a_key_that_cannot_be_read_is_named_with_the_reason(site):
+def test_an_unreadable_boot_key_stops_the_start_with_its_path_and_reason(site):
     key = site.root / "run" / "boot.key"
     key.unlink()
     key.mkdir()
@@ -28,7 +28,7 @@ def test_a_key_that_cannot_be_read_is_named_with_the_reason(site):
     assert (done.returncode, done.stderr) == (1, f"error: {key}: Is a directory\n")
 
 
-def test_a_disk_that_does_not_give_its_key_keeps_no_call_away_and_alarms(site):
+def test_an_unreadable_host_key_raises_an_alarm_but_the_switch_starts(site):
     key = site.spool / "host.key"
     key.mkdir()
     with site.config.open("a") as config:

@@ -45,7 +45,7 @@ AMISS: dict[str, Any] = {
 
 
 @pytest.mark.usefixtures("server")
-def test_a_day_on_which_every_second_is_explained_is_one_line(run, archive):
+def test_a_day_without_unexplained_time_is_one_line(run, archive):
     archive.coverage = CLEAN
     done = run("calls", "coverage", "--date", "2026-11-24")
     assert done.status == 0
@@ -56,7 +56,7 @@ def test_a_day_on_which_every_second_is_explained_is_one_line(run, archive):
 
 
 @pytest.mark.usefixtures("server")
-def test_each_second_unexplained_is_drawn_in_its_place(run, archive):
+def test_unexplained_time_is_drawn_in_its_place_with_status_1(run, archive):
     archive.coverage = AMISS
     done = run("calls", "coverage", "--date", "yesterday")
     assert done.status == 1
@@ -78,7 +78,7 @@ def test_each_second_unexplained_is_drawn_in_its_place(run, archive):
 
 
 @pytest.mark.usefixtures("server")
-def test_a_stretch_that_a_segment_and_a_gap_both_claim_is_drawn_as_unexplained(run, archive):
+def test_time_covered_by_both_a_segment_and_a_gap_is_drawn_as_unexplained(run, archive):
     call = {
         **AMISS["amiss"][0],
         "gaps": [{"from_us": 50 * US, "to_us": 80 * US, "reason": "payment"}],
@@ -92,7 +92,7 @@ def test_a_stretch_that_a_segment_and_a_gap_both_claim_is_drawn_as_unexplained(r
 
 
 @pytest.mark.usefixtures("server")
-def test_orphans_beyond_those_that_are_named_are_counted(run, archive):
+def test_orphans_beyond_the_listed_ones_are_counted(run, archive):
     archive.coverage = {**AMISS, "more_orphans": 500}
     done = run("calls", "coverage")
     assert "and 500 more" in done.out.splitlines()
@@ -100,7 +100,7 @@ def test_orphans_beyond_those_that_are_named_are_counted(run, archive):
 
 
 @pytest.mark.usefixtures("server")
-def test_for_machines_it_is_the_servers_answer_and_the_same_status(run, archive):
+def test_coverage_as_json_prints_the_servers_answer_with_the_same_status(run, archive):
     archive.coverage = AMISS
     done = run("calls", "coverage", "--json")
     assert done.status == 1
@@ -108,7 +108,7 @@ def test_for_machines_it_is_the_servers_answer_and_the_same_status(run, archive)
 
 
 @pytest.mark.usefixtures("server")
-def test_what_is_no_day_is_wrong_usage(run):
+def test_an_unreadable_date_is_wrong_usage(run):
     done = run("calls", "coverage", "--date", "sometime")
     assert done.status == 2
     assert "error: cannot read --date" in done.err

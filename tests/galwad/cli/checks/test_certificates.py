@@ -34,7 +34,7 @@ def check(run, settings_file):
     return check
 
 
-def test_a_good_certificate_is_fine(check, make):
+def test_a_valid_certificate_is_fine(check, make):
     ((grade, text),) = check(*make("good"))
     assert grade == "fine"
     assert "is valid for 90 days" in text
@@ -44,57 +44,57 @@ def test_a_good_certificate_is_fine(check, make):
     ("days", "grade", "words"),
     [(-1, "fault", "has expired"), (10, "warning", "expires in 10 days")],
 )
-def test_the_end_of_a_certificate_is_seen(check, make, days, grade, words):
+def test_an_expired_certificate_is_a_fault_and_one_that_expires_soon_a_warning(
+    check, make, days, grade, words
+):
     ((found, text),) = check(*make("dated", days=days))
     assert (found, words in text) == (grade, True)
 
 
-def test_a_missing_file_is_named(check, make, tmp_path):
+def test_a_missing_certificate_file_is_a_fault(check, make, tmp_path):
     _, key = make("good")
     ((grade, text),) = check(tmp_path / "none.crt", key)
     assert (grade, text) == ("fault", f"{tmp_path / 'none.crt'} does not exist")
 
 
-def test_what_cannot_be_read_is_named(check, make, tmp_path):
+def test_an_unreadable_key_file_is_a_fault(check, make, tmp_path):
     certificate, _ = make("good")
     ((grade, text),) = check(certificate, tmp_path)
     assert (grade, text) == ("fault", f"{tmp_path} cannot be read (is a directory)")
 
 
-def test_a_file_without_a_certificate_is_named(check, make):
+def test_a_file_without_a_certificate_is_a_fault(check, make):
     _, key = make("good")
     ((grade, text),) = check(key, key)
     assert grade == "fault"
     assert "holds no certificate" in text
 
 
-def test_the_key_of_another_certificate_is_found(check, make):
+def test_a_key_of_another_certificate_is_a_fault(check, make):
     certificate, _ = make("one")
     _, key = make("two")
     ((grade, text),) = check(certificate, key)
     assert (grade, text) == ("fault", f"{key} is not the key of {certificate}")
 
 
-def test_a_certificate_for_another_name_is_found(check, make):
+def test_a_certificate_for_another_host_name_is_a_fault(check, make):
     grades = check(*make("other", host="pbx.example.com"))
     assert ("fault", True) in [(grade, f"does not name {HOST}" in text) for grade, text in grades]
 
 
-def test_a_wildcard_names_the_hosts_under_it(check, make):
+def test_a_wildcard_certificate_covers_the_host_names_under_it(check, make):
     pair = make("wild", host="*.example.com")
     grades = check(*pair, more='advertise = "sip.example.com"\n')
     assert [grade for grade, _ in grades] == ["fine"]
 
 
-def test_authorities_are_looked_at_too(check, make):
+def test_certificate_authority_files_are_checked_too(check, make):
     certificate, key = make("good")
     grades = check(certificate, key, f'tls_client_ca = "{certificate}"\ntls_ca = "{key}"\n')
     assert [grade for grade, _ in grades] == ["fine", "fine", "fault"]
 
 
-def test_what_systemd_will_pass_on_is_looked_at_where_it_is_stored(
-    check, make, tmp_path, monkeypatch
-):
+def test_systemd_credentials_are_checked_where_they_are_stored(check, make, tmp_path, monkeypatch):
     monkeypatch.setattr(certificates, "_CREDENTIALS", tmp_path / "credentials")
     passed_on = tmp_path / "credentials" / "galwad-switch.service"
     certificate, _ = make("good")

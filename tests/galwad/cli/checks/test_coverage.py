@@ -43,13 +43,13 @@ def of_the_night(house, now=None):
     house.do(house.desk.nightly.check())
 
 
-def test_before_its_first_night_a_new_node_is_told_when_that_is(run, house):
+def test_a_new_node_shows_when_its_first_nightly_check_is(run, house):
     [(grade, name, text, fix)] = checked(run, house)
     assert (grade, name, fix) == ("fine", "books", "")
     assert re.fullmatch("the first check is 20..-..-.. 03:00:00", text)
 
 
-def test_books_that_were_never_checked_are_told(run, house):
+def test_a_node_whose_nightly_check_never_ran_gets_a_warning(run, house):
     with contextlib.closing(sqlite3.connect(house.site.settings.database)) as connection:
         connection.execute("UPDATE audit_entries SET at_us = at_us - 172800000000")
         connection.commit()
@@ -58,14 +58,14 @@ def test_books_that_were_never_checked_are_told(run, house):
     assert fix == "the desk does it at 03:00: check that it runs"
 
 
-def test_a_night_without_a_finding_is_fine(run, house):
+def test_a_nightly_check_without_findings_is_fine(run, house):
     of_the_night(house)
     [(grade, name, text, fix)] = checked(run, house)
     assert (grade, name, fix) == ("fine", "books", "")
     assert text.startswith("every second was explained ")
 
 
-def test_each_orphan_of_the_night_is_named_with_its_fix(run, house):
+def test_each_orphan_of_the_nightly_check_is_named_with_its_fix(run, house):
     house.path(CALL, "payload").unlink()
     with contextlib.closing(sqlite3.connect(house.site.settings.database)) as connection:
         connection.execute("INSERT INTO answered_calls VALUES (?, ?, ?, ?)", late_call())
@@ -85,7 +85,7 @@ def late_call():
     return OTHER, now - 7200, now - 7100, 100_000_000
 
 
-def test_what_is_mended_is_gone_after_the_next_night(run, house):
+def test_a_repaired_finding_disappears_after_the_next_nightly_check(run, house):
     data = house.path(CALL, "payload").read_bytes()
     house.path(CALL, "payload").unlink()
     of_the_night(house)
@@ -95,7 +95,7 @@ def test_what_is_mended_is_gone_after_the_next_night(run, house):
     assert [each[0] for each in checked(run, house)] == ["fine"]
 
 
-def test_many_findings_are_a_few_lines(run, house):
+def test_many_findings_are_shortened_to_a_few_lines(run, house):
     with contextlib.closing(sqlite3.connect(house.site.settings.database)) as connection:
         connection.executemany(
             "INSERT INTO coverage_findings VALUES (?, 0)",
@@ -107,7 +107,7 @@ def test_many_findings_are_a_few_lines(run, house):
     assert found[-1][2:] == ("and 290 more", "`galwad calls coverage` lists all")
 
 
-def test_a_night_that_was_missed_is_told(run, house):
+def test_a_missed_nightly_check_is_a_warning(run, house):
     of_the_night(house, time.time() - 3 * 86_400)
     [(grade, _, text, fix)] = checked(run, house)
     assert grade == "warning"

@@ -49,7 +49,7 @@ def open_files():
 
 
 @pytest.mark.peer
-def test_the_room_on_each_disk_is_told(checked, site, small_disk):
+def test_the_free_space_of_each_disk_is_reported(checked, site, small_disk):
     rooms = {text: grade for (name, text), grade in checked().items() if name == "disk"}
     assert rooms.pop(f"0.0 GB free under {small_disk}") == "fault"
     [rest] = rooms
@@ -57,9 +57,7 @@ def test_the_room_on_each_disk_is_told(checked, site, small_disk):
 
 
 @pytest.mark.peer
-def test_a_disk_that_takes_nothing_is_a_fault_and_nothing_is_left_on_one_that_does(
-    checked, site, small_disk
-):
+def test_a_read_only_disk_is_a_fault_and_the_check_leaves_no_file_behind(checked, site, small_disk):
     told = "disk", f"cannot write to {small_disk}: read-only file system"
     assert told not in checked()
     assert list(small_disk.iterdir()) == []
@@ -67,7 +65,7 @@ def test_a_disk_that_takes_nothing_is_a_fault_and_nothing_is_left_on_one_that_do
     assert checked()[told] == "fault"
 
 
-def test_what_does_not_read_is_a_fault_and_all_else_is_looked_at(checked, site):
+def test_an_unreadable_key_is_a_fault_and_the_other_checks_still_run(checked, site):
     key = site.root / "run" / "boot.key"
     key.unlink()
     key.mkdir()
@@ -76,7 +74,7 @@ def test_what_does_not_read_is_a_fault_and_all_else_is_looked_at(checked, site):
     assert "limits" in {name for name, _ in found}
 
 
-def test_a_file_in_the_place_of_the_archive_is_a_fault(checked, site):
+def test_a_file_or_broken_link_in_place_of_the_archive_is_a_fault(checked, site):
     archive = site.settings.archive
     archive.touch()
     assert checked()["state", f"{archive} is not a folder"] == "fault"
@@ -85,7 +83,7 @@ def test_a_file_in_the_place_of_the_archive_is_a_fault(checked, site):
     assert checked()["state", f"{archive} is not a folder"] == "fault"
 
 
-def test_a_key_of_the_node_that_was_cut_is_a_fault(checked, site):
+def test_a_truncated_node_key_is_a_fault(checked, site):
     key = site.root / "state" / "finaliser" / "manifest.key"
     key.parent.mkdir()
     key.write_bytes(bytes(31))
@@ -95,7 +93,7 @@ def test_a_key_of_the_node_that_was_cut_is_a_fault(checked, site):
     assert "node key" not in {name for name, _ in checked()}
 
 
-def test_a_database_with_a_bad_page_is_a_fault(checked, site):
+def test_a_database_with_a_damaged_page_is_a_fault(checked, site):
     database = site.settings.database
     upgrade(database)
 
@@ -111,7 +109,7 @@ def test_a_database_with_a_bad_page_is_a_fault(checked, site):
 
 
 @pytest.mark.peer
-def test_a_full_disk_under_the_database_is_told_by_its_name(run, site):
+def test_a_full_disk_under_the_database_is_reported_and_leaves_no_file_open(run, site):
     add = (
         "users",
         "add",

@@ -37,7 +37,7 @@ async def found(tmp_path, monkeypatch):
     await asyncio.sleep(0)
 
 
-async def test_each_peer_is_told_by_how_it_is_known(found):
+async def test_each_peer_is_reported_by_registration_or_options_status(found):
     known = [
         PeerStatus("pstn", "register", up=True),
         PeerStatus("other", "register", up=False),
@@ -55,14 +55,14 @@ async def test_each_peer_is_told_by_how_it_is_known(found):
     assert all(finding.fix for finding in told if finding.grade.value == "warning")
 
 
-async def test_nothing_is_said_where_nothing_is_asked(found):
+async def test_a_switch_without_peers_gives_no_finding(found):
     assert await found([]) == []
 
 
-async def test_a_switch_that_has_only_just_begun_is_not_waited_for_long(found, monkeypatch):
+async def test_the_check_waits_only_briefly_for_a_switch_that_has_just_started(found, monkeypatch):
     monkeypatch.setattr(peers, "_TIMEOUT_S", 0.05)
     assert await found(None) == []
 
 
-def test_where_no_switch_runs_nothing_is_said(tmp_path):
+def test_without_a_running_switch_there_is_no_finding(tmp_path):
     assert list(peers.check(with_socket(tmp_path / "none.sock"))) == []

@@ -32,14 +32,14 @@ def reboot(site):
     (site.root / "run" / "boot.key").unlink()
 
 
-def test_spools_of_calls_that_go_on_are_no_fault(site, checked):
+def test_spools_that_this_machine_can_open_are_not_a_fault(site, checked):
     site.call(CALL)
     writer = site.writer(OTHER)
     assert checked() == []
     writer.close(0)
 
 
-def test_what_was_recorded_on_the_spare_disk_is_told(site, checked):
+def test_recordings_on_the_spare_disk_are_a_warning(site, checked):
     path, spare = site.call(CALL), site.settings.spare_folder
     spare.mkdir()
     path.rename(spare / path.name)
@@ -51,7 +51,7 @@ def test_what_was_recorded_on_the_spare_disk_is_told(site, checked):
     assert checked()[0][1].startswith("the recording of 2 calls is in ")
 
 
-def test_a_spool_from_before_a_reboot_is_named_with_what_opens_it(site, checked):
+def test_a_spool_from_before_a_reboot_is_a_fault_with_the_command_to_recover_it(site, checked):
     path = site.call(CALL)
     reboot(site)
     told = "fault", f"{path.name} is from before a reboot, and locked"
@@ -62,7 +62,7 @@ def test_a_spool_from_before_a_reboot_is_named_with_what_opens_it(site, checked)
     assert checked()[0][:2] == told
 
 
-def test_it_is_not_named_any_more_once_its_key_is_there_for_the_service(site, checked):
+def test_a_locked_spool_is_no_fault_once_the_service_can_read_its_recovered_key(site, checked):
     path = site.call(CALL)
     reboot(site)
     key = recover_key(path, [site.officer.identity])
@@ -77,7 +77,7 @@ def test_it_is_not_named_any_more_once_its_key_is_there_for_the_service(site, ch
         assert fix == f"chown --reference={keys} {brought}"
 
 
-def test_a_spool_that_was_sealed_to_nobody_is_told_as_such(site, checked):
+def test_a_locked_spool_without_recipients_is_reported_as_unrecoverable(site, checked):
     keys = site.root / "run" / "spool-keys"
     clock = Clock(1_772_355_600.0, 0.0)
     SpoolWriter.create(site.spool, keys, CALL, 1, site.boot_key, None, clock).close(0)
@@ -87,12 +87,12 @@ def test_a_spool_that_was_sealed_to_nobody_is_told_as_such(site, checked):
     assert text.endswith("there was no signed set: no key opens it")
 
 
-def test_what_is_no_spool_is_left_to_the_books(site, checked):
+def test_a_file_that_is_not_a_valid_spool_is_ignored(site, checked):
     (site.spool / f"{CALL}.1.spool").write_bytes(b"no spool")
     assert checked() == []
 
 
-def test_many_are_a_few_lines(site, checked):
+def test_many_locked_spools_are_shortened_to_a_few_lines(site, checked):
     for index in range(13):
         site.writer(f"20260301-0900{index:02}-abcdefgh").close(0)
     reboot(site)

@@ -47,20 +47,20 @@ def warned(tmp_path):
     return check
 
 
-def test_nobody_is_named_where_nobody_must_speak_srtp(warned):
+def test_no_warning_is_given_if_no_peer_requires_srtp(warned):
     assert warned(listen=UDP) == warned() == []
 
 
-def test_without_tls_everybody_who_must_is_named(warned):
+def test_without_tls_each_peer_that_requires_srtp_is_named(warned):
     named = warned(listen=UDP, trunk=MUST, phone=MUST, route=MUST)
     assert named == ["trunk pstn", "phone 201", "route 1"]
 
 
-def test_who_signals_by_tls_alone_is_not(warned):
+def test_a_peer_that_signals_only_over_tls_is_not_named(warned):
     parts = {"trunk": f"{MUST}\n{TLS}", "phone": f"{MUST}\n{TLS}", "route": MUST}
     assert warned(**parts, parameter=";transport=tls") == []
     assert warned(**parts) == ["route 1"]
 
 
-def test_a_trunk_that_may_come_by_udp_too_is_named(warned):
+def test_a_trunk_that_may_also_use_udp_is_named(warned):
     assert warned(trunk=MUST) == ["trunk pstn"]

@@ -9,7 +9,7 @@ P2,Owen Evans,01970 000001,en,yes
 """
 
 
-def test_people_are_imported_all_or_none(run, settings_file, tmp_path):
+def test_an_import_with_one_invalid_person_is_refused(run, settings_file, tmp_path):
     file = tmp_path / "people.csv"
     file.write_text(PEOPLE)
     done = run("directory", "import", file, "--config", settings_file, "--json")

@@ -43,26 +43,26 @@ def verdicts(report):
 # --- sound ------------------------------------------------------------------------------------
 
 
-def test_what_was_said_is_found_however_late_it_comes():
+def test_speech_is_recognised_whatever_its_delay():
     said = speech(2, 1)
     assert similarity_at(said, said) > 0.999
     assert similarity_at(np.concatenate([np.zeros(RATE, np.int16), said]), said) > 0.999
 
 
-def test_another_voice_silence_and_nothing_are_not_what_was_said():
+def test_another_voice_silence_and_no_audio_have_low_similarity():
     said = speech(2, 1)
     for heard in (speech(2, 2), np.zeros(2 * RATE, np.int16), np.zeros(0, np.int16)):
         assert similarity_at(heard, said) < 0.3
 
 
-def test_what_is_lost_lowers_the_likeness():
+def test_lost_audio_lowers_the_similarity():
     said = speech(2, 1)
     heard = said.copy()
     heard[: len(heard) // 4] = 0
     assert 0.5 < similarity_at(heard, said) < 0.9
 
 
-def test_a_half_second_that_was_kept_is_found_in_what_was_not():
+def test_a_short_recorded_stretch_is_found_in_an_unrecorded_phase():
     said = speech(4, 1)
     recorded = speech(4, 2)
     recorded[RATE : 2 * RATE] = said[RATE : 2 * RATE]
@@ -85,7 +85,7 @@ def test_a_half_second_that_was_kept_is_found_in_what_was_not():
         (Heard("a", "b", 0.0, 0, 0, 0.0), StepResult.FAULT),
     ],
 )
-def test_a_direction_is_judged_by_likeness_loss_and_jitter(heard, verdict):
+def test_a_direction_is_judged_by_similarity_loss_and_jitter(heard, verdict):
     report = Report()
     judge(report, "talk", heard)
     assert verdicts(report) == {"talk: a to b": verdict}
@@ -124,24 +124,24 @@ def judged(*phases, **how):
     return verdicts(report)
 
 
-def test_a_recording_with_a_pause_is_fine_when_the_rest_is_there():
+def test_a_recording_with_a_pause_and_all_other_speech_is_fine():
     found = judged("talk", PAUSED, gaps={PAUSED: "payment"}, keep=("talk",))
     assert set(found.values()) == {StepResult.FINE}
     assert {"recorded: talk, caller", f"not recorded: {PAUSED}", "payment gap"} <= found.keys()
 
 
-def test_what_was_said_in_a_pause_must_be_nowhere():
+def test_recorded_speech_from_a_pause_is_a_fault():
     found = judged("talk", PAUSED, gaps={PAUSED: "payment"}, keep=("talk", PAUSED))
     assert found[f"not recorded: {PAUSED}"] is found["payment gap"] is StepResult.FAULT
 
 
-def test_what_was_said_outside_a_pause_must_be_there():
+def test_missing_speech_from_outside_a_pause_is_a_fault():
     found = judged("talk", "after the pause", keep=("talk",))
     assert found["recorded: talk, advisor"] is StepResult.FINE
     assert found["recorded: after the pause, advisor"] is StepResult.FAULT
 
 
-def test_a_call_that_left_the_centre_is_not_recorded_any_more():
+def test_speech_after_a_transfer_must_be_a_transfer_gap():
     left = {"after the transfer": "transfer"}
     found = judged("talk", "after the transfer", gaps=left, keep=("talk",))
     assert found["not recorded: after the transfer"] is StepResult.FINE
@@ -149,7 +149,7 @@ def test_a_call_that_left_the_centre_is_not_recorded_any_more():
     assert stayed["recorded: after the transfer, caller"] is StepResult.FAULT
 
 
-def test_talk_that_nothing_covers_does_not_add_up():
+def test_talk_time_without_a_segment_or_gap_is_a_fault():
     assert judged("talk", keep=("talk",))["adds up"] is StepResult.FINE
     assert judged("talk", keep=("talk",), talk_s=3)["adds up"] is StepResult.FAULT
 
@@ -163,19 +163,19 @@ def told(**figures):
     return verdicts(report)
 
 
-def test_a_load_that_was_borne_is_fine():
+def test_a_load_test_without_losses_is_fine():
     found = told(setup=[40, 50, 60, 90], received=2000, similarities=[0.99, 0.98])
     assert set(found.values()) == {StepResult.FINE}
 
 
-def test_calls_that_were_refused_cut_off_or_not_heard_are_faults():
+def test_refused_or_cut_calls_and_lost_packets_are_faults():
     assert told(setup=[40], refused=Counter({503: 3}))["calls"] is StepResult.FAULT
     assert told(setup=[40] * 4, cut=1, similarities=[1.0])["calls"] is StepResult.FAULT
     found = told(setup=[40] * 4, received=2000, lost=100, similarities=[0.99])
     assert (found["calls"], found["sound"]) == (StepResult.FINE, StepResult.FAULT)
 
 
-def test_a_machine_that_was_late_itself_doubts_its_figures():
+def test_a_delay_on_the_testing_machine_is_a_warning():
     assert told(setup=[40] * 4, received=9, similarities=[1.0], late=0.5)["this machine"] is (
         StepResult.WARNING
     )
@@ -184,14 +184,14 @@ def test_a_machine_that_was_late_itself_doubts_its_figures():
 # --- what a status means ----------------------------------------------------------------------
 
 
-def test_a_wrong_password_is_told_of_the_phone_whose_it_is():
+def test_a_401_or_407_names_the_phone_with_the_wrong_password():
     assert registration_error(PLAN, "201", 401).text == "401: wrong password for 201"
     assert call_error(PHONE, 407).text == "407: wrong password for 301"
     assert call_error(PLAN, 401).text == "401: 127.0.0.2 is not a trunk there"
 
 
 @given(st.integers(300, 699), st.booleans())
-def test_every_status_is_one_line_and_a_hint(status, by_phone):
+def test_every_sip_error_status_gives_one_line_and_a_hint(status, by_phone):
     for error in (
         call_error(PHONE if by_phone else PLAN, status),
         registration_error(PLAN, "201", status),
@@ -214,12 +214,14 @@ def test_every_status_is_one_line_and_a_hint(status, by_phone):
         ("::1", PhoneTransport.UDP, "::1", 5060),
     ],
 )
-def test_the_server_is_found_by_address_and_port(text, transport, host, port):
+def test_a_server_address_is_parsed_with_the_default_port_of_its_transport(
+    text, transport, host, port
+):
     addresses = locate(text, transport, "", None)
     assert (addresses.host, addresses.port, addresses.local_host) == (host, port, host)
 
 
-def test_the_caller_may_have_an_address_and_port_of_its_own():
+def test_the_caller_may_have_its_own_address_and_port():
     addresses = locate("127.0.0.1", PhoneTransport.UDP, "127.0.0.2:5070", None)
     assert (addresses.local_host, addresses.caller, addresses.caller_port) == (
         "127.0.0.1",
@@ -229,7 +231,7 @@ def test_the_caller_may_have_an_address_and_port_of_its_own():
 
 
 @given(st.text(alphabet="[]:.0123456789", max_size=24))
-def test_what_is_no_address_is_said_to_be_none(text):
+def test_an_invalid_address_raises_only_a_command_line_error(text):
     with contextlib.suppress(CliError):
         assert 0 <= locate(text, PhoneTransport.UDP, "127.0.0.1", None).port < 65536
 
@@ -249,7 +251,7 @@ def test_what_is_no_address_is_said_to_be_none(text):
         (("--from", "a b<>"), "the name of a phone is not valid"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_rings(run, options, error):
+def test_contradictory_options_are_refused_before_any_call(run, options, error):
     done = run("simulate", "call", "1", "--sip", "127.0.0.1", *options)
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith(f"error: {error}")
@@ -257,7 +259,7 @@ def test_what_makes_no_sense_is_refused_before_anything_rings(run, options, erro
 
 
 @pytest.mark.parametrize("number", ["", "not a number", "sip:", "1@2"])
-def test_what_cannot_be_dialled_is_refused_before_anything_rings(run, number):
+def test_an_undiallable_number_is_refused_before_any_call(run, number):
     done = run("simulate", "call", number, "--sip", "127.0.0.1")
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith(f'error: the number "{number}" cannot be dialled\nhint: ')
@@ -296,7 +298,7 @@ async def course(plan):
     return call, report
 
 
-async def test_somebody_elses_phone_that_answers_is_listened_to(callee):
+async def test_audio_from_an_external_phone_that_answers_is_judged(callee):
     call, report = await course(await callee(lambda call: call.answer()))
     assert call.caller_call.statuses == [180, 200]
     assert verdicts(report) == {
@@ -308,7 +310,7 @@ async def test_somebody_elses_phone_that_answers_is_listened_to(callee):
     }
 
 
-async def test_a_refusal_ends_the_course_where_it_happened(callee):
+async def test_a_refused_call_ends_the_simulation_at_that_step(callee):
     call, report = await course(await callee(lambda call: call.deny(486)))
     assert call is None
     (last,) = report.faults
@@ -316,7 +318,7 @@ async def test_a_refusal_ends_the_course_where_it_happened(callee):
     assert report.steps[-1] is last
 
 
-async def test_a_phone_that_rings_on_is_told_with_what_to_do(callee, monkeypatch):
+async def test_a_phone_that_never_answers_is_a_fault_with_a_hint(callee, monkeypatch):
     monkeypatch.setattr("galwad.cli.simulate.flow._RING_S", 0.3)
     _, report = await course(await callee(lambda call: call.wait_for(CallState.ENDED)))
     (fault,) = report.faults
@@ -324,7 +326,7 @@ async def test_a_phone_that_rings_on_is_told_with_what_to_do(callee, monkeypatch
     assert "--answer" in fault.hint
 
 
-async def test_a_phone_that_hangs_up_in_mid_talk_is_told(callee):
+async def test_a_phone_that_hangs_up_during_the_talk_is_a_fault(callee):
     async def answer_and_leave(call):
         await call.answer()
         await call.read_audio(1600)
@@ -335,7 +337,7 @@ async def test_a_phone_that_hangs_up_in_mid_talk_is_told(callee):
     assert [step.name for step in report.faults] == ["talk: heard"]
 
 
-async def test_nobody_at_the_address_is_told_as_such(callee):
+async def test_an_address_without_a_server_is_reported_as_no_answer(callee):
     plan = replace(await callee(lambda call: call.answer()), timeout=0.2)
     plan = replace(plan, addresses=replace(plan.addresses, port=9))
     _, report = await course(plan)
@@ -345,7 +347,7 @@ async def test_nobody_at_the_address_is_told_as_such(callee):
 
 
 @pytest.mark.parametrize("transport", [PhoneTransport.TCP, PhoneTransport.TLS])
-async def test_a_connection_that_is_refused_is_told_as_nobody_there(callee, transport):
+async def test_a_refused_connection_is_reported_as_no_answer(callee, transport):
     plan = await callee(lambda call: call.answer())
     plan = replace(plan, addresses=replace(plan.addresses, port=9, transport=transport))
     _, report = await course(plan)
@@ -354,7 +356,7 @@ async def test_a_connection_that_is_refused_is_told_as_nobody_there(callee, tran
     assert ("certificate" in fault.hint) is (transport is PhoneTransport.TLS)
 
 
-async def test_a_phone_that_cannot_register_is_told_before_the_server_is_given_up(callee):
+async def test_a_registration_without_an_answer_is_reported_for_its_phone(callee):
     plan = await callee(lambda call: call.answer())
     plan = replace(plan, answering=(SipLogin("201", "x"),), timeout=0.2)
     plan = replace(plan, addresses=replace(plan.addresses, port=9))

@@ -33,7 +33,7 @@ def _way(request, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_of_a_command_that_is_killed_nothing_stays(tmp_path, number):
+def test_a_killed_command_leaves_no_file(tmp_path, number):
     script = KILLED.format(signal=int(number))
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "call.wav")], check=False, timeout=60
@@ -43,7 +43,7 @@ def test_of_a_command_that_is_killed_nothing_stays(tmp_path, number):
 
 
 @pytest.mark.usefixtures("_way")
-def test_it_has_its_name_mode_and_content_at_the_end_alone(tmp_path):
+def test_an_atomic_file_appears_only_when_it_is_complete(tmp_path):
     path = tmp_path / "x"
     with atomic_file(path, replace=False, mode=0o600) as file:
         file.write(b"one")
@@ -61,7 +61,7 @@ def test_it_has_its_name_mode_and_content_at_the_end_alone(tmp_path):
 
 
 @pytest.mark.usefixtures("_way")
-def test_what_is_no_file_is_not_replaced(tmp_path):
+def test_a_pipe_or_folder_is_never_replaced(tmp_path):
     """As root, a file beside /dev/null that is renamed takes its place."""
     pipe = tmp_path / "null"
     os.mkfifo(pipe)
@@ -75,7 +75,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["null"]
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_anything_happens(tmp_path):
+def test_an_unwritable_path_is_refused_in_advance(tmp_path):
     (tmp_path / "there").touch()
     (tmp_path / "link").symlink_to("nowhere")
     for name, why in (

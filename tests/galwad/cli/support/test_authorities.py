@@ -56,7 +56,7 @@ def login(run, address, monkeypatch):
     return login
 
 
-def test_a_certificate_of_an_unknown_authority_is_named_as_such(login):
+def test_a_certificate_of_an_unknown_authority_is_refused_with_a_hint(login):
     done = login()
     assert done.status == 1
     assert done.err == (
@@ -65,7 +65,7 @@ def test_a_certificate_of_an_unknown_authority_is_named_as_such(login):
     )
 
 
-def test_an_authority_that_login_was_given_is_believed_from_then_on(
+def test_an_authority_given_to_login_is_trusted_by_later_commands(
     login, run, certificate, monkeypatch
 ):
     monkeypatch.chdir(certificate.parent)
@@ -74,6 +74,6 @@ def test_an_authority_that_login_was_given_is_believed_from_then_on(
     assert run("calls", "list").out == "No calls in progress.\n"
 
 
-def test_an_authority_of_the_systems_is_believed(login, certificate, monkeypatch):
+def test_an_authority_of_the_system_is_trusted(login, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # where OpenSSL has the system's
     assert login().err == ""

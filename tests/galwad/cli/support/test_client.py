@@ -11,7 +11,9 @@ import sys
 import pytest
 
 
-def test_login_keeps_the_token_for_its_owner_alone(run, server, monkeypatch, tmp_path):
+def test_login_stores_the_token_in_a_file_that_only_its_owner_can_read(
+    run, server, monkeypatch, tmp_path
+):
     monkeypatch.delenv("GALWAD_TOKEN")
     monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse battery\n"))
     done = run("login", "--server", server, "--user", "officer", "--password-stdin")
@@ -22,35 +24,35 @@ def test_login_keeps_the_token_for_its_owner_alone(run, server, monkeypatch, tmp
     assert run("calls", "list").out == "No calls in progress.\n"
 
 
-def test_a_wrong_password_is_told_in_the_servers_words(run, server, monkeypatch, tmp_path):
+def test_a_wrong_password_shows_the_servers_error_and_hint(run, server, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stdin", io.StringIO("wrong\n"))
     done = run("login", "--user", "officer", "--password-stdin")
     assert (done.status, done.err) == (1, "error: no\nhint: try\n")
     assert not (tmp_path / "xdg").exists()
 
 
-def test_without_a_token_nothing_is_asked(run, server, archive, monkeypatch):
+def test_without_a_token_no_request_is_sent(run, server, archive, monkeypatch):
     monkeypatch.delenv("GALWAD_TOKEN")
     done = run("recordings", "list")
     assert done.err == "error: not signed in\nhint: run `galwad login` first\n"
     assert archive.asked == []
 
 
-def test_a_server_that_is_not_there_is_told(run, monkeypatch):
+def test_an_unreachable_server_is_reported_with_a_hint(run, monkeypatch):
     monkeypatch.setenv("GALWAD_TOKEN", "x")
     done = run("calls", "list", "--server", "http://127.0.0.1:1")
     assert done.status == 1
     assert done.err.startswith("error: cannot reach the server\nhint: ")
 
 
-def test_a_token_never_travels_in_the_open(run, monkeypatch):
+def test_a_token_is_never_sent_over_plain_http(run, monkeypatch):
     monkeypatch.setenv("GALWAD_TOKEN", "x")
     done = run("calls", "list", "--server", "http://galwad.example")
     assert done.status == 2
     assert "plain http" in done.err
 
 
-def test_a_faulty_client_file_is_named_with_its_line(run, tmp_path):
+def test_an_unknown_setting_in_the_client_file_is_reported_with_its_line(run, tmp_path):
     file = tmp_path / "xdg" / "galwad" / "client.toml"
     file.parent.mkdir(parents=True)
     file.write_text('server = "https://x"\ntokn = "t"\n')
@@ -62,7 +64,7 @@ def test_a_faulty_client_file_is_named_with_its_line(run, tmp_path):
 @pytest.mark.parametrize(
     "made", [lambda file: file.mkdir(), lambda file: file.write_bytes(b"\xff")]
 )
-def test_a_client_file_that_cannot_be_read_is_told(run, tmp_path, made):
+def test_an_unreadable_client_file_is_reported_with_a_hint(run, tmp_path, made):
     file = tmp_path / "xdg" / "galwad" / "client.toml"
     file.parent.mkdir(parents=True)
     made(file)
@@ -71,13 +73,13 @@ def test_a_client_file_that_cannot_be_read_is_told(run, tmp_path, made):
     assert "hint: " in done.err
 
 
-def test_a_token_that_has_expired_says_how_to_get_another(run, server, monkeypatch):
+def test_an_expired_token_gives_the_hint_to_log_in(run, server, monkeypatch):
     monkeypatch.setenv("GALWAD_TOKEN", "old")
     done = run("recordings", "list")
     assert (done.status, done.err.splitlines()[1:]) == (1, ["hint: run `galwad login`"])
 
 
-def test_a_token_that_cannot_be_kept_is_told(run, server, monkeypatch, tmp_path):
+def test_a_token_that_cannot_be_stored_is_reported(run, server, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse battery\n"))
     occupied = tmp_path / "file"
     occupied.write_text("")

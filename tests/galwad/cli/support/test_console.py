@@ -16,7 +16,7 @@ VALUE = {"by": "Si\u00e2n \u20ac \U0001f600", "file": "caf\udce9"}
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_json_is_json_whatever_letters_the_output_knows(encoding):
+def test_json_output_is_valid_in_any_output_encoding(encoding):
     done = subprocess.run(
         [
             sys.executable,
@@ -31,7 +31,7 @@ def test_json_is_json_whatever_letters_the_output_knows(encoding):
 
 
 @pytest.mark.usefixtures("server")
-def test_a_name_in_brackets_is_printed_as_it_is(run, archive, monkeypatch):
+def test_markup_characters_in_a_name_are_printed_unchanged(run, archive, monkeypatch):
     call_id, line = archive.row["call_id"], "Tax [bold] :warning: [/x]"
     changed = {**archive.row, "line": line}
     monkeypatch.setattr(type(archive), "row", changed)
@@ -40,7 +40,7 @@ def test_a_name_in_brackets_is_printed_as_it_is(run, archive, monkeypatch):
         assert (done.status, line in done.out) == (0, True)
 
 
-def test_what_a_stranger_wrote_moves_no_cursor(capsys):
+def test_control_characters_are_never_printed(capsys):
     mark = "\x1b[2J"
     print_table(("A", "B"), [(f"x{mark}", f"y{mark}")], empty="")
     print_error(CliError(f"one{mark}\ntwo", f"three{mark}"))
@@ -49,12 +49,12 @@ def test_what_a_stranger_wrote_moves_no_cursor(capsys):
     assert shown.err == "error: one\ufffd[2J\nerror: two\nhint: three\ufffd[2J\n"
 
 
-def test_what_goes_to_a_file_is_not_cut(capsys):
+def test_table_cells_are_not_cut_in_a_file(capsys):
     print_table(("A", "B"), [("x", "y" * 5000)], empty="")
     assert "y" * 5000 in capsys.readouterr().out
 
 
-def test_on_a_narrow_terminal_the_widest_is_cut_and_a_rows_name_is_not(capsys, monkeypatch):
+def test_on_a_narrow_terminal_only_the_widest_column_is_cut(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "50")
     rows = [("17", "2026-11-25 21:54", "f" * 300), ("18", "2026-11-25 21:55", "short")]
@@ -72,7 +72,7 @@ def test_on_a_narrow_terminal_the_widest_is_cut_and_a_rows_name_is_not(capsys, m
     "manifest",
     ["[" * 100_000, '{"manifest": {"segments": [{"from_us": Infinity}]}}', '{"manifest": 1}'],
 )
-def test_a_manifest_that_a_stranger_wrote_hides_no_recording(run, archive, manifest):
+def test_a_hostile_manifest_does_not_stop_show(run, archive, manifest):
     archive.shown, archive.raw = manifest, b"x"
     done = run("recordings", "show", archive.row["call_id"])
     assert (done.status, "some packets could not be decoded" in done.out) == (0, True)

@@ -59,7 +59,7 @@ def folder(archive, tmp_path):
     return path
 
 
-def test_keys_are_made_behind_a_passphrase_that_is_asked_for_twice(tmp_path):
+def test_keys_init_asks_twice_for_the_passphrase_that_protects_the_keys(tmp_path):
     made = on_terminal([*GALWAD, "keys", "init", tmp_path / "k", "--passphrase"], SECRET, SECRET)
     assert made.status == 0, made.shown
     assert SECRET not in made.shown
@@ -70,7 +70,7 @@ def test_keys_are_made_behind_a_passphrase_that_is_asked_for_twice(tmp_path):
 
 
 @pytest.mark.peer
-def test_stock_age_opens_the_file_and_a_recording_with_it(run, told, folder, tmp_path):
+def test_stock_age_opens_a_protected_key_file_and_decrypts_with_it(run, told, folder, tmp_path):
     assert run("keys", "init", tmp_path / "k", "--passphrase").status == 0
     file = tmp_path / "k" / "identity.age"
     plain = on_terminal(["age", "-d", file], SECRET)
@@ -81,7 +81,7 @@ def test_stock_age_opens_the_file_and_a_recording_with_it(run, told, folder, tmp
     assert (opened.status, opened.out) == (0, b"speech")
 
 
-def test_a_recording_is_proven_to_its_end_and_the_passphrase_asked_for_once(folder, guarded):
+def test_verify_asks_for_the_passphrase_once(folder, guarded):
     words = ("recordings", "verify", folder, "--identity", guarded / "identity.age")
     said = on_terminal([*GALWAD, *words], SECRET)
     assert (said.status, said.out.decode()) == (0, f"{CALL}  whole (opened to its end)\n")
@@ -96,7 +96,7 @@ def test_a_recording_is_proven_to_its_end_and_the_passphrase_asked_for_once(fold
     ],
     ids=["wrong", "end of input"],
 )
-def test_without_the_right_passphrase_there_is_one_error(folder, guarded, answer, status, error):
+def test_a_wrong_or_missing_passphrase_gives_one_error(folder, guarded, answer, status, error):
     file = guarded / "identity.age"
     said = on_terminal([*GALWAD, "recordings", "verify", folder, "--identity", file], answer)
     assert (said.status, said.out) == (status, b"")
@@ -104,7 +104,7 @@ def test_without_the_right_passphrase_there_is_one_error(folder, guarded, answer
     assert lines == [error.format(file=file)]
 
 
-def test_where_nobody_can_be_asked_the_hint_names_the_variable(guarded):
+def test_without_a_terminal_the_hint_names_the_passphrase_variable(guarded):
     done = subprocess.run(
         [*GALWAD, "keys", "show", guarded],
         stdin=subprocess.DEVNULL,
@@ -121,7 +121,7 @@ def test_where_nobody_can_be_asked_the_hint_names_the_variable(guarded):
 
 @pytest.mark.parametrize("form", [bytes, dearmored], ids=["armored", "binary"])
 @pytest.mark.usefixtures("server", "told")
-def test_a_recording_is_fetched_and_opened(run, guarded, speech, tmp_path, form):
+def test_a_recording_is_fetched_with_a_protected_key_file(run, guarded, speech, tmp_path, form):
     file = guarded / "identity.age"
     file.write_bytes(form(file.read_bytes()))
     out = tmp_path / "call.wav"
@@ -131,7 +131,7 @@ def test_a_recording_is_fetched_and_opened(run, guarded, speech, tmp_path, form)
 
 
 @pytest.mark.usefixtures("server")
-def test_the_server_hears_nothing_of_a_fetch_with_the_wrong_passphrase(
+def test_a_fetch_with_a_wrong_passphrase_sends_no_request(
     run, archive, guarded, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("GALWAD_PASSPHRASE", "another")
@@ -142,7 +142,7 @@ def test_the_server_hears_nothing_of_a_fetch_with_the_wrong_passphrase(
 
 
 @pytest.mark.usefixtures("told")
-def test_a_set_is_signed(run, guarded, officer, tmp_path):
+def test_a_recipient_set_is_signed_with_a_protected_key_file(run, guarded, officer, tmp_path):
     done = run("keys", "sign", guarded, "-o", tmp_path / "recipients.json")
     assert done.status == 0, done.err
     key = OfficerKeys.load(officer).public_key
@@ -150,7 +150,7 @@ def test_a_set_is_signed(run, guarded, officer, tmp_path):
 
 
 @pytest.mark.usefixtures("told")
-def test_a_spools_key_is_recovered(run, tmp_path):
+def test_a_spool_key_is_recovered_with_a_protected_key_file(run, tmp_path):
     site, call_id = Site(tmp_path / "node"), "20260301-090000-abcdefgh"
     site.call(call_id)
     site.officer.save(tmp_path / "identity.age", Passphrase(SECRET, work_factor=5))
@@ -162,7 +162,7 @@ def test_a_spools_key_is_recovered(run, tmp_path):
 
 
 @pytest.mark.usefixtures("told")
-def test_headers_are_rewrapped_with_two_protected_files(run, tmp_path, monkeypatch):
+def test_headers_are_rewrapped_with_two_protected_key_files(run, tmp_path, monkeypatch):
     with House(Site(tmp_path / "node")) as house:
         house.record("20260301-090000-abcdefgh")
         monkeypatch.setenv("GALWAD_SERVER", house.url)
@@ -179,7 +179,7 @@ def test_headers_are_rewrapped_with_two_protected_files(run, tmp_path, monkeypat
         assert "1 recordings: 1 rewrapped, 0 already" in done.out
 
 
-def test_a_plain_file_beside_a_protected_one_is_read_without_asking(run, guarded, officer):
+def test_a_plain_key_file_beside_a_protected_one_needs_no_passphrase(run, guarded, officer):
     shutil.copy(officer, guarded / "identity.txt")
     done = run("keys", "show", guarded)
     assert done.status == 0, done.err
@@ -188,7 +188,7 @@ def test_a_plain_file_beside_a_protected_one_is_read_without_asking(run, guarded
 
 @pytest.mark.parametrize("options", [(), ("--passphrase",)])
 @pytest.mark.usefixtures("told")
-def test_keys_are_never_made_beside_others(run, guarded, options):
+def test_keys_init_is_refused_in_a_folder_with_keys(run, guarded, options):
     before = (guarded / "identity.age").read_bytes()
     done = run("keys", "init", guarded, *options)
     assert done.err == (
@@ -198,7 +198,7 @@ def test_keys_are_never_made_beside_others(run, guarded, options):
     assert [path.read_bytes() for path in guarded.iterdir()] == [before]
 
 
-def test_a_new_passphrase_is_not_a_short_one(run, tmp_path, monkeypatch):
+def test_a_new_passphrase_under_12_characters_is_refused(run, tmp_path, monkeypatch):
     monkeypatch.setenv("GALWAD_PASSPHRASE", "elevenchars")
     done = run("keys", "init", tmp_path / "k", "--passphrase")
     assert (done.status, list((tmp_path / "k").iterdir())) == (1, [])

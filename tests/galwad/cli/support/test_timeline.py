@@ -10,7 +10,7 @@ US = 1_000_000
 
 
 @pytest.mark.parametrize("width", [10, 40, 98])
-def test_the_line_is_as_long_as_the_terminal_allows(width):
+def test_the_timeline_is_exactly_as_wide_as_requested(width):
     spans = spans_of(
         [TimelineSpan("payment", 10 * US, 11 * US), TimelineSpan("fault", 90 * US, 95 * US)],
         100 * US,
@@ -22,7 +22,7 @@ def test_the_line_is_as_long_as_the_terminal_allows(width):
     assert len(scale(spans, width)) == width
 
 
-def test_gaps_that_overlap_or_overrun_are_told_once():
+def test_overlapping_and_overlong_gaps_are_cut_to_fit():
     gaps = [TimelineSpan("payment", 2 * US, 6 * US), TimelineSpan("transfer", 5 * US, 20 * US)]
     assert [(s.kind, s.from_us // US, s.to_us // US) for s in spans_of(gaps, 10 * US)] == [
         ("recorded", 0, 2),
@@ -43,7 +43,7 @@ def test_gaps_that_overlap_or_overrun_are_told_once():
         ),
     ],
 )
-def test_an_unexplained_stretch_is_shown_where_a_gap_claims_it_too(unexplained, shown):
+def test_unexplained_time_is_shown_over_a_gap(unexplained, shown):
     gaps = [TimelineSpan("payment", 5 * US, 8 * US)]
     gaps += [TimelineSpan("unexplained", start * US, end * US) for start, end in unexplained]
     spans = [(s.kind, s.from_us // US, s.to_us // US) for s in spans_of(gaps, 10 * US)]

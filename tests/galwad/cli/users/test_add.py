@@ -18,7 +18,7 @@ import pytest
 from config.settings import load
 
 
-def test_a_user_gets_a_phone_whose_secret_is_shown_once(run, settings_file):
+def test_a_new_users_password_and_sip_secret_are_shown_and_not_stored(run, settings_file):
     words = ("users", "add", "sian", "--extension", "201", "--generate", "--json")
     done = run(*words, "--config", settings_file)
     assert done.status == 0, done.err
@@ -41,7 +41,7 @@ def test_a_user_gets_a_phone_whose_secret_is_shown_once(run, settings_file):
     assert secret["password"] not in dump
 
 
-def test_what_root_makes_in_the_desks_folder_belongs_to_the_desk(run, settings_file):
+def test_files_that_root_makes_in_the_desks_folder_belong_to_the_desks_user(run, settings_file):
     state = settings_file.parent / "state"
     desk = state / "desk"
     desk.mkdir(parents=True)
@@ -55,7 +55,7 @@ def test_what_root_makes_in_the_desks_folder_belongs_to_the_desk(run, settings_f
     assert "galwad.db" in {path.name for path in made}
 
 
-def test_what_is_done_and_could_not_be_noted_is_not_said_to_be_undone(run, settings_file):
+def test_a_failed_audit_entry_is_reported_although_the_user_was_added(run, settings_file):
     config = ("--config", settings_file)
     assert run("users", "list", *config).status == 0
     database = load(settings_file).database
@@ -68,7 +68,7 @@ def test_what_is_done_and_could_not_be_noted_is_not_said_to_be_undone(run, setti
     assert "pay" in run("users", "list", *config).out
 
 
-def test_a_machine_gets_a_token_with_its_rights(run, settings_file):
+def test_adding_a_machine_user_prints_a_token(run, settings_file):
     words = ("users", "add", "pay", "--role", "machine", "--right", "payments", "--json")
     done = run(*words, "--config", settings_file)
     assert done.status == 0, done.err
@@ -107,7 +107,7 @@ def test_a_password_can_be_read_from_standard_input(run, settings_file, monkeypa
         ("Siân Rhys", "correct horse battery", 'the name "Siân Rhys" is not valid'),
     ],
 )
-def test_a_user_that_does_not_fit_is_refused(run, settings_file, monkeypatch, case):
+def test_an_invalid_name_or_password_is_refused(run, settings_file, monkeypatch, case):
     name, password, error = case
     monkeypatch.setattr(sys, "stdin", io.StringIO(password + "\n"))
     done = run("users", "add", name, "--password-stdin", "--config", settings_file)
