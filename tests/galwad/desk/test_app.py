@@ -94,7 +94,7 @@ def settings(tmp_path):
     return file, port
 
 
-def test_every_setting_of_the_desk_reaches_it(settings):
+def test_every_desk_setting_reaches_the_desks_options(settings):
     file, port = settings
     with file.open("a") as more:
         more.write(
@@ -117,7 +117,7 @@ def test_every_setting_of_the_desk_reaches_it(settings):
         assert getattr(options, name) == getattr(desk, name), name
 
 
-async def test_sigterm_ends_the_process_with_a_stream_open(settings, tmp_path):
+async def test_sigterm_stops_the_desk_while_an_event_stream_is_open(settings, tmp_path):
     file, port = settings
     administration = Administration(tmp_path / "state" / "desk" / "galwad.db", "test-1")
     await administration.add_user(User("sian", "advisor", extension="201"), PASSWORD)

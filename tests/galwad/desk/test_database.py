@@ -23,7 +23,7 @@ from recording.index.catalogue import metadata as recording_metadata
 TABLE_MODULES = (contacts, audit_log, custody, ledger)
 
 
-def test_the_revisions_make_exactly_the_tables_that_the_code_declares(tmp_path):
+def test_the_revisions_create_exactly_the_declared_tables(tmp_path):
     path = tmp_path / "desk" / "galwad.db"
     upgrade(path)
     upgrade(path)
@@ -37,7 +37,7 @@ def test_the_revisions_make_exactly_the_tables_that_the_code_declares(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_connection_is_durable_and_guards_its_keys(tmp_path):
+async def test_a_connection_uses_wal_full_sync_and_foreign_keys(tmp_path):
     path = tmp_path / "galwad.db"
     upgrade(path)
     engine = open_engine(path)

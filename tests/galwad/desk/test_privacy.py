@@ -37,7 +37,9 @@ def journal(monkeypatch):
     return text
 
 
-async def test_a_planted_number_reaches_no_log_whatever_breaks(running, sealed, journal):
+async def test_a_callers_number_and_name_reach_no_log_even_when_requests_fail(
+    running, sealed, journal
+):
     await import_csv(running.desk.engine, PEOPLE)
     mair = await running.page("mair")
     sian = await running.page("sian")

@@ -117,13 +117,13 @@ async def search(client, **query):
             return {row["call_id"]: row for row in found}
 
 
-def test_whoever_adds_a_revision_leaves_a_database_for_those_who_come_after():
+def test_every_revision_has_a_stored_database_and_key_for_the_tests():
     assert [path.stem for path in sorted(LEFT.glob("*.sql"))] == REVISIONS
     assert [path.stem for path in sorted(LEFT.glob("*.key"))] == REVISIONS
     assert sorted(RECORDINGS) == REVISIONS
 
 
-async def test_the_desk_starts_on_what_an_earlier_release_left(settings, tmp_path, revision):
+async def test_the_desk_starts_on_the_database_of_an_earlier_release(settings, tmp_path, revision):
     path = left_by(revision, tmp_path)
     known = recordings_of(revision)
     async with desk_at_work(settings, tmp_path) as client:
@@ -200,7 +200,7 @@ def tables(path):
     return made, version, sorted(calls)
 
 
-def test_an_upgrade_that_is_killed_after_any_statement_is_run_again(tmp_path, revision):
+def test_an_upgrade_killed_after_any_statement_succeeds_when_run_again(tmp_path, revision):
     path = left_by(revision, tmp_path)
     before = tables(path)
     subprocess.run([sys.executable, "-c", KILLED, str(path)], check=True, timeout=120)
@@ -214,7 +214,7 @@ def test_an_upgrade_that_is_killed_after_any_statement_is_run_again(tmp_path, re
         assert tables(victim) == after
 
 
-def test_a_first_start_that_is_killed_is_begun_again(tmp_path):
+def test_creating_the_database_succeeds_after_a_killed_first_start(tmp_path):
     path = tmp_path / "galwad.db"
     path.touch()
     subprocess.run([sys.executable, "-c", KILLED, str(path)], check=True, timeout=120)
@@ -226,7 +226,7 @@ def test_a_first_start_that_is_killed_is_begun_again(tmp_path):
         assert tables(victim) == tables(path)
 
 
-def test_of_two_that_upgrade_at_once_the_second_finds_nothing_to_do(tmp_path, revision):
+def test_two_simultaneous_upgrades_both_succeed(tmp_path, revision):
     path = left_by(revision, tmp_path)
     script = "import sys; from pathlib import Path; from galwad.desk.database import upgrade; "
     script += "sys.stdin.read(); upgrade(Path(sys.argv[1]))"
@@ -241,7 +241,7 @@ def test_of_two_that_upgrade_at_once_the_second_finds_nothing_to_do(tmp_path, re
     assert tables(path)[1] == [(REVISIONS[-1],)]
 
 
-def test_a_database_of_a_later_version_is_told_in_one_line_and_left_alone(settings, tmp_path):
+def test_a_database_of_a_later_version_is_refused_in_one_line_and_not_changed(settings, tmp_path):
     path = left_by(REVISIONS[-1], tmp_path)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
@@ -274,7 +274,7 @@ def test_a_database_of_a_later_version_is_told_in_one_line_and_left_alone(settin
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
 
-def test_what_is_no_database_is_told_in_one_line(settings, tmp_path):
+def test_a_file_that_is_not_a_database_is_refused_and_not_changed(settings, tmp_path):
     path = left_by(REVISIONS[-1], tmp_path)
     path.write_bytes(b"this is no database, but long enough to be taken for one" * 99)
     before = path.read_bytes()

@@ -50,7 +50,7 @@ def focused(page):
     return page.evaluate("document.activeElement.textContent.trim()")
 
 
-def test_a_pop_and_each_change_of_the_recording_are_said_at_once_and_once(desk, page, said):
+def test_a_new_call_and_each_recording_change_are_announced_urgently_once(desk, page, said):
     desk.put()
     answered(desk)
     paused(desk, "page")
@@ -66,7 +66,7 @@ def test_a_pop_and_each_change_of_the_recording_are_said_at_once_and_once(desk, 
     ]
 
 
-def test_a_forgotten_pause_is_said_once_with_its_length(desk, page, said):
+def test_a_forgotten_pause_is_announced_once_with_its_length(desk, page, said):
     answered(desk)
     paused(desk, "page", recording_since=time.time() - 200)
     later = re.compile(r"Paused for 3:(2[3-9]|[3-5]\d)")
@@ -76,14 +76,14 @@ def test_a_forgotten_pause_is_said_once_with_its_length(desk, page, said):
     assert re.search(r"Paused for 3:[1-5]\d\.", warnings[0])
 
 
-def test_who_calls_is_said_without_interrupting(desk, page, said):
+def test_the_lookup_result_is_announced_without_interrupting(desk, page, said):
     desk.put()
     desk.put(caller={"status": "withheld"})
     expect(page.locator(".lookup")).to_contain_text("withheld")
     assert ("status", "Number withheld. It has not been looked up.") in said()
 
 
-def test_a_change_of_language_says_nothing_again(desk, page, said):
+def test_a_change_of_language_repeats_no_announcement(desk, page, said):
     answered(desk)
     expect(page.locator(".recording .word")).to_have_text("REC")
     page.get_by_role("button", name="Cymraeg").click()
@@ -92,7 +92,7 @@ def test_a_change_of_language_says_nothing_again(desk, page, said):
     assert page.locator("#urgent p, #status p").count() == 0
 
 
-def test_a_second_failure_is_told_like_the_first(desk, page):
+def test_a_second_failed_pause_is_announced_like_the_first(desk, page):
     answered(desk)
     desk.refusing = 503
     page.get_by_role("button", name="Pause for card details").click()
@@ -115,7 +115,7 @@ def test_a_second_failure_is_told_like_the_first(desk, page):
         ({"state": "wrapup"}, "Wrap up: finish the note | Council Tax | Galwad"),
     ],
 )
-def test_the_title_says_what_is_going_on(desk, page, change, title):
+def test_the_title_shows_the_state_of_the_call(desk, page, change, title):
     desk.put(**change)
     expect(page).to_have_title(title)
 
@@ -132,7 +132,7 @@ def test_the_title_follows_the_language_and_the_connection(desk, page):
     expect(page).to_have_title("Mewngofnodi | Galwad")
 
 
-def test_what_is_in_another_language_says_so(desk, page):
+def test_text_in_another_language_has_its_language_marked(desk, page):
     for language, text in (("en", "English"), ("cy", "Cymraeg"), ("cy", "Galwad")):
         assert (
             page.get_by_text(text, exact=True).evaluate("node => node.closest('[lang]').lang")
@@ -140,7 +140,7 @@ def test_what_is_in_another_language_says_so(desk, page):
         )
 
 
-def test_pausing_by_keyboard_leaves_the_focus_on_the_recording_not_on_its_undoing(desk, page):
+def test_after_a_pause_by_keyboard_the_focus_is_not_on_the_resume_button(desk, page):
     answered(desk)
     page.get_by_role("button", name="Pause for card details").focus()
     page.keyboard.press("Enter")
@@ -164,7 +164,7 @@ def test_a_double_click_pauses_and_does_not_resume(desk, open_timeless):
     assert [method for method, path, _ in desk.asked if path == PATH] == ["PUT", "DELETE"]
 
 
-def test_f8_is_left_alone_without_a_call_and_with_other_keys(desk, page):
+def test_f8_is_ignored_without_a_call_or_with_the_control_key(desk, page):
     page.evaluate("""() => {
         window.left = [];
         addEventListener("keydown", (event) => window.left.push(!event.defaultPrevented));
@@ -177,7 +177,7 @@ def test_f8_is_left_alone_without_a_call_and_with_other_keys(desk, page):
     assert not [path for _, path, _ in desk.asked if path == PATH]
 
 
-def test_every_stop_of_the_tab_key_is_seen_and_the_ring_closes(desk, page):
+def test_every_tab_stop_is_visible_and_the_focus_leaves_the_page(desk, page):
     desk.push("alarm", {"kind": "recording.not_sealed", "call_id": None, "since": 0})
     paused(desk, "page", "phone:204")
     page.locator(".alarm").wait_for()
@@ -207,7 +207,7 @@ def test_every_stop_of_the_tab_key_is_seen_and_the_ring_closes(desk, page):
     assert [s["text"] for s in stops[:-1] if not (s["ring"] and s["clear"])] == []
 
 
-def test_a_phone_that_has_sent_the_call_on_is_released_in_two_steps(desk, page):
+def test_releasing_a_transferring_phones_pause_needs_a_confirmation(desk, page):
     paused(desk, "phone:204")
     expect(page.get_by_role("button", name="Resume recording")).to_be_hidden()
     page.get_by_role("button", name="Release phone 204…").press("Enter")
@@ -223,14 +223,14 @@ def test_a_phone_that_has_sent_the_call_on_is_released_in_two_steps(desk, page):
     assert desk.asked[-1] == ("DELETE", PATH, {"holder": "phone:204"})
 
 
-def test_an_advisor_sees_that_a_payment_system_holds_and_cannot_release_it(desk, page):
+def test_an_advisor_sees_a_payment_systems_pause_but_cannot_release_it(desk, page):
     paused(desk, "token:pay")
     expect(page.locator(".recording .holders")).to_contain_text("payment system pay")
     expect(page.locator(".recording .holders")).to_contain_text("A supervisor can release it.")
     expect(page.locator(".recording .holders").get_by_role("button")).to_have_count(0)
 
 
-def test_a_supervisor_releases_any_holder_of_any_call(desk, browser_page, address):
+def test_a_supervisor_can_release_any_pause_holder_of_any_call(desk, browser_page, address):
     desk.me["role"] = "supervisor"
     paused(desk, "page", "token:pay", mine=False, advisor="owen")
     browser_page.goto(address)
@@ -244,7 +244,7 @@ def test_a_supervisor_releases_any_holder_of_any_call(desk, browser_page, addres
     ]
 
 
-def test_a_release_that_failed_is_told(desk, page):
+def test_a_failed_release_raises_an_alert(desk, page):
     paused(desk, "phone:204")
     page.get_by_role("button", name="Release phone 204…").click()
     desk.refusing = 503
@@ -253,7 +253,7 @@ def test_a_release_that_failed_is_told(desk, page):
     expect(page.locator(".recording .word")).to_have_text("PAUSED")
 
 
-def test_a_note_half_written_outlives_the_session(desk, page):
+def test_an_unsaved_note_survives_the_end_of_the_session(desk, page):
     answered(desk)
     page.get_by_label("Notes").fill("wants to pay")
     desk.signed_in = False
@@ -267,7 +267,7 @@ def test_a_note_half_written_outlives_the_session(desk, page):
     expect(page.locator(".saved")).to_have_text("Not saved yet")
 
 
-def test_a_note_half_written_is_not_shown_to_who_signs_in_next(desk, page):
+def test_an_unsaved_note_is_not_shown_to_the_next_user(desk, page):
     answered(desk)
     page.get_by_label("Notes").fill("wants to pay")
     desk.signed_in = False
@@ -280,7 +280,7 @@ def test_a_note_half_written_is_not_shown_to_who_signs_in_next(desk, page):
     expect(page.get_by_label("Notes")).to_have_value("")
 
 
-def test_who_does_nothing_is_asked_before_the_session_ends(desk, open_timeless):
+def test_an_idle_user_is_warned_before_the_session_ends(desk, open_timeless):
     desk.me["idle"] = 4
     page = open_timeless()
     expect(page.get_by_text("You will be signed out within two minutes").first).to_be_visible()
@@ -292,7 +292,7 @@ def test_who_does_nothing_is_asked_before_the_session_ends(desk, open_timeless):
     assert ("GET", "/me", {}) in desk.asked[before:]
 
 
-def test_who_is_in_a_call_is_not_asked(desk, browser_page, address):
+def test_a_user_in_a_call_gets_no_idle_warning(desk, browser_page, address):
     desk.me["idle"] = 2
     answered(desk)
     browser_page.goto(address)
@@ -300,14 +300,16 @@ def test_who_is_in_a_call_is_not_asked(desk, browser_page, address):
     expect(browser_page.locator("#session .banner")).to_be_hidden()
 
 
-def test_the_latest_end_is_told_and_cannot_be_put_off(desk, browser_page, address):
+def test_the_absolute_end_of_a_session_is_announced_without_an_extension(
+    desk, browser_page, address
+):
     desk.me["until"] = time.time() + 100
     browser_page.goto(address)
     expect(browser_page.get_by_text("Your session ends within two minutes").first).to_be_visible()
     expect(browser_page.get_by_role("button", name="Stay signed in")).to_be_hidden()
 
 
-def test_a_saved_note_is_said_and_its_card_leaves_the_focus_on_the_page(desk, page, said):
+def test_a_saved_note_is_announced_and_its_closed_card_returns_the_focus(desk, page, said):
     answered(desk)
     page.get_by_label("Purpose of the call").fill("Council tax bill")
     page.get_by_role("button", name="Save contact note").press("Enter")
@@ -317,7 +319,7 @@ def test_a_saved_note_is_said_and_its_card_leaves_the_focus_on_the_page(desk, pa
     expect(page.locator("#main")).to_be_focused()
 
 
-def test_nothing_moves_for_those_who_want_no_motion(desk, page):
+def test_there_is_no_animation_with_reduced_motion(desk, page):
     page.emulate_media(reduced_motion="reduce")
     answered(desk, recording="paused", recording_since=time.time() - 200)
     expect(page.locator(".recording.forgotten")).to_be_visible()
@@ -327,7 +329,7 @@ def test_nothing_moves_for_those_who_want_no_motion(desk, page):
     assert page.evaluate("document.getAnimations().length") == 0
 
 
-def test_the_recording_stays_in_sight_while_the_note_is_written(desk, page):
+def test_the_recording_state_stays_visible_while_a_note_is_written(desk, page):
     page.set_viewport_size({"width": 1000, "height": 640})
     answered(desk)
     page.get_by_role("button", name="Save contact note").focus()
@@ -335,14 +337,14 @@ def test_the_recording_stays_in_sight_while_the_note_is_written(desk, page):
 
 
 @pytest.mark.parametrize("size", [(320, 256), (320, 800), (640, 512)])
-def test_a_page_four_times_as_large_does_not_scroll_sideways(desk, page, size):
+def test_a_page_zoomed_to_400_percent_does_not_scroll_sideways(desk, page, size):
     paused(desk, "page", "phone:204", "token:pay", recording_since=time.time() - 4000)
     page.get_by_role("button", name="Release phone 204…").click()
     page.set_viewport_size({"width": size[0], "height": size[1]})
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
 
 
-def test_what_is_pressed_is_seen_in_forced_colours(desk, page):
+def test_pressed_buttons_and_states_are_visible_in_forced_colours(desk, page):
     page.emulate_media(forced_colors="active")
     answered(desk)
     ground = "node => getComputedStyle(node).backgroundColor"
@@ -360,9 +362,7 @@ def found_by_axe(page):
     }""")
 
 
-def test_axe_finds_nothing_in_the_states_that_pass_too_quickly_elsewhere(
-    desk, browser_page, address
-):
+def test_axe_finds_no_violation_during_a_lookup_and_an_ending_session(desk, browser_page, address):
     """A lookup under way, and the last minutes of a session; all others: tests/peers."""
     desk.me["until"] = time.time() + 100
     desk.put()
@@ -374,7 +374,7 @@ def test_axe_finds_nothing_in_the_states_that_pass_too_quickly_elsewhere(
 
 @pytest.mark.parametrize("state", ["recording", "paused"])
 @pytest.mark.parametrize("forced", ["active", "none"])
-def test_axe_finds_nothing_while_the_recording_is_asked_to_change(desk, page, state, forced):
+def test_axe_finds_no_violation_while_a_pause_or_resume_is_pending(desk, page, state, forced):
     page.emulate_media(forced_colors=forced)
     (answered if state == "recording" else paused)(desk)
     expect(page.locator(".recording")).to_have_attribute("data-state", state)

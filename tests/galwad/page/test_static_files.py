@@ -56,13 +56,13 @@ def test_both_languages_have_the_same_keys():
     assert texts("en").keys() == texts("cy").keys()
 
 
-def test_both_languages_fill_in_the_same_values():
+def test_both_languages_use_the_same_placeholders():
     english, welsh = texts("en"), texts("cy")
     for key in english:
         assert set(re.findall(r"\{\w+\}", english[key])) == set(re.findall(r"\{\w+\}", welsh[key]))
 
 
-def test_nothing_is_left_in_english():
+def test_no_welsh_text_equals_the_english_text():
     english, welsh = texts("en"), texts("cy")
     assert [key for key in english if english[key] == welsh[key]] == []
 
@@ -77,7 +77,7 @@ def test_every_key_that_the_page_names_is_in_the_locale():
     assert missing == set()
 
 
-def test_every_alarm_of_the_guide_has_words_of_its_own():
+def test_every_alarm_of_the_guide_has_its_own_text():
     """But those of the switch's connection, which the page shows at its head."""
     rows = re.findall(r"^\| (`[^|]+) \|", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
     kinds = {kind for row in rows for kind in re.findall(r"`([a-z_.]+)`", row)}
@@ -88,14 +88,14 @@ def test_every_alarm_of_the_guide_has_words_of_its_own():
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(("text", "ground"), PAIRS)
-def test_text_stands_out_from_its_ground(theme, text, ground):
+def test_text_has_enough_contrast_with_its_background(theme, text, ground):
     colours = themes()[theme]
     lighter, darker = sorted((luminance(colours[text]), luminance(colours[ground])), reverse=True)
     assert (lighter + 0.05) / (darker + 0.05) >= 4.5
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_edge_of_a_field_can_be_seen(theme):
+def test_the_border_of_a_field_has_enough_contrast(theme):
     colours = themes()[theme]
     lighter, darker = sorted(
         (luminance(colours["field"]), luminance(colours["card"])), reverse=True
@@ -104,7 +104,7 @@ def test_the_edge_of_a_field_can_be_seen(theme):
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
-def test_nothing_is_inline_and_nothing_comes_from_elsewhere(source):
+def test_no_script_or_style_is_inline_or_from_another_site(source):
     text = source.read_text(encoding="utf-8")
     assert not re.search(r"https?://", text)
     assert not re.search(r"<style|style=|<script(?![^>]*src=)|\son[a-z]+=|innerHTML|eval\(", text)

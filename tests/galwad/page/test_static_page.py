@@ -46,7 +46,7 @@ def found(desk, *people):
     return {"caller": {**caller, "candidates": list(people)}}
 
 
-def test_an_advisor_signs_in_and_a_wrong_password_is_told(desk, browser_page, address):
+def test_a_wrong_password_is_reported_and_the_right_one_signs_in(desk, browser_page, address):
     desk.signed_in = False
     browser_page.goto(address)
     browser_page.get_by_label("User name").fill("sian")
@@ -58,7 +58,7 @@ def test_an_advisor_signs_in_and_a_wrong_password_is_told(desk, browser_page, ad
     expect(browser_page.get_by_text("No call at the moment")).to_be_visible()
 
 
-def test_a_call_appears_while_it_rings_and_fills_when_the_lookup_ends(desk, page):
+def test_a_ringing_call_appears_at_once_and_shows_the_person_after_the_lookup(desk, page):
     desk.put()
     expect(page.get_by_role("heading", name="Council Tax")).to_be_visible()
     expect(page.locator(".lookup")).to_have_text("Looking up the number…")
@@ -76,12 +76,12 @@ def test_a_call_appears_while_it_rings_and_fills_when_the_lookup_ends(desk, page
         ("unavailable", "The directory cannot be reached. Ask who is calling."),
     ],
 )
-def test_why_there_is_no_name_is_told_apart(desk, page, status, text):
+def test_each_reason_for_a_missing_name_has_its_own_text(desk, page, status, text):
     desk.put(caller={"status": status})
     expect(page.locator(".lookup")).to_have_text(text)
 
 
-def test_of_several_people_nobody_is_preselected(desk, page):
+def test_none_of_several_people_is_preselected(desk, page):
     answered(desk, **found(desk, SIAN, OWEN))
     expect(page.get_by_role("radio")).to_have_count(2)
     assert page.get_by_role("radio", checked=True).count() == 0
@@ -96,7 +96,7 @@ def test_of_several_people_nobody_is_preselected(desk, page):
     ) in desk.asked
 
 
-def test_a_choice_being_made_survives_other_news(desk, page):
+def test_a_selected_person_stays_selected_when_the_call_changes(desk, page):
     answered(desk, **found(desk, SIAN, OWEN))
     page.get_by_role("radio", name=re.compile("Owen")).check()
     desk.put(recording="paused", recording_since=time.time())
@@ -104,7 +104,7 @@ def test_a_choice_being_made_survives_other_news(desk, page):
     expect(page.get_by_role("radio", name=re.compile("Owen"))).to_be_checked()
 
 
-def test_details_come_after_the_confirmation_only(desk, page):
+def test_details_are_shown_only_after_the_confirmation(desk, page):
     desk.put(**found(desk, SIAN))
     expect(page.get_by_role("button", name="Checks passed")).to_be_hidden()
     answered(desk)
@@ -114,7 +114,7 @@ def test_details_come_after_the_confirmation_only(desk, page):
     expect(page.get_by_role("button", name="Checks passed")).to_be_hidden()
 
 
-def test_not_who_we_thought_is_an_answer_too(desk, page):
+def test_a_rejected_identity_is_noted_without_showing_details(desk, page):
     answered(desk, **found(desk, SIAN))
     page.get_by_role("button", name="Not who we thought").click()
     expect(page.locator(".question")).to_contain_text("Noted: not who we thought")
@@ -128,7 +128,7 @@ def test_each_recording_state_has_its_word(desk, page, state, word):
     expect(page.locator(".recording .word")).to_have_text(word)
 
 
-def test_the_states_differ_in_shape_as_well(desk, page):
+def test_recording_states_differ_in_shape_and_not_only_in_colour(desk, page):
     answered(desk)
     looks = {}
     script = """node => { const s = getComputedStyle(node);
@@ -140,7 +140,7 @@ def test_the_states_differ_in_shape_as_well(desk, page):
     assert len(set(looks.values())) == len(looks)
 
 
-def test_f8_works_while_a_note_is_being_typed_and_leaves_the_focus(desk, page):
+def test_f8_pauses_while_a_note_is_typed_and_keeps_the_focus(desk, page):
     answered(desk)
     note = page.get_by_label("Notes")
     note.fill("wants to pay")
@@ -150,7 +150,7 @@ def test_f8_works_while_a_note_is_being_typed_and_leaves_the_focus(desk, page):
     expect(note).to_have_value("wants to pay")
 
 
-def test_a_pause_that_did_not_reach_the_desk_is_told_at_once(desk, page):
+def test_a_refused_pause_raises_an_alert_at_once(desk, page):
     answered(desk)
     desk.refusing = 503
     page.get_by_role("button", name="Pause for card details").click()
@@ -158,7 +158,7 @@ def test_a_pause_that_did_not_reach_the_desk_is_told_at_once(desk, page):
     expect(page.locator(".recording .word")).to_have_text("REC")
 
 
-def test_a_pause_that_another_holds_too_says_why_it_stays(desk, page):
+def test_a_resume_while_another_holder_pauses_shows_why_it_stays_paused(desk, page):
     answered(desk)
     desk.other_holder = True
     expect(page.locator(".recording .word")).to_have_text("REC")
@@ -171,26 +171,26 @@ def test_a_pause_that_another_holds_too_says_why_it_stays(desk, page):
     expect(page.get_by_text("somebody else holds it")).to_be_hidden()
 
 
-def test_nobody_is_told_to_ask_a_caller_who_has_gone(desk, page):
+def test_the_confirmation_question_changes_after_the_call_ends(desk, page):
     answered(desk, **found(desk, SIAN))
     expect(page.get_by_text("Ask the caller to confirm")).to_be_visible()
     desk.put(state="wrapup", recording="ended")
     expect(page.get_by_text("Did the caller confirm")).to_be_visible()
 
 
-def test_a_pause_that_is_not_durable_is_told(desk, page):
+def test_a_pause_that_is_not_durable_shows_a_warning(desk, page):
     answered(desk)
     desk.put(recording="paused", recording_since=time.time(), durable=False)
     expect(page.locator(".recording .warning").first).to_contain_text("disk has not confirmed")
 
 
-def test_a_forgotten_pause_warns_with_its_length(desk, page):
+def test_a_forgotten_pause_shows_a_warning_with_its_length(desk, page):
     answered(desk)
     desk.put(recording="paused", recording_since=time.time() - 200)
     expect(page.locator(".recording .warning").first).to_contain_text("Paused for 3:2")
 
 
-def test_a_lost_connection_makes_the_recording_unknown(desk, page):
+def test_a_lost_connection_shows_the_recording_as_unknown(desk, page):
     answered(desk)
     expect(page.locator(".recording .word")).to_have_text("REC")
     desk.cut()
@@ -202,7 +202,7 @@ def test_a_lost_connection_makes_the_recording_unknown(desk, page):
     expect(page.locator("#lost")).to_be_hidden()
 
 
-def test_a_desk_without_its_switch_does_not_know_either(desk, page):
+def test_a_lost_switch_shows_the_recording_as_unknown(desk, page):
     answered(desk)
     desk.push("alarm", {"kind": "switch.lost", "call_id": None, "since": 0})
     expect(page.locator(".recording .word")).to_have_text("UNKNOWN")
@@ -216,7 +216,7 @@ def test_an_ended_session_asks_for_a_new_sign_in(desk, page):
     expect(page.get_by_text("Your session has ended")).to_be_visible()
 
 
-def test_a_new_call_takes_no_focus(desk, page):
+def test_a_new_call_does_not_take_the_focus(desk, page):
     answered(desk)
     purpose = page.get_by_label("Purpose of the call").first
     purpose.fill("council tax")
@@ -225,7 +225,7 @@ def test_a_new_call_takes_no_focus(desk, page):
     expect(purpose).to_be_focused()
 
 
-def test_a_new_call_stands_above_those_whose_note_is_unwritten(desk, page):
+def test_a_new_call_is_shown_above_calls_with_unwritten_notes(desk, page):
     answered(desk)
     desk.put(state="wrapup", recording="ended", caller={"status": "unavailable"})
     expect(page.locator(".lookup")).to_be_hidden()
@@ -244,14 +244,14 @@ def test_a_closed_wrap_up_stays_closed_until_the_call_comes_back(desk, page):
     expect(page.locator("article")).to_have_count(2)
 
 
-def test_the_pop_goes_when_another_has_answered(desk, page):
+def test_the_screen_pop_disappears_when_its_call_is_closed(desk, page):
     desk.put()
     expect(page.get_by_role("heading", name="Council Tax")).to_be_visible()
     desk.close(CALL)
     expect(page.get_by_text("No call at the moment")).to_be_visible()
 
 
-def test_one_contact_note_is_written_at_wrap_up(desk, page):
+def test_the_contact_note_is_saved_at_wrap_up(desk, page):
     answered(desk)
     desk.put(state="wrapup", recording="ended", recording_link="x")
     page.get_by_label("Purpose of the call").fill("Council tax bill")
@@ -267,7 +267,7 @@ def test_one_contact_note_is_written_at_wrap_up(desk, page):
 
 
 @pytest.mark.parametrize(("status", "text"), [(409, "Check what you"), (503, "did not reach")])
-def test_a_note_that_was_not_saved_says_why(desk, page, status, text):
+def test_a_note_that_was_not_saved_shows_the_reason(desk, page, status, text):
     answered(desk)
     desk.refusing = status
     page.get_by_label("Purpose of the call").fill("Waste")
@@ -275,7 +275,7 @@ def test_a_note_that_was_not_saved_says_why(desk, page, status, text):
     expect(page.locator(".saved")).to_contain_text(text)
 
 
-def test_who_calls_for_another_must_say_for_whom(desk, page):
+def test_a_note_for_a_representative_is_not_saved_without_the_person(desk, page):
     answered(desk)
     page.get_by_label("Purpose of the call").fill("Council tax bill")
     page.get_by_label("Who is calling").select_option("representative")
@@ -283,7 +283,7 @@ def test_who_calls_for_another_must_say_for_whom(desk, page):
     assert not [path for _, path, _ in desk.asked if path.endswith("/contact")]
 
 
-def test_the_page_turns_welsh_and_keeps_what_was_typed(desk, page):
+def test_a_change_to_welsh_keeps_the_typed_text_and_survives_a_reload(desk, page):
     answered(desk, **found(desk, SIAN))
     page.get_by_label("Notes").fill("diolch")
     page.get_by_role("button", name="Cymraeg").click()
@@ -294,7 +294,7 @@ def test_the_page_turns_welsh_and_keeps_what_was_typed(desk, page):
     expect(page.locator(".recording .word")).to_have_text("RECORDIO")
 
 
-def test_a_supervisor_sees_every_call_and_which_pause_is_forgotten(desk, browser_page, address):
+def test_a_supervisor_sees_every_call_and_its_forgotten_pause(desk, browser_page, address):
     desk.me["role"] = "supervisor"
     desk.put(mine=False, state="answered", advisor="owen", recording="recording")
     desk.put(
@@ -322,7 +322,7 @@ def test_an_alarm_stays_until_it_is_closed(desk, page):
     expect(page.locator(".alarm")).to_have_count(0)
 
 
-def test_all_of_it_can_be_reached_by_keyboard_alone(desk, page):
+def test_all_controls_can_be_reached_by_keyboard(desk, page):
     answered(desk, **found(desk, SIAN))
     expect(page.get_by_role("heading", name="Mair Evans")).to_be_visible()
     reached = set()
@@ -333,7 +333,7 @@ def test_all_of_it_can_be_reached_by_keyboard_alone(desk, page):
         assert name in reached
 
 
-def test_every_target_is_at_least_24_pixels(desk, page):
+def test_every_click_target_is_at_least_24_pixels(desk, page):
     answered(desk, **found(desk, SIAN, OWEN))
     expect(page.get_by_role("radio")).to_have_count(2)
     for target in page.locator("button:visible, input:visible, select:visible").all():
@@ -366,7 +366,7 @@ def test_every_visible_text_comes_from_the_locale(desk, browser_page, address):
     assert untranslated == []
 
 
-def test_the_narrow_page_does_not_scroll_sideways(desk, page):
+def test_a_page_320_pixels_wide_does_not_scroll_sideways(desk, page):
     answered(desk, **found(desk, SIAN))
     page.set_viewport_size({"width": 320, "height": 800})
     expect(page.get_by_role("heading", name="Mair Evans")).to_be_visible()

@@ -53,7 +53,7 @@ def answered(page):
     expect(page.locator(".recording")).not_to_have_attribute("aria-busy", "true")
 
 
-def test_f8_pauses_and_never_resumes(desk, timeless):
+def test_f8_only_pauses_and_shift_f8_resumes(desk, timeless):
     timeless.keyboard.press("F8")
     expect(timeless.locator(".recording .word")).to_have_text("PAUSED")
     answered(timeless)
@@ -63,7 +63,7 @@ def test_f8_pauses_and_never_resumes(desk, timeless):
     assert asked(desk) == ["PUT", "PUT", "DELETE"]
 
 
-def test_a_resume_never_overtakes_the_pause_before_it(desk, timeless):
+def test_a_resume_is_sent_only_after_the_pause_before_it_is_answered(desk, timeless):
     desk.slow["PUT"] = threading.Event()
     timeless.keyboard.press("F8")
     under_way(timeless)
@@ -75,7 +75,7 @@ def test_a_resume_never_overtakes_the_pause_before_it(desk, timeless):
     assert asked(desk) == ["PUT", "DELETE"]
 
 
-def test_a_pause_waits_for_no_resume_and_is_not_undone_by_one_that_comes_late(desk, timeless):
+def test_a_pause_does_not_wait_for_a_slow_resume_and_is_sent_again_after_it(desk, timeless):
     timeless.keyboard.press("F8")
     expect(timeless.locator(".recording .word")).to_have_text("PAUSED")
     answered(timeless)
@@ -89,7 +89,7 @@ def test_a_pause_waits_for_no_resume_and_is_not_undone_by_one_that_comes_late(de
     expect(timeless.locator(".recording .word")).to_have_text("PAUSED")
 
 
-def test_a_resume_that_a_pause_follows_at_once_is_not_asked_for(desk, timeless):
+def test_a_resume_followed_at_once_by_a_pause_is_not_sent(desk, timeless):
     desk.slow["PUT"] = threading.Event()
     for key in ("F8", "Shift+F8", "F8"):
         timeless.keyboard.press(key)
@@ -100,7 +100,7 @@ def test_a_resume_that_a_pause_follows_at_once_is_not_asked_for(desk, timeless):
     assert set(asked(desk)) == {"PUT"}
 
 
-def test_a_pause_that_gets_no_answer_keeps_no_resume_for_long(desk, timeless):
+def test_an_unanswered_pause_delays_a_resume_by_at_most_two_seconds(desk, timeless):
     desk.slow["PUT"] = threading.Event()
     timeless.keyboard.press("F8")
     under_way(timeless)
@@ -112,7 +112,7 @@ def test_a_pause_that_gets_no_answer_keeps_no_resume_for_long(desk, timeless):
     assert asked_at_last(desk, timeless, 1) == ["DELETE"]
 
 
-def test_a_pause_that_gets_no_answer_is_told_after_five_seconds(desk, timeless):
+def test_an_unanswered_pause_raises_an_alert_after_five_seconds(desk, timeless):
     desk.slow["PUT"] = threading.Event()
     timeless.keyboard.press("F8")
     under_way(timeless)
@@ -127,7 +127,7 @@ def test_a_pause_that_gets_no_answer_is_told_after_five_seconds(desk, timeless):
     expect(alert).to_be_hidden()
 
 
-def test_a_pause_that_the_gate_has_told_of_needs_no_answer(desk, timeless):
+def test_an_unanswered_pause_that_an_event_confirms_raises_no_alert(desk, timeless):
     desk.slow["PUT"] = threading.Event()
     timeless.keyboard.press("F8")
     under_way(timeless)

@@ -37,7 +37,7 @@ def room(engine, tmp_path):
     return Room(engine, tmp_path)
 
 
-async def test_each_set_that_comes_into_force_is_noted_once(room):
+async def test_each_recipient_set_that_comes_into_force_is_audited_once(room):
     first, second = Identity.generate(), Identity.generate()
     room.sign(1, first)
     await room.check()
@@ -52,7 +52,7 @@ async def test_each_set_that_comes_into_force_is_noted_once(room):
     assert "number 0" not in str(noted)
 
 
-async def test_an_older_set_that_is_put_back_is_an_alarm(room):
+async def test_an_older_recipient_set_that_is_put_back_raises_an_alarm(room):
     """Its officer signed it, too, for whom it was then."""
     first, second = Identity.generate(), Identity.generate()
     alarms: list = []
@@ -78,7 +78,7 @@ async def test_an_older_set_that_is_put_back_is_an_alarm(room):
     assert len(alarms) == 1
 
 
-async def test_a_set_that_is_refused_or_gone_is_noted_too(room):
+async def test_a_refused_or_missing_recipient_set_is_audited(room):
     room.sign(1, Identity.generate(), by=OfficerKeys.generate())
     await room.check()
     room.file.unlink()
@@ -89,6 +89,6 @@ async def test_a_set_that_is_refused_or_gone_is_noted_too(room):
     assert states == ["refused", "refused", "in force"]
 
 
-async def test_without_a_set_to_watch_nothing_is_noted(room):
+async def test_without_a_recipients_file_nothing_is_audited(room):
     await RecipientsWatch(None, "", room.audit).check()
     assert await room.noted() == []

@@ -33,7 +33,7 @@ async def full_disk(running):
     return fill
 
 
-async def test_a_full_disk_keeps_nobody_from_pausing(running, full_disk):
+async def test_a_pause_works_on_a_full_disk(running, full_disk):
     sian, payments = await running.answered(CALL), await running.machine("pay", "payments")
     await full_disk()
     url = f"/api/v1/calls/{CALL}/payment"
@@ -43,7 +43,7 @@ async def test_a_full_disk_keeps_nobody_from_pausing(running, full_disk):
     assert set(running.switch.calls[CALL].holders) == {"page", "token:pay"}
 
 
-async def test_a_pause_on_a_full_disk_is_audited_when_there_is_room(
+async def test_a_pause_on_a_full_disk_is_audited_once_there_is_space(
     running, full_disk, monkeypatch
 ):
     monkeypatch.setattr("galwad.desk.routes.payments._RETRY_S", 0.05)
@@ -63,7 +63,7 @@ async def test_a_pause_on_a_full_disk_is_audited_when_there_is_room(
     assert entry.at_us <= paused * 1e6
 
 
-async def test_what_a_full_disk_cannot_audit_stays_paused(running, full_disk):
+async def test_a_resume_that_a_full_disk_cannot_audit_is_refused(running, full_disk):
     payments = await running.machine("pay", "payments")
     running.switch.ring(CALL)
     running.switch.answer(CALL, "201")
@@ -100,7 +100,7 @@ async def stuck_disk(running):
         yield stuck
 
 
-async def test_a_disk_that_hangs_keeps_nobody_from_pausing(running, stuck_disk):
+async def test_a_pause_works_while_the_disk_hangs_but_a_resume_is_refused(running, stuck_disk):
     sian, payments = await running.answered(CALL), await running.machine("pay", "payments")
     url = f"/api/v1/calls/{CALL}/payment"
     async with stuck_disk():
@@ -162,7 +162,7 @@ async def database(engine):
     return Database(engine)
 
 
-async def test_a_session_that_was_known_is_believed_while_the_database_hangs(
+async def test_a_known_session_stays_valid_until_idle_while_the_database_hangs(
     database, open_sessions, clock
 ):
     sessions = open_sessions(database, idle=100, absolute=350, clock=clock)
@@ -183,7 +183,7 @@ async def test_a_session_that_was_known_is_believed_while_the_database_hangs(
     await sessions.stop()
 
 
-async def test_a_database_that_answers_again_is_asked_again(database, open_sessions):
+async def test_a_session_is_checked_in_the_database_again_once_it_answers(database, open_sessions):
     sessions = open_sessions(database)
     token = await sessions.open("sian", "page")
     session = await sessions.find(token)
@@ -196,7 +196,7 @@ async def test_a_database_that_answers_again_is_asked_again(database, open_sessi
     assert await sessions.find(token) is None
 
 
-async def test_who_signs_out_while_they_are_read_is_out(database, open_sessions):
+async def test_a_sign_out_during_a_read_of_the_session_ends_it(database, open_sessions):
     sessions = open_sessions(database)
     token = await sessions.open("sian", "page")
     session = await sessions.find(token)
@@ -215,7 +215,7 @@ async def test_who_signs_out_while_they_are_read_is_out(database, open_sessions)
     assert await asking is None
 
 
-async def test_who_signs_out_while_the_database_hangs_for_others_is_out(database, open_sessions):
+async def test_a_sign_out_while_a_read_of_the_session_hangs_ends_it(database, open_sessions):
     sessions = open_sessions(database)
     token = await sessions.open("sian", "page")
     session = await sessions.find(token)
@@ -226,7 +226,7 @@ async def test_who_signs_out_while_the_database_hangs_for_others_is_out(database
     database.answers.set()
 
 
-async def test_a_disabled_user_is_out_when_the_database_has_said_so(
+async def test_a_disabled_users_session_ends_once_the_database_answers(
     database, engine, open_sessions
 ):
     sessions = open_sessions(database)
@@ -238,7 +238,7 @@ async def test_a_disabled_user_is_out_when_the_database_has_said_so(
     assert not await sessions.alive(session)
 
 
-async def test_what_fails_for_a_stranger_is_told(database, open_sessions):
+async def test_a_database_error_for_an_unknown_session_is_raised(database, open_sessions):
     sessions = open_sessions(database)
     token = await sessions.open("sian", "page")
     database.fails = True
@@ -246,7 +246,7 @@ async def test_what_fails_for_a_stranger_is_told(database, open_sessions):
         await sessions.find(token)
 
 
-async def test_use_that_could_not_be_noted_still_counts_here(
+async def test_session_use_that_cannot_be_stored_still_prevents_idling(
     database, engine, open_sessions, clock
 ):
     sessions = open_sessions(database, idle=100, absolute=1000, clock=clock)

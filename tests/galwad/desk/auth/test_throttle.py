@@ -32,7 +32,7 @@ def fail(throttle, count, account="sian", address=AWAY):
         throttle.failed(account, address)
 
 
-def test_ten_failures_bar_the_account_towards_that_address_alone(throttle, clock):
+def test_ten_failures_block_the_account_only_from_that_address(throttle, clock):
     fail(throttle, 9)
     assert throttle.wait("sian", AWAY) == 0
     fail(throttle, 1)
@@ -43,14 +43,14 @@ def test_ten_failures_bar_the_account_towards_that_address_alone(throttle, clock
     assert throttle.wait("sian", AWAY) == 0
 
 
-def test_thirty_failures_with_any_accounts_bar_the_address(throttle):
+def test_thirty_failures_with_any_accounts_block_the_address(throttle):
     for number in range(30):
         throttle.failed(f"user{number}", AWAY)
     assert throttle.wait("sian", AWAY) == 901
     assert throttle.wait("sian", HOME) == 0
 
 
-def test_many_addresses_make_the_account_wait_longer_and_longer_up_to_a_minute(throttle, clock):
+def test_failures_from_many_addresses_delay_the_account_by_at_most_a_minute(throttle, clock):
     waits = []
     for number in range(30):
         throttle.failed("sian", f"198.51.100.{number}")
@@ -61,7 +61,7 @@ def test_many_addresses_make_the_account_wait_longer_and_longer_up_to_a_minute(t
     assert throttle.wait("sian", HOME) == 0
 
 
-def test_nobody_keeps_an_advisor_out_where_they_have_signed_in(throttle):
+def test_failures_from_elsewhere_do_not_delay_an_address_that_signed_in_before(throttle):
     throttle.failed("sian", HOME)
     throttle.succeeded("sian", HOME)
     for number in range(250):
@@ -70,7 +70,7 @@ def test_nobody_keeps_an_advisor_out_where_they_have_signed_in(throttle):
     assert throttle.wait("sian", "192.0.2.8") > 0
 
 
-def test_a_guesser_beside_an_advisor_slows_that_account_there_by_a_minute_at_most(throttle, clock):
+def test_failures_from_an_advisors_own_address_delay_it_by_at_most_a_minute(throttle, clock):
     throttle.succeeded("sian", HOME)
     fail(throttle, 500, address=HOME)
     assert 0 < throttle.wait("sian", HOME) <= 61
@@ -78,7 +78,7 @@ def test_a_guesser_beside_an_advisor_slows_that_account_there_by_a_minute_at_mos
     assert throttle.wait("sian", HOME) == 0
 
 
-def test_a_right_password_forgives_what_came_before_it_from_there(throttle):
+def test_a_correct_password_clears_earlier_failures_from_that_address(throttle):
     fail(throttle, 9, address=HOME)
     throttle.failed("sian", HOME)
     throttle.succeeded("sian", HOME)
@@ -86,7 +86,7 @@ def test_a_right_password_forgives_what_came_before_it_from_there(throttle):
     assert throttle.wait("sian", HOME) == 0
 
 
-def test_memory_is_bounded_whatever_names_are_tried(throttle, monkeypatch):
+def test_memory_is_bounded_whatever_accounts_are_tried(throttle, monkeypatch):
     monkeypatch.setattr(subject, "_MAX_KEYS", 100)
     for number in range(5000):
         throttle.failed(f"user{number}", f"2001:db8::{number:x}")
@@ -95,7 +95,7 @@ def test_memory_is_bounded_whatever_names_are_tried(throttle, monkeypatch):
     assert len(throttle._known_pairs) == 100
 
 
-def test_a_right_password_counts_for_nothing(throttle):
+def test_a_correct_password_does_not_count_towards_blocking_the_address(throttle):
     for number in range(200):
         assert throttle.wait(f"user{number}", HOME) == 0
         throttle.failed(f"user{number}", HOME)

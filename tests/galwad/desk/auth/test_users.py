@@ -33,7 +33,7 @@ async def test_only_the_right_password_of_a_known_user_is_accepted(users):
     assert await users.check("sian", PASSWORD) is None
 
 
-async def test_phones_are_known_by_digest_alone(users):
+async def test_sip_passwords_are_stored_only_as_digests(users):
     (account,) = await users.accounts()
     text = b"201:galwad:sip secret"
     assert account.ha1_md5 == hashlib.md5(text).hexdigest()
@@ -57,7 +57,7 @@ async def test_phones_are_known_by_digest_alone(users):
         (User("huw", "advisor", extension="201"), PASSWORD),
     ],
 )
-async def test_a_user_that_does_not_fit_is_refused(users, user, password):
+async def test_an_invalid_or_duplicate_user_is_refused(users, user, password):
     with pytest.raises(UserError):
         await users.add(user, password)
 
@@ -75,7 +75,7 @@ async def test_a_session_ends_when_idle_and_at_its_absolute_end(users, open_sess
     assert await sessions.find(token) is None
 
 
-async def test_who_is_in_a_call_is_not_idle(users, open_sessions, clock):
+async def test_a_user_in_a_call_is_not_idle(users, open_sessions, clock):
     sessions = open_sessions(idle=100, absolute=1000, clock=clock)
     session = await sessions.find(await sessions.open("sian", "page"))
     for _ in range(3):
@@ -85,9 +85,7 @@ async def test_who_is_in_a_call_is_not_idle(users, open_sessions, clock):
     assert not await sessions.alive(session, busy=True)
 
 
-async def test_looking_whether_a_session_is_alive_does_not_keep_it_alive(
-    users, open_sessions, clock
-):
+async def test_checking_a_session_does_not_extend_it(users, open_sessions, clock):
     sessions = open_sessions(idle=100, absolute=1000, clock=clock)
     session = await sessions.find(await sessions.open("sian", "page"))
     clock.now += 60
@@ -96,14 +94,16 @@ async def test_looking_whether_a_session_is_alive_does_not_keep_it_alive(
     assert not await sessions.alive(session)
 
 
-async def test_a_token_lies_in_the_database_as_a_hash_only(users, engine, open_sessions):
+async def test_the_database_stores_only_the_hash_of_a_token(users, engine, open_sessions):
     token = await open_sessions().open("sian", "page")
     async with engine.connect() as connection:
         rows = (await connection.exec_driver_sql("SELECT * FROM sessions")).all()
     assert token not in str(rows)
 
 
-async def test_a_machines_token_does_not_age(users, open_sessions, clock):
+async def test_a_machines_token_never_expires_but_ends_when_it_is_disabled(
+    users, open_sessions, clock
+):
     await users.add(User("pay", "machine", rights=frozenset({"payments"})), None)
     sessions = open_sessions(idle=100, absolute=200, clock=clock)
     token = await sessions.open("pay", "machine")
@@ -128,5 +128,5 @@ async def test_a_user_added_on_the_server_reaches_the_switch_at_once(running):
     assert (await verify(running.desk.engine, options.node)).is_clean
 
 
-async def test_poking_a_desk_that_is_not_there_says_so(tmp_path):
+async def test_notifying_a_desk_that_does_not_run_returns_false(tmp_path):
     assert not await poke(tmp_path / "desk.sock")

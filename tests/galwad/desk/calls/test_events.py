@@ -44,14 +44,14 @@ def calls(hub):
     return LiveCalls(hub.call)
 
 
-def test_a_reader_gets_what_it_has_not_seen_and_nothing_when_there_is_nothing(hub, calls):
+def test_a_reader_gets_only_the_events_that_it_has_not_seen(hub, calls):
     start = hub.last
     calls.changed(CALL)
     assert [event.id for event in hub.since(start)] == [start + 1]
     assert hub.since(hub.last) == []
 
 
-def test_a_reader_that_fell_out_of_the_ring_needs_a_snapshot(hub):
+def test_a_reader_whose_position_is_not_in_memory_needs_a_snapshot(hub):
     start = hub.last
     for _ in range(5):
         hub.alarm("x")
@@ -61,7 +61,7 @@ def test_a_reader_that_fell_out_of_the_ring_needs_a_snapshot(hub):
     assert hub.since(-1) is None
 
 
-async def test_waiting_ends_with_news_with_time_and_at_the_end(hub):
+async def test_waiting_ends_with_an_event_a_timeout_or_the_hubs_close(hub):
     for wake in (lambda: hub.alarm("x"), hub.close):
         waiting = asyncio.create_task(hub.wait(hub.wake_count, 60))
         await asyncio.sleep(0)
@@ -72,26 +72,26 @@ async def test_waiting_ends_with_news_with_time_and_at_the_end(hub):
         await hub.wait(hub.wake_count, 0)
 
 
-async def test_no_waking_is_missed_between_looking_and_waiting(hub):
+async def test_a_wake_up_between_reading_and_waiting_is_not_missed(hub):
     turn = hub.wake_count
     hub.close()
     async with asyncio.timeout(5):
         await hub.wait(turn, 60)
 
 
-def test_an_older_word_on_a_call_changes_nothing(calls):
+def test_an_older_version_of_a_calls_state_is_ignored(calls):
     calls.changed(CALL)
     calls.changed(msgspec.structs.replace(CALL, version=4, recording="paused"))
     assert calls.get(CALL.call_id).state.recording == "recording"
 
 
-def test_a_restarted_switch_is_believed_again(calls):
+def test_a_snapshot_from_a_restarted_switch_replaces_newer_versions(calls):
     calls.changed(CALL)
     calls.snapshot([msgspec.structs.replace(CALL, version=1, recording="paused")], 2000.0)
     assert calls.get(CALL.call_id).state.recording == "paused"
 
 
-def test_a_call_is_for_its_advisor_and_for_supervisors(hub, calls):
+def test_a_call_is_visible_only_to_its_advisor_and_supervisors(hub, calls):
     start = hub.last
     calls.changed(CALL)
     (event,) = hub.since(start)
@@ -101,7 +101,7 @@ def test_a_call_is_for_its_advisor_and_for_supervisors(hub, calls):
     assert event.view_for(PAY) is None
 
 
-def test_only_who_talks_in_a_call_is_engaged_by_it(calls):
+def test_only_the_advisor_in_a_live_call_counts_as_talking(calls):
     calls.changed(CALL)
     call = calls.get(CALL.call_id)
     assert call.is_talking(SIAN)
@@ -110,7 +110,7 @@ def test_only_who_talks_in_a_call_is_engaged_by_it(calls):
     assert not calls.get(CALL.call_id).is_talking(SIAN)
 
 
-def test_a_phone_where_nobody_sits_pops_for_who_has_its_extension(calls):
+def test_a_ringing_extension_without_a_named_user_pops_for_its_owner(calls):
     ringing = msgspec.structs.replace(CALL, state="ringing", advisor=None, ringing=(Party("202"),))
     calls.changed(ringing)
     call = calls.get(CALL.call_id)
@@ -118,7 +118,7 @@ def test_a_phone_where_nobody_sits_pops_for_who_has_its_extension(calls):
     assert not call.concerns(SIAN)
 
 
-def test_a_forgotten_pause_warns_the_advisor_and_then_the_supervisor_once_each(hub, calls):
+def test_a_forgotten_pause_alarms_the_advisor_and_later_the_supervisor_once(hub, calls):
     now = [1000.0]
     forgotten = ForgottenPauses(calls, hub.alarm, lambda: now[0])
     calls.changed(msgspec.structs.replace(CALL, recording="paused", recording_since=1000.0))

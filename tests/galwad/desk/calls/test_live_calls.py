@@ -42,7 +42,7 @@ class Slow:
         await asyncio.Event().wait()
 
 
-async def test_a_pop_rings_looking_up_and_then_fills(running):
+async def test_a_screen_pop_shows_the_lookup_and_then_the_person(running):
     await import_csv(running.desk.engine, PEOPLE)
     sian = await running.page("sian")
     assert (await sian.open())["calls"] == []
@@ -96,7 +96,7 @@ async def test_a_supervisor_sees_the_call_but_not_the_confirmed_details(running)
     assert refused.status_code == 403
 
 
-async def test_several_people_are_a_chooser_with_nothing_preselected(running):
+async def test_a_number_with_several_people_has_none_preselected(running):
     await import_csv(running.desk.engine, PEOPLE)
     sian = await running.page("sian")
     await sian.open()
@@ -116,7 +116,7 @@ async def test_several_people_are_a_chooser_with_nothing_preselected(running):
     assert chosen.json()["caller"]["details"] == {}
 
 
-async def test_a_ring_group_pops_for_all_and_closes_for_those_who_did_not_answer(running):
+async def test_a_ring_groups_screen_pop_closes_for_those_who_did_not_answer(running):
     sian, huw = await running.page("sian"), await running.page("huw")
     await sian.open()
     await huw.open()
@@ -128,7 +128,7 @@ async def test_a_ring_group_pops_for_all_and_closes_for_those_who_did_not_answer
     assert (await huw.event("call", lambda pop: pop["state"] == "answered"))["advisor"] is None
 
 
-async def test_an_advisor_never_hears_of_another_ones_call(running):
+async def test_an_advisor_does_not_see_another_advisors_call(running):
     sian, huw = await running.page("sian"), await running.page("huw")
     await huw.open()
     running.switch.ring(CALL, at=("202",))
@@ -156,7 +156,7 @@ async def test_a_withheld_number_is_neither_looked_up_nor_shown(running):
     assert caller["candidates"] == []
 
 
-async def test_a_dead_directory_looks_different_from_not_found(running):
+async def test_a_failing_directory_is_unavailable_rather_than_not_found(running):
     sian = await running.page("sian")
     await sian.open()
     running.switch.ring(CALL, number="+441632960777")
@@ -171,7 +171,7 @@ async def test_a_dead_directory_looks_different_from_not_found(running):
     assert shown[0]["caller"]["status"] == "unavailable"
 
 
-async def test_a_slow_directory_is_unavailable_after_its_budget(running):
+async def test_a_directory_slower_than_the_lookup_budget_is_unavailable(running):
     running.options = replace(running.options, lookup_budget=0.05)
     await running.stop()
     await running.start([Slow()])
@@ -181,7 +181,7 @@ async def test_a_slow_directory_is_unavailable_after_its_budget(running):
     assert (await sian.filled(CALL))["caller"]["status"] == "unavailable"
 
 
-async def test_a_lost_connection_replays_what_it_missed_and_nothing_else(running):
+async def test_a_reconnecting_page_receives_only_the_events_that_it_missed(running):
     sian = await running.page("sian")
     await sian.open()
     running.switch.ring(CALL)
@@ -199,7 +199,7 @@ async def test_a_lost_connection_replays_what_it_missed_and_nothing_else(running
     assert pop["state"] == "answered"
 
 
-async def test_a_position_that_is_too_old_gets_a_snapshot(running):
+async def test_an_unknown_event_position_gets_a_snapshot(running):
     sian = await running.page("sian")
     running.switch.ring(CALL)
     await sian.open("12")
@@ -209,14 +209,14 @@ async def test_a_position_that_is_too_old_gets_a_snapshot(running):
 
 
 @pytest.mark.parametrize("position", ["-1", "abc", "9" * 5000])
-async def test_a_position_that_is_none_gets_a_snapshot(running, position):
+async def test_an_invalid_event_position_gets_a_snapshot(running, position):
     sian = await running.page("sian")
     await sian.open(position)
     assert (await sian.next())[0] == "snapshot"
 
 
 @pytest.mark.parametrize("talking", [True, False])
-async def test_listening_keeps_a_session_while_its_user_is_in_a_call(running, talking):
+async def test_an_event_stream_extends_a_session_only_during_a_call(running, talking):
     sian = await running.page("sian")
     running.switch.ring(CALL)
     if talking:
@@ -239,7 +239,7 @@ async def test_listening_keeps_a_session_while_its_user_is_in_a_call(running, ta
         assert (await connection.scalar(seen) > before) is talking
 
 
-async def test_another_advisor_confirms_anew(running):
+async def test_a_transferred_call_must_be_confirmed_again_by_the_new_advisor(running):
     await import_csv(running.desk.engine, PEOPLE)
     sian, huw = await running.page("sian"), await running.page("huw")
     await sian.open()
@@ -256,7 +256,7 @@ async def test_another_advisor_confirms_anew(running):
     await sian.event("closed")
 
 
-async def test_a_call_being_sent_on_pops_where_it_rings_without_details(running):
+async def test_a_transfer_that_rings_pops_without_the_confirmed_details(running):
     await import_csv(running.desk.engine, PEOPLE)
     sian, huw = await running.page("sian"), await running.page("huw")
     await sian.open()
@@ -278,7 +278,7 @@ async def test_a_call_being_sent_on_pops_where_it_rings_without_details(running)
     await huw.event("closed")
 
 
-async def test_a_switch_that_returns_mends_what_was_missed(running):
+async def test_a_switch_that_reconnects_closes_calls_that_have_ended(running):
     sian = await running.page("sian")
     await sian.open()
     running.switch.ring(CALL)
@@ -308,7 +308,7 @@ async def behind_a_pbx(running, names):
     return pages
 
 
-async def test_a_call_that_a_pbx_answers_for_nobody_stays_with_the_whole_group(running):
+async def test_a_call_that_a_pbx_answered_without_a_name_stays_with_the_group(running):
     sian, huw = await behind_a_pbx(running, ("sian", "huw"))
     for page in (sian, huw):
         reply = await page.http.put(f"/api/v1/calls/{CALL}/payment")
@@ -318,7 +318,7 @@ async def test_a_call_that_a_pbx_answers_for_nobody_stays_with_the_whole_group(r
     assert refused.status_code == 403
 
 
-async def test_whoever_of_the_group_confirms_has_the_call_and_the_details(running):
+async def test_the_group_member_who_confirms_gets_the_call_and_the_details(running):
     await import_csv(running.desk.engine, PEOPLE)
     sian, huw = await behind_a_pbx(running, ("sian", "huw"))
     url = f"/api/v1/calls/{CALL}/confirm"
@@ -333,7 +333,7 @@ async def test_whoever_of_the_group_confirms_has_the_call_and_the_details(runnin
     assert taken == ClaimCall(CALL, Party("202", "huw"))
 
 
-async def test_a_state_from_before_the_switch_heard_who_took_the_call_changes_nothing(running):
+async def test_a_call_state_sent_before_the_claim_does_not_undo_it(running):
     await import_csv(running.desk.engine, PEOPLE)
     (sian,) = await behind_a_pbx(running, ("sian",))
     url = f"/api/v1/calls/{CALL}/confirm"

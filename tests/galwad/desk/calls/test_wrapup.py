@@ -26,7 +26,7 @@ async def test_a_call_stays_in_wrapup_until_its_contact_is_saved(running):
     assert len(await running.desk.contacts.pending()) == 1
 
 
-async def test_a_call_in_wrapup_is_none_that_goes_on(running):
+async def test_a_call_in_wrapup_is_not_counted_as_live(running):
     sian = await running.answered(CALL)
     assert (await sian.http.get("/api/v1/health")).json()["live_calls"] == 1
     running.switch.hang_up(CALL)
@@ -34,7 +34,7 @@ async def test_a_call_in_wrapup_is_none_that_goes_on(running):
     assert (await sian.http.get("/api/v1/health")).json()["live_calls"] == 0
 
 
-async def test_a_wrapup_outlives_the_desk(running):
+async def test_a_wrapup_survives_a_restart_of_the_desk(running):
     sian = await running.answered(CALL)
     running.switch.hang_up(CALL)
     await sian.event("call", lambda pop: pop["state"] == "wrapup")
@@ -45,7 +45,7 @@ async def test_a_wrapup_outlives_the_desk(running):
     assert [(pop["call_id"], pop["state"]) for pop in snapshot["calls"]] == [(CALL, "wrapup")]
 
 
-async def test_a_call_in_progress_is_none_in_wrapup_after_a_restart_of_the_desk(running):
+async def test_a_call_in_progress_stays_live_after_a_restart_of_the_desk(running):
     await import_csv(running.desk.engine, PEOPLE)
     sian = await running.answered(CALL)
     running.switch.change(CALL, recording="paused", holders=("page",))
@@ -61,7 +61,7 @@ async def test_a_call_in_progress_is_none_in_wrapup_after_a_restart_of_the_desk(
     await sian.event("call", lambda pop: pop["state"] == "wrapup")
 
 
-async def test_a_restart_of_the_desk_leaves_the_note_with_who_sent_the_caller_on(running):
+async def test_after_a_desk_restart_the_note_stays_with_the_advisor_who_transferred(running):
     sian = await running.answered(CALL)
     running.switch.answer(CALL, "301")
     await sian.event("call", lambda pop: pop["extension"] == "301")
@@ -73,7 +73,7 @@ async def test_a_restart_of_the_desk_leaves_the_note_with_who_sent_the_caller_on
     assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
 
 
-async def test_a_restart_of_the_desk_asks_for_the_confirmation_anew(running):
+async def test_a_restart_of_the_desk_requires_the_caller_to_be_confirmed_again(running):
     await import_csv(running.desk.engine, PEOPLE)
     sian = await running.answered(CALL)
     await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
@@ -84,7 +84,7 @@ async def test_a_restart_of_the_desk_asks_for_the_confirmation_anew(running):
     assert (pop["mine"], pop["caller"]["confirmed"], pop["caller"]["details"]) == (True, False, {})
 
 
-async def test_an_unanswered_call_leaves_nothing(running):
+async def test_an_unanswered_call_leaves_no_open_note(running):
     sian = await running.page("sian")
     await sian.open()
     running.switch.ring(CALL)
@@ -94,7 +94,7 @@ async def test_an_unanswered_call_leaves_nothing(running):
     assert await running.desk.contacts.open_notes() == []
 
 
-async def test_an_advisor_who_sent_the_caller_to_a_department_still_writes_the_note(running):
+async def test_an_advisor_who_transferred_to_a_department_still_has_the_note(running):
     await import_csv(running.desk.engine, PEOPLE)
     sian = await running.answered(CALL)
     await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
@@ -108,7 +108,7 @@ async def test_an_advisor_who_sent_the_caller_to_a_department_still_writes_the_n
     assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
 
 
-async def test_a_note_written_after_sending_the_caller_on_closes_the_pop(running):
+async def test_saving_the_note_after_a_transfer_closes_the_screen_pop(running):
     sian, mair = await running.page("sian"), await running.page("mair")
     await sian.open()
     running.switch.ring(CALL)
@@ -125,7 +125,7 @@ async def test_a_note_written_after_sending_the_caller_on_closes_the_pop(running
     assert await mair.event("closed") == {"call_id": CALL}
 
 
-async def test_a_supervisor_writes_the_note_of_an_advisor_who_has_gone_home(running):
+async def test_a_supervisor_can_write_the_note_of_another_advisors_call(running):
     mair = await running.page("mair")
     await mair.open()
     running.switch.ring(CALL)

@@ -114,7 +114,7 @@ def record(running, call_id, talk_us, to_us):
     )
 
 
-async def test_a_call_that_is_recorded_from_end_to_end_balances(running, mair):
+async def test_a_completely_recorded_call_has_no_unexplained_time(running, mair):
     await talk(running, FIRST, 60 * US)
     await running.seal(record(running, FIRST, 60 * US, 60 * US))
     found = (await mair.http.get(EVER)).json()
@@ -122,7 +122,7 @@ async def test_a_call_that_is_recorded_from_end_to_end_balances(running, mair):
     assert (found["unexplained_us"], found["amiss"], found["orphans"]) == (0, [], [])
 
 
-async def test_an_answered_call_without_a_recording_is_missed(running, mair):
+async def test_an_answered_call_without_a_recording_is_reported(running, mair):
     await talk(running, FIRST, 40 * US)
     (call,) = (await mair.http.get(EVER)).json()["amiss"]
     assert call["call_id"] == FIRST
@@ -133,7 +133,7 @@ async def test_an_answered_call_without_a_recording_is_missed(running, mair):
     assert "neither recording nor spool" in call["problems"][0]
 
 
-async def test_a_call_that_goes_on_or_has_just_ended_is_not_missed(running, mair):
+async def test_a_live_or_just_ended_call_is_not_reported(running, mair):
     running.switch.ring(FIRST)
     running.switch.answer(FIRST, "201", "sian")
     await has_entered(running, FIRST)
@@ -145,7 +145,7 @@ async def test_a_call_that_goes_on_or_has_just_ended_is_not_missed(running, mair
     assert [call["call_id"] for call in (await mair.http.get(EVER)).json()["amiss"]] == [SECOND]
 
 
-async def test_a_call_that_is_not_to_be_recorded_is_not_missed(running, mair):
+async def test_a_call_that_is_not_meant_to_be_recorded_is_not_reported(running, mair):
     running.switch.ring(FIRST)
     running.switch.answer(FIRST, "201", "sian")
     running.switch.ring(SECOND)
@@ -162,14 +162,14 @@ async def test_a_call_that_is_not_to_be_recorded_is_not_missed(running, mair):
     assert [call["call_id"] for call in await until(missed)] == [FIRST]
 
 
-async def test_the_end_of_a_call_that_its_recording_lacks_is_unexplained(running, mair):
+async def test_talk_time_after_the_end_of_the_recording_is_unexplained(running, mair):
     await talk(running, FIRST, 60 * US)
     await running.seal(record(running, FIRST, 50 * US, 45 * US))
     (call,) = (await mair.http.get(EVER)).json()["amiss"]
     assert [(s["from_us"], s["to_us"]) for s in call["unexplained"]] == [(45 * US, 60 * US)]
 
 
-async def test_what_a_refusing_database_did_not_take_is_entered_later(running):
+async def test_a_ledger_entry_that_the_database_refused_is_entered_later(running):
     ledger = running.desk.ledger
     async with running.desk.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
@@ -188,7 +188,7 @@ async def test_what_a_refusing_database_did_not_take_is_entered_later(running):
     await has_entered(running, FIRST)
 
 
-async def test_a_switch_is_told_what_is_entered_only_when_the_database_has_it(
+async def test_the_switch_gets_a_confirmation_only_after_the_ledger_entry_is_stored(
     running, mair, monkeypatch
 ):
     """A call during which the desk was away, and of which nothing was ever recorded."""
@@ -215,7 +215,7 @@ async def test_a_switch_is_told_what_is_entered_only_when_the_database_has_it(
     assert "neither recording nor spool" in found["amiss"][0]["problems"][0]
 
 
-async def test_only_the_days_that_were_asked_for_are_balanced(running, mair):
+async def test_coverage_counts_only_the_requested_days(running, mair):
     await talk(running, FIRST, 40 * US)
     for words, calls in (("2027-01-14", 0), ("2027-01-15", 1), ("2027-01-16", 0)):
         found = await mair.http.get("/api/v1/coverage", params={"when": words})
@@ -242,7 +242,7 @@ async def spools_left(running, *spools):
     await link.close()
 
 
-async def test_spools_that_wait_say_why_a_call_is_not_there(running, mair):
+async def test_waiting_spools_explain_why_a_recording_is_missing(running, mair):
     await talk(running, FIRST, 40 * US)
     await spools_left(
         running,
@@ -255,9 +255,7 @@ async def test_spools_that_wait_say_why_a_call_is_not_there(running, mair):
     assert kinds == {FIRST: "spool not sealed", SECOND: "spool without call"}
 
 
-async def test_every_new_finding_of_the_night_alarms_once_and_the_audit_has_the_night(
-    running, mair
-):
+async def test_each_new_nightly_finding_alarms_once_and_each_check_is_audited(running, mair):
     await talk(running, FIRST, 40 * US)
     await running.seal(record(running, SECOND, 60 * US, 60 * US))
     (running.archive / "2026" / "11" / "25" / f"{SECOND}.payload").unlink()
@@ -281,7 +279,7 @@ async def test_every_new_finding_of_the_night_alarms_once_and_the_audit_has_the_
         await running.start()
 
 
-async def test_of_thousands_of_orphans_so_many_are_told_and_the_rest_is_counted(running, mair):
+async def test_at_most_1000_orphans_are_listed_and_the_rest_are_counted(running, mair):
     """As when a disk with half of the archive is away."""
     await running.seal(record(running, FIRST, 60 * US, 60 * US))
     async with running.desk.engine.begin() as connection:
@@ -301,7 +299,7 @@ async def test_of_thousands_of_orphans_so_many_are_told_and_the_rest_is_counted(
     assert kind._value.get() == 1000
 
 
-async def test_what_was_said_when_it_was_sealed_is_not_said_again_at_night(running, mair):
+async def test_unexplained_time_alarmed_at_sealing_does_not_alarm_again_at_night(running, mair):
     await talk(running, FIRST, 60 * US)
     sealed = record(running, FIRST, 60 * US, 59 * US)
     await running.seal(msgspec.structs.replace(sealed, unexplained_us=US))
@@ -312,7 +310,7 @@ async def test_what_was_said_when_it_was_sealed_is_not_said_again_at_night(runni
     assert running.desk.hub.last == before
 
 
-async def test_a_night_is_checked_once_and_made_up_for(running):
+async def test_the_nightly_check_is_due_after_its_time_of_day(running):
     nightly = running.desk.nightly
     nightly._begun = at(10, 12)
     nightly._clock = lambda: at(11, 2)
@@ -321,7 +319,7 @@ async def test_a_night_is_checked_once_and_made_up_for(running):
     assert await nightly.is_due()
 
 
-async def test_a_database_that_fails_one_night_is_asked_again(running, monkeypatch):
+async def test_a_nightly_check_that_failed_in_the_database_is_retried(running, monkeypatch):
     nightly = running.desk.nightly
     turn(running, at(11, 4))
     nightly._begun = at(10, 12)
@@ -343,9 +341,7 @@ async def test_a_database_that_fails_one_night_is_asked_again(running, monkeypat
     assert await running.desk.audit.last("coverage.checked") is not None
 
 
-async def test_a_missed_night_is_made_up_for_when_all_have_said_what_they_have(
-    running, monkeypatch
-):
+async def test_a_missed_nightly_check_runs_at_least_a_minute_after_the_start(running, monkeypatch):
     """At once after a start the spools that wait would seem to be calls that are lost."""
     nightly = running.desk.nightly
     turn(running, at(11, 4))
@@ -366,7 +362,7 @@ async def test_a_missed_night_is_made_up_for_when_all_have_said_what_they_have(
     assert after is not None
 
 
-async def test_a_desk_that_was_off_for_nights_looks_at_all_of_them(running):
+async def test_a_desk_that_was_off_for_several_nights_checks_them_all(running):
     turn(running, at(10, 4))
     await running.desk.nightly.check()
     await running.stop()
@@ -379,7 +375,7 @@ async def test_a_desk_that_was_off_for_nights_looks_at_all_of_them(running):
     assert not await running.desk.nightly.is_due()
 
 
-async def test_a_check_by_a_clock_that_was_years_ahead_keeps_none_from_following(running):
+async def test_a_check_dated_years_ahead_does_not_block_later_checks(running):
     turn(running, at(10, 4))
     await running.desk.nightly.check()
     turn(running, at(10, 12) + 4 * 365 * 86_400)
@@ -397,7 +393,7 @@ async def test_a_check_by_a_clock_that_was_years_ahead_keeps_none_from_following
     assert await running.desk.nightly.is_due()
 
 
-async def test_a_desk_that_began_while_the_clock_was_ahead_checks_the_next_night(running):
+async def test_a_desk_started_with_its_clock_ahead_checks_the_next_night(running):
     running.desk.nightly._begun = at(10, 12) + 4 * 365 * 86_400
     turn(running, at(10, 12))
     assert not await running.desk.nightly.is_due()
@@ -415,13 +411,13 @@ def at(day, hour):
     return datetime(2026, 6, day, hour).astimezone().timestamp()
 
 
-def test_the_next_time_is_tomorrow_once_todays_is_past():
+def test_the_next_check_is_tomorrow_once_todays_time_is_past():
     assert next_time("03:00", at(10, 1)) == at(10, 3)
     assert next_time("03:00", at(10, 3)) == at(11, 3)
     assert next_time("03:00", at(30, 4)) == datetime(2026, 7, 1, 3).astimezone().timestamp()
 
 
-def test_a_night_on_which_the_clocks_change_has_its_check_at_the_same_hour():
+def test_the_check_keeps_its_local_hour_when_the_clocks_change():
     london = ZoneInfo("Europe/London")
     evening = datetime(2026, 10, 24, 23, tzinfo=london).timestamp()
     assert next_time("03:00", evening, london) == evening + 5 * 3600

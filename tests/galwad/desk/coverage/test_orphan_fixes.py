@@ -19,10 +19,10 @@ from galwad.desk.coverage.orphan_fixes import fix_of
         ("spool not sealed", "the journal of galwad-finaliser"),
     ],
 )
-def test_each_kind_of_orphan_has_an_action(kind, begins):
+def test_each_kind_of_orphan_has_advice(kind, begins):
     assert fix_of(kind).startswith(begins)
 
 
-def test_a_spool_that_was_tried_has_the_action_for_its_alarm():
+def test_an_unsealed_spool_has_the_advice_for_its_alarm():
     assert "recordings recover" in fix_of("spool not sealed", "recording.locked")
     assert "journal" in fix_of("spool not sealed", "recording.failed")

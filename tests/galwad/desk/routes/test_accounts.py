@@ -21,7 +21,7 @@ GOOD = {"user": "sian", "password": "correct horse battery"}
 BAD = {"user": "sian", "password": "wrong"}
 
 
-async def test_a_session_cookie_is_strict_and_unreadable_for_scripts(running):
+async def test_a_session_cookie_is_samesite_strict_and_httponly(running):
     client = running.client()
     reply = await client.post(LOGIN, json=GOOD)
     cookie = reply.headers["set-cookie"].lower()
@@ -40,7 +40,7 @@ async def test_a_session_cookie_is_strict_and_unreadable_for_scripts(running):
     }
 
 
-async def test_behind_tls_the_cookie_is_bound_to_the_host(running):
+async def test_behind_a_tls_proxy_the_cookie_is_secure_and_bound_to_the_host(running):
     await running.stop()
     running.options = replace(running.options, public_origin="https://galwad.example")
     await running.start()
@@ -62,7 +62,7 @@ async def test_signing_out_ends_the_session_and_its_stream(running):
     assert (await old.get("/api/v1/me")).status_code == 401
 
 
-async def test_a_page_is_told_when_its_session_will_end_and_a_machine_has_no_end(running):
+async def test_a_page_gets_the_end_of_its_session_and_a_machines_has_none(running):
     sian = await running.page("sian")
     me = (await sian.http.get("/api/v1/me")).json()
     assert me["idle"] == running.desk.sessions.idle
@@ -89,7 +89,7 @@ async def test_a_command_line_gets_a_bearer_token(running):
     assert (await bearer.get("/api/v1/me")).json()["user"] == "sian"
 
 
-async def test_another_sites_form_is_refused(running):
+async def test_a_request_from_another_origin_or_without_one_is_refused(running):
     sian = await running.page("sian")
     evil = {"Origin": "https://evil.example"}
     assert (await sian.http.post("/api/v1/logout", headers=evil)).status_code == 403
@@ -112,7 +112,7 @@ async def proxied(running):
     return sign_in
 
 
-async def test_too_many_failures_make_the_account_wait_where_they_came_from(proxied):
+async def test_too_many_failed_sign_ins_block_the_account_only_from_that_address(proxied):
     statuses = [(await proxied(BAD, "203.0.113.66")).status_code for _ in range(11)]
     assert statuses == [401] * 10 + [429]
     refused = await proxied(GOOD, "203.0.113.66")
@@ -122,14 +122,14 @@ async def test_too_many_failures_make_the_account_wait_where_they_came_from(prox
     assert (await proxied(GOOD, "192.0.2.8")).status_code == 200
 
 
-async def test_wrong_passwords_of_others_end_no_session(running):
+async def test_failed_sign_ins_by_others_do_not_end_a_session(running):
     sian = await running.page("sian")
     for _ in range(40):
         await running.client().post(LOGIN, json=BAD)
     assert (await sian.http.get("/api/v1/me")).json()["user"] == "sian"
 
 
-async def test_sign_ins_are_audited_but_unknown_names_are_not_kept(running):
+async def test_sign_ins_are_audited_without_unknown_user_names(running):
     client = running.client()
     await client.post(LOGIN, json=GOOD)
     await running.client().post(LOGIN, json={**BAD, "user": "my secret password"})
@@ -140,7 +140,7 @@ async def test_sign_ins_are_audited_but_unknown_names_are_not_kept(running):
     ]
 
 
-async def test_a_body_that_does_not_fit_is_not_echoed(running):
+async def test_a_body_that_fails_validation_is_not_echoed(running):
     client = running.client()
     reply = await client.post(LOGIN, json={"user": "sian", "07700900123": "07700900123"})
     assert reply.status_code == 422
@@ -167,7 +167,7 @@ async def test_the_page_and_its_texts_are_served(running):
     assert (await client.get("/static/../../service.py")).status_code == 404
 
 
-async def test_health_and_metrics_name_nobody(running):
+async def test_health_and_metrics_show_the_connection_to_the_switch(running):
     client = running.client()
     assert (await client.get("/api/v1/health")).json()["switch"] is True
     text = (await client.get("/api/v1/metrics")).text
@@ -182,7 +182,7 @@ async def test_a_body_beyond_the_limit_is_refused(running):
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe01632960123", b"[" * 100_000, b'{"01632960123'])
-async def test_a_body_that_is_no_json_is_told_and_not_repeated(running, body):
+async def test_a_body_that_is_not_json_is_refused_and_not_echoed(running, body):
     client = running.client()
     reply = await client.post(LOGIN, content=body, headers={"Content-Type": "application/json"})
     assert reply.status_code in {400, 422}
@@ -190,7 +190,7 @@ async def test_a_body_that_is_no_json_is_told_and_not_repeated(running, body):
     assert "0163" not in reply.text
 
 
-async def test_without_tls_only_loopback_is_served(running):
+async def test_without_tls_only_a_loopback_address_is_allowed(running):
     options = replace(running.options, host="0.0.0.0", database=running.folder / "o" / "db")
     desk = Desk(options)
     with pytest.raises(UnsafeListenerError):
@@ -213,14 +213,14 @@ async def test_a_tls_key_that_cannot_be_read_stops_the_start(running):
     await server.stop()
 
 
-async def test_a_proxy_of_ours_says_whose_address_is_throttled(proxied):
+async def test_behind_a_local_proxy_the_forwarded_address_is_throttled(proxied):
     for number in range(31):
         last = await proxied({"user": f"user{number}", "password": "wrong"}, "192.0.2.7")
     assert last.status_code == 429
     assert (await proxied(GOOD, "192.0.2.8")).status_code == 200
 
 
-async def test_a_server_that_something_else_ended_gives_its_address_back(running):
+async def test_a_server_whose_task_was_cancelled_closes_its_listener(running):
     server = running.server
     listener = server._listener
     server._task.cancel()

@@ -12,7 +12,7 @@ from recording.audit.chain import read_export, verify_entries
 from recording.audit.log import verify
 
 
-async def test_an_administrator_reads_the_chain_and_that_is_in_it(running):
+async def test_an_administrator_can_read_the_chain_and_the_reading_is_audited(running):
     gwen = await running.page("gwen")
     page = (await gwen.http.get("/api/v1/audit?limit=2")).json()
     assert (len(page["lines"]), page["last"]) == (2, 2)
@@ -23,7 +23,7 @@ async def test_an_administrator_reads_the_chain_and_that_is_in_it(running):
     assert (links[-1].values["actor"][1], links[-1].facts["after"]) == ("user:gwen", 0)
 
 
-async def test_a_number_that_no_entry_can_have_does_not_fit(running):
+async def test_an_entry_number_out_of_range_is_refused(running):
     gwen = await running.page("gwen")
     for path in ("/api/v1/audit?after=", "/api/v1/audit/head?seq="):
         answers = [await gwen.http.get(f"{path}{number}") for number in (2**31 - 1, 2**31, 10**30)]
@@ -33,7 +33,7 @@ async def test_a_number_that_no_entry_can_have_does_not_fit(running):
         assert answer.status_code == status
 
 
-async def test_a_supervisor_may_keep_anchors_and_not_read(running):
+async def test_a_supervisor_may_fetch_anchors_but_not_read_the_audit(running):
     mair, sian = await running.page("mair"), await running.page("sian")
     assert (await mair.http.get("/api/v1/audit")).status_code == 403
     head = (await mair.http.get("/api/v1/audit/head")).json()
@@ -46,7 +46,7 @@ async def test_a_supervisor_may_keep_anchors_and_not_read(running):
     assert (await sian.http.get("/api/v1/audit/head")).status_code == 403
 
 
-async def test_a_machine_with_the_right_may_keep_anchors_and_nothing_else(running):
+async def test_a_machine_with_the_anchors_right_may_only_fetch_anchors(running):
     await running.page("gwen")
     keeper = await running.machine("keeper", "anchors")
     assert (await keeper.get("/api/v1/audit/head")).status_code == 200
@@ -55,7 +55,7 @@ async def test_a_machine_with_the_right_may_keep_anchors_and_nothing_else(runnin
     assert (await other.get("/api/v1/audit/head")).status_code == 403
 
 
-async def test_every_night_adds_an_anchor_and_alarms_when_it_cannot(running):
+async def test_each_nightly_check_adds_an_anchor_or_raises_an_alarm(running):
     mair = await running.page("mair")
     await mair.open()
     path = running.options.anchor_file
@@ -71,7 +71,7 @@ async def test_every_night_adds_an_anchor_and_alarms_when_it_cannot(running):
     assert (await mair.event("alarm"))["kind"] == "audit.not_anchored"
 
 
-async def test_a_night_alarms_when_what_the_last_one_noted_is_gone(running):
+async def test_a_nightly_check_alarms_once_when_the_last_anchored_entry_is_gone(running):
     """Entries and their values both: the numbers are given again, and the chain is sound."""
     mair = await running.page("mair")
     await mair.open()
@@ -90,7 +90,7 @@ async def test_a_night_alarms_when_what_the_last_one_noted_is_gone(running):
     assert alarms._value.get() == 1
 
 
-async def test_the_chain_has_the_digest_of_every_recording_before_the_index_has(running, sealed):
+async def test_the_chain_has_the_manifest_digest_of_each_recording_once(running, sealed):
     await running.seal(sealed)
     await running.seal(sealed)
     entries = [e for e in await running.desk.audit.entries() if e.kind == "recording.indexed"]

@@ -30,7 +30,7 @@ async def sian(running):
     return page
 
 
-async def test_the_pages_key_pauses_and_resumes(running, sian):
+async def test_the_page_pauses_and_resumes_the_recording(running, sian):
     paused = await sian.http.put(URL, json={})
     assert paused.json() == {"state": "paused", "durable": True, "calls": [CALL]}
     pop = await sian.event("call", lambda pop: pop["recording"] == "paused")
@@ -42,7 +42,7 @@ async def test_the_pages_key_pauses_and_resumes(running, sian):
     assert release.holder == hold.holder == "page"
 
 
-async def test_a_pause_that_is_not_durable_says_so(running, sian):
+async def test_a_pause_that_is_not_durable_is_reported_as_such(running, sian):
     running.switch.durable = False
     assert (await sian.http.put(URL)).json()["durable"] is False
 
@@ -68,14 +68,14 @@ async def test_a_payment_system_pauses_by_advisor_or_extension(running, sian):
     assert both.status_code == 422
 
 
-async def test_a_machine_without_the_right_is_refused(running, sian):
+async def test_a_machine_without_the_payments_right_is_refused(running, sian):
     watch = await running.machine("watch", "metrics")
     assert (await watch.put("/api/v1/payments", json={"advisor": "sian"})).status_code == 403
     assert (await watch.put(URL)).status_code == 404
     assert (await sian.http.put("/api/v1/payments", json={"advisor": "sian"})).status_code == 403
 
 
-async def test_only_a_supervisor_releases_a_dead_payment_pages_hold(running, sian):
+async def test_only_a_supervisor_releases_a_payment_systems_pause(running, sian):
     pay = await running.machine("pay", "payments")
     await pay.put("/api/v1/payments", json={"advisor": "sian"})
     theirs = {"holder": "token:pay"}
@@ -86,7 +86,7 @@ async def test_only_a_supervisor_releases_a_dead_payment_pages_hold(running, sia
     assert released.json()["state"] == "recording"
 
 
-async def test_who_has_the_call_now_releases_the_phone_of_whoever_sent_it_on(running, sian):
+async def test_the_present_advisor_can_release_the_pause_of_the_transferring_phone(running, sian):
     running.switch.change(CALL, holders=("phone:202",), recording="paused")
     await sian.event("call", lambda pop: pop["holders"] == ["phone:202"])
     assert (await sian.http.delete(URL)).json()["state"] == "paused"
@@ -97,7 +97,7 @@ async def test_who_has_the_call_now_releases_the_phone_of_whoever_sent_it_on(run
     assert entries[-1].personal == {"actor": "user:sian", "holder": "phone:202"}
 
 
-async def test_a_phones_hold_is_nobody_elses_to_release(running, sian):
+async def test_a_phones_pause_cannot_be_released_by_other_advisors(running, sian):
     """Not whom the call only rings at, not the sender, and no other advisor."""
     theirs = {"holder": "phone:201"}
     huw = await running.page("huw")
@@ -112,7 +112,7 @@ async def test_a_phones_hold_is_nobody_elses_to_release(running, sian):
     assert running.switch.of(Resume) == []
 
 
-async def test_a_hold_in_anothers_name_is_refused(running, sian):
+async def test_a_pause_in_the_name_of_another_holder_is_refused(running, sian):
     mair = await running.page("mair")
     for page in (sian, mair):
         reply = await page.http.put(URL, json={"holder": "phone:202"})
@@ -120,7 +120,7 @@ async def test_a_hold_in_anothers_name_is_refused(running, sian):
     assert running.switch.of(Pause) == []
 
 
-async def test_without_a_switch_nothing_is_promised(running, sian):
+async def test_a_pause_without_the_switch_gives_503(running, sian):
     await running.switch.stop()
     await sian.event("alarm", lambda alarm: alarm["kind"] == "switch.lost")
     reply = await sian.http.put(URL)
@@ -128,7 +128,7 @@ async def test_without_a_switch_nothing_is_promised(running, sian):
     assert reply.json()["error"] == "the switch cannot be reached"
 
 
-async def test_a_switch_that_is_lost_stands_in_the_journal_and_is_counted(running, sian):
+async def test_a_lost_switch_is_logged_and_counted_as_an_alarm(running, sian):
     with structlog.testing.capture_logs() as logged:
         await running.switch.stop()
         await sian.event("alarm", lambda alarm: alarm["kind"] == "switch.lost")
@@ -142,7 +142,7 @@ async def test_a_switch_that_is_lost_stands_in_the_journal_and_is_counted(runnin
         assert f'galwad_desk_alarms_total{{kind="{kind}"}} 1.0' in text
 
 
-async def test_a_forgotten_pause_stands_in_the_journal_and_is_counted(running, sian):
+async def test_a_forgotten_pause_is_logged_and_counted_as_an_alarm(running, sian):
     since = time.time() - ADVISOR_S
     with structlog.testing.capture_logs() as logged:
         running.switch.change(CALL, recording="paused", recording_since=since)
@@ -154,14 +154,14 @@ async def test_a_forgotten_pause_stands_in_the_journal_and_is_counted(running, s
     assert 'galwad_desk_alarms_total{kind="payment.forgotten"} 1.0' in text
 
 
-async def test_a_switch_that_dies_over_a_hold_is_not_believed(running, sian, monkeypatch):
+async def test_a_pause_that_the_switch_does_not_answer_gives_503(running, sian, monkeypatch):
     monkeypatch.setattr("galwad.desk.calls.switch_client.REPLY_S", 0.05)
     running.switch.silent = True
     reply = await sian.http.put(URL)
     assert reply.status_code == 503
 
 
-async def test_holds_and_releases_are_audited(running, sian):
+async def test_pauses_and_resumes_are_audited(running, sian):
     await sian.http.put(URL)
     await sian.http.delete(URL)
     entries = [e for e in await running.desk.audit.entries() if e.kind.startswith("payment")]

@@ -67,7 +67,7 @@ async def rows(mair):
     return (await mair.http.get("/api/v1/recordings")).json()["rows"]
 
 
-async def test_a_recording_without_names_takes_none_from_the_index(running, sealed):
+async def test_resealing_without_names_keeps_the_names_in_the_index(running, sealed):
     """Its spool is of another boot, but the index had it before."""
     await running.seal(sealed)
     again = msgspec.structs.replace(sealed, **NAMELESS)
@@ -76,9 +76,7 @@ async def test_a_recording_without_names_takes_none_from_the_index(running, seal
     assert (row["number"], row["line"], row["advisor"]) == ("+441632960001", "Council Tax", "sian")
 
 
-async def test_a_recording_whose_names_are_locked_away_is_indexed_but_its_spool_stays(
-    running, sealed
-):
+async def test_a_recording_with_locked_names_is_indexed_but_not_acknowledged(running, sealed):
     nameless = msgspec.structs.replace(sealed, **NAMELESS)
     mair = await running.page("mair")
     await mair.open()
@@ -93,7 +91,7 @@ async def test_a_recording_whose_names_are_locked_away_is_indexed_but_its_spool_
     assert {row["number"] for row in await rows(mair)} == {"+441632960001"}
 
 
-async def test_a_desk_that_stops_enters_what_it_began_to_enter(running, sealed):
+async def test_a_stopping_desk_finishes_the_index_entry_that_it_began(running, sealed):
     begun, let = asyncio.Event(), asyncio.Event()
     before = running.desk.indexer._audit_digest
 
@@ -135,9 +133,7 @@ async def test_fetch_streams_header_and_payload_after_the_audit_entry(running, s
     assert (await verify(running.desk.engine, "galwad")).is_clean
 
 
-async def test_a_header_that_is_replaced_while_it_is_fetched_arrives_whole(
-    running, sealed, monkeypatch
-):
+async def test_a_header_that_is_replaced_during_a_fetch_arrives_whole(running, sealed, monkeypatch):
     """The old one is overwritten, for whoever has it open too."""
     await running.seal(sealed)
     gwen = await running.page("gwen")
@@ -158,7 +154,7 @@ async def test_a_header_that_is_replaced_while_it_is_fetched_arrives_whole(
     assert reply.content.startswith(b"age-encryption.org/v1\n--- mac\n\x00\x01\x02")
 
 
-async def test_what_could_not_be_decoded_is_marked_and_fetched_by_its_own_digest(running, sealed):
+async def test_undecoded_packets_are_listed_and_fetched_with_their_own_digest(running, sealed):
     folder = running.archive / sealed.folder
     raw = bytes(range(256)) * 7
     (folder / f"{sealed.call_id}.raw").write_bytes(raw)
@@ -181,14 +177,14 @@ async def test_what_could_not_be_decoded_is_marked_and_fetched_by_its_own_digest
     assert (await gwen.http.post(url, json={**WHY, "raw": True})).status_code == 409
 
 
-async def test_nothing_raw_is_fetched_of_what_was_decoded_whole(running, sealed):
+async def test_fetching_raw_packets_of_a_fully_decoded_recording_gives_404(running, sealed):
     await running.seal(sealed)
     gwen = await running.page("gwen")
     url = f"/api/v1/recordings/{sealed.call_id}/fetch"
     assert (await gwen.http.post(url, json={**WHY, "raw": True})).status_code == 404
 
 
-async def test_without_an_audit_nothing_leaves(running, sealed):
+async def test_nothing_is_fetched_if_the_audit_cannot_be_written(running, sealed):
     await running.seal(sealed)
     gwen = await running.page("gwen")
     async with running.desk.engine.begin() as connection:
@@ -200,7 +196,7 @@ async def test_without_an_audit_nothing_leaves(running, sealed):
 
 
 @pytest.mark.parametrize("mark", ["\r\n", "\n", "\r", "\0", "\x1b[2J", "\x7f", "\x85", "\u2028"])
-async def test_a_reference_of_more_than_a_line_is_refused_and_not_repeated(running, sealed, mark):
+async def test_a_reference_with_control_characters_is_refused_and_not_echoed(running, sealed, mark):
     gwen = await running.page("gwen")
     url = f"/api/v1/recordings/{sealed.call_id}/fetch"
     reply = await gwen.http.post(url, json={**WHY, "reference": f"C-1{mark}forged=1"})
@@ -222,7 +218,7 @@ async def test_fetch_needs_a_known_purpose_a_reference_and_a_role(running, seale
     assert (await running.client().post(url, json=WHY)).status_code == 401
 
 
-async def test_a_name_that_is_no_call_id_finds_nothing(running, sealed):
+async def test_an_invalid_or_unknown_call_id_gives_404(running, sealed):
     gwen = await running.page("gwen")
     for name in ("..%2F..%2Fdesk%2Fgalwad.db", "20261125-101500-ABCDEFGH", sealed.call_id):
         reply = await gwen.http.post(f"/api/v1/recordings/{name}/fetch", json=WHY)
@@ -230,7 +226,7 @@ async def test_a_name_that_is_no_call_id_finds_nothing(running, sealed):
         assert set(reply.json()) == {"error", "hint"}
 
 
-async def test_a_missing_or_cut_payload_is_a_conflict(running, sealed):
+async def test_fetching_a_missing_or_truncated_payload_gives_409(running, sealed):
     await running.seal(sealed)
     gwen = await running.page("gwen")
     url = f"/api/v1/recordings/{sealed.call_id}/fetch"
@@ -242,7 +238,7 @@ async def test_a_missing_or_cut_payload_is_a_conflict(running, sealed):
     assert not [e for e in await running.desk.audit.entries() if e.kind == "recording.fetched"]
 
 
-async def test_show_gives_the_row_and_the_manifest(running, sealed):
+async def test_showing_a_recording_returns_its_row_and_manifest(running, sealed):
     await running.seal(sealed)
     mair = await running.page("mair")
     shown = (await mair.http.get(f"/api/v1/recordings/{sealed.call_id}")).json()
@@ -250,7 +246,7 @@ async def test_show_gives_the_row_and_the_manifest(running, sealed):
     assert shown["manifest"] == '{"call_id":"x"}'
 
 
-async def test_unexplained_talk_time_alarms(running, sealed):
+async def test_unexplained_talk_time_of_a_sealed_recording_raises_an_alarm(running, sealed):
     mair = await running.page("mair")
     await mair.open()
     await running.seal(msgspec.structs.replace(sealed, unexplained_us=2_000_000))
@@ -258,14 +254,14 @@ async def test_unexplained_talk_time_alarms(running, sealed):
     assert (alarm["kind"], alarm["call_id"]) == ("recording.unexplained", sealed.call_id)
 
 
-async def test_packets_that_no_decoder_took_are_counted(running, sealed):
+async def test_undecoded_packets_are_counted_in_the_metrics(running, sealed):
     undecoded = msgspec.structs.replace(sealed, raw_size=400, undecoded=3)
     await running.seal(undecoded)
     await running.seal(msgspec.structs.replace(undecoded, call_id="20260301-100000-abcdefgh"))
     assert "galwad_desk_undecoded_packets_total 6.0" in running.desk.metrics.text().decode()
 
 
-async def test_a_call_that_the_desk_slept_through_still_wants_its_note(running, sealed):
+async def test_a_call_that_the_desk_missed_still_gets_an_open_note(running, sealed):
     sian = await running.page("sian")
     await sian.open()
     await running.seal(sealed)
@@ -285,13 +281,13 @@ async def test_a_call_that_the_desk_slept_through_still_wants_its_note(running, 
         ("after", "0/../../x"),
     ],
 )
-async def test_a_value_that_the_index_cannot_hold_is_refused(running, field, value):
+async def test_a_search_value_out_of_range_is_refused(running, field, value):
     mair = await running.page("mair")
     reply = await mair.http.post(SEARCH, json={field: value})
     assert (reply.status_code, reply.json()["hint"]) == (422, f"look at: body.{field}")
 
 
-async def test_how_long_a_text_may_be_is_told(running):
+async def test_an_overlong_search_text_is_refused_with_the_limit(running):
     mair = await running.page("mair")
     for length, hint in ((200, None), (201, "look at: body.line (at most 200 characters)")):
         reply = await mair.http.post(SEARCH, json={"line": "x" * length})
@@ -299,7 +295,7 @@ async def test_how_long_a_text_may_be_is_told(running):
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
-async def test_a_number_that_is_none_is_refused(running, number):
+async def test_a_search_value_of_nan_or_infinity_is_refused(running, number):
     mair = await running.page("mair")
     body = f'{{"min_length_s": {number}}}'
     headers = {"Content-Type": "application/json"}
@@ -313,7 +309,7 @@ async def found(mair, **query):
     return [row["call_id"][-1] for row in reply.json()["rows"]]
 
 
-async def test_each_filter_of_the_api_reaches_the_index(running, sealed):
+async def test_each_search_filter_selects_the_right_recording(running, sealed):
     """`b` is an hour after `a`: at 09:00 in London on 15 January 2027."""
     gap = Gap(10, 20, "payment", "page", "user:sian")
     changes = {"started": sealed.started + 3600, "number": None, "line": "Waste"}
@@ -350,7 +346,7 @@ async def test_each_filter_of_the_api_reaches_the_index(running, sealed):
     assert (entry.kind, entry.facts) == ("recordings.searched", {"by": "reference"})
 
 
-async def test_filters_that_exclude_each_other_are_told(running, sealed):
+async def test_search_filters_that_exclude_each_other_are_refused(running, sealed):
     """So that "no recording fits" means that there is none."""
     await running.seal(sealed)
     mair = await running.page("mair")
@@ -373,7 +369,7 @@ async def test_filters_that_exclude_each_other_are_told(running, sealed):
         assert len(await found(mair, **query)) == 1, query
 
 
-async def test_days_are_those_of_the_centre(running, sealed):
+async def test_days_in_a_search_are_in_the_centres_time_zone(running, sealed):
     """The call began at 08:00 in London, when Pago Pago still had the day before."""
     await running.seal(sealed)
     mair = await running.page("mair")
@@ -387,14 +383,14 @@ async def test_days_are_those_of_the_centre(running, sealed):
         assert [d for d in days if await found(mair, when=d)] == [day], zone
 
 
-async def test_words_that_mean_no_time_are_told(running):
+async def test_an_unreadable_time_in_a_search_is_refused(running):
     mair = await running.page("mair")
     for field in ("when", "since", "until"):
         reply = await mair.http.post(SEARCH, json={field: "once upon a time"})
         assert (reply.status_code, reply.json()["error"]) == (422, "cannot read the time")
 
 
-async def test_pages_of_the_api_follow_each_other(running, sealed):
+async def test_search_pages_follow_each_other_without_gaps(running, sealed):
     for letter in "abc":
         await running.seal(msgspec.structs.replace(sealed, call_id=sealed.call_id[:-1] + letter))
     mair = await running.page("mair")
