@@ -22,7 +22,7 @@ from recording.keys.keyring import OfficerKeys
 
 @pytest.fixture
 def log_apart():
-    """What a server in this process logs is no part of what a command prints."""
+    """Send the log of a server in this process to the real stderr, not to a command's output."""
     before = structlog.get_config()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
     yield
@@ -31,13 +31,13 @@ def log_apart():
 
 @pytest.fixture
 def run(log_apart, capsys, tmp_path, monkeypatch):
-    """Run `galwad …`; its status, output and errors."""
+    """Run `galwad …`; return its status, output and errors."""
     del log_apart
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     for name in ("GALWAD_CONFIG", "GALWAD_SERVER", "GALWAD_TOKEN", "GALWAD_PASSPHRASE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr(in_motion, "QUIET_S", 0.0)  # what a test has just damaged is not at work
+    monkeypatch.setattr(in_motion, "QUIET_S", 0.0)  # no wait for files that a test has just damaged
 
     def runner(*arguments: str | Path) -> Outcome:
         capsys.readouterr()
@@ -50,7 +50,7 @@ def run(log_apart, capsys, tmp_path, monkeypatch):
 
 @pytest.fixture
 def settings_file(tmp_path, ports):
-    """A settings file whose folders lie in the test's own."""
+    """A settings file whose folders are inside the test's folder."""
     state, runtime = tmp_path / "state", tmp_path / "run"
     for folder in (state, runtime):
         folder.mkdir(mode=0o750)
@@ -77,7 +77,7 @@ listen = "127.0.0.1:0"
 
 @pytest.fixture(scope="session")
 def speech():
-    """Five minutes of two different channels, 16 bits."""
+    """Five minutes of noise in two different channels, as 16-bit samples."""
     rng = np.random.default_rng(7)
     return rng.integers(-9000, 9000, (RATE * SECONDS, 2), dtype=np.int16)
 
@@ -105,7 +105,7 @@ def archive(officer, speech):
 
 @pytest.fixture
 def handler(archive):
-    """What a server with that recording answers."""
+    """The request handler of a server with that recording."""
     return type("Bound", (Handler,), {"archive": archive})
 
 

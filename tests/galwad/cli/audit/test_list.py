@@ -12,7 +12,7 @@ CALL, OTHER = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
 
 @pytest.fixture
 def house(tmp_path, run, monkeypatch):
-    """Two recordings, and gwen, an administrator, who has looked at one and held it."""
+    """A node with two recordings; gwen, an administrator, is signed in."""
     del run  # it clears the environment first
     with House(Site(tmp_path / "node")) as house:
         house.record(CALL, OTHER)
@@ -23,7 +23,7 @@ def house(tmp_path, run, monkeypatch):
 
 @pytest.fixture
 def looked(run, house):
-    """What she did."""
+    """The house after gwen has shown two recordings and retained one."""
     run("recordings", "show", CALL)
     run("recordings", "hold", CALL, "--reason", "claim 17")
     run("recordings", "show", OTHER)

@@ -22,11 +22,11 @@ CALL = "20261125-093000-abcdefgh"
 NAMED = "an anchor kept elsewhere names it"
 CUT = "it was cut, unless it is an older export"
 SEALED = 1_795_599_301
-"""When the archive's recording was, Unix seconds."""
+"""The time at which the archive's recording was sealed, in Unix seconds."""
 
 
 def chain(*kinds, facts=None, at=1_795_599_000, node="galwad-1"):
-    """A chain without day keys' signatures but the first, which wants none."""
+    """A chain whose only day key is the first, which needs no signature."""
     links, before = [], GENESIS
     for seq, kind in enumerate(("day-key", *kinds), 1):
         told = facts or {}
@@ -48,7 +48,7 @@ def chain(*kinds, facts=None, at=1_795_599_000, node="galwad-1"):
 
 @pytest.fixture
 def links(archive):
-    """Three entries on the server."""
+    """The server's chain, with three entries."""
     archive.chain = chain("sign-in.accepted", "recording.fetched", facts={"call_id": CALL})
     return archive.chain
 
@@ -93,7 +93,7 @@ def test_each_kind_of_damage_to_the_chain_is_reported(run, links, tmp_path, dama
 
 
 def test_control_characters_in_a_forged_chain_are_not_printed(run, tmp_path):
-    """What is found is not wiped from the screen by what it is found in."""
+    """A forged entry must not clear the finding about it from the screen."""
     mark = "\x1b[2J\x1b[H"
     links = chain("recording.indexed", facts={"call_id": f"{CALL}{mark}"}, node=f"n{mark}")
     export = write(tmp_path / "chain.jsonl", links)
@@ -199,7 +199,7 @@ def test_a_replaced_header_is_reported_even_after_a_refused_second_rewrap(
 
 
 def test_verify_waits_for_a_recording_that_is_being_sealed(run, archive, tmp_path, monkeypatch):
-    """Its payload comes first: whose it is, and since when, its manifest says."""
+    """The payload is written before the manifest, which has the call id and the time."""
     folder = tmp_path / "2026" / "11" / "25"
     folder.mkdir(parents=True)
     (folder / f"{CALL}.payload").write_bytes(archive.payload)
@@ -214,7 +214,7 @@ def test_verify_waits_for_a_recording_that_is_being_sealed(run, archive, tmp_pat
 
 
 def test_a_duplicate_recording_is_reported_in_any_order_of_the_copies(run, archive, tmp_path):
-    """Another's, with a good one beside it that comes later in the order of names."""
+    """The first copy by name has another manifest; the second copy is good."""
     copies = [tmp_path / "a" / each / "2026" / "11" / "25" for each in "12"]
     for folder, manifest in zip(copies, (b"another", archive.manifest), strict=True):
         folder.mkdir(parents=True)
@@ -265,6 +265,6 @@ def test_a_new_anchor_is_added_only_if_the_chain_still_has_the_last_one(
 @pytest.mark.usefixtures("server", "links")
 @pytest.mark.parametrize("place", ["/dev/full", "/dev/zero", "."])
 def test_an_anchor_is_written_only_to_a_regular_file(run, place):
-    """Two of these can be read for ever."""
+    """The two devices can be read without end."""
     done = run("audit", "anchor", "-o", place)
     assert (done.status, done.err.splitlines()[0]) == (1, f"error: {place} is not a file")

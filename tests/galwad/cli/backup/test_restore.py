@@ -1,4 +1,4 @@
-"""`galwad backup`: a lost server is restored, with all that happened since the last backup.
+"""`galwad backup`: a lost server is restored, with the changes since the last backup.
 
 Covers `galwad/cli/backup/make.py`, `galwad/cli/backup/errors.py`,
 `galwad/desk/maintenance/backup.py` and `galwad/desk/maintenance/file_owner.py`.
@@ -30,7 +30,7 @@ WHY = ("--reason", "retention", "--reference", "R-1", "--yes")
 
 @pytest.fixture
 def site(tmp_path):
-    """A node, with a setting that is nobody else's business."""
+    """A node with a confidential setting."""
     site = Site(tmp_path / "node")
     with site.config.open("a") as file:
         file.write('[[trunks]]\nname = "secret-trunk"\npeers = ["192.0.2.7:5060"]\n')
@@ -39,7 +39,7 @@ def site(tmp_path):
 
 @pytest.fixture
 def signed_in(run, monkeypatch):
-    """Sign in as an administrator of a house; each gets a name of their own."""
+    """Sign in as an administrator of a house, by a name that is new there."""
     del run  # it clears the environment first
 
     def signed_in(house, name="gwen"):
@@ -50,7 +50,7 @@ def signed_in(run, monkeypatch):
 
 
 def lose(site, tmp_path, *also):
-    """The server is gone; payloads, and certificates with them, had been copied by file."""
+    """Delete the server's folders; keep only a file copy of payloads and disposal certificates."""
     archive = site.settings.archive
     copy = tmp_path / "rsync"
     copy.mkdir()
@@ -91,7 +91,7 @@ def test_a_restored_server_keeps_its_recordings_disposals_and_tokens(
             "disposed",
             "disposed",
             "whole",
-            "NOT",  # it came after the backup: its payload alone was copied
+            "NOT",  # it is newer than the backup: only its payload was copied
         ]
         states = [row["custody"] for row in run("recordings", "list", "--json").json()["rows"]]
         assert sorted(states) == ["", "disposed", "disposed"]
@@ -131,7 +131,7 @@ def test_recordings_newer_than_the_backup_are_reported_as_orphans_and_reindexed(
     with House(site) as house:
         signed_in(house, "huw")
         for path in site.settings.archive.rglob("*.*"):
-            os.utime(path, (1_772_355_600, 1_772_355_600))  # rsync -a keeps the times of old
+            os.utime(path, (1_772_355_600, 1_772_355_600))  # rsync -a keeps the old times
         told = run("calls", "coverage", "--json").json()["orphans"]
         assert [(each["kind"], each["call_id"]) for each in told] == [
             ("files without row", CALLS[2]),
@@ -188,7 +188,7 @@ def test_audit_verify_reports_the_restore_and_accepts_it_with_restored(
 
 
 def test_the_restored_option_excuses_no_later_break_of_the_chain(run, site, signed_in, tmp_path):
-    """Neither a later day key without a signature, nor what an anchor of afterwards says."""
+    """A later unsigned day key and a later anchor with another hash are still reported."""
     backup, config = tmp_path / "backup", ("--config", site.config)
     with House(site) as house:
         signed_in(house)
@@ -255,7 +255,7 @@ def test_a_backup_lists_the_names_of_settings_without_their_values(run, site, si
 
 
 def test_a_rewrap_lost_in_a_restore_is_repeated_by_the_next_run(run, site, signed_in, tmp_path):
-    """The restored header is from before; the officer's next run brings it up to date."""
+    """The restored header is from before the rewrap; the officer's next run replaces it."""
     backup, config = tmp_path / "backup", ("--config", site.config)
     keys = tmp_path / "identity.txt"
     site.officer.save(keys)
@@ -366,7 +366,7 @@ def test_restore_is_refused_while_a_galwad_process_runs(run, site, backup, name)
 def test_restore_disposes_again_from_a_folder_of_the_officers_certificates(
     run, site, signed_in, tmp_path
 ):
-    """They were made by `purge -o`, under any name, and rsync had not copied the archive's own."""
+    """`purge -o` wrote them under other names; rsync had not copied those of the archive."""
     backup, config = tmp_path / "backup", ("--config", site.config)
     kept = tmp_path / "certificates"
     kept.mkdir()
@@ -393,7 +393,7 @@ def test_a_certificates_folder_without_a_certificate_is_refused(run, site, backu
 
 
 def test_restored_files_belong_to_the_services_user(run, site, backup):
-    """Beneath systemd's links, whose folders somebody may have deleted as a whole."""
+    """The state folders are systemd's links, and a folder behind one may have been deleted."""
     state, private = site.root / "state", site.root / "private"
     other, service = (1234, 4321) if os.geteuid() == 0 else (os.getuid(), os.getuid())
     for name in ("archive", "desk", "finaliser", "spool"):
@@ -457,7 +457,7 @@ def test_an_interrupted_restore_succeeds_when_run_again(run, site, backup, monke
 def test_a_restore_interrupted_before_the_change_of_owner_is_completed(
     run, site, backup, monkeypatch
 ):
-    """The database has its name, but nobody has read the hash, and root owns it all."""
+    """The database has its name, but the hash was not printed, and root owns all files."""
 
     def killed(*_):
         raise KeyboardInterrupt

@@ -13,13 +13,13 @@ HOST = "127.0.0.1"
 
 @pytest.fixture
 def make(make_authority):
-    """A certificate and its key, as files."""
+    """Make a certificate and its key, as files."""
     return lambda name, host=HOST, days=90: make_authority("ca").issue(name, host, days=days)
 
 
 @pytest.fixture
 def check(run, settings_file):
-    """Run the check with these files for SIP over TLS; the findings of that."""
+    """Run the check with these files for SIP over TLS; return its findings about them."""
 
     def check(certificate, key, more=""):
         text = settings_file.read_text()

@@ -1,4 +1,4 @@
-"""`galwad check` reports what the nightly check of the books found, and when it ran."""
+"""`galwad check` reports the findings of the nightly coverage check, and when it ran."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CALL, OTHER = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
 
 @pytest.fixture
 def house(tmp_path):
-    """A node with a recording of long ago."""
+    """A node with an old recording."""
     with House(Site(tmp_path / "node")) as house:
         house.record(CALL)
         for path in house.site.settings.archive.rglob("*.*"):
@@ -27,7 +27,7 @@ def house(tmp_path):
 
 
 def checked(run, house):
-    """What `check` finds of the books, without what it finds of the rest."""
+    """The findings of `check` about coverage and orphans, without the others."""
     done = run("check", "--json", "--config", house.site.config)
     return [
         (each["grade"], each["name"], each["text"], each["fix"])

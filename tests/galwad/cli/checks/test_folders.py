@@ -36,7 +36,7 @@ def checked(run, site):
 
 @pytest.fixture
 def small_disk(site):
-    """The spool's own."""
+    """A disk of 512 kB on which only the spool is."""
     owner = f"uid={os.getuid()},gid={os.getgid()}"
     as_root("mount", "-t", "tmpfs", "-o", f"size=512k,{owner}", "tmpfs", str(site.spool))
     yield site.spool
@@ -44,7 +44,7 @@ def small_disk(site):
 
 
 def open_files():
-    """What this process has open."""
+    """The paths of the files that this process has open."""
     return [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
 
 
@@ -102,7 +102,7 @@ def test_a_database_with_a_damaged_page_is_a_fault(checked, site):
 
     assert told() == []
     with database.open("r+b") as file:
-        file.seek(-4096, os.SEEK_END)  # the root of a table or an index that nothing here reads
+        file.seek(-4096, os.SEEK_END)  # the root page of a table or index that this test does not read
         file.write(b"\xff" * 4096)
     (text,) = told()
     assert text.startswith("it is damaged: ")
@@ -130,7 +130,7 @@ def test_a_full_disk_under_the_database_is_reported_and_leaves_no_file_open(run,
         with contextlib.suppress(OSError), (database.parent / "filler").open("wb", 0) as file:
             while file.write(bytes(4096)):
                 pass
-        gc.disable()  # what only the collector closes would stay open for long
+        gc.disable()  # a file that only the garbage collector closes stays open
         done = run(*add)
         assert done.status == 1
         assert "database or disk is full" in done.err

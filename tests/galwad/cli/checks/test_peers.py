@@ -13,13 +13,13 @@ from galwad.switch.link_server import Commands, LinkServer
 
 
 def with_socket(path):
-    """Settings of which only the switch's socket is read."""
+    """Settings with only the switch's socket, which is all that the check reads."""
     return cast("Settings", SimpleNamespace(switch_socket=path))
 
 
 @pytest.fixture
 async def found(tmp_path, monkeypatch):
-    """The findings beside a switch that knows these peers; None: it knows nothing yet."""
+    """The findings of the check if the switch reports these peers; None: it has no report yet."""
     monkeypatch.setattr(peers, "_TIMEOUT_S", 30.0)
     path = tmp_path / "switch.sock"
     hub = LinkServer(cast("Commands", None), tmp_path / "ended.jsonl")

@@ -28,7 +28,7 @@ def checked(run, site):
 
 
 def reboot(site):
-    """Memory is gone: the next start makes another key."""
+    """Delete the boot key, as a reboot does: the next start makes another."""
     (site.root / "run" / "boot.key").unlink()
 
 
@@ -71,7 +71,7 @@ def test_a_locked_spool_is_no_fault_once_the_service_can_read_its_recovered_key(
     brought.write_bytes(bytes(key))
     assert checked() == []
     if os.geteuid() == 0:
-        os.chown(keys, 4321, -1)  # the services' user; the key is root's
+        os.chown(keys, 4321, -1)  # the folder belongs to the services' user, the key to root
         [(grade, text, fix)] = checked()
         assert (grade, text) == ("fault", f"the service cannot read {key.name}")
         assert fix == f"chown --reference={keys} {brought}"

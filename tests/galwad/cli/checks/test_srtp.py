@@ -1,4 +1,4 @@
-"""`galwad check` on SRTP keys that would travel readable."""
+"""`galwad check` warns of peers whose SRTP keys would be sent in clear text."""
 
 import pytest
 
@@ -31,7 +31,7 @@ MUST, TLS = 'srtp = "required"', 'transport = "tls"'
 
 @pytest.fixture
 def warned(tmp_path):
-    """Who is named when these settings are looked at."""
+    """The peers that the check names with these settings."""
 
     def check(listen=BOTH, **parts):
         path = tmp_path / "galwad.toml"

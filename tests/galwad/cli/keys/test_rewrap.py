@@ -25,7 +25,7 @@ WHY = ("--reference", "KEYS-1")
 
 @pytest.fixture
 def house(tmp_path, run, monkeypatch):
-    """Four recordings, sealed to the officer alone, and gwen, the administrator, signed in."""
+    """Four recordings, sealed only to the officer, and gwen, the administrator, signed in."""
     del run  # it clears the environment first
     with House(Site(tmp_path / "node")) as house:
         house.record(*CALLS)
@@ -61,7 +61,7 @@ def header(house, call_id):
 
 
 def commit(house, call_id, digest):
-    """As `huw`, another administrator."""
+    """Commit a new header as `huw`, another administrator."""
     return httpx.put(
         f"{house.url}/api/v1/recordings/{call_id}/header/commit",
         json={"sha256": digest, "reference": "x"},
@@ -102,7 +102,7 @@ def test_fetching_and_replacing_a_header_are_audited(run, house, keys, deputy):
 
 
 def test_an_old_header_put_back_after_a_rewrap_is_found_by_audit_verify(run, house, keys, deputy):
-    """It is as it was sealed, and the record that says otherwise is gone: only the chain knows."""
+    """The header is valid and the rewrap record is deleted: only the audit chain shows it."""
     archive = house.site.settings.archive
     before = header(house, CALLS[0])
     run("keys", "rewrap", keys, *WHY)
@@ -187,10 +187,10 @@ def test_rewrap_without_the_finaliser_stops_and_changes_no_header(run, house, ke
 def test_a_lost_reply_to_a_commit_is_not_audited_as_a_failure(
     run, house, keys, deputy, monkeypatch
 ):
-    """As when the finaliser is stopped that moment: the chain must know that the old one went."""
+    """The finaliser stops at that moment: the chain must show that the header was replaced."""
     before, finaliser = header(house, CALLS[0]), house.desk.finaliser
     heard = finaliser.replied
-    with monkeypatch.context() as patch:  # what a commit is answered with has no content
+    with monkeypatch.context() as patch:  # only the reply to a commit is empty
         patch.setattr(
             finaliser, "replied", lambda r: heard(r) if r.content else finaliser.fail_waiting()
         )
@@ -207,7 +207,7 @@ def test_a_lost_reply_to_a_commit_is_not_audited_as_a_failure(
 
 
 def test_recordings_disposed_of_during_a_rewrap_are_skipped(run, house, keys, deputy, monkeypatch):
-    """By another administrator: after the list was made, and between the steps of one of them."""
+    """Another administrator purges one after the listing, and two between fetch and commit."""
     headers = {"Authorization": f"Bearer {house.token('huw', 'admin', 'purge')}"}
     body = {"reason": "retention", "reference": "R-1"}
 
@@ -272,7 +272,7 @@ def test_a_recipient_set_by_another_signer_or_of_another_serial_is_refused(
 def test_a_new_officer_rewraps_with_the_deputys_identity_after_a_lost_key(
     run, house, keys, deputy, tmp_path
 ):
-    """The drill: rewrapped once; then the officer's keys are gone, the deputy's are left."""
+    """After a rewrap the officer's keys are lost, and only the deputy's are left."""
     assert run("keys", "rewrap", keys, *WHY).status == 0
     lost = house.site.officer.public_key
     successor = OfficerKeys.generate()
@@ -311,7 +311,7 @@ def test_only_an_administrator_may_rewrap(run, house, keys, monkeypatch, role):
 def test_an_identity_that_is_not_a_recipient_leaves_the_header_unchanged(
     run, house, deputy, tmp_path
 ):
-    """The officer's signing key, with an identity that is no recipient."""
+    """The key file has the officer's signing key and an identity that is not a recipient."""
     other = OfficerKeys(Identity.generate(), house.site.officer.signing)
     other.save(tmp_path / "other.txt")
     done = run("keys", "rewrap", tmp_path / "other.txt", *WHY)

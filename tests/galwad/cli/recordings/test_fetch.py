@@ -182,7 +182,7 @@ PACKETS = b"\x0a\x0d\x0d\x0a what could not be decoded" * 9000
 
 @pytest.fixture
 def kept_raw(archive, officer):
-    """Some of the recording could not be decoded."""
+    """A recording with packets that could not be decoded."""
     keys = OfficerKeys.load(officer)
     archive.raw = payload_of(PACKETS, open_header(archive.header, [keys.identity]))
     facts = {"size": len(archive.raw), "sha256": "0" * 64, "packets": 123}

@@ -31,7 +31,7 @@ WHY = ("--reason", "retention", "--reference", "R-2026", "--yes")
 
 @pytest.fixture
 def house(tmp_path, run, monkeypatch):
-    """Two recordings, and gwen, an administrator with the right, signed in."""
+    """Two recordings, and gwen, an administrator with the purge right, signed in."""
     del run  # it clears the environment first
     with House(Site(tmp_path / "node")) as house:
         house.record(*CALLS)
@@ -78,7 +78,7 @@ def test_purge_destroys_nothing_when_the_certificate_cannot_be_written(run, hous
 
 
 def test_a_full_disk_for_the_certificate_is_reported_after_the_disposal(run, house, tmp_path):
-    """As on a disk without room for it."""
+    """A limit on the file size stands for a full disk."""
     command = ("recordings", "purge", FIRST, *WHY, "-o", tmp_path / "certificate.json")
     small = ("sh", "-c", 'ulimit -f 0 && exec "$@"', "sh", sys.executable, "-m", "galwad")
     done = subprocess.run([*small, *command], capture_output=True, text=True, check=False)
@@ -104,7 +104,7 @@ def test_a_disposal_certificate_names_the_audit_entry_that_ordered_it(run, house
 
 
 def test_an_audit_entry_with_a_changed_kind_column_fails_verification(run, house):
-    """Its body and hash are as they were; the column by which it is found is not."""
+    """The body and hash are unchanged; only the column that searches use is changed."""
     run("recordings", "purge", FIRST, *WHY)
     with (
         contextlib.closing(sqlite3.connect(house.site.settings.database)) as connection,
@@ -120,7 +120,7 @@ def test_an_audit_entry_with_a_changed_kind_column_fails_verification(run, house
 
 
 def test_a_forged_disposal_certificate_without_an_order_in_the_audit_is_reported(run, house):
-    """Whoever has the node's key can certify one, and points to what another was ordered by."""
+    """A thief of the node's key can sign a certificate that points to another one's order."""
     archive = house.site.settings.archive
     run("recordings", "purge", FIRST, *WHY)
     assert run("audit", "verify", "--recordings", archive).status == 0
@@ -216,7 +216,7 @@ def test_purging_a_retained_recording_is_refused_until_its_release(run, house):
 
 
 def test_releasing_a_recording_that_is_not_retained_is_refused(run, house):
-    """Whoever mistook the id believes otherwise that the other one is free."""
+    """Otherwise a user who mistook the id would believe that the other one is released."""
     for call_id in (FIRST, SECOND):
         run("recordings", "hold", call_id, "--reason", "claim 17")
     release = ("recordings", "release", FIRST, "--reason", "settled")
@@ -287,7 +287,7 @@ def test_a_spool_of_a_disposed_recording_is_removed_without_being_sealed(run, ho
 
 
 def test_an_invalid_disposal_certificate_neither_removes_nor_seals_the_spool(run, house):
-    """Sealing would bring back what somebody says is gone; removing would obey a stranger."""
+    """Sealing could restore a disposed recording; removing would trust an invalid certificate."""
     house.path(FIRST, "header").unlink()
     house.path(FIRST, "disposal").write_bytes(b"{}")
     spool = house.site.call(FIRST)
@@ -297,7 +297,7 @@ def test_an_invalid_disposal_certificate_neither_removes_nor_seals_the_spool(run
 
 
 async def alarmed(house):
-    """Until the finaliser has told the desk."""
+    """Wait until the finaliser has notified the desk."""
     metric = house.desk.metrics.alarms.labels("recording.not_sealed")
-    while not metric._value.get():  # noqa: ASYNC110 - a counter tells nobody that it changed
+    while not metric._value.get():  # noqa: ASYNC110 - a counter sends no event when it changes
         await asyncio.sleep(0.01)

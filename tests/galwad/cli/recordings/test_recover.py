@@ -32,14 +32,14 @@ def spool(site):
 
 @pytest.fixture
 def identity(site, tmp_path):
-    """The officer's file; `--identity` before it."""
+    """The option `--identity` with the officer's key file."""
     site.officer.save(tmp_path / "identity.txt")
     return ("--identity", tmp_path / "identity.txt")
 
 
 @pytest.fixture
 def house(site, run, monkeypatch):
-    """The node at work, and gwen, an administrator, signed in."""
+    """The running node, and gwen, an administrator, signed in."""
     del run  # it clears the environment first
     with House(site) as house:
         monkeypatch.setenv("GALWAD_SERVER", house.url)
@@ -77,14 +77,14 @@ def test_recovering_a_spool_key_and_its_use_are_audited(run, house, spool, ident
 
 
 def bring(house, key, spool):
-    """Put a key on the server, and wait until the finaliser has used it."""
+    """Copy a recovered key to the server, and wait until the finaliser has used it."""
     place = house.site.root / "run" / "spool-keys" / key.name
     place.write_bytes(key.read_bytes())
     house.do(house.site.gone(spool))
 
 
 def test_a_key_recovered_offline_is_audited_when_it_is_used(run, house, spool, identity, tmp_path):
-    """Such as one that was taken while the desk was down."""
+    """The key was recovered with `--offline`, while the desk could not be reached."""
     nowhere = ("--server", "http://127.0.0.1:9")
     done = run("recordings", "recover", spool, *identity, *WHY, "-o", tmp_path, *nowhere)
     assert done.err.startswith("error: cannot reach the server\n")

@@ -25,7 +25,7 @@ def house(tmp_path, run, monkeypatch):
     del run  # it clears the environment first
     with House(Site(tmp_path / "node")) as house:
         house.record(*CALLS)
-        house.restart()  # the finaliser may say once more what it has not heard confirmed
+        house.restart()  # first let the finaliser repeat reports that the desk has not confirmed
         forget(house, *CALLS)
         monkeypatch.setenv("GALWAD_SERVER", house.url)
         monkeypatch.setenv("GALWAD_TOKEN", house.token("gwen", "admin", "purge"))
@@ -33,7 +33,7 @@ def house(tmp_path, run, monkeypatch):
 
 
 def forget(house, *call_ids):
-    """As a database that was restored from before these calls."""
+    """Delete the rows of these calls, as if the database were restored from an older backup."""
     with contextlib.closing(sqlite3.connect(house.site.settings.database)) as connection:
         for table in ("recording_gap_reasons", "gaps", "recording_disposals", "recordings"):
             for call_id in call_ids:
@@ -93,7 +93,7 @@ def test_a_second_reindex_changes_nothing(run, house):
 
 
 def test_reindex_never_overwrites_an_existing_row(run, house):
-    """One that knows who called must not be replaced by one that does not."""
+    """A row with the caller's number must not be replaced by one without it."""
     run("recordings", "reindex", CALLS[0], *WHY)
     row = house.do(house.desk.catalogue.get(CALLS[0]))
     fields = {name: getattr(row, name) for name in Sealed.__struct_fields__ if hasattr(row, name)}
@@ -177,7 +177,7 @@ def test_a_disposed_recording_is_reindexed_as_disposed(run, house):
 
 
 def test_a_recording_whose_spool_still_exists_is_not_reindexed(run, house):
-    """Sealed and not indexed yet: its own way into the index knows who called."""
+    """The finaliser will index it from the spool, which still has the caller's number."""
     spool = house.site.spool / f"{CALLS[0]}.1.spool"
     spool.write_bytes(b"whatever")
     done = run("recordings", "reindex", CALLS[0], *WHY)

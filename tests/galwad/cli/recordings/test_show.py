@@ -1,4 +1,4 @@
-"""`galwad recordings show`: a recording as a line, whatever its manifest is.
+"""`galwad recordings show`: a recording as a timeline, whatever its manifest is.
 
 Covers `galwad/cli/recordings/rows.py`.
 """

@@ -143,7 +143,7 @@ def test_a_recording_with_unexplained_time_is_not_whole(run, archive, folder):
 def test_a_manifest_with_a_wrong_call_id_does_not_stop_verification_of_the_others(
     run, archive, folder, call_id
 ):
-    """Its signature is right, by whatever key: nothing in it may end the whole verification."""
+    """The manifest is signed, and its content must not stop the verification of the others."""
     other = "20261125-100000-bcdefghi"
     for name in ("header", "payload"):
         (folder / f"{other}.{name}").write_bytes(getattr(archive, name))
@@ -172,7 +172,7 @@ def test_huge_numbers_in_a_manifest_are_reported(run, archive, folder, number):
 
 
 def test_an_unreadable_folder_is_an_error_and_not_taken_as_empty(folder, tmp_path):
-    """For root, too, once it has no right to read what it has forbidden itself."""
+    """Root drops its capabilities first, because they override file modes."""
     closed = tmp_path / "archive" / "2026" / "11" / "24"
     closed.mkdir(mode=0o000)
     rights = "-dac_override,-dac_read_search"
