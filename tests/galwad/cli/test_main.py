@@ -1,4 +1,4 @@
-"""The command line as a whole: documented, quiet on success, one line and a hint on failure.
+"""The whole command line: documented, quiet on success, one line and a hint on failure.
 
 Covers `galwad/cli/support/lazy.py`, `galwad/cli/support/options.py`,
 `galwad/cli/support/call_ids.py`, `galwad/call_id.py`, `galwad/__main__.py`,
@@ -23,7 +23,7 @@ from galwad.cli.main import app
 
 
 def commands():
-    """Every command, as the words that name it."""
+    """Return every command, by the words that name it."""
     top = typer.main.get_command(app)
     assert isinstance(top, TyperGroup)
     context = Context(top)
@@ -137,7 +137,7 @@ def test_the_switch_imports_no_http_audio_or_sql_library(settings_file):
 
 
 def started(*arguments, out, **more):
-    """A command of its own process; `out` is where it prints to, None is nowhere at all."""
+    """Run a command in a new process; `out` is its standard output, None closes that."""
     command = [sys.executable, "-m", "galwad", *arguments]
     if out is None:
         command = ["sh", "-c", 'exec "$@" >&-', "sh", *command]

@@ -22,7 +22,7 @@ __all__ = ["engine"]
 async def running(tmp_path: Path, monkeypatch) -> AsyncIterator[Running]:
     """A started desk with advisors sian (201) and huw (202), supervisor mair, admin gwen.
 
-    It waits for its switch and its directory as long as the tests do for it.
+    Its time limits for the switch are as long as those of the tests.
     """
     monkeypatch.setattr("galwad.desk.calls.switch_client.REPLY_S", PATIENCE_S)
     running = Running(tmp_path)
@@ -45,7 +45,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def open_sessions(engine) -> AsyncIterator[Callable[..., Sessions]]:
-    """Makes `Sessions`; what they note behind one's back ends before the database is closed."""
+    """Make `Sessions`; stop their background tasks before the database is closed."""
     made = []
 
     def open_sessions(database=engine, **options):
@@ -59,7 +59,7 @@ async def open_sessions(engine) -> AsyncIterator[Callable[..., Sessions]]:
 
 @pytest.fixture
 def sealed(running: Running) -> Sealed:
-    """A recording that lies in the archive, with random bytes for header and payload."""
+    """A recording in the archive, with dummy bytes for its header and payload."""
     folder = running.archive / "2026" / "11" / "25"
     folder.mkdir(parents=True)
     call_id = "20261125-101500-abcdefgh"

@@ -29,7 +29,7 @@ class Exploding:
 
 @pytest.fixture
 def journal(monkeypatch):
-    """Everything the process writes, with the real log set-up."""
+    """All output of the process, with the real log configuration."""
     text = io.StringIO()
     monkeypatch.setattr(sys, "stderr", text)
     monkeypatch.setattr(sys, "stdout", text)

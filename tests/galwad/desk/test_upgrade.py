@@ -1,7 +1,7 @@
 """The desk starts on the databases that earlier releases left, and keeps their data.
 
 `databases/REVISION.sql` was written while that revision was the newest. The `.key` file beside it
-is the audit's key of that day. These files are never generated again.
+is the audit's key at that time. These files are never generated again.
 
 Covers `galwad/migrations/env.py`.
 """
@@ -43,7 +43,7 @@ RECORDINGS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "000
 
 
 def left_by(revision, folder):
-    """The database of a site that took each revision up to this one when it came."""
+    """The database of a site that installed each revision in turn, up to this one."""
     path = folder / "state" / "desk" / "galwad.db"
     path.parent.mkdir(parents=True)
     engine = create_engine(f"sqlite:///{path}")
@@ -84,7 +84,7 @@ def settings(tmp_path):
 
 @contextlib.asynccontextmanager
 async def desk_at_work(settings, tmp_path):
-    """The process that systemd starts, until it is ready; a client that is signed in as gwen."""
+    """Start the desk as systemd does, wait until it is ready; give a client signed in as gwen."""
     file, url = settings
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as notify:
         notify.bind(str(tmp_path / "notify"))
@@ -153,7 +153,7 @@ async def test_the_desk_starts_on_the_database_of_an_earlier_release(settings, t
 
 
 async def custody_works(client, rows):
-    """What was held and disposed of still is, and what is neither can be held."""
+    """Check that retained and disposed recordings still are, and that another can be retained."""
     states = {call_id: row["custody"] for call_id, row in rows.items() if row["custody"]}
     assert states == ({THIRD[0]: "held", THIRD[1]: "disposed"} if THIRD[0] in rows else {})
     for call_id in states:

@@ -12,9 +12,9 @@ from helpers.page import FakeDesk, Handler
 
 PATIENCE_MS = 20_000
 POLL_S = 0.05
-"""How soon a server sees that it is to end."""
+"""The time after which a server notices that it must stop, in seconds."""
 AHEAD_MS = 10_000
-"""How far ahead a page's clock is stopped: that time must not have come yet when it is told so."""
+"""How far ahead a page's clock is stopped, in ms: the command must arrive before that time."""
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def desk():
 
 @pytest.fixture
 def address(desk):
-    """Where it listens."""
+    """The URL at which the scripted desk listens."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"desk": desk}))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True)
@@ -76,7 +76,7 @@ def page(browser_page, address):
 
 @pytest.fixture
 def open_timeless(browser_page, address):
-    """Opens the page; from then on time passes in it only where a test says so."""
+    """Open the page and stop its clock; only the test advances it."""
 
     def open_timeless():
         browser_page.clock.install()

@@ -1,4 +1,4 @@
-"""The page for people who do not see it, use no mouse, or look away (WCAG 2.2).
+"""The page for people who use a screen reader or no mouse, or look away (WCAG 2.2).
 
 The page is in `galwad/desk/static/`.
 """
@@ -32,7 +32,7 @@ SAID = """() => {
 
 @pytest.fixture
 def said(page):
-    """What a screen reader has been told since: `(region, text)`, in order."""
+    """The announcements to screen readers since then: `(region, text)`, in order."""
     page.evaluate(SAID)
     return lambda: [tuple(one) for one in page.evaluate("window.said")]
 
@@ -363,7 +363,7 @@ def found_by_axe(page):
 
 
 def test_axe_finds_no_violation_during_a_lookup_and_an_ending_session(desk, browser_page, address):
-    """A lookup under way, and the last minutes of a session; all others: tests/peers."""
+    """These two states pass quickly; tests/peers checks all others."""
     desk.me["until"] = time.time() + 100
     desk.put()
     browser_page.goto(address)

@@ -1,4 +1,4 @@
-"""The files of the page: complete in both languages, nothing inline or foreign, enough contrast.
+"""The files of the page: both languages complete, nothing inline or external, enough contrast.
 
 The page is in `galwad/desk/static/`.
 """
@@ -78,7 +78,7 @@ def test_every_key_that_the_page_names_is_in_the_locale():
 
 
 def test_every_alarm_of_the_guide_has_its_own_text():
-    """But those of the switch's connection, which the page shows at its head."""
+    """The alarms of the switch's connection have none: the page shows them at its top."""
     rows = re.findall(r"^\| (`[^|]+) \|", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
     kinds = {kind for row in rows for kind in re.findall(r"`([a-z_.]+)`", row)}
     assert len(kinds) > 20

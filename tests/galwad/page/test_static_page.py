@@ -350,7 +350,7 @@ def test_every_visible_text_comes_from_the_locale(desk, browser_page, address):
     desk.put(call_id="20261125-093100-hgfedcba", caller={"status": "withheld"})
     browser_page.goto(address)
     browser_page.locator(".overview").wait_for()
-    browser_page.locator("#link[data-state=live]").wait_for()  # an alarm is in no snapshot
+    browser_page.locator("#link[data-state=live]").wait_for()  # no snapshot contains an alarm
     desk.push("alarm", {"kind": "never.heard.of", "call_id": None, "since": 0})
     browser_page.locator(".alarm").wait_for()
     untranslated = browser_page.evaluate("""() => {

@@ -23,7 +23,7 @@ LATE_MS = 5_000
 
 @pytest.fixture
 def timeless(desk, open_timeless):
-    """The page with a call that is being recorded; time passes where a test says so."""
+    """The page with a call that is being recorded; only the test advances its clock."""
     page = open_timeless()
     desk.put(state="answered", advisor="sian", recording="recording", recording_since=time.time())
     expect(page.locator(".recording .word")).to_have_text("REC")
@@ -31,12 +31,12 @@ def timeless(desk, open_timeless):
 
 
 def asked(desk):
-    """What the gate was asked for so far."""
+    """The methods of the payment requests so far."""
     return [method for method, path, _ in desk.asked if path == PATH]
 
 
 def asked_at_last(desk, page, count):
-    """The same, when it is as much as this."""
+    """Wait for `count` payment requests, and return their methods."""
     limit = time.monotonic() + PATIENCE_S
     while len(asked(desk)) < count and time.monotonic() < limit:
         page.wait_for_timeout(20)
@@ -44,12 +44,12 @@ def asked_at_last(desk, page, count):
 
 
 def under_way(page):
-    """Wait until the page shows that the gate is being asked."""
+    """Wait until the page shows that a payment request is pending."""
     expect(page.locator(".recording")).to_have_attribute("aria-busy", "true")
 
 
 def answered(page):
-    """Wait until it shows that the gate has answered."""
+    """Wait until the page shows that no payment request is pending."""
     expect(page.locator(".recording")).not_to_have_attribute("aria-busy", "true")
 
 

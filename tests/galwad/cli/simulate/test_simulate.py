@@ -96,7 +96,7 @@ def test_a_direction_is_judged_by_similarity_loss_and_jitter(heard, verdict):
 
 
 def recorded(*phases, gaps=(), talk_s=None, keep=()):
-    """A recording of phases of two seconds; those in `keep` alone hold what was said."""
+    """A recording of phases of two seconds; only the phases in `keep` contain their speech."""
     parts = {phase: (speech(2, 2 * n), speech(2, 2 * n + 1)) for n, phase in enumerate(phases)}
     silence = np.zeros(2 * RATE, np.int16)
     channels = [
@@ -201,7 +201,7 @@ def test_every_sip_error_status_gives_one_line_and_a_hint(status, by_phone):
         assert error.hint
 
 
-# --- where it is ------------------------------------------------------------------------------
+# --- the server's address ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -265,12 +265,12 @@ def test_an_undiallable_number_is_refused_before_any_call(run, number):
     assert done.err.startswith(f'error: the number "{number}" cannot be dialled\nhint: ')
 
 
-# --- a whole course, with a phone for a server ------------------------------------------------
+# --- a whole simulation, with a phone as the server ------------------------------------------------
 
 
 @pytest.fixture
 async def callee():
-    """Starts a phone that others call directly; it does this with its calls."""
+    """Start a phone that is called directly and runs a callback for each call."""
     started = []
 
     async def callee(callback):

@@ -27,7 +27,7 @@ with atomic_file(Path(sys.argv[1]), replace=False) as file:
 
 @pytest.fixture(params=["nameless", "named"])
 def _way(request, monkeypatch):
-    """Both ways of writing: that of most file systems, and that of the rest."""
+    """Both ways to write: an anonymous temporary file, and a named one where those do not work."""
     if request.param == "named":
         monkeypatch.setattr(atomic, "_NAMELESS", 0)
 
@@ -62,7 +62,7 @@ def test_an_atomic_file_appears_only_when_it_is_complete(tmp_path):
 
 @pytest.mark.usefixtures("_way")
 def test_a_pipe_or_folder_is_never_replaced(tmp_path):
-    """As root, a file beside /dev/null that is renamed takes its place."""
+    """For root, renaming a file to /dev/null would replace the device."""
     pipe = tmp_path / "null"
     os.mkfifo(pipe)
     for place in (pipe, tmp_path, Path(), Path("/")):

@@ -21,7 +21,7 @@ PASSWORD = "correct horse battery\n"
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """Of an authority of its own, as councils have it; with the key beside it."""
+    """A self-signed certificate, as councils use; its key is in a file beside it."""
     file = tmp_path_factory.mktemp("tls") / "galwad.crt"
     made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=galwad -days 2"
     names = "-addext", "subjectAltName=IP:127.0.0.1"
@@ -37,7 +37,7 @@ def address(certificate, handler, run, monkeypatch):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, certificate.with_suffix(".key"))
     http.socket = context.wrap_socket(http.socket, server_side=True)
-    monkeypatch.setattr(http, "handle_error", lambda *_: None)  # who does not believe hangs up
+    monkeypatch.setattr(http, "handle_error", lambda *_: None)  # a client that does not trust the certificate hangs up
     thread = threading.Thread(target=http.serve_forever, args=(POLL_S,), daemon=True)
     thread.start()
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
@@ -75,5 +75,5 @@ def test_an_authority_given_to_login_is_trusted_by_later_commands(
 
 
 def test_an_authority_of_the_system_is_trusted(login, certificate, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # where OpenSSL has the system's
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # OpenSSL's path of the system's authorities
     assert login().err == ""

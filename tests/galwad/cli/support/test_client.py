@@ -1,4 +1,4 @@
-"""Requests to the server: sign in, and what goes wrong on the way.
+"""Requests to the server: sign-in, and errors of the connection, token and client file.
 
 Covers `galwad/cli/login.py` and `galwad/cli/calls/list.py`.
 """

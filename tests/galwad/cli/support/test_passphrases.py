@@ -1,4 +1,4 @@
-"""The officer's key file behind a passphrase, in every command that reads it.
+"""The officer's key file, protected by a passphrase, in every command that reads it.
 
 Covers `galwad/cli/keys/init.py` and `galwad/cli/support/sealed.py`.
 """
@@ -28,14 +28,14 @@ GALWAD = (sys.executable, "-m", "galwad")
 
 
 def protect(officer, path):
-    """The officer's keys again, behind the passphrase."""
+    """Save the officer's keys again, protected by the passphrase."""
     OfficerKeys.load(officer).save(path, Passphrase(SECRET, work_factor=5))
     return path
 
 
 @pytest.fixture
 def guarded(officer, tmp_path):
-    """The officer's folder, with a protected file alone."""
+    """The officer's folder, with only a protected key file."""
     folder = tmp_path / "guarded"
     folder.mkdir()
     protect(officer, folder / "identity.age")
@@ -44,7 +44,7 @@ def guarded(officer, tmp_path):
 
 @pytest.fixture
 def told(run, monkeypatch):
-    """The passphrase is in the environment."""
+    """Put the passphrase into the environment."""
     del run  # it clears the environment first
     monkeypatch.setenv("GALWAD_PASSPHRASE", SECRET)
 

@@ -1,4 +1,4 @@
-"""A call as a line: its gaps, and the recorded stretches between them."""
+"""A call as a timeline: its gaps, and the recorded stretches between them."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ async def test_each_recipient_set_that_comes_into_force_is_audited_once(room):
 
 
 async def test_an_older_recipient_set_that_is_put_back_raises_an_alarm(room):
-    """Its officer signed it, too, for whom it was then."""
+    """The older set has a valid signature of the officer too."""
     first, second = Identity.generate(), Identity.generate()
     alarms: list = []
 
@@ -72,7 +72,7 @@ async def test_an_older_recipient_set_that_is_put_back_raises_an_alarm(room):
     (alarm,) = alarms
     assert alarm.kind == "recipients.put_back"
     assert alarm.detail == "set number 1 is in force, and number 2 was before it"
-    room.officer = OfficerKeys.generate()  # another counts from the beginning
+    room.officer = OfficerKeys.generate()  # another officer's serials begin at 1 again
     room.sign(1, first)
     await check()
     assert len(alarms) == 1

@@ -22,7 +22,7 @@ FULL = "CREATE TRIGGER {} BEFORE {} BEGIN SELECT RAISE(FAIL, 'database or disk i
 
 @pytest.fixture
 async def full_disk(running):
-    """A disk that takes no row more, once every session has been idle for five minutes."""
+    """Make every session idle for five minutes, then fill the disk for sessions and audit."""
 
     async def fill():
         async with running.desk.engine.begin() as connection:
@@ -54,7 +54,7 @@ async def test_a_pause_on_a_full_disk_is_audited_once_there_is_space(
     with structlog.testing.capture_logs() as logs:
         assert (await payments.put(f"/api/v1/calls/{CALL}/payment")).status_code == 200
         paused = time.time()
-        await asyncio.sleep(0.2)  # it is tried again, and told once
+        await asyncio.sleep(0.2)  # it is tried again, and logged once
         async with running.desk.engine.begin() as connection:
             await connection.execute(text("DROP TRIGGER f2"))
         (entry,) = await audit_of(running, 1, "payment.")
@@ -77,7 +77,7 @@ async def test_a_resume_that_a_full_disk_cannot_audit_is_refused(running, full_d
 
 @pytest.fixture
 async def stuck_disk(running):
-    """A database that takes no write and refuses none, as on a disk that hangs."""
+    """A database in which each write waits without an error, as on a disk that hangs."""
 
     @event.listens_for(running.desk.engine.sync_engine, "checkout")
     def patient(connection, _record, _proxy):
@@ -117,7 +117,7 @@ async def test_a_pause_works_while_the_disk_hangs_but_a_resume_is_refused(runnin
 
 
 async def audit_of(running, count, kind):
-    """The entries whose kind begins so, when there are as many."""
+    """Wait for `count` audit entries whose kind begins with `kind`, and return them."""
     async with asyncio.timeout(10):
         while True:
             entries = [
@@ -129,7 +129,7 @@ async def audit_of(running, count, kind):
 
 
 class Database:
-    """An engine whose connections come when the test lets them, or fail."""
+    """An engine whose connections wait until the test releases them, or fail."""
 
     def __init__(self, engine):
         self._engine = engine
@@ -174,8 +174,8 @@ async def test_a_known_session_stays_valid_until_idle_while_the_database_hangs(
     assert session.user.name == "sian"
     asked = database.asked
     assert await sessions.alive(session)
-    assert database.asked == asked  # nobody else waits for it
-    assert not waiting.done()  # of this one nothing is known
+    assert database.asked == asked  # it is known without another request
+    assert not waiting.done()  # this session was never read before
     clock.now += 101
     assert await sessions.find(token) is None
     database.answers.set()
@@ -190,7 +190,7 @@ async def test_a_session_is_checked_in_the_database_again_once_it_answers(databa
     database.answers.clear()
     assert await sessions.alive(session)
     database.answers.set()
-    await sessions.stop()  # what was asked is answered
+    await sessions.stop()  # the pending requests are answered
     await sessions.close(session)
     assert not await sessions.alive(session)
     assert await sessions.find(token) is None
@@ -210,7 +210,7 @@ async def test_a_sign_out_during_a_read_of_the_session_ends_it(database, open_se
     database.answers.clear()
     asking = asyncio.create_task(sessions.find(token))
     await asyncio.wait({asking}, timeout=0.1)
-    assert not asking.done()  # of this one nothing is known any more
+    assert not asking.done()  # this session was never read before any more
     database.answers.set()
     assert await asking is None
 

@@ -234,7 +234,7 @@ async def test_an_event_stream_extends_a_session_only_during_a_call(running, tal
     assert isinstance(stream, AsyncGenerator)
     await anext(stream)
     await stream.aclose()
-    await running.desk.sessions.stop()  # it is noted behind the stream's back
+    await running.desk.sessions.stop()  # a background task stores the use
     async with running.desk.engine.connect() as connection:
         assert (await connection.scalar(seen) > before) is talking
 
@@ -292,7 +292,7 @@ async def test_a_switch_that_reconnects_closes_calls_that_have_ended(running):
 
 
 async def behind_a_pbx(running, names):
-    """Pages of a group whose PBX has answered, and named nobody."""
+    """Pages of a ring group after its PBX answered without naming an advisor."""
     pages = [await running.page(name) for name in names]
     for page in pages:
         await page.open()

@@ -31,7 +31,7 @@ EVER = "/api/v1/coverage?when=2027-01"
 
 @pytest.fixture
 async def mair(running):
-    """The supervisor's page, with a clock of the check that tests turn."""
+    """The supervisor's page; the coverage check's clock is one hour after the calls."""
     running.desk.coverage._clock = lambda: ANSWERED + 3600
     page = await running.page("mair")
     await page.open()
@@ -39,9 +39,9 @@ async def mair(running):
 
 
 async def until(ask):
-    """Ask again until it is so; the answer."""
+    """Call `ask` until its answer is true, and return the answer."""
     async with asyncio.timeout(10):
-        while not (answer := await ask()):  # noqa: ASYNC110 - a database tells nobody
+        while not (answer := await ask()):  # noqa: ASYNC110 - a database sends no event
             await asyncio.sleep(0.01)
     return answer
 
@@ -54,7 +54,7 @@ async def has_entered(running, *call_ids):
 
 
 async def talk(running, call_id, talk_us):
-    """A call is answered, and ends after so long by the monotonic clock."""
+    """Answer a call, and end it after `talk_us` of the monotonic clock."""
     running.switch.ring(call_id)
     running.switch.answer(call_id, "201", "sian")
     await has_entered(running, call_id)
@@ -67,7 +67,7 @@ async def talk(running, call_id, talk_us):
 
 
 def record(running, call_id, talk_us, to_us):
-    """A recording of `talk_us` whose one segment ends at `to_us`, as the finaliser says it."""
+    """A recording of `talk_us` whose one segment ends at `to_us`, as the finaliser reports it."""
     folder = running.archive / "2026" / "11" / "25"
     folder.mkdir(parents=True, exist_ok=True)
     manifest = Manifest(
@@ -141,7 +141,7 @@ async def test_a_live_or_just_ended_call_is_not_reported(running, mair):
     running.desk.coverage._clock = lambda: 1_800_000_065.0 + 30
     found = (await mair.http.get(EVER)).json()
     assert (found["calls"], found["in_progress"], found["amiss"]) == (0, 2, [])
-    running.desk.coverage._clock = lambda: 1_800_000_065.0 - 86_400  # its end was told a day ahead
+    running.desk.coverage._clock = lambda: 1_800_000_065.0 - 86_400  # its end is a day ahead of this clock
     assert [call["call_id"] for call in (await mair.http.get(EVER)).json()["amiss"]] == [SECOND]
 
 
@@ -153,7 +153,7 @@ async def test_a_call_that_is_not_meant_to_be_recorded_is_not_reported(running, 
     await has_entered(running, FIRST)
     running.switch.calls.clear()
     await running.switch.stop()
-    await running.switch.start()  # a new switch, which has none of them
+    await running.switch.start()  # a new switch, which has neither call
     running.desk.coverage._clock = itertools.count(ANSWERED + 3600, 700).__next__
 
     async def missed():
@@ -191,7 +191,7 @@ async def test_a_ledger_entry_that_the_database_refused_is_entered_later(running
 async def test_the_switch_gets_a_confirmation_only_after_the_ledger_entry_is_stored(
     running, mair, monkeypatch
 ):
-    """A call during which the desk was away, and of which nothing was ever recorded."""
+    """The desk was down during the call, and nothing of it was recorded."""
     monkeypatch.setattr("galwad.desk.coverage.ledger_writer._RETRY_S", 0.05)
     async with running.desk.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
@@ -207,7 +207,7 @@ async def test_the_switch_gets_a_confirmation_only_after_the_ledger_entry_is_sto
     async with running.desk.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE away RENAME TO answered_calls")
     assert await running.switch.until(LedgerHas) == [LedgerHas((FIRST,))]
-    running.switch.link.send(for_ledger)  # said again, it changes nothing
+    running.switch.link.send(for_ledger)  # a repeated report changes nothing
     assert len(await running.switch.until(LedgerHas, 2)) == 2
     await spools_left(running)
     found = (await mair.http.get(EVER)).json()
@@ -275,12 +275,12 @@ async def test_each_new_nightly_finding_alarms_once_and_each_check_is_audited(ru
         figures = running.desk.metrics.text().decode()
         assert "galwad_desk_calls_amiss 1.0" in figures
         assert "galwad_desk_orphans 1.0" in figures
-        await running.stop()  # a desk that begins anew has them from the audit
+        await running.stop()  # a restarted desk reads the figures from the audit
         await running.start()
 
 
 async def test_at_most_1000_orphans_are_listed_and_the_rest_are_counted(running, mair):
-    """As when a disk with half of the archive is away."""
+    """A disk with half of the archive may not be mounted."""
     await running.seal(record(running, FIRST, 60 * US, 60 * US))
     async with running.desk.engine.begin() as connection:
         await connection.exec_driver_sql(
@@ -329,7 +329,7 @@ async def test_a_nightly_check_that_failed_in_the_database_is_retried(running, m
             await connection.exec_driver_sql(f"ALTER TABLE {before} RENAME TO {after}")
 
     async def sleep(_):
-        """The first is before all; after the second the database is well again."""
+        """Break the database at the first sleep, repair it at the second, then stop the loop."""
         if not (names := next(renamings, None)):
             raise asyncio.CancelledError
         await rename(*names)
@@ -342,7 +342,7 @@ async def test_a_nightly_check_that_failed_in_the_database_is_retried(running, m
 
 
 async def test_a_missed_nightly_check_runs_at_least_a_minute_after_the_start(running, monkeypatch):
-    """At once after a start the spools that wait would seem to be calls that are lost."""
+    """At once after a start, calls whose spools are not reported yet would seem to be lost."""
     nightly = running.desk.nightly
     turn(running, at(11, 4))
     nightly._begun = at(10, 12)
@@ -402,7 +402,7 @@ async def test_a_desk_started_with_its_clock_ahead_checks_the_next_night(running
 
 
 def turn(running, now):
-    """Every clock of the desk is turned to this time."""
+    """Set every clock of the desk to this time."""
     desk = running.desk
     desk.nightly._clock = desk.coverage._clock = desk.audit._clock = lambda: now
 

@@ -100,7 +100,7 @@ async def test_a_request_from_another_origin_or_without_one_is_refused(running):
 
 @pytest.fixture
 async def proxied(running):
-    """A client whose address each request may say, as a proxy on this machine does."""
+    """Sign in from an address that the request gives, as through a proxy on this machine."""
     await running.stop()
     running.options = replace(running.options, public_origin="https://galwad.example")
     await running.start()

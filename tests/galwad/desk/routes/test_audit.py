@@ -72,7 +72,7 @@ async def test_each_nightly_check_adds_an_anchor_or_raises_an_alarm(running):
 
 
 async def test_a_nightly_check_alarms_once_when_the_last_anchored_entry_is_gone(running):
-    """Entries and their values both: the numbers are given again, and the chain is sound."""
+    """Entries and values are deleted, and new entries reuse the numbers: the chain verifies."""
     mair = await running.page("mair")
     await mair.open()
     await running.desk.nightly.check()

@@ -1,4 +1,4 @@
-"""Pauses over the HTTP API: the page's key, the payment system, and what the audit says.
+"""Pauses over the HTTP API: from the page and from a payment system, and their audit.
 
 Covers `galwad/desk/calls/switch_client.py` and `galwad/desk/models/payments.py`.
 """
@@ -98,7 +98,7 @@ async def test_the_present_advisor_can_release_the_pause_of_the_transferring_pho
 
 
 async def test_a_phones_pause_cannot_be_released_by_other_advisors(running, sian):
-    """Not whom the call only rings at, not the sender, and no other advisor."""
+    """An advisor at whom the call only rings, the transferring advisor and others are refused."""
     theirs = {"holder": "phone:201"}
     huw = await running.page("huw")
     await huw.open()

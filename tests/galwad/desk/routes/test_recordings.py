@@ -24,7 +24,7 @@ from recording.files.atomic import zero_fill
 
 
 def manifest_of(sealed, **more):
-    """A signed manifest of a recording of which little is known."""
+    """A signed manifest of the recording, with most fields empty."""
     lists = ("tracks", "segments", "gaps", "unexplained", "faults", "lives", "clock", "recipients")
     facts = {
         **{key: [] for key in lists},
@@ -68,7 +68,7 @@ async def rows(mair):
 
 
 async def test_resealing_without_names_keeps_the_names_in_the_index(running, sealed):
-    """Its spool is of another boot, but the index had it before."""
+    """Its spool is from before a reboot, but the index already had its names."""
     await running.seal(sealed)
     again = msgspec.structs.replace(sealed, **NAMELESS)
     assert (await running.seal(again)).call_id == sealed.call_id
@@ -81,7 +81,7 @@ async def test_a_recording_with_locked_names_is_indexed_but_not_acknowledged(run
     mair = await running.page("mair")
     await mair.open()
     other = msgspec.structs.replace(sealed, call_id="20261125-101500-bcdefghi")
-    # told again, it has a row, but still no name
+    # repeated: it has a row now, but still no names
     assert (await running.seal(nameless, nameless, other)).call_id == other.call_id
     alarm = await mair.event("alarm")
     assert (alarm["kind"], alarm["call_id"]) == ("recording.locked", sealed.call_id)
@@ -134,7 +134,7 @@ async def test_fetch_streams_header_and_payload_after_the_audit_entry(running, s
 
 
 async def test_a_header_that_is_replaced_during_a_fetch_arrives_whole(running, sealed, monkeypatch):
-    """The old one is overwritten, for whoever has it open too."""
+    """The rewrap overwrites the old header, also for a process that has it open."""
     await running.seal(sealed)
     gwen = await running.page("gwen")
     path = running.archive / sealed.folder / f"{sealed.call_id}.header"
@@ -347,7 +347,7 @@ async def test_each_search_filter_selects_the_right_recording(running, sealed):
 
 
 async def test_search_filters_that_exclude_each_other_are_refused(running, sealed):
-    """So that "no recording fits" means that there is none."""
+    """An empty result must mean that no recording matches."""
     await running.seal(sealed)
     mair = await running.page("mair")
     for query in (
