@@ -22,7 +22,7 @@ __all__ = ["engine"]
 async def running(tmp_path: Path, monkeypatch) -> AsyncIterator[Running]:
     """A started desk with advisors sian (201) and huw (202), supervisor mair, admin gwen.
 
-    Its time limits for the switch are as long as those of the tests.
+    Its time limits for the switch and the directory are as long as those of the tests.
     """
     monkeypatch.setattr("galwad.desk.calls.switch_client.REPLY_S", PATIENCE_S)
     running = Running(tmp_path)

@@ -102,7 +102,7 @@ def test_a_database_with_a_damaged_page_is_a_fault(checked, site):
 
     assert told() == []
     with database.open("r+b") as file:
-        file.seek(-4096, os.SEEK_END)  # the root page of a table or index that this test does not read
+        file.seek(-4096, os.SEEK_END)  # root page of a table or index that is not read here
         file.write(b"\xff" * 4096)
     (text,) = told()
     assert text.startswith("it is damaged: ")

@@ -120,7 +120,7 @@ def test_an_audit_entry_with_a_changed_kind_column_fails_verification(run, house
 
 
 def test_a_forged_disposal_certificate_without_an_order_in_the_audit_is_reported(run, house):
-    """A thief of the node's key can sign a certificate that points to another one's order."""
+    """A thief of the node's key can sign a certificate that points to another recording's order."""
     archive = house.site.settings.archive
     run("recordings", "purge", FIRST, *WHY)
     assert run("audit", "verify", "--recordings", archive).status == 0

@@ -201,7 +201,7 @@ def test_every_sip_error_status_gives_one_line_and_a_hint(status, by_phone):
         assert error.hint
 
 
-# --- the server's address ------------------------------------------------------------------------------
+# --- the server's address ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_an_undiallable_number_is_refused_before_any_call(run, number):
     assert done.err.startswith(f'error: the number "{number}" cannot be dialled\nhint: ')
 
 
-# --- a whole simulation, with a phone as the server ------------------------------------------------
+# --- a whole simulation, with a phone as the server -------------------------------------------
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def address(certificate, handler, run, monkeypatch):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, certificate.with_suffix(".key"))
     http.socket = context.wrap_socket(http.socket, server_side=True)
-    monkeypatch.setattr(http, "handle_error", lambda *_: None)  # a client that does not trust the certificate hangs up
+    monkeypatch.setattr(http, "handle_error", lambda *_: None)  # a distrusting client hangs up
     thread = threading.Thread(target=http.serve_forever, args=(POLL_S,), daemon=True)
     thread.start()
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
@@ -75,5 +75,5 @@ def test_an_authority_given_to_login_is_trusted_by_later_commands(
 
 
 def test_an_authority_of_the_system_is_trusted(login, certificate, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # OpenSSL's path of the system's authorities
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # the system's authorities in OpenSSL
     assert login().err == ""

@@ -210,7 +210,7 @@ async def test_a_sign_out_during_a_read_of_the_session_ends_it(database, open_se
     database.answers.clear()
     asking = asyncio.create_task(sessions.find(token))
     await asyncio.wait({asking}, timeout=0.1)
-    assert not asking.done()  # this session was never read before any more
+    assert not asking.done()  # the sign-out removed it from memory
     database.answers.set()
     assert await asking is None
 
@@ -238,7 +238,7 @@ async def test_a_disabled_users_session_ends_once_the_database_answers(
     assert not await sessions.alive(session)
 
 
-async def test_a_database_error_for_an_unknown_session_is_raised(database, open_sessions):
+async def test_a_database_error_for_a_session_not_in_memory_is_raised(database, open_sessions):
     sessions = open_sessions(database)
     token = await sessions.open("sian", "page")
     database.fails = True

@@ -95,7 +95,7 @@ def test_memory_is_bounded_whatever_accounts_are_tried(throttle, monkeypatch):
     assert len(throttle._known_pairs) == 100
 
 
-def test_a_correct_password_does_not_count_towards_blocking_the_address(throttle):
+def test_a_failure_before_a_correct_password_does_not_count_against_the_address(throttle):
     for number in range(200):
         assert throttle.wait(f"user{number}", HOME) == 0
         throttle.failed(f"user{number}", HOME)

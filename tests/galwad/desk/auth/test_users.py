@@ -101,9 +101,7 @@ async def test_the_database_stores_only_the_hash_of_a_token(users, engine, open_
     assert token not in str(rows)
 
 
-async def test_a_machines_token_never_expires_but_ends_when_it_is_disabled(
-    users, open_sessions, clock
-):
+async def test_a_machines_token_ends_only_when_the_machine_is_disabled(users, open_sessions, clock):
     await users.add(User("pay", "machine", rights=frozenset({"payments"})), None)
     sessions = open_sessions(idle=100, absolute=200, clock=clock)
     token = await sessions.open("pay", "machine")

@@ -31,7 +31,7 @@ EVER = "/api/v1/coverage?when=2027-01"
 
 @pytest.fixture
 async def mair(running):
-    """The supervisor's page; the coverage check's clock is one hour after the calls."""
+    """The supervisor's page; the coverage check's clock is one hour after the answer."""
     running.desk.coverage._clock = lambda: ANSWERED + 3600
     page = await running.page("mair")
     await page.open()
@@ -141,7 +141,7 @@ async def test_a_live_or_just_ended_call_is_not_reported(running, mair):
     running.desk.coverage._clock = lambda: 1_800_000_065.0 + 30
     found = (await mair.http.get(EVER)).json()
     assert (found["calls"], found["in_progress"], found["amiss"]) == (0, 2, [])
-    running.desk.coverage._clock = lambda: 1_800_000_065.0 - 86_400  # its end is a day ahead of this clock
+    running.desk.coverage._clock = lambda: 1_800_000_065.0 - 86_400  # a day before the call's end
     assert [call["call_id"] for call in (await mair.http.get(EVER)).json()["amiss"]] == [SECOND]
 
 
