@@ -15,46 +15,46 @@ def event(code, timestamp, *, end=False, ssrc=1):
 
 
 @given(st.integers(0, 255), st.booleans(), st.integers(0, 63), st.integers(0, 0xFFFF))
-def test_an_event_that_is_written_is_read_back(code, end, volume, duration):
+def test_a_telephone_event_round_trips(code, end, volume, duration):
     made = TelephoneEvent(code, end, volume, duration)
     assert TelephoneEvent.parse(bytes(made)) == made
 
 
 @pytest.mark.parametrize(("code", "key"), [(0, "0"), (9, "9"), (10, "*"), (11, "#"), (16, None)])
-def test_codes_are_keys_of_the_telephone(code, key):
+def test_event_codes_0_to_11_are_keys_and_other_codes_are_not(code, key):
     assert TelephoneEvent(code, True, 0, 0).key == key
 
 
-def test_a_press_is_told_once_however_often_its_packets_come():
+def test_a_key_press_is_reported_once_although_its_packets_are_repeated():
     presses = KeyPresses()
     packets = [event(5, 800), event(5, 800), *[event(5, 800, end=True)] * 3]
     assert [presses.receive(data) for data in packets] == ["5", None, None, None, None]
 
 
-def test_the_same_key_again_is_another_press():
+def test_the_same_key_with_a_later_timestamp_is_another_press():
     presses = KeyPresses()
     assert [presses.receive(event(5, 800)), presses.receive(event(5, 4000))] == ["5", "5"]
 
 
-def test_a_press_whose_beginning_was_lost_is_told_at_its_end():
+def test_a_press_with_its_first_packets_lost_is_reported_by_its_end_packet():
     assert KeyPresses().receive(event(11, 800, end=True)) == "#"
 
 
-def test_a_straggler_of_an_earlier_press_is_no_press():
+def test_a_late_packet_of_an_earlier_press_is_not_reported():
     presses = KeyPresses()
     presses.receive(event(1, 800))
     presses.receive(event(2, 4000))
     assert presses.receive(event(1, 800, end=True)) is None
 
 
-def test_another_source_begins_anew():
+def test_a_new_ssrc_with_a_lower_timestamp_is_a_new_press():
     presses = KeyPresses()
     presses.receive(event(1, 4000))
     assert presses.receive(event(2, 800, ssrc=2)) == "2"
 
 
 @given(st.binary(max_size=40))
-def test_whatever_arrives_is_read_or_an_rtp_parse_error(data):
+def test_arbitrary_bytes_are_parsed_or_raise_rtp_parse_error(data):
     try:
         KeyPresses().receive(data)
         TelephoneEvent.parse(data)
@@ -62,7 +62,7 @@ def test_whatever_arrives_is_read_or_an_rtp_parse_error(data):
         return
 
 
-def test_a_key_held_for_longer_than_a_segment_is_one_press():
+def test_a_key_held_across_several_event_segments_is_one_press():
     presses = KeyPresses()
     heard = [
         presses.receive(bytes(RtpPacket(101, n, 1000 + 0xFFFF * segment, 7, event, marker=n == 0)))
@@ -75,7 +75,7 @@ def test_a_key_held_for_longer_than_a_segment_is_one_press():
     assert heard == ["5", None, None, None, None, None]
 
 
-def test_the_same_key_pressed_just_after_a_long_one_is_another_press():
+def test_the_same_key_with_a_new_marker_after_a_long_press_is_another_press():
     presses = KeyPresses()
     event = bytes(TelephoneEvent(5, end=False, volume=10, duration=160))
     assert presses.receive(bytes(RtpPacket(101, 0, 1000, 7, event, marker=True))) == "5"
@@ -83,7 +83,7 @@ def test_the_same_key_pressed_just_after_a_long_one_is_another_press():
     assert presses.receive(bytes(later)) == "5"
 
 
-def test_an_end_that_is_repeated_into_the_next_key_presses_nothing():
+def test_a_repeated_end_packet_during_the_next_key_is_not_a_press():
     presses = KeyPresses()
 
     def told(number, timestamp, code, *, end):

@@ -21,12 +21,12 @@ PACKETS = st.builds(
 
 
 @given(PACKETS)
-def test_a_packet_that_is_written_is_read_back(packet):
+def test_an_rtp_packet_round_trips(packet):
     assert RtpPacket.parse(bytes(packet)) == packet
 
 
 @given(st.binary(max_size=80))
-def test_whatever_arrives_is_read_or_an_rtp_parse_error(data):
+def test_arbitrary_bytes_are_parsed_or_raise_rtp_parse_error(data):
     try:
         RtpPacket.parse(data)
     except RtpParseError:
@@ -34,7 +34,7 @@ def test_whatever_arrives_is_read_or_an_rtp_parse_error(data):
 
 
 @given(PACKETS, st.integers(1, 12))
-def test_padding_is_taken_off(packet, count):
+def test_padding_is_removed(packet, count):
     data = bytearray(bytes(packet) + bytes(count - 1) + bytes([count]))
     data[0] |= 0x20
     assert RtpPacket.parse(bytes(data)) == packet
@@ -52,20 +52,20 @@ def test_padding_is_taken_off(packet, count):
         b"\xa0" + bytes(11) + b"\x05",
     ],
 )
-def test_a_header_that_announces_more_than_there_is_is_no_rtp(data):
+def test_a_packet_shorter_than_its_header_announces_is_not_rtp(data):
     assert not is_rtp(data)
 
 
 @pytest.mark.parametrize(
     ("second", "control"), [(200, True), (223, True), (191, False), (72, False)]
 )
-def test_rtcp_is_told_by_its_packet_type(second, control):
+def test_rtcp_is_recognised_by_its_packet_type(second, control):
     assert is_rtcp(bytes([0x80, second]) + bytes(6)) is control
 
 
 @pytest.mark.parametrize(
     "packet", [RtpPacket(128, 0, 0, 0), RtpPacket(0, 0, 0, 0, extension=(0, b"abc"))]
 )
-def test_what_does_not_fit_is_never_written(packet):
+def test_writing_a_packet_with_a_value_that_does_not_fit_raises_protocol_error(packet):
     with pytest.raises(ProtocolError):
         bytes(packet)

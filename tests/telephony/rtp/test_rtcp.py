@@ -23,20 +23,20 @@ SENDER = bytes([0x81, 200, 0, 12]) + bytes(24) + BLOCK
 GOODBYE = bytes([0x81, 203, 0, 1]) + struct.pack("!I", 7)
 
 
-def test_a_compound_is_taken_apart_in_order():
+def test_a_compound_packet_is_split_into_its_packets_in_order():
     packets = parse_compound(SENDER + RECEIVER + GOODBYE)
     assert [packet.type for packet in packets] == [SENDER_REPORT, RECEIVER_REPORT, BYE]
     assert packets[1].ssrc == 7
 
 
 @pytest.mark.parametrize("data", [SENDER, RECEIVER])
-def test_a_report_block_has_its_loss_as_a_signed_number(data):
+def test_a_report_block_reads_its_cumulative_loss_as_a_signed_number(data):
     (block,) = parse_compound(data)[0].reports()
     assert (block.ssrc, block.fraction_lost, block.lost) == (9, 0x40, -2)
     assert (block.highest_sequence, block.jitter) == (70_000, 12)
 
 
-def test_other_types_have_no_reports():
+def test_a_bye_has_no_report_blocks():
     assert list(parse_compound(GOODBYE)[0].reports()) == []
 
 
@@ -44,13 +44,13 @@ def test_other_types_have_no_reports():
     "data",
     [b"", b"\x80\xc9", RECEIVER[:-1], b"\x82" + RECEIVER[1:], bytes(8), b"\xa1\xcb\0\1\0\0\0\xff"],
 )
-def test_what_is_cut_short_is_an_rtp_parse_error(data):
+def test_truncated_or_malformed_rtcp_raises_rtp_parse_error(data):
     with pytest.raises(RtpParseError):
         parse_compound(data)
 
 
 @given(st.binary(max_size=120))
-def test_whatever_arrives_is_read_or_an_rtp_parse_error(data):
+def test_arbitrary_bytes_are_parsed_or_raise_rtp_parse_error(data):
     try:
         for packet in parse_compound(data):
             list(packet.reports())
@@ -66,7 +66,7 @@ def head(count, kind, body):
     return bytes([0x80 | count, kind]) + (len(body) // 4).to_bytes(2) + body
 
 
-def test_sources_are_renamed_wherever_a_compound_names_them():
+def test_replace_ssrcs_changes_every_ssrc_field_of_a_compound_packet():
     def compound(one, other):
         block = word(other) + bytes(20)
         items = word(one) + b"\x01\x03one\0\0\0" + word(other) + b"\x01\x05other\0"
@@ -90,7 +90,7 @@ def test_sources_are_renamed_wherever_a_compound_names_them():
 
 
 @given(st.binary(max_size=120))
-def test_renaming_whatever_it_is_changes_no_length(data):
+def test_replacing_an_ssrc_never_changes_the_length_of_a_compound_packet(data):
     try:
         assert len(replace_ssrcs(data, {data[4:8]: b"1234"})) == len(data)
     except RtpParseError:
@@ -98,7 +98,7 @@ def test_renaming_whatever_it_is_changes_no_length(data):
             parse_compound(data)
 
 
-def test_a_report_of_our_own_says_who_sends_and_when():
+def test_our_sender_report_has_ssrc_ntp_time_counts_and_cname():
     data = sender_report(
         7, 1_000_000_000.5, timestamp=160, packets=3, octets=480, name="nobody"
     ) + goodbye(7)

@@ -41,7 +41,7 @@ def ends(suite=CM80):
 # The reference itself
 
 
-def test_the_reference_makes_the_keystream_of_rfc_3711_b_2():
+def test_the_reference_produces_the_keystream_of_rfc_3711_b_2():
     key = bytes.fromhex("2B7E151628AED2A6ABF7158809CF4F3C")
     salt = bytes.fromhex("F0F1F2F3F4F5F6F7F8F9FAFBFCFD")
     made = stream(key, salt, 0, 0, 32).hex().upper()
@@ -60,7 +60,7 @@ def test_the_reference_derives_the_keys_of_rfc_3711_b_3(label, made):
     assert derive(MASTER, SALT, label, len(made) // 2).hex().upper() == made
 
 
-def test_the_reference_s_nonce_gives_the_packet_of_rfc_7714_16_1_1():
+def test_the_reference_nonce_produces_the_packet_of_rfc_7714_16_1_1():
     head = bytes.fromhex("8040f17b8041f8d35501a0b2")
     salt = bytes.fromhex("51756964207072 6f2071756f")
     iv = (0x5501A0B2 << 48 | 0xF17B).to_bytes(12)
@@ -78,7 +78,7 @@ def test_the_reference_s_nonce_gives_the_packet_of_rfc_7714_16_1_1():
 
 
 @SUITES
-def test_rtp_is_protected_as_the_rfcs_say_before_and_after_the_wrap(suite):
+def test_rtp_equals_the_reference_before_and_after_the_sequence_number_wraps(suite):
     one, other, keys = ends(suite)
     known = Reference(keys.ours)
     for index in range(65_520, 65_560):
@@ -89,7 +89,7 @@ def test_rtp_is_protected_as_the_rfcs_say_before_and_after_the_wrap(suite):
 
 
 @SUITES
-def test_rtcp_is_protected_as_the_rfcs_say(suite):
+def test_rtcp_equals_the_reference(suite):
     one, other, keys = ends(suite)
     for index in range(1, 4):
         sealed = one.protect_control(report())
@@ -97,7 +97,7 @@ def test_rtcp_is_protected_as_the_rfcs_say(suite):
         assert other.unprotect_control(sealed) == report()
 
 
-def test_a_known_packet_of_libsrtp_s_own():
+def test_a_test_vector_of_libsrtp_is_protected_and_unprotected():
     key = MasterKey(CM80, MASTER + SALT)
     plain = bytes.fromhex("800f1234decafbadcafebabe") + b"\xab" * 16
     sealed = bytes.fromhex(
@@ -112,7 +112,7 @@ def test_a_known_packet_of_libsrtp_s_own():
 
 @SUITES
 @given(data=st.data())
-def test_a_changed_bit_anywhere_is_refused(suite, data):
+def test_a_packet_with_any_bit_changed_is_refused(suite, data):
     one, other, _ = ends(suite)
     for seal, unseal in (
         (one.protect, other.unprotect),
@@ -127,14 +127,14 @@ def test_a_changed_bit_anywhere_is_refused(suite, data):
 
 
 @given(st.binary(max_size=1600))
-def test_whatever_comes_nothing_but_our_error_comes_out(data):
+def test_unprotecting_arbitrary_bytes_raises_srtp_error(data):
     one, _, _ = ends()
     for function in (one.unprotect, one.unprotect_control):
         with pytest.raises(SrtpError):
             function(data)
 
 
-def test_what_cannot_be_protected_is_our_error_too():
+def test_protecting_an_oversized_or_malformed_packet_raises_srtp_error():
     one, _, _ = ends()
     for function, data in (
         (one.protect, packet(1, payload=bytes(2000))),
@@ -146,7 +146,7 @@ def test_what_cannot_be_protected_is_our_error_too():
             function(data)
 
 
-def test_a_replay_is_refused():
+def test_a_replayed_rtp_or_rtcp_packet_is_refused():
     one, other, _ = ends()
     sealed, control = one.protect(packet(1)), one.protect_control(report())
     other.unprotect(sealed)
@@ -157,7 +157,7 @@ def test_a_replay_is_refused():
         other.unprotect_control(control)
 
 
-def test_one_call_has_a_bounded_number_of_sources():
+def test_packets_of_more_than_256_ssrcs_in_a_call_are_refused():
     one, other, _ = ends()
     sealed = [one.protect(packet(1, ssrc)) for ssrc in range(256)]
     assert [other.unprotect(each) for each in sealed][-1] == packet(1, 255)
@@ -169,14 +169,14 @@ def test_one_call_has_a_bounded_number_of_sources():
 # A stream's life
 
 
-def test_packets_that_overtake_each_other_are_all_taken():
+def test_reordered_packets_around_the_sequence_wrap_are_all_accepted():
     one, other, _ = ends()
     sealed = {n: one.protect(packet(n)) for n in (65_534, 65_535, 65_536, 65_537)}
     for number in (65_534, 65_536, 65_535, 65_537):
         assert other.unprotect(sealed[number]) == packet(number)
 
 
-def test_another_source_has_a_roll_over_counter_of_its_own():
+def test_each_ssrc_has_its_own_rollover_counter():
     one, other, _ = ends()
     for index in range(65_500, 65_600):
         other.unprotect(one.protect(packet(index)))
@@ -184,7 +184,7 @@ def test_another_source_has_a_roll_over_counter_of_its_own():
     assert other.unprotect(one.protect(packet(65_600))) == packet(65_600)
 
 
-def test_keys_that_stay_the_same_go_on_with_their_counters():
+def test_a_rekey_with_the_same_keys_keeps_rollover_counters_and_replay_windows():
     one, other, keys = ends()
     for index in range(65_500, 65_600):
         last = one.protect(packet(index))
@@ -196,7 +196,7 @@ def test_keys_that_stay_the_same_go_on_with_their_counters():
     assert other.unprotect(one.protect(packet(65_600))) == packet(65_600)
 
 
-def test_a_new_key_counts_from_its_first_packet_and_the_old_one_until_then():
+def test_the_old_key_is_accepted_until_the_first_packet_with_the_new_key():
     one, other, keys = ends()
     fresh = fresh_keys()[CM80]
     late = [one.protect(packet(n)) for n in range(4)]
@@ -209,7 +209,7 @@ def test_a_new_key_counts_from_its_first_packet_and_the_old_one_until_then():
         other.unprotect(late[2])
 
 
-def test_a_new_suite_may_come_with_a_new_key():
+def test_a_rekey_can_change_the_crypto_suite():
     one, other, _ = ends()
     ours, theirs = (fresh_keys()[Suite.AEAD_AES_256_GCM] for _ in range(2))
     one.rekey(KeyPair(ours, theirs))
@@ -219,7 +219,7 @@ def test_a_new_suite_may_come_with_a_new_key():
     assert other.unprotect_control(one.protect_control(report())) == report()
 
 
-def test_a_key_that_comes_back_still_knows_what_it_has_seen():
+def test_a_key_that_is_used_again_still_refuses_replays_of_its_earlier_packets():
     one, other, keys = ends()
     sealed = one.protect(packet(1))
     other.unprotect(sealed)
@@ -230,7 +230,7 @@ def test_a_key_that_comes_back_still_knows_what_it_has_seen():
     assert other.unprotect(one.protect(packet(2))) == packet(2)
 
 
-def test_a_source_that_begins_anew_goes_on_under_another_name():
+def test_a_source_that_restarts_its_sequence_continues_under_a_new_ssrc():
     one, other, _ = ends()
     for number in range(20_000, 20_010):
         other.unprotect(one.protect(packet(number)))
@@ -252,7 +252,7 @@ def test_a_source_that_begins_anew_goes_on_under_another_name():
     assert heard_of.ssrc == 7
 
 
-def test_a_single_straggler_does_not_rename_its_source():
+def test_a_single_late_packet_is_refused_and_its_source_keeps_its_ssrc():
     one, other, _ = ends()
     for number in (20_000, 20_001):
         other.unprotect(one.protect(packet(number)))
@@ -262,7 +262,7 @@ def test_a_single_straggler_does_not_rename_its_source():
 
 
 @pytest.mark.parametrize("suite", list(Suite))
-def test_a_peer_s_mki_is_taken_off(suite):
+def test_the_peers_mki_is_removed_from_rtp_and_rtcp(suite):
     one, _, keys = ends(suite)
     named = MasterKey(suite, keys.ours.material, b"\x00\x2a")
     other = Protection(KeyPair(keys.theirs, named))
@@ -278,7 +278,7 @@ def test_a_peer_s_mki_is_taken_off(suite):
 
 @SUITES
 @pytest.mark.parametrize("wraps", [1, 2, 7, 32])
-def test_a_peer_is_heard_however_often_its_sequence_had_wrapped(suite, wraps):
+def test_the_first_packets_of_a_peer_with_a_rollover_counter_up_to_32_are_accepted(suite, wraps):
     _, other, keys = ends(suite)
     known = Reference(keys.ours)
     for index in (65_530, 65_531, 65_529, 65_536, 65_537):
@@ -290,7 +290,7 @@ def test_a_peer_is_heard_however_often_its_sequence_had_wrapped(suite, wraps):
 
 
 @pytest.mark.parametrize("sequence", [0, 1, 0x6FFF, 0x7FFF, 0x8000, 0xFFFF])
-def test_and_wherever_its_sequence_is(sequence):
+def test_the_first_packet_of_a_wrapped_stream_is_accepted_at_any_sequence_number(sequence):
     _, other, keys = ends()
     known = Reference(keys.ours)
     assert other.unprotect(known.rtp(packet(sequence), 3)) == packet(sequence)
@@ -299,7 +299,7 @@ def test_and_wherever_its_sequence_is(sequence):
     )
 
 
-def test_a_new_key_may_go_on_with_the_old_one_s_counter():
+def test_a_peer_with_a_new_key_may_continue_the_old_keys_rollover_counter():
     one, other, keys = ends()
     for index in range(65_500, 65_600):
         other.unprotect(one.protect(packet(index)))
@@ -309,7 +309,7 @@ def test_a_new_key_may_go_on_with_the_old_one_s_counter():
     assert other.unprotect(Reference(fresh).rtp(packet(65_601), roc=1)) == packet(65_601)
 
 
-def test_forgeries_are_not_searched_for_without_end():
+def test_after_many_forged_packets_other_rollover_counters_are_no_longer_tried():
     _, other, keys = ends()
     for number in range(60):
         with pytest.raises(SrtpError):
@@ -319,7 +319,7 @@ def test_forgeries_are_not_searched_for_without_end():
     assert other.unprotect(Reference(keys.ours).rtp(packet(1), roc=0)) == packet(1)
 
 
-def test_one_who_took_over_sends_under_other_names_and_is_answered_by_the_right_ones():
+def test_a_renaming_end_sends_with_new_ssrcs_and_reads_reports_with_its_own():
     keys = KeyPair(*(fresh_keys()[CM80] for _ in range(2)))
     one = Protection(keys, rename=True)
     other = Protection(KeyPair(keys.theirs, keys.ours))
@@ -331,14 +331,14 @@ def test_one_who_took_over_sends_under_other_names_and_is_answered_by_the_right_
     assert next(parse_compound(back)[0].reports()).ssrc == 7
 
 
-def test_a_report_that_comes_first_does_not_keep_a_wrapped_source_from_being_found():
+def test_an_rtcp_report_before_the_first_rtp_does_not_prevent_the_counter_search():
     _, other, keys = ends()
     known = Reference(keys.ours)
     assert other.unprotect_control(known.rtcp(report(), 5)) == report()
     assert other.unprotect(known.rtp(packet(9), 2)) == packet(9)
 
 
-def test_a_source_may_begin_anew_more_than_once():
+def test_each_restart_of_a_source_gets_another_ssrc():
     one, other, _ = ends()
     names = []
     for start in (30_000, 20_000, 10_000):

@@ -5,7 +5,7 @@ import pytest
 from telephony.rtp.tone import CYCLE_PACKETS, RINGING, is_sounding, to_pcma, to_pcmu
 
 
-def test_the_cadence_is_that_of_the_united_kingdom():
+def test_the_ringing_tone_has_the_cadence_of_the_united_kingdom():
     sounding = [is_sounding(packet) for packet in range(CYCLE_PACKETS)]
     assert sounding == [True] * 20 + [False] * 10 + [True] * 20 + [False] * 100
     assert is_sounding(CYCLE_PACKETS)
@@ -21,11 +21,11 @@ def test_the_cadence_is_that_of_the_united_kingdom():
         (32_767, 0x80, 0xAA),
     ],
 )
-def test_samples_are_written_as_g711(sample, pcmu, pcma):
+def test_samples_are_encoded_as_g711(sample, pcmu, pcma):
     assert (to_pcmu(sample), to_pcma(sample)) == (pcmu, pcma)
 
 
-def test_a_packet_is_20_ms_and_joins_the_next_without_a_step():
+def test_each_tone_packet_is_20_ms_and_starts_at_the_level_of_silence():
     for tone, silence in RINGING.values():
         assert (len(tone), len(silence)) == (160, 160)
         assert tone[0] == silence[0]

@@ -24,7 +24,7 @@ def encoded(length):
 
 
 @pytest.mark.parametrize(("suite", "length"), KEYS.items())
-def test_every_suite_is_read_and_written_as_it_was(suite, length):
+def test_a_crypto_attribute_of_every_suite_round_trips(suite, length):
     text = f"7 {suite} inline:{encoded(length)}"
     crypto = Crypto.parse(text)
     assert (crypto.tag, crypto.key.suite, crypto.key.material) == (7, suite, bytes(range(length)))
@@ -34,16 +34,16 @@ def test_every_suite_is_read_and_written_as_it_was(suite, length):
 @pytest.mark.parametrize(
     "more", ["", "|2^20", "|2^48", "|1048576", "|1:4", "|2^20|1:4", "|2^20|1:4 WSH=64", " -x=1"]
 )
-def test_lifetime_mki_and_what_may_be_ignored_are_no_obstacle(more):
+def test_lifetime_mki_and_ignorable_session_parameters_are_accepted(more):
     assert Crypto.parse(f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}{more}").key.material
 
 
-def test_an_mki_is_as_many_octets_as_it_says():
+def test_an_mki_has_its_declared_number_of_octets():
     parsed = Crypto.parse(f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20|1066:4")
     assert parsed.key.mki == (1066).to_bytes(4)
 
 
-def test_padding_may_be_left_out():
+def test_the_base64_padding_of_a_key_is_optional():
     bare = encoded(28).rstrip("=")
     assert Crypto.parse(f"1 AEAD_AES_128_GCM inline:{bare}").key.material == bytes(range(28))
 
@@ -75,7 +75,7 @@ def test_padding_may_be_left_out():
         f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20|2^20",
     ],
 )
-def test_a_line_that_cannot_be_honoured_is_none(value):
+def test_an_unusable_crypto_line_is_refused_with_488_and_skipped_in_a_list(value):
     with pytest.raises(SdpParseError) as caught:
         Crypto.parse(value)
     assert caught.value.status == 488
@@ -85,18 +85,18 @@ def test_a_line_that_cannot_be_honoured_is_none(value):
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=200))
-def test_whatever_the_text_nothing_but_our_error_comes_out(text):
+def test_parse_crypto_lines_never_raises_for_arbitrary_text(text):
     _ = parse_crypto_lines([text, f"1 AES_CM_128_HMAC_SHA1_80 inline:{text}", f"1 {text}"])
 
 
 @given(st.sampled_from(Suite), st.integers(0, 999_999_999), st.data())
-def test_what_is_written_can_be_read_again(suite, tag, data):
+def test_a_generated_crypto_attribute_round_trips(suite, tag, data):
     material = data.draw(st.binary(min_size=suite.key_bytes, max_size=suite.key_bytes))
     text = f"{tag} {suite} inline:{base64.b64encode(material).decode()}"
     assert str(Crypto.parse(text)) == text
 
 
-def test_keys_are_shown_nowhere():
+def test_no_repr_shows_a_key():
     keys = fresh_keys()
     parsed = Crypto.parse(f"1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}|2^20|1:4")
     shown = repr(
@@ -113,13 +113,13 @@ def test_keys_are_shown_nowhere():
     assert all(repr(key.material) not in shown for key in keys.values())
 
 
-def test_each_leg_has_keys_of_its_own():
+def test_each_leg_gets_its_own_fresh_keys():
     one, other = fresh_keys(), fresh_keys()
     assert set(one) == set(Suite)
     assert len({key.material for key in (*one.values(), *other.values())}) == 2 * len(Suite)
 
 
-def test_the_answer_s_tag_and_suite_choose_among_the_offer_s_keys():
+def test_the_answers_tag_and_suite_select_one_of_the_offered_keys():
     keys = fresh_keys()
     offer = [Crypto(tag, key) for tag, key in enumerate(keys.values(), 1)]
     mine = fresh_keys()[offer[2].key.suite]
@@ -127,7 +127,7 @@ def test_the_answer_s_tag_and_suite_choose_among_the_offer_s_keys():
     assert key_pair([Crypto(3, mine)], offer) == KeyPair(mine, offer[2].key)
 
 
-def test_a_tag_with_another_suite_chooses_nothing():
+def test_an_answer_with_an_unknown_tag_or_the_wrong_suite_selects_no_key():
     offer = [Crypto(tag, key) for tag, key in enumerate(fresh_keys().values(), 1)]
     assert key_pair(offer, [Crypto(2, offer[0].key)]) is None
     assert key_pair(offer, [Crypto(9, offer[0].key)]) is None

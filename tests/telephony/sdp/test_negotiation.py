@@ -48,7 +48,7 @@ def offer(sdp):
     return parse(sdp(*OFFER_LINES, m="audio 4000 RTP/AVP 96 8 0 97", extra=VIDEO))
 
 
-def test_an_offer_is_cut_to_the_allowed_codecs_in_their_order(offer):
+def test_an_offer_is_reduced_to_the_allowed_codecs_in_the_offers_order(offer):
     audio = cut_offer(offer).media[0]
     assert audio.formats == ("8", "0", "97")
     text = str(audio)
@@ -56,7 +56,7 @@ def test_an_offer_is_cut_to_the_allowed_codecs_in_their_order(offer):
     assert all(line in text for line in ("a=fmtp:97 0-15", "a=ptime:20", "a=x-colour:blue"))
 
 
-def test_what_is_not_audio_is_refused_in_its_place(offer):
+def test_cut_offer_refuses_a_video_section_at_its_position(offer):
     assert [(m.kind, m.port) for m in cut_offer(offer).media] == [("audio", 4000), ("video", 0)]
 
 
@@ -71,18 +71,18 @@ def test_what_is_not_audio_is_refused_in_its_place(offer):
         "video 4000 RTP/AVP 0",
     ],
 )
-def test_an_offer_without_a_stream_that_we_carry_is_not_acceptable(sdp, media):
+def test_an_offer_without_an_acceptable_audio_stream_gets_488(sdp, media):
     with pytest.raises(SdpParseError) as caught:
         cut_offer(parse(sdp(m=media)))
     assert caught.value.status == 488
 
 
-def test_an_srtp_section_beside_a_plain_one_is_refused_alone(sdp):
+def test_of_an_srtp_and_a_plain_section_only_the_srtp_section_is_refused(sdp):
     both = parse(sdp(m="audio 4000 RTP/SAVP 0", extra=["m=audio 4002 RTP/AVP 0"]))
     assert [media.port for media in cut_offer(both).media] == [0, 4002]
 
 
-def test_nothing_of_the_peer_s_address_or_name_is_passed_on(sdp, local, origin):
+def test_a_rewritten_description_contains_no_address_or_name_of_the_peer(sdp, local, origin):
     session = parse(
         sdp(
             "a=candidate:1 1 udp 1 192.0.2.5 4000 typ host",
@@ -100,7 +100,7 @@ def test_nothing_of_the_peer_s_address_or_name_is_passed_on(sdp, local, origin):
     assert "m=audio 30000 RTP/AVP 0" in text
 
 
-def test_the_text_about_a_session_or_a_section_is_not_passed_on(sdp, local, origin):
+def test_information_lines_of_session_and_media_are_not_passed_on(sdp, local, origin):
     session = parse(sdp("i=Sian in Cardiff", "a=ptime:20", session=["i=Phone of Sian"]))
     text = str(rewrite(session, local, origin))
     assert "Sian" not in text
@@ -108,28 +108,28 @@ def test_the_text_about_a_session_or_a_section_is_not_passed_on(sdp, local, orig
     assert "a=ptime:20" in text
 
 
-def test_an_address_of_ours_may_be_ipv6(sdp, origin):
+def test_a_description_can_be_rewritten_with_a_local_ipv6_address(sdp, origin):
     text = str(rewrite(parse(sdp()), LocalMedia("2001:db8::9", 30_000), origin))
     assert "c=IN IP6 2001:db8::9" in text
 
 
-def test_hold_by_address_is_passed_on_as_a_direction(sdp, local, origin):
+def test_hold_by_unspecified_address_is_forwarded_as_a_direction(sdp, local, origin):
     written = forwarded_offer(parse(sdp(c="0.0.0.0")), local, origin)
     assert written.direction(0) is Direction.SENDONLY
     assert written.host(0) == "203.0.113.9"
 
 
-def test_the_first_offer_to_a_leg_has_one_section(offer, local, origin):
+def test_the_first_offer_to_a_leg_has_one_media_section(offer, local, origin):
     assert len(forwarded_offer(offer, local, origin).media) == 1
 
 
-def test_a_later_offer_keeps_the_sections_of_what_was_said_before(sdp, local, origin):
+def test_a_later_offer_keeps_the_media_sections_of_the_previous_description(sdp, local, origin):
     said = parse(sdp(m="video 0 RTP/AVP 99", extra=["m=audio 5000 RTP/AVP 0"]))
     later = forwarded_offer(parse(sdp()), local, origin, previous=said)
     assert [(m.kind, m.port) for m in later.media] == [("video", 0), ("audio", 30_000)]
 
 
-def test_an_answer_comes_back_in_the_offer_s_payload_types(sdp, offer, local, origin):
+def test_a_forwarded_answer_uses_the_offers_payload_types_and_sections(sdp, offer, local, origin):
     answer = parse(
         sdp(
             "a=rtpmap:101 telephone-event/8000",
@@ -147,7 +147,7 @@ def test_an_answer_comes_back_in_the_offer_s_payload_types(sdp, offer, local, or
 
 
 @pytest.mark.parametrize("media", ["audio 0 RTP/AVP 0", "audio 6000 RTP/AVP 18"])
-def test_an_answer_that_shares_nothing_is_not_acceptable(sdp, offer, local, origin, media):
+def test_an_answer_without_a_common_codec_or_stream_gets_488(sdp, offer, local, origin, media):
     with pytest.raises(SdpParseError) as caught:
         forwarded_answer(offer, parse(sdp(m=media)), local, origin)
     assert caught.value.status == 488
@@ -163,13 +163,13 @@ def test_an_answer_that_shares_nothing_is_not_acceptable(sdp, offer, local, orig
         ("sendrecv", "sendonly", "sendonly"),
     ],
 )
-def test_an_answer_wants_no_more_than_the_offer_gives(sdp, asked, said, written):
+def test_a_forwarded_answers_direction_stays_within_that_of_the_offer(sdp, asked, said, written):
     offer, answer = parse(sdp(f"a={asked}")), parse(sdp(f"a={said}"))
     got = forwarded_answer(offer, answer, LocalMedia("::1", 10), Origin(1))
     assert got.direction(0) == written
 
 
-def test_payload_types_are_mapped_by_codec(sdp, offer, local, origin):
+def test_payload_types_of_two_legs_are_mapped_by_codec(sdp, offer, local, origin):
     to_b = forwarded_offer(offer, local, origin)
     b = parse(sdp("a=rtpmap:101 telephone-event/8000", m="audio 6000 RTP/AVP 0 101"))
     to_a = forwarded_answer(offer, b, local, origin)
@@ -181,7 +181,7 @@ def test_payload_types_are_mapped_by_codec(sdp, offer, local, origin):
     assert to_caller[101] == 97
 
 
-def test_keys_under_a_number_that_we_gave_to_a_codec_nobody_wants_are_keys(sdp, local, origin):
+def test_dtmf_is_recognised_under_a_number_that_we_offered_for_a_refused_codec(sdp, local, origin):
     lines = ("a=rtpmap:96 opus/48000/2", "a=rtpmap:101 telephone-event/8000")
     asked = forwarded_offer(parse(sdp(*lines, m="audio 4000 RTP/AVP 96 0 101")), local, origin)
     said = parse(sdp("a=rtpmap:96 telephone-event/8000", m="audio 6000 RTP/AVP 0 96"))
@@ -189,7 +189,7 @@ def test_keys_under_a_number_that_we_gave_to_a_codec_nobody_wants_are_keys(sdp, 
     assert [payloads[number].is_event for number in (0, 96, 101)] == [False, True, True]
 
 
-def test_several_events_of_one_clock_are_told_apart_by_fmtp():
+def test_telephone_events_with_the_same_clock_are_matched_by_fmtp():
     sends = {100: Codec("telephone-event", 8000, 1, "0-15"), 101: Codec("telephone-event", 16_000)}
     accepts = {
         96: Codec("Telephone-Event", 8000, 1, "0-16"),
@@ -198,12 +198,12 @@ def test_several_events_of_one_clock_are_told_apart_by_fmtp():
     assert payload_map(sends, accepts) == {100: 97}
 
 
-def test_the_recorder_s_table_is_plain_rows(sdp):
+def test_payload_rows_returns_plain_tuples_by_payload_type(sdp):
     assert payload_rows(remote_media(parse(sdp())).payloads) == {0: ("PCMU", 8000, 1, "")}
 
 
 @pytest.mark.parametrize("host", ["phone.example", "224.0.0.1", "239.1.1.1/127"])
-def test_only_a_unicast_literal_can_be_sent_to(sdp, host):
+def test_a_media_address_that_is_not_a_unicast_literal_gets_488(sdp, host):
     with pytest.raises(SdpParseError) as caught:
         remote_media(parse(sdp(c=host)))
     assert caught.value.status == 488
@@ -212,7 +212,7 @@ def test_only_a_unicast_literal_can_be_sent_to(sdp, host):
 @pytest.mark.parametrize(
     ("line", "port"), [("a=rtcp:5005", 5005), ("a=rtcp:x", 4001), ("a=x:1", 4001)]
 )
-def test_rtcp_goes_where_the_peer_says_or_one_above(sdp, line, port):
+def test_rtcp_goes_to_the_peers_rtcp_port_or_to_the_rtp_port_plus_one(sdp, line, port):
     assert remote_media(parse(sdp(line))).rtcp_port == port
 
 
@@ -227,21 +227,21 @@ def test_rtcp_goes_where_the_peer_says_or_one_above(sdp, line, port):
         ("a=rtcp:5005 IN IP4 phone.example", ""),
     ],
 )
-def test_rtcp_may_have_an_address_of_its_own(sdp, line, host):
+def test_a_separate_rtcp_address_is_used_only_if_it_is_a_usable_literal(sdp, line, host):
     assert remote_media(parse(sdp(line))).rtcp_host == host
 
 
-def test_a_held_peer_is_not_sent_to(sdp):
+def test_no_media_is_sent_to_a_peer_on_hold(sdp):
     remote = remote_media(parse(sdp(c="0.0.0.0")))
     assert (remote.send, remote.receive) == (True, False)
 
 
-def test_a_peer_that_was_told_to_stop_sending_does_not_send(sdp):
+def test_a_peer_that_got_sendonly_from_us_is_not_expected_to_send(sdp):
     remote = remote_media(parse(sdp()), parse(sdp("a=sendonly")))
     assert (remote.send, remote.receive) == (False, True)
 
 
-def test_an_offer_of_our_own_is_whole_and_readable(local, origin):
+def test_our_own_offer_is_complete_and_readable(local, origin):
     offer = parse(str(own_offer(local, origin, direction=Direction.SENDONLY)))
     assert names(offer.media[0]) == ["PCMA", "PCMU", "G722", "telephone-event"]
     assert offer.media[0].formats == ("8", "0", "9", "101")
@@ -249,19 +249,19 @@ def test_an_offer_of_our_own_is_whole_and_readable(local, origin):
     assert remote_media(offer).host == local.host
 
 
-def test_dynamic_codecs_of_our_own_offer_get_free_numbers(local, origin):
+def test_dynamic_codecs_in_our_own_offer_get_free_payload_types(local, origin):
     codecs = [Codec("opus", 48_000, 2), Codec("L16", 16_000), Codec("telephone-event", 48_000)]
     offer = own_offer(local, origin, codecs=codecs)
     assert offer.media[0].formats == ("96", "97", "101")
 
 
-def test_an_answer_of_our_own_chooses_the_first_codec_and_its_events(offer, local, origin):
+def test_our_own_answer_selects_the_first_codec_and_its_telephone_events(offer, local, origin):
     answer = own_answer(offer, local, origin)
     assert [m.port for m in answer.media] == [30_000, 0]
     assert names(answer.media[0]) == ["PCMA", "telephone-event"]
 
 
-def test_an_answer_of_our_own_reverses_the_direction(sdp, local, origin):
+def test_our_own_answer_reverses_the_offers_direction(sdp, local, origin):
     assert own_answer(parse(sdp("a=sendonly")), local, origin).direction(0) == "recvonly"
 
 
@@ -274,12 +274,12 @@ def test_a_refresh_that_changes_only_the_origin_is_the_same_media(sdp):
     ("old", "new"),
     [("4000", "4002"), ("192.0.2.5", "0.0.0.0"), ("AVP 0", "AVP 8"), ("ptime:20", "ptime:30")],
 )
-def test_any_other_change_is_not(sdp, old, new):
+def test_a_changed_port_address_codec_or_attribute_is_different_media(sdp, old, new):
     one = sdp("a=ptime:20")
     assert not same_media(parse(one), parse(one.replace(old, new)))
 
 
-def test_absence_is_the_same_as_absence_alone(sdp):
+def test_no_description_equals_only_no_description(sdp):
     assert same_media(None, None)
     assert not same_media(parse(sdp()), None)
 
@@ -289,7 +289,7 @@ def test_absence_is_the_same_as_absence_alone(sdp):
     st.integers(2, 8),
     st.sampled_from(["a=sendonly", "a=sendrecv", "a=inactive", "a=foo"]),
 )
-def test_whatever_is_offered_what_we_write_can_be_read_again(formats, count, line):
+def test_forwarded_offers_and_answers_can_be_parsed_again(formats, count, line):
     rows = ["v=0", "o=- 1 1 IN IP4 192.0.2.1", "s=-", "c=IN IP4 192.0.2.1", "t=0 0"]
     rows += [f"m=audio 9 RTP/AVP 8 {' '.join(formats[:count])}", "a=rtpmap:96 opus/48000/2", line]
     offer = parse("\r\n".join([*rows, "a=rtpmap:101 telephone-event/8000"]))

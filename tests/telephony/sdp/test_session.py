@@ -18,7 +18,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-def test_every_line_is_kept_in_its_order(sdp):
+def test_every_line_of_a_description_is_kept_in_order(sdp):
     text = sdp("a=ptime:20", "y=unknown", "a=x-odd: kept ", session=["q=1", "b=AS:64"])
     assert str(SessionDescription.parse(text)) == text
 
@@ -28,7 +28,7 @@ def test_bare_line_feeds_are_read_and_written_as_crlf(sdp):
     assert str(SessionDescription.parse(text.replace("\r\n", "\n"))) == text
 
 
-def test_bytes_that_are_not_utf8_survive(sdp):
+def test_bytes_that_are_not_utf8_are_kept(sdp):
     data = sdp("a=note:").encode().replace(b"a=note:", b"a=note:\xff\xfe")
     assert bytes(SessionDescription.parse(data)) == data
 
@@ -39,7 +39,7 @@ def test_static_payload_types_need_no_rtpmap(sdp):
     assert names == ["PCMA", "PCMU", "G722", "G729", "CN"]
 
 
-def test_a_codec_has_name_clock_channels_and_fmtp(sdp):
+def test_a_codec_is_read_with_name_clock_channels_and_fmtp(sdp):
     session = SessionDescription.parse(
         sdp("a=rtpmap:111 opus/48000/2", "a=fmtp:111 useinbandfec=1", m="audio 1 RTP/AVP 111")
     )
@@ -47,23 +47,23 @@ def test_a_codec_has_name_clock_channels_and_fmtp(sdp):
 
 
 @pytest.mark.parametrize("direction", list(Direction))
-def test_a_direction_of_the_session_holds_for_its_media(sdp, direction):
+def test_a_session_level_direction_applies_to_its_media(sdp, direction):
     session = SessionDescription.parse(sdp(session=[f"a={direction}"]))
     assert session.direction(0) is direction
 
 
-def test_a_direction_of_the_media_goes_before_that_of_the_session(sdp):
+def test_a_media_level_direction_overrides_the_session_level_direction(sdp):
     session = SessionDescription.parse(sdp("a=sendonly", session=["a=inactive"]))
     assert session.direction(0) is Direction.SENDONLY
 
 
 @pytest.mark.parametrize(("said", "meant"), [("sendrecv", "sendonly"), ("recvonly", "inactive")])
-def test_the_unspecified_address_is_hold(sdp, said, meant):
+def test_an_unspecified_connection_address_means_hold(sdp, said, meant):
     session = SessionDescription.parse(sdp(f"a={said}", c="0.0.0.0"))
     assert session.direction(0) == meant
 
 
-def test_the_connection_of_the_media_goes_before_that_of_the_session(sdp):
+def test_a_media_level_connection_overrides_the_session_level_connection(sdp):
     session = SessionDescription.parse(sdp("c=IN IP6 2001:db8::1"))
     assert session.host(0) == "2001:db8::1"
 
@@ -86,13 +86,13 @@ def test_the_connection_of_the_media_goes_before_that_of_the_session(sdp):
         "v=0" + " " * 70_000,
     ],
 )
-def test_what_is_no_description_is_an_sdp_parse_error(text):
+def test_a_malformed_description_raises_sdp_parse_error(text):
     with pytest.raises(SdpParseError):
         SessionDescription.parse(text)
 
 
 @given(st.one_of(st.binary(max_size=300), st.text(max_size=300)))
-def test_arbitrary_input_raises_nothing_but_sdp_parse_error(data):
+def test_arbitrary_input_is_parsed_or_raises_sdp_parse_error(data):
     try:
         SessionDescription.parse(data)
     except SdpParseError:
@@ -100,7 +100,7 @@ def test_arbitrary_input_raises_nothing_but_sdp_parse_error(data):
 
 
 @given(st.lists(WORDS, max_size=12))
-def test_hostile_lines_raise_nothing_but_sdp_parse_error(words):
+def test_hostile_lines_are_parsed_or_raise_sdp_parse_error(words):
     text = "\r\n".join(["v=0", "o=- 1 1 IN IP4 192.0.2.1", *words])
     try:
         session = SessionDescription.parse(text)
@@ -110,14 +110,14 @@ def test_hostile_lines_raise_nothing_but_sdp_parse_error(words):
         return
 
 
-def test_a_line_that_holds_a_line_end_is_never_written(sdp):
+def test_writing_a_line_that_contains_a_line_break_raises_protocol_error(sdp):
     session = SessionDescription.parse(sdp())
     forged = SessionDescription((*session.lines, SdpLine("a", "x\r\na=sendonly")), session.media)
     with pytest.raises(ProtocolError):
         str(forged)
 
 
-def test_an_unreadable_rtpmap_of_a_declined_stream_is_no_hindrance(sdp):
+def test_an_unreadable_rtpmap_is_ignored_in_video_and_refused_in_audio(sdp):
     found = SessionDescription.parse(sdp("m=video 2 RTP/AVP 31", "a=rtpmap:31 LPC"))
     assert [media.kind for media in found.media] == ["audio", "video"]
     with pytest.raises(SdpParseError):

@@ -65,7 +65,7 @@ def cryptos(session, index=0):
         (Srtp.REQUIRED, "RTP/SAVP", [CM80], True),
     ],
 )
-def test_an_offer_is_taken_or_refused_by_the_leg_s_rule(sdp, srtp, media, lines, taken):
+def test_an_offer_is_accepted_or_refused_by_the_srtp_rule_of_its_leg(sdp, srtp, media, lines, taken):
     offer = parse(sdp(*lines, m=f"audio 4000 {media} 0"))
     if taken:
         assert cut_offer(offer, srtp=srtp).media[0].port == 4000
@@ -76,7 +76,7 @@ def test_an_offer_is_taken_or_refused_by_the_leg_s_rule(sdp, srtp, media, lines,
 
 
 @pytest.mark.parametrize("profile", ["RTP/AVP", "RTP/SAVP", "RTP/SAVPF"])
-def test_an_answer_takes_the_first_key_s_tag_and_suite_with_our_key(sdp, secured, origin, profile):
+def test_our_answer_has_the_tag_and_suite_of_the_first_usable_key_with_our_key(sdp, secured, origin, profile):
     ours = secured(Srtp.OPTIONAL)
     weak = f"a=crypto:4 AES_CM_128_HMAC_SHA1_80 inline:{KEY} UNENCRYPTED_SRTP"
     offer = parse(sdp(weak, CM32, CM80, m=f"audio 4000 {profile} 0"))
@@ -89,7 +89,7 @@ def test_an_answer_takes_the_first_key_s_tag_and_suite_with_our_key(sdp, secured
     assert OTHER not in str(answer)
 
 
-def test_one_leg_s_protection_says_nothing_of_the_other_s(sdp, secured, origin):
+def test_srtp_is_negotiated_separately_on_each_leg(sdp, secured, origin):
     caller, advisor = secured(Srtp.OPTIONAL), secured(Srtp.OFF)
     offer = parse(sdp(CM80, m="audio 4000 RTP/SAVPF 0"))
     asked = forwarded_offer(offer, advisor, origin, srtp=caller.srtp)
@@ -107,7 +107,7 @@ def test_a_leg_that_requires_srtp_is_offered_every_suite(sdp, secured, origin):
     assert {tag for tag, _ in cryptos(asked)} == {"1", "2", "3", "4"}
 
 
-def test_the_next_offer_holds_the_one_key_that_was_agreed_on(sdp, secured, origin):
+def test_a_later_offer_contains_only_the_agreed_key(sdp, secured, origin):
     ours = secured(Srtp.REQUIRED)
     first = forwarded_offer(parse(sdp()), ours, origin)
     line = f"a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"
@@ -131,14 +131,14 @@ def test_the_next_offer_holds_the_one_key_that_was_agreed_on(sdp, secured, origi
         (["RTP/AVP", CM80], ["RTP/AVP"]),
     ],
 )
-def test_what_one_side_alone_protects_is_refused(sdp, asked, said):
+def test_media_that_only_one_side_protects_is_refused(sdp, asked, said):
     ours, theirs = (parse(sdp(*lines, m=f"audio 4000 {p} 0")) for p, *lines in (asked, said))
     with pytest.raises(SdpParseError) as caught:
         remote_media(theirs, ours)
     assert caught.value.status == 488
 
 
-def test_of_a_protected_and_a_plain_section_the_leg_s_rule_chooses(sdp, secured, origin):
+def test_the_srtp_rule_of_the_leg_selects_the_protected_or_the_plain_section(sdp, secured, origin):
     extra = ["m=audio 4002 RTP/SAVP 0", CM80]
     offer = parse(sdp(m="audio 4000 RTP/AVP 0", extra=extra))
     for srtp, ports in ((Srtp.OFF, [4000, 0]), (Srtp.OPTIONAL, [0, 4002])):
@@ -148,7 +148,7 @@ def test_of_a_protected_and_a_plain_section_the_leg_s_rule_chooses(sdp, secured,
         assert (remote_media(offer, answer).keys is None) == (srtp is Srtp.OFF)
 
 
-def test_rtcp_shares_the_port_where_both_say_so(sdp, local, origin):
+def test_rtcp_shares_the_rtp_port_only_if_both_sides_say_rtcp_mux(sdp, local, origin):
     plain, shared = parse(sdp("a=rtcp:5005")), parse(sdp("a=rtcp:5005", "a=rtcp-mux"))
     asked = forwarded_offer(plain, local, origin)
     assert asked.media[0].attribute("rtcp-mux") is not None
@@ -159,7 +159,7 @@ def test_rtcp_shares_the_port_where_both_say_so(sdp, local, origin):
         assert (answer.media[0].attribute("rtcp-mux") is not None) == remote.rtcp_mux
 
 
-def test_feedback_profiles_stay_on_their_leg(sdp, local, origin):
+def test_feedback_profile_and_attributes_are_not_forwarded_to_the_other_leg(sdp, local, origin):
     lines = ("a=rtcp-fb:* nack", "a=rtcp-rsize", "a=ssrc:7 cname:someone", "a=ptime:20")
     offer = parse(sdp(*lines, m="audio 4000 RTP/AVPF 0"))
     asked = forwarded_offer(offer, local, origin)
@@ -173,7 +173,7 @@ def test_feedback_profiles_stay_on_their_leg(sdp, local, origin):
     assert own_answer(offer, local, origin).media[0].protocol == "RTP/AVPF"
 
 
-def test_keys_in_capabilities_do_not_cross(sdp, local, origin):
+def test_keys_in_capability_and_key_mgmt_attributes_are_not_forwarded(sdp, local, origin):
     lines = (
         "a=tcap:1 RTP/SAVP",
         f"a=acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}",
@@ -184,7 +184,7 @@ def test_keys_in_capabilities_do_not_cross(sdp, local, origin):
     assert not any(word in text for word in ("cap", "pcfg", KEY, "mikey"))
 
 
-def test_bundle_and_ice_are_taken_out_whole(sdp, local, origin):
+def test_bundle_and_ice_attributes_are_removed_completely(sdp, local, origin):
     offer = parse(
         sdp(
             "a=mid:0",
@@ -215,7 +215,7 @@ def test_bundle_and_ice_are_taken_out_whole(sdp, local, origin):
         ["m=message 5000 TCP/MSRP *"],
     ],
 )
-def test_what_is_not_audio_is_refused_where_it_stands(sdp, local, origin, extra):
+def test_a_section_other_than_audio_is_refused_at_its_position(sdp, local, origin, extra):
     offer = parse(sdp(m="audio 4000 RTP/AVP 0", extra=[*extra, "m=audio 4002 RTP/AVP 0"]))
     answer = own_answer(offer, local, origin)
     assert [media.port for media in answer.media] == [30_000, 0, 0]
@@ -223,13 +223,13 @@ def test_what_is_not_audio_is_refused_where_it_stands(sdp, local, origin, extra)
     assert [media.protocol for media in answer.media] == [media.protocol for media in offer.media]
 
 
-def test_a_fax_in_place_of_audio_is_not_acceptable(sdp):
+def test_an_offer_of_fax_instead_of_audio_gets_488(sdp):
     with pytest.raises(SdpParseError) as caught:
         cut_offer(parse(sdp(m="audio 0 RTP/AVP 0", extra=["m=image 5000 udptl t38"])))
     assert caught.value.status == 488
 
 
-def test_a_codec_keeps_its_number_on_a_leg_and_no_number_gets_another_meaning(sdp, local, origin):
+def test_a_codec_keeps_its_payload_type_on_a_leg_and_no_type_is_reused(sdp, local, origin):
     first = forwarded_offer(
         parse(sdp("a=rtpmap:101 telephone-event/8000", m="audio 1 RTP/AVP 0 101")), local, origin
     )
@@ -262,7 +262,7 @@ def test_a_codec_keeps_its_number_on_a_leg_and_no_number_gets_another_meaning(sd
         ((["c=IN IP6 ::"], {}), "sendonly"),
     ],
 )
-def test_hold_is_understood_in_every_form(sdp, local, origin, said, direction):
+def test_hold_is_recognised_in_every_form(sdp, local, origin, said, direction):
     offer = parse(sdp(*said[0], **said[1]))
     asked = forwarded_offer(offer, local, origin)
     assert asked.direction(0) == direction
@@ -270,7 +270,7 @@ def test_hold_is_understood_in_every_form(sdp, local, origin, said, direction):
     assert own_answer(offer, local, origin).direction(0) == Direction(direction).reverse
 
 
-def test_an_offer_of_our_own_is_protected_where_it_must_be(secured, origin):
+def test_our_own_offer_is_protected_only_on_a_leg_that_requires_srtp(secured, origin):
     assert own_offer(secured(Srtp.OPTIONAL), origin).media[0].protocol == "RTP/AVP"
     offer = own_offer(secured(Srtp.REQUIRED), origin)
     assert offer.media[0].protocol == "RTP/SAVP"
@@ -320,7 +320,7 @@ WORDS = st.sampled_from(
     st.lists(st.one_of(WORDS, st.text(max_size=20)), max_size=14),
     st.sampled_from(Srtp),
 )
-def test_whatever_two_peers_say_nothing_but_our_error_comes_out(one, two, srtp):
+def test_descriptions_of_two_arbitrary_peers_raise_only_sdp_parse_error(one, two, srtp):
     head = ["v=0", "o=- 1 1 IN IP4 192.0.2.1", "s=-", "c=IN IP4 192.0.2.1", "t=0 0"]
     local, origin = LocalMedia("192.0.2.9", 10, srtp, fresh_keys()), Origin(1)
     try:

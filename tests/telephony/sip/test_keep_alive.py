@@ -44,20 +44,20 @@ def ask(ping, network):
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 405, 480, 486, 500, 603])
-def test_whoever_answers_lives_whatever_the_answer(ping, answering, network, status):
+def test_a_peer_that_answers_options_with_any_other_status_is_alive(ping, answering, network, status):
     answering(status)
     ask(ping, network)
     assert (ping.health, ping.status) == (PeerHealth.ALIVE, status)
 
 
 @pytest.mark.parametrize("status", [408, 503])
-def test_who_is_not_there_or_cannot_serve_is_down(ping, answering, network, status):
+def test_a_peer_that_answers_options_with_408_or_503_is_down(ping, answering, network, status):
     answering(status)
     ask(ping, network)
     assert (ping.health, ping.status) == (PeerHealth.DOWN, status)
 
 
-def test_silence_is_down_when_the_transaction_has_timed_out(ping, network, alice):
+def test_a_silent_peer_is_down_once_the_options_transaction_times_out(ping, network, alice):
     network.loss = 1.0
     ask(ping, network)
     network.run(31)
@@ -67,7 +67,7 @@ def test_silence_is_down_when_the_transaction_has_timed_out(ping, network, alice
     assert alice.endpoint.counts().client_transactions == 0
 
 
-def test_the_next_question_comes_so_many_seconds_after_the_answer(ping, answering, network):
+def test_the_next_options_is_sent_one_interval_after_the_answer(ping, answering, network):
     answering(200)
     ask(ping, network)
     assert ping.next_timer() == network.now + EVERY
@@ -78,7 +78,7 @@ def test_the_next_question_comes_so_many_seconds_after_the_answer(ping, answerin
     assert len(network.messages("OPTIONS ")) == 2
 
 
-def test_nothing_is_asked_while_an_answer_is_awaited(ping, network):
+def test_no_options_is_sent_while_the_previous_one_is_unanswered(ping, network):
     network.loss = 1.0
     ask(ping, network)
     assert ping.next_timer() is None
@@ -87,7 +87,7 @@ def test_nothing_is_asked_while_an_answer_is_awaited(ping, network):
     assert len({request.call_id for request in network.messages("OPTIONS ")}) == 1
 
 
-def test_a_question_says_whom_it_is_for_and_what_we_understand(ping, answering, network):
+def test_an_options_request_names_the_peer_and_accepts_sdp(ping, answering, network):
     answering(200)
     ask(ping, network)
     (request,) = network.messages("OPTIONS ")
@@ -97,7 +97,7 @@ def test_a_question_says_whom_it_is_for_and_what_we_understand(ping, answering, 
     assert request.headers.get("Max-Forwards") == "70"
 
 
-def test_a_lost_connection_is_asked_about_at_once(ping, answering, network, bob):
+def test_options_is_sent_at_once_when_the_connection_to_the_peer_is_lost(ping, answering, network, bob):
     answering(200)
     ask(ping, network)
     ping.connection_lost(Address("192.0.2.99", 5060), network.now)
@@ -108,7 +108,7 @@ def test_a_lost_connection_is_asked_about_at_once(ping, answering, network, bob)
     assert len(network.messages("OPTIONS ")) == 2
 
 
-def test_who_is_down_is_not_asked_sooner_for_each_connection_that_fails(
+def test_a_lost_connection_does_not_hasten_the_options_to_a_peer_that_is_down(
     ping, answering, network, bob
 ):
     answering(503)
@@ -117,7 +117,7 @@ def test_who_is_down_is_not_asked_sooner_for_each_connection_that_fails(
     assert ping.next_timer() == network.now + EVERY
 
 
-def test_where_no_address_of_ours_reaches_nobody_is(alice, network):
+def test_a_peer_is_down_if_no_local_address_can_reach_it(alice, network):
     ping = KeepAlive(alice.endpoint, Address("2001:db8::9", 5060), EVERY)
     ping.handle_timer(network.now)
     assert (ping.health, ping.status) == (PeerHealth.DOWN, 503)

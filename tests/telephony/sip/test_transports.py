@@ -87,7 +87,7 @@ def take(alice, data, source=FLOW, local=HERE["TCP"]):
         ("TLS", "<sip:alice@192.0.2.1:5061;transport=tls>"),
     ],
 )
-def test_via_and_contact_are_true_to_the_transport(alice, transport, contact):
+def test_via_and_contact_name_the_transport_in_use(alice, transport, contact):
     invite(alice, THERE._replace(transport=transport))
     message = parse_message(sent(alice).data)
     assert message.via.transport == transport
@@ -106,7 +106,7 @@ def test_a_response_to_a_request_by_sips_has_a_sips_contact(alice):
     assert parse_message(sent(alice).data).headers.get("Contact") == "<sips:alice@192.0.2.1:5061>"
 
 
-def test_a_response_goes_over_the_connection_of_its_request_and_else_to_the_sent_by(alice):
+def test_a_response_uses_the_connection_of_its_request_or_falls_back_to_the_sent_by(alice):
     take(alice, incoming()).respond(486, now=alice.network.now)
     out = sent(alice)
     assert out.destination == FLOW
@@ -119,7 +119,7 @@ def test_rport_is_answered_on_a_connection_too(alice):
     assert (via.received, via.rport) == FLOW[:2]
 
 
-def test_a_request_in_a_dialog_uses_the_open_connection_and_else_goes_to_the_contact(alice):
+def test_a_request_in_a_dialog_uses_the_open_connection_or_falls_back_to_the_contact(alice):
     dialog = take(alice, incoming()).respond(200, now=alice.network.now)
     dialog.request("INFO", now=alice.network.now)
     out = sent(alice)
@@ -127,7 +127,7 @@ def test_a_request_in_a_dialog_uses_the_open_connection_and_else_goes_to_the_con
     assert out.fallback == Address("192.0.2.2", 5070, "TCP")
 
 
-def test_a_contact_on_another_host_is_where_requests_go(alice):
+def test_requests_in_a_dialog_go_to_a_contact_on_another_host(alice):
     dialog = take(alice, incoming(contact="<sip:bob@192.0.2.99;transport=tcp>")).respond(
         200, now=alice.network.now
     )
@@ -145,7 +145,7 @@ def test_a_contact_by_udp_in_a_call_over_tcp_is_reached_by_udp(alice):
     assert parse_message(out.data).via.transport == "UDP"
 
 
-def test_a_pinned_phone_is_reached_by_its_connection_alone_when_its_contact_lies(alice):
+def test_a_dialog_pinned_to_its_source_uses_only_the_connection_if_the_contact_is_private(alice):
     dialog = take(alice, incoming(contact="<sip:bob@10.0.0.9;transport=tcp>")).respond(
         200, now=alice.network.now
     )
@@ -154,7 +154,7 @@ def test_a_pinned_phone_is_reached_by_its_connection_alone_when_its_contact_lies
     assert (sent(alice).destination, sent(alice).fallback) == (FLOW, None)
 
 
-def test_the_name_to_be_shown_by_tls_is_kept_for_the_dialog(network, alice):
+def test_the_expected_tls_server_name_is_kept_for_the_dialog(network, alice):
     there = Address("192.0.2.2", 5061, "TLS", "pbx.example.com")
     bob = network.party("bob", there)
     network.parties[HERE["TLS"]] = alice
@@ -177,7 +177,7 @@ def test_a_long_request_goes_by_tcp(alice):
     assert parse_message(out.data).via.transport == "TCP"
 
 
-def test_a_long_request_goes_by_udp_when_tcp_is_refused_and_the_next_at_once(alice):
+def test_after_tcp_is_refused_this_and_the_next_long_request_go_by_udp(alice):
     by_udp = THERE._replace(transport="UDP")
     client = invite(alice, by_udp, body=b"x" * 1300)
     alice.network.flush()
@@ -197,7 +197,7 @@ def test_a_long_request_to_a_translated_address_stays_with_udp(alice):
     assert sent(alice).destination == by_udp
 
 
-def test_what_had_no_answer_fails_where_nobody_is_reached(alice):
+def test_an_unanswered_invite_fails_with_503_if_its_destination_is_unreachable(alice):
     invite(alice, THERE)
     alice.network.flush()
     alice.endpoint.unreachable(THERE, alice.network.now)
@@ -206,7 +206,7 @@ def test_what_had_no_answer_fails_where_nobody_is_reached(alice):
 
 
 @pytest.mark.parametrize("ask", [invite, options])
-def test_what_a_lost_connection_may_have_swallowed_is_said_once_more(alice, ask):
+def test_an_unanswered_request_is_sent_again_once_after_its_connection_is_lost(alice, ask):
     ask(alice, THERE)
     first = sent(alice)
     alice.endpoint.connection_lost(THERE, alice.network.now)
@@ -219,7 +219,7 @@ def test_what_a_lost_connection_may_have_swallowed_is_said_once_more(alice, ask)
     assert failed.status == 503
 
 
-def test_a_lost_connection_leaves_what_rings(network, alice):
+def test_a_lost_connection_does_not_end_a_ringing_call(network, alice):
     bob = network.party("bob", THERE)
     network.parties[HERE["TCP"]] = alice
     invite(alice, THERE)
@@ -235,7 +235,7 @@ def test_a_lost_connection_leaves_what_rings(network, alice):
     assert not alice.seen(InviteFailed)
 
 
-def test_a_call_over_tcp_runs_through(network, alice):
+def test_a_complete_call_runs_over_tcp(network, alice):
     bob = network.party("bob", THERE)
     network.parties[HERE["TCP"]] = alice
     client = invite(alice, THERE)
@@ -249,7 +249,7 @@ def test_a_call_over_tcp_runs_through(network, alice):
     assert bob.last(DialogRequest).request.method == "BYE"
 
 
-def test_a_peer_that_names_itself_is_looked_for_where_its_connection_came_from(alice):
+def test_a_peer_with_a_host_name_in_its_via_is_reached_at_its_source_address(alice):
     flow = FLOW._replace(transport="TLS")
     data = incoming(contact="<sip:bob@pbx.example.com:5071;transport=tls>").replace(
         b"192.0.2.2:5070;branch", b"pbx.example.com;branch"
@@ -263,7 +263,7 @@ def test_a_peer_that_names_itself_is_looked_for_where_its_connection_came_from(a
     assert out.fallback == Address("192.0.2.2", 5071, "TLS", "pbx.example.com")
 
 
-def test_a_peer_that_has_come_back_by_another_connection_has_its_dialogs_there(alice):
+def test_a_reconnected_peers_dialogs_use_its_new_connection(alice):
     dialog = take(alice, incoming()).respond(200, now=alice.network.now)
     dialog.send_to = FLOW
     fresh = FLOW._replace(port=40999, flow=8)

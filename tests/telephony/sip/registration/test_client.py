@@ -78,7 +78,7 @@ def site():
     return Site()
 
 
-def test_it_registers_at_once_under_the_accounts_name(site):
+def test_registration_starts_at_once_with_the_accounts_address(site):
     site.run(0)
     request = site.last
     assert (str(request.uri), request.method) == ("sip:trunk.example", "REGISTER")
@@ -88,7 +88,7 @@ def test_it_registers_at_once_under_the_accounts_name(site):
     assert site.registration.state is RegistrationState.REGISTERED
 
 
-def test_it_registers_again_in_good_time_in_the_same_order(site):
+def test_a_refresh_is_sent_before_expiry_with_the_same_call_id_and_the_next_cseq(site):
     site.run(3301)
     (first, _, one), (second, _, two) = site.asked
     assert second - first == 3300
@@ -96,7 +96,7 @@ def test_it_registers_again_in_good_time_in_the_same_order(site):
     assert (one.cseq.number, two.cseq.number) == (1, 2)
 
 
-def test_the_registrar_decides_for_how_long(site):
+def test_the_expiry_in_the_registrars_contact_sets_the_refresh_interval(site):
     site.answer = lambda request: respond(
         request, 200, headers=(("Contact", f"{request.headers.get('Contact')};expires=60"),)
     )
@@ -104,13 +104,13 @@ def test_the_registrar_decides_for_how_long(site):
     assert [when - 1000.0 for when, _, _ in site.asked] == [0, 30, 60, 90]
 
 
-def test_an_expires_header_counts_where_the_contact_says_nothing(site):
+def test_an_expires_header_applies_if_the_contact_has_no_expiry(site):
     site.answer = lambda request: respond(request, 200, headers=(("Expires", "120"),))
     site.run(61)
     assert [when - 1000.0 for when, _, _ in site.asked] == [0, 60]
 
 
-def test_a_registrar_that_forgets_us_in_its_answer_has_not_registered_us(site):
+def test_a_200_that_lists_only_other_contacts_is_a_failed_registration(site):
     site.answer = lambda request: respond(
         request, 200, headers=(("Contact", "<sip:somebody@192.0.2.7>"),)
     )
@@ -118,7 +118,7 @@ def test_a_registrar_that_forgets_us_in_its_answer_has_not_registered_us(site):
     assert site.registration.state is RegistrationState.FAILED
 
 
-def test_a_registrar_may_write_down_another_address_of_ours(site):
+def test_a_registrar_may_return_our_contact_with_a_translated_address(site):
     site.answer = lambda request: respond(
         request, 200, headers=(("Contact", "<sip:01970000000@203.0.113.9:1024>;expires=90"),)
     )
@@ -144,7 +144,7 @@ def test_a_challenge_is_answered(site):
     assert [request.cseq.number for _, _, request in site.asked] == [1, 2, 3, 4]
 
 
-def test_423_is_met(site):
+def test_a_423_is_answered_by_a_register_with_the_required_expiry(site):
     def answer(request):
         if int(request.headers.get("Expires")) < 7200:
             return respond(request, 423, headers=(("Min-Expires", "7200"),))
@@ -157,14 +157,14 @@ def test_423_is_met(site):
 
 
 @pytest.mark.parametrize("minimum", ["3600", "0", "999999999", "soon", ""])
-def test_a_423_that_makes_no_sense_is_a_failure(site, minimum):
+def test_a_423_with_an_unusable_min_expires_is_a_failure(site, minimum):
     site.answer = lambda request: respond(request, 423, headers=(("Min-Expires", minimum),))
     site.run(10)
     assert len(site.asked) == 1
     assert site.registration.state is RegistrationState.FAILED
 
 
-def test_failures_are_followed_by_longer_and_longer_pauses(site):
+def test_the_pause_between_tries_doubles_after_each_failure_up_to_a_limit(site):
     site.answer = lambda request: respond(request, 403)
     site.run(20_000)
     times = [when for when, _, _ in site.asked]
@@ -176,7 +176,7 @@ def test_failures_are_followed_by_longer_and_longer_pauses(site):
     assert (site.registration.state, site.registration.status) == (RegistrationState.FAILED, 403)
 
 
-def test_retry_after_is_heeded_within_reason(site):
+def test_retry_after_is_respected_up_to_a_limit(site):
     site.answer = lambda request: respond(request, 503, headers=(("Retry-After", "600"),))
     site.run(601)
     assert [when - 1000.0 for when, _, _ in site.asked] == [0, 600]
@@ -187,7 +187,7 @@ def test_retry_after_is_heeded_within_reason(site):
     assert len(site.asked) > begun
 
 
-def test_it_comes_back_after_silence(site):
+def test_registration_succeeds_after_a_timeout_once_the_registrar_answers(site):
     welcome, site.answer = site.answer, lambda request: None
     site.run(40)
     assert site.registration.status == 408
@@ -203,20 +203,20 @@ def test_the_next_address_is_tried_after_a_failure(site):
     assert [destination for _, destination, _ in site.asked][:2] == [THERE, OTHER]
 
 
-def test_a_name_that_leads_nowhere_is_a_failure(site):
+def test_a_registrar_without_addresses_is_a_failure(site):
     site.destinations = []
     site.run(1)
     assert site.asked == []
     assert (site.registration.state, site.registration.status) == (RegistrationState.FAILED, 503)
 
 
-def test_a_family_that_we_have_not_is_a_failure(site):
+def test_a_registrar_of_an_address_family_without_a_local_address_is_a_failure(site):
     site.destinations = [Address("2001:db8::1", 5060)]
     site.run(1)
     assert (site.registration.state, site.registration.status) == (RegistrationState.FAILED, 503)
 
 
-def test_a_lost_connection_is_made_good_at_once(site):
+def test_a_lost_connection_to_the_registrar_causes_a_register_at_once(site):
     site.run(100)
     site.registration.connection_lost(OTHER, site.now)
     site.run(1)
@@ -226,7 +226,7 @@ def test_a_lost_connection_is_made_good_at_once(site):
     assert len(site.asked) == 2
 
 
-def test_the_binding_is_taken_away_at_the_end(site):
+def test_stopping_removes_the_binding(site):
     site.run(10)
     site.registration.stop(site.now)
     site.run(10_000)
@@ -235,7 +235,7 @@ def test_the_binding_is_taken_away_at_the_end(site):
     assert site.registration.state is RegistrationState.STOPPED
 
 
-def test_there_is_nothing_to_take_away_from_who_refused(site):
+def test_stopping_after_a_refused_registration_sends_nothing(site):
     site.answer = lambda request: respond(request, 403)
     site.run(1)
     site.registration.stop(site.now)
