@@ -83,7 +83,7 @@ def events(endpoint):
         (message("INVITE").replace(b"sip:", b"urn:service:", 1), 416, None),
     ],
 )
-def test_what_cannot_be_served_is_refused_by_the_core(endpoint, data, status, header):
+def test_a_request_that_cannot_be_served_is_refused_by_the_core(endpoint, data, status, header):
     (answer,) = [a for a in answers(endpoint, data) if a.status != 100]
     assert answer.status == status
     assert header is None or answer.headers.get(header)
@@ -95,13 +95,13 @@ def test_unsupported_names_only_the_unknown_option_tags(endpoint):
     assert answer.headers.get("Unsupported") == "teleport"
 
 
-def test_a_request_that_was_forked_and_merged_again_gets_482(endpoint):
+def test_a_second_copy_of_a_forked_request_by_another_branch_gets_482(endpoint):
     one, two = (message("INVITE", via=f"branch=z9hG4bK{n};rport") for n in (1, 2))
     assert [a.status for a in answers(endpoint, one, two)] == [482]
     assert len([e for e in events(endpoint) if isinstance(e, IncomingInvite)]) == 1
 
 
-def test_a_branch_that_is_used_again_with_the_next_cseq_is_another_transaction(endpoint):
+def test_a_reused_branch_with_the_next_cseq_is_another_transaction(endpoint):
     via = "branch=z9hG4bKreused;rport"
     endpoint.receive(message("INVITE", via=via), THERE, HERE, 1.0)
     (first,) = [e for e in events(endpoint) if isinstance(e, IncomingInvite)]
@@ -112,7 +112,7 @@ def test_a_branch_that_is_used_again_with_the_next_cseq_is_another_transaction(e
     assert second.invite.request.cseq.number == 2
 
 
-def test_a_retransmission_is_answered_again_and_told_once(endpoint):
+def test_a_retransmitted_request_is_answered_again_but_reported_once(endpoint):
     data = message("OPTIONS")
     answers(endpoint, data, data)
     (event,) = events(endpoint)
@@ -129,7 +129,7 @@ def test_the_same_branch_from_another_sent_by_is_another_transaction(endpoint):
 
 
 @pytest.mark.parametrize("branch", ["x=1", "branch=oldstyle", "branch=z9hG4bK"])
-def test_requests_of_rfc_2543_are_matched_without_the_cookie(endpoint, branch):
+def test_an_rfc_2543_request_without_the_branch_cookie_is_matched_to_its_transaction(endpoint, branch):
     invite = message("INVITE", via=branch)
     answers(endpoint, invite, invite)
     (event,) = events(endpoint)
@@ -140,20 +140,20 @@ def test_requests_of_rfc_2543_are_matched_without_the_cookie(endpoint, branch):
     assert answers(endpoint) == []
 
 
-def test_a_cancel_of_rfc_2543_finds_its_invite(endpoint):
+def test_an_rfc_2543_cancel_matches_its_invite(endpoint):
     answers(endpoint, message("INVITE", via="x=1"))
     statuses = [a.status for a in answers(endpoint, message("CANCEL", via="x=1"))]
     assert statuses == [200, 487]
     assert isinstance(events(endpoint)[-1], InviteCancelled)
 
 
-def test_the_answer_to_a_cancel_has_the_to_tag_of_the_invites(endpoint):
+def test_the_response_to_a_cancel_has_the_to_tag_of_the_invites_response(endpoint):
     answers(endpoint, message("INVITE"))
     cancelled, terminated = answers(endpoint, message("CANCEL"))
     assert cancelled.to.tag == terminated.to.tag
 
 
-def test_with_rport_the_response_goes_to_the_source_and_says_so(endpoint):
+def test_with_rport_the_response_goes_to_the_source_and_names_it_in_the_via(endpoint):
     endpoint.receive(message("BYE"), THERE, HERE, 0.0)
     (datagram,) = endpoint.outgoing()
     via = parse_message(datagram.data).via
@@ -168,13 +168,13 @@ def test_without_rport_the_response_goes_to_the_sent_by_port_at_the_source(endpo
     assert parse_message(datagram.data).via.received == THERE.host
 
 
-def test_a_false_received_is_replaced_by_the_true_one(endpoint):
+def test_a_wrong_received_parameter_is_replaced_by_the_source_address(endpoint):
     data = message("BYE", via="branch=z9hG4bK1;received=203.0.113.1;rport=99")
     (answer,) = answers(endpoint, data)
     assert (answer.via.received, answer.via.rport) == THERE[:2]
 
 
-def test_a_malformed_request_is_answered_with_its_own_lines(endpoint):
+def test_a_malformed_request_gets_400_with_its_own_header_lines(endpoint):
     endpoint.receive(message("OPTIONS", cseq="x OPTIONS"), THERE, HERE, 0.0)
     (datagram,) = endpoint.outgoing()
     assert datagram.data.startswith(b"SIP/2.0 400 ")
@@ -182,7 +182,7 @@ def test_a_malformed_request_is_answered_with_its_own_lines(endpoint):
     assert datagram.destination == THERE
 
 
-def test_a_malformed_requests_copies_get_the_same_to_tag(endpoint):
+def test_copies_of_a_malformed_request_get_the_same_response_and_to_tag(endpoint):
     data = message("OPTIONS", cseq="x OPTIONS")
     for _ in range(2):
         endpoint.receive(data, THERE, HERE, 0.0)
@@ -204,13 +204,13 @@ def test_a_malformed_ack_or_response_is_never_answered(endpoint):
     assert answers(endpoint, b"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.2\r\n\r\n") == []
 
 
-def test_keep_alives_are_counted_without_a_word(endpoint):
+def test_keep_alives_are_counted_without_an_answer_or_event(endpoint):
     assert answers(endpoint, b"\r\n\r\n", b"\0\0\0\0", b"") == []
     assert events(endpoint) == []
     assert endpoint.dropped["keep-alive"] == 3
 
 
-def test_a_response_to_somebody_else_is_dropped(endpoint):
+def test_a_response_to_another_elements_request_is_dropped(endpoint):
     data = message("OPTIONS").replace(b"OPTIONS sip:bob@192.0.2.2 SIP/2.0", b"SIP/2.0 200 OK")
     answers(endpoint, data)
     assert events(endpoint)[0].why == "response to somebody else"
@@ -221,7 +221,7 @@ def test_a_stray_ack_is_dropped(endpoint):
     assert events(endpoint)[0].why == "ACK to nothing"
 
 
-def test_an_ack_to_our_2xx_is_told_once_and_its_copies_are_absorbed(endpoint):
+def test_an_ack_to_our_2xx_is_reported_once_and_its_copies_are_absorbed(endpoint):
     answers(endpoint, message("INVITE"))
     dialog = events(endpoint)[0].invite.respond(200, now=0.0)
     ack = message("ACK", via="branch=z9hG4bK2", to=f";tag={dialog.id.local_tag}")
@@ -229,7 +229,7 @@ def test_an_ack_to_our_2xx_is_told_once_and_its_copies_are_absorbed(endpoint):
     assert [type(e) for e in events(endpoint)] == [AckReceived]
 
 
-def test_an_ack_with_a_made_up_to_tag_counts_if_its_branch_is_the_invites(endpoint):
+def test_an_ack_with_an_unknown_to_tag_is_accepted_if_its_branch_is_the_invites(endpoint):
     answers(endpoint, message("INVITE"))
     events(endpoint)[0].invite.respond(200, now=0.0)
     assert endpoint.counts().awaiting_ack == 1
@@ -247,7 +247,7 @@ def test_an_ack_with_a_made_up_to_tag_counts_if_its_branch_is_the_invites(endpoi
         (b"CSeq: 1", b"CSeq: 2"),
     ],
 )
-def test_an_ack_with_a_made_up_to_tag_counts_for_nothing_if_anything_else_differs(
+def test_an_ack_with_an_unknown_to_tag_is_ignored_if_branch_call_id_from_tag_or_cseq_differs(
     endpoint, old, new
 ):
     answers(endpoint, message("INVITE"))
@@ -259,27 +259,27 @@ def test_an_ack_with_a_made_up_to_tag_counts_for_nothing_if_anything_else_differ
     assert AckReceived not in [type(e) for e in events(endpoint)]
 
 
-def test_a_register_that_removes_all_contacts_reaches_the_user(endpoint):
+def test_a_register_with_a_wildcard_contact_reaches_the_application(endpoint):
     data = message("REGISTER").replace(b"Contact: <sip:alice@10.0.0.1:5070>", b"Contact: *")
     answers(endpoint, data)
     assert isinstance(events(endpoint)[0], StandaloneRequest)
 
 
-def test_a_request_that_has_been_here_before_is_known_by_our_via(endpoint):
+def test_a_looped_request_is_recognised_by_our_via(endpoint):
     answers(endpoint, message("OPTIONS", "Via: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKx"))
     assert endpoint.looped(events(endpoint)[0].request)
     answers(endpoint, message("OPTIONS", via="branch=z9hG4bK7", cseq="2 OPTIONS"))
     assert not endpoint.looped(events(endpoint)[0].request)
 
 
-def test_a_wildcard_address_without_an_advertised_one_is_refused():
+def test_listening_on_a_wildcard_address_requires_an_advertised_address():
     endpoint = Endpoint()
     with pytest.raises(ProtocolError):
         endpoint.listen(Address("0.0.0.0", 5060))
     endpoint.listen(Address("0.0.0.0", 5060), advertised=HERE)
 
 
-def test_no_local_address_of_the_family_is_the_programs_fault(endpoint):
+def test_a_request_to_a_family_without_a_local_address_raises_protocol_error(endpoint):
     with pytest.raises(ProtocolError):
         endpoint.request(
             "OPTIONS",
@@ -292,7 +292,7 @@ def test_no_local_address_of_the_family_is_the_programs_fault(endpoint):
 
 
 @pytest.mark.parametrize("value", ["a\r\nEvil: 1", "a\nb", "a\0b"])
-def test_a_line_break_in_a_header_is_refused_and_leaves_nothing_behind(endpoint, value):
+def test_a_control_character_in_a_header_is_refused_and_leaves_no_transaction(endpoint, value):
     with pytest.raises(ProtocolError):
         endpoint.invite(
             Uri.parse("sip:x@192.0.2.1"),
@@ -309,7 +309,7 @@ METHODS = st.sampled_from(["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTE
 
 
 @given(data=st.binary(max_size=300))
-def test_no_exception_comes_out_whatever_the_bytes(data):
+def test_receiving_arbitrary_bytes_raises_no_exception(data):
     endpoint = Endpoint()
     endpoint.listen(HERE)
     endpoint.receive(data, THERE, HERE, 0.0)
@@ -320,7 +320,7 @@ def test_no_exception_comes_out_whatever_the_bytes(data):
     edits=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 5), st.binary(max_size=4))),
     status=st.sampled_from([180, 200, 302, 486]),
 )
-def test_no_exception_comes_out_of_mutated_messages_nor_of_answering_them(method, edits, status):
+def test_receiving_and_answering_mutated_requests_raises_no_exception(method, edits, status):
     endpoint = Endpoint()
     endpoint.listen(HERE)
     base = message(method, "Record-Route: <sip:10.0.0.3;lr>")
@@ -343,7 +343,7 @@ def test_no_exception_comes_out_of_mutated_messages_nor_of_answering_them(method
 
 
 @given(edits=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 5), st.binary(max_size=4))))
-def test_no_exception_comes_out_of_mutated_responses(edits):
+def test_receiving_mutated_responses_raises_no_exception(edits):
     endpoint = Endpoint()
     endpoint.listen(HERE)
     client = endpoint.invite(
@@ -370,7 +370,7 @@ def turned_away(endpoint, *extra):
     return event.invite, datagram.data
 
 
-def test_an_invite_that_is_turned_away_leaves_nothing_behind(endpoint):
+def test_a_statelessly_refused_invite_leaves_no_state(endpoint):
     _, answer = turned_away(endpoint)
     assert answer.startswith(b"SIP/2.0 503")
     assert b"Retry-After: 5" in answer
@@ -380,23 +380,23 @@ def test_an_invite_that_is_turned_away_leaves_nothing_behind(endpoint):
     assert endpoint.outgoing() == []
 
 
-def test_a_copy_of_what_was_turned_away_gets_the_same_octets(endpoint):
+def test_copies_of_a_statelessly_refused_invite_get_identical_responses(endpoint):
     assert turned_away(endpoint)[1] == turned_away(endpoint)[1]
 
 
-def test_two_endpoints_turn_away_with_tags_that_tell_nothing_of_each_other(endpoint):
+def test_two_endpoints_refuse_the_same_invite_statelessly_with_different_tags(endpoint):
     other = Endpoint()
     other.listen(HERE)
     assert turned_away(endpoint)[1] != turned_away(other)[1]
 
 
-def test_what_was_answered_cannot_be_turned_away(endpoint):
+def test_an_answered_invite_cannot_be_refused_statelessly(endpoint):
     invite, _ = turned_away(endpoint)
     with pytest.raises(ProtocolError):
         invite.refuse_statelessly(503, now=1.0)
 
 
-def test_call_ids_are_known_as_long_as_a_dialog_or_a_request_of_ours_has_them(call):
+def test_a_call_id_and_its_peer_are_known_until_the_dialog_and_its_requests_end(call):
     bob = call.bob.endpoint
     assert bob.has_call_id(call.at_bob.call_id)
     assert bob.peers() == {call.alice.address.host}
@@ -407,7 +407,7 @@ def test_call_ids_are_known_as_long_as_a_dialog_or_a_request_of_ours_has_them(ca
     assert not call.alice.endpoint.has_call_id(call.at_bob.call_id)
 
 
-def test_messages_that_cannot_be_read_are_counted_whether_answered_or_not(endpoint):
+def test_malformed_messages_are_counted_whether_answered_or_not(endpoint):
     for data in (b"\xff" * 20, message(cseq="x OPTIONS")):
         endpoint.receive(data, THERE, HERE, 0.0)
     assert len(endpoint.outgoing()) == 1

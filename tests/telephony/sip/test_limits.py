@@ -69,7 +69,7 @@ def send(data):
     ],
     ids=["a header of 64 KiB", "a folded header", "10000 headers", "500 lines of Via"],
 )
-def test_too_much_is_refused_with_513(data):
+def test_an_oversized_message_is_refused_with_513(data):
     assert len(data) <= DATAGRAM
     with pytest.raises(SipParseError) as caught:
         parse_message(data)
@@ -77,7 +77,7 @@ def test_too_much_is_refused_with_513(data):
     assert send(data) == ([b"SIP/2.0 513"], [])
 
 
-def test_more_than_a_datagram_holds_is_refused_unread():
+def test_a_message_longer_than_a_udp_datagram_is_refused_with_513():
     with pytest.raises(SipParseError) as caught:
         parse_message(invite() + b"a" * 65536)
     assert caught.value.status == 513
@@ -88,7 +88,7 @@ def test_a_request_uri_that_is_too_long_is_refused_with_414():
     assert send(data) == ([b"SIP/2.0 414"], [])
 
 
-def test_as_much_as_is_allowed_is_read():
+def test_a_message_at_the_limits_of_headers_and_line_length_is_parsed():
     room = MAX_HEADERS - len(parse_message(invite()).headers)
     longest = b"X: " + b"a" * (MAX_LINE - 3)
     message = parse_message(invite(longest, *[b"Y: b"] * (room - 2), b"Content-Length: 0"))
@@ -97,7 +97,7 @@ def test_as_much_as_is_allowed_is_read():
     assert parse_message(bytes(message)).headers == message.headers
 
 
-def test_five_hundred_hops_in_one_line_are_read_and_answered():
+def test_an_invite_with_500_vias_in_one_line_is_parsed_and_answered():
     hop = b"SIP/2.0/UDP h.example;branch=z9"
     data = invite(via=b",".join([hop] * 500))
     _, (event,) = send(data)
@@ -106,13 +106,13 @@ def test_five_hundred_hops_in_one_line_are_read_and_answered():
     event.invite.respond(486, now=1000.0)
 
 
-def test_names_that_nobody_uses_twice_are_not_remembered():
+def test_long_header_names_are_not_cached():
     long_name = "X-" + "a" * 5000
     assert Headers.parse([f"{long_name}: 1"]).get(long_name) == "1"
     assert header_key(long_name) is not header_key(long_name)
 
 
-def test_multipart_is_read_one_level_deep_however_deep_it_goes():
+def test_nested_multipart_bodies_are_parsed_one_level_at_a_time():
     kind, body = "text/plain", b"core"
     for level in range(200):
         head = f"--b{level}\r\nContent-Type: {kind}\r\n\r\n"
@@ -127,7 +127,7 @@ def test_multipart_is_read_one_level_deep_however_deep_it_goes():
     assert (depth, outer.body) == (200, b"core")
 
 
-def test_too_many_parts_are_refused():
+def test_a_multipart_body_with_too_many_parts_is_refused_with_413():
     body = b"--b\r\n\r\nx\r\n" * (MAX_PARTS + 1) + b"--b--"
     with pytest.raises(SipParseError) as caught:
         parse_multipart("multipart/mixed;boundary=b", body)
@@ -157,7 +157,7 @@ SPITE = ['"', '\\"', '"\\', "<", "<>", ";", ",", " ", "\n ", "\r\n", "%", ":", "
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_no_repetition_makes_a_reader_go_over_its_text_again_and_again(reader):
+def test_repetitive_hostile_text_is_parsed_without_quadratic_work(reader):
     # Work that grew with the square of the length would keep this test for hours.
     for unit in SPITE:
         text = (unit * DATAGRAM)[: DATAGRAM - 500]
@@ -196,6 +196,6 @@ def calls_in(work, *arguments):
     ],
     ids=["headers", "hops", "contacts", "parameters", "uri parameters", "folds", "options"],
 )
-def test_twice_as_much_to_read_is_at_most_twice_the_work(make):
+def test_parsing_work_grows_linearly_with_the_number_of_elements(make):
     none, some, twice = (calls_in(send, make(n)) for n in (0, 100, 200))
     assert twice - none <= 2 * (some - none) + 20

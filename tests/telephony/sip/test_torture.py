@@ -153,7 +153,7 @@ def send(data):
     return Heard([datagram.data for datagram in endpoint.outgoing()], events)
 
 
-def test_the_tables_and_the_files_are_complete():
+def test_every_torture_message_has_a_file_and_a_table_row():
     for rfc, cases in (("rfc4475", RFC_4475), ("rfc5118", RFC_5118)):
         names = {path.stem for path in (TORTURE / rfc).glob("*.dat")}
         assert names == {case.name for case in cases}
@@ -161,7 +161,7 @@ def test_the_tables_and_the_files_are_complete():
 
 
 @each
-def test_the_parser_takes_or_refuses_it_as_the_rfc_says(rfc, case):
+def test_the_parser_accepts_or_refuses_each_message_as_the_table_says(rfc, case):
     data = encode(case.name, rfc)
     if case.status is None:
         parse_message(data)
@@ -172,7 +172,7 @@ def test_the_parser_takes_or_refuses_it_as_the_rfc_says(rfc, case):
 
 
 @each
-def test_the_endpoint_answers_it_or_hands_it_on_as_the_rfc_says(rfc, case):
+def test_the_endpoint_answers_or_reports_each_message_as_the_table_says(rfc, case):
     heard = send(encode(case.name, rfc))
     assert [int(data.split(b" ", 2)[1]) for data in heard.answers] == (
         [] if case.answer is None else [case.answer]
@@ -181,7 +181,7 @@ def test_the_endpoint_answers_it_or_hands_it_on_as_the_rfc_says(rfc, case):
 
 
 @each
-def test_what_was_read_is_written_and_read_again_as_the_same(rfc, case):
+def test_each_accepted_message_round_trips(rfc, case):
     if case.status is not None:
         return
     message = read(case.name, rfc)
@@ -192,7 +192,7 @@ def test_what_was_read_is_written_and_read_again_as_the_same(rfc, case):
 
 
 @each
-def test_an_answer_can_be_read_and_names_the_request(rfc, case):
+def test_each_response_is_readable_and_matches_its_request(rfc, case):
     for data in send(encode(case.name, rfc)).answers:
         if case.status is not None:
             assert data.endswith(b"Content-Length: 0\r\n\r\n")
@@ -206,7 +206,7 @@ def test_an_answer_can_be_read_and_names_the_request(rfc, case):
         assert answer.to.tag
 
 
-def test_a_refused_request_gets_back_what_could_be_read_of_it():
+def test_the_refusal_of_a_malformed_request_contains_its_readable_headers():
     (data,) = send(encode("quotbal")).answers
     lines = data.split(b"\r\n")
     assert (
@@ -223,7 +223,7 @@ def test_a_refused_request_gets_back_what_could_be_read_of_it():
     assert data.count(b"Via:") == 1
 
 
-def test_refusals_say_what_would_do():
+def test_a_501_lists_the_allowed_methods_and_a_420_the_unsupported_options():
     (data,) = send(encode("intmeth")).answers
     assert "INVITE" in parse_message(data).headers.get_list("Allow")
     (data,) = send(encode("bext01")).answers
@@ -233,7 +233,7 @@ def test_refusals_say_what_would_do():
     ]
 
 
-def test_wsinv_is_read_through_all_its_folds():
+def test_wsinv_is_parsed_with_all_its_folded_headers():
     message = read("wsinv")
     assert message.uri.parameters == (("unknownparam", None),)
     assert (message.to.tag, message.from_.tag) == ("1918181833n", "98asjd8")
@@ -255,7 +255,7 @@ def test_wsinv_is_read_through_all_its_folds():
     assert len(message.body) == 150
 
 
-def test_intmeth_keeps_its_characters_and_loses_its_nul():
+def test_intmeth_keeps_its_unusual_characters_except_the_nul():
     message = read("intmeth")
     assert message.method == "!interesting-Method0123456789_*+`.%indeed'~"
     assert message.uri.user == "1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*"
@@ -283,7 +283,7 @@ def test_escapes_are_kept_and_control_characters_stay_escaped():
     assert b"sip:null-%00-null@example.com" in bytes(message)
 
 
-def test_a_name_with_an_escape_is_another_name():
+def test_a_percent_escape_in_a_method_or_header_name_is_not_decoded():
     message = read("esc02")
     assert message.method == "RE%47IST%45R"
     assert [contact.uri.user for contact in message.contacts] == ["alias1", "alias3"]
@@ -291,7 +291,7 @@ def test_a_name_with_an_escape_is_another_name():
     assert message.to.display_name == "%Z%45"
 
 
-def test_the_other_valid_messages_hold_what_the_rfc_says():
+def test_the_other_valid_messages_have_the_values_that_the_rfc_gives():
     assert read("lwsdisp").from_.display_name == "caller"
     assert len(read("longreq").vias) == 34
     assert read("dblreq").body == b""
@@ -309,7 +309,7 @@ def test_the_other_valid_messages_hold_what_the_rfc_says():
     assert bytes(message).startswith(b"SIP/2.0 100 \r\n")
 
 
-def test_what_is_tolerated_goes_no_further():
+def test_tolerated_faults_are_not_passed_on():
     message = read("escruri")
     assert message.start_line == "INVITE sip:user@example.com SIP/2.0"
     assert read("lwsstart").start_line == "INVITE sip:user@example.com SIP/2.0"
@@ -320,7 +320,7 @@ def test_what_is_tolerated_goes_no_further():
     assert message.uri == read("ipv6-correct-abnf-2-colons", "rfc5118").uri
 
 
-def test_a_branch_that_is_the_cookie_alone_identifies_nothing():
+def test_a_branch_of_only_the_cookie_is_matched_as_in_rfc_2543():
     endpoint = Endpoint(rng=random.Random(1))
     endpoint.listen(LOCAL)
     data = encode("badbranch")
@@ -335,7 +335,7 @@ def registered(name):
     return response, registrar.contacts("sip:x", 1000.0)
 
 
-def test_a_registrar_keeps_parameters_where_they_stood():
+def test_a_registrar_returns_uri_and_header_parameters_where_they_were():
     response, _ = registered("cparam01")
     assert response.headers.get("Contact") == (
         "<sip:+19725552222@gw1.example.net>;unknownparam;expires=3600"
@@ -347,13 +347,13 @@ def test_a_registrar_keeps_parameters_where_they_stood():
 
 
 @pytest.mark.parametrize("name", ["regescrt", "regbadct"])
-def test_a_contacts_headers_are_given_back_and_never_sent(name):
+def test_headers_in_a_contact_uri_are_returned_but_never_sent(name):
     response, ((target, _),) = registered(name)
     assert "sip:user@example.com?Route=%3Csip:sip.example.com%3E" in response.headers.get("Contact")
     assert str(target) == "sip:user@example.com"
 
 
-def test_a_registrar_tells_escaped_nuls_apart():
+def test_a_registrar_distinguishes_contacts_with_escaped_nuls():
     _, contacts = registered("escnull")
     assert [str(uri) for uri, _ in contacts] == [
         "sip:%00%00@host5.example.com",
@@ -361,19 +361,19 @@ def test_a_registrar_tells_escaped_nuls_apart():
     ]
 
 
-def test_a_registrar_refuses_what_is_no_sip_address():
+def test_a_registrar_refuses_a_contact_that_is_not_a_sip_uri():
     response, contacts = registered("unksm2")
     assert (response.status, contacts) == (400, [])
 
 
-def test_credentials_of_an_unknown_scheme_are_none():
+def test_credentials_of_an_unknown_scheme_count_as_missing():
     server = DigestServer("example.com", b"s" * 16, lambda *_: None)
     request = read("regaut01")
     assert server.verify(request, 1000.0).outcome is AuthOutcome.MISSING
     assert server.challenge(request, 1000.0).status == 401
 
 
-def test_ipv6_references_are_read_with_and_without_a_port():
+def test_ipv6_addresses_are_parsed_with_and_without_a_port():
     assert read("ipv6-good", "rfc5118").uri == Uri(host="2001:db8::10")
     assert read("ipv6-good", "rfc5118").via.host == "2001:db8::9:1"
     assert read("port-ambiguous", "rfc5118").uri == Uri(host="2001:db8::10:5070")
@@ -400,7 +400,7 @@ def test_ipv6_references_are_read_with_and_without_a_port():
         ("ipv4-mapped-ipv6", 236, 245, b"c=IN IP6 ::ffff:192.0.2.2"),
     ],
 )
-def test_with_its_length_put_right_the_message_is_taken_whole(name, wrong, right, line):
+def test_an_rfc_5118_message_with_a_corrected_content_length_keeps_its_whole_body(name, wrong, right, line):
     data = encode(name, "rfc5118").replace(
         f"Content-Length: {wrong}".encode(), f"Content-Length: {right}".encode()
     )

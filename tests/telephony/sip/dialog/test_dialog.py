@@ -48,7 +48,7 @@ def vars_of(counts) -> list[int]:
     return [getattr(counts, name) for name in counts.__slots__]
 
 
-def test_a_confirmed_dialog_goes_on_after_a_restart_from_its_checkpoint(network, alice, bob, call):
+def test_a_confirmed_dialog_continues_after_a_restart_from_its_checkpoint(network, alice, bob, call):
     saved = msgspec.msgpack.decode(msgspec.msgpack.encode(call.at_alice.checkpoint()))
     reborn = network.party("alice", alice.address)
     dialog = reborn.endpoint.restore_dialog(saved)
@@ -60,7 +60,7 @@ def test_a_confirmed_dialog_goes_on_after_a_restart_from_its_checkpoint(network,
 
 
 @pytest.mark.parametrize("damage", [{}, {"version": 1}, {"routes": 3}, {"local": "nonsense <"}])
-def test_what_is_no_checkpoint_is_refused(network, alice, call, damage):
+def test_an_invalid_dialog_checkpoint_is_refused(network, alice, call, damage):
     saved = {**call.at_alice.checkpoint(), **damage} if damage else {}
     reborn = network.party("alice", alice.address)
     with pytest.raises(ProtocolError):
@@ -82,7 +82,7 @@ def test_gaps_in_cseq_are_allowed(network, alice, bob, call):
     assert bob.last(DialogRequest).request.method == "INFO"
 
 
-def test_a_request_in_an_unknown_dialog_gets_481_which_ends_it_at_the_client(
+def test_a_481_for_an_unknown_dialog_ends_the_dialog_at_the_client(
     network, alice, bob, call
 ):
     call.at_bob.drop("restart")
@@ -102,7 +102,7 @@ def test_a_reinvite_while_ours_is_pending_gets_491(network, alice, bob, call):
     assert not call.at_alice.invite_pending
 
 
-def test_a_late_copy_of_an_older_2xx_is_acknowledged_again_and_not_reported(
+def test_a_late_copy_of_an_earlier_2xx_is_acknowledged_again_but_not_reported(
     network, alice, bob, call
 ):
     (first,) = [
@@ -127,7 +127,7 @@ def test_after_a_491_the_owner_of_the_call_id_waits_longer(call):
         assert 0.0 <= call.at_bob.glare_delay() <= 2.0
 
 
-def test_no_reinvite_is_sent_while_another_is_pending_either_way(network, alice, bob, call):
+def test_no_reinvite_is_sent_while_one_is_pending_in_either_direction(network, alice, bob, call):
     call.at_alice.request("INVITE", now=network.now)
     network.flush()
     for dialog in (call.at_alice, call.at_bob):
@@ -148,7 +148,7 @@ def test_a_second_reinvite_before_the_first_is_answered_gets_500_with_retry_afte
     assert 0 <= int(response.headers.get("Retry-After")) <= 10
 
 
-def test_a_reinvite_is_answered_acknowledged_and_refreshes_the_target(network, alice, bob, call):
+def test_a_reinvite_is_answered_and_acknowledged_and_updates_the_remote_target(network, alice, bob, call):
     client = call.at_alice.request(
         "INVITE", headers=[("Contact", "<sip:moved@192.0.2.1:5060>")], now=network.now
     )
@@ -166,7 +166,7 @@ def test_a_reinvite_is_answered_acknowledged_and_refreshes_the_target(network, a
     assert not call.at_bob.invite_pending
 
 
-def test_a_missing_ack_to_a_reinvite_is_no_news_once_our_bye_is_on_its_way(
+def test_a_missing_ack_to_a_reinvite_is_not_reported_after_our_bye(
     network, alice, bob, call
 ):
     call.at_alice.request("INVITE", now=network.now)
@@ -180,7 +180,7 @@ def test_a_missing_ack_to_a_reinvite_is_no_news_once_our_bye_is_on_its_way(
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-def test_a_reinvite_whose_final_response_is_lost_is_given_up_after_the_peers_bye(
+def test_a_reinvite_without_a_final_response_is_forgotten_after_the_peers_bye(
     network, alice, bob, call, cancelled
 ):
     client = call.at_alice.request("INVITE", now=network.now)
@@ -199,7 +199,7 @@ def test_a_reinvite_whose_final_response_is_lost_is_given_up_after_the_peers_bye
     assert bob.endpoint.counts().client_transactions == 0
 
 
-def test_a_reinvite_that_fails_leaves_the_dialog_as_it_was(network, alice, bob, call):
+def test_a_failed_reinvite_leaves_the_dialog_confirmed(network, alice, bob, call):
     call.at_alice.request("INVITE", now=network.now)
     network.flush()
     bob.last(DialogRequest).transaction.respond(488, now=network.now)
@@ -222,7 +222,7 @@ def test_a_record_route_is_followed_in_both_directions(network, alice, bob):
     assert answered.dialog.destination == Address("192.0.2.9", 5060)
 
 
-def test_a_strict_router_gets_the_request_uri_and_the_target_comes_last(network, alice, bob):
+def test_a_strict_router_becomes_the_request_uri_and_the_target_the_last_route(network, alice, bob):
     client = alice.call(bob, headers=[("Record-Route", "<sip:192.0.2.2:5060>")])
     bob.last(IncomingInvite).invite.respond(200, now=network.now)
     network.flush()
@@ -234,14 +234,14 @@ def test_a_strict_router_gets_the_request_uri_and_the_target_comes_last(network,
     assert ack.headers.get_all("Route") == [f"<{dialog.remote_target}>"]
 
 
-def test_a_dialog_may_be_told_to_send_to_the_source(network, call):
+def test_a_dialog_with_send_to_sends_to_that_address(network, call):
     call.at_alice.send_to = Address("198.51.100.7", 40000)
     call.at_alice.request("INFO", now=network.now)
     network.flush()
     assert network.wire[-1][1].destination == Address("198.51.100.7", 40000)
 
 
-def test_a_bye_without_an_answer_ends_the_dialog_all_the_same(network, alice, bob, call):
+def test_an_unanswered_bye_still_ends_the_dialog(network, alice, bob, call):
     network.loss = 1.0
     call.at_alice.request("BYE", now=network.now)
     network.run(40)
@@ -249,7 +249,7 @@ def test_a_bye_without_an_answer_ends_the_dialog_all_the_same(network, alice, bo
     assert alice.last(DialogEnded).reason == "bye sent"
 
 
-def test_byes_that_cross_are_both_answered(network, alice, bob, call):
+def test_crossing_byes_are_both_answered_with_200(network, alice, bob, call):
     network.delay = 0.1
     call.at_alice.request("BYE", now=network.now)
     call.at_bob.request("BYE", now=network.now)
@@ -259,7 +259,7 @@ def test_byes_that_cross_are_both_answered(network, alice, bob, call):
         assert len(party.seen(DialogEnded)) == 1
 
 
-def test_a_bye_that_is_challenged_may_be_sent_again_with_credentials(network, alice, bob, call):
+def test_a_challenged_bye_can_be_sent_again_with_credentials(network, alice, bob, call):
     bye = call.at_alice.request("BYE", now=network.now)
     network.flush()
     bob.last(DialogRequest).transaction.respond(407, now=network.now)
@@ -270,7 +270,7 @@ def test_a_bye_that_is_challenged_may_be_sent_again_with_credentials(network, al
     assert alice.last(DialogEnded)
 
 
-def test_a_callee_sends_no_bye_before_the_ack(network, alice, bob):
+def test_the_callees_bye_waits_for_the_ack(network, alice, bob):
     client = alice.call(bob)
     dialog = bob.last(IncomingInvite).invite.respond(200, now=network.now)
     dialog.request("BYE", now=network.now)
@@ -281,7 +281,7 @@ def test_a_callee_sends_no_bye_before_the_ack(network, alice, bob):
     assert len(network.sent("BYE")) == 1
 
 
-def test_a_callees_bye_goes_out_when_the_ack_never_comes(network, alice, bob):
+def test_the_callees_bye_is_sent_if_the_ack_never_arrives(network, alice, bob):
     alice.call(bob)
     dialog = bob.last(IncomingInvite).invite.respond(200, now=network.now)
     dialog.request("BYE", now=network.now)
@@ -290,7 +290,7 @@ def test_a_callees_bye_goes_out_when_the_ack_never_comes(network, alice, bob):
     assert bob.seen(AckMissing) == []
 
 
-def test_a_bye_in_the_early_dialog_is_as_good_as_a_cancel(network, alice, bob):
+def test_a_bye_in_an_early_dialog_ends_the_invite_like_a_cancel(network, alice, bob):
     alice.call(bob)
     bob.last(IncomingInvite).invite.respond(180, now=network.now)
     network.flush()
@@ -301,7 +301,7 @@ def test_a_bye_in_the_early_dialog_is_as_good_as_a_cancel(network, alice, bob):
     assert alice.last(InviteFailed).status == 487
 
 
-def test_a_reinvite_that_waits_gets_487_when_the_dialog_ends(network, alice, bob, call):
+def test_an_unanswered_reinvite_gets_487_when_the_dialog_ends(network, alice, bob, call):
     call.at_alice.request("INVITE", now=network.now)
     network.flush()
     call.at_alice.request("BYE", now=network.now)
@@ -312,7 +312,7 @@ def test_a_reinvite_that_waits_gets_487_when_the_dialog_ends(network, alice, bob
     assert bob.last(DialogRequest).request.method == "BYE"
 
 
-def test_requests_go_through_a_dialog_in_order(network, alice, bob, call):
+def test_requests_in_a_dialog_arrive_in_cseq_order(network, alice, bob, call):
     for _ in range(3):
         call.at_bob.request("NOTIFY", now=network.now)
     network.flush()
@@ -321,7 +321,7 @@ def test_requests_go_through_a_dialog_in_order(network, alice, bob, call):
     assert len(numbers) == 3
 
 
-def test_a_200_that_crosses_the_bye_of_the_early_dialog_still_surfaces(network, alice, bob):
+def test_a_200_that_crosses_the_bye_of_its_early_dialog_is_reported(network, alice, bob):
     network.delay = 0.1
     client = alice.call(bob)
     network.run(0.2)
@@ -341,7 +341,7 @@ def test_a_200_that_crosses_the_bye_of_the_early_dialog_still_surfaces(network, 
     assert alice.endpoint.counts().dialogs == bob.endpoint.counts().dialogs == 0
 
 
-def test_a_callees_waiting_bye_is_not_sent_when_the_caller_hangs_up_first(network, alice, bob):
+def test_the_callees_waiting_bye_is_not_sent_if_the_caller_hangs_up_first(network, alice, bob):
     alice.call(bob)
     dialog = bob.last(IncomingInvite).invite.respond(200, now=network.now)
     dialog.request("BYE", now=network.now)
@@ -353,7 +353,7 @@ def test_a_callees_waiting_bye_is_not_sent_when_the_caller_hangs_up_first(networ
     assert bob.seen(AckMissing) == []
 
 
-def test_a_dialog_that_is_forgotten_says_so_and_repeats_no_2xx(network, alice, bob):
+def test_a_dropped_dialog_is_reported_as_ended_and_stops_repeating_its_2xx(network, alice, bob):
     alice.call(bob)
     dialog = bob.last(IncomingInvite).invite.respond(200, now=network.now)
     dialog.drop("drained")
@@ -363,7 +363,7 @@ def test_a_dialog_that_is_forgotten_says_so_and_repeats_no_2xx(network, alice, b
     assert bob.seen(AckMissing) == []
 
 
-def test_a_481_before_the_ack_does_not_end_the_dialog_since_the_2xx_may_be_lost(
+def test_a_481_before_the_ack_does_not_end_the_callees_dialog(
     network, alice, bob
 ):
     network.drop = lambda d: d.data.startswith(b"SIP/2.0 200") and network.now < 1001

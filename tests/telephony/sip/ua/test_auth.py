@@ -74,7 +74,7 @@ def answered(server, *, user="201", password="s3cret", now=1000.0, client=None):
         ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
     ],
 )
-def test_the_examples_of_rfc_7616_come_out(algorithm, expected):
+def test_the_responses_equal_the_examples_of_rfc_7616(algorithm, expected):
     values = {
         "uri": "/dir/index.html",
         "nonce": "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
@@ -86,7 +86,7 @@ def test_the_examples_of_rfc_7616_come_out(algorithm, expected):
     assert _response(secret, "GET", values, algorithm) == expected
 
 
-def test_the_example_of_rfc_2617_without_qop_of_a_legacy_server_comes_out():
+def test_the_response_without_qop_equals_that_of_a_legacy_rfc_2617_server():
     values = {"uri": "/dir/index.html", "nonce": "dcd98b7102dd2f0e8b11d0f600bfb0c093"}
     secret = ha1("Mufasa", "testrealm@host.com", "Circle Of Life")
     assert _response(secret, "GET", values, "MD5") == "670fd8c2df070c60b045671b8b24ff02"
@@ -121,13 +121,13 @@ def test_an_unknown_user_is_refused_like_a_wrong_password(server, users):
     assert [user for user, _, _ in users.asked] == ["999", "201"]
 
 
-def test_a_nonce_and_count_are_good_for_one_request(server):
+def test_a_nonce_and_count_are_valid_for_one_request(server):
     request = answered(server)
     assert server.verify(request, 1001.0) == ACCEPTED
     assert server.verify(request, 1002.0) == DigestVerification(AuthOutcome.STALE)
 
 
-def test_a_nonce_may_be_used_again_with_a_higher_count(server):
+def test_a_nonce_can_be_used_again_with_a_higher_count(server):
     client = DigestClient("201", "s3cret")
     challenge = server.challenge(register(), 1000.0)
     for now in (1001.0, 1002.0):
@@ -136,18 +136,18 @@ def test_a_nonce_may_be_used_again_with_a_higher_count(server):
 
 
 @pytest.mark.parametrize("now", [1301.0, 990.0])
-def test_an_old_nonce_or_one_of_the_future_is_stale(server, now):
+def test_an_expired_nonce_or_one_from_the_future_is_stale(server, now):
     assert server.verify(answered(server), now) == DigestVerification(AuthOutcome.STALE)
 
 
-def test_a_nonce_that_is_not_ours_is_stale_if_the_password_is_right(server, users):
+def test_a_foreign_nonce_is_stale_if_the_password_is_right(server, users):
     other = DigestServer(REALM, b"another secret, as long", users)
     assert server.verify(answered(other), 1001.0) == DigestVerification(AuthOutcome.STALE)
     wrong = answered(other, password="wrong")
     assert server.verify(wrong, 1001.0) == DigestVerification(AuthOutcome.REFUSED)
 
 
-def test_a_stale_answer_is_given_again_with_the_fresh_nonce(server):
+def test_the_client_answers_a_stale_challenge_with_the_fresh_nonce(server):
     client = DigestClient("201", "s3cret")
     old = answered(server, client=client)
     challenge = server.challenge(old, 2000.0, server.verify(old, 2000.0).outcome)
@@ -176,13 +176,13 @@ def test_credentials_for_another_method_or_target_are_refused(server):
      ("SHA-256", "SHA-256-sess"), (REALM, "other"), ("Digest", "Basic"), ("nonce=", "nonsense="),
      ("cnonce=", "username=")],
 )  # fmt: skip
-def test_credentials_that_we_cannot_check_count_as_none(server, old, new):
+def test_credentials_that_cannot_be_checked_count_as_missing(server, old, new):
     value = (answered(server).headers.get("Authorization") or "").replace(old, new)
     assert server.verify(register(("Authorization", value)), 1001.0).outcome is AuthOutcome.MISSING
 
 
 @given(LINE, st.integers(0, 400))
-def test_damaged_credentials_are_never_accepted_and_never_raise(junk, place):
+def test_damaged_credentials_are_never_accepted_and_raise_no_exception(junk, place):
     server = DigestServer(REALM, bytes(32), Users())
     whole = answered(server).headers.get("Authorization") or ""
     for value in (junk, f"Digest {junk}", whole[:place] + junk + whole[place + 1 :]):
@@ -193,7 +193,7 @@ def test_damaged_credentials_are_never_accepted_and_never_raise(junk, place):
 
 
 @given(st.text())
-def test_any_text_is_a_digest_or_a_sip_parse_error(text):
+def test_any_text_is_parsed_as_a_digest_or_raises_sip_parse_error(text):
     for candidate in (text, f"Digest {text}"):
         try:
             parse_digest(candidate)
@@ -220,7 +220,7 @@ def test_the_client_skips_challenges_that_it_cannot_answer():
     assert "nc" not in parse_digest(credentials)
 
 
-def test_used_nonces_are_forgotten_when_they_have_died(server, monkeypatch):
+def test_used_nonces_are_forgotten_after_they_expire(server, monkeypatch):
     monkeypatch.setattr("telephony.sip.ua.auth.MAX_NONCES", 2)
     for now in (1000.0, 1000.0):
         assert server.verify(answered(server, now=now), now) == ACCEPTED
@@ -228,7 +228,7 @@ def test_used_nonces_are_forgotten_when_they_have_died(server, monkeypatch):
     assert server.verify(answered(server, now=1400.0), 1400.0) == ACCEPTED
 
 
-def test_a_server_with_a_short_secret_or_an_unknown_algorithm_is_not_made(users):
+def test_a_server_with_a_short_secret_or_an_unknown_algorithm_raises_protocol_error(users):
     with pytest.raises(ProtocolError):
         DigestServer(REALM, b"short", users)
     with pytest.raises(ProtocolError):
@@ -237,7 +237,7 @@ def test_a_server_with_a_short_secret_or_an_unknown_algorithm_is_not_made(users)
         ha1("a", "b", "c", "SHA-1")
 
 
-def test_a_phone_that_knows_no_qop_uses_each_nonce_once(server):
+def test_a_phone_without_qop_can_use_each_nonce_once(server):
     (_, challenge) = server.challenges(1000.0)[-1]
     nonce = parse_digest(challenge)["nonce"]
     uri = "sip:galwad.example;transport=UDP"
@@ -285,7 +285,7 @@ def server_of(user):
         ("201", "username=201"),
     ],
 )
-def test_a_user_is_known_however_the_name_is_written(user, name, algorithm):
+def test_a_user_name_is_recognised_in_every_valid_notation(user, name, algorithm):
     server = server_of(user)
     request = by_hand(server, user, name, more=", qop=auth", algorithm=algorithm)
     assert server.verify(request, 1000.0) == DigestVerification(AuthOutcome.ACCEPTED, user)
@@ -304,13 +304,13 @@ def test_a_user_is_known_however_the_name_is_written(user, name, algorithm):
         "username*=UTF-8''201, userhash=true",
     ],
 )
-def test_an_extended_name_that_cannot_be_read_counts_as_none(name):
+def test_credentials_with_an_unusable_extended_user_name_count_as_missing(name):
     server = server_of("201")
     request = by_hand(server, "201", name, more=", qop=auth")
     assert server.verify(request, 1000.0).outcome is AuthOutcome.MISSING
 
 
-def test_a_hashed_name_is_nobody():
+def test_a_hashed_user_name_is_refused_as_unknown():
     server = server_of("201")
     hashed = hashlib.sha256(f"201:{REALM}".encode()).hexdigest()
     request = by_hand(server, "201", f'username="{hashed}", userhash=true', more=", qop=auth")
@@ -318,12 +318,12 @@ def test_a_hashed_name_is_nobody():
 
 
 @pytest.mark.parametrize("qop", ["auth-int", "", "AUTH-INT", "auth,auth-int"])
-def test_credentials_of_another_protection_are_challenged_again(server, qop):
+def test_credentials_with_another_qop_than_auth_count_as_missing(server, qop):
     request = by_hand(server, "201", 'username="201"', more=f', qop="{qop}"')
     assert server.verify(request, 1000.0).outcome is AuthOutcome.MISSING
 
 
-def test_the_client_takes_auth_where_auth_int_is_offered_beside_it_and_nothing_else():
+def test_the_client_selects_qop_auth_and_skips_a_challenge_with_only_auth_int():
     head = 'Digest realm="r", nonce="n", algorithm=SHA-256'
     both = Response(401, headers=Headers([("WWW-Authenticate", f'{head}, qop="auth-int, auth"')]))
     found = DigestClient("u", "p").answer(register(), both, "c")
@@ -334,7 +334,7 @@ def test_the_client_takes_auth_where_auth_int_is_offered_beside_it_and_nothing_e
     assert DigestClient("u", "p").answer(register(), alone, "c") is None
 
 
-def test_counts_rise_with_each_use_of_a_nonce_and_begin_anew_with_the_next():
+def test_the_nonce_count_rises_with_each_use_and_restarts_with_another_nonce():
     client = DigestClient("u", "p")
 
     def count(nonce):
@@ -349,7 +349,7 @@ def test_counts_rise_with_each_use_of_a_nonce_and_begin_anew_with_the_next():
     ]  # fmt: skip
 
 
-def test_a_wrong_password_uses_up_no_count(server):
+def test_a_refused_response_does_not_consume_its_nonce_count(server):
     client = DigestClient("201", "s3cret")
     challenge = server.challenge(register(), 1000.0)
     header = client.answer(register(), challenge, "c")
@@ -360,7 +360,7 @@ def test_a_wrong_password_uses_up_no_count(server):
     assert server.verify(register(header), 1000.0).outcome is AuthOutcome.STALE
 
 
-def test_a_stored_secret_opens_the_algorithm_that_it_was_made_for_and_no_other():
+def test_a_stored_secret_is_accepted_only_with_its_own_algorithm():
     stored = {"SHA-256": ha1("201", REALM, "s3cret", "SHA-256")}
     server = DigestServer(REALM, bytes(range(32)), lambda _u, _r, algorithm: stored.get(algorithm))
     good = by_hand(server, "201", 'username="201"', more=", qop=auth")
@@ -372,19 +372,19 @@ def test_a_stored_secret_opens_the_algorithm_that_it_was_made_for_and_no_other()
     assert only.verify(weak, 1000.0).outcome is AuthOutcome.MISSING
 
 
-def test_a_realm_that_cannot_be_shown_makes_no_server():
+def test_a_server_with_a_realm_that_cannot_be_written_raises_protocol_error():
     for realm in ("a\r\nb", "\ud800"):
         with pytest.raises(ProtocolError):
             DigestServer(realm, bytes(16), lambda *_: None)
 
 
-def test_a_scheme_and_its_list_may_stand_apart_by_any_blanks():
+def test_any_blanks_may_separate_the_digest_scheme_from_its_parameters():
     assert parse_digest("digest \t realm=x") == {"realm": "x"}
     with pytest.raises(SipParseError):
         parse_digest("Digest")
 
 
-def test_a_nonce_is_good_for_the_host_alone_that_it_was_given_to(server):
+def test_a_nonce_is_valid_only_for_the_host_that_received_it(server):
     challenge = server.challenge(register(), 1000.0, host="192.0.2.1")
     signed = register(DigestClient("201", "s3cret").answer(register(), challenge, "cnonce"))
     assert server.verify(signed, 1001.0, host="192.0.2.2").outcome is AuthOutcome.STALE

@@ -81,7 +81,7 @@ def password(alice):
     return know
 
 
-def test_a_challenged_call_goes_through_under_one_handle(network, alice, bob, registrar, password):
+def test_a_challenged_call_is_completed_with_the_same_client_transaction(network, alice, bob, registrar, password):
     password("secret")
     client = alice.call(bob, **OFFER)
     network.run(1)
@@ -115,7 +115,7 @@ def test_a_challenged_call_goes_through_under_one_handle(network, alice, bob, re
         assert set(dataclasses.astuple(party.endpoint.counts())) == {0}
 
 
-def test_the_password_that_is_wrong_is_said_once(network, alice, bob, registrar, password):
+def test_a_wrong_password_is_tried_once(network, alice, bob, registrar, password):
     password("wrong")
     client = alice.call(bob, **OFFER)
     network.run(1)
@@ -126,14 +126,14 @@ def test_the_password_that_is_wrong_is_said_once(network, alice, bob, registrar,
     assert set(dataclasses.astuple(alice.endpoint.counts())) == {0}
 
 
-def test_without_a_password_the_user_has_the_challenge(network, alice, bob, registrar):
+def test_without_a_password_the_application_receives_the_challenge(network, alice, bob, registrar):
     alice.call(bob, **OFFER)
     network.run(1)
     assert alice.last(InviteFailed).response.headers.get("WWW-Authenticate")
     assert len(registrar.turned_away) == 1
 
 
-def test_a_call_that_was_given_up_is_not_tried_again(network, alice, bob, registrar, password):
+def test_a_cancelled_call_is_not_sent_again_after_a_challenge(network, alice, bob, registrar, password):
     password("secret")
     network.delay = 0.1
     client = alice.call(bob, **OFFER)
@@ -143,7 +143,7 @@ def test_a_call_that_was_given_up_is_not_tried_again(network, alice, bob, regist
     assert registrar.let_in == []
 
 
-def test_a_call_may_be_given_up_after_its_challenge(network, alice, bob, registrar, password):
+def test_a_call_can_be_cancelled_after_its_challenge_was_answered(network, alice, bob, registrar, password):
     password("secret")
     registrar.silent = True
     client = alice.call(bob, **OFFER)
@@ -155,7 +155,7 @@ def test_a_call_may_be_given_up_after_its_challenge(network, alice, bob, registr
     assert alice.last(InviteFailed).status == 487
 
 
-def test_requests_in_a_dialog_are_answered_for_too(network, alice, call, password):
+def test_challenged_requests_in_a_dialog_are_sent_again_with_credentials(network, alice, call, password):
     password("secret")
     registrar = Registrar(network, call.bob)
     for method in ("UPDATE", "INFO"):
@@ -173,7 +173,7 @@ def test_requests_in_a_dialog_are_answered_for_too(network, alice, call, passwor
     assert len(registrar.turned_away) == 3
 
 
-def test_a_challenged_prack_goes_again(network, alice, bob, registrar, password):
+def test_a_challenged_prack_is_sent_again_with_credentials(network, alice, bob, registrar, password):
     password("secret")
     registrar.silent = True
     alice.call(bob, **OFFER)
@@ -197,7 +197,7 @@ def test_a_challenged_prack_goes_again(network, alice, bob, registrar, password)
     assert again.headers.get("Authorization")
 
 
-def test_a_request_outside_dialogs_is_answered_for(network, alice, bob, registrar, password):
+def test_a_challenged_request_outside_a_dialog_is_sent_again_with_credentials(network, alice, bob, registrar, password):
     password("secret")
     client = alice.endpoint.request(
         "OPTIONS",
@@ -216,7 +216,7 @@ def test_a_request_outside_dialogs_is_answered_for(network, alice, bob, registra
     assert set(dataclasses.astuple(alice.endpoint.counts())) == {0}
 
 
-def test_a_peer_that_challenges_for_ever_is_given_up(network, alice, bob, password):
+def test_a_call_fails_with_401_after_five_challenges(network, alice, bob, password):
     password("secret")
     rounds = []
 

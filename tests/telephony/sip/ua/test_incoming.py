@@ -50,7 +50,7 @@ def why(endpoint):
     return [event.why for event in iter(endpoint.next_event, None)]
 
 
-def test_a_contact_that_cannot_be_read_is_refused_once_and_for_all(endpoint):
+def test_a_request_with_an_unreadable_contact_gets_the_same_400_for_each_copy(endpoint):
     data = changed(b"<sip:a@192.0.2.200>", b"<sip:a@192.0.2.200")
     (first,) = send(endpoint, data)
     answer = response_of(first)
@@ -60,7 +60,7 @@ def test_a_contact_that_cannot_be_read_is_refused_once_and_for_all(endpoint):
     assert endpoint.next_event() is None
 
 
-def test_an_extension_method_must_be_that_of_the_cseq_too(endpoint):
+def test_an_extension_method_must_equal_the_method_in_the_cseq(endpoint):
     (answer,) = send(endpoint, changed(b"OPTIONS sip", b"FROTZ sip"))
     assert answer.startswith(b"SIP/2.0 400 ")
     data = OPTIONS.replace(b"OPTIONS", b"FROTZ").replace(b"bK1", b"bK2")
@@ -69,7 +69,7 @@ def test_an_extension_method_must_be_that_of_the_cseq_too(endpoint):
 
 
 @pytest.mark.parametrize("name", [b"Max-Forwards: 70", b"c: text/plain", b"CSeq: 1 OPTIONS"])
-def test_what_may_stand_once_is_refused_when_it_stands_twice(endpoint, name):
+def test_a_repeated_single_value_header_is_refused_with_400(endpoint, name):
     lines = name + b"\r\n" + name.lower()
     (answer,) = send(endpoint, changed(b"Contact: <sip:a@192.0.2.200>", lines))
     assert answer.startswith(b"SIP/2.0 400 ")
@@ -80,7 +80,7 @@ def test_what_may_stand_once_is_refused_when_it_stands_twice(endpoint, name):
     [b"SIP/2.0/UDP", b"x", b"SIP/2.0/UDP [::1;branch=1", b"SIP/2.0/UDP h;branch=\0", b"",
      b"SIP/2.0/UDP h;branch=" + b"a" * 2000, b"HTTP/1.1/TCP h", b'SIP/2.0/UDP h;x="'],
 )  # fmt: skip
-def test_without_a_sound_top_via_there_is_no_answer_even_if_another_follows(endpoint, top):
+def test_a_malformed_request_with_an_invalid_top_via_is_dropped_without_an_answer(endpoint, top):
     data = changed(b"SIP/2.0/UDP 192.0.2.200:5070;branch=z9hG4bK1", top)
     data = data.replace(b"Call-ID: c", b"Call-ID:")
     assert send(endpoint, data) == []
@@ -88,12 +88,12 @@ def test_without_a_sound_top_via_there_is_no_answer_even_if_another_follows(endp
 
 
 @pytest.mark.parametrize("method", [b"ACK", b"ack"])
-def test_an_ack_is_never_answered(endpoint, method):
+def test_a_malformed_ack_is_never_answered(endpoint, method):
     data = OPTIONS.replace(b"OPTIONS", method).replace(b"Call-ID: c", b"Call-ID:")
     assert send(endpoint, data) == []
 
 
-def test_an_answer_to_what_cannot_be_read_is_the_same_for_each_copy(endpoint):
+def test_copies_of_a_malformed_request_get_the_same_readable_400(endpoint):
     data = changed(b"Content-Length: 0", b"Content-Length: x")
     (first,) = send(endpoint, data)
     assert send(endpoint, data) == [first]
@@ -103,7 +103,7 @@ def test_an_answer_to_what_cannot_be_read_is_the_same_for_each_copy(endpoint):
     assert answer.to.display_name == "x;tag=2"
 
 
-def test_an_answer_keeps_bytes_that_are_not_utf_8(endpoint):
+def test_a_response_keeps_bytes_of_the_to_header_that_are_not_utf_8(endpoint):
     data = changed(b'"x;tag=2"', b'"Si\xe2n \\\0"').replace(b"Length: 0", b"Length: x")
     (answer,) = send(endpoint, data)
     assert b'To: "Si\xe2n \xef\xbf\xbd" <sip:b@h.example>;tag=' in answer
@@ -113,7 +113,7 @@ def test_an_answer_keeps_bytes_that_are_not_utf_8(endpoint):
     assert answer.startswith(b"SIP/2.0 405 ")
 
 
-def test_a_response_that_has_further_to_go_is_not_ours(endpoint):
+def test_a_response_with_a_second_via_is_dropped(endpoint):
     endpoint.request(
         "OPTIONS",
         Uri.parse("sip:b@192.0.2.200"),

@@ -70,7 +70,7 @@ def test_a_reliable_180_is_acknowledged_by_a_prack(network, alice, bob, ring):
     assert len(network.sent("SIP/2.0 180")) == 1
 
 
-def test_it_is_repeated_at_doubled_intervals_until_its_prack(network, alice, ring):
+def test_a_reliable_180_is_repeated_at_doubled_intervals_until_its_prack(network, alice, ring):
     invite = ring()
     network.run(0.3)  # a 100 keeps the INVITE from being repeated
     begun = network.now
@@ -101,7 +101,7 @@ def test_without_a_prack_for_64_t1_the_invite_gets_504(network, alice, bob, ring
     assert set(dataclasses.astuple(bob.endpoint.counts())) == {0}
 
 
-def test_a_second_one_waits_for_the_first_ones_prack(network, alice, ring):
+def test_a_second_reliable_response_waits_for_the_prack_to_the_first(network, alice, ring):
     invite = ring()
     lose(network, b"PRACK")
     for status in (180, 181, 182):
@@ -118,7 +118,7 @@ def test_a_second_one_waits_for_the_first_ones_prack(network, alice, ring):
     assert sorted(set(numbers)) == [2, 3, 4]
 
 
-def test_a_copy_of_a_reliable_response_is_neither_told_nor_acknowledged(network, alice, ring):
+def test_a_repeated_reliable_response_is_neither_reported_nor_acknowledged(network, alice, ring):
     invite = ring()
     invite.respond(183, reliable=True, now=network.now)
     network.flush()
@@ -129,7 +129,7 @@ def test_a_copy_of_a_reliable_response_is_neither_told_nor_acknowledged(network,
     assert len(alice.seen(InviteProgress)) == 1
 
 
-def test_a_response_out_of_its_turn_is_not_acknowledged(network, alice, ring):
+def test_a_reliable_response_with_a_gap_in_rseq_is_not_acknowledged(network, alice, ring):
     invite = ring()
     invite.respond(183, reliable=True, now=network.now)
     network.flush()
@@ -141,7 +141,7 @@ def test_a_response_out_of_its_turn_is_not_acknowledged(network, alice, ring):
     assert len(network.sent("PRACK")) == 1
 
 
-def test_a_prack_that_matches_nothing_gets_481(network, alice, ring):
+def test_a_prack_with_an_unknown_rack_gets_481_and_an_unreadable_one_400(network, alice, ring):
     ring().respond(180, reliable=True, now=network.now)
     network.flush()
     dialog = alice.last(InviteProgress).dialog
@@ -156,7 +156,7 @@ def test_a_prack_that_matches_nothing_gets_481(network, alice, ring):
     assert dialog.state is DialogState.EARLY
 
 
-def test_a_prack_is_acknowledged_once(network, alice, ring):
+def test_a_second_prack_to_the_same_response_gets_481(network, alice, ring):
     ring().respond(180, reliable=True, now=network.now)
     network.flush()
     rack = network.messages("PRACK")[0].headers.get("RAck")
@@ -165,7 +165,7 @@ def test_a_prack_is_acknowledged_once(network, alice, ring):
     assert alice.last(DialogResponse).response.status == 481
 
 
-def test_a_2xx_waits_for_the_prack_to_a_description(network, alice, bob, ring):
+def test_a_2xx_waits_for_the_prack_to_a_response_with_a_description(network, alice, bob, ring):
     invite = ring()
     lose(network, b"PRACK")
     invite.respond(183, reliable=True, headers=TYPE, body=SDP, now=network.now)
@@ -184,7 +184,7 @@ def test_a_2xx_waits_for_the_prack_to_a_description(network, alice, bob, ring):
     assert not invite.ack_due
 
 
-def test_a_2xx_does_not_wait_for_the_prack_to_a_bare_180(network, alice, ring):
+def test_a_2xx_does_not_wait_for_the_prack_to_a_180_without_a_description(network, alice, ring):
     invite = ring()
     lose(network, b"PRACK")
     invite.respond(180, reliable=True, now=network.now)
@@ -198,7 +198,7 @@ def test_a_2xx_does_not_wait_for_the_prack_to_a_bare_180(network, alice, ring):
     assert len(network.sent("SIP/2.0 180")) == 1
 
 
-def test_a_failure_does_not_wait_and_the_late_prack_is_welcome(network, alice, ring):
+def test_a_failure_response_does_not_wait_and_the_late_prack_gets_200(network, alice, ring):
     invite = ring()
     lose(network, b"PRACK")
     invite.respond(183, reliable=True, headers=TYPE, body=SDP, now=network.now)
@@ -213,7 +213,7 @@ def test_a_failure_does_not_wait_and_the_late_prack_is_welcome(network, alice, r
     assert len(network.sent("SIP/2.0 183")) == 1
 
 
-def test_nothing_new_is_said_after_a_final_response(network, ring):
+def test_a_waiting_reliable_response_is_not_sent_after_a_final_response(network, ring):
     invite = ring()
     lose(network, b"PRACK")
     invite.respond(180, reliable=True, now=network.now)
@@ -225,7 +225,7 @@ def test_nothing_new_is_said_after_a_final_response(network, ring):
 
 
 @pytest.mark.parametrize("how", ["cancel", "bye"])
-def test_the_caller_may_give_up_while_a_2xx_waits(network, alice, bob, ring, how):
+def test_the_caller_can_cancel_or_hang_up_while_a_2xx_waits_for_its_prack(network, alice, bob, ring, how):
     invite = ring()
     lose(network, b"PRACK")
     invite.respond(183, reliable=True, headers=TYPE, body=SDP, now=network.now)
@@ -247,7 +247,7 @@ def test_the_caller_may_give_up_while_a_2xx_waits(network, alice, bob, ring, how
     assert set(dataclasses.astuple(alice.endpoint.counts())) == {0}
 
 
-def test_a_2xx_that_waits_in_vain_becomes_504(network, alice, bob, ring):
+def test_a_2xx_becomes_504_if_its_prack_never_arrives(network, alice, bob, ring):
     invite = ring()
     lose(network, b"PRACK")
     invite.respond(183, reliable=True, headers=TYPE, body=SDP, now=network.now)
@@ -263,7 +263,7 @@ def test_a_2xx_that_waits_in_vain_becomes_504(network, alice, bob, ring):
     assert not network.sent("BYE")
 
 
-def test_every_provisional_response_is_reliable_where_that_is_required(network, alice, ring):
+def test_a_180_is_reliable_if_the_invite_requires_100rel(network, alice, ring):
     invite = ring(headers=(*TYPE, ("Require", "100rel")))
     network.run(0.3)
     invite.respond(180, now=network.now)
@@ -273,7 +273,7 @@ def test_every_provisional_response_is_reliable_where_that_is_required(network, 
     assert len(network.sent("PRACK")) == 1
 
 
-def test_none_is_reliable_where_that_was_not_offered(network, ring):
+def test_no_provisional_response_is_reliable_if_the_invite_did_not_offer_100rel(network, ring):
     invite = ring(headers=(*TYPE, ("Supported", "timer")))
     with pytest.raises(ProtocolError):
         invite.respond(180, reliable=True, now=network.now)
@@ -289,7 +289,7 @@ def test_an_invite_without_an_offer_does_not_offer_100rel(network, alice, bob):
     assert "100rel" not in invite.request.headers.get_list("Supported")
 
 
-def test_each_early_dialog_counts_alone(network, alice, ring):
+def test_each_early_dialog_has_its_own_rseq_sequence(network, alice, ring):
     invite = ring()
     for tag in ("one", "two"):
         for status in (180, 183):
@@ -305,7 +305,7 @@ def test_each_early_dialog_counts_alone(network, alice, ring):
     assert len(dialogs) == 2
 
 
-def test_a_2xx_waits_for_its_own_early_dialog_alone(network, alice, ring):
+def test_a_2xx_waits_only_for_the_prack_of_its_own_early_dialog(network, alice, ring):
     invite = ring()
     lose(network, b"PRACK")
     invite.respond(183, reliable=True, headers=TYPE, body=SDP, to_tag="one", now=network.now)
@@ -314,7 +314,7 @@ def test_a_2xx_waits_for_its_own_early_dialog_alone(network, alice, ring):
     assert alice.last(InviteAnswered).dialog.id.remote_tag == "two"
 
 
-def test_it_is_said_anew_once_a_minute_without_its_description(network, alice, ring):
+def test_a_reliable_183_is_repeated_each_minute_without_its_description(network, alice, ring):
     invite = ring()
     invite.respond(183, reliable=True, headers=TYPE, body=SDP, now=network.now)
     network.run(130)
@@ -325,7 +325,7 @@ def test_it_is_said_anew_once_a_minute_without_its_description(network, alice, r
     assert len(network.sent("PRACK")) == 3
 
 
-def test_a_prack_with_an_offer_is_the_users_to_answer(network, alice, bob, ring):
+def test_a_prack_with_an_offer_is_left_to_the_application_to_answer(network, alice, bob, ring):
     lose(network, b"PRACK")
     ring().respond(183, reliable=True, headers=TYPE, body=SDP, now=network.now)
     network.flush()
@@ -362,7 +362,7 @@ def test_an_offer_in_a_reliable_response_is_answered_in_the_prack(network, alice
         progress.client.prack(progress.dialog, answer, now=network.now)
 
 
-def test_a_prack_that_an_update_overtook_still_counts(network, alice, bob, ring):
+def test_a_prack_that_arrives_after_a_later_update_is_accepted(network, alice, bob, ring):
     lose(network, b"PRACK")
     ring().respond(180, reliable=True, now=network.now)
     network.flush()
@@ -375,7 +375,7 @@ def test_a_prack_that_an_update_overtook_still_counts(network, alice, bob, ring)
     assert {m.status for m in network.messages("SIP/2.0 2")} == {200}
 
 
-def test_a_reinvite_may_be_answered_reliably_too(network, alice, bob, call):
+def test_a_reinvite_can_get_a_reliable_provisional_response(network, alice, bob, call):
     call.at_alice.request("INVITE", headers=TYPE, body=SDP, now=network.now)
     network.flush()
     invite = bob.last(DialogRequest).transaction
@@ -390,7 +390,7 @@ def test_a_reinvite_may_be_answered_reliably_too(network, alice, bob, call):
     assert bob.endpoint.counts().awaiting_prack == bob.endpoint.counts().awaiting_ack == 0
 
 
-def test_a_prack_goes_by_the_route_that_its_response_recorded(network, ring):
+def test_a_prack_follows_the_record_route_of_its_response(network, ring):
     route = "<sip:192.0.2.2;lr>"
     invite = ring(headers=(*TYPE, ("Record-Route", route)))
     invite.respond(183, reliable=True, now=network.now)
@@ -400,7 +400,7 @@ def test_a_prack_goes_by_the_route_that_its_response_recorded(network, ring):
     assert prack.uri == network.messages("SIP/2.0 183")[0].contacts[0].uri
 
 
-def test_a_core_without_the_extension_refuses_it_and_sends_no_prack(network, alice):
+def test_a_core_without_100rel_refuses_it_with_420_and_sends_no_prack(network, alice):
     carol = network.party("carol", Address("192.0.2.3", 5060), supported=())
     alice.call(carol, headers=(*TYPE, ("Require", "100rel")), body=SDP)
     failed = alice.last(InviteFailed)
@@ -444,7 +444,7 @@ _ANSWERS = st.lists(
 
 
 @given(seed=st.integers(0, 10_000), answers=_ANSWERS, patience=st.floats(0, 3))
-def test_what_is_said_arrives_once_and_in_order_over_a_bad_network(
+def test_reliable_responses_arrive_once_and_in_order_over_a_lossy_network(
     make_network, seed, answers, patience
 ):
     network = make_network(seed)
@@ -477,7 +477,7 @@ def test_what_is_said_arrives_once_and_in_order_over_a_bad_network(
 
 
 @given(st.text(max_size=40))
-def test_an_rack_is_read_or_refused_by_our_own_error(text):
+def test_any_text_is_parsed_as_an_rack_or_raises_parse_error(text):
     try:
         rack = RAck.parse(text)
     except ParseError:
@@ -486,18 +486,18 @@ def test_an_rack_is_read_or_refused_by_our_own_error(text):
 
 
 @given(st.integers(1, 2**32 - 1), st.integers(0, 2**31 - 1), st.sampled_from(["INVITE", "x"]))
-def test_an_rack_reads_as_it_is_written(rseq, number, method):
+def test_an_rack_round_trips(rseq, number, method):
     assert RAck.parse(str(RAck(rseq, CSeq(number, method)))) == RAck(rseq, CSeq(number, method))
 
 
 @pytest.mark.parametrize("rseq", [0, 2**32])
-def test_an_rseq_has_its_bounds(rseq):
+def test_an_rseq_outside_1_to_2_32_minus_1_is_refused(rseq):
     with pytest.raises(ProtocolError):
         RAck(rseq, CSeq(1, "INVITE"))
     with pytest.raises(ParseError):
         RAck.parse(f"{rseq} 1 INVITE")
 
 
-def test_prack_is_among_what_we_allow(network, ring):
+def test_an_invite_lists_prack_in_allow(network, ring):
     ring()
     assert "PRACK" in network.messages("INVITE")[0].headers.get_list("Allow")
