@@ -70,13 +70,13 @@ def lines_of(data):
 
 
 @given(uris())
-def test_a_uri_is_one_line(fields):
+def test_a_uri_with_any_content_is_refused_or_written_as_one_line(fields):
     with contextlib.suppress(ProtocolError):
         assert holds_line(str(Uri(*fields)))
 
 
 @given(TEXT, PAIRS, uris())
-def test_a_named_address_is_one_line(name, parameters, fields):
+def test_a_name_addr_with_any_content_is_refused_or_written_as_one_line(name, parameters, fields):
     uri = Uri(host="h")
     with contextlib.suppress(ProtocolError):
         uri = Uri(*fields)
@@ -85,7 +85,7 @@ def test_a_named_address_is_one_line(name, parameters, fields):
 
 
 @given(TEXT, MAYBE, TEXT)
-def test_an_address_stays_one_line_whatever_is_set_in_it(name, value, tag):
+def test_an_address_with_any_parameter_or_tag_set_stays_one_line(name, value, tag):
     address = NameAddr("", Uri(host="h"))
     with contextlib.suppress(ProtocolError):
         assert holds_line(str(address.with_parameter(name, value)))
@@ -96,7 +96,7 @@ def test_an_address_stays_one_line_whatever_is_set_in_it(name, value, tag):
 
 
 @given(TEXT, TEXT, PORTS, PAIRS)
-def test_a_via_is_one_line(transport, host, port, parameters):
+def test_a_via_with_any_content_is_refused_or_written_as_one_line(transport, host, port, parameters):
     with contextlib.suppress(ProtocolError):
         assert holds_line(str(Via(transport.upper(), host, port, parameters)))
     with contextlib.suppress(ProtocolError):
@@ -104,13 +104,13 @@ def test_a_via_is_one_line(transport, host, port, parameters):
 
 
 @given(st.integers(-1, 2**40), TEXT)
-def test_a_cseq_is_one_line(number, method):
+def test_a_cseq_with_any_content_is_refused_or_written_as_one_line(number, method):
     with contextlib.suppress(ProtocolError):
         assert holds_line(str(CSeq(number, method)))
 
 
 @given(TEXT, PAIRS)
-def test_what_the_grammar_writes_is_one_line(text, parameters):
+def test_quoted_strings_parameters_and_escapes_are_written_as_one_line(text, parameters):
     with contextlib.suppress(ProtocolError):
         assert holds_line(quote(text))
     with contextlib.suppress(ProtocolError):
@@ -124,7 +124,7 @@ def test_what_the_grammar_writes_is_one_line(text, parameters):
 
 @pytest.mark.parametrize("write", ["add", "set", "replace_first"])
 @given(name=TEXT, value=TEXT, latin=st.booleans())
-def test_a_header_is_one_line(write, name, value, latin):
+def test_a_header_with_any_content_is_refused_or_written_as_one_line(write, name, value, latin):
     headers = Headers([("X-First", "1")])
     message = Request("OPTIONS", Uri(host="h"), headers)
     before = len(lines_of(bytes(message)))
@@ -135,7 +135,7 @@ def test_a_header_is_one_line(write, name, value, latin):
 
 
 @given(TEXT, TEXT, st.integers(0, 800), st.binary(max_size=9))
-def test_a_start_line_is_one_line(method, reason, status, body):
+def test_a_start_line_with_any_content_is_refused_or_written_as_one_line(method, reason, status, body):
     with contextlib.suppress(ProtocolError):
         assert len(lines_of(bytes(Request(method, Uri(host="h"), body=body)))) == 2
     for phrase in (reason, Latin1Text(reason)):
@@ -144,7 +144,7 @@ def test_a_start_line_is_one_line(method, reason, status, body):
 
 
 @given(TEXT, MAYBE, TEXT, TEXT)
-def test_a_response_has_the_lines_that_it_is_given_and_no_more(reason, tag, name, value):
+def test_a_response_with_any_content_gets_no_extra_lines(reason, tag, name, value):
     request = request_of(REQUEST)
     with contextlib.suppress(ProtocolError):
         response = respond(request, 200, reason, tag, [(name, value)])
@@ -153,7 +153,7 @@ def test_a_response_has_the_lines_that_it_is_given_and_no_more(reason, tag, name
 
 
 @given(TEXT, TEXT, TEXT, TEXT)
-def test_credentials_and_challenges_are_one_line(user, password, realm, nonce):
+def test_credentials_and_challenges_with_any_content_are_written_as_one_line(user, password, realm, nonce):
     request = request_of(REQUEST)
     with contextlib.suppress(ProtocolError):
         server = DigestServer(realm, b"s" * 16, lambda *_: None)
@@ -167,7 +167,7 @@ def test_credentials_and_challenges_are_one_line(user, password, realm, nonce):
 
 
 @given(TEXT)
-def test_reading_fails_only_as_it_says(text):
+def test_any_text_is_parsed_or_raises_parse_error(text):
     for read in (Uri.parse, NameAddr.parse, Via.parse, CSeq.parse):
         with contextlib.suppress(ParseError):
             assert holds_line(str(read(text)))

@@ -292,7 +292,7 @@ def _ended(user):
     return [event.dialog.id for event in user.party.seen(DialogEnded)]
 
 
-def test_whatever_two_cores_do_to_each_other_both_agree_and_nothing_is_left(make_network):
+def test_two_cores_agree_after_any_sequence_of_actions_and_no_state_is_left(make_network):
     machine = type("Machine", (TwoCores,), {"make_network": staticmethod(make_network)})
     run_state_machine_as_test(
         machine,

@@ -234,7 +234,7 @@ def check_address(found, fact):
 
 
 @given(messages())
-def test_every_message_of_the_grammar_is_read_as_it_was_made(made):
+def test_every_message_generated_from_the_grammar_is_parsed_correctly(made):
     data, facts = made
     message = parse_message(data)
     if isinstance(message, Request):
@@ -260,7 +260,7 @@ def test_every_message_of_the_grammar_is_read_as_it_was_made(made):
 
 
 @given(sip_uri() | absolute_uri())
-def test_every_uri_of_the_grammar_is_read_as_it_was_made_and_written_as_it_came(made):
+def test_every_uri_generated_from_the_grammar_is_parsed_and_written_unchanged(made):
     text, uri = made
     found = Uri.parse(text)
     assert found == uri

@@ -16,7 +16,7 @@ def info(body, content_type=CONTENT_TYPE):
 
 
 @given(st.sampled_from("0123456789*#ABCD"), st.integers(0, 5000))
-def test_what_is_written_is_read(key, milliseconds):
+def test_a_dtmf_key_round_trips_through_an_info_body(key, milliseconds):
     assert key_of(info(body_of(key, milliseconds))) == key
 
 
@@ -31,11 +31,11 @@ def test_what_is_written_is_read(key, milliseconds):
         (b"", "application/dtmf", None),
     ],
 )
-def test_a_key_is_read_as_phones_write_it(body, content_type, key):
+def test_key_of_returns_the_key_in_the_formats_that_phones_send(body, content_type, key):
     assert key_of(info(body, content_type)) == key
 
 
 @given(st.binary(max_size=40))
-def test_whatever_the_body_it_is_a_key_or_none(body):
+def test_key_of_returns_a_key_or_none_for_any_body(body):
     key = key_of(info(body))
     assert key is None or key in "0123456789*#ABCD"

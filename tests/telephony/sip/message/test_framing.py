@@ -56,7 +56,7 @@ def frames(data: bytes, cuts: list[int]) -> list[StreamUnit]:
     st.sampled_from([b"", *FAULTS]),
     st.lists(st.integers(0, 1 << 16), max_size=30),
 )
-def test_any_cut_of_a_stream_gives_the_same_frames(pieces, fault, cuts):
+def test_a_stream_gives_the_same_frames_however_it_is_divided(pieces, fault, cuts):
     data = b"".join(pieces) + fault
     whole = frames(data, [])
     assert frames(data, cuts) == whole
@@ -66,11 +66,11 @@ def test_any_cut_of_a_stream_gives_the_same_frames(pieces, fault, cuts):
 
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=10))
-def test_any_bytes_end_in_frames_and_never_in_an_exception(data, cuts):
+def test_arbitrary_bytes_are_framed_without_an_exception(data, cuts):
     assert frames(data, cuts) == frames(data, [])
 
 
-def test_a_stream_that_comes_byte_by_byte_is_read():
+def test_a_stream_that_arrives_byte_by_byte_is_framed():
     data = b"".join(PIECES[:3])
     found = frames(data, list(range(len(data))))
     assert [f.data for f in found] == PIECES[:3]
@@ -90,7 +90,7 @@ def test_a_stream_that_comes_byte_by_byte_is_read():
         (FAULTS[8], 400, "head too long", False),
     ],
 )
-def test_a_stream_that_cannot_be_framed_ends_with_its_reason(data, status, why, answerable):
+def test_a_stream_that_cannot_be_framed_ends_with_a_fault_and_its_reason(data, status, why, answerable):
     framer = Framer()
     (fault,) = framer.feed(data)
     assert (fault.kind, fault.status, fault.why) == (UnitKind.FAULT, status, why)
@@ -99,7 +99,7 @@ def test_a_stream_that_cannot_be_framed_ends_with_its_reason(data, status, why, 
     assert framer.buffered == 0
 
 
-def test_a_double_crlf_is_a_ping_and_a_single_one_is_passed_over():
+def test_a_double_crlf_is_a_ping_and_a_single_crlf_is_ignored():
     assert frames(b"\r\n\r\n", []) == [StreamUnit(UnitKind.PING)]
     assert frames(b"\r\n" + message(), [])[0].kind is UnitKind.MESSAGE
     assert [f.kind for f in frames(b"\r\n" + message() + b"\r\n", [])] == [UnitKind.MESSAGE]
@@ -113,13 +113,13 @@ def test_a_crlf_after_our_ping_is_its_pong():
     assert framer.feed(b"\r\n\r\n") == [StreamUnit(UnitKind.PING)]
 
 
-def test_a_head_of_the_greatest_length_is_read_and_one_byte_more_is_not():
+def test_a_message_head_at_the_length_limit_is_accepted_and_one_byte_more_is_a_fault():
     room = MAX_HEAD - len(message(more="X: \r\n")) + len(b"\r\n\r\n")
     assert frames(message(more=f"X: {'x' * room}\r\n"), [])[0].kind is UnitKind.MESSAGE
     assert frames(message(more=f"X: {'x' * (room + 1)}\r\n"), [])[0].kind is UnitKind.FAULT
 
 
-def test_what_waits_for_its_rest_is_bounded():
+def test_the_buffer_for_an_incomplete_message_is_bounded():
     framer = Framer()
     for _ in range(100):
         framer.feed(b"OPTIONS sip:" + b"x" * 4096)

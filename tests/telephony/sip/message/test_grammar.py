@@ -23,13 +23,13 @@ LINE = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["C
 
 
 @given(LINE)
-def test_any_line_survives_quoting(text):
+def test_any_line_round_trips_through_quoting(text):
     assert unquote(quote(text)) == text
     assert leading_quoted(quote(text) + " rest") == (text, len(quote(text)))
 
 
 @pytest.mark.parametrize("text", ["a\r\nVia: x", "a\n", "a\r", "\0"])
-def test_a_line_break_is_never_quoted(text):
+def test_quoting_a_line_break_or_nul_raises_protocol_error(text):
     with pytest.raises(ProtocolError):
         quote(text)
 
@@ -50,13 +50,13 @@ def test_a_list_with_an_open_quote_or_bracket_is_refused(text):
 
 
 @given(st.text())
-def test_any_text_is_a_list_or_a_sip_parse_error(text):
+def test_any_text_is_parsed_as_a_list_or_raises_sip_parse_error(text):
     with contextlib.suppress(SipParseError):
         assert all(split_list(text))
 
 
 @given(st.text())
-def test_any_text_is_parameters_or_a_sip_parse_error(text):
+def test_any_text_is_parsed_as_parameters_or_raises_sip_parse_error(text):
     try:
         parameters = parse_parameters(text)
     except SipParseError:
@@ -64,7 +64,7 @@ def test_any_text_is_parameters_or_a_sip_parse_error(text):
     assert parse_parameters(format_parameters(parameters)) == parameters
 
 
-def test_parameters_keep_their_quotes_and_are_read_without_them():
+def test_parameters_keep_their_quotes_and_find_parameter_removes_them():
     parameters = parse_parameters(' ; lr ;+sip.instance="<urn:a;b>" ; tag = x1')
     assert parameters == (("lr", None), ("+sip.instance", '"<urn:a;b>"'), ("tag", "x1"))
     assert find_parameter(parameters, "+SIP.Instance") == "<urn:a;b>"
@@ -72,14 +72,14 @@ def test_parameters_keep_their_quotes_and_are_read_without_them():
     assert find_parameter(parameters, "nothing") is None
 
 
-def test_a_parameter_is_replaced_in_its_place_and_dropped():
+def test_a_parameter_is_replaced_in_place_or_dropped():
     parameters = parse_parameters(";a=1;b=2")
     assert replace_parameter(parameters, "A", "3") == (("a", "3"), ("b", "2"))
     assert replace_parameter(parameters, "c", None) == (*parameters, ("c", None))
     assert drop_parameter(parameters, "A") == (("b", "2"),)
 
 
-def test_a_long_hostile_value_is_read_in_linear_time():
+def test_a_long_hostile_value_is_parsed_in_linear_time():
     for text in ('"' + "\\" * 60000, "<" * 60000, '""' * 30000, ";" * 60000, "a=" * 30000):
         for parse in (split_list, parse_parameters, leading_quoted):
             try:

@@ -20,7 +20,7 @@ URIS = st.sampled_from(["sip:a@h;lr", "sips:[::1]:5061", "tel:+44-29;x=1", "sip:
 
 
 @given(st.builds(NameAddr, LINE, URIS.map(Uri.parse), PARAMETERS))
-def test_an_address_that_is_written_reads_as_the_same_address(address):
+def test_a_name_addr_round_trips(address):
     assert NameAddr.parse(str(address)) == address
     assert NameAddr.parse_list(f"{address}, {address}") == [address, address]
 
@@ -34,12 +34,12 @@ def test_an_address_that_is_written_reads_as_the_same_address(address):
         PARAMETERS,
     )
 )
-def test_a_via_that_is_written_reads_as_the_same_via(via):
+def test_a_via_round_trips(via):
     assert Via.parse(str(via)) == via
 
 
 @given(st.builds(CSeq, st.integers(0, 2**31 - 1), TOKENS))
-def test_a_cseq_that_is_written_reads_as_the_same_cseq(cseq):
+def test_a_cseq_round_trips(cseq):
     assert CSeq.parse(str(cseq)) == cseq
 
 
@@ -49,7 +49,7 @@ def test_a_cseq_that_is_written_reads_as_the_same_cseq(cseq):
     | st.text('<>"\\;,=: @sipSIP/2.0UDP1[]?%&').map("sip:{}".format)
     | st.text('<>"\\;,=: @1[]?%&').map("SIP/2.0/UDP {}".format)
 )
-def test_any_text_is_a_value_or_a_sip_parse_error(parse, text):
+def test_any_text_is_parsed_as_a_header_value_or_raises_sip_parse_error(parse, text):
     try:
         value = parse(text)
     except SipParseError:
@@ -74,7 +74,7 @@ def test_any_text_is_a_value_or_a_sip_parse_error(parse, text):
         ("Siân <tel:+4429>", "Siân", "tel:+4429", ()),
     ],
 )  # fmt: skip
-def test_addresses_of_the_field_are_read(text, name, uri, parameters):
+def test_addresses_as_real_phones_write_them_are_parsed(text, name, uri, parameters):
     assert NameAddr.parse(text) == NameAddr(name, Uri.parse(uri), parameters)
 
 
@@ -83,12 +83,12 @@ def test_addresses_of_the_field_are_read(text, name, uri, parameters):
     ["", "*", "<>", "<sip:a@h", '"a', '"a" sip:a@h', "<sip:a@h> x", "sip:a@h;=1", '<sip:a@h>;a="b',
      "<sip:a@h>;a=b c"],
 )  # fmt: skip
-def test_what_is_no_address_is_refused(text):
+def test_an_invalid_address_is_refused(text):
     with pytest.raises(SipParseError):
         NameAddr.parse(text)
 
 
-def test_a_tag_is_set_replaced_and_taken_away():
+def test_a_tag_can_be_set_replaced_and_removed():
     address = NameAddr.parse("<sip:a@h>;x=1")
     assert address.tag is None
     assert address.with_tag("t").tag == "t"
@@ -97,17 +97,17 @@ def test_a_tag_is_set_replaced_and_taken_away():
 
 
 @pytest.mark.parametrize("tag", ["a\r\nVia: x", "a b", "a;b", 'a"', "a,b"])
-def test_a_tag_cannot_break_out_of_its_header(tag):
+def test_a_tag_with_separators_or_line_breaks_raises_protocol_error(tag):
     with pytest.raises(ProtocolError):
         NameAddr("", Uri(host="h")).with_tag(tag)
 
 
-def test_a_display_name_cannot_break_out_of_its_header():
+def test_a_display_name_with_a_line_break_raises_protocol_error():
     with pytest.raises(ProtocolError):
         NameAddr("a\r\nVia: x", Uri(host="h"))
 
 
-def test_a_via_tells_the_way_back():
+def test_a_via_is_parsed_with_transport_host_port_branch_rport_and_received():
     via = Via.parse("SIP / 2.0 / udp [2001:db8::9]:5070 ;branch=z9hG4bK1;rport=9;received=[::1]")
     assert (via.transport, via.host, via.port) == ("UDP", "2001:db8::9", 5070)
     assert (via.branch, via.rport, via.received) == ("z9hG4bK1", 9, "::1")
@@ -119,18 +119,18 @@ def test_a_via_tells_the_way_back():
 @pytest.mark.parametrize(
     "text", ["", "SIP/2.0/UDP", "SIP/3.0/UDP h", "SIP/2.0/UDP h:70000", "SIP/2.0/UDP h x", "UDP h"]
 )
-def test_what_is_no_via_is_refused(text):
+def test_an_invalid_via_is_refused(text):
     with pytest.raises(SipParseError):
         Via.parse(text)
 
 
 @pytest.mark.parametrize("text", ["", "1", "INVITE 1", "-1 INVITE", "2147483648 INVITE", "1 A B"])
-def test_what_is_no_cseq_is_refused(text):
+def test_an_invalid_cseq_is_refused(text):
     with pytest.raises(SipParseError):
         CSeq.parse(text)
 
 
-def test_names_compare_without_case_in_long_and_compact_form():
+def test_header_names_match_without_case_in_long_and_compact_form():
     headers = Headers([("v", "1"), ("X-Odd", "2"), ("VIA", "3")])
     assert headers.get_all("Via") == ["1", "3"]
     assert headers.get("x-odd") == "2"
@@ -150,7 +150,7 @@ def test_headers_are_changed_in_place_and_keep_their_order():
     assert headers == Headers(headers)
 
 
-def test_a_list_is_joined_over_lines_and_split_at_commas():
+def test_a_list_header_is_joined_across_lines_and_split_at_commas():
     headers = Headers([("k", "timer, 100rel"), ("Supported", "replaces")])
     assert headers.get_list("Supported") == ["timer", "100rel", "replaces"]
     assert headers.get_list("Require") == []
@@ -158,10 +158,10 @@ def test_a_list_is_joined_over_lines_and_split_at_commas():
 
 @pytest.mark.parametrize("pair", [("A", "b\r\nc"), ("A", "b\nc"), ("A", "\0"), ("A b", "c"),
                                   ("", "c"), ("A:", "c"), ("A\r\n", "c")])  # fmt: skip
-def test_a_header_cannot_break_out_of_its_line(pair):
+def test_a_header_with_a_line_break_or_an_invalid_name_raises_protocol_error(pair):
     with pytest.raises(ProtocolError):
         Headers([pair])
 
 
-def test_a_traceback_shows_no_values():
+def test_the_repr_of_headers_shows_no_values():
     assert "07700900123" not in repr(Headers([("From", "<tel:07700900123>")]))

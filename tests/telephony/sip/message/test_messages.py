@@ -39,7 +39,7 @@ def changed(old: bytes, new: bytes) -> bytes:
     return INVITE.replace(old, new)
 
 
-def test_an_invite_is_read():
+def test_an_invite_is_parsed():
     message = parse_message(INVITE)
     assert isinstance(message, Request)
     assert message.method == "INVITE"
@@ -57,7 +57,7 @@ def test_an_invite_is_read():
     assert ("X-Odd-Case", "kept as   it is") in message.headers.items()
 
 
-def test_a_response_is_read():
+def test_a_response_is_parsed():
     message = parse_message(
         changed(b"INVITE sip:201@192.0.2.10 SIP/2.0", b"SIP/2.0 486 Busy \xc3\xa2")
     )
@@ -66,14 +66,14 @@ def test_a_response_is_read():
 
 
 @pytest.mark.parametrize("line", [b"SIP/2.0 180 ", b"SIP/2.0 180", b"sip/2.0  180 "])
-def test_a_response_needs_no_reason(line):
+def test_a_response_without_a_reason_phrase_is_parsed(line):
     message = parse_message(changed(b"INVITE sip:201@192.0.2.10 SIP/2.0", line))
     assert isinstance(message, Response)
     assert (message.status, message.reason) == (180, "")
 
 
 @pytest.mark.parametrize("first", ["INVITE sip:201@192.0.2.10 SIP/2.0", "SIP/2.0 200 OK"])
-def test_a_message_that_is_written_reads_as_the_same_message(first):
+def test_a_message_round_trips(first):
     message = parse_message(changed(b"INVITE sip:201@192.0.2.10 SIP/2.0", first.encode()))
     again = parse_message(bytes(message))
     assert again.start_line == message.start_line == first
@@ -94,7 +94,7 @@ def test_a_message_that_is_written_reads_as_the_same_message(first):
     ),
     st.binary(max_size=200),
 )
-def test_unknown_headers_and_the_body_survive_in_order_and_case(pairs, body):
+def test_unknown_headers_keep_their_order_and_case_and_the_body_is_unchanged(pairs, body):
     message = parse_message(INVITE)
     for name, value in pairs:
         message.headers.add(name, value)
@@ -112,7 +112,7 @@ def test_bare_line_feeds_and_leading_empty_lines_are_tolerated():
     assert len(message.contacts) == 2
 
 
-def test_a_line_in_latin_1_leaves_as_it_came_and_the_others_are_utf_8():
+def test_a_latin_1_line_is_written_unchanged_and_other_lines_as_utf_8():
     data = changed(b"Alice, A.", "Siân".encode("latin-1"))
     data = data.replace(b"kept as   it is", "Siân".encode())
     message = request_of(data)
@@ -126,20 +126,20 @@ def test_a_line_in_latin_1_leaves_as_it_came_and_the_others_are_utf_8():
     assert bytes(answer).count(b'"Si\xe2n"') == 2
 
 
-def test_a_name_in_latin_1_that_is_written_anew_is_utf_8():
+def test_a_latin_1_name_that_is_set_again_is_written_as_utf_8():
     message = parse_message(changed(b"Alice, A.", "Siân".encode("latin-1")))
     message.headers.set("From", message.from_)
     assert 'From: "Siân" '.encode() in bytes(message)
 
 
-def test_a_reason_in_latin_1_leaves_as_it_came():
+def test_a_latin_1_reason_phrase_is_written_unchanged():
     data = changed(b"INVITE sip:201@192.0.2.10 SIP/2.0", "SIP/2.0 486 Occupé".encode("latin-1"))
     message = response_of(data)
     assert message.reason == "Occupé"
     assert bytes(message).startswith(b"SIP/2.0 486 Occup\xe9\r\n")
 
 
-def test_a_quoted_nul_is_read_as_a_replacement_and_any_other_is_refused():
+def test_a_quoted_nul_becomes_a_replacement_character_and_any_other_nul_is_refused():
     message = parse_message(changed(b"Alice, A.", b"a\\\0\\\\b"))
     assert message.from_.display_name == "a\ufffd\\b"
     for wrong in (b"a\0b", b"a\\\\\0b"):
@@ -150,7 +150,7 @@ def test_a_quoted_nul_is_read_as_a_replacement_and_any_other_is_refused():
             parse_message(changed(b"kept as   it is", wrong))
 
 
-def test_every_via_of_a_request_must_be_sound():
+def test_every_via_of_a_request_must_be_valid():
     with pytest.raises(SipParseError):
         parse_message(changed(b"SIP/2.0/TCP far.example", b"far.example"))
     response = changed(b"INVITE sip:201@192.0.2.10 SIP/2.0", b"SIP/2.0 200 OK")
@@ -160,24 +160,24 @@ def test_every_via_of_a_request_must_be_sound():
 @pytest.mark.parametrize(
     "line", ["INVITE sip:a@h \u017fip/2.0", "\u017fip/2.0 200 OK", "INVITE sip:a@h SIP/\u0662.0"]
 )
-def test_letters_of_other_scripts_are_no_sip(line):
+def test_non_ascii_letters_and_digits_in_the_sip_version_are_refused(line):
     with pytest.raises(SipParseError):
         parse_message(changed(b"INVITE sip:201@192.0.2.10 SIP/2.0", line.encode()))
 
 
-def test_a_response_keeps_the_request_s_to_as_it_came():
+def test_a_response_keeps_the_text_of_the_requests_to_header():
     request = request_of(changed(b"<sip:201@192.0.2.10>", b"sip:201@192.0.2.10;odd=;"))
     assert respond(request, 180, to_tag="x").headers.get("To") == "sip:201@192.0.2.10;odd=;tag=x"
     assert respond(request, 100).headers.get("To") == "sip:201@192.0.2.10;odd=;"
 
 
-def test_a_known_method_must_be_that_of_the_cseq_and_an_unknown_one_is_the_users_to_refuse():
+def test_only_a_known_method_must_equal_the_cseq_method_when_parsed():
     with pytest.raises(SipParseError):
         parse_message(changed(b"CSeq: 314159 INVITE", b"CSeq: 314159 BYE"))
     assert request_of(changed(b"INVITE sip:", b"NEW sip:")).method == "NEW"
 
 
-def test_a_datagram_without_content_length_is_all_body():
+def test_without_content_length_the_rest_of_a_datagram_is_the_body():
     message = parse_message(changed(b"Content-Length: 5\r\n", b"") + b"more")
     assert message.body == b"v=0\r\nmore"
 
@@ -213,27 +213,27 @@ def test_bytes_after_the_body_are_cut_off():
         (b"v=0", b"v" * 65536, 513),
     ],
 )
-def test_a_malformed_message_is_refused_with_its_status(old, new, status):
+def test_a_malformed_message_is_refused_with_the_status_for_its_fault(old, new, status):
     with pytest.raises(SipParseError) as caught:
         parse_message(changed(old, new))
     assert caught.value.status == status
 
 
 @pytest.mark.parametrize("data", [b"", b"\r\n\r\n", b"\0\0\0\0", INVITE[:60], INVITE[:300]])
-def test_what_is_no_message_is_refused(data):
+def test_an_empty_or_truncated_message_is_refused(data):
     with pytest.raises(SipParseError):
         parse_message(data)
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_a_message_or_a_sip_parse_error(data):
+def test_any_bytes_are_parsed_as_a_message_or_raise_sip_parse_error(data):
     for candidate in (data, b"INVITE sip:a@b SIP/2.0\r\n" + data + b"\r\n\r\n"):
         with contextlib.suppress(SipParseError):
             assert parse_message(candidate).call_id
 
 
 @given(st.lists(DAMAGE, min_size=1, max_size=6))
-def test_a_damaged_invite_is_a_message_or_a_sip_parse_error(damage):
+def test_a_damaged_invite_is_parsed_or_raises_sip_parse_error(damage):
     data = INVITE
     for place, dropped, added in damage:
         data = data[:place] + added + data[place + dropped :]
@@ -246,14 +246,14 @@ def test_a_damaged_invite_is_a_message_or_a_sip_parse_error(damage):
     assert again.headers == message.headers
 
 
-def test_the_content_length_is_worked_out():
+def test_the_content_length_is_computed_from_the_body():
     message = parse_message(INVITE)
     message.body = b"12345678"
     assert bytes(message).endswith(b"Content-Length: 8\r\n\r\n12345678")
     assert bytes(message).count(b"Content-Length") == 1
 
 
-def test_a_value_changed_behind_our_back_cannot_split_the_message():
+def test_a_line_break_in_a_header_method_or_reason_raises_protocol_error():
     request = Request("OPTIONS", Uri(host="h"))
     request.headers.rows.append(("x", "X", "a\r\nY: b"))
     with pytest.raises(ProtocolError):
@@ -268,7 +268,7 @@ def test_a_value_changed_behind_our_back_cannot_split_the_message():
         Response(99)
 
 
-def test_a_value_is_read_again_after_its_header_changed():
+def test_a_parsed_value_is_updated_after_its_header_changes():
     message = parse_message(INVITE)
     assert message.to.tag is None
     message.headers.set("To", message.to.with_tag("new"))
@@ -282,12 +282,12 @@ def test_the_top_via_is_replaced_and_the_others_stay():
     assert [via.host for via in message.vias] == ["192.0.2.1", "far.example", "third.example"]
 
 
-def test_a_missing_header_is_a_sip_parse_error_when_it_is_asked_for():
+def test_reading_a_missing_mandatory_header_raises_sip_parse_error():
     with pytest.raises(SipParseError):
         _ = Request("OPTIONS", Uri(host="h"), Headers()).via
 
 
-def test_a_response_copies_what_rfc_3261_8_2_6_2_wants():
+def test_a_response_copies_the_headers_of_rfc_3261_8_2_6_2():
     request = parse_message(INVITE)
     assert isinstance(request, Request)
     response = respond(request, 180, to_tag="t", headers=[("Contact", "<sip:me@h>")])
@@ -302,7 +302,7 @@ def test_a_response_copies_what_rfc_3261_8_2_6_2_wants():
     assert parse_message(bytes(response)).headers == response.headers
 
 
-def test_a_trying_copies_the_timestamp_and_a_refusal_no_record_route():
+def test_a_100_copies_the_timestamp_and_a_failure_omits_the_record_route():
     request = parse_message(INVITE)
     assert isinstance(request, Request)
     assert respond(request, 100).headers.get("Timestamp") == "54"
@@ -310,13 +310,13 @@ def test_a_trying_copies_the_timestamp_and_a_refusal_no_record_route():
     assert "Record-Route" not in respond(request, 486, "Engaged").headers
 
 
-def test_a_tag_that_the_request_has_is_kept():
+def test_a_response_keeps_the_to_tag_of_its_request():
     request = parse_message(changed(b"To: <sip:201@192.0.2.10>", b"To: <sip:201@h>;tag=old"))
     assert isinstance(request, Request)
     assert respond(request, 200, to_tag="new").to.tag == "old"
 
 
-def test_a_traceback_shows_no_numbers():
+def test_the_repr_of_a_message_shows_no_names_or_numbers():
     assert "alice" not in repr(parse_message(INVITE))
     assert "201" not in repr(parse_message(INVITE))
     assert Via.parse("SIP/2.0/UDP h").branch is None

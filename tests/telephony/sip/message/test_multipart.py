@@ -14,7 +14,7 @@ from telephony.sip.message.uri import Uri
 
 
 @given(st.binary(max_size=200), st.text(max_size=20))
-def test_any_bytes_are_parts_or_a_sip_parse_error(data, boundary):
+def test_any_bytes_are_parsed_as_parts_or_raise_sip_parse_error(data, boundary):
     for content_type in (f"multipart/mixed;boundary={boundary}", "multipart/mixed;boundary=b"):
         for body in (data, b"--b\r\n" + data + b"\r\n--b--"):
             with contextlib.suppress(SipParseError):
@@ -45,18 +45,18 @@ def test_a_missing_last_boundary_is_tolerated():
         ("multipart/mixed;boundary=b", b"--b\r\n\r\nx\r\n" * 20),
     ],
 )
-def test_what_is_not_multipart_is_refused(content_type, body):
+def test_a_malformed_multipart_body_is_refused(content_type, body):
     with pytest.raises(SipParseError):
         parse_multipart(content_type, body)
 
 
-def test_a_bare_body_is_one_part():
+def test_a_body_without_multipart_is_one_part():
     request = Request("INVITE", Uri(host="h"), Headers([("c", "application/sdp")]), b"v=0\r\n")
     assert parts_of(request) == [BodyPart("application/sdp", b"v=0\r\n")]
     assert parts_of(Request("INVITE", Uri(host="h"))) == []
 
 
-def test_a_message_of_parts_is_read():
+def test_a_multipart_message_is_parsed_into_its_parts():
     handling = "recording-session;handling=required"
     body = (
         b"--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n"

@@ -11,12 +11,12 @@ TOKENS = st.text("abcXYZ019-.!%*_+`'~", min_size=1)
 
 
 @given(TOKENS, TOKENS, TOKENS, st.booleans())
-def test_what_is_written_is_read(call_id, to_tag, from_tag, early_only):
+def test_a_replaces_header_round_trips(call_id, to_tag, from_tag, early_only):
     replaces = Replaces(f"{call_id}@host", to_tag, from_tag, early_only)
     assert Replaces.parse(str(replaces)) == replaces
 
 
-def test_the_examples_of_the_rfc_are_read():
+def test_the_examples_of_rfc_3891_are_parsed():
     text = "98732@sip.example.com\r\n ;from-tag=r33th4x0r\r\n ;to-tag=ff87ff"
     assert Replaces.parse(text) == Replaces("98732@sip.example.com", "ff87ff", "r33th4x0r")
     text = "12adf2f34456gs5;to-tag=12345;from-tag=54321;early-only"
@@ -38,13 +38,13 @@ def test_the_examples_of_the_rfc_are_read():
         'a;to-tag="1";from-tag=2',
     ],
 )
-def test_what_names_no_dialog_is_refused(text):
+def test_a_replaces_header_that_identifies_no_dialog_is_refused(text):
     with pytest.raises(SipParseError):
         Replaces.parse(text)
 
 
 @given(st.text())
-def test_whatever_comes_only_our_own_error_goes_out(text):
+def test_any_text_is_parsed_as_replaces_or_raises_sip_parse_error(text):
     try:
         Replaces.parse(text)
     except SipParseError:

@@ -49,7 +49,7 @@ def written(message):
 
 
 @given(PAIRS, st.binary(max_size=30))
-def test_headers_of_any_bytes_leave_in_the_order_case_and_bytes_in_which_they_came(pairs, body):
+def test_headers_of_any_bytes_are_written_with_the_same_order_case_and_bytes(pairs, body):
     lines = [name + b": " + value.strip(b" \t") for name, value in pairs]
     message = parse_message(message_of([name + b" :\t" + value for name, value in pairs], body))
     assert written(message) == [*SOUND, *lines]
@@ -57,7 +57,7 @@ def test_headers_of_any_bytes_leave_in_the_order_case_and_bytes_in_which_they_ca
 
 
 @given(PAIRS)
-def test_headers_of_any_bytes_survive_a_copy_into_another_message(pairs):
+def test_headers_of_any_bytes_are_unchanged_after_a_copy_into_another_message(pairs):
     came = parse_message(message_of(name + b": " + value for name, value in pairs))
     other = parse_message(message_of([]))
     for name, value in came.headers.items()[len(SOUND) :]:
@@ -66,26 +66,26 @@ def test_headers_of_any_bytes_survive_a_copy_into_another_message(pairs):
 
 
 @given(st.lists(st.text(string.ascii_letters, min_size=1, max_size=5), min_size=1, max_size=4))
-def test_folds_become_one_blank(words):
+def test_a_header_fold_becomes_one_space(words):
     folded = "\r\n \t ".join(words)
     assert unfold(f"X: {folded}\r\nY: 1".encode()) == [f"X: {' '.join(words)}", "Y: 1"]
 
 
 @pytest.mark.parametrize(("short", "long"), COMPACT_NAMES.items())
-def test_a_compact_name_is_found_by_its_long_one_and_kept_as_it_came(short, long):
+def test_a_compact_header_name_matches_its_long_form_and_is_kept(short, long):
     headers = Headers.parse([f"{short}: 1", f"{long.title()}: 2", f"{short.upper()} : 3"])
     assert headers.get_all(long) == headers.get_all(short) == ["1", "2", "3"]
     assert [name for name, _ in headers] == [short, long.title(), short.upper()]
 
 
 @given(st.lists(st.text('ab,;<>"\\ é', max_size=8).map(lambda t: NameAddr(t, Uri(host="h")))))
-def test_a_list_of_names_with_any_commas_and_quotes_is_split_where_it_was_joined(addresses):
+def test_a_list_of_addresses_with_commas_and_quotes_in_names_is_split_correctly(addresses):
     assert NameAddr.parse_list(", ".join(map(str, addresses))) == addresses
     assert NameAddr.parse_list(" ,\t".join(map(str, addresses)) + ",") == addresses
 
 
 @given(st.lists(st.tuples(st.text(TOKEN, min_size=1), st.none() | st.text(TOKEN, min_size=1))))
-def test_parameters_are_read_as_they_were_written(pairs):
+def test_parameters_round_trip_with_or_without_blanks(pairs):
     parameters = tuple(pairs)
     assert parse_parameters(format_parameters(parameters)) == parameters
     spread = format_parameters(parameters).replace(";", " ; ").replace("=", "\t= ")
@@ -108,7 +108,7 @@ def test_parameters_are_read_as_they_were_written(pairs):
         ('"" "x" <sip:h>', '" "x'),
     ],
 )
-def test_display_names_are_read_as_meant(text, name):
+def test_quoted_and_unquoted_display_names_are_parsed(text, name):
     address = NameAddr.parse(text)
     assert (address.display_name, address.uri, address.tag) == (name, Uri(host="h"), None)
     assert NameAddr.parse(str(address)) == address
@@ -120,7 +120,7 @@ def test_display_names_are_read_as_meant(text, name):
      'sip:a@h;x="y" <sip:h>', '"a"', "a <sip:h", "a sip:h>", "<>", "a", '"a"; <sip:h>;<',
      "<sip:h>x", "sip:h<sip:i>,", "*"],
 )  # fmt: skip
-def test_a_name_with_an_ambiguous_address_is_refused(text):
+def test_an_ambiguous_or_incomplete_address_is_refused(text):
     with pytest.raises(SipParseError):
         NameAddr.parse(text)
 
@@ -147,7 +147,7 @@ def test_a_name_with_an_ambiguous_address_is_refused(text):
         "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*@example.com",
     ],
 )
-def test_a_uri_is_written_as_it_came(text):
+def test_a_uri_is_written_unchanged(text):
     assert str(Uri.parse(text)) == text
     assert str(NameAddr.parse(f"<{text}>").uri) == text
 
@@ -158,7 +158,7 @@ def test_a_uri_is_written_as_it_came(text):
      "[2001:db8:::1::2]", "[::::1]", "[::1]5060", "[::1]:66000", "h:", "h:-1", "h: 5060", "h h",
      "h/x", "", ":5060", "é"],
 )  # fmt: skip
-def test_what_is_no_host_is_refused(text):
+def test_an_invalid_host_or_port_is_refused(text):
     if text == "h:":  # a port that is not there
         assert parse_host_port(text) == ("h", None)
         return
@@ -214,12 +214,12 @@ def test_uris_that_mean_the_same_are_equivalent(one, other):
         ("http://h/a-b", "http://h/ab"),
     ],
 )
-def test_uris_that_differ_are_held_apart(one, other):
+def test_uris_that_differ_are_not_equivalent(one, other):
     assert not Uri.parse(one).equivalent(Uri.parse(other))
     assert not Uri.parse(other).equivalent(Uri.parse(one))
 
 
-def test_equivalence_is_not_carried_over():
+def test_uri_equivalence_is_not_transitive():
     on, off, bare = (Uri.parse(f"sip:a@h{tail}") for tail in (";x=on", ";x=off", ""))
     assert on.equivalent(bare)
     assert bare.equivalent(off)
@@ -227,14 +227,14 @@ def test_equivalence_is_not_carried_over():
 
 
 @pytest.mark.parametrize("code", ["00", "0d", "0A", "1b", "7F"])
-def test_an_escaped_control_character_never_becomes_one(code):
+def test_an_escaped_control_character_stays_escaped(code):
     uri = Uri.parse(f"sip:a%{code}b@h;x=%{code}?y=%{code}&z%{code}=1")
     plain = [uri.number, uri.dialled, uri.parameter("x"), uri.header("y")]
     assert plain == [f"a%{code}b", f"a%{code}b", f"%{code}", f"%{code}"]
     assert Uri.parse(f"sip:a%20%C3%A9%{code}@h").number == f"a é%{code}"
 
 
-def test_latin_1_is_a_mark_of_what_came_and_is_lost_when_it_is_worked_on():
+def test_received_latin_1_text_is_encoded_as_utf_8_after_it_was_changed():
     assert encode(Latin1Text("é")) == b"\xe9"
     assert encode(Latin1Text("é") + "") == "é".encode()
     assert Headers([("X", Latin1Text(" é "))]).get("X") == "é"
@@ -253,7 +253,7 @@ def test_latin_1_is_a_mark_of_what_came_and_is_lost_when_it_is_worked_on():
         ('SIP/2.0/UDP h_1.example;x="a;b,c";branch=2', ("UDP", "h_1.example", None, "2")),
     ],
 )  # fmt: skip
-def test_hops_of_the_rfc_and_of_the_field_are_read(text, hop):
+def test_vias_of_the_rfc_and_of_real_phones_are_parsed(text, hop):
     via = Via.parse(text)
     assert (via.transport, via.host, via.port, via.branch) == hop
     assert Via.parse(str(via)) == via

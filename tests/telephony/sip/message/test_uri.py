@@ -35,13 +35,13 @@ TEL_URIS = st.builds(
 
 
 @given(SIP_URIS | TEL_URIS)
-def test_a_uri_that_is_written_reads_as_the_same_uri(uri):
+def test_a_uri_round_trips(uri):
     assert Uri.parse(str(uri)) == uri
     assert uri.equivalent(uri)
 
 
 @given(st.text() | st.text(string.printable).map("sip:{}".format))
-def test_any_text_is_a_uri_or_a_sip_parse_error(text):
+def test_any_text_is_parsed_as_a_uri_or_raises_sip_parse_error(text):
     try:
         uri = Uri.parse(text)
     except SipParseError:
@@ -64,7 +64,7 @@ def test_any_text_is_a_uri_or_a_sip_parse_error(text):
         ("sip:100%@h", Uri("sip", "100%25", None, "h")),
     ],
 )  # fmt: skip
-def test_uris_of_the_rfc_and_of_the_field_are_read(text, uri):
+def test_uris_of_the_rfc_and_of_real_phones_are_parsed(text, uri):
     assert Uri.parse(text) == uri
 
 
@@ -74,7 +74,7 @@ def test_uris_of_the_rfc_and_of_the_field_are_read(text, uri):
      "sip:a@h:x", "tel:", "tel:1?a=b", "sip:a@h\r\nVia: x", "sip:a\r\nb@h", "sip:a@h;x=\0", "1:a",
      "sip:a@h i", "sip:" + "a" * 5000 + "@h"],
 )  # fmt: skip
-def test_what_is_no_uri_is_refused(text):
+def test_an_invalid_uri_is_refused(text):
     with pytest.raises(SipParseError):
         Uri.parse(text)
 
@@ -85,18 +85,18 @@ def test_what_is_no_uri_is_refused(text):
      {"parameters": (("a", "b;c"),)}, {"headers": (("a", "b&c"),)}, {"password": "x"},
      {"user": ""}],
 )  # fmt: skip
-def test_a_wrong_uri_cannot_be_made(wrong):
+def test_building_an_invalid_uri_raises_protocol_error(wrong):
     with pytest.raises(ProtocolError):
         Uri(**{"scheme": "sip", "host": "h"} | wrong)
 
 
-def test_a_host_may_be_given_with_its_brackets():
+def test_an_ipv6_host_is_accepted_with_or_without_brackets():
     assert Uri(host="[::1]") == Uri(host="::1")
     assert str(Uri(host="::1", port=5060)) == "sip:[::1]:5060"
     assert parse_host_port("[::1]:1") == ("::1", 1)
 
 
-def test_replaces_in_a_uri_is_read_as_plain_text():
+def test_a_replaces_header_in_a_uri_is_unescaped():
     replaces = "a84b@1.2.3.4;to-tag=1;from-tag=2"
     escaped = Uri.parse(f"sip:b@h?Subject=x&Replaces={escape_header(replaces)}")
     assert escaped.header("replaces") == replaces
@@ -105,12 +105,12 @@ def test_replaces_in_a_uri_is_read_as_plain_text():
     assert str(escaped.without_headers()) == "sip:b@h"
 
 
-def test_a_number_is_read_without_escapes_and_separators():
+def test_the_number_of_a_uri_has_no_escapes_or_separators():
     assert Uri.parse("sip:%2B4429@h").number == "+4429"
     assert Uri.parse("tel:+44-(29)-20.87").number == "+44292087"
 
 
-def test_parameters_are_read_as_plain_text_and_set():
+def test_uri_parameters_are_unescaped_and_can_be_set():
     uri = Uri.parse("sip:a@h;x=%41;lr")
     assert (uri.parameter("X"), uri.parameter("lr"), uri.parameter("y")) == ("A", "", None)
     assert str(uri.with_parameter("x", "2")) == "sip:a@h;x=2;lr"
@@ -128,7 +128,7 @@ def test_parameters_are_read_as_plain_text_and_set():
         ("tel:+44-29", "tel:+4429"),
     ],
 )  # fmt: skip
-def test_equivalent_uris_of_rfc_3261_19_1_4(one, other):
+def test_the_equivalent_uris_of_rfc_3261_19_1_4_are_equivalent(one, other):
     assert Uri.parse(one).equivalent(Uri.parse(other))
     assert Uri.parse(other).equivalent(Uri.parse(one))
 
@@ -146,7 +146,7 @@ def test_equivalent_uris_of_rfc_3261_19_1_4(one, other):
         ("tel:+4429", "tel:+4428"),
     ],
 )
-def test_uris_that_rfc_3261_19_1_4_holds_apart(one, other):
+def test_the_different_uris_of_rfc_3261_19_1_4_are_not_equivalent(one, other):
     assert not Uri.parse(one).equivalent(Uri.parse(other))
 
 
@@ -160,11 +160,11 @@ def test_uris_that_rfc_3261_19_1_4_holds_apart(one, other):
         "tel:+44-(1632)-960.123;ext=7",
     ],
 )
-def test_what_was_dialled_is_the_same_however_it_is_written(text):
+def test_a_dialled_number_is_the_same_in_every_notation(text):
     assert Uri.parse(text).dialled == "+441632960123"
 
 
-def test_a_name_keeps_its_dots_and_a_code_gets_its_hash():
+def test_a_dialled_name_keeps_its_dots_and_a_feature_code_is_unescaped():
     assert Uri.parse("sip:john.smith-2@h").dialled == "john.smith-2"
     assert Uri.parse("sip:%2A71%23@h").dialled == "*71#"
     assert Uri.parse("sip:h").dialled == ""

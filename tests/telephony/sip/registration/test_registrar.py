@@ -158,7 +158,7 @@ def test_a_register_with_one_invalid_contact_is_refused_completely(registrar, co
     assert registrar.count(100.0) == 0
 
 
-def test_contacts_are_sorted_by_preference_and_then_by_latest_expiry(registrar):
+def test_contacts_are_sorted_by_preference_and_then_newest_first(registrar):
     registrar.register("201", request("<sip:old@h>"), SOURCE, 100.0)
     registrar.register("201", request("<sip:low@h>;q=0.1", cseq=2), SOURCE, 300.0)
     registrar.register("201", request("<sip:odd@h>;q=x", cseq=3), SOURCE, 200.0)

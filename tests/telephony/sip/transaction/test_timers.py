@@ -82,7 +82,7 @@ def test_timer_e_doubles_up_to_t2_until_timer_f_gives_up(network, alice, bob):
     assert (response.response, response.status) == (None, 408)
 
 
-def test_timer_e_is_t2_once_a_provisional_response_came(network, alice, bob):
+def test_timer_e_is_t2_after_a_provisional_response(network, alice, bob):
     options(network, alice, bob)
     begin = network.now
     bob.last(StandaloneRequest).transaction.respond(100, now=network.now)
@@ -113,7 +113,7 @@ def test_timer_i_absorbs_acks_for_t4(network, alice, bob):
     assert len(network.sent("SIP/2.0 486")) == 1
 
 
-def test_timer_j_repeats_the_answer_for_64_t1(network, alice, bob):
+def test_timer_j_repeats_the_response_for_64_t1(network, alice, bob):
     network.drop = lambda d: d.data.startswith(b"SIP/2.0 200") and network.now < 1003
     options(network, alice, bob)
     bob.last(StandaloneRequest).transaction.respond(200, now=network.now)
@@ -126,7 +126,7 @@ def test_timer_j_repeats_the_answer_for_64_t1(network, alice, bob):
     assert bob.endpoint.counts().server_transactions == 0
 
 
-def test_timer_k_absorbs_answers_for_t4(network, alice, bob):
+def test_timer_k_absorbs_responses_for_t4(network, alice, bob):
     options(network, alice, bob)
     bob.last(StandaloneRequest).transaction.respond(200, now=network.now)
     network.run(4.9)
@@ -144,7 +144,7 @@ def test_timers_l_and_m_keep_the_accepted_state_for_64_t1(network, call):
     assert call.bob.endpoint.counts().server_transactions == 0
 
 
-def test_a_copy_of_an_answered_invite_is_no_second_call(network, call):
+def test_a_copy_of_an_answered_invite_is_not_a_second_call(network, call):
     invite = next(d for _, d in network.wire if d.data.startswith(b"INVITE"))
     before = len(network.wire)
     for _ in range(3):
@@ -154,7 +154,7 @@ def test_a_copy_of_an_answered_invite_is_no_second_call(network, call):
     assert len(network.wire) == before
 
 
-def test_a_request_that_the_user_never_answers_is_forgotten(network, alice, bob):
+def test_a_request_that_the_application_never_answers_is_forgotten(network, alice, bob):
     options(network, alice, bob)
     network.run(TIMEOUT + 1)
     assert bob.endpoint.counts().server_transactions == 0
@@ -162,7 +162,7 @@ def test_a_request_that_the_user_never_answers_is_forgotten(network, alice, bob)
 
 
 @pytest.mark.parametrize("status", [200, 486])
-def test_a_reliable_transport_repeats_no_request_and_lingers_not(network, status):
+def test_over_tcp_no_request_is_repeated_and_transactions_end_without_waiting(network, status):
     one, two = Address("192.0.2.7", 5060, "TCP"), Address("192.0.2.8", 5060, "TCP")
     parties = [network.party(name, at) for name, at in (("one", one), ("two", two))]
     network.drop = lambda d: d.data.startswith(b"INVITE")
@@ -183,7 +183,7 @@ def test_a_reliable_transport_repeats_no_request_and_lingers_not(network, status
     assert parties[1].endpoint.counts().server_transactions == expected
 
 
-def test_the_queue_runs_what_is_due_in_order_and_forgets_what_was_cancelled():
+def test_the_queue_runs_due_timers_in_order_and_skips_cancelled_ones():
     queue, done = TimerQueue(), []
 
     def note(when, _now):

@@ -76,17 +76,17 @@ def drive(text, speaks=V4, zone=ZONE, seed=1):
         ("sips:192.0.2.5;transport=udp", []),
     ],
 )
-def test_a_numeric_host_is_asked_of_nobody(text, found):
+def test_a_numeric_host_is_located_without_a_dns_query(text, found):
     assert drive(text) == (found, [])
 
 
-def test_a_port_leads_to_addresses_without_naptr_or_srv():
+def test_a_uri_with_a_port_needs_only_address_records():
     found, asked = drive("sip:plain.example.com:5080")
     assert found == [Address("192.0.2.9", 5080), Address("192.0.2.8", 5080)]
     assert asked == [Question("plain.example.com", "A")]
 
 
-def test_naptr_orders_the_transports_and_srv_the_hosts():
+def test_naptr_records_order_the_transports_and_srv_records_the_hosts():
     found, _ = drive("sip:example.com")
     assert found == [
         Address("192.0.2.1", 5061, "TLS", "example.com"),
@@ -96,14 +96,14 @@ def test_naptr_orders_the_transports_and_srv_the_hosts():
     ]
 
 
-def test_what_we_do_not_speak_is_not_asked_for():
+def test_transports_and_families_that_we_do_not_speak_are_not_queried():
     found, asked = drive("sip:example.com", [TransportFamily("UDP", False)])
     assert found == [Address("192.0.2.1", 5060)]
     assert Question("_sips._tcp.example.com", "SRV") not in asked
     assert all(question.kind != "AAAA" for question in asked)
 
 
-def test_both_families_are_tried_in_our_order():
+def test_addresses_of_both_families_come_in_our_order():
     found, _ = drive(
         "sip:srv.example.com", [TransportFamily("UDP", True), TransportFamily("UDP", False)]
     )
@@ -114,7 +114,7 @@ def test_both_families_are_tried_in_our_order():
     assert found == [Address("2001:db8::1", 9), Address("192.0.2.1", 9)]
 
 
-def test_a_sips_uri_leads_to_tls_alone():
+def test_a_sips_uri_leads_only_to_tls():
     found, asked = drive("sips:example.com")
     assert found == [Address("192.0.2.1", 5061, "TLS", "example.com")]
     assert {q.name for q in asked if q.kind == "SRV"} == {"_sips._tcp.example.com"}
@@ -132,7 +132,7 @@ def test_a_named_transport_skips_naptr():
     assert secure == Address("192.0.2.1", 5061, "TLS", "example.com")
 
 
-def test_without_naptr_the_srv_of_each_of_our_transports_is_asked():
+def test_without_naptr_the_srv_records_of_each_of_our_transports_are_queried():
     found, asked = drive("sip:srv.example.com")
     assert found == [Address("192.0.2.2", 5070)]
     assert [q.name for q in asked if q.kind == "SRV"] == [
@@ -140,7 +140,7 @@ def test_without_naptr_the_srv_of_each_of_our_transports_is_asked():
     ]
 
 
-def test_without_srv_the_name_itself_is_an_address():
+def test_without_srv_the_address_records_of_the_name_are_used():
     assert drive("sip:plain.example.com")[0] == [
         Address("192.0.2.9", 5060),
         Address("192.0.2.8", 5060),
@@ -150,15 +150,15 @@ def test_without_srv_the_name_itself_is_an_address():
     )
 
 
-def test_a_service_that_is_not_there_leaves_the_address():
+def test_an_srv_record_for_an_unavailable_service_falls_back_to_the_address():
     assert drive("sip:none.example.com")[0] == [Address("192.0.2.7", 5060)]
 
 
-def test_a_name_that_nobody_knows_has_no_candidates():
+def test_an_unknown_name_has_no_candidates():
     assert drive("sip:nobody.example.com")[0] == []
 
 
-def test_priorities_come_before_weights_and_weights_decide_the_rest():
+def test_srv_records_are_sorted_by_priority_and_then_randomly_by_weight():
     records = [Srv(1, 90, 1, "later."), Srv(0, 90, 2, "heavy."), Srv(0, 10, 3, "light.")]
     rng = random.Random(3)
     orders = Counter(tuple(srv.target for srv in arrange(records, rng)) for _ in range(2000))
@@ -167,14 +167,14 @@ def test_priorities_come_before_weights_and_weights_decide_the_rest():
     assert 1700 < heavy < 1900
 
 
-def test_a_weight_of_zero_is_seldom_the_first():
+def test_an_srv_record_of_weight_zero_is_seldom_first():
     records = [Srv(0, 0, 1, "zero."), Srv(0, 100, 2, "all.")]
     rng = random.Random(3)
     first = Counter(arrange(records, rng)[0].target for _ in range(1000))
     assert 0 < first["zero."] < 50
 
 
-def test_a_zone_of_thousands_gives_a_bounded_list():
+def test_thousands_of_srv_records_give_a_bounded_list():
     zone = {
         Question("_sip._udp.big.example.com", "SRV"): [
             Srv(0, 1, port, "s1.example.com") for port in range(1, 3000)
@@ -199,7 +199,7 @@ records = st.one_of(
 
 
 @given(st.lists(st.lists(records, max_size=4), max_size=12), st.sampled_from(["sip", "sips"]))
-def test_whatever_the_name_system_says_only_what_we_speak_comes_out(said, scheme):
+def test_arbitrary_dns_answers_give_only_transports_that_we_speak(said, scheme):
     asking = locate(Uri.parse(f"{scheme}:example.com"), ALL, random.Random(1))
     said = iter(said)
     try:

@@ -81,7 +81,7 @@ def password(alice):
     return know
 
 
-def test_a_challenged_call_is_completed_with_the_same_client_transaction(network, alice, bob, registrar, password):
+def test_a_challenged_call_is_completed_under_the_same_client_handle(network, alice, bob, registrar, password):
     password("secret")
     client = alice.call(bob, **OFFER)
     network.run(1)

@@ -34,7 +34,7 @@ def forked(network, tag, status):
     return bytes(response)
 
 
-def test_100_goes_out_when_nothing_better_is_said_within_200_ms(network, alice, bob):
+def test_a_100_is_sent_after_200_ms_without_another_response(network, alice, bob):
     alice.call(bob)
     started = network.now
     network.run(0.3)
@@ -43,14 +43,14 @@ def test_100_goes_out_when_nothing_better_is_said_within_200_ms(network, alice, 
 
 
 @pytest.mark.parametrize("status", [180, 200, 401])
-def test_no_100_follows_a_better_answer(network, alice, bob, status):
+def test_no_100_is_sent_after_another_response(network, alice, bob, status):
     alice.call(bob)
     bob.last(IncomingInvite).invite.respond(status, now=network.now)
     network.run(0.3)
     assert network.sent("SIP/2.0 100") == []
 
 
-def test_several_to_tags_make_several_early_dialogs(network, alice, bob):
+def test_each_to_tag_makes_its_own_early_dialog(network, alice, bob):
     client = alice.call(bob)
     invite = bob.last(IncomingInvite).invite
     invite.respond(180, to_tag="one", now=network.now)
@@ -64,7 +64,7 @@ def test_several_to_tags_make_several_early_dialogs(network, alice, bob):
     assert bob.endpoint.counts().dialogs == 1
 
 
-def test_ringing_for_ten_minutes_ends_nothing_and_is_repeated_each_minute(network, alice, bob):
+def test_ringing_for_ten_minutes_repeats_the_180_each_minute_and_the_call_goes_on(network, alice, bob):
     alice.call(bob)
     invite = bob.last(IncomingInvite).invite
     invite.respond(180, now=network.now)
@@ -101,7 +101,7 @@ def test_an_ack_to_a_non_2xx_shares_its_invites_branch(network, alice, bob):
     assert bob.seen(AckReceived) == []
 
 
-def test_a_uas_repeats_its_2xx_until_the_ack_then_says_that_it_is_missing(network, alice, bob):
+def test_a_uas_repeats_its_2xx_for_64_t1_and_then_reports_the_missing_ack(network, alice, bob):
     alice.call(bob)
     invite = bob.last(IncomingInvite).invite
     begin = network.now
@@ -129,7 +129,7 @@ def test_a_uac_acknowledges_each_repeated_2xx_with_the_same_ack(network, alice, 
     assert len(alice.seen(InviteAnswered)) == len(bob.seen(AckReceived)) == 1
 
 
-def test_a_2xx_that_is_repeated_before_the_user_acknowledges_is_absorbed(network, alice, bob):
+def test_a_2xx_repeated_before_the_application_acknowledges_is_absorbed(network, alice, bob):
     alice.call(bob)
     bob.last(IncomingInvite).invite.respond(200, now=network.now)
     network.run(5)
@@ -137,7 +137,7 @@ def test_a_2xx_that_is_repeated_before_the_user_acknowledges_is_absorbed(network
     assert network.sent("ACK") == []
 
 
-def test_a_second_2xx_of_a_fork_is_answered_too(network, alice, bob):
+def test_a_second_2xx_from_a_fork_is_reported_with_its_own_dialog(network, alice, bob):
     client = alice.call(bob)
     for tag in ("one", "two"):
         alice.endpoint.receive(forked(network, tag, 200), bob.address, alice.address, network.now)
@@ -150,7 +150,7 @@ def test_a_second_2xx_of_a_fork_is_answered_too(network, alice, bob):
     assert [str(m.uri) for m in network.messages("BYE")] == ["sip:two@192.0.2.2:5060"]
 
 
-def test_forks_that_never_answer_are_forgotten_64_t1_after_the_first_2xx(network, alice, bob):
+def test_early_dialogs_without_a_2xx_are_forgotten_64_t1_after_the_first_2xx(network, alice, bob):
     client = alice.call(bob)
     for tag, status in (("one", 180), ("two", 180), ("one", 200)):
         data = forked(network, tag, status)
@@ -162,7 +162,7 @@ def test_forks_that_never_answer_are_forgotten_64_t1_after_the_first_2xx(network
     assert alice.endpoint.counts().dialogs == 1
 
 
-def test_cancel_goes_out_only_after_a_provisional_response(network, alice, bob):
+def test_a_cancel_is_sent_only_after_a_provisional_response(network, alice, bob):
     network.drop = lambda d: d.data.startswith(b"SIP/2.0 100") and network.now < 1001
     client = alice.call(bob)
     client.cancel(headers=[("Reason", "SIP;cause=200")], now=network.now)
@@ -177,7 +177,7 @@ def test_cancel_goes_out_only_after_a_provisional_response(network, alice, bob):
     assert bob.last(IncomingInvite).invite.respond(200, now=network.now) is None
 
 
-def test_a_200_that_crosses_the_cancel_surfaces_for_ack_and_bye(network, alice, bob):
+def test_a_200_that_crosses_the_cancel_is_reported_for_ack_and_bye(network, alice, bob):
     network.delay = 0.1
     client = alice.call(bob)
     network.run(1)
@@ -194,7 +194,7 @@ def test_a_200_that_crosses_the_cancel_surfaces_for_ack_and_bye(network, alice, 
     assert alice.seen(InviteFailed) == []
 
 
-def test_an_invite_whose_cancel_nobody_answers_is_over_after_64_t1(network, alice, bob):
+def test_an_invite_with_an_unanswered_cancel_fails_with_487_after_64_t1(network, alice, bob):
     client = alice.call(bob)
     network.run(0.3)
     network.loss = 1.0
@@ -204,7 +204,7 @@ def test_an_invite_whose_cancel_nobody_answers_is_over_after_64_t1(network, alic
     assert (failed.status, failed.response) == (487, None)
 
 
-def test_a_cancelled_invite_that_was_never_heard_times_out(network, alice, bob):
+def test_a_cancelled_invite_without_any_response_times_out_with_408(network, alice, bob):
     network.loss = 1.0
     client = alice.call(bob)
     client.cancel(now=network.now)
@@ -213,7 +213,7 @@ def test_a_cancelled_invite_that_was_never_heard_times_out(network, alice, bob):
     assert network.sent("CANCEL") == []
 
 
-def test_a_second_final_response_is_the_programs_fault(network, alice, bob):
+def test_a_second_final_response_raises_protocol_error(network, alice, bob):
     alice.call(bob)
     invite = bob.last(IncomingInvite).invite
     invite.respond(486, now=network.now)
@@ -221,7 +221,7 @@ def test_a_second_final_response_is_the_programs_fault(network, alice, bob):
         invite.respond(200, now=network.now)
 
 
-def test_an_invite_may_be_sent_again_with_credentials_and_the_next_cseq(network, alice, bob):
+def test_an_invite_can_be_sent_again_with_credentials_and_the_next_cseq(network, alice, bob):
     client = alice.call(bob, owner="call")
     bob.last(IncomingInvite).invite.respond(401, now=network.now)
     network.flush()
@@ -243,7 +243,7 @@ def test_dialogs_inherit_the_owner_of_their_invite(network, alice, bob):
     assert alice.last(InviteAnswered).dialog.owner == "A"
 
 
-def test_an_unreachable_destination_fails_with_503(network, alice, bob):
+def test_an_invite_to_an_unreachable_destination_fails_with_503(network, alice, bob):
     network.loss = 1.0
     alice.call(bob)
     alice.endpoint.unreachable(bob.address, network.now)
@@ -261,7 +261,7 @@ def test_the_advertised_address_goes_into_via_and_contact(network, bob):
     assert (invite.contacts[0].uri.host, invite.contacts[0].uri.port) == outer[:2]
 
 
-def test_a_call_over_ipv6_names_its_addresses_in_brackets(network):
+def test_a_call_over_ipv6_writes_its_addresses_in_brackets(network):
     one = network.party("one", Address("2001:db8::1", 5060))
     two = network.party("two", Address("2001:db8::2", 5060))
     client = one.call(two)
