@@ -1,4 +1,4 @@
-"""Key presses as RTP events (RFC 4733): read, written, and counted once each."""
+"""Key presses as RTP telephone events (RFC 4733): each press is reported once."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""RTP packets: read, written, and distinguished from RTCP."""
+"""RTP packets: parsed, written, and distinguished from RTCP."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""RTCP compounds: read, renamed, and reports of our own."""
+"""RTCP compound packets: parsing, replacing SSRCs, and our own reports."""
 
 import struct
 
@@ -82,7 +82,7 @@ def test_replace_ssrcs_changes_every_ssrc_field_of_a_compound_packet():
         )
 
     names = {word(7): word(1007), word(9): word(1009)}
-    # the last word of feedback is no source
+    # the last word of a feedback packet is not an SSRC
     wrong = head(1, 205, word(1007) + word(1009) + word(1007))
     right = head(1, 205, word(1007) + word(1009) + word(7))
     assert replace_ssrcs(compound(7, 9), names) == compound(1007, 1009).replace(wrong, right)

@@ -38,7 +38,7 @@ def ends(suite=CM80):
     return Protection(KeyPair(one, other)), Protection(KeyPair(other, one)), KeyPair(one, other)
 
 
-# The reference itself
+# The reference against the test vectors of the RFCs
 
 
 def test_the_reference_produces_the_keystream_of_rfc_3711_b_2():
@@ -74,7 +74,7 @@ def test_the_reference_nonce_produces_the_packet_of_rfc_7714_16_1_1():
     )
 
 
-# Against it
+# Our SRTP against the reference
 
 
 @SUITES
@@ -107,7 +107,7 @@ def test_a_test_vector_of_libsrtp_is_protected_and_unprotected():
     assert Protection(KeyPair(key, key)).unprotect(sealed) == plain
 
 
-# What is refused
+# Refused packets
 
 
 @SUITES
@@ -166,7 +166,7 @@ def test_packets_of_more_than_256_ssrcs_in_a_call_are_refused():
     assert other.unprotect(one.protect(packet(2, 3))) == packet(2, 3)
 
 
-# A stream's life
+# Reordering, rollover counters, new keys and restarted sources
 
 
 def test_reordered_packets_around_the_sequence_wrap_are_all_accepted():

@@ -1,4 +1,4 @@
-"""The ringing tone: its cadence, and its samples in G.711."""
+"""The ringing tone: its cadence and its G.711 samples."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Offers and answers: carried from one leg to the other, and made by us.
+"""Offers and answers: forwarded from one leg to the other, or made by us.
 
 Covers `telephony/sdp/agreement.py`, `telephony/sdp/codecs.py`, `telephony/sdp/media.py` and
 `telephony/sdp/writing.py`.
@@ -175,7 +175,7 @@ def test_payload_types_of_two_legs_are_mapped_by_codec(sdp, offer, local, origin
     to_a = forwarded_answer(offer, b, local, origin)
     remote_a, remote_b = remote_media(offer, to_a), remote_media(b, to_b)
     assert payload_map(remote_a.payloads, remote_b.accepts) == {0: 0, 97: 101}
-    # what B was told (97) and what B itself said (101) both reach A as 97
+    # B may send the number that we offered (97) or its own (101): both reach A as 97
     to_caller = payload_map(remote_b.payloads, remote_a.accepts)
     assert to_caller[97] == 97
     assert to_caller[101] == 97

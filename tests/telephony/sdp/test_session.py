@@ -1,4 +1,4 @@
-"""Session descriptions (RFC 8866): read, written, and refused if they are faulty."""
+"""Session descriptions (RFC 8866): parsed, written, and refused if they are malformed."""
 
 import pytest
 from hypothesis import given

@@ -37,7 +37,7 @@ FINGERPRINT = "a=fingerprint:sha-256 " + ":".join(["AB"] * 32)
 
 @pytest.fixture
 def secured(local):
-    """Our side of a leg that may, must or must not speak SRTP."""
+    """Build our side of a leg where SRTP is off, optional or required."""
     return lambda srtp: replace(local, srtp=srtp, keys=fresh_keys())
 
 
@@ -65,7 +65,9 @@ def cryptos(session, index=0):
         (Srtp.REQUIRED, "RTP/SAVP", [CM80], True),
     ],
 )
-def test_an_offer_is_accepted_or_refused_by_the_srtp_rule_of_its_leg(sdp, srtp, media, lines, taken):
+def test_an_offer_is_accepted_or_refused_by_the_srtp_rule_of_its_leg(
+    sdp, srtp, media, lines, taken
+):
     offer = parse(sdp(*lines, m=f"audio 4000 {media} 0"))
     if taken:
         assert cut_offer(offer, srtp=srtp).media[0].port == 4000
@@ -76,7 +78,9 @@ def test_an_offer_is_accepted_or_refused_by_the_srtp_rule_of_its_leg(sdp, srtp, 
 
 
 @pytest.mark.parametrize("profile", ["RTP/AVP", "RTP/SAVP", "RTP/SAVPF"])
-def test_our_answer_has_the_tag_and_suite_of_the_first_usable_key_with_our_key(sdp, secured, origin, profile):
+def test_our_answer_has_the_tag_and_suite_of_the_first_usable_key_with_our_key(
+    sdp, secured, origin, profile
+):
     ours = secured(Srtp.OPTIONAL)
     weak = f"a=crypto:4 AES_CM_128_HMAC_SHA1_80 inline:{KEY} UNENCRYPTED_SRTP"
     offer = parse(sdp(weak, CM32, CM80, m=f"audio 4000 {profile} 0"))

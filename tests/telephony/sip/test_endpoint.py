@@ -1,4 +1,4 @@
-"""The answers that the core gives by itself: RFC 3261 8.2, 9.2, 16.3 and 18.2; RFC 3581.
+"""Responses that the core sends by itself (RFC 3261 8.2, 9.2, 16.3 and 18.2; RFC 3581).
 
 Covers `telephony/sip/transaction/core.py`, `telephony/sip/events.py`,
 `telephony/sip/transaction/keys.py`, `telephony/sip/ua/server_request.py` and
@@ -129,7 +129,9 @@ def test_the_same_branch_from_another_sent_by_is_another_transaction(endpoint):
 
 
 @pytest.mark.parametrize("branch", ["x=1", "branch=oldstyle", "branch=z9hG4bK"])
-def test_an_rfc_2543_request_without_the_branch_cookie_is_matched_to_its_transaction(endpoint, branch):
+def test_an_rfc_2543_request_without_the_branch_cookie_is_matched_to_its_transaction(
+    endpoint, branch
+):
     invite = message("INVITE", via=branch)
     answers(endpoint, invite, invite)
     (event,) = events(endpoint)

@@ -1,4 +1,4 @@
-"""Damaged messages of the RFCs: only our own errors come out, and every answer is sound.
+"""Damaged messages of the RFCs: only our own errors are raised, and each response is valid.
 
 Covers `telephony/sip/message/messages.py` and `telephony/sip/endpoint.py`.
 """
@@ -35,7 +35,7 @@ SPLICES = [
 
 @st.composite
 def damaged(draw):
-    """A message of the corpus with bits flipped, pieces cut out, put in, or joined with another."""
+    """A message of the corpus with bits flipped, parts removed or added, or another one joined."""
     data = bytearray(draw(st.sampled_from(CORPUS)))
     for _ in range(draw(st.integers(1, 4))):
         place = draw(st.integers(0, len(data)))
@@ -122,7 +122,7 @@ def check_answer(answer, request):
 
 
 def check_salvaged(answer, data):
-    """An answer to what cannot be read: a status line, and lines that the request had."""
+    """Check a response to a malformed request: a status line, and lines of the request."""
     head, blank, body = answer.partition(b"\r\n\r\n")
     assert blank
     assert not body
@@ -147,7 +147,7 @@ RESPONSE = (
 
 @st.composite
 def damaged_responses(draw):
-    """What a response's bytes become, as a function of the INVITE that it answers."""
+    """A plan for a damaged response: its status, the bytes to insert, and the bits to flip."""
     status = draw(st.sampled_from([b"100 T", b"180 R", b"200 OK", b"302 M", b"407 P", b"500 E"]))
     more = draw(st.lists(st.sampled_from(SPLICES) | st.binary(max_size=6), max_size=4))
     places = [draw(st.integers(0, 400)) for _ in more]

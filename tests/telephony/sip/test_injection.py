@@ -1,4 +1,4 @@
-"""Values with any content: refused, or written without an end of line of their own.
+"""Values with any content: refused, or written without a line break in them.
 
 Covers `telephony/sip/message/grammar.py`, `telephony/sip/message/headers.py`,
 `telephony/sip/message/messages.py`, `telephony/sip/message/uri.py`,
@@ -96,7 +96,9 @@ def test_an_address_with_any_parameter_or_tag_set_stays_one_line(name, value, ta
 
 
 @given(TEXT, TEXT, PORTS, PAIRS)
-def test_a_via_with_any_content_is_refused_or_written_as_one_line(transport, host, port, parameters):
+def test_a_via_with_any_content_is_refused_or_written_as_one_line(
+    transport, host, port, parameters
+):
     with contextlib.suppress(ProtocolError):
         assert holds_line(str(Via(transport.upper(), host, port, parameters)))
     with contextlib.suppress(ProtocolError):
@@ -135,7 +137,9 @@ def test_a_header_with_any_content_is_refused_or_written_as_one_line(write, name
 
 
 @given(TEXT, TEXT, st.integers(0, 800), st.binary(max_size=9))
-def test_a_start_line_with_any_content_is_refused_or_written_as_one_line(method, reason, status, body):
+def test_a_start_line_with_any_content_is_refused_or_written_as_one_line(
+    method, reason, status, body
+):
     with contextlib.suppress(ProtocolError):
         assert len(lines_of(bytes(Request(method, Uri(host="h"), body=body)))) == 2
     for phrase in (reason, Latin1Text(reason)):
@@ -153,7 +157,9 @@ def test_a_response_with_any_content_gets_no_extra_lines(reason, tag, name, valu
 
 
 @given(TEXT, TEXT, TEXT, TEXT)
-def test_credentials_and_challenges_with_any_content_are_written_as_one_line(user, password, realm, nonce):
+def test_credentials_and_challenges_with_any_content_are_written_as_one_line(
+    user, password, realm, nonce
+):
     request = request_of(REQUEST)
     with contextlib.suppress(ProtocolError):
         server = DigestServer(realm, b"s" * 16, lambda *_: None)

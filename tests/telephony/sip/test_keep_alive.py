@@ -1,4 +1,4 @@
-"""OPTIONS to a neighbour: when it is sent, and what the answers mean."""
+"""OPTIONS to a peer: when they are sent, and what the responses mean."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EVERY = 60.0
 
 @pytest.fixture
 def ping(alice, bob, network):
-    """Alice's questions to Bob, who answers with the status that the test sets."""
+    """Alice's OPTIONS to Bob, who answers with the status that the test sets."""
     ping = KeepAlive(alice.endpoint, bob.address, EVERY)
 
     def at_alice(event):
@@ -26,7 +26,7 @@ def ping(alice, bob, network):
 
 @pytest.fixture
 def answering(bob, network):
-    """Says what Bob answers from now on."""
+    """Set the status that Bob answers from now on."""
 
     def answering(status):
         def at_bob(event):
@@ -44,7 +44,9 @@ def ask(ping, network):
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 405, 480, 486, 500, 603])
-def test_a_peer_that_answers_options_with_any_other_status_is_alive(ping, answering, network, status):
+def test_a_peer_that_answers_options_with_any_other_status_is_alive(
+    ping, answering, network, status
+):
     answering(status)
     ask(ping, network)
     assert (ping.health, ping.status) == (PeerHealth.ALIVE, status)
@@ -97,7 +99,9 @@ def test_an_options_request_names_the_peer_and_accepts_sdp(ping, answering, netw
     assert request.headers.get("Max-Forwards") == "70"
 
 
-def test_options_is_sent_at_once_when_the_connection_to_the_peer_is_lost(ping, answering, network, bob):
+def test_options_is_sent_at_once_when_the_connection_to_the_peer_is_lost(
+    ping, answering, network, bob
+):
     answering(200)
     ask(ping, network)
     ping.connection_lost(Address("192.0.2.99", 5060), network.now)

@@ -1,4 +1,4 @@
-"""Large and hostile messages: refused or read, with work in proportion to their length.
+"""Large and hostile messages: refused or parsed, with work proportional to their length.
 
 Covers `telephony/errors.py` and `telephony/sip/transport/malformed.py`.
 """
@@ -92,7 +92,7 @@ def test_a_message_at_the_limits_of_headers_and_line_length_is_parsed():
     room = MAX_HEADERS - len(parse_message(invite()).headers)
     longest = b"X: " + b"a" * (MAX_LINE - 3)
     message = parse_message(invite(longest, *[b"Y: b"] * (room - 2), b"Content-Length: 0"))
-    assert len(message.headers) == MAX_HEADERS - 1  # the length is worked out anew
+    assert len(message.headers) == MAX_HEADERS - 1  # Content-Length is computed when it is written
     assert len(message.headers.get("X") or "") == MAX_LINE - 3
     assert parse_message(bytes(message)).headers == message.headers
 
@@ -158,7 +158,7 @@ SPITE = ['"', '\\"', '"\\', "<", "<>", ";", ",", " ", "\n ", "\r\n", "%", ":", "
 
 @pytest.mark.parametrize("reader", READERS)
 def test_repetitive_hostile_text_is_parsed_without_quadratic_work(reader):
-    # Work that grew with the square of the length would keep this test for hours.
+    # If the work grew with the square of the length, this test would take hours.
     for unit in SPITE:
         text = (unit * DATAGRAM)[: DATAGRAM - 500]
         try:
@@ -168,7 +168,7 @@ def test_repetitive_hostile_text_is_parsed_without_quadratic_work(reader):
 
 
 def calls_in(work, *arguments):
-    """How many functions are called, C's among them."""
+    """Return how many functions `work` calls, including C functions."""
     count = 0
 
     def tick(_frame, event, _argument):

@@ -1,4 +1,4 @@
-"""Two cores on a network that loses, doubles and reorders: both agree, and nothing is left.
+"""Two cores on a lossy, duplicating, reordering network: both agree, and no state is left.
 
 Covers `telephony/sip/transaction/client.py` and `telephony/sip/transaction/server.py`.
 """
@@ -26,7 +26,7 @@ CALLS = 12
 
 
 class Human:
-    """Answers, refuses, acknowledges and hangs up at random, as far as the protocol allows."""
+    """Answers, refuses, acknowledges and hangs up at random, within the rules of SIP."""
 
     def __init__(self, party, network):
         self.party, self.network, self.random = party, network, network.random

@@ -1,7 +1,7 @@
-"""Every message of RFC 4475 and RFC 5118, octet by octet, read and sent to an endpoint.
+"""Every message of RFC 4475 and RFC 5118, parsed and sent to an endpoint.
 
-The files hold the RFCs' encode, with the Content-Lengths that RFC 5118 miscounted. The tables say
-what the RFC requires of an element and, where it leaves a choice, what we chose.
+The files hold the exact octets of the RFCs, also the Content-Lengths that RFC 5118 miscounted. The
+tables say what the RFC requires and, where it leaves a choice, what we chose.
 
 Covers `telephony/sip/message/messages.py`, `telephony/sip/endpoint.py` and
 `telephony/sip/registration/registrar.py`.
@@ -30,15 +30,15 @@ SOURCE = Address("192.0.2.200", 5070)
 
 @dataclass(frozen=True)
 class Case:
-    """What becomes of one message.
+    """The expected treatment of one message.
 
     Attributes:
-        section: of its RFC.
-        name: of its file.
-        status: None if the parser takes it, else what it refuses it with.
-        answer: the status that the endpoint answers with by itself; None if it is silent.
-        event: what the endpoint's user is told.
-        says: what the RFC says.
+        section: The section of its RFC.
+        name: The name of its file, without the suffix.
+        status: The status with which the parser refuses it; None if it accepts it.
+        answer: The status that the endpoint answers by itself; None if it does not answer.
+        event: The event that the application receives; None if it receives none.
+        says: What the RFC says, in a few words.
     """
 
     section: str
@@ -137,7 +137,7 @@ def read(name, rfc="rfc4475"):
 
 @dataclass
 class Heard:
-    """What an endpoint made of one datagram."""
+    """The answers and events of an endpoint after one datagram."""
 
     answers: list
     events: list
@@ -400,7 +400,9 @@ def test_ipv6_addresses_are_parsed_with_and_without_a_port():
         ("ipv4-mapped-ipv6", 236, 245, b"c=IN IP6 ::ffff:192.0.2.2"),
     ],
 )
-def test_an_rfc_5118_message_with_a_corrected_content_length_keeps_its_whole_body(name, wrong, right, line):
+def test_an_rfc_5118_message_with_a_corrected_content_length_keeps_its_whole_body(
+    name, wrong, right, line
+):
     data = encode(name, "rfc5118").replace(
         f"Content-Length: {wrong}".encode(), f"Content-Length: {right}".encode()
     )

@@ -1,4 +1,4 @@
-"""The differences that the transport makes to the core (RFC 3261 18, RFC 5923).
+"""The SIP core over UDP, TCP and TLS (RFC 3261 section 18, RFC 5923).
 
 Covers `telephony/sip/request/transport_choice.py`, `telephony/sip/transport/response_address.py`,
 `telephony/sip/dialog/next_hop.py`, `telephony/sip/transport/address.py`,

@@ -1,7 +1,7 @@
-"""Two cores on a network that loses, doubles and reorders, driven by hypothesis.
+"""Two cores on a network that loses, duplicates and reorders messages, driven by hypothesis.
 
-However their messages cross, in the end both say the same of each call, and neither holds a
-dialog, a transaction or a timer.
+However their messages cross, in the end both agree about each call, and neither has a dialog, a
+transaction or a timer left.
 
 Covers `telephony/sip/dialog/dialog.py`, `telephony/sip/ua/uac.py` and `telephony/sip/ua/uas.py`.
 """
@@ -49,12 +49,12 @@ CHOICE = st.integers(0, 1000)
 
 
 def key_of(request):
-    """What a request is to both ends."""
+    """Return the values that identify a request at both ends."""
     return request.call_id, request.from_.tag, request.cseq.number, request.method
 
 
 class User:
-    """Who sits at one core: takes what must be taken at once, and keeps the rest for the rules."""
+    """The application of one core: answers urgent events at once, and keeps the rest for the rules."""
 
     def __init__(self, party, network):
         self.party, self.network = party, network
@@ -91,7 +91,7 @@ class User:
                 pass
 
     def say(self, transaction, status, **more):
-        """Answer finally, unless the core has done so."""
+        """Send the final response, unless the core has already sent one."""
         if transaction.answered:
             return
         if isinstance(transaction, InviteServer) and transaction.cancelled:
@@ -103,7 +103,7 @@ class User:
             self.dialogs.append(dialog)
 
     def offers_in(self, dialog):
-        """Our re-INVITEs in a dialog that have no answer yet: then the peer's gets 491."""
+        """Return our unanswered re-INVITEs in a dialog; while there is one, the peer's gets 491."""
         invites = (client for client in self.asked if client.request.method == "INVITE")
         return [client for client in invites if client.dialog is dialog and not client.finished]
 
@@ -122,7 +122,7 @@ class User:
 
 
 class TwoCores(RuleBasedStateMachine):
-    """The rules; `make_network` is set by the test."""
+    """The actions that hypothesis combines; the test sets `make_network`."""
 
     make_network: Callable
 
@@ -205,7 +205,7 @@ class TwoCores(RuleBasedStateMachine):
         both=st.booleans(),
     )
     def ask(self, side, which, method, both):
-        """One end asks; with `both`, the other asks the same before it can have heard of it."""
+        """Send a request; with `both`, the other end sends the same before it can receive ours."""
         user = self.user(side)
         live = user.live()
         if not live:
@@ -283,7 +283,7 @@ class TwoCores(RuleBasedStateMachine):
                 assert len(statuses) <= 1, (client.request.method, statuses)
                 said = other.said.get(key_of(client.request))
                 if client.request.method == "INVITE" and statuses in ([487], [504]):
-                    continue  # cancelled, or given up, while its 2xx waited for a PRACK
+                    continue  # cancelled or timed out while its 2xx waited for a PRACK
                 if said is not None and statuses not in ([], [None]):
                     assert statuses == [said], client.request.method
 

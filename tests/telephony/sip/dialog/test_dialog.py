@@ -48,7 +48,9 @@ def vars_of(counts) -> list[int]:
     return [getattr(counts, name) for name in counts.__slots__]
 
 
-def test_a_confirmed_dialog_continues_after_a_restart_from_its_checkpoint(network, alice, bob, call):
+def test_a_confirmed_dialog_continues_after_a_restart_from_its_checkpoint(
+    network, alice, bob, call
+):
     saved = msgspec.msgpack.decode(msgspec.msgpack.encode(call.at_alice.checkpoint()))
     reborn = network.party("alice", alice.address)
     dialog = reborn.endpoint.restore_dialog(saved)
@@ -82,9 +84,7 @@ def test_gaps_in_cseq_are_allowed(network, alice, bob, call):
     assert bob.last(DialogRequest).request.method == "INFO"
 
 
-def test_a_481_for_an_unknown_dialog_ends_the_dialog_at_the_client(
-    network, alice, bob, call
-):
+def test_a_481_for_an_unknown_dialog_ends_the_dialog_at_the_client(network, alice, bob, call):
     call.at_bob.drop("restart")
     call.at_alice.request("INFO", now=network.now)
     network.flush()
@@ -148,7 +148,9 @@ def test_a_second_reinvite_before_the_first_is_answered_gets_500_with_retry_afte
     assert 0 <= int(response.headers.get("Retry-After")) <= 10
 
 
-def test_a_reinvite_is_answered_and_acknowledged_and_updates_the_remote_target(network, alice, bob, call):
+def test_a_reinvite_is_answered_and_acknowledged_and_updates_the_remote_target(
+    network, alice, bob, call
+):
     client = call.at_alice.request(
         "INVITE", headers=[("Contact", "<sip:moved@192.0.2.1:5060>")], now=network.now
     )
@@ -166,9 +168,7 @@ def test_a_reinvite_is_answered_and_acknowledged_and_updates_the_remote_target(n
     assert not call.at_bob.invite_pending
 
 
-def test_a_missing_ack_to_a_reinvite_is_not_reported_after_our_bye(
-    network, alice, bob, call
-):
+def test_a_missing_ack_to_a_reinvite_is_not_reported_after_our_bye(network, alice, bob, call):
     call.at_alice.request("INVITE", now=network.now)
     network.flush()
     bob.last(DialogRequest).transaction.respond(200, now=network.now)
@@ -363,9 +363,7 @@ def test_a_dropped_dialog_is_reported_as_ended_and_stops_repeating_its_2xx(netwo
     assert bob.seen(AckMissing) == []
 
 
-def test_a_481_before_the_ack_does_not_end_the_callees_dialog(
-    network, alice, bob
-):
+def test_a_481_before_the_ack_does_not_end_the_callees_dialog(network, alice, bob):
     network.drop = lambda d: d.data.startswith(b"SIP/2.0 200") and network.now < 1001
     client = alice.call(bob)
     dialog = bob.last(IncomingInvite).invite.respond(200, now=network.now)

@@ -1,7 +1,7 @@
-"""Messages made from the ABNF of RFC 3261 25.1: each is read, part for part, as it was made.
+"""Messages generated from the ABNF of RFC 3261 25.1: every part is parsed correctly.
 
-The strategies are the grammar's rules, under its names. Each gives its text, and the facts that
-must be read from it. Linear white space, folded too, is wherever the grammar allows it.
+Each strategy is a rule of the grammar, with its name. It gives a text and the facts that the parser
+must find in it. Linear white space, also folded, is wherever the grammar allows it.
 
 Covers `telephony/sip/message/messages.py`, `telephony/sip/message/headers.py` and
 `telephony/sip/message/uri.py`.
@@ -82,7 +82,7 @@ hvalue = escaped_or("[]/?:+$" + UNRESERVED, least=0)
 
 @st.composite
 def sip_uri(draw, *, plain=False, headers=True):
-    """A SIP or SIPS URI; `plain`: as it may stand without angle brackets."""
+    """A SIP or SIPS URI; a `plain` one needs no angle brackets."""
     scheme = draw(st.sampled_from(["sip", "sips", "SIP", "sIpS"]))
     user = draw(st.none() | (userinfo_user if not plain else escaped_or(UNRESERVED + "&=+$/")))
     secret = (
@@ -130,7 +130,7 @@ def generic_param(draw, *, but=()):
 
 @st.composite
 def params(draw, *, but=()):
-    """Parameters with their semicolons, and their names and plain values."""
+    """The text of parameters with semicolons, and their names and unquoted values."""
     drawn = draw(st.lists(generic_param(but=but), max_size=3, unique_by=lambda p: p[1][0].lower()))
     return "".join(draw(SEMI) + text for text, _ in drawn), [fact for _, fact in drawn]
 
@@ -149,7 +149,7 @@ def display_name(draw):
 
 @st.composite
 def address(draw, *, but=(), bare=True):
-    """From, To, Contact: the text; name, URI and parameters."""
+    """The text of a From, To or Contact, and its name, URI and parameters."""
     if bare and draw(st.booleans()):
         text, uri = draw(sip_uri(plain=True))
         name = ""
@@ -178,7 +178,7 @@ def via_parm(draw):
 
 @st.composite
 def messages(draw):
-    """A message's text, and the facts in it."""
+    """The text of a message, and the facts in it."""
     is_request = draw(st.booleans())
     method = draw(st.sampled_from(["INVITE", "OPTIONS", "ACK"]) | token)
     number = draw(st.integers(0, 2**31 - 1))

@@ -1,4 +1,4 @@
-"""Keys in INFO requests: the body is read and written."""
+"""DTMF keys in INFO requests: the body is parsed and written."""
 
 import pytest
 from hypothesis import given

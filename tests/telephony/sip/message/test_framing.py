@@ -1,4 +1,4 @@
-"""Messages out of a stream, however the stream is cut."""
+"""SIP messages are framed from a stream, however the stream is divided."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ def test_a_stream_that_arrives_byte_by_byte_is_framed():
         (FAULTS[8], 400, "head too long", False),
     ],
 )
-def test_a_stream_that_cannot_be_framed_ends_with_a_fault_and_its_reason(data, status, why, answerable):
+def test_a_stream_that_cannot_be_framed_ends_with_a_fault_and_its_reason(
+    data, status, why, answerable
+):
     framer = Framer()
     (fault,) = framer.feed(data)
     assert (fault.kind, fault.status, fault.why) == (UnitKind.FAULT, status, why)

@@ -1,4 +1,4 @@
-"""The grammar that headers share: quoted strings, lists and parameters."""
+"""The grammar that SIP headers share: quoted strings, lists and parameters."""
 
 import contextlib
 

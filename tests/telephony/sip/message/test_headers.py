@@ -1,4 +1,4 @@
-"""Headers and their values: names with addresses, Via and CSeq.
+"""SIP headers and their values: addresses with names, Via and CSeq.
 
 Covers `telephony/sip/message/name_addr.py`, `telephony/sip/message/via.py` and
 `telephony/sip/message/cseq.py`.

@@ -1,4 +1,4 @@
-"""SIP messages: read, written and answered."""
+"""SIP messages: parsed, written and answered."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""Multipart bodies."""
+"""Multipart bodies of SIP messages: parsed into parts, or refused."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""Messages leave as they came: order, case, compact names, lists, quotes, escapes, charsets.
+"""Messages are written as received: order, case, compact names, quotes, escapes, charsets.
 
 Covers `telephony/sip/message/messages.py`, `telephony/sip/message/headers.py`,
 `telephony/sip/message/grammar.py` and `telephony/sip/message/uri.py`.
@@ -159,7 +159,7 @@ def test_a_uri_is_written_unchanged(text):
      "h/x", "", ":5060", "é"],
 )  # fmt: skip
 def test_an_invalid_host_or_port_is_refused(text):
-    if text == "h:":  # a port that is not there
+    if text == "h:":  # an empty port is allowed
         assert parse_host_port(text) == ("h", None)
         return
     with pytest.raises(SipParseError):

@@ -1,4 +1,4 @@
-"""SIP and tel URIs: read, written and compared (RFC 3261 19.1)."""
+"""SIP and tel URIs: parsed, written and compared (RFC 3261 19.1)."""
 
 import string
 

@@ -1,4 +1,4 @@
-"""Our own registration at a registrar: kept alive, tried again and removed."""
+"""Our own registration at a registrar: refreshed, retried after a failure, and removed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Site:
         )
 
     def run(self, seconds):
-        """Let time pass."""
+        """Let `seconds` pass, and run every timer that is due in them."""
         end = self.now + seconds
         while True:
             self._settle()

@@ -1,4 +1,4 @@
-"""The registrar: bindings are made, refreshed, replaced and removed (RFC 3261 10.3)."""
+"""The registrar: bindings are created, refreshed, replaced and removed (RFC 3261 10.3)."""
 
 import json
 

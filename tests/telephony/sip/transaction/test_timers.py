@@ -1,4 +1,4 @@
-"""The timers of RFC 3261 (table 4) and RFC 6026, each without sleeping.
+"""The timers of RFC 3261 (table 4) and RFC 6026, with a fake clock.
 
 Covers `telephony/sip/transaction/client.py` and `telephony/sip/transaction/server.py`.
 """

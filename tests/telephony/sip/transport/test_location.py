@@ -1,4 +1,4 @@
-"""From a URI to the addresses to try (RFC 3263), with made-up records."""
+"""Locating the addresses of a SIP URI (RFC 3263), with made-up DNS records."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ZONE = {
 
 
 def drive(text, speaks=V4, zone=ZONE, seed=1):
-    """The candidates, and the questions in order."""
+    """Return the candidates for the URI `text`, and the DNS questions in order."""
     asking, asked = locate(Uri.parse(text), speaks, random.Random(seed)), []
     try:
         batch = next(asking)

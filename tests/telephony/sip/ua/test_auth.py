@@ -26,7 +26,7 @@ ACCEPTED = DigestVerification(AuthOutcome.ACCEPTED, "201")
 
 
 class Users:
-    """A store that notes what it was asked."""
+    """A store of secrets that notes each lookup."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, str]] = []
@@ -254,7 +254,7 @@ def test_a_phone_without_qop_can_use_each_nonce_once(server):
 
 
 def by_hand(server, user, name, *, secret="s3cret", more="", algorithm="SHA-256"):
-    """A REGISTER of `user`, whose name stands in the credentials as `name`."""
+    """Return a REGISTER of `user`, with `name` as the user name in its credentials."""
     challenge = server.challenge(register(), 1000.0).headers.get("WWW-Authenticate")
     values = {"nonce": parse_digest(challenge)["nonce"], "uri": "sip:galwad.example"}
     values |= {"nc": "00000001", "cnonce": "c"} if "qop" in more else {}

@@ -1,4 +1,4 @@
-"""Challenges that the core answers by itself (RFC 3261 22), between two cores.
+"""Challenges that the core answers by itself (RFC 3261 section 22), between two cores.
 
 Covers `telephony/sip/request/client_request.py`, `telephony/sip/ua/client.py` and
 `telephony/sip/ua/user_agent.py`.
@@ -32,7 +32,7 @@ OFFER = {"headers": (("Content-Type", "application/sdp"),), "body": b"v=0\r\n"}
 
 
 class Registrar:
-    """Bob: challenges everything, and serves who proves to be alice."""
+    """Bob, who challenges every request and serves those with the credentials of alice."""
 
     def __init__(self, network, bob):
         self.network, self.bob = network, bob
@@ -81,7 +81,9 @@ def password(alice):
     return know
 
 
-def test_a_challenged_call_is_completed_under_the_same_client_handle(network, alice, bob, registrar, password):
+def test_a_challenged_call_is_completed_under_the_same_client_handle(
+    network, alice, bob, registrar, password
+):
     password("secret")
     client = alice.call(bob, **OFFER)
     network.run(1)
@@ -133,7 +135,9 @@ def test_without_a_password_the_application_receives_the_challenge(network, alic
     assert len(registrar.turned_away) == 1
 
 
-def test_a_cancelled_call_is_not_sent_again_after_a_challenge(network, alice, bob, registrar, password):
+def test_a_cancelled_call_is_not_sent_again_after_a_challenge(
+    network, alice, bob, registrar, password
+):
     password("secret")
     network.delay = 0.1
     client = alice.call(bob, **OFFER)
@@ -143,7 +147,9 @@ def test_a_cancelled_call_is_not_sent_again_after_a_challenge(network, alice, bo
     assert registrar.let_in == []
 
 
-def test_a_call_can_be_cancelled_after_its_challenge_was_answered(network, alice, bob, registrar, password):
+def test_a_call_can_be_cancelled_after_its_challenge_was_answered(
+    network, alice, bob, registrar, password
+):
     password("secret")
     registrar.silent = True
     client = alice.call(bob, **OFFER)
@@ -155,7 +161,9 @@ def test_a_call_can_be_cancelled_after_its_challenge_was_answered(network, alice
     assert alice.last(InviteFailed).status == 487
 
 
-def test_challenged_requests_in_a_dialog_are_sent_again_with_credentials(network, alice, call, password):
+def test_challenged_requests_in_a_dialog_are_sent_again_with_credentials(
+    network, alice, call, password
+):
     password("secret")
     registrar = Registrar(network, call.bob)
     for method in ("UPDATE", "INFO"):
@@ -173,7 +181,9 @@ def test_challenged_requests_in_a_dialog_are_sent_again_with_credentials(network
     assert len(registrar.turned_away) == 3
 
 
-def test_a_challenged_prack_is_sent_again_with_credentials(network, alice, bob, registrar, password):
+def test_a_challenged_prack_is_sent_again_with_credentials(
+    network, alice, bob, registrar, password
+):
     password("secret")
     registrar.silent = True
     alice.call(bob, **OFFER)
@@ -197,7 +207,9 @@ def test_a_challenged_prack_is_sent_again_with_credentials(network, alice, bob, 
     assert again.headers.get("Authorization")
 
 
-def test_a_challenged_request_outside_a_dialog_is_sent_again_with_credentials(network, alice, bob, registrar, password):
+def test_a_challenged_request_outside_a_dialog_is_sent_again_with_credentials(
+    network, alice, bob, registrar, password
+):
     password("secret")
     client = alice.endpoint.request(
         "OPTIONS",

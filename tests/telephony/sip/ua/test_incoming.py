@@ -1,4 +1,4 @@
-"""Messages that are faulty or not for us: handled by the core before any user sees them.
+"""Messages that are malformed or not for us: the core handles them without the application.
 
 Covers `telephony/sip/transport/malformed.py`.
 """

@@ -27,7 +27,7 @@ T1 = 0.5
 
 
 def forked(network, tag, status):
-    """A response that another fork of the last INVITE might send."""
+    """Return a response to the last INVITE, as another fork of it would send it."""
     invite = network.messages("INVITE ")[-1]
     response = respond(invite, status, to_tag=tag)
     response.headers.add("Contact", f"<sip:{tag}@192.0.2.2:5060>")
@@ -64,7 +64,9 @@ def test_each_to_tag_makes_its_own_early_dialog(network, alice, bob):
     assert bob.endpoint.counts().dialogs == 1
 
 
-def test_ringing_for_ten_minutes_repeats_the_180_each_minute_and_the_call_goes_on(network, alice, bob):
+def test_ringing_for_ten_minutes_repeats_the_180_each_minute_and_the_call_goes_on(
+    network, alice, bob
+):
     alice.call(bob)
     invite = bob.last(IncomingInvite).invite
     invite.respond(180, now=network.now)

@@ -1,4 +1,4 @@
-"""Reliable provisional responses (RFC 3262), both ends, in fake time.
+"""Reliable provisional responses (RFC 3262) at both ends, with a fake clock.
 
 Covers `telephony/sip/ua/prack.py`, `telephony/sip/message/rack.py` and
 `telephony/sip/ua/reliable.py`.
@@ -40,7 +40,7 @@ OFFER = {"headers": TYPE, "body": SDP}
 
 @pytest.fixture
 def ring(network, alice, bob):
-    """Alice calls Bob with an offer; Bob's end of the INVITE."""
+    """Call Bob from Alice with an offer; return Bob's end of the INVITE."""
 
     def begin(**kwargs):
         alice.call(bob, **(OFFER | kwargs))
@@ -225,7 +225,9 @@ def test_a_waiting_reliable_response_is_not_sent_after_a_final_response(network,
 
 
 @pytest.mark.parametrize("how", ["cancel", "bye"])
-def test_the_caller_can_cancel_or_hang_up_while_a_2xx_waits_for_its_prack(network, alice, bob, ring, how):
+def test_the_caller_can_cancel_or_hang_up_while_a_2xx_waits_for_its_prack(
+    network, alice, bob, ring, how
+):
     invite = ring()
     lose(network, b"PRACK")
     invite.respond(183, reliable=True, headers=TYPE, body=SDP, now=network.now)
@@ -412,7 +414,7 @@ def test_a_core_without_100rel_refuses_it_with_420_and_sends_no_prack(network, a
 
 
 class Talker:
-    """Says what it says reliably, answers in the end, and hangs up."""
+    """Sends its provisional responses reliably, acknowledges an answer, and hangs up."""
 
     def __init__(self, party, network, answers):
         self.party, self.network, self.answers = party, network, answers
