@@ -33,7 +33,7 @@ def report(ssrc=7, about=9):
 
 
 def ends(suite=CM80):
-    """Two ends of one stream, and the keys of the first."""
+    """Return the two ends of one stream, and the keys of the first end."""
     one, other = fresh_keys()[suite], fresh_keys()[suite]
     return Protection(KeyPair(one, other)), Protection(KeyPair(other, one)), KeyPair(one, other)
 

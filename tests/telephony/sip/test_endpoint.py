@@ -95,7 +95,7 @@ def test_unsupported_names_only_the_unknown_option_tags(endpoint):
     assert answer.headers.get("Unsupported") == "teleport"
 
 
-def test_a_second_copy_of_a_forked_request_by_another_branch_gets_482(endpoint):
+def test_a_merged_request_with_another_branch_gets_482(endpoint):
     one, two = (message("INVITE", via=f"branch=z9hG4bK{n};rport") for n in (1, 2))
     assert [a.status for a in answers(endpoint, one, two)] == [482]
     assert len([e for e in events(endpoint) if isinstance(e, IncomingInvite)]) == 1

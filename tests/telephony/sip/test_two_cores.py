@@ -54,7 +54,7 @@ def key_of(request):
 
 
 class User:
-    """The application of one core: answers urgent events at once, and keeps the rest for the rules."""
+    """The application of one core: answers urgent events at once, keeps the rest for the rules."""
 
     def __init__(self, party, network):
         self.party, self.network = party, network

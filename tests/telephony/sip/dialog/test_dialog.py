@@ -307,7 +307,7 @@ def test_an_unanswered_reinvite_gets_487_when_the_dialog_ends(network, alice, bo
     call.at_alice.request("BYE", now=network.now)
     network.flush()
     assert len(network.sent("SIP/2.0 487")) == 1
-    bob.seen(DialogRequest)[0].transaction.respond(200, now=network.now)  # too late: nothing
+    bob.seen(DialogRequest)[0].transaction.respond(200, now=network.now)  # too late: no effect
     network.flush()
     assert bob.last(DialogRequest).request.method == "BYE"
 

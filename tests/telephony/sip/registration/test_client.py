@@ -20,7 +20,7 @@ OTHER = Address("192.0.2.98", 5060)
 
 
 class Site:
-    """A core with one registration, and the registrar as a function of the request."""
+    """A core with one registration; `answer` is the registrar, as a function of the request."""
 
     def __init__(self):
         self.now = 1000.0

@@ -72,7 +72,7 @@ def test_a_reliable_180_is_acknowledged_by_a_prack(network, alice, bob, ring):
 
 def test_a_reliable_180_is_repeated_at_doubled_intervals_until_its_prack(network, alice, ring):
     invite = ring()
-    network.run(0.3)  # a 100 keeps the INVITE from being repeated
+    network.run(0.3)  # the 100 stops the repetition of the INVITE
     begun = network.now
     lose(network, b"SIP/2.0 180")
     invite.respond(180, reliable=True, now=begun)
@@ -255,7 +255,7 @@ def test_a_2xx_becomes_504_if_its_prack_never_arrives(network, alice, bob, ring)
     invite.respond(183, reliable=True, headers=TYPE, body=SDP, now=network.now)
     network.flush()
     dialog = invite.respond(200, now=network.now)
-    dialog.request("BYE", now=network.now)  # it would have waited for the ACK
+    dialog.request("BYE", now=network.now)  # this BYE waits for an ACK
     network.run(40)
     assert alice.last(InviteFailed).status == 504
     assert bob.seen(PrackMissing)
