@@ -13,7 +13,7 @@ def hosts(world):
     return [leg.media.local.host for leg in world.call.legs.values()]
 
 
-def test_a_caller_by_ipv4_reaches_a_phone_by_ipv6(world):
+def test_an_ipv4_caller_reaches_an_ipv6_phone(world):
     world.both_families()
     world.switch.plan.targets = [world.target(world.d)]
     world.talk()
@@ -27,7 +27,7 @@ def test_a_caller_by_ipv4_reaches_a_phone_by_ipv6(world):
     world.assert_clean()
 
 
-def test_a_caller_by_ipv6_reaches_a_phone_by_ipv4(world):
+def test_an_ipv6_caller_reaches_an_ipv4_phone(world):
     world.both_families()
     world.d.call()
     world.net.run(1)
@@ -38,7 +38,7 @@ def test_a_caller_by_ipv6_reaches_a_phone_by_ipv4(world):
     world.assert_clean()
 
 
-def test_the_offer_decides_before_the_way_it_came_by(world):
+def test_the_media_family_follows_the_offer_and_not_the_signalling(world):
     world.both_families()
     world.a.call(body=sdp("2001:db8::10"))
     world.net.run(1)
@@ -48,7 +48,7 @@ def test_the_offer_decides_before_the_way_it_came_by(world):
     world.assert_clean()
 
 
-def test_ipv6_media_is_refused_where_we_have_none(world):
+def test_an_ipv6_offer_gets_488_if_we_have_no_ipv6_media(world):
     world.a.call(body=sdp("2001:db8::10"))
     world.net.run(1)
     assert world.a.statuses[-1] == 488

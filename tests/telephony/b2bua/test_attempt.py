@@ -27,7 +27,7 @@ def aim(world):
     return aim
 
 
-def test_who_is_not_there_is_followed_by_the_next(world, aim):
+def test_an_address_that_does_not_respond_is_followed_by_the_next_one(world, aim):
     aim(NOBODY, world.b.address)
     world.a.call()
     world.net.run(40)
@@ -36,7 +36,7 @@ def test_who_is_not_there_is_followed_by_the_next(world, aim):
     world.assert_clean()
 
 
-def test_who_cannot_be_reached_is_followed_at_once(world, aim):
+def test_an_unreachable_address_is_followed_by_the_next_one_at_once(world, aim):
     aim(NOBODY, world.b.address)
     world.a.call()
     world.switch.endpoint.unreachable(NOBODY, world.clock.now)
@@ -48,7 +48,7 @@ def test_who_cannot_be_reached_is_followed_at_once(world, aim):
     world.assert_clean()
 
 
-def test_who_has_too_much_to_do_is_followed_by_the_next(world, aim):
+def test_an_address_that_responds_503_is_followed_by_the_next_one(world, aim):
     world.c.reply = Reply(provisional=(), final=503)
     aim(world.c.address, world.b.address)
     world.talk()
@@ -57,7 +57,7 @@ def test_who_has_too_much_to_do_is_followed_by_the_next(world, aim):
     world.assert_clean()
 
 
-def test_an_address_that_we_cannot_send_to_is_passed_over(world, aim):
+def test_an_address_of_an_unsupported_transport_is_skipped(world, aim):
     world.c.reply = Reply(provisional=(), final=503)
     aim(world.c.address, ELSEWHERE, world.b.address)
     world.talk()
@@ -65,7 +65,7 @@ def test_an_address_that_we_cannot_send_to_is_passed_over(world, aim):
     world.assert_clean()
 
 
-def test_who_is_busy_is_not_looked_for_elsewhere(world, aim):
+def test_a_busy_target_is_not_tried_at_its_other_addresses(world, aim):
     world.c.reply = Reply(provisional=(), final=486)
     aim(world.c.address, world.b.address)
     world.a.call()
@@ -75,7 +75,7 @@ def test_who_is_busy_is_not_looked_for_elsewhere(world, aim):
     world.assert_clean()
 
 
-def test_when_nobody_is_anywhere_the_call_has_failed(world, aim):
+def test_a_target_that_fails_at_every_address_gets_the_caller_480(world, aim):
     world.c.reply = Reply(provisional=(), final=503)
     aim(world.c.address, NOBODY)
     world.a.call()
@@ -84,7 +84,7 @@ def test_when_nobody_is_anywhere_the_call_has_failed(world, aim):
     world.assert_clean()
 
 
-def test_the_next_address_may_be_of_the_other_family(world, aim):
+def test_the_next_address_may_be_of_the_other_ip_family(world, aim):
     world.both_families()
     world.d.reply = Reply(provisional=(), final=503)
     aim(world.d.address, world.b.address)
@@ -95,7 +95,7 @@ def test_the_next_address_may_be_of_the_other_family(world, aim):
     world.assert_clean()
 
 
-def test_without_ports_for_the_next_address_the_target_has_failed(world, aim):
+def test_a_target_fails_if_no_ports_are_free_for_its_next_address(world, aim):
     world.both_families()
     world.c.reply = Reply(provisional=(), final=503)
     aim(world.c.address, world.d.address)
@@ -113,7 +113,7 @@ def test_without_ports_for_the_next_address_the_target_has_failed(world, aim):
     world.assert_clean()
 
 
-def test_a_target_that_wants_a_password_nobody_has_is_a_bad_gateway(world):
+def test_a_challenge_without_credentials_for_it_gives_the_caller_502(world):
     challenge = ("WWW-Authenticate", 'Digest realm="r", nonce="n"')
     world.b.reply = Reply(final=401, headers=(challenge,))
     world.a.call()
@@ -121,7 +121,7 @@ def test_a_target_that_wants_a_password_nobody_has_is_a_bad_gateway(world):
     assert world.a.responses[-1].headers.get("WWW-Authenticate") is None
 
 
-def test_a_target_that_wants_a_password_gets_it_and_the_caller_notices_nothing(world):
+def test_a_targets_challenge_is_answered_and_hidden_from_the_caller(world):
     asked = []
 
     def credentials(request, response, destination):
@@ -148,7 +148,7 @@ def test_a_target_that_wants_a_password_gets_it_and_the_caller_notices_nothing(w
     world.assert_clean()
 
 
-def test_an_answer_without_sdp_is_a_failed_target(world):
+def test_an_answer_without_sdp_ends_the_leg_and_gives_the_caller_502(world):
     world.b.reply = Reply(body=b"")
     world.a.call()
     world.net.run(1)
@@ -157,7 +157,7 @@ def test_an_answer_without_sdp_is_a_failed_target(world):
     world.assert_clean()
 
 
-def test_an_answer_without_sdp_after_early_media_keeps_the_early_answer(world):
+def test_a_200_without_sdp_after_early_media_uses_the_early_answer(world):
     world.b.reply = Reply(provisional=(183,), early=True, final=None)
     world.a.call()
     world.b.answer(reply=Reply(provisional=(), body=b""))
@@ -168,7 +168,7 @@ def test_an_answer_without_sdp_after_early_media_keeps_the_early_answer(world):
     world.assert_clean()
 
 
-def test_an_answer_in_a_codec_that_was_not_offered_is_488(world):
+def test_an_answer_with_a_codec_that_was_not_offered_gives_the_caller_488(world):
     world.b.codecs = ("9 G722/8000",)
     world.a.call()
     world.net.run(1)
@@ -177,13 +177,13 @@ def test_an_answer_in_a_codec_that_was_not_offered_is_488(world):
     world.assert_clean()
 
 
-def test_early_media_that_cannot_be_read_is_left_out(world):
+def test_a_183_with_unreadable_sdp_is_passed_on_without_a_body(world):
     world.b.reply = Reply(provisional=(183,), early=True, final=None, body=b"v=0\r\nbad")
     world.a.call()
     assert (world.a.statuses[-1], world.a.responses[-1].body) == (183, b"")
 
 
-def test_a_target_of_another_address_family_is_a_failed_target(world):
+def test_a_target_of_an_unavailable_ip_family_counts_as_failed(world):
     target = world.target(world.b)
     world.switch.plan.targets = [
         type(target)(target.uri, Address("2001:db8::1", 5060)),

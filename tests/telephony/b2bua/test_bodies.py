@@ -1,7 +1,7 @@
 """A session description inside a multipart body."""
 
 
-def test_an_offer_inside_a_multipart_body_is_found(world):
+def test_an_offer_inside_a_multipart_body_is_used(world):
     body = b"--x\r\nContent-Type: application/sdp\r\n\r\n" + world.a.sdp() + b"\r\n--x--\r\n"
     world.a.call(body=body, headers=(("Content-Type", "multipart/mixed;boundary=x"),))
     world.net.run(1)
@@ -11,7 +11,7 @@ def test_an_offer_inside_a_multipart_body_is_found(world):
     world.assert_clean()
 
 
-def test_a_multipart_body_without_sdp_is_an_invite_without_offer(world):
+def test_an_invite_whose_multipart_body_has_no_sdp_counts_as_offerless(world):
     body = b"--x\r\nContent-Type: text/plain\r\n\r\nhello\r\n--x--\r\n"
     world.a.call(body=body, headers=(("Content-Type", "multipart/mixed;boundary=x"),))
     assert world.b.invites[0].request.body == b""

@@ -187,7 +187,7 @@ class Script:
     weather=st.tuples(st.integers(1, 1000), st.sampled_from([0.0, 0.0, 0.15, 0.4])),
     shape=st.tuples(st.booleans(), st.booleans(), st.booleans(), st.sampled_from(WISHES)),
 )
-def test_whatever_happens_nothing_is_left(steps, weather, shape):
+def test_no_sequence_of_events_leaves_a_leg_dialog_or_transaction_open(steps, weather, shape):
     (seed, loss), (group, at_once, offerless, wish) = weather, shape
     world = World(seed, session_expires=90, trust_caller=True)
     chance = random.Random(seed)
@@ -233,7 +233,7 @@ def check(world):
 
 
 @pytest.mark.parametrize("seed", range(1, 4))
-def test_a_call_over_a_lossy_network_ends_as_it_should(seed):
+def test_a_call_with_hold_and_transfer_over_a_lossy_network_ends_cleanly(seed):
     world = World(seed)
     chance = random.Random(seed)
     world.net.lost = lambda _data: chance.random() < 0.3
@@ -250,7 +250,7 @@ def test_a_call_over_a_lossy_network_ends_as_it_should(seed):
     world.assert_clean()
 
 
-def test_a_call_is_dialled_once_and_to_somebody(world):
+def test_a_call_can_be_dialled_only_once(world):
     world.talk()
     with pytest.raises(ProtocolError):
         world.call.dial([world.target(world.c)], world.clock.now)

@@ -19,7 +19,7 @@ def left(name):
     return json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
 
 
-def test_an_old_call_on_hold_goes_on_and_writes_the_same_checkpoint(world):
+def test_a_call_on_hold_from_an_old_checkpoint_continues_and_writes_the_same_form(world):
     before = left("on_hold")
     world.switch.take_up(before)
     assert world.call.joined == ("call0/a", "call0/b1")
@@ -28,7 +28,7 @@ def test_an_old_call_on_hold_goes_on_and_writes_the_same_checkpoint(world):
     assert not world.switch.of(CallHeld)
 
 
-def test_an_old_transfer_has_failed(world):
+def test_a_transfer_in_an_old_checkpoint_is_reported_as_failed(world):
     world.switch.take_up(left("transferring"))
     (failed,) = world.switch.of(TransferFailed)
     assert (failed.request_id, failed.status, failed.transferor_gone) == (1, 503, False)
@@ -37,7 +37,7 @@ def test_an_old_transfer_has_failed(world):
     assert world.call.legs["call0/b1"].target == world.target(world.b)
 
 
-def test_an_old_call_that_rings_rings_again():
+def test_a_ringing_call_from_an_old_checkpoint_rings_again():
     world = World(seed=5)
     world.b.reply = Reply(final=None)
     world.switch.take_up(left("ringing"))
@@ -46,12 +46,12 @@ def test_an_old_call_that_rings_rings_again():
 
 
 @pytest.mark.parametrize("name", ["on_hold", "transferring", "ringing"])
-def test_an_old_checkpoint_keeps_its_form(name):
+def test_an_old_checkpoint_is_written_back_unchanged(name):
     before = left(name)
     assert json.loads(json.dumps(CallCheckpoint.from_values(before).to_values())) == before
 
 
-def test_fields_of_a_later_version_are_ignored(world):
+def test_unknown_checkpoint_fields_of_a_later_version_are_ignored(world):
     before = left("on_hold")
     before["later"] = before["legs"][1]["later"] = before["legs"][1]["target"]["later"] = 1
     del before["legs"][1]["target"]["path"]
@@ -69,7 +69,7 @@ def test_fields_of_a_later_version_are_ignored(world):
         ("dialog", "version", 1),
     ],
 )
-def test_a_damaged_leg_leaves_no_port_open(world, place, key, value):
+def test_a_checkpoint_with_a_damaged_leg_leaves_no_port_open(world, place, key, value):
     before = left("on_hold")
     before["legs"][1][place][key] = value
     with pytest.raises(ProtocolError):
@@ -78,14 +78,14 @@ def test_a_damaged_leg_leaves_no_port_open(world, place, key, value):
     assert world.switch.endpoint.counts().dialogs == 0
 
 
-def test_a_first_invite_with_impossible_characters_is_refused(world):
+def test_a_checkpoint_whose_first_invite_is_not_ascii_is_refused(world):
     before = left("on_hold")
     before["transfers"]["request"] += "\u2026"
     with pytest.raises(ProtocolError):
         world.switch.take_up(before)
 
 
-def test_a_checkpoint_of_another_form_is_refused_but_its_legs_get_a_bye(world):
+def test_a_checkpoint_with_a_wrong_type_is_refused_but_its_legs_get_a_bye(world):
     before = left("on_hold")
     before["legs"][1]["min_se"] = "soon"
     with pytest.raises(ProtocolError):

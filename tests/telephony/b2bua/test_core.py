@@ -27,7 +27,7 @@ def test_only_the_core_joins_legs_and_changes_their_states():
 
 
 @pytest.mark.parametrize("wrong", [LegState.CALLING, LegState.RINGING, LegState.TALKING])
-def test_an_impossible_change_of_state_is_refused(world, wrong):
+def test_an_invalid_leg_state_transition_is_refused(world, wrong):
     world.talk()
     leg = world.call.legs[world.call.joined[0]]
     with pytest.raises(ProtocolError):

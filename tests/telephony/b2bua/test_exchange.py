@@ -28,7 +28,9 @@ def alone(world):
         ((*SDP, ("Supported", "timer"), ("Session-Expires", "30")), None, 422),
     ],
 )
-def test_a_bad_re_invite_is_refused_here_and_the_call_goes_on(world, headers, body, status):
+def test_an_invalid_re_invite_is_refused_without_reaching_the_other_leg(
+    world, headers, body, status
+):
     world.talk()
     world.a.ask("INVITE", headers, world.a.sdp(version=9) if body is None else body)
     assert world.a.statuses[-1] == status
@@ -38,7 +40,7 @@ def test_a_bad_re_invite_is_refused_here_and_the_call_goes_on(world, headers, bo
     world.assert_clean()
 
 
-def test_the_caller_may_hold_while_it_waits_alone(alone):
+def test_a_caller_that_waits_for_a_transfer_target_may_hold(alone):
     alone.a.reinvite(direction="sendonly")
     assert alone.a.statuses[-1] == 200
     assert b"a=recvonly" in alone.a.responses[-1].body
@@ -51,7 +53,7 @@ def test_the_caller_may_hold_while_it_waits_alone(alone):
     alone.assert_clean()
 
 
-def test_a_caller_that_holds_itself_is_offered_as_holding(alone):
+def test_the_offer_to_a_recalled_advisor_carries_the_callers_own_hold(alone):
     world = alone
     world.a.reinvite(direction="sendonly")
     world.c.answer(reply=Reply(provisional=(), final=486))
@@ -61,7 +63,7 @@ def test_a_caller_that_holds_itself_is_offered_as_holding(alone):
     assert b"a=sendonly" in world.b.invites[-1].request.body
 
 
-def test_a_re_invite_without_sdp_that_is_refused_is_carried_back(world):
+def test_the_refusal_of_a_re_invite_without_sdp_reaches_its_sender(world):
     world.talk()
     world.b.refuse_offer = 500
     world.a.ask("INVITE")
@@ -71,7 +73,7 @@ def test_a_re_invite_without_sdp_that_is_refused_is_carried_back(world):
     assert world.a.statuses[-1] == 200
 
 
-def test_a_given_up_re_invite_without_sdp_leaves_the_media_as_it_was(world):
+def test_a_cancelled_re_invite_without_sdp_does_not_end_the_call(world):
     world.talk()
     held = []
     serve = world.b._serve
@@ -89,7 +91,7 @@ def test_a_given_up_re_invite_without_sdp_leaves_the_media_as_it_was(world):
     world.assert_clean()
 
 
-def test_a_re_invite_accepted_after_it_was_given_up_is_put_right(world):
+def test_a_re_invite_accepted_after_its_cancel_is_reverted_by_another_re_invite(world):
     world.talk()
     held = []
     serve = world.b._serve
@@ -109,7 +111,7 @@ def test_a_re_invite_accepted_after_it_was_given_up_is_put_right(world):
     world.assert_clean()
 
 
-def test_a_2xx_to_a_re_invite_without_an_answer_is_500(world):
+def test_a_2xx_without_sdp_to_a_re_invite_gives_its_sender_500(world):
     world.talk()
     world.b._serve = lambda _d, t, _r: t.respond(200, now=world.clock.now)
     world.a.reinvite(direction="sendonly")
@@ -121,7 +123,7 @@ def test_a_2xx_to_a_re_invite_without_an_answer_is_500(world):
     world.assert_clean()
 
 
-def test_an_ack_without_the_answer_ends_a_re_invite_without_sdp_and_the_call(world):
+def test_an_ack_without_the_answer_to_a_delayed_offer_ends_the_call(world):
     world.talk()
     world.a._acknowledge = lambda dialog, client: dialog.ack(client, now=world.clock.now)
     world.a.ask("INVITE")
@@ -129,7 +131,7 @@ def test_an_ack_without_the_answer_ends_a_re_invite_without_sdp_and_the_call(wor
     world.assert_clean()
 
 
-def test_an_update_before_the_answer_may_rename_and_nothing_more(world):
+def test_an_update_before_the_answer_may_change_the_name_but_not_the_media(world):
     world.b.reply = Reply(final=None)
     world.a.call()
     dialog = next(iter(world.b.invites[0].dialogs.values()))
@@ -143,7 +145,7 @@ def test_an_update_before_the_answer_may_rename_and_nothing_more(world):
     assert world.b.statuses[-1] == 480
 
 
-def test_media_is_told_whenever_it_was_agreed(world):
+def test_each_completed_negotiation_reports_the_media_of_both_legs(world):
     world.talk()
     told = world.switch.of(MediaNegotiated)
     assert [event.side for event in told] == ["caller", "advisor"]
@@ -178,7 +180,7 @@ def test_a_callees_offer_waits_for_the_callers_ack(world):
     world.assert_clean()
 
 
-def test_a_callees_offer_that_is_given_up_while_it_waits_is_forgotten(world):
+def test_a_callees_offer_cancelled_while_it_waits_is_never_sent(world):
     client = reinvite_before_the_callers_ack(world)
     world.net.run(1)
     client.cancel(now=world.clock.now)
@@ -193,14 +195,14 @@ def test_a_callees_offer_that_is_given_up_while_it_waits_is_forgotten(world):
     world.assert_clean()
 
 
-def test_an_ack_that_never_comes_ends_the_call_with_the_offer_that_waits(world):
+def test_a_missing_ack_ends_the_call_and_the_offer_that_waits_for_it(world):
     reinvite_before_the_callers_ack(world)
     world.net.run(60)
     assert world.call.ended
     world.assert_clean()
 
 
-def test_early_updates_with_an_offer_are_asked_for_again_after_the_answer(world):
+def test_an_update_with_an_offer_before_the_answer_gets_500_with_retry_after(world):
     world.b.reply = Reply(provisional=(183,), early=True, final=None)
     world.a.call(headers=(("Supported", "100rel"),))
     dialog = next(iter(world.a.client.dialogs.values()))

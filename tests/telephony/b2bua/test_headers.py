@@ -34,7 +34,7 @@ def trusting():
     return make
 
 
-def test_identity_crosses_octet_for_octet_with_what_it_signs(trusting):
+def test_the_identity_header_crosses_unchanged_with_the_values_it_signs(trusting):
     world = trusting(trust=True)
     world.talk(
         headers=(("Identity", PASSPORT), ("Date", DATE)), to="sip:01970000100@council.example"
@@ -48,7 +48,7 @@ def test_identity_crosses_octet_for_octet_with_what_it_signs(trusting):
 
 
 @pytest.mark.parametrize("name", [name for name, _ in NAMING])
-def test_who_names_whom_crosses_inside_the_trust_domain_alone(trusting, name):
+def test_identity_headers_cross_only_inside_the_trust_domain(trusting, name):
     inside, outside = trusting(trust=True), trusting()
     for world in (inside, outside):
         world.talk(headers=NAMING)
@@ -57,7 +57,7 @@ def test_who_names_whom_crosses_inside_the_trust_domain_alone(trusting, name):
 
 
 @pytest.mark.parametrize("privacy", ["id", "user", "header", "id;critical", "id; user"])
-def test_a_withheld_call_names_nobody_outside_it_nor_to_a_phone(trusting, privacy):
+def test_a_withheld_identity_reaches_neither_a_phone_nor_an_untrusted_target(trusting, privacy):
     for facts in ({}, {"trust": True, "is_phone": True}):
         world = trusting(**facts)
         world.talk(headers=(*NAMING, ("Privacy", privacy), ("Supported", "100rel, timer")))
@@ -66,14 +66,14 @@ def test_a_withheld_call_names_nobody_outside_it_nor_to_a_phone(trusting, privac
         assert PASSPORT.encode() not in sent
 
 
-def test_inside_the_trust_domain_a_withheld_call_keeps_its_wish(trusting):
+def test_a_withheld_call_keeps_its_privacy_header_inside_the_trust_domain(trusting):
     world = trusting(trust=True)
     world.talk(headers=(*NAMING, ("Privacy", "id")))
     headers = world.b.invites[0].request.headers
     assert (headers.get("Privacy"), headers.get("Identity")) == ("id", PASSPORT)
 
 
-def test_reasons_cross_on_every_way_out(world):
+def test_reason_headers_cross_in_failures_cancels_and_byes(world):
     why = ("Reason", 'Q.850;cause=17;text="user busy"')
     world.b.reply = Reply(final=486, headers=(why,))
     world.a.call()
@@ -90,14 +90,14 @@ def test_reasons_cross_on_every_way_out(world):
     assert world.b.requests[-1].headers.get("Reason") == why[1]
 
 
-def test_an_old_privacy_header_counts():
+def test_remote_party_id_with_privacy_full_counts_as_a_privacy_request():
     rpid = Headers([("Remote-Party-ID", "<sip:1@x>;privacy = full")])
     assert wants_privacy(rpid)
     assert not wants_privacy(Headers([("Remote-Party-ID", "<sip:1@x>;privacy=off")]))
     assert not wants_privacy(Headers([("Privacy", "none")]))
 
 
-def test_compact_names_are_filtered_too():
+def test_header_filtering_applies_to_compact_names():
     headers = Headers([("x", "90"), ("b", "<sip:1@x>"), ("y", "sig"), ("X-Keep", "1"), ("s", "hi")])
     assert passed_fields(headers, Trust(sender=False, receiver=False)) == (
         ("X-Keep", "1"),

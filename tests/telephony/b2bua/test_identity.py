@@ -33,20 +33,20 @@ def told(phone, header="P-Asserted-Identity"):
     return [(method, name) for method, name in named if name is not None]
 
 
-def test_a_new_name_by_update_is_told_by_update(talking):
+def test_a_new_name_in_an_update_is_passed_on_by_update(talking):
     world = talking()
     world.b.ask("UPDATE", (GWEN,))
     assert told(world.a) == [("UPDATE", GWEN[1])]
     assert world.a.requests[-1].body == b""
 
 
-def test_a_lesser_header_does_not_undo_an_asserted_name(talking):
+def test_a_remote_party_id_does_not_replace_an_asserted_name(talking):
     world = talking()
     world.b.ask("UPDATE", (("Remote-Party-ID", GWEN[1]),))
     assert world.a.methods == []
 
 
-def test_a_new_name_by_remote_party_id_is_told_where_no_weightier_one_was():
+def test_a_remote_party_id_is_passed_on_if_no_asserted_name_was_given():
     world = World(trust_caller=True)
     world.switch.plan.targets = [world.target(world.b, trust=True)]
     world.talk()
@@ -55,14 +55,14 @@ def test_a_new_name_by_remote_party_id_is_told_where_no_weightier_one_was():
     assert told(world.a, "Remote-Party-ID") == [("UPDATE", row)]
 
 
-def test_a_new_name_in_an_unchanged_re_invite_is_told_by_update(talking):
+def test_a_new_name_in_an_unchanged_re_invite_is_passed_on_by_update(talking):
     world = talking()
     world.b.ask("INVITE", (GWEN, ("Content-Type", "application/sdp")), world.b.sdp())
     assert world.b.statuses[-1] == 200
     assert told(world.a) == [("UPDATE", GWEN[1])]
 
 
-def test_a_new_name_in_an_offer_that_crosses_goes_with_it_and_is_told_once(talking):
+def test_a_new_name_in_a_forwarded_offer_is_passed_on_once_in_that_offer(talking):
     world = talking()
     world.b.version += 1
     offer = world.b.sdp(direction="sendonly")
@@ -70,7 +70,7 @@ def test_a_new_name_in_an_offer_that_crosses_goes_with_it_and_is_told_once(talki
     assert told(world.a) == [("INVITE", GWEN[1])]
 
 
-def test_who_takes_no_update_is_told_by_re_invite_with_the_same_sdp(talking):
+def test_a_peer_that_does_not_allow_update_gets_the_new_name_in_a_re_invite(talking):
     world = talking(caller=(("Allow", "INVITE, ACK, BYE"),))
     before = world.a.told()
     world.b.ask("UPDATE", (GWEN,))
@@ -78,7 +78,7 @@ def test_who_takes_no_update_is_told_by_re_invite_with_the_same_sdp(talking):
     assert world.a.told() == before
 
 
-def test_the_callers_new_name_is_told_to_the_advisors_phone(talking):
+def test_the_callers_new_name_is_passed_on_to_the_advisors_phone(talking):
     world = talking(is_phone=True)
     name = ("P-Asserted-Identity", "<sip:+441632960009@trunk.example>")
     world.a.ask("UPDATE", (name,))
@@ -89,7 +89,7 @@ def test_the_callers_new_name_is_told_to_the_advisors_phone(talking):
     "facts",
     [{"trust_caller": False}, {"trust": False}, {"trust_caller": False, "trust": False}],
 )
-def test_outside_the_trust_domain_nobody_is_told(talking, facts):
+def test_a_new_name_is_not_passed_on_outside_the_trust_domain(talking, facts):
     world = talking(**facts)
     for phone, other in ((world.a, world.b), (world.b, world.a)):
         phone.ask("UPDATE", (GWEN,))
@@ -97,7 +97,7 @@ def test_outside_the_trust_domain_nobody_is_told(talking, facts):
         assert other.methods == []
 
 
-def test_a_withheld_new_name_stops_before_a_phone_and_keeps_its_wish_before_a_trunk(talking):
+def test_a_withheld_new_name_is_hidden_from_a_phone_and_sent_with_privacy_to_a_trunk(talking):
     private = (GWEN, ("Privacy", "id"))
     world = talking(is_phone=True)
     world.a.ask("UPDATE", private)
@@ -108,7 +108,7 @@ def test_a_withheld_new_name_stops_before_a_phone_and_keeps_its_wish_before_a_tr
     assert world.b.requests[-1].headers.get("Privacy") == "id"
 
 
-def test_the_same_name_again_is_no_news(talking):
+def test_a_repeated_name_is_passed_on_once(talking):
     world = talking()
     for _ in range(3):
         world.b.ask("UPDATE", (GWEN,))
@@ -118,7 +118,7 @@ def test_the_same_name_again_is_no_news(talking):
 
 
 @pytest.mark.parametrize(("status", "times"), [(491, 2), (500, 2), (403, 1), (606, 1)])
-def test_who_is_just_then_busy_is_told_again_and_who_refuses_is_not(talking, status, times):
+def test_a_new_name_is_sent_again_after_491_or_500_but_not_after_a_refusal(talking, status, times):
     world = talking()
     world.a.infos["UPDATE"] = status
     world.b.ask("UPDATE", (GWEN,))
@@ -129,13 +129,13 @@ def test_who_is_just_then_busy_is_told_again_and_who_refuses_is_not(talking, sta
     assert not world.call.ended
 
 
-def test_the_session_timers_stand_as_they_were(talking):
+def test_an_update_with_a_new_name_keeps_the_session_timer(talking):
     world = talking(caller=(("Supported", "timer"), ("Session-Expires", "120;refresher=uac")))
     world.b.ask("UPDATE", (GWEN,))
     assert world.a.requests[-1].headers.get("Session-Expires") == "120;refresher=uas"
 
 
-def test_whoever_hangs_up_instead_of_listening_leaves_nothing(talking):
+def test_a_bye_instead_of_an_answer_to_the_name_update_ends_the_call_cleanly(talking):
     world = talking()
     world.a.infos["UPDATE"] = None
     world.b.ask("UPDATE", (GWEN,))
@@ -143,7 +143,7 @@ def test_whoever_hangs_up_instead_of_listening_leaves_nothing(talking):
     world.assert_clean()
 
 
-def test_a_message_with_only_a_contact_does_not_undo_an_asserted_name(world):
+def test_a_re_invite_without_identity_headers_keeps_the_asserted_name(world):
     asserted = ("P-Asserted-Identity", "<sip:201@pbx.example>")
     world.b.reply = Reply(headers=(asserted,))
     world.talk()

@@ -25,7 +25,7 @@ def directions(session):
     return session.direction(session.audio_index())
 
 
-def test_hold_crosses_and_the_answer_comes_back(world):
+def test_hold_and_its_end_are_passed_to_the_other_leg_and_answered(world):
     call = world.talk()
     a, b = call.joined
     world.b.reinvite(direction="sendonly")
@@ -41,7 +41,7 @@ def test_hold_crosses_and_the_answer_comes_back(world):
     world.assert_clean()
 
 
-def test_hold_by_the_null_address_is_hold(world):
+def test_an_offer_with_the_null_address_counts_as_hold(world):
     world.talk()
     body = world.a.sdp(version=2).replace(b"c=IN IP4 192.0.2.10", b"c=IN IP4 0.0.0.0")
     world.a.ask("INVITE", (("Content-Type", "application/sdp"),), body)
@@ -51,7 +51,7 @@ def test_hold_by_the_null_address_is_hold(world):
     world.assert_clean()
 
 
-def test_a_codec_change_crosses_with_payload_types_mapped(world):
+def test_a_codec_change_is_passed_on_with_its_payload_types_mapped(world):
     world.talk()
     a, b = world.call.joined
     world.a.reinvite(codecs=("101 telephone-event/8000", "8 PCMA/8000"))
@@ -60,7 +60,7 @@ def test_a_codec_change_crosses_with_payload_types_mapped(world):
     world.a.hang_up()
 
 
-def test_a_peer_that_moves_is_followed_and_the_other_is_not_told(world):
+def test_a_new_media_port_is_used_without_a_re_invite_to_the_other_leg(world):
     world.talk()
     a, b = world.call.joined
     world.a.reinvite(port=4800)
@@ -72,7 +72,7 @@ def test_a_peer_that_moves_is_followed_and_the_other_is_not_told(world):
     world.assert_clean()
 
 
-def test_a_peer_that_moves_while_it_is_held_stays_held(world):
+def test_a_peer_that_changes_its_media_port_on_hold_stays_held(world):
     world.talk()
     world.b.reinvite(direction="sendonly")
     world.a.reinvite(port=4800, direction="recvonly")
@@ -84,7 +84,7 @@ def test_a_peer_that_moves_while_it_is_held_stays_held(world):
     world.assert_clean()
 
 
-def test_a_packet_time_that_changes_is_told(world):
+def test_a_changed_packet_time_is_passed_to_the_other_leg(world):
     world.talk()
     body = world.a.sdp(version=2).replace(b"a=sendrecv", b"a=ptime:40\r\na=sendrecv")
     world.a.ask("INVITE", (("Content-Type", "application/sdp"),), body)
@@ -92,7 +92,7 @@ def test_a_packet_time_that_changes_is_told(world):
     world.a.hang_up()
 
 
-def test_events_that_get_another_number_keep_the_one_they_have_on_the_other_leg(world):
+def test_a_new_payload_type_for_events_keeps_the_type_on_the_other_leg(world):
     for phone in (world.a, world.b):
         phone.codecs = ("0 PCMU/8000", "101 telephone-event/8000")
     world.talk()
@@ -108,7 +108,7 @@ def test_events_that_get_another_number_keep_the_one_they_have_on_the_other_leg(
     world.assert_clean()
 
 
-def test_a_fax_in_place_of_the_voice_is_refused_and_the_call_goes_on(world):
+def test_a_re_invite_from_voice_to_fax_gets_488_and_the_call_continues(world):
     world.talk()
     a, b = world.call.joined
     fax = b"m=audio 0 RTP/AVP 0\r\nm=image 4900 udptl t38\r\n"
@@ -121,7 +121,7 @@ def test_a_fax_in_place_of_the_voice_is_refused_and_the_call_goes_on(world):
     world.assert_clean()
 
 
-def test_a_picture_beside_the_voice_is_refused_in_its_place_and_the_other_is_not_told(world):
+def test_added_video_is_rejected_in_the_answer_and_not_passed_to_the_other_leg(world):
     world.talk()
     body = world.a.sdp(version=2) + b"m=video 4900 RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\n"
     world.a.ask("INVITE", (("Content-Type", "application/sdp"),), body)
@@ -134,7 +134,7 @@ def test_a_picture_beside_the_voice_is_refused_in_its_place_and_the_other_is_not
     world.assert_clean()
 
 
-def test_our_sdp_version_grows_only_when_what_we_say_changes(world):
+def test_our_sdp_version_grows_only_if_our_sdp_changes(world):
     world.talk()
     first = world.a.told().origin.split()
     world.b.ask("INVITE", (("Content-Type", "application/sdp"),), world.b.sdp())
@@ -144,7 +144,7 @@ def test_our_sdp_version_grows_only_when_what_we_say_changes(world):
     assert (second[1], int(second[2])) == (first[1], int(first[2]) + 1)
 
 
-def test_an_unchanged_refresh_is_answered_here(world):
+def test_an_unchanged_re_invite_is_answered_without_reaching_the_other_leg(world):
     world.talk()
     before = world.b.told()
     world.b.ask("INVITE", (("Content-Type", "application/sdp"),), world.b.sdp(version=5))
@@ -153,7 +153,7 @@ def test_an_unchanged_refresh_is_answered_here(world):
     assert world.b.told() == before
 
 
-def test_a_refused_hold_is_carried_back_and_changes_nothing(world):
+def test_a_refused_hold_is_reported_to_its_sender_and_changes_nothing(world):
     world.talk()
     before = dict(world.switch.plane.remotes)
     world.a.refuse_offer = 488
@@ -165,7 +165,7 @@ def test_a_refused_hold_is_carried_back_and_changes_nothing(world):
     world.assert_clean()
 
 
-def test_glare_is_491_to_one_of_the_two(world):
+def test_simultaneous_re_invites_give_491_to_one_peer(world):
     world.talk()
     for phone in (world.a, world.b):
         phone.version += 1
@@ -184,7 +184,7 @@ def test_glare_is_491_to_one_of_the_two(world):
     world.assert_clean()
 
 
-def test_a_re_invite_without_sdp_crosses(world):
+def test_a_re_invite_without_sdp_is_passed_to_the_other_leg(world):
     world.talk()
     world.a.ask("INVITE")
     assert world.b.requests[-1].body == b""
@@ -196,7 +196,7 @@ def test_a_re_invite_without_sdp_crosses(world):
     world.assert_clean()
 
 
-def test_an_update_goes_as_update_to_who_allows_it(world):
+def test_an_update_is_passed_as_update_to_a_peer_that_allows_it(world):
     world.talk()
     world.a.version += 1
     world.a.ask("UPDATE", (("Content-Type", "application/sdp"),), world.a.sdp(direction="inactive"))
@@ -206,7 +206,7 @@ def test_an_update_goes_as_update_to_who_allows_it(world):
     world.a.hang_up()
 
 
-def test_an_update_goes_as_re_invite_to_who_does_not(world):
+def test_an_update_is_passed_as_re_invite_to_a_peer_that_does_not_allow_it(world):
     world.b.reply = Reply(headers=(("Allow", "INVITE, ACK, BYE, CANCEL"),))
     world.talk()
     world.a.version += 1
@@ -215,7 +215,7 @@ def test_an_update_goes_as_re_invite_to_who_does_not(world):
     assert world.a.statuses[-1] == 200
 
 
-def test_a_given_up_re_invite_is_given_up_on_the_other_leg(world):
+def test_a_cancelled_re_invite_is_cancelled_on_the_other_leg(world):
     world.talk()
     held = []
     serve = world.b._serve
@@ -234,7 +234,7 @@ def test_a_given_up_re_invite_is_given_up_on_the_other_leg(world):
     world.assert_clean()
 
 
-def test_a_re_invite_that_nobody_answers_times_out_and_the_call_goes_on(world):
+def test_an_unanswered_re_invite_gets_504_and_the_call_continues(world):
     world.talk()
     held = []
 
@@ -250,7 +250,7 @@ def test_a_re_invite_that_nobody_answers_times_out_and_the_call_goes_on(world):
     assert world.call.joined is not None
 
 
-def test_info_message_and_notify_cross_with_their_bodies(world):
+def test_info_message_and_notify_are_passed_on_with_their_bodies(world):
     world.talk()
     for method in ("INFO", "MESSAGE", "NOTIFY"):
         headers = (*DTMF, ("Event", "talk"), ("Subscription-State", "active"))
@@ -262,7 +262,7 @@ def test_info_message_and_notify_cross_with_their_bodies(world):
     assert [event.side for event in world.switch.of(InfoReceived)] == ["caller"]
 
 
-def test_one_request_is_under_way_at_a_time_and_in_order(world):
+def test_requests_are_passed_on_one_at_a_time_and_in_order(world):
     world.talk()
     held = []
     serve = world.b._serve
@@ -276,7 +276,7 @@ def test_one_request_is_under_way_at_a_time_and_in_order(world):
     assert [request.body for _, request in held] == [b"1", b"2", b"3"]
 
 
-def test_a_bye_overtakes_what_waits(world):
+def test_a_bye_overtakes_requests_that_wait(world):
     world.talk()
     serve = world.b._serve
     world.b._serve = lambda d, t, r: None if r.method == "INFO" else serve(d, t, r)
@@ -287,7 +287,7 @@ def test_a_bye_overtakes_what_waits(world):
     world.assert_clean()
 
 
-def test_an_info_failure_is_carried_back(world):
+def test_the_failure_of_an_info_reaches_its_sender(world):
     world.talk()
     world.b.infos["INFO"] = 415
     world.a.ask("INFO", DTMF, b"1")
@@ -295,7 +295,7 @@ def test_an_info_failure_is_carried_back(world):
     assert world.call.joined is not None
 
 
-def test_an_advisors_record_key_waits_for_the_owner_and_does_not_cross(world):
+def test_an_advisors_record_key_is_answered_by_the_owner_and_not_passed_on(world):
     call = world.talk()
     world.switch.plan.record_status = None
     world.b.ask("INFO", RECORD_OFF, b"Signal=1")
@@ -314,7 +314,7 @@ def test_an_advisors_record_key_waits_for_the_owner_and_does_not_cross(world):
     assert world.switch.of(InfoReceived) == []
 
 
-def test_a_record_key_that_is_repeated_on_the_wire_is_asked_once(world):
+def test_a_retransmitted_record_key_is_reported_once(world):
     world.talk()
     world.switch.plan.record_status = None
     world.b.ask("INFO", RECORD_OFF)
@@ -324,7 +324,7 @@ def test_a_record_key_that_is_repeated_on_the_wire_is_asked_once(world):
     assert world.b.statuses[-1] == 200
 
 
-def test_a_callers_record_key_is_answered_and_told_to_nobody(world):
+def test_a_callers_record_key_gets_200_and_is_neither_reported_nor_passed_on(world):
     world.talk()
     world.a.ask("INFO", RECORD_OFF)
     assert world.a.statuses[-1] == 200
@@ -332,13 +332,13 @@ def test_a_callers_record_key_is_answered_and_told_to_nobody(world):
     assert world.switch.of(RecordRequested) == world.switch.of(InfoReceived) == []
 
 
-def test_several_record_headers_are_told_as_one_value(world):
+def test_several_record_headers_are_reported_as_one_value(world):
     world.talk()
     world.b.ask("INFO", (("Record", "off"), ("record", "on")))
     assert world.switch.of(RecordRequested)[0].value == "off, on"
 
 
-def test_a_record_key_before_the_answer_is_480(world):
+def test_a_record_key_before_the_answer_gets_480(world):
     world.b.reply = Reply(provisional=(), final=None)
     world.a.call()
     world.b.dialog = world.b.invites[0].respond(180, now=world.clock.now)
@@ -347,14 +347,14 @@ def test_a_record_key_before_the_answer_is_480(world):
     assert world.switch.of(RecordRequested) == []
 
 
-def test_a_record_key_on_hold_is_asked_all_the_same(world):
+def test_a_record_key_on_hold_is_reported_to_the_owner(world):
     world.talk()
     world.b.reinvite(direction="sendonly")
     world.b.ask("INFO", RECORD_OFF)
     assert [event.value for event in world.switch.of(RecordRequested)] == ["off"]
 
 
-def test_a_record_key_whose_call_ended_meanwhile_can_still_be_answered(world):
+def test_the_owner_may_answer_a_record_key_after_the_call_ended(world):
     world.talk()
     world.switch.plan.record_status = None
     world.b.ask("INFO", RECORD_OFF)
@@ -364,7 +364,7 @@ def test_a_record_key_whose_call_ended_meanwhile_can_still_be_answered(world):
     world.assert_clean()
 
 
-def test_a_record_header_on_anything_but_an_info_means_nothing_and_does_not_cross(world):
+def test_a_record_header_outside_an_info_is_ignored_and_not_passed_on(world):
     world.b.reply = Reply(headers=RECORD_OFF)
     world.talk()
     world.b.ask("INVITE", (*RECORD_OFF, ("Content-Type", "application/sdp")), world.b.sdp(port=5))
@@ -374,7 +374,7 @@ def test_a_record_header_on_anything_but_an_info_means_nothing_and_does_not_cros
     assert [m for m in world.a.seen if m.headers.get("Record")] == []
 
 
-def test_options_within_the_call_are_answered_here(world):
+def test_options_in_a_call_are_answered_without_reaching_the_other_leg(world):
     world.talk()
     world.b.ask("OPTIONS")
     assert world.b.statuses[-1] == 200
@@ -382,7 +382,7 @@ def test_options_within_the_call_are_answered_here(world):
     assert world.a.methods == []
 
 
-def test_a_connected_line_update_names_the_advisor_and_stops_here(world):
+def test_an_update_with_the_advisors_name_is_reported_and_not_passed_on(world):
     world.talk()
     before = len(world.switch.of(IdentityChanged))
     world.b.ask("UPDATE", (("P-Asserted-Identity", "<sip:202@pbx.example>"),))
@@ -392,7 +392,7 @@ def test_a_connected_line_update_names_the_advisor_and_stops_here(world):
     assert [event.identity.uri.user for event in told] == ["202"]
 
 
-def test_481_to_the_bye_is_no_trouble(world):
+def test_a_481_to_our_bye_ends_the_call_cleanly(world):
     world.talk()
     world.b.dialog.drop("crashed")
     world.a.hang_up()
@@ -400,7 +400,7 @@ def test_481_to_the_bye_is_no_trouble(world):
     world.assert_clean()
 
 
-def test_a_leg_that_knows_of_no_dialog_ends_the_call(world):
+def test_a_481_to_a_request_in_the_call_ends_the_call(world):
     world.talk()
     world.b.dialog.drop("crashed")
     world.a.ask("INFO", DTMF, b"1")
@@ -409,7 +409,7 @@ def test_a_leg_that_knows_of_no_dialog_ends_the_call(world):
     world.assert_clean()
 
 
-def test_the_owner_hangs_up_both_legs(world):
+def test_the_owners_hang_up_ends_both_legs(world):
     world.talk()
     world.switch.act(lambda call: call.hangup(world.clock.now, 'SIP;cause=200;text="bye"'))
     assert world.a.methods == world.b.methods == ["BYE"]
@@ -418,7 +418,7 @@ def test_the_owner_hangs_up_both_legs(world):
     world.assert_clean()
 
 
-def test_the_owner_rejects_a_call(world):
+def test_a_call_that_the_owner_rejects_stops_ringing_with_the_owners_status(world):
     world.b.reply = Reply(final=None)
     world.a.call()
     world.switch.act(lambda call: call.reject(603, world.clock.now))
@@ -436,7 +436,7 @@ def test_payload_types_are_mapped_per_leg_and_direction(world):
     assert world.a.told().media[0].formats == ("0", "101")
 
 
-def test_a_bye_instead_of_an_answer_to_a_carried_hold_leaves_no_transaction(world):
+def test_a_bye_instead_of_an_answer_to_a_hold_leaves_no_transaction(world):
     world.talk()
     world.b._serve = lambda _d, t, r: t.respond(
         180 if r.method == "INVITE" else 200, now=world.clock.now
@@ -450,7 +450,7 @@ def test_a_bye_instead_of_an_answer_to_a_carried_hold_leaves_no_transaction(worl
     world.assert_clean()
 
 
-def test_a_caller_behind_proxies_is_answered_through_them(world):
+def test_responses_and_requests_to_a_caller_behind_proxies_follow_its_record_route(world):
     first, second = "<sip:192.0.2.10;lr;n=1>", "<sip:192.0.2.1;lr;n=2>"
     world.talk(headers=(("Record-Route", first), ("Record-Route", second)))
     answer = world.a.responses[-1]
@@ -461,7 +461,7 @@ def test_a_caller_behind_proxies_is_answered_through_them(world):
     assert world.b.invites[0].request.headers.get("Record-Route") is None
 
 
-def test_requests_go_where_the_last_contact_said(world):
+def test_requests_go_to_the_peers_latest_contact(world):
     world.talk()
     moved = "<sip:caller@192.0.2.10:5060;line=2>"
     world.a.ask("UPDATE", headers=(("Contact", moved),))
@@ -469,7 +469,7 @@ def test_requests_go_where_the_last_contact_said(world):
     assert world.a.requests[-1].uri == Uri.parse(moved.strip("<>"))
 
 
-def test_a_pinned_peer_is_sent_to_where_its_invite_went(world):
+def test_requests_to_a_phone_go_to_the_address_of_its_invite(world):
     world.switch.plan.targets = [world.target(world.b, is_phone=True)]
     world.b.reply.headers = (("Contact", "<sip:20@10.0.0.1:5999>"),)
     world.talk()
@@ -477,7 +477,7 @@ def test_a_pinned_peer_is_sent_to_where_its_invite_went(world):
     assert world.b.methods == ["BYE"]
 
 
-def test_too_many_requests_in_a_row_are_503(world):
+def test_a_request_beyond_the_queue_limit_gets_503(world):
     world.talk()
     world.b.infos["INFO"] = None
     for _ in range(70):
@@ -487,7 +487,7 @@ def test_too_many_requests_in_a_row_are_503(world):
     world.assert_clean()
 
 
-def test_a_notify_of_a_subscription_that_we_never_made_is_481(world):
+def test_a_notify_for_an_unknown_subscription_gets_481(world):
     world.talk()
     world.a.ask("NOTIFY", (("Event", "refer;id=1"), ("Subscription-State", "active")))
     assert world.a.statuses[-1] == 481

@@ -48,7 +48,7 @@ class Consultation:
 
 
 @pytest.mark.parametrize("from_second", [False, True])
-def test_the_caller_talks_with_whom_the_advisor_consulted(world, from_second):
+def test_an_attended_transfer_joins_the_caller_with_the_consulted_party(world, from_second):
     consultation = Consultation(world)
     moved = consultation.second.joined[1]
     consultation.refer(from_second=from_second)
@@ -71,7 +71,7 @@ def test_the_caller_talks_with_whom_the_advisor_consulted(world, from_second):
     world.assert_clean()
 
 
-def test_the_callers_hang_up_reaches_the_one_who_was_joined(world):
+def test_a_callers_bye_after_an_attended_transfer_reaches_the_new_party(world):
     Consultation(world).refer()
     world.a.hang_up()
     world.net.run(1)
@@ -79,7 +79,7 @@ def test_the_callers_hang_up_reaches_the_one_who_was_joined(world):
     world.assert_clean()
 
 
-def test_who_called_the_advisor_can_be_joined_with_the_caller(world):
+def test_a_party_that_called_the_advisor_can_be_joined_with_the_caller(world):
     consultation = Consultation(world, calls_back=True)
     consultation.refer()
     assert world.switch.of(Joined)
@@ -91,7 +91,7 @@ def test_who_called_the_advisor_can_be_joined_with_the_caller(world):
     world.assert_clean()
 
 
-def test_payload_types_that_differ_are_mapped_or_offered_anew(world):
+def test_different_payload_types_of_joined_legs_are_mapped(world):
     world.a.codecs = ("0 PCMU/8000", "101 telephone-event/8000")
     world.c.codecs = ("8 PCMA/8000", "0 PCMU/8000", "96 telephone-event/8000")
     world.b.codecs = ("8 PCMA/8000", "0 PCMU/8000", "101 telephone-event/8000")
@@ -106,7 +106,7 @@ def test_payload_types_that_differ_are_mapped_or_offered_anew(world):
     world.assert_clean()
 
 
-def test_two_whose_last_words_have_no_codec_in_common_find_one(world):
+def test_joined_legs_without_a_common_codec_negotiate_one_by_re_invite(world):
     world.a.codecs = ("0 PCMU/8000",)
     consultation = Consultation(world)
     world.c.codecs = ("8 PCMA/8000",)  # what it has told b of all that it speaks
@@ -122,7 +122,7 @@ def test_two_whose_last_words_have_no_codec_in_common_find_one(world):
     world.assert_clean()
 
 
-def test_whoever_refuses_the_offer_makes_the_other_be_asked(world):
+def test_a_leg_that_refuses_the_offer_after_a_join_does_not_end_the_call(world):
     consultation = Consultation(world)
     world.a.refuse_offer = 488
     consultation.refer()
@@ -133,7 +133,7 @@ def test_whoever_refuses_the_offer_makes_the_other_be_asked(world):
     world.assert_clean()
 
 
-def test_what_the_caller_holds_themselves_stays_held(world):
+def test_a_hold_by_the_caller_stays_in_force_across_a_join(world):
     consultation = Consultation(world, hold=False)
     world.a.direction = "sendonly"
     world.a.reinvite()
@@ -148,7 +148,7 @@ def test_what_the_caller_holds_themselves_stays_held(world):
     world.assert_clean()
 
 
-def test_the_joined_call_outlives_the_process(world):
+def test_a_joined_call_continues_after_a_restart(world):
     consultation = Consultation(world)
     consultation.refer()
     joined = consultation.first.joined
@@ -160,7 +160,7 @@ def test_the_joined_call_outlives_the_process(world):
     assert world.a.methods[-1] == "BYE"
 
 
-def test_nobody_gives_away_anothers_call(world):
+def test_a_refer_by_a_party_that_is_not_the_advisor_gets_603(world):
     consultation = Consultation(world)
     world.a.dialog.request(
         "REFER",
@@ -179,7 +179,7 @@ def test_nobody_gives_away_anothers_call(world):
     assert consultation.second.joined is not None
 
 
-def test_a_consultation_that_still_rings_becomes_a_blind_transfer(world):
+def test_a_refer_to_a_consultation_that_still_rings_becomes_a_blind_transfer(world):
     world.talk()
     held = world.b.dialog
     world.c.reply = Reply(final=None)
@@ -197,7 +197,7 @@ def test_a_consultation_that_still_rings_becomes_a_blind_transfer(world):
     assert world.b.methods[-1] == "BYE"
 
 
-def test_the_advisors_other_leg_ends_though_it_hangs_up_by_itself(world):
+def test_an_advisor_that_hangs_up_both_legs_itself_ends_each_leg_once(world):
     world.b.bye_at_accept = True
     consultation = Consultation(world)
     consultation.refer()
@@ -211,7 +211,7 @@ def test_the_advisors_other_leg_ends_though_it_hangs_up_by_itself(world):
 
 @pytest.mark.parametrize("from_second", [False, True])
 @pytest.mark.parametrize("what", ["INVITE", "INFO"])
-def test_whoever_asks_just_then_is_not_told_that_their_dialog_is_gone(world, what, from_second):
+def test_a_request_pending_at_the_join_does_not_get_481(world, what, from_second):
     consultation = Consultation(world)
     serve = world.b._serve
     world.b._serve = lambda dialog, transaction, request: (

@@ -11,7 +11,7 @@ from telephony.sip.message.uri import Uri
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 305, 380])
-def test_a_redirection_is_not_followed_and_its_contact_is_not_told(world, status):
+def test_a_redirection_is_not_followed_and_its_contact_is_not_passed_on(world, status):
     stranger = ("Contact", "<sip:premium@203.0.113.9>")
     world.b.reply = Reply(final=status, headers=(stranger,))
     world.a.call()
@@ -48,7 +48,7 @@ def _deflects(world, to):
     return type(world.b.reply)(final=302, headers=(("Contact", f"<sip:{to}@198.51.100.9>"),))
 
 
-def test_a_phone_may_send_an_unanswered_call_to_a_colleague(world, known):
+def test_a_phones_redirection_to_a_known_colleague_is_followed(world, known):
     known["c"] = [world.target(world.c)]
     world.b.reply = _deflects(world, "c")
     world.talk()
@@ -60,7 +60,7 @@ def test_a_phone_may_send_an_unanswered_call_to_a_colleague(world, known):
     world.assert_clean()
 
 
-def test_two_phones_cannot_send_a_call_to_and_fro(world, known):
+def test_a_redirection_loop_between_two_phones_ends_with_480(world, known):
     known["b"], known["c"] = [world.target(world.b)], [world.target(world.c)]
     world.b.reply, world.c.reply = _deflects(world, "c"), _deflects(world, "b")
     world.a.call()
@@ -70,7 +70,7 @@ def test_two_phones_cannot_send_a_call_to_and_fro(world, known):
     world.assert_clean()
 
 
-def test_a_call_is_sent_elsewhere_a_few_times_at_most(world, known):
+def test_a_call_is_redirected_at_most_five_times(world, known):
     world.b.reply = _deflects(world, "on")
     rounds: list = []
 
@@ -86,7 +86,7 @@ def test_a_call_is_sent_elsewhere_a_few_times_at_most(world, known):
     world.assert_clean()
 
 
-def test_a_colleague_with_two_phones_rings_at_both(world, known):
+def test_a_redirection_to_a_colleague_with_two_phones_rings_both(world, known):
     known["c"] = [world.target(world.c), replace(world.target(world.c), uri=Uri(host="192.0.2.30"))]
     world.b.reply = _deflects(world, "c")
     world.c.reply = Reply(provisional=(183,), early=True, final=None)
@@ -100,7 +100,7 @@ def test_a_colleague_with_two_phones_rings_at_both(world, known):
     world.assert_clean()
 
 
-def test_a_colleague_for_whom_there_is_no_port_is_not_available(world, known):
+def test_a_redirection_without_a_free_port_ends_with_480(world, known):
     known["c"] = [world.target(world.c)]
     world.b.reply = _deflects(world, "c")
     world.switch.plane.room = 2
@@ -111,7 +111,7 @@ def test_a_colleague_for_whom_there_is_no_port_is_not_available(world, known):
 
 
 @pytest.mark.parametrize("contact", ["*", "<<<", "", "<sip:nobody@192.0.2.30>"])
-def test_a_redirection_to_nothing_is_a_target_that_is_not_available(world, known, contact):
+def test_a_redirection_without_a_usable_contact_ends_with_480(world, known, contact):
     known["c"] = [world.target(world.c)]
     world.b.reply = Reply(final=302, headers=(("Contact", contact),))
     world.a.call()

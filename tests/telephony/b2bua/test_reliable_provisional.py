@@ -26,8 +26,8 @@ def messages(world, start, to=None):
     ]
 
 
-def test_a_bare_180_is_plain_unless_the_caller_requires_otherwise(world):
-    world.b.reply = Reply(final=None)
+def test_a_180_without_sdp_is_reliable_only_if_the_caller_requires_100rel(world):
+    Reply(final=None)
     world.a.call(headers=RELIABLY)
     world.net.run(1)
     assert messages(world, "SIP/2.0 180", world.a)[0].headers.get("RSeq") is None
@@ -38,8 +38,8 @@ def test_a_bare_180_is_plain_unless_the_caller_requires_otherwise(world):
     assert (prack.headers.get("RAck") or "").endswith("1 INVITE")
 
 
-def test_early_media_is_told_reliably_and_once(world):
-    world.b.reply = Reply(provisional=(183, 180), early=True)
+def test_early_media_is_sent_reliably_and_the_200_does_not_repeat_the_sdp(world):
+    Reply(provisional=(183, 180), early=True)
     world.talk(headers=RELIABLY)
     session, ringing = messages(world, "SIP/2.0 18", world.a)
     answered = [m for m in messages(world, "SIP/2.0 200", world.a) if m.cseq.method == "INVITE"]
@@ -55,15 +55,15 @@ def test_early_media_is_told_reliably_and_once(world):
     world.assert_clean()
 
 
-def test_a_caller_without_100rel_has_early_media_plainly_and_the_answer_again(world):
-    world.b.reply = Reply(provisional=(183,), early=True)
+def test_a_caller_without_100rel_gets_the_sdp_in_an_unreliable_183_and_in_the_200(world):
+    Reply(provisional=(183,), early=True)
     world.talk(headers=PLAINLY)
     assert messages(world, "SIP/2.0 183", world.a)[0].headers.get("RSeq") is None
     assert world.a.responses[-1].body == messages(world, "SIP/2.0 183", world.a)[0].body
 
 
-def test_the_200_waits_until_the_caller_has_the_early_media(world):
-    world.b.reply = Reply(provisional=(183,), early=True)
+def test_the_200_waits_until_the_caller_has_acknowledged_the_early_media(world):
+    Reply(provisional=(183,), early=True)
     world.net.lost = lambda data: data.startswith(b"PRACK")
     world.a.call(headers=RELIABLY)
     world.net.run(3)
@@ -78,8 +78,8 @@ def test_the_200_waits_until_the_caller_has_the_early_media(world):
 
 
 @pytest.mark.parametrize("final", [None, 200])
-def test_a_caller_who_acknowledges_nothing_gets_504_and_nobody_is_left(world, final):
-    world.b.reply = Reply(provisional=(183,), early=True, final=final)
+def test_a_caller_that_sends_no_prack_gets_504_and_both_legs_end(world, final):
+    Reply(provisional=(183,), early=True, final=final)
     world.net.lost = lambda data: data.startswith(b"PRACK")
     world.a.call(headers=RELIABLY)
     world.net.run(40)
@@ -103,8 +103,8 @@ def test_a_caller_may_cancel_while_the_200_waits(world):
     world.assert_clean()
 
 
-def test_a_callees_reliable_18x_is_acknowledged_here_whatever_the_caller_can(world):
-    world.b.reply = Reply(provisional=(), final=None)
+def test_a_callees_reliable_18x_gets_our_prack_even_if_the_caller_lacks_100rel(world):
+    Reply(provisional=(), final=None)
     world.a.call(headers=PLAINLY)
     invite = world.b.invites[0]
     assert "100rel" in invite.request.headers.get("Supported")
@@ -123,8 +123,8 @@ def test_a_callees_reliable_18x_is_acknowledged_here_whatever_the_caller_can(wor
     world.assert_clean()
 
 
-def test_what_a_200_says_after_a_reliable_answer_changes_nothing(world):
-    world.b.reply = Reply(provisional=(), final=None)
+def test_the_sdp_of_a_200_after_a_reliable_answer_is_ignored(world):
+    Reply(provisional=(), final=None)
     world.a.call(headers=PLAINLY)
     invite = world.b.invites[0]
     invite.respond(
@@ -137,8 +137,8 @@ def test_what_a_200_says_after_a_reliable_answer_changes_nothing(world):
     assert world.switch.plane.remotes[leg.id].rtp_port == 4000
 
 
-def test_without_an_offer_neither_leg_is_told_anything_reliably(world):
-    world.b.reply = Reply(provisional=(180,))
+def test_a_call_without_an_offer_uses_no_reliable_provisional_responses(world):
+    Reply(provisional=(180,))
     world.a.call(body=b"", headers=REQUIRED)
     world.net.run(1)
     assert "100rel" not in world.b.invites[0].request.headers.get("Supported")
@@ -146,8 +146,8 @@ def test_without_an_offer_neither_leg_is_told_anything_reliably(world):
     assert world.call.joined is not None
 
 
-def test_an_offer_in_a_callees_18x_that_nobody_asked_for_fails_that_branch(world):
-    world.b.reply = Reply(provisional=(), final=None)
+def test_an_unsolicited_offer_in_a_callees_reliable_18x_fails_its_branch(world):
+    Reply(provisional=(), final=None)
     world.a.call(body=b"", headers=PLAINLY)
     invite = world.b.invites[0]
     invite.request.headers.set("Supported", "100rel")
@@ -157,8 +157,8 @@ def test_an_offer_in_a_callees_18x_that_nobody_asked_for_fails_that_branch(world
     world.assert_clean()
 
 
-def test_an_offer_in_a_prack_is_refused_and_the_call_goes_on(world):
-    world.b.reply = Reply(provisional=(183,), early=True, final=None)
+def test_an_offer_in_a_prack_gets_488_and_the_call_continues(world):
+    Reply(provisional=(183,), early=True, final=None)
     world.net.lost = lambda data: data.startswith(b"PRACK")
     world.a.call(headers=RELIABLY)
     world.net.lost = lambda _data: False
@@ -173,8 +173,8 @@ def test_an_offer_in_a_prack_is_refused_and_the_call_goes_on(world):
     assert world.call.joined is not None
 
 
-def test_a_ring_group_tells_a_caller_who_requires_it_one_reliable_180(world):
-    world.b.reply = Reply(provisional=(183,), early=True, final=None)
+def test_a_ring_group_sends_one_reliable_180_to_a_caller_that_requires_100rel(world):
+    Reply(provisional=(183,), early=True, final=None)
     world.c.reply = world.b.reply
     world.switch.plan.targets = [world.target(world.b), world.target(world.c)]
     world.a.call(headers=REQUIRED)
@@ -191,8 +191,8 @@ def test_a_ring_group_tells_a_caller_who_requires_it_one_reliable_180(world):
     world.assert_clean()
 
 
-def test_each_downstream_dialog_has_a_sequence_of_its_own_upstream(world):
-    world.b.reply = Reply(provisional=(), final=None)
+def test_each_early_dialog_of_the_callee_has_its_own_rseq_on_the_callers_leg(world):
+    Reply(provisional=(), final=None)
     world.a.call(headers=RELIABLY)
     invite = world.b.invites[0]
     for tag in ("one", "two"):
@@ -212,7 +212,7 @@ def test_each_downstream_dialog_has_a_sequence_of_its_own_upstream(world):
     assert world.call.joined is not None
 
 
-def test_a_switch_that_was_told_not_to_tells_nothing_reliably(world):
+def test_with_100rel_turned_off_no_provisional_response_is_reliable(world):
     world.switch.endpoint._core.supported = ("timer",)
     world.b.reply = Reply(provisional=(183,), early=True)
     world.talk(headers=RELIABLY)

@@ -21,7 +21,7 @@ def talking(world):
     return world
 
 
-def test_a_newcomer_takes_the_advisors_place(talking):
+def test_an_invite_with_replaces_takes_over_the_advisors_leg(talking):
     world, call = talking, talking.call
     old = call.joined[1]
     client = world.c.call(headers=(replaces_of(world.b.dialog), ("Require", "replaces")))
@@ -40,7 +40,7 @@ def test_a_newcomer_takes_the_advisors_place(talking):
     world.assert_clean()
 
 
-def test_who_was_on_hold_talks_with_the_newcomer(talking):
+def test_a_caller_on_hold_talks_after_the_advisors_leg_is_replaced(talking):
     world = talking
     world.b.reinvite(direction="sendonly")
     world.net.run(1)
@@ -52,7 +52,7 @@ def test_who_was_on_hold_talks_with_the_newcomer(talking):
     world.assert_clean()
 
 
-def test_payload_types_that_differ_are_mapped(talking):
+def test_different_payload_types_of_the_replacing_phone_are_mapped(talking):
     world = talking
     world.c.codecs = ("96 PCMA/8000", "0 PCMU/8000")
     world.c.call(headers=(replaces_of(world.b.dialog),))
@@ -63,7 +63,7 @@ def test_payload_types_that_differ_are_mapped(talking):
     world.assert_clean()
 
 
-def test_a_newcomer_without_a_common_codec_changes_nothing(talking):
+def test_a_replacing_invite_without_a_common_codec_gets_488_and_changes_nothing(talking):
     world = talking
     world.c.codecs = ("18 G729/8000",)
     client = world.c.call(headers=(replaces_of(world.b.dialog),))
@@ -87,7 +87,7 @@ def test_a_newcomer_without_a_common_codec_changes_nothing(talking):
         ({"sdp": "text/plain"}, 406),
     ],
 )
-def test_what_cannot_be_replaced_is_refused_and_nobody_notices(talking, extra, status):
+def test_an_invalid_replaces_is_refused_and_the_call_goes_on_unchanged(talking, extra, status):
     world = talking
     named = replaces_of(
         (world.a if "caller" in extra else world.b).dialog,
@@ -105,7 +105,7 @@ def test_what_cannot_be_replaced_is_refused_and_nobody_notices(talking, extra, s
     world.assert_clean()
 
 
-def test_a_call_that_rings_is_not_picked_up(world):
+def test_a_replaces_for_a_ringing_dialog_gets_481(world):
     world.b.reply = Reply(final=None)
     world.a.call()
     world.net.run(1)
@@ -115,7 +115,7 @@ def test_a_call_that_rings_is_not_picked_up(world):
     assert client.response.status == 481
 
 
-def test_a_call_that_is_just_sent_on_is_not_given_away(talking):
+def test_a_replaces_during_a_transfer_gets_500(talking):
     world = talking
     dialog = world.b.dialog
     world.c.reply = Reply(final=None)

@@ -23,7 +23,7 @@ from telephony.b2bua.events import (
 from telephony.errors import NoPortsError, ProtocolError
 
 
-def test_two_who_talk_talk_on_and_hang_up_as_ever(world):
+def test_an_answered_call_continues_after_a_restart_and_ends_normally(world):
     before = world.talk()
     ports = dict(world.switch.plane.open_legs)
     remotes = dict(world.switch.plane.remotes)
@@ -43,7 +43,7 @@ def test_two_who_talk_talk_on_and_hang_up_as_ever(world):
     world.assert_clean()
 
 
-def test_our_next_request_has_the_next_number(world):
+def test_our_first_request_after_a_restart_has_the_next_cseq_number(world):
     world.talk()
     world.b.ask("INFO", (("Content-Type", "application/dtmf-relay"),), b"Signal=1\r\n")
     world.net.run(1)
@@ -55,7 +55,7 @@ def test_our_next_request_has_the_next_number(world):
     assert world.b.statuses[-2:] == [200, 200]
 
 
-def test_a_request_from_before_the_restart_is_not_served_twice(world):
+def test_a_request_retransmitted_after_a_restart_is_not_served_again(world):
     world.talk()
     client = world.b.ask("INFO", (("Content-Type", "application/dtmf-relay"),), b"Signal=1\r\n")
     world.net.run(1)
@@ -67,7 +67,7 @@ def test_a_request_from_before_the_restart_is_not_served_twice(world):
     assert world.a.methods == ["INFO"]
 
 
-def test_hold_before_and_resume_after(world):
+def test_a_call_held_before_a_restart_can_be_resumed_after_it(world):
     world.talk()
     world.b.reinvite(direction="sendonly")
     world.net.run(1)
@@ -90,7 +90,7 @@ def _origins(phone):
     return [line for body in lines for line in body if line.startswith("o=")]
 
 
-def test_session_timers_run_on():
+def test_session_timers_continue_after_a_restart():
     world = World(session_expires=90)
     world.talk()
     world.net.run(30)
@@ -104,7 +104,7 @@ def test_session_timers_run_on():
     assert world.switch.plane.open_legs == {}
 
 
-def test_a_transfer_under_way_has_failed_and_the_advisor_is_told(world):
+def test_a_transfer_in_progress_fails_at_a_restart_and_the_advisor_is_notified(world):
     world.talk()
     world.c.reply = Reply(final=None)
     world.b.refer()
@@ -126,7 +126,7 @@ def test_a_transfer_under_way_has_failed_and_the_advisor_is_told(world):
     world.assert_clean()
 
 
-def test_a_caller_left_alone_has_the_advisor_rung_again(world):
+def test_a_restart_rings_the_advisor_again_for_a_caller_who_waits_alone(world):
     world.talk()
     world.c.reply = Reply(final=None)
     world.b.bye_at_accept = True
@@ -145,7 +145,7 @@ def test_a_caller_left_alone_has_the_advisor_rung_again(world):
     world.assert_clean()
 
 
-def test_an_advisor_who_was_about_to_leave_gets_the_bye(world):
+def test_an_advisor_whose_transfer_succeeded_before_the_restart_gets_a_bye(world):
     world.b.infos["NOTIFY"] = None  # the last one is never answered
     world.talk()
     world.b.refer()
@@ -160,7 +160,7 @@ def test_an_advisor_who_was_about_to_leave_gets_the_bye(world):
     assert world.a.methods == ["BYE"]
 
 
-def test_a_new_leg_never_takes_an_old_ones_name(world):
+def test_a_new_leg_after_a_restart_never_reuses_an_old_leg_id(world):
     world.talk()
     world.b.refer()
     world.net.run(1)
@@ -172,7 +172,7 @@ def test_a_new_leg_never_takes_an_old_ones_name(world):
     assert world.call.joined[1] not in old
 
 
-def test_ports_that_are_taken_leave_nothing_open_and_both_get_a_bye(world):
+def test_a_restore_whose_ports_are_in_use_opens_no_leg_and_sends_both_a_bye(world):
     world.talk()
     checkpoint = json.loads(json.dumps(world.call.checkpoint()))
     switch = type(world.switch)(world.net, 78)
@@ -187,7 +187,7 @@ def test_ports_that_are_taken_leave_nothing_open_and_both_get_a_bye(world):
 
 
 @given(st.data())
-def test_no_checkpoint_but_a_whole_one_is_taken(data):
+def test_a_damaged_checkpoint_is_refused_without_open_legs_or_dialogs(data):
     world = World()
     world.talk()
     checkpoint = json.loads(json.dumps(world.call.checkpoint()))
@@ -218,7 +218,7 @@ def _damage(tree, data):
         tree[key] = data.draw(st.none() | st.integers(0, 9) | st.text(max_size=3) | st.just([]))
 
 
-def test_an_ended_call_is_not_taken_up(world):
+def test_the_checkpoint_of_an_ended_call_is_refused(world):
     call = world.talk()
     world.a.hang_up()
     world.net.run(1)
@@ -228,7 +228,7 @@ def test_an_ended_call_is_not_taken_up(world):
         switch.take_up(call.checkpoint())
 
 
-def test_a_call_that_rings_rings_on(world):
+def test_a_ringing_call_rings_again_after_a_restart_and_can_be_answered(world):
     world.b.reply = Reply(final=None)
     client = world.a.call()
     world.net.run(1)
@@ -245,7 +245,7 @@ def test_a_call_that_rings_rings_on(world):
     world.assert_clean()
 
 
-def test_an_answer_that_comes_while_the_process_is_dead_is_not_left_hanging(world):
+def test_a_200_sent_while_the_process_was_down_gets_a_bye_after_the_restart(world):
     world.b.reply = Reply(final=None)
     world.a.call()
     world.net.run(1)
@@ -262,7 +262,7 @@ def test_an_answer_that_comes_while_the_process_is_dead_is_not_left_hanging(worl
     world.assert_clean()
 
 
-def test_a_caller_who_gives_up_after_the_restart_is_heard(world):
+def test_a_callers_cancel_after_a_restart_ends_the_ringing(world):
     world.b.reply = Reply(final=None)
     client = world.a.call()
     world.net.run(1)

@@ -19,7 +19,7 @@ from telephony.sip.events import Address
 TIMER = ("Supported", "timer")
 
 
-def test_we_ask_for_a_session_and_refresh_a_peer_that_says_nothing():
+def test_we_request_a_session_timer_and_refresh_a_peer_that_does_not_mention_it():
     world = World(session_expires=90)
     world.talk()
     assert world.b.invites[0].request.headers.get("Session-Expires") == "90"
@@ -31,7 +31,7 @@ def test_we_ask_for_a_session_and_refresh_a_peer_that_says_nothing():
     assert not world.call.ended
 
 
-def test_a_peer_without_update_is_refreshed_by_re_invite_with_the_same_sdp():
+def test_a_peer_that_does_not_allow_update_is_refreshed_by_an_unchanged_re_invite():
     world = World(session_expires=90)
     world.b.reply = Reply(headers=(("Allow", "INVITE, ACK, BYE"),))
     world.talk()
@@ -42,7 +42,7 @@ def test_a_peer_without_update_is_refreshed_by_re_invite_with_the_same_sdp():
     assert "INVITE" not in world.a.methods
 
 
-def test_too_short_a_session_is_422_with_min_se(world):
+def test_a_session_interval_that_is_too_short_gets_422_with_min_se(world):
     world.a.call(headers=(TIMER, ("Session-Expires", "60")))
     assert world.a.statuses[-1] == 422
     assert world.a.responses[-1].headers.get("Min-SE") == "90"
@@ -50,7 +50,7 @@ def test_too_short_a_session_is_422_with_min_se(world):
 
 
 @pytest.mark.parametrize(("asked", "told"), [("60", 90), ("120", 120), ("300", 300), ("9999", 600)])
-def test_what_a_proxy_asks_for_a_peer_without_timers_is_not_made_longer(asked, told):
+def test_a_proxys_session_interval_for_a_peer_without_timers_is_not_lengthened(asked, told):
     world = World(session_expires=600, min_se=300)
     world.talk(headers=(("Supported", "100rel"), ("Session-Expires", asked)))
     answer = world.a.responses[-1].headers
@@ -58,13 +58,13 @@ def test_what_a_proxy_asks_for_a_peer_without_timers_is_not_made_longer(asked, t
     assert answer.get("Require") is None
 
 
-def test_the_least_interval_of_a_peer_without_timers_is_kept():
+def test_min_se_for_a_peer_without_timers_is_respected():
     world = World(session_expires=600)
     world.talk(headers=(("Supported", ""), ("Session-Expires", "200"), ("Min-SE", "400")))
     assert world.a.responses[-1].headers.get("Session-Expires") == "400;refresher=uas"
 
 
-def test_a_peer_that_wants_longer_sessions_is_asked_again(monkeypatch):
+def test_a_422_from_the_callee_repeats_the_invite_with_its_min_se(monkeypatch):
     world = World(session_expires=90)
     served = []
 
@@ -82,7 +82,7 @@ def test_a_peer_that_wants_longer_sessions_is_asked_again(monkeypatch):
     assert world.a.statuses.count(422) == 0
 
 
-def test_the_caller_may_be_the_refresher():
+def test_a_caller_that_chose_to_refresh_but_stops_doing_so_ends_the_call():
     world = World(session_expires=1800)
     world.talk(headers=(TIMER, ("Session-Expires", "120;refresher=uac")))
     headers = world.a.responses[-1].headers
@@ -98,7 +98,7 @@ def test_the_caller_may_be_the_refresher():
     world.assert_clean()
 
 
-def test_a_phone_that_died_on_hold_ends_the_call():
+def test_a_phone_that_disappears_on_hold_ends_the_call_at_the_refresh():
     world = World(session_expires=90)
     world.talk()
     world.b.reinvite(direction="sendonly")
@@ -109,7 +109,7 @@ def test_a_phone_that_died_on_hold_ends_the_call():
     assert world.switch.plane.open_legs == {}
 
 
-def test_a_peer_that_forgot_the_call_ends_it_at_the_refresh():
+def test_a_peer_that_lost_its_dialog_ends_the_call_at_the_refresh():
     world = World(session_expires=90)
     world.talk()
     assert world.a.dialog is not None
@@ -119,7 +119,7 @@ def test_a_peer_that_forgot_the_call_ends_it_at_the_refresh():
     world.assert_clean()
 
 
-def test_a_peer_that_knows_no_update_is_refreshed_by_re_invite():
+def test_a_501_to_an_update_makes_the_refresh_use_re_invite():
     world = World(session_expires=90)
     world.talk()
     world.b.infos["UPDATE"] = 501
@@ -128,7 +128,7 @@ def test_a_peer_that_knows_no_update_is_refreshed_by_re_invite():
     assert not world.call.ended
 
 
-def test_a_transient_failure_of_a_refresh_is_tried_again():
+def test_a_refresh_that_fails_with_500_is_repeated():
     world = World(session_expires=90)
     world.talk()
     world.b.infos["UPDATE"] = 500
@@ -139,16 +139,16 @@ def test_a_transient_failure_of_a_refresh_is_tried_again():
 
 
 @pytest.mark.parametrize("bad", [{"min_se": 60}, {"session_expires": 80}])
-def test_sessions_are_not_shorter_than_90_seconds(bad):
+def test_settings_with_a_session_interval_below_90_s_are_refused(bad):
     with pytest.raises(ValueError, match="90"):
         CallSettings(**bad)
 
 
-def test_a_min_se_of_the_peer_is_kept():
+def test_a_request_carries_the_peers_min_se():
     assert request_fields(None, CallSettings(), 600)[1] == ("Min-SE", "600")
 
 
-def test_a_checkpoint_is_enough_to_hang_up_after_a_restart(world):
+def test_both_legs_can_be_hung_up_from_a_checkpoint_after_a_restart(world):
     call = world.talk()
     data = json.loads(json.dumps(call.checkpoint()))
     assert [leg["side"] for leg in data["legs"]] == ["caller", "advisor"]
@@ -165,11 +165,11 @@ def test_a_checkpoint_is_enough_to_hang_up_after_a_restart(world):
 @pytest.mark.parametrize(
     "data", [{}, {"version": 9}, {"version": 1, "legs": [{}, {"dialog": {"version": 1}}]}]
 )
-def test_a_checkpoint_that_cannot_be_read_hangs_up_nobody(world, data):
+def test_an_unreadable_checkpoint_sends_no_bye(world, data):
     assert bye_from_checkpoint(world.switch.endpoint, data, 0.0) == 0
 
 
-def test_a_refresh_answered_without_usable_media_leaves_the_media_alone():
+def test_a_refresh_answered_without_a_common_codec_leaves_the_media_unchanged():
     world = World(session_expires=90)
     world.b.reply = Reply(headers=(("Allow", "INVITE, ACK, BYE"),))
     world.talk()

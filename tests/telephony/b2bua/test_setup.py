@@ -41,7 +41,7 @@ def test_the_advisors_bye_reaches_the_caller_with_its_reason(world):
     world.assert_clean()
 
 
-def test_the_answer_is_told_before_the_callers_200_leaves(world):
+def test_the_answered_event_precedes_the_200_to_the_caller(world):
     sent: list = []
 
     def look(_call, event):
@@ -56,7 +56,7 @@ def test_the_answer_is_told_before_the_callers_200_leaves(world):
     assert world.switch.of(CallAnswered)
 
 
-def test_each_leg_sees_our_address_and_none_of_the_others(world):
+def test_each_leg_sees_our_address_but_not_the_other_peers_address(world):
     world.talk()
     invite = world.b.invites[0].request
     assert b"192.0.2.10" not in bytes(invite)
@@ -65,7 +65,7 @@ def test_each_leg_sees_our_address_and_none_of_the_others(world):
     assert b"192.0.2.20" not in bytes(answer)
 
 
-def test_max_forwards_is_decremented_and_zero_is_483(world):
+def test_max_forwards_is_decremented_and_zero_gets_483(world):
     world.talk(max_forwards=9)
     assert world.b.invites[0].request.headers.get("Max-Forwards") == "8"
     world.a.hang_up()
@@ -74,13 +74,13 @@ def test_max_forwards_is_decremented_and_zero_is_483(world):
     world.assert_clean()
 
 
-def test_an_unknown_require_is_420(world):
+def test_an_unknown_required_extension_gets_420(world):
     world.a.call(headers=(("Require", "precondition"),))
     assert world.a.statuses[-1] == 420
     assert world.switch.calls == []
 
 
-def test_no_common_codec_is_488(world):
+def test_an_offer_without_a_common_codec_gets_488(world):
     world.a.codecs = ("96 speex/16000",)
     world.a.call()
     assert world.a.statuses[-1] == 488
@@ -88,7 +88,7 @@ def test_no_common_codec_is_488(world):
     world.assert_clean()
 
 
-def test_a_body_that_is_no_sdp_is_415(world):
+def test_a_body_other_than_sdp_gets_415(world):
     world.a.call(body=b"hello", headers=(("Content-Type", "text/plain"),))
     assert world.a.statuses[-1] == 415
     assert world.a.responses[-1].headers.get("Accept")
@@ -96,7 +96,7 @@ def test_a_body_that_is_no_sdp_is_415(world):
 
 
 @pytest.mark.parametrize("name", ["Content-Encoding", "e"])
-def test_a_body_in_an_encoding_is_415_and_says_which_would_do(world, name):
+def test_an_encoded_body_gets_415_with_the_accepted_encoding(world, name):
     encoded = (("Content-Type", "application/sdp"), (name, "gzip"))
     world.a.call(body=b"\x1f\x8b\x08\x00", headers=encoded)
     assert world.a.statuses[-1] == 415
@@ -104,13 +104,13 @@ def test_a_body_in_an_encoding_is_415_and_says_which_would_do(world, name):
     assert world.b.invites == []
 
 
-def test_a_replaces_that_names_no_dialog_is_481(world):
+def test_a_replaces_for_an_unknown_dialog_gets_481(world):
     world.a.call(headers=(("Replaces", "nothing@x;to-tag=1;from-tag=2"),))
     assert world.a.statuses[-1] == 481
     world.assert_clean()
 
 
-def test_no_port_is_503_before_anybody_is_rung(world):
+def test_a_call_without_free_ports_gets_503_before_any_phone_rings(world):
     world.switch.plane.room = 1
     world.a.call()
     assert world.a.statuses[-1] == 503
@@ -118,14 +118,14 @@ def test_no_port_is_503_before_anybody_is_rung(world):
     world.assert_clean()
 
 
-def test_a_call_that_comes_back_to_us_is_482(world):
+def test_a_call_that_loops_back_to_us_gets_482(world):
     world.switch.plan.targets = [world.target(world.switch)]
     world.a.call()
     assert world.a.statuses[-1] == 482
     world.assert_clean()
 
 
-def test_three_minutes_of_ringing_then_480(world):
+def test_an_unanswered_call_gets_480_after_three_minutes_of_ringing(world):
     world.b.reply = Reply(final=None)
     world.a.call()
     world.net.run(179)
@@ -147,7 +147,7 @@ def test_the_callers_cancel_reaches_the_advisor(world):
     world.assert_clean()
 
 
-def test_a_200_that_crosses_our_cancel_is_acknowledged_and_hung_up(world):
+def test_a_200_that_crosses_our_cancel_gets_an_ack_and_a_bye(world):
     world.b.reply = Reply(final=None)
     client = world.a.call()
     world.net.lost = lambda data: data.startswith(b"CANCEL sip:20@")
@@ -163,7 +163,7 @@ def test_a_200_that_crosses_our_cancel_is_acknowledged_and_hung_up(world):
 @pytest.mark.parametrize(
     ("status", "told"), [(486, 486), (603, 603), (503, 500), (401, 502), (302, 480)]
 )
-def test_a_failure_is_carried_back(world, status, told):
+def test_a_targets_failure_status_is_passed_on_or_mapped_for_the_caller(world, status, told):
     world.b.reply = Reply(final=status)
     world.a.call()
     assert world.a.statuses[-1] == told
@@ -186,7 +186,7 @@ def test_early_media_of_a_single_target_is_passed_on(world):
     world.assert_clean()
 
 
-def test_each_downstream_early_dialog_gets_a_tag_of_its_own(world):
+def test_each_early_dialog_of_the_callee_gets_its_own_tag_on_the_callers_leg(world):
     world.b.reply = Reply(provisional=(), final=None)
     world.a.call()
     invite = world.b.invites[0]
@@ -208,7 +208,7 @@ def test_each_downstream_early_dialog_gets_a_tag_of_its_own(world):
     world.assert_clean()
 
 
-def test_the_offer_may_come_in_the_answer(world):
+def test_a_call_without_an_offer_in_the_invite_is_negotiated_in_200_and_ack(world):
     world.a.call(body=b"")
     world.net.run(1)
     assert world.b.invites[0].request.body == b""
@@ -221,7 +221,7 @@ def test_the_offer_may_come_in_the_answer(world):
     world.assert_clean()
 
 
-def test_a_delayed_offer_without_an_answer_ends_both_legs(world):
+def test_a_delayed_offer_that_the_ack_does_not_answer_ends_both_legs(world):
     world.a.answer_offers = False
     world.a.call(body=b"")
     world.a.dialog.ack(world.a.client, now=world.clock.now)
@@ -233,7 +233,7 @@ def test_a_delayed_offer_without_an_answer_ends_both_legs(world):
     world.assert_clean()
 
 
-def test_an_ack_that_never_comes_ends_both_legs(world):
+def test_a_missing_ack_ends_both_legs(world):
     world.net.lost = lambda data: data.startswith(b"ACK sip:100@192.0.2.1")
     world.a.call()
     world.net.run(40)
@@ -252,7 +252,7 @@ def group(world):
     return world
 
 
-def test_a_group_rings_at_once_and_the_caller_gets_one_180_without_sdp(group):
+def test_all_phones_of_a_group_ring_and_the_caller_gets_one_180_without_sdp(group):
     group.a.call()
     assert group.a.statuses == [180]
     assert group.a.responses[-1].body == b""
@@ -260,7 +260,7 @@ def test_a_group_rings_at_once_and_the_caller_gets_one_180_without_sdp(group):
     assert len(set(group.switch.plane.open_legs.values())) == 3
 
 
-def test_the_first_to_answer_wins_and_the_others_are_cancelled(group):
+def test_the_first_answer_in_a_group_wins_and_the_other_invites_are_cancelled(group):
     group.a.call()
     group.c.answer(reply=Reply(provisional=()))
     group.net.flush()
@@ -272,7 +272,7 @@ def test_the_first_to_answer_wins_and_the_others_are_cancelled(group):
     group.assert_clean()
 
 
-def test_a_group_member_may_have_answered_the_offer_in_its_183(group):
+def test_a_group_members_200_without_sdp_uses_the_answer_from_its_183(group):
     group.a.call()
     group.c.answer(reply=Reply(provisional=(), body=b""))
     group.net.flush()
@@ -283,7 +283,7 @@ def test_a_group_member_may_have_answered_the_offer_in_its_183(group):
     group.assert_clean()
 
 
-def test_two_that_answer_at_once_leave_one(group):
+def test_two_simultaneous_answers_in_a_group_leave_one_leg_and_end_the_other(group):
     group.a.call()
     group.b.answer(reply=Reply(provisional=()))
     group.c.answer(reply=Reply(provisional=()))
@@ -296,7 +296,7 @@ def test_two_that_answer_at_once_leave_one(group):
     group.assert_clean()
 
 
-def test_of_several_failures_the_caller_gets_the_best(group):
+def test_the_caller_gets_the_most_specific_of_a_groups_failures(group):
     group.b.reply = Reply(final=None)
     group.c.reply = Reply(final=404)
     group.a.call()
@@ -315,7 +315,7 @@ def test_a_6xx_ends_the_whole_group(group):
     group.assert_clean()
 
 
-def test_a_group_without_enough_ports_rings_nobody(group):
+def test_a_group_without_enough_ports_gets_503_and_no_phone_rings(group):
     group.switch.plane.room = 2
     group.a.call()
     assert group.a.statuses[-1] == 503
@@ -356,14 +356,14 @@ def test_an_untrusted_caller_cannot_assert_an_identity(world):
     assert world.b.invites[0].request.headers.get("P-Asserted-Identity") is None
 
 
-def test_the_pbx_names_the_advisor_in_its_answer(world):
+def test_an_asserted_identity_in_the_answer_names_the_advisor(world):
     world.b.reply = Reply(headers=(("P-Asserted-Identity", '"Sian" <sip:201@pbx.example>'),))
     world.talk()
     told = world.switch.of(IdentityChanged)
     assert [(e.identity.uri.user, e.source) for e in told] == [("201", "P-Asserted-Identity")]
 
 
-def test_the_callers_tag_and_call_id_stay_on_its_own_leg(world):
+def test_the_callers_from_tag_and_call_id_are_not_sent_to_the_callee(world):
     named = NameAddr("Caller", Uri.parse("sip:01632960001@trunk.example")).with_tag("secret-tag")
     world.talk(from_=named, call_id="caller-call-id")
     text = bytes(world.b.invites[0].request)
@@ -376,7 +376,7 @@ def test_the_callers_tag_and_call_id_stay_on_its_own_leg(world):
     "wish",
     [("Privacy", "id"), ("Privacy", "user,id"), ("Remote-Party-ID", "<sip:1@x>;privacy=full")],
 )
-def test_a_withheld_number_stops_before_a_registered_phone(wish):
+def test_a_withheld_number_is_not_sent_to_a_registered_phone(wish):
     world = World(trust_caller=True)
     world.switch.plan.targets = [world.target(world.b, trust=True, is_phone=True)]
     world.talk(headers=(ASSERTED, wish))
@@ -386,14 +386,14 @@ def test_a_withheld_number_stops_before_a_registered_phone(wish):
 
 
 @pytest.mark.parametrize("where", [b"IP4 phone.example", b"IP6 2001:db8::1"])
-def test_media_that_we_cannot_send_is_refused_before_anybody_rings(world, where):
+def test_an_offer_with_an_unusable_media_address_gets_488_before_any_phone_rings(world, where):
     world.a.call(body=world.a.sdp().replace(b"c=IN IP4 192.0.2.10", b"c=IN " + where))
     assert world.a.statuses == [488]
     assert world.b.invites == []
     world.assert_clean()
 
 
-def test_a_target_that_says_bye_instead_of_answering_does_not_leave_the_caller_ringing(world):
+def test_a_targets_bye_before_its_answer_ends_the_callers_ringing_with_480(world):
     world.b.reply = Reply(final=None)
     world.a.call()
     (early,) = world.b.invites[0].dialogs.values()
@@ -403,20 +403,20 @@ def test_a_target_that_says_bye_instead_of_answering_does_not_leave_the_caller_r
     world.assert_clean()
 
 
-def test_a_487_that_nobody_asked_for_is_no_cancellation_to_the_caller(world):
+def test_an_unrequested_487_from_the_target_reaches_the_caller_as_480(world):
     world.b.reply = Reply(final=487)
     world.a.call()
     assert world.a.statuses[-1] == 480
     world.assert_clean()
 
 
-def test_everybody_is_told_that_a_call_of_ours_can_be_replaced(world):
+def test_invites_and_answers_announce_support_for_replaces(world):
     world.talk()
     for message in (world.b.invites[0].request, world.a.responses[-1]):
         assert "replaces" in message.headers.get_list("Supported")
 
 
-def test_a_phone_that_registered_through_proxies_is_invited_through_them(world):
+def test_an_invite_to_a_phone_that_registered_through_proxies_follows_its_path(world):
     path = tuple(NameAddr.parse(f"<sip:proxy{number}.example;lr>") for number in (1, 2))
     target = world.target(world.b, path=path)
     assert TargetCheckpoint.of(target).target() == target
@@ -427,7 +427,7 @@ def test_a_phone_that_registered_through_proxies_is_invited_through_them(world):
     world.assert_clean()
 
 
-def test_no_port_for_the_caller_itself_is_503(world):
+def test_a_call_without_a_port_for_the_caller_gets_503(world):
     world.switch.plane.room = 0
     world.a.call()
     assert world.a.statuses[-1] == 503

@@ -31,7 +31,7 @@ def rung(world, srtp):
     world.switch.plan.targets = [world.target(world.b, srtp=srtp)]
 
 
-def test_a_protected_caller_and_a_plain_advisor():
+def test_an_srtp_caller_can_talk_with_a_plain_rtp_advisor():
     world = World(caller_srtp=Srtp.OPTIONAL)
     secure(world.a)
     world.talk()
@@ -46,7 +46,7 @@ def test_a_protected_caller_and_a_plain_advisor():
     world.assert_clean()
 
 
-def test_a_plain_caller_and_an_advisor_who_must_be_protected():
+def test_a_plain_rtp_caller_can_talk_with_an_advisor_that_requires_srtp():
     world = World()
     rung(world, Srtp.REQUIRED)
     secure(world.b)
@@ -59,7 +59,7 @@ def test_a_plain_caller_and_an_advisor_who_must_be_protected():
 
 
 @pytest.mark.parametrize(("srtp", "protected"), [(Srtp.OFF, True), (Srtp.REQUIRED, False)], ids=str)
-def test_a_caller_against_the_rule_gets_488_before_anybody_rings(srtp, protected):
+def test_a_caller_that_breaks_its_srtp_rule_gets_488_before_any_phone_rings(srtp, protected):
     world = World(caller_srtp=srtp)
     if protected:
         secure(world.a)
@@ -69,7 +69,7 @@ def test_a_caller_against_the_rule_gets_488_before_anybody_rings(srtp, protected
     world.assert_clean()
 
 
-def test_an_advisor_who_answers_plain_where_srtp_must_be_has_no_call():
+def test_an_advisors_plain_answer_where_srtp_is_required_gives_the_caller_488():
     world = World()
     rung(world, Srtp.REQUIRED)
     world.a.call()
@@ -79,7 +79,7 @@ def test_an_advisor_who_answers_plain_where_srtp_must_be_has_no_call():
     world.assert_clean()
 
 
-def test_an_offer_that_comes_late_is_held_to_the_rule_too():
+def test_a_delayed_offer_follows_the_srtp_rules_too():
     world = World(caller_srtp=Srtp.REQUIRED)
     rung(world, Srtp.REQUIRED)
     secure(world.a)
@@ -93,7 +93,7 @@ def test_an_offer_that_comes_late_is_held_to_the_rule_too():
     world.assert_clean()
 
 
-def test_hold_and_resume_keep_the_keys_of_both_legs():
+def test_hold_and_its_end_keep_the_srtp_keys_of_both_legs():
     world = World(caller_srtp=Srtp.OPTIONAL)
     rung(world, Srtp.REQUIRED)
     secure(world.a)
@@ -109,7 +109,7 @@ def test_hold_and_resume_keep_the_keys_of_both_legs():
     world.assert_clean()
 
 
-def test_a_new_key_is_taken_on_its_leg_and_changes_nothing_on_the_other():
+def test_a_new_srtp_key_from_one_peer_leaves_the_other_leg_unchanged():
     world = World(caller_srtp=Srtp.OPTIONAL)
     rung(world, Srtp.REQUIRED)
     secure(world.a)
@@ -127,7 +127,7 @@ def test_a_new_key_is_taken_on_its_leg_and_changes_nothing_on_the_other():
     world.assert_clean()
 
 
-def test_a_refresh_is_answered_with_the_one_key_that_is_in_use():
+def test_a_session_refresh_is_answered_with_the_srtp_key_in_use():
     world = World()
     rung(world, Srtp.REQUIRED)
     secure(world.b)
@@ -143,7 +143,7 @@ def test_a_refresh_is_answered_with_the_one_key_that_is_in_use():
     world.assert_clean()
 
 
-def test_a_transfer_goes_to_a_leg_with_a_rule_of_its_own():
+def test_a_transfer_target_follows_its_own_srtp_rule():
     world = World(caller_srtp=Srtp.OPTIONAL)
     world.switch.plan.transfer_targets = [world.target(world.c, srtp=Srtp.REQUIRED)]
     secure(world.c)
@@ -157,7 +157,7 @@ def test_a_transfer_goes_to_a_leg_with_a_rule_of_its_own():
 
 
 @pytest.mark.parametrize("both", [False, True])
-def test_after_a_restart_a_protected_leg_gets_new_keys(both):
+def test_a_restart_negotiates_new_keys_on_each_srtp_leg(both):
     world = World(caller_srtp=Srtp.OPTIONAL)
     secure(world.a)
     if both:
@@ -178,7 +178,7 @@ def test_after_a_restart_a_protected_leg_gets_new_keys(both):
     world.assert_clean()
 
 
-def test_no_key_is_in_a_checkpoint_or_an_event():
+def test_checkpoints_events_and_reprs_contain_no_srtp_key():
     world = World(caller_srtp=Srtp.OPTIONAL)
     secure(world.a)
     call = world.talk()

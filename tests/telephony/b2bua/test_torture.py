@@ -38,7 +38,7 @@ def deliver(world, data):
 
 
 @pytest.mark.parametrize("name", ["esc01", "longreq", "escruri", "baddate", "lwsstart", "inv2543"])
-def test_a_call_is_made_of_it(world, name):
+def test_a_valid_torture_invite_becomes_a_call(world, name):
     assert deliver(world, octets(name)) == 200
     (invite,) = world.b.invites
     assert invite.request.uri.user == "20"
@@ -48,13 +48,13 @@ def test_a_call_is_made_of_it(world, name):
 
 
 @pytest.mark.parametrize(("name", "status"), [("invut", 415), ("sdp01", 406), ("wsinv", 481)])
-def test_it_is_refused(world, name, status):
+def test_an_unacceptable_torture_invite_is_refused_before_any_phone_rings(world, name, status):
     assert deliver(world, octets(name)) == status
     assert world.b.invites == []
     world.assert_clean()
 
 
-def test_an_invite_that_may_go_no_further_is_refused(world):
+def test_an_invite_with_max_forwards_zero_gets_483(world):
     data = octets("lwsstart").replace(b"Max-Forwards: 8", b"Max-Forwards: 0")
     assert deliver(world, data) == 483
     assert world.b.invites == []
@@ -64,19 +64,19 @@ def test_an_invite_that_may_go_no_further_is_refused(world):
     "accept",
     ["application/sdp", "text/plain, application/*;q=0.3", "*/*", "Application/SDP ; level=1"],
 )
-def test_an_accept_that_has_room_for_sdp_is_no_hindrance(world, accept):
+def test_an_accept_header_that_includes_sdp_lets_the_call_through(world, accept):
     data = octets("sdp01").replace(b"text/nobodyKnowsThis", accept.encode())
     assert deliver(world, data) == 200
 
 
 @pytest.mark.parametrize(("accept", "status"), [("", 406), ('"open', 400)])
-def test_an_accept_of_nothing_is_no_room_for_sdp(world, accept, status):
+def test_an_empty_or_malformed_accept_header_is_refused(world, accept, status):
     data = octets("sdp01").replace(b"text/nobodyKnowsThis", accept.encode())
     assert deliver(world, data) == status
     world.assert_clean()
 
 
-def test_what_concerns_nobody_but_the_callee_crosses_octet_by_octet(world):
+def test_unknown_header_fields_reach_the_callee_octet_for_octet(world):
     lines = [
         b"X-Odd_Case:   spaces   inside \t kept ",
         b'x-list: a , b,,c ;; "q, \\"x\\"" <a,b>',
@@ -136,7 +136,7 @@ def damaged_invites(draw):
 
 
 @given(damaged_invites(), st.sampled_from([200, 302, 404, 486, 600]))
-def test_no_damaged_invite_breaks_a_call_or_leaves_anything_behind(data, final):
+def test_a_damaged_invite_raises_no_error_and_leaves_nothing_open(data, final):
     world = World()
     world.b.reply = Reply(final=final)
     world.switch.endpoint.receive(data, CALLER, SWITCH, world.switch.now)

@@ -40,7 +40,7 @@ def test_a_transfer_rings_the_target_and_the_advisor_leaves_when_it_answers(worl
     world.assert_clean()
 
 
-def test_the_owner_hears_of_the_refer_before_it_is_answered(world):
+def test_the_owner_receives_the_transfer_request_before_the_refer_is_answered(world):
     world.talk()
     world.switch.plan.transfer_refusal = 603
     world.b.refer("<sip:0800@192.0.2.1?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2>")
@@ -54,7 +54,7 @@ def test_the_owner_hears_of_the_refer_before_it_is_answered(world):
     assert len(world.switch.of(TransferRequested)) == 2
 
 
-def test_an_attended_transfer_is_declined_even_if_the_owner_accepts_it(world):
+def test_a_transfer_with_an_unknown_replaces_gets_603_even_if_the_owner_accepts(world):
     world.talk()
     world.b.refer("<sip:0800@192.0.2.1?Replaces=x%3Bto-tag%3D1%3Bfrom-tag%3D2>")
     assert world.b.statuses[-1] == 603
@@ -71,21 +71,21 @@ def test_an_attended_transfer_is_declined_even_if_the_owner_accepts_it(world):
         ("<sip:1@x;method=BYE>", 603),
     ],
 )
-def test_a_refer_that_is_no_invitation_is_refused_here(world, value, status):
+def test_an_invalid_refer_to_is_refused_without_asking_the_owner(world, value, status):
     world.talk()
     world.b.refer(value)
     assert world.b.statuses[-1] == status
     assert world.switch.of(TransferRequested) == []
 
 
-def test_a_refer_from_the_callers_side_is_603(world):
+def test_a_refer_from_the_caller_gets_603(world):
     world.talk()
     world.a.refer()
     assert world.a.statuses[-1] == 603
     assert world.switch.of(TransferRequested) == []
 
 
-def test_a_refer_that_the_owner_forgets_is_refused_in_time(world):
+def test_a_refer_that_the_owner_does_not_answer_gets_603(world):
     world.talk()
     world.switch.plan.transfer_targets = []
     world.b.refer()
@@ -93,7 +93,7 @@ def test_a_refer_that_the_owner_forgets_is_refused_in_time(world):
     assert world.b.statuses[-1] == 603
 
 
-def test_a_failed_transfer_brings_the_call_back(world):
+def test_a_failed_transfer_leaves_the_caller_joined_with_the_advisor(world):
     call = world.talk()
     pair = call.joined
     world.c.reply = Reply(final=486)
@@ -110,7 +110,7 @@ def test_a_failed_transfer_brings_the_call_back(world):
     world.assert_clean()
 
 
-def test_a_transfer_that_nobody_answers_fails_after_its_time(world):
+def test_an_unanswered_transfer_fails_with_408_after_its_time_limit(world):
     world.talk()
     world.c.reply = Reply(final=None)
     world.b.refer()
@@ -120,7 +120,7 @@ def test_a_transfer_that_nobody_answers_fails_after_its_time(world):
     assert world.call.joined is not None
 
 
-def test_an_advisor_who_hangs_up_at_once_leaves_the_caller_with_the_target(world):
+def test_an_advisors_bye_right_after_its_refer_does_not_stop_the_transfer(world):
     call = world.talk()
     world.b.bye_at_accept = True
     world.b.refer()
@@ -133,7 +133,7 @@ def test_an_advisor_who_hangs_up_at_once_leaves_the_caller_with_the_target(world
     world.assert_clean()
 
 
-def test_the_caller_hears_ringing_while_the_advisor_is_gone(world):
+def test_the_caller_hears_ringback_if_the_advisor_left_before_the_target_answers(world):
     world.talk()
     world.c.reply = Reply(final=None)
     world.b.bye_at_accept = True
@@ -145,7 +145,7 @@ def test_the_caller_hears_ringing_while_the_advisor_is_gone(world):
     assert world.call.joined is not None
 
 
-def test_the_advisor_is_rung_again_when_a_transfer_failed_behind_their_back(world):
+def test_a_transfer_that_fails_after_the_advisor_left_rings_the_advisor_again(world):
     call = world.talk()
     world.c.reply = Reply(final=486)
     world.b.bye_at_accept = True
@@ -169,7 +169,7 @@ def fail_a_transfer(world):
     return call
 
 
-def test_an_advisor_who_hangs_up_on_hearing_of_the_failure_is_rung_again(world):
+def test_an_advisor_that_hangs_up_right_after_a_failed_transfer_is_rung_again(world):
     call = fail_a_transfer(world)
     world.b.reply = Reply(final=None)
     world.b.hang_up()
@@ -188,7 +188,7 @@ def test_an_advisor_who_hangs_up_on_hearing_of_the_failure_is_rung_again(world):
     world.assert_clean()
 
 
-def test_an_advisor_who_hangs_up_some_time_after_a_failure_ends_the_call(world):
+def test_an_advisor_that_hangs_up_later_after_a_failed_transfer_ends_the_call(world):
     fail_a_transfer(world)
     world.net.run(2.1)
     world.b.hang_up()
@@ -197,7 +197,7 @@ def test_an_advisor_who_hangs_up_some_time_after_a_failure_ends_the_call(world):
     world.assert_clean()
 
 
-def test_the_time_to_hang_up_counts_from_when_the_advisor_heard(world):
+def test_the_recall_window_starts_when_the_advisor_receives_the_failure(world):
     world.talk()
     world.c.reply = Reply(final=486)
     heard: list = []
@@ -213,14 +213,14 @@ def test_the_time_to_hang_up_counts_from_when_the_advisor_heard(world):
     assert len(world.b.invites) == 2
 
 
-def test_a_callers_hang_up_after_a_failure_is_final(world):
+def test_a_caller_that_hangs_up_after_a_failed_transfer_ends_the_call(world):
     fail_a_transfer(world)
     world.a.hang_up()
     assert world.b.methods[-1] == "BYE"
     world.assert_clean()
 
 
-def test_a_caller_who_hangs_up_while_the_advisor_is_rung_again_ends_the_call(world):
+def test_a_caller_that_hangs_up_during_a_recall_ends_the_call(world):
     fail_a_transfer(world)
     world.b.reply = Reply(final=None)
     world.b.hang_up()
@@ -230,7 +230,7 @@ def test_a_caller_who_hangs_up_while_the_advisor_is_rung_again_ends_the_call(wor
     world.assert_clean()
 
 
-def test_nobody_who_answers_again_after_a_late_hang_up_ends_the_call(world):
+def test_a_recall_that_the_advisor_refuses_ends_the_call(world):
     fail_a_transfer(world)
     world.b.reply = Reply(final=486)
     world.b.hang_up()
@@ -240,7 +240,7 @@ def test_nobody_who_answers_again_after_a_late_hang_up_ends_the_call(world):
     world.assert_clean()
 
 
-def test_a_second_try_makes_the_first_failure_forgotten(world):
+def test_a_second_refer_closes_the_recall_window_of_the_first_failure(world):
     fail_a_transfer(world)
     world.switch.plan.transfer_refusal = 603
     world.b.refer()
@@ -249,7 +249,7 @@ def test_a_second_try_makes_the_first_failure_forgotten(world):
     world.assert_clean()
 
 
-def test_a_recall_that_nobody_answers_ends_the_call(world):
+def test_an_unanswered_recall_ends_the_call(world):
     world.talk()
     world.c.reply = Reply(final=486)
     world.b.reply = Reply(final=None)
@@ -261,7 +261,7 @@ def test_a_recall_that_nobody_answers_ends_the_call(world):
     world.assert_clean()
 
 
-def test_the_owner_may_choose_who_is_rung_again(world):
+def test_the_owner_may_choose_the_target_of_a_recall(world):
     world.talk()
 
     def look(call, event):
@@ -278,7 +278,7 @@ def test_the_owner_may_choose_who_is_rung_again(world):
     assert world.switch.of(Recalled)[0].target.name == "30"
 
 
-def test_the_caller_hangs_up_in_mid_transfer(world):
+def test_a_caller_that_hangs_up_during_a_transfer_ends_all_legs(world):
     world.talk()
     world.c.reply = Reply(final=None)
     world.b.refer()
@@ -288,7 +288,7 @@ def test_the_caller_hangs_up_in_mid_transfer(world):
     world.assert_clean()
 
 
-def test_a_caller_on_hold_is_taken_off_it_for_the_target(world):
+def test_a_transfer_takes_the_caller_off_hold(world):
     world.talk()
     world.b.reinvite(direction="sendonly")
     world.b.refer()
@@ -299,7 +299,7 @@ def test_a_caller_on_hold_is_taken_off_it_for_the_target(world):
     assert told.direction(0) == "sendrecv"
 
 
-def test_a_target_with_another_codec_makes_the_caller_change(world):
+def test_a_transfer_target_with_another_codec_re_invites_the_caller(world):
     world.talk()
     world.c.codecs = ("8 PCMA/8000",)
     world.b.refer()
@@ -308,7 +308,7 @@ def test_a_target_with_another_codec_makes_the_caller_change(world):
     assert world.a.told().media[0].formats == ("8",)
 
 
-def test_no_ports_for_the_target_is_a_failed_transfer(world):
+def test_a_transfer_without_free_ports_fails_with_503(world):
     world.talk()
     world.switch.plane.room = 2
     world.b.refer()
@@ -319,7 +319,7 @@ def test_no_ports_for_the_target_is_a_failed_transfer(world):
     world.assert_clean()
 
 
-def test_without_a_subscription_no_notify_is_sent(world):
+def test_a_refer_with_refer_sub_false_gets_no_notify(world):
     world.talk()
     world.b.refer(headers=(("Refer-Sub", "false"),))
     world.net.run(1)
@@ -327,7 +327,7 @@ def test_without_a_subscription_no_notify_is_sent(world):
     assert world.b.methods == ["BYE"]
 
 
-def test_norefersub_may_be_required(world):
+def test_a_refer_that_requires_norefersub_is_accepted(world):
     world.talk()
     world.b.refer(headers=(("Require", "norefersub"), ("Refer-Sub", "false")))
     world.net.run(1)
@@ -336,7 +336,7 @@ def test_norefersub_may_be_required(world):
     assert fragments(world.b) == []
 
 
-def test_a_second_refer_during_the_first_is_refused(world):
+def test_a_second_refer_during_a_transfer_gets_500(world):
     world.talk()
     world.c.reply = Reply(final=None)
     world.b.refer()
@@ -345,7 +345,7 @@ def test_a_second_refer_during_the_first_is_refused(world):
     assert len(world.c.invites) == 1
 
 
-def test_the_new_leg_may_transfer_on(world):
+def test_a_transfer_target_may_transfer_the_call_again(world):
     call = world.talk()
     world.b.refer()
     world.net.run(1)
@@ -358,7 +358,7 @@ def test_the_new_leg_may_transfer_on(world):
     world.assert_clean()
 
 
-def test_a_target_may_have_answered_the_offer_in_its_183(world):
+def test_a_transfer_targets_200_without_sdp_uses_the_answer_from_its_183(world):
     world.talk()
     world.c.reply = Reply(provisional=(183,), early=True, final=None)
     world.b.refer()
@@ -370,7 +370,7 @@ def test_a_target_may_have_answered_the_offer_in_its_183(world):
     world.assert_clean()
 
 
-def test_a_target_that_answers_with_another_codec_is_no_transfer(world):
+def test_a_transfer_target_without_a_common_codec_fails_the_transfer_with_488(world):
     call = world.talk()
     before = call.joined
     world.c.codecs = ("97 AMR/8000",)
