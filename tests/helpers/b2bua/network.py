@@ -1,4 +1,4 @@
-"""A network without sockets, its clock, and what stands in it: a real SIP core with an address."""
+"""A network without sockets, its clock and its nodes: each a real SIP core with an address."""
 
 import random
 from collections.abc import Callable
@@ -15,7 +15,7 @@ class Clock:
 
 
 class Network:
-    """Delivers datagrams at once, unless a loss function says no."""
+    """Delivers datagrams at once, except those that the `lost` function drops."""
 
     def __init__(self, clock):
         self.clock = clock
@@ -43,7 +43,7 @@ class Network:
                     target.work()
 
     def run(self, seconds):
-        """Let time pass, timer by timer."""
+        """Advance the clock by this many seconds, timer by timer."""
         end = self.clock.now + seconds
         self.flush()
         while True:

@@ -1,4 +1,4 @@
-"""A phone made of a real SIP core: it acts as told, answers as set, and notes what it sees."""
+"""A phone made of a real SIP core: it acts when called, answers as set and keeps all messages."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Reply:
 
 
 class Phone(Node):
-    """A user agent whose ways are set by attributes; it acts, and notes what it sees."""
+    """A user agent whose behaviour is set by attributes; it keeps all received messages."""
 
     def __init__(self, network, host, seed, **options):
         super().__init__(network, Address(host, 5060), seed, **options)
@@ -143,7 +143,7 @@ class Phone(Node):
         return [request.method for request in self.requests]
 
     def told(self):
-        """The last SDP that the switch sent here."""
+        """Return the last SDP that the switch sent to this phone."""
         bodies = [m.body for m in (*self.seen,) if m.body.startswith(b"v=0")]
         return SessionDescription.parse(bodies[-1]) if bodies else None
 

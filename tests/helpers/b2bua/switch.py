@@ -1,4 +1,4 @@
-"""The switch between the phones: calls as the library makes them, with a relay that is not real."""
+"""The switch between the phones: calls made by the library, with a fake relay."""
 
 from dataclasses import dataclass, field
 
@@ -19,12 +19,12 @@ from telephony.sip.events import IncomingInvite, InviteAnswered
 
 
 class FakePlane:
-    """Ports as a set, joins as a dict; misuse is an assertion."""
+    """A relay of dicts without sockets; misuse fails an assertion."""
 
     def __init__(self, room=1000):
         self.room = room
         self.both = False
-        """Whether it has IPv6 beside IPv4."""
+        """True if it has IPv6 beside IPv4."""
         self.open_legs = {}
         self.remotes = {}
         self.joins = {}

@@ -12,7 +12,7 @@ from telephony.sip.message.uri import Uri
 
 
 class World:
-    """Everything, ready for a call from `a`."""
+    """The phones, the network and the switch, ready for a call from `a`."""
 
     def __init__(self, seed=1, **settings):
         self.clock = Clock()
@@ -34,7 +34,7 @@ class World:
         return self.switch.calls[-1]
 
     def both_families(self):
-        """The switch speaks IPv6 too, and a fourth phone, `d`, nothing else."""
+        """Give the switch IPv6 too, and add a fourth phone, `d`, which has only IPv6."""
         self.switch.endpoint.listen(SWITCH6)
         self.net.nodes[SWITCH6] = self.switch
         self.switch.plane.both = True
@@ -47,7 +47,7 @@ class World:
         return self.call
 
     def crash(self):
-        """The switch dies and begins anew: what it knows is its last checkpoints, as JSON."""
+        """Replace the switch by a new one that knows only the last checkpoints, as JSON."""
         before = self.switch
         kept = [json.dumps(call.checkpoint()) for call in before.calls if not call.ended]
         self.switch = Switch(self.net, 77)
@@ -58,7 +58,7 @@ class World:
         return before
 
     def assert_clean(self):
-        """After every timer has run out: no port, no dialog, no transaction, one last event."""
+        """Assert that no port, dialog or transaction is left when all timers have run out."""
         self.net.run(300)
         assert self.switch.plane.open_legs == {}
         assert all(call.ended for call in self.switch.calls)

@@ -20,7 +20,7 @@ def pool(ports):
 
 @pytest.fixture
 def told():
-    """What the relay called back with."""
+    """The arguments of the relay's callbacks, in order."""
     return []
 
 
@@ -50,7 +50,7 @@ async def pair(relay):
 
 @pytest.fixture
 async def phone(relay):
-    """Make a phone with a leg of its own."""
+    """Make phones that each have their own leg."""
     made = []
 
     def make(leg_id, host="127.0.0.1"):
@@ -64,7 +64,7 @@ async def phone(relay):
 
 @pytest.fixture
 def until():
-    """Let the loop turn until a condition holds; five seconds are a failure."""
+    """Run the event loop until a condition holds; fail after about five seconds."""
 
     async def wait(condition):
         for _ in range(5_000):

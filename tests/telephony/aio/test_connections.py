@@ -33,7 +33,7 @@ TCP6 = Address("::1", 0, "TCP")
 
 
 def over_tcp(bound):
-    """The address of a socket."""
+    """Return the TCP address of a bound socket."""
     host, port = bound.getsockname()
     return Address(host, port, "TCP")
 
@@ -48,7 +48,7 @@ def options(number=1, *, host="127.0.0.1", port=5060, body=b"", more=""):
 
 
 class Raw:
-    """A peer that is only a socket."""
+    """A peer that reads and writes raw bytes on a connection."""
 
     def __init__(self, reader, writer):
         self.reader, self.writer = reader, writer
@@ -82,7 +82,7 @@ async def connect():
 
 async def until(condition):
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - whatever the condition, nobody tells of it
+        while not condition():  # noqa: ASYNC110 - no event announces an arbitrary condition
             await asyncio.sleep(0.01)
 
 
@@ -115,7 +115,7 @@ async def test_the_called_party_uses_the_callers_connection(agents):
     assert len(set(alice.transport.connections._by_address.values())) == 1
 
 
-async def test_a_connection_lost_in_mid_call_is_made_anew_to_the_contact(agents):
+async def test_a_connection_lost_during_a_call_is_opened_again_to_the_contact(agents):
     alice, bob = await agents(TCP), await agents(TCP)
     alice.answer = bob.answer = True
     client = alice.invite(bob.address)
@@ -138,7 +138,7 @@ async def test_a_connection_lost_in_mid_call_is_made_anew_to_the_contact(agents)
     await bob.wait(DialogEnded)
 
 
-async def test_a_response_whose_connection_is_gone_goes_to_the_sent_by(agents):
+async def test_a_response_whose_connection_is_closed_goes_to_the_sent_by_address(agents):
     alice, bob = await agents(TCP), await agents(TCP)
     alice.invite(bob.address)
     invite = (await bob.wait(IncomingInvite)).invite
@@ -158,7 +158,7 @@ async def test_a_response_whose_connection_is_gone_goes_to_the_sent_by(agents):
     await alice.wait(InviteAnswered)
 
 
-async def test_a_message_that_comes_byte_by_byte_is_answered(agents, connect):
+async def test_a_message_that_arrives_byte_by_byte_is_answered(agents, connect):
     bob = await agents(TCP)
     bob.answer = True
     raw = await connect(bob.address)
@@ -177,7 +177,7 @@ async def test_many_messages_in_one_segment_are_all_answered(agents, connect):
     assert [(await raw.answer()).cseq.number for _ in range(5)] == [1, 2, 3, 4, 5]
 
 
-async def test_a_ping_is_answered(agents, connect):
+async def test_a_keep_alive_ping_is_answered_with_a_pong(agents, connect):
     bob = await agents(TCP)
     raw = await connect(bob.address)
     raw.writer.write(b"\r\n\r\n")
@@ -194,7 +194,7 @@ async def test_a_ping_is_answered(agents, connect):
         (b"GET / HTTP/1.0\r\n", None, "garbage"),
     ],
 )
-async def test_a_stream_that_cannot_be_framed_is_answered_if_possible_and_closed(
+async def test_a_connection_with_unframeable_data_is_closed_after_an_error_response(
     agents, connect, data, status, why
 ):
     bob = await agents(TCP, limits=ConnectionLimits(linger_s=0.05))
@@ -212,7 +212,7 @@ async def test_a_stream_that_cannot_be_framed_is_answered_if_possible_and_closed
     )
 
 
-async def test_a_refused_connection_fails_the_request_at_once(agents):
+async def test_a_request_over_a_refused_connection_fails_at_once_with_503(agents):
     alice = await agents(TCP)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -222,7 +222,7 @@ async def test_a_refused_connection_fails_the_request_at_once(agents):
     assert not alice.transport.connections._by_address
 
 
-async def test_a_peer_that_does_not_accept_fails_the_request_in_time(agents):
+async def test_a_request_to_a_peer_that_does_not_accept_fails_after_connect_s(agents):
     alice = await agents(TCP, limits=ConnectionLimits(connect_s=0.05))
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
@@ -240,7 +240,7 @@ async def test_a_peer_that_does_not_accept_fails_the_request_in_time(agents):
             filler.close()
 
 
-async def test_what_a_connection_took_with_it_is_said_again_by_another(agents):
+async def test_a_request_lost_with_its_connection_is_sent_again_over_a_new_one(agents):
     heard = []
 
     async def hang_up_once(reader, writer):
@@ -258,7 +258,7 @@ async def test_what_a_connection_took_with_it_is_said_again_by_another(agents):
     assert first.via == second.via
 
 
-async def test_to_whom_we_hang_up_nothing_is_said_again(agents):
+async def test_a_request_over_a_connection_that_we_closed_fails_and_is_not_repeated(agents):
     came, gone = [], []
 
     async def say_nothing(reader, writer):
@@ -279,7 +279,7 @@ async def test_to_whom_we_hang_up_nothing_is_said_again(agents):
     assert len(came) == 1
 
 
-async def test_a_connection_that_is_gone_is_not_opened_from_our_side(agents, connect):
+async def test_a_request_to_a_closed_incoming_connection_fails_with_503(agents, connect):
     bob = await agents(TCP)
     raw = await connect(bob.address)
     raw.writer.write(options())
@@ -291,7 +291,7 @@ async def test_a_connection_that_is_gone_is_not_opened_from_our_side(agents, con
     assert (await bob.wait(StandaloneResponse)).status == 503
 
 
-async def test_a_peer_that_does_not_read_is_closed_and_memory_stays_bounded(agents, connect):
+async def test_a_peer_that_does_not_read_is_disconnected_at_the_write_limit(agents, connect):
     bob = await agents(TCP, limits=ConnectionLimits(unwritten=20_000))
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -311,7 +311,7 @@ async def test_a_peer_that_does_not_read_is_closed_and_memory_stays_bounded(agen
     deaf.close()
 
 
-async def test_one_source_gets_only_so_many_connections(agents, connect):
+async def test_connections_above_the_limit_per_source_are_refused(agents, connect):
     bob = await agents(TCP, limits=ConnectionLimits(per_source=2))
     bob.answer = True
     first, second = await connect(bob.address), await connect(bob.address)
@@ -328,9 +328,7 @@ async def test_one_source_gets_only_so_many_connections(agents, connect):
     assert (await fourth.answer()).status == 200
 
 
-async def test_a_connection_without_a_message_is_closed_and_one_that_had_some_is_not(
-    agents, connect
-):
+async def test_a_connection_that_never_sends_a_message_is_closed_after_its_time(agents, connect):
     bob = await agents(TCP)
     bob.answer = True
     good, idle = await connect(bob.address), await connect(bob.address)
@@ -345,7 +343,7 @@ async def test_a_connection_without_a_message_is_closed_and_one_that_had_some_is
     assert bob.transport.connections.endings[EndReason.SILENT] == 1
 
 
-async def test_a_message_that_never_ends_closes_its_connection(agents, connect):
+async def test_a_connection_with_an_unfinished_message_is_closed_after_its_time(agents, connect):
     bob = await agents(TCP)
     bob.answer = True
     raw = await connect(bob.address)
@@ -356,7 +354,7 @@ async def test_a_message_that_never_ends_closes_its_connection(agents, connect):
     assert await raw.rest() == b""
 
 
-async def test_what_we_opened_is_pinged_and_dead_once_a_pong_is_missing(agents):
+async def test_a_connection_that_we_opened_is_pinged_and_closed_without_a_pong(agents):
     alice, bob = await agents(TCP), await agents(TCP)
     bob.answer = True
     alice.options(bob.address)
@@ -372,7 +370,7 @@ async def test_what_we_opened_is_pinged_and_dead_once_a_pong_is_missing(agents):
 
 
 @pytest.mark.parametrize("speaks_tcp", [True, False])
-async def test_a_long_request_goes_by_tcp_or_by_udp_where_that_is_refused(agents, speaks_tcp):
+async def test_a_long_request_uses_tcp_or_udp_if_tcp_is_refused(agents, speaks_tcp):
     alice, bob = await agents(), await agents(TCP._replace(port=free_port()))
     await alice.transport.listen(TCP)
     bob.address = bob.address._replace(transport="UDP")
@@ -386,7 +384,7 @@ async def test_a_long_request_goes_by_tcp_or_by_udp_where_that_is_refused(agents
     assert (await alice.wait(StandaloneResponse)).status == 200
 
 
-async def test_the_kernel_is_asked_to_find_peers_that_are_gone(agents):
+async def test_tcp_keep_alive_and_user_timeout_are_set_on_each_connection(agents):
     alice, bob = await agents(TCP), await agents(TCP)
     bob.answer = True
     alice.options(bob.address)

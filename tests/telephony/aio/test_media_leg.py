@@ -5,7 +5,7 @@ from telephony.aio.relay import Relay, SourceRule
 RECEIVER_REPORT = bytes([0x80, 201, 0, 1, 0, 0, 0, 7])
 
 
-async def test_a_stranger_s_packets_are_refused_and_told_once_a_burst(
+async def test_a_burst_of_packets_from_a_stranger_is_refused_and_reported_once(
     pair, told, rtp, stranger, until
 ):
     a, b = pair
@@ -17,13 +17,13 @@ async def test_a_stranger_s_packets_are_refused_and_told_once_a_burst(
     assert await b.heard() == rtp(0, 2)
 
 
-async def test_by_sdp_host_any_port_of_the_host_will_do(pair, rtp):
+async def test_the_host_rule_accepts_media_from_any_port_of_the_sdp_host(pair, rtp):
     a, b = pair
     a.send(rtp(), a.rtcp)
     assert await b.heard() == rtp()
 
 
-async def test_after_new_sdp_media_goes_to_and_comes_from_the_new_port(pair, rtp):
+async def test_new_sdp_moves_sent_and_accepted_media_to_its_port(pair, rtp):
     a, b = pair
     b.send(rtp())
     assert await a.heard() == rtp()
@@ -34,7 +34,7 @@ async def test_after_new_sdp_media_goes_to_and_comes_from_the_new_port(pair, rtp
     assert await a.heard() == rtp(0, 3)
 
 
-async def test_symmetric_wants_the_very_port(pair, relay, rtp, until):
+async def test_the_symmetric_rule_accepts_media_only_from_the_sdp_port(pair, relay, rtp, until):
     a, b = pair
     relay.set_source_rule("a", SourceRule.SYMMETRIC)
     a.send(rtp(), a.rtcp)
@@ -43,7 +43,7 @@ async def test_symmetric_wants_the_very_port(pair, relay, rtp, until):
     assert await b.heard() == rtp(0, 2)
 
 
-async def test_a_latch_takes_the_first_sender_and_sends_there_until_new_sdp(
+async def test_the_latch_rule_keeps_the_first_sender_until_new_sdp(
     pair, relay, rtp, stranger, until
 ):
     a, b = pair
@@ -61,7 +61,7 @@ async def test_a_latch_takes_the_first_sender_and_sends_there_until_new_sdp(
     assert await b.heard() == rtp(0, 4)
 
 
-async def test_rtcp_of_another_address_goes_there_and_is_believed_from_there(pair, stranger):
+async def test_rtcp_uses_the_separate_address_that_the_sdp_names_for_it(pair, stranger):
     a, b = pair
     host, port = stranger.getsockname()
     stranger.setblocking(False)
@@ -72,7 +72,7 @@ async def test_rtcp_of_another_address_goes_there_and_is_believed_from_there(pai
     assert await b.heard(b.rtcp) == RECEIVER_REPORT
 
 
-async def test_a_callback_may_close_the_leg_it_is_told_of(pool, phone, rtp, stranger, until):
+async def test_a_refusal_callback_may_close_its_leg(pool, phone, rtp, stranger, until):
     closed: list = []
 
     def close(leg, *_):
@@ -90,7 +90,7 @@ async def test_a_callback_may_close_the_leg_it_is_told_of(pool, phone, rtp, stra
     relay.close_all()
 
 
-async def test_before_the_sdp_nobody_is_a_stranger(phone, told, rtp, until):
+async def test_packets_before_the_sdp_are_not_reported_as_refused(phone, told, rtp, until):
     early = phone("x")
     early.send_control(RECEIVER_REPORT)
     early.send(rtp())

@@ -1,4 +1,4 @@
-"""The kernel drops datagrams of barred sources before this process is woken."""
+"""The kernel drops datagrams of barred sources before they wake this process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def place(request):
 
 
 def came(place):
-    """Send a datagram over the loopback, where it is there at once; whether it was let in."""
+    """Send a datagram over loopback, which delivers at once; return whether it was accepted."""
     family, host, made = place
     with socket.socket(family, socket.SOCK_DGRAM) as sender:
         sender.bind((host, 0))
@@ -35,7 +35,7 @@ def own(place):
     return ip_network("127.0.0.1" if place[0] == socket.AF_INET else "::/64")
 
 
-def test_a_barred_source_is_not_heard_until_it_is_let_in_again(place):
+def test_a_barred_sources_datagrams_are_dropped_until_it_is_allowed_again(place):
     assert came(place)
     attach_filter(place[2], [own(place)])
     assert not came(place)
@@ -48,7 +48,7 @@ def many(place, count):
     return [ip_network(pattern.format(number >> 8, number & 255)) for number in range(count)]
 
 
-def test_others_are_heard_beside_as_many_as_the_kernel_takes(place):
+def test_other_sources_are_accepted_beside_the_largest_filter(place):
     attach_filter(
         place[2], many(place, 2 * MOST_BLOCKED), [*many(place, MOST_KNOWN - 1), own(place)]
     )
@@ -59,37 +59,37 @@ def test_others_are_heard_beside_as_many_as_the_kernel_takes(place):
     assert len(written) <= 4096
 
 
-def test_strangers_are_thinned_out_and_friends_are_not(place):
+def test_only_a_sample_of_unknown_sources_is_accepted_beside_known_ones(place):
     attach_filter(place[2], [], many(place, 1))
     assert 0 < sum(came(place) for _ in range(3000)) < 300  # 47 on average
     attach_filter(place[2], [], [*many(place, 1), own(place)])
     assert all(came(place) for _ in range(300))
 
 
-def test_a_network_of_any_size_can_be_a_friend(place):
+def test_a_network_of_any_size_can_be_known(place):
     wide = "::/3" if place[0] == socket.AF_INET6 else "127.0.0.0/9"
     attach_filter(place[2], [], [ip_network(wide)])
     assert all(came(place) for _ in range(300))
 
 
-def test_who_is_barred_is_no_friend(place):
+def test_a_source_both_barred_and_known_is_dropped(place):
     attach_filter(place[2], [own(place)], [own(place)])
     assert not any(came(place) for _ in range(300))
 
 
-def test_with_too_many_friends_nobody_is_thinned_out(place):
+def test_with_too_many_known_networks_every_source_is_accepted(place):
     attach_filter(place[2], [], many(place, MOST_KNOWN + 1))
     assert all(came(place) for _ in range(300))
 
 
-def test_those_of_the_other_family_make_no_filter(place):
+def test_barred_networks_of_the_other_ip_family_have_no_effect(place):
     attach_filter(
         place[2], [ip_network("2001:db8::/64" if place[0] == socket.AF_INET else "192.0.2.1")]
     )
     assert came(place)
 
 
-def test_letting_all_in_twice_changes_nothing(place):
+def test_removing_the_filter_twice_changes_nothing(place):
     attach_filter(place[2], [])
     attach_filter(place[2], [])
     assert came(place)

@@ -1,4 +1,4 @@
-"""Pairs of ports for RTP and RTCP: taken, passed over and given back."""
+"""Pairs of ports for RTP and RTCP: taken, skipped and given back."""
 
 import socket
 
@@ -10,7 +10,7 @@ from telephony.errors import NoPortsError
 
 @pytest.fixture
 def first(ports):
-    """The lowest of a hundred ports that nobody else has; even."""
+    """The lowest of a hundred ports that no other test uses; an even number."""
     return ports.first
 
 
@@ -22,7 +22,7 @@ def taken(first):
     held.close()
 
 
-def test_rtp_is_even_and_rtcp_the_next(first):
+def test_rtp_gets_an_even_port_and_rtcp_the_next_one(first):
     pool = PortPool("127.0.0.1", first + 1, first + 9)
     assert pool.size == 4
     pairs = [pool.take() for _ in range(4)]
@@ -33,7 +33,7 @@ def test_rtp_is_even_and_rtcp_the_next(first):
     assert pool.free == 4
 
 
-def test_a_port_that_another_program_holds_is_passed_over_and_tried_again(first, taken):
+def test_a_port_in_use_by_another_program_is_skipped_and_tried_again_later(first, taken):
     pool = PortPool("127.0.0.1", first, first + 3)
     pair = pool.take()
     assert pair.port == first + 2
@@ -46,7 +46,7 @@ def test_a_port_that_another_program_holds_is_passed_over_and_tried_again(first,
     pool.give_back(other)
 
 
-def test_a_freed_pair_is_the_last_to_be_taken_again(first):
+def test_a_released_pair_is_taken_again_last(first):
     pool = PortPool("127.0.0.1", first, first + 7)
     first = pool.take()
     pool.give_back(first)
@@ -56,12 +56,12 @@ def test_a_freed_pair_is_the_last_to_be_taken_again(first):
         pool.give_back(pair)
 
 
-def test_an_address_that_is_not_ours_has_no_ports():
+def test_an_address_of_another_host_has_no_ports():
     with pytest.raises(NoPortsError):
         PortPool("192.0.2.1", 10_000, 10_001).take()
 
 
-def test_a_twin_takes_what_its_peer_sends_and_leaves_the_rest(first):
+def test_a_connected_socket_gets_only_its_peers_packets(first):
     pool = PortPool("127.0.0.1", first, first + 9)
     pair = pool.take()
     with (
@@ -78,7 +78,7 @@ def test_a_twin_takes_what_its_peer_sends_and_leaves_the_rest(first):
     pool.give_back(pair)
 
 
-def test_a_port_with_a_twin_is_still_refused_to_others(first):
+def test_a_port_with_a_connected_socket_cannot_be_bound_by_others(first):
     pool = PortPool("127.0.0.1", first + 10, first + 19)
     pair = pool.take()
     with (
@@ -91,7 +91,7 @@ def test_a_port_with_a_twin_is_still_refused_to_others(first):
     pool.give_back(pair)
 
 
-def test_a_pair_of_before_a_restart_is_taken_again_unless_it_is_in_use(first):
+def test_a_pair_from_before_a_restart_can_be_taken_again_unless_in_use(first):
     pool = PortPool("127.0.0.1", first + 20, first + 27)
     pair = pool.take_again(first + 22)
     assert pair.port == first + 22
@@ -103,7 +103,7 @@ def test_a_pair_of_before_a_restart_is_taken_again_unless_it_is_in_use(first):
     assert pool.free == pool.size
 
 
-def test_a_pair_of_before_that_another_program_holds_stays_in_the_pool(first, taken):
+def test_an_old_pair_in_use_by_another_program_stays_in_the_pool(first, taken):
     pool = PortPool("127.0.0.1", first, first + 3)
     with pytest.raises(NoPortsError):
         pool.take_again(first)

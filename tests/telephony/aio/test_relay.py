@@ -15,7 +15,7 @@ EVENTS = Codec("telephone-event", 8000, 1, "0-15")
 RECEIVER_REPORT = bytes([0x80, 201, 0, 1, 0, 0, 0, 7])
 
 
-async def test_a_packet_goes_on_unchanged_both_ways(pair, rtp):
+async def test_packets_are_forwarded_unchanged_in_both_directions(pair, rtp):
     a, b = pair
     data = rtp(marker=True, csrcs=(1, 2), extension=(0xBEDE, b"abcd"))
     a.send(data)
@@ -25,7 +25,7 @@ async def test_a_packet_goes_on_unchanged_both_ways(pair, rtp):
     assert (a.counters.forwarded, b.counters.forwarded) == (1, 1)
 
 
-async def test_a_burst_goes_on_whole_and_in_order_and_so_does_what_follows_silence(
+async def test_a_burst_and_the_packets_after_it_are_forwarded_complete_and_in_order(
     pair, rtp, until
 ):
     a, b = pair
@@ -39,9 +39,7 @@ async def test_a_burst_goes_on_whole_and_in_order_and_so_does_what_follows_silen
         assert await b.heard() == rtp(0, sequence)
 
 
-async def test_what_came_before_is_served_when_asked_for_though_the_loop_had_no_turn(
-    pair, relay, rtp
-):
+async def test_drain_forwards_and_records_packets_that_the_loop_has_not_read_yet(pair, relay, rtp):
     a, b = pair
     kept = []
     relay.set_tap("a", 0, lambda _track, data, *_: kept.append(data))
@@ -53,7 +51,9 @@ async def test_what_came_before_is_served_when_asked_for_though_the_loop_had_no_
     assert [await b.heard() for _ in sent] == sent
 
 
-async def test_what_came_before_the_relay_is_shut_is_served(pair, relay, rtp):
+async def test_packets_received_before_the_relay_closes_are_forwarded_and_recorded(
+    pair, relay, rtp
+):
     a, b = pair
     kept = []
     relay.set_tap("a", 0, lambda _track, data, *_: kept.append(data))
@@ -66,20 +66,20 @@ async def test_what_came_before_the_relay_is_shut_is_served(pair, relay, rtp):
 
 
 @pytest.mark.parametrize("size", [2049, 3852, 7692])
-async def test_a_packet_larger_than_a_frame_of_the_network_goes_on_and_is_stored_whole(
+async def test_a_packet_larger_than_the_network_mtu_is_forwarded_and_recorded_whole(
     pair, relay, rtp, size
 ):
     a, b = pair
     kept = []
     relay.set_tap("a", 0, lambda _track, data, *_: kept.append(data))
     sent = rtp()[:12] + random.Random(size).randbytes(size - 12)
-    for _ in range(2):  # the first is read by the socket that anyone may send to
+    for _ in range(2):  # the unconnected socket reads the first packet
         a.send(sent)
         assert await b.heard() == sent
     assert kept == [sent, sent]
 
 
-async def test_a_tap_that_breaks_silences_nobody(pair, relay, rtp):
+async def test_an_exception_in_a_tap_does_not_stop_forwarding(pair, relay, rtp):
     a, b = pair
     faults = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, what: faults.append(what))
@@ -95,14 +95,14 @@ async def test_a_tap_that_breaks_silences_nobody(pair, relay, rtp):
     assert faults
 
 
-async def test_it_comes_from_the_port_that_our_sdp_named(pair, rtp):
+async def test_forwarded_packets_come_from_the_port_in_our_sdp(pair, rtp):
     a, b = pair
     a.send(rtp())
     _, source = await asyncio.get_running_loop().sock_recvfrom(b.rtp, 2048)
     assert source == (b.local.host, b.local.port)
 
 
-async def test_a_payload_type_is_mapped_and_the_marker_kept(pair, relay, rtp):
+async def test_a_forwarded_packet_has_the_mapped_payload_type_and_its_marker(pair, relay, rtp):
     a, b = pair
     relay.join("a", "b", {0: 0, 101: 96}, {})
     a.send(rtp(101, marker=True))
@@ -111,7 +111,7 @@ async def test_a_payload_type_is_mapped_and_the_marker_kept(pair, relay, rtp):
     assert await b.heard() == rtp(0)
 
 
-async def test_a_tap_gets_audio_after_it_went_on_and_of_an_event_the_header_alone(pair, relay, rtp):
+async def test_a_tap_gets_whole_audio_packets_but_only_the_headers_of_events(pair, relay, rtp):
     a, b = pair
     kept = []
     relay.set_tap("a", 0, lambda *what: kept.append(what))
@@ -130,9 +130,7 @@ async def test_a_tap_gets_audio_after_it_went_on_and_of_an_event_the_header_alon
     assert a.counters.events == 2
 
 
-async def test_a_key_on_its_way_when_its_number_gets_another_meaning_is_not_stored(
-    pair, relay, rtp
-):
+async def test_a_late_event_whose_payload_type_was_reassigned_is_not_recorded(pair, relay, rtp):
     a, b = pair
     kept = []
     relay.set_tap("a", 0, lambda _track, data, _now, withheld: kept.append((data, withheld)))
@@ -146,7 +144,9 @@ async def test_a_key_on_its_way_when_its_number_gets_another_meaning_is_not_stor
     assert a.counters.events == 2
 
 
-async def test_a_payload_type_that_nobody_negotiated_goes_on_but_is_not_stored(pair, relay, rtp):
+async def test_a_payload_type_that_was_not_negotiated_is_forwarded_but_not_recorded(
+    pair, relay, rtp
+):
     a, b = pair
     kept = []
     relay.set_tap("a", 0, lambda *what: kept.append(what))
@@ -156,7 +156,7 @@ async def test_a_payload_type_that_nobody_negotiated_goes_on_but_is_not_stored(p
     assert a.counters.unknown == 1
 
 
-async def test_the_header_of_an_event_that_a_tap_gets_says_nothing_of_extensions(pair, relay, rtp):
+async def test_the_event_header_that_a_tap_gets_has_no_csrcs_or_extensions(pair, relay, rtp):
     a, b = pair
     kept = []
     relay.set_tap("a", 0, lambda *what: kept.append(what))
@@ -166,7 +166,7 @@ async def test_the_header_of_an_event_that_a_tap_gets_says_nothing_of_extensions
     assert [data for _, data, _, _ in kept] == [plain[:12]]
 
 
-async def test_a_tap_that_is_taken_away_gets_no_more(pair, relay, rtp):
+async def test_a_removed_tap_gets_no_packets(pair, relay, rtp):
     a, b = pair
     kept = []
     relay.set_tap("a", 0, lambda *what: kept.append(what))
@@ -176,7 +176,7 @@ async def test_a_tap_that_is_taken_away_gets_no_more(pair, relay, rtp):
     assert kept == []
 
 
-async def test_events_are_watched_and_go_on(pair, relay, rtp):
+async def test_watched_events_are_also_forwarded(pair, relay, rtp):
     a, b = pair
     seen = []
     relay.watch_events("a", lambda data, _: seen.append(data))
@@ -185,9 +185,7 @@ async def test_events_are_watched_and_go_on(pair, relay, rtp):
     assert seen == [rtp(101, 1)]
 
 
-async def test_a_peer_that_begins_to_listen_late_misses_nothing_from_then_on(
-    pair, relay, rtp, until
-):
+async def test_a_peer_that_opens_its_port_late_gets_every_later_packet(pair, relay, rtp, until):
     a, b = pair
     port = b.rtp.getsockname()[1]
     b.rtp.close()
@@ -212,7 +210,7 @@ async def test_a_peer_that_begins_to_listen_late_misses_nothing_from_then_on(
     ],
     ids=["empty", "short", "stun", "dtls", "version 0"],
 )
-async def test_junk_is_counted_and_goes_nowhere(pair, rtp, junk):
+async def test_malformed_packets_are_counted_and_not_forwarded(pair, rtp, junk):
     a, b = pair
     a.send(junk)
     a.send_control(junk)
@@ -221,7 +219,7 @@ async def test_junk_is_counted_and_goes_nowhere(pair, rtp, junk):
     assert a.counters.malformed >= 1
 
 
-async def test_rtcp_goes_between_the_rtcp_ports_and_to_no_tap(pair, relay):
+async def test_rtcp_is_forwarded_between_the_rtcp_ports_and_not_recorded(pair, relay):
     a, b = pair
     kept = []
     relay.set_tap("a", 0, lambda *what: kept.append(what))
@@ -230,7 +228,7 @@ async def test_rtcp_goes_between_the_rtcp_ports_and_to_no_tap(pair, relay):
     assert kept == []
 
 
-async def test_rtcp_on_the_rtp_port_goes_to_the_rtcp_port(pair, relay):
+async def test_rtcp_received_on_the_rtp_port_is_forwarded_to_the_rtcp_port(pair, relay):
     a, b = pair
     long = bytes([0x81, 200, 0, 6]) + bytes(24)
     for data in (RECEIVER_REPORT, long):
@@ -239,7 +237,7 @@ async def test_rtcp_on_the_rtp_port_goes_to_the_rtcp_port(pair, relay):
     assert a.counters.received == 0
 
 
-async def test_a_peer_on_hold_is_not_sent_to_but_its_music_is(pair, rtp, until):
+async def test_a_peer_on_hold_gets_no_media_but_its_own_media_is_forwarded(pair, rtp, until):
     a, b = pair
     a.configure(host="0.0.0.0", receive=False)
     b.send(rtp())
@@ -249,7 +247,9 @@ async def test_a_peer_on_hold_is_not_sent_to_but_its_music_is(pair, rtp, until):
     assert await b.heard() == rtp()
 
 
-async def test_what_an_inactive_peer_sends_is_neither_passed_on_nor_stored(pair, relay, rtp, until):
+async def test_media_from_an_inactive_peer_is_neither_forwarded_nor_recorded(
+    pair, relay, rtp, until
+):
     a, _ = pair
     kept = []
     relay.set_tap("a", 0, lambda *what: kept.append(what))
@@ -269,9 +269,7 @@ async def test_a_leg_without_a_partner_still_feeds_its_tap(pair, relay, rtp, unt
     assert a.counters.withheld == 1
 
 
-async def test_what_was_said_to_somebody_else_reaches_nobody_who_is_joined_later(
-    pair, relay, phone, rtp
-):
+async def test_packets_received_before_a_join_do_not_reach_the_new_partner(pair, relay, phone, rtp):
     a, b = pair
     c, kept = phone("c"), []
     c.configure()
@@ -287,7 +285,7 @@ async def test_what_was_said_to_somebody_else_reaches_nobody_who_is_joined_later
     assert kept == [rtp(0, 50)]
 
 
-async def test_a_new_join_ends_the_old_one(pair, relay, phone, rtp, until):
+async def test_a_new_join_ends_the_earlier_one(pair, relay, phone, rtp, until):
     a, b = pair
     c = phone("c")
     c.configure()
@@ -298,7 +296,7 @@ async def test_a_new_join_ends_the_old_one(pair, relay, phone, rtp, until):
     await until(lambda: b.counters.withheld == 1)
 
 
-async def test_a_closed_peer_does_not_disturb_the_other_direction(pair, rtp, until):
+async def test_a_peer_that_closed_its_port_does_not_stop_the_other_direction(pair, rtp, until):
     a, b = pair
     b.rtp.close()
     for sequence in range(3):
@@ -308,7 +306,7 @@ async def test_a_closed_peer_does_not_disturb_the_other_direction(pair, rtp, unt
     assert await a.heard() == rtp(0, 9)
 
 
-async def test_the_first_and_the_last_arrival_are_known(pair, rtp):
+async def test_the_counters_hold_the_times_of_the_first_and_last_packet(pair, rtp):
     a, b = pair
     a.send(rtp())
     await b.heard()
@@ -319,7 +317,7 @@ async def test_the_first_and_the_last_arrival_are_known(pair, rtp):
     assert a.counters.last > first
 
 
-async def test_silence_is_told_once_until_media_is_back(pair, relay, told, rtp):
+async def test_silence_is_reported_once_until_media_returns(pair, relay, told, rtp):
     a, b = pair
     start = relay.silent_since("a")
     relay.sweep(start + 29)
@@ -334,7 +332,7 @@ async def test_silence_is_told_once_until_media_is_back(pair, relay, told, rtp):
     assert [what[1] for what in told].count("a") == 2
 
 
-async def test_nobody_on_hold_or_alone_is_silent(pair, relay, told):
+async def test_a_leg_on_hold_or_without_a_partner_is_not_reported_as_silent(pair, relay, told):
     a, _ = pair
     a.configure(receive=False)
     relay.separate("b")
@@ -342,7 +340,7 @@ async def test_nobody_on_hold_or_alone_is_silent(pair, relay, told):
     assert told == []
 
 
-async def test_ringback_is_a_g711_stream_of_our_own(pair, relay):
+async def test_ringback_is_one_g711_stream_of_20_ms_packets(pair, relay):
     a, _ = pair
     relay.separate("a")
     relay.start_ringback("a")
@@ -357,7 +355,7 @@ async def test_ringback_is_a_g711_stream_of_our_own(pair, relay):
     assert first[8:12] == second[8:12]
 
 
-async def test_ringback_is_not_played_in_a_codec_that_we_do_not_write(pair, relay, rtp):
+async def test_ringback_is_not_played_to_a_peer_without_g711(pair, relay, rtp):
     a, b = pair
     a.configure(accepts={96: Codec("opus", 48_000, 2)})
     relay.start_ringback("a")

@@ -11,7 +11,7 @@ from telephony.errors import NoPortsError, ProtocolError
 from telephony.sdp import LocalMedia
 
 
-async def test_the_sdp_names_the_advertised_address(ports):
+async def test_an_opened_leg_returns_the_advertised_address(ports):
     relay = Relay(PortPool("127.0.0.1", *ports.pair, advertise="203.0.113.9"))
     local = relay.open("x")
     assert local == LocalMedia("203.0.113.9", local.port)
@@ -19,7 +19,7 @@ async def test_the_sdp_names_the_advertised_address(ports):
     relay.close_all()
 
 
-async def test_no_pair_left_is_an_error_of_its_own(ports):
+async def test_opening_a_leg_without_free_ports_raises_no_ports_error(ports):
     relay = Relay(PortPool("127.0.0.1", ports.first, ports.first + 1))
     relay.open("x")
     with pytest.raises(NoPortsError):
@@ -27,7 +27,7 @@ async def test_no_pair_left_is_an_error_of_its_own(ports):
     relay.close_all()
 
 
-async def test_a_leg_is_opened_once_and_joined_to_another(relay):
+async def test_a_leg_cannot_be_opened_twice_or_joined_with_itself(relay):
     relay.open("x")
     with pytest.raises(ProtocolError):
         relay.open("x")
@@ -35,7 +35,7 @@ async def test_a_leg_is_opened_once_and_joined_to_another(relay):
         relay.join("x", "x", {}, {})
 
 
-async def test_a_closed_leg_gives_its_ports_back_and_leaves_its_partner(
+async def test_a_closed_leg_returns_its_ports_and_leaves_its_partner_open(
     pair, relay, pool, until, rtp
 ):
     b = pair[1]
@@ -47,7 +47,7 @@ async def test_a_closed_leg_gives_its_ports_back_and_leaves_its_partner(
     await until(lambda: b.counters.withheld == 1)
 
 
-async def test_ipv6_works_the_same(rtp, phone, told, ports):
+async def test_media_is_forwarded_over_ipv6(rtp, phone, told, ports):
     relay = Relay(PortPool("::1", *ports.pair))
     made = type(phone("t"))
     a, b = made(relay, "a", "::1"), made(relay, "b", "::1")
@@ -61,7 +61,7 @@ async def test_ipv6_works_the_same(rtp, phone, told, ports):
     relay.close_all()
 
 
-async def test_orders_for_a_leg_that_is_closed_meanwhile_are_passed_over(ports):
+async def test_settings_for_a_closed_leg_are_ignored(ports):
     relay = Relay(PortPool("127.0.0.1", *ports.pair))
     relay.open("a")
     relay.close("a")
@@ -73,7 +73,7 @@ async def test_orders_for_a_leg_that_is_closed_meanwhile_are_passed_over(ports):
     relay.close_all()
 
 
-async def test_a_leg_gets_the_family_that_it_asks_for_and_both_are_joined(ports):
+async def test_a_leg_gets_ports_of_the_ip_family_that_it_asks_for(ports):
     relay = Relay(PortPool("127.0.0.1", *ports.pair), PortPool("::1", *ports.pair))
     assert [relay.open("a", ipv6=False).host, relay.open("b", ipv6=True).host] == [
         "127.0.0.1",
@@ -85,7 +85,7 @@ async def test_a_leg_gets_the_family_that_it_asks_for_and_both_are_joined(ports)
     relay.close_all()
 
 
-async def test_a_leg_gets_the_family_that_there_is(ports):
+async def test_a_leg_gets_the_only_available_ip_family(ports):
     relay = Relay(PortPool("::1", *ports.pair))
     assert relay.open("a", ipv6=False).host == "::1"
     with pytest.raises(NoPortsError):

@@ -1,4 +1,4 @@
-"""The resolver, against a name server of this test on loopback."""
+"""The resolver, against a name server that this test runs on loopback."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ZONE = {
 
 
 class NameServer(asyncio.DatagramProtocol):
-    """Answers from `ZONE`; deaf for names that begin with `deaf`."""
+    """A name server that answers from `ZONE` and ignores names that begin with `deaf`."""
 
     def __init__(self):
         self.asked = []
@@ -66,7 +66,9 @@ def make_resolver(server, tmp_path):
         made = Resolver(
             timeout_s=timeout_s, nameservers=["127.0.0.1"], port=server.port, hosts=hosts
         )
-        made._resolver.timeout = timeout_s  # it repeats no question
+        made._resolver.timeout = (
+            timeout_s  # as long as the whole lookup, so that no question is repeated
+        )
         return made
 
     return make
@@ -97,22 +99,24 @@ def impatient(make_resolver):
         (("pbx", "A"), ["192.0.2.77"]),
     ],
 )
-async def test_what_is_asked_is_answered(resolver, question, records):
+async def test_each_question_gets_its_records_from_dns_or_the_hosts_file(
+    resolver, question, records
+):
     assert await resolver.ask(Question(*question)) == records
 
 
-async def test_nobody_is_waited_for_without_end(impatient):
+async def test_a_question_to_a_silent_server_ends_at_the_timeout(impatient):
     async with asyncio.timeout(PATIENCE_S):
         assert await impatient.ask(Question("deaf.example.com", "A")) is None
 
 
-async def test_an_answer_is_asked_for_once_while_it_lives(resolver, server):
+async def test_an_answer_is_cached_for_its_time_to_live(resolver, server):
     for _ in range(3):
         await resolver.ask(Question("pbx.example.com", "A"))
     assert server.asked == [("pbx.example.com.", "A")]
 
 
-async def test_many_questions_are_asked_at_once(impatient, server):
+async def test_several_questions_are_asked_at_the_same_time(impatient, server):
     names = [f"deaf{number}.example.com" for number in range(10)]
     async with asyncio.timeout(PATIENCE_S):
         answers = await impatient.ask_all(Question(name, "A") for name in names)

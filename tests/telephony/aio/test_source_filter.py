@@ -72,7 +72,7 @@ async def asked(source_filter):
 
 
 async def ended(connection):
-    """True once the other side has closed."""
+    """Return True when the other side has closed the connection."""
     reader, writer = connection
     async with asyncio.timeout(10):
         with contextlib.suppress(ConnectionError):

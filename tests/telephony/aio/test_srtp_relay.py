@@ -20,7 +20,7 @@ REPORT = bytes([0x80, 200, 0, 6]) + (7).to_bytes(4) + bytes(20)
 
 
 class Secure:
-    """A peer's own end of SRTP, and how its leg is told of it."""
+    """The SRTP state of a peer; `configure` gives its keys to the peer's leg."""
 
     def __init__(self, phone, suite=Suite.AES_CM_128_HMAC_SHA1_80):
         self.phone = phone
@@ -43,7 +43,7 @@ class Secure:
 
 @pytest.fixture
 async def secure(pair):
-    """The first of two joined phones speaks SRTP alone, the second plain RTP."""
+    """Make the first of two joined phones use SRTP; the second uses plain RTP."""
     made = Secure(pair[0])
     made.configure()
     return made
@@ -51,7 +51,7 @@ async def secure(pair):
 
 @pytest.fixture
 def kept(relay):
-    """What the taps of both legs are given."""
+    """The packets that the taps of both legs receive."""
     given = []
     for track, leg_id in enumerate("ab"):
         relay.set_tap(leg_id, track, lambda *what: given.append(what))
@@ -65,7 +65,7 @@ def stranger():
         yield made
 
 
-async def test_srtp_ends_at_its_leg_and_the_recording_is_plain(pair, secure, kept, rtp):
+async def test_srtp_of_one_leg_is_decrypted_for_the_other_leg_and_the_tap(pair, secure, kept, rtp):
     _, b = pair
     secure.send(rtp(0, 1))
     assert await b.heard() == rtp(0, 1)
@@ -77,7 +77,7 @@ async def test_srtp_ends_at_its_leg_and_the_recording_is_plain(pair, secure, kep
 
 
 @pytest.mark.parametrize("suite", list(Suite))
-async def test_both_legs_may_speak_it_each_with_keys_and_suites_of_its_own(pair, rtp, suite):
+async def test_both_legs_may_use_srtp_with_different_keys_and_suites(pair, rtp, suite):
     a, b = Secure(pair[0], suite), Secure(pair[1], Suite.AEAD_AES_128_GCM)
     a.configure()
     b.configure()
@@ -87,7 +87,7 @@ async def test_both_legs_may_speak_it_each_with_keys_and_suites_of_its_own(pair,
     assert await a.heard() == rtp(0, 2)
 
 
-async def test_events_are_told_from_audio_after_they_are_opened(pair, secure, relay, kept, rtp):
+async def test_events_in_srtp_are_recognised_after_decryption(pair, secure, relay, kept, rtp):
     _, b = pair
     seen = []
     relay.join("a", "b", {0: 0, 101: 96}, {0: 0, 96: 101})
@@ -98,7 +98,7 @@ async def test_events_are_told_from_audio_after_they_are_opened(pair, secure, re
     assert [(data, withheld) for _, data, _, withheld in kept] == [(rtp(101, 1)[:12], True)]
 
 
-async def test_what_is_not_authentic_is_refused_and_neither_sent_on_nor_kept(
+async def test_plain_forged_and_replayed_packets_are_neither_forwarded_nor_recorded(
     pair, secure, kept, rtp, until
 ):
     a, b = pair
@@ -113,7 +113,7 @@ async def test_what_is_not_authentic_is_refused_and_neither_sent_on_nor_kept(
     assert (a.counters.received, len(kept)) == (1, 1)
 
 
-async def test_many_forgeries_are_told_once(pair, secure, told, rtp, until):
+async def test_many_unauthentic_packets_are_reported_once(pair, secure, told, rtp, until):
     a, _ = pair
     for sequence in range(30):
         a.send(rtp(0, sequence))
@@ -121,17 +121,17 @@ async def test_many_forgeries_are_told_once(pair, secure, told, rtp, until):
     assert told == [("refused", "a", "127.0.0.1", a.rtp.getsockname()[1])]
 
 
-async def test_a_stranger_is_refused_before_any_cryptography(pair, secure, stranger, rtp, until):
+async def test_a_strangers_packet_is_refused_before_decryption(pair, secure, stranger, rtp, until):
     a, b = pair
     sealed = secure.end.protect(rtp(0, 1))
     a.send(sealed, stranger)
     await until(lambda: a.counters.refused == 1)
     assert a.leg_id == "a"
-    a.send(sealed)  # had it been opened before, it were a replay now
+    a.send(sealed)  # it would count as a replay if the first copy had been decrypted
     assert await b.heard() == rtp(0, 1)
 
 
-async def test_a_latch_closes_on_the_first_authentic_packet_alone(
+async def test_the_latch_rule_keeps_the_sender_of_the_first_authentic_packet(
     pair, secure, stranger, rtp, until
 ):
     a, b = pair
@@ -146,7 +146,7 @@ async def test_a_latch_closes_on_the_first_authentic_packet_alone(
     assert await secure.heard() == rtp(0, 3)
 
 
-async def test_on_hold_a_latch_waits_for_an_authentic_packet_too(
+async def test_the_latch_rule_ignores_unauthentic_packets_during_a_hold(
     pair, secure, stranger, rtp, until
 ):
     a, b = pair
@@ -161,7 +161,7 @@ async def test_on_hold_a_latch_waits_for_an_authentic_packet_too(
     assert await b.heard() == rtp(0, 2)
 
 
-async def test_a_wrapped_sequence_outlives_hold_and_new_sdp(pair, secure, rtp, until):
+async def test_the_srtp_rollover_counter_is_kept_across_hold_and_new_sdp(pair, secure, rtp, until):
     a, b = pair
     for sequence in range(65_500, 65_600):
         secure.send(rtp(0, sequence & 0xFFFF))
@@ -178,7 +178,7 @@ async def test_a_wrapped_sequence_outlives_hold_and_new_sdp(pair, secure, rtp, u
     assert await secure.heard() == rtp(0, 71)
 
 
-async def test_a_source_that_went_on_during_a_long_hold_is_heard_after_it(pair, secure, rtp, until):
+async def test_a_source_whose_sequence_jumped_far_is_forwarded_again(pair, secure, rtp, until):
     _, b = pair
     b.send(rtp(0, 40_000))
     await secure.heard()
@@ -189,7 +189,7 @@ async def test_a_source_that_went_on_during_a_long_hold_is_heard_after_it(pair, 
     assert (await secure.heard())[12:] == rtp(0, 20_004)[12:]
 
 
-async def test_a_new_key_counts_from_its_first_packet(pair, secure, rtp):
+async def test_a_new_key_applies_from_the_first_packet_that_uses_it(pair, secure, rtp):
     _, b = pair
     old = secure.end.protect(rtp(0, 1))
     secure.send(rtp(0, 0))
@@ -206,7 +206,7 @@ async def test_a_new_key_counts_from_its_first_packet(pair, secure, rtp):
     assert ends.unprotect(await secure.phone.heard()) == rtp(0, 3)
 
 
-async def test_a_leg_that_becomes_plain_and_secure_again_goes_on_where_it_was(pair, secure, rtp):
+async def test_a_leg_that_returns_to_srtp_still_refuses_replayed_packets(pair, secure, rtp):
     a, b = pair
     first = secure.end.protect(rtp(0, 1))
     a.send(first)
@@ -217,12 +217,12 @@ async def test_a_leg_that_becomes_plain_and_secure_again_goes_on_where_it_was(pa
     b.send(rtp(0, 2))
     assert await a.heard() == rtp(0, 2)
     secure.configure()
-    a.send(first)  # a replay still
+    a.send(first)  # still a replay, so it is refused
     secure.send(rtp(0, 3))
     assert await b.heard() == rtp(0, 3)
 
 
-async def test_rtcp_is_opened_and_sealed_as_rtp_is(pair, secure):
+async def test_rtcp_is_decrypted_and_encrypted_at_the_srtp_leg(pair, secure):
     a, b = pair
     a.send_control(secure.end.protect_control(REPORT))
     assert await b.heard(b.rtcp) == REPORT
@@ -230,7 +230,7 @@ async def test_rtcp_is_opened_and_sealed_as_rtp_is(pair, secure):
     assert secure.end.unprotect_control(await a.heard(a.rtcp)) == REPORT
 
 
-async def test_plain_rtcp_on_a_secure_leg_is_refused(pair, secure, until):
+async def test_plain_rtcp_on_an_srtp_leg_is_refused(pair, secure, until):
     a, _ = pair
     a.send_control(REPORT)
     a.send(REPORT)
@@ -239,7 +239,7 @@ async def test_plain_rtcp_on_a_secure_leg_is_refused(pair, secure, until):
 
 
 @pytest.mark.parametrize("held", [False, True])
-async def test_rtcp_shares_the_port_of_a_leg_that_wishes_it(pair, secure, held):
+async def test_srtcp_shares_the_rtp_port_of_a_leg_with_rtcp_mux(pair, secure, held):
     a, b = pair
     port = a.rtp.getsockname()[1]
     secure.configure(rtcp_mux=True, rtcp_port=port, send=not held)
@@ -249,7 +249,7 @@ async def test_rtcp_shares_the_port_of_a_leg_that_wishes_it(pair, secure, held):
     assert secure.end.unprotect_control(await a.heard()) == REPORT
 
 
-async def test_plain_rtcp_shares_the_port_too(pair):
+async def test_plain_rtcp_shares_the_rtp_port_of_a_leg_with_rtcp_mux(pair):
     a, b = pair
     a.configure(rtcp_mux=True, rtcp_port=a.rtp.getsockname()[1])
     b.send_control(REPORT)
@@ -258,7 +258,7 @@ async def test_plain_rtcp_shares_the_port_too(pair):
     assert await b.heard(b.rtcp) == REPORT
 
 
-async def test_a_peer_that_is_gone_for_a_moment_gets_nothing_plain(pair, secure, rtp, until):
+async def test_a_peer_that_reopens_its_port_gets_only_srtp(pair, secure, rtp, until):
     a, b = pair
     port = a.rtp.getsockname()[1]
     a.rtp.close()
@@ -274,7 +274,7 @@ async def test_a_peer_that_is_gone_for_a_moment_gets_nothing_plain(pair, secure,
     assert heard == [rtp(0, sequence) for sequence in range(4, 8)]
 
 
-async def test_ringback_is_protected_and_reported_and_says_goodbye(pair, secure, relay):
+async def test_ringback_on_an_srtp_leg_is_encrypted_and_ends_with_an_rtcp_bye(pair, secure, relay):
     a, _ = pair
     relay.start_ringback("a")
     first = RtpPacket.parse(await secure.heard())
@@ -285,21 +285,21 @@ async def test_ringback_is_protected_and_reported_and_says_goodbye(pair, secure,
     assert [report.type, last[-1].type] == [SENDER_REPORT, BYE]
 
 
-async def test_comfort_noise_passes_and_is_kept(pair, secure, kept, rtp):
+async def test_comfort_noise_is_forwarded_and_recorded(pair, secure, kept, rtp):
     _, b = pair
     secure.send(rtp(13, 1))
     assert await b.heard() == rtp(13, 1)
     assert [data for _, data, _, _ in kept] == [rtp(13, 1)]
 
 
-async def test_no_key_is_shown(secure, relay):
+async def test_the_reprs_of_a_leg_and_its_keys_contain_no_key(secure, relay):
     shown = repr(relay._legs["a"]) + repr(secure.keys)
     for key in (secure.keys.ours, secure.keys.theirs):
         assert repr(key.material)[2:-1] not in shown
         assert key.material.hex() not in shown
 
 
-async def test_a_leg_of_an_earlier_life_sends_under_another_name(pair, secure, relay, rtp):
+async def test_a_leg_reopened_after_a_restart_sends_with_a_new_ssrc(pair, secure, relay, rtp):
     a, b = pair
     relay.close("a")
     a.local = relay.reopen("a", a.local)
@@ -311,7 +311,7 @@ async def test_a_leg_of_an_earlier_life_sends_under_another_name(pair, secure, r
     assert (heard[:8], heard[12:]) == (rtp(0, 1)[:8], rtp(0, 1)[12:])
 
 
-async def test_srtp_goes_over_ipv6(phone, relay, rtp, ports):
+async def test_srtp_works_over_ipv6(phone, relay, rtp, ports):
     relay._pools = {True: PortPool("::1", *ports.pair)}
     a, b = Secure(phone("a", "::1"), Suite.AEAD_AES_128_GCM), phone("b", "::1")
     a.configure()
@@ -324,7 +324,7 @@ async def test_srtp_goes_over_ipv6(phone, relay, rtp, ports):
 
 
 @pytest.mark.parametrize("rule", list(SourceRule))
-async def test_whatever_comes_to_its_ports_a_secure_leg_goes_on(pair, secure, rtp, until, rule):
+async def test_random_packets_do_not_stop_an_srtp_leg(pair, secure, rtp, until, rule):
     a, b = pair
     a.relay.set_source_rule("a", rule)
     noise = random.Random(7)

@@ -25,7 +25,7 @@ LOCAL = Address("127.0.0.1", 0, "TLS")
 
 @pytest.fixture(scope="module")
 def tls(authority):
-    """Makes what a TLS address needs: `tls("name", "alternative", …, mutual=…)`."""
+    """Make the `Tls` of an address: `tls("name", "alternative", …, mutual=…)`."""
 
     def make(name, *alternatives, mutual=False, trusted=None):
         certificate, key = authority.issue(name, *alternatives)
@@ -53,7 +53,7 @@ async def test_a_call_runs_over_tls_in_both_directions(agents, tls):
     await bob.wait(DialogEnded)
 
 
-async def test_the_peer_must_show_the_name_that_was_asked_for(agents, tls):
+async def test_a_peer_whose_certificate_has_another_name_is_refused(agents, tls):
     alice = await agents(LOCAL, tls=tls("alice", "127.0.0.1"))
     bob = await agents(LOCAL, tls=tls("bob", "pbx.example.com"))
     bob.answer = True
@@ -65,7 +65,7 @@ async def test_the_peer_must_show_the_name_that_was_asked_for(agents, tls):
     assert alice.transport.connections.endings[EndReason.REFUSED] == 2
 
 
-async def test_a_certificate_of_a_stranger_is_not_believed(agents, tls, make_authority):
+async def test_a_certificate_of_an_untrusted_authority_is_refused(agents, tls, make_authority):
     alice = await agents(LOCAL, tls=tls("alice", trusted=make_authority("other").path))
     bob = await agents(LOCAL, tls=tls("bob", "127.0.0.1"))
     alice.options(bob.address)
@@ -83,7 +83,7 @@ async def test_mutual_tls_refuses_a_peer_without_a_certificate(agents, tls, auth
     assert (await alice.wait(StandaloneResponse)).status == 200
 
 
-async def test_a_proven_peer_offers_its_connection_for_requests_to_it(agents, tls):
+async def test_requests_to_a_peer_proven_by_mutual_tls_reuse_its_connection(agents, tls):
     alice = await agents(LOCAL, tls=tls("alice", "127.0.0.1", mutual=True))
     bob = await agents(LOCAL, tls=tls("bob", "127.0.0.1", mutual=True))
     alice.answer = bob.answer = True
@@ -94,7 +94,7 @@ async def test_a_proven_peer_offers_its_connection_for_requests_to_it(agents, tl
     assert (await alice.wait(StandaloneRequest)).source == bob.address
 
 
-async def test_an_unproven_peer_cannot_have_anothers_requests(agents, tls):
+async def test_requests_to_an_unproven_peers_address_use_a_new_connection(agents, tls):
     alice = await agents(LOCAL, tls=tls("alice", "127.0.0.1"))
     bob = await agents(LOCAL, tls=tls("bob", "127.0.0.1"))
     alice.answer = bob.answer = True
@@ -105,7 +105,9 @@ async def test_an_unproven_peer_cannot_have_anothers_requests(agents, tls):
     assert (await alice.wait(StandaloneRequest)).source.flow
 
 
-async def test_a_phone_without_a_certificate_connects_and_accepts_nothing(agents, tls, authority):
+async def test_a_phone_without_a_certificate_connects_but_accepts_no_connection(
+    agents, tls, authority
+):
     phone = await agents(LOCAL, tls=Tls(client=client_context(ca=authority.path)))
     server = await agents(LOCAL, tls=tls("server", "127.0.0.1"))
     phone.answer = server.answer = True
@@ -118,7 +120,7 @@ async def test_a_phone_without_a_certificate_connects_and_accepts_nothing(agents
         await asyncio.open_connection(*phone.address[:2])
 
 
-async def test_old_tls_and_plain_text_are_turned_away(agents, tls):
+async def test_tls_1_1_and_plain_text_are_refused(agents, tls):
     server = await agents(LOCAL, tls=tls("server", "127.0.0.1"))
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -134,7 +136,7 @@ async def test_old_tls_and_plain_text_are_turned_away(agents, tls):
     await writer.wait_closed()
 
 
-async def test_a_renewed_certificate_is_shown_to_the_next_peer(agents, tls, authority):
+async def test_a_renewed_certificate_is_used_for_the_next_connection(agents, tls, authority):
     bob_tls = tls("bob", "old.example.com")
     bob = await agents(LOCAL, tls=bob_tls)
     bob.answer = True

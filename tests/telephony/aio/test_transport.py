@@ -41,7 +41,7 @@ async def test_a_call_is_made_and_ended_over_loopback(agents):
     await alice.wait(DialogEnded)
 
 
-async def test_the_timer_of_the_core_is_kept(agents):
+async def test_the_timers_of_the_core_run_and_end_an_unanswered_invite(agents):
     alice = await agents(timings=Timings(t1=0.002, t2=0.008, t4=0.01))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
         deaf.bind(("127.0.0.1", 0))
@@ -51,7 +51,7 @@ async def test_the_timer_of_the_core_is_kept(agents):
     assert alice.transport.endpoint.next_timer() is None
 
 
-async def test_junk_is_counted_and_the_socket_goes_on(agents):
+async def test_a_malformed_datagram_is_counted_and_reported(agents):
     bob = await agents()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.sendto(b"\xff\xfejunk", bob.address[:2])
@@ -59,9 +59,7 @@ async def test_junk_is_counted_and_the_socket_goes_on(agents):
     assert bob.transport.endpoint.dropped["malformed"] == 1
 
 
-async def test_a_bug_in_the_core_is_logged_once_without_the_message_and_kills_nothing(
-    agents, monkeypatch
-):
+async def test_an_exception_in_the_core_is_logged_once_without_the_message(agents, monkeypatch):
     bob = await agents()
 
     def broken(data, *rest):
@@ -79,7 +77,7 @@ async def test_a_bug_in_the_core_is_logged_once_without_the_message_and_kills_no
     await bob.wait(MessageDropped)
 
 
-async def test_a_bug_in_one_events_handling_does_not_stop_the_next(agents):
+async def test_an_exception_in_an_event_handler_does_not_stop_the_next_event(agents):
     bob = await agents()
     seen = []
 
@@ -95,14 +93,14 @@ async def test_a_bug_in_one_events_handling_does_not_stop_the_next(agents):
     assert [(e["event"], e["handling"]) for e in logs] == [("sip.event_fault", "MessageDropped")]
 
 
-async def test_what_cannot_be_sent_is_counted_not_raised(agents):
+async def test_a_message_that_cannot_be_sent_is_counted_without_an_error(agents):
     alice = await agents()
     alice.transport.close()
     alice.invite(Address("127.0.0.1", 9))
     assert alice.transport.send_errors == 1
 
 
-async def test_flush_within_an_events_handling_leaves_the_order_of_events(agents):
+async def test_flush_in_an_event_handler_keeps_the_order_of_events(agents):
     bob = await agents()
     seen = []
 
@@ -118,7 +116,7 @@ async def test_flush_within_an_events_handling_leaves_the_order_of_events(agents
 
 
 @pytest.mark.parametrize("advertised", [None, Address("203.0.113.7", 0)])
-async def test_a_wildcard_socket_tells_peers_an_address_that_they_can_answer(agents, advertised):
+async def test_a_wildcard_socket_puts_a_reachable_address_into_via(agents, advertised):
     alice, bob = await agents(), await agents()
     alice.transport.close()
     bound = await alice.transport.listen(Address("0.0.0.0", 0), advertised=advertised)
@@ -138,7 +136,7 @@ async def test_a_wildcard_socket_tells_peers_an_address_that_they_can_answer(age
     assert advertised is None or via.host == advertised.host
 
 
-async def test_what_comes_before_the_core_is_ready_waits(agents):
+async def test_messages_that_arrive_before_the_core_is_ready_are_queued(agents):
     alice, bob = await agents(), await agents()
     bob.transport.queue_received()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
@@ -152,9 +150,7 @@ async def test_what_comes_before_the_core_is_ready_waits(agents):
     assert bob.transport.endpoint.dropped["malformed"] == 2
 
 
-async def test_a_message_that_no_longer_fits_in_the_queue_closes_its_connection(
-    agents, monkeypatch
-):
+async def test_a_message_beyond_the_queue_limit_closes_its_connection(agents, monkeypatch):
     monkeypatch.setattr("telephony.aio.transport._MOST_QUEUED", 1)
     bob = await agents(Address("127.0.0.1", 0, "TCP"))
     bob.transport.queue_received()

@@ -1,4 +1,4 @@
-"""The world of these tests, and what it is made of."""
+"""The fixture `world`: three phones and a switch on a network without sockets."""
 
 import pytest
 

@@ -9,7 +9,7 @@ from helpers.b2bua.phone import sdp
 
 
 def hosts(world):
-    """What the two legs of the call were told of our media."""
+    """Return our media address on each of the two legs."""
     return [leg.media.local.host for leg in world.call.legs.values()]
 
 

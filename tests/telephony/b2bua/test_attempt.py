@@ -17,7 +17,7 @@ ELSEWHERE = Address("192.0.2.98", 5060, "TCP")
 
 @pytest.fixture
 def aim(world):
-    """Let the one target be at these addresses, in this order."""
+    """Give the only target these addresses, in this order."""
 
     def aim(*addresses):
         first, *others = addresses

@@ -57,7 +57,7 @@ acts = st.one_of(
 
 
 class Script:
-    """Carries acts out; what a phone cannot do just now it leaves."""
+    """Carries out acts; skips those that a phone cannot do in its present state."""
 
     def __init__(self, world, *, group, at_once):
         self.world = world
@@ -74,7 +74,7 @@ class Script:
             return
         phone = getattr(world, who)
         act = getattr(self, "do_" + name.replace("-", "_"))
-        with suppress(ProtocolError):  # what the phone's own core forbids just now
+        with suppress(ProtocolError):  # the phone's own core forbids the act in its present state
             act(phone)
         world.net.flush()
 
@@ -219,7 +219,7 @@ def check(world):
         phone.infos = {}
     world.net.run(200)
     for phone in (world.a, world.b, world.c):
-        # Who was out of reach while we hung up notices at its own next request.
+        # A phone that was unreachable at the hang-up learns of it from its next request.
         if phone.dialog is not None and phone.dialog.state is DialogState.CONFIRMED:
             phone.ask("OPTIONS")
         for invite in phone.invites:
@@ -250,7 +250,7 @@ def test_a_call_with_hold_and_transfer_over_a_lossy_network_ends_cleanly(seed):
     world.assert_clean()
 
 
-def test_a_call_can_be_dialled_only_once(world):
+def test_a_call_is_dialled_only_once_and_never_after_its_end(world):
     world.talk()
     with pytest.raises(ProtocolError):
         world.call.dial([world.target(world.c)], world.clock.now)

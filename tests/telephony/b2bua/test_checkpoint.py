@@ -1,4 +1,4 @@
-"""Checkpoints of the version before: a new process reads them, and writes the same form."""
+"""Checkpoints of an earlier version: a new process reads them and writes the same form."""
 
 import json
 from pathlib import Path

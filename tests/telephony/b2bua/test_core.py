@@ -13,7 +13,7 @@ PACKAGE = Path(telephony.b2bua.__file__).parent
 
 
 def uses():
-    """Yield (module, what is used) for each write to the state and each call that changes it."""
+    """Yield (module, attribute) for each write to the state and each call that changes it."""
     for path in PACKAGE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Attribute):

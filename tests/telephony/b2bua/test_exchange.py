@@ -1,4 +1,4 @@
-"""Offers within a dialog that are faulty, late, crossing or given up."""
+"""Offers within a dialog that are faulty, late, crossing or cancelled."""
 
 import pytest
 
@@ -155,7 +155,7 @@ def test_each_completed_negotiation_reports_the_media_of_both_legs(world):
 
 
 def reinvite_before_the_callers_ack(world):
-    """The callee offers another codec while the caller's ACK to our 200 is on its way."""
+    """The callee offers another codec while the caller's ACK to our 200 is in transit."""
 
     def is_the_callers_ack(data):
         return data.startswith(b"ACK ") and b"Via: SIP/2.0/UDP 192.0.2.10" in data
@@ -169,7 +169,7 @@ def reinvite_before_the_callers_ack(world):
 
 
 def test_a_callees_offer_waits_for_the_callers_ack(world):
-    """RFC 3261 14.2 has 491 for an INVITE of ours in the same dialog, and there is none."""
+    """RFC 3261, section 14.2: 491 is for a pending INVITE of ours here, and there is none."""
     reinvite_before_the_callers_ack(world)
     world.net.lost = lambda _data: False
     world.net.run(2)

@@ -28,7 +28,7 @@ def talking():
 
 
 def told(phone, header="P-Asserted-Identity"):
-    """Each request that named somebody: its method, and the name."""
+    """Return (method, name) of each request that carried a name."""
     named = [(request.method, request.headers.get(header)) for request in phone.requests]
     return [(method, name) for method, name in named if name is not None]
 

@@ -12,7 +12,7 @@ from telephony.sip.message.uri import Uri
 
 
 def replaces_of(dialog):
-    """The Replaces that names a dialog of the phone which writes it."""
+    """Return a Refer-To value whose Replaces names a dialog of the phone that sends it."""
     return (
         f"<sip:300@192.0.2.1?Replaces={dialog.call_id.replace('@', '%40')}"
         f"%3Bto-tag%3D{dialog.id.remote_tag}%3Bfrom-tag%3D{dialog.id.local_tag}>"
@@ -20,7 +20,7 @@ def replaces_of(dialog):
 
 
 class Consultation:
-    """`b` talks with `a`, has put them on hold and talks with `c`."""
+    """Phone `b` has put `a` on hold and talks with `c`."""
 
     def __init__(self, world, *, hold=True, calls_back=False):
         self.world = world
@@ -109,7 +109,7 @@ def test_different_payload_types_of_joined_legs_are_mapped(world):
 def test_joined_legs_without_a_common_codec_negotiate_one_by_re_invite(world):
     world.a.codecs = ("0 PCMU/8000",)
     consultation = Consultation(world)
-    world.c.codecs = ("8 PCMA/8000",)  # what it has told b of all that it speaks
+    world.c.codecs = ("8 PCMA/8000",)  # of all its codecs, the only one that c has offered to b
     world.c.reinvite()
     world.net.run(1)
     world.c.codecs = ("8 PCMA/8000", "0 PCMU/8000")
@@ -127,7 +127,7 @@ def test_a_leg_that_refuses_the_offer_after_a_join_does_not_end_the_call(world):
     world.a.refuse_offer = 488
     consultation.refer()
     assert consultation.first.joined is not None
-    # The hold, what it refuses, and once more when the other has been asked; never for ever.
+    # The hold, the refused offer, and one more after the other leg's offer; never an endless loop.
     assert world.a.methods.count("INVITE") == 3
     world.a.hang_up()
     world.assert_clean()

@@ -24,7 +24,7 @@ def test_a_redirection_is_not_followed_and_its_contact_is_not_passed_on(world, s
 
 
 class Known(dict):
-    """By user part."""
+    """The known targets, by the user part of a Contact."""
 
     def ask(self, user):
         return self.get(user, ())
@@ -32,7 +32,7 @@ class Known(dict):
 
 @pytest.fixture
 def known(world, monkeypatch):
-    """Targets whom the owner knows, by the user part of a Contact."""
+    """Make each call follow redirections to the targets in this dict, by user part."""
     knows = Known()
     begin = BackToBackCall.dial
 

@@ -17,7 +17,7 @@ SDP = (("Content-Type", "application/sdp"),)
 
 
 def messages(world, start, to=None):
-    """What was sent, to one phone or to anybody."""
+    """Return the sent messages that begin with `start`, to one phone or to all (None)."""
     address = to.address if to is not None else None
     return [
         parse_message(data)

@@ -7,7 +7,7 @@ from telephony.b2bua.events import Joined, LegEnded
 
 
 def replaces_of(dialog, extra=""):
-    """The Replaces by which whoever receives it knows the dialog of this phone."""
+    """Return a Replaces header that names this phone's dialog from its peer's side."""
     return (
         "Replaces",
         f"{dialog.call_id};to-tag={dialog.id.remote_tag};from-tag={dialog.id.local_tag}{extra}",

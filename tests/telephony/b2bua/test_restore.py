@@ -146,7 +146,7 @@ def test_a_restart_rings_the_advisor_again_for_a_caller_who_waits_alone(world):
 
 
 def test_an_advisor_whose_transfer_succeeded_before_the_restart_gets_a_bye(world):
-    world.b.infos["NOTIFY"] = None  # the last one is never answered
+    world.b.infos["NOTIFY"] = None  # the final NOTIFY is never answered
     world.talk()
     world.b.refer()
     world.net.run(0.2)
@@ -204,7 +204,7 @@ def test_a_damaged_checkpoint_is_refused_without_open_legs_or_dialogs(data):
 
 
 def _damage(tree, data):
-    """Take a value out of a tree of dicts and lists, or put another in its place."""
+    """Remove or replace a random value in a tree of dicts and lists."""
     keys = list(tree) if isinstance(tree, dict) else list(range(len(tree)))
     if not keys:
         return

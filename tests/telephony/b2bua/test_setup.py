@@ -296,7 +296,7 @@ def test_two_simultaneous_answers_in_a_group_leave_one_leg_and_end_the_other(gro
     group.assert_clean()
 
 
-def test_the_caller_gets_the_most_specific_of_a_groups_failures(group):
+def test_the_caller_gets_the_best_of_a_groups_failure_responses(group):
     group.b.reply = Reply(final=None)
     group.c.reply = Reply(final=404)
     group.a.call()

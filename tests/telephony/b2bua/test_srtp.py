@@ -16,14 +16,14 @@ OTHER = b"NzB4d1BINUAvLEw6UzF3WSJ+PSdFcGdUJShpX1Zj"
 
 
 def secure(phone, *, tag=3, key=KEY, profile=b"RTP/SAVP"):
-    """Let everything that the phone says of media be protected."""
+    """Make the phone offer and answer only SRTP."""
     plain = type(phone).sdp.__get__(phone)
     line = b"a=crypto:%d AES_CM_128_HMAC_SHA1_80 inline:%b\r\n" % (tag, key)
     phone.sdp = lambda **changes: plain(**changes).replace(b"RTP/AVP", profile) + line
 
 
 def keys(world):
-    """The keys of the caller's leg and of the advisor's."""
+    """Return the SRTP keys of the caller's leg and of the advisor's leg."""
     return tuple(world.switch.plane.remotes[leg].keys for leg in world.call.joined)
 
 

@@ -25,7 +25,7 @@ def octets(name):
 
 
 def deliver(world, data):
-    """The last status that the caller got."""
+    """Deliver the INVITE and return the last status that the caller received."""
     world.switch.endpoint.receive(data, CALLER, SWITCH, world.switch.now)
     world.switch.work()
     world.net.run(0.4)

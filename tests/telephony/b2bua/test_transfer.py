@@ -183,7 +183,7 @@ def test_an_advisor_that_hangs_up_right_after_a_failed_transfer_is_rung_again(wo
     assert world.switch.of(Recalled)[0].leg_id == call.joined[1]
     assert world.switch.plane.joins[call.joined[0]] == call.joined[1]
     assert world.switch.plane.ringing == set()
-    world.b.hang_up()  # and this time they mean it
+    world.b.hang_up()  # after the recall was answered, a hang-up ends the call
     assert world.a.methods[-1] == "BYE"
     world.assert_clean()
 

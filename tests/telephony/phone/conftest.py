@@ -33,7 +33,7 @@ async def phones(make_phone):
 
 @pytest.fixture
 def hears():
-    """Waits until a call hears a tone, after whatever silence its peer sent before."""
+    """Wait until a call receives a tone; skip any silence that its peer sent before."""
 
     async def hears(call, hz, samples=1600):
         async with asyncio.timeout(30):

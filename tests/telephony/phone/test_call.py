@@ -36,7 +36,7 @@ async def test_a_call_rings_is_answered_and_ends_on_both_sides(phones):
     assert phones.first.calls == phones.second.calls == []
 
 
-async def test_the_one_called_can_hang_up(phones):
+async def test_the_called_phone_can_hang_up(phones):
     placed, taken = await phones.connect()
     await within(taken.hangup())
     await within(placed.wait_for(CallState.ENDED))
@@ -50,7 +50,7 @@ async def test_a_denied_call_ends_with_its_status(phones):
     assert failed.value.status == placed.status == 486
 
 
-async def test_a_caller_who_gives_up_ends_the_ringing(phones):
+async def test_a_caller_that_hangs_up_ends_the_ringing_with_487(phones):
     placed = await phones.first.call("202")
     taken = await within(phones.came.get())
     await within(placed.hangup())
@@ -58,14 +58,14 @@ async def test_a_caller_who_gives_up_ends_the_ringing(phones):
     assert placed.status == taken.status == 487
 
 
-async def test_a_phone_without_a_callback_takes_no_call(make_phone):
+async def test_a_phone_without_a_callback_refuses_calls_with_480(make_phone):
     async with make_phone() as deaf, make_phone(deaf.address) as caller:
         call = await caller.call("202")
         await within(call.wait_for(CallState.ENDED))
         assert call.status == 480
 
 
-async def test_each_side_hears_what_the_other_says(phones, hears):
+async def test_each_side_hears_the_others_audio(phones, hears):
     placed, taken = await phones.connect()
     await asyncio.gather(placed.write_audio(tone(440)), taken.write_audio(tone(1000)))
     assert await hears(taken, 440)
@@ -77,7 +77,7 @@ async def test_silence_is_sent_when_nothing_is_queued(phones):
     assert set(await within(taken.read_audio(800))) <= {0, 8, 0xF8, 0xFF}
 
 
-async def test_what_was_received_can_be_read_after_the_end(phones):
+async def test_received_audio_can_be_read_after_the_call_ended(phones):
     placed, taken = await phones.connect()
     await within(taken.read_audio(160))
     await within(placed.hangup())
@@ -87,13 +87,13 @@ async def test_what_was_received_can_be_read_after_the_end(phones):
     assert await within(taken.read_audio(1)) == b""
 
 
-async def test_keys_are_pressed_once_each_and_in_order(phones):
+async def test_dtmf_keys_arrive_once_each_and_in_order(phones):
     placed, taken = await phones.connect()
     await within(placed.send_dtmf("4929#"))
     assert await within(taken.get_dtmf(5)) == "4929#"
 
 
-async def test_no_speech_is_sent_while_a_key_is_down(phones):
+async def test_no_queued_audio_is_sent_during_a_dtmf_key(phones):
     placed, taken = await phones.connect()
     sender = placed.media.stream.sender
     await placed.write_audio(tone(440, 0.3))
@@ -104,13 +104,13 @@ async def test_no_speech_is_sent_while_a_key_is_down(phones):
     assert await within(taken.get_dtmf(2)) == "12"
 
 
-async def test_only_keys_can_be_pressed(phones):
+async def test_send_dtmf_refuses_characters_that_are_not_keys(phones):
     placed, _ = await phones.connect()
     with pytest.raises(ProtocolError):
         await placed.send_dtmf("1x")
 
 
-async def test_hold_stops_the_other_side_and_resume_lets_it_go_on(phones):
+async def test_hold_stops_the_other_sides_media_and_resume_restarts_it(phones):
     placed, taken = await phones.connect()
     await within(placed.hold())
     assert not taken.media.stream.remote.receive
@@ -128,7 +128,7 @@ async def test_each_side_can_hold_the_other_in_turn(phones):
     assert placed.state is taken.state is CallState.ANSWERED
 
 
-async def test_info_reaches_the_other_side_with_its_headers(phones):
+async def test_an_info_reaches_the_other_side_with_its_headers_and_body(phones):
     placed, taken = await phones.connect()
     headers = (("Record", "off"), ("Content-Type", "text/plain"))
     assert await within(placed.send_info(b"pause", headers)) == 200
@@ -136,7 +136,7 @@ async def test_info_reaches_the_other_side_with_its_headers(phones):
     assert (request.headers.get("Record"), request.body) == ("off", b"pause")
 
 
-async def test_what_needs_an_answered_call_says_so(phones):
+async def test_operations_that_need_an_answered_call_raise_invalid_state_error(phones):
     placed = await phones.first.call("202")
     for wanted in (placed.write_audio(b""), placed.hold(), placed.transfer("1"), placed.answer()):
         with pytest.raises(InvalidStateError):
@@ -144,7 +144,7 @@ async def test_what_needs_an_answered_call_says_so(phones):
     await within(placed.hangup())
 
 
-async def test_a_refused_refer_tells_its_status(phones):
+async def test_a_refused_refer_returns_its_status(phones):
     placed, _ = await phones.connect()
     assert await within(placed.transfer("203")) == 405
 
@@ -156,12 +156,12 @@ async def test_a_phone_that_stops_hangs_up(phones):
     assert placed.state is CallState.ENDED
 
 
-async def test_a_stopped_phone_places_no_call(make_phone):
+async def test_a_phone_that_is_not_started_places_no_call(make_phone):
     with pytest.raises(InvalidStateError):
         await make_phone().call("202")
 
 
-async def test_a_call_tells_the_statuses_that_came_and_how_well_media_arrives(phones):
+async def test_a_call_reports_its_response_statuses_and_reception_quality(phones):
     placed, taken = await phones.connect()
     assert placed.statuses == [180, 200]
     await within(taken.read_audio(800))
@@ -169,7 +169,7 @@ async def test_a_call_tells_the_statuses_that_came_and_how_well_media_arrives(ph
     assert taken.reception.lost == 0
 
 
-async def test_audio_can_be_taken_piece_by_piece_until_the_end(phones):
+async def test_audio_can_be_iterated_in_pieces_until_the_call_ends(phones):
     placed, taken = await phones.connect()
     async with placed:
         pieces = taken.audio(320)
@@ -179,7 +179,7 @@ async def test_audio_can_be_taken_piece_by_piece_until_the_end(phones):
     assert placed.state is taken.state is CallState.ENDED
 
 
-async def test_what_is_written_after_the_end_goes_nowhere(phones):
+async def test_audio_written_after_the_call_ended_is_discarded(phones):
     placed, taken = await phones.connect()
     await within(placed.hangup())
     await within(taken.wait_for(CallState.ENDED))
@@ -187,7 +187,7 @@ async def test_what_is_written_after_the_end_goes_nowhere(phones):
     assert taken.media.stream.sender.queued == 0
 
 
-async def test_a_callback_that_raises_ends_its_call(make_phone):
+async def test_an_exception_in_the_call_callback_ends_the_call(make_phone):
     async def broken(call):
         if call.remote.uri.user == "203":
             await call.answer()
@@ -201,7 +201,7 @@ async def test_a_callback_that_raises_ends_its_call(make_phone):
                 assert call.status == status
 
 
-async def test_a_phone_finds_its_address_and_its_servers(make_phone):
+async def test_a_phone_finds_its_own_and_its_servers_address(make_phone):
     came = asyncio.Queue[VoIPCall]()
     async with (
         make_phone(("localhost", 9), user="202", my_ip="", call_callback=came.put) as called,
@@ -213,7 +213,7 @@ async def test_a_phone_finds_its_address_and_its_servers(make_phone):
         assert caller.address.host == called.address.host
 
 
-async def test_who_is_not_there_is_told_from_who_refuses(make_phone):
+async def test_an_unreachable_server_is_reported_differently_from_a_refusal(make_phone):
     options = {"transport": "tcp"}
     async with make_phone(("127.0.0.1", 9), **options) as phone:
         call = await phone.call("202")
@@ -226,14 +226,14 @@ async def test_who_is_not_there_is_told_from_who_refuses(make_phone):
     assert (lost.value.unreachable, lost.value.status) == (True, 503)
 
 
-async def test_a_message_that_nobody_would_read_is_refused(phones):
+async def test_a_message_request_in_a_call_gets_405(phones):
     placed, _ = await phones.connect()
     text = (("Content-Type", "text/plain"),)
     _, response = await within(placed.requests.send(placed.dialog, "MESSAGE", text, b"hello"))
     assert response.status == 405
 
 
-async def test_a_server_that_gives_no_sign_of_life_is_an_error(make_phone):
+async def test_a_ping_without_a_response_raises_call_failed_error(make_phone):
     async with make_phone(("127.0.0.1", 9), transport="tcp") as phone:
         with pytest.raises(CallFailedError) as failed:
             await within(phone.ping())
@@ -242,7 +242,7 @@ async def test_a_server_that_gives_no_sign_of_life_is_an_error(make_phone):
         await phone.ping()
 
 
-async def test_keys_are_pressed_by_info(phones):
+async def test_dtmf_keys_can_be_sent_by_info(phones):
     placed, taken = await phones.connect()
     await within(placed.send_dtmf("1*a", by="info"))
     assert await within(taken.get_dtmf(3)) == "1*A"

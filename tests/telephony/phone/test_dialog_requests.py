@@ -43,7 +43,9 @@ def requests():
     return made
 
 
-async def test_a_dialog_that_ends_before_a_challenge_is_answered_is_an_invalid_state(requests):
+async def test_a_dialog_that_ended_before_its_challenge_is_answered_raises_invalid_state_error(
+    requests,
+):
     dialog = EndingDialog()
     with pytest.raises(InvalidStateError, match="ended"):
         await asyncio.wait_for(requests.send(dialog, "INFO"), 5)

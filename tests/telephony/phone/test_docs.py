@@ -1,4 +1,4 @@
-"""The examples of docs/phone.md that a second phone can answer, run as they are written.
+"""The examples of docs/phone.md that need only a second phone, run as they are written.
 
 The examples that need a server are run in `tests/peers/test_phone_docs.py`.
 
@@ -38,7 +38,7 @@ async def within(awaitable, seconds=10):
 
 
 async def beside(phones, ours, theirs):
-    """What our example returns while the phone that it calls does as `theirs` says."""
+    """Return the example's result while the called phone runs `theirs`."""
 
     async def answer():
         await theirs(await phones.came.get())
@@ -55,15 +55,15 @@ async def busy(call):
     await call.deny()
 
 
-def test_every_example_is_run_by_a_test():
+def test_every_example_of_the_page_is_run_by_a_test():
     assert used(Path(__file__), PEERS) == FUNCTIONS.keys()
 
 
-def test_the_readme_leads_to_the_page():
+def test_the_readme_links_to_the_page():
     assert "](docs/phone.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_whoever_ports_a_program_finds_each_name_on_both_sides():
+def test_each_name_in_the_pyvoip_table_exists_in_its_library():
     (table,) = re.findall(
         r"^## From pyVoIP\n\n(.*?)\n\n", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
     )
@@ -79,19 +79,19 @@ def test_whoever_ports_a_program_finds_each_name_on_both_sides():
             assert re.search(rf"\bdef {name}\b|self\.{name}\b", source), name
 
 
-def test_pyvoips_audio_is_made_ours():
+def test_pyvoips_8_bit_audio_converts_to_16_bit():
     from_pyvoip = example("from_pyvoip")
     assert from_pyvoip(bytes([0, 128, 255])) == struct.pack("<3h", -32_768, 0, 32_512)
 
 
-async def test_a_hold_can_be_waited_for(phones):
+async def test_the_example_waits_until_the_call_is_held(phones):
     placed, taken = await phones.connect()
     waiting = asyncio.create_task(example("until_held")(taken))
     await within(placed.hold())
     assert await within(waiting)
 
 
-async def test_a_call_is_placed_and_heard(phones):
+async def test_the_example_places_a_call_and_returns_its_audio(phones):
     async def speak(call):
         await call.answer()
         await call.write_audio(tone(440, 2))
@@ -101,13 +101,13 @@ async def test_a_call_is_placed_and_heard(phones):
     assert phones.first.calls == []
 
 
-async def test_why_a_call_was_not_answered_is_told(phones):
+async def test_the_example_reports_why_a_call_was_not_answered(phones):
     why_not = example("why_not")
     assert await beside(phones, why_not(phones.first), busy) == "busy"
     assert await beside(phones, why_not(phones.first), answer) == "answered"
 
 
-async def test_a_caller_is_denied_by_their_number(make_phone):
+async def test_the_example_denies_a_caller_by_number(make_phone):
     async with (
         make_phone(user="202", call_callback=example("deny")) as called,
         make_phone(called.address, user="07700900123") as caller,
@@ -117,7 +117,7 @@ async def test_a_caller_is_denied_by_their_number(make_phone):
         assert call.status == 603
 
 
-async def test_a_party_is_held_and_taken_back(phones):
+async def test_the_example_holds_and_resumes_a_party(phones):
     placed, taken = await phones.connect()
     held = asyncio.create_task(taken.changes.until(lambda: not taken.media.stream.remote.receive))
     await within(example("consult")(placed))
@@ -125,7 +125,7 @@ async def test_a_party_is_held_and_taken_back(phones):
     assert taken.media.stream.remote.receive
 
 
-async def test_a_phone_goes_where_it_is_sent(make_phone):
+async def test_the_example_follows_a_transfer(make_phone):
     async with (
         make_phone(user="303", call_callback=answer) as third,
         make_phone(
@@ -143,7 +143,7 @@ async def test_a_phone_goes_where_it_is_sent(make_phone):
         assert [there.state for there in third.calls] == [CallState.ANSWERED]
 
 
-async def test_keys_go_both_ways(phones):
+async def test_the_example_sends_and_receives_dtmf_keys(phones):
     placed, taken = await phones.connect()
     pressed, keys, _ = await within(
         asyncio.gather(example("menu")(placed), taken.get_dtmf(4), taken.send_dtmf("98#4"))
@@ -151,13 +151,13 @@ async def test_keys_go_both_ways(phones):
     assert (pressed, keys) == ("98#4", "123#")
 
 
-async def test_keys_go_by_info(phones):
+async def test_the_example_sends_dtmf_keys_by_info(phones):
     placed, taken = await phones.connect()
     await within(example("menu_by_info")(placed))
     assert await within(taken.get_dtmf(3)) == "12#"
 
 
-async def test_a_call_whose_other_side_is_gone_ends(phones):
+async def test_the_example_ends_when_the_other_side_is_gone(phones):
     placed, taken = await phones.connect()
     waiting = placed if taken.session.timer.we_refresh else taken
     gone = asyncio.create_task(example("until_they_are_gone")(waiting))
@@ -166,7 +166,7 @@ async def test_a_call_whose_other_side_is_gone_ends(phones):
     await within(gone)
 
 
-async def test_what_is_played_is_recorded(phones, tmp_path):
+async def test_the_examples_play_and_record_audio_files(phones, tmp_path):
     placed, taken = await phones.connect()
     said, heard = tmp_path / "said.wav", tmp_path / "heard.wav"
     with wave.open(str(said), "wb") as file:
@@ -181,15 +181,17 @@ async def test_what_is_played_is_recorded(phones, tmp_path):
         pcm = file.readframes(file.getnframes())
     assert len(pcm) >= 14_000
     halves = (pcm[start : start + 8000] for start in range(0, len(pcm) - 7999, 1600))
-    assert any(loudness(half, 440) > 0.9 for half in halves)  # of a second, after some silence
+    assert any(
+        loudness(half, 440) > 0.9 for half in halves
+    )  # half a second each; silence may come first
 
 
-async def test_quality_is_told_of_both_directions(phones):
+async def test_the_example_reports_the_quality_of_both_directions(phones):
     placed, _ = await phones.connect()
     assert await within(example("quality")(placed), 20) == "0% lost here, 0% there"
 
 
-async def test_the_caller_hears_an_announcement_and_no_answer(phones):
+async def test_the_example_plays_an_announcement_without_answering(phones):
     placed = await phones.first.call("202")
     await within(example("announce")(await within(phones.came.get())))
     heard = await within(placed.read_audio(4000))
@@ -199,7 +201,7 @@ async def test_the_caller_hears_an_announcement_and_no_answer(phones):
     assert placed.statuses == [180, 183, 480]
 
 
-async def test_the_called_side_offers(phones):
+async def test_the_example_lets_the_called_side_make_the_offer(phones):
     call = await beside(phones, example("late")(phones.first), answer)
     assert call.state is CallState.ANSWERED
     assert not call.client.request.body
@@ -207,7 +209,7 @@ async def test_the_called_side_offers(phones):
 
 
 @pytest.mark.parametrize("rule", ["required", "optional"])
-async def test_a_call_says_whether_it_is_protected(make_phone, rule):
+async def test_the_example_reports_if_a_call_is_protected(make_phone, rule):
     async with (
         make_phone(user="202", call_callback=answer) as called,
         make_phone(called.address, srtp=rule) as caller,
@@ -215,7 +217,7 @@ async def test_a_call_says_whether_it_is_protected(make_phone, rule):
         assert await within(example("secret")(caller)) is (rule == "required")
 
 
-async def test_a_server_proves_its_name_over_tls(make_exchange, authority):
+async def test_the_example_registers_and_calls_over_tls(make_exchange, authority):
     context = server_context(*authority.issue("docs", "sip.example.com"))
     exchange = await make_exchange(Address("127.0.0.1", 0, "TLS"), Tls(server=context))
     await within(example("over_tls")("127.0.0.1", exchange.address.port, authority.path))
@@ -223,18 +225,18 @@ async def test_a_server_proves_its_name_over_tls(make_exchange, authority):
     assert exchange.of("INVITE")
 
 
-async def test_ipv6_is_spoken_with_a_server_that_has_it(make_phone):
+async def test_the_example_calls_over_ipv6(make_phone):
     async with make_phone(("::1", 9), my_ip="::1", call_callback=answer) as called:
         assert await within(example("over_ipv6")(called.address.port)) == 200
 
 
-async def test_info_carries_the_record_key(phones):
+async def test_the_example_sends_the_record_key_by_info(phones):
     placed, taken = await phones.connect()
     assert await within(example("pause")(placed))
     assert [request.headers.get("Record") for request in taken.infos] == ["off"]
 
 
-async def test_a_registration_that_fails_says_how(exchange, monkeypatch):
+async def test_the_example_distinguishes_the_failures_of_a_registration(exchange, monkeypatch):
     try_password = example("try_password")
     server = exchange.address[:2]
     assert await within(try_password(*server, "secret")) == "registered"
@@ -244,9 +246,9 @@ async def test_a_registration_that_fails_says_how(exchange, monkeypatch):
     assert (await within(try_password("192.0.2.999", 5060, ""))).startswith("no socket: ")
 
 
-async def test_a_server_gives_a_sign_of_life(phones):
+async def test_the_example_pings_its_server(phones):
     assert await within(example("alive")(phones.first))
 
 
-async def test_what_is_no_number_is_an_error(phones):
+async def test_the_example_catches_the_error_of_an_invalid_number(phones):
     assert await example("careful")(phones.first, "sip:") == "SipParseError"

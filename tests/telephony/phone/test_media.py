@@ -17,7 +17,7 @@ async def ringing(phones, **options):
     return placed, await within(phones.came.get())
 
 
-async def test_a_late_offer_is_answered_in_the_ack(phones, hears):
+async def test_an_offer_in_the_200_is_answered_in_the_ack(phones, hears):
     placed, taken = await ringing(phones, late_offer=True)
     assert not taken.request.body
     await taken.answer()
@@ -27,7 +27,7 @@ async def test_a_late_offer_is_answered_in_the_ack(phones, hears):
     assert await hears(placed, 1000)
 
 
-async def test_the_caller_hears_before_the_answer(phones, hears):
+async def test_the_caller_hears_early_media_before_the_answer(phones, hears):
     placed, taken = await ringing(phones)
     await taken.progress()
     await taken.write_audio(tone(440))
@@ -42,7 +42,7 @@ async def test_the_caller_hears_before_the_answer(phones, hears):
     assert await hears(taken, 1000)
 
 
-async def test_who_progresses_may_still_refuse(phones):
+async def test_a_call_with_early_media_can_still_be_denied(phones):
     placed, taken = await ringing(phones)
     await taken.progress()
     await within(placed.wait_for(CallState.RINGING))
@@ -51,7 +51,7 @@ async def test_who_progresses_may_still_refuse(phones):
     assert placed.status == 486
 
 
-async def test_nothing_is_said_early_where_nothing_was_agreed(phones):
+async def test_early_media_without_an_offer_raises_invalid_state_error(phones):
     placed, taken = await ringing(phones, late_offer=True)
     for wanted in (taken.progress(), taken.write_audio(b""), placed.write_audio(b"")):
         with pytest.raises(InvalidStateError):

@@ -58,7 +58,7 @@ def running(*command, folder):
 
 
 async def connected(phone, number):
-    """A call that was answered, tried again while the peer is not up yet."""
+    """Return an answered call; try again while the peer is still starting."""
     for _ in range(4):
         call = await phone.call(number)
         try:
@@ -71,7 +71,7 @@ async def connected(phone, number):
     raise AssertionError("the peer never answered")
 
 
-async def test_sipp_answers_and_hears_the_bye(make_phone, tmp_path):
+async def test_sipp_answers_a_call_and_receives_the_bye(make_phone, tmp_path):
     port = loopback.free_port()
     sipp = program("sipp", "sip-tester")
     command = (sipp, "-sn", "uas", "-i", "127.0.0.1", "-p", str(port), "-m", "1", "-nostdin")
@@ -82,7 +82,7 @@ async def test_sipp_answers_and_hears_the_bye(make_phone, tmp_path):
         assert await asyncio.to_thread(process.wait, 20) == 0
 
 
-async def test_baresip_answers_and_is_heard(make_phone, hears, tmp_path):
+async def test_baresip_answers_a_call_and_its_audio_is_received(make_phone, hears, tmp_path):
     port = loopback.free_port()
     baresip = program("baresip", "baresip")
     with wave.open(str(tmp_path / "said.wav"), "wb") as said:

@@ -22,28 +22,28 @@ def put(playout, timestamp, ssrc=7, now=0.0, pcm=FRAME):
     playout.put(RtpPacket(8, 0, timestamp & 0xFFFFFFFF, ssrc), pcm, now)
 
 
-def test_packets_stand_where_their_timestamps_say():
+def test_packets_are_placed_at_their_timestamps():
     playout = PlayoutBuffer()
     for number in (0, 2, 1):
         put(playout, 1000 + 160 * number, pcm=bytes([number + 1, 0]) * 160)
     assert playout.take(480) == b"".join(bytes([n, 0]) * 160 for n in (1, 2, 3))
 
 
-def test_a_lost_packet_is_silence_of_its_length():
+def test_a_lost_packet_is_played_as_silence_of_its_length():
     playout = PlayoutBuffer()
     put(playout, 0)
     put(playout, 320)
     assert playout.take(480) == FRAME + bytes(320) + FRAME
 
 
-def test_a_timestamp_wraps_round():
+def test_a_timestamp_that_wraps_round_leaves_no_gap():
     playout = PlayoutBuffer()
     put(playout, 2**32 - 160)
     put(playout, 0)
     assert playout.unread == 320
 
 
-def test_a_packet_after_its_audio_was_read_is_dropped():
+def test_a_packet_that_arrives_after_its_playout_time_is_dropped():
     playout = PlayoutBuffer()
     put(playout, 0)
     put(playout, 320)
@@ -52,7 +52,7 @@ def test_a_packet_after_its_audio_was_read_is_dropped():
     assert playout.unread == 0
 
 
-def test_a_new_source_goes_on_when_it_arrives():
+def test_a_new_source_is_placed_at_its_arrival_time():
     playout = PlayoutBuffer()
     put(playout, 0)
     put(playout, 5_000_000, ssrc=8, now=1.0)
@@ -79,7 +79,7 @@ def test_g711_agrees_with_the_formula_and_round_trips(law, encoder):
     )
 
 
-def test_a_key_is_one_event_whose_end_comes_three_times():
+def test_a_dtmf_key_is_one_event_whose_end_is_sent_three_times():
     sender = RtpSender()
     sender.event_type = 101
     sender.press("5")
@@ -93,7 +93,7 @@ def test_a_key_is_one_event_whose_end_comes_three_times():
     assert not sender.pressing
 
 
-def test_time_goes_on_while_nothing_is_sent():
+def test_skipped_packets_advance_the_timestamp_but_not_the_sequence_number():
     sender = RtpSender()
     first = RtpPacket.parse(sender.next())
     sender.skip()
@@ -103,6 +103,6 @@ def test_time_goes_on_while_nothing_is_sent():
     assert after.marker
 
 
-def test_half_a_sample_is_refused():
+def test_audio_with_half_a_sample_is_refused():
     with pytest.raises(ProtocolError):
         RtpSender().write(b"\0")

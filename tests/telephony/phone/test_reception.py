@@ -1,4 +1,4 @@
-"""The quality of a received stream: loss, doubles and jitter (RFC 3550)."""
+"""The quality of a received stream: loss, duplicates and jitter (RFC 3550)."""
 
 from dataclasses import astuple
 
@@ -25,29 +25,29 @@ def test_a_steady_stream_has_neither_loss_nor_jitter():
     assert astuple(counted(*range(100))) == pytest.approx((100, 0, 0, 0))
 
 
-def test_what_is_passed_over_is_lost_until_it_comes_late():
+def test_a_missing_packet_counts_as_lost_until_it_arrives_late():
     assert counted(1, 2, 5).lost == 2
     assert astuple(counted(1, 2, 5, 4)) == pytest.approx((4, 1, 1, 0))
     assert counted(1, 2, 5).loss == pytest.approx(0.4)
 
 
-def test_a_second_copy_counts_for_nothing():
+def test_a_duplicate_packet_is_not_counted():
     assert counted(1, 2, 2, 1, 3).received == 3
 
 
-def test_the_sequence_number_may_begin_again_at_zero():
+def test_a_sequence_number_that_wraps_round_counts_as_no_loss():
     numbers = range(65_530, 65_545)
     assert (counted(*numbers).received, counted(*numbers).lost) == (15, 0)
 
 
-def test_a_new_source_is_a_new_stream_and_no_loss():
+def test_a_new_source_does_not_count_as_loss():
     counter = ReceptionCounter()
     for number, ssrc in ((1, 1), (2, 1), (9000, 2), (9001, 2)):
         counter.put(packet(number, ssrc), number * 0.02)
     assert (counter.now.received, counter.now.lost) == (4, 0)
 
 
-def test_the_packets_of_a_key_make_no_jitter():
+def test_the_packets_of_a_dtmf_key_add_no_jitter():
     counter = ReceptionCounter()
     counter.put(packet(0), 0.0)
     for number in range(1, 6):
@@ -65,7 +65,7 @@ def test_jitter_follows_rfc_3550():
 
 
 @given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.integers(0, 2))))
-def test_whatever_comes_the_figures_stay_sound(arrivals):
+def test_the_counts_stay_consistent_for_any_sequence_of_packets(arrivals):
     counter = ReceptionCounter()
     for place, (number, ssrc) in enumerate(arrivals):
         counter.put(packet(number, ssrc), place * 0.02)

@@ -14,7 +14,7 @@ async def within(awaitable, seconds=5):
     return await asyncio.wait_for(awaitable, seconds)
 
 
-async def test_a_3xx_tells_where_to_and_ends_the_call(make_phone):
+async def test_a_3xx_ends_the_call_and_its_contacts_are_reported(make_phone):
     def moved(event):
         if isinstance(event, IncomingInvite):
             contacts = [("Contact", "<sip:203@192.0.2.9>"), ("Contact", "<sip:204@192.0.2.9>")]
@@ -38,7 +38,7 @@ def contacts(*users):
 
 @pytest.fixture
 async def diverter():
-    """A server that sends calls to and fro, as `answers` says by the user that is called."""
+    """A server that answers a call with the status and targets that `answers` has for its user."""
     answers: dict = {}
     asked: list = []
 
@@ -56,7 +56,9 @@ async def diverter():
     await asyncio.sleep(0)
 
 
-async def test_the_targets_of_a_3xx_are_tried_by_preference_and_each_once(make_phone, diverter):
+async def test_the_targets_of_a_3xx_are_tried_once_each_in_order_of_preference(
+    make_phone, diverter
+):
     there, answers, asked = diverter
     answers |= {
         "202": (302, ["<sip:203@a.example>;q=0.2", "<sip:204@a.example>;q=0.9"]),
@@ -74,7 +76,7 @@ async def test_the_targets_of_a_3xx_are_tried_by_preference_and_each_once(make_p
         assert call.status == 404
 
 
-async def test_who_declines_everywhere_is_not_asked_elsewhere(make_phone, diverter):
+async def test_a_603_stops_the_search_through_the_targets_of_a_3xx(make_phone, diverter):
     there, answers, asked = diverter
     answers |= {
         "202": (300, ["<sip:203@a.example>", "<sip:204@a.example>"]),

@@ -1,4 +1,4 @@
-"""Hold, resume and UPDATE within a call, even if both sides ask at once.
+"""Hold, resume and UPDATE within a call, also from both sides at the same time.
 
 Covers `telephony/phone/dispatch.py` and `telephony/phone/dialog_requests.py`.
 """
@@ -14,7 +14,7 @@ async def within(awaitable, seconds=5):
     return await asyncio.wait_for(awaitable, seconds)
 
 
-async def test_both_sides_hold_at_once_and_both_get_their_way(phones):
+async def test_simultaneous_holds_by_both_sides_both_succeed(phones):
     placed, taken = await phones.connect()
     await within(asyncio.gather(placed.hold(), taken.hold()), 20)
     assert placed.media.stream.remote.receive is taken.media.stream.remote.receive is False
@@ -22,7 +22,7 @@ async def test_both_sides_hold_at_once_and_both_get_their_way(phones):
     assert placed.media.stream.remote.receive is taken.media.stream.remote.receive is True
 
 
-async def test_an_update_changes_the_session_and_one_without_sdp_refreshes_it(phones):
+async def test_an_update_with_sdp_changes_the_media_and_one_without_only_refreshes(phones):
     placed, taken = await phones.connect()
     placed.media.local_hold = Direction.SENDONLY
     offer = placed.media.offer()
@@ -36,7 +36,7 @@ async def test_an_update_changes_the_session_and_one_without_sdp_refreshes_it(ph
     assert taken.media.stream.remote.receive is False
 
 
-async def test_an_update_that_crosses_an_offer_of_ours_is_pending(phones):
+async def test_an_update_that_crosses_our_offer_gets_491(phones):
     placed, taken = await phones.connect()
     taken.media.offer()
     offer = placed.media.offer()
@@ -46,7 +46,7 @@ async def test_an_update_that_crosses_an_offer_of_ours_is_pending(phones):
 
 
 @pytest.mark.parametrize("direction", ["sendonly", "inactive"])
-async def test_who_is_held_knows_it_in_either_form(phones, direction):
+async def test_a_held_phone_reports_sendonly_and_inactive_as_hold(phones, direction):
     placed, taken = await phones.connect()
     await within(placed.hold(direction))
     assert (placed.held_by_peer, taken.held_by_peer) == (False, True)
@@ -55,7 +55,7 @@ async def test_who_is_held_knows_it_in_either_form(phones, direction):
     assert not taken.held_by_peer
 
 
-async def test_an_address_of_zeros_is_a_hold_too(phones):
+async def test_an_offer_with_the_null_address_is_reported_as_hold(phones):
     placed, taken = await phones.connect()
     old = b"v=0\r\no=- 1 9 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n"
     old += b"m=audio 40000 RTP/AVP 8\r\n"

@@ -25,7 +25,7 @@ class Party:
         self.sender, self.heard, self.reports = RtpSender(), ReceptionCounter(), Reports()
 
     def send(self, other, *, lose=()):
-        """So many packets as `lose` has flags; those that are set are lost."""
+        """Send one packet for each flag in `lose`; a packet whose flag is set is lost."""
         for lost in lose:
             data = self.sender.next()
             if not lost:
@@ -33,7 +33,7 @@ class Party:
 
     @property
     def peer(self):
-        """What the other side has reported."""
+        """The newest report of the other side."""
         assert self.reports.peer is not None
         return self.reports.peer
 
@@ -43,7 +43,7 @@ class Party:
         return parse_compound(written)
 
 
-def test_both_sides_learn_of_loss_and_of_the_round_trip():
+def test_a_report_shows_the_sender_its_loss_and_the_round_trip_time():
     one, other = Party(), Party()
     one.send(other, lose=[False, True, False, False])
     assert one.report(other, 1.0)[0].type == SENDER_REPORT
@@ -57,7 +57,7 @@ def test_both_sides_learn_of_loss_and_of_the_round_trip():
     assert told.round_trip == pytest.approx(0.25, abs=0.001)
 
 
-def test_a_fraction_is_that_since_the_report_before():
+def test_the_loss_fraction_covers_the_time_since_the_previous_report():
     one, other = Party(), Party()
     one.send(other, lose=[False, True, False, False])
     other.report(one, 1.0)
@@ -66,7 +66,7 @@ def test_a_fraction_is_that_since_the_report_before():
     assert (one.peer.loss, one.peer.lost) == (0.0, 1)
 
 
-def test_a_new_source_is_counted_from_its_first_packet():
+def test_the_loss_of_a_new_source_is_counted_from_its_first_packet():
     one, second, other = Party(), Party(), Party()
     one.send(other, lose=[False, True, False])
     other.report(one, 1.0)
@@ -76,7 +76,7 @@ def test_a_new_source_is_counted_from_its_first_packet():
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=1, max_size=20), min_size=1, max_size=10))
-def test_what_is_reported_adds_up_to_what_was_lost(rounds):
+def test_the_reported_total_equals_the_number_of_lost_packets(rounds):
     one, other = Party(), Party()
     one.send(other, lose=[False])
     for number, lose in enumerate(rounds):
@@ -88,7 +88,7 @@ def test_what_is_reported_adds_up_to_what_was_lost(rounds):
 
 
 @given(st.binary(max_size=80))
-def test_a_report_of_whatever_bytes_is_read_or_an_error(data):
+def test_a_report_of_random_bytes_is_read_or_raises_rtp_parse_error(data):
     party = Party()
     try:
         party.reports.read(data, party.sender, WALL, 0.0)
@@ -96,26 +96,26 @@ def test_a_report_of_whatever_bytes_is_read_or_an_error(data):
         return
 
 
-def test_a_stream_says_when_it_ends():
+def test_the_end_of_a_stream_is_an_rtcp_bye():
     packets = parse_compound(Reports().end(RtpSender()))
     assert packets[0].type == RECEIVER_REPORT
     assert packets[-1].type == BYE
 
 
 async def reported(call):
-    """The first report of the other side."""
+    """Wait for the first report of the other side and return it."""
     await call.changes.until(lambda: call.report is not None)
     return call.report
 
 
 async def round_trip_of(call):
-    """The round trip, in seconds, once the other side has reported what it takes."""
+    """Wait until the other side's reports give a round trip; return it in seconds."""
     await call.changes.until(lambda: call.report.round_trip is not None)
     return call.report.round_trip
 
 
 @pytest.mark.parametrize("rule", ["off", "required"])
-async def test_phones_report_to_each_other(make_phone, rule):
+async def test_two_phones_exchange_reports_during_a_call(make_phone, rule):
     came = asyncio.Queue[VoIPCall]()
     async with (
         make_phone(user="202", call_callback=came.put) as called,

@@ -15,7 +15,9 @@ async def within(awaitable, seconds=5):
     return await asyncio.wait_for(awaitable, seconds)
 
 
-async def test_a_phone_registers_with_digest_and_takes_its_binding_away(make_phone, exchange):
+async def test_a_phone_registers_with_digest_and_removes_its_binding_at_the_end(
+    make_phone, exchange
+):
     phone = make_phone(exchange.address, register=True)
     await within(phone.start())
     await within(phone.stop())
@@ -27,14 +29,14 @@ async def test_a_phone_registers_with_digest_and_takes_its_binding_away(make_pho
     assert len({(request.call_id, request.from_.tag) for request in asked}) == 1
 
 
-async def test_the_binding_is_refreshed_before_it_ends(make_phone, exchange):
+async def test_a_binding_is_refreshed_before_it_expires(make_phone, exchange):
     exchange.expires = 1
     async with make_phone(exchange.address, register=True):
         exchange.after.clear()
         await within(exchange.after.wait())
 
 
-async def test_a_wrong_password_is_an_error_and_tried_once(make_phone, exchange):
+async def test_a_wrong_password_raises_registration_error_after_one_attempt(make_phone, exchange):
     phone = make_phone(exchange.address, user="209", register=True)
     with pytest.raises(RegistrationError) as failed:
         await within(phone.start())
@@ -42,7 +44,7 @@ async def test_a_wrong_password_is_an_error_and_tried_once(make_phone, exchange)
     assert len(exchange.of("REGISTER")) == 2
 
 
-async def test_an_invite_that_is_challenged_is_sent_again_with_credentials(make_phone, exchange):
+async def test_a_challenged_invite_is_sent_again_with_credentials(make_phone, exchange):
     async with make_phone(exchange.address) as phone:
         call = await phone.call("202")
         await within(call.wait_for(CallState.ANSWERED))
@@ -52,14 +54,14 @@ async def test_an_invite_that_is_challenged_is_sent_again_with_credentials(make_
         assert second.headers.get("Authorization")
 
 
-async def test_a_call_with_a_wrong_password_ends(make_phone, exchange):
+async def test_a_call_with_a_wrong_password_ends_with_401(make_phone, exchange):
     async with make_phone(exchange.address, user="209") as phone:
         call = await phone.call("202")
         await within(call.wait_for(CallState.ENDED))
         assert call.status == 401
 
 
-async def test_a_transfer_tells_the_final_status_of_the_target(make_phone, exchange):
+async def test_a_transfer_returns_the_targets_final_status(make_phone, exchange):
     exchange.notifies = ["100 Trying", "180 Ringing", "486 Busy Here"]
     async with make_phone(exchange.address) as phone:
         call = await phone.call("202")
@@ -71,7 +73,7 @@ async def test_a_transfer_tells_the_final_status_of_the_target(make_phone, excha
         assert call.state is CallState.ANSWERED
 
 
-async def test_a_transfer_whose_outcome_is_never_told_says_so(make_phone, exchange):
+async def test_a_transfer_without_a_reported_outcome_raises_call_failed_error(make_phone, exchange):
     exchange.notifies = []
     async with make_phone(exchange.address) as phone:
         call = await phone.call("202")

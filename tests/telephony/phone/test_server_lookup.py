@@ -15,7 +15,7 @@ DOMAIN = "council.example"
 
 
 class NameSystem:
-    """Answers from a dict, and is silent about names that begin with "deaf"."""
+    """A resolver that answers from a dict, and None for names that begin with "deaf"."""
 
     def __init__(self, **zone):
         self.zone = {
@@ -61,7 +61,7 @@ def at(host, port, transport="UDP", name=""):
         (at("plain.example", 0, "TCP"), "192.0.2.50", [at("192.0.2.3", 5060, "TCP")]),
     ],
 )
-async def test_a_server_is_found_where_the_name_system_says(server, here, found):
+async def test_a_server_is_found_by_address_srv_or_host_name(server, here, found):
     assert await find_servers(server, NameSystem(), here) == found
 
 
@@ -69,7 +69,7 @@ async def test_a_server_is_found_where_the_name_system_says(server, here, found)
     ("here", "host"),
     [("192.0.2.50", "192.0.2.1"), ("2001:db8::50", "2001:db8::1"), ("", "2001:db8::1")],
 )
-async def test_a_name_with_a_port_has_an_address_of_our_own_family(monkeypatch, here, host):
+async def test_a_name_with_a_port_resolves_to_an_address_of_our_ip_family(monkeypatch, here, host):
     def getaddrinfo(_host, port, family=0, type=0, proto=0, flags=0):  # noqa: A002 - its name
         found = [(socket.AF_INET6, "2001:db8::1"), (socket.AF_INET, "192.0.2.1")]
         return [(each, type, 0, "", (place, port)) for each, place in found if family in {0, each}]
@@ -80,7 +80,7 @@ async def test_a_name_with_a_port_has_an_address_of_our_own_family(monkeypatch, 
 
 
 @pytest.mark.parametrize("name", ["nowhere.example", "deaf.example"])
-async def test_a_domain_that_nobody_serves_is_an_error(make_phone, name):
+async def test_a_domain_without_a_server_raises_an_error_with_its_name(make_phone, name):
     phone = make_phone((name, 0), resolver=NameSystem())
     with pytest.raises(OSError, match=name):
         await phone.start()
@@ -88,7 +88,7 @@ async def test_a_domain_that_nobody_serves_is_an_error(make_phone, name):
 
 @pytest.fixture
 def zone_of():
-    """A domain of two machines of ours, of which the first is to be tried first."""
+    """Make a domain whose servers on 127.0.0.1 have these ports, in order of priority."""
 
     def zone_of(transport, *ports):
         places = [Srv(at, 1, port, f"pbx{at}.example") for at, port in enumerate(ports)]
@@ -101,7 +101,7 @@ def zone_of():
     return zone_of
 
 
-async def test_the_next_machine_of_a_domain_is_tried_where_one_is_not_there(
+async def test_the_next_server_of_a_domain_is_tried_if_one_is_unreachable(
     make_phone, make_exchange, zone_of
 ):
     there = await make_exchange(Address("127.0.0.1", 0, "TCP"))
@@ -111,7 +111,7 @@ async def test_the_next_machine_of_a_domain_is_tried_where_one_is_not_there(
         assert {request.uri.port for request in there.requests} == {None}
 
 
-async def test_a_machine_that_refuses_has_the_last_word(make_phone, make_exchange, zone_of):
+async def test_no_other_server_is_tried_after_one_refuses(make_phone, make_exchange, zone_of):
     one, other = await make_exchange(), await make_exchange()
     names = zone_of("udp", one.address.port, other.address.port)
     phone = make_phone((DOMAIN, 0), user="999", register=True, resolver=names)

@@ -1,4 +1,4 @@
-"""Session timers (RFC 4028) between two phones, with clocks put forward."""
+"""Session timers (RFC 4028) between two phones, with their start moved into the past."""
 
 import asyncio
 from dataclasses import replace
@@ -13,12 +13,12 @@ async def within(awaitable, seconds=5):
 
 
 def age(call, seconds):
-    """Let the session be older by so much."""
+    """Move the session's start this many seconds into the past."""
     timer = call.session.timer
     call.session._start(replace(timer, started=timer.started - seconds))
 
 
-async def test_both_sides_agree_on_one_interval_and_one_refresher(phones):
+async def test_both_sides_agree_on_the_session_interval_and_the_refresher(phones):
     placed, taken = await phones.connect()
     one, other = placed.session.timer, taken.session.timer
     assert one.interval == other.interval == 1800
@@ -26,7 +26,7 @@ async def test_both_sides_agree_on_one_interval_and_one_refresher(phones):
 
 
 @pytest.mark.parametrize("updates", [True, False])
-async def test_a_session_is_refreshed_half_way_for_both(phones, updates):
+async def test_a_session_is_refreshed_on_both_sides_after_half_its_interval(phones, updates):
     placed, taken = await phones.connect()
     refresher, other = sorted((placed, taken), key=lambda call: not call.session.timer.we_refresh)
     refresher.session.peer_accepts_update = updates
@@ -39,7 +39,7 @@ async def test_a_session_is_refreshed_half_way_for_both(phones, updates):
     assert placed.state is taken.state is CallState.ANSWERED
 
 
-async def test_a_session_that_nobody_refreshes_ends_the_call(phones):
+async def test_a_session_without_a_refresh_ends_the_call(phones):
     placed, taken = await phones.connect()
     waiting = placed if taken.session.timer.we_refresh else taken
     age(waiting, 1800)
@@ -47,7 +47,7 @@ async def test_a_session_that_nobody_refreshes_ends_the_call(phones):
     await within(taken.wait_for(CallState.ENDED))
 
 
-async def test_a_session_that_is_too_short_is_refused_with_what_we_take(phones):
+async def test_a_session_interval_that_is_too_short_gets_422_with_our_min_se(phones):
     call = await phones.first.call("202", headers=[("Supported", "timer")])
     taken = await within(phones.came.get())
     await taken.answer()
@@ -57,6 +57,6 @@ async def test_a_session_that_is_too_short_is_refused_with_what_we_take(phones):
     assert (response.status, response.headers.get("Min-SE")) == (422, "90")
 
 
-def test_less_than_ninety_seconds_is_nobodys_session(make_phone):
+def test_a_phone_with_a_session_interval_below_90_s_is_refused(make_phone):
     with pytest.raises(ValueError, match="90"):
         make_phone(session_expires=30)

@@ -20,7 +20,7 @@ async def within(awaitable, seconds=5):
 
 @pytest.fixture
 async def ringing(make_phone):
-    """Let one phone call another, each with its rule; the call placed and the one that came."""
+    """Let a phone call another, each with its SRTP rule; return the call as each side has it."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def ring(first, second):
@@ -55,7 +55,9 @@ def talking(ringing):
         (("required", "required"), True),
     ],
 )
-async def test_two_phones_agree_on_what_both_allow(talking, hears, rules, protected):
+async def test_two_phones_use_srtp_if_one_requires_it_and_both_allow_it(
+    talking, hears, rules, protected
+):
     placed, taken = await talking(*rules)
     assert placed.protected == taken.protected == protected
     await asyncio.gather(placed.write_audio(tone(440)), taken.write_audio(tone(1000)))
@@ -66,7 +68,7 @@ async def test_two_phones_agree_on_what_both_allow(talking, hears, rules, protec
 @pytest.mark.parametrize(
     "rules", [("off", "required"), ("optional", "required"), ("required", "off")]
 )
-async def test_two_phones_that_allow_nothing_alike_have_no_call(ringing, rules):
+async def test_a_call_between_phones_with_conflicting_srtp_rules_fails_with_488(ringing, rules):
     placed, taken = await ringing(*rules)
     with pytest.raises(CallFailedError):
         await taken.answer()
@@ -75,7 +77,7 @@ async def test_two_phones_that_allow_nothing_alike_have_no_call(ringing, rules):
     assert failed.value.status == 488
 
 
-async def test_hold_and_resume_by_either_side_stay_protected(talking, hears):
+async def test_media_stays_protected_after_hold_and_resume_by_either_side(talking, hears):
     placed, taken = await talking("required", "optional")
     for holder in (placed, taken):
         await within(holder.hold())
@@ -86,14 +88,14 @@ async def test_hold_and_resume_by_either_side_stay_protected(talking, hears):
     assert await hears(taken, 440)
 
 
-async def test_keys_are_pressed_under_protection(talking):
+async def test_dtmf_keys_arrive_over_srtp(talking):
     placed, taken = await talking("required", "required")
     await placed.send_dtmf("12#")
     await within(taken.changes.until(lambda: taken.media.stream.keys == "12#"))
 
 
 @pytest.mark.parametrize("suite", Suite)
-async def test_every_suite_protects_speech_and_reports(talking, monkeypatch, hears, suite):
+async def test_each_srtp_suite_protects_audio_and_rtcp_reports(talking, monkeypatch, hears, suite):
     monkeypatch.setattr("telephony.phone.stream.fresh_keys", lambda: {suite: fresh_keys()[suite]})
     placed, taken = await talking("required", "required")
     assert f" {suite} ".encode() in placed.media.local_sdp

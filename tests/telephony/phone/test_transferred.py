@@ -1,4 +1,4 @@
-"""Phones that are transferred, and that take the place of another: REFER and Replaces.
+"""Phones that are transferred (REFER) or that replace another phone (Replaces).
 
 Covers `telephony/phone/refer_received.py` and `telephony/phone/replaces.py`.
 """
@@ -51,7 +51,7 @@ async def three(make_phone):
         yield Three((first, second, third), came, moves)
 
 
-async def test_a_phone_goes_where_it_is_sent_and_says_so(three, hears):
+async def test_a_transferred_phone_calls_the_target_and_reports_the_outcome(three, hears):
     placed, taken = await three.connect()
     outcome = asyncio.create_task(placed.transfer("203"))
     old, new = await within(three.moves.get())
@@ -68,7 +68,7 @@ async def test_a_phone_goes_where_it_is_sent_and_says_so(three, hears):
 
 
 @pytest.mark.parametrize("status", [486, 603])
-async def test_a_target_that_refuses_leaves_the_call_as_it_was(three, status):
+async def test_a_transfer_that_the_target_refuses_leaves_the_call_unchanged(three, status):
     placed, taken = await three.connect()
     outcome = asyncio.create_task(placed.transfer("203"))
     await (await within(three.came.get())).deny(status)
@@ -77,7 +77,7 @@ async def test_a_target_that_refuses_leaves_the_call_as_it_was(three, status):
     assert placed.refer_sent.statuses[0] == 100
 
 
-async def test_an_attended_transfer_joins_the_other_two(three):
+async def test_an_attended_transfer_joins_the_two_other_phones(three):
     placed, taken = await three.connect()
     consulted = await three.third.call("201", [("X-Here", "first")])
     consulted_here = await within(three.came.get())
@@ -99,7 +99,7 @@ async def test_an_attended_transfer_joins_the_other_two(three):
     ("value", "status"),
     [("nobody;to-tag=1;from-tag=2", 481), ("no tags", 400), ("{};early-only", 486)],
 )
-async def test_a_call_that_cannot_be_replaced_is_told(phones, value, status):
+async def test_an_invalid_replaces_ends_the_new_call_with_its_status(phones, value, status):
     placed, _ = await phones.connect()
     headers = [("Replaces", value.format(placed.replaces))]
     call = await phones.first.call("202", headers)
@@ -109,7 +109,7 @@ async def test_a_call_that_cannot_be_replaced_is_told(phones, value, status):
     assert phones.came.empty()
 
 
-async def test_a_call_that_only_rings_here_is_not_replaced(phones):
+async def test_a_replaces_for_a_ringing_call_gets_481(phones):
     placed = await phones.first.call("202")
     await within(placed.wait_for(CallState.RINGING))
     other = await phones.first.call("202", [("Replaces", placed.replaces)])
@@ -118,7 +118,7 @@ async def test_a_call_that_only_rings_here_is_not_replaced(phones):
     assert placed.state is CallState.RINGING
 
 
-async def test_a_refer_to_what_is_no_phone_is_refused(three):
+async def test_a_refer_with_an_unusable_target_is_refused(three):
     placed, _ = await three.connect()
     for uri, status in (("<mailto:a@b>", 416), ("<sip:203@a.example;method=BYE>", 603), ("", 400)):
         _, response = await within(

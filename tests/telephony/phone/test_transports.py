@@ -22,7 +22,9 @@ async def within(awaitable, seconds=5):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
-async def test_two_phones_talk(make_phone, hears, host, transport):
+async def test_two_phones_talk_over_each_transport_and_ip_family(
+    make_phone, hears, host, transport
+):
     came = asyncio.Queue[VoIPCall]()
     async with contextlib.AsyncExitStack() as stack:
         options = {"my_ip": host, "transport": transport}
@@ -45,7 +47,7 @@ async def secure(make_exchange, authority):
     return await make_exchange(Address("127.0.0.1", 0, "TLS"), Tls(server=context))
 
 
-async def test_a_phone_registers_over_tls_once_the_server_has_proved_its_name(
+async def test_a_phone_registers_over_tls_only_with_a_server_of_the_expected_name(
     make_phone, secure, authority
 ):
     options = {"transport": "tls", "tls": client_context(ca=authority.path), "register": True}
@@ -58,7 +60,7 @@ async def test_a_phone_registers_over_tls_once_the_server_has_proved_its_name(
     assert refused.value.status == 503
 
 
-async def test_a_phone_that_lost_its_connection_registers_anew_at_once(make_phone, make_exchange):
+async def test_a_phone_that_lost_its_connection_registers_again_at_once(make_phone, make_exchange):
     exchange = await make_exchange(Address("127.0.0.1", 0, "TCP"))
     async with make_phone(exchange.address, transport="tcp", register=True):
         before = len(exchange.of("REGISTER"))
