@@ -50,7 +50,7 @@ async def test_each_packet_of_a_burst_reaches_the_reader(poller, sock, send, unt
     await until(lambda: len(read) == 6)
 
 
-async def test_a_forgotten_socket_is_not_read(poller, sock, send):
+async def test_a_socket_is_not_read_after_forget(poller, sock, send):
     read: list[bytes] = []
     poller.watch(sock)
     poller.set_reader(sock, reading(sock, read))
@@ -61,13 +61,13 @@ async def test_a_forgotten_socket_is_not_read(poller, sock, send):
     assert read == []
 
 
-async def test_a_socket_that_was_never_watched_can_be_forgotten(poller, sock):
+async def test_a_socket_can_be_forgotten_twice(poller, sock):
     poller.watch(sock)
     poller.forget(sock)
     poller.forget(sock)
 
 
-async def test_draining_reads_what_has_arrived_up_to_a_limit(poller, sock, send):
+async def test_drain_reads_waiting_packets_up_to_a_limit(poller, sock, send):
     read: list[bytes] = []
     poller.watch(sock)
     poller.set_reader(sock, reading(sock, read))

@@ -78,7 +78,7 @@ def test_a_checkpoint_with_a_damaged_leg_leaves_no_port_open(world, place, key, 
     assert world.switch.endpoint.counts().dialogs == 0
 
 
-def test_a_checkpoint_whose_first_invite_is_not_ascii_is_refused(world):
+def test_a_checkpoint_whose_first_invite_is_not_latin_1_is_refused(world):
     before = left("on_hold")
     before["transfers"]["request"] += "\u2026"
     with pytest.raises(ProtocolError):

@@ -168,8 +168,8 @@ def reinvite_before_the_callers_ack(world):
     return client
 
 
-def test_a_callees_offer_waits_for_the_callers_ack(world):
-    """RFC 3261, section 14.2: 491 is for a pending INVITE of ours here, and there is none."""
+def test_a_callees_re_invite_waits_for_the_callers_ack(world):
+    """RFC 3261, section 14.2: 491 needs our own pending INVITE in the dialog; none exists."""
     reinvite_before_the_callers_ack(world)
     world.net.lost = lambda _data: False
     world.net.run(2)

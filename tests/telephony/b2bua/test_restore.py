@@ -126,7 +126,7 @@ def test_a_transfer_in_progress_fails_at_a_restart_and_the_advisor_is_notified(w
     world.assert_clean()
 
 
-def test_a_restart_rings_the_advisor_again_for_a_caller_who_waits_alone(world):
+def test_a_restart_rings_the_advisor_again_if_the_caller_has_no_callee(world):
     world.talk()
     world.c.reply = Reply(final=None)
     world.b.bye_at_accept = True
