@@ -66,9 +66,7 @@ def make_resolver(server, tmp_path):
         made = Resolver(
             timeout_s=timeout_s, nameservers=["127.0.0.1"], port=server.port, hosts=hosts
         )
-        made._resolver.timeout = (
-            timeout_s  # as long as the whole lookup, so that no question is repeated
-        )
+        made._resolver.timeout = timeout_s  # one try, without a repeated question
         return made
 
     return make

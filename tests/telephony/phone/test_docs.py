@@ -181,9 +181,7 @@ async def test_the_examples_play_and_record_audio_files(phones, tmp_path):
         pcm = file.readframes(file.getnframes())
     assert len(pcm) >= 14_000
     halves = (pcm[start : start + 8000] for start in range(0, len(pcm) - 7999, 1600))
-    assert any(
-        loudness(half, 440) > 0.9 for half in halves
-    )  # half a second each; silence may come first
+    assert any(loudness(half, 440) > 0.9 for half in halves)  # half a second, after silence
 
 
 async def test_the_example_reports_the_quality_of_both_directions(phones):
