@@ -27,7 +27,7 @@ def messages(world, start, to=None):
 
 
 def test_a_180_without_sdp_is_reliable_only_if_the_caller_requires_100rel(world):
-    Reply(final=None)
+    world.b.reply = Reply(final=None)
     world.a.call(headers=RELIABLY)
     world.net.run(1)
     assert messages(world, "SIP/2.0 180", world.a)[0].headers.get("RSeq") is None
@@ -39,7 +39,7 @@ def test_a_180_without_sdp_is_reliable_only_if_the_caller_requires_100rel(world)
 
 
 def test_early_media_is_sent_reliably_and_the_200_does_not_repeat_the_sdp(world):
-    Reply(provisional=(183, 180), early=True)
+    world.b.reply = Reply(provisional=(183, 180), early=True)
     world.talk(headers=RELIABLY)
     session, ringing = messages(world, "SIP/2.0 18", world.a)
     answered = [m for m in messages(world, "SIP/2.0 200", world.a) if m.cseq.method == "INVITE"]
@@ -56,14 +56,14 @@ def test_early_media_is_sent_reliably_and_the_200_does_not_repeat_the_sdp(world)
 
 
 def test_a_caller_without_100rel_gets_the_sdp_in_an_unreliable_183_and_in_the_200(world):
-    Reply(provisional=(183,), early=True)
+    world.b.reply = Reply(provisional=(183,), early=True)
     world.talk(headers=PLAINLY)
     assert messages(world, "SIP/2.0 183", world.a)[0].headers.get("RSeq") is None
     assert world.a.responses[-1].body == messages(world, "SIP/2.0 183", world.a)[0].body
 
 
 def test_the_200_waits_until_the_caller_has_acknowledged_the_early_media(world):
-    Reply(provisional=(183,), early=True)
+    world.b.reply = Reply(provisional=(183,), early=True)
     world.net.lost = lambda data: data.startswith(b"PRACK")
     world.a.call(headers=RELIABLY)
     world.net.run(3)
@@ -79,7 +79,7 @@ def test_the_200_waits_until_the_caller_has_acknowledged_the_early_media(world):
 
 @pytest.mark.parametrize("final", [None, 200])
 def test_a_caller_that_sends_no_prack_gets_504_and_both_legs_end(world, final):
-    Reply(provisional=(183,), early=True, final=final)
+    world.b.reply = Reply(provisional=(183,), early=True, final=final)
     world.net.lost = lambda data: data.startswith(b"PRACK")
     world.a.call(headers=RELIABLY)
     world.net.run(40)
@@ -104,7 +104,7 @@ def test_a_caller_may_cancel_while_the_200_waits(world):
 
 
 def test_a_callees_reliable_18x_gets_our_prack_even_if_the_caller_lacks_100rel(world):
-    Reply(provisional=(), final=None)
+    world.b.reply = Reply(provisional=(), final=None)
     world.a.call(headers=PLAINLY)
     invite = world.b.invites[0]
     assert "100rel" in invite.request.headers.get("Supported")
@@ -124,7 +124,7 @@ def test_a_callees_reliable_18x_gets_our_prack_even_if_the_caller_lacks_100rel(w
 
 
 def test_the_sdp_of_a_200_after_a_reliable_answer_is_ignored(world):
-    Reply(provisional=(), final=None)
+    world.b.reply = Reply(provisional=(), final=None)
     world.a.call(headers=PLAINLY)
     invite = world.b.invites[0]
     invite.respond(
@@ -138,7 +138,7 @@ def test_the_sdp_of_a_200_after_a_reliable_answer_is_ignored(world):
 
 
 def test_a_call_without_an_offer_uses_no_reliable_provisional_responses(world):
-    Reply(provisional=(180,))
+    world.b.reply = Reply(provisional=(180,))
     world.a.call(body=b"", headers=REQUIRED)
     world.net.run(1)
     assert "100rel" not in world.b.invites[0].request.headers.get("Supported")
@@ -147,7 +147,7 @@ def test_a_call_without_an_offer_uses_no_reliable_provisional_responses(world):
 
 
 def test_an_unsolicited_offer_in_a_callees_reliable_18x_fails_its_branch(world):
-    Reply(provisional=(), final=None)
+    world.b.reply = Reply(provisional=(), final=None)
     world.a.call(body=b"", headers=PLAINLY)
     invite = world.b.invites[0]
     invite.request.headers.set("Supported", "100rel")
@@ -158,7 +158,7 @@ def test_an_unsolicited_offer_in_a_callees_reliable_18x_fails_its_branch(world):
 
 
 def test_an_offer_in_a_prack_gets_488_and_the_call_continues(world):
-    Reply(provisional=(183,), early=True, final=None)
+    world.b.reply = Reply(provisional=(183,), early=True, final=None)
     world.net.lost = lambda data: data.startswith(b"PRACK")
     world.a.call(headers=RELIABLY)
     world.net.lost = lambda _data: False
@@ -174,7 +174,7 @@ def test_an_offer_in_a_prack_gets_488_and_the_call_continues(world):
 
 
 def test_a_ring_group_sends_one_reliable_180_to_a_caller_that_requires_100rel(world):
-    Reply(provisional=(183,), early=True, final=None)
+    world.b.reply = Reply(provisional=(183,), early=True, final=None)
     world.c.reply = world.b.reply
     world.switch.plan.targets = [world.target(world.b), world.target(world.c)]
     world.a.call(headers=REQUIRED)
@@ -192,7 +192,7 @@ def test_a_ring_group_sends_one_reliable_180_to_a_caller_that_requires_100rel(wo
 
 
 def test_each_early_dialog_of_the_callee_has_its_own_rseq_on_the_callers_leg(world):
-    Reply(provisional=(), final=None)
+    world.b.reply = Reply(provisional=(), final=None)
     world.a.call(headers=RELIABLY)
     invite = world.b.invites[0]
     for tag in ("one", "two"):
