@@ -123,7 +123,7 @@ def played(frames, shift_us, *, bursts):
 
 @given(frames=frames_of_packets(), shift_us=st.sampled_from([0, 0, -1_300_000, 750_001]))
 @MANY
-def test_bursts_give_what_their_packets_give_one_by_one(frames, shift_us):
+def test_bursts_decode_to_the_same_samples_and_counts_as_single_packets(frames, shift_us):
     slow, slow_counts = played(frames, shift_us, bursts=False)
     fast, fast_counts = played(frames, shift_us, bursts=True)
     assert fast_counts == slow_counts
@@ -136,7 +136,7 @@ def test_bursts_give_what_their_packets_give_one_by_one(frames, shift_us):
     )
 )
 @MANY
-def test_a_burst_is_what_lies_in_the_frame_or_nothing(packets):
+def test_a_frame_unpacks_to_a_burst_of_all_its_packets_or_to_none(packets):
     plaintext = pack_packets(packets)[1] if packets else b""
     burst = unpack_burst(5, plaintext)
     if burst is not None:
@@ -145,12 +145,12 @@ def test_a_burst_is_what_lies_in_the_frame_or_nothing(packets):
 
 @given(plaintext=st.binary(max_size=300))
 @MANY
-def test_a_frame_whose_lengths_do_not_add_up_is_no_burst(plaintext):
+def test_arbitrary_bytes_unpack_to_no_burst_or_to_the_same_packets(plaintext):
     burst = unpack_burst(0, plaintext)
     assert burst is None or list(burst.packets()) == unpack_packets(0, plaintext)
 
 
-def test_packets_of_one_length_are_a_burst():
+def test_packets_of_equal_length_unpack_to_a_burst():
     packets = [(i * 20_000, i % 2, rtp(i, i * 160, bytes(160))) for i in range(100)]
     (first, _), plaintext = pack_packets(packets)
     burst = unpack_burst(first, plaintext)
@@ -159,7 +159,7 @@ def test_packets_of_one_length_are_a_burst():
 
 
 @pytest.mark.parametrize(("sequence", "expected"), [(10, 20), (65_530, 6), (65_535, 1)])
-def test_successors_end_where_the_sequence_wraps(sequence, expected):
+def test_consecutive_packets_end_where_the_sequence_number_wraps(sequence, expected):
     datagrams = [rtp(sequence + i, 2**32 - 800 + i * 160, bytes(160)) for i in range(20)]
     data = np.frombuffer(b"".join(datagrams), dtype=np.uint8).reshape(20, -1)
     burst = TrackBurst(np.arange(20), data)
@@ -167,7 +167,7 @@ def test_successors_end_where_the_sequence_wraps(sequence, expected):
     assert [burst.datagram(index) for index in range(20)] == datagrams
 
 
-def test_a_wrap_of_the_sequence_that_carries_into_the_payload_type_is_no_succession():
+def test_a_sequence_wrap_that_also_changes_the_payload_type_ends_the_consecutive_packets():
     datagrams = [rtp(65_530 + i, i * 160, bytes(160), kind=8 + (i > 5)) for i in range(20)]
     data = np.frombuffer(b"".join(datagrams), dtype=np.uint8).reshape(20, -1)
     assert TrackBurst(np.arange(20), data).consecutive(0) == 6

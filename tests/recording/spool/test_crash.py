@@ -78,7 +78,9 @@ def run_and_kill(spools, lines: int) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_killed_process_loses_less_than_a_second_and_a_shut_gate_stored_nothing(spools, seed):
+def test_a_killed_process_loses_less_than_a_second_and_stored_nothing_from_a_shut_gate(
+    spools, seed
+):
     said = run_and_kill(spools, random.Random(seed).randint(200, 3_000))
     path: Path = next(spools.folder.glob("*.spool"))
     assert not is_live(path)
@@ -108,7 +110,7 @@ def test_a_killed_process_loses_less_than_a_second_and_a_shut_gate_stored_nothin
     assert must <= kept
 
 
-def test_after_a_reboot_only_published_seconds_are_readable(spools, talk):
+def test_after_a_reboot_only_frames_with_published_keys_are_readable(spools, talk):
     writer = spools.writer()
     talk(writer, 9)
     writer.abandon()

@@ -37,14 +37,14 @@ def path(spools, talk):
     return writer.path
 
 
-def test_a_spool_whose_header_cannot_be_read_is_closed(spools, path, unchanged, monkeypatch):
+def test_a_spool_is_closed_if_its_header_cannot_be_read(spools, path, unchanged, monkeypatch):
     with monkeypatch.context() as disk:
         disk.setattr(os, "pread", failing)
         with pytest.raises(OSError, match="Input/output"):
             read_spool(path, boot_key=spools.boot_key)
 
 
-def test_a_spool_is_closed_if_the_next_cannot_be_read(spools, path, unchanged):
+def test_an_opened_spool_is_closed_if_the_next_spool_cannot_be_opened(spools, path, unchanged):
     keys = SpoolKeys(spools.boot_key)
     with pytest.raises(FileNotFoundError) as raised:
         _in_order([path, path.with_name("gone.spool")], keys)
@@ -57,7 +57,7 @@ def open_files(path):
 
 
 @pytest.mark.parametrize("written", [failing, lambda *_: 3])
-def test_a_file_of_keys_that_cannot_be_begun_is_closed_and_gone(
+def test_a_key_file_is_closed_and_removed_if_its_first_write_fails(
     tmp_path, unchanged, monkeypatch, written
 ):
     path = tmp_path / "keys" / "call.1.keys"
@@ -68,7 +68,7 @@ def test_a_file_of_keys_that_cannot_be_begun_is_closed_and_gone(
     assert not path.exists()
 
 
-def test_descriptors_that_a_copy_would_have_had_are_closed(tmp_path, unchanged, monkeypatch):
+def test_duplicated_descriptors_are_closed_if_a_copy_cannot_start(tmp_path, unchanged, monkeypatch):
     (tmp_path / "file").touch()
     first, second, beside = (os.open(tmp_path / "file", os.O_RDONLY) for _ in range(3))
     spools = EarlierSpools()

@@ -56,7 +56,7 @@ def unhurried(dice, writer, at_us):
 
 @given(seed=st.integers(0, 2**32), often=st.sampled_from([0.05, 0.3, 1.0]))
 @MANY
-def test_it_gives_what_the_reader_gives_and_nothing_that_can_be_erased(seed, often):
+def test_a_follower_returns_the_readers_records_and_never_an_erasable_packet(seed, often):
     dice = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         room = SpoolRoom(Path(name))
@@ -80,7 +80,7 @@ def test_it_gives_what_the_reader_gives_and_nothing_that_can_be_erased(seed, oft
         follower.close()
 
 
-def test_a_frame_is_given_once_its_key_is_published(spools):
+def test_a_frame_is_returned_once_its_key_is_published(spools):
     writer = spools.writer(lookback_s=5.0)
     follower = SpoolFollower.open(writer.path, spools.boot_key)
     writer.packet(0, 0, b"hello")
@@ -95,7 +95,7 @@ def test_a_frame_is_given_once_its_key_is_published(spools):
     follower.close()
 
 
-def test_a_late_trigger_reaches_what_was_not_given(spools, talk):
+def test_a_late_trigger_erases_packets_that_were_not_returned_yet(spools, talk):
     writer = spools.writer(lookback_s=5.0)
     follower = SpoolFollower.open(writer.path, spools.boot_key)
     talk(writer, 20)
@@ -110,7 +110,7 @@ def test_a_late_trigger_reaches_what_was_not_given(spools, talk):
 
 
 @pytest.mark.parametrize("where", ["early", "late", "header", "behind"])
-def test_a_file_that_was_changed_is_never_complete(spools, talk, where):
+def test_a_changed_file_is_never_complete(spools, talk, where):
     writer = spools.writer(lookback_s=1.0)
     talk(writer, 10)
     follower = SpoolFollower.open(writer.path, spools.boot_key)
@@ -135,7 +135,7 @@ def test_a_file_that_was_changed_is_never_complete(spools, talk, where):
 
 
 @pytest.mark.parametrize("nth", [0, 3, 8, -3, -1])
-def test_a_frame_that_is_missing_is_never_passed_over(spools, talk, nth):
+def test_a_file_with_a_missing_frame_is_never_complete(spools, talk, nth):
     writer = spools.writer(lookback_s=1.0)
     talk(writer, 10)
     writer.close(10_000_000)
@@ -148,7 +148,7 @@ def test_a_frame_that_is_missing_is_never_passed_over(spools, talk, nth):
     follower.close()
 
 
-def test_a_writer_that_died_leaves_nothing_complete(spools, talk):
+def test_the_spool_of_a_writer_that_died_is_never_complete(spools, talk):
     writer = spools.writer()
     talk(writer, 10)
     writer.abandon()
@@ -158,7 +158,7 @@ def test_a_writer_that_died_leaves_nothing_complete(spools, talk):
     follower.close()
 
 
-def test_keys_and_places_do_not_gather(spools, talk):
+def test_a_follower_keeps_few_keys_in_memory_during_a_long_call(spools, talk):
     writer = spools.writer(lookback_s=5.0)
     follower = SpoolFollower.open(writer.path, spools.boot_key)
     most = 0
@@ -171,7 +171,7 @@ def test_keys_and_places_do_not_gather(spools, talk):
     follower.close()
 
 
-def test_another_boots_key_opens_nothing(spools):
+def test_the_key_of_another_boot_does_not_open_a_spool(spools):
     writer = spools.writer()
     with pytest.raises(SpoolKeyError):
         SpoolFollower.open(writer.path, bytes(32))

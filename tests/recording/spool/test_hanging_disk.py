@@ -101,7 +101,7 @@ def told(spools, path):
     return packets, [each for each in records if isinstance(each, EventRecord)]
 
 
-def test_a_write_that_comes_late_is_cut_off_again(spools, disk, live):
+def test_a_write_that_completes_late_is_truncated_away(spools, disk, live):
     live.talk(2)
     path = live.recorder.writer.path
     before = path.read_bytes()
@@ -124,7 +124,7 @@ def test_a_write_that_comes_late_is_cut_off_again(spools, disk, live):
     assert (start, end) == (2_000_000, 6_000_000)
 
 
-def test_a_disk_that_answers_in_time_costs_nothing(spools, disk, live):
+def test_a_disk_that_answers_within_the_time_limit_loses_nothing(spools, disk, live):
     live.talk(2)
     path = live.recorder.writer.path
     disk.pause(PATIENCE_S)
@@ -135,7 +135,7 @@ def test_a_disk_that_answers_in_time_costs_nothing(spools, disk, live):
     assert [each for each in events if each.kind.startswith("gap")] == []
 
 
-def test_a_call_that_ends_meanwhile_is_told_to_its_end_when_the_disk_goes_on(spools, disk, live):
+def test_the_end_of_a_call_during_a_hang_is_written_when_the_disk_answers_again(spools, disk, live):
     live.talk(2)
     writer = live.recorder.writer
     disk.freeze()
@@ -154,7 +154,7 @@ def test_a_call_that_ends_meanwhile_is_told_to_its_end_when_the_disk_goes_on(spo
     assert list(spools.keys.iterdir()) == []
 
 
-def test_a_spool_that_is_made_late_is_removed_again(spools, disk):
+def test_a_spool_file_that_is_created_late_is_removed(spools, disk):
     disk.freeze()
     with pytest.raises(SpoolWriteError, match="the disk does not answer"):
         spools.writer(disk=disk)
@@ -164,7 +164,9 @@ def test_a_spool_that_is_made_late_is_removed_again(spools, disk):
     spools.writer(disk=disk).close(0)
 
 
-async def test_a_pause_shuts_at_once_and_takes_back_what_it_can(spools, disk, live):
+async def test_a_pause_during_a_hang_shuts_the_gate_at_once_and_erases_unwritten_audio(
+    spools, disk, live
+):
     """The keys lie in memory: no disk is needed to make what was said unreadable."""
     live.talk(3)
     path = live.recorder.writer.path
@@ -183,7 +185,7 @@ async def test_a_pause_shuts_at_once_and_takes_back_what_it_can(spools, disk, li
     assert packets == [n / 10 for n in range(10)]  # of the frame with 1.5 s, nothing can be kept
 
 
-def test_a_spool_whose_disk_hangs_is_not_taken_for_gone(disk, live):
+def test_a_spool_on_a_hanging_disk_is_not_reported_as_gone(disk, live):
     live.talk(1)
     disk.freeze()
     live.talk(1)

@@ -98,7 +98,7 @@ def worst_cost_ms(node, flushes, folder: Path):
     seed=st.integers(0, 1000),
 )
 @settings(deadline=None, max_examples=examples(60))
-def test_a_power_cut_at_any_instant_costs_no_more_than_the_lookback_and_two_seconds(
+def test_a_power_cut_at_any_instant_loses_at_most_the_lookback_and_two_seconds(
     tmp_path_factory, *, lookback_s, phases, flush_ms, seed
 ):
     room = SpoolRoom(tmp_path_factory.mktemp("room"))
@@ -107,7 +107,7 @@ def test_a_power_cut_at_any_instant_costs_no_more_than_the_lookback_and_two_seco
     assert worst_cost_ms(node, flushes, room.root) <= (lookback_s + 2) * 1000
 
 
-def test_ticks_that_do_not_divide_the_lookback_cost_more(tmp_path):
+def test_ticks_that_do_not_divide_the_lookback_lose_more(tmp_path):
     """The simulation tells a bad rhythm from a good one."""
     worst = 0
     for tenth in range(10):
@@ -120,7 +120,7 @@ def test_ticks_that_do_not_divide_the_lookback_cost_more(tmp_path):
 
 
 @pytest.mark.parametrize("lookback_s", [0, 0.1, 0.5, 1, 3, 4.99, 5, 5.01, 17, 60])
-def test_every_lookback_is_a_whole_number_of_ticks_that_lose_less_than_a_second(lookback_s):
+def test_the_tick_for_each_lookback_keeps_the_loss_within_lookback_and_two_seconds(lookback_s):
     tick_s = tick_for(lookback_s)
     assert TICK_S / 2 <= tick_s <= TICK_S
     ticks = -(-lookback_s // tick_s)

@@ -20,13 +20,13 @@ def filled(packets):
 
 
 @given(PACKETS.filter(bool))
-def test_it_grows_into_what_packing_at_once_would_give(packets):
+def test_adding_packets_one_by_one_gives_the_same_frame_as_packing_them_at_once(packets):
     frame = filled(packets)
     assert (frame.span, bytes(frame.packed)) == pack_packets(packets)
 
 
 @given(PACKETS, st.integers(0, 3_000_001))
-def test_what_is_forgotten_leaves_what_came_before(packets, at_us):
+def test_dropping_packets_from_an_instant_leaves_the_earlier_ones(packets, at_us):
     frame = filled(packets)
     frame.forget_from(at_us)
     kept = filled([packet for packet in packets if packet[0] < at_us])
@@ -34,7 +34,7 @@ def test_what_is_forgotten_leaves_what_came_before(packets, at_us):
     assert not kept.packed or frame.span == kept.span
 
 
-def test_it_takes_no_packet_from_before_its_first_and_none_when_it_is_large():
+def test_a_frame_refuses_a_packet_older_than_its_first_and_any_packet_when_full():
     frame = filled([(10, 0, b"x")])
     assert not frame.takes(9)
     frame.add(0, 11, bytes(MAX_MEDIA))

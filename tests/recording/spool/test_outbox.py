@@ -26,7 +26,7 @@ def test_events_above_the_limit_are_dropped_oldest_first(spools, outbox):
     assert written(spools, outbox) == [("pulse", at_us) for at_us in range(5, 15)]
 
 
-def test_who_called_and_who_answered_are_never_dropped(spools, outbox):
+def test_the_call_and_answered_events_are_never_dropped(spools, outbox):
     outbox.put("call", {"number": "01632960001"}, 0)
     outbox.put("pulse", {}, 1)
     outbox.put("answered", {"advisor": "sian"}, 2)

@@ -107,7 +107,7 @@ def file(tmp_path: Path) -> Path:
 
 @given(bit=st.integers(0, 8 * len(whole()) - 1))
 @LOSES_NOTHING_MORE
-def test_a_flipped_bit_costs_at_most_its_second_and_is_reported(file, bit):
+def test_a_flipped_bit_loses_at_most_one_second_and_is_reported(file, bit):
     data = bytearray(whole())
     data[bit // 8] ^= 1 << bit % 8
     _, unharmed = read(file, whole())
@@ -120,7 +120,7 @@ def test_a_flipped_bit_costs_at_most_its_second_and_is_reported(file, bit):
         assert damage(records)
 
 
-def test_a_flipped_bit_in_each_field_of_a_frames_header_costs_that_frame_alone(file):
+def test_a_flipped_bit_in_any_field_of_a_frame_header_loses_only_that_frame(file):
     offset = next(o for o, kind, _ in frames()[6:] if kind is FrameKind.MEDIA)
     for byte in range(FRAME_OVERHEAD):
         data = bytearray(whole())
@@ -142,7 +142,7 @@ def test_a_flipped_bit_in_each_field_of_a_frames_header_costs_that_frame_alone(f
         assert isinstance(records[-1], EndRecord)
 
 
-def test_the_only_record_of_a_key_is_never_one_frame(file):
+def test_a_damaged_release_frame_loses_no_packets(file):
     for offset, kind, _ in frames():
         if kind is FrameKind.RELEASE:
             data = bytearray(whole())
@@ -153,7 +153,7 @@ def test_the_only_record_of_a_key_is_never_one_frame(file):
 
 @given(cut=st.integers(0, len(whole()) - 1))
 @LOSES_NOTHING_MORE
-def test_a_cut_tail_is_interrupted_and_never_mistaken_for_whole(file, cut):
+def test_a_spool_with_a_cut_tail_reads_as_interrupted(file, cut):
     try:
         reader, records = read(file, whole()[:cut])
     except SpoolHeaderError:
@@ -170,7 +170,7 @@ def test_a_cut_tail_is_interrupted_and_never_mistaken_for_whole(file, cut):
 
 @given(where=st.integers(0, len(whole())), junk=st.binary(min_size=1, max_size=300))
 @LOSES_NOTHING_MORE
-def test_junk_in_the_middle_costs_at_most_one_second(file, where, junk):
+def test_inserted_junk_loses_at_most_one_second(file, where, junk):
     reader, records = read(file, whole()[:where] + junk + whole()[where:])
     assert len(packets(read(file, whole())[1])) - len(packets(records)) <= PER_SECOND
     assert reader.damaged or reader.truncated  # junk in the last frame's length looks like a cut
@@ -178,7 +178,7 @@ def test_junk_in_the_middle_costs_at_most_one_second(file, where, junk):
 
 @given(data=st.data())
 @LOSES_NOTHING_MORE
-def test_whatever_is_done_to_a_file_only_a_spool_error_comes_out(file, data):
+def test_arbitrary_edits_of_a_spool_raise_only_spool_errors_and_add_no_packets(file, data):
     spool = bytearray(whole())
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(spool)))
@@ -190,14 +190,14 @@ def test_whatever_is_done_to_a_file_only_a_spool_error_comes_out(file, data):
 
 
 @given(junk=st.binary(max_size=2_000))
-def test_a_file_that_is_no_spool_is_refused(tmp_path_factory, junk):
+def test_a_file_that_is_not_a_spool_is_refused(tmp_path_factory, junk):
     file = tmp_path_factory.mktemp("junk") / "junk.spool"
     file.write_bytes(junk)
     with pytest.raises(SpoolHeaderError):
         read_spool(file, boot_key=BOOT_KEY)
 
 
-def test_frames_that_change_places_or_come_twice_are_refused(file):
+def test_swapped_and_repeated_frames_are_refused(file):
     media = [f for f in frames() if f[1] is FrameKind.MEDIA]
     (a, _, n), (b, _, m) = media[1], media[2]
     data = whole()
@@ -211,7 +211,7 @@ def test_frames_that_change_places_or_come_twice_are_refused(file):
     assert len(packets(records)) == len(set(packets(records)))
 
 
-def test_a_frame_of_another_file_is_refused(file, spools, talk):
+def test_a_frame_from_another_spool_is_refused(file, spools, talk):
     writer = spools.writer()
     writer.event("note", {"whose": "another"}, 5)
     writer.close(9)
@@ -223,7 +223,7 @@ def test_a_frame_of_another_file_is_refused(file, spools, talk):
     assert not [r for r in records if isinstance(r, EventRecord | EndRecord)]
 
 
-def test_a_renumbered_frame_with_a_right_crc_is_refused(file):
+def test_a_renumbered_frame_with_a_valid_crc_is_refused(file):
     offset, _, length = next(f for f in frames()[4:] if f[1] is FrameKind.EVENT)
     data = bytearray(whole())
     raw = list(FRAME_HEADER.unpack_from(data, offset))
@@ -238,7 +238,7 @@ def test_a_renumbered_frame_with_a_right_crc_is_refused(file):
     assert isinstance(records[-1], EndRecord)
 
 
-def test_a_forged_frame_without_a_key_hides_nothing_that_follows(file):
+def test_a_frame_forged_without_the_key_hides_no_later_frame(file):
     raw = FRAME_HEADER.pack(FRAME_MAGIC, FrameKind.MEDIA, 0xFFFFFFF0, 0, 2**63, 16)
     forged = raw + CRC.pack(zlib.crc32(bytes(16), zlib.crc32(raw))) + bytes(16)
     offset = frames()[5][0]
@@ -247,7 +247,7 @@ def test_a_forged_frame_without_a_key_hides_nothing_that_follows(file):
     assert isinstance(records[-1], EndRecord)
 
 
-def test_a_forged_frame_without_a_key_makes_no_call_longer_by_more_than_minutes(file):
+def test_a_last_frame_forged_without_the_key_adds_at_most_130_seconds_of_loss(file):
     """The process died, so that no frame that can be believed follows it."""
     raw = FRAME_HEADER.pack(FRAME_MAGIC, FrameKind.MEDIA, 0xFFFFFFF0, 2**62, 2**63, 16)
     forged = raw + CRC.pack(zlib.crc32(bytes(16), zlib.crc32(raw))) + bytes(16)
@@ -258,13 +258,13 @@ def test_a_forged_frame_without_a_key_makes_no_call_longer_by_more_than_minutes(
 
 
 @pytest.mark.parametrize("started_us", [-1, -(2**63), 253_402_300_800_000_000])
-def test_a_header_of_a_time_that_no_calendar_names_is_refused(file, started_us):
+def test_a_header_with_a_start_outside_the_calendar_is_refused(file, started_us):
     block, _ = pack_header(replace(read(file, whole())[0].header, started_wall_us=started_us))
     with pytest.raises(SpoolHeaderError):
         read(file, block * 2 + whole()[frames()[0][0] :])
 
 
-def test_of_a_spool_under_another_header_no_time_is_believed(file):
+def test_a_spool_under_another_header_is_one_loss_of_unknown_times(file):
     """Its frames show that it is not theirs, and nothing shows that its start is."""
     block, _ = pack_header(replace(read(file, whole())[0].header, started_mono_us=2**62))
     reader, records = read(file, block * 2 + whole()[frames()[0][0] :])
@@ -273,7 +273,7 @@ def test_of_a_spool_under_another_header_no_time_is_believed(file):
     assert reader.damaged
 
 
-def test_hostile_lengths_cost_no_memory(file):
+def test_hostile_frame_lengths_allocate_no_memory(file):
     head = whole()[: frames()[0][0]]
     bomb = b"".join(
         FRAME_HEADER.pack(FRAME_MAGIC, FrameKind.MEDIA, n + 1, 0, 0, length) + bytes(4)
@@ -290,7 +290,7 @@ def test_hostile_lengths_cost_no_memory(file):
     assert reader.interrupted
 
 
-def test_one_damaged_copy_of_the_header_costs_nothing(file):
+def test_damage_to_one_copy_of_the_header_loses_no_packets(file):
     second = whole().index(b"GALSPOOL", 1)
     for position in (0, 9, 40, second, second + 40):
         data = bytearray(whole())
@@ -301,7 +301,7 @@ def test_one_damaged_copy_of_the_header_costs_nothing(file):
         assert not reader.interrupted
 
 
-def test_a_spool_of_a_later_version_is_named_as_such(file):
+def test_the_error_for_a_spool_of_a_later_version_names_the_version(file):
     body = b"\x80"
     head = struct.pack(">8sHI", b"GALSPOOL", 2, len(body))
     file.write_bytes((head + CRC.pack(zlib.crc32(body, zlib.crc32(head))) + body) * 2)
@@ -311,7 +311,7 @@ def test_a_spool_of_a_later_version_is_named_as_such(file):
 
 @given(cut=st.integers(frames()[0][0], len(whole()) - 16))
 @LOSES_NOTHING_MORE
-def test_a_tail_that_power_loss_left_as_zeros_is_taken_for_cut_and_for_no_damage(file, cut):
+def test_a_tail_of_zeros_after_a_power_loss_reads_as_truncated_and_undamaged(file, cut):
     reader, records = read(file, whole()[:cut] + bytes(len(whole()) - cut))
     _, shorter = read(file, whole()[:cut])
     assert reader.interrupted
@@ -321,7 +321,7 @@ def test_a_tail_that_power_loss_left_as_zeros_is_taken_for_cut_and_for_no_damage
     assert packets(records) == packets(shorter)
 
 
-def test_zeros_before_frames_that_are_whole_are_damage(file):
+def test_zeros_before_intact_frames_are_damage(file):
     offset, _, length = frames()[8]
     data = whole()[:offset] + bytes(length) + whole()[offset + length :]
     assert read(file, data)[0].damaged
@@ -331,13 +331,13 @@ def test_zeros_before_frames_that_are_whole_are_damage(file):
     assert {record.why for record in damage(records)} == {LossReason.DAMAGED}
 
 
-def test_bytes_after_the_end_are_reported(file):
+def test_bytes_after_the_end_frame_are_damage(file):
     reader, records = read(file, whole() + b"x")
     assert reader.damaged
     assert isinstance(records[-1], EndRecord)
 
 
-def test_a_reader_that_is_left_early_lets_go_of_its_file(file):
+def test_a_reader_that_is_left_early_closes_its_file(file):
     file.write_bytes(whole())
     with read_spool(file, boot_key=BOOT_KEY) as reader:
         assert isinstance(next(reader), PacketRecord)

@@ -26,7 +26,7 @@ def spool_of(spools, *recipients):
     return writer.path
 
 
-def test_an_officer_opens_a_spool_of_another_boot(spools, tmp_path):
+def test_an_officers_identity_recovers_the_key_of_a_spool_from_another_boot(spools, tmp_path):
     path = spool_of(spools, OFFICER.recipient)
     key = recover_key(path, [Identity.generate(), OFFICER])
     (tmp_path / key.name).write_bytes(bytes(key))
@@ -39,14 +39,14 @@ def test_an_officer_opens_a_spool_of_another_boot(spools, tmp_path):
     assert path.exists()
 
 
-def test_the_first_130_kilobytes_of_a_spool_give_its_key(spools, tmp_path):
+def test_the_key_is_recovered_from_the_first_130_kilobytes_of_a_spool(spools, tmp_path):
     path = spool_of(spools, OFFICER.recipient)
     copy = tmp_path / path.name
     copy.write_bytes(path.read_bytes()[: 130 * 1024])
     assert recover_key(copy, [OFFICER]) == recover_key(path, [OFFICER])
 
 
-def test_the_seconds_that_a_power_cut_took_are_one_gap(office):
+def test_the_seconds_lost_in_a_power_cut_are_one_gap(office):
     """Each of their frames died with a key of its own; between two frames nothing was said."""
     call = office.call()
     call.answer()
@@ -65,29 +65,29 @@ def test_the_seconds_that_a_power_cut_took_are_one_gap(office):
     assert sealed.manifest.unexplained == []
 
 
-def test_another_identity_recovers_nothing(spools):
+def test_an_identity_that_is_not_a_recipient_recovers_no_key(spools):
     path = spool_of(spools, OFFICER.recipient)
     with pytest.raises(SpoolKeyError, match="not for these identities"):
         recover_key(path, [Identity.generate()])
 
 
-def test_a_spool_without_recipients_is_nobodys(spools):
+def test_a_spool_without_recipients_cannot_be_recovered(spools):
     with pytest.raises(SpoolKeyError, match="nobody has its key"):
         recover_key(spool_of(spools), [OFFICER])
 
 
-def test_a_key_for_recipients_that_is_not_the_spools_is_refused(spools):
+def test_a_wrapped_key_that_is_not_the_spools_is_refused(spools):
     writer = spools.writer(wrap=lambda _key: encrypt_small(os.urandom(32), [OFFICER.recipient]))
     writer.close(0)
     with pytest.raises(SpoolKeyError, match="not the spool's key"):
         recover_key(writer.path, [OFFICER])
 
 
-def test_a_key_is_not_shown():
+def test_a_recovered_key_does_not_appear_in_its_repr():
     assert "key" not in repr(RecoveredKey("20260301-090000-abcdefgh", 1, bytes(32)))
 
 
-def test_what_is_no_spool_is_an_error_of_ours(tmp_path):
+def test_recovering_a_key_from_a_file_that_is_not_a_spool_raises_spool_header_error(tmp_path):
     (tmp_path / "a").write_bytes(b"no spool")
     with pytest.raises(SpoolHeaderError):
         recover_key(tmp_path / "a", [OFFICER])
@@ -95,7 +95,7 @@ def test_what_is_no_spool_is_an_error_of_ours(tmp_path):
 
 @given(text=st.binary(max_size=200) | st.binary(min_size=32, max_size=32).map(lambda k: k.hex()))
 @FEW
-def test_a_file_that_holds_another_key_or_none_opens_nothing(tmp_path_factory, text):
+def test_a_recovered_key_file_with_a_wrong_key_or_no_key_is_ignored(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("room")
     path = spool_of(SpoolRoom(folder), OFFICER.recipient)
     name = recover_key(path, [OFFICER]).name

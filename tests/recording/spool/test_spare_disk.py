@@ -100,7 +100,7 @@ def live(spools, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.ENODEV])
-async def test_what_goes_on_failing_is_left_after_ten_seconds(live, number):
+async def test_a_call_moves_to_the_spare_disk_after_ten_seconds_of_errors(live, number):
     live.talk(3)
     live.error = number
     live.talk(AWAY_S - 1)
@@ -124,7 +124,7 @@ async def test_what_goes_on_failing_is_left_after_ten_seconds(live, number):
     assert live.said(copy) == live.said(first)
 
 
-async def test_what_works_again_within_ten_seconds_is_kept(live):
+async def test_a_disk_that_works_again_within_ten_seconds_is_kept(live):
     for _ in range(3):
         live.talk(3)
         live.error = errno.EIO
@@ -135,7 +135,7 @@ async def test_what_works_again_within_ten_seconds_is_kept(live):
     assert len(live.lives) == 1
 
 
-async def test_a_full_disk_is_not_left(live):
+async def test_a_call_on_a_full_disk_does_not_move_to_the_spare_disk(live):
     live.talk(3)
     live.error = errno.ENOSPC
     live.talk(AWAY_S * 3)
@@ -146,7 +146,7 @@ async def test_a_full_disk_is_not_left(live):
     assert len(live.lives) == 1
 
 
-async def test_what_happens_to_the_first_disk_afterwards_concerns_nobody(live):
+async def test_sync_failures_of_the_first_disk_are_ignored_after_the_move(live):
     live.talk(1)
     live.error = errno.EIO
     live.talk(AWAY_S + 3)
@@ -155,7 +155,7 @@ async def test_what_happens_to_the_first_disk_afterwards_concerns_nobody(live):
     assert state_of(live.recorder) is RecordingState.RECORDING
 
 
-async def test_a_disk_that_takes_writes_and_never_brings_them_home_is_left_too(live):
+async def test_a_call_moves_to_the_spare_disk_if_only_syncs_keep_failing(live):
     live.talk(1)
     failed = SpoolSyncError("syncfs: Input/output error")
     failed.__cause__ = OSError(errno.EIO, "Input/output error")
@@ -167,7 +167,7 @@ async def test_a_disk_that_takes_writes_and_never_brings_them_home_is_left_too(l
     assert state_of(live.recorder) is RecordingState.RECORDING
 
 
-async def test_without_another_disk_it_waits_for_this_one(spools, monkeypatch):
+async def test_without_a_spare_disk_a_call_waits_for_its_own_disk(spools, monkeypatch):
     live = Live(spools)
     monkeypatch.setattr(spool_file, "write_all", live.write)
     live.talk(1)
@@ -182,7 +182,7 @@ async def test_without_another_disk_it_waits_for_this_one(spools, monkeypatch):
     assert len(live.lives) == 1
 
 
-async def test_a_spare_that_fails_too_is_tried_until_one_of_them_works(live):
+async def test_a_failing_spare_disk_is_tried_until_one_of_the_two_works(live):
     live.talk(1)
     live.error = errno.EIO
     live.spare.rmdir()

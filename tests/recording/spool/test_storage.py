@@ -148,7 +148,7 @@ def balanced(manifest):
     return not balance(manifest.talk_us, *parts).unaccounted and not manifest.unexplained
 
 
-def test_a_call_whose_disk_stays_away_goes_on_in_a_new_spool_and_is_one_recording(live, office):
+def test_a_call_whose_disk_stays_away_continues_in_a_new_spool_as_one_recording(live, office):
     live.talk(5)
     live.away()
     live.talk(AWAY_S + 3)
@@ -172,9 +172,7 @@ def test_a_call_whose_disk_stays_away_goes_on_in_a_new_spool_and_is_one_recordin
     assert not live.heard(lost[-1] - 1)
 
 
-def test_what_was_not_sealed_yet_is_in_the_new_spool_though_a_moment_of_silence_went_before(
-    live, office
-):
+def test_the_open_frame_moves_to_the_new_spool_even_after_a_moment_of_silence(live, office):
     live.talk(5)
     live.talk(live.tick_at - live.now)
     live.talk(0.2, silent=True)
@@ -190,7 +188,7 @@ def test_what_was_not_sealed_yet_is_in_the_new_spool_though_a_moment_of_silence_
     assert live.heard(begun + 18)
 
 
-def test_what_the_first_disk_lost_before_the_new_spool_begins_is_in_a_gap(live, office):
+def test_audio_lost_on_the_first_disk_before_the_new_spool_begins_is_in_a_gap(live, office):
     live.talk(5)
     kept, until = live.opened[0].path.stat().st_size, live.tick_at - TICK_S
     live.talk(3)
@@ -205,7 +203,7 @@ def test_what_the_first_disk_lost_before_the_new_spool_begins_is_in_a_gap(live, 
     assert any(gap.from_us < lost * 20_000 < gap.to_us for gap in manifest.gaps)
 
 
-def test_a_disk_that_is_back_in_time_is_written_to_as_before(live, office):
+def test_a_disk_that_returns_in_time_is_written_to_as_before(live, office):
     live.talk(2)
     disk = live.away()
     live.talk(AWAY_S - 2)
@@ -220,7 +218,7 @@ def test_a_disk_that_is_back_in_time_is_written_to_as_before(live, office):
     assert not manifest.interrupted
 
 
-async def test_a_pause_stays_a_pause_and_ends_in_the_new_spool_alone(live, office):
+async def test_a_pause_from_before_the_move_stays_in_force_and_ends_in_the_new_spool(live, office):
     live.talk(2)
     live.recorder.pause("page", Trigger.PAGE, SIAN)
     live.talk(1)
@@ -240,9 +238,7 @@ async def test_a_pause_stays_a_pause_and_ends_in_the_new_spool_alone(live, offic
     assert not any(live.heard(index) for index in sorted(live.dropped)[1:-1:50])
 
 
-async def test_a_pause_that_comes_while_the_disk_is_away_and_its_end_are_told_in_the_new_one(
-    live, office
-):
+async def test_a_pause_made_while_the_disk_is_away_is_written_to_the_new_spool(live, office):
     live.talk(2)
     live.away()
     live.talk(2)
@@ -258,7 +254,7 @@ async def test_a_pause_that_comes_while_the_disk_is_away_and_its_end_are_told_in
     assert [gap.reason for gap in manifest.gaps] == ["fault", "payment"]
 
 
-def test_a_transfer_that_was_under_way_is_still_one_in_the_new_spool(live, office):
+def test_a_transfer_in_progress_continues_in_the_new_spool(live, office):
     live.talk(1)
     live.recorder.referred(DestinationClass.CENTRE, "phone:201", "welsh-line")
     live.talk(1)
@@ -268,9 +264,7 @@ def test_a_transfer_that_was_under_way_is_still_one_in_the_new_spool(live, offic
     assert [fields["to"] for _, fields in told(paths[1], office, "segment")] == ["welsh-line"]
 
 
-def test_the_new_spool_is_a_recording_of_the_whole_call_if_the_first_is_never_seen_again(
-    live, office
-):
+def test_without_the_first_spool_the_new_one_is_sealed_as_the_whole_call_with_a_gap(live, office):
     live.talk(4)
     live.away()
     live.talk(AWAY_S + 3)
@@ -290,7 +284,7 @@ def test_the_new_spool_is_a_recording_of_the_whole_call_if_the_first_is_never_se
     assert live.heard(live.at_us // 20_000 - 2)
 
 
-def test_when_its_first_disk_comes_back_in_mid_call_what_lay_below_it_is_not_lost(live, office):
+def test_a_first_disk_that_returns_during_the_call_hides_no_audio_stored_meanwhile(live, office):
     live.talk(3)
     disk = live.away()
     live.talk(AWAY_S + 3)
@@ -305,7 +299,7 @@ def test_when_its_first_disk_comes_back_in_mid_call_what_lay_below_it_is_not_los
     assert all(live.heard(index) for index in sorted(live.kept)[1:-1:25])
 
 
-def test_a_spool_that_lies_below_the_disk_unseen_is_a_gap_between_the_others(live, office):
+def test_a_spool_hidden_below_the_mounted_disk_is_a_gap_between_the_others(live, office):
     live.talk(3)
     disk = live.away()
     live.talk(AWAY_S + 3)
@@ -318,7 +312,7 @@ def test_a_spool_that_lies_below_the_disk_unseen_is_a_gap_between_the_others(liv
     assert {gap.trigger for gap in manifest.gaps} == {"storage"}
 
 
-def test_a_first_spool_that_comes_back_when_all_is_sealed_changes_nothing(live, office):
+def test_a_first_spool_that_returns_after_sealing_changes_nothing(live, office):
     live.talk(3)
     disk = live.away()
     live.talk(AWAY_S + 3)
@@ -328,7 +322,7 @@ def test_a_first_spool_that_comes_back_when_all_is_sealed_changes_nothing(live, 
     assert again.manifest == sealed.manifest
 
 
-def test_a_disk_that_fails_before_it_is_taken_away_keeps_nothing_from_going_on(live, office):
+def test_a_sync_failure_before_the_disk_goes_away_does_not_stop_the_move(live, office):
     live.talk(2)
     live.recorder.sync_failed(SpoolSyncError("syncfs: Input/output error"))
     live.away()
@@ -337,7 +331,7 @@ def test_a_disk_that_fails_before_it_is_taken_away_keeps_nothing_from_going_on(l
     assert balanced(office.seal(*live.end()).manifest)
 
 
-def test_a_disk_that_is_full_is_no_other_disk(spools, small_disk):
+def test_a_full_disk_starts_no_new_spool(spools, small_disk):
     now = [0.0]
     lives: list[int] = []
 
@@ -366,7 +360,7 @@ def test_a_disk_that_is_full_is_no_other_disk(spools, small_disk):
     assert lives == [1]
 
 
-def test_where_no_spool_can_be_opened_it_is_tried_again_and_the_old_one_stays_ours(live, office):
+def test_if_no_new_spool_can_be_opened_the_call_returns_to_its_old_spool(live, office):
     live.talk(2)
     disk = live.away()
     office.spools.rmdir()
@@ -378,7 +372,7 @@ def test_where_no_spool_can_be_opened_it_is_tried_again_and_the_old_one_stays_ou
     assert balanced(office.seal(path).manifest)
 
 
-def test_a_spool_that_cannot_follow_and_is_found_late_is_kept_and_told(live, office, monkeypatch):
+def test_a_first_spool_found_after_archiving_is_refused_and_kept(live, office, monkeypatch):
     live.talk(2)
     disk = live.away()
     monkeypatch.setattr("recording.spool.rescue._LEAVE", 1 << 50)
@@ -429,7 +423,7 @@ async def take_all(live, steps):
 
 @given(st.lists(STEPS, max_size=8))
 @settings(deadline=None, max_examples=examples(25))
-def test_whatever_happens_a_shut_gate_stored_nothing_and_every_second_is_explained(
+def test_any_sequence_of_events_stores_nothing_from_a_shut_gate_and_explains_every_second(
     tmp_path_factory, rtp, steps
 ):
     live = Live(Office(tmp_path_factory.mktemp("office")), rtp)

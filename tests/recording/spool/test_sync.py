@@ -41,7 +41,7 @@ class Listener:
         self.well.set()
 
 
-async def test_every_listener_hears_of_a_failure_and_of_its_end(tmp_path):
+async def test_every_listener_receives_each_sync_failure_and_its_end(tmp_path):
     disk = Disk(0, errno.EIO, errno.ENOSPC, 0)
     sync = SpoolSync(tmp_path, interval_s=0.001, call=disk)
     one, other, gone = Listener(), Listener(), Listener()
@@ -61,7 +61,7 @@ async def test_every_listener_hears_of_a_failure_and_of_its_end(tmp_path):
     assert sync.error is None
 
 
-async def test_the_real_syncfs_brings_a_real_folder_to_the_disk(tmp_path):
+async def test_stopping_runs_a_last_syncfs_that_succeeds_on_a_real_folder(tmp_path):
     rounds = []
 
     def real(fd):
@@ -78,12 +78,12 @@ async def test_the_real_syncfs_brings_a_real_folder_to_the_disk(tmp_path):
     assert listener.heard == []
 
 
-def test_the_real_syncfs_says_when_it_fails():
+def test_syncfs_raises_the_kernels_error():
     with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
         syncfs(-1)
 
 
-async def test_it_goes_where_the_folder_is(tmp_path):
+async def test_each_sync_opens_the_folder_that_is_at_the_path_now(tmp_path):
     folder, synced = tmp_path / "spool", []
     folder.mkdir()
     sync = SpoolSync(folder, interval_s=60, call=lambda fd: synced.append(os.fstat(fd).st_ino))

@@ -33,7 +33,7 @@ def losses(records):
     return [r for r in records if isinstance(r, LostRecord)]
 
 
-def test_what_was_written_is_read_in_the_same_order(spools):
+def test_records_are_read_in_the_order_in_which_they_were_written(spools):
     writer = spools.writer()
     writer.packet(0, 10, b"one")
     writer.packet(1, 20, b"two")
@@ -53,7 +53,7 @@ def test_what_was_written_is_read_in_the_same_order(spools):
     assert not reader.truncated
 
 
-def test_the_header_tells_what_is_not_personal(spools):
+def test_the_spool_header_holds_call_id_life_start_and_wrapped_key(spools):
     writer = spools.writer(life=3, wrap=lambda key: b"age:" + key[::-1])
     header = read_header(writer.path)
     assert (header.call_id, header.life) == ("20260301-090000-abcdefgh", 3)
@@ -63,7 +63,7 @@ def test_the_header_tells_what_is_not_personal(spools):
     assert list(read_spool(writer.path, spool_key=spool_key)) == [EndRecord(0)]
 
 
-def test_nothing_spoken_or_told_is_readable_in_the_file(spools, talk):
+def test_no_audio_or_event_is_readable_in_the_file_without_its_key(spools, talk):
     writer = spools.writer()
     talk(writer, 8)
     writer.event("call", {"number": "01632960123"}, 8_000_000)
@@ -73,7 +73,7 @@ def test_nothing_spoken_or_told_is_readable_in_the_file(spools, talk):
         assert secret not in data
 
 
-def test_another_boots_key_opens_nothing(spools):
+def test_a_wrong_or_missing_key_does_not_open_a_spool(spools):
     writer = spools.writer()
     writer.close(0)
     with pytest.raises(SpoolKeyError):
@@ -120,7 +120,7 @@ def test_closing_leaves_no_key_in_the_runtime_folder(spools, talk):
     assert not list(spools.keys.iterdir())
 
 
-def test_what_is_erased_is_gone_with_every_key_to_it(spools, talk):
+def test_erasing_removes_packets_and_destroys_their_frame_keys(spools, talk):
     writer = spools.writer()
     talk(writer, 8)
     slots = next(spools.keys.iterdir())
@@ -143,7 +143,7 @@ def test_what_is_erased_is_gone_with_every_key_to_it(spools, talk):
     assert not any(key in writer.path.read_bytes() for key in gone)
 
 
-def test_the_part_of_a_frame_before_the_trigger_is_kept_in_its_place(spools, talk):
+def test_packets_of_a_frame_before_the_trigger_are_kept_in_order(spools, talk):
     writer = spools.writer()
     talk(writer, 4)
     writer.event("note", {}, 4_000_000)
@@ -158,7 +158,7 @@ def test_the_part_of_a_frame_before_the_trigger_is_kept_in_its_place(spools, tal
     ]
 
 
-def test_what_was_kept_of_a_frame_can_be_erased_again(spools, talk):
+def test_the_kept_part_of_a_frame_can_be_erased_later(spools, talk):
     writer = spools.writer()
     talk(writer, 4)
     writer.erase_back_to(3_500_000)
@@ -167,7 +167,9 @@ def test_what_was_kept_of_a_frame_can_be_erased_again(spools, talk):
     assert max(p.at_us for p in packets(spools.read(writer.path))) == 3_100_001
 
 
-def test_published_seconds_cannot_be_erased_and_the_writer_says_from_where(spools, talk):
+def test_published_seconds_cannot_be_erased_and_the_writer_reports_the_earliest_erasable(
+    spools, talk
+):
     writer = spools.writer()
     talk(writer, 10)
     assert writer.erasable_from_us == 4_900_002
@@ -176,7 +178,7 @@ def test_published_seconds_cannot_be_erased_and_the_writer_says_from_where(spool
     assert max(p.at_us for p in packets(spools.read(writer.path))) < writer.erasable_from_us
 
 
-def test_the_open_frame_drops_what_arrived_after_the_trigger(spools):
+def test_the_open_frame_drops_packets_from_the_trigger_onwards(spools):
     writer = spools.writer()
     for at_us in (10, 20, 30):
         writer.packet(0, at_us, b"x")
@@ -186,7 +188,7 @@ def test_the_open_frame_drops_what_arrived_after_the_trigger(spools):
     assert not losses(spools.read(writer.path))
 
 
-def test_a_neglected_frame_is_sealed_before_it_grows_out_of_bounds(spools):
+def test_a_frame_without_a_tick_is_closed_before_it_grows_too_large(spools):
     writer = spools.writer()
     for n in range(2_000):
         writer.packet(0, n, bytes(1_200))
@@ -219,7 +221,7 @@ def test_removing_a_spool_overwrites_the_keys_left_of_it(spools, talk):
     assert not list(spools.keys.iterdir())
 
 
-def test_a_sync_outlives_the_close_of_its_spool(spools):
+def test_a_sync_job_still_works_after_its_spool_is_closed(spools):
     writer = spools.writer()
     writer.event("note", {}, 0)
     job = writer.sync_job()
@@ -229,7 +231,7 @@ def test_a_sync_outlives_the_close_of_its_spool(spools):
         writer.sync_job()
 
 
-def test_a_full_disk_does_not_keep_keys_from_being_destroyed(spools, small_disk, talk):
+def test_frame_keys_are_destroyed_even_on_a_full_disk(spools, small_disk, talk):
     writer = spools.writer(folder=small_disk.folder)
     talk(writer, 4, every_us=20_000)
     small_disk.fill()
@@ -241,7 +243,7 @@ def test_a_full_disk_does_not_keep_keys_from_being_destroyed(spools, small_disk,
     assert all(p.at_us < 1_500_000 for p in packets(reader))
 
 
-def test_a_file_that_lies_no_longer_under_its_name_is_noticed(spools):
+def test_a_moved_or_replaced_spool_file_is_noticed(spools):
     writer = spools.writer()
     writer.check_path()
     away = writer.path.with_suffix(".away")
@@ -255,7 +257,7 @@ def test_a_file_that_lies_no_longer_under_its_name_is_noticed(spools):
     writer.check_path()
 
 
-def test_what_explains_the_rest_is_written_twice_and_read_once(spools):
+def test_essential_events_are_written_twice_and_read_once(spools):
     writer = spools.writer()
     kinds = sorted(WRITTEN_TWICE)
     for kind in kinds:
