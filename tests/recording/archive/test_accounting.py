@@ -20,20 +20,20 @@ def test_segments_and_gaps_add_up_to_the_talk_time():
     assert (result.recorded_us, result.gap_us) == (50 * SECOND, 10 * SECOND)
 
 
-def test_a_second_that_nothing_covers_is_unexplained():
+def test_a_second_in_no_segment_and_no_gap_is_unexplained():
     result = balance(60 * SECOND, spans((1, 20), (30, 59)), spans((20, 29)))
     assert list(result.unexplained) == spans((0, 1), (29, 30), (59, 60))
     assert sum(part.length_us for part in result.unexplained) == 3 * SECOND
     assert result.unaccounted
 
 
-def test_a_second_claimed_by_both_is_a_fault_too():
+def test_a_second_in_both_a_segment_and_a_gap_is_claimed_twice():
     result = balance(60 * SECOND, spans((0, 60)), spans((10, 12)))
     assert list(result.claimed_twice) == spans((10, 12))
     assert result.unaccounted
 
 
-def test_what_lies_outside_the_call_counts_for_nothing():
+def test_segments_and_gaps_outside_the_call_are_not_counted():
     result = balance(10 * SECOND, spans((-5, 20)), spans((10, 30), (7, 7)))
     assert not result.unaccounted
     assert result.recorded_us == 10 * SECOND

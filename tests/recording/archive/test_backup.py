@@ -67,7 +67,7 @@ def room(office):
     return Room(office)
 
 
-def test_what_was_lost_comes_back_whole(room):
+def test_a_restore_brings_back_a_lost_header_and_manifest(room):
     copied = room.back_up()
     assert (copied.recordings, copied.headers, copied.disposals) == (1, 1, 0)
     assert not list(room.copy.rglob("*.payload"))
@@ -78,7 +78,7 @@ def test_what_was_lost_comes_back_whole(room):
 
 
 @pytest.mark.parametrize("octets", [100, 400, 1000])
-def test_a_restore_that_a_full_disk_cuts_short_is_made_good_by_the_next(room, octets):
+def test_a_restore_that_a_full_disk_stopped_is_completed_by_the_next(room, octets):
     room.back_up()
     room.lose()
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -94,7 +94,7 @@ def test_a_restore_that_a_full_disk_cuts_short_is_made_good_by_the_next(room, oc
     assert not list(room.archive.rglob(".*"))
 
 
-def test_a_header_from_a_backup_does_not_bring_back_what_was_disposed_of_since(room):
+def test_a_restore_does_not_bring_back_a_header_disposed_of_after_the_backup(room):
     room.back_up()
     room.dispose()
     room.lose(".disposal")  # certificates are copied with the payloads
@@ -104,7 +104,7 @@ def test_a_header_from_a_backup_does_not_bring_back_what_was_disposed_of_since(r
     assert not room.office.verdict().has_unexplained_damage
 
 
-def test_a_certificate_that_the_officer_kept_is_enough(room, tmp_path):
+def test_a_certificate_kept_by_the_officer_keeps_a_disposed_header_away(room, tmp_path):
     room.back_up()
     kept = tmp_path / "certificate.json"
     kept.write_bytes(room.dispose())
@@ -115,7 +115,7 @@ def test_a_certificate_that_the_officer_kept_is_enough(room, tmp_path):
     assert not room.office.verdict().has_unexplained_damage
 
 
-def test_certificates_in_a_folder_are_found_by_what_they_say(room, tmp_path):
+def test_certificates_in_a_folder_are_recognised_by_their_content(room, tmp_path):
     """Their names are the officer's: `purge -o` writes to any."""
     kept = tmp_path / "kept"
     (kept / "2026").mkdir(parents=True)
@@ -129,7 +129,7 @@ def test_certificates_in_a_folder_are_found_by_what_they_say(room, tmp_path):
     assert certificates_in(kept / "notes.txt") == [kept / "notes.txt"]  # it was named: it is told
 
 
-def test_a_whole_archive_put_back_by_file_is_destroyed_again(room, tmp_path):
+def test_a_disposal_is_repeated_after_an_older_archive_was_copied_back(room, tmp_path):
     room.back_up()
     older = tmp_path / "older"
     shutil.copytree(room.archive, older)
@@ -142,7 +142,7 @@ def test_a_whole_archive_put_back_by_file_is_destroyed_again(room, tmp_path):
     assert not room.path("header").exists()
 
 
-def test_a_certificate_that_is_not_the_nodes_destroys_nothing(room):
+def test_a_certificate_signed_by_another_nodes_key_destroys_no_header(room):
     room.back_up()
     thief = SealingNode("galwad-1", "x", Ed25519PrivateKey.generate())
     header = room.path("header").read_bytes()
@@ -156,7 +156,7 @@ def test_a_certificate_that_is_not_the_nodes_destroys_nothing(room):
     assert certificates([room.archive], trusted).problems == []
 
 
-def test_what_lies_there_already_stays(room):
+def test_a_restore_does_not_replace_existing_files(room):
     room.back_up()
     newer = room.path("header").read_bytes() + b"x"
     room.path("header").write_bytes(newer)
@@ -169,7 +169,7 @@ def test_what_lies_there_already_stays(room):
 
 @settings(max_examples=examples(30))
 @given(garbage=st.binary(max_size=300))
-def test_no_garbage_is_a_certificate(tmp_path_factory, garbage):
+def test_random_bytes_are_never_accepted_as_a_certificate(tmp_path_factory, garbage):
     file = tmp_path_factory.mktemp("c") / "x.disposal"
     file.write_bytes(garbage)
     found = certificates([file], {"A" * 44})
@@ -177,7 +177,7 @@ def test_no_garbage_is_a_certificate(tmp_path_factory, garbage):
     assert len(found.problems) == 1
 
 
-def test_the_copy_is_one_that_verifies_offline_but_for_its_payloads(room):
+def test_a_backup_verifies_offline_except_for_its_missing_payloads(room):
     room.back_up()
     folder = room.copy / "2026" / "03" / "01"
     verdict = verify_recording(folder, CALL_ID, public_key=room.office.public_key)

@@ -65,7 +65,7 @@ def room(office):
     return Room(office)
 
 
-def test_the_header_goes_and_a_certificate_stays(room):
+def test_a_disposal_destroys_the_header_and_leaves_a_signed_certificate(room):
     header = room.path("header").read_bytes()
     certificate = CERTIFICATE.read(room.dispose(), (room.office.public_key,))
     assert not room.path("header").exists()
@@ -82,7 +82,7 @@ def test_the_header_goes_and_a_certificate_stays(room):
     assert header.splitlines()[2] not in everything
 
 
-def test_verification_tells_what_was_disposed_of_from_what_is_lost(room):
+def test_verification_distinguishes_a_disposed_recording_from_a_lost_one(room):
     room.dispose()
     verdict = room.office.verdict()
     assert (verdict.whole, verdict.has_unexplained_damage) == (False, False)
@@ -103,7 +103,7 @@ def test_verification_tells_what_was_disposed_of_from_what_is_lost(room):
     assert room.office.verdict().has_unexplained_damage
 
 
-def test_a_header_that_comes_back_is_a_fault_until_it_is_destroyed_again(room):
+def test_a_header_that_returns_after_disposal_is_damage_until_destroyed_again(room):
     header = room.path("header").read_bytes()
     first = room.dispose()
     room.path("header").write_bytes(header)
@@ -116,7 +116,7 @@ def test_a_header_that_comes_back_is_a_fault_until_it_is_destroyed_again(room):
 
 
 @pytest.mark.parametrize("kind", ["another's", "empty"])
-def test_no_certificate_that_is_not_believed_has_a_good_header_destroyed(room, kind):
+def test_an_invalid_certificate_beside_a_good_header_suggests_no_purge(room, kind):
     other = msgspec.structs.replace(room.certificate(), call_id="20260301-090000-zzzzzzzz")
     data = CERTIFICATE.sign(other, room.office.node.key) if kind == "another's" else b""
     room.path("disposal").write_bytes(data)
@@ -125,7 +125,7 @@ def test_no_certificate_that_is_not_believed_has_a_good_header_destroyed(room, k
     assert room.office.verdict().disposal is None
 
 
-def test_a_header_that_was_staged_is_destroyed_too(room):
+def test_a_disposal_also_destroys_a_staged_header(room):
     staged = room.office.folder / f".{CALL_ID}.header.new"
     staged.write_bytes(room.path("header").read_bytes())
     room.dispose()
@@ -133,7 +133,7 @@ def test_a_header_that_was_staged_is_destroyed_too(room):
     assert destroy_header(room.office.folder, CALL_ID) is False
 
 
-def test_nobody_else_certifies(room):
+def test_a_certificate_signed_by_another_nodes_key_is_refused(room):
     """A thief without the node's key removes a header, and writes a certificate of his own."""
     thief = SealingNode("galwad-1", "x", Ed25519PrivateKey.generate())
     Disposer(room.office.root / "archive", thief).dispose(room.order())
@@ -145,7 +145,7 @@ def test_nobody_else_certifies(room):
         room.dispose()
 
 
-def test_a_certificate_of_another_recording_is_none(room):
+def test_a_certificate_of_another_recording_is_refused(room):
     data = json.loads(room.dispose())
     forged = data["disposal"] | {"call_id": "20260301-090000-zzzzzzzz"}
     certificate = CERTIFICATE._interpreted(forged)
@@ -165,13 +165,13 @@ def test_a_certificate_of_another_recording_is_none(room):
         ({"reason": "boredom"}, "no reason"),
     ],
 )
-def test_what_is_not_the_indexed_recording_is_not_touched(room, changes, text):
+def test_a_disposal_order_with_a_wrong_digest_or_reason_changes_nothing(room, changes, text):
     with pytest.raises(DisposalError, match=text):
         room.dispose(**changes)
     assert room.office.verdict().whole
 
 
-def test_without_a_manifest_nothing_is_certified(room):
+def test_a_recording_without_a_manifest_cannot_be_disposed_of(room):
     room.path("manifest").unlink()
     with pytest.raises(DisposalError, match="cannot be certified"):
         room.dispose()
@@ -179,7 +179,7 @@ def test_without_a_manifest_nothing_is_certified(room):
 
 
 @pytest.mark.parametrize(("call", "nth"), [("fsync", n) for n in range(1, 5)] + [("rename", 1)])
-def test_whenever_it_dies_no_header_is_gone_without_a_certificate(room, dying, call, nth):
+def test_a_crash_during_disposal_never_loses_a_header_without_a_certificate(room, dying, call, nth):
     with dying(call, nth) as died:
         room.dispose()
     assert died
@@ -220,7 +220,7 @@ async def custodian(engine):
     return Custodian(engine)
 
 
-async def test_a_hold_stands_until_it_is_released(custodian):
+async def test_a_recording_is_retained_until_it_is_released(custodian):
     assert await custodian.one(CALL_ID) == NOT_RETAINED
     await custodian.retain(CALL_ID, "claim 17", 5.0)
     await custodian.retain(CALL_ID, "claim 18", 6.0)

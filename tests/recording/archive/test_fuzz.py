@@ -73,7 +73,7 @@ def sealed(tmp_path_factory):
 
 @given(data=st.data())
 @MANY
-def test_a_changed_header_is_an_error_of_ours(sealed, data):
+def test_a_changed_header_raises_only_archive_errors(sealed, data):
     header = data.draw(mutated(sealed[1]["header"]))
     with contextlib.suppress(ArchiveError):
         assert Header.parse(header).raw == header
@@ -83,7 +83,7 @@ def test_a_changed_header_is_an_error_of_ours(sealed, data):
 
 @given(data=st.data())
 @MANY
-def test_of_a_changed_payload_nothing_comes_out_but_what_was_sealed(sealed, data):
+def test_a_changed_payload_yields_only_bytes_that_were_sealed(sealed, data):
     objects = sealed[1]
     whole = open_parts(objects["header"], io.BytesIO(objects["payload"]), [IDENTITY]).readall()
     payload = io.BytesIO(data.draw(mutated(objects["payload"])))
@@ -104,7 +104,7 @@ JOINED = encrypt_small(b"a spool's key, say", [IDENTITY.recipient])
 
 @given(data=st.data())
 @MANY
-def test_a_changed_joined_file_is_an_error_of_ours(data):
+def test_a_changed_age_file_raises_only_archive_errors(data):
     joined = data.draw(mutated(JOINED))
     with contextlib.suppress(ArchiveError):
         assert open_file(io.BytesIO(joined), [IDENTITY]).readall() == b"a spool's key, say"
@@ -112,14 +112,14 @@ def test_a_changed_joined_file_is_an_error_of_ours(data):
 
 @given(rubbish=st.binary(max_size=200))
 @MANY
-def test_rubbish_is_no_payload(rubbish):
+def test_random_bytes_are_refused_as_a_payload(rubbish):
     with pytest.raises(ArchiveError):
         PayloadReader(io.BytesIO(rubbish), bytes(16)).readall()
 
 
 @given(data=st.data())
 @MANY
-def test_a_changed_manifest_is_an_error_of_ours(sealed, data):
+def test_a_changed_manifest_raises_only_manifest_errors(sealed, data):
     office, objects = sealed
     manifest = data.draw(mutated(objects["manifest"]))
     for public_key in (None, office.public_key):
@@ -128,7 +128,7 @@ def test_a_changed_manifest_is_an_error_of_ours(sealed, data):
             assert read_manifest(manifest, public_key) == same
 
 
-def test_a_manifest_is_written_in_one_way_alone(sealed):
+def test_every_changed_byte_of_a_manifest_is_refused_even_with_the_same_meaning(sealed):
     """Each octet is told when it changes, also one that base64 or JSON would read alike."""
     good = sealed[1]["manifest"]
     told = b" \t\n\r=" + bytes(range(0x30, 0x7B))
@@ -158,7 +158,7 @@ def signed_by_a_stranger(body: object) -> bytes:
 
 @given(data=st.data())
 @MANY
-def test_a_strangers_manifest_is_an_error_of_ours(sealed, data):
+def test_an_arbitrary_manifest_with_a_valid_signature_raises_only_manifest_errors(sealed, data):
     body = json.loads(sealed[1]["manifest"])["manifest"]
     small = JSON.filter(encodable)
     if data.draw(st.booleans()):
@@ -173,13 +173,13 @@ def test_a_strangers_manifest_is_an_error_of_ours(sealed, data):
 @pytest.mark.parametrize(
     "content", [b"[" * 5000, b"[" * 1_000_000, b'{"manifest":' * 5000, b'{"manifest":' + b"[" * 900]
 )
-def test_json_that_is_nested_too_deep_is_an_error_of_ours(content):
+def test_a_manifest_nested_too_deeply_is_refused_as_malformed(content):
     with pytest.raises(ManifestError, match="malformed"):
         read_manifest(content)
 
 
 @pytest.mark.parametrize("body", [None, [], "text", 5, {}, {"format": []}])
-def test_what_is_signed_but_no_manifest_is_an_error_of_ours(body):
+def test_signed_json_without_a_manifest_format_is_refused(body):
     with pytest.raises(ManifestError, match="format"):
         read_manifest(signed_by_a_stranger(body))
 
@@ -194,7 +194,7 @@ def encodable(value: object) -> bool:
 
 @given(document=JSON, data=st.data())
 @MANY
-def test_json_that_is_no_manifest_is_an_error_of_ours(document, data):
+def test_arbitrary_json_is_refused_as_a_manifest(document, data):
     names = st.sampled_from(["key", "manifest", "signature", "more"])
     table = data.draw(st.dictionaries(names, JSON, max_size=4))
     for value in (document, table):
@@ -204,7 +204,7 @@ def test_json_that_is_no_manifest_is_an_error_of_ours(document, data):
 
 @given(data=st.data())
 @settings(MANY, max_examples=examples(150))
-def test_a_folder_with_anything_in_it_has_a_verdict(sealed, data):
+def test_verification_of_a_folder_with_changed_files_always_gives_a_verdict(sealed, data):
     office, objects = sealed
     kind = data.draw(st.sampled_from(sorted(objects)))
     path = office.folder / f"{CALL_ID}.{kind}"

@@ -135,7 +135,9 @@ def straight(monkeypatch):
     kind=st.sampled_from([8, 8, 0, 9, 13, 99]),
 )
 @MANY
-def test_a_followed_call_is_the_same_recording(straight, seed, how, kind):
+def test_a_call_sealed_live_gives_the_same_recording_as_one_sealed_at_its_end(
+    straight, seed, how, kind
+):
     dice = random.Random(seed)
     straight.clear()
     with tempfile.TemporaryDirectory() as name:
@@ -163,7 +165,7 @@ def test_a_followed_call_is_the_same_recording(straight, seed, how, kind):
         assert office.raw() == raw
 
 
-def test_what_is_left_to_do_at_the_end_is_the_last_seconds(office, straight):
+def test_live_sealing_leaves_only_the_last_seconds_for_the_end(office, straight):
     call = office.call()
     call.answer()
     following = office.follow(call.writer.path)
@@ -177,7 +179,7 @@ def test_what_is_left_to_do_at_the_end_is_the_last_seconds(office, straight):
     assert not straight
 
 
-def test_a_wideband_call_is_followed_from_its_start_at_sixteen_kilohertz(office, straight):
+def test_a_call_that_turns_wideband_is_sealed_live_at_16_khz_from_its_start(office, straight):
     call = office.call()
     call.answer()
     following = office.follow(call.writer.path)
@@ -191,7 +193,7 @@ def test_a_wideband_call_is_followed_from_its_start_at_sixteen_kilohertz(office,
     assert len(office.audio()[0]) == 40 * 16_000
 
 
-def test_a_call_is_followed_whose_wideband_waits_until_its_end(office, straight):
+def test_a_short_wideband_call_is_sealed_live_at_16_khz(office, straight):
     """Its first packets wait for others, to tell where they lie, and then it is over."""
     call = office.call()
     call.answer()
@@ -203,7 +205,7 @@ def test_a_call_is_followed_whose_wideband_waits_until_its_end(office, straight)
     assert samples[: 16_000 // 5].any()
 
 
-def test_a_call_that_got_another_life_is_sealed_from_both(office, straight):
+def test_a_call_with_a_second_life_is_sealed_from_both_spools(office, straight):
     first = office.call()
     first.answer()
     following = office.follow(first.writer.path)
@@ -221,7 +223,7 @@ def test_a_call_that_got_another_life_is_sealed_from_both(office, straight):
     assert not office.verdict(identities=[office.officer.identity]).problems
 
 
-def test_one_that_was_sealed_meanwhile_is_let_go(office):
+def test_live_sealing_of_a_recording_already_sealed_changes_nothing(office):
     path = office.simple()
     first = office.seal(path)
     following = office.follow(path)
@@ -231,7 +233,7 @@ def test_one_that_was_sealed_meanwhile_is_let_go(office):
     assert all(not p.name.startswith(".") for p in office.folder.iterdir())
 
 
-def test_what_cannot_be_opened_leaves_nothing(office):
+def test_live_sealing_of_an_unreadable_spool_leaves_no_file(office):
     path = office.simple()
     office.boot_key = bytes(32)
     with pytest.raises(SpoolError):
@@ -241,7 +243,9 @@ def test_what_cannot_be_opened_leaves_nothing(office):
 
 @pytest.mark.parametrize("call_name", ["fsync", "rename", "sync_folder"])
 @pytest.mark.parametrize("nth", range(1, 8))
-def test_a_crash_at_any_step_of_the_end_is_mended(office, dying, call_name, nth):
+def test_a_crash_at_any_step_at_the_end_of_live_sealing_is_repaired_by_sealing_again(
+    office, dying, call_name, nth
+):
     call = office.call()
     call.answer()
     following = office.follow(call.writer.path)
@@ -271,7 +275,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("steps", [0, 3, 25])
-def test_a_killed_follower_leaves_a_file_that_the_next_replaces(office, straight, steps):
+def test_the_unfinished_file_of_a_killed_live_sealing_is_replaced_by_the_next(
+    office, straight, steps
+):
     call = office.call()
     call.answer()
     call.talk(0, 30 * US)
@@ -288,7 +294,7 @@ def test_a_killed_follower_leaves_a_file_that_the_next_replaces(office, straight
     assert len(list(office.folder.iterdir())) == 3
 
 
-def test_a_full_disk_while_following_costs_nothing_but_the_following(office, monkeypatch):
+def test_a_full_disk_during_live_sealing_does_not_prevent_sealing_at_the_end(office, monkeypatch):
     call = office.call()
     call.answer()
     following = office.follow(call.writer.path)

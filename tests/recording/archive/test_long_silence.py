@@ -30,7 +30,7 @@ def sealed_in_little_memory(office, *paths):
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_silence_does_not_pile_up(office, paused):
+def test_sealing_half_an_hour_of_silence_takes_little_memory(office, paused):
     call, end_us = office.call(), MINUTES * 60_000_000
     call.answer()
     call.talk(0, 4_000_000)
@@ -45,7 +45,7 @@ def test_silence_does_not_pile_up(office, paused):
     assert not audio[5 * rate :].any()
 
 
-def test_nor_does_the_time_in_which_no_process_recorded(office):
+def test_sealing_half_an_hour_between_two_processes_takes_little_memory(office):
     end_us = MINUTES * 60_000_000
     first = office.call(mono=100.0)
     first.answer()

@@ -28,7 +28,7 @@ def key(office):
     return office.public_key
 
 
-def test_what_is_whole_is_described_as_when_it_was_sealed(archive, office, key):
+def test_an_intact_recording_is_described_as_it_was_when_sealed(archive, office, key):
     found = verify_unindexed(archive, CALL_ID, (key,))
     data = (office.folder / f"{CALL_ID}.manifest").read_bytes()
     assert found.recording.manifest == read_manifest(data)
@@ -38,7 +38,7 @@ def test_what_is_whole_is_described_as_when_it_was_sealed(archive, office, key):
     assert (found.node_key, found.disposal) == (key, None)
 
 
-def test_only_keys_that_are_believed_count(archive, key):
+def test_only_a_manifest_signed_by_a_trusted_node_key_is_accepted(archive, key):
     stranger = public_text(Ed25519PrivateKey.generate().public_key())
     with pytest.raises(ArchiveError, match="another node's key"):
         verify_unindexed(archive, CALL_ID, (stranger,))
@@ -46,7 +46,7 @@ def test_only_keys_that_are_believed_count(archive, key):
 
 
 @pytest.mark.parametrize("suffix", ["payload", "header", "manifest"])
-def test_each_byte_of_each_object_counts(archive, office, key, suffix):
+def test_a_changed_or_missing_object_is_refused(archive, office, key, suffix):
     path = office.folder / f"{CALL_ID}.{suffix}"
     whole = path.read_bytes()
     for at in {0, len(whole) // 2, len(whole) - 2}:
@@ -60,7 +60,7 @@ def test_each_byte_of_each_object_counts(archive, office, key, suffix):
         verify_unindexed(archive, CALL_ID, (key,))
 
 
-def test_the_files_of_another_call_are_not_taken_for_its_own(archive, office, key):
+def test_files_renamed_to_another_call_id_are_refused(archive, office, key):
     other = "20260301-091000-bcdefghi"
     for suffix in ("payload", "header", "manifest"):
         path = office.folder / f"{CALL_ID}.{suffix}"
@@ -69,7 +69,7 @@ def test_the_files_of_another_call_are_not_taken_for_its_own(archive, office, ke
         verify_unindexed(archive, other, (key,))
 
 
-def test_what_has_a_manifest_and_no_row_is_found(archive, office):
+def test_a_recording_with_a_manifest_and_no_row_is_unindexed(archive, office):
     assert unindexed(archive, {CALL_ID}) == []
     assert unindexed(archive, set()) == [CALL_ID]
     (office.folder / f"{CALL_ID}.manifest").unlink()

@@ -116,7 +116,7 @@ def room(office):
     return Room(office)
 
 
-def test_a_new_header_opens_to_the_new_set_and_the_recording_is_whole(room):
+def test_a_rewrapped_recording_opens_for_the_new_set_and_verifies(room):
     manifest, payload = room.read("manifest"), room.read("payload")
     assert not room.opens(room.deputy)
     room.replace()
@@ -128,7 +128,7 @@ def test_a_new_header_opens_to_the_new_set_and_the_recording_is_whole(room):
 
 
 @pytest.mark.peer
-def test_stock_tools_open_what_was_rewrapped(room, tmp_path):
+def test_age_and_pyrage_open_a_rewrapped_recording(room, tmp_path):
     room.sign(("Deputy", room.deputy.recipient), serial=3)
     room.replace()
     joined = room.read("header") + room.read("payload")
@@ -160,7 +160,7 @@ def by_hand(room, folder, kind, signer):
 
 
 @pytest.mark.peer
-def test_openssl_proves_record_and_certificate_by_the_documents_commands(room, tmp_path):
+def test_openssl_verifies_record_and_certificate_with_the_documented_commands(room, tmp_path):
     room.replace()
     folder = tmp_path / "by-hand"
     folder.mkdir()
@@ -176,7 +176,7 @@ def test_openssl_proves_record_and_certificate_by_the_documents_commands(room, t
 
 
 @given(record=st.binary(max_size=400), key=st.sampled_from(["", "A" * 44]))
-def test_no_garbage_is_a_record(record, key):
+def test_random_bytes_are_never_accepted_as_a_rewrap_record(record, key):
     facts = facts_of(b"header")
     known: dict[str, Any] = {"call_id": CALL_ID, "header": facts, "payload": facts}
     manifest = Manifest(**{name: known.get(name, []) for name in Manifest.__struct_fields__})
@@ -185,7 +185,7 @@ def test_no_garbage_is_a_record(record, key):
     assert found.problem
 
 
-def test_what_a_replaced_header_said_is_no_more_on_the_disk(room, tmp_path):
+def test_a_replaced_header_is_overwritten_on_the_disk(room, tmp_path):
     """It opens the payload as well as its successor does, and a disposal knows of that alone."""
     path = room.office.folder / f"{CALL_ID}.header"
     before, disk = path.read_bytes(), tmp_path / "the same blocks"
@@ -199,7 +199,7 @@ def test_what_a_replaced_header_said_is_no_more_on_the_disk(room, tmp_path):
     assert room.opens(room.deputy)
 
 
-def test_it_revokes_nothing_of_a_copy(room):
+def test_a_copy_of_the_old_header_still_opens_after_a_rewrap(room):
     before = room.read("header")
     room.sign(("Deputy", room.deputy.recipient), serial=3)
     room.replace()
@@ -208,7 +208,7 @@ def test_it_revokes_nothing_of_a_copy(room):
     assert key == open_header(room.read("header"), [room.deputy])
 
 
-def test_without_the_officers_key_a_replaced_header_is_not_believed(room):
+def test_a_rewrapped_header_is_not_trusted_without_the_officers_key(room):
     room.replace()
     (problem,) = room.office.verdict().problems
     assert "--officer-key" in problem
@@ -217,14 +217,14 @@ def test_without_the_officers_key_a_replaced_header_is_not_believed(room):
     assert room.judged(stranger, room.officer.public_key).header is HeaderStatus.REWRAPPED
 
 
-def test_a_recording_sealed_first_with_a_record_that_nobody_believes_is_told(room):
+def test_an_invalid_rewrap_record_beside_the_original_header_is_reported(room):
     """Somebody lays a file beside a header that is right."""
     (room.office.folder / f"{CALL_ID}.rewrap").write_bytes(b"{}")
     assert room.office.verdict().whole
     assert room.verdict().problems == ("the rewrap is malformed",)
 
 
-def test_the_header_before_the_last_rewrap_is_known_as_that(room):
+def test_a_header_from_before_the_last_rewrap_is_recognised_as_earlier(room):
     first = room.read("header")
     second = room.replace().header
     room.sign(("Deputy", room.deputy.recipient), serial=3)
@@ -236,7 +236,7 @@ def test_the_header_before_the_last_rewrap_is_known_as_that(room):
         assert room.make().header  # and the officer's client goes on from it
 
 
-def test_a_header_that_nobody_signed_is_found(room):
+def test_a_header_that_no_record_names_is_reported(room):
     room.replace()
     other = make_header(new_file_key(), room.set.recipients)
     (room.office.folder / f"{CALL_ID}.header").write_bytes(other)
@@ -252,7 +252,7 @@ def refused(room, new, text):
     assert {kind: room.read(kind) for kind in KINDS} == before
 
 
-def test_the_server_takes_no_header_that_the_officer_did_not_sign(room):
+def test_the_server_refuses_a_header_that_the_officer_did_not_sign(room):
     thief = OfficerKeys.generate()
     refused(room, room.make(signing=thief.signing), "another officer's key")
     new = room.make()
@@ -262,7 +262,7 @@ def test_the_server_takes_no_header_that_the_officer_did_not_sign(room):
     refused(room, dataclasses.replace(new, header=b"no header\n"), "no age file")
 
 
-def test_the_server_takes_a_header_for_the_set_in_force_alone(room):
+def test_the_server_refuses_a_header_for_another_set_than_the_one_in_force(room):
     other = RecipientSet.of([("Officer", room.officer.identity.recipient)], 2)
     refused(room, room.make(other), "1 stanzas, the set 2")
     two = RecipientSet.of([("a", room.deputy.recipient), ("b", Identity.generate().recipient)], 2)
@@ -273,7 +273,7 @@ def test_the_server_takes_a_header_for_the_set_in_force_alone(room):
     refused(room, room.make(), "set of recipients|malformed")
 
 
-def test_the_server_takes_a_header_for_this_recording_and_this_header_alone(room):
+def test_the_server_refuses_a_header_for_another_recording_or_earlier_header(room):
     new = room.make()
     for changes, text in (
         ({"call_id": "20260301-090000-zzzzzzzz"}, "another recording"),
@@ -285,7 +285,7 @@ def test_the_server_takes_a_header_for_this_recording_and_this_header_alone(room
         room.headers.stage(CALL_ID, "0" * 64, new.header, new.record)
 
 
-def test_two_officers_at_once_do_not_undo_each_other(room):
+def test_of_two_officers_rewrapping_at_once_only_the_last_staged_commits(room):
     mine, theirs = room.make(), room.make()
     room.stage(mine)
     room.stage(theirs)
@@ -297,7 +297,7 @@ def test_two_officers_at_once_do_not_undo_each_other(room):
     assert room.opens(room.deputy)
 
 
-def test_the_client_proves_what_was_read_back(room):
+def test_the_client_refuses_a_staged_header_that_differs_from_its_own(room):
     new = room.make()
     new.verify(new.header)
     with pytest.raises(RewrapError, match="another header"):
@@ -307,7 +307,7 @@ def test_the_client_proves_what_was_read_back(room):
         dataclasses.replace(new, header=other_key).verify(other_key)
 
 
-def test_an_officer_who_leaves_the_set_proves_it_all_the_same(room):
+def test_an_officer_who_leaves_the_set_can_still_rewrap_for_the_successor(room):
     successor = Identity.generate()
     room.sign(("Successor", successor.recipient), serial=3)
     room.replace()
@@ -318,7 +318,9 @@ def test_an_officer_who_leaves_the_set_proves_it_all_the_same(room):
     ("call", "nth"),
     [("fsync", n) for n in range(1, 5)] + [("rename", n) for n in (1, 2)],
 )
-def test_whenever_it_dies_the_recording_opens_and_the_next_run_mends_it(room, dying, call, nth):
+def test_after_a_crash_during_a_rewrap_the_recording_opens_and_the_next_rewrap_works(
+    room, dying, call, nth
+):
     before = {"header": room.read("header"), "rewrap": None}
     with dying(call, nth) as died:
         room.replace()
@@ -332,7 +334,7 @@ def test_whenever_it_dies_the_recording_opens_and_the_next_run_mends_it(room, dy
     assert room.opens(room.deputy)
 
 
-def test_a_call_that_is_sealed_anew_has_no_record_of_its_old_payload(room):
+def test_sealing_a_call_again_removes_the_rewrap_record_of_its_old_payload(room):
     """A second spool of the call came to light after it was rewrapped."""
     room.replace()
     first = room.office.spools / f"{CALL_ID}.1.spool"
@@ -344,7 +346,7 @@ def test_a_call_that_is_sealed_anew_has_no_record_of_its_old_payload(room):
     assert not room.office.verdict(identities=[room.officer.identity]).problems
 
 
-def test_a_second_spool_that_nobody_opens_leaves_the_record_where_it_is(room, monkeypatch):
+def test_a_second_spool_that_cannot_be_opened_leaves_the_rewrap_record(room, monkeypatch):
     room.replace()
     call = room.office.call(2, wall=WALL + 5)
     call.answer()
@@ -357,7 +359,7 @@ def test_a_second_spool_that_nobody_opens_leaves_the_record_where_it_is(room, mo
 
 @settings(max_examples=examples(60))
 @given(count=st.integers(1, 5), wanted=st.integers(1, 5))
-def test_only_a_header_of_as_many_recipients_has_the_right_shape(count, wanted):
+def test_a_header_must_have_as_many_stanzas_as_the_set_has_recipients(count, wanted):
     header = make_header(new_file_key(), [Identity.generate().recipient for _ in range(count)])
     if count == wanted:
         check_stanzas(header, wanted)
@@ -366,7 +368,7 @@ def test_only_a_header_of_as_many_recipients_has_the_right_shape(count, wanted):
             check_stanzas(header, wanted)
 
 
-def test_a_passphrase_or_the_same_stanza_twice_is_no_header_for_a_set(room):
+def test_a_header_with_a_repeated_or_passphrase_stanza_is_refused(room):
     header = room.read("header")
     first, stanza, body, mac = header.splitlines(keepends=True)
     with pytest.raises(HeaderError, match="the same"):
@@ -376,7 +378,7 @@ def test_a_passphrase_or_the_same_stanza_twice_is_no_header_for_a_set(room):
         check_stanzas(first + scrypt + body + mac, 1)
 
 
-def test_nobody_elses_identity_makes_a_new_header(room):
+def test_an_identity_that_cannot_open_the_header_cannot_rewrap_it(room):
     with pytest.raises(AgeError):
         rewrap(
             room.manifest,

@@ -69,7 +69,7 @@ def judge(manifest):
 
 @given(data=st.data())
 @ENOUGH
-def test_a_flipped_bit_costs_at_most_one_frame_as_a_marked_gap(tmp_path_factory, data):
+def test_a_flipped_bit_loses_about_one_frame_as_a_marked_gap(tmp_path_factory, data):
     spool = bytearray(whole()[2])
     bit = data.draw(st.integers(0, 8 * len(spool) - 1))
     spool[bit // 8] ^= 1 << bit % 8
@@ -89,9 +89,7 @@ def frames(data):
 
 
 @pytest.mark.parametrize("byte", range(FRAME_OVERHEAD))
-def test_a_flipped_bit_in_a_frames_header_its_length_too_hides_nothing_behind_it(
-    tmp_path_factory, byte
-):
+def test_a_flipped_bit_in_any_byte_of_a_frame_header_loses_only_that_frame(tmp_path_factory, byte):
     spool = bytearray(whole()[2])
     first = next(at for at, kind in frames(spool) if kind is FrameKind.MEDIA)
     spool[first + byte] ^= 0x80
@@ -105,7 +103,7 @@ def test_a_flipped_bit_in_a_frames_header_its_length_too_hides_nothing_behind_it
 
 @given(data=st.data())
 @ENOUGH
-def test_a_cut_tail_or_a_torn_frame_is_sealed_to_its_last_whole_frame(tmp_path_factory, data):
+def test_a_spool_cut_at_any_byte_is_sealed_to_its_last_intact_frame(tmp_path_factory, data):
     spool = whole()[2]
     cut = data.draw(st.integers(0, len(spool) - 1))
     try:
@@ -128,7 +126,7 @@ def unmarked(office, manifest):
     return silent * US // rate
 
 
-def test_damage_beside_what_was_erased_costs_one_frame_too(office):
+def test_damage_beside_erased_frames_loses_only_one_frame(office):
     """A stand-in lies behind the frames that are erased with the one it stands for."""
     call = office.call()
     call.answer()
@@ -151,7 +149,7 @@ def test_damage_beside_what_was_erased_costs_one_frame_too(office):
         (office.folder / f"{manifest.call_id}.manifest").unlink()
 
 
-def test_the_torn_end_of_one_life_costs_nothing_of_the_next(office):
+def test_a_truncated_first_life_loses_nothing_of_the_second(office):
     first = office.call(mono=100.0)
     first.answer()
     first.talk(0, 3 * US)

@@ -48,7 +48,7 @@ def looked(office):
     ), seen
 
 
-def test_one_that_is_being_sealed_is_waited_for(sealed, clock):
+def test_a_check_waits_for_a_recording_that_is_being_sealed(sealed, clock):
     manifest = path(sealed, "manifest").read_bytes()
     path(sealed, "manifest").unlink()
     path(sealed, "manifest.new").write_bytes(manifest)
@@ -58,7 +58,7 @@ def test_one_that_is_being_sealed_is_waited_for(sealed, clock):
     assert verdict.whole
 
 
-def test_one_that_is_being_disposed_of_is_waited_for(sealed, clock, dying):
+def test_a_check_waits_for_a_recording_that_is_being_disposed_of(sealed, clock, dying):
     disposals = Disposer(sealed.root / "archive", sealed.node)
     payload = sealed.verdict().manifest.payload
     audit = AuditPlace("galwad-1", 1, "0" * 64)
@@ -76,7 +76,7 @@ def test_one_that_is_being_disposed_of_is_waited_for(sealed, clock, dying):
     assert (verdict.has_unexplained_damage, verdict.disposal is not None) == (False, True)
 
 
-def test_what_is_wrong_and_rests_is_told_at_once_and_once(sealed, monkeypatch):
+def test_damage_in_an_idle_recording_is_reported_once_without_retrying(sealed, monkeypatch):
     path(sealed, "header").unlink()
     monkeypatch.setattr(in_motion, "QUIET_S", 0.05)
     time.sleep(0.1)
@@ -85,7 +85,7 @@ def test_what_is_wrong_and_rests_is_told_at_once_and_once(sealed, monkeypatch):
     assert len(seen) == 1
 
 
-def test_files_dated_into_the_future_rest_all_the_same(sealed, clock):
+def test_damage_is_reported_even_if_the_files_are_dated_in_the_future(sealed, clock):
     path(sealed, "header").unlink()
     for each in sealed.folder.iterdir():
         os.utime(each, (4e9, 4e9))

@@ -52,7 +52,7 @@ def test_a_call_becomes_three_objects_that_verify(office):
     assert hashlib.sha256(manifest_bytes).hexdigest() == sealed.manifest_sha256
 
 
-def test_the_manifest_names_nobody(office):
+def test_the_manifest_does_not_contain_the_callers_number(office):
     office.seal(office.simple())
     text = (office.folder / f"{CALL_ID}.manifest").read_text()
     assert NUMBER not in text
@@ -60,7 +60,7 @@ def test_the_manifest_names_nobody(office):
 
 
 @pytest.mark.peer
-def test_stock_tools_open_it(office, tmp_path):
+def test_age_flac_and_sox_open_a_recording(office, tmp_path):
     office.seal(office.simple())
     office.officer.save(tmp_path / "officer.txt")
     joined = b"".join(
@@ -76,7 +76,7 @@ def test_stock_tools_open_it(office, tmp_path):
     assert "= 32000 samples" in told
 
 
-def test_the_caller_is_left_and_the_advisor_right(office):
+def test_the_caller_is_the_left_channel_and_the_advisor_the_right(office):
     office.seal(office.simple())
     samples, rate = office.audio()
     decoder = decoder_of(STATIC[8])
@@ -86,7 +86,7 @@ def test_the_caller_is_left_and_the_advisor_right(office):
         assert np.array_equal(samples[:, track], decoder.decode(voice))
 
 
-def test_key_presses_and_holds_are_no_loss_in_the_manifest(office):
+def test_withheld_key_presses_and_a_hold_are_not_counted_as_lost_packets(office):
     """A hundred packets of audio and ten of key presses on one sequence, then a hold."""
     call = office.call()
     call.answer()
@@ -102,7 +102,7 @@ def test_key_presses_and_holds_are_no_loss_in_the_manifest(office):
     assert track.codecs == {"PCMA/8000": 150}
 
 
-def test_a_gap_is_silence_of_its_true_length_and_stands_in_the_manifest(office):
+def test_a_gap_is_silence_of_its_exact_length_and_is_in_the_manifest(office):
     call = office.call()
     call.answer(40_000)
     call.talk(40_000, 2_040_000)
@@ -136,7 +136,7 @@ def test_a_wideband_call_has_sixteen_thousand_samples_a_second(office):
     assert office.verdict(identities=[office.officer.identity]).whole
 
 
-def test_an_interrupted_call_is_sealed_to_its_last_second_and_marked(office):
+def test_an_interrupted_call_is_sealed_to_its_last_second_and_marked_interrupted(office):
     call = office.call()
     call.answer()
     call.talk(0, 3 * US)
@@ -150,7 +150,7 @@ def test_an_interrupted_call_is_sealed_to_its_last_second_and_marked(office):
     assert "interrupted" in office.verdict().notes
 
 
-def test_the_lives_of_a_call_are_joined_and_what_lies_between_is_a_fault(office):
+def test_two_lives_of_a_call_are_joined_with_a_fault_gap_between_them(office):
     first = office.call()
     first.answer()
     first.talk(0, 2 * US)
@@ -172,7 +172,7 @@ def test_the_lives_of_a_call_are_joined_and_what_lies_between_is_a_fault(office)
     assert samples[40_400:47_800].any(axis=0).all()
 
 
-def test_a_life_whose_predecessor_is_missing_is_a_recording_of_the_whole_call(office):
+def test_a_second_life_without_its_first_is_sealed_as_the_whole_call_with_a_gap(office):
     second = office.call(life=2, wall=WALL + 150, mono=250.0)
     second.event("answered", 0, advisor="sian", extension="201", since_us=150 * US)
     second.event("segment", 0, **{"class": "centre", "to": ""})
@@ -191,7 +191,7 @@ def test_a_life_whose_predecessor_is_missing_is_a_recording_of_the_whole_call(of
 
 
 @pytest.mark.parametrize("first", ["none", "empty", "hardly begun"])
-def test_what_no_process_told_of_a_calls_beginning_is_a_fault(office, first):
+def test_an_unrecorded_beginning_of_a_call_is_a_fault_gap(office, first):
     """A disk that refuses all that a process writes may work for the next one."""
     paths = []
     if first != "none":
@@ -215,7 +215,7 @@ def test_what_no_process_told_of_a_calls_beginning_is_a_fault(office, first):
     assert verdict.whole, verdict
 
 
-def test_the_time_between_lives_is_a_fault_though_the_next_ones_first_word_is_lost(office):
+def test_the_time_between_lives_is_a_fault_even_if_the_next_lifes_first_event_is_lost(office):
     first = office.call(mono=100.0)
     first.answer()
     first.talk(0, 2 * US)
@@ -237,7 +237,7 @@ def test_the_time_between_lives_is_a_fault_though_the_next_ones_first_word_is_lo
     assert manifest.talk_us == 11 * US
 
 
-def test_a_loss_after_what_is_told_again_takes_nothing_from_the_spool_before(office):
+def test_a_loss_after_the_repeated_events_takes_nothing_from_the_earlier_spool(office):
     """A call went on on another disk, which refused the first word that was new."""
     first = office.call(mono=100.0)
     first.answer()
@@ -263,7 +263,7 @@ def test_a_loss_after_what_is_told_again_takes_nothing_from_the_spool_before(off
     assert recorded == [(0, 4 * US), (15 * US, 17 * US)]
 
 
-def test_a_process_that_dies_between_two_gaps_leaves_nothing_unexplained(office):
+def test_a_crash_between_two_gaps_leaves_no_time_unexplained(office):
     """A late pause erases, and says so as a gap of its own, which ends where the pause begins."""
     first = office.call(mono=100.0)
     first.answer()
@@ -286,7 +286,7 @@ def test_a_process_that_dies_between_two_gaps_leaves_nothing_unexplained(office)
 
 
 @pytest.mark.parametrize("jump_s", [-3600, 3600, -2])
-def test_lives_are_joined_by_the_clock_that_nobody_puts_right(office, jump_s):
+def test_lives_are_joined_by_the_monotonic_clock_when_the_wall_clock_jumps(office, jump_s):
     first = office.call(mono=100.0)
     first.answer()
     first.talk(0, 2 * US)
@@ -303,7 +303,7 @@ def test_lives_are_joined_by_the_clock_that_nobody_puts_right(office, jump_s):
     assert [check.offset_us for check in manifest.clock] == [jump_s * US]
 
 
-def test_a_damaged_spool_still_yields_a_recording_that_says_so(office):
+def test_a_damaged_spool_yields_a_recording_that_is_marked_damaged(office):
     path = office.simple()
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
@@ -320,7 +320,7 @@ def test_a_damaged_spool_still_yields_a_recording_that_says_so(office):
     assert not verdict.whole
 
 
-def test_what_a_full_disk_refused_is_one_gap_from_its_first_packet_on(office, monkeypatch):
+def test_audio_refused_by_a_full_disk_is_one_gap_from_its_first_packet(office, monkeypatch):
     call = office.call()
     call.answer()
     call.talk(0, 2 * US)
@@ -350,7 +350,7 @@ def full(_fd, _data):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_time_that_nothing_explains_is_flagged(office):
+def test_time_in_no_segment_and_no_gap_is_marked_unexplained(office):
     call = office.call()
     call.answer()
     call.talk(0, US)
@@ -360,14 +360,14 @@ def test_time_that_nothing_explains_is_flagged(office):
     assert [(each.from_us, each.to_us) for each in manifest.unexplained] == [(2 * US, 3 * US)]
 
 
-def test_a_call_without_a_packet_is_sealed_as_silence(office):
+def test_a_call_without_packets_is_sealed_as_silence(office):
     call = office.call()
     call.answer()
     assert office.seal(call.end(3 * US)).manifest.talk_us == 3 * US
     assert not office.audio()[0].any()
 
 
-def test_a_spool_of_another_boot_is_not_opened_and_nothing_is_left(office):
+def test_sealing_a_spool_of_another_boot_fails_and_leaves_no_file(office):
     path = office.simple()
     office.boot_key = os.urandom(32)
     with pytest.raises(SpoolKeyError):
@@ -384,7 +384,7 @@ def test_sealing_again_changes_nothing(office):
     assert {p.name: p.read_bytes() for p in office.folder.iterdir()} == before
 
 
-def test_a_call_that_is_sealed_is_known_though_its_spool_is_of_another_boot(office):
+def test_a_sealed_call_is_recognised_even_if_its_spool_is_of_another_boot(office):
     """The power failed between the manifest and the unlinking of the spool."""
     path = office.simple()
     first = office.seal(path)
@@ -399,7 +399,7 @@ def test_a_call_that_is_sealed_is_known_though_its_spool_is_of_another_boot(offi
         office.seal(path, later.end(US))
 
 
-def test_a_spool_that_comes_after_the_others_are_gone_is_refused(office):
+def test_a_late_spool_is_refused_if_the_sealed_spools_are_gone(office):
     path = office.simple()
     office.seal(path)
     path.unlink()
@@ -409,7 +409,7 @@ def test_a_spool_that_comes_after_the_others_are_gone_is_refused(office):
         office.seal(late.end(US))
 
 
-def test_a_spool_that_comes_while_the_others_are_there_is_joined(office):
+def test_a_late_spool_is_joined_if_the_sealed_spools_are_still_there(office):
     path = office.simple()
     office.seal(path)
     late = office.call(life=2, wall=WALL + 4)
@@ -420,7 +420,7 @@ def test_a_spool_that_comes_while_the_others_are_there_is_joined(office):
 
 @pytest.mark.parametrize("call_name", ["fsync", "rename", "link", "ftruncate", "sync_folder"])
 @pytest.mark.parametrize("nth", range(1, 9))
-def test_a_crash_at_any_step_is_mended_by_running_again(office, dying, call_name, nth):
+def test_a_crash_at_any_step_of_sealing_is_repaired_by_sealing_again(office, dying, call_name, nth):
     path = office.simple()
     with dying(call_name, nth) as died:
         office.seal(path)
@@ -431,7 +431,7 @@ def test_a_crash_at_any_step_is_mended_by_running_again(office, dying, call_name
 
 
 @pytest.mark.parametrize("talk_us", [0, 1, 124, 125])
-def test_a_call_of_less_than_a_sample_is_whole(office, talk_us):
+def test_a_call_of_at_most_one_sample_verifies(office, talk_us):
     call = office.call()
     call.answer()
     office.seal(call.end(talk_us))

@@ -150,7 +150,7 @@ def row_of(recording) -> RecordingSummary:
 
 @given(st.lists(STEPS, max_size=14), st.sampled_from([0.0, 2.0]))
 @settings(deadline=None, max_examples=examples(40))
-def test_segments_and_gaps_are_the_talk_time_however_often_the_process_dies(
+def test_segments_and_gaps_add_up_to_the_talk_time_after_any_number_of_crashes(
     tmp_path_factory, rtp, steps, erase_back_s
 ):
     root = tmp_path_factory.mktemp("talk") / "life-0"

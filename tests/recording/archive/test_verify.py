@@ -51,7 +51,7 @@ def change_mac(path: Path) -> None:
         (lambda f: (f / f"{CALL_ID}.manifest").unlink(), "manifest"),
     ],
 )
-def test_what_is_wrong_with_a_recording_is_named(office, damage, problem):
+def test_each_kind_of_damage_to_a_recording_is_named(office, damage, problem):
     office.seal(office.simple())
     damage(office.folder)
     (found,) = office.verdict().problems
@@ -65,7 +65,7 @@ def test_another_nodes_signature_is_refused(office):
     assert "another node" in found
 
 
-def test_a_manifest_under_another_name_is_noticed(office):
+def test_a_manifest_under_another_call_id_is_reported(office):
     office.seal(office.simple())
     other = "20260301-090000-zzzzzzzz"
     for suffix in ("payload", "header", "manifest"):
@@ -75,14 +75,14 @@ def test_a_manifest_under_another_name_is_noticed(office):
     assert f"the manifest is that of {CALL_ID}" in verdict.problems
 
 
-def test_a_header_of_another_recording_is_noticed_from_the_outside(office):
+def test_a_header_of_another_recording_is_reported_without_an_identity(office):
     office.seal(office.simple())
     header = make_header(new_file_key(), [office.officer.identity.recipient])
     (office.folder / f"{CALL_ID}.header").write_bytes(header)
     assert "the header was changed or swapped: it has another digest" in office.verdict().problems
 
 
-def test_a_manifest_from_before_headers_were_signed_can_still_be_read(office):
+def test_a_manifest_without_a_header_digest_can_still_be_verified(office):
     """There, a header of another recording is noticed from the inside alone."""
     manifest = office.seal(office.simple()).manifest
     old = json.loads(sign_manifest(manifest, office.node.key))["manifest"]
@@ -104,7 +104,7 @@ def test_a_manifest_from_before_headers_were_signed_can_still_be_read(office):
     assert "does not open" in found
 
 
-def test_a_recording_in_the_folder_of_another_day_is_noticed(office):
+def test_a_recording_in_the_folder_of_another_day_is_reported(office):
     office.seal(office.simple())
     moved = office.folder.parent / "02"
     office.folder.rename(moved)
@@ -112,7 +112,7 @@ def test_a_recording_in_the_folder_of_another_day_is_noticed(office):
     assert found == "it lies in the folder of another day, 2026/03/02"
 
 
-def test_every_byte_of_a_manifest_is_signed(office):
+def test_a_change_to_any_byte_of_a_manifest_is_reported(office):
     office.seal(office.simple())
     path = office.folder / f"{CALL_ID}.manifest"
     whole = path.read_bytes()
@@ -142,7 +142,7 @@ def signed_anew(office, manifest, **changes):
     return office.verdict(identities=[office.officer.identity]).problems
 
 
-def test_a_gap_that_was_moved_or_never_was_is_heard(office):
+def test_sound_in_a_moved_gap_is_reported(office):
     manifest = paused(office)
     assert signed_anew(office, manifest) == ()
     (gap,), (first, last) = manifest.gaps, manifest.segments
@@ -152,7 +152,7 @@ def test_a_gap_that_was_moved_or_never_was_is_heard(office):
     assert signed_anew(office, manifest, gaps=[later], segments=[first, after]) == heard
 
 
-def test_seconds_that_do_not_add_up_are_named_without_an_identity(office):
+def test_segments_and_gaps_that_do_not_add_up_are_reported_without_an_identity(office):
     manifest = paused(office)
     text = "its segments and gaps do not add up to its talk"
     assert text in signed_anew(office, manifest, gaps=[])
@@ -163,7 +163,7 @@ def test_seconds_that_do_not_add_up_are_named_without_an_identity(office):
 
 
 @pytest.mark.parametrize("changes", [{"talk_us": 0}, {"rate": 0}])
-def test_a_thief_of_the_nodes_key_cannot_say_that_there_is_nothing(office, changes):
+def test_a_manifest_that_denies_audio_in_the_payload_is_reported(office, changes):
     manifest = msgspec.structs.replace(office.seal(office.simple()).manifest, **changes)
     signed = sign_manifest(manifest, office.node.key)
     (office.folder / f"{CALL_ID}.manifest").write_bytes(signed)

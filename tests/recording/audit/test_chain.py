@@ -44,7 +44,7 @@ def found(entries, anchors=()):
     return [(finding.seq, finding.problem) for finding in verify_entries(entries, anchors).findings]
 
 
-async def test_an_export_is_read_back_as_it_was_and_is_sound(entries):
+async def test_an_export_is_read_back_unchanged_and_verifies(entries):
     lines = [str(link) for link in entries]
     assert all("\n" not in line for line in lines)
     assert list(read_export([*lines, "\n"])) == entries
@@ -52,7 +52,7 @@ async def test_an_export_is_read_back_as_it_was_and_is_sound(entries):
     assert (result.entries, result.is_clean, result.head) == (5, True, Head(5, entries[-1].hash))
 
 
-async def test_what_was_changed_dropped_or_moved_is_named(entries):
+async def test_changed_dropped_and_moved_entries_are_reported(entries):
     changed = [
         *entries[:2],
         ChainEntry.of_body(entries[2].body.replace('"b"', '"x"'), entries[2].hash),
@@ -69,7 +69,9 @@ async def test_what_was_changed_dropped_or_moved_is_named(entries):
     ]
 
 
-async def test_an_anchor_of_later_than_the_end_is_told_from_one_whose_entry_is_gone(entries):
+async def test_an_anchor_after_the_chains_end_and_one_of_a_missing_entry_differ_in_the_report(
+    entries,
+):
     anchors = [Head(2, entries[1].hash), Head(9, "0" * 64)]
     later = "an anchor kept elsewhere names it, and the chain ends with entry 5"
     assert found([entries[0], *entries[2:]], anchors)[-2:] == [
@@ -78,7 +80,7 @@ async def test_an_anchor_of_later_than_the_end_is_told_from_one_whose_entry_is_g
     ]
 
 
-async def test_a_cut_tail_is_named_by_an_anchor_alone(entries):
+async def test_a_cut_tail_is_reported_only_with_an_anchor(entries):
     head = Head(5, entries[-1].hash)
     assert found(entries[:4]) == []
     assert found(entries, [head]) == []
@@ -87,25 +89,25 @@ async def test_a_cut_tail_is_named_by_an_anchor_alone(entries):
     assert cut[1].startswith("an anchor kept elsewhere names it, and the chain ends with entry 4: ")
 
 
-async def test_two_anchors_of_one_entry_that_differ_are_named(entries):
+async def test_two_different_anchors_of_one_entry_are_reported(entries):
     both = [Head(2, entries[1].hash), Head(2, "0" * 64)]
     assert found(entries, both) == [(2, "an anchor kept elsewhere has another hash")]
 
 
 @given(TEXTS)
-def test_what_is_no_export_is_an_error_of_ours(line):
+def test_a_line_that_is_not_an_export_raises_chain_error(line):
     if line.strip():
         with pytest.raises(ChainError):
             list(read_export([line]))
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"seq": "x"}', '{"seq": 1, "kind": 7}'])
-def test_a_body_that_says_nothing_is_found_wrong_and_breaks_nothing(body):
+def test_an_entry_with_an_unusable_body_is_reported_without_an_exception(body):
     assert found([ChainEntry.of_body(body, "0" * 64)])
 
 
 @given(TEXTS, st.integers(1, 10**9), st.binary(min_size=32, max_size=32))
-def test_an_anchor_is_read_back_as_it_was(node, seq, digest):
+def test_an_anchor_is_read_back_unchanged(node, seq, digest):
     anchor = Anchor(node, Head(seq, digest.hex()), "2026-11-25T03:00:00Z")
     assert parse_anchors([str(anchor), " "]) == [anchor]
 
@@ -121,12 +123,12 @@ def test_an_anchor_is_read_back_as_it_was(node, seq, digest):
         '{"at":"","format":"other","hash":"%s","node":"n","seq":1}' % ("0" * 64),
     ],
 )
-def test_what_is_no_anchor_is_an_error_of_ours(line):
+def test_a_line_that_is_not_an_anchor_raises_chain_error(line):
     with pytest.raises(ChainError, match="line 1: "):
         parse_anchors([line])
 
 
-def test_anchors_are_added_and_never_replaced(tmp_path):
+def test_anchors_are_appended_and_never_replaced(tmp_path):
     path = tmp_path / "anchors.jsonl"
     anchors = [Anchor("n", Head(seq, f"{seq:064x}"), "now") for seq in (1, 2)]
     for anchor in anchors:
@@ -134,7 +136,7 @@ def test_anchors_are_added_and_never_replaced(tmp_path):
     assert parse_anchors(path.read_text().splitlines()) == anchors
 
 
-def test_an_anchor_is_a_line_of_its_own_after_one_that_has_no_end(tmp_path):
+def test_an_anchor_appended_to_an_unfinished_line_starts_a_new_line(tmp_path):
     path = tmp_path / "anchors.jsonl"
     anchors = [Anchor("n", Head(seq, f"{seq:064x}"), "now") for seq in (1, 2)]
     path.write_text(str(anchors[0]))
@@ -142,7 +144,7 @@ def test_an_anchor_is_a_line_of_its_own_after_one_that_has_no_end(tmp_path):
     assert parse_anchors(path.read_text().splitlines()) == anchors
 
 
-def test_an_anchor_that_the_disk_took_in_part_is_not_in_the_next_ones_way(tmp_path):
+def test_an_anchor_written_in_part_is_removed_so_that_the_next_can_be_read(tmp_path):
     path = tmp_path / "anchors.jsonl"
     anchors = [Anchor("n", Head(seq, f"{seq:064x}"), "now") for seq in (1, 2)]
     append_anchor(path, anchors[0])
@@ -157,7 +159,7 @@ def test_an_anchor_that_the_disk_took_in_part_is_not_in_the_next_ones_way(tmp_pa
     assert parse_anchors(path.read_text().splitlines()) == anchors
 
 
-async def test_every_byte_of_an_export_is_named_when_it_changes(entries):
+async def test_every_changed_byte_of_an_export_is_reported(entries):
     """Also where it means the same: a space, a letter of hexadecimal, a name that is not read."""
     line = str(entries[1])
     for at, octet in enumerate(line):
@@ -189,14 +191,14 @@ def forged(body, before=GENESIS):
         {"node": ["x"]},
     ],
 )
-async def test_whatever_a_forgers_body_holds_is_a_finding(entries, changes):
+async def test_a_forged_body_with_malformed_fields_is_reported(entries, changes):
     body = canonical({**json.loads(entries[0].body), "seq": 2, **changes})
     link = forged(body, entries[0].hash)
     salted = replace(link, values={"actor": (b"x", "user:huw")})
     assert found([entries[0], salted])
 
 
-async def test_a_past_without_its_day_keys_is_named(entries):
+async def test_a_rewritten_chain_without_a_day_key_is_reported(entries):
     """Whoever has every hash computed anew cannot have the keys that signed the days."""
     chain: list = []
     for link in entries:
@@ -214,7 +216,7 @@ def restored(seq, last):
     return Restore.parse(forged(canonical(told | {"commitments": {}})))
 
 
-def test_a_restore_forgives_no_more_than_was_lost():
+def test_a_restore_excuses_only_a_day_key_right_after_the_lost_entries():
     assert restored(11, 10).unsigned_day_key is None
     assert restored(12, 10).unsigned_day_key == 11
     assert restored(12, 5) is None, "entries 6 to 10 are said to be lost, and are there"

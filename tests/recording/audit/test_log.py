@@ -56,7 +56,7 @@ async def three(audit):
     return head
 
 
-async def test_a_chain_that_nobody_touched_is_sound(audit, engine):
+async def test_an_unchanged_chain_verifies(audit, engine):
     head = await three(audit)
     result = await verify(engine, "node-1")
     assert result.is_clean
@@ -66,21 +66,21 @@ async def test_a_chain_that_nobody_touched_is_sound(audit, engine):
     assert entries[1].personal == {"actor": "user:gwen"}
 
 
-async def test_the_chain_itself_holds_no_personal_value(audit, engine):
+async def test_the_bodies_of_entries_contain_no_personal_values(audit, engine):
     await three(audit)
     async with engine.connect() as connection:
         rows = await connection.exec_driver_sql("SELECT body FROM audit_entries")
         assert not any("gwen" in body for (body,) in rows)
 
 
-async def test_the_chain_stays_valid_without_an_entrys_personal_values(audit, engine):
+async def test_the_chain_still_verifies_after_personal_values_are_erased(audit, engine):
     await three(audit)
     await sql(engine, "DELETE FROM audit_values WHERE seq = 2")
     assert (await audit.entries())[1].personal == {}
     assert await findings(engine) == []
 
 
-async def test_entries_are_found_by_what_they_say_the_newest_first(audit, clock, engine):
+async def test_a_search_filters_entries_and_returns_the_newest_first(audit, clock, engine):
     await three(audit)
     clock.now += 60
     await audit.append("recording.held", {"call_id": "call-1"}, {"actor": "user:huw"})
@@ -108,13 +108,13 @@ async def test_entries_are_found_by_what_they_say_the_newest_first(audit, clock,
     assert await found(actor="user:huw") == []
 
 
-async def test_a_changed_entry_is_named(audit, engine):
+async def test_a_changed_entry_is_reported(audit, engine):
     await three(audit)
     await sql(engine, "UPDATE audit_entries SET body = replace(body, 'call-1', 'call-9')")
     assert await findings(engine) == [(3, "it was changed, or what stood before it")]
 
 
-async def test_a_changed_value_or_column_is_named(audit, engine):
+async def test_a_changed_value_or_column_is_reported(audit, engine):
     await three(audit)
     await sql(engine, "UPDATE audit_values SET value = 'user:huw' WHERE seq = 2")
     await sql(engine, "UPDATE audit_entries SET at_us = at_us + 1 WHERE seq = 3")
@@ -124,13 +124,13 @@ async def test_a_changed_value_or_column_is_named(audit, engine):
     ]
 
 
-async def test_a_dropped_entry_is_named(audit, engine):
+async def test_a_dropped_entry_is_reported(audit, engine):
     await three(audit)
     await sql(engine, "DELETE FROM audit_entries WHERE seq = 3")
     assert (4, "1 entries before it are missing") in await findings(engine)
 
 
-async def test_a_cut_tail_is_found_by_an_anchor_kept_elsewhere(audit, engine):
+async def test_a_cut_tail_is_reported_only_with_an_anchor(audit, engine):
     head = await three(audit)
     assert await findings(engine, [head]) == []
     await sql(engine, "DELETE FROM audit_entries WHERE seq = 4")
@@ -141,7 +141,7 @@ async def test_a_cut_tail_is_found_by_an_anchor_kept_elsewhere(audit, engine):
     assert (await findings(engine, [Head(3, "0" * 64)]))[0][0] == 3
 
 
-async def test_after_a_cut_tail_no_number_is_given_twice_and_somebody_hears_of_it(
+async def test_after_a_cut_tail_no_number_is_used_twice_and_the_cut_is_reported(
     audit, engine, clock, tmp_path
 ):
     await three(audit)
@@ -155,7 +155,7 @@ async def test_after_a_cut_tail_no_number_is_given_twice_and_somebody_hears_of_i
 
 
 @pytest.mark.parametrize("kept", [0, 1])
-async def test_a_chain_of_which_next_to_nothing_is_left_goes_on(audit, engine, kept):
+async def test_a_chain_with_at_most_one_entry_left_continues_with_new_numbers(audit, engine, kept):
     await three(audit)
     await sql(engine, f"DELETE FROM audit_entries WHERE seq > {kept}")
     assert (await three(audit)).seq == 7 + (kept == 0)
@@ -174,14 +174,14 @@ async def test_each_days_key_signs_the_next_and_is_destroyed(audit, engine, cloc
     assert await findings(engine) == []
 
 
-async def test_a_clock_that_goes_back_changes_no_key(audit, clock):
+async def test_a_clock_that_goes_back_does_not_change_the_day_key(audit, clock):
     await three(audit)
     clock.now -= 2 * DAY_S
     await three(audit)
     assert [entry.kind for entry in await audit.entries()].count("day-key") == 1
 
 
-async def test_a_key_of_a_clock_that_was_years_ahead_is_replaced_and_signs_the_next(
+async def test_a_day_key_dated_years_ahead_is_replaced_and_signs_its_successor(
     audit, engine, clock
 ):
     clock.now += 1000 * DAY_S
@@ -194,14 +194,16 @@ async def test_a_key_of_a_clock_that_was_years_ahead_is_replaced_and_signs_the_n
     assert await findings(engine) == []
 
 
-async def test_a_day_key_that_its_predecessor_did_not_sign_is_named(audit, engine, tmp_path):
+async def test_a_day_key_that_its_predecessor_did_not_sign_is_reported(audit, engine, tmp_path):
     await three(audit)
     (tmp_path / "audit.key").unlink()
     await three(audit)
     assert await findings(engine) == [(5, "the day key before it did not sign it")]
 
 
-async def test_a_rewritten_past_does_not_fit_the_signature(audit, engine, clock):
+async def test_a_rewritten_past_does_not_match_the_signature_of_the_next_day_key(
+    audit, engine, clock
+):
     """Whoever holds the machine today recomputes every hash; yesterday's key is gone."""
     await three(audit)
     clock.now += DAY_S
@@ -222,7 +224,7 @@ def _hash(previous, body):
     return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
 
 
-async def test_a_crash_between_announcing_and_adopting_a_key_is_mended(
+async def test_a_crash_between_announcing_and_adopting_a_day_key_is_repaired(
     audit, engine, clock, tmp_path, monkeypatch
 ):
     await three(audit)
@@ -239,7 +241,7 @@ async def test_a_crash_between_announcing_and_adopting_a_key_is_mended(
     assert await findings(engine) == []
 
 
-async def test_who_is_slower_to_adopt_a_key_has_written_its_entry_all_the_same(
+async def test_the_slower_of_two_processes_to_adopt_a_day_key_still_writes_its_entry(
     audit, engine, clock, tmp_path, monkeypatch
 ):
     """Such as a desk, while root adds a user at midnight."""
@@ -256,7 +258,7 @@ async def test_who_is_slower_to_adopt_a_key_has_written_its_entry_all_the_same(
     assert await findings(engine) == []
 
 
-async def test_appends_from_several_places_at_once_make_one_chain(audit, engine, clock, tmp_path):
+async def test_concurrent_appends_from_two_logs_make_one_chain(audit, engine, clock, tmp_path):
     other = AuditLog(engine, "node-1", tmp_path / "audit.key", clock)
     await asyncio.gather(*(log.append("x") for log in [audit, other] * 10))
     result = await verify(engine, "node-1")
@@ -265,7 +267,7 @@ async def test_appends_from_several_places_at_once_make_one_chain(audit, engine,
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"facts":[]}', '{"facts":{"public_key":7}}'])
-async def test_a_day_key_that_says_nothing_keeps_no_entry_from_being_written(audit, engine, body):
+async def test_an_unusable_day_key_entry_does_not_prevent_new_entries(audit, engine, body):
     """Whoever spoils the chain stops nobody's work by it; it is named where it is verified."""
     await three(audit)
     await sql(engine, f"UPDATE audit_entries SET body = '{body}' WHERE seq = 1")
@@ -274,7 +276,7 @@ async def test_a_day_key_that_says_nothing_keeps_no_entry_from_being_written(aud
     assert {seq for seq, _ in await findings(engine)} >= {1, 5}
 
 
-async def test_the_key_of_yesterday_is_no_more_on_the_disk(audit, clock, tmp_path):
+async def test_the_previous_day_key_is_overwritten_on_the_disk(audit, clock, tmp_path):
     await three(audit)
     key, disk = tmp_path / "audit.key", tmp_path / "the same blocks"
     os.link(key, disk)
@@ -293,13 +295,13 @@ async def test_each_node_has_a_chain_of_its_own(audit, engine, tmp_path):
     assert await findings(engine) == []
 
 
-async def test_an_entry_that_cannot_be_written_is_an_error(audit, engine):
+async def test_an_entry_that_cannot_be_written_raises_audit_error(audit, engine):
     await sql(engine, "DROP TABLE audit_values")
     with pytest.raises(AuditError):
         await audit.append("recording.fetched", {}, {"actor": "user:gwen"})
 
 
-async def test_a_chain_that_cannot_be_read_is_an_error(audit, engine):
+async def test_a_chain_that_cannot_be_read_raises_audit_error(audit, engine):
     await three(audit)
     await sql(engine, "DROP TABLE audit_values")
     await sql(engine, "DROP TABLE audit_entries")
@@ -308,7 +310,7 @@ async def test_a_chain_that_cannot_be_read_is_an_error(audit, engine):
             await work
 
 
-async def test_a_body_is_canonical_json(audit, engine):
+async def test_the_body_of_an_entry_is_canonical_json(audit, engine):
     await audit.append("x", {"b": 1, "a": "é"})
     async with engine.connect() as connection:
         body = (

@@ -61,7 +61,7 @@ async def test_every_listener_receives_each_sync_failure_and_its_end(tmp_path):
     assert sync.error is None
 
 
-async def test_stopping_runs_a_last_syncfs_that_succeeds_on_a_real_folder(tmp_path):
+async def test_the_real_syncfs_succeeds_on_a_real_folder(tmp_path):
     rounds = []
 
     def real(fd):
