@@ -82,7 +82,7 @@ def test_recording_starts_with_the_answer():
     assert policy.answered(9) == ()
 
 
-def test_a_payment_hold_shuts_erases_and_opens_a_gap_in_this_order():
+def test_a_pause_shuts_the_gate_erases_and_starts_a_gap_in_this_order():
     policy = answered()
     assert policy.pause("page", Trigger.PAGE, SIAN, 10) == (
         Shut(10),
@@ -93,14 +93,14 @@ def test_a_payment_hold_shuts_erases_and_opens_a_gap_in_this_order():
     assert policy.pause_holders == ("page",)
 
 
-def test_repeating_a_hold_changes_nothing():
+def test_a_repeated_pause_changes_nothing():
     policy = answered()
     policy.pause("page", Trigger.PAGE, SIAN, 10)
     assert policy.pause("page", Trigger.API, "token:pay", 11) == ()
     assert policy.resume("page", 12) == (GapEnded(12), NewSegment(12), Open(12))
 
 
-def test_releasing_an_unknown_holder_changes_nothing():
+def test_a_resume_by_an_unknown_holder_changes_nothing():
     policy = answered()
     assert policy.resume("nobody", 5) == ()
     policy.pause("page", Trigger.PAGE, SIAN, 10)
@@ -108,7 +108,7 @@ def test_releasing_an_unknown_holder_changes_nothing():
     assert not policy.gate_open
 
 
-def test_the_recording_resumes_when_the_last_holder_lets_go():
+def test_recording_resumes_when_the_last_pause_holder_resumes():
     policy = answered()
     policy.pause("page", Trigger.PAGE, SIAN, 10)
     policy.pause("api", Trigger.API, "token:pay", 11)
@@ -120,14 +120,14 @@ def test_the_recording_resumes_when_the_last_holder_lets_go():
     assert policy.resume("api", 30) == (GapEnded(30), NewSegment(30), Open(30))
 
 
-def test_a_hold_before_the_answer_keeps_the_gate_shut_from_the_first_packet():
+def test_a_pause_before_the_answer_keeps_the_gate_shut_from_the_first_packet():
     policy = Policy()
     assert policy.pause("page", Trigger.PAGE, SIAN, 0) == ()
     assert policy.answered(5) == (GapStarted(GapReason.PAYMENT, Trigger.PAGE, SIAN, 5),)
     assert not policy.gate_open
 
 
-def test_a_hold_may_erase_backwards_and_says_so_in_a_gap_of_its_own():
+def test_a_pause_that_erases_earlier_audio_starts_a_separate_erased_gap():
     policy = answered()
     assert policy.pause("page", Trigger.PAGE, SIAN, 100, erase_to=40) == (
         Shut(100),
@@ -138,7 +138,7 @@ def test_a_hold_may_erase_backwards_and_says_so_in_a_gap_of_its_own():
     )
 
 
-def test_erasing_stops_at_the_present_segment():
+def test_erasing_stops_at_the_start_of_the_current_segment():
     policy = answered()
     policy.pause("page", Trigger.PAGE, SIAN, 50)
     policy.resume("page", 60)
@@ -146,7 +146,7 @@ def test_erasing_stops_at_the_present_segment():
 
 
 @pytest.mark.parametrize("destination", LEAVING)
-def test_every_class_but_the_centre_makes_the_recording_cease(destination: DestinationClass):
+def test_a_transfer_to_any_class_but_the_centre_stops_the_recording(destination: DestinationClass):
     policy = answered()
     outputs = policy.referred(destination, "phone:201", 10)
     reason = GapReason.PAYMENT if destination is DestinationClass.PAYMENT else GapReason.TRANSFER
@@ -158,7 +158,7 @@ def test_every_class_but_the_centre_makes_the_recording_cease(destination: Desti
     assert not policy.gate_open
 
 
-def test_unknown_counts_as_a_department():
+def test_an_unknown_destination_is_treated_as_a_department():
     known, unknown = answered(), answered()
     assert known.referred(DestinationClass.DEPARTMENT, "a", 1) == unknown.referred(
         DestinationClass.UNKNOWN, "a", 1
@@ -166,7 +166,7 @@ def test_unknown_counts_as_a_department():
     assert state_of(unknown) is RecordingState.CEASED
 
 
-def test_within_the_centre_a_transfer_is_only_a_new_segment():
+def test_a_transfer_within_the_centre_only_starts_a_new_segment():
     policy = answered()
     assert policy.referred(DestinationClass.CENTRE, "phone:201", 10) == (NewSegment(10),)
     assert state_of(policy) is RecordingState.RECORDING
@@ -179,7 +179,7 @@ def test_a_call_that_comes_back_is_recorded_in_a_new_segment(back):
     assert back(policy, 20) == (GapEnded(20), NewSegment(20), Open(20))
 
 
-def test_a_paused_call_transferred_and_back_comes_back_paused():
+def test_a_paused_call_is_still_paused_after_a_transfer_and_return():
     policy = answered()
     policy.pause("page", Trigger.PAGE, SIAN, 10)
     assert policy.referred(DestinationClass.DEPARTMENT, "phone:201", 20) == (
@@ -194,7 +194,7 @@ def test_a_paused_call_transferred_and_back_comes_back_paused():
     assert not policy.gate_open
 
 
-def test_a_changed_identity_shuts_until_it_is_classed():
+def test_a_changed_identity_shuts_the_gate_until_it_is_classed():
     policy = answered()
     policy.identity_changed("system", 10)
     assert not policy.gate_open
@@ -206,7 +206,7 @@ def test_a_changed_identity_shuts_until_it_is_classed():
 
 
 @pytest.mark.parametrize("destination", LEAVING)
-def test_an_identity_outside_the_centre_stays_shut_until_the_call_returns(destination):
+def test_an_identity_outside_the_centre_keeps_the_gate_shut_until_the_call_returns(destination):
     policy = answered()
     policy.identity_changed("system", 10)
     policy.identity_classed(destination, 20)
@@ -215,7 +215,7 @@ def test_an_identity_outside_the_centre_stays_shut_until_the_call_returns(destin
     assert policy.gate_open
 
 
-def test_an_identity_of_the_centre_does_not_undo_a_referral():
+def test_an_identity_of_the_centre_does_not_reopen_the_gate_after_a_transfer():
     policy = answered()
     policy.referred(DestinationClass.DEPARTMENT, "phone:201", 10)
     policy.identity_changed("system", 11)
@@ -223,7 +223,7 @@ def test_an_identity_of_the_centre_does_not_undo_a_referral():
     assert state_of(policy) is RecordingState.CEASED
 
 
-def test_a_storage_fault_is_a_gap_of_its_own_kind_and_ends_by_itself():
+def test_a_storage_fault_is_a_fault_gap_that_ends_when_storage_recovers():
     policy = answered()
     assert policy.storage_failed(10)[-1] == GapStarted(
         GapReason.FAULT, Trigger.STORAGE, "system", 10
@@ -232,7 +232,7 @@ def test_a_storage_fault_is_a_gap_of_its_own_kind_and_ends_by_itself():
     assert policy.storage_recovered(20) == (GapEnded(20), NewSegment(20), Open(20))
 
 
-def test_a_payment_during_a_fault_is_told_as_a_payment():
+def test_a_pause_during_a_fault_is_reported_as_paused():
     policy = answered()
     policy.storage_failed(10)
     policy.pause("page", Trigger.PAGE, SIAN, 20)
@@ -242,7 +242,7 @@ def test_a_payment_during_a_fault_is_told_as_a_payment():
     assert policy.resume("page", 30)[-1] == Open(30)
 
 
-def test_the_end_closes_the_open_gap_and_nothing_follows_it():
+def test_the_end_of_a_call_ends_the_gap_and_later_inputs_change_nothing():
     policy = answered()
     policy.pause("page", Trigger.PAGE, SIAN, 10)
     assert policy.ended(20) == (GapEnded(20),)
@@ -251,11 +251,11 @@ def test_the_end_closes_the_open_gap_and_nothing_follows_it():
     assert not policy.gate_open
 
 
-def test_the_end_of_a_recording_call_drops_what_came_after_it():
+def test_the_end_of_a_recorded_call_shuts_the_gate_and_erases_later_packets():
     assert answered().ended(20) == (Shut(20), EraseBackTo(20))
 
 
-def test_time_already_accounted_for_is_not_accounted_for_again():
+def test_an_earlier_time_than_the_last_output_is_raised_to_it():
     policy = answered()
     policy.pause("page", Trigger.PAGE, SIAN, 50)
     assert policy.resume("page", 40) == (GapEnded(50), NewSegment(50), Open(50))
@@ -311,7 +311,7 @@ def give(policy: Policy, what: tuple, at: int) -> tuple[Output, ...]:
 
 
 @given(st.lists(st.tuples(INPUTS, st.integers(0, 50)), max_size=40))
-def test_the_gate_is_open_exactly_when_the_four_facts_say_so(steps):
+def test_the_gate_is_open_exactly_when_no_cause_shuts_it(steps):
     policy, against, at = Policy(), {"unanswered"}, 100
     gate = False
     for what, wait in steps:
@@ -350,7 +350,7 @@ def test_segments_and_gaps_add_up_to_the_talk_time(steps, last):
 
 
 @given(st.lists(st.tuples(INPUTS, st.integers(0, 50)), max_size=40))
-def test_a_call_that_outlives_the_process_is_as_shut_as_it_was(steps):
+def test_a_restored_call_has_the_same_gate_and_holders_as_before(steps):
     before, at = Policy(), 100
     before.answered(at)
     for what, wait in steps:
@@ -371,7 +371,7 @@ def test_a_call_that_outlives_the_process_is_as_shut_as_it_was(steps):
         assert after.gate_open is before.gate_open
 
 
-def test_a_resumed_call_tells_its_gap_anew():
+def test_a_restored_paused_call_starts_its_gap_again():
     before = answered()
     before.pause("page", Trigger.PAGE, SIAN, 5)
     assert Policy().restored(before.shut_causes, 3) == (

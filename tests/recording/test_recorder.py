@@ -82,7 +82,7 @@ def steps(start: float, end: float) -> list[float]:
     return [n / 10 for n in range(round(start * 10), round(end * 10))]
 
 
-def test_nothing_is_kept_before_the_answer(spools, call):
+def test_no_packet_is_stored_before_the_answer(spools, call):
     call.talk(2)
     assert state_of(call.recorder) is RecordingState.NOT_STARTED
     call.recorder.answered("sian", "201")
@@ -93,7 +93,7 @@ def test_nothing_is_kept_before_the_answer(spools, call):
     assert (call.recorder.gate.stored, call.recorder.gate.dropped) == (40, 40)
 
 
-async def test_a_pause_keeps_nothing_from_its_trigger_to_its_release(spools, call):
+async def test_no_packet_is_stored_from_a_pause_to_its_resume(spools, call):
     call.recorder.answered("sian", "201")
     call.talk(2.5)
     call.recorder.pause("page", Trigger.PAGE, SIAN)
@@ -119,7 +119,7 @@ async def test_a_pause_keeps_nothing_from_its_trigger_to_its_release(spools, cal
     assert gap.fields == {"reason": "payment", "trigger": "page", "actor": SIAN}
 
 
-def test_what_arrived_after_the_trigger_is_not_kept_though_it_was_handled_before(spools, call):
+def test_packets_that_arrived_after_the_trigger_are_erased_even_if_already_stored(spools, call):
     call.recorder.answered("sian", "201")
     call.talk(3.5)
     call.recorder.pause("phone", Trigger.PHONE, SIAN, arrived_mono=2.25)
@@ -127,7 +127,7 @@ def test_what_arrived_after_the_trigger_is_not_kept_though_it_was_handled_before
     assert seconds_kept(spools.read(call.path)) == steps(0, 2.3)
 
 
-async def test_what_arrived_before_the_gate_opened_is_not_kept_though_it_comes_late(spools, call):
+async def test_a_packet_that_arrived_before_the_gate_opened_is_not_stored(spools, call):
     call.recorder.answered("sian", "201")
     call.recorder.pause("page", Trigger.PAGE, SIAN)
     call.now = 2.0
@@ -144,7 +144,7 @@ async def test_what_arrived_before_the_gate_opened_is_not_kept_though_it_comes_l
     ]
 
 
-def test_a_hold_erases_the_seconds_before_it_when_so_set(spools):
+def test_a_pause_erases_the_configured_seconds_before_it(spools):
     call = Call(spools.writer, erase_back_s=3.0)
     call.recorder.answered("sian", "201")
     call.talk(6.5)
@@ -159,7 +159,7 @@ def test_a_hold_erases_the_seconds_before_it_when_so_set(spools):
     ]
 
 
-def test_a_transfer_to_a_department_ceases_and_its_failure_resumes(spools, call):
+def test_a_transfer_to_a_department_stops_recording_and_its_failure_resumes_it(spools, call):
     call.recorder.answered("sian", "201")
     call.talk(2)
     call.recorder.referred(DestinationClass.DEPARTMENT, "phone:201", "housing")
@@ -174,7 +174,7 @@ def test_a_transfer_to_a_department_ceases_and_its_failure_resumes(spools, call)
     assert segments == [{"class": "centre", "to": ""}] * 2
 
 
-def test_a_transfer_within_the_centre_is_named_in_its_segment(spools, call):
+def test_a_transfer_within_the_centre_names_its_target_in_the_segment(spools, call):
     call.recorder.answered("sian", "201")
     call.recorder.referred(DestinationClass.CENTRE, "phone:201", "welsh-line")
     call.recorder.close()
@@ -183,7 +183,7 @@ def test_a_transfer_within_the_centre_is_named_in_its_segment(spools, call):
     assert segments[-1] == {"class": "centre", "to": "welsh-line"}
 
 
-async def test_a_hold_repeated_while_it_is_being_released_stands(call):
+async def test_a_pause_repeated_during_its_resume_stays_in_force(call):
     call.recorder.answered("sian", "201")
     call.recorder.pause("page", Trigger.PAGE, SIAN)
     release = asyncio.ensure_future(call.recorder.resume("page", SIAN))
@@ -195,7 +195,7 @@ async def test_a_hold_repeated_while_it_is_being_released_stands(call):
     call.recorder.close()
 
 
-async def test_the_page_is_told_each_change_once(call):
+async def test_each_change_of_state_is_reported_once(call):
     call.recorder.answered("sian", "201")
     call.now = 1.0
     call.recorder.pause("page", Trigger.PAGE, SIAN)
@@ -211,7 +211,7 @@ async def test_the_page_is_told_each_change_once(call):
     ]
 
 
-async def test_every_holder_is_a_fact_of_the_spool_though_the_gate_was_shut_before(spools, call):
+async def test_each_pause_holder_is_written_to_the_spool_even_if_the_gate_was_shut(spools, call):
     call.recorder.pause("api", Trigger.API, "token:pay")
     call.recorder.answered("sian", "201")
     call.recorder.referred(DestinationClass.DEPARTMENT, "phone:201", "housing")
@@ -226,7 +226,7 @@ async def test_every_holder_is_a_fact_of_the_spool_though_the_gate_was_shut_befo
     ]
 
 
-def test_a_disk_that_refuses_the_spool_is_a_fault_until_it_does_not(spools):
+def test_a_spool_that_cannot_be_opened_is_a_fault_until_it_can(spools):
     refusing = [True]
 
     def open_spool() -> SpoolWriter:
@@ -251,7 +251,7 @@ def test_a_disk_that_refuses_the_spool_is_a_fault_until_it_does_not(spools):
     ]
 
 
-async def test_a_failed_sync_is_a_fault_that_only_a_good_one_ends(spools, call):
+async def test_a_failed_sync_is_a_fault_until_a_sync_succeeds(spools, call):
     call.recorder.answered("sian", "201")
     call.talk(1.5)
     call.recorder.sync_failed(SpoolSyncError("syncfs: Input/output error"))
@@ -264,7 +264,7 @@ async def test_a_failed_sync_is_a_fault_that_only_a_good_one_ends(spools, call):
     assert seconds_kept(records) == steps(0, 1.5) + steps(2, 3)
 
 
-async def test_a_pause_that_cannot_be_made_durable_shuts_all_the_same(call, monkeypatch):
+async def test_a_pause_that_cannot_be_made_durable_still_shuts_the_gate(call, monkeypatch):
     call.recorder.answered("sian", "201")
     call.talk(1)
 
@@ -290,7 +290,7 @@ async def test_a_pause_that_cannot_be_made_durable_shuts_all_the_same(call, monk
     call.recorder.close()
 
 
-async def test_a_slow_disk_is_not_waited_for_longer_than_asked(call, monkeypatch):
+async def test_make_durable_on_a_slow_disk_returns_false_after_its_timeout(call, monkeypatch):
     loop = asyncio.get_running_loop()
     gate = asyncio.Event()
 
@@ -306,7 +306,7 @@ async def test_a_slow_disk_is_not_waited_for_longer_than_asked(call, monkeypatch
     call.recorder.close()
 
 
-async def test_it_ticks_by_itself_once_started(call, monkeypatch):
+async def test_a_started_recorder_ticks_by_itself(call, monkeypatch):
     ticked = asyncio.Event()
     monkeypatch.setattr(call.recorder, "tick", ticked.set)
     call.recorder.start()
@@ -314,7 +314,7 @@ async def test_it_ticks_by_itself_once_started(call, monkeypatch):
     call.recorder.close()
 
 
-def test_a_spool_whose_process_dies_shows_how_long_parties_sent_nothing(spools, call):
+def test_the_spool_of_a_killed_process_shows_silence_as_pulses(spools, call):
     call.recorder.answered("sian", "201")
     call.talk(3)
     for second in (4, 5, 6):
@@ -327,7 +327,7 @@ def test_a_spool_whose_process_dies_shows_how_long_parties_sent_nothing(spools, 
     assert not events(records, "gap-start")
 
 
-def test_closing_ends_the_call_and_the_spool(spools, call):
+def test_closing_a_recorder_ends_the_call_and_its_spool(spools, call):
     call.recorder.answered("sian", "201")
     call.talk(1)
     call.recorder.close()
@@ -339,7 +339,9 @@ def test_closing_ends_the_call_and_the_spool(spools, call):
     assert not reader.interrupted
 
 
-async def test_a_full_disk_is_a_gap_and_the_recording_goes_on_with_room(spools, small_disk):
+async def test_a_full_disk_is_a_fault_gap_and_recording_continues_once_there_is_space(
+    spools, small_disk
+):
     call = Call(lambda: spools.writer(folder=small_disk.folder))
     call.recorder.answered("sian", "201")
     call.talk(5)
@@ -369,7 +371,7 @@ async def test_a_full_disk_is_a_gap_and_the_recording_goes_on_with_room(spools, 
     assert told[1][0] == told[2][0] == 8_000_000
 
 
-def test_the_names_of_a_call_never_reach_the_folder(spools, call):
+def test_the_callers_number_appears_in_no_file_or_file_name(spools, call):
     call.recorder.event("call", {"number": "01632960123", "line": "main"})
     call.recorder.answered("sian", "201")
     call.recorder.close()
@@ -429,7 +431,7 @@ def stretches(records) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
 
 @given(st.lists(STEPS, max_size=15), st.sampled_from([0.0, 2.0]))
 @settings(deadline=None, max_examples=examples(40))
-def test_segments_and_gaps_in_the_spool_cover_the_call_and_packets_lie_in_segments(
+def test_segments_and_gaps_cover_the_call_and_every_packet_is_in_a_segment(
     tmp_path_factory, steps, erase_back_s
 ):
     room = SpoolRoom(tmp_path_factory.mktemp("room"))

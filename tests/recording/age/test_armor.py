@@ -128,7 +128,7 @@ def opened(data):
 
 
 @pytest.mark.parametrize("name", VECTORS)
-def test_each_vector_is_taken_or_refused_by_an_error_of_its_own(name):
+def test_each_vector_is_opened_or_refused_with_its_own_error(name):
     data, fault = VECTORS[name]
     if fault is SUCCESS:
         assert opened(data) == opened(dearmored(data))
@@ -139,7 +139,7 @@ def test_each_vector_is_taken_or_refused_by_an_error_of_its_own(name):
 
 
 @pytest.mark.parametrize("name", VECTORS)
-def test_pyrage_says_the_same(name):
+def test_pyrage_agrees_on_each_vector(name):
     data, fault = VECTORS[name]
     taken = fault is SUCCESS and name not in OTHERS_REFUSE
     assert by_pyrage(data) == (opened(data) if taken else None)
@@ -147,7 +147,7 @@ def test_pyrage_says_the_same(name):
 
 @pytest.mark.peer
 @pytest.mark.parametrize("name", VECTORS)
-def test_stock_age_says_the_same(tmp_path, name):
+def test_the_age_program_agrees_on_each_vector(tmp_path, name):
     data, fault = VECTORS[name]
     found = by_stock_age(data, tmp_path)
     if name in AGE_TAKES:
@@ -159,7 +159,7 @@ def test_stock_age_says_the_same(tmp_path, name):
 
 @given(data=st.binary(max_size=400))
 @MANY
-def test_armor_comes_off_as_it_went_on(data):
+def test_armor_round_trips_any_data(data):
     text = armored(data)
     assert dearmored(text) == data
     assert all(len(line) <= 64 for line in text.splitlines())
@@ -167,7 +167,7 @@ def test_armor_comes_off_as_it_went_on(data):
 
 @given(place=st.integers(0, len(GOOD) - 1), octets=st.binary(max_size=2))
 @MANY
-def test_an_armored_file_has_one_spelling(place, octets):
+def test_a_changed_armored_file_is_refused_or_differs_only_in_whitespace(place, octets):
     """But for ends of lines and what is blank around it."""
     changed = GOOD[:place] + octets + GOOD[place + 1 :]
     try:
@@ -179,7 +179,7 @@ def test_an_armored_file_has_one_spelling(place, octets):
 
 @given(content=st.binary(max_size=300))
 @MANY
-def test_pyrage_opens_what_we_armor_and_we_what_it_armors(content):
+def test_pyrage_and_galwad_open_each_others_armored_files(content):
     sealed = armored(encrypt_small(content, [ME.recipient]))
     assert by_pyrage(sealed) == content
     recipient = pyrage.x25519.Recipient.from_str(str(ME.recipient))
@@ -189,7 +189,7 @@ def test_pyrage_opens_what_we_armor_and_we_what_it_armors(content):
 @pytest.mark.peer
 @given(content=st.binary(max_size=300))
 @FEW
-def test_stock_age_opens_what_we_armor_and_we_what_it_armors(tmp_path, content):
+def test_the_age_program_and_galwad_open_each_others_armored_files(tmp_path, content):
     sealed = armored(encrypt_small(content, [ME.recipient]))
     assert by_stock_age(sealed, tmp_path) == content
     command = ["age", "-a", "-r", str(ME.recipient)]
@@ -197,12 +197,12 @@ def test_stock_age_opens_what_we_armor_and_we_what_it_armors(tmp_path, content):
     assert opened(theirs) == content
 
 
-def test_an_armored_file_closed_by_a_passphrase_opens():
+def test_an_armored_file_protected_by_a_passphrase_opens():
     text = armored(header(closed()) + chunks(b"age"))
     assert open_file(io.BytesIO(text), [Passphrase(SECRET)]).readall() == b"age"
 
 
-def test_a_file_in_armor_may_begin_where_the_source_stands():
+def test_an_armored_file_is_read_from_the_current_position():
     source = io.BytesIO(b"something" + GOOD)
     source.seek(9)
     assert open_file(source, [ME]).readall() == opened(GOOD)

@@ -30,7 +30,7 @@ LONG = "an83characterlonghumanreadablepartthatcontainsthenumber1andtheexcludedch
         ("?1ezyfcl", "?", b""),
     ],
 )
-def test_what_bip_173_calls_valid_is_taken(text, prefix, data):
+def test_valid_vectors_of_bip_173_are_decoded(text, prefix, data):
     assert bech32.decode(text) == (prefix, data)
     assert bech32.encode(prefix, data) == text
 
@@ -53,7 +53,7 @@ def test_what_bip_173_calls_valid_is_taken(text, prefix, data):
         "",
     ],
 )
-def test_what_bip_173_calls_invalid_is_refused(text):
+def test_invalid_vectors_of_bip_173_are_refused(text):
     with pytest.raises(KeyTextError):
         bech32.decode(text)
 
@@ -62,14 +62,14 @@ def test_what_bip_173_calls_invalid_is_refused(text):
     prefix=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1).map(str.lower),
     data=st.binary(max_size=80),
 )
-def test_any_data_comes_back_in_either_case(prefix, data):
+def test_any_data_round_trips_in_lower_and_upper_case(prefix, data):
     text = bech32.encode(prefix, data)
     assert bech32.decode(text) == (prefix, data)
     assert bech32.decode(text.upper()) == (prefix.upper(), data)
 
 
 @given(data=st.binary(min_size=1, max_size=40), place=st.integers(0), other=st.integers(1, 31))
-def test_one_wrong_character_is_always_found(data, place, other):
+def test_one_wrong_character_is_always_detected(data, place, other):
     text = bech32.encode("age", data)
     at = 4 + place % (len(text) - 4)
     alphabet = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -79,7 +79,7 @@ def test_one_wrong_character_is_always_found(data, place, other):
 
 
 @pytest.mark.parametrize("values", [[31], [0], [1, 1]])
-def test_padding_that_is_not_zero_or_too_long_is_refused(values):
+def test_padding_that_is_non_zero_or_too_long_is_refused(values):
     checksum = bech32._polymod([*bech32._expand("a"), *values, *([0] * 6)]) ^ 1
     values = [*values, *(checksum >> 5 * (5 - place) & 31 for place in range(6))]
     with pytest.raises(KeyTextError, match="padding"):

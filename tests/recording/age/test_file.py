@@ -61,7 +61,7 @@ def test_recipients_and_identities_round_trip_as_text(key):
     assert Identity.parse(str(Identity(key))) == Identity(key)
 
 
-def test_the_public_half_is_the_one_that_age_computes(identity):
+def test_the_recipient_of_an_identity_is_the_one_that_pyrage_computes(identity):
     assert str(identity.recipient) == str(
         pyrage.x25519.Identity.from_str(str(identity)).to_public()
     )
@@ -91,7 +91,9 @@ def test_a_mistyped_recipient_is_refused(text):
     block=st.sampled_from([1000, CHUNK, CHUNK + 3]),
 )
 @FEW
-def test_the_first_chunk_may_be_rewritten_until_the_end(tmp_path, writes, size, block):
+def test_the_first_chunk_can_be_rewritten_until_the_payload_is_closed(
+    tmp_path, writes, size, block
+):
     expected = bytearray(os.urandom(size))
     file_key = age.new_file_key()
     with (tmp_path / "p").open("wb") as file, PayloadWriter(file.fileno(), file_key) as writer:
@@ -106,7 +108,7 @@ def test_the_first_chunk_may_be_rewritten_until_the_end(tmp_path, writes, size, 
         assert PayloadReader(payload, file_key).readall() == expected
 
 
-def test_a_sealed_chunk_is_never_written_again(tmp_path):
+def test_a_write_to_an_encrypted_chunk_is_refused(tmp_path):
     with (tmp_path / "p").open("wb") as file:
         writer = PayloadWriter(file.fileno(), age.new_file_key())
         writer.write(bytes(3 * CHUNK))
@@ -137,7 +139,7 @@ def memory():
     tracemalloc.stop()
 
 
-def test_ten_hours_take_no_more_memory_than_a_minute(memory):
+def test_writing_ten_hours_takes_no_more_memory_than_a_minute(memory):
     """At 18 kB a second, as two parties' speech takes as FLAC; chunk 0 is sealed last."""
     block, peaks = os.urandom(180_000), []
     with Path("/dev/null").open("wb") as nowhere:
@@ -152,7 +154,7 @@ def test_ten_hours_take_no_more_memory_than_a_minute(memory):
     assert peaks[1] < 10 * CHUNK
 
 
-def test_a_reader_holds_one_chunk_however_long_the_payload(tmp_path, memory):
+def test_a_reader_keeps_one_chunk_in_memory_for_any_payload_length(tmp_path, memory):
     file_key, content = age.new_file_key(), os.urandom(CHUNK)
     with (tmp_path / "p").open("wb") as file, PayloadWriter(file.fileno(), file_key) as writer:
         for _ in range(200):
@@ -165,7 +167,7 @@ def test_a_reader_holds_one_chunk_however_long_the_payload(tmp_path, memory):
         assert memory() < 10 * CHUNK
 
 
-def test_without_its_end_a_payload_opens_with_no_key(tmp_path):
+def test_an_unfinished_payload_does_not_open_even_with_its_key(tmp_path):
     file_key = age.new_file_key()
     with (tmp_path / "p").open("wb") as file:
         writer = PayloadWriter(file.fileno(), file_key)
@@ -175,7 +177,7 @@ def test_without_its_end_a_payload_opens_with_no_key(tmp_path):
         PayloadReader(payload, file_key).read(1)
 
 
-def test_the_reader_seeks(tmp_path, identity):
+def test_a_reader_seeks_to_any_position(tmp_path, identity):
     content = os.urandom(2 * CHUNK + 1000)
     reader = age.open_file(
         io.BytesIO(seal(tmp_path / "p", content, [identity.recipient])), [identity]
@@ -188,7 +190,7 @@ def test_the_reader_seeks(tmp_path, identity):
         reader.seek(-1)
 
 
-def test_header_and_payload_are_two_objects_and_a_header_can_be_replaced(tmp_path, identity):
+def test_a_payload_opens_with_a_replaced_header_for_another_recipient(tmp_path, identity):
     other = Identity.generate()
     joined = seal(tmp_path / "p", b"speech", [identity.recipient])
     header = joined[: -(tmp_path / "p").stat().st_size]
@@ -199,7 +201,7 @@ def test_header_and_payload_are_two_objects_and_a_header_can_be_replaced(tmp_pat
             age.open_parts(new, payload, [identity])
 
 
-def test_a_small_thing_round_trips(identity):
+def test_a_small_content_round_trips_and_a_large_one_is_refused(identity):
     sealed = age.encrypt_small(b"spool key", [identity.recipient])
     assert age.decrypt_small(sealed, [identity]) == b"spool key"
     with pytest.raises(AgeError, match="never be opened"):
@@ -212,7 +214,7 @@ def good_header(identity: Identity) -> bytes:
     return header(bytes(identity.recipient.wrap(bytes(16))), file_key=bytes(16))
 
 
-def test_a_header_made_by_hand_is_taken(identity):
+def test_a_header_made_by_hand_is_accepted(identity):
     assert Header.parse(good_header(identity)).unwrap([identity]) == bytes(16)
 
 
@@ -240,13 +242,13 @@ def test_a_header_made_by_hand_is_taken(identity):
         (b"--- ", b"--- =", Base64Error),
     ],
 )
-def test_each_fault_of_a_header_has_its_error(identity, old, new, error):
+def test_each_fault_of_a_header_raises_its_own_error(identity, old, new, error):
     with pytest.raises(error) as caught:
         Header.parse(good_header(identity).replace(old, new, 1)).unwrap([identity])
     assert caught.type is error
 
 
-def test_a_header_that_stops_is_short_wherever_it_stops(identity):
+def test_a_header_cut_at_any_byte_raises_header_truncated_error(identity):
     whole = good_header(identity)
     for length in range(len(whole)):
         with pytest.raises(HeaderTruncatedError):
@@ -255,7 +257,7 @@ def test_a_header_that_stops_is_short_wherever_it_stops(identity):
         Header.parse(whole + b"x")
 
 
-def test_a_header_without_end_is_not_read_for_ever():
+def test_a_header_that_is_too_long_is_refused():
     endless = header(b"-> g\n" + (b"A" * 64 + b"\n") * 270_000)
     with pytest.raises(HeaderError, match="too long"):
         Header.parse(endless)
@@ -281,7 +283,7 @@ def test_a_recipient_of_low_order_is_refused():
         (lambda p: bytes([p[0] ^ 1]) + p[1:], BadTagError),
     ],
 )
-def test_each_fault_of_a_payload_has_its_error(tmp_path, change, error):
+def test_each_fault_of_a_payload_raises_its_own_error(tmp_path, change, error):
     file_key = age.new_file_key()
     with (tmp_path / "p").open("wb") as file, PayloadWriter(file.fileno(), file_key) as writer:
         writer.write(os.urandom(CHUNK + 100))
@@ -311,7 +313,7 @@ def test_an_empty_last_chunk_is_refused_unless_it_is_the_only_one(tmp_path):
 
 
 @given(data=st.binary(max_size=400))
-def test_garbage_is_a_header_error_and_nothing_else(data):
+def test_random_bytes_raise_only_header_errors(data):
     for start in (b"", b"age-encryption.org/v1\n", b"age-encryption.org/v1\n-> X25519 "):
         with pytest.raises(HeaderError):
             Header.parse(start + data)

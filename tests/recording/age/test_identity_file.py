@@ -59,7 +59,7 @@ def file(tmp_path):
     ],
     ids=["armored", "with crlf", "among empty lines", "binary", "plain"],
 )
-def test_each_form_of_a_file_is_read(file, content):
+def test_each_form_of_an_identity_file_is_read(file, content):
     read = IdentityFile.read(file(content), tell)
     assert read.identities == (FIRST, SECOND)
     assert read.comments == {"created": "today", "public key": str(FIRST.recipient)}
@@ -67,11 +67,11 @@ def test_each_form_of_a_file_is_read(file, content):
     assert "public key" not in repr(read)
 
 
-def test_nobody_is_asked_for_the_passphrase_of_what_has_none(file):
+def test_no_passphrase_is_requested_for_a_plain_file(file):
     assert IdentityFile.read(file(TEXT.encode()), never).identities == (FIRST, SECOND)
 
 
-def test_a_plain_file_that_others_can_read_is_refused_a_protected_one_is_not(file):
+def test_a_file_that_others_can_read_is_refused_only_if_it_is_plain(file):
     with pytest.raises(KeyFileError, match="open to others"):
         IdentityFile.read(file(TEXT.encode(), 0o644), never)
     assert IdentityFile.read(file(protected(TEXT, QUICK), 0o644), tell).identities[0] == FIRST
@@ -93,7 +93,7 @@ def test_a_plain_file_that_others_can_read_is_refused_a_protected_one_is_not(fil
     ],
     ids=lambda value: value if isinstance(value, str) else "file",
 )
-def test_whatever_else_lies_there_is_named(file, content, told):
+def test_each_unusable_identity_file_raises_an_error_that_names_the_fault(file, content, told):
     with pytest.raises(KeyFileError, match=told) as caught:
         IdentityFile.read(file(content), tell)
     assert caught.value.hint
@@ -109,22 +109,22 @@ def test_whatever_else_lies_there_is_named(file, content, told):
     ],
     ids=["sealed to a key", "armored, to a key", "malformed in the stanza", "another version"],
 )
-def test_nobody_is_asked_for_the_passphrase_of_what_none_would_open(file, content):
+def test_no_passphrase_is_requested_for_a_file_that_none_can_open(file, content):
     with pytest.raises(KeyFileError):
         IdentityFile.read(file(content), never)
 
 
-def test_a_program_with_nobody_to_ask_says_that_it_is_protected(file):
+def test_a_protected_file_without_a_passphrase_prompt_is_refused(file):
     with pytest.raises(KeyFileError, match="protected by a passphrase"):
         IdentityFile.read(file(protected(TEXT, QUICK)))
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_identity_file_is_reported(tmp_path):
     with pytest.raises(KeyFileError, match="no such file"):
         IdentityFile.read(tmp_path / "none", never)
 
 
-def test_an_officers_keys_come_back_from_behind_a_passphrase(tmp_path):
+def test_an_officers_keys_round_trip_through_a_protected_file(tmp_path):
     made = OfficerKeys.generate()
     made.save(tmp_path / "key", QUICK)
     content = (tmp_path / "key").read_bytes()
@@ -136,7 +136,7 @@ def test_an_officers_keys_come_back_from_behind_a_passphrase(tmp_path):
 
 
 @pytest.mark.peer
-def test_stock_age_and_pyrage_open_what_we_protect(tmp_path):
+def test_the_age_program_and_pyrage_open_our_protected_identity_file(tmp_path):
     made = OfficerKeys.generate()
     made.save(tmp_path / "plain")
     made.save(tmp_path / "key.age", Passphrase(SECRET))
@@ -151,7 +151,7 @@ def test_stock_age_and_pyrage_open_what_we_protect(tmp_path):
 
 @pytest.mark.peer
 @pytest.mark.parametrize("options", [(), ("-a",)], ids=["binary", "armored"])
-def test_we_read_what_stock_age_protects(tmp_path, options):
+def test_an_identity_file_protected_by_the_age_program_is_read(tmp_path, options):
     made = OfficerKeys.generate()
     made.save(tmp_path / "plain")
     words = ["age", "-p", *options, "-o", tmp_path / "key.age", tmp_path / "plain"]
@@ -161,7 +161,7 @@ def test_we_read_what_stock_age_protects(tmp_path, options):
 
 
 @pytest.mark.peer
-def test_what_age_keygen_made_is_read(tmp_path):
+def test_an_identity_file_made_by_age_keygen_is_read(tmp_path):
     subprocess.run(["age-keygen", "-o", tmp_path / "key"], capture_output=True, check=True)
     read = IdentityFile.read(tmp_path / "key", never)
     assert read.comments["public key"] == str(read.identities[0].recipient)
@@ -169,7 +169,7 @@ def test_what_age_keygen_made_is_read(tmp_path):
 
 @given(form=st.sampled_from([0, 1, 2]), place=st.floats(0, 1), octets=st.binary(max_size=1))
 @settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
-def test_whatever_is_changed_in_a_file_the_error_is_ours(file, form, place, octets):
+def test_a_changed_identity_file_raises_only_key_file_errors(file, form, place, octets):
     whole = (TEXT.encode(), protected(TEXT, QUICK), encrypt_small(TEXT.encode(), [QUICK]))[form]
     at = int(place * len(whole))
     for content in (whole[:at] + octets + whole[at + 1 :], whole[:at]):

@@ -150,7 +150,7 @@ def by_stock_age(data, folder, passphrase=SECRET):
 
 
 @pytest.mark.parametrize("name", VECTORS)
-def test_each_vector_is_taken_or_refused_by_an_error_of_its_own(name):
+def test_each_vector_is_opened_or_refused_with_its_own_error(name):
     data, fault = VECTORS[name]
     if fault is SUCCESS:
         assert opened(data) == b"age"
@@ -161,7 +161,7 @@ def test_each_vector_is_taken_or_refused_by_an_error_of_its_own(name):
 
 
 @pytest.mark.parametrize("name", sorted(VECTORS.keys() - PYRAGE_TRIES))
-def test_pyrage_says_the_same(name):
+def test_pyrage_agrees_on_each_vector(name):
     data, fault = VECTORS[name]
     taken = fault is SUCCESS or name in PYRAGE_TAKES
     assert by_pyrage(data) == (b"age" if taken else None)
@@ -169,18 +169,18 @@ def test_pyrage_says_the_same(name):
 
 @pytest.mark.peer
 @pytest.mark.parametrize("name", VECTORS)
-def test_stock_age_says_the_same(tmp_path, name):
+def test_the_age_program_agrees_on_each_vector(tmp_path, name):
     data, fault = VECTORS[name]
     assert by_stock_age(data, tmp_path) == (b"age" if fault is SUCCESS else None)
 
 
 @pytest.mark.parametrize("identities", [[ME], [Passphrase(SECRET)], [ME, Passphrase(SECRET)]])
-def test_a_passphrase_beside_a_key_is_refused_whoever_looks(identities):
+def test_a_passphrase_stanza_beside_another_is_refused_for_any_identity(identities):
     with pytest.raises(StanzaError):
         open_file(io.BytesIO(VECTORS["scrypt_and_x25519"][0]), identities)
 
 
-def test_a_key_does_not_open_what_a_passphrase_closed_nor_the_other_way_round():
+def test_a_key_does_not_open_a_passphrase_file_nor_a_passphrase_a_key_file():
     for sealed, identity in (
         (header(closed()) + GOOD, ME),
         (header(mine()) + GOOD, Passphrase(SECRET)),
@@ -194,41 +194,41 @@ def test_each_of_several_passphrases_is_tried():
     assert open_file(io.BytesIO(header(closed()) + GOOD), secrets).readall() == b"age"
 
 
-def test_a_passphrase_is_never_written_beside_other_recipients():
+def test_a_header_with_a_passphrase_and_other_recipients_is_refused():
     for other in (Passphrase("another", work_factor=1), ME.recipient):
         with pytest.raises(StanzaError, match="beside"):
             make_header(FILE_KEY, [other, Passphrase(SECRET, work_factor=1)])
 
 
 @pytest.mark.parametrize("text", ["", "\ud800"])
-def test_what_is_no_passphrase_is_refused(text):
+def test_an_empty_or_unencodable_passphrase_is_refused(text):
     with pytest.raises(KeyTextError):
         Passphrase(text)
 
 
-def test_a_passphrase_that_is_no_utf_8_is_taken_as_the_bytes_that_it_was():
+def test_a_passphrase_that_is_not_utf_8_is_used_as_its_original_bytes():
     latin = b"p\xe4ss".decode("utf-8", "surrogateescape")
     sealed = encrypt_small(b"x", [Passphrase(latin, work_factor=1)])
     assert decrypt_small(sealed, [Passphrase(latin)]) == b"x"
 
 
-def test_a_passphrase_does_not_show():
+def test_a_passphrase_does_not_appear_in_its_repr():
     assert SECRET not in repr(Passphrase(SECRET))
 
 
-def test_work_that_the_reader_does_not_accept_is_not_begun():
+def test_a_work_factor_above_the_readers_maximum_is_refused():
     sealed = header(closed(factor=5)) + GOOD
     with pytest.raises(WorkFactorError, match="4 is the most"):
         open_file(io.BytesIO(sealed), [Passphrase(SECRET, max_work_factor=4)])
     assert (WORK_FACTOR, MAX_WORK_FACTOR) == (18, 22)
 
 
-def test_too_little_memory_is_an_error_of_ours():
+def test_too_little_memory_for_scrypt_raises_work_factor_error():
     with pytest.raises(WorkFactorError, match="memory"):
         Passphrase("x", work_factor=48).wrap(FILE_KEY)  # 256 PiB
 
 
-def test_as_much_work_as_age_asks_for_by_itself_is_done():
+def test_the_default_work_factor_is_18_as_in_age():
     sealed = encrypt_small(b"x", [Passphrase("correct horse")])
     assert b" 18\n" in sealed
     assert decrypt_small(sealed, [Passphrase("correct horse")]) == b"x"
@@ -236,13 +236,13 @@ def test_as_much_work_as_age_asks_for_by_itself_is_done():
 
 @given(text=TEXTS, content=st.binary(max_size=200), factor=st.integers(1, 10))
 @MANY
-def test_pyrage_opens_what_we_close(text, content, factor):
+def test_pyrage_opens_our_passphrase_files(text, content, factor):
     sealed = encrypt_small(content, [Passphrase(text, work_factor=factor)])
     assert pyrage.passphrase.decrypt(sealed, text) == content
     assert by_pyrage(sealed, text + "x") is None
 
 
-def test_we_open_what_pyrage_closes():
+def test_passphrase_files_of_pyrage_are_opened():
     sealed = pyrage.passphrase.encrypt(b"speech", "Ŵyth o'r gloch", armored=True)
     assert opened(sealed, "Ŵyth o'r gloch") == b"speech"
 
@@ -250,14 +250,14 @@ def test_we_open_what_pyrage_closes():
 @pytest.mark.peer
 @given(text=TYPED, content=st.binary(max_size=200))
 @FEW
-def test_stock_age_opens_what_we_close(tmp_path, text, content):
+def test_the_age_program_opens_our_passphrase_files(tmp_path, text, content):
     sealed = encrypt_small(content, [Passphrase(text, work_factor=8)])
     assert by_stock_age(sealed, tmp_path, text) == content
 
 
 @pytest.mark.peer
 @pytest.mark.parametrize("options", [(), ("-a",)], ids=["binary", "armored"])
-def test_we_open_what_stock_age_closes(tmp_path, options):
+def test_passphrase_files_of_the_age_program_are_opened(tmp_path, options):
     content = f"{Identity.generate()}\n".encode()
     (tmp_path / "plain").write_bytes(content)
     secret = "Ŵyth o'r gloch"

@@ -55,7 +55,7 @@ def theirs(identity):
 @given(content=contents, group=groups, block=st.sampled_from([1000, CHUNK, CHUNK + 7]))
 @example(content=bytes(2 * CHUNK), group=WHO, block=CHUNK)
 @SOME
-def test_pyrage_opens_what_we_seal_with_any_of_its_identities(content, group, block):
+def test_pyrage_opens_our_files_with_any_of_the_identities(content, group, block):
     joined = b"".join(seal(content, recipients_of(group), block))
     for identity in (group[0], group[-1]):
         assert pyrage.decrypt(joined, [theirs(identity)]) == content
@@ -64,7 +64,7 @@ def test_pyrage_opens_what_we_seal_with_any_of_its_identities(content, group, bl
 @given(content=contents, group=groups, places=st.lists(st.integers(0, 4 * CHUNK), max_size=5))
 @example(content=bytes(2 * CHUNK), group=WHO, places=[2 * CHUNK, 0])
 @SOME
-def test_we_open_what_pyrage_seals_whole_and_from_anywhere(content, group, places):
+def test_files_of_pyrage_are_opened_whole_and_from_any_position(content, group, places):
     recipients = [pyrage.x25519.Recipient.from_str(str(each.recipient)) for each in group]
     sealed = pyrage.encrypt(content, recipients)
     for identity in group:
@@ -78,7 +78,7 @@ def test_we_open_what_pyrage_seals_whole_and_from_anywhere(content, group, place
 
 @given(content=contents, group=groups, data=st.data())
 @SOME
-def test_we_open_what_we_seal_whole_and_from_anywhere(content, group, data):
+def test_our_own_files_are_opened_whole_and_from_any_position(content, group, data):
     parts = seal(content, recipients_of(group))
     stranger = Identity.generate()
     for identity in group:
@@ -95,7 +95,7 @@ def test_we_open_what_we_seal_whole_and_from_anywhere(content, group, data):
 @given(content=contents, group=groups, data=st.data())
 @example(content=b"", group=WHO, data=None)
 @FEW
-def test_stock_age_opens_what_we_seal_with_any_of_its_identities(tmp_path, content, group, data):
+def test_the_age_program_opens_our_files_with_any_of_the_identities(tmp_path, content, group, data):
     identity = group[-1] if data is None else data.draw(st.sampled_from(group))
     (tmp_path / "key.txt").write_text(f"# mine\n\n{identity}\n")
     joined = b"".join(seal(content, recipients_of(group)))
@@ -108,7 +108,7 @@ def test_stock_age_opens_what_we_seal_with_any_of_its_identities(tmp_path, conte
 @given(content=contents, group=groups, place=st.integers(0, 4 * CHUNK))
 @example(content=bytes(CHUNK), group=WHO, place=CHUNK - 1)
 @FEW
-def test_we_open_what_stock_age_seals_whole_and_from_anywhere(content, group, place):
+def test_files_of_the_age_program_are_opened_whole_and_from_any_position(content, group, place):
     words = [word for each in group for word in ("-r", str(each.recipient))]
     sealed = subprocess.run(["age", *words], input=content, capture_output=True, check=True).stdout
     for identity in group:
@@ -120,7 +120,7 @@ def test_we_open_what_stock_age_seals_whole_and_from_anywhere(content, group, pl
 
 
 @pytest.mark.peer
-def test_stock_age_and_we_agree_on_which_half_is_whose(tmp_path):
+def test_age_keygen_and_galwad_compute_the_same_recipient_of_an_identity(tmp_path):
     made = subprocess.run(["age-keygen"], capture_output=True, text=True, check=True).stdout
     text = next(line for line in made.splitlines() if not line.startswith("#"))
     ours = Identity.parse(text)
@@ -131,7 +131,7 @@ def test_stock_age_and_we_agree_on_which_half_is_whose(tmp_path):
 
 
 @pytest.mark.peer
-def test_stock_age_takes_keys_in_the_case_that_we_take_and_in_no_other(tmp_path):
+def test_the_age_program_and_galwad_refuse_keys_in_the_wrong_case(tmp_path):
     identity = WHO[0]
     recipient = str(identity.recipient)
     (tmp_path / "lower").write_text(str(identity).lower())

@@ -186,7 +186,7 @@ def opened(data):
 
 
 @pytest.mark.parametrize("name", VECTORS)
-def test_each_vector_is_taken_or_refused_by_an_error_of_its_own(name):
+def test_each_vector_is_opened_or_refused_with_its_own_error(name):
     data, fault = VECTORS[name]
     if fault is SUCCESS:
         assert opened(data) == by_pyrage(data) is not None
@@ -200,13 +200,13 @@ REFUSED = sorted(name for name, (_, fault) in VECTORS.items() if fault is not SU
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_pyrage_refuses_what_we_refuse(name):
+def test_pyrage_refuses_each_refused_vector_but_the_known_exceptions(name):
     assert (by_pyrage(VECTORS[name][0]) is None) == (name not in PYRAGE_TAKES)
 
 
 @pytest.mark.peer
 @pytest.mark.parametrize("name", VECTORS)
-def test_stock_age_says_the_same(tmp_path, name):
+def test_the_age_program_agrees_on_each_vector(tmp_path, name):
     data, fault = VECTORS[name]
     assert by_stock_age(data, tmp_path) == (opened(data) if fault is SUCCESS else None)
 
@@ -216,7 +216,7 @@ STREAMS = sorted(name for name in REFUSED if name.startswith("stream"))
 
 @pytest.mark.peer
 @pytest.mark.parametrize("name", STREAMS)
-def test_before_a_fault_all_three_hand_out_the_same_chunks(tmp_path, name):
+def test_before_a_fault_all_three_readers_return_the_same_chunks(tmp_path, name):
     data = VECTORS[name][0]
     ours, theirs = io.BytesIO(), io.BytesIO()
     with pytest.raises(AgeError):
@@ -229,7 +229,7 @@ def test_before_a_fault_all_three_hand_out_the_same_chunks(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", sorted(set(STREAMS) - {"stream_two_final_chunks"}))
-def test_no_length_is_told_of_a_payload_that_ends_wrongly(name):
+def test_no_length_is_returned_for_a_payload_with_a_faulty_end(name):
     """The last chunk decides; that an earlier one says that it is the last, reading shows."""
     with pytest.raises(AgeError):
         open_file(io.BytesIO(VECTORS[name][0]), [ME]).seek(0, os.SEEK_END)
@@ -240,7 +240,7 @@ def test_no_length_is_told_of_a_payload_that_ends_wrongly(name):
     change=st.data(),
 )
 @SOME
-def test_whatever_is_changed_we_and_pyrage_say_the_same(name, change):
+def test_galwad_and_pyrage_agree_on_any_changed_file(name, change):
     whole = VECTORS[name][0]
     at = change.draw(st.integers(0, min(len(whole), 700)))
     length = change.draw(st.integers(0, 3))
@@ -252,5 +252,5 @@ def test_whatever_is_changed_we_and_pyrage_say_the_same(name, change):
     assert found == by_pyrage(data)
 
 
-def test_what_is_sealed_here_differs_each_time():
+def test_two_headers_for_the_same_key_and_recipient_differ():
     assert age.make_header(FILE_KEY, [ME.recipient]) != age.make_header(FILE_KEY, [ME.recipient])

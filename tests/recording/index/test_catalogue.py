@@ -52,7 +52,7 @@ async def found(catalogue, **filters):
     return [recording.call_id[-1] for recording in page.rows]
 
 
-async def test_a_row_comes_back_as_it_was_written(catalogue):
+async def test_a_row_is_read_back_unchanged(catalogue):
     recording = row(gaps=(PAYMENT, FAULT))
     assert await catalogue.add(recording)
     assert await catalogue.get(recording.call_id) == recording
@@ -66,7 +66,7 @@ async def test_writing_a_row_again_replaces_it(catalogue):
     assert await catalogue.get(again.call_id) == again
 
 
-async def test_a_row_that_is_there_stays_where_it_is_not_to_be_replaced(catalogue):
+async def test_adding_an_existing_row_without_replace_leaves_it_unchanged(catalogue):
     await catalogue.add(row(gaps=(PAYMENT,)))
     again = row(line="", number=None, advisor="", extension="")
     assert not await catalogue.add(again, replace=False)
@@ -76,7 +76,7 @@ async def test_a_row_that_is_there_stays_where_it_is_not_to_be_replaced(catalogu
     assert (unnamed.has_personal_facts, row().has_personal_facts) == (False, True)
 
 
-async def test_a_line_is_found_however_its_name_is_typed(catalogue):
+async def test_a_line_is_found_regardless_of_case_unless_ambiguous(catalogue):
     for letter, line in zip("abcd", ("Council Tax", "Housing", "Tai", "TAI"), strict=True):
         await catalogue.add(row(letter, line=line))
     for text, line in (
@@ -90,7 +90,7 @@ async def test_a_line_is_found_however_its_name_is_typed(catalogue):
         assert await catalogue.line_named(text) == line
 
 
-async def test_each_filter_finds_what_it_names_and_all_must_fit(catalogue):
+async def test_a_search_returns_only_recordings_that_match_every_filter(catalogue):
     await catalogue.add(row("a", started=1000.0, gaps=(PAYMENT,)))
     await catalogue.add(row("b", started=2000.0, advisor="huw", talk_us=5_000_000))
     await catalogue.add(row("c", started=3000.0, number=None, line="Waste", gaps=(FAULT,)))
@@ -107,7 +107,7 @@ async def test_each_filter_finds_what_it_names_and_all_must_fit(catalogue):
     assert await found(catalogue, advisor="huw", gap_reason="fault") == []
 
 
-async def test_a_recording_is_found_by_its_id_and_by_its_references(catalogue):
+async def test_a_recording_is_found_by_its_call_id_and_by_its_fetch_references(catalogue):
     for letter in "ab":
         await catalogue.add(row(letter))
     await catalogue.add_fetch_reference(row("b").call_id, "CMP-12")
@@ -168,7 +168,7 @@ VALUES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("rare", [1, 2000])
-async def test_pages_of_any_filters_hold_each_recording_that_fits_once(
+async def test_pages_of_any_filters_contain_each_matching_recording_once(
     catalogue, monkeypatch, rare
 ):
     """Whether lengths count as rare, up to 2000 recordings, or not."""
@@ -209,7 +209,7 @@ async def plan_of(engine, names, **how):
 
 @pytest.mark.parametrize("names", [(), *((name,) for name in VALUES if name not in NARROW)])
 @pytest.mark.parametrize("length", ["min_us", "max_us"])
-async def test_rare_lengths_are_sought_by_themselves(engine, length, names):
+async def test_a_search_for_rare_lengths_uses_the_length_index(engine, length, names):
     steps = await plan_of(engine, {length, *names}, rare=True)
     assert any("recordings_by_length (talk_us" in step for step in steps)
 
@@ -217,7 +217,7 @@ async def test_rare_lengths_are_sought_by_themselves(engine, length, names):
 @pytest.mark.parametrize(
     "names", [(), *itertools.combinations(VALUES, 1), *itertools.combinations(VALUES, 2)]
 )
-async def test_a_search_reads_no_more_than_an_index(engine, names):
+async def test_a_search_uses_a_database_index_and_never_scans_the_table(engine, names):
     """As SQLite plans it: never the whole table; and sorting is for a reference's few alone."""
     steps = await plan_of(engine, names)
     if "reference" not in names:
@@ -227,7 +227,7 @@ async def test_a_search_reads_no_more_than_an_index(engine, names):
             assert any(f"recordings_by_{name} ({name}=?" in step for step in steps)
 
 
-async def test_a_page_begins_where_the_last_ended_whatever_came_or_went(catalogue, engine):
+async def test_a_page_begins_where_the_last_ended_even_if_rows_came_or_went(catalogue, engine):
     for letter in "abcd":
         await catalogue.add(row(letter))
     first = await catalogue.search(Filters(), limit=2)
@@ -240,7 +240,9 @@ async def test_a_page_begins_where_the_last_ended_whatever_came_or_went(catalogu
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5])
-async def test_where_everything_lies_is_read_in_parts_and_whole(catalogue, monkeypatch, count):
+async def test_the_folders_of_all_recordings_are_read_completely_in_batches(
+    catalogue, monkeypatch, count
+):
     monkeypatch.setattr("recording.index.catalogue._BATCH", 2)
     rows = many()[:count]
     for recording in rows:
@@ -249,12 +251,12 @@ async def test_where_everything_lies_is_read_in_parts_and_whole(catalogue, monke
 
 
 @pytest.mark.parametrize("text", ["", "1", "1/", "/a", "1/A", "nan/a", "1e9/a", "-1/a", "1/a b"])
-def test_what_is_no_place_is_refused(text):
+def test_a_malformed_cursor_is_refused(text):
     with pytest.raises(ValueError, match="place"):
         Cursor.parse(text)
 
 
-async def test_a_broken_database_is_an_error_of_ours_without_values(catalogue, engine):
+async def test_a_broken_database_raises_catalogue_error_without_personal_values(catalogue, engine):
     async with engine.begin() as connection:
         await connection.exec_driver_sql("DROP TABLE gaps")
     with pytest.raises(CatalogueError) as error:

@@ -61,42 +61,42 @@ def paused(office):
     return office.seal(call.end(7 * US)).manifest
 
 
-def test_a_call_that_all_witnesses_agree_on_is_sound(office, paused):
+def test_a_call_on_which_ledger_index_and_manifest_agree_is_clean(office, paused):
     found = compared(office, paused, told(7 * US + 4_000))
     assert found.is_clean
     assert (found.recorded_us, found.gap_us, found.unexplained_us) == (4 * US, 3 * US, 0)
     assert [gap.reason for gap in found.gaps] == ["payment"]
 
 
-def test_a_second_that_is_neither_segment_nor_gap_is_shown_in_its_place(office, paused):
+def test_a_second_in_no_segment_and_no_gap_is_unexplained(office, paused):
     short = msgspec.structs.replace(paused, segments=[Segment(0, 2 * US, "centre")])
     found = compared(office, short, told(7 * US))
     assert found.unexplained == (Interval(5 * US, 7 * US),)
     assert not found.is_clean
 
 
-def test_a_second_that_both_claim_is_shown_too(office, paused):
+def test_a_second_in_both_a_segment_and_a_gap_is_unexplained(office, paused):
     twice = msgspec.structs.replace(paused, segments=[Segment(0, 7 * US, "centre")])
     assert compared(office, twice, None).unexplained == (Interval(2 * US, 5 * US),)
 
 
-def test_the_verdict_of_the_sealing_is_not_believed_but_made_again(office, paused):
+def test_unexplained_time_is_computed_again_and_not_taken_from_the_manifest(office, paused):
     claimed = msgspec.structs.replace(paused, unexplained=[Interval(0, US)])
     assert compared(office, claimed, None).unexplained == ()
 
 
-def test_a_recording_that_ends_before_its_call_did_leaves_the_rest_unexplained(office, paused):
+def test_a_recording_shorter_than_its_call_leaves_the_rest_unexplained(office, paused):
     found = compared(office, paused, told(20 * US))
     assert found.unexplained == (Interval(7 * US, 20 * US),)
     assert found.talk_us == 20 * US
 
 
-def test_a_recording_that_is_longer_than_its_call_is_named(office, paused):
+def test_a_recording_longer_than_its_call_is_reported(office, paused):
     (problem,) = compared(office, paused, told(3 * US)).problems
     assert problem.startswith("it is 4.0 s longer than the call was")
 
 
-def test_a_call_that_nobody_timed_is_held_against_index_and_manifest_alone(office, paused):
+def test_a_call_without_an_end_is_compared_only_by_index_and_manifest(office, paused):
     assert compared(office, paused, AnsweredCall(CALL_ID, 0.0, 90.0)).is_clean
 
 
@@ -108,7 +108,7 @@ def test_without_its_manifest_only_the_gaps_are_explained(office, paused):
     assert f"restore {CALL_ID}.manifest" in found.problems[0]
 
 
-def test_a_manifest_that_is_another_than_the_indexed_one_explains_nothing(office, paused):
+def test_a_manifest_other_than_the_indexed_one_explains_no_recorded_time(office, paused):
     row, _ = indexed(office, paused)
     later = msgspec.structs.replace(paused, sealed="2026-03-02T00:00:00Z")
     found = compare(row, indexed(office, later)[1], None)
@@ -116,14 +116,14 @@ def test_a_manifest_that_is_another_than_the_indexed_one_explains_nothing(office
     assert found.unexplained_us == 4 * US
 
 
-def test_a_manifest_that_was_changed_and_indexed_so_explains_nothing(office, paused):
+def test_a_changed_manifest_is_reported_even_if_its_digest_is_indexed(office, paused):
     row, data = indexed(office, paused)
     changed = data.replace(b'"payment"', b'"refusal"')
     row = msgspec.structs.replace(row, manifest_sha256=hashlib.sha256(changed).hexdigest())
     assert "signature is wrong" in compare(row, changed, None).problems[0]
 
 
-def test_an_index_that_tells_another_story_is_named(office, paused):
+def test_an_index_that_disagrees_with_the_manifest_is_reported(office, paused):
     row, data = indexed(office, paused)
     assert (
         "on its length"

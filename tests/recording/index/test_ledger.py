@@ -17,7 +17,7 @@ async def all_of(ledger):
     return await ledger.between(0.0, 1e12)
 
 
-async def test_a_call_is_entered_once_and_ended_once(ledger):
+async def test_a_call_keeps_its_first_answer_and_gets_its_end(ledger):
     await ledger.add([Answered(FIRST, 10.0)])
     await ledger.add([Answered(FIRST, 12.0)])
     assert await all_of(ledger) == [AnsweredCall(FIRST, 10.0)]
@@ -25,7 +25,7 @@ async def test_a_call_is_entered_once_and_ended_once(ledger):
     assert await all_of(ledger) == [AnsweredCall(FIRST, 10.0, 20.0, 9_500_000)]
 
 
-async def test_a_call_whose_answer_nobody_heard_is_entered_at_its_end(ledger):
+async def test_a_call_whose_answer_was_missed_is_entered_at_its_end(ledger):
     ended = AnsweredCall(FIRST, 10.0, 20.0, 10_000_000)
     await ledger.add([Ended(ended, new=False)])
     assert await all_of(ledger) == []
@@ -33,28 +33,28 @@ async def test_a_call_whose_answer_nobody_heard_is_entered_at_its_end(ledger):
     assert await all_of(ledger) == [ended]
 
 
-async def test_of_however_many_calls_those_are_known_that_were_answered(ledger):
+async def test_answered_calls_are_found_among_50_000_unknown_ones(ledger):
     """An outage may leave more spools than a statement takes names."""
     await ledger.add([Answered(FIRST, 10.0), Answered(SECOND, 11.0)])
     strangers = [f"20260301-{index:06}-strangerr" for index in range(50_000)]
     assert await ledger.knows([FIRST, *strangers, SECOND]) == {FIRST, SECOND}
 
 
-async def test_calls_that_a_new_switch_does_not_have_are_over(ledger):
+async def test_calls_that_a_new_switch_does_not_report_are_ended(ledger):
     await ledger.add([Answered(FIRST, 10.0)])
     await ledger.add([Answered(SECOND, 11.0)])
     await ledger.add([OthersEnded(frozenset({SECOND}), 30.0)])
     assert [call.ended for call in await all_of(ledger)] == [30.0, None]
 
 
-async def test_calls_are_found_by_when_they_were_answered(ledger):
+async def test_calls_are_found_by_the_time_of_their_answer(ledger):
     await ledger.add([Answered(FIRST, 10.0)])
     await ledger.add([Answered(SECOND, 20.0)])
     assert [c.call_id for c in await ledger.between(10.0, 20.0)] == [FIRST]
     assert await ledger.knows([SECOND, "x"]) == {SECOND}
 
 
-async def test_a_finding_is_news_once_until_it_is_gone(ledger):
+async def test_a_finding_is_new_once_and_again_after_it_was_gone(ledger):
     assert await ledger.new_findings({"a", "b"}, 1.0) == {"a", "b"}
     await ledger.mark_known("c", 2.0)
     await ledger.mark_known("c", 2.0)
@@ -62,7 +62,7 @@ async def test_a_finding_is_news_once_until_it_is_gone(ledger):
     assert await ledger.new_findings({"a", "b"}, 3.0) == {"b"}
 
 
-async def test_a_database_that_fails_is_an_error_of_ours(ledger, engine):
+async def test_a_broken_database_raises_catalogue_error(ledger, engine):
     async with engine.begin() as connection:
         for table in ("answered_calls", "coverage_findings"):
             await connection.exec_driver_sql(f"DROP TABLE {table}")

@@ -32,16 +32,16 @@ def kinds(*arguments, **more):
 ROWS = {CALL_ID: "2026/03/01"}
 
 
-def test_what_is_complete_is_no_orphan(archive):
+def test_a_complete_recording_is_not_an_orphan(archive):
     assert found(archive, ROWS) == []
 
 
-def test_a_row_without_files_is_named(archive):
+def test_a_row_without_files_is_reported(archive):
     (orphan,) = found(archive, {**ROWS, OTHER: "2026/03/01"})
     assert (orphan.kind, orphan.call_id) == ("row without files", OTHER)
 
 
-def test_a_recording_without_a_row_is_named_once_it_is_no_longer_on_its_way(archive):
+def test_a_recording_without_a_row_is_reported_once_it_is_older_than_a_few_minutes(archive):
     assert kinds(archive, {}, after=1.0) == []
     (orphan,) = found(archive, {})
     assert (orphan.kind, orphan.name) == ("files without row", f"2026/03/01/{CALL_ID}")
@@ -56,14 +56,14 @@ def test_a_recording_without_a_row_is_named_once_it_is_no_longer_on_its_way(arch
         ("manifest", "no manifest"),
     ],
 )
-def test_a_missing_object_is_named(archive, office, lost, kind):
+def test_a_missing_object_is_reported(archive, office, lost, kind):
     (office.folder / f"{CALL_ID}.{lost}").unlink()
     (orphan,) = found(archive, ROWS)
     assert orphan.kind == kind
     assert f"the {lost} of this recording is missing" in orphan.text
 
 
-def test_a_header_that_came_back_beside_the_certificate_of_its_disposal_is_named(archive, office):
+def test_a_header_beside_the_certificate_of_its_disposal_is_reported(archive, office):
     """As when a copy from before it is put back by whatever copies files."""
     (office.folder / f"{CALL_ID}.disposal").write_bytes(b"{}")
     assert kinds(archive, ROWS, after=1.0) == [], "it is being disposed of"
@@ -73,7 +73,7 @@ def test_a_header_that_came_back_beside_the_certificate_of_its_disposal_is_named
     assert found(archive, ROWS, disposed={CALL_ID}) == []
 
 
-def test_a_certificate_that_the_index_knows_nothing_of_is_named(archive, office):
+def test_a_disposal_certificate_that_is_not_in_the_index_is_reported(archive, office):
     """The reply to the purge was lost; or somebody laid it there, to keep the recording away."""
     (office.folder / f"{CALL_ID}.disposal").write_bytes(b"{}")
     (office.folder / f"{CALL_ID}.header").unlink()
@@ -82,33 +82,33 @@ def test_a_certificate_that_the_index_knows_nothing_of_is_named(archive, office)
     assert kinds(archive, ROWS, after=1.0) == []
 
 
-def test_what_was_left_without_manifest_and_spool_is_named(archive, office):
+def test_files_without_a_manifest_and_a_spool_are_reported(archive, office):
     (office.folder / f"{CALL_ID}.manifest").unlink()
     (orphan,) = found(archive, {})
     assert orphan.name == f"2026/03/01/{CALL_ID}.header"
     assert "no spool is left" in orphan.text
 
 
-def test_a_call_whose_spool_is_there_is_still_being_made(archive, office):
+def test_files_of_a_call_that_still_has_a_spool_are_not_orphans(archive, office):
     (office.folder / f"{CALL_ID}.manifest").unlink()
     assert kinds(archive, {}, [UnsealedSpool(f"{CALL_ID}.1.spool", CALL_ID, 0.0)]) == []
 
 
-def test_files_that_lie_elsewhere_than_the_index_says_are_named(archive, office):
+def test_files_in_another_folder_than_the_indexed_one_are_reported(archive, office):
     office.folder.rename(office.folder.with_name("02"))
     (orphan,) = found(archive, ROWS)
     assert (orphan.kind, orphan.name) == ("files of another day", f"2026/03/02/{CALL_ID}")
     assert "2026/03/01" in orphan.text
 
 
-def test_a_file_that_a_crash_left_half_written_is_named_after_a_day(archive, office):
+def test_an_unfinished_file_left_by_a_crash_is_reported_after_a_day(archive, office):
     part = office.folder / f".{OTHER}.payload.part"
     part.write_bytes(bytes(16))
     assert kinds(archive, ROWS) == []
     assert kinds(archive, ROWS, after=DAY_S + 1) == ["unfinished file"]
 
 
-def test_an_archive_that_is_away_is_told_in_one_line_and_not_once_for_each_row(archive, office):
+def test_an_empty_archive_is_reported_once_and_not_for_each_row(archive, office):
     rows = {f"20260301-09{n // 60:02}{n % 60:02}-abcdefgh": "2026/03/01" for n in range(3000)}
     for path in office.folder.iterdir():
         path.unlink()
@@ -117,7 +117,7 @@ def test_an_archive_that_is_away_is_told_in_one_line_and_not_once_for_each_row(a
     assert "3000 recordings" in orphan.text
 
 
-def test_each_folder_of_the_archive_is_looked_into_on_its_own(archive, office):
+def test_files_of_one_call_in_two_day_folders_are_reported_for_each_folder(archive, office):
     """Days and years stand in order, and one call may have files in two of them."""
     later = archive / "2026" / "12" / "31"
     later.mkdir(parents=True)
@@ -131,30 +131,30 @@ def test_each_folder_of_the_archive_is_looked_into_on_its_own(archive, office):
     ]
 
 
-def test_there_may_be_no_archive_yet(tmp_path):
+def test_a_missing_archive_is_reported_only_if_the_index_has_rows(tmp_path):
     assert found(tmp_path / "archive", {}) == []
     assert kinds(tmp_path / "archive", ROWS) == ["archive is empty"]
 
 
-def test_what_is_nobodys_is_passed_over(archive, office):
+def test_files_that_belong_to_no_recording_are_ignored(archive, office):
     (office.folder / "notes.txt").write_text("x")
     (archive / "galwad-1.pub").write_text("x")
     assert found(archive, ROWS) == []
 
 
-def test_looking_changes_nothing(archive, office):
+def test_a_check_for_orphans_changes_no_file(archive, office):
     (office.folder / f"{CALL_ID}.header").unlink()
     before = {path: path.stat().st_mtime_ns for path in archive.rglob("*")}
     assert found(archive, {OTHER: "2026/03/01"})
     assert {path: path.stat().st_mtime_ns for path in archive.rglob("*")} == before
 
 
-def test_a_file_that_goes_while_it_is_looked_at_is_no_error(archive, office):
+def test_a_file_that_vanishes_during_the_check_is_not_an_error(archive, office):
     (office.folder / f"{OTHER}.header").symlink_to("nowhere")
     assert [o.call_id for o in found(archive, ROWS)] == [OTHER]
 
 
-def test_spools_that_wait_are_named_with_why(archive):
+def test_unsealed_spools_are_reported_with_their_reason(archive):
     spools = {
         name: UnsealedSpool(name, call_id, 1000.0, why)
         for name, call_id, why in (
@@ -169,7 +169,7 @@ def test_spools_that_wait_are_named_with_why(archive):
     assert "recording.not_sealed" in stranger.text
 
 
-def test_nothing_is_on_its_way_from_the_future(archive, office):
+def test_files_and_spools_dated_in_the_future_are_reported_at_once(archive, office):
     """A date that a forger set, or a clock that was ahead, hides nothing for years."""
     (office.folder / f"{CALL_ID}.header").unlink()
     part = office.folder / f".{OTHER}.payload.part"

@@ -35,7 +35,7 @@ def signed(officer) -> bytes:
     return RecipientSet.of(named, 3).sign(officer.signing)
 
 
-def test_an_officers_file_comes_back_as_it_was_and_is_private(tmp_path, officer):
+def test_an_officers_key_file_round_trips_and_is_private(tmp_path, officer):
     path = tmp_path / "officer.txt"
     officer.save(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -48,7 +48,7 @@ def test_an_officers_file_comes_back_as_it_was_and_is_private(tmp_path, officer)
 
 
 @pytest.mark.peer
-def test_stock_age_takes_an_officers_file_as_it_is(tmp_path, officer):
+def test_the_age_program_accepts_an_officers_key_file(tmp_path, officer):
     path = tmp_path / "officer.txt"
     officer.save(path)
     sealed = encrypt_small(b"hello", [officer.identity.recipient])
@@ -76,7 +76,7 @@ def test_a_file_without_an_identity_is_refused(tmp_path, text):
         IdentityFile.read(path)
 
 
-def test_a_signed_set_is_believed(officer, signed):
+def test_a_set_signed_by_the_officer_is_accepted(officer, signed):
     found = RecipientSet.parse(signed, officer.public_key)
     assert found.serial == 3
     assert found.recipients[0] == officer.identity.recipient
@@ -96,7 +96,7 @@ def test_a_signed_set_is_believed(officer, signed):
         lambda d: d.update(more=1),
     ],
 )
-def test_a_set_that_was_changed_or_is_unsigned_is_refused_with_a_hint(officer, signed, change):
+def test_a_changed_or_unsigned_set_is_refused_with_a_hint(officer, signed, change):
     document = json.loads(signed)
     change(document)
     with pytest.raises(KeySetError) as caught:
@@ -104,13 +104,13 @@ def test_a_set_that_was_changed_or_is_unsigned_is_refused_with_a_hint(officer, s
     assert caught.value.hint
 
 
-def test_a_set_signed_by_somebody_else_is_refused(signed):
+def test_a_set_signed_by_another_key_is_refused(signed):
     stranger = public_text(Ed25519PrivateKey.generate().public_key())
     with pytest.raises(KeySetError, match="not signed by the officer"):
         RecipientSet.parse(signed, stranger)
 
 
-def test_an_empty_set_and_a_set_of_no_keys_are_refused(officer):
+def test_an_empty_set_is_refused(officer):
     with pytest.raises(KeySetError, match="empty"):
         RecipientSet.parse(RecipientSet.of([], 1).sign(officer.signing), officer.public_key)
 
@@ -124,14 +124,14 @@ def test_an_empty_set_and_a_set_of_no_keys_are_refused(officer):
     ],
     ids=["a point of low order", "an identity", "mistyped"],
 )
-def test_a_set_to_which_nothing_could_be_sealed_is_refused(officer, text, told):
+def test_a_set_with_an_unusable_recipient_is_refused(officer, text, told):
     named = (NamedRecipient("Officer", text),)
     signed = RecipientSet(named, 1, "2026-03-01T09:00:00Z").sign(officer.signing)
     with pytest.raises(KeySetError, match=told):
         RecipientSet.parse(signed, officer.public_key)
 
 
-def test_an_identity_file_of_somebody_else_has_no_signing_key(tmp_path):
+def test_an_identity_file_without_a_signing_key_is_refused(tmp_path):
     path = tmp_path / "plain"
     path.touch(0o600)
     path.write_text(f"{Identity.generate()}\n")
@@ -149,7 +149,7 @@ def test_an_identity_file_of_somebody_else_has_no_signing_key(tmp_path):
     ],
     ids=["mistyped", "another key", "too short"],
 )
-def test_a_damaged_signing_key_is_named(tmp_path, key, told):
+def test_a_damaged_signing_key_is_refused_with_its_fault(tmp_path, key, told):
     path = tmp_path / "damaged"
     path.touch(0o600)
     path.write_text(f"# signing key: {key}\n{Identity.generate()}\n")
@@ -157,12 +157,12 @@ def test_a_damaged_signing_key_is_named(tmp_path, key, told):
         OfficerKeys.load(path)
 
 
-def test_keys_that_cannot_be_written_are_an_error_of_ours(tmp_path, officer):
+def test_keys_that_cannot_be_written_raise_key_file_error(tmp_path, officer):
     with pytest.raises(KeyFileError, match="No such file"):
         officer.save(tmp_path / "none" / "identity.txt")
 
 
-def test_what_is_no_public_key_is_refused():
+def test_a_malformed_public_key_is_refused():
     for text in ("", "AAAA", "not base64!"):
         with pytest.raises(KeySetError, match="no public signing key"):
             parse_public(text)
@@ -173,7 +173,7 @@ def test_a_missing_set_is_refused(tmp_path, officer):
         RecipientSet.load(tmp_path / "none.json", officer.public_key)
 
 
-def test_the_boot_key_is_made_once_and_kept(tmp_path):
+def test_the_boot_key_is_created_once_and_kept(tmp_path):
     path = tmp_path / "run" / "boot.key"
     assert load_boot_key(path) is None
     key = load_or_create_boot_key(path)
@@ -185,7 +185,7 @@ def test_the_boot_key_is_made_once_and_kept(tmp_path):
         load_or_create_boot_key(path)
 
 
-def test_the_nodes_signing_key_is_made_once_and_kept(tmp_path):
+def test_the_nodes_signing_key_is_created_once_and_kept(tmp_path):
     first = load_or_create_node_key(tmp_path / "key")
     assert public_text(load_or_create_node_key(tmp_path / "key").public_key()) == public_text(
         first.public_key()
