@@ -52,14 +52,14 @@ def part_between(samples, rate, low, high):
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("rate", [8000, 16_000])
-def test_noise_is_as_loud_as_it_was_told(level, rate):
+def test_comfort_noise_has_the_level_in_its_payload(level, rate):
     made = Noise(bytes([level]), 8000, rate).samples(0, 2 * rate)
     assert loudness(made) == pytest.approx(-level, abs=0.5)
     assert part_between(made, rate, 4100, 8000) < 0.01
 
 
 @pytest.mark.parametrize("band", [(300, 900), (2500, 3500)])
-def test_a_background_that_ffmpeg_describes_sounds_like_itself(band):
+def test_a_background_described_by_ffmpeg_keeps_its_level_and_band(band):
     low, high = band
     background = hum(low, high, 40)
     made = Noise(told_by_ffmpeg(background), 8000, 8000).samples(0, 16_000)
@@ -71,7 +71,7 @@ def test_a_background_that_ffmpeg_describes_sounds_like_itself(band):
 
 @pytest.mark.parametrize("clock", [8000, 9001, 16_000, 48_000])
 @pytest.mark.parametrize("rate", [8000, 16_000])
-def test_noise_has_the_spectrum_of_the_filter_that_was_told(clock, rate):
+def test_comfort_noise_has_the_spectrum_of_the_filter_in_its_payload(clock, rate):
     """Each frequency for itself, by the recursion of RFC 3389 section 3.2."""
     told = [90, 160, 120, 135]
     made = Noise(bytes([25, *told]), clock, rate).samples(0, 4 * rate)
@@ -88,19 +88,19 @@ def test_noise_has_the_spectrum_of_the_filter_that_was_told(clock, rate):
     assert np.abs(found - shape).max() < 0.01 * shape.max()
 
 
-def test_noise_is_the_same_however_it_is_cut():
+def test_comfort_noise_is_the_same_in_pieces_of_any_size():
     noise = Noise(b"\x20", 8000, 8000)
     cuts = [noise.samples(7000, 9000), noise.samples(16_000, 40_000)]
     assert np.array_equal(np.concatenate(cuts), noise.samples(7000, 49_000))
 
 
 @pytest.mark.parametrize("payload", [b"\xff", b"\x00" * 200, b"\xff" * 200, b"\x28\x00\xff\x00"])
-def test_whatever_is_told_some_noise_is_made(payload):
+def test_any_comfort_noise_payload_gives_the_requested_number_of_samples(payload):
     assert len(Noise(payload, 8000, 16_000).samples(3, 100)) == 100
 
 
 @pytest.mark.parametrize("clock", [0, 1, 90_000, 2**31])
-def test_a_clock_that_no_codec_has_makes_noise_all_the_same(clock):
+def test_an_unusual_clock_rate_still_makes_comfort_noise(clock):
     assert loudness(Noise(b"\x28", clock, 16_000).samples(0, 16_000)) == pytest.approx(-40, abs=0.5)
 
 
@@ -117,7 +117,7 @@ def quiet_call(level=30, *, clock=1.0, cn_at=100, back_at=800):
     return voice, numbered
 
 
-def test_noise_lasts_from_where_it_was_told_to_the_next_word():
+def test_comfort_noise_lasts_until_the_next_speech():
     voice, packets = quiet_call()
     timeline = Timeline(8000)
     samples = played(packets, 20 * US, timeline)[:, 0]
@@ -130,7 +130,7 @@ def test_noise_lasts_from_where_it_was_told_to_the_next_word():
     assert timeline.counts[0].codecs["CN/8000"] == 1
 
 
-def test_noise_changes_where_it_is_told_anew():
+def test_comfort_noise_changes_its_level_at_a_new_noise_packet():
     _, packets = quiet_call()
     stamp = int.from_bytes(packets[100][2][4:8], "big") + 5 * 8000
     packets = [*packets[:101], (7 * US, 0, rtp(201, stamp, b"\x3c", kind=13))]
@@ -139,7 +139,7 @@ def test_noise_changes_where_it_is_told_anew():
     assert loudness(samples[7 * 8000 : 12 * 8000]) == pytest.approx(-60, abs=0.7)
 
 
-def test_noise_ends_with_a_gap_or_a_hold_and_does_not_come_back_after_it():
+def test_comfort_noise_ends_at_a_gap_or_hold_and_does_not_return():
     for end in ("begin_gap", "mark_break"):
         _, packets = quiet_call()
         timeline = Timeline(8000)
@@ -154,7 +154,7 @@ def test_noise_ends_with_a_gap_or_a_hold_and_does_not_come_back_after_it():
         assert not samples[40_000:].any()
 
 
-def test_another_streams_words_end_the_noise():
+def test_speech_of_another_stream_ends_the_comfort_noise():
     _, packets = quiet_call()
     other = speech(2, 9)
     packets = packets[:101]
@@ -165,21 +165,21 @@ def test_another_streams_words_end_the_noise():
     assert not samples[64_000:].any()
 
 
-def test_noise_alone_is_heard_where_it_arrives():
+def test_comfort_noise_without_speech_is_placed_by_its_arrival():
     packets = [(US + i * 200_000, 0, rtp(i, i * 1600, b"\x1e", kind=13)) for i in range(10)]
     samples = played(packets, 4 * US)[:, 0]
     assert not samples[:8000].any()
     assert loudness(samples[8000:]) == pytest.approx(-30, abs=0.5)
 
 
-def test_noise_whose_timestamp_is_wild_lies_where_it_arrives():
+def test_comfort_noise_with_a_wild_timestamp_is_placed_by_its_arrival():
     _, packets = quiet_call()
     packets[100] = 2 * US, 0, rtp(200, 77, b"\x1e", kind=13)
     samples = played(packets, 20 * US)[:, 0]
     assert loudness(samples[16_000:128_000]) == pytest.approx(-30, abs=0.5)
 
 
-def test_noise_beside_a_wideband_codec_has_a_telephones_band():
+def test_comfort_noise_beside_a_wideband_codec_stays_below_4_khz():
     timeline = Timeline(16_000)
     timeline.set_payload_types(0, {98: PayloadCodec("L16", 16_000)})
     dice = random.Random(1)
@@ -193,7 +193,7 @@ def test_noise_beside_a_wideband_codec_has_a_telephones_band():
 
 @pytest.mark.peer
 @pytest.mark.parametrize("level", [45, 55, 65])
-def test_the_silence_that_bcg729_describes_is_as_loud_as_it_was(level):
+def test_a_silence_description_of_bcg729_keeps_the_level_of_the_background(level):
     """Speech, then a background noise, told now and then; each packet of two frames."""
     quiet = hum(200, 3600, level)
     sound = np.concatenate([hum(300, 3000, 15), quiet, quiet])
@@ -215,7 +215,7 @@ def test_the_silence_that_bcg729_describes_is_as_loud_as_it_was(level):
     assert timeline.undecoded() == []
 
 
-def test_a_silence_told_behind_a_frame_of_g729_begins_behind_it():
+def test_a_silence_description_after_a_g729_frame_begins_after_that_frame():
     packets = [(i * 20_000, 0, rtp(i, i * 160, bytes(20), kind=18)) for i in range(50)]
     packets.append((US, 0, rtp(50, 8000, bytes(10) + b"\x00\x1e", kind=18)))
     timeline = Timeline(8000)

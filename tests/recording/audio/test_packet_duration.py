@@ -7,7 +7,7 @@ from recording.audio.packet_duration import duration_us, opus_us
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_a_packet_lasts_as_long_as_what_it_decodes_to(kind):
+def test_the_duration_of_a_packet_is_that_of_its_decoded_samples(kind):
     ear = Ear(kind)
     for payload in payloads(kind)[:50]:
         told = kind.codec.duration_us(payload)
@@ -29,16 +29,16 @@ def test_a_packet_lasts_as_long_as_what_it_decodes_to(kind):
         (b"\x83\x00", 2_500),
     ],
 )
-def test_an_opus_packet_says_in_two_bytes_how_long_it_is(payload, us):
+def test_the_duration_of_an_opus_packet_is_read_from_its_first_two_bytes(payload, us):
     assert opus_us(payload) == us
 
 
 @pytest.mark.parametrize("name", ["PCMA", "G722", "opus", "L16", "G729", "GSM", "EVS", ""])
 @pytest.mark.parametrize("size", [0, 1, 2, 500])
-def test_whatever_it_is_it_has_some_length(name, size):
+def test_the_duration_of_any_payload_is_at_most_one_second(name, size):
     for clock in (0, 1, 8000):
         assert 0 <= duration_us(name, clock, 0, bytes(size)) <= 1_000_000
 
 
-def test_a_silence_description_counts_as_a_frame_of_g729():
+def test_a_g729_silence_description_lasts_as_long_as_a_frame():
     assert duration_us("G729", 8000, 1, bytes(12)) == 20_000

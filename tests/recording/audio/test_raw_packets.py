@@ -73,7 +73,7 @@ def packets(data):
     return found
 
 
-def test_every_packet_is_kept_as_it_came_and_when(office):
+def test_every_undecoded_packet_is_stored_with_its_bytes_and_arrival_time(office):
     strange_call = StrangeCall(office)
     manifest = office.seal(strange_call.path).manifest
     started_us = round(WALL * US)
@@ -92,7 +92,7 @@ def test_every_packet_is_kept_as_it_came_and_when(office):
 
 
 @pytest.mark.peer
-def test_stock_tools_read_them(office, tmp_path):
+def test_age_and_tshark_read_the_raw_object(office, tmp_path):
     office.seal(StrangeCall(office).path)
     office.officer.save(tmp_path / "officer.txt")
     joined = b"".join((office.folder / f"{CALL_ID}.{s}").read_bytes() for s in ("header", "raw"))
@@ -123,7 +123,7 @@ def test_stock_tools_read_them(office, tmp_path):
     assert {row[4] for row in rows} == {"1"}
 
 
-def test_a_call_that_was_followed_keeps_the_same(office, tmp_path):
+def test_a_call_sealed_live_has_the_same_raw_object(office, tmp_path):
     strange_call = StrangeCall(office)
     office.seal(strange_call.path)
     straight = office.raw()
@@ -136,7 +136,7 @@ def test_a_call_that_was_followed_keeps_the_same(office, tmp_path):
     assert other.raw() == straight
 
 
-def test_what_came_in_a_gap_is_not_among_them(office):
+def test_undecoded_packets_of_a_gap_are_not_stored(office):
     strange_call = StrangeCall(office, gap=(2, 4))
     office.seal(strange_call.path)
     kept = packets(office.raw())
@@ -147,7 +147,7 @@ def test_what_came_in_a_gap_is_not_among_them(office):
     assert len(kept) < len(expected)
 
 
-def test_a_gap_that_is_told_late_takes_back_what_lies_after_its_begin(office):
+def test_a_gap_reported_late_removes_undecoded_packets_after_its_start(office):
     call = office.call()
     call.answer()
     call.event("media", 0, track=0, payloads=EVS)
@@ -160,7 +160,7 @@ def test_a_gap_that_is_told_late_takes_back_what_lies_after_its_begin(office):
     assert arrivals == [index * 20_000 for index in range(50)]
 
 
-def test_what_was_said_in_a_gap_and_held_back_until_long_after_it_is_not_kept(office):
+def test_undecoded_packets_sent_in_a_gap_and_delayed_for_seconds_are_not_stored(office):
     """A network that stood still for more than ten seconds, as long as anybody waits."""
     call = office.call()
     call.answer()
@@ -183,7 +183,7 @@ def test_what_was_said_in_a_gap_and_held_back_until_long_after_it_is_not_kept(of
     assert office.verdict(identities=[office.officer.identity]).problems == ()
 
 
-def test_a_call_that_was_decoded_whole_has_no_such_object(office):
+def test_a_call_whose_packets_were_all_decoded_has_no_raw_object(office):
     stale = office.folder / f"{CALL_ID}.raw"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"left by a crash")
@@ -191,7 +191,7 @@ def test_a_call_that_was_decoded_whole_has_no_such_object(office):
     assert not stale.exists()
 
 
-def test_a_call_whose_rate_turns_out_later_keeps_each_once(office):
+def test_a_call_that_turns_wideband_stores_each_undecoded_packet_once(office):
     call = office.call()
     call.answer()
     call.event("media", 0, track=0, payloads=EVS | {"9": ["G722", 8000, 1, ""]})
@@ -213,20 +213,20 @@ def test_a_call_whose_rate_turns_out_later_keeps_each_once(office):
         (lambda raw: raw.write_bytes(bytes(raw.stat().st_size)), "the raw object was changed"),
     ],
 )
-def test_what_is_wrong_with_it_is_named(office, damage, problem):
+def test_damage_to_the_raw_object_is_reported(office, damage, problem):
     path = StrangeCall(office).path
     office.seal(path)
     damage(office.folder / f"{CALL_ID}.raw")
     assert problem in "; ".join(office.verdict().problems)
 
 
-def test_one_that_the_manifest_does_not_know_is_named(office):
+def test_a_raw_object_that_the_manifest_does_not_name_is_reported(office):
     office.seal(office.simple())
     (office.folder / f"{CALL_ID}.raw").write_bytes(b"x")
     assert office.verdict().problems == ("there is a raw object that the manifest does not know",)
 
 
-def test_a_recording_whose_raw_object_is_gone_is_made_again(office):
+def test_sealing_again_replaces_a_lost_raw_object(office):
     path = StrangeCall(office).path
     office.seal(path)
     (office.folder / f"{CALL_ID}.raw").unlink()
@@ -236,7 +236,7 @@ def test_a_recording_whose_raw_object_is_gone_is_made_again(office):
 
 @pytest.mark.parametrize("call_name", ["fsync", "rename", "ftruncate", "sync_folder"])
 @pytest.mark.parametrize("nth", range(1, 11))
-def test_a_crash_at_any_step_is_mended_by_running_again(office, dying, call_name, nth):
+def test_a_crash_at_any_step_of_sealing_is_repaired_by_sealing_again(office, dying, call_name, nth):
     path = StrangeCall(office, length=5).path
     with dying(call_name, nth):
         office.seal(path)
@@ -246,7 +246,7 @@ def test_a_crash_at_any_step_is_mended_by_running_again(office, dying, call_name
     assert not [p for p in office.folder.iterdir() if p.name.startswith(".")]
 
 
-def test_a_new_header_opens_it_and_without_any_it_is_noise(office, tmp_path):
+def test_a_rewrapped_header_opens_the_raw_object_which_is_encrypted(office, tmp_path):
     office.seal(StrangeCall(office).path)
     before = office.raw()
     path = office.folder / f"{CALL_ID}.header"
@@ -259,14 +259,14 @@ def test_a_new_header_opens_it_and_without_any_it_is_noise(office, tmp_path):
     assert b"evs 7 of track" not in sealed
 
 
-def test_the_payloads_of_one_header_share_no_key(office):
+def test_payload_and_raw_object_of_one_header_have_different_nonces(office):
     """Each has a nonce of its own, from which the key of its STREAM is made."""
     office.seal(StrangeCall(office).path)
     nonces = [(office.folder / f"{CALL_ID}.{s}").read_bytes()[:16] for s in ("payload", "raw")]
     assert nonces[0] != nonces[1]
 
 
-def test_a_datagram_larger_than_an_ip_packet_is_cut_and_not_dropped(office):
+def test_a_datagram_larger_than_an_ip_packet_is_truncated_and_not_dropped(office):
     call = office.call()
     call.answer()
     call.event("media", 0, track=0, payloads=EVS)

@@ -19,7 +19,7 @@ def sine(rate, hertz, seconds=1.0):
 
 @pytest.mark.parametrize(("rate", "to"), RATES)
 @pytest.mark.parametrize("hertz", [50, 440, 3000])
-def test_a_tone_is_the_same_tone(rate, to, hertz):
+def test_a_resampled_tone_keeps_its_frequency_and_level(rate, to, hertz):
     made = Resampler(rate, to)(sine(rate, hertz))[to // 10 : -to // 10]
     wave = np.exp(-2j * np.pi * hertz * np.arange(len(made)) / to)
     found = made @ wave * 2 / len(made)
@@ -29,7 +29,7 @@ def test_a_tone_is_the_same_tone(rate, to, hertz):
 
 
 @pytest.mark.parametrize(("rate", "to"), RATES)
-def test_a_click_comes_less_than_two_milliseconds_later(rate, to):
+def test_a_click_is_delayed_by_at_most_two_milliseconds(rate, to):
     click = np.zeros(rate, np.float32)
     click[rate // 2] = 10_000
     late = int(np.argmax(np.abs(Resampler(rate, to)(click)))) - to // 2
@@ -38,12 +38,12 @@ def test_a_click_comes_less_than_two_milliseconds_later(rate, to):
 
 @pytest.mark.parametrize("hertz", [9000, 11_000, 15_000, 20_000])
 @pytest.mark.parametrize("rate", [48_000, 44_100])
-def test_what_the_lower_rate_cannot_hold_is_gone(rate, hertz):
+def test_frequencies_above_half_the_lower_rate_are_removed(rate, hertz):
     made = Resampler(rate, 16_000)(sine(rate, hertz))[1600:-1600]
     assert np.abs(made).max() < 100
 
 
-def test_no_image_of_a_telephones_band_appears_above_it():
+def test_resampling_to_a_higher_rate_adds_no_image_above_the_original_band():
     made = Resampler(8000, 16_000)(sine(8000, 3000))[1600:-1600]
     spectrum = np.abs(np.fft.rfft(made * np.hanning(len(made))))
     hertz = np.fft.rfftfreq(len(made), 1 / 16_000)
@@ -55,7 +55,7 @@ def test_no_image_of_a_telephones_band_appears_above_it():
     sizes=st.lists(st.integers(0, 900), min_size=1, max_size=12),
 )
 @settings(max_examples=examples(60), deadline=None)
-def test_pieces_give_what_the_whole_gives_and_as_much_as_the_rates_say(rates, sizes):
+def test_pieces_resample_to_the_same_samples_and_length_as_the_whole(rates, sizes):
     rate, to = rates
     sound = np.random.default_rng(1).standard_normal(sum(sizes)).astype(np.float32) * 1000
     ends = np.cumsum(sizes)[:-1]
@@ -67,7 +67,7 @@ def test_pieces_give_what_the_whole_gives_and_as_much_as_the_rates_say(rates, si
 
 
 @pytest.mark.parametrize(("rate", "to"), RATES)
-def test_its_rest_is_what_silence_would_bring_out_and_is_given_once(rate, to):
+def test_a_flush_returns_the_samples_that_silence_would_produce_once(rate, to):
     sound = np.random.default_rng(2).standard_normal(rate // 50).astype(np.float32) * 1000
     whole = Resampler(rate, to)(np.concatenate([sound, np.zeros(rate // 50, np.float32)]))
     resampler = Resampler(rate, to)
@@ -77,7 +77,7 @@ def test_its_rest_is_what_silence_would_bring_out_and_is_given_once(rate, to):
     assert not resampler.flush().any()
 
 
-def test_what_was_before_a_reset_is_not_heard_after_it():
+def test_a_reset_discards_the_sound_before_it():
     resampler = Resampler(8000, 16_000)
     resampler(sine(8000, 440))
     resampler.reset()

@@ -51,13 +51,13 @@ def test_comfort_noise_does_not_confirm_the_clock(sender):
     assert sender.state() is StreamState.DOUBTED
 
 
-def test_a_timestamp_that_jumps_is_doubted_until_packets_confirm_it(sender):
+def test_a_stream_is_doubted_after_a_timestamp_jump(sender):
     sender.send(SECOND)
     sender.send(1, timestamp=1_000_000)
     assert sender.state() is StreamState.DOUBTED
 
 
-def test_a_long_silence_is_followed_by_doubt_until_packets_have_gathered(sender):
+def test_a_stream_is_doubted_after_a_long_silence_until_packets_have_gathered(sender):
     sender.send(SECOND)
     sender.index += 3 * SECOND
     sender.send(1)
@@ -66,7 +66,7 @@ def test_a_long_silence_is_followed_by_doubt_until_packets_have_gathered(sender)
     assert sender.state() is StreamState.CONFIRMED
 
 
-def test_a_stream_whose_packets_are_all_late_lags_for_four_seconds(sender):
+def test_a_stream_whose_packets_are_all_late_is_lagging_for_four_seconds(sender):
     sender.send(SECOND)
     sender.late_us = 200_000
     sender.send(4 * SECOND)
@@ -75,7 +75,7 @@ def test_a_stream_whose_packets_are_all_late_lags_for_four_seconds(sender):
     assert sender.state() is StreamState.CONFIRMED
 
 
-def test_a_packet_of_the_present_ends_the_lag(sender):
+def test_a_packet_in_time_ends_the_lagging_state(sender):
     sender.send(SECOND)
     sender.late_us = 200_000
     sender.send(SECOND)
@@ -85,7 +85,7 @@ def test_a_packet_of_the_present_ends_the_lag(sender):
     assert sender.state() is StreamState.DOUBTED
 
 
-def test_a_break_makes_a_stream_new(sender):
+def test_a_break_returns_a_stream_to_the_new_state(sender):
     sender.send(SECOND)
     sender.track.mark_break(8000)
     assert sender.state() is StreamState.NEW

@@ -45,7 +45,9 @@ def heard(packets, seconds=SECONDS):
     length_s=st.floats(0.05, 0.9),
 )
 @FEW
-def test_packets_that_come_again_however_old_are_duplicates_and_no_more(ms, age_s, length_s):
+def test_packets_repeated_after_up_to_nine_seconds_are_only_counted_as_duplicates(
+    ms, age_s, length_s
+):
     packets, said = stream(ms)
     begin_us = round((12 - age_s) * US)
     again = [p for p in packets if begin_us <= p[0] < begin_us + min(length_s, age_s) * US]
@@ -58,7 +60,7 @@ def test_packets_that_come_again_however_old_are_duplicates_and_no_more(ms, age_
 
 @given(ms=st.sampled_from([5, 10, 20, 60]), age_s=st.floats(0.1, 8), length_s=st.floats(0.05, 0.9))
 @FEW
-def test_packets_that_others_overtook_by_seconds_lie_where_they_were_said(ms, age_s, length_s):
+def test_packets_overtaken_by_seconds_are_placed_at_their_time(ms, age_s, length_s):
     packets, said = stream(ms)
     end_us = 4 * US + length_s * US
     stray = [p for p in packets if 4 * US <= p[0] < end_us]
@@ -72,7 +74,7 @@ def test_packets_that_others_overtook_by_seconds_lie_where_they_were_said(ms, ag
 
 @given(ms=st.sampled_from([10, 20, 60]), jump=st.integers(-32_000, 33_000), clock=st.booleans())
 @FEW
-def test_a_sender_that_counts_anew_is_heard_from_its_first_packet_on(ms, jump, clock):
+def test_a_sender_that_restarts_its_sequence_is_recorded_from_its_first_packet(ms, jump, clock):
     """The timestamps go on, or begin anew as well."""
     turn = 8000 // ms
     if -50 < jump < 3000:
@@ -92,7 +94,7 @@ def test_a_sender_that_counts_anew_is_heard_from_its_first_packet_on(ms, jump, c
     assert count.lost == count.late == count.duplicate == 0
 
 
-def test_one_packet_with_a_wild_number_is_late_and_changes_nothing():
+def test_one_packet_with_a_wild_sequence_number_is_late_and_changes_nothing():
     packets, said = stream()
     wild = (6 * US + 1000, 0, rtp(40_000, 0, bytes(160)))
     samples, count = heard([*packets, wild])
@@ -101,7 +103,7 @@ def test_one_packet_with_a_wild_number_is_late_and_changes_nothing():
 
 
 @pytest.mark.parametrize("step", [-3001, -150, -101, -100, 101, 2999, 7000, 32_768])
-def test_numbers_without_any_sense_are_counted_and_raise_nothing(step):
+def test_random_sequence_numbers_are_counted_without_an_error(step):
     """Many at once, and then one a second."""
     packets = [packet for packet in stream()[0] if packet[0] < 2 * US]
     senseless = [3 * US] * 1500 + [second * US for second in range(4, 10)]
@@ -116,7 +118,7 @@ def test_numbers_without_any_sense_are_counted_and_raise_nothing(step):
 
 @given(ms=st.sampled_from([5, 10, 20, 60]), from_s=st.floats(0, 9), for_s=st.floats(0, 9))
 @FEW
-def test_packets_that_all_have_one_number_are_heard_each_for_itself(ms, from_s, for_s):
+def test_packets_with_one_constant_sequence_number_are_all_recorded(ms, from_s, for_s):
     """For a while, or from the first to the last; what comes twice is a duplicate all the same."""
     first, last = (int(second * 1000) // ms for second in (from_s, from_s + for_s))
     packets, said = stream(ms, number=lambda i: i - max(0, min(i, last) - first))
@@ -128,7 +130,7 @@ def test_packets_that_all_have_one_number_are_heard_each_for_itself(ms, from_s, 
 
 
 @pytest.mark.parametrize("other", [999, 1001, 1 << 31])
-def test_a_timestamp_that_stands_still_may_be_another_from_some_packet_on(other):
+def test_a_constant_timestamp_that_changes_once_does_not_move_the_audio(other):
     """Numbers tell where packets lie; no arrival does again, as it would when they contradict."""
     packets, said = stream(timestamp=lambda index, _: 1000 if index < 200 else other)
     late = [
@@ -141,7 +143,7 @@ def test_a_timestamp_that_stands_still_may_be_another_from_some_packet_on(other)
 
 
 @pytest.mark.parametrize("ahead", [16_000, 1 << 20, (1 << 31) - 1_000_000])
-def test_a_late_packet_with_a_timestamp_of_what_comes_yet_is_not_heard(ahead):
+def test_a_late_packet_with_a_future_timestamp_is_not_recorded(ahead):
     """It costs no memory either, though it would lie days ahead."""
     packets, said = stream()
     at_us, track, late = packets.pop(200)
@@ -158,7 +160,7 @@ def test_a_late_packet_with_a_timestamp_of_what_comes_yet_is_not_heard(ahead):
     assert peak < 20_000_000
 
 
-def test_a_late_packet_of_another_clock_is_not_heard_where_it_was_not_said():
+def test_a_late_packet_with_another_clock_rate_is_not_placed_at_a_wrong_time():
     """Its timestamp counts something else than those around it do now."""
     packets, said = stream()
     at_us, track, late = packets.pop(200)
@@ -171,7 +173,7 @@ def test_a_late_packet_of_another_clock_is_not_heard_where_it_was_not_said():
     assert timeline.counts[0].late == 1
 
 
-def test_what_a_network_swallowed_in_more_than_a_minute_is_lost_to_the_packet():
+def test_packets_lost_for_more_than_a_minute_are_counted_exactly():
     voice = speech(100)
     packets = [(at, 0, d) for at, _, d in sent(voice) if not 10 * US <= at < 85 * US]
     samples, count = heard(packets, 100)

@@ -13,14 +13,14 @@ LINEAR = PayloadCodec("L16", 44_100)
 LOUD = np.full(441, 12_000, dtype=">i2").tobytes()
 
 
-def test_what_follows_begins_with_what_the_filter_still_holds():
+def test_a_packet_that_follows_continues_the_filter_of_the_one_before():
     voice = stream_decoder_of(LINEAR, 16_000)
     voice.samples(LOUD, follows=False)
     joined = voice.samples(LOUD, follows=True)
     assert np.abs(joined - 12_000).max() < 100
 
 
-def test_nothing_of_what_was_before_a_break_is_heard_after_it():
+def test_a_packet_after_a_break_contains_no_sound_from_before_it():
     voice = stream_decoder_of(LINEAR, 16_000)
     voice.samples(LOUD, follows=False)
     assert voice.samples(bytes(882), follows=True).any()
@@ -30,7 +30,7 @@ def test_nothing_of_what_was_before_a_break_is_heard_after_it():
 
 @pytest.mark.parametrize("stretch", [-8, 0, 8])
 @pytest.mark.parametrize("codec", [LINEAR, PayloadCodec("L16", 16_000)], ids=str)
-def test_a_stretch_makes_so_many_more_samples_of_the_same_sound(codec, stretch):
+def test_a_stretch_changes_the_number_of_samples_and_keeps_the_sound(codec, stretch):
     voice = stream_decoder_of(codec, 16_000)
     ramp = np.linspace(-8000, 8000, codec.clock // 50).astype(">i2").tobytes()
     plain = stream_decoder_of(codec, 16_000).samples(ramp, follows=False)
@@ -48,7 +48,7 @@ def test_a_stretch_makes_so_many_more_samples_of_the_same_sound(codec, stretch):
     )
 
 
-def test_only_what_joins_without_a_seam_is_decoded_in_runs():
+def test_only_codecs_without_state_at_simple_ratios_are_stateless():
     pcma, g722 = PayloadCodec("PCMA", 8000), PayloadCodec("G722", 8000)
     for rate, scale in ((8000, 1), (16_000, 2)):
         decoder = stream_decoder_of(pcma, rate)
@@ -58,7 +58,7 @@ def test_only_what_joins_without_a_seam_is_decoded_in_runs():
     assert StreamDecoder.of(PayloadCodec("EVS", 16_000), 16_000) is None
 
 
-def test_a_peer_that_brings_ever_more_codecs_takes_no_more_memory_for_it():
+def test_a_peer_that_keeps_changing_codecs_uses_bounded_memory():
     voices = StreamDecoders(8000)
     codecs = [PayloadCodec("PCMA", 8000, 1, f"mode={n}") for n in range(100)]
     made = [weakref.ref(voices.of(codec)) for codec in codecs]

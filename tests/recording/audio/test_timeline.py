@@ -37,7 +37,7 @@ def offset_ms(samples, voice, *, at_s, length_s=0.5):
     return (best - margin) / 8
 
 
-def test_both_tracks_lie_at_their_place_and_the_length_is_the_calls():
+def test_both_tracks_are_placed_exactly_and_have_the_length_of_the_call():
     left, right = speech(5, 1), speech(5, 2)
     packets = [(at, 0, data) for at, _, data in sent(left)]
     packets += [(at, 1, data) for at, _, data in sent(right, ssrc=9)]
@@ -55,7 +55,9 @@ def test_both_tracks_lie_at_their_place_and_the_length_is_the_calls():
     doubled=st.floats(0, 0.2),
 )
 @FEW
-def test_loss_is_silence_of_true_length_and_order_does_not_matter(seed, loss, jitter_ms, doubled):
+def test_lost_packets_are_silence_of_exact_length_in_any_order_of_arrival(
+    seed, loss, jitter_ms, doubled
+):
     dice = random.Random(seed)
     voice = speech(4, seed)
     expected = ALAW.decode(voice).copy()
@@ -81,7 +83,7 @@ def test_loss_is_silence_of_true_length_and_order_does_not_matter(seed, loss, ji
     assert count.late == 0
 
 
-def test_whoever_speaks_is_not_forgotten_for_streams_that_say_nothing():
+def test_streams_without_audio_do_not_displace_the_speaking_stream():
     """A PBX may give each key press and each announcement an SSRC of its own."""
     voice = speech(4)
     packets = [(at + 12_000 * (at > US), 0, data) for at, _, data in sent(voice)]
@@ -93,7 +95,7 @@ def test_whoever_speaks_is_not_forgotten_for_streams_that_say_nothing():
 
 
 @pytest.mark.parametrize("silence", ["a loss", "a pause", "a hold", "the end", "another codec"])
-def test_the_last_millisecond_before_a_silence_is_heard_though_the_rate_is_another(silence):
+def test_the_last_millisecond_before_a_silence_is_recorded_at_another_rate(silence):
     """A filter that makes 16,000 samples of 8000 holds it back until it knows what follows."""
     loud = bytes([0x80]) * 160
     packets = [(20_000 * n, 0, rtp(n, 160 * n, loud)) for n in range(50)]
@@ -116,7 +118,7 @@ def test_the_last_millisecond_before_a_silence_is_heard_though_the_rate_is_anoth
     assert abs(ends[0] - np.argmax(heard) - 50 * 320) <= 4
 
 
-def test_a_late_packet_is_counted_and_changes_nothing():
+def test_a_packet_that_is_too_late_is_counted_and_not_recorded():
     voice = speech(14)
     packets = [(at + (12 * US if index == 50 else 0), 0, data) for at, index, data in sent(voice)]
     timeline = Timeline(8000)
@@ -139,7 +141,7 @@ def test_a_senders_clock_that_drifts_is_followed(ppm):
         assert abs(offset_ms(samples, voice, at_s=at_s) + true_ms) < 10
 
 
-def test_two_clocks_that_part_for_an_hour_stay_in_step():
+def test_two_drifting_clocks_stay_in_step_for_an_hour():
     """±200 ppm is 1.4 s in an hour; nothing of that is heard, and the length is the call's."""
     seconds, drifts, dice = 3600, (200, -200), random.Random(3)
     voices = [speech(seconds, 1), speech(seconds, 2)]
@@ -161,7 +163,7 @@ def test_two_clocks_that_part_for_an_hour_stay_in_step():
             assert scores.max() > 0.6 * np.dot(words, words)
 
 
-def test_a_new_ssrc_is_anchored_by_its_own_arrival():
+def test_a_new_ssrc_is_placed_by_its_own_arrival():
     first, second = speech(2, 1), speech(2, 2)
     packets = [(at, 0, data) for at, _, data in sent(first)]
     packets += [(at, 0, d) for at, _, d in sent(second, at_us=2_500_000, ssrc=7, timestamp=5)]
@@ -171,7 +173,7 @@ def test_a_new_ssrc_is_anchored_by_its_own_arrival():
     assert np.array_equal(samples[20_000:36_000], ALAW.decode(second))
 
 
-def test_a_sender_that_begins_anew_under_the_same_name_is_followed():
+def test_a_sender_that_restarts_with_the_same_ssrc_is_followed():
     first, second = speech(4, 1), speech(2, 2)
     packets = [(at, 0, data) for at, _, data in sent(first)]
     packets += [
@@ -182,7 +184,7 @@ def test_a_sender_that_begins_anew_under_the_same_name_is_followed():
     assert np.array_equal(samples[32_000:], ALAW.decode(second))
 
 
-def test_silence_suppression_keeps_the_clock():
+def test_silence_suppression_does_not_move_later_speech():
     voice = speech(20)
     talk = [(at, 0, data) for at, i, data in sent(voice) if i < 100 or i >= 800]
     packets = []
@@ -196,7 +198,7 @@ def test_silence_suppression_keeps_the_clock():
     assert timeline.counts[0].lost == 0
 
 
-def test_a_hold_during_which_the_timestamp_stood_still_keeps_the_clock():
+def test_speech_after_a_hold_with_a_stopped_timestamp_is_placed_by_its_arrival():
     voice = speech(4)
     packets = [(at + (30 * US if index >= 100 else 0), 0, d) for at, index, d in sent(voice)]
     samples = played(packets, 34 * US)[:, 0]
@@ -204,7 +206,7 @@ def test_a_hold_during_which_the_timestamp_stood_still_keeps_the_clock():
     assert np.array_equal(samples[32 * 8000 :], ALAW.decode(voice)[16_000:])
 
 
-def test_a_timestamp_that_jumps_does_not_move_what_is_heard():
+def test_a_timestamp_jump_does_not_move_the_audio():
     voice = speech(6)
     packets = []
     for at, index, data in sent(voice):
@@ -214,7 +216,7 @@ def test_a_timestamp_that_jumps_does_not_move_what_is_heard():
     assert np.array_equal(played(packets, 6 * US)[:, 0], ALAW.decode(voice))
 
 
-def test_payloads_that_nobody_knows_are_silence_and_counted_and_given_back():
+def test_packets_of_unknown_codecs_are_silence_counted_and_returned():
     packets = [(i * 20_000, 1, rtp(i, i * 160, bytes(160), kind=99)) for i in range(50)]
     timeline = Timeline(8000)
     assert not played(packets, US, timeline).any()
@@ -225,7 +227,7 @@ def test_payloads_that_nobody_knows_are_silence_and_counted_and_given_back():
 
 
 @pytest.mark.parametrize("pt", [8, 99])
-def test_what_was_said_in_a_gap_is_not_kept_though_it_arrived_after_it(pt):
+def test_speech_sent_in_a_gap_is_not_kept_even_if_it_arrives_later(pt):
     """The network held it back: neither its sound is there, nor, of a codec unknown, itself."""
     gap, end = (2 * US, 4 * US), 4_500_000
     said = [(at, data[:1] + bytes([pt]) + data[2:]) for at, _, data in sent(speech(8))]
@@ -247,7 +249,7 @@ def test_what_was_said_in_a_gap_is_not_kept_though_it_arrived_after_it(pt):
     assert kept == expected
 
 
-def test_a_payload_that_its_decoder_refuses_is_given_back():
+def test_a_payload_that_its_decoder_refuses_is_returned():
     packets = [(i * 20_000, 0, rtp(i, i * 160, bytes(20), kind=18)) for i in range(50)]
     packets[30] = 600_000, 0, rtp(30, 30 * 160, b"odd", kind=18)
     timeline = Timeline(8000)
@@ -257,7 +259,7 @@ def test_a_payload_that_its_decoder_refuses_is_given_back():
     assert (refused.at_us, refused.codec.name, refused.data) == (600_000, "G729", packets[30][2])
 
 
-def test_a_codec_that_changes_in_mid_call_goes_on_in_its_place():
+def test_a_change_of_codec_during_the_call_does_not_move_the_audio():
     voice = speech(4)
     timeline = Timeline(8000)
     timeline.set_payload_types(0, {96: PayloadCodec("PCMU", 8000)})
@@ -271,7 +273,7 @@ def test_a_codec_that_changes_in_mid_call_goes_on_in_its_place():
     assert np.array_equal(samples[16_000:], ulaw.decode(voice)[16_000:])
 
 
-def test_a_gap_is_exact_silence_and_what_it_swallowed_is_no_loss():
+def test_a_gap_is_exact_silence_and_its_packets_are_not_counted_as_lost():
     voice = speech(10)
     timeline = Timeline(8000)
     blocks: list = []
@@ -296,7 +298,7 @@ def test_a_gap_is_exact_silence_and_what_it_swallowed_is_no_loss():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_gaps_move_nothing_by_so_much_as_a_sample(seed):
+def test_gaps_do_not_move_later_speech_by_a_single_sample(seed):
     """What is said after each of four gaps goes on where it went on before, jitter or not."""
     voice, jitter = speech(24), random.Random(seed)
     timeline = Timeline(8000)
@@ -320,7 +322,7 @@ def test_gaps_move_nothing_by_so_much_as_a_sample(seed):
     assert {offset_ms(samples, voice, at_s=at) for at in (1, 6, 11, 16, 21)} == {0}
 
 
-def test_wideband_at_eight_kilohertz_asks_to_begin_again():
+def test_wideband_audio_in_an_8_khz_timeline_raises_wideband_error():
     timeline = Timeline(8000)
     with pytest.raises(WidebandError):
         played(
@@ -341,7 +343,7 @@ def test_memory_does_not_grow_with_a_long_silence():
 
 @given(data=st.lists(st.binary(max_size=60), max_size=20))
 @FEW
-def test_garbage_never_raises(data):
+def test_random_datagrams_never_raise_an_error(data):
     timeline = Timeline(16_000)
     packets = [(i * 20_000, i % 2, bytes([0x80, 8]) + item) for i, item in enumerate(data)]
     packets += [(i * 20_000, i % 2, bytes([0xB7, 9]) + item) for i, item in enumerate(data)]
@@ -364,7 +366,7 @@ strange_codecs = st.builds(PayloadCodec, names, clocks, st.integers(0, 300))
     ),
 )
 @FEW
-def test_whatever_was_agreed_on_and_came_the_call_keeps_its_length(codecs, packets):
+def test_any_codecs_and_packets_keep_the_length_of_the_call(codecs, packets):
     timeline = Timeline(16_000)
     timeline.set_payload_types(0, {96 + index: codec for index, codec in enumerate(codecs)})
     sent = [

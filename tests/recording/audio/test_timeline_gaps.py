@@ -147,9 +147,7 @@ spurts_around_gaps = st.lists(
 
 @given(spurts=spurts_around_gaps, seed=st.integers(0, 9999), jitter_ms=st.integers(0, 60))
 @SOME
-def test_what_arrives_after_a_gap_lies_where_it_arrives_and_little_of_it_is_cut(
-    spurts, seed, jitter_ms
-):
+def test_speech_after_a_gap_is_placed_by_its_arrival_and_hardly_cut(spurts, seed, jitter_ms):
     sender = Sender(0, seed, jitter_ms)
     sender.speak(Spurt(100, 0, gap=False, clock=0))
     for spurt in spurts:
@@ -169,7 +167,7 @@ def test_what_arrives_after_a_gap_lies_where_it_arrives_and_little_of_it_is_cut(
     jitter_ms=st.integers(0, 15),
 )
 @SOME
-def test_both_channels_are_in_step_after_a_gap(silence, still, seed, jitter_ms):
+def test_both_channels_stay_in_step_after_a_gap(silence, still, seed, jitter_ms):
     """One phone's timestamps go on in a payment pause, another's stand still or half so."""
     senders = [Sender(track, seed + track, jitter_ms) for track in (0, 1)]
     for sender, part in zip(senders, still, strict=True):
@@ -202,7 +200,7 @@ def test_both_channels_are_in_step_after_a_gap(silence, still, seed, jitter_ms):
     seed=st.integers(0, 9999),
 )
 @SOME
-def test_a_silence_outside_a_gap_lasts_as_long_as_it_lasted(spurts, seed):
+def test_a_silence_outside_a_gap_keeps_its_length(spurts, seed):
     """Silence suppression, a hold, another SSRC, another codec, a clock that jumps."""
     sender = Sender(0, seed)
     sender.speak(Spurt(100, 0, gap=False, clock=0))
@@ -219,7 +217,7 @@ def test_a_silence_outside_a_gap_lasts_as_long_as_it_lasted(spurts, seed):
     assert timeline.counts[0].lost == 0
 
 
-def test_words_that_straddle_a_gap_are_cut_at_its_edges():
+def test_speech_across_a_gap_is_cut_exactly_at_its_edges():
     """Timestamps that go on, as most do: neither anchor moves by a sample."""
     sender = Sender(0, 7)
     sender.speak(Spurt(100, 0, gap=False, clock=0))
@@ -231,7 +229,7 @@ def test_words_that_straddle_a_gap_are_cut_at_its_edges():
     assert np.array_equal(samples[second * 8 // 1000 :, 0], after)
 
 
-def test_a_network_that_stalls_and_catches_up_moves_nothing():
+def test_a_network_that_stalls_and_catches_up_does_not_move_the_audio():
     """1.8 seconds in which nothing arrives, then all of it at once."""
     sender = Sender(0, 3)
     sender.speak(Spurt(400, 0, gap=False, clock=0))
@@ -243,7 +241,7 @@ def test_a_network_that_stalls_and_catches_up_moves_nothing():
     assert np.array_equal(samples[:, 0], sender.words[0][1])
 
 
-def test_one_wild_timestamp_takes_no_other_packet_with_it():
+def test_one_wild_timestamp_does_not_move_other_packets():
     sender = Sender(0, 4)
     sender.speak(Spurt(300, 0, gap=False, clock=0))
     at, track, data = sender.packets[150]
@@ -257,7 +255,7 @@ def test_one_wild_timestamp_takes_no_other_packet_with_it():
 
 @given(seed=st.integers(0, 9999), presses=st.lists(st.integers(1, 30), min_size=1, max_size=5))
 @SOME
-def test_key_presses_of_which_only_the_number_is_kept_are_no_loss(seed, presses):
+def test_withheld_key_presses_are_not_counted_as_lost(seed, presses):
     dice = random.Random(seed)
     sender = Sender(0, seed)
     sender.speak(Spurt(400, 0, gap=False, clock=0))
@@ -285,7 +283,7 @@ def test_key_presses_of_which_only_the_number_is_kept_are_no_loss(seed, presses)
     assert missing.sum() <= FRAME
 
 
-def test_what_is_missing_around_gaps_is_no_loss_but_what_is_missing_between_is():
+def test_packets_missing_around_gaps_are_not_lost_and_those_between_are():
     sender = Sender(0, 5)
     for _ in range(3):
         sender.speak(Spurt(100, 100, gap=True, clock=100, numbers=100))

@@ -70,7 +70,7 @@ def pair(seed, one, other, network):
     297, KINDS[4], KINDS[0], {"jitter_us": 8090, "loss": 0.1, "doubled": 0.05, "ppm": 147}
 )  # its clock is put right after five seconds
 @SOME
-def test_any_two_codecs_with_any_packet_time_are_in_step(seed, one, other, network):
+def test_any_two_codecs_and_packet_times_stay_in_step(seed, one, other, network):
     parties = pair(seed, one, other, network)
     for party in parties:
         party.speak(6)
@@ -79,7 +79,7 @@ def test_any_two_codecs_with_any_packet_time_are_in_step(seed, one, other, netwo
 
 @given(seed=seeds, one=kinds, other=kinds, network=networks, pauses=st.lists(st.floats(0.1, 9)))
 @SOME
-def test_silence_suppression_lasts_as_long_as_it_lasted(seed, one, other, network, pauses):
+def test_silence_suppression_keeps_the_length_of_each_silence(seed, one, other, network, pauses):
     parties = pair(seed, one, other, network)
     for party in parties:
         party.speak(2)
@@ -93,7 +93,7 @@ def test_silence_suppression_lasts_as_long_as_it_lasted(seed, one, other, networ
 
 @given(seed=seeds, one=kinds, then=kinds, network=networks, pause=st.sampled_from([0.0, 0.3, 4.0]))
 @SOME
-def test_a_change_of_codec_goes_on_in_its_place(seed, one, then, network, pause):
+def test_a_change_of_codec_does_not_move_the_audio(seed, one, then, network, pause):
     parties = pair(seed, one, one, network)
     for party in parties:
         party.speak(3)
@@ -118,7 +118,7 @@ unheard = st.fixed_dictionaries(
 
 @given(seed=seeds, one=kinds, other=kinds, network=networks, unheard=unheard)
 @SOME
-def test_a_hold_ends_where_it_ended_whatever_the_sender_did_meanwhile(
+def test_speech_after_a_hold_is_in_step_even_if_the_stream_changed_meanwhile(
     seed, one, other, network, unheard
 ):
     parties = pair(seed, one, other, network)
@@ -136,7 +136,7 @@ def test_a_hold_ends_where_it_ended_whatever_the_sender_did_meanwhile(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_a_network_that_stalls_and_one_packet_that_strays_move_nothing(kind):
+def test_a_stalled_network_and_a_stray_packet_do_not_move_the_audio(kind):
     """1.5 s in which nothing arrives and then all of it, and a packet that is 0.9 s late.
 
     That one is decoded by itself, so a codec that remembers makes something else of it.
@@ -156,7 +156,7 @@ def test_a_network_that_stalls_and_one_packet_that_strays_move_nothing(kind):
 
 @given(seed=seeds, kind=kinds, held_s=st.floats(0.5, 9.4))
 @SOME
-def test_what_a_network_held_back_for_seconds_lies_where_it_was_said(seed, kind, held_s):
+def test_packets_delayed_for_seconds_are_placed_at_their_time(seed, kind, held_s):
     """All of it arrives at once; after that the network is as it was."""
     parties = pair(seed, kind, kind, {"jitter_us": 3000})
     for party in parties:
@@ -177,9 +177,7 @@ def test_what_a_network_held_back_for_seconds_lies_where_it_was_said(seed, kind,
     pause=st.floats(0, 3),
 )
 @SOME
-def test_timestamps_that_count_something_else_are_read_as_what_they_count(
-    seed, kind, network, fold, pause
-):
+def test_timestamps_at_an_unexpected_rate_are_recognised(seed, kind, network, fold, pause):
     """G.722 at 16,000 a second, Opus at 8000, (None) packets, or (0) nothing; one stall.
 
     The clock may be corrected twice: after the stall, and when the timestamps' rate is known.
@@ -213,7 +211,7 @@ HOUR += [kind for kind in KINDS if str(kind) in {"G729-20ms", "L16-8-20ms", "L16
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", HOUR, ids=str)
-def test_clocks_that_part_for_an_hour_of_talk_and_silence_stay_in_step(kind):
+def test_drifting_clocks_stay_in_step_for_an_hour_of_talk_and_silence(kind):
     """Both ±200 ppm, mostly silent, which leaves little to judge a clock by."""
     dice = random.Random(5)
     parties = [

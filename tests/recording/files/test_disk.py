@@ -59,7 +59,7 @@ def refuse():
 
 
 @pytest.mark.parametrize("disk", [DIRECT_DISK, WatchedDisk()])
-def test_a_disk_that_answers_gives_what_it_is_asked_for_or_its_error(disk):
+def test_a_job_on_a_working_disk_returns_its_result_or_raises_its_error(disk):
     done: list = []
     assert disk.run(lambda: 7, done.append) == 7
     with pytest.raises(PermissionError):
@@ -70,7 +70,7 @@ def test_a_disk_that_answers_gives_what_it_is_asked_for_or_its_error(disk):
     assert done == ["entrusted"]
 
 
-def test_one_that_hangs_is_given_up_and_asked_nothing_more_meanwhile(disk, hang):
+def test_a_hanging_disk_times_out_and_runs_no_jobs_until_it_answers(disk, hang):
     asked = []
     for _ in range(2):
         with pytest.raises(TimeoutError) as refused:
@@ -86,7 +86,7 @@ def test_one_that_hangs_is_given_up_and_asked_nothing_more_meanwhile(disk, hang)
     assert asked == []
 
 
-def test_what_it_does_late_is_undone_before_anything_else(disk, hang):
+def test_a_job_that_finishes_late_is_undone_before_other_jobs_run(disk, hang):
     done = []
     with pytest.raises(TimeoutError):
         disk.run(hang, lambda gave: done.append(f"undo what is {gave}"))
@@ -99,7 +99,7 @@ def test_what_it_does_late_is_undone_before_anything_else(disk, hang):
     assert done == ["undo what is late", "entrusted", "asked"]
 
 
-def test_what_was_given_up_before_it_was_begun_is_not_done_at_all(disk, hang):
+def test_a_job_that_timed_out_before_it_began_is_never_run(disk, hang):
     done = []
     disk.run_later(hang)
     assert disk.is_hanging
@@ -113,7 +113,7 @@ def test_what_was_given_up_before_it_was_begun_is_not_done_at_all(disk, hang):
     assert done == ["entrusted"]
 
 
-def test_one_that_hung_is_left_alone_for_a_while(hang):
+def test_a_disk_that_hung_is_not_used_during_the_backoff(hang):
     disk = WatchedDisk(time_limit_s=PATIENCE_S, backoff_s=SOON)
     undone = threading.Event()
     with pytest.raises(TimeoutError):
@@ -138,7 +138,7 @@ print(WatchedDisk(time_limit_s=1.0).run(job))
 """
 
 
-def test_time_in_which_the_whole_process_stood_still_is_not_the_disks():
+def test_time_in_which_the_process_was_stopped_does_not_count_as_a_hang():
     """As under a hypervisor that moves the machine, or saves its memory."""
     with subprocess.Popen([sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, text=True) as it:
         assert os.WIFSTOPPED(os.waitpid(it.pid, os.WUNTRACED)[1])
@@ -147,7 +147,7 @@ def test_time_in_which_the_whole_process_stood_still_is_not_the_disks():
         assert it.communicate(timeout=SOON)[0] == "in time\n"
 
 
-def test_an_undo_that_the_disk_refuses_ends_nothing(disk, hang):
+def test_a_failing_undo_does_not_stop_later_jobs(disk, hang):
     with pytest.raises(TimeoutError):
         disk.run(hang, lambda _: refuse())
     hang.let_go()
@@ -156,7 +156,7 @@ def test_an_undo_that_the_disk_refuses_ends_nothing(disk, hang):
     assert disk.run(lambda: 7) == 7
 
 
-def test_a_race_for_the_last_moment_has_one_winner(tmp_path):
+def test_a_job_near_the_time_limit_is_either_done_or_undone(tmp_path):
     """Whatever the threads do: it was done and is there, or it was given up and is not."""
     disk = WatchedDisk(time_limit_s=0.0005, backoff_s=0.0)
     place = tmp_path / "place"
