@@ -30,7 +30,7 @@ SIAN = "user:sian"
 
 @dataclass
 class Ledger:
-    """Adds up what a policy says, the way the accounting does."""
+    """A ledger that adds up a policy's segments and gaps as the accounting does."""
 
     start: int | None = None
     open_since: int | None = None
@@ -288,7 +288,7 @@ GIVE: dict[str, Callable] = {
     "identity_classed": lambda p, at, destination: p.identity_classed(destination, at),
     "storage_failed": lambda p, at, back: p.storage_failed(at - back),
 }
-# what must be absent for the gate to be open, kept the plain way
+# the causes that shut the gate, kept as a simple set
 SHUTTING: dict[str, Callable] = {
     "answered": lambda against: against - {"unanswered"},
     "pause": lambda against, holder, _: against | {holder},

@@ -1,4 +1,4 @@
-"""The recorder of one call: what passes its gate, and what its spool contains afterwards.
+"""The recorder of one call: the packets that pass its gate, and the contents of its spool.
 
 Covers `recording/spool/gate.py` and `recording/status.py`.
 """
@@ -26,7 +26,7 @@ SIAN = "user:sian"
 
 @dataclass
 class Call:
-    """A recorder whose clock tests turn, fed by both parties."""
+    """A recorder with packets of both parties; tests set its clock."""
 
     open_spool: Callable[[], SpoolWriter]
     erase_back_s: float = 0.0
@@ -45,12 +45,12 @@ class Call:
 
     @property
     def path(self) -> Path:
-        """The spool that is written."""
+        """The spool that is being written."""
         assert self.recorder.writer is not None
         return self.recorder.writer.path
 
     def talk(self, until: float) -> None:
-        """A packet each 100 ms on both tracks, a tick a second."""
+        """Send a packet each 100 ms on both tracks, with a tick a second."""
         while self.now < until:
             for track in (0, 1):
                 self.recorder.tap(track, bytes(172), self.now, False)
@@ -409,7 +409,7 @@ async def take(call: Call, what: str, detail) -> None:
 
 
 async def live(call: Call, steps) -> None:
-    """A whole call of these steps."""
+    """Run a whole call of these steps."""
     call.talk(0.5)
     call.recorder.answered("sian", "201")
     for what, detail in steps:
@@ -419,7 +419,7 @@ async def live(call: Call, steps) -> None:
 
 
 def stretches(records) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Segments and gaps as the events of a spool tell them."""
+    """Return the segments and gaps that the events of a spool describe."""
     found: dict[str, list[tuple[int, int]]] = {"segment": [], "gap-start": []}
     open_since: tuple[str, int] | None = None
     for at_us, kind in events(records, "segment", "gap-start", "gap-end", "ended"):

@@ -48,7 +48,7 @@ class Room:
         return Disposer(self.archive, node or self.office.node).dispose(order)
 
     def lose(self, *kept):
-        """Everything but payloads and what else was copied by file."""
+        """Delete all files of the recording except payloads and files with the `kept` suffixes."""
         for path in self.office.folder.iterdir():
             if path.suffix not in {".payload", *kept}:
                 path.unlink()
@@ -116,7 +116,7 @@ def test_a_certificate_kept_by_the_officer_keeps_a_disposed_header_away(room, tm
 
 
 def test_certificates_in_a_folder_are_recognised_by_their_content(room, tmp_path):
-    """Their names are the officer's: `purge -o` writes to any."""
+    """The officer chooses the file names: `purge -o` writes to any name."""
     kept = tmp_path / "kept"
     (kept / "2026").mkdir(parents=True)
     certificate = room.dispose()
@@ -126,7 +126,9 @@ def test_certificates_in_a_folder_are_recognised_by_their_content(room, tmp_path
         (kept / other).write_bytes(other.encode() * 10_000)
     named = {str(path.relative_to(kept)) for path in certificates_in(kept)}
     assert named == {"certificate.json", "2026/R-17", "damaged.disposal"}
-    assert certificates_in(kept / "notes.txt") == [kept / "notes.txt"]  # it was named: it is told
+    assert certificates_in(kept / "notes.txt") == [
+        kept / "notes.txt"
+    ]  # a file that the user names is always read
 
 
 def test_a_disposal_is_repeated_after_an_older_archive_was_copied_back(room, tmp_path):

@@ -33,7 +33,7 @@ AUDIT = AuditPlace("galwad-1", 17, "ab" * 32)
 
 
 class Room:
-    """One sealed recording, and who disposes of it."""
+    """One sealed recording, and its disposer."""
 
     def __init__(self, office):
         self.office = office
@@ -89,7 +89,7 @@ def test_verification_distinguishes_a_disposed_recording_from_a_lost_one(room):
     assert verdict.disposal.reason == "retention"
     room.path("raw").write_bytes(b"packets that nobody could decode, under the same header")
     assert not room.office.verdict().has_unexplained_damage
-    room.path("payload").unlink()  # noise by now: whoever needs the room may have it
+    room.path("payload").unlink()  # unreadable by now: it may be deleted
     assert not room.office.verdict().has_unexplained_damage
     room.path("manifest").unlink()
     assert list(recordings_below(room.office.folder)) == [(room.office.folder, CALL_ID)]
@@ -134,7 +134,7 @@ def test_a_disposal_also_destroys_a_staged_header(room):
 
 
 def test_a_certificate_signed_by_another_nodes_key_is_refused(room):
-    """A thief without the node's key removes a header, and writes a certificate of his own."""
+    """A thief without the node's key removes a header, and signs a certificate himself."""
     thief = SealingNode("galwad-1", "x", Ed25519PrivateKey.generate())
     Disposer(room.office.root / "archive", thief).dispose(room.order())
     (problem,) = room.office.verdict().problems
@@ -201,7 +201,7 @@ def test_a_disposed_recording_is_no_orphan(room):
 
 @pytest.fixture
 async def custodian(engine):
-    """With one recording in the index."""
+    """A custodian with one recording in the index."""
     row = RecordingSummary(
         call_id=CALL_ID,
         folder="2026/03/01",

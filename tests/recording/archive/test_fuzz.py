@@ -64,7 +64,7 @@ def mutated(draw, valid: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def sealed(tmp_path_factory):
-    """A recording for our officer: the office, and each object's bytes."""
+    """The office with one recording for our officer, and each object's bytes."""
     office = Office(tmp_path_factory.mktemp("office"), OFFICER)
     office.seal(office.simple())
     kinds = ("header", "payload", "manifest")
@@ -129,7 +129,7 @@ def test_a_changed_manifest_raises_only_manifest_errors(sealed, data):
 
 
 def test_every_changed_byte_of_a_manifest_is_refused_even_with_the_same_meaning(sealed):
-    """Each octet is told when it changes, also one that base64 or JSON would read alike."""
+    """This includes octets that base64 or JSON would read as the same value."""
     good = sealed[1]["manifest"]
     told = b" \t\n\r=" + bytes(range(0x30, 0x7B))
     for at in range(len(good)):
@@ -146,7 +146,7 @@ def test_every_changed_byte_of_a_manifest_is_refused_even_with_the_same_meaning(
 
 
 def signed_by_a_stranger(body: object) -> bytes:
-    """A manifest's file whose signature is right, whatever the manifest is."""
+    """Return a manifest file with this body and a valid signature of an unknown key."""
     key = Ed25519PrivateKey.generate()
     content = msgspec.json.encode(body, order="sorted")
     context = b"galwad manifest v1\n"

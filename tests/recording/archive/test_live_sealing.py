@@ -1,4 +1,4 @@
-"""A call sealed while it goes on: the same recording as one sealed at its end, or none yet.
+"""A call sealed while it continues: the same recording as one sealed at its end, or none yet.
 
 Covers `recording/audio/flac_payload.py`.
 """
@@ -31,7 +31,7 @@ MANY = settings(max_examples=examples(40), deadline=None, suppress_health_check=
 
 
 class Party:
-    """Who sends RTP, mostly as it should be."""
+    """A sender of RTP that is mostly regular."""
 
     def __init__(self, track, dice):
         self.track = track
@@ -51,7 +51,7 @@ class Party:
 
 
 class Play:
-    """A call in which anything may happen, second by second."""
+    """A call with random events in each second."""
 
     def __init__(self, office, dice):
         self.dice = dice
@@ -94,7 +94,7 @@ class Play:
             call.event(what, self.now, wall=1_772_355_600 + self.now / US, why="heard")
 
     def end(self, how):
-        """`clean`, or as a crash or a damage to its very end would leave it; its path."""
+        """End the spool as `clean`, `died` or `damaged` at its end, and return its path."""
         writer = self.call.writer
         if how == "died":
             writer.abandon()
@@ -108,7 +108,7 @@ class Play:
 
 
 def facts(recording):
-    """What a manifest says, but for what no two recordings share."""
+    """Return the manifest's facts without those that differ between any two recordings."""
     told = msgspec.structs.asdict(recording.manifest)
     del told["payload"], told["header"], told["sealed"]
     raw = told.pop("raw")
@@ -117,7 +117,7 @@ def facts(recording):
 
 @pytest.fixture
 def straight(monkeypatch):
-    """How often a recording was made in the straight way."""
+    """A list that grows each time a recording is sealed in one go at the end of its call."""
     times = []
     real = seal_audio
 
@@ -175,7 +175,7 @@ def test_live_sealing_leaves_only_the_last_seconds_for_the_end(office, straight)
     size = os.fstat(following.part.fd).st_size
     path = call.end(40 * US)
     payload = office.seal(path, following=following).manifest.payload
-    assert size > payload.size - 5 * 65_552  # but for chunk 0, an open one, lookback and window
+    assert size > payload.size - 5 * 65_552  # except chunk 0, an open chunk, lookback and window
     assert not straight
 
 
@@ -194,7 +194,7 @@ def test_a_call_that_turns_wideband_is_sealed_live_at_16_khz_from_its_start(offi
 
 
 def test_a_short_wideband_call_is_sealed_live_at_16_khz(office, straight):
-    """Its first packets wait for others, to tell where they lie, and then it is over."""
+    """Its first packets still wait for others, which would confirm their time, when it ends."""
     call = office.call()
     call.answer()
     following = office.follow(call.writer.path)

@@ -9,11 +9,11 @@ import pytest
 
 MINUTES = 30
 OF_ALL = MINUTES * 60 * 8000 * 2 * 2
-"""Octets of its samples."""
+"""Octets of all samples of the call."""
 
 
 def wait(call, from_us: int, to_us: int) -> None:
-    """What the recorder writes while there is nothing to keep."""
+    """Write what the recorder writes while there is no audio to store."""
     for at_us in range(from_us, to_us, 900_000):
         call.event("pulse", at_us)
         call.writer.tick(at_us)

@@ -70,7 +70,7 @@ class Room:
         return self.manifest.payload.sha256
 
     def make(self, recipients=None, signing=None):
-        """What the officer's client makes."""
+        """Return the new header and record as the officer's client makes them."""
         identities = [self.officer.identity, self.deputy]
         signing = signing or self.officer.signing
         return rewrap(
@@ -78,7 +78,7 @@ class Room:
         )
 
     def signed(self, new, **changes):
-        """The record of a replacement, with other facts, signed again."""
+        """Return the record of a replacement with changed facts, signed again."""
         record = msgspec.structs.replace(REWRAP.read(new.record), **changes)
         return REWRAP.sign(record, self.officer.signing)
 
@@ -146,7 +146,7 @@ DOCUMENT = Path(__file__).parents[3].joinpath("docs/file-formats.md").read_text(
 
 
 def by_hand(room, folder, kind, signer):
-    """The document's commands in a folder with the record; their exit statuses and words."""
+    """Run the document's commands in a folder with the record, and return their output."""
     for path in room.office.folder.iterdir():
         shutil.copy(path, folder)
     (folder / "officer.pub").write_text(room.officer.public_key)
@@ -186,7 +186,7 @@ def test_random_bytes_are_never_accepted_as_a_rewrap_record(record, key):
 
 
 def test_a_replaced_header_is_overwritten_on_the_disk(room, tmp_path):
-    """It opens the payload as well as its successor does, and a disposal knows of that alone."""
+    """The old header opens the payload too, and a disposal destroys only the new one."""
     path = room.office.folder / f"{CALL_ID}.header"
     before, disk = path.read_bytes(), tmp_path / "the same blocks"
     os.link(path, disk)
@@ -218,7 +218,7 @@ def test_a_rewrapped_header_is_not_trusted_without_the_officers_key(room):
 
 
 def test_an_invalid_rewrap_record_beside_the_original_header_is_reported(room):
-    """Somebody lays a file beside a header that is right."""
+    """An invalid record is placed beside a header that is right."""
     (room.office.folder / f"{CALL_ID}.rewrap").write_bytes(b"{}")
     assert room.office.verdict().whole
     assert room.verdict().problems == ("the rewrap is malformed",)
@@ -233,7 +233,7 @@ def test_a_header_from_before_the_last_rewrap_is_recognised_as_earlier(room):
         (room.office.folder / f"{CALL_ID}.header").write_bytes(older)
         assert room.judged(room.officer.public_key).header is HeaderStatus.EARLIER
         assert "before its last rewrap" in room.verdict().problems[0]
-        assert room.make().header  # and the officer's client goes on from it
+        assert room.make().header  # and the officer's client can rewrap it
 
 
 def test_a_header_that_no_record_names_is_reported(room):
@@ -245,7 +245,7 @@ def test_a_header_that_no_record_names_is_reported(room):
 
 
 def refused(room, new, text):
-    """Nothing that counts has changed, staged or not."""
+    """Check that the server refuses the header, and that no file has changed."""
     before = {kind: room.read(kind) for kind in KINDS}
     with pytest.raises(RewrapError, match=text):
         room.put(new)
@@ -335,7 +335,7 @@ def test_after_a_crash_during_a_rewrap_the_recording_opens_and_the_next_rewrap_w
 
 
 def test_sealing_a_call_again_removes_the_rewrap_record_of_its_old_payload(room):
-    """A second spool of the call came to light after it was rewrapped."""
+    """A second spool of the call was found after it was rewrapped."""
     room.replace()
     first = room.office.spools / f"{CALL_ID}.1.spool"
     call = room.office.call(2, wall=WALL + 5)

@@ -1,4 +1,4 @@
-"""A damaged spool is sealed all the same, and what is missing is a marked gap.
+"""A damaged spool is still sealed, and its missing parts are marked as gaps.
 
 Covers `recording/archive/sealing.py`.
 """
@@ -22,7 +22,7 @@ from recording.spool.format import FRAME_HEADER, FRAME_MAGIC, FRAME_OVERHEAD, Fr
 US = 1_000_000
 TALK_US = 4 * US
 FRAME_US = 1_100_000
-"""The longest that one frame of the test's calls is."""
+"""The maximum length of one frame of the test's calls, in microseconds."""
 ENOUGH = settings(deadline=None, max_examples=examples(60))
 
 
@@ -44,7 +44,7 @@ def whole():
 
 
 def sealed(tmp_path_factory, data):
-    """The manifest of a spool with this content."""
+    """Seal a spool with this content, and return its manifest."""
     origin, path, _ = whole()
     office = Office(tmp_path_factory.mktemp("office"), origin.officer, origin.boot_key)
     office.spools.mkdir()
@@ -56,7 +56,7 @@ def sealed(tmp_path_factory, data):
 
 
 def judge(manifest):
-    """Segments and gaps add up, each instant once."""
+    """Check that segments and gaps cover each instant once; return the recorded microseconds."""
     spans = [
         [Interval(part.from_us, part.to_us) for part in parts]
         for parts in (manifest.segments, manifest.gaps)
@@ -80,7 +80,7 @@ def test_a_flipped_bit_loses_about_one_frame_as_a_marked_gap(tmp_path_factory, d
 
 
 def frames(data):
-    """Offset and kind of each frame."""
+    """Yield offset and kind of each frame."""
     position = data.index(FRAME_MAGIC)
     while position < len(data):
         _, kind, _, _, _, length = FRAME_HEADER.unpack_from(data, position)
@@ -117,7 +117,7 @@ def test_a_spool_cut_at_any_byte_is_sealed_to_its_last_intact_frame(tmp_path_fac
 
 
 def unmarked(office, manifest):
-    """Microseconds of silence in segments, though somebody speaks all the time."""
+    """Return the microseconds of silence in segments; the parties speak all the time."""
     samples, rate = office.audio()
     silent = 0
     for part in manifest.segments:
@@ -127,7 +127,7 @@ def unmarked(office, manifest):
 
 
 def test_damage_beside_erased_frames_loses_only_one_frame(office):
-    """A stand-in lies behind the frames that are erased with the one it stands for."""
+    """The replacement of a frame that was erased in part follows the erased frames."""
     call = office.call()
     call.answer()
     call.talk(0, 4 * US)

@@ -29,14 +29,14 @@ def path(office, suffix):
 
 @pytest.fixture
 def clock(sealed, monkeypatch):
-    """In place of the system's."""
+    """A clock in place of the system's."""
     clock = Clock(sealed.folder)
     monkeypatch.setattr(in_motion, "time", clock)
     return clock
 
 
 def looked(office):
-    """Each verdict on the way to the last, and that."""
+    """Return the final verdict, and the list of all verdicts up to it."""
     seen = []
 
     def look():

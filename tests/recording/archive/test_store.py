@@ -87,7 +87,7 @@ def test_the_caller_is_the_left_channel_and_the_advisor_the_right(office):
 
 
 def test_withheld_key_presses_and_a_hold_are_not_counted_as_lost_packets(office):
-    """A hundred packets of audio and ten of key presses on one sequence, then a hold."""
+    """The packets of audio and key presses share one sequence; then there is a hold."""
     call = office.call()
     call.answer()
     for index in range(110):
@@ -192,7 +192,7 @@ def test_a_second_life_without_its_first_is_sealed_as_the_whole_call_with_a_gap(
 
 @pytest.mark.parametrize("first", ["none", "empty", "hardly begun"])
 def test_an_unrecorded_beginning_of_a_call_is_a_fault_gap(office, first):
-    """A disk that refuses all that a process writes may work for the next one."""
+    """A disk that refuses all writes of one process may work for the next process."""
     paths = []
     if first != "none":
         opened = office.call(mono=100.0)
@@ -238,7 +238,7 @@ def test_the_time_between_lives_is_a_fault_even_if_the_next_lifes_first_event_is
 
 
 def test_a_loss_after_the_repeated_events_takes_nothing_from_the_earlier_spool(office):
-    """A call went on on another disk, which refused the first word that was new."""
+    """The call continued on another disk, where the first new event was damaged."""
     first = office.call(mono=100.0)
     first.answer()
     first.talk(0, 4 * US)
@@ -264,7 +264,7 @@ def test_a_loss_after_the_repeated_events_takes_nothing_from_the_earlier_spool(o
 
 
 def test_a_crash_between_two_gaps_leaves_no_time_unexplained(office):
-    """A late pause erases, and says so as a gap of its own, which ends where the pause begins."""
+    """A late pause erases audio in a separate gap, which ends where the pause begins."""
     first = office.call(mono=100.0)
     first.answer()
     first.talk(0, 4 * US)
@@ -385,7 +385,7 @@ def test_sealing_again_changes_nothing(office):
 
 
 def test_a_sealed_call_is_recognised_even_if_its_spool_is_of_another_boot(office):
-    """The power failed between the manifest and the unlinking of the spool."""
+    """The power failed after the manifest was written and before the spool was removed."""
     path = office.simple()
     first = office.seal(path)
     office.boot_key = os.urandom(32)

@@ -47,7 +47,7 @@ STEPS = st.one_of(
 
 @dataclass
 class Lives:
-    """One call, and the lives of the process that records it; `now` is turned by the test."""
+    """One call, and the lives of the process that records it; the test sets `now`."""
 
     office: Office
     rtp: Callable[..., bytes]
@@ -56,7 +56,7 @@ class Lives:
     life: int = 0
 
     def begin(self, standing: ShutCauses | None = None) -> None:
-        """A life of the process: the call's first, or one that takes it up."""
+        """Begin a life of the process: the call's first, or one that continues the call."""
         self.life += 1
         office, life = self.office, self.life
         office.spools.mkdir(exist_ok=True)
@@ -79,7 +79,7 @@ class Lives:
             self.recorder.restored(standing, "sian", "201")
 
     def kill(self, hundredths: int) -> None:
-        """What lies on the disk is what the next life finds, after so long."""
+        """Kill the process; after this time the next life continues from the files on disk."""
         standing = self.recorder.shut_causes
         root = self.office.root.with_name(f"life-{self.life}")
         shutil.copytree(self.office.root, root)
@@ -89,7 +89,7 @@ class Lives:
         self.begin(standing)
 
     def talk(self, packets: int) -> None:
-        """So many packets of 20 ms from each, and a tick a second."""
+        """Send this many packets of 20 ms from each party, with a tick a second."""
         for _ in range(packets):
             index = round((self.now - MONO) * 50)
             for track in (0, 1):
@@ -99,7 +99,7 @@ class Lives:
                 self.recorder.tick()
 
     async def take(self, what: str, detail) -> None:
-        """One step."""
+        """Take one step."""
         match what:
             case "talk":
                 self.talk(detail)
@@ -122,7 +122,7 @@ class Lives:
                 self.recorder._disk_failed(SpoolWriteError("tried"))
 
     async def run(self, steps) -> None:
-        """The whole call."""
+        """Run the whole call."""
         self.begin()
         self.talk(10)
         for step in steps:
@@ -133,7 +133,7 @@ class Lives:
 
 
 def row_of(recording) -> RecordingSummary:
-    """The index's row."""
+    """Return the index's row."""
     manifest = recording.manifest
     gaps = tuple(manifest.gaps)
     return RecordingSummary(
@@ -161,7 +161,7 @@ def test_segments_and_gaps_add_up_to_the_talk_time_after_any_number_of_crashes(
     spools = sorted(office.spools.glob("*.spool"), key=lambda path: int(path.name.split(".")[1]))
     recording = office.seal(*spools)
     manifest = recording.manifest
-    # Each life measures from a beginning of its own, which is rounded.
+    # Each life measures time from its own start, which is rounded.
     assert abs(manifest.talk_us - (lives.now - MONO) * US) <= lives.life
     assert manifest.unexplained == []
     parts = sorted((p.from_us, p.to_us) for p in (*manifest.segments, *manifest.gaps))

@@ -30,7 +30,7 @@ def change(path: Path, at: int) -> None:
 
 
 def change_mac(path: Path) -> None:
-    """Another first letter of the MAC: a header that anybody can read, and nobody open."""
+    """Change the first letter of the header's MAC: it still parses, and no identity opens it."""
     start, mark, mac = path.read_bytes().partition(b"\n--- ")
     path.write_bytes(start + mark + (b"B" if mac[:1] == b"A" else b"A") + mac[1:])
 
@@ -83,7 +83,7 @@ def test_a_header_of_another_recording_is_reported_without_an_identity(office):
 
 
 def test_a_manifest_without_a_header_digest_can_still_be_verified(office):
-    """There, a header of another recording is noticed from the inside alone."""
+    """With such a manifest, a header of another recording is found only with an identity."""
     manifest = office.seal(office.simple()).manifest
     old = json.loads(sign_manifest(manifest, office.node.key))["manifest"]
     del old["header"], old["tracks"][0]["withheld"], old["tracks"][1]["withheld"]
@@ -124,7 +124,7 @@ def test_a_change_to_any_byte_of_a_manifest_is_reported(office):
 
 
 def paused(office):
-    """Six seconds, of which the third and fourth are a payment."""
+    """Seal a call of six seconds, of which the third and fourth are a payment pause."""
     call = office.call()
     call.answer()
     call.talk(0, 2 * US)
@@ -136,7 +136,7 @@ def paused(office):
 
 
 def signed_anew(office, manifest, **changes):
-    """What is wrong with it after a thief of the node's key has changed the manifest."""
+    """Return the problems after a thief of the node's key has changed and signed the manifest."""
     changed = sign_manifest(msgspec.structs.replace(manifest, **changes), office.node.key)
     (office.folder / f"{CALL_ID}.manifest").write_bytes(changed)
     return office.verdict(identities=[office.officer.identity]).problems

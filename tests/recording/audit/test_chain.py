@@ -160,7 +160,7 @@ def test_an_anchor_written_in_part_is_removed_so_that_the_next_can_be_read(tmp_p
 
 
 async def test_every_changed_byte_of_an_export_is_reported(entries):
-    """Also where it means the same: a space, a letter of hexadecimal, a name that is not read."""
+    """This includes changes that keep the meaning: spaces, and the case of hexadecimal."""
     line = str(entries[1])
     for at, octet in enumerate(line):
         for other in {octet.swapcase(), "x", " ", "0"} - {octet}:
@@ -175,7 +175,7 @@ async def test_every_changed_byte_of_an_export_is_reported(entries):
 
 
 def forged(body, before=GENESIS):
-    """A link whose hash is right, whatever its body is."""
+    """Return an entry with this body and a matching hash."""
     return ChainEntry.of_body(body, chained(before, body))
 
 
@@ -199,7 +199,7 @@ async def test_a_forged_body_with_malformed_fields_is_reported(entries, changes)
 
 
 async def test_a_rewritten_chain_without_a_day_key_is_reported(entries):
-    """Whoever has every hash computed anew cannot have the keys that signed the days."""
+    """A forger can compute every hash again, and does not have the keys that signed the days."""
     chain: list = []
     for link in entries:
         if link.seq != 4:  # the second day's key
@@ -210,7 +210,7 @@ async def test_a_rewritten_chain_without_a_day_key_is_reported(entries):
 
 
 def restored(seq, last):
-    """The entry of a restore from a backup that ended with `last`."""
+    """Return the entry of a restore from a backup that ended with entry `last`."""
     facts = {"made": "2026-11-24T03:00:00Z", "seq": last, "disposals": 0}
     told = {"node": "n", "seq": seq, "at_us": 2, "kind": RESTORED, "facts": facts}
     return Restore.parse(forged(canonical(told | {"commitments": {}})))

@@ -204,7 +204,7 @@ async def test_a_day_key_that_its_predecessor_did_not_sign_is_reported(audit, en
 async def test_a_rewritten_past_does_not_match_the_signature_of_the_next_day_key(
     audit, engine, clock
 ):
-    """Whoever holds the machine today recomputes every hash; yesterday's key is gone."""
+    """An intruder today can compute every hash again; yesterday's key is destroyed."""
     await three(audit)
     clock.now += DAY_S
     await three(audit)
@@ -244,7 +244,7 @@ async def test_a_crash_between_announcing_and_adopting_a_day_key_is_repaired(
 async def test_the_slower_of_two_processes_to_adopt_a_day_key_still_writes_its_entry(
     audit, engine, clock, tmp_path, monkeypatch
 ):
-    """Such as a desk, while root adds a user at midnight."""
+    """An example is the desk, while root adds a user at midnight."""
     await three(audit)
     clock.now += DAY_S
     adopt = DayKeys.rotate
@@ -268,7 +268,7 @@ async def test_concurrent_appends_from_two_logs_make_one_chain(audit, engine, cl
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"facts":[]}', '{"facts":{"public_key":7}}'])
 async def test_an_unusable_day_key_entry_does_not_prevent_new_entries(audit, engine, body):
-    """Whoever spoils the chain stops nobody's work by it; it is named where it is verified."""
+    """A damaged chain does not stop the service; verification reports the damage."""
     await three(audit)
     await sql(engine, f"UPDATE audit_entries SET body = '{body}' WHERE seq = 1")
     await three(audit)

@@ -121,7 +121,7 @@ REASONS = ((), (PAYMENT,), (FAULT, PAYMENT), (FAULT,), (PAYMENT, PAYMENT))
 
 
 def many():
-    """Recordings that differ in everything; some begin at once."""
+    """Return recordings that differ in every field; some begin at the same time."""
     return [
         row(
             "abcdefghijklmnopqrstuvwxyz"[n],
@@ -137,7 +137,7 @@ def many():
 
 
 def fits(recording, filters):
-    """What each filter means."""
+    """Return whether a recording matches the filters."""
     return all(
         (
             filters.number in {None, recording.number},
@@ -171,7 +171,7 @@ VALUES: dict[str, Any] = {
 async def test_pages_of_any_filters_contain_each_matching_recording_once(
     catalogue, monkeypatch, rare
 ):
-    """Whether lengths count as rare, up to 2000 recordings, or not."""
+    """`rare` is the number of recordings up to which a length counts as rare."""
     monkeypatch.setattr("recording.index.catalogue.RARE_BELOW", rare)
     monkeypatch.setattr("recording.index.search.RARE_BELOW", rare)
     rows = many()
@@ -196,7 +196,7 @@ NARROW = ("number", "advisor", "extension", "reference")
 
 
 async def plan_of(engine, names, **how):
-    """What SQLite would do, step by step; to scan a table is none of it."""
+    """Return the steps of SQLite's query plan, and check that none scans a table."""
     filters = Filters(**{name: VALUES[name] for name in names})
     statement = search_statement(filters, Cursor(1001.0, "x"), **how).limit(3)
     text = statement.compile(engine.sync_engine, compile_kwargs={"literal_binds": True})
@@ -218,7 +218,7 @@ async def test_a_search_for_rare_lengths_uses_the_length_index(engine, length, n
     "names", [(), *itertools.combinations(VALUES, 1), *itertools.combinations(VALUES, 2)]
 )
 async def test_a_search_uses_a_database_index_and_never_scans_the_table(engine, names):
-    """As SQLite plans it: never the whole table; and sorting is for a reference's few alone."""
+    """By SQLite's query plan, only the few recordings of a reference are sorted."""
     steps = await plan_of(engine, names)
     if "reference" not in names:
         assert not any("TEMP B-TREE" in step for step in steps)

@@ -16,7 +16,7 @@ CALL_ID = "20260301-090000-abcdefgh"
 
 
 def indexed(office, manifest):
-    """The row and the manifest's file of a call, signed anew."""
+    """Return the row and the newly signed manifest file of a call."""
     data = sign_manifest(manifest, office.node.key)
     gaps = tuple(manifest.gaps)
     row = RecordingSummary(
@@ -39,7 +39,7 @@ def indexed(office, manifest):
 
 
 def compared(office, manifest, call):
-    """The comparison of a call whose recording is indexed and has this manifest."""
+    """Compare a call whose recording is indexed and has this manifest."""
     row, data = indexed(office, manifest)
     return compare(row, data, call)
 

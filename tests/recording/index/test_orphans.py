@@ -64,7 +64,7 @@ def test_a_missing_object_is_reported(archive, office, lost, kind):
 
 
 def test_a_header_beside_the_certificate_of_its_disposal_is_reported(archive, office):
-    """As when a copy from before it is put back by whatever copies files."""
+    """This happens when a file copy from before the disposal is put back."""
     (office.folder / f"{CALL_ID}.disposal").write_bytes(b"{}")
     assert kinds(archive, ROWS, after=1.0) == [], "it is being disposed of"
     (orphan,) = found(archive, ROWS)
@@ -74,7 +74,7 @@ def test_a_header_beside_the_certificate_of_its_disposal_is_reported(archive, of
 
 
 def test_a_disposal_certificate_that_is_not_in_the_index_is_reported(archive, office):
-    """The reply to the purge was lost; or somebody laid it there, to keep the recording away."""
+    """The reply to the purge was lost, or the file was planted to hide the recording."""
     (office.folder / f"{CALL_ID}.disposal").write_bytes(b"{}")
     (office.folder / f"{CALL_ID}.header").unlink()
     (orphan,) = found(archive, ROWS)
@@ -118,7 +118,7 @@ def test_an_empty_archive_is_reported_once_and_not_for_each_row(archive, office)
 
 
 def test_files_of_one_call_in_two_day_folders_are_reported_for_each_folder(archive, office):
-    """Days and years stand in order, and one call may have files in two of them."""
+    """One call may have files in two folders; they are reported in order of date."""
     later = archive / "2026" / "12" / "31"
     later.mkdir(parents=True)
     for suffix in ("payload", "header", "manifest"):
@@ -170,7 +170,7 @@ def test_unsealed_spools_are_reported_with_their_reason(archive):
 
 
 def test_files_and_spools_dated_in_the_future_are_reported_at_once(archive, office):
-    """A date that a forger set, or a clock that was ahead, hides nothing for years."""
+    """A forged date, or a clock that was ahead, does not hide a file for years."""
     (office.folder / f"{CALL_ID}.header").unlink()
     part = office.folder / f".{OTHER}.payload.part"
     part.touch()

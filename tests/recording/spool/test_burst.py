@@ -27,7 +27,7 @@ def rtp(sequence, timestamp, payload, *, kind=8, ssrc=1, flags=0x80):
 
 @dataclass
 class Sender:
-    """One party, which mostly sends what it should."""
+    """A sender whose packets are mostly regular."""
 
     track: int
     size: int
@@ -48,7 +48,7 @@ class Sender:
         )
 
     def misbehave(self, dice):
-        """Lose, repeat or jump, or change in what every packet says."""
+        """Change one field of the packets that follow, or their delay."""
         choices = {
             "sequence": [self.sequence + step for step in (-3, -2, -1, 1, 2, 40, 5000)],
             "timestamp": [self.timestamp + step for step in (-160, 80, 8000, 40_000, 10**9)],
@@ -63,7 +63,7 @@ class Sender:
 
 @st.composite
 def frames_of_packets(draw):
-    """What an unkind network delivers in four seconds or so, cut into frames."""
+    """The packets of about four seconds from an unreliable network, divided into frames."""
     dice = random.Random(draw(st.integers(0, 2**32)))
     trouble = draw(st.sampled_from([0.0, 0.01, 0.1]))
     jitter_us = draw(st.sampled_from([0, 5_000, 70_000, 600_000]))
@@ -91,7 +91,7 @@ def frames_of_packets(draw):
 
 
 def played(frames, shift_us, *, bursts):
-    """Samples and counts of the frames, taken in bursts or one by one, interrupted in between."""
+    """Return samples and counts of the frames, read as bursts or one by one, with a gap."""
     timeline = Timeline(8000)
     timeline.set_payload_types(0, {96: PayloadCodec("PCMU", 8000)})
     told = 0

@@ -1,4 +1,4 @@
-"""A process killed at any instant: stored seconds are readable, forbidden ones are not there.
+"""A process killed at any instant: stored seconds are readable, and a shut gate stored none.
 
 The victim has its own clock, runs as fast as it can and writes what it does to its standard
 output: `P` a packet went to an open gate, `D` to a shut one, `H` a pause is in force, `R` it is
@@ -65,7 +65,7 @@ ONE_SECOND = 1_000_000
 
 
 def run_and_kill(spools, lines: int) -> list[tuple[str, int]]:
-    """Start the victim, kill it after about `lines` lines, and give all that it said."""
+    """Start the victim, kill it after about `lines` lines, and return all its output."""
     spools.folder.mkdir()
     command = [sys.executable, "-c", VICTIM, str(spools.root), spools.boot_key.hex()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as victim:
@@ -104,7 +104,7 @@ def test_a_killed_process_loses_less_than_a_second_and_stored_nothing_from_a_shu
             shut_since = at
             expected = {t for t in expected if t < shut_since - ONE_SECOND}
     assert not kept & forbidden
-    # It may have died in a hold that it had no time to speak of, which erases that second.
+    # It may have died in a pause that it had no time to print, which erases that second.
     must = {t for t in expected if t < died_at - ONE_SECOND}
     assert must
     assert must <= kept

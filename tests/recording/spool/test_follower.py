@@ -23,7 +23,7 @@ def nothing(_from_us, _plaintext):
 
 
 def taken(follower):
-    """Every record that is final by now."""
+    """Return every record that is final by now."""
     records = []
     while (some := follower.take(nothing)) is not None:
         records += some
@@ -31,7 +31,7 @@ def taken(follower):
 
 
 def frames_of(path: Path):
-    """Where each frame lies, and its length."""
+    """Return the offset and length of each frame."""
     with path.open("rb") as file:
         start = find_header(file.fileno(), path.name)[2]
         scanner = Scanner(file.fileno(), start, path.stat().st_size)
@@ -39,7 +39,7 @@ def frames_of(path: Path):
 
 
 def unhurried(dice, writer, at_us):
-    """One thing that happens in a call, and the time after it."""
+    """Let one random event of a call happen, and return the time after it."""
     what = dice.choice(["packet"] * 8 + ["event", "tick", "tick", "erase", "flush", "later"])
     if what == "packet":
         writer.packet(dice.randint(0, 1), at_us, dice.randbytes(dice.choice([20, 172])))

@@ -22,11 +22,11 @@ from recording.spool import file as spool_file
 
 SOON = 30.0
 PATIENCE_S = 0.5
-"""So long that a busy machine's threads do not pass for a disk that hangs."""
+"""Seconds; long enough that the threads of a busy machine do not look like a hanging disk."""
 
 
 class HangingDisk(WatchedDisk):
-    """While it is frozen, every write to it waits, and is done when it is thawed."""
+    """A disk whose writes wait while it is frozen, and complete when it is thawed."""
 
     def __init__(self):
         super().__init__(time_limit_s=SOON, backoff_s=0.0)
@@ -38,17 +38,17 @@ class HangingDisk(WatchedDisk):
         self.time_limit_s = PATIENCE_S
 
     def pause(self, seconds):
-        """Writes wait for so long, and nobody loses patience."""
+        """Let writes wait for this many seconds, less than the time limit."""
         self._goes.clear()
         threading.Timer(seconds, self._goes.set).start()
 
     def write(self, fd, data):
-        """In place of the writer's own."""
+        """Write in place of the spool writer's own function."""
         assert self._goes.wait(SOON)
         assert os.write(fd, data) == len(data)
 
     def thaw(self):
-        """Returns when what waited is done, and undone."""
+        """Let waiting writes complete, and return when they are done and undone."""
         self._goes.set()
         self.time_limit_s = SOON
         for _ in range(round(SOON / 0.01)):
@@ -68,7 +68,7 @@ def disk(monkeypatch):
 
 
 class Live:
-    """A call; its packets hold the time at which they came."""
+    """A call whose packets contain their time of arrival in seconds."""
 
     def __init__(self, spools, disk):
         self.now = 0.0
@@ -167,7 +167,7 @@ def test_a_spool_file_that_is_created_late_is_removed(spools, disk):
 async def test_a_pause_during_a_hang_shuts_the_gate_at_once_and_erases_unwritten_audio(
     spools, disk, live
 ):
-    """The keys lie in memory: no disk is needed to make what was said unreadable."""
+    """The frame keys are in memory, so that audio becomes unreadable without the disk."""
     live.talk(3)
     path = live.recorder.writer.path
     disk.freeze()

@@ -26,7 +26,7 @@ MS_LATE = 15
 
 @dataclass
 class Flush:
-    """One round: how much of the file it brings down, and from when on that is so."""
+    """One flush: the size of the file that it writes to disk, and the time when it is done."""
 
     size: int
     done_ms: float
@@ -51,7 +51,7 @@ class Node:
         return self.recorder.writer.path
 
     def run(self, seconds, phases, flush_ms, seed):
-        """Both parties talk; the flushes that were made. The loop is always a little late."""
+        """Let both parties talk, with a loop that is always a little late; return the flushes."""
         late = random.Random(seed)
         path = self.path
         due, flush = phases[0] * self._tick_ms, phases[1] * FLUSH_S * 1000
@@ -74,7 +74,7 @@ class Node:
         return flushes
 
     def kept_ms(self, size, folder):
-        """Up to when a file of which no more than this reached the disk can be read."""
+        """Return up to which ms a file can be read of which only `size` octets reached the disk."""
         path = self.path
         cut = folder / path.name
         cut.write_bytes(path.read_bytes()[:size])
@@ -85,7 +85,7 @@ class Node:
 
 
 def worst_cost_ms(node, flushes, folder: Path):
-    """Each cut comes at its worst: just before the next flush is done."""
+    """Return the largest loss in ms: each power cut comes just before the next flush is done."""
     return max(
         after.done_ms - node.kept_ms(before.size, folder) for before, after in pairwise(flushes)
     )
@@ -108,7 +108,7 @@ def test_a_power_cut_at_any_instant_loses_at_most_the_lookback_and_two_seconds(
 
 
 def test_ticks_that_do_not_divide_the_lookback_lose_more(tmp_path):
-    """The simulation tells a bad rhythm from a good one."""
+    """The simulation distinguishes a bad tick interval from a good one."""
     worst = 0
     for tenth in range(10):
         room = SpoolRoom(tmp_path / str(tenth))

@@ -248,7 +248,7 @@ def test_a_frame_forged_without_the_key_hides_no_later_frame(file):
 
 
 def test_a_last_frame_forged_without_the_key_adds_at_most_130_seconds_of_loss(file):
-    """The process died, so that no frame that can be believed follows it."""
+    """The process died, so no authentic frame follows the forged one."""
     raw = FRAME_HEADER.pack(FRAME_MAGIC, FrameKind.MEDIA, 0xFFFFFFF0, 2**62, 2**63, 16)
     forged = raw + CRC.pack(zlib.crc32(bytes(16), zlib.crc32(raw))) + bytes(16)
     _, records = read(file, whole()[: frames()[-1][0]] + forged)
@@ -265,7 +265,7 @@ def test_a_header_with_a_start_outside_the_calendar_is_refused(file, started_us)
 
 
 def test_a_spool_under_another_header_is_one_loss_of_unknown_times(file):
-    """Its frames show that it is not theirs, and nothing shows that its start is."""
+    """The frames contradict the header, so its start time is not trusted either."""
     block, _ = pack_header(replace(read(file, whole())[0].header, started_mono_us=2**62))
     reader, records = read(file, block * 2 + whole()[frames()[0][0] :])
     assert [(lost.from_us, lost.to_us) for lost in records] == [(None, None)]

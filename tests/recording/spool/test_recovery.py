@@ -1,4 +1,4 @@
-"""A spool of another boot is opened by an officer's identity, and by nothing less."""
+"""A spool of another boot opens only with an officer's identity."""
 
 import os
 
@@ -47,12 +47,12 @@ def test_the_key_is_recovered_from_the_first_130_kilobytes_of_a_spool(spools, tm
 
 
 def test_the_seconds_lost_in_a_power_cut_are_one_gap(office):
-    """Each of their frames died with a key of its own; between two frames nothing was said."""
+    """Each lost frame had its own key; between two frames there was no sound."""
     call = office.call()
     call.answer()
     call.talk(0, 8_300_000)
     call.writer.abandon()
-    keys = SpoolKeys(office.boot_key)  # and none of those that lay in memory
+    keys = SpoolKeys(office.boot_key)  # without the frame keys that were in memory
     sealed = office.archive.seal(CALL_ID, [call.writer.path], keys, office.recipients)
     (gap,) = sealed.manifest.gaps
     assert (gap.reason, gap.trigger) == ("fault", "crash")

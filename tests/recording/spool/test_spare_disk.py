@@ -25,7 +25,7 @@ AWAY_S = MOVE_AFTER_US / 1_000_000
 
 
 class Sync:
-    """Of the first disk's folder; tests say what becomes of its rounds."""
+    """The sync of the first disk's folder; tests decide the results."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -62,7 +62,7 @@ class Live:
         return writer
 
     def write(self, fd, data):
-        """In place of the writer's own."""
+        """Write in place of the spool writer's own function."""
         inside = Path(f"/proc/self/fd/{fd}").readlink().parent == self.spools.folder
         if self.error is not None and inside:
             raise OSError(self.error, os.strerror(self.error))

@@ -40,7 +40,7 @@ PATIENCE_S = 30
 class Live:
     """A call in an office whose spool folder is a disk that tests take away; they turn its clock.
 
-    What each party says is told by `rtp`; its packets' places in the call are remembered.
+    `rtp` makes the packets of each party; `kept` and `dropped` hold their indices in the call.
     """
 
     office: Office
@@ -92,21 +92,21 @@ class Live:
                 self.tick_at += TICK_S
 
     def away(self):
-        """The disk goes, and what lies below its mount point is seen."""
+        """Take the disk away, so that the folder below its mount point is visible."""
         gone = Path(mkdtemp(dir=self.office.root))
         self.office.spools.rename(gone / "spool")
         self.office.spools.mkdir()
         return gone / "spool"
 
     def back(self, disk):
-        """It is mounted again, over what was written meanwhile."""
+        """Mount the disk again, over the files that were written meanwhile."""
         below = Path(mkdtemp(dir=self.office.root))
         self.office.spools.rename(below / "spool")
         disk.rename(self.office.spools)
         return below / "spool"
 
     def end(self):
-        """Hang up; the spools that are there when nobody holds one any more."""
+        """Hang up, and return the spools when no process holds one any more."""
         self.recorder.ended("bye")
         self.recorder.close()
         return self.spools()
@@ -121,7 +121,7 @@ class Live:
             time.sleep(0.01)
 
     def heard(self, index, track=0):
-        """Whether this packet's sound is in the recording, at its place."""
+        """Return whether the recording contains this packet's sound at its time."""
         samples, _ = self.office.audio()
         return bool(np.any(samples[index * 160 + 16 : index * 160 + 144, track]))
 

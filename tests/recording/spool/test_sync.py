@@ -13,7 +13,7 @@ from recording.spool.sync import syncfs
 
 
 class Disk:
-    """Stands for the kernel's syncfs: tests say what the next rounds answer."""
+    """A stand-in for the kernel's syncfs; tests set the results of the next calls."""
 
     def __init__(self, *answers: int) -> None:
         self.answers = list(answers)
