@@ -17,7 +17,7 @@ ME, OTHER = Identity(hashlib.sha256(b"me").digest()), Identity(hashlib.sha256(b"
 SECRET = "pässword"
 VERSION = b"age-encryption.org/v1\n"
 SUCCESS = None
-"""What a vector says of a file that opens; otherwise the error that names its fault."""
+"""The expected result of a vector that opens; the other vectors have an error class."""
 
 
 def b64(data):
@@ -25,23 +25,23 @@ def b64(data):
 
 
 def sloppy(text):
-    """The same octets in another spelling of base64: a spare bit set."""
+    """Return base64 of the same octets that is not canonical: an unused bit is set."""
     alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     return text[:-1] + bytes([alphabet[alphabet.index(text[-1:]) | 1]])
 
 
 def mine(file_key=FILE_KEY, identity=ME):
-    """A stanza for an X25519 identity."""
+    """Return a stanza for an X25519 identity."""
     return bytes(identity.recipient.wrap(file_key))
 
 
 def with_share(share, body=bytes(32)):
-    """An X25519 stanza with this share, whatever is in it."""
+    """Return an X25519 stanza with this share, valid or not."""
     return bytes(Stanza(("X25519", b64(share).decode()), body))
 
 
 def closed(file_key=FILE_KEY, passphrase=SECRET, factor=10):
-    """A stanza for a passphrase."""
+    """Return a stanza for a passphrase."""
     return bytes(Passphrase(passphrase, work_factor=factor).wrap(file_key))
 
 
@@ -51,13 +51,13 @@ def mac_of(signed, file_key=FILE_KEY):
 
 
 def header(*stanzas, end=b" %b\n", version=VERSION, file_key=FILE_KEY):
-    """A header whose MAC is right, whatever is in it."""
+    """Return a header with a valid MAC and these stanzas, valid or not."""
     signed = version + b"".join(stanzas) + b"---"
     return signed + end % mac_of(signed, file_key)
 
 
 def chunks(*parts, last=True):
-    """A payload of these plaintexts, each a chunk, however long."""
+    """Return a payload with each of these plaintexts as one chunk of any length."""
     cipher = payload_cipher(FILE_KEY, NONCE)
     sealed = [
         cipher.encrypt(
@@ -69,7 +69,7 @@ def chunks(*parts, last=True):
 
 
 def by_pyrage(data, identity=ME):
-    """What pyrage finds inside; None if it refuses."""
+    """Return the plaintext that pyrage reads; None if it refuses."""
     try:
         return pyrage.decrypt(data, [pyrage.x25519.Identity.from_str(str(identity))])
     except pyrage.DecryptError:
@@ -77,13 +77,13 @@ def by_pyrage(data, identity=ME):
 
 
 def by_stock_age(data, folder):
-    """What the `age` program finds inside; None if it refuses."""
+    """Return the plaintext that the `age` program reads; None if it refuses."""
     done = run_stock_age(data, folder)
     return done.stdout if done.returncode == 0 else None
 
 
 def run_stock_age(data, folder):
-    """What the `age` program does: its status, and what it hands out, be it before a fault."""
+    """Run the `age` program; return its status and its output, even output before a fault."""
     (folder / "me.txt").write_text(f"{ME}\n")
     command = ["age", "-d", "-i", folder / "me.txt"]
     return subprocess.run(command, input=data, capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""The clock of whoever looks at a recording that others work on."""
+"""The clock of a check of a recording that other processes work on."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ class Clock:
         return max(changes) + 0.1 + self._waited
 
     def sleep(self, seconds: float) -> None:
-        self._waited += seconds + 0.001  # nobody is woken too early
+        self._waited += seconds + 0.001  # no process wakes too early
         self.work()

@@ -1,4 +1,4 @@
-"""The end of a process at a call of the system."""
+"""The end of a process at a system call."""
 
 import contextlib
 import itertools
@@ -14,7 +14,7 @@ class Crash(BaseException):
 
 @contextlib.contextmanager
 def dying(monkeypatch, call_name, nth):
-    """Let the process end at the nth call of this name; the list that is yielded then names it."""
+    """End the process at the nth call of this name; the yielded list then contains the name."""
     places = {"rename": Path, "sync_folder": atomic}
     target, calls = places.get(call_name, os), itertools.count(1)
     died: list[str] = []

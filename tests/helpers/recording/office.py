@@ -21,7 +21,7 @@ NUMBER = "+442079460123"
 
 
 class Call:
-    """A call whose packets come every 20 ms, at offsets told by the test."""
+    """A call with a packet every 20 ms, at offsets that the test chooses."""
 
     def __init__(
         self, office: "Office", life: int = 1, wall: float = WALL, mono: float = 0.0
@@ -100,7 +100,7 @@ class Office:
         return Call(self, life, wall, mono)
 
     def simple(self) -> Path:
-        """Four seconds of talk, properly ended."""
+        """Write a spool with four seconds of talk and a regular end, and return its path."""
         call = self.call()
         call.answer()
         call.talk(0, 4_000_000)
@@ -119,7 +119,7 @@ class Office:
             return soundfile.read(io.BytesIO(reader.readall()), dtype="int16")
 
     def raw(self) -> bytes | None:
-        """What could not be decoded, opened; None where there is no such thing."""
+        """Return the decrypted raw object of undecoded packets; None if there is none."""
         path = self.folder / f"{CALL_ID}.raw"
         if not path.exists():
             return None

@@ -10,7 +10,7 @@ WALL = 1_772_355_600.25
 
 
 def tone(track: int, index: int) -> bytes:
-    """20 ms of A-law, never silent, another for each packet and track."""
+    """Return 20 ms of A-law that is never silent and differs for each packet and track."""
     return bytes([(0x55 ^ (0x20 + (index * 7 + track * 3 + n) % 64)) & 0xFF for n in range(160)])
 
 

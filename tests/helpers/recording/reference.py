@@ -1,9 +1,9 @@
-"""What a call should sound like: slow, and obviously right.
+"""A reference for the sound of a call: slow, and obviously right.
 
 A party knows when it spoke each of its packets, by the one true clock. The reference decodes those
 that arrived, in the order in which they were sent, with libraries that the finaliser's own code
-does not touch, and lays each where it was spoken; all else is silence. It has no jitter buffer, no
-anchor and no window: it cannot be wrong in the ways in which a timeline can be.
+does not use, and places each at the time when it was spoken; the rest is silence. It has no jitter
+buffer, no anchor and no window, so it cannot have the errors that a timeline can have.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ MEDIA = {kind.pt: kind.codec for kind in KINDS}
 
 
 def noise(rate, seconds, seed=1):
-    """Sound of which any part is found again in one place only."""
+    """Return noise in which any part occurs only once."""
     count = int(rate * seconds)
     spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(count))
     hertz = np.fft.rfftfreq(count, 1 / rate)
@@ -81,11 +81,11 @@ def noise(rate, seconds, seed=1):
 
 @cache
 def payloads(kind):
-    """Seven seconds and a bit of payloads, to be said again and again."""
+    """Return payloads of about seven seconds, which a party repeats."""
     rate = {"G722": 16_000, "opus": 48_000}.get(kind.name, kind.codec.clock)
     sound = noise(rate, 7.2, kind.pt)
     frame = rate * kind.ms // 1000
-    if kind.name == "G729":  # nobody here can encode it: what is decoded is noise all the same
+    if kind.name == "G729":  # there is no encoder here: random bytes decode to noise
         data = np.random.default_rng(18).bytes(7200)
         return [data[at : at + kind.ms] for at in range(0, 7200 - kind.ms, kind.ms)]
     if kind.name == "opus":
@@ -119,7 +119,7 @@ def _encoded(encoder, sound, rate, frame, ms):
 
 
 class Ear:
-    """Decodes one stream, one codec; samples at the codec's own rate, mono, int16."""
+    """A decoder of one stream and codec; mono int16 samples at the codec's own rate."""
 
     def __init__(self, kind):
         self.kind = kind
@@ -142,7 +142,7 @@ class Ear:
 
 @dataclass
 class Said:
-    """One packet: when it was spoken, and what became of it."""
+    """One packet: when it was spoken, and whether it arrived."""
 
     at_us: int
     kind: Kind
@@ -153,7 +153,7 @@ class Said:
 
 @dataclass
 class Party:
-    """Speaks, and hands its packets to a network."""
+    """A party that speaks, and sends its packets through a network."""
 
     track: int
     dice: random.Random
@@ -173,7 +173,7 @@ class Party:
         self.ssrc = self.dice.randrange(1 << 32)
 
     def speak(self, seconds):
-        """Packets one after the other, for so long."""
+        """Send packets one after the other for this many seconds."""
         pool = payloads(self.kind)
         index = self.dice.randrange(len(pool))
         step = self.kind.ms * 1000 * (1 - self.ppm / US)
@@ -199,18 +199,18 @@ class Party:
             self.packets.append((max(0, arrival + late), self.track, data))
 
     def wait(self, seconds, *, clock=1.0):
-        """Say nothing; the timestamps go on by so much of the time."""
+        """Send nothing; the timestamps advance by `clock` times the waiting time."""
         self.at += seconds * US
         ticks = seconds * self.kind.codec.clock * clock * (1 + self.ppm / US)
         self.timestamp += round(ticks)
 
     def change(self, kind):
-        """Another codec from here on."""
+        """Use another codec from now on."""
         self.kind = kind
 
 
 def expected(party, rate, length_us):
-    """The party's channel, at `rate` samples a second."""
+    """Return the party's channel, at `rate` samples a second."""
     out = np.zeros(length_us * rate // US, np.int16)
     ears: dict[tuple[int, str], Ear] = {}
     for said in party.said:
@@ -225,16 +225,16 @@ def expected(party, rate, length_us):
 
 
 def _at_rate(sound, rate, to):
-    """By straight lines: what is compared has nothing above a third of either rate."""
+    """Interpolate linearly: the sound has no frequencies above a third of either rate."""
     count = len(sound) * to // rate
     return np.interp(np.arange(count) * rate / to, np.arange(len(sound)), sound).astype(np.int16)
 
 
 def offsets(heard, should, rate, *, put_right=0, within_ms=60, piece_ms=100):
-    """(where in seconds, by how many ms `heard` is late) for each piece that has sound.
+    """Return (second, by how many ms `heard` is late) for each piece that has sound.
 
-    A piece that is not found again within `within_ms` is a failure, but for so many in which a
-    clock was put right, so that half of each lies elsewhere than the other half.
+    A piece that is not found within `within_ms` is a failure, except `put_right` pieces in which a
+    clock was corrected, so that the two halves of the piece have different delays.
     """
     margin, size = within_ms * rate // 1000, piece_ms * rate // 1000
     heard = np.concatenate([np.zeros(margin), _dull(heard, rate), np.zeros(margin + size)])
@@ -257,12 +257,12 @@ def offsets(heard, should, rate, *, put_right=0, within_ms=60, piece_ms=100):
 
 
 def _dull(samples, rate):
-    """Without what is so quick that a clock put right by a sample looks like another sound."""
+    """Remove high frequencies, so that a correction by one sample does not change the match."""
     return np.convolve(samples.astype(float), np.ones(rate // 1000), "same")
 
 
 def silences(should, rate, margin_ms):
-    """A mask of what must be silent: all that is further than so much from any sound."""
+    """Return a mask of the samples more than `margin_ms` away from any sound: they are silent."""
     reach = margin_ms * rate // 1000
     loud = np.flatnonzero(should)
     edges = np.zeros(len(should) + 1, int)

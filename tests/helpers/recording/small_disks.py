@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class SmallTmpfs:
-    """A file system of its own that tests fill up."""
+    """A separate small file system that tests fill up."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -22,7 +22,7 @@ class SmallTmpfs:
 
 
 class SmallFiles:
-    """No file of this process grows while the disk is 'full': another error than a full disk's."""
+    """A limit that stops files from growing while the disk is 'full', with another error."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -11,7 +11,7 @@ from recording.spool import Clock, SpoolReader, SpoolWriter, read_spool
 
 @dataclass
 class SpoolRoom:
-    """Where one test's spools lie."""
+    """The folders and boot key of one test's spools."""
 
     root: Path
     boot_key: bytes = field(default_factory=lambda: os.urandom(32))
@@ -46,13 +46,13 @@ class SpoolRoom:
         )
 
     def read(self, path: Path, *, crashed: bool = False) -> SpoolReader:
-        """`crashed`: with the keys that the dead process left in the runtime folder."""
+        """Read a spool; if `crashed`, use the keys that the dead process left at runtime."""
         keys = self.keys if crashed else None
         return read_spool(path, boot_key=self.boot_key, runtime_keys_folder=keys)
 
 
 def talk(writer: SpoolWriter, seconds: int, *, start: int = 0, every_us: int = 100_000) -> None:
-    """Both parties speak: packets on both tracks, a tick each second."""
+    """Let both parties speak: packets on both tracks, with a tick each second."""
     for second in range(start, start + seconds):
         for at_us in range(second * 1_000_000, (second + 1) * 1_000_000, every_us):
             writer.packet(0, at_us, b"caller %d" % at_us)

@@ -19,12 +19,12 @@ def rtp(sequence, timestamp, payload, *, kind=8, ssrc=1):
 
 
 def speech(seconds, seed=1) -> bytes:
-    """Noise in A-law: any 20 ms of it are found again in one place only."""
+    """Return noise in A-law in which any 20 ms occur only once."""
     return np.random.default_rng(seed).integers(0, 256, seconds * 8000, dtype=np.uint8).tobytes()
 
 
 def sent(voice, *, at_us=0, sequence=65_500, timestamp=2**32 - 4000, ssrc=1, ppm=0):
-    """(sent at, index, datagram), one each 20 ms of the sender's clock."""
+    """Yield (sent at, index, datagram), one each 20 ms of the sender's clock."""
     for index in range(len(voice) // 160):
         when = at_us + round(index * 20_000 * (1 - ppm / 1e6))
         payload = voice[index * 160 : index * 160 + 160]
@@ -32,7 +32,7 @@ def sent(voice, *, at_us=0, sequence=65_500, timestamp=2**32 - 4000, ssrc=1, ppm
 
 
 def played(packets, length_us, timeline=None):
-    """`packets` are (arrival, track, datagram); the samples of the whole call."""
+    """Play (arrival, track, datagram) packets, and return the samples of the whole call."""
     timeline = timeline or Timeline(8000)
     told = 0
     blocks = []
@@ -48,7 +48,7 @@ def played(packets, length_us, timeline=None):
 
 
 def recorded(parties, length_us, holds=()):
-    """Both channels as the finaliser makes them, at the rate that it would take; and the counts."""
+    """Return the rate that the finaliser would use, both channels at that rate, and the counts."""
     try:
         return _recorded(8000, parties, length_us, holds)
     except WidebandError:

@@ -40,7 +40,7 @@ END = b"-----END AGE ENCRYPTED FILE-----"
 
 
 def file_of(remainder):
-    """An age file for me whose length leaves this remainder when divided by 48."""
+    """Return an age file for `ME` whose length modulo 48 is `remainder`."""
     start = header(mine())
     text = bytes((remainder - len(start) - len(chunks(b""))) % 48)
     return start + chunks(text)
@@ -54,17 +54,17 @@ LINES = GOOD.splitlines()
 
 
 def lines(*parts):
-    """An armored file of these lines."""
+    """Return an armored file of these lines."""
     return b"\n".join([*parts, b""])
 
 
 def with_line(place, line):
-    """The good one with another line."""
+    """Return the good file with another line at this place."""
     return lines(*(line if index == place else old for index, old in enumerate(LINES)))
 
 
 def sloppy_padding():
-    """A spare bit set before the padding."""
+    """Return a file with an unused bit set before the padding."""
     line = armored(PADDED).splitlines()[-2]
     at = len(line.rstrip(b"=")) - 1
     changed = line[:at] + bytes([line[at] + 1]) + line[at + 1 :]
@@ -118,7 +118,7 @@ VECTORS = {
     "armor_bare_cr": (GOOD.replace(b"\n", b"\r"), ArmorError),
 }
 OTHERS_REFUSE = {"armor_whitespace_outside"}
-"""pyrage, and the program, look for the first line where the file begins."""
+"""pyrage and the `age` program accept no white space before the first line."""
 AGE_TAKES = {"armor_empty_last_line"}
 """Until 1.2 at least; the specification's grammar has no such line."""
 
@@ -168,7 +168,7 @@ def test_armor_round_trips_any_data(data):
 @given(place=st.integers(0, len(GOOD) - 1), octets=st.binary(max_size=2))
 @MANY
 def test_a_changed_armored_file_is_refused_or_differs_only_in_whitespace(place, octets):
-    """But for ends of lines and what is blank around it."""
+    """Only line endings and surrounding white space may differ."""
     changed = GOOD[:place] + octets + GOOD[place + 1 :]
     try:
         data = dearmored(changed)

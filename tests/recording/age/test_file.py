@@ -43,7 +43,7 @@ FEW = settings(max_examples=examples(12), deadline=None, suppress_health_check=l
 
 
 def seal(path: Path, data: bytes, recipients: list[Recipient]) -> bytes:
-    """The joined file; the payload lies at `path`."""
+    """Write the payload to `path`, and return the joined file."""
     file_key = age.new_file_key()
     with path.open("wb") as file, PayloadWriter(file.fileno(), file_key) as writer:
         writer.write(data)
@@ -127,7 +127,7 @@ def test_a_write_to_an_encrypted_chunk_is_refused(tmp_path):
 
 @pytest.fixture
 def memory():
-    """How many octets of Python's own were in use at most since it was last asked."""
+    """A function that returns the peak of Python's memory, in octets, since its last call."""
     tracemalloc.start()
 
     def most() -> int:
@@ -140,7 +140,7 @@ def memory():
 
 
 def test_writing_ten_hours_takes_no_more_memory_than_a_minute(memory):
-    """At 18 kB a second, as two parties' speech takes as FLAC; chunk 0 is sealed last."""
+    """The rate is 18 kB a second, as for two parties' speech in FLAC; chunk 0 is sealed last."""
     block, peaks = os.urandom(180_000), []
     with Path("/dev/null").open("wb") as nowhere:
         for blocks in (6, 3600):

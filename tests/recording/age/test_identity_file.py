@@ -26,7 +26,7 @@ TEXT = f"# created: today\n# public key: {FIRST.recipient}\n{FIRST}\n\n  {SECOND
 
 
 def tell(path: Path) -> str:
-    """What a person would answer who was asked for the passphrase of this file."""
+    """Return the passphrase, as a person does who is asked for it."""
     assert path.name.startswith("key")
     return SECRET
 
@@ -37,7 +37,7 @@ def never(path: Path) -> str:
 
 @pytest.fixture
 def file(tmp_path):
-    """Write a file with this content, by default one's own."""
+    """Write a file with this content, by default readable only by its owner."""
 
     def write(content, mode=0o600):
         path = tmp_path / "key"

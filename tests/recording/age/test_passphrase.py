@@ -53,7 +53,7 @@ SALT = bytes(range(16))
 
 
 def with_factor(text):
-    """A stanza that is right but for its work factor, written so."""
+    """Return a stanza that is right except for this text as its work factor."""
     return closed().replace(b" 10\n", b" %b\n" % text, 1)
 
 
@@ -125,9 +125,9 @@ VECTORS = {
 }
 
 PYRAGE_TAKES = {"scrypt_work_factor_trailing_garbage", "scrypt_work_factor_fraction"}
-"""It reads the digits that it finds first."""
+"""pyrage reads only the first digits."""
 PYRAGE_TRIES = {"scrypt_work_factor_23"}
-"""It spends 8 GiB and half a minute before it refuses."""
+"""pyrage uses 8 GiB and half a minute before it refuses."""
 
 
 def opened(data, passphrase=SECRET):
@@ -135,7 +135,7 @@ def opened(data, passphrase=SECRET):
 
 
 def by_pyrage(data, passphrase=SECRET):
-    """What pyrage finds inside; None if it refuses."""
+    """Return the plaintext that pyrage reads; None if it refuses."""
     try:
         return pyrage.passphrase.decrypt(data, passphrase)
     except pyrage.DecryptError:
@@ -143,7 +143,7 @@ def by_pyrage(data, passphrase=SECRET):
 
 
 def by_stock_age(data, folder, passphrase=SECRET):
-    """What the `age` program finds, told the passphrase on a terminal; None if it refuses."""
+    """Return the plaintext that `age` reads with the passphrase typed; None if it refuses."""
     (folder / "file.age").write_bytes(data)
     said = on_terminal(["age", "-d", folder / "file.age"], passphrase)
     return said.out if said.status == 0 else None

@@ -33,7 +33,7 @@ groups = st.lists(st.sampled_from(WHO), min_size=1, max_size=20, unique=True)
 
 
 def seal(data, recipients, block=CHUNK + 7):
-    """Header and payload, written in blocks as a recording is."""
+    """Return header and payload, written in blocks as a recording is."""
     file_key = age.new_file_key()
     fd = os.memfd_create("payload")
     with os.fdopen(fd, "w+b") as file:

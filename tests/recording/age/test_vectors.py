@@ -63,7 +63,7 @@ LOW_ORDER = (
     "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 )
 PYRAGE_TAKES = {"stanza_missing_body", "stanza_missing_final_line"}
-"""As old versions of rage wrote them; the specification wants the last line."""
+"""Old versions of rage wrote them; the specification requires the last line."""
 
 
 def sloppy_share():
@@ -181,7 +181,7 @@ VECTORS = {
 
 
 def opened(data):
-    """What we find inside; raises `AgeError`."""
+    """Return the plaintext that we read; raise `AgeError` if there is a fault."""
     return open_file(io.BytesIO(data), [ME]).readall()
 
 
@@ -230,7 +230,7 @@ def test_before_a_fault_all_three_readers_return_the_same_chunks(tmp_path, name)
 
 @pytest.mark.parametrize("name", sorted(set(STREAMS) - {"stream_two_final_chunks"}))
 def test_no_length_is_returned_for_a_payload_with_a_faulty_end(name):
-    """The last chunk decides; that an earlier one says that it is the last, reading shows."""
+    """Seeking to the end checks the last chunk; only reading finds an earlier final chunk."""
     with pytest.raises(AgeError):
         open_file(io.BytesIO(VECTORS[name][0]), [ME]).seek(0, os.SEEK_END)
 

@@ -68,7 +68,7 @@ def test_opus_decodes_to_48_khz():
 
 
 def words_and_silences(rate: int, seed: int) -> np.ndarray:
-    """Noise in the band of speech, and twice some seconds of nothing."""
+    """Return noise in the band of speech, with two silences of some seconds."""
     count = 8 * rate
     spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(count))
     hertz = np.fft.rfftfreq(count, 1 / rate)
@@ -79,13 +79,13 @@ def words_and_silences(rate: int, seed: int) -> np.ndarray:
 
 
 def idle(said, size):
-    """Of each packet, whether it and the ten before it, which a sender still sends, say nothing."""
+    """Return for each packet whether it and the ten before it, which are still sent, are silent."""
     ends = range(size, len(said) + 1, size)
     return [end > 11 * size and not said[end - 11 * size : end].any() for end in ends]
 
 
 def unsaid(packet):
-    """One as long, whose frames have no octets (RFC 6716 sections 3.2.3 to 3.2.5)."""
+    """Return a packet as long, whose frames have no octets (RFC 6716 sections 3.2.3 to 3.2.5)."""
     if packet[0] & 3 == 3:
         return bytes([packet[0], packet[1] & 0x3F])
     return bytes([packet[0] & ~3 | (packet[0] & 3 > 0)])
@@ -94,11 +94,11 @@ def unsaid(packet):
 @pytest.mark.parametrize("ms", [20, 40, 60])
 @pytest.mark.parametrize("bits", ["16000", "24000"])
 def test_opus_speech_after_a_dtx_silence_keeps_its_level(ms, bits):
-    """In a silence (DTX) a packet is a byte or two; what comes next is as loud as it was said."""
+    """In a silence (DTX) a packet is one or two bytes; the next speech must keep its level."""
     said, size = words_and_silences(48_000, ms), 48 * ms
     told = {"application": "voip", "b": bits, "dtx": "1", "frame_duration": str(ms)}
     packets = encoded("libopus", said, 48_000, size, **told)
-    if all(len(packet) > 2 for packet in packets):  # an encoder of FFmpeg's that knows no DTX
+    if all(len(packet) > 2 for packet in packets):  # an encoder of FFmpeg's without DTX
         pairs = zip(packets, idle(said, size), strict=True)
         packets = [unsaid(packet) if at_rest else packet for packet, at_rest in pairs]
     assert sum(len(packet) <= 2 for packet in packets) * ms > 1000

@@ -21,7 +21,7 @@ def loudness(samples):
 
 
 def told_by_ffmpeg(samples):
-    """The payload (RFC 3389) that another program makes of a background noise."""
+    """Return the payload (RFC 3389) that FFmpeg makes of a background noise."""
     context = audio_context("comfortnoise", "w")
     context.sample_rate, context.layout, context.format = 8000, "mono", "s16"
     size = 640
@@ -36,7 +36,7 @@ def told_by_ffmpeg(samples):
 
 
 def hum(low, high, level):
-    """Noise of one band."""
+    """Return noise of one band, in Hz, at this level."""
     spectrum = np.fft.rfft(np.random.default_rng(2).standard_normal(16_000))
     hertz = np.fft.rfftfreq(16_000, 1 / 8000)
     spectrum[(hertz < low) | (hertz > high)] = 0
@@ -72,7 +72,7 @@ def test_a_background_described_by_ffmpeg_keeps_its_level_and_band(band):
 @pytest.mark.parametrize("clock", [8000, 9001, 16_000, 48_000])
 @pytest.mark.parametrize("rate", [8000, 16_000])
 def test_comfort_noise_has_the_spectrum_of_the_filter_in_its_payload(clock, rate):
-    """Each frequency for itself, by the recursion of RFC 3389 section 3.2."""
+    """Each frequency is compared, by the recursion of RFC 3389 section 3.2."""
     told = [90, 160, 120, 135]
     made = Noise(bytes([25, *told]), clock, rate).samples(0, 4 * rate)
     found = np.abs(np.fft.rfft(made.astype(float)))[1:-1]
@@ -105,7 +105,7 @@ def test_an_unusual_clock_rate_still_makes_comfort_noise(clock):
 
 
 def quiet_call(level=30, *, clock=1.0, cn_at=100, back_at=800):
-    """Talk, a noise told once at `cn_at` packets, nothing, talk again; samples and the voice."""
+    """Return the voice, and packets of talk, one noise packet at `cn_at`, nothing, and talk."""
     voice = speech(20)
     packets = [(at, data) for at, i, data in sent(voice, sequence=0) if i < cn_at or i >= back_at]
     at_us, stamp = cn_at * 20_000, 2**32 - 4000 + cn_at * 160
@@ -194,7 +194,7 @@ def test_comfort_noise_beside_a_wideband_codec_stays_below_4_khz():
 @pytest.mark.peer
 @pytest.mark.parametrize("level", [45, 55, 65])
 def test_a_silence_description_of_bcg729_keeps_the_level_of_the_background(level):
-    """Speech, then a background noise, told now and then; each packet of two frames."""
+    """Speech, then a background noise, described now and then; each packet has two frames."""
     quiet = hum(200, 3600, level)
     sound = np.concatenate([hum(300, 3000, 15), quiet, quiet])
     frames = Encoder(annex_b=True).frames(sound)

@@ -18,7 +18,7 @@ def test_the_duration_of_a_packet_is_that_of_its_decoded_samples(kind):
 @pytest.mark.parametrize(
     ("payload", "us"),
     [
-        (b"\x08", 20_000),  # SILK, one frame of 20 ms: what is sent in a silence (DTX)
+        (b"\x08", 20_000),  # SILK, one frame of 20 ms, as in a silence (DTX)
         (b"\x19", 120_000),  # SILK, two frames of 60 ms
         (b"\x60", 10_000),  # hybrid
         (b"\x80", 2_500),  # CELT

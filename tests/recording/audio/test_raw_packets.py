@@ -16,13 +16,13 @@ EVS = {"96": ["EVS", 16_000, 1, "br=5.9-13.2"], "8": ["PCMA", 8000, 1, ""]}
 
 
 def strange(track, index, body=b""):
-    """20 ms of a codec that has no decoder here."""
+    """Return a packet with 20 ms of a codec that has no decoder here."""
     head = struct.pack("!BBHII", 0x80, 96, index & 0xFFFF, index * 320, track + 1)
     return head + (body or b"evs %d of track %d" % (index, track))
 
 
 class StrangeCall:
-    """Both parties agree on EVS; from `back_at` seconds on the caller speaks A-law."""
+    """A call whose parties agree on EVS; from `back_at` seconds the caller sends A-law."""
 
     def __init__(self, office, back_at=4, gap=None, length=6):
         self.call = office.call()
@@ -52,7 +52,7 @@ class StrangeCall:
 
 
 def blocks(data):
-    """(type, body) of each block of a pcapng file, big-endian."""
+    """Return (type, body) of each block of a pcapng file, big-endian."""
     at, found = 0, []
     while at < len(data):
         kind, size = struct.unpack_from(">II", data, at)
@@ -64,7 +64,7 @@ def blocks(data):
 
 
 def packets(data):
-    """(interface, microseconds, RTP) of each packet."""
+    """Return (interface, microseconds, RTP) of each packet."""
     found = []
     for kind, body in blocks(data):
         if kind == 6:
@@ -141,7 +141,9 @@ def test_undecoded_packets_of_a_gap_are_not_stored(office):
     office.seal(strange_call.path)
     kept = packets(office.raw())
     started_us = round(WALL * US)
-    edge = started_us + 4 * US + 20_000  # what arrives at the gap's end was spoken in it
+    edge = (
+        started_us + 4 * US + 20_000
+    )  # a packet that arrives at the gap's end was spoken in the gap
     expected = [(track, started_us + at, data) for track, at, data in strange_call.kept]
     assert kept == [p for p in expected if not started_us + 2 * US <= p[1] < edge]
     assert len(kept) < len(expected)
@@ -161,7 +163,7 @@ def test_a_gap_reported_late_removes_undecoded_packets_after_its_start(office):
 
 
 def test_undecoded_packets_sent_in_a_gap_and_delayed_for_seconds_are_not_stored(office):
-    """A network that stood still for more than ten seconds, as long as anybody waits."""
+    """The network stalls for more than ten seconds, longer than any packet is waited for."""
     call = office.call()
     call.answer()
     call.event("media", 0, track=0, payloads=EVS)
@@ -260,7 +262,7 @@ def test_a_rewrapped_header_opens_the_raw_object_which_is_encrypted(office, tmp_
 
 
 def test_payload_and_raw_object_of_one_header_have_different_nonces(office):
-    """Each has a nonce of its own, from which the key of its STREAM is made."""
+    """Each payload has its own nonce, from which the key of its STREAM is derived."""
     office.seal(StrangeCall(office).path)
     nonces = [(office.folder / f"{CALL_ID}.{s}").read_bytes()[:16] for s in ("payload", "raw")]
     assert nonces[0] != nonces[1]

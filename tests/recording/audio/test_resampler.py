@@ -1,4 +1,4 @@
-"""Another sample rate: the sound stays the same, in pieces of any size."""
+"""Resampling: the sound stays the same at another rate, in pieces of any size."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The states of a stream; `test_timeline*.py` test what becomes of its audio."""
+"""The states of a stream; `test_timeline*.py` test its audio."""
 
 import struct
 
@@ -18,7 +18,7 @@ def packet(index, *, kind=8, timestamp=None):
 
 
 class Sender:
-    """Sends packets of one stream to a track; `late_us` is their delay."""
+    """A sender of one stream's packets to a track; `late_us` is their delay."""
 
     def __init__(self):
         self.track = Track(8000)

@@ -20,7 +20,7 @@ SECONDS = 16
 
 
 def stream(ms=20, *, number=lambda index: index, timestamp=lambda index, ticks: index * ticks):
-    """(arrival, track, datagram) of packets of so many ms, and what was said from second 1 on."""
+    """Return (arrival, track, datagram) of packets of `ms` each, and their sound from second 1."""
     voice, size, begin_us = speech(SECONDS - 2), 8 * ms, US + ms * 1000 - 20_000
     packets = [
         (
@@ -75,12 +75,12 @@ def test_packets_overtaken_by_seconds_are_placed_at_their_time(ms, age_s, length
 @given(ms=st.sampled_from([10, 20, 60]), jump=st.integers(-32_000, 33_000), clock=st.booleans())
 @FEW
 def test_a_sender_that_restarts_its_sequence_is_recorded_from_its_first_packet(ms, jump, clock):
-    """The timestamps go on, or begin anew as well."""
+    """The timestamps continue, or restart too."""
     turn = 8000 // ms
     if -50 < jump < 3000:
-        jump = 3000  # as many may have been lost, or have come twice until it catches up
+        jump = 3000  # such a jump could be a loss, or repeated packets
     elif jump > 32_000:
-        jump = 32_768 - 5  # they wrap among those that are judged together
+        jump = 32_768 - 5  # the numbers wrap among packets that are judged together
     packets, said = stream(
         ms,
         number=lambda index: index + (jump if index >= turn else 0),
@@ -104,7 +104,7 @@ def test_one_packet_with_a_wild_sequence_number_is_late_and_changes_nothing():
 
 @pytest.mark.parametrize("step", [-3001, -150, -101, -100, 101, 2999, 7000, 32_768])
 def test_random_sequence_numbers_are_counted_without_an_error(step):
-    """Many at once, and then one a second."""
+    """Many packets arrive at once, and then one a second."""
     packets = [packet for packet in stream()[0] if packet[0] < 2 * US]
     senseless = [3 * US] * 1500 + [second * US for second in range(4, 10)]
     packets += [
@@ -119,7 +119,7 @@ def test_random_sequence_numbers_are_counted_without_an_error(step):
 @given(ms=st.sampled_from([5, 10, 20, 60]), from_s=st.floats(0, 9), for_s=st.floats(0, 9))
 @FEW
 def test_packets_with_one_constant_sequence_number_are_all_recorded(ms, from_s, for_s):
-    """For a while, or from the first to the last; what comes twice is a duplicate all the same."""
+    """This lasts for a while or the whole call; repeated packets still count as duplicates."""
     first, last = (int(second * 1000) // ms for second in (from_s, from_s + for_s))
     packets, said = stream(ms, number=lambda i: i - max(0, min(i, last) - first))
     again = [(at + 1, track, data) for at, track, data in packets if at % 7 == 0]
@@ -131,7 +131,7 @@ def test_packets_with_one_constant_sequence_number_are_all_recorded(ms, from_s, 
 
 @pytest.mark.parametrize("other", [999, 1001, 1 << 31])
 def test_a_constant_timestamp_that_changes_once_does_not_move_the_audio(other):
-    """Numbers tell where packets lie; no arrival does again, as it would when they contradict."""
+    """Sequence numbers place the packets; their late arrivals must not place them again."""
     packets, said = stream(timestamp=lambda index, _: 1000 if index < 200 else other)
     late = [
         (at + index * 7919 % 15_000 * (index > 50), 0, data)
@@ -144,7 +144,7 @@ def test_a_constant_timestamp_that_changes_once_does_not_move_the_audio(other):
 
 @pytest.mark.parametrize("ahead", [16_000, 1 << 20, (1 << 31) - 1_000_000])
 def test_a_late_packet_with_a_future_timestamp_is_not_recorded(ahead):
-    """It costs no memory either, though it would lie days ahead."""
+    """It takes no memory either, though its time would be days ahead."""
     packets, said = stream()
     at_us, track, late = packets.pop(200)
     said[200 * 160 : 201 * 160] = 0
@@ -161,7 +161,7 @@ def test_a_late_packet_with_a_future_timestamp_is_not_recorded(ahead):
 
 
 def test_a_late_packet_with_another_clock_rate_is_not_placed_at_a_wrong_time():
-    """Its timestamp counts something else than those around it do now."""
+    """Its timestamp counts at another rate than those of the packets around it."""
     packets, said = stream()
     at_us, track, late = packets.pop(200)
     said[200 * 160 : 201 * 160] = 0

@@ -1,4 +1,4 @@
-"""A sender whose clock stops for a moment, and a network that only looks like it."""
+"""A sender whose clock stops for a moment, and a network that only has the same effect."""
 
 import random
 
@@ -24,7 +24,7 @@ def speaker(kind, seed, jitter_us=5000):
 
 
 def slip(party, at_us, by_us):
-    """From here on all is said and sent later, by the same timestamps: a computer stuttered."""
+    """Delay all speech from `at_us` by `by_us` without changing timestamps: the sender stalled."""
     party.packets = [
         (at + (by_us if said.at_us >= at_us else 0), track, data)
         for (at, track, data), said in zip(party.packets, party.said, strict=True)
@@ -34,7 +34,7 @@ def slip(party, at_us, by_us):
 
 
 def lates(party, put_right):
-    """(second, ms late) of what was recorded."""
+    """Return (second, ms late) of the recorded pieces."""
     length_us = (SECONDS + 5) * US
     rate, samples, counts = recorded([party], length_us)
     assert (counts[0].received, counts[0].lost, counts[0].late) == (len(party.said), 0, 0)
@@ -58,7 +58,7 @@ def test_speech_after_a_senders_clock_stopped_is_placed_within_20_ms(seed, kind,
 
 @pytest.mark.parametrize("kind", KINDS[:3], ids=str)
 def test_a_senders_clock_that_stops_repeatedly_is_followed(kind):
-    """As a media server under load was seen to do: 200 ms in three fifths of a second."""
+    """A media server under load was seen to stop for 200 ms within 600 ms."""
     party = speaker(kind, 5, jitter_us=1000)
     for step in range(10):
         slip(party, 4 * US + step * 80_000, 20_000)
@@ -68,7 +68,7 @@ def test_a_senders_clock_that_stops_repeatedly_is_followed(kind):
 
 @pytest.mark.parametrize("ahead", [40_000, 1 << 20, -(1 << 20), 1 << 31, 3 << 30])
 def test_a_timestamp_jump_soon_after_a_stopped_clock_loses_no_speech(ahead):
-    """As where a PBX puts an advisor in the place of its music: the delay is another, too."""
+    """This happens when a PBX replaces its music by an advisor: the delay changes too."""
     party = speaker(KINDS[1], 5)
     slip(party, 5 * US, 100_000)
     for index, (at_us, track, data) in enumerate(party.packets):
@@ -98,5 +98,5 @@ def test_a_network_that_is_slow_for_seconds_does_not_move_the_audio(
     party.packets = [
         (at, track, data) for at, (_, track, data) in zip(in_order, party.packets, strict=True)
     ]
-    found = lates(party, put_right=1)  # of the first 0.4 s all may have been late by 2 ms
+    found = lates(party, put_right=1)  # all packets of the first 0.4 s may be 2 ms late
     assert max(abs(late) for _, late in found) <= 20, found

@@ -1,4 +1,4 @@
-"""A codec at the rate of the track: joined to what it follows, or started again."""
+"""A codec at the rate of the track: joined to the packet before, or started again."""
 
 import weakref
 

@@ -1,4 +1,4 @@
-"""The timeline: each word is at its time, whatever the network did.
+"""The timeline: all speech is at its time, however the network delivered it.
 
 Covers `recording/audio/rtp_stream.py`, `recording/audio/track.py`,
 `recording/audio/track_sink.py`, `recording/audio/stream_writer.py`,
@@ -23,7 +23,7 @@ FEW = settings(max_examples=examples(25), deadline=None, suppress_health_check=l
 
 
 def offset_ms(samples, voice, *, at_s, length_s=0.5):
-    """By how much `voice` lies later than it should, in ms, looked for within 200 ms."""
+    """Return by how many ms `voice` is later than it should be, within 200 ms."""
     expected = ALAW.decode(voice).astype(float)
     start, count, margin = int(at_s * 8000), int(length_s * 8000), 1600
     window = np.zeros(count + 2 * margin)
@@ -84,7 +84,7 @@ def test_lost_packets_are_silence_of_exact_length_in_any_order_of_arrival(
 
 
 def test_streams_without_audio_do_not_displace_the_speaking_stream():
-    """A PBX may give each key press and each announcement an SSRC of its own."""
+    """A PBX may use a new SSRC for each key press and each announcement."""
     voice = speech(4)
     packets = [(at + 12_000 * (at > US), 0, data) for at, _, data in sent(voice)]
     packets += [(US + 300_000 * n, 0, rtp(n, 0, b"", kind=101, ssrc=100 + n)) for n in range(8)]
@@ -96,7 +96,7 @@ def test_streams_without_audio_do_not_displace_the_speaking_stream():
 
 @pytest.mark.parametrize("silence", ["a loss", "a pause", "a hold", "the end", "another codec"])
 def test_the_last_millisecond_before_a_silence_is_recorded_at_another_rate(silence):
-    """A filter that makes 16,000 samples of 8000 holds it back until it knows what follows."""
+    """The filter from 8000 to 16,000 Hz keeps it back until the next samples are known."""
     loud = bytes([0x80]) * 160
     packets = [(20_000 * n, 0, rtp(n, 160 * n, loud)) for n in range(50)]
     after = {
@@ -142,7 +142,7 @@ def test_a_senders_clock_that_drifts_is_followed(ppm):
 
 
 def test_two_drifting_clocks_stay_in_step_for_an_hour():
-    """±200 ppm is 1.4 s in an hour; nothing of that is heard, and the length is the call's."""
+    """±200 ppm is 1.4 s in an hour; the recording shows none of it and has the call's length."""
     seconds, drifts, dice = 3600, (200, -200), random.Random(3)
     voices = [speech(seconds, 1), speech(seconds, 2)]
     packets = [
@@ -228,7 +228,7 @@ def test_packets_of_unknown_codecs_are_silence_counted_and_returned():
 
 @pytest.mark.parametrize("pt", [8, 99])
 def test_speech_sent_in_a_gap_is_not_kept_even_if_it_arrives_later(pt):
-    """The network held it back: neither its sound is there, nor, of a codec unknown, itself."""
+    """The network delayed it: neither its sound nor, for an unknown codec, its packet is kept."""
     gap, end = (2 * US, 4 * US), 4_500_000
     said = [(at, data[:1] + bytes([pt]) + data[2:]) for at, _, data in sent(speech(8))]
     came = [(end if 3 * US <= at < end else at, data) for at, data in said]
@@ -299,7 +299,7 @@ def test_a_gap_is_exact_silence_and_its_packets_are_not_counted_as_lost():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_gaps_do_not_move_later_speech_by_a_single_sample(seed):
-    """What is said after each of four gaps goes on where it went on before, jitter or not."""
+    """Speech after each of four gaps keeps its place, with or without jitter."""
     voice, jitter = speech(24), random.Random(seed)
     timeline = Timeline(8000)
     gaps = [(us * US, (us + 2) * US) for us in (3, 8, 13, 18)]

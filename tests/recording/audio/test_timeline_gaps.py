@@ -32,23 +32,23 @@ DECODERS = {
 
 @dataclass
 class Spurt:
-    """Words of one party, and what its stream did before them."""
+    """Speech of one party, and the silence of its stream before it."""
 
     frames: int
     silence: int
-    """Frames of nothing before it."""
+    """Frames of silence before the speech."""
     gap: bool
     """Whether the silence was a gap: nothing was recorded."""
     clock: int
-    """Frames by which the timestamps went on in the silence."""
+    """Frames by which the timestamps continued in the silence."""
     numbers: int = 0
-    """Sequence numbers that nobody saw."""
+    """Sequence numbers that are skipped."""
     ssrc: int = 1
     kind: int = 8
 
 
 class Sender:
-    """Speaks spurts; remembers where each of them belongs, which is the reference."""
+    """A sender of spurts that keeps the time of each as the reference."""
 
     def __init__(self, track, seed, jitter_ms=0):
         self.track = track
@@ -84,7 +84,7 @@ class Sender:
 
 
 def record(senders, length_us):
-    """What the finaliser does: packets and gaps in the order of their time."""
+    """Record packets and gaps in order of time, as the finaliser does."""
     timeline = Timeline(8000)
     told = 0
     blocks: list = []
@@ -108,9 +108,9 @@ def record(senders, length_us):
 
 
 def after(jitter_ms, words, at_us):
-    """The first words, without what their sender's clock says was spoken before the gap's end.
+    """Return the first words, without those spoken before the gap's end by the sender's clock.
 
-    An anchor that is a packet off still stands; after a second drift may be paid by half a
+    An anchor may be wrong by one packet; after a second, drift may be corrected by half a
     millisecond.
     """
     cut_ms = jitter_ms + 20
@@ -118,7 +118,7 @@ def after(jitter_ms, words, at_us):
 
 
 def where(samples, words, around_us, within_ms=400):
-    """By how many milliseconds the words lie later than sent; they must be there, whole."""
+    """Return by how many ms the words are later than sent; fail if they are not there whole."""
     margin = within_ms * 8
     start = around_us * 8000 // US
     pad = np.concatenate([np.zeros(margin, np.int16), samples, np.zeros(margin, np.int16)])
@@ -168,7 +168,7 @@ def test_speech_after_a_gap_is_placed_by_its_arrival_and_hardly_cut(spurts, seed
 )
 @SOME
 def test_both_channels_stay_in_step_after_a_gap(silence, still, seed, jitter_ms):
-    """One phone's timestamps go on in a payment pause, another's stand still or half so."""
+    """In a payment pause, one phone's timestamps continue, and another's stop or run slowly."""
     senders = [Sender(track, seed + track, jitter_ms) for track in (0, 1)]
     for sender, part in zip(senders, still, strict=True):
         sender.speak(Spurt(150, 0, gap=False, clock=0))
@@ -207,7 +207,7 @@ def test_a_silence_outside_a_gap_keeps_its_length(spurts, seed):
     for spurt in spurts:
         spurt.clock = spurt.silence if spurt.clock is None else spurt.clock
         if abs(spurt.clock - spurt.silence) <= 3:
-            spurt.clock = spurt.silence  # 60 ms and less may be the network's
+            spurt.clock = spurt.silence  # 60 ms and less may be jitter of the network
         sender.speak(spurt)
     timeline, samples = record([sender], sender._at_us)
     expected = np.zeros(len(samples), np.int16)
@@ -218,7 +218,7 @@ def test_a_silence_outside_a_gap_keeps_its_length(spurts, seed):
 
 
 def test_speech_across_a_gap_is_cut_exactly_at_its_edges():
-    """Timestamps that go on, as most do: neither anchor moves by a sample."""
+    """The timestamps continue, as most do: neither anchor moves by a sample."""
     sender = Sender(0, 7)
     sender.speak(Spurt(100, 0, gap=False, clock=0))
     sender.speak(Spurt(100, 333, gap=True, clock=333))
@@ -230,7 +230,7 @@ def test_speech_across_a_gap_is_cut_exactly_at_its_edges():
 
 
 def test_a_network_that_stalls_and_catches_up_does_not_move_the_audio():
-    """1.8 seconds in which nothing arrives, then all of it at once."""
+    """Nothing arrives for 1.8 seconds, then all packets arrive at once."""
     sender = Sender(0, 3)
     sender.speak(Spurt(400, 0, gap=False, clock=0))
     sender.packets = [

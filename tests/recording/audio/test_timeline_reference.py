@@ -24,7 +24,7 @@ STEP_MS = 20
 
 
 def compare(parties, length_us, holds=(), *, put_right=0):
-    """Each channel is the reference's; (track, second, ms late) of whatever has sound."""
+    """Compare each channel with the reference; return (track, second, ms late) of its sound."""
     rate, samples, counts = recorded(parties, length_us, holds)
     found = []
     for party in parties:
@@ -43,7 +43,7 @@ def compare(parties, length_us, holds=(), *, put_right=0):
 
 
 def assert_in_step(found):
-    """What was said at one time lies within 20 ms of each other, on both channels."""
+    """Check that speech of one instant is within 20 ms of each other on both channels."""
     lates = [late for _, _, late in found]
     assert max(lates) - min(lates) <= STEP_MS, found
 
@@ -68,7 +68,7 @@ def pair(seed, one, other, network):
 @given(seed=seeds, one=kinds, other=kinds, network=networks)
 @example(
     297, KINDS[4], KINDS[0], {"jitter_us": 8090, "loss": 0.1, "doubled": 0.05, "ppm": 147}
-)  # its clock is put right after five seconds
+)  # its clock is corrected after five seconds
 @SOME
 def test_any_two_codecs_and_packet_times_stay_in_step(seed, one, other, network):
     parties = pair(seed, one, other, network)
@@ -87,7 +87,7 @@ def test_silence_suppression_keeps_the_length_of_each_silence(seed, one, other, 
             party.wait(seconds)
             party.speak(1.5)
     length_us = round(max(party.at for party in parties)) + US
-    # After each silence a clock that has drifted may be put right, within a piece.
+    # After each silence a clock that has drifted may be corrected, within a piece.
     assert_in_step(compare(parties, length_us, put_right=len(pauses[:4])))
 
 
@@ -137,9 +137,9 @@ def test_speech_after_a_hold_is_in_step_even_if_the_stream_changed_meanwhile(
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_stalled_network_and_a_stray_packet_do_not_move_the_audio(kind):
-    """1.5 s in which nothing arrives and then all of it, and a packet that is 0.9 s late.
+    """Nothing arrives for 1.5 s and then all packets do, and one packet is 0.9 s late.
 
-    That one is decoded by itself, so a codec that remembers makes something else of it.
+    The late packet is decoded separately, so a codec with state decodes it differently.
     """
     parties = pair(3, kind, kind, {"jitter_us": 2000})
     for party in parties:
@@ -157,7 +157,7 @@ def test_a_stalled_network_and_a_stray_packet_do_not_move_the_audio(kind):
 @given(seed=seeds, kind=kinds, held_s=st.floats(0.5, 9.4))
 @SOME
 def test_packets_delayed_for_seconds_are_placed_at_their_time(seed, kind, held_s):
-    """All of it arrives at once; after that the network is as it was."""
+    """All delayed packets arrive at once; after that the network is as before."""
     parties = pair(seed, kind, kind, {"jitter_us": 3000})
     for party in parties:
         party.speak(14)
@@ -178,7 +178,7 @@ def test_packets_delayed_for_seconds_are_placed_at_their_time(seed, kind, held_s
 )
 @SOME
 def test_timestamps_at_an_unexpected_rate_are_recognised(seed, kind, network, fold, pause):
-    """G.722 at 16,000 a second, Opus at 8000, (None) packets, or (0) nothing; one stall.
+    """Timestamps at 16,000 a second for G.722, 8000 for Opus, one a packet (None) or constant (0).
 
     The clock may be corrected twice: after the stall, and when the timestamps' rate is known.
     """
@@ -197,7 +197,7 @@ def test_timestamps_at_an_unexpected_rate_are_recognised(seed, kind, network, fo
 
 
 def miscounted(data, kind, fold):
-    """The packet with a timestamp that counts so many times as fast."""
+    """Return the packet with a timestamp that counts `fold` times as fast."""
     stamp = int.from_bytes(data[4:8], "big")
     parted = (stamp - 17 * kind.ticks) // kind.ticks
     step = 1 if fold is None else round(kind.ticks * fold)
@@ -212,7 +212,7 @@ HOUR += [kind for kind in KINDS if str(kind) in {"G729-20ms", "L16-8-20ms", "L16
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", HOUR, ids=str)
 def test_drifting_clocks_stay_in_step_for_an_hour_of_talk_and_silence(kind):
-    """Both ±200 ppm, mostly silent, which leaves little to judge a clock by."""
+    """Both clocks drift by ±200 ppm; long silences leave few packets to judge them by."""
     dice = random.Random(5)
     parties = [
         Party(track, dice, kind, ppm=ppm, jitter_us=8_000) for track, ppm in enumerate((200, -200))

@@ -19,7 +19,7 @@ PATIENCE_S = 0.05
 
 
 class Hang:
-    """A job that lasts until it is let go."""
+    """A job that lasts until `let_go` is called."""
 
     def __init__(self):
         self._go_on = threading.Event()
@@ -139,7 +139,7 @@ print(WatchedDisk(time_limit_s=1.0).run(job))
 
 
 def test_time_in_which_the_process_was_stopped_does_not_count_as_a_hang():
-    """As under a hypervisor that moves the machine, or saves its memory."""
+    """This happens when a hypervisor moves the machine or saves its memory."""
     with subprocess.Popen([sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, text=True) as it:
         assert os.WIFSTOPPED(os.waitpid(it.pid, os.WUNTRACED)[1])
         time.sleep(2.0)
@@ -157,7 +157,7 @@ def test_a_failing_undo_does_not_stop_later_jobs(disk, hang):
 
 
 def test_a_job_near_the_time_limit_is_either_done_or_undone(tmp_path):
-    """Whatever the threads do: it was done and is there, or it was given up and is not."""
+    """In any order of threads, the file exists if the job was done, and not if it timed out."""
     disk = WatchedDisk(time_limit_s=0.0005, backoff_s=0.0)
     place = tmp_path / "place"
     outcomes = set()
