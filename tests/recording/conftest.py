@@ -56,5 +56,5 @@ def office(tmp_path) -> Office:
 
 @pytest.fixture
 def dying(monkeypatch):
-    """`with dying("fsync", 3) as died:` ends the process at the third call; `died` then names it."""
+    """`with dying("fsync", 3) as died:` ends the process at the third call; `died` names it."""
     return partial(crash.dying, monkeypatch)

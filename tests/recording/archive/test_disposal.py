@@ -190,7 +190,7 @@ def test_a_crash_during_disposal_never_loses_a_header_without_a_certificate(room
     assert not room.path("header").exists()
 
 
-def test_a_disposed_recording_is_no_orphan(room):
+def test_a_disposed_recording_is_not_an_orphan(room):
     room.dispose()
     late = room.path("manifest").stat().st_mtime + 10_000
     rows = {CALL_ID: "2026/03/01"}
@@ -230,7 +230,7 @@ async def test_a_recording_is_retained_until_it_is_released(custodian):
     assert await custodian.one(CALL_ID) == NOT_RETAINED
 
 
-async def test_a_disposal_keeps_its_first_date(custodian):
+async def test_a_repeated_disposal_keeps_its_first_date_and_reason(custodian):
     await custodian.disposed(CALL_ID, "retention", 7.0)
     await custodian.disposed(CALL_ID, "order", 8.0)
     found = await custodian.one(CALL_ID)

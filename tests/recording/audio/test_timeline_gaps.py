@@ -38,7 +38,7 @@ class Spurt:
     silence: int
     """Frames of silence before the speech."""
     gap: bool
-    """Whether the silence was a gap: nothing was recorded."""
+    """True if the silence was a gap, in which nothing was recorded."""
     clock: int
     """Frames by which the timestamps continued in the silence."""
     numbers: int = 0

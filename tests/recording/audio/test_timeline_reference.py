@@ -180,7 +180,8 @@ def test_packets_delayed_for_seconds_are_placed_at_their_time(seed, kind, held_s
 def test_timestamps_at_an_unexpected_rate_are_recognised(seed, kind, network, fold, pause):
     """Timestamps at 16,000 a second for G.722, 8000 for Opus, one a packet (None) or constant (0).
 
-    The clock may be corrected twice: after the stall, and when the timestamps' rate is known.
+    The network stalls once. The clock may be corrected twice: after the stall, and when the
+    timestamps' rate is known.
     """
     parties = pair(seed, kind, kind, network)
     for party in parties:

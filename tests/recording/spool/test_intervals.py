@@ -21,7 +21,7 @@ from recording.spool.intervals import FLUSH_MAY_LAST_S, FLUSH_S, TICK_S, tick_fo
 
 PACKET_MS = 20
 MS_LATE = 15
-"""How late the loop may call a tick."""
+"""The largest delay of a tick by the loop, in ms."""
 
 
 @dataclass

@@ -38,7 +38,7 @@ class Sync:
 
 
 class Live:
-    """A call with two disks; the first fails when told to, with this error."""
+    """A call with two disks; the first fails with `error` while a test sets it."""
 
     def __init__(self, spools, spare=None):
         self.spools, self.spare = spools, spare
