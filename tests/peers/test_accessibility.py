@@ -108,7 +108,7 @@ def look(request, switch, chromium):
     assert look.wrong == []
 
 
-def test_axe_finds_nothing_in_any_state_of_an_advisors_page(look, switch):
+def test_axe_finds_no_fault_in_any_state_of_an_advisors_page(look, switch):
     page = look.page
     look.judge("sign-in")
     look.sign_in("sian", "wrong")
@@ -151,7 +151,7 @@ def test_axe_finds_nothing_in_any_state_of_an_advisors_page(look, switch):
     assert look.looked == 13
 
 
-def test_axe_finds_nothing_when_what_the_page_needs_is_away(look, switch):
+def test_axe_finds_no_fault_on_the_page_while_directory_switch_or_desk_is_away(look, switch):
     with closing(sqlite3.connect(switch.service.state / "desk" / "galwad.db")) as database:
         database.execute("ALTER TABLE people RENAME TO gone")
     look.sign_in("sian")
@@ -168,7 +168,7 @@ def test_axe_finds_nothing_when_what_the_page_needs_is_away(look, switch):
     assert look.looked == 3
 
 
-def test_axe_finds_nothing_in_a_supervisors_view(look, switch):
+def test_axe_finds_no_fault_in_a_supervisors_view(look, switch):
     look.sign_in("ceri")
     look.page.locator("#link[data-state=live]").wait_for()
     look.judge("no calls")

@@ -69,12 +69,12 @@ def read(vector):
     return found.getvalue(), None
 
 
-def test_the_kit_is_there():
+def test_the_age_test_vectors_are_installed():
     assert len(NAMES) >= 120, "it is missing: apt-get install golang-github-c2sp-cctv-dev"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_published_file_is_taken_or_refused_as_it_says(name):
+def test_a_published_age_file_gives_the_result_that_its_header_names(name):
     vector = Vector(name)
     found, error = read(vector)
     if vector.outcome is None:

@@ -42,7 +42,7 @@ async def recording_states(service):
 
 
 @pytest.mark.parametrize("extension", ["500", "301"])
-async def test_the_caller_is_joined_with_whom_the_advisor_consulted(  # noqa: PLR0917 - fixtures
+async def test_an_attended_transfer_joins_the_caller_with_the_consulted_party(  # noqa: PLR0917 - fixtures
     service, phone, caller, colleague, judge, extension
 ):
     calls, ceases = asyncio.Queue[VoIPCall](), extension == "500"
@@ -80,7 +80,9 @@ async def test_the_caller_is_joined_with_whom_the_advisor_consulted(  # noqa: PL
     service.wait_media_ports(0)
 
 
-async def test_a_consultation_that_still_rings_is_rung_for_the_caller(service, phone, caller):
+async def test_an_attended_transfer_to_a_ringing_colleague_rings_them_for_the_caller(
+    service, phone, caller
+):
     calls, rung = asyncio.Queue[VoIPCall](), asyncio.Queue[VoIPCall]()
     timely = asyncio.timeout(30)
     async with timely, phone(calls) as advisor, phone(rung, "302", "secret-302"):
@@ -104,7 +106,9 @@ async def test_a_consultation_that_still_rings_is_rung_for_the_caller(service, p
     service.wait_media_ports(0)
 
 
-async def test_a_colleague_takes_the_advisors_place(service, phone, caller, judge):
+async def test_an_invite_with_replaces_puts_a_colleague_in_the_advisors_place(
+    service, phone, caller, judge
+):
     calls, timely = asyncio.Queue[VoIPCall](), asyncio.timeout(30)
     before, after = (speech(1.5, seed) for seed in (211, 212))
     async with timely, phone(calls) as advisor, phone(None, "302", "secret-302") as colleague:

@@ -26,7 +26,7 @@ def begun(heard, voice):
 
 
 @pytest.mark.parametrize("name", VOICES)
-def test_loss_reordering_and_duplicates_leave_both_parties_in_step(stage, name):
+def test_loss_reordering_and_duplicates_leave_both_channels_synchronised(stage, name):
     voice = pcaps.VOICES[name]
     service = stage.open_all()
     stage.listen()
@@ -59,7 +59,7 @@ def test_loss_reordering_and_duplicates_leave_both_parties_in_step(stage, name):
     assert recording.adds_up()
 
 
-def test_frames_that_no_decoder_takes_are_kept_and_stock_tools_read_them(stage, tmp_path):
+def test_undecodable_frames_are_stored_raw_and_stock_tools_read_them(stage, tmp_path):
     voice = pcaps.VOICES["G729"]
     service = stage.open_all()
     mouth, ear = stage.talker("127.0.0.2"), stage.talker("127.0.0.3")

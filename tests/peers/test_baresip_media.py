@@ -23,7 +23,7 @@ def answer(phone):
     phone.wait("CALL_ESTABLISHED")
 
 
-def test_early_media_is_offered_to_the_caller_before_baresip_answers(stage):
+def test_early_media_of_baresip_reaches_the_caller_in_a_183_before_the_answer(stage):
     service = stage.open("switch", "desk", users=True)
     stage.listen()
     phone = stage.baresip(service, "201", extra=";answermode=early")
@@ -90,7 +90,7 @@ def test_baresip_talks_in_wideband_and_is_recorded(stage, name, codec):
 
 
 @pytest.mark.parametrize("mode", ["info", "rtpevent"])
-def test_an_advisor_pauses_by_keys_that_baresip_sends(stage, mode):
+def test_payment_codes_dialled_on_baresip_pause_and_resume_the_recording(stage, mode):
     service = stage.open_all()
     stage.listen()
     phone = stage.baresip(service, "201", extra=f";dtmfmode={mode}")

@@ -54,7 +54,7 @@ def test_a_call_is_answered_and_both_parties_hear_each_other(switch, talker, cal
     switch.wait_media_ports(0)
 
 
-def test_the_callee_hangs_up_and_the_caller_is_told(switch, caller, pbx):
+def test_a_bye_of_the_callee_ends_the_call_for_the_caller(switch, caller, pbx):
     callee, calling = pbx(), caller()
     assert calling.media_target
     callee.logged("acked")
@@ -72,7 +72,7 @@ def test_a_caller_who_gives_up_gets_487_and_the_phone_stops_ringing(switch, call
 
 
 @pytest.mark.parametrize("status", [486, 603, 404])
-def test_a_callee_who_refuses_is_heard_by_the_caller(switch, caller, pbx, status):
+def test_a_refusal_of_the_callee_reaches_the_caller_with_its_status(switch, caller, pbx, status):
     callee = pbx("uas_refused", status=status)
     caller(scenario="uac_refused", status=status).wait()
     callee.wait()
@@ -80,7 +80,7 @@ def test_a_callee_who_refuses_is_heard_by_the_caller(switch, caller, pbx, status
     switch.wait_media_ports(0)
 
 
-def test_a_callee_holds_and_resumes_and_its_info_is_carried(switch, caller, pbx):
+def test_hold_resume_and_info_of_the_callee_reach_the_caller(switch, caller, pbx):
     callee = pbx("uas_holding")
     calling = caller(scenario="uac_held")
     calling.wait()
@@ -102,7 +102,7 @@ def test_a_call_above_the_limit_gets_503(start, ended):
     ringing.end()
 
 
-def test_a_stranger_who_calls_is_asked_for_a_password(switch, caller):
+def test_an_invite_of_a_stranger_is_challenged_with_401(switch, caller):
     stranger = caller(scenario="uac_refused", host="127.0.0.7", status=401)
     stranger.wait()
     assert "WWW-Authenticate: Digest" in stranger.messages()
@@ -114,7 +114,7 @@ def test_a_phone_with_the_wrong_password_does_not_register(switch, caller):
     caller(GROUP, scenario="uac_refused", status=480).wait()
 
 
-def test_two_answers_of_a_ring_group_at_once_make_one_call(switch, ended, caller):
+def test_two_simultaneous_answers_of_a_ring_group_make_one_call(switch, ended, caller):
     eager = ended(Callee(switch.folder, "uas", "127.0.0.1", calls=2, delay=200))
     ringing = ended(Callee(switch.folder, "uas_cancelled", "127.0.0.1"))
     register(switch, "301", eager.port)
@@ -151,7 +151,9 @@ def group(switch, ended):
     return group
 
 
-def test_the_first_of_three_answers_wins_though_others_cross_its_cancel(switch, group, caller):
+def test_the_first_answer_of_a_ring_group_wins_when_another_crosses_the_cancel(
+    switch, group, caller
+):
     first, crossing, ringing = group("uas", "uas_crossing", "uas_cancelled", uas={"delay": 300})
     calling = caller(GROUP)
     assert calling.media_target
@@ -170,7 +172,7 @@ def test_the_first_of_three_answers_wins_though_others_cross_its_cancel(switch, 
     assert len(switch.log.events("call.answered")) == 1
 
 
-def test_a_caller_who_gives_up_as_two_of_three_answer_has_no_call(switch, group, caller):
+def test_answers_that_cross_the_callers_cancel_make_no_call(switch, group, caller):
     phones = group("uas_crossing", "uas_cancelled", "uas_crossing")
     calling = caller(GROUP, scenario="uac_cancelled")
     calling.wait()
@@ -215,7 +217,7 @@ class Lossy:
         self.socket.close()
 
 
-def test_lost_and_repeated_requests_make_one_call(switch, pbx, ended):
+def test_lost_and_retransmitted_requests_make_one_call(switch, pbx, ended):
     network = ended(Lossy("127.0.0.2", switch.sip))
     callee = pbx()
     calling = ended(Caller(switch, PBX, through=network.address))

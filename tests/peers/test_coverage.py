@@ -34,7 +34,7 @@ def coverage(service, *more):
     return done.returncode, done.stdout
 
 
-def test_calls_with_a_pause_and_a_crash_are_explained_to_the_last_second(service, place_call):
+def test_coverage_explains_every_second_of_a_call_with_a_pause_and_a_crash(service, place_call):
     call = place_call()
     with service.sign_in() as page:
         path = f"/api/v1/calls/{call.call_id}/payment"
@@ -60,9 +60,7 @@ def test_calls_with_a_pause_and_a_crash_are_explained_to_the_last_second(service
     assert "s unexplained" in out.splitlines()[-1]
 
 
-def test_a_call_during_which_the_desk_was_dead_is_known_though_nothing_is_left_of_it(
-    service, place_call
-):
+def test_coverage_reports_a_call_whose_spool_was_lost_while_the_desk_was_down(service, place_call):
     """Desk and switch die, and so does the call's spool: the switch's outbox alone has its end."""
     service.kill("desk")
     call = place_call()

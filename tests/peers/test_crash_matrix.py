@@ -123,7 +123,7 @@ def stadium(start, ended):
     return stadium
 
 
-def test_fifty_calls_go_on_whatever_is_killed_and_every_second_is_explained(
+def test_fifty_calls_survive_random_kills_and_every_second_is_explained(
     stadium, pytestconfig, capsys
 ):
     service, chance = stadium.service, random.Random(pytestconfig.getoption("--crash-seed"))
@@ -172,7 +172,7 @@ def explained(service):
     return found if found["calls"] == CALLS else None
 
 
-def test_a_switch_that_hands_over_loses_nothing_at_all(stadium):
+def test_a_switch_that_hands_over_by_sigusr1_loses_no_media(stadium):
     stadium.service.processes.pop("switch").end(signal.SIGUSR1)
     stadium.judge(NEVER)
     stadium.service.start("switch")

@@ -35,11 +35,11 @@ def overheard(tmp_path, ended):
     return overheard
 
 
-def test_what_is_sound_is_passed(overheard):
+def test_a_sound_capture_passes(overheard):
     assert "sip" in overheard(SOUND).judge()
 
 
 @pytest.mark.parametrize("message", [NO_LENGTH, NO_SDP])
-def test_what_is_not_sound_is_named(overheard, message):
+def test_a_malformed_message_in_a_capture_is_reported(overheard, message):
     (fault,) = overheard(SOUND, message).faults()
     assert "sip" in fault[3]

@@ -64,7 +64,7 @@ def talk(call, seed):
     return said
 
 
-def test_a_pause_does_not_wait_for_the_database_and_a_resumption_does_not_come_late(
+def test_a_hung_database_disk_delays_no_pause_and_makes_a_resume_fail_with_503(
     service, disk, place_call, judge
 ):
     call = place_call()
@@ -98,7 +98,9 @@ def payments_audited(admin, call):
     return sorted(kind for kind in kinds if kind.startswith("payment."))
 
 
-def test_a_call_that_comes_while_it_hangs_is_shown_and_can_be_paused(service, disk, place_call):
+def test_a_call_that_starts_while_the_database_disk_hangs_is_shown_and_can_be_paused(
+    service, disk, place_call
+):
     with page_of(service) as (page, told):
         assert page.get("/api/v1/me").status_code == 200
         with disk.frozen():

@@ -60,7 +60,9 @@ def talking(service, place_call):
     return heard_all
 
 
-def test_a_source_that_floods_is_barred_and_a_call_loses_nothing(service, talking, from_host):
+def test_a_flooding_source_is_banned_and_a_call_in_progress_loses_nothing(
+    service, talking, from_host
+):
     made = from_host(FLOODER)
     for number in range(10_000):
         made.sendto(invite(number, FLOODER), service.sip)
@@ -76,7 +78,7 @@ def test_a_source_that_floods_is_barred_and_a_call_loses_nothing(service, talkin
     assert service.log.events("source.banned", source="127.0.0.2") == []
 
 
-def test_junk_from_many_addresses_leaves_room_for_a_phone_that_registers(switch, from_host):
+def test_a_phone_can_register_during_a_flood_of_junk_from_many_addresses(switch, from_host):
     crowd = [from_host(host) for host in CROWD]
     for number, made in zip(range(10_000), itertools.cycle(crowd), strict=False):
         data = b"\xff" * 400 if number % 2 else invite(number, made.getsockname()[0])
@@ -85,7 +87,7 @@ def test_junk_from_many_addresses_leaves_room_for_a_phone_that_registers(switch,
     register(switch, "302", 9)
 
 
-def test_connections_that_say_half_of_something_leave_room_for_the_trunk(start, from_host):
+def test_a_trunk_can_connect_beside_many_connections_with_unfinished_messages(start, from_host):
     switch = start("switch", listen=("tcp:127.0.0.1",))
     port = switch.ports["tcp:127.0.0.1"]
     half = b"INVITE sip:x SIP/2.0\r\n" + b"X: y\r\n" * 10_000
@@ -105,7 +107,7 @@ def test_connections_that_say_half_of_something_leave_room_for_the_trunk(start, 
     assert trunk.recv(4096).startswith(b"SIP/2.0 200 ")
 
 
-def test_a_guesser_is_barred_and_the_phone_behind_the_same_address_is_not(switch, from_host):
+def test_a_password_guesser_is_banned_unless_a_phone_registered_from_its_address(switch, from_host):
     register(switch, "301", 9)  # from 127.0.0.1
     for host in (FLOODER, "127.0.0.1"):
         made = from_host(host)

@@ -31,7 +31,7 @@ def answer(phone):
 
 
 @pytest.mark.parametrize("way", ["udp", "tcp"])
-def test_a_call_by_a_carrier_with_kamailio_is_held_and_taken_back(stage, way):
+def test_the_callee_holds_and_resumes_a_call_from_a_carrier_with_kamailio(stage, way):
     service = stage.open(listen=("tcp:127.0.0.1",))
     carrier = stage.kamailio("CARRIER", "127.0.0.2", way=way)
     callee = stage.callee("uas_holding")
@@ -43,7 +43,7 @@ def test_a_call_by_a_carrier_with_kamailio_is_held_and_taken_back(stage, way):
     service.log.wait("call.ended")
 
 
-def test_a_callee_hangs_up_on_a_carrier_with_kamailio(stage):
+def test_a_bye_of_the_callee_reaches_the_caller_through_the_carriers_kamailio(stage):
     stage.open(listen=("tcp:127.0.0.1",))
     carrier = stage.kamailio("CARRIER", "127.0.0.2", way="tcp")
     callee, caller = stage.callee(), stage.caller(through=carrier.sip)
@@ -53,7 +53,7 @@ def test_a_callee_hangs_up_on_a_carrier_with_kamailio(stage):
     assert came_through(caller.messages(), "BYE", carrier)
 
 
-def test_a_carrier_with_kamailio_calls_by_tls_and_is_held(stage, authority):
+def test_the_callee_holds_a_call_from_a_carrier_with_kamailio_over_tls(stage, authority):
     certificate, key = authority.issue("switch", "127.0.0.1")
     stage.open(
         listen=("tls:127.0.0.1",),
@@ -80,7 +80,7 @@ def test_a_refusal_reaches_the_caller_through_kamailio(stage, called, status):
     stage.caller(called, scenario="uac_refused", status=status, through=carrier.sip).wait()
 
 
-def test_a_caller_who_gives_up_behind_kamailio_stops_the_ringing(stage):
+def test_a_cancel_from_behind_kamailio_stops_the_ringing(stage):
     service = stage.open()
     carrier = stage.kamailio("CARRIER", "127.0.0.2")
     callee = stage.callee("uas_cancelled")
@@ -89,20 +89,20 @@ def test_a_caller_who_gives_up_behind_kamailio_stops_the_ringing(stage):
     service.wait_media_ports(0)
 
 
-def test_a_number_that_nobody_registered_at_kamailio_is_404_to_the_caller(stage):
+def test_an_unregistered_number_at_kamailio_gives_the_caller_404(stage):
     stage.open()
     stage.registrar()
     stage.caller(scenario="uac_refused", status=404).wait()
 
 
-def test_a_phone_that_is_gone_from_kamailio_is_408_to_the_caller(stage):
+def test_a_registered_phone_that_is_unreachable_for_kamailio_gives_the_caller_408(stage):
     stage.open()
     register(stage.registrar(), "600", free_port("127.0.0.1"))
     stage.caller(scenario="uac_refused", status=408).wait()
 
 
 @pytest.mark.parametrize("status", [480, 486])
-def test_a_phone_at_kamailio_that_refuses_is_heard_by_the_caller(stage, status):
+def test_a_refusal_of_a_phone_at_kamailio_reaches_the_caller(stage, status):
     stage.open()
     registrar = stage.registrar()
     phone = stage.callee("uas_refused", "127.0.0.1", status=status)
@@ -111,13 +111,13 @@ def test_a_phone_at_kamailio_that_refuses_is_heard_by_the_caller(stage, status):
     phone.wait()
 
 
-def test_a_call_that_kamailio_may_not_pass_on_gets_483(stage):
+def test_a_call_to_kamailio_with_no_hop_left_gets_483(stage):
     stage.open()
     stage.registrar()
     stage.caller(scenario="uac_refused", status=483, hops=1).wait()
 
 
-def test_a_call_that_kamailio_passed_on_for_the_last_time_gets_483(stage):
+def test_a_call_from_kamailio_with_no_hop_left_gets_483(stage):
     stage.open()
     carrier = stage.kamailio("CARRIER", "127.0.0.2")
     stage.caller(scenario="uac_refused", status=483, hops=1, through=carrier.sip).wait()
@@ -144,7 +144,7 @@ def test_a_phone_registered_at_kamailio_answers_holds_and_is_recorded(stage):
     assert stage.alike(recording.advisor, mouth.audio()[1600:6400]) > 0.95
 
 
-def test_a_phone_registered_at_kamailio_sends_the_call_to_a_department(stage):
+def test_a_phone_registered_at_kamailio_transfers_the_call_to_a_department(stage):
     service = stage.open()
     phone = stage.baresip(stage.registrar(), "600")
     other = stage.callee("uas", "127.0.0.4", port=service.department_port)
@@ -158,7 +158,7 @@ def test_a_phone_registered_at_kamailio_sends_the_call_to_a_department(stage):
     other.wait()
 
 
-def test_a_phone_behind_kamailio_as_its_outbound_proxy_is_called_by_its_path(stage):
+def test_a_phone_behind_an_outbound_proxy_is_called_through_its_path(stage):
     service = stage.open()
     service.sip_password = "secret-301"
     edge = stage.kamailio("EDGE", "127.0.0.4")
@@ -174,7 +174,7 @@ def test_a_phone_behind_kamailio_as_its_outbound_proxy_is_called_by_its_path(sta
     phone.wait("CALL_CLOSED")
 
 
-def test_a_phone_calls_by_its_outbound_proxy_with_its_password(stage):
+def test_a_phone_behind_an_outbound_proxy_calls_with_its_password(stage):
     service = stage.open()
     service.sip_password = "secret-301"
     edge = stage.kamailio("EDGE", "127.0.0.4")
@@ -208,7 +208,7 @@ def known(officer, ended, tmp_path):
     service.judge()
 
 
-def test_we_register_at_kamailio_and_are_called_by_it(known, decoded, ended):
+def test_the_switch_registers_at_kamailio_and_receives_calls_from_it(known, decoded, ended):
     service, registrar = known
     decoded(service, registrar.sip[1])
     folder = service.folder
@@ -220,7 +220,7 @@ def test_we_register_at_kamailio_and_are_called_by_it(known, decoded, ended):
     callee.wait()
 
 
-def test_kamailio_asks_for_our_password_and_gets_it(known, decoded, ended):
+def test_the_switch_answers_a_challenge_of_kamailio_to_its_invite(known, decoded, ended):
     service, _ = known
     words = {"port": service.pbx_port, "more": "#!define ASKING"}
     asking = ended(Kamailio(service, "REGISTRAR", "127.0.0.3", **words))

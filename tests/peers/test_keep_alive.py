@@ -20,7 +20,7 @@ def health(service):
     return said["status"], said["peers_down"], [float(line.split(" ")[-1]) for line in lines]
 
 
-def test_a_pbx_that_cannot_serve_is_alarmed_once_shown_and_called_all_the_same(stage, ended):
+def test_a_pbx_that_answers_options_with_503_raises_one_alarm_and_still_gets_calls(stage, ended):
     service = stage.open_all(options_every=1)
     name = f"udp:127.0.0.3:{service.pbx_port}"
     stage.listen()
@@ -44,7 +44,7 @@ def test_a_pbx_that_cannot_serve_is_alarmed_once_shown_and_called_all_the_same(s
     assert len(service.log.events("alarm", **told)) == 1
 
 
-def test_kamailio_is_seen_to_come_and_to_go(stage):
+def test_a_start_and_a_stop_of_kamailio_each_raise_an_alarm(stage):
     service = stage.open(listen=("tcp:127.0.0.1",), pbx_way=";transport=tcp", options_every=2)
     name = f"tcp:127.0.0.3:{service.pbx_port}"
     service.log.wait("alarm", kind="peer.down", detail=f"{name}: 503")

@@ -47,7 +47,9 @@ class Desktop:
         return done.stdout if done.returncode == 0 else None
 
 
-def test_a_set_of_another_officer_alarms_with_the_next_call(service, place_call, tmp_path, desktop):
+def test_recipients_signed_by_another_officer_raise_an_alarm_at_the_next_call(
+    service, place_call, tmp_path, desktop
+):
     """Where the settings name the new officer already, and the switch has not read them yet."""
     desktop.run("keys", "init", tmp_path / "theirs")
     desktop.run("keys", "sign", tmp_path / "theirs", "-o", tmp_path / "set.json")
@@ -65,7 +67,7 @@ def desktop(service, tmp_path):
     service.keys.recipients.write_bytes(before)
 
 
-def test_a_recording_changes_hands_is_disposed_of_and_stays_so(
+def test_a_rewrapped_and_disposed_recording_stays_disposed_after_a_restore(
     service, place_call, desktop, tmp_path
 ):
     call = place_call()

@@ -10,7 +10,7 @@ from helpers.peers.sound import Chorus, find, speech
 pytestmark = pytest.mark.peer
 
 
-def test_a_late_offer_crosses_and_both_parties_are_recorded(service, place_call):
+def test_a_call_with_a_late_offer_connects_and_both_parties_are_recorded(service, place_call):
     call = place_call("uas_late", "uac_late")
     said = speech(2, 61), speech(2, 62)
     chorus = Chorus()

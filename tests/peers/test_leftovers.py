@@ -45,7 +45,9 @@ def sealed(service):
     return len(list(service.state.joinpath("archive").rglob("*.manifest")))
 
 
-def test_calls_do_not_wait_for_what_an_outage_left(leftovers, ended, talker, capsys):
+def test_calls_are_answered_and_sealed_before_the_spools_of_an_outage(
+    leftovers, ended, talker, capsys
+):
     service = leftovers
     began = time.monotonic()
     service.start("switch", "desk", "finaliser")

@@ -90,7 +90,7 @@ def test_linphone_talks_in_g729_and_is_recorded(stage):
     assert {track["undecoded"] for track in recording.manifest["tracks"]} == {0}
 
 
-def test_linphone_calls_presses_keys_and_is_hung_up_on(stage):
+def test_linphone_places_a_call_sends_dtmf_and_receives_the_bye(stage):
     stage.open("switch", "desk", users=True)
     stage.listen()
     ear = stage.talker("127.0.0.3")
@@ -110,7 +110,7 @@ def test_linphone_calls_presses_keys_and_is_hung_up_on(stage):
     phone.wait_gone()
 
 
-def test_linphone_sends_the_call_to_a_department(stage):
+def test_linphone_transfers_the_call_to_a_department(stage):
     service = stage.open("switch", "desk", users=True)
     stage.listen()
     other = stage.callee(host="127.0.0.4", port=service.department_port)
@@ -125,7 +125,7 @@ def test_linphone_sends_the_call_to_a_department(stage):
     other.wait()
 
 
-def test_linphone_asks_a_department_and_joins_the_caller_with_it(stage):
+def test_linphone_transfers_the_caller_to_a_department_after_a_consultation(stage):
     service = stage.open_all()
     stage.listen()
     mouth, ear = stage.talker("127.0.0.2"), stage.talker("127.0.0.4")

@@ -15,7 +15,7 @@ PACKETS = CALLS * SECONDS * 50
 """Least that the callers send; as many come from the callees, SIPp's echoes among them."""
 
 
-def test_beside_sign_ins_lists_and_fetches_no_packet_is_lost_and_no_recording_is_faulty(tmp_path):
+def test_a_busy_desk_costs_the_calls_no_packet_and_no_recording(tmp_path):
     program("sipp", "sip-tester")
     ports = claim(1000)
     size = ("--rows", 20_000, "--calls", CALLS, "--seconds", SECONDS)

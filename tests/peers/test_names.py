@@ -19,7 +19,7 @@ def named(sipp, method="INVITE"):
 
 
 @pytest.mark.parametrize("inside", [True, False])
-def test_names_and_their_changes_cross_inside_the_trust_domain_alone(stage, inside):
+def test_names_and_their_changes_are_passed_on_only_inside_the_trust_domain(stage, inside):
     service = stage.open(**({"trunk_peers": INSIDE} if inside else {}))
     service.planted += ["1632960777", "1632960888"]
     stage.listen()
@@ -44,7 +44,7 @@ def test_names_and_their_changes_cross_inside_the_trust_domain_alone(stage, insi
     pbx.wait()
 
 
-def test_what_became_of_a_transfer_is_told_in_the_order_in_which_it_happened(stage):
+def test_the_notifys_of_a_transfer_arrive_in_the_order_of_its_progress(stage):
     service = stage.open()
     stage.listen()
     pbx = stage.callee("uas_referring")

@@ -53,7 +53,7 @@ async def talks(one, other):
     return all(heard)
 
 
-async def test_a_late_offer_passes_through(pair):
+async def test_a_call_with_a_late_offer_connects_and_both_parties_talk(pair):
     phone, came = pair
     async with asyncio.timeout(20):
         placed = await phone.call("302", late_offer=True)
@@ -63,7 +63,7 @@ async def test_a_late_offer_passes_through(pair):
         assert await talks(placed, taken)
 
 
-async def test_what_is_said_before_the_answer_is_heard(pair):
+async def test_early_media_of_the_callee_reaches_the_caller(pair):
     phone, came = pair
     async with asyncio.timeout(30):
         placed = await phone.call("302")
@@ -77,7 +77,7 @@ async def test_what_is_said_before_the_answer_is_heard(pair):
         assert await talks(placed, taken)
 
 
-async def test_both_hold_at_once_and_both_resume_at_once(pair):
+async def test_simultaneous_holds_and_simultaneous_resumes_both_succeed(pair):
     phone, came = pair
     async with asyncio.timeout(60):
         placed = await phone.call("302")

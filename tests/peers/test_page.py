@@ -28,7 +28,9 @@ def sign_in(chromium, service, password):
     return page, troubles
 
 
-def test_an_advisor_sees_confirms_pauses_and_resumes(service, chromium, talker, ended):
+def test_an_advisor_identifies_the_caller_and_pauses_the_recording_on_the_page(
+    service, chromium, talker, ended
+):
     people = service.folder / "people.csv"
     people.write_text(PEOPLE.format(number=CALLER), encoding="utf-8")
     service.galwad("directory", "import", str(people))

@@ -53,7 +53,7 @@ def files_that_hold(folder, *needles):
     ]
 
 
-def test_what_is_said_and_dialled_in_a_pause_is_nowhere(service, place_call):
+def test_speech_and_digits_of_a_pause_are_stored_nowhere(service, place_call):
     service.planted.append(CARD)
     call = place_call("uas_plain")
     before, secret, after = (speech(1, seed) for seed in (51, 52, 53))
@@ -87,7 +87,7 @@ def test_what_is_said_and_dialled_in_a_pause_is_nowhere(service, place_call):
     assert sum(kind == 101 for _, kind, _, _ in call.advisor.heard) == 8 * len(CARD)
 
 
-def test_what_is_said_in_a_pause_is_not_kept_though_the_switch_reads_it_with_the_resumption(
+def test_speech_of_a_pause_is_not_stored_when_a_stopped_switch_reads_it_after_the_resume(
     service, place_call
 ):
     call = place_call()
@@ -109,7 +109,7 @@ def test_what_is_said_in_a_pause_is_not_kept_though_the_switch_reads_it_with_the
     assert recording.silent_in(gap)
 
 
-def test_what_is_said_after_a_pause_is_kept_though_the_clock_stood_still(service, place_call):
+def test_speech_after_a_pause_is_stored_when_the_rtp_timestamps_stood_still(service, place_call):
     """A pause that is shorter than any jump, in which one phone's timestamps do not go on."""
     call = place_call("uas_plain")
     call.caller.holds_its_clock = True
@@ -140,7 +140,7 @@ def test_what_is_said_after_a_pause_is_kept_though_the_clock_stood_still(service
     assert [track["lost"] for track in recording.manifest["tracks"]] == [0, 0]
 
 
-def test_the_callers_own_tricks_change_nothing(service, place_call):
+def test_codes_and_record_keys_of_the_caller_do_not_pause_the_recording(service, place_call):
     call = place_call("uas_plain", "uac_meddling")
     call.caller_sip.logged("refused")
     call.caller.dial("*71", call.from_caller)
@@ -211,7 +211,7 @@ def test_the_record_key_of_an_advisors_phone_pauses_and_resumes(service, place_c
     assert service.log.events("alarm", kind="record_key.unknown", call_id=call.call_id)
 
 
-async def test_our_own_phones_record_key_works_on_hold_too(service, talker, ended, phone):
+async def test_the_record_key_of_our_phone_also_works_on_hold(service, talker, ended, phone):
     mouth, calls = talker("127.0.0.2"), asyncio.Queue[VoIPCall]()
     before, secret, after = (speech(1, seed) for seed in (76, 77, 78))
     async with phone(calls):

@@ -9,7 +9,7 @@ from helpers.peers.waiting import wait_until
 pytestmark = pytest.mark.peer
 
 
-def test_the_group_behind_a_pbx_that_names_nobody_keeps_its_pop_and_can_pause(service, place_call):
+def test_a_pbx_group_without_a_named_advisor_sees_the_call_and_can_pause_it(service, place_call):
     call = place_call("uas_unnamed")
     url = f"/api/v1/calls/{call.call_id}"
     with service.sign_in() as sian:

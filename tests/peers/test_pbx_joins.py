@@ -76,7 +76,9 @@ class Desk:
 
 
 @pytest.mark.parametrize(("name", "goes_on"), [("301", True), ("500", False), ("999", False)])
-def test_another_line_of_the_pbx_takes_the_call_over(stage, judge, name, goes_on):
+def test_an_invite_with_replaces_moves_the_call_to_another_line_of_the_pbx(
+    stage, judge, name, goes_on
+):
     service = stage.open_all(trunk_peers=INSIDE)
     stage.listen()
     desk = Desk(stage, "uas")
@@ -102,7 +104,9 @@ def test_another_line_of_the_pbx_takes_the_call_over(stage, judge, name, goes_on
 
 
 @pytest.mark.parametrize(("kind", "goes_on"), [("centre", True), ("department", False)])
-def test_the_pbx_joins_the_caller_with_whom_it_has_consulted(stage, judge, kind, goes_on):
+def test_a_refer_with_replaces_joins_the_caller_with_the_pbxs_consultation(
+    stage, judge, kind, goes_on
+):
     service = stage.open_all(trunk_peers=INSIDE, more=FAR.replace("__CLASS__", kind))
     stage.listen()
     desk = Desk(stage, "uas_joining")
@@ -129,7 +133,7 @@ def test_the_pbx_joins_the_caller_with_whom_it_has_consulted(stage, judge, kind,
     service.wait_media_ports(0)
 
 
-def test_a_dialog_that_is_not_ours_is_no_place_to_take(stage):
+def test_an_invite_that_replaces_an_unknown_dialog_is_refused(stage):
     stage.open(trunk_peers=INSIDE)
     callee, caller = stage.callee(), stage.caller()
     assert caller.media_target

@@ -58,7 +58,7 @@ async def test_a_redirected_call_exchanges_keys_by_info_and_is_held_inactive(bes
         await content()
 
 
-async def test_a_session_is_as_long_as_the_other_side_wants_and_refreshed(beside):
+async def test_a_session_timer_follows_the_peers_min_se_and_is_refreshed(beside):
     async with asyncio.timeout(30):
         call, content = await beside("uas_timing", session_expires=90)
         assert call.statuses == [422, 180, 200]
@@ -105,7 +105,9 @@ async def answering(phone, extension):
     return calls
 
 
-async def test_baresip_sends_us_to_somebody_else(ended, at_kamailio, tmp_path):
+async def test_a_blind_transfer_by_baresip_moves_our_phone_to_the_target(
+    ended, at_kamailio, tmp_path
+):
     proxy, phone = at_kamailio
     async with asyncio.timeout(40):
         ours, target = await answering(phone, "601"), await answering(phone, "602")
@@ -124,7 +126,7 @@ async def test_baresip_sends_us_to_somebody_else(ended, at_kamailio, tmp_path):
         assert await reached.read_audio(800)
 
 
-async def test_linphone_joins_us(ended, at_kamailio):
+async def test_an_attended_transfer_by_linphone_joins_our_two_phones(ended, at_kamailio):
     proxy, phone = at_kamailio
     async with asyncio.timeout(40):
         ours, colleague = await answering(phone, "601"), await answering(phone, "602")
@@ -150,7 +152,9 @@ async def test_linphone_joins_us(ended, at_kamailio):
         assert new.state is joined.state is CallState.ANSWERED
 
 
-async def test_a_caller_who_asks_for_much_gets_it(ended, ports, tmp_path):
+async def test_our_phone_serves_a_caller_with_video_fax_100rel_update_and_late_offer(
+    ended, ports, tmp_path
+):
     calls, held = asyncio.Queue[VoIPCall](), []
 
     async def speak_then_answer(call):
@@ -178,7 +182,7 @@ async def test_a_caller_who_asks_for_much_gets_it(ended, ports, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["srtp-mand", "none"])
-async def test_baresip_reports_what_it_hears_of_us(ended, at_kamailio, tmp_path, kind):
+async def test_baresip_sends_rtcp_reports_of_our_media(ended, at_kamailio, tmp_path, kind):
     proxy, phone = at_kamailio
     calls = asyncio.Queue[VoIPCall]()
     async with asyncio.timeout(60):

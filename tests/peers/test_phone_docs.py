@@ -74,7 +74,7 @@ async def hears(call, said):
             return
 
 
-async def test_the_program_on_the_first_screen_answers_and_echoes(switch, desk_phones, ports):
+async def test_the_first_program_of_the_document_answers_and_echoes(switch, desk_phones, ports):
     text = PROGRAM.replace("192.0.2.10", "127.0.0.1").replace("5060", str(switch.sip[1]))
     text = text.replace(
         "call_callback", f"rtp_ports=({ports.last - 3}, {ports.last}), call_callback"
@@ -95,12 +95,12 @@ async def test_the_program_on_the_first_screen_answers_and_echoes(switch, desk_p
         await program.wait()
 
 
-async def test_the_service_gives_a_sign_of_life(desk_phones):
+async def test_the_alive_example_gets_an_answer_to_options(desk_phones):
     phone, _ = await desk_phones("301")
     assert await example("alive")(phone)
 
 
-async def test_a_call_is_transferred_without_asking(desk_phones):
+async def test_the_transfer_example_makes_a_blind_transfer(desk_phones):
     async with asyncio.timeout(30):
         phone, _ = await desk_phones("301")
         _, there = await desk_phones("302")
@@ -112,7 +112,7 @@ async def test_a_call_is_transferred_without_asking(desk_phones):
         assert placed.state is sent_on.state is CallState.ANSWERED
 
 
-async def test_a_transfer_that_fails_leaves_the_call(desk_phones):
+async def test_the_transfer_example_keeps_the_call_when_the_transfer_fails(desk_phones):
     async with asyncio.timeout(30):
         phone, _ = await desk_phones("301")
         _, there = await desk_phones("302")
@@ -121,7 +121,7 @@ async def test_a_transfer_that_fails_leaves_the_call(desk_phones):
         assert placed.state is taken.state is CallState.ANSWERED
 
 
-async def test_a_colleague_is_asked_and_joined(desk_phones):
+async def test_the_attended_example_joins_the_caller_with_a_consulted_colleague(desk_phones):
     async with asyncio.timeout(30):
         phone, _ = await desk_phones("301")
         advisor, there = await desk_phones("302")
@@ -133,7 +133,7 @@ async def test_a_colleague_is_asked_and_joined(desk_phones):
         assert placed.state is joined.state is CallState.ANSWERED
 
 
-async def test_a_second_phone_takes_a_call_over(desk_phones):
+async def test_the_take_over_example_moves_a_call_to_a_second_phone(desk_phones):
     async with asyncio.timeout(30):
         phone, _ = await desk_phones("301")
         _, there = await desk_phones("302")
@@ -144,7 +144,7 @@ async def test_a_second_phone_takes_a_call_over(desk_phones):
         assert call.state is placed.state is CallState.ANSWERED
 
 
-async def test_a_call_follows_who_has_moved(ended, ports, tmp_path):
+async def test_the_followed_example_calls_the_new_contact_of_a_302(ended, ports, tmp_path):
     sipp = ended(Callee(tmp_path, "uas_moved", "127.0.0.1"))
     async with (
         asyncio.timeout(30),

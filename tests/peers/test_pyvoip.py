@@ -36,7 +36,7 @@ def test_pyvoip_registers_answers_and_hears_the_caller(service, phone, talker, e
     assert recording.adds_up()
 
 
-def test_pyvoip_places_a_call_and_is_told_when_it_ends(service, phone, talker, ended):
+def test_pyvoip_places_a_call_and_receives_the_bye(service, phone, talker, ended):
     """1.6.8 makes up the To tag of its ACK; unless that is borne, our BYE waits 32 s for one."""
     advisor = talker("127.0.0.3")
     callee = ended(

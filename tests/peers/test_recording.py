@@ -24,7 +24,7 @@ def call(place_call):
     return place_call()
 
 
-def test_both_directions_are_on_their_own_channels_and_in_step(service, call, capsys):
+def test_both_directions_are_on_their_own_channels_and_synchronised(service, call, capsys):
     said = speech(4, 11), speech(4, 12)
     chorus = Chorus()
     chorus.say("caller", call.caller, said[0], call.from_caller)
@@ -50,7 +50,7 @@ def test_both_directions_are_on_their_own_channels_and_in_step(service, call, ca
     assert not recording.manifest["interrupted"]
 
 
-def test_a_payment_pause_is_exact_silence_with_its_reason(service, call):
+def test_a_payment_pause_is_exactly_silent_and_gives_its_reason(service, call):
     said = speech(5, 21), speech(5, 22)
     with service.sign_in("sian") as page:
         path = f"/api/v1/calls/{call.call_id}/payment"
@@ -95,7 +95,7 @@ def test_a_payment_pause_is_exact_silence_with_its_reason(service, call):
             assert a @ b / (np.linalg.norm(a) * np.linalg.norm(b)) > 0.95
 
 
-def test_the_last_words_are_kept_though_the_switch_had_no_time_for_them(service, call):
+def test_words_before_a_bye_are_stored_when_a_stopped_switch_reads_them_late(service, call):
     words = speech(1, 43)
     switch = service.processes["switch"].process
     switch.send_signal(signal.SIGSTOP)
@@ -111,9 +111,7 @@ def test_the_last_words_are_kept_though_the_switch_had_no_time_for_them(service,
     assert find(recording.caller, words)[1] > 0.95
 
 
-def test_a_busy_department_brings_the_call_back_and_it_is_recorded_again(
-    service, place_call, ended
-):
+def test_recording_resumes_when_a_transfer_to_a_busy_department_fails(service, place_call, ended):
     other = ended(
         Callee(service.folder, "uas_refused", "127.0.0.4", port=service.department_port, status=486)
     )

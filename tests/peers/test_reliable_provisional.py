@@ -48,7 +48,7 @@ def connect(ended, talker):
 
 
 @pytest.mark.parametrize("rel", ["Supported: 100rel, timer", "Require: 100rel"])
-def test_both_legs_are_told_reliably_and_both_parties_hear_each_other(switch, connect, rel):
+def test_parties_of_a_call_with_reliable_responses_hear_each_other(switch, connect, rel):
     calling, callee, mouths = connect(switch, rel=rel)
     said = speech(1, 1), speech(1, 2)
     chorus = Chorus()
@@ -75,7 +75,7 @@ def test_early_media_is_heard_before_the_answer(switch, connect, decoded):
     calling.hang_up()
 
 
-def test_what_is_lost_on_the_way_is_told_again(switch, connect):
+def test_lost_reliable_responses_are_retransmitted_until_the_call_connects(switch, connect):
     calling, callee, _ = connect(switch, "-lost", "25")
     calling.logged("media", 30)
     callee.logged("acked", 30)
@@ -104,7 +104,7 @@ def told(service):
         yield told
 
 
-def test_a_withheld_caller_by_100rel_stops_no_recording_and_is_named_nowhere(
+def test_a_withheld_caller_with_100rel_is_recorded_and_the_number_is_stored_nowhere(
     service, connect, told
 ):
     pages = [told("sian"), told("ceri")]

@@ -44,7 +44,7 @@ def payment(service, call_id, method):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1])
-def test_two_who_talk_talk_on_and_the_recording_goes_on(service, place_call, number):
+def test_an_answered_call_and_its_recording_continue_after_a_restart(service, place_call, number):
     call = place_call()
     before, after, back = (speech(2, seed) for seed in (91, 92, 93))
     call.caller.say(before, call.from_caller)
@@ -74,7 +74,7 @@ def test_two_who_talk_talk_on_and_the_recording_goes_on(service, place_call, num
     service.wait_media_ports(0)
 
 
-def test_a_pause_outlives_the_process_and_ends_when_its_holder_lets_go(service, place_call):
+def test_a_pause_survives_a_restart_until_its_holder_releases_it(service, place_call):
     call = place_call()
     before, secret, more, after = (speech(1.5, seed) for seed in (81, 82, 83, 84))
     call.caller.say(before, call.from_caller)
@@ -101,7 +101,7 @@ def test_a_pause_outlives_the_process_and_ends_when_its_holder_lets_go(service, 
     assert find(recording.caller, after)[1] > 0.95
 
 
-def test_a_call_that_rings_rings_on_and_its_early_hold_stands(service, talker, ended):
+def test_a_ringing_call_and_its_early_pause_survive_a_restart(service, talker, ended):
     caller, advisor = talker("127.0.0.2"), talker("127.0.0.3")
     phone = (service.folder, "uas_cancelled", "127.0.0.3")
     first = ended(Callee(*phone, port=service.pbx_port))
@@ -126,7 +126,7 @@ def test_a_call_that_rings_rings_on_and_its_early_hold_stands(service, talker, e
     assert not recording.samples.any()
 
 
-def test_fifty_calls_go_on(start, ended):
+def test_fifty_calls_continue_after_a_restart(start, ended):
     service = start("switch", "desk", "finaliser", users=True, max_calls=60)
     callee = ended(Callee(service.folder, "uas", "127.0.0.3", port=service.pbx_port, calls=50))
     caller = ended(_many(service, 50))
@@ -162,7 +162,9 @@ def _many(service, count):
     )
 
 
-def test_a_call_whose_ports_are_taken_is_ended_on_both_sides(service, place_call):
+def test_a_call_whose_media_ports_are_taken_at_the_restart_is_ended_on_both_sides(
+    service, place_call
+):
     call = place_call()
     service.kill("switch")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thief:

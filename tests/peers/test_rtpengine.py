@@ -57,7 +57,7 @@ def test_both_parties_hear_each_other_through_rtpengine_and_are_recorded(stage, 
 
 
 @pytest.mark.parametrize(("flags", "rule"), [(ICE, "off"), (SECURE, "required")])
-def test_a_call_through_rtpengine_is_held_and_taken_back(stage, flags, rule):
+def test_the_callee_holds_and_resumes_a_call_through_rtpengine(stage, flags, rule):
     service = stage.open(trunk_srtp=rule)
     _, proxy = carrier(stage, flags)
     callee = stage.callee("uas_holding")

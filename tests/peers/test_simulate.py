@@ -74,7 +74,7 @@ def alike(steps, name):
     return steps[name]["figures"]["alike"]
 
 
-def test_a_whole_call_is_proved_with_keys_a_pause_and_its_recording(service, simulate):
+def test_simulate_proves_a_call_with_dtmf_a_pause_and_its_recording(service, simulate):
     steps = simulate(
         *("--answer", "201", "--talk", "1", "--dtmf", "12#", "--pause", "1"),
         *("--identity", service.keys.identity),
@@ -92,7 +92,7 @@ def test_a_whole_call_is_proved_with_keys_a_pause_and_its_recording(service, sim
     assert steps["adds up"]["verdict"] == "ok"
 
 
-def test_the_call_is_followed_to_whom_it_is_transferred(service, simulate):
+def test_simulate_follows_attended_and_blind_transfers(service, simulate):
     both = ("--answer", "201", "--answer", "301", "--talk", "1")
     passwords = [service.sip_password, "secret-301"]
     identity = ("--identity", service.keys.identity)
@@ -105,7 +105,7 @@ def test_the_call_is_followed_to_whom_it_is_transferred(service, simulate):
     assert alike(blind, "after the transfer: caller to 301") > 0.95
 
 
-def test_the_api_pauses_and_many_calls_are_told_in_sum(service, simulate):
+def test_simulate_pauses_by_the_api_and_sums_up_many_calls(service, simulate):
     machine = ("users", "add", "pay", "--role", "machine", "--right", "payments", "--json")
     token = json.loads(service.galwad(*machine))["token"]
     answered = {"passwords": [service.sip_password]}
@@ -118,7 +118,7 @@ def test_the_api_pauses_and_many_calls_are_told_in_sum(service, simulate):
     assert alike(many, "sound") > 0.9
 
 
-def test_what_is_wrong_is_named_with_a_hint(service, simulate):
+def test_simulate_names_each_fault_with_a_hint(service, simulate):
     def named(step, text, *options, passwords=(), **where):
         steps = simulate(*options, passwords=passwords, status=1, **where)
         assert (steps[step]["verdict"], steps[step]["text"][: len(text)]) == ("fail", text)

@@ -20,7 +20,7 @@ async def agent():
     agent.transport.close()
 
 
-async def test_sipp_as_uac_calls_us_and_every_call_succeeds(agent, tmp_path):
+async def test_every_call_from_the_sipp_uac_to_our_core_succeeds(agent, tmp_path):
     address = await agent.transport.listen(Address("127.0.0.1", 0))
     calls = ("-sn", "uac", "-m", "20", "-r", "50", "-d", "50", "-timeout", "25")
     process = await sipp(tmp_path, *calls, f"127.0.0.1:{address.port}")
@@ -32,7 +32,7 @@ async def test_sipp_as_uac_calls_us_and_every_call_succeeds(agent, tmp_path):
     assert not agent.transport.endpoint.dropped
 
 
-async def test_sipp_as_uas_is_called_by_us_and_every_call_succeeds(agent, tmp_path):
+async def test_every_call_from_our_core_to_the_sipp_uas_succeeds(agent, tmp_path):
     await agent.transport.listen(Address("127.0.0.1", 0))
     peer = Address("127.0.0.1", free_port())
     process = await sipp(tmp_path, "-sn", "uas", "-m", "20", "-p", str(peer.port), "-timeout", "25")

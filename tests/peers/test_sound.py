@@ -7,7 +7,7 @@ import numpy as np
 from helpers.peers.sound import find, speech
 
 
-def test_speech_is_known_again_wherever_it_lies():
+def test_speech_is_found_at_any_place_in_a_recording():
     said = speech(2, 1)
     heard = np.concatenate([np.zeros(777), said, np.zeros(500)])
     place, alike = find(heard, said)
@@ -15,13 +15,13 @@ def test_speech_is_known_again_wherever_it_lies():
     assert alike > 0.99
 
 
-def test_speech_is_known_again_though_a_clock_was_put_right_in_it():
+def test_speech_with_a_clock_correction_is_found():
     said = speech(3, 2)
     heard = np.concatenate([said[:8000], said[8004:16_000], said[16_004:]])
     assert find(heard, said)[1] > 0.95
 
 
-def test_speech_that_is_not_there_or_not_whole_is_not_known_again():
+def test_absent_or_incomplete_speech_is_not_found():
     said, other = speech(3, 3), speech(3, 4)
     assert find(other, said)[1] < 0.3
     assert find(np.zeros(0), said)[1] == 0

@@ -122,7 +122,7 @@ def states(page, wanted):
     wait_until(lambda: [pop["state"] for pop in page.get("/api/v1/calls").json()] == [wanted])
 
 
-def test_baresip_that_insists_on_srtp_holds_resumes_and_is_recorded(start, made):
+def test_baresip_with_mandatory_srtp_holds_resumes_and_is_recorded(start, made):
     service = all_three(start, route_srtp="required")
     phone, ear = made.baresip(service, "srtp-mand"), made.wire(service)
     mouth = made.talker("127.0.0.2")
@@ -153,7 +153,7 @@ def test_baresip_that_insists_on_srtp_holds_resumes_and_is_recorded(start, made)
     assert sum(count for port, count in ear.ports().items() if port != plain) > 200
 
 
-def test_baresip_that_prefers_srtp_calls_with_it(start, made):
+def test_baresip_with_optional_srtp_calls_with_srtp(start, made):
     service = all_three(start)
     phone, ear = made.baresip(service, "srtp"), made.wire(service)
     other = made.talker("127.0.0.3")
@@ -173,7 +173,7 @@ def test_baresip_that_prefers_srtp_calls_with_it(start, made):
     assert find(speech(20, 31), heard[1600:6400])[1] > 0.95
 
 
-def test_keys_pressed_across_legs_reach_srtp_and_nothing_else(start, made):
+def test_digits_of_a_pause_reach_the_srtp_leg_and_are_not_recorded(start, made):
     service = all_three(start, route_srtp="required")
     service.planted.append(CARD)
     mouth = made.talker("127.0.0.2")
@@ -209,7 +209,7 @@ def test_keys_pressed_across_legs_reach_srtp_and_nothing_else(start, made):
     assert recording.adds_up()
 
 
-def test_both_legs_speak_srtp_each_with_its_own_keys(start, made):
+def test_a_call_with_srtp_on_both_legs_uses_separate_keys(start, made):
     service = all_three(start, trunk_srtp="required", route_srtp="required")
     mouth = made.talkers("127.0.0.2", Suite.AES_CM_128_HMAC_SHA1_32)
     desk, ear = made.talkers("127.0.0.3", Suite.AEAD_AES_256_GCM), made.wire(service)
@@ -244,7 +244,7 @@ def test_both_legs_speak_srtp_each_with_its_own_keys(start, made):
     assert not any("inline" in line for _, line in service.log.lines)
 
 
-def test_a_trunk_that_must_speak_srtp_is_refused_without_it(start, ended):
+def test_a_call_without_srtp_from_a_trunk_that_requires_it_gets_488(start, ended):
     service = start("switch", trunk_srtp="required")
     caller = ended(Caller(service, MAIN, scenario="uac_refused", status=488, media=9))
     caller.wait()
@@ -257,7 +257,7 @@ def whole(heard, count=40):
     return last if len(last) == count and steps == {1} else None
 
 
-def test_baresip_goes_on_with_new_keys_after_the_switch_has_died(start, made):
+def test_an_srtp_call_of_baresip_continues_with_new_keys_after_a_crash(start, made):
     service = all_three(start, route_srtp="required")
     phone, mouth = made.baresip(service, "srtp-mand"), made.talker("127.0.0.2")
     caller = made.caller(service, LINE, mouth)

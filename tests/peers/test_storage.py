@@ -79,7 +79,9 @@ def explained(recording):
     return gap
 
 
-def test_a_full_disk_costs_a_marked_gap_and_no_call_and_mends_itself(service, disk, place_call):
+def test_a_full_disk_leaves_a_fault_gap_and_recording_resumes_when_it_has_room(
+    service, disk, place_call
+):
     call = place_call()
     before = talk(call, 2, 21)
     disk.fill()
@@ -100,7 +102,7 @@ def test_a_full_disk_costs_a_marked_gap_and_no_call_and_mends_itself(service, di
     assert find(recording.caller, during)[1] < 0.5
 
 
-def test_a_disk_that_hangs_costs_a_marked_gap_and_keeps_nobody_waiting(service, disk, place_call):
+def test_a_hung_disk_leaves_a_fault_gap_and_does_not_delay_the_call(service, disk, place_call):
     call = place_call()
     before = talk(call, 2, 51)
     with disk.frozen():
@@ -119,7 +121,7 @@ def test_a_disk_that_hangs_costs_a_marked_gap_and_keeps_nobody_waiting(service, 
     assert find(recording.caller, during)[1] < 0.5
 
 
-def test_a_pause_on_a_full_disk_shuts_the_gate_and_says_that_it_is_not_durable(
+def test_a_pause_on_a_full_disk_shuts_the_gate_and_is_reported_as_not_durable(
     service, disk, place_call
 ):
     call = place_call()
@@ -142,7 +144,9 @@ def test_a_pause_on_a_full_disk_shuts_the_gate_and_says_that_it_is_not_durable(
     assert find(recording.caller, after)[1] > 0.95
 
 
-def test_a_disk_that_goes_away_in_a_pause_alarms_before_the_pause_ends(service, disk, place_call):
+def test_a_disk_that_disappears_in_a_pause_raises_an_alarm_before_the_pause_ends(
+    service, disk, place_call
+):
     call = place_call()
     path = f"/api/v1/calls/{call.call_id}/payment"
     with service.sign_in() as page:
@@ -158,9 +162,7 @@ def test_a_disk_that_goes_away_in_a_pause_alarms_before_the_pause_ends(service, 
     call.hang_up()
 
 
-def test_a_disk_that_goes_away_is_noticed_and_the_recording_goes_on_when_it_is_back(
-    service, disk, place_call
-):
+def test_a_recording_resumes_when_a_disk_that_disappeared_is_back(service, disk, place_call):
     call = place_call()
     before = talk(call, 2, 27)
     disk.vanish()
@@ -183,7 +185,7 @@ def moved(disk, call, life=2):
     wait_until(path.exists, what=path.name)
 
 
-def test_a_disk_that_stays_away_costs_seconds_and_the_recording_goes_on_elsewhere(
+def test_a_recording_moves_elsewhere_within_seconds_when_its_disk_stays_away(
     service, disk, place_call
 ):
     call = place_call()
@@ -205,9 +207,7 @@ def test_a_disk_that_stays_away_costs_seconds_and_the_recording_goes_on_elsewher
     assert find(recording.caller, during)[1] < 0.5
 
 
-def test_a_disk_that_is_back_after_that_takes_up_what_was_recorded_elsewhere(
-    service, disk, place_call
-):
+def test_a_recording_moves_back_to_its_returned_disk_and_is_sealed_whole(service, disk, place_call):
     """What lies below its mount point is seen by nobody then, but the switch has it open."""
     call = place_call()
     said = [talk(call, 1, 44)]
@@ -227,7 +227,9 @@ def test_a_disk_that_is_back_after_that_takes_up_what_was_recorded_elsewhere(
     assert all(find(recording.caller, words)[1] > 0.95 for words in said)
 
 
-def test_a_pause_outlives_its_disk_and_ends_when_its_holder_lets_go(service, disk, place_call):
+def test_a_pause_survives_the_loss_of_its_disk_until_its_holder_releases_it(
+    service, disk, place_call
+):
     call = place_call()
     before = talk(call, 1, 41)
     path = f"/api/v1/calls/{call.call_id}/payment"
@@ -251,7 +253,7 @@ def test_a_pause_outlives_its_disk_and_ends_when_its_holder_lets_go(service, dis
 
 
 @pytest.mark.parametrize("trouble", ["failing", "frozen"])
-def test_a_disk_that_goes_on_failing_costs_seconds_and_the_recording_goes_on_on_the_spare_one(
+def test_a_recording_moves_to_the_spare_disk_within_seconds_when_its_disk_fails(
     service, disk, place_call, trouble
 ):
     call = place_call()
@@ -282,7 +284,7 @@ def whole_from_the_spare_disk(service, call, said):
     wait_until(lambda: not any(spare.glob("*.spool")), what="spools removed")
 
 
-def test_a_call_that_begins_while_the_disk_fails_is_recorded_on_the_spare_one(
+def test_a_call_that_begins_while_the_disk_is_read_only_is_recorded_on_the_spare_disk(
     service, disk, place_call
 ):
     disk.fail()
@@ -294,7 +296,7 @@ def test_a_call_that_begins_while_the_disk_fails_is_recorded_on_the_spare_one(
     whole_from_the_spare_disk(service, call, said)
 
 
-def test_a_call_that_begins_on_a_disk_that_does_not_even_read_is_recorded_on_the_spare_one(
+def test_a_call_that_begins_on_an_unreadable_disk_is_recorded_on_the_spare_disk(
     service, disk, place_call
 ):
     disk.die()
@@ -305,7 +307,7 @@ def test_a_call_that_begins_on_a_disk_that_does_not_even_read_is_recorded_on_the
     whole_from_the_spare_disk(service, call, said)
 
 
-def test_a_call_that_begins_while_the_disk_hangs_is_recorded_on_the_spare_one(
+def test_a_call_that_begins_while_the_disk_hangs_is_recorded_on_the_spare_disk(
     service, disk, place_call
 ):
     with disk.frozen():
@@ -316,7 +318,7 @@ def test_a_call_that_begins_while_the_disk_hangs_is_recorded_on_the_spare_one(
     whole_from_the_spare_disk(service, call, said)
 
 
-def test_a_call_that_begins_while_the_disk_is_away_is_recorded_on_what_is_there(
+def test_a_call_that_begins_while_the_disk_is_away_is_recorded_without_a_gap(
     service, disk, place_call
 ):
     before = place_call()
@@ -335,7 +337,7 @@ def test_a_call_that_begins_while_the_disk_is_away_is_recorded_on_what_is_there(
     assert find(recording.caller, said)[1] > 0.95
 
 
-def test_a_power_cut_costs_the_newest_seconds_and_nothing_older(service, disk, place_call, ended):
+def test_a_power_cut_loses_only_the_newest_seconds_of_a_recording(service, disk, place_call, ended):
     """What the device holds in the midst of the call, mounted anew; the memory is gone."""
     call, image = place_call(), service.folder / "cut.img"
     frames, at = 600, 550
@@ -392,7 +394,9 @@ def wall(tmp_path, monkeypatch):
     return lambda seconds: now.write_text(str(seconds))
 
 
-def test_a_wall_clock_that_jumps_moves_no_sound_and_loses_no_second(wall, start, place_call_on):
+def test_jumps_of_the_wall_clock_move_no_sound_and_lose_no_recorded_second(
+    wall, start, place_call_on
+):
     service = start("switch", "desk", "finaliser", users=True)
     call = place_call_on(service)
     path = f"/api/v1/calls/{call.call_id}/payment"

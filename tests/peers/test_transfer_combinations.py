@@ -27,7 +27,7 @@ def payment(service, call_id, method):
         return page.request(method, f"/api/v1/calls/{call_id}/payment").json()["state"]
 
 
-async def test_a_pause_stands_through_a_lost_transfer_a_recall_and_a_crash(
+async def test_a_pause_survives_a_failed_transfer_a_recall_and_a_crash(
     service, phone, caller, ended
 ):
     calls, run = asyncio.Queue[VoIPCall](), asyncio.to_thread
@@ -81,7 +81,7 @@ async def test_a_pause_stands_through_a_lost_transfer_a_recall_and_a_crash(
     assert recording.adds_up()
 
 
-async def test_digits_work_both_ways_after_a_join_with_a_phone_that_speaks_srtp_alone(
+async def test_dtmf_works_both_ways_after_a_transfer_to_a_phone_that_requires_srtp(
     service, phone, caller
 ):
     calls, consulted, run = asyncio.Queue[VoIPCall](), asyncio.Queue[VoIPCall](), asyncio.to_thread

@@ -43,7 +43,9 @@ EVERY = [("UDP", "::1"), ("TCP", "127.0.0.1"), ("TCP", "::1")]
 
 
 @pytest.mark.parametrize(("transport", "host"), EVERY)
-async def test_sipp_calls_us(agent, tmp_path, transport, host):
+async def test_every_call_from_sipp_to_our_core_succeeds_on_each_transport(
+    agent, tmp_path, transport, host
+):
     at = await agent.transport.listen(Address(host, 0, transport))
     where = f"[{host}]:{at.port}" if ":" in host else f"{host}:{at.port}"
     process = await sipp(
@@ -57,7 +59,9 @@ async def test_sipp_calls_us(agent, tmp_path, transport, host):
 
 
 @pytest.mark.parametrize(("transport", "host"), EVERY)
-async def test_sipp_is_called_by_us(agent, tmp_path, transport, host):
+async def test_every_call_from_our_core_to_sipp_succeeds_on_each_transport(
+    agent, tmp_path, transport, host
+):
     await agent.transport.listen(Address(host, 0, transport))
     asked = words("uas", transport, host)
     peer = Address(host, int(asked[asked.index("-p") + 1]), transport)
@@ -90,7 +94,7 @@ def read(path):
     return Path(path).read_text(encoding="ascii")
 
 
-async def test_a_message_typed_into_openssl_is_answered(agent, authority):
+async def test_an_invite_sent_with_openssl_over_tls_is_answered(agent, authority):
     tls = Tls(server_context(*authority.issue("galwad", "127.0.0.1")))
     at = await agent.transport.listen(Address("127.0.0.1", 0, "TLS"), tls=tls)
     process = await asyncio.create_subprocess_exec(
@@ -139,7 +143,7 @@ def advisor(request, secured, ended, authority):
     return phone
 
 
-def test_baresip_is_rung_and_talks_over_its_connection(secured, talker, ended, advisor):
+def test_baresip_is_called_over_the_connection_of_its_registration(secured, talker, ended, advisor):
     mouth = talker("127.0.0.2")
     caller = ended(Caller(secured, "01970000300", media=mouth.port))
     advisor.wait("CALL_INCOMING")
@@ -152,14 +156,14 @@ def test_baresip_is_rung_and_talks_over_its_connection(secured, talker, ended, a
     advisor.wait("CALL_CLOSED")
 
 
-def test_a_phone_whose_connection_is_gone_is_not_rung(secured, ended, advisor):
+def test_a_phone_whose_connection_is_closed_is_not_rung(secured, ended, advisor):
     advisor.process.kill()
     refused = Caller(secured, "01970000300", scenario="uac_refused", status=480)
     ended(refused).wait()
 
 
 @pytest.mark.parametrize("way", ["udp", "tcp"])
-async def test_a_phone_by_ipv6_talks_with_a_caller_by_ipv4(secured, talker, ended, *, ports, way):
+async def test_a_phone_on_ipv6_talks_with_a_caller_on_ipv4(secured, talker, ended, *, ports, way):
     came = asyncio.Queue[VoIPCall]()
     phone = VoIPPhone(
         "::1",
@@ -185,7 +189,7 @@ async def test_a_phone_by_ipv6_talks_with_a_caller_by_ipv4(secured, talker, ende
 
 
 @pytest.mark.parametrize(("caller", "pbx"), [("TCP", "TCP"), ("UDP", "TCP"), ("TCP", "UDP")])
-async def test_calls_pass_between_transports(start, tmp_path, caller, pbx):
+async def test_calls_between_different_transports_succeed(start, tmp_path, caller, pbx):
     service = start("switch", listen=("tcp:127.0.0.1",), pbx_way=f";transport={pbx.lower()}")
     (tmp_path / "pbx").mkdir()
     there = words("uas", pbx, "127.0.0.3", service.pbx_port)
@@ -245,7 +249,7 @@ class Cable:
     close = cut
 
 
-async def test_after_a_cut_in_mid_call_the_phone_is_reached_by_a_new_connection(
+async def test_a_phone_that_reconnects_in_mid_call_receives_the_bye(
     secured, talker, ended, *, ports
 ):
     cable, came = ended(Cable(secured.ports["tcp:127.0.0.1"])), asyncio.Queue[VoIPCall]()

@@ -41,7 +41,9 @@ def switch(officer, tmp_path, registrar, password):
     service.judge()
 
 
-def test_we_register_and_are_called_there_and_take_our_leave(switch, registrar, ended):
+def test_the_switch_registers_at_a_trunk_is_called_and_unregisters_when_it_stops(
+    switch, registrar, ended
+):
     contact = registrar.logged(r"registered (\S+)")
     assert contact == f"sip:01970000100@127.0.0.1:{switch.sip[1]}"
     assert switch.log.wait("trunk.registered")["trunk"] == "trunk"
@@ -53,7 +55,7 @@ def test_we_register_and_are_called_there_and_take_our_leave(switch, registrar, 
 
 
 @pytest.mark.parametrize("password", ["correct pony"])
-def test_a_password_that_the_trunk_refuses_is_an_alarm(switch, registrar):
+def test_a_trunk_that_refuses_the_registration_raises_an_alarm(switch, registrar):
     assert switch.log.wait("alarm", kind="trunk.unregistered")["detail"] == "trunk: 403"
     registrar.wait()
 
@@ -73,7 +75,7 @@ def asking(officer, tmp_path):
     service.judge()
 
 
-def test_a_call_to_who_wants_a_password_is_answered_and_the_caller_hears_of_none(asking, ended):
+def test_a_challenge_to_an_outgoing_invite_is_answered_and_hidden_from_the_caller(asking, ended):
     callee = ended(Callee(asking.folder, "uas_asking", PBX, port=asking.pbx_port))
     calling = ended(Caller(asking, "01970000200"))
     assert calling.media_target

@@ -126,7 +126,7 @@ def change(path, at):
     path.write_bytes(data)
 
 
-def test_each_command_says_what_the_document_says_and_each_damage_is_found_by_hand(desktop):
+def test_the_documented_commands_pass_a_sound_recording_and_find_each_damage(desktop):
     parts = desktop.by_hand()
     assert silent(parts) == [], "\n".join(parts)
     assert sum(len(said) for _, said in STEPS) >= 12
@@ -164,7 +164,7 @@ def test_each_command_says_what_the_document_says_and_each_damage_is_found_by_ha
     found("Signature Verification Failure")
 
 
-def test_galwad_names_the_same_faults(desktop):
+def test_galwads_own_commands_find_the_same_faults(desktop):
     folder, call_id = desktop.folder, desktop.call_id
     shutil.copytree(desktop.origin, folder / "copy")
     whole = ("audit", "verify", "chain.jsonl", "--anchors", "anchors.jsonl", "--recordings", "copy")
@@ -200,7 +200,7 @@ def _run_block(word, folder):
     return done.stdout
 
 
-async def test_a_past_that_was_rewritten_does_not_fit_the_days_signature(engine, tmp_path):
+async def test_a_rewritten_audit_chain_fails_its_daily_signatures(engine, tmp_path):
     """Whoever holds the machine on the second day recomputes every hash of the first."""
     now = 1_800_000_000.0
     audit = AuditLog(engine, "node-1", tmp_path / "audit.key", lambda: now)

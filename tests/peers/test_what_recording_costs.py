@@ -14,7 +14,7 @@ CALLS, SECONDS = 10, 18
 WAITS = ("listed", "fetchable")
 
 
-def test_each_recording_is_fetched_whole_and_gets_a_new_header(tmp_path):
+def test_the_recording_benchmark_loses_no_packet_and_rewraps_each_recording(tmp_path):
     for program, package in (("rtpengine", "rtpengine-daemon"), ("espeak-ng", "espeak-ng")):
         programs.program(program, package)
     ports = claim(1000)

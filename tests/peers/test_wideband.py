@@ -44,7 +44,9 @@ def encoded(samples, encoder):
 
 
 @pytest.mark.parametrize("name", CODECS)
-def test_wideband_is_passed_through_and_recorded_at_its_rate(service, talker, ended, name):
+def test_wideband_audio_is_passed_through_unchanged_and_recorded_at_16_khz(
+    service, talker, ended, name
+):
     facts = CODECS[name]
     keys = {"pt": facts["pt"], "codec": facts["codec"]}
     caller, advisor = talker("127.0.0.2"), talker("127.0.0.3")

@@ -57,14 +57,14 @@ def decide(admission_control, endpoint, source=TRUNK, **kwargs):
     return admission_control.invite(arrive(endpoint, request(**kwargs), source).invite, 1.0)
 
 
-def test_a_trunk_is_let_in_by_its_address(admission_control, endpoint):
+def test_a_call_from_a_trunks_address_is_admitted_without_a_password(admission_control, endpoint):
     admission = decide(admission_control, endpoint)
     assert isinstance(admission, Admission)
     assert (admission.called, admission.recorded, admission.trusted) == ("01970000000", True, True)
     assert admission.facts("Tax")["number"] == "+441632960001"
 
 
-def test_a_trunks_own_source_rule_goes_with_the_call(admission_control, endpoint):
+def test_the_source_rule_of_a_trunk_applies_to_its_calls(admission_control, endpoint):
     admission = decide(admission_control, endpoint, source=Address("192.0.2.2", 5060))
     assert (admission.source_rule, admission.trusted) == ("latch", False)
 
@@ -77,17 +77,17 @@ def test_a_trunks_own_source_rule_goes_with_the_call(admission_control, endpoint
         ((("Privacy", "header"),), "01632960001"),
     ],
 )
-def test_a_withheld_number_is_kept_nowhere(admission_control, endpoint, headers, user):
+def test_the_facts_of_a_call_contain_no_withheld_number(admission_control, endpoint, headers, user):
     facts = decide(admission_control, endpoint, headers=headers, user=user).facts("Tax")
     assert (facts["number"], facts["withheld"]) == (None, True)
 
 
-def test_an_identity_that_cannot_be_read_is_none(admission_control, endpoint):
+def test_an_unreadable_asserted_identity_is_ignored(admission_control, endpoint):
     admission = decide(admission_control, endpoint, headers=(("P-Asserted-Identity", "<<<"),))
     assert admission.caller.asserted == ()
 
 
-def test_a_stranger_is_challenged(admission_control, endpoint):
+def test_a_call_of_a_stranger_is_challenged_with_401(admission_control, endpoint):
     refusal = decide(admission_control, endpoint, source=STRANGER)
     assert isinstance(refusal, Rejection)
     assert refusal.status == 401
@@ -101,7 +101,9 @@ def answered(endpoint):
     return response
 
 
-def test_a_phone_registers_with_its_password_and_for_itself_alone(settings, endpoint, phones):
+def test_a_phone_registers_with_its_password_but_not_for_another_extension(
+    settings, endpoint, phones
+):
     secret = ha1("203", "galwad", "password", "SHA-256")
     phones.set_accounts([PhoneCredentials("203", "gwen", ha1_sha256=secret)])
     admission_control = AdmissionControl(settings, phones, b"s" * 32)
@@ -126,13 +128,13 @@ def test_a_phone_registers_with_its_password_and_for_itself_alone(settings, endp
 @pytest.mark.parametrize(
     "user", ["%2B441632960001", "+441632960001;phone-context=x", "+44-1632-960001"]
 )
-def test_a_callers_number_is_read_however_it_is_written(admission_control, endpoint, user):
+def test_each_spelling_of_a_callers_number_gives_the_same_number(admission_control, endpoint, user):
     facts = decide(admission_control, endpoint, user=user).facts("Tax")
     assert facts["number"] == "+441632960001"
 
 
 @pytest.mark.parametrize("uri", ["sip:%2B44197@h", "tel:+44-197", "sip:+44197;npdi@h;user=phone"])
-def test_the_called_number_is_read_however_it_is_written(admission_control, endpoint, uri):
+def test_each_spelling_of_the_called_number_gives_the_same_number(admission_control, endpoint, uri):
     assert decide(admission_control, endpoint, uri=uri).called == "+44197"
 
 
@@ -143,7 +145,7 @@ def test_a_remote_party_id_with_privacy_withholds_the_number(admission_control, 
 
 
 @pytest.mark.parametrize(("own", "rule"), [(None, "off"), ("required", "required")])
-def test_a_trunk_s_own_srtp_rule_comes_before_that_of_all_media(
+def test_the_srtp_rule_of_a_trunk_overrides_that_of_the_media_table(
     settings, phones, endpoint, own, rule
 ):
     trunks = tuple(trunk.model_copy(update={"srtp": own}) for trunk in settings.trunks)
@@ -199,7 +201,7 @@ def shape(answer, user):
 
 
 @pytest.mark.parametrize("method", ["REGISTER", "INVITE"])
-def test_nobody_learns_which_extensions_there_are(guesser, method):
+def test_challenges_look_the_same_for_known_and_unknown_extensions(guesser, method):
     """204 has a password, 201 another digest alone, 999 does not exist; none is registered."""
     answers = {user: guesser.guess(method, user, "wrong") for user in ("204", "201", "999")}
     assert len({shape(answer, user) for user, answer in answers.items()}) == 1
@@ -211,7 +213,9 @@ def test_nobody_learns_which_extensions_there_are(guesser, method):
 
 
 @pytest.mark.parametrize("method", ["REGISTER", "INVITE"])
-def test_an_unknown_name_costs_the_same_work(guesser, method, monkeypatch):
+def test_an_unknown_extension_costs_the_same_digest_work_as_a_known_one(
+    guesser, method, monkeypatch
+):
     made = []
     digest = auth._digest
 
@@ -233,7 +237,7 @@ def test_an_unknown_name_costs_the_same_work(guesser, method, monkeypatch):
     assert len(work["999"]) >= 3
 
 
-def test_what_was_answered_once_is_no_key_for_another(guesser):
+def test_digest_credentials_are_not_accepted_again_or_from_another_address(guesser):
     asked = response_of(guesser.send("REGISTER", "204"))
     bare = request_of(request("REGISTER", user="204", uri="sip:galwad"))
     given = DigestClient("204", "password").answer(bare, asked, "cnonce")

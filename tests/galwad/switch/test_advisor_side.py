@@ -16,7 +16,7 @@ from telephony.sip.message.uri import Uri
 
 
 @pytest.mark.parametrize("destination", list(DestinationClass))
-def test_another_name_in_mid_call_is_a_handover(destination):
+def test_a_changed_identity_in_mid_call_is_a_handover(destination):
     assert is_handover("201", destination)
 
 
@@ -30,7 +30,7 @@ def test_another_name_in_mid_call_is_a_handover(destination):
         (DestinationClass.PAYMENT, True),
     ],
 )
-def test_the_first_name_is_a_handover_only_where_it_lies_outside_the_centre(destination, handover):
+def test_the_first_identity_is_a_handover_only_if_it_is_outside_the_centre(destination, handover):
     assert is_handover("", destination) is handover
 
 
@@ -71,14 +71,14 @@ def behind_a_pbx():
     return advisor_side
 
 
-def test_a_pbx_rings_its_number_and_whoever_is_behind_it():
+def test_a_call_to_a_pbx_rings_its_number_and_the_users_behind_it():
     advisor_side = parties_of("sian")
     assert advisor_side.ringing == (Party("600", ""), Party("", "sian"))
     assert advisor_side.concern(user="sian")
     assert not advisor_side.concern(user="ceri")
 
 
-def test_of_a_group_one_takes_the_call_and_no_second(behind_a_pbx):
+def test_only_the_first_member_of_a_group_can_claim_the_call(behind_a_pbx):
     assert behind_a_pbx.candidates == (Party("", "sian"), Party("", "ceri"))
     assert not behind_a_pbx.claim(Party("203", "huw"))
     assert behind_a_pbx.claim(Party("201", "sian"))
@@ -87,13 +87,13 @@ def test_of_a_group_one_takes_the_call_and_no_second(behind_a_pbx):
     assert behind_a_pbx.actor == "phone:201"
 
 
-def test_a_phone_that_registered_here_is_whose_it_is(behind_a_pbx):
+def test_a_call_moved_to_a_registered_phone_belongs_to_that_phones_user(behind_a_pbx):
     behind_a_pbx.replaced(at("202", is_phone=True))
     assert behind_a_pbx.advisor == Party("202", "ceri")
     assert not behind_a_pbx.claim(Party("201", "sian"))
 
 
-def test_nobody_has_a_call_that_only_rings():
+def test_a_ringing_call_has_no_advisor():
     route = Route(called=Pattern.parse("0*"), ring=("201",))
     advisor_side = AdvisorSide(cast("Router", Users()), route)
     advisor_side.dialled((at("201", is_phone=True),))

@@ -3,7 +3,7 @@
 import structlog
 
 
-async def test_each_change_of_a_calls_phase_is_logged_in_one_place(centre, register):
+async def test_each_change_of_a_calls_phase_is_logged_once(centre, register):
     trunk = centre.phone("192.0.2.1", "01632960001")
     centre.phone("192.0.2.201", "201", register)
     with structlog.testing.capture_logs() as logs:

@@ -53,12 +53,12 @@ TALKING = Checkpoint(
 
 
 @pytest.mark.parametrize("checkpoint", [RINGING, TALKING])
-def test_what_a_killed_switch_left_is_found_again(tmp_path, checkpoint):
+def test_a_checkpoint_of_a_killed_switch_is_loaded_by_the_next(tmp_path, checkpoint):
     CheckpointStore(tmp_path).save("one", checkpoint)
     assert list(CheckpointStore(tmp_path).left_behind()) == [("one", checkpoint)]
 
 
-def test_an_ended_call_leaves_nothing(tmp_path):
+def test_an_ended_call_leaves_no_checkpoint(tmp_path):
     checkpoints = CheckpointStore(tmp_path)
     checkpoints.save("one", RINGING)
     checkpoints.save("one", TALKING)
@@ -75,7 +75,9 @@ def test_an_ended_call_leaves_nothing(tmp_path):
         (b"\xff", {}),
     ],
 )
-def test_an_unreadable_checkpoint_gives_what_is_left_of_its_legs_and_goes(tmp_path, damaged, legs):
+def test_an_unreadable_checkpoint_is_deleted_and_its_readable_legs_are_returned(
+    tmp_path, damaged, legs
+):
     checkpoints = CheckpointStore(tmp_path)
     checkpoints.save("one", RINGING)
     (tmp_path / "two.call").write_bytes(damaged)
@@ -83,7 +85,7 @@ def test_an_unreadable_checkpoint_gives_what_is_left_of_its_legs_and_goes(tmp_pa
     assert not (tmp_path / "two.call").exists()
 
 
-def test_checkpoints_are_for_the_switch_alone(tmp_path):
+def test_checkpoints_are_readable_only_by_the_switch(tmp_path):
     CheckpointStore(tmp_path / "calls").save("one", TALKING)
     (file,) = (tmp_path / "calls").iterdir()
     assert file.stat().st_mode & 0o077 == 0
@@ -103,7 +105,7 @@ def only_a_part(descriptor, data):
 
 
 @pytest.mark.parametrize("disk", [no_room, only_a_part])
-def test_where_a_change_finds_no_room_the_older_truth_is_no_more_believed(
+def test_an_outdated_checkpoint_is_invalidated_when_the_disk_has_no_room_for_the_new(
     tmp_path, monkeypatch, disk
 ):
     checkpoints = CheckpointStore(tmp_path)
@@ -122,7 +124,7 @@ def test_where_a_change_finds_no_room_the_older_truth_is_no_more_believed(
     assert list(CheckpointStore(tmp_path).left_behind()) == [("one", TALKING)]
 
 
-def test_what_was_half_written_when_the_process_died_goes(tmp_path):
+def test_a_half_written_checkpoint_is_deleted_at_the_next_start(tmp_path):
     (tmp_path / "one.new").write_bytes(b"{")
     assert list(CheckpointStore(tmp_path).left_behind()) == []
     assert list(tmp_path.iterdir()) == []

@@ -47,24 +47,24 @@ def info(body, content_type="application/dtmf-relay"):
     return message
 
 
-def test_one_code_pauses_and_the_other_resumes(listener, heard):
+def test_each_payment_code_pauses_or_resumes_among_other_digits(listener, heard):
     dial(listener, "12*71")
     dial(listener, "*72", first=5)
     assert [code for code, _ in heard] == [PauseAction.PAUSE, PauseAction.RESUME]
 
 
-def test_a_code_is_heard_when_its_last_key_begins(listener, heard):
+def test_a_code_counts_from_the_start_of_its_last_key(listener, heard):
     dial(listener, "*71")
     assert heard == [(PauseAction.PAUSE, 2.0)]
 
 
 @pytest.mark.parametrize("keys", ["*7", "71", "*17", "7*1"])
-def test_anything_else_is_no_code(listener, heard, keys):
+def test_other_digits_are_not_a_code(listener, heard, keys):
     dial(listener, keys)
     assert heard == []
 
 
-def test_keys_come_by_info_too(listener, heard):
+def test_keys_sent_by_info_make_a_code(listener, heard):
     for key in "*71":
         listener.info(info(b"Signal= %b\r\nDuration=160\r\n" % key.encode()), 1.0)
     assert heard == [(PauseAction.PAUSE, 1.0)]
@@ -74,7 +74,7 @@ def test_keys_come_by_info_too(listener, heard):
 
 
 @given(st.binary(max_size=64))
-def test_no_packet_is_too_strange(data):
+def test_no_packet_makes_the_code_listener_fail(data):
     CodeListener(PaymentCodes("*71", "*72"), lambda _code, _at: None).packet(data, 0.0)
 
 

@@ -37,7 +37,7 @@ async def test_a_call_is_paused_and_resumed_by_its_id_its_phone_or_its_user(comm
     assert talk.recording.holders == ()
 
 
-async def test_the_gate_is_shut_before_the_disk_has_answered(commands, talk):
+async def test_a_pause_shuts_the_gate_before_the_disk_has_answered(commands, talk):
     asked = asyncio.create_task(
         commands.pause(Pause(1, "payment", "page", "user:sian", user="sian"))
     )
@@ -48,7 +48,7 @@ async def test_the_gate_is_shut_before_the_disk_has_answered(commands, talk):
 
 
 @pytest.mark.parametrize("meant", [{"call_id": "none"}, {"extension": "202"}, {"user": "nobody"}])
-async def test_a_pause_of_no_call_reaches_none_and_says_so(commands, talk, meant):
+async def test_a_pause_that_matches_no_call_is_reported_as_not_started(commands, talk, meant):
     reply = await commands.pause(Pause(1, "payment", "api", "pay", **meant))
     assert reply == PauseReply(1, (), "not_started", durable=True)
     assert talk.recording.state is RecordingState.RECORDING
@@ -63,7 +63,7 @@ async def test_each_live_call_is_in_the_snapshot(commands, talk):
     )
 
 
-async def test_an_advisor_of_the_group_takes_the_call_and_a_call_that_is_over_is_ignored(
+async def test_an_advisor_of_the_group_claims_a_live_call_and_an_ended_one_is_ignored(
     commands, talk
 ):
     talk.advisor_side.advisor = Party("")
@@ -74,7 +74,7 @@ async def test_an_advisor_of_the_group_takes_the_call_and_a_call_that_is_over_is
     assert talk.advisor_side.advisor == Party("202", "ceri")
 
 
-async def test_the_accounts_of_the_desk_replace_those_before(commands, phones):
+async def test_new_phone_accounts_of_the_desk_replace_the_earlier_ones(commands, phones):
     commands.set_phones((PhoneCredentials("203", "gwen", ha1_md5="2" * 32),))
     assert phones.user_of("203") == "gwen"
     commands.set_phones(())

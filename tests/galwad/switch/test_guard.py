@@ -61,55 +61,55 @@ def heard(guard, source, count, now=100.0, data=INVITE):
     return sum(guard.accepts_message(data, source, now) for _ in range(count))
 
 
-def test_a_stranger_is_heard_at_its_rate_and_three_seconds_of_it_in_advance(guard):
+def test_a_stranger_is_limited_to_its_rate_with_a_burst_of_three_seconds(guard):
     assert heard(guard, STRANGER, 100) == 31
     assert heard(guard, STRANGER, 100, now=101.0) == 10
     assert guard.shed == 159
 
 
-def test_one_stranger_takes_nothing_from_another(guard):
+def test_the_messages_of_one_stranger_do_not_use_up_the_rate_of_another(guard):
     heard(guard, STRANGER, 100)
     assert heard(guard, Address("203.0.113.67", 5060), 10) == 10
 
 
-def test_all_strangers_together_have_a_rate_too(guard):
+def test_all_strangers_together_are_limited_to_a_common_rate(guard):
     crowd = [Address(f"203.0.113.{number}", 5060) for number in range(1, 250)]
     assert sum(heard(guard, source, 1) for source in crowd) == 51
 
 
-def test_a_known_address_is_heard_ten_times_as_often(guard):
+def test_a_known_address_has_ten_times_the_rate_of_a_stranger(guard):
     guard.set_known_hosts([OFFICE.host])
     assert heard(guard, OFFICE, 1000) in {300, 301}
 
 
-def test_what_belongs_to_a_call_is_heard_whatever_the_rate(guard):
+def test_messages_within_a_call_pass_whatever_the_rate(guard):
     for source in (TRUNK, OFFICE, STRANGER):
         heard(guard, source, 400)
         assert heard(guard, source, 5, data=BYE) == 5
 
 
-def test_a_long_message_counts_as_several(guard):
+def test_a_long_message_counts_as_several_messages(guard):
     assert heard(guard, STRANGER, 100, data=INVITE + bytes(10_240)) == 6
 
 
-def test_a_stranger_who_says_very_much_at_once_is_not_heard(guard):
+def test_an_oversized_message_of_a_stranger_is_dropped(guard):
     long = BYE + bytes(20_480)
     assert heard(guard, STRANGER, 1, data=long) == 0
     assert heard(guard, TRUNK, 1, data=long) == 1
 
 
-def test_a_call_id_far_into_a_message_is_not_searched_for(guard):
+def test_a_call_id_after_5000_bytes_of_header_is_ignored(guard):
     heard(guard, STRANGER, 100)
     padded = BYE.replace(b"\r\ni:", b"\r\nX: " + b"a" * 5000 + b"\r\ni:")
     assert heard(guard, STRANGER, 1, data=padded) == 0
 
 
-def test_a_known_address_over_a_connection_is_always_heard(guard):
+def test_a_known_address_on_a_connection_is_not_rate_limited(guard):
     guard.set_known_hosts([OFFICE.host])
     assert heard(guard, OFFICE._replace(transport="TCP", flow=3), 1000) == 1000
 
 
-def test_ten_wrong_passwords_bar_a_stranger_and_the_kernel_is_told(guard, kernel):
+def test_ten_wrong_passwords_ban_a_stranger_in_the_guard_and_the_kernel(guard, kernel):
     for _ in range(9):
         guard.count_outcome(STRANGER, AuthOutcome.REFUSED, 100.0)
     assert heard(guard, STRANGER, 1) == 1
@@ -120,7 +120,7 @@ def test_ten_wrong_passwords_bar_a_stranger_and_the_kernel_is_told(guard, kernel
     assert guard.banned(100.0) == 1
 
 
-def test_a_ban_ends_and_the_next_lasts_twice_as_long(guard, kernel):
+def test_a_second_ban_lasts_twice_as_long_as_the_first(guard, kernel):
     def fail(now):
         for _ in range(10):
             guard.count_outcome(STRANGER, AuthOutcome.REFUSED, now)
@@ -146,7 +146,7 @@ def test_the_ban_of_a_stranger_ends_when_it_becomes_known(guard, kernel):
     assert kernel.dropped == ()
 
 
-def test_an_old_ban_is_forgotten(guard):
+def test_a_ban_long_after_the_last_one_is_short_again(guard):
     for now in (100.0, 1000.0):
         for _ in range(10):
             guard.on_malformed(STRANGER, now)
@@ -157,13 +157,13 @@ def test_an_old_ban_is_forgotten(guard):
     assert heard(guard, STRANGER, 1, now=2061.0) == 1
 
 
-def test_a_phone_that_asks_once_a_minute_with_a_wrong_password_is_never_barred(guard):
+def test_a_phone_with_one_wrong_password_per_minute_is_never_banned(guard):
     for minute in range(1000):
         guard.count_outcome(STRANGER, AuthOutcome.REFUSED, 60.0 * minute)
     assert guard.banned(60.0 * 1000) == 0
 
 
-def test_a_right_password_forgives_the_failures_and_makes_known(guard):
+def test_a_right_password_clears_the_failures_and_makes_the_source_known(guard):
     for _ in range(9):
         guard.count_outcome(STRANGER, AuthOutcome.REFUSED, 100.0)
     guard.count_outcome(STRANGER, AuthOutcome.ACCEPTED, 100.0)
@@ -175,7 +175,7 @@ def test_a_right_password_forgives_the_failures_and_makes_known(guard):
 
 
 @pytest.mark.parametrize("source", [TRUNK, OFFICE])
-def test_a_trunk_and_an_address_with_a_phone_are_never_barred(guard, source):
+def test_a_trunk_and_an_address_with_a_phone_are_never_banned(guard, source):
     guard.set_known_hosts([OFFICE.host])
     for _ in range(1000):
         guard.on_malformed(source, 100.0)
@@ -184,12 +184,12 @@ def test_a_trunk_and_an_address_with_a_phone_are_never_barred(guard, source):
     assert heard(guard, source, 1, now=105.0) == 1
 
 
-def test_a_flood_bars_its_source(guard, kernel):
+def test_a_flood_bans_its_source(guard, kernel):
     heard(guard, STRANGER, 600)
     assert kernel.dropped == (ip_network(STRANGER.host),)
 
 
-def test_a_siege_by_many_has_the_kernel_hear_friends_alone_undisturbed(guard, kernel):
+def test_many_sources_in_a_second_make_the_kernel_prefer_known_sources(guard, kernel):
     guard.set_known_hosts([OFFICE.host])
     guard.count_outcome(Address("198.51.100.8", 5060), AuthOutcome.ACCEPTED, 100.0)
     crowd = [Address(f"203.0.{number >> 8}.{number & 255}", 5060) for number in range(1200)]
@@ -203,7 +203,7 @@ def test_a_siege_by_many_has_the_kernel_hear_friends_alone_undisturbed(guard, ke
     assert kernel.friends is None
 
 
-def test_so_many_in_more_than_a_second_are_no_siege(guard, kernel):
+def test_many_sources_over_more_than_a_second_are_not_a_siege(guard, kernel):
     for number in range(3000):
         guard.accepts_message(INVITE, Address(f"203.0.{number >> 8}.{number & 255}", 5060), 100.0)
         if number % 500 == 0:
@@ -211,19 +211,19 @@ def test_so_many_in_more_than_a_second_are_no_siege(guard, kernel):
     assert kernel.friends is None
 
 
-def test_a_hundred_requests_without_credentials_bar_a_stranger(guard):
+def test_a_hundred_requests_without_credentials_ban_a_stranger(guard):
     for _ in range(100):
         guard.count_outcome(STRANGER, AuthOutcome.MISSING, 100.0)
     assert guard.banned(100.0) == 1
 
 
-def test_a_stale_nonce_is_no_failure(guard):
+def test_stale_nonces_do_not_count_as_failures(guard):
     for _ in range(1000):
         guard.count_outcome(STRANGER, AuthOutcome.STALE, 100.0)
     assert guard.banned(100.0) == 0
 
 
-def test_nobody_is_barred_where_the_settings_say_so(make_guard):
+def test_no_source_is_banned_when_ban_after_is_0(make_guard):
     guard = make_guard(ban_after=0)
     for _ in range(1000):
         guard.on_malformed(STRANGER, 100.0)
@@ -231,14 +231,14 @@ def test_nobody_is_barred_where_the_settings_say_so(make_guard):
     assert guard.banned(100.0) == 0
 
 
-def test_an_ipv6_site_is_one_source(guard):
+def test_an_ipv6_64_prefix_counts_as_one_source(guard):
     for number in range(10):
         guard.on_malformed(Address(f"2001:db8::{number}:1", 5060), 100.0)
     assert heard(guard, Address("2001:db8::ffff", 5060), 1) == 0
     assert heard(guard, Address("2001:db8:0:1::1", 5060), 1) == 1
 
 
-def test_a_stranger_may_connect_at_its_rate_alone(guard):
+def test_connections_of_a_stranger_are_limited_to_its_rate(guard):
     assert sum(guard.accepts_connection(STRANGER, 100.0) for _ in range(100)) == 31
     assert sum(guard.accepts_connection(TRUNK, 100.0) for _ in range(100)) == 100
     assert (guard.is_privileged(TRUNK, 100.0), guard.is_privileged(STRANGER, 100.0)) == (
@@ -247,7 +247,7 @@ def test_a_stranger_may_connect_at_its_rate_alone(guard):
     )
 
 
-def test_memory_is_bounded_whoever_comes(make_guard, monkeypatch):
+def test_the_guard_remembers_a_bounded_number_of_sources(make_guard, monkeypatch):
     monkeypatch.setattr(subject, "MAX_SOURCES", 50)
     guard = make_guard(strangers_rate=10_000)
     for number in range(1000):
@@ -262,7 +262,7 @@ def test_memory_is_bounded_whoever_comes(make_guard, monkeypatch):
 
 
 @given(st.binary(max_size=300), st.ip_addresses(v=4) | st.ip_addresses(v=6))
-def test_any_octets_from_any_address_are_heard_or_not(data, host):
+def test_the_rate_holds_for_any_data_from_any_address(data, host):
     guard = FloodGuard(
         SipSection.model_validate({"listen": ["udp:127.0.0.1:0"], "source_rate": 1}),
         is_trunk=lambda *_: False,
