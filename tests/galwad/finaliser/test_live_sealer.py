@@ -54,7 +54,7 @@ async def followed(site, call_id: str) -> None:
     await site.until(lambda: path.exists() and path.stat().st_size > 1_000_000)
 
 
-async def test_a_call_is_sealed_while_it_goes_on(site, straight):
+async def test_a_live_call_is_sealed_ahead_and_finished_when_it_ends(site, straight):
     writer = site.writer(FIRST)
     writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
     writer.event("segment", {"class": "centre", "to": ""}, 0)
@@ -71,7 +71,7 @@ async def test_a_call_is_sealed_while_it_goes_on(site, straight):
     assert not straight
 
 
-async def test_calls_that_are_followed_and_end_together_are_all_sealed_from_what_was_followed(
+async def test_followed_calls_that_end_together_are_all_finished_from_their_partial_seals(
     site, straight
 ):
     calls = [f"20260301-09{number:02}00-abcdefgh" for number in range(3 * SEALING_TASKS)]
@@ -96,7 +96,7 @@ async def test_calls_that_are_followed_and_end_together_are_all_sealed_from_what
     assert not list(part(site, FIRST).parent.glob(".*"))
 
 
-async def test_what_was_followed_goes_when_the_finaliser_stops(site):
+async def test_partial_seals_are_deleted_when_the_finaliser_stops(site):
     writer = site.writer(FIRST)
     talk(writer, 0, 60)
     async with site.running(follow_s=0.01):
@@ -119,7 +119,7 @@ async def test_a_followed_call_whose_writer_dies_is_sealed_from_its_spool(site, 
     assert site.whole(FIRST)
 
 
-async def test_a_followed_call_that_begins_another_life_is_let_go(site, straight):
+async def test_a_followed_call_with_a_second_life_is_sealed_from_its_spools(site, straight):
     first = site.writer(FIRST)
     talk(first, 0, 60)
     async with site.desk() as peer, site.running(follow_s=0.01, look_round_s=0.05):
@@ -135,7 +135,7 @@ async def test_a_followed_call_that_begins_another_life_is_let_go(site, straight
     assert site.whole(FIRST)
 
 
-async def test_a_call_that_cannot_be_followed_keeps_no_other_from_it(site, monkeypatch):
+async def test_a_call_that_cannot_be_followed_does_not_prevent_following_others(site, monkeypatch):
     strange, usual = site.writer(FIRST), site.writer(SECOND)
     real = LiveSealing.step
 
@@ -158,7 +158,7 @@ async def test_a_call_that_cannot_be_followed_keeps_no_other_from_it(site, monke
     assert site.whole(FIRST)
 
 
-def test_following_stops_after_each_slice_when_that_is_enough(site):
+def test_following_proceeds_by_turns_in_slices_when_interrupted(site):
     writers = [site.writer(call_id) for call_id in (FIRST, SECOND)]
     for writer in writers:
         talk(writer, 0, 200)
@@ -178,7 +178,7 @@ def test_following_stops_after_each_slice_when_that_is_enough(site):
         writer.abandon()
 
 
-def test_a_disk_that_gets_full_is_left_to_the_calls(site, monkeypatch):
+def test_partial_seals_are_deleted_when_the_disk_gets_full(site, monkeypatch):
     writer = site.writer(FIRST)
     talk(writer, 0, 60)
     sealer = sealer_of(site.settings)
@@ -194,7 +194,7 @@ def test_a_disk_that_gets_full_is_left_to_the_calls(site, monkeypatch):
     writer.abandon()
 
 
-async def test_a_call_that_ends_does_not_wait_for_those_that_are_followed(site):
+async def test_an_ended_call_is_sealed_before_live_calls_are_followed_further(site):
     live = [site.writer(call_id) for call_id in (FIRST, SECOND)]
     for writer in live:
         talk(writer, 0, 300)
@@ -208,7 +208,7 @@ async def test_a_call_that_ends_does_not_wait_for_those_that_are_followed(site):
         writer.abandon()
 
 
-async def test_as_a_process_it_is_killed_while_it_follows_and_nothing_is_lost(site):
+async def test_a_kill_of_the_finaliser_while_it_follows_a_call_loses_nothing(site):
     writer = site.writer(FIRST)
     writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
     writer.event("segment", {"class": "centre", "to": ""}, 0)

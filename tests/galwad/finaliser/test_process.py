@@ -25,7 +25,7 @@ SECOND = "20260301-090500-bcdefghi"
 NUMBER = "+442079460123"
 
 
-async def test_what_was_left_is_found_sealed_indexed_and_only_then_unlinked(site):
+async def test_a_leftover_spool_is_sealed_indexed_and_only_then_deleted(site):
     path = site.call(FIRST)
     async with site.desk(index=False) as peer, site.running():
         assert (await peer.next(Hello)).role == "finaliser"
@@ -58,7 +58,7 @@ def slow(site):
     return made
 
 
-async def test_a_short_call_does_not_wait_for_the_long_ones_before_it(site, slow):
+async def test_a_short_call_is_sealed_without_waiting_for_earlier_long_ones(site, slow):
     long = [f"20260301-08{number:02}00-abcdefgh" for number in range(3 * SEALING_TASKS)]
     for call_id in long:
         site.call(call_id, seconds=8)
@@ -82,7 +82,7 @@ class OneCallLasts(Sealer):
         return super().seal(call_id)
 
 
-async def test_a_call_that_takes_long_holds_up_no_other(site):
+async def test_a_slow_seal_does_not_delay_other_calls(site):
     sealer = OneCallLasts(folders_of(site.settings), "galwad", "test", site.officer.public_key)
     sealer.let = threading.Event()
     site.call(FIRST)
@@ -98,7 +98,7 @@ async def test_a_call_that_takes_long_holds_up_no_other(site):
     assert site.whole(FIRST)
 
 
-async def test_nothing_is_sealed_below_the_mount_point_of_an_archive_that_is_away(site):
+async def test_nothing_is_sealed_into_the_empty_mount_point_of_the_archive(site):
     archive = site.root / "state" / "archive"
     async with site.desk() as peer, site.running(look_round_s=0.05):
         await peer.next(Hello)
@@ -116,7 +116,7 @@ async def test_nothing_is_sealed_below_the_mount_point_of_an_archive_that_is_awa
     assert site.whole(FIRST)
 
 
-async def test_a_folder_that_comes_later_is_looked_at_then(site):
+async def test_a_spool_folder_that_appears_later_is_searched(site):
     away = site.spool.with_name("away")
     site.call(FIRST)
     site.spool.rename(away)
@@ -127,7 +127,7 @@ async def test_a_folder_that_comes_later_is_looked_at_then(site):
         assert (await peer.next(Sealed)).call_id == FIRST
 
 
-async def test_what_has_just_ended_goes_before_what_was_left(site, slow):
+async def test_a_call_that_has_just_ended_is_sealed_before_leftover_spools(site, slow):
     waiting = [f"20260301-08{number:02}00-abcdefgh" for number in range(20)]
     for call_id in waiting:
         site.call(call_id)
@@ -144,7 +144,7 @@ async def test_what_has_just_ended_goes_before_what_was_left(site, slow):
     assert site.whole(FIRST)
 
 
-async def test_the_switch_says_that_a_spool_is_closed(site):
+async def test_a_spool_is_sealed_when_the_switch_reports_it_closed(site):
     async with site.switch() as switch, site.desk() as peer, site.running():
         assert (await switch.next(Hello)).role == "finaliser"
         path = site.call(FIRST)
@@ -153,7 +153,7 @@ async def test_the_switch_says_that_a_spool_is_closed(site):
         await site.gone(path)
 
 
-async def test_what_was_closed_before_the_switch_had_time_to_hear_of_us_is_looked_for(site):
+async def test_spools_closed_before_the_switch_echoes_our_hello_are_sealed(site):
     async with site.switch() as switch, site.desk() as peer, site.running():
         hello = await switch.next(Hello)
         await asyncio.sleep(0.3)  # what it looks for of itself, it has looked for
@@ -162,7 +162,7 @@ async def test_what_was_closed_before_the_switch_had_time_to_hear_of_us_is_looke
         assert (await peer.next(Sealed)).call_id == FIRST
 
 
-async def test_a_desk_that_is_down_delays_the_index_and_nothing_else(site):
+async def test_a_desk_that_is_down_delays_indexing_but_not_sealing(site):
     paths = [site.call(FIRST), site.call(SECOND)]
     async with site.running():
         manifest = site.root / "state" / "archive" / "2026" / "03" / "01" / f"{SECOND}.manifest"
@@ -184,7 +184,7 @@ async def test_a_restart_between_sealing_and_indexing_loses_nothing(site):
         await site.gone(path)
 
 
-async def test_what_has_ended_is_sealed_and_indexed_before_it_stops(site):
+async def test_ended_calls_are_sealed_and_indexed_before_the_finaliser_stops(site):
     async with site.desk() as peer:
         async with site.running(index_wait_s=10.0):
             await peer.next(Hello)
@@ -197,7 +197,7 @@ async def test_what_has_ended_is_sealed_and_indexed_before_it_stops(site):
     live.abandon()
 
 
-async def test_it_stops_after_the_calls_in_hand_when_it_is_told_twice(site):
+async def test_a_second_stop_ends_the_finaliser_after_the_current_seals(site):
     calls = [f"20260301-09{minute}00-abcdefgh" for minute in range(10, 16)]
     paths = [site.call(call_id) for call_id in calls]
     async with site.desk(), site.running(index_wait_s=10.0) as finaliser:
@@ -206,7 +206,7 @@ async def test_it_stops_after_the_calls_in_hand_when_it_is_told_twice(site):
     assert sum(path.exists() for path in paths) >= len(paths) - SEALING_TASKS
 
 
-async def test_a_live_spool_is_left_alone_and_an_abandoned_one_is_sealed(site):
+async def test_a_live_spool_is_not_sealed_until_its_writer_dies(site):
     live = site.writer(FIRST)
     live.event("answered", {"advisor": "sian", "extension": "201"}, 0)
     other = site.call(SECOND)
@@ -221,7 +221,7 @@ async def test_a_live_spool_is_left_alone_and_an_abandoned_one_is_sealed(site):
         await site.gone(live.path)
 
 
-async def test_a_spool_of_another_boot_stays_and_is_reported_once(site):
+async def test_a_spool_with_the_key_of_another_boot_stays_and_raises_one_alarm(site):
     path = site.call(FIRST)
     (site.root / "run" / "boot.key").write_bytes(os.urandom(32))
     with structlog.testing.capture_logs() as logs:
@@ -233,7 +233,7 @@ async def test_a_spool_of_another_boot_stays_and_is_reported_once(site):
 
 
 @pytest.mark.parametrize("disk", ["another key", "no key", "a disk that does not read"])
-async def test_a_spool_that_was_begun_before_recovery_became_unattended_is_sealed(site, disk):
+async def test_a_spool_begun_before_unattended_recovery_was_set_is_sealed(site, disk):
     """Or while the disk did not give its key; the key in memory opens it, until a reboot."""
     path = site.call(FIRST)
     with site.config.open("a") as config:
@@ -248,7 +248,7 @@ async def test_a_spool_that_was_begun_before_recovery_became_unattended_is_seale
     assert site.whole(FIRST)
 
 
-async def test_what_was_begun_while_the_spare_folder_stood_in_for_the_disk_is_sealed(site):
+async def test_a_spool_with_the_host_key_of_the_spare_folder_is_sealed(site):
     """The switch found no key in it and made one there, with unattended recovery."""
     path, spare, key = site.call(FIRST), site.settings.spare_folder, site.root / "run" / "boot.key"
     spare.mkdir()
@@ -264,7 +264,7 @@ async def test_what_was_begun_while_the_spare_folder_stood_in_for_the_disk_is_se
     assert site.whole(FIRST)
 
 
-async def test_a_spool_of_another_boot_is_archived_when_an_officer_has_recovered_its_key(site):
+async def test_a_spool_of_another_boot_is_sealed_once_an_officer_recovers_its_key(site):
     path = site.call(FIRST)
     (site.root / "run" / "boot.key").write_bytes(os.urandom(32))
     async with site.desk() as peer, site.running(look_round_s=0.05):
@@ -280,7 +280,7 @@ async def test_a_spool_of_another_boot_is_archived_when_an_officer_has_recovered
     assert site.whole(FIRST)
 
 
-async def test_a_spool_of_another_boot_goes_when_its_call_is_in_archive_and_index(site):
+async def test_a_spool_of_another_boot_is_deleted_once_its_call_is_archived_and_indexed(site):
     path = site.call(FIRST)
     async with site.desk(index=False) as peer, site.running():
         first = await peer.next(Sealed)
@@ -296,7 +296,7 @@ async def test_a_spool_of_another_boot_goes_when_its_call_is_in_archive_and_inde
     assert site.whole(FIRST)
 
 
-async def test_recipients_that_nobody_signed_seal_nothing_until_they_are(site):
+async def test_no_spool_is_sealed_until_the_recipients_have_a_valid_signature(site):
     path = site.call(FIRST)
     good = site.recipients.read_bytes()
     site.recipients.write_bytes(good.replace(b'"serial": 1', b'"serial": 2'))
@@ -308,7 +308,7 @@ async def test_recipients_that_nobody_signed_seal_nothing_until_they_are(site):
         await site.gone(path)
 
 
-async def test_rubbish_in_the_spool_folder_is_reported_and_stays(site):
+async def test_garbage_in_the_spool_folder_is_reported_and_not_deleted(site):
     rubbish = site.spool / f"{FIRST}.1.spool"
     rubbish.write_bytes(os.urandom(3000))
     (site.spool / "notes.txt").write_text("hello")
@@ -323,7 +323,7 @@ async def test_rubbish_in_the_spool_folder_is_reported_and_stays(site):
     assert told.detail
 
 
-async def test_the_desk_is_told_which_spools_wait_for_long_and_why(site):
+async def test_the_desk_receives_a_list_of_long_waiting_spools_with_the_reasons(site):
     locked, live = site.call(FIRST), site.writer(SECOND)
     strange = site.spool / "strange.spool"
     strange.write_bytes(b"x")
@@ -341,7 +341,7 @@ async def test_the_desk_is_told_which_spools_wait_for_long_and_why(site):
     live.abandon()
 
 
-async def test_only_the_spools_of_the_recording_go_when_it_is_indexed(site):
+async def test_only_the_spools_in_the_recording_are_deleted_when_it_is_indexed(site):
     path = site.call(FIRST)
     async with site.desk(index=False) as peer, site.running():
         await peer.next(Sealed)
@@ -379,7 +379,7 @@ class WatchedSealer(Sealer):
             time.sleep(0.002)
 
 
-async def test_a_call_that_is_being_sealed_or_unlinked_is_not_sealed_again(site):
+async def test_a_call_that_is_being_sealed_or_deleted_is_not_sealed_again(site):
     settings = site.settings
     sealer = WatchedSealer(folders_of(settings), "galwad", "test", site.officer.public_key)
     path = site.call(FIRST)
@@ -389,7 +389,7 @@ async def test_a_call_that_is_being_sealed_or_unlinked_is_not_sealed_again(site)
     assert sealer.sealed == (FIRST, SECOND)
 
 
-async def test_as_a_process_it_leaves_no_core_logs_no_number_and_ends_on_sigterm(site):
+async def test_the_process_dumps_no_core_logs_no_number_and_ends_on_sigterm(site):
     path = site.call(FIRST)
     command = [sys.executable, "-m", "galwad", "serve", "--only", "finaliser", "--json"]
     async with site.desk() as peer:

@@ -22,7 +22,7 @@ def _old(path):
 
 
 @pytest.mark.parametrize("dated", [1, 4e9])
-async def test_a_name_that_is_no_text_is_told_and_keeps_nothing_from_being_sealed(site, dated):
+async def test_a_file_name_that_is_not_utf_8_is_reported_and_prevents_no_seal(site, dated):
     odd = site.spool / os.fsdecode(b"\xff\xfe.spool")
     odd.touch()
     os.utime(odd, (dated, dated))
@@ -47,7 +47,7 @@ async def test_a_name_that_is_no_text_is_told_and_keeps_nothing_from_being_seale
         (lambda path: path.write_bytes(bytes(4096)), "does not begin as a spool does"),
     ],
 )
-async def test_what_is_no_spool_is_told_and_keeps_no_call_waiting(site, make, why):
+async def test_a_spool_name_that_is_not_a_spool_raises_an_alarm_and_delays_no_call(site, make, why):
     stranger = site.spool / f"{SECOND}.1.spool"
     make(stranger)
     _old(stranger)
@@ -62,7 +62,7 @@ async def test_what_is_no_spool_is_told_and_keeps_no_call_waiting(site, make, wh
 
 
 @pytest.mark.parametrize("name", [f"{SECOND}.1.spool", f"{FIRST}.2.spool"])
-async def test_a_copy_is_not_heard_as_another_call_nor_as_more_of_its_own(site, name):
+async def test_a_copied_or_renamed_spool_raises_an_alarm_and_is_not_sealed(site, name):
     first = site.call(FIRST)
     copy = site.spool / name
     shutil.copy(first, copy)
@@ -76,7 +76,7 @@ async def test_a_copy_is_not_heard_as_another_call_nor_as_more_of_its_own(site, 
     assert site.whole(FIRST)
 
 
-async def test_a_spool_that_cannot_be_removed_is_told_and_the_next_call_is_indexed(site):
+async def test_a_spool_that_cannot_be_deleted_raises_an_alarm_and_blocks_no_other_call(site):
     folder = str(site.spool)
     as_root("mount", "--bind", folder, folder)
     try:
@@ -97,7 +97,7 @@ async def test_a_spool_that_cannot_be_removed_is_told_and_the_next_call_is_index
         as_root("umount", "--lazy", folder)
 
 
-async def test_a_spool_folder_that_is_away_is_not_taken_for_an_empty_one(site):
+async def test_a_missing_spool_folder_is_logged_and_searched_when_it_returns(site):
     away = site.spool.with_name("away")
     site.call(FIRST)
     site.spool.rename(away)

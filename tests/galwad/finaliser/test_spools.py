@@ -20,7 +20,7 @@ def touch(folder, *names):
         (folder / name).touch()
 
 
-def test_each_spool_is_there_once_and_a_whole_copy_counts(folders):
+def test_a_spool_in_both_folders_is_listed_once_as_its_finished_copy(folders):
     first, spare = folders
     touch(first, f"{ONE}.1.spool", f"{OTHER}.1.spool", "host.key")
     touch(spare, f"{ONE}.1.spool", f"{ONE}.2.spool", f".{OTHER}.1.spool.new")
@@ -37,7 +37,7 @@ def test_each_spool_is_there_once_and_a_whole_copy_counts(folders):
     assert spools.places(first / f"{OTHER}.1.spool") == [first / f"{OTHER}.1.spool"]
 
 
-def test_lives_are_in_the_order_of_their_numbers(folders):
+def test_the_spools_of_a_call_are_in_numerical_order_of_their_lives(folders):
     first, spare = folders
     touch(spare, f"{ONE}.10.spool")
     touch(first, f"{ONE}.9.spool", f"{ONE}.2.spool")
@@ -45,14 +45,14 @@ def test_lives_are_in_the_order_of_their_numbers(folders):
     assert names == [f"{ONE}.{life}.spool" for life in (2, 9, 10)]
 
 
-def test_a_spare_folder_need_not_be_there(folders):
+def test_spools_are_listed_when_there_is_no_spare_folder(folders):
     first, spare = folders
     spare.rmdir()
     touch(first, f"{ONE}.1.spool")
     assert Spools(first, spare).all() == [first / f"{ONE}.1.spool"]
 
 
-def test_a_first_folder_that_is_away_hides_nothing_on_the_spare_disk(folders):
+def test_spools_on_the_spare_disk_are_found_when_the_first_folder_is_missing(folders):
     first, spare = folders
     first.rmdir()
     spools = Spools(first, spare)

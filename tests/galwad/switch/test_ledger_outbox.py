@@ -59,7 +59,7 @@ async def until(true):
             await asyncio.sleep(0.001)
 
 
-async def test_what_waits_is_there_in_the_next_life(begin, path):
+async def test_waiting_messages_survive_a_restart_in_a_private_file(begin, path):
     first = begin()
     async with at_work(first):
         for index in range(3):
@@ -70,7 +70,7 @@ async def test_what_waits_is_there_in_the_next_life(begin, path):
     assert path.stat().st_mode & 0o007 == 0
 
 
-async def test_what_is_entered_is_forgotten_and_the_file_is_emptied(begin, path):
+async def test_entered_calls_are_removed_and_the_file_is_emptied_after_the_last(begin, path):
     first = begin()
     async with at_work(first):
         first.keep(ended(0))
@@ -83,7 +83,7 @@ async def test_what_is_entered_is_forgotten_and_the_file_is_emptied(begin, path)
     assert begin().waiting == ()
 
 
-async def test_a_desk_that_is_there_costs_no_write(begin, path):
+async def test_a_call_that_the_desk_enters_at_once_is_not_written_to_disk(begin, path):
     box = begin()
     async with at_work(box):
         box.keep(ended(0))
@@ -92,7 +92,7 @@ async def test_a_desk_that_is_there_costs_no_write(begin, path):
     assert not path.exists()
 
 
-async def test_what_an_earlier_life_left_and_was_entered_empties_the_file(begin, path):
+async def test_the_file_of_an_earlier_process_is_emptied_when_its_calls_are_entered(begin, path):
     first = begin()
     first.keep(ended(0))
     first.close()
@@ -103,7 +103,7 @@ async def test_what_an_earlier_life_left_and_was_entered_empties_the_file(begin,
 
 
 @given(st.integers(0, 400), st.integers(1, 4))
-async def test_what_a_crash_cut_short_spoils_no_other_line(tmp_path_factory, cut, count):
+async def test_a_line_that_a_crash_cut_short_damages_no_other_line(tmp_path_factory, cut, count):
     path = tmp_path_factory.mktemp("outbox") / "ended.jsonl"
     for index in range(count):
         box = LedgerOutbox(path, lambda: None)
@@ -122,7 +122,7 @@ async def test_what_a_crash_cut_short_spoils_no_other_line(tmp_path_factory, cut
     assert LedgerOutbox(path, lambda: None).waiting[-1] == ended(9)
 
 
-async def test_it_is_bounded_and_says_once_that_the_oldest_are_forgotten(
+async def test_a_full_outbox_drops_its_oldest_calls_and_reports_it_once(
     begin, forgotten, monkeypatch
 ):
     monkeypatch.setattr(outbox, "MAX_WAITING", 10)
@@ -135,7 +135,7 @@ async def test_it_is_bounded_and_says_once_that_the_oldest_are_forgotten(
     assert len(begin().waiting) == 10
 
 
-async def test_a_file_that_grew_is_written_anew(begin, path, monkeypatch):
+async def test_a_file_over_the_size_limit_is_rewritten(begin, path, monkeypatch):
     monkeypatch.setattr(outbox, "_MAX_FILE_BYTES", 1000)
     box = begin()
     async with at_work(box):
@@ -160,7 +160,7 @@ def full_disk(most):
         signal.signal(signal.SIGXFSZ, handler)
 
 
-async def test_a_full_disk_is_waited_out_and_leaves_no_part_of_a_line(begin, path):
+async def test_a_full_disk_is_retried_and_leaves_no_partial_line(begin, path):
     box = begin()
     async with at_work(box):
         box.keep(ended(0))
@@ -175,7 +175,7 @@ async def test_a_full_disk_is_waited_out_and_leaves_no_part_of_a_line(begin, pat
     assert begin().waiting == (ended(0), ended(1))
 
 
-async def test_a_folder_that_is_away_is_no_reason_to_fail(tmp_path):
+async def test_a_missing_folder_does_not_make_the_outbox_fail(tmp_path):
     box = LedgerOutbox(tmp_path / "nowhere" / "ended.jsonl", lambda: None)
     async with at_work(box):
         box.keep(ended(0))
@@ -212,7 +212,9 @@ class Desk:
             return [await self.link.receive() for _ in range(count)]
 
 
-async def test_a_file_with_too_many_is_cut_at_the_start_and_the_desk_is_told(tmp_path, monkeypatch):
+async def test_a_file_with_too_many_calls_is_cut_at_the_start_and_raises_an_alarm(
+    tmp_path, monkeypatch
+):
     first = LinkServer(cast("Commands", NoCalls()), tmp_path / "ended.jsonl")
     for index in range(20):
         first.call_ended(ended(index))
@@ -227,7 +229,7 @@ async def test_a_file_with_too_many_is_cut_at_the_start_and_the_desk_is_told(tmp
     server.close()
 
 
-async def test_a_desk_that_comes_back_is_told_until_it_has_entered_each(tmp_path):
+async def test_ended_calls_are_sent_to_each_new_desk_until_it_has_entered_them(tmp_path):
     links = LinkServer(cast("Commands", NoCalls()), tmp_path / "ended.jsonl")
     server = await links.listen(tmp_path / "switch.sock")
     for index in range(120):

@@ -12,7 +12,7 @@ from galwad.switch.link_server import Commands, LinkServer
 PATIENCE_S = 20.0
 
 
-async def test_a_finaliser_is_told_of_what_is_closed_after_its_own_word_came_back(tmp_path):
+async def test_a_finaliser_is_notified_of_closed_spools_once_its_hello_is_echoed(tmp_path):
     links = LinkServer(cast("Commands", None), tmp_path / "ended.jsonl")
     server = await links.listen(tmp_path / "switch.sock")
     finaliser = link.Link(*await asyncio.open_unix_connection(tmp_path / "switch.sock"))

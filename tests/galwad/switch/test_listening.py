@@ -43,7 +43,7 @@ async def serial_shown(port):
     return shown
 
 
-async def test_every_address_of_the_settings_is_opened(start, make_authority):
+async def test_every_listen_address_of_the_settings_is_opened(start, make_authority):
     certificate, key = make_authority("one").issue("one")
     _, ports = await start(
         listen=["udp:127.0.0.1:0", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "tcp:[::1]:0"],
@@ -53,7 +53,7 @@ async def test_every_address_of_the_settings_is_opened(start, make_authority):
     assert set(ports) == {"udp", "tcp", "tls"}
 
 
-async def test_a_renewed_certificate_is_shown_and_a_spoilt_one_is_not(start, make_authority):
+async def test_a_reload_presents_a_renewed_certificate_but_not_a_damaged_one(start, make_authority):
     authority = make_authority("one")
     certificate, key = authority.issue("two")
     listening, ports = await start(
@@ -71,7 +71,7 @@ async def test_a_renewed_certificate_is_shown_and_a_spoilt_one_is_not(start, mak
     assert await serial_shown(ports["tls"]) == second
 
 
-async def test_a_certificate_that_cannot_be_used_stops_the_start(start, tmp_path):
+async def test_a_missing_certificate_prevents_the_start(start, tmp_path):
     with pytest.raises(OSError, match="No such file"):
         await start(
             listen=["tls:127.0.0.1:0"],

@@ -51,27 +51,27 @@ def locations(names, clock):
     return Locations([PBX], [TransportFamily("UDP", ipv6=False)], names, clock=lambda: clock[0])
 
 
-async def test_a_name_leads_nowhere_until_it_was_asked_for(locations):
+async def test_a_name_has_no_addresses_until_its_first_query(locations):
     assert locations(PBX) == ()
     await locations.refresh()
     assert locations(PBX) == (ONE, TWO)
 
 
-async def test_while_nobody_says_the_last_answer_stands(locations, names):
+async def test_the_last_answer_is_kept_while_the_name_server_is_silent(locations, names):
     await locations.refresh()
     names.silent = True
     await locations.refresh()
     assert locations(PBX) == (ONE, TWO)
 
 
-async def test_a_name_that_is_gone_leads_nowhere(locations, names):
+async def test_a_name_that_was_deleted_from_the_zone_has_no_addresses(locations, names):
     await locations.refresh()
     names.zone.clear()
     await locations.refresh()
     assert locations(PBX) == ()
 
 
-async def test_who_did_not_answer_comes_last_for_a_while(locations, clock):
+async def test_a_failed_address_is_tried_last_until_its_hold_down_ends(locations, clock):
     await locations.refresh()
     locations.mark_failed(ONE)
     assert locations(PBX) == (TWO, ONE)
@@ -79,7 +79,7 @@ async def test_who_did_not_answer_comes_last_for_a_while(locations, clock):
     assert locations(PBX) == (ONE, TWO)
 
 
-async def test_an_address_is_asked_of_nobody(names):
+async def test_an_ip_address_needs_no_query(names):
     uri = Uri.parse("sip:600@192.0.2.1")
     locations = Locations([uri], [TransportFamily("UDP", ipv6=False)], names)
     await locations.refresh()
@@ -88,7 +88,9 @@ async def test_an_address_is_asked_of_nobody(names):
     assert names.asked == 0
 
 
-async def test_the_start_waits_a_moment_for_names_and_no_longer(locations, names, monkeypatch):
+async def test_the_start_waits_only_a_limited_time_for_the_name_server(
+    locations, names, monkeypatch
+):
     async def deaf(questions):
         await asyncio.Event().wait()
 

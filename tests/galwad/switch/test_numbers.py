@@ -13,33 +13,35 @@ from galwad.switch.routing import Router
 @pytest.mark.parametrize(
     "called", ["01970000100", "+441970000100", "441970000100", "00441970000100"]
 )
-def test_a_number_at_home_has_its_forms_and_the_one_that_was_called_comes_first(called):
+def test_the_forms_of_a_national_number_begin_with_the_called_one(called):
     forms = spellings(called)
     assert forms[0] == called
     assert {"01970000100", "+441970000100"} <= set(forms)
 
 
 @pytest.mark.parametrize("called", ["201", "*71", "999", "123456", "sian", "", "4500", "+", "0"])
-def test_extensions_codes_and_names_have_one_form(called):
+def test_an_extension_code_or_name_has_only_one_form(called):
     assert spellings(called) == (called,)
 
 
-def test_a_number_abroad_has_no_form_at_home():
+def test_a_foreign_number_has_no_national_form():
     assert spellings("00353012345678") == ("00353012345678", "+35312345678")
 
 
 @given(st.text(max_size=30))
-def test_any_text_can_be_called(text):
+def test_any_called_text_is_its_own_first_form(text):
     assert spellings(text)[0] == text
 
 
 @pytest.mark.parametrize("called", ["01970000000", "+441970000000", "441970000000"])
-def test_a_route_fits_whatever_form_the_trunk_writes(settings, phones, called):
+def test_a_route_matches_each_form_of_its_number(settings, phones, called):
     route = Router(settings, phones).route(called)
     assert route is not None
     assert route.line == "Council Tax"
 
 
 @pytest.mark.parametrize("called", ["01632960123", "+441632960123"])
-def test_a_number_is_no_extension_because_its_country_begins_so(settings, phones, called):
+def test_a_number_whose_country_code_begins_like_an_extension_is_not_routed_to_it(
+    settings, phones, called
+):
     assert Router(settings, phones).route(called) is None

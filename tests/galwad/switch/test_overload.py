@@ -23,29 +23,29 @@ def load(room):
     return OverloadControl(sip, lambda: room["pairs"])
 
 
-def test_a_switch_that_has_room_takes_the_call(load):
+def test_a_switch_below_its_limits_accepts_a_call(load):
     load.late(0.2, 99.9)
     assert not load.refuses(9, INVITE, 100.0)
     assert load.refused == 0
 
 
-def test_one_call_too_many_is_refused(load):
+def test_a_call_above_the_limit_is_refused(load):
     assert load.refuses(10, INVITE, 100.0)
 
 
-def test_a_loop_that_was_late_refuses_nobody_whom_it_could_not_disturb(load):
+def test_a_late_loop_does_not_refuse_a_call_when_no_other_is_live(load):
     load.late(9.0, 99.5)
     assert not load.refuses(0, INVITE, 100.0)
 
 
-def test_a_loop_that_was_late_within_the_last_second_takes_no_new_calls(load):
+def test_a_loop_that_was_late_within_the_last_second_refuses_new_calls(load):
     load.late(0.3, 99.5)
     load.late(0.0, 99.9)
     assert load.refuses(1, INVITE, 100.0)
     assert not load.refuses(0, ("another",), 100.6)
 
 
-def test_a_call_needs_two_pairs_of_ports(load, room):
+def test_a_call_is_refused_when_fewer_than_two_port_pairs_are_free(load, room):
     room["pairs"] = 2
     assert not load.refuses(0, INVITE, 100.0)
     room["pairs"] = 1
@@ -67,7 +67,7 @@ def test_a_refused_call_counts_once_however_often_its_invite_is_repeated(load):
     assert load.refused == 2
 
 
-def test_memory_is_bounded_however_many_are_refused(load):
+def test_the_list_of_refused_invites_is_bounded(load):
     for number in range(5000):
         load.refuses(10, (str(number),), 100.0)
     assert len(load._answered) == 1024

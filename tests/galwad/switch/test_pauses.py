@@ -65,7 +65,7 @@ WORDS = {PauseAction.PAUSE: "off", PauseAction.RESUME: "on"}
 
 @pytest.mark.parametrize(("durable", "status"), [(True, 200), (False, 500)])
 @pytest.mark.parametrize("action", list(PauseAction))
-async def test_a_record_key_is_answered_when_the_disk_has_answered(desk, action, durable, status):
+async def test_a_record_key_is_answered_only_after_the_disk(desk, action, durable, status):
     desk.pauses.record_key(7, WORDS[action], NOW)
     await desk.settled()
     assert desk.answers == []
@@ -76,14 +76,14 @@ async def test_a_record_key_is_answered_when_the_disk_has_answered(desk, action,
     assert desk.alarms == ([] if durable else ["recording.not_durable"])
 
 
-async def test_a_pause_shuts_before_anything_waits(desk):
+async def test_a_pause_by_record_key_shuts_the_gate_at_once(desk):
     desk.pauses.record_key(7, "Off", NOW)
     assert desk.recording.done == [("shut", "phone:201", Trigger.PHONE)]
     desk.recording.disk.set_result(True)
     await desk.settled()
 
 
-async def test_a_pause_that_comes_together_with_a_resumption_before_it_stands(desk):
+async def test_a_pause_right_after_a_resume_cancels_the_resume(desk):
     desk.pauses.record_key(7, "on", NOW)
     desk.pauses.record_key(8, "off", NOW)
     desk.recording.disk.set_result(True)
@@ -93,7 +93,7 @@ async def test_a_pause_that_comes_together_with_a_resumption_before_it_stands(de
 
 
 @pytest.mark.parametrize("value", ["", "yes", "off, on", "offoff"])
-async def test_a_wish_that_is_none_is_refused_and_told(desk, value):
+async def test_an_unknown_record_value_is_refused_with_400_and_raises_an_alarm(desk, value):
     desk.pauses.record_key(7, value, NOW)
     await desk.settled()
     assert desk.answers == [(7, 400)]
@@ -101,7 +101,7 @@ async def test_a_wish_that_is_none_is_refused_and_told(desk, value):
     assert desk.recording.done == []
 
 
-async def test_a_pause_of_the_page_shuts_the_gate_once_and_before_the_disk_is_awaited(desk):
+async def test_a_pause_by_the_page_shuts_the_gate_once_before_waiting_for_the_disk(desk):
     confirmed = desk.pauses.pause("user:sian", Trigger.PAGE, "user:sian")
     assert desk.recording.done == [("shut", "user:sian", Trigger.PAGE)]
     desk.recording.disk.set_result(True)
@@ -109,14 +109,14 @@ async def test_a_pause_of_the_page_shuts_the_gate_once_and_before_the_disk_is_aw
     assert desk.recording.done == [("shut", "user:sian", Trigger.PAGE)]
 
 
-async def test_a_pause_that_the_disk_does_not_confirm_has_shut_the_gate(desk):
+async def test_a_pause_that_the_disk_does_not_confirm_shuts_the_gate_and_raises_an_alarm(desk):
     desk.recording.disk.set_result(False)
     assert not await desk.pauses.pause("api:till", Trigger.API, "api:till")
     assert desk.recording.done == [("shut", "api:till", Trigger.API)]
     assert desk.alarms == ["recording.not_durable"]
 
 
-async def test_of_two_resumes_by_key_only_the_later_one_is_carried_out(desk):
+async def test_two_resumes_by_record_key_release_the_pause_once(desk):
     desk.pauses.record_key(7, "on", NOW)
     desk.pauses.record_key(8, "on", NOW)
     desk.recording.disk.set_result(True)

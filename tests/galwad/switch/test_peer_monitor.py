@@ -81,13 +81,13 @@ def route(**more):
     return Route.model_validate({"called": "*", "target": PBX, "options_every": 60} | more)
 
 
-def test_nobody_is_asked_without_the_setting(settings):
+def test_no_options_is_sent_when_options_every_is_0(settings):
     site = Site(settings, trunks=(trunk(options_every=0),), routes=(route(options_every=0),))
     site.tick()
     assert site.asked == []
 
 
-def test_a_trunk_is_asked_at_each_address_that_is_no_network(settings):
+def test_a_trunk_gets_options_at_each_single_address_but_not_at_its_networks(settings):
     peers = ("192.0.2.1", "198.51.100.0/28", "192.0.2.9:5080")
     site = Site(settings, trunks=(trunk(*peers),))
     site.tick()
@@ -98,7 +98,7 @@ def test_a_trunk_is_asked_at_each_address_that_is_no_network(settings):
     assert len(site.asked) == 4
 
 
-def test_a_change_is_an_alarm_once_and_tells_no_number(settings):
+def test_each_change_of_a_peers_state_raises_one_alarm_without_a_number(settings):
     site = Site(settings, trunks=(trunk(),))
     site.tick()
     assert site.alarms == []
@@ -112,7 +112,7 @@ def test_a_change_is_an_alarm_once_and_tells_no_number(settings):
     assert site.alarms[1:] == [("peer.up", None, "pstn udp:192.0.2.1:5060")]
 
 
-async def test_a_target_that_is_down_is_tried_last_and_never_left_out(settings):
+async def test_a_target_that_is_down_is_tried_last_but_never_omitted(settings):
     site = Site(settings, routes=(route(),))
     await site.locations.refresh()
     site.tick()
@@ -130,7 +130,7 @@ async def test_a_target_that_is_down_is_tried_last_and_never_left_out(settings):
     assert site.locations(Uri.parse(PBX)) == (ONE, TWO)
 
 
-async def test_what_a_call_found_silent_is_not_forgotten_sooner(settings):
+async def test_a_short_failure_mark_of_a_call_does_not_shorten_that_of_options(settings):
     site = Site(settings, routes=(route(),))
     await site.locations.refresh()
     site.status[ONE] = 503
@@ -140,7 +140,7 @@ async def test_what_a_call_found_silent_is_not_forgotten_sooner(settings):
     assert site.locations(Uri.parse(PBX)) == (TWO, ONE)
 
 
-async def test_one_address_is_asked_once_and_as_often_as_anybody_wants(settings):
+async def test_an_address_of_several_rules_gets_one_options_at_the_shortest_interval(settings):
     line = Destination.model_validate(
         {"match": "299", "target": PBX, "options_every": 10, "class": "payment"}
     )
@@ -152,7 +152,7 @@ async def test_one_address_is_asked_once_and_as_often_as_anybody_wants(settings)
     assert len(site.asked) == 4
 
 
-async def test_who_is_gone_from_the_name_system_is_asked_no_longer(settings):
+async def test_an_address_that_left_dns_gets_no_more_options(settings):
     site = Site(settings, routes=(route(),))
     await site.locations.refresh()
     site.status[ONE] = 503
@@ -166,7 +166,7 @@ async def test_who_is_gone_from_the_name_system_is_asked_no_longer(settings):
     ]
 
 
-def test_who_has_not_answered_yet_has_no_standing(settings):
+def test_a_peer_has_no_status_before_its_first_answer(settings):
     site = Site(settings, trunks=(trunk(),))
     site.neighbours.tick(site.now)
     assert list(site.neighbours.peer_statuses()) == []
@@ -181,6 +181,6 @@ def test_who_has_not_answered_yet_has_no_standing(settings):
         lambda: Destination.model_validate({"match": "3*", "options_every": 60, "class": "centre"}),
     ],
 )
-def test_who_cannot_be_asked_is_named_when_the_settings_are_read(make):
+def test_options_every_without_an_address_to_ask_is_refused_in_the_settings(make):
     with pytest.raises(ValidationError):
         make()

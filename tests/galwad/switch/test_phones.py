@@ -16,9 +16,7 @@ def test_secrets_are_found_by_extension_realm_and_algorithm(phones):
     assert phones.ha1("999", "galwad", "MD5") is None
 
 
-def test_accounts_of_the_desk_outlive_a_restart_and_never_replace_those_of_the_settings(
-    settings, phones
-):
+def test_accounts_of_the_desk_survive_a_restart_and_never_replace_the_settings(settings, phones):
     phones.set_accounts(
         [
             PhoneCredentials("203", "gwen", ha1_md5="2" * 32),
@@ -31,7 +29,7 @@ def test_accounts_of_the_desk_outlive_a_restart_and_never_replace_those_of_the_s
     assert again.ha1("203", "galwad", "MD5") == "2" * 32
 
 
-def test_bindings_outlive_a_restart(settings, phones, register, monkeypatch):
+def test_bindings_survive_a_restart(settings, phones, register, monkeypatch):
     monkeypatch.setattr("galwad.switch.clocks.time.monotonic", lambda: 100.0)
     register("201", "sip:201@10.0.0.1", 100.0)
     phones.save(100.0)
@@ -39,7 +37,7 @@ def test_bindings_outlive_a_restart(settings, phones, register, monkeypatch):
     assert [str(binding.uri) for binding in again.bindings("201", 101.0)] == ["sip:201@10.0.0.1"]
 
 
-def test_what_the_disk_refuses_is_written_when_it_takes_it(settings, phones, register):
+def test_accounts_and_bindings_that_the_disk_refused_are_written_later(settings, phones, register):
     folder = settings.node.state / "switch"
     accounts = [PhoneCredentials("203", "gwen", ha1_md5="2" * 32)]
     for name in ("phones.new", "bindings.new"):
@@ -61,7 +59,7 @@ def test_bindings_expire(phones, register):
     assert phones.bindings("201", 61.0) == []
 
 
-def test_an_account_that_is_gone_is_no_longer_rung(phones, register):
+def test_a_removed_account_loses_its_bindings_and_secret(phones, register):
     phones.set_accounts([PhoneCredentials("203", "gwen", ha1_md5="2" * 32)])
     register("203", "sip:203@10.0.0.1", 0.0)
     phones.set_accounts([])
@@ -69,7 +67,7 @@ def test_an_account_that_is_gone_is_no_longer_rung(phones, register):
     assert phones.ha1("203", "galwad", "MD5") is None
 
 
-def test_a_damaged_file_costs_its_content_and_nothing_else(settings, phones):
+def test_damaged_phone_files_leave_the_accounts_of_the_settings_intact(settings, phones):
     folder = settings.node.state / "switch"
     for name in ("phones.json", "bindings.json"):
         (folder / name).write_bytes(b"{")
@@ -77,7 +75,7 @@ def test_a_damaged_file_costs_its_content_and_nothing_else(settings, phones):
     assert again.user_of("201") == "sian"
 
 
-def test_secrets_lie_in_a_file_that_nobody_else_reads(settings, phones):
+def test_the_file_with_secrets_is_readable_only_by_its_owner(settings, phones):
     phones.set_accounts([PhoneCredentials("203", "gwen", ha1_md5="2" * 32)])
     mode = (settings.node.state / "switch" / "phones.json").stat().st_mode
     assert mode & 0o077 == 0
@@ -98,7 +96,7 @@ UDP = Address("192.0.2.50", 5060)
         (("sip:201@192.0.2.50", OLD), ("sip:201@192.0.2.50", OLD), []),
     ],
 )
-def test_a_phone_that_comes_by_another_connection_is_known_again(
+def test_a_phone_that_registers_over_a_new_connection_is_reported_as_moved(
     phones, register, before, after, moved
 ):
     told = []

@@ -198,7 +198,9 @@ async def play(settings, phones, register, steps):
 
 @settings(max_examples=examples(60))
 @given(steps=st.lists(acts, max_size=14))
-def test_no_gate_is_open_that_must_be_shut(settings, phones, register, steps):
+def test_random_call_events_never_leave_a_gate_open_that_must_be_shut(
+    settings, phones, register, steps
+):
     try:
         asyncio.run(play(settings, phones, register, steps))
     finally:

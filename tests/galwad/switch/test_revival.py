@@ -25,7 +25,7 @@ async def talk(centre, register):
     return call
 
 
-async def test_a_hold_outlives_two_deaths(centre, talk):
+async def test_a_pause_survives_two_restarts(centre, talk):
     talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
     for _ in range(2):
         centre.revive()
@@ -35,7 +35,9 @@ async def test_a_hold_outlives_two_deaths(centre, talk):
     assert call.recording.lives == 3
 
 
-async def test_a_call_without_a_recording_keeps_its_holds_too(centre, register, talk):
+async def test_pause_holders_of_a_call_without_a_recording_survive_a_restart(
+    centre, register, talk
+):
     """A consultation that is held passes its holds on to the call that it is joined with."""
     centre.phone("192.0.2.202", "202", register)
     centre.sian.call("202")
@@ -46,7 +48,7 @@ async def test_a_call_without_a_recording_keeps_its_holds_too(centre, register, 
     assert (again.recording.holders, again.recording.lives) == (("user:sian",), 0)
 
 
-async def test_a_life_that_died_as_its_spool_began_is_not_in_the_way(centre, talk):
+async def test_an_empty_spool_of_an_earlier_life_does_not_prevent_the_recording(centre, talk):
     folder = centre.settings.spool_folder
     (folder / f"{talk.call_id}.2.spool").write_bytes(b"")
     centre.revive()
@@ -55,9 +57,7 @@ async def test_a_life_that_died_as_its_spool_began_is_not_in_the_way(centre, tal
     assert (folder / f"{talk.call_id}.3.spool").exists()
 
 
-async def test_the_length_of_a_call_is_told_though_the_process_changed_and_the_clock_jumped(
-    centre, talk, monkeypatch
-):
+async def test_the_talk_time_is_right_after_a_restart_and_a_clock_jump(centre, talk, monkeypatch):
     began = time.monotonic()
     monkeypatch.setattr(time, "time", lambda: 0.0)
     centre.revive()
@@ -66,7 +66,7 @@ async def test_the_length_of_a_call_is_told_though_the_process_changed_and_the_c
     assert centre.links.lasted[talk.call_id] == pytest.approx(100e6, rel=0.1)
 
 
-async def test_a_checkpoint_of_before_tells_no_length(centre, talk):
+async def test_a_checkpoint_without_an_answer_time_gives_no_talk_time(centre, talk):
     spoil(centre, talk.call_id, lambda checkpoint: checkpoint["talk"].pop("answered"))
     centre.revive()
     centre.end()
@@ -91,7 +91,7 @@ def spoil(centre, call_id, change):
         lambda checkpoint: checkpoint.update(legs={}),
     ],
 )
-async def test_a_call_that_cannot_be_taken_up_keeps_nobody_from_starting(centre, talk, change):
+async def test_a_call_that_cannot_be_continued_does_not_prevent_the_start(centre, talk, change):
     spoil(centre, talk.call_id, change)
     revived = centre.revive()
     assert (revived.going_on, revived.cut_off) == (0, 1)
@@ -100,7 +100,7 @@ async def test_a_call_that_cannot_be_taken_up_keeps_nobody_from_starting(centre,
     assert list((centre.settings.node.runtime / "calls").iterdir()) == []
 
 
-async def test_the_end_of_a_call_that_cannot_be_taken_up_is_told_to_the_ledger(centre, talk):
+async def test_the_end_of_a_call_that_cannot_be_continued_reaches_the_ledger(centre, talk):
     began = time.time()
     spoil(
         centre, talk.call_id, lambda checkpoint: checkpoint["talk"]["target"].update(uri="no uri")
@@ -111,7 +111,7 @@ async def test_the_end_of_a_call_that_cannot_be_taken_up_is_told_to_the_ledger(c
     assert began - 5 < told.since <= told.ended
 
 
-async def test_only_a_call_that_was_to_be_recorded_is_owed(centre, register, talk):
+async def test_only_calls_that_should_be_recorded_reach_the_ledger(centre, register, talk):
     """Such as one whose spool the disk refuses, but no consultation between phones."""
     folder = centre.settings.spool_folder
     folder.rename(folder.with_name("away"))
@@ -129,13 +129,15 @@ async def test_only_a_call_that_was_to_be_recorded_is_owed(centre, register, tal
     assert centre.links.for_ledger[refused.call_id].answered is False
 
 
-async def test_whoever_cannot_be_taken_up_half_way_is_hung_up(centre, talk):
+async def test_both_sides_of_a_call_that_cannot_be_continued_get_a_bye(centre, talk):
     spoil(centre, talk.call_id, lambda checkpoint: checkpoint["talk"]["target"].pop("uri"))
     centre.revive()
     assert (centre.trunk.methods, centre.sian.methods) == (["BYE"], ["BYE"])
 
 
-async def test_our_own_mistake_ends_one_call_and_not_the_switch(centre, talk, monkeypatch):
+async def test_an_internal_error_in_a_restore_ends_one_call_and_not_the_switch(
+    centre, talk, monkeypatch
+):
     def mistaken(*_):
         raise ZeroDivisionError
 
@@ -145,7 +147,7 @@ async def test_our_own_mistake_ends_one_call_and_not_the_switch(centre, talk, mo
     assert centre.relay.open_legs == {}
 
 
-async def test_a_caller_left_alone_whom_nobody_can_be_rung_for_is_not_kept(centre, talk):
+async def test_a_caller_waiting_for_a_transfer_is_cut_off_when_no_phone_can_be_rung(centre, talk):
     centre.sian.final = None
     refer = ("Refer-To", "<sip:3001@192.0.2.9>")
     centre.sian.ask("REFER", refer)
@@ -163,7 +165,7 @@ async def test_a_caller_left_alone_whom_nobody_can_be_rung_for_is_not_kept(centr
     assert centre.calls == {}
 
 
-async def test_a_call_that_rings_and_cannot_be_read_rings_no_longer(centre, register):
+async def test_an_unreadable_ringing_call_is_cancelled(centre, register):
     trunk = centre.phone("192.0.2.1", "01632960001")
     sian = centre.phone("192.0.2.201", "201", register)
     sian.final = None
@@ -174,7 +176,7 @@ async def test_a_call_that_rings_and_cannot_be_read_rings_no_longer(centre, regi
     assert sian.invites[0].cancelled
 
 
-async def test_an_early_hold_outlives_the_ringing(centre, register):
+async def test_a_pause_while_ringing_survives_restarts_and_the_answer(centre, register):
     trunk = centre.phone("192.0.2.1", "01632960001")
     sian = centre.phone("192.0.2.201", "201", register)
     sian.final = None

@@ -44,7 +44,7 @@ def test_a_ring_group_without_phones_rings_nobody(router):
     assert router.targets(router.route("01970000000"), "01970000000", 1.0) == ()
 
 
-def test_a_number_that_no_route_names_goes_nowhere(router):
+def test_a_number_without_a_route_is_not_routed(router):
     assert router.route("0999") is None
 
 
@@ -54,7 +54,7 @@ def test_a_target_without_a_user_part_is_dialled_by_the_called_number(router):
     assert target.destination == Address("192.0.2.21", 5080)
 
 
-def test_a_target_at_a_trusted_trunks_address_is_told_names(settings, phones):
+def test_a_target_at_a_trusted_trunks_address_is_trusted_with_names(settings, phones):
     trunk = settings.trunks[0].model_copy(update={"peers": (Peer.parse("192.0.2.21"),)})
     for trusted in (True, False):
         known = (trunk.model_copy(update={"trusted": trusted}), *settings.trunks[1:])
@@ -75,12 +75,12 @@ def test_a_registered_phone_is_in_the_centre(router, register):
     assert refer(router, "<sip:201@galwad>").destination is DestinationClass.CENTRE
 
 
-def test_what_only_a_route_reaches_is_unknown(router):
+def test_a_transfer_target_that_only_a_route_reaches_is_of_class_unknown(router):
     assert refer(router, "<sip:412@galwad>").destination is DestinationClass.UNKNOWN
 
 
 @pytest.mark.parametrize("user", ["0999", "", "201", "299"])
-def test_what_cannot_be_dialled_is_no_referral(router, user):
+def test_a_refer_to_that_cannot_be_dialled_is_refused(router, user):
     assert refer(router, f"<sip:{user}@galwad>" if user else "<sip:galwad>") is None
 
 
@@ -90,7 +90,7 @@ def test_an_identity_is_classed_by_destination_then_by_phone(router):
     assert router.classify(Uri.parse("sip:07700900123@pbx")) is DestinationClass.UNKNOWN
 
 
-def test_uris_that_are_none_are_named(settings):
+def test_an_invalid_target_uri_in_the_settings_is_reported(settings):
     assert check_uris(settings) == []
     (route, *others) = settings.routes
     broken = route.model_copy(update={"ring": None, "target": "sip:[::1"})
@@ -99,17 +99,17 @@ def test_uris_that_are_none_are_named(settings):
 
 
 @pytest.mark.parametrize("uri", ["sip:%33%30%31@x", "tel:3-01", "sip:301;phone-context=x@y"])
-def test_a_refer_to_means_its_number_however_it_is_written(router, uri):
+def test_each_spelling_of_a_refer_to_gives_the_same_target(router, uri):
     referral = refer(router, f"<{uri}>")
     assert str(referral.targets[0].uri) == "sip:301@192.0.2.30"
 
 
-def test_what_was_dialled_is_escaped_for_a_target_without_a_user_part(router):
+def test_the_dialled_text_is_escaped_in_a_target_without_a_user_part(router):
     (target,) = router.targets(router.route("4@*#"), "4@*#", 0.0)
     assert str(target.uri) == "sip:4%40*%23@192.0.2.21:5080"
 
 
-def test_a_call_to_nobody_in_particular_goes_to_the_bare_target(router):
+def test_a_call_without_a_user_part_goes_to_the_bare_target(router):
     (target,) = router.targets(router.route("412"), "", 0.0)
     assert str(target.uri) == "sip:192.0.2.21:5080"
 
@@ -136,7 +136,7 @@ def ruled(settings, **rules):
         ({"destinations": "required"}, ("optional", "optional", "required")),
     ],
 )
-def test_the_nearest_rule_says_how_media_is_protected(settings, phones, register, rules, found):
+def test_the_most_specific_srtp_rule_applies(settings, phones, register, rules, found):
     register("201", "sip:201@10.0.0.1", 0.0)
     router = Router(ruled(settings, **rules), phones)
     called = ("01970000000", "0197123")
@@ -144,7 +144,7 @@ def test_the_nearest_rule_says_how_media_is_protected(settings, phones, register
     assert (rung, handed_on, refer(router, "<sip:301@galwad>").targets[0].srtp) == found
 
 
-def test_a_phone_whose_connection_is_gone_cannot_be_rung(settings, phones, register):
+def test_a_phone_whose_connection_is_closed_is_not_a_target(settings, phones, register):
     flow = Address("192.0.2.50", 40123, "TCP", flow=7)
     register("201", "sip:201@10.0.0.1;transport=tcp", 0.0, source=flow)
     stands = {flow}
@@ -164,7 +164,7 @@ def test_a_phone_whose_connection_is_gone_cannot_be_rung(settings, phones, regis
         ("sips:1@192.0.2.20:5071", Address("192.0.2.20", 5071, "TLS")),
     ],
 )
-def test_a_target_says_how_it_is_reached(settings, phones, text, address):
+def test_a_target_uri_gives_transport_address_and_port(settings, phones, text, address):
     route = settings.routes[1].model_copy(update={"target": text})
     ways = ("udp:127.0.0.1:0", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "tls:[::1]:0")
     sip = settings.sip.model_copy(update={"listen": tuple(map(Listener.parse, ways))})
@@ -172,12 +172,12 @@ def test_a_target_says_how_it_is_reached(settings, phones, text, address):
     assert [t.destination for t in router.targets(route, "1", 0.0)] == [address]
 
 
-def test_a_target_by_a_transport_that_we_do_not_speak_is_not_rung(settings, phones):
+def test_a_target_with_a_transport_that_is_not_listened_on_is_not_rung(settings, phones):
     route = settings.routes[1].model_copy(update={"target": "sip:1@192.0.2.20;transport=tcp"})
     assert Router(settings, phones).targets(route, "1", 0.0) == ()
 
 
-def test_a_phone_of_ours_may_dial_colleagues_and_departments_too(router, register):
+def test_a_registered_phone_can_dial_colleagues_and_departments(router, register):
     register("202", "sip:202@10.0.0.1", 0.0)
     for dialled in ("202", "301"):
         assert router.route(dialled) is None
@@ -199,11 +199,11 @@ def test_a_phone_of_ours_may_dial_colleagues_and_departments_too(router, registe
         ("0999", (DestinationClass.UNKNOWN, "")),
     ],
 )
-def test_what_a_phone_dialled_is_to_a_recording(router, dialled, place):
+def test_a_dialled_number_has_its_destination_class(router, dialled, place):
     assert router.place(dialled) == place
 
 
-def test_a_phone_may_send_an_unanswered_call_to_a_colleague_and_nowhere_else(router, register):
+def test_a_phone_can_redirect_an_unanswered_call_only_to_colleagues(router, register):
     register("202", "sip:202@10.0.0.2", 0.0)
     register("201", "sip:201@10.0.0.1", 0.0)
 

@@ -54,28 +54,24 @@ def faultless(room):
     return len(room.recipients()) == 1 and room.fault is None
 
 
-def test_a_set_that_the_officer_signed_is_good(room):
+def test_a_set_of_recipients_signed_by_the_officer_is_accepted(room):
     assert faultless(room)
 
 
-def test_a_set_that_replaces_another_is_believed_if_the_officer_signed_it(
-    room, officer, recipients
-):
+def test_a_new_set_signed_by_the_officer_is_accepted(room, officer, recipients):
     assert faultless(room)
     recipients.write_bytes(signed(officer, 2))
     assert faultless(room)
 
 
-def test_a_set_that_replaces_a_good_one_is_not_believed_if_somebody_else_signed_it(
-    room, recipients
-):
+def test_a_new_set_signed_by_another_officer_is_refused(room, recipients):
     assert faultless(room)
     recipients.write_bytes(signed(OfficerKeys.generate(), 2))
     assert "not signed by the officer" in fault(room)
     assert "not signed by the officer" in fault(room)
 
 
-def test_a_set_that_was_changed_by_hand_is_not_believed(room, recipients):
+def test_a_set_that_was_edited_after_its_signature_is_refused(room, recipients):
     assert faultless(room)
     content = msgspec.json.decode(recipients.read_bytes())
     content["recipients"][0]["recipient"] = str(Identity.generate().recipient)
@@ -83,13 +79,13 @@ def test_a_set_that_was_changed_by_hand_is_not_believed(room, recipients):
     assert "not signed by the officer" in fault(room)
 
 
-def test_a_set_that_has_gone_is_not_remembered(room, recipients):
+def test_a_deleted_set_of_recipients_is_a_fault(room, recipients):
     assert faultless(room)
     recipients.unlink()
     assert str(recipients) in fault(room)
 
 
-def test_a_spool_that_nobody_but_this_machine_can_open_leaves_a_fault(room, recipients):
+def test_a_spool_without_valid_recipients_sets_a_fault_until_a_good_set_returns(room, recipients):
     """The set is looked at with each spool: it may be another's since the process began."""
     started = Clock(1_772_355_600.0, 5.0)
     room.open("20260301-090000-abcdefgh", 1, started).close(5_000_000)
@@ -103,9 +99,7 @@ def test_a_spool_that_nobody_but_this_machine_can_open_leaves_a_fault(room, reci
     assert room.fault is None
 
 
-def test_where_the_disk_does_not_give_the_key_that_it_keeps_calls_are_recorded_all_the_same(
-    settings, tmp_path
-):
+def test_calls_are_recorded_with_a_boot_key_when_the_host_key_is_unreadable(settings, tmp_path):
     unattended = settings.recording.model_copy(update={"unattended_recovery": True})
     settings = settings.model_copy(update={"recording": unattended})
     (settings.spool_folder / "host.key").mkdir(parents=True)
@@ -115,14 +109,14 @@ def test_where_the_disk_does_not_give_the_key_that_it_keeps_calls_are_recorded_a
     assert (tmp_path / "run" / "boot.key").exists()
 
 
-def test_a_key_in_memory_that_cannot_be_read_is_never_replaced_by_one_on_the_disk(settings):
+def test_an_unreadable_boot_key_is_never_replaced_by_a_key_on_disk(settings):
     (settings.node.runtime / "boot.key").mkdir()
     with pytest.raises(KeyFileError):
         SpoolFactory(settings)
     assert not (settings.spool_folder / "host.key").exists()
 
 
-def test_without_a_spare_folder_calls_are_recorded_all_the_same(settings):
+def test_calls_are_recorded_when_there_is_no_spare_folder(settings):
     settings.spare_folder.parent.mkdir()
     settings.spare_folder.write_text("", encoding="ascii")
     room = SpoolFactory(settings)
@@ -131,6 +125,6 @@ def test_without_a_spare_folder_calls_are_recorded_all_the_same(settings):
     assert writer.path.parent == settings.spool_folder
 
 
-def test_a_life_on_the_spare_disk_counts(room, settings):
+def test_a_spool_on_the_spare_disk_counts_for_the_next_life_number(room, settings):
     (settings.spare_folder / "20261125-090000-abcdefgh.3.spool").touch()
     assert room.next_life("20261125-090000-abcdefgh", 2) == 4

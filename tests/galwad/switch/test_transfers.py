@@ -42,7 +42,7 @@ async def consultation(centre, talk, register):
 
 
 @pytest.mark.parametrize("leaver", ["trunk", "sian"])
-async def test_what_was_said_before_somebody_hung_up_is_kept_though_the_bye_is_read_first(
+async def test_media_that_arrived_before_a_bye_is_stored_when_the_bye_is_read_first(
     centre, talk, leaver
 ):
     gate = talk.recording._recorder.gate
@@ -53,7 +53,7 @@ async def test_what_was_said_before_somebody_hung_up_is_kept_though_the_bye_is_r
     assert gate.stored == 100
 
 
-async def test_what_was_said_in_a_pause_is_not_kept_though_it_is_read_after_its_end(centre, talk):
+async def test_media_of_a_pause_that_is_read_after_the_resume_is_not_stored(centre, talk):
     talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
     secret = bytes([0x80]) + bytes(171)
     centre.relay.overdue = {leg_id: [secret] * 50 for leg_id in talk.legs.legs}
@@ -63,7 +63,7 @@ async def test_what_was_said_in_a_pause_is_not_kept_though_it_is_read_after_its_
     assert talk.recording._recorder.gate.stored == 0
 
 
-async def test_nor_what_came_while_the_disk_took_the_end_of_the_pause(centre, talk):
+async def test_media_that_arrives_while_the_disk_confirms_a_resume_is_not_stored(centre, talk):
     talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
     releasing = asyncio.create_task(talk.recording.resume("user:sian", "user:sian"))
     await asyncio.sleep(0)
@@ -76,7 +76,9 @@ async def test_nor_what_came_while_the_disk_took_the_end_of_the_pause(centre, ta
     assert talk.recording._recorder.gate.stored == 0
 
 
-async def test_a_colleague_who_was_consulted_is_recorded(centre, talk, consultation):
+async def test_a_transfer_to_a_consulted_colleague_continues_the_recording(
+    centre, talk, consultation
+):
     first, second = centre.sian.dialogs
     centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
     assert state_of(talk.recording) is RecordingState.RECORDING
@@ -85,7 +87,7 @@ async def test_a_colleague_who_was_consulted_is_recorded(centre, talk, consultat
 
 
 @pytest.mark.parametrize("on_the_first", [True, False])
-async def test_whoever_a_colleague_sent_the_consultation_on_to_is_what_they_are(
+async def test_joining_a_consultation_that_was_transferred_outside_ceases_the_recording(
     centre, talk, consultation, on_the_first
 ):
     first, second = centre.sian.dialogs
@@ -103,7 +105,7 @@ async def test_whoever_a_colleague_sent_the_consultation_on_to_is_what_they_are(
 
 
 @pytest.mark.parametrize("on_the_first", [True, False])
-async def test_a_pause_of_either_call_stands_in_the_joined_one(
+async def test_pauses_of_both_calls_stay_in_force_after_a_join(
     centre, talk, consultation, on_the_first
 ):
     talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
@@ -119,7 +121,9 @@ async def test_a_pause_of_either_call_stands_in_the_joined_one(
     assert call.recording.holders == ("user:sian", "user:ceri")
 
 
-async def test_a_consultation_that_is_over_changes_nothing(centre, talk, consultation):
+async def test_a_transfer_to_an_ended_consultation_is_refused_and_changes_nothing(
+    centre, talk, consultation
+):
     first, second = centre.sian.dialogs
     centre.ceri.ask("BYE")
     centre.sian.ask("REFER", replaces(second, "3001"), dialog=first)
@@ -143,7 +147,9 @@ async def test_a_consultation_is_not_joined_while_another_transfer_rings(
     assert state_of(talk.recording) is RecordingState.CEASED
 
 
-async def test_whoever_a_pbx_named_in_the_consultation_is_what_they_are(centre, talk, consultation):
+async def test_joining_a_consultation_with_a_new_outside_identity_ceases_the_recording(
+    centre, talk, consultation
+):
     first, second = centre.sian.dialogs
     leg = consultation.legs.legs[consultation.legs.joined[1]]
     leg.target = consultation.advisor_side.target = replace(leg.target, is_phone=False)
@@ -153,7 +159,9 @@ async def test_whoever_a_pbx_named_in_the_consultation_is_what_they_are(centre, 
     assert state_of(talk.recording) is RecordingState.CEASED
 
 
-async def test_a_consultation_that_rings_is_rung_for_the_caller(centre, talk, register):
+async def test_a_transfer_to_a_ringing_consultation_rings_its_phone_for_the_caller(
+    centre, talk, register
+):
     centre.ceri = centre.phone("192.0.2.202", "202", register)
     centre.ceri.final = None
     centre.sian.call("202")
@@ -166,7 +174,7 @@ async def test_a_consultation_that_rings_is_rung_for_the_caller(centre, talk, re
 
 
 @pytest.mark.parametrize("leaves", [False, True])
-async def test_the_recorded_call_goes_on_whichever_the_advisor_asked_in(
+async def test_the_recorded_call_continues_whichever_dialog_carries_the_refer(
     centre, talk, register, leaves
 ):
     ceri = centre.phone("192.0.2.202", "202", register)

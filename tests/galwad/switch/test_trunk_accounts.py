@@ -68,7 +68,7 @@ class Site:
         self.settle()
 
 
-def test_a_call_to_a_trunk_is_proved_and_to_nobody_else(settings):
+def test_only_a_challenge_of_the_trunk_is_answered_with_our_password(settings):
     site = Site(settings)
     site.call(TRUNK)
     assert site.let_in == [("INVITE", TRUNK)]
@@ -77,7 +77,7 @@ def test_a_call_to_a_trunk_is_proved_and_to_nobody_else(settings):
     assert len(site.let_in) == 1
 
 
-def test_a_trunk_with_a_registrar_is_registered_there_and_said_once(settings):
+def test_the_switch_registers_once_at_the_registrar_of_a_trunk(settings):
     site = Site(settings, registrar="sip:trunk.example")
     site.upstream.tick(1000.0)
     site.settle()
@@ -87,7 +87,7 @@ def test_a_trunk_with_a_registrar_is_registered_there_and_said_once(settings):
     assert site.alarms == []
 
 
-def test_a_registration_that_fails_is_an_alarm_without_the_number(settings):
+def test_a_failed_registration_raises_one_alarm_without_the_number(settings):
     site = Site(settings, registrar="sip:trunk.example", password="wrong")
     for second in range(200):
         site.upstream.tick(1000.0 + second)
@@ -95,7 +95,7 @@ def test_a_registration_that_fails_is_an_alarm_without_the_number(settings):
     assert site.alarms == [("trunk.unregistered", None, "pstn: 401")]
 
 
-def test_the_binding_is_taken_away_when_the_switch_goes(settings):
+def test_the_switch_unregisters_when_it_stops(settings):
     site = Site(settings, registrar="sip:trunk.example")
     site.upstream.tick(1000.0)
     site.settle()
@@ -116,12 +116,12 @@ def test_the_binding_is_taken_away_when_the_switch_goes(settings):
         {"registrar": "a.example", "username": "x", "password": "x"},
     ],
 )
-def test_half_an_account_is_refused(half):
+def test_an_incomplete_trunk_account_is_refused(half):
     with pytest.raises(ValidationError):
         Trunk.model_validate({"name": "pstn", "peers": ("192.0.2.1",), **half})
 
 
-def test_the_password_is_in_no_text_of_the_settings(settings):
+def test_the_repr_and_text_of_the_settings_contain_no_trunk_password(settings):
     account = {"username": "x", "password": SECRET}
     trunk = Trunk.model_validate({"name": "pstn", "peers": ("192.0.2.1",), **account})
     assert SECRET not in repr(settings.model_copy(update={"trunks": (trunk,)}))
