@@ -22,14 +22,14 @@ async def contacts(engine):
     return contacts
 
 
-async def test_an_answered_call_waits_for_its_note(contacts):
+async def test_an_answered_call_has_an_open_note_until_it_is_saved(contacts):
     assert await contacts.open_notes() == [OPEN]
     await contacts.save(CALL, NOTE, 1060.0)
     assert await contacts.open_notes() == []
     assert await contacts.note(CALL) == NOTE
 
 
-async def test_a_desk_that_starts_reads_only_the_notes_that_are_to_be_written(contacts, engine):
+async def test_open_notes_are_read_through_their_index(contacts, engine):
     asked = []
     event.listen(engine.sync_engine, "before_cursor_execute", lambda *of: asked.append(of[2:4]))
     await contacts.open_notes()
@@ -39,7 +39,7 @@ async def test_a_desk_that_starts_reads_only_the_notes_that_are_to_be_written(co
     assert step[3] == "SEARCH contacts USING INDEX contacts_by_version (version=?)"
 
 
-async def test_a_saved_note_lies_in_the_outbox_until_it_is_delivered(contacts):
+async def test_a_saved_note_stays_in_the_outbox_until_it_is_delivered(contacts):
     await contacts.save_confirmation(CALL, "directory:1", "confirmed")
     assert await contacts.save(CALL, NOTE, 1060.0) == 1
     (outgoing,) = await contacts.pending()
@@ -58,7 +58,7 @@ async def test_saving_the_same_note_twice_queues_it_once(contacts):
     assert [outgoing.version for outgoing in await contacts.pending()] == [1, 2]
 
 
-async def test_another_advisor_takes_an_unwritten_note_over(contacts):
+async def test_an_open_note_passes_to_another_advisor_but_a_saved_one_does_not(contacts):
     huw = OpenContact(CALL, 1000.0, "Council Tax", "huw", "202")
     await contacts.open_note(huw)
     assert await contacts.open_notes() == [huw]
@@ -76,7 +76,7 @@ async def test_another_advisor_takes_an_unwritten_note_over(contacts):
         (Note("Waste", "cy", caller_type="councillor", on_behalf_of="C-1"), "authority"),
     ],
 )
-async def test_an_incomplete_note_is_refused_and_says_what_is_missing(contacts, note, missing):
+async def test_an_incomplete_note_is_refused_with_the_missing_field(contacts, note, missing):
     with pytest.raises(ContactError, match=missing):
         await contacts.save(CALL, note, 1060.0)
     assert await contacts.pending() == []

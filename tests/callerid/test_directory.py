@@ -48,7 +48,7 @@ async def test_the_exact_extension_comes_before_the_main_line(engine):
     assert all(person.main_line for person in both)
 
 
-async def test_a_suffix_never_matches(engine):
+async def test_a_number_that_matches_only_in_part_is_not_found(engine):
     await import_csv(engine, HEADER + ELIN)
     for number in ("+441633960001", "+33163296000", "01632 960011"):
         assert await find(engine, number) == []
@@ -103,13 +103,13 @@ async def test_a_faulty_file_changes_nothing_and_names_every_fault(engine):
         ("", "reference"),
     ],
 )
-def test_a_header_that_does_not_fit_is_named(header, column):
+def test_a_wrong_csv_header_is_a_fault_with_its_column(header, column):
     with pytest.raises(ImportFileError) as error:
         read_csv(header)
     assert (1, column) in [(fault.line, fault.column) for fault in error.value.faults]
 
 
-def test_a_spreadsheets_bom_and_semicolons_are_understood():
+def test_a_csv_file_with_bom_and_semicolons_is_read():
     (entry,) = read_csv("\ufeffReference;Name;Numbers\r\nC-1;Elin, Mrs;01632 960001\r\n")
     assert entry.values["name"] == "Elin, Mrs"
 
@@ -121,13 +121,13 @@ def test_an_open_quote_is_a_fault_with_its_line():
 
 
 @given(st.text(max_size=300))
-def test_no_text_breaks_the_reader(text):
+def test_any_text_is_read_or_raises_import_file_error(text):
     for head in ("", HEADER):
         with contextlib.suppress(ImportFileError):
             read_csv(head + text)
 
 
-async def test_hidden_people_take_no_place_of_a_visible_one(engine):
+async def test_many_hidden_people_do_not_displace_a_visible_one(engine):
     rows = [f"H-{n},Hidden {n:02},01632 960200,en,person,no,yes,\n" for n in range(50)]
     visible = "V-1,Visible Person,01632 960200,en,person,no,no,\n"
     await import_csv(engine, HEADER + "".join(rows) + visible)

@@ -35,14 +35,14 @@ async def look_up(*sources, caller=CALLER):
     return await Lookup(sources, budget_s=0.05).look_up(caller)
 
 
-async def test_one_person_is_found_and_two_are_several():
+async def test_one_match_gives_found_and_two_give_several():
     assert (await look_up(Directory(people=[ELIN]))).status is LookupStatus.FOUND
     both = await look_up(Directory(people=[ELIN]), Directory(people=[HUW]))
     assert both.status is LookupStatus.SEVERAL
     assert both.people == (ELIN, HUW)
 
 
-async def test_nobody_is_not_found_but_a_failing_directory_is_unavailable():
+async def test_no_match_gives_not_found_and_a_failing_directory_unavailable():
     assert (await look_up(Directory())).status is LookupStatus.NOT_FOUND
     for broken in (
         Directory(hangs=True),
@@ -55,13 +55,13 @@ async def test_nobody_is_not_found_but_a_failing_directory_is_unavailable():
         assert outcome.failed == ("crm",)
 
 
-async def test_one_directory_that_answers_is_enough_to_find_somebody():
+async def test_a_match_is_found_while_another_directory_fails():
     outcome = await look_up(Directory(hangs=True), Directory(people=[ELIN]))
     assert outcome.status is LookupStatus.FOUND
     assert outcome.failed == ("crm",)
 
 
-async def test_a_withheld_or_missing_number_is_never_asked_for():
+async def test_no_directory_is_queried_for_a_withheld_or_missing_number():
     source = Directory(people=[ELIN])
     assert (await look_up(source, caller=WITHHELD)).status is LookupStatus.WITHHELD
     assert (await look_up(source, caller=NO_NUMBER)).status is LookupStatus.NOT_FOUND
@@ -70,7 +70,7 @@ async def test_a_withheld_or_missing_number_is_never_asked_for():
     assert source.asked == []
 
 
-async def test_a_do_not_pop_person_looks_like_nobody():
+async def test_a_person_marked_do_not_pop_is_treated_as_not_found():
     hidden = Person("a:2", "Hidden", do_not_pop=True)
     assert (await look_up(Directory(people=[hidden]))).status is LookupStatus.NOT_FOUND
     assert (await look_up(Directory(people=[hidden, ELIN]))).people == (ELIN,)

@@ -35,14 +35,14 @@ def test_numbers_are_read_as_people_and_trunks_write_them(written, read):
 @pytest.mark.parametrize(
     "text", ["", "sian", "12", "+", "0" * 30, "01632 960001; DROP", "\uff11\uff12"]
 )
-def test_what_is_no_number_is_refused_without_repeating_it(text):
+def test_text_that_is_not_a_number_is_refused_without_repeating_it(text):
     with pytest.raises(NumberError) as error:
         PhoneNumber.parse(text)
     assert not text or text not in str(error.value)
 
 
 @given(st.text(max_size=40))
-def test_no_text_breaks_the_reader(text):
+def test_any_text_is_read_as_a_number_or_raises_number_error(text):
     try:
         number = PhoneNumber.parse(text)
     except NumberError:
@@ -85,12 +85,12 @@ OTHER = CallerId(PhoneNumber("+441632960002"), withheld=False)
         ),
     ],
 )
-def test_real_header_sets_present_what_the_caller_allowed(facts, caller):
+def test_the_header_fields_of_real_trunks_give_the_presented_caller(facts, caller):
     user, host, asserted, privacy, trusted = facts
     assert presented_caller(user, host, asserted, privacy, trusted=trusted) == caller
 
 
-def test_a_number_is_shown_in_national_form_at_home():
+def test_a_national_number_is_displayed_in_national_form():
     assert PhoneNumber.parse("+441632960001;ext=12").display == "01632 960001 x12"
     assert PhoneNumber.parse("+4989123456").display == "+49 89 123456"
     assert PhoneNumber("", "201").display == "201"

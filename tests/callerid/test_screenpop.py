@@ -18,14 +18,14 @@ ONE = LookupResult(LookupStatus.FOUND, (ELIN,))
 TWO = LookupResult(LookupStatus.SEVERAL, (ELIN, HUW))
 
 
-def test_a_new_pop_is_looking_up():
+def test_a_new_pop_has_status_looking_up_and_no_candidates():
     pop = ScreenPop("x")
     assert pop.status is LookupStatus.LOOKING_UP
     assert pop.candidates == ()
     assert pop.details == {}
 
 
-def test_details_come_with_the_confirmation_or_when_volunteered():
+def test_details_are_shown_once_the_caller_is_confirmed_or_volunteers():
     pop = ScreenPop("x").with_result(ONE)
     assert pop.chosen == "a:1"
     assert pop.details == {}
@@ -33,14 +33,14 @@ def test_details_come_with_the_confirmation_or_when_volunteered():
         assert pop.confirm(confirmation, None).details == {"address": "1 Example Street"}
 
 
-def test_not_who_we_thought_shows_nothing():
+def test_a_caller_who_is_not_the_candidate_shows_no_details():
     pop = ScreenPop("x").with_result(ONE).confirm(PopConfirmation.NOT_THEM, None)
     assert not pop.confirmed
     assert pop.chosen is None
     assert pop.details == {}
 
 
-def test_several_are_never_preselected_and_each_warns():
+def test_several_candidates_are_not_preselected_and_each_has_a_warning():
     pop = ScreenPop("x").with_result(TWO)
     assert pop.chosen is None
     assert all(candidate.shared_warning for candidate in pop.candidates)
@@ -51,13 +51,13 @@ def test_several_are_never_preselected_and_each_warns():
     }
 
 
-def test_choosing_another_takes_the_confirmation_back():
+def test_a_choice_of_another_candidate_withdraws_the_confirmation():
     pop = ScreenPop("x").with_result(TWO).confirm(PopConfirmation.CONFIRMED, "a:1")
     assert pop.choose("a:1").confirmed
     assert not pop.choose("a:2").confirmed
 
 
-def test_nobody_but_a_candidate_can_be_chosen_or_confirmed():
+def test_only_a_candidate_can_be_chosen_or_confirmed():
     pop = ScreenPop("x").with_result(ONE)
     with pytest.raises(ChoiceError):
         pop.choose("a:9")
@@ -75,7 +75,7 @@ def test_nobody_but_a_candidate_can_be_chosen_or_confirmed():
         (Person("a", "Desk", main_line=True), True),
     ],
 )
-def test_a_number_that_others_use_warns(person, warns):
+def test_a_shared_number_gives_a_warning(person, warns):
     (candidate,) = (
         ScreenPop("x").with_result(LookupResult(LookupStatus.FOUND, (person,))).candidates
     )

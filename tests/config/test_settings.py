@@ -53,14 +53,14 @@ def example() -> str:
     return files("config").joinpath("example.toml").read_text(encoding="utf-8")
 
 
-def test_the_example_loads_as_it_stands(write):
+def test_the_example_file_loads_unchanged(write):
     settings = load(write(example()))
     assert settings.node.name == "galwad-1"
     assert [route.line for route in settings.routes] == ["Council Tax", "Main number"]
     assert settings.media.ports.calls == 500
 
 
-def test_the_example_shows_every_key_and_every_default():
+def test_the_example_file_shows_every_setting_and_every_default():
     text = example()
     named = set(re.findall(r"^(?:# )?([a-z0-9_]+) = ", text, re.MULTILINE))
     known = set()
@@ -84,7 +84,7 @@ def test_the_example_shows_every_key_and_every_default():
                 assert str(default) == str(value) or default == value, key
 
 
-def test_the_least_file_has_the_documented_defaults(write):
+def test_a_minimal_file_has_the_documented_defaults(write):
     settings = load(write(LEAST))
     assert settings.sip.ring_timeout == 180
     assert settings.sip.recall_timeout == 30
@@ -155,7 +155,7 @@ def test_a_fault_has_its_line_and_a_message_that_names_the_setting(
     assert wanted in fault[2]
 
 
-def test_an_unknown_setting_like_no_other_lists_the_settings_of_its_table(faults):
+def test_an_unknown_setting_with_no_similar_name_lists_those_of_its_table(faults):
     ((_, _, message),) = faults(LEAST + "[directory]\nxyz = 1\n")
     assert message == 'Unknown setting "directory.xyz"; the settings that can be here are budget'
 
@@ -165,19 +165,19 @@ def test_a_message_about_two_settings_begins_with_their_table(faults):
     assert message == '[recording]: "erase_back" must not be longer than "lookback"'
 
 
-def test_two_routes_for_one_number_are_a_fault(faults):
+def test_two_routes_with_the_same_called_number_are_a_fault(faults):
     route = "[[routes]]\ncalled = '1'\nring = ['201']\n"
     ((_, _, expected),) = faults(LEAST + route + route)
     assert expected == 'Two [[routes]] have the same "called"; give each its own'
 
 
-def test_the_codes_for_on_and_off_must_not_begin_alike(faults):
+def test_a_payment_code_must_not_begin_with_the_other_one(faults):
     codes = 'payment_code_on = "*7"\npayment_code_off = "*71"\n'
     ((_, _, expected),) = faults(LEAST + codes)
     assert "must not begin with" in expected
 
 
-def test_all_faults_are_told_at_once_in_the_order_of_the_file(faults):
+def test_all_faults_are_reported_together_in_file_order(faults):
     found = faults('[sip]\nlisten = ["sctp:127.0.0.1:5060"]\nmax_calls = 0\n[recording]\n')
     assert [key for _, key, _ in found] == [
         "sip.listen[1]",
@@ -196,19 +196,19 @@ def test_broken_toml_names_its_line(faults):
     assert "not valid TOML" in expected
 
 
-def test_a_missing_file_is_an_error_of_ours(tmp_path):
+def test_a_missing_file_raises_settings_error(tmp_path):
     with pytest.raises(SettingsError, match="Cannot read the file: no such file"):
         load(tmp_path / "none.toml")
 
 
-def test_a_file_that_is_not_text_is_an_error_of_ours(tmp_path):
+def test_a_file_that_is_not_utf_8_raises_settings_error(tmp_path):
     path = tmp_path / "galwad.toml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="UTF-8"):
         load(path)
 
 
-def test_what_never_ends_is_no_settings_file():
+def test_an_endless_file_is_refused_as_too_large():
     with pytest.raises(SettingsError, match="too large"):
         load(Path("/dev/zero"))
 
@@ -227,7 +227,7 @@ def test_a_phones_secret_is_not_in_its_repr(write):
     assert secret not in repr(settings)
 
 
-def test_the_first_route_that_fits_decides(write):
+def test_the_first_matching_route_is_used(write):
     settings = load(write(example()))
     first, second = settings.routes
     assert settings.find_route("01970000000") is first
@@ -248,14 +248,14 @@ def test_a_destination_is_found_by_number_or_by_uri(write):
     assert by_uri.class_ == "external"
 
 
-def test_a_trunk_is_known_by_its_network(write):
+def test_a_trunk_is_found_by_its_network(write):
     settings = load(write(example()))
     assert settings.find_trunk("198.51.100.7", 5071) is settings.trunks[0]
     assert settings.find_trunk("203.0.113.1", 5060) is None
     assert settings.find_trunk("198.51.100.7", 40000, "TCP") is settings.trunks[0]
 
 
-def test_the_key_to_spools_goes_with_a_reboot_unless_the_disk_is_to_keep_it(tmp_path):
+def test_the_spool_key_is_on_disk_only_with_unattended_recovery(tmp_path):
     path = tmp_path / "galwad.toml"
     text = f'[node]\nstate = "/state"\nruntime = "/run/g"\n{LEAST}'
     path.write_text(text)
@@ -264,14 +264,14 @@ def test_the_key_to_spools_goes_with_a_reboot_unless_the_disk_is_to_keep_it(tmp_
     assert load(path).boot_keys[0] == Path("/state/spool/host.key")
 
 
-def test_srtp_is_optional_where_nothing_is_said(write):
+def test_srtp_is_optional_by_default(write):
     settings = load(write(LEAST))
     assert settings.media.srtp == "optional"
     assert settings.srtp_rule_of("201") == "optional"
     assert settings.srtp_rule_of("201", "required") == "required"
 
 
-def test_a_rule_for_srtp_that_is_none_is_named(faults):
+def test_an_unknown_srtp_rule_is_a_fault_that_lists_the_valid_ones(faults):
     ((_, key, expected),) = faults(LEAST + '[media]\nsrtp = "sometimes"\n')
     assert key == "media.srtp"
     assert '"required"' in expected
@@ -289,7 +289,7 @@ def test_a_rule_for_srtp_that_is_none_is_named(faults):
         ('listen = ["udp:127.0.0.1:1"]\nadvertise = "a b"', "must be a host"),
     ],
 )
-def test_what_is_wrong_with_the_addresses_of_sip_is_told(faults, lines, wanted):
+def test_a_fault_in_the_sip_addresses_is_explained(faults, lines, wanted):
     ((_, _, expected),) = faults(f'[sip]\n{lines}\n[recording]\nofficer_key = "{OFFICER_KEY}"\n')
     assert wanted in expected
 
@@ -302,7 +302,7 @@ def test_media_may_have_one_address_of_each_family(write, faults):
     assert (key, "must be an IP address" in wanted) == ("media.listen", True)
 
 
-def test_a_trunk_or_phone_may_be_held_to_one_transport(write):
+def test_a_trunk_or_phone_can_be_restricted_to_one_transport(write):
     phone = f"[[phones]]\nextension = '201'\ntransport = 'tls'\nha1_md5 = '{'0' * 32}'\n"
     trunk = "[[trunks]]\nname = 'a'\npeers = ['192.0.2.1']\ntransport = 'tcp'\n"
     settings = load(write(LEAST + phone + trunk))
@@ -315,14 +315,14 @@ def test_a_trunk_or_phone_may_be_held_to_one_transport(write):
 
 @pytest.mark.parametrize("value", ['"5"', "true", "nan", "inf", "[5]"])
 @pytest.mark.parametrize("key", ["recall_timeout", "ring_timeout", "max_calls", "source_rate"])
-def test_a_number_is_a_number_and_nothing_that_looks_like_one(faults, key, value):
+def test_a_value_of_the_wrong_type_for_a_number_is_a_fault(faults, key, value):
     text = LEAST.replace("[recording]", f"{key} = {value}\n[recording]")
     ((line, named, _),) = faults(text)
     assert (line, named) == (3, f"sip.{key}")
 
 
 @pytest.mark.parametrize("value", ['"true"', "1", "0", '"yes"'])
-def test_a_yes_or_no_is_true_or_false(faults, value):
+def test_a_value_of_the_wrong_type_for_a_boolean_is_a_fault(faults, value):
     ((_, named, expected),) = faults(f"{LEAST}include_phones = {value}\n")
     assert (named, expected) == (
         "recording.include_phones",
@@ -330,16 +330,16 @@ def test_a_yes_or_no_is_true_or_false(faults, value):
     )
 
 
-def test_whole_seconds_do_where_parts_of_them_would(write):
+def test_an_integer_is_accepted_for_a_duration_in_seconds(write):
     text = LEAST.replace("[recording]", "recall_timeout = 5\nmax_lag = 1\n[recording]")
     assert load(write(text)).sip.recall_timeout == 5
 
 
-def test_a_byte_order_mark_before_the_text_is_passed_over(write):
+def test_a_byte_order_mark_is_ignored(write):
     assert load(write("\ufeff" + LEAST)).sip.listen
 
 
-def test_a_route_fits_if_any_form_of_the_number_does(write):
+def test_a_route_matches_if_any_form_of_the_number_does(write):
     text = f'{LEAST}[[routes]]\ncalled = "0197*"\nring = ["201"]\n'
     settings = load(write(text))
     assert settings.find_route("+441970000100", "01970000100") is settings.routes[0]

@@ -32,7 +32,7 @@ def test_a_value_prints_as_it_was_written(kind, text):
 
 @pytest.mark.parametrize("kind", [HostPort, Listener, Peer, PortRange, Pattern])
 @given(text=st.text(max_size=40))
-def test_any_text_parses_or_is_a_value_error(kind, text):
+def test_any_text_parses_or_raises_value_error(kind, text):
     with contextlib.suppress(ValueError):
         assert isinstance(kind.parse(text), kind)
 
@@ -68,7 +68,7 @@ def test_a_peer_matches_by_network_and_port(text, host, port, fits):
         ("/2[0-9]{2}/", "2011", False),
     ],
 )
-def test_a_pattern_matches_the_whole(text, value, fits):
+def test_a_pattern_matches_only_the_whole_text(text, value, fits):
     assert Pattern.parse(text).matches(value) is fits
 
 
@@ -89,5 +89,5 @@ def test_a_faulty_pattern_is_refused(text):
         (("sip.example.com", "2001:db8::9"), "::", "2001:db8::9"),
     ],
 )
-def test_the_host_of_an_addresss_family_is_taken(hosts, address, found):
+def test_the_host_of_the_same_address_family_is_chosen(hosts, address, found):
     assert host_of_family(hosts, address) == found

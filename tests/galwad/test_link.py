@@ -27,7 +27,7 @@ async def _ignore(_link: link.Link, _message: AnyMessage) -> None:
     await asyncio.sleep(0)
 
 
-async def test_a_connector_says_hello_and_hears_the_reply(tmp_path: Path) -> None:
+async def test_a_connector_sends_its_hello_and_receives_replies(tmp_path: Path) -> None:
     server, received = await _listen(tmp_path / "s")
     replies: asyncio.Queue[AnyMessage] = asyncio.Queue()
 
@@ -48,7 +48,7 @@ async def test_a_connector_says_hello_and_hears_the_reply(tmp_path: Path) -> Non
     server.close()
 
 
-async def test_a_message_that_its_reader_fails_at_is_not_the_last(
+async def test_a_link_reconnects_after_its_reader_fails_on_a_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(link, "_LONGEST_WAIT_S", 0.05)
@@ -75,7 +75,7 @@ async def test_a_message_that_its_reader_fails_at_is_not_the_last(
     server.close()
 
 
-async def test_a_connector_comes_back_when_the_listener_does(tmp_path: Path) -> None:
+async def test_a_connector_reconnects_when_the_listener_returns(tmp_path: Path) -> None:
     connector = link.Connector(tmp_path / "s", lambda fresh: fresh.send(Alarm(kind="up")), _ignore)
     assert connector.send(Alarm(kind="lost")) is False
     task = asyncio.create_task(connector.run())
@@ -90,7 +90,7 @@ async def test_a_connector_comes_back_when_the_listener_does(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\xff\xff\xff", b"\0\0\0\1\xc1", b"\0\0\0\1"])
-async def test_garbage_ends_that_connection_and_no_other(tmp_path: Path, garbage: bytes) -> None:
+async def test_garbage_closes_its_own_connection_only(tmp_path: Path, garbage: bytes) -> None:
     server, received = await _listen(tmp_path / "s")
     reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
     writer.write(garbage)
@@ -107,7 +107,7 @@ async def test_garbage_ends_that_connection_and_no_other(tmp_path: Path, garbage
     server.close()
 
 
-async def test_the_socket_is_closed_to_others(tmp_path: Path) -> None:
+async def test_the_socket_is_accessible_only_to_its_user_and_group(tmp_path: Path) -> None:
     server, _ = await _listen(tmp_path / "s")
     assert (tmp_path / "s").stat().st_mode & 0o777 == 0o660
     server.close()

@@ -43,13 +43,13 @@ def test_an_event_carries_its_fields_and_its_process():
 @pytest.mark.parametrize(
     ("level", "priority"), [("info", 6), ("warning", 4), ("error", 3), ("critical", 2)]
 )
-def test_the_journal_is_told_the_priority_before_the_entry(level, priority):
+def test_entries_for_the_journal_begin_with_their_priority(level, priority):
     line = written(f"structlog.get_logger().{level}('alarm')", "{0.st_dev}:{0.st_ino}")
     assert line.startswith(f"<{priority}>{{")
     assert json.loads(line[3:])["event"] == "alarm"
 
 
-def test_what_is_not_the_journal_is_told_no_priority():
+def test_entries_for_any_other_output_have_no_priority():
     line = written("structlog.get_logger().error('alarm')", "{0.st_dev}:1{0.st_ino}")
     assert json.loads(line)["level"] == "error"
 
@@ -73,19 +73,19 @@ def written(script: str, stream: str) -> str:
     return line
 
 
-def test_an_exception_is_told_without_its_text():
+def test_an_exception_is_logged_without_its_text():
     script = f"try:\n    int({SECRET!r})\nexcept ValueError:\n"
     entry = logged(script + "    structlog.get_logger().exception('call.broke')")
     assert entry["exception"] == "ValueError"
     assert entry["passed"] == ["<string>:5"]
 
 
-def test_another_librarys_record_keeps_its_origin_only():
+def test_a_record_of_another_library_keeps_only_its_logger_name():
     entry = logged(f"logging.getLogger('some.library').error('cannot look up %s', {SECRET!r})")
     assert entry["logger"] == "some.library"
 
 
-def test_what_ends_a_process_is_told_without_its_text():
+def test_an_exception_that_ends_the_process_is_logged_without_its_text():
     entry = logged(f"int({SECRET!r})", status=1)
     assert entry["event"] == "process.failed"
     assert entry["exception"] == "ValueError"

@@ -26,7 +26,7 @@ def dumps_allowed():
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
 
 
-def test_the_kernel_is_told_to_dump_nothing():
+def test_a_process_can_switch_off_its_core_dumps():
     command = [sys.executable, "-c", ASKED]
     before, after = subprocess.check_output(command, text=True).splitlines()
     assert before.startswith("1 ")
@@ -48,7 +48,7 @@ def opened_by(process, pipe):
 
 
 @pytest.mark.parametrize("only", [["--only", name] for name in ("switch", "desk", "finaliser")])
-def test_each_process_forbids_it_before_it_does_anything_else(tmp_path, only):
+def test_each_process_switches_off_core_dumps_before_it_reads_its_settings(tmp_path, only):
     config = tmp_path / "galwad.toml"
     os.mkfifo(config)
     process = subprocess.Popen(

@@ -46,7 +46,7 @@ def day(text, zone=LONDON):
         ("2026-11-24T09:30Z", "2026-11-24T09:30", "2026-11-24T09:31"),
     ],
 )
-def test_words_mean_a_span_of_the_centres_time(text, since, until):
+def test_words_give_a_span_in_the_centres_time_zone(text, since, until):
     assert period(text, NOW, LONDON) == Period(day(since), day(until))
 
 
@@ -56,13 +56,13 @@ def test_the_day_on_which_the_clocks_go_back_has_25_hours():
     assert period("sunday", day("2026-10-28"), LONDON) == span
 
 
-def test_yesterday_is_the_centres_and_not_that_of_utc():
+def test_yesterday_follows_the_centres_time_zone_and_not_utc():
     just_past_midnight = datetime(2026, 7, 1, 23, 30, tzinfo=UTC).timestamp()
     assert period("yesterday", just_past_midnight, LONDON).since == day("2026-07-01")
     assert period("yesterday", just_past_midnight, UTC).since == day("2026-06-30", UTC)
 
 
-def test_without_a_zone_it_is_this_machines():
+def test_without_a_time_zone_that_of_the_machine_applies():
     assert period("2026-11-24", NOW).since == datetime.fromisoformat("2026-11-24").timestamp()
 
 
@@ -84,7 +84,7 @@ def test_other_words_are_refused(text):
     st.floats(0, 4e9),
     st.integers(-23, 23).map(lambda hours: timezone(timedelta(hours=hours))),
 )
-def test_any_text_is_a_span_or_an_error(text, now, zone):
+def test_any_text_gives_a_span_or_a_value_error(text, now, zone):
     try:
         span = period(text, now, zone)
     except ValueError:

@@ -66,7 +66,7 @@ def second(config, name):
 
 
 @pytest.mark.parametrize("name", ["switch", "desk", "finaliser"])
-def test_a_second_one_ends_at_once_and_touches_nothing(tmp_path, config, name):
+def test_a_second_process_of_a_kind_ends_at_once_and_changes_nothing(tmp_path, config, name):
     with process(config, name) as first:
         sockets = {path: path.stat().st_ino for path in (tmp_path / "run").glob("*.sock")}
         status, said = second(config, name)
@@ -79,7 +79,7 @@ def test_a_second_one_ends_at_once_and_touches_nothing(tmp_path, config, name):
         assert first.poll() is None
 
 
-def test_one_that_was_killed_leaves_the_place_to_the_next(config):
+def test_a_killed_process_leaves_no_lock_behind(config):
     with process(config, "finaliser") as first:
         first.send_signal(signal.SIGKILL)
         first.wait()
@@ -87,7 +87,7 @@ def test_one_that_was_killed_leaves_the_place_to_the_next(config):
             assert second(config, "finaliser")[0] == 1
 
 
-def test_a_folder_that_is_not_there_keeps_nobody_from_working(tmp_path):
+def test_a_missing_folder_is_not_locked_and_prevents_no_process(tmp_path):
     with lock_folder(tmp_path / "none"), lock_folder(tmp_path / "none"):
         (tmp_path / "none").mkdir()
     with (

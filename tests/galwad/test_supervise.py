@@ -90,7 +90,9 @@ async def noted(book, line: str, times: int = 1) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_it_is_ready_when_all_three_are_and_stops_the_desk_last(book, announced):
+async def test_the_supervisor_is_ready_with_all_three_children_and_stops_the_desk_last(
+    book, announced
+):
     supervisor = Supervisor(commands(book))
     running = asyncio.create_task(supervisor.run())
     assert await announced() == b"READY=1"
@@ -101,7 +103,7 @@ async def test_it_is_ready_when_all_three_are_and_stops_the_desk_last(book, anno
     assert ends == ["switch ends", "finaliser ends", "desk ends"]
 
 
-async def test_a_dead_desk_is_started_again_and_the_switch_left_alone(book, announced):
+async def test_a_killed_desk_is_restarted_without_the_switch(book, announced):
     supervisor = Supervisor(commands(book))
     running = asyncio.create_task(supervisor.run())
     await announced()
@@ -114,13 +116,13 @@ async def test_a_dead_desk_is_started_again_and_the_switch_left_alone(book, anno
     assert await running == 0
 
 
-async def test_a_child_that_never_gets_ready_ends_the_service(book):
+async def test_a_child_that_never_becomes_ready_ends_the_service(book):
     supervisor = Supervisor(commands(book, finaliser=HOPELESS))
     assert await supervisor.run() == 1
     assert "desk ends" in book.read_text()
 
 
-async def test_a_second_signal_does_not_wait_for_the_calls(book, announced):
+async def test_a_second_signal_stops_the_switch_without_waiting_for_its_calls(book, announced):
     stubborn = OBEDIENT.replace('note("ends")\n    sys.exit(0)', 'note("drains")')
     supervisor = Supervisor(commands(book, switch=stubborn))
     running = asyncio.create_task(supervisor.run())
@@ -132,7 +134,7 @@ async def test_a_second_signal_does_not_wait_for_the_calls(book, announced):
     assert book.read_text().splitlines()[-1] == "desk ends"
 
 
-async def test_children_go_when_the_supervisor_is_killed(book, tmp_path):
+async def test_the_children_end_when_the_supervisor_is_killed(book, tmp_path):
     script = textwrap.dedent("""
         import asyncio, sys
         from galwad.supervise import START_ORDER, Supervisor
@@ -152,7 +154,7 @@ async def test_children_go_when_the_supervisor_is_killed(book, tmp_path):
         await noted(book, f"{name} ends")
 
 
-async def test_nobody_is_notified_when_nobody_asked(monkeypatch):
+async def test_no_ready_message_is_sent_without_a_notify_socket(monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     assert supervise.ready() is False
 
@@ -161,13 +163,13 @@ async def test_nobody_is_notified_when_nobody_asked(monkeypatch):
     ("usec", "pid", "interval"),
     [("10000000", "", 5.0), ("10000000", "1", None), ("", "", None), ("soon", "", None)],
 )
-def test_the_watchdog_keeps_half_the_time_that_is_allowed(monkeypatch, usec, pid, interval):
+def test_the_watchdog_interval_is_half_of_what_systemd_allows(monkeypatch, usec, pid, interval):
     monkeypatch.setenv("WATCHDOG_USEC", usec)
     monkeypatch.setenv("WATCHDOG_PID", pid)
     assert supervise.watchdog_interval() == interval
 
 
-async def test_the_watchdog_gives_signs_of_life_and_winds_the_alarm_clock(monkeypatch, announced):
+async def test_the_watchdog_notifies_systemd_and_rearms_its_own_timer(monkeypatch, announced):
     wound = []
     monkeypatch.setattr(signal, "setitimer", lambda _, seconds: wound.append(seconds))
     monkeypatch.setenv("WATCHDOG_USEC", "20000")
@@ -182,14 +184,14 @@ async def test_the_watchdog_gives_signs_of_life_and_winds_the_alarm_clock(monkey
     assert wound[-1] == 0
 
 
-def test_a_loop_that_hangs_is_ended_though_systemd_looks_away():
+def test_a_hung_event_loop_is_ended_by_its_own_timer():
     command = [sys.executable, "-c", HANGING]
     environment = {**os.environ, "WATCHDOG_USEC": "200000", "WATCHDOG_PID": ""}
     ended = subprocess.run(command, env=environment, timeout=60, check=False)
     assert ended.returncode == -signal.SIGALRM
 
 
-def test_a_package_in_the_folder_at_hand_is_not_taken_for_ours(tmp_path):
+def test_a_galwad_package_in_the_working_directory_is_not_imported(tmp_path):
     (tmp_path / "galwad").mkdir()
     (tmp_path / "galwad" / "__init__.py").write_text("raise SystemExit('a stranger ran')\n")
     command = supervise.child("desk", tmp_path / "none.toml")

@@ -284,7 +284,7 @@ def whole_from_the_spare_disk(service, call, said):
     wait_until(lambda: not any(spare.glob("*.spool")), what="spools removed")
 
 
-def test_a_call_that_begins_while_the_disk_is_read_only_is_recorded_on_the_spare_disk(
+def test_a_call_that_begins_while_the_disk_fails_is_recorded_on_the_spare_disk(
     service, disk, place_call
 ):
     disk.fail()

@@ -44,7 +44,7 @@ def with_a_runtime_folder(command: list[str]) -> list[str]:
 
 
 @pytest.mark.peer
-def test_systemd_finds_nothing_wrong_with_the_units(tmp_path):
+def test_systemd_analyze_finds_no_fault_in_the_units(tmp_path):
     analyze = shutil.which("systemd-analyze")
     assert analyze is not None
     for path in FOLDER.iterdir():
@@ -62,7 +62,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path):
 
 
 @pytest.mark.parametrize("process", PROCESSES)
-def test_each_process_has_a_hardened_unit_of_its_own(process):
+def test_each_process_has_its_own_hardened_unit(process):
     settings = service(process)
     assert settings["ExecStart"].endswith(f"serve --only {process}")
     assert {key: settings.get(key) for key in PROMISED} == PROMISED
@@ -77,18 +77,18 @@ def test_the_finaliser_has_no_network():
     assert "IPAddressAllow" not in settings
 
 
-def test_the_switch_drains_for_as_long_as_calls_last():
+def test_systemd_does_not_limit_the_time_in_which_the_switch_drains():
     assert service("switch")["TimeoutStopSec"] == "infinity"
 
 
-def test_a_switch_that_hangs_or_dies_is_replaced_before_callers_give_up():
+def test_a_switch_that_hangs_or_dies_is_restarted_within_seconds():
     settings = service("switch")
     assert (settings["WatchdogSec"], settings["RestartSec"]) == ("6s", "100ms")
     assert settings["Restart"] == "on-failure"
     assert settings["RestartKillSignal"] == "SIGUSR1"
 
 
-def test_however_often_a_process_has_died_it_is_started_again_and_soon():
+def test_restarts_are_unlimited_and_never_more_than_seconds_apart():
     """systemd's counter of restarts never falls while a unit is up, so its longest wait counts."""
     for process in PROCESSES:
         assert unit(process)["Unit"]["StartLimitIntervalSec"] == "0"
@@ -96,7 +96,7 @@ def test_however_often_a_process_has_died_it_is_started_again_and_soon():
     assert service("desk")["RestartMaxDelaySec"] == "2s"
 
 
-def test_they_stop_in_the_order_that_loses_nothing():
+def test_the_units_stop_in_the_order_switch_finaliser_desk():
     """systemd stops units in the reverse of After=: the switch first, the desk last."""
     after = {process: unit(process)["Unit"]["After"].split() for process in PROCESSES}
     assert {"galwad-desk.service", "galwad-finaliser.service"} <= set(after["switch"])
@@ -104,12 +104,12 @@ def test_they_stop_in_the_order_that_loses_nothing():
     assert not [name for name in after["desk"] if name.startswith("galwad-")]
 
 
-def test_the_finaliser_has_time_to_seal_before_a_reboot_takes_the_key():
+def test_the_finaliser_has_five_minutes_to_seal_before_a_reboot():
     assert service("finaliser")["TimeoutStopSec"] == "5min"
     assert all(service(process)["RuntimeDirectoryPreserve"] == "yes" for process in PROCESSES)
 
 
-def test_private_keys_for_tls_reach_the_process_that_shows_them_and_no_other():
+def test_each_private_tls_key_reaches_only_the_process_that_uses_it():
     passed_on = {process: service(process).get("ImportCredential") for process in PROCESSES}
     assert passed_on == {"switch": "galwad.sip.*", "desk": "galwad.tls.*", "finaliser": None}
 

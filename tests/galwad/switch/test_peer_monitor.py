@@ -130,7 +130,7 @@ async def test_a_target_that_is_down_is_tried_last_but_never_omitted(settings):
     assert site.locations(Uri.parse(PBX)) == (ONE, TWO)
 
 
-async def test_a_short_failure_mark_of_a_call_does_not_shorten_that_of_options(settings):
+async def test_a_shorter_failure_mark_does_not_replace_a_longer_one(settings):
     site = Site(settings, routes=(route(),))
     await site.locations.refresh()
     site.status[ONE] = 503
@@ -181,6 +181,6 @@ def test_a_peer_has_no_status_before_its_first_answer(settings):
         lambda: Destination.model_validate({"match": "3*", "options_every": 60, "class": "centre"}),
     ],
 )
-def test_options_every_without_an_address_to_ask_is_refused_in_the_settings(make):
+def test_an_options_interval_that_cannot_apply_is_refused_in_the_settings(make):
     with pytest.raises(ValidationError):
         make()

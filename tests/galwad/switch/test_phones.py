@@ -96,7 +96,7 @@ UDP = Address("192.0.2.50", 5060)
         (("sip:201@192.0.2.50", OLD), ("sip:201@192.0.2.50", OLD), []),
     ],
 )
-def test_a_phone_that_registers_over_a_new_connection_is_reported_as_moved(
+def test_only_the_same_contact_over_a_new_connection_counts_as_a_moved_phone(
     phones, register, before, after, moved
 ):
     told = []
