@@ -64,7 +64,7 @@ OTHER = CallerId(PhoneNumber("+441632960002"), withheld=False)
         (("", "pstn.example", ("+441632960002",), (), True), OTHER),
         (("unavailable", "unknown.invalid", ("+441632960002",), ("none",), True), OTHER),
         (("", "pstn.example", ("+441632960002",), (), False), NO_NUMBER),
-        # Withheld: UK trunks assert the number all the same.
+        # Withheld: UK trunks assert the number nevertheless.
         (("anonymous", "anonymous.invalid", ("+441632960002",), ("id",), True), WITHHELD),
         (("anonymous", "anonymous.invalid", ("+441632960002",), (), True), WITHHELD),
         (("Anonymous", "pstn.example", ("+441632960002",), (), True), WITHHELD),
@@ -73,7 +73,7 @@ OTHER = CallerId(PhoneNumber("+441632960002"), withheld=False)
         (("+441632960001", "pstn.example", (), ("user",), False), WITHHELD),
         (("+441632960001", "pstn.example", (), ("critical", "Header"), False), WITHHELD),
         (("+441632960001", "pstn.example", (), ("none",), True), REAL),
-        # Ofcom's 08979 fillers are no number.
+        # Ofcom's 08979 fillers are not numbers.
         (("08979000001", "pstn.example", (), (), True), NO_NUMBER),
         (("+448979000001", "pstn.example", ("+441632960002",), (), True), OTHER),
         (("+441632960001", "pstn.example", ("08979000001",), (), True), REAL),

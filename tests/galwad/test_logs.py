@@ -18,7 +18,7 @@ configure("switch", as_json=True)
 
 
 def logged(script: str, status: int = 0) -> dict[str, object]:
-    """What a process of its own writes to its log: one entry."""
+    """Return the only log entry of a new process that runs this script."""
     done = subprocess.run(
         [sys.executable, "-c", BEGIN + script],
         capture_output=True,
@@ -55,7 +55,7 @@ def test_entries_for_any_other_output_have_no_priority():
 
 
 def written(script: str, stream: str) -> str:
-    """What a process writes to a stderr that `stream` describes as systemd would."""
+    """Return what a process writes to a stderr that `stream` describes as systemd does."""
     reader, writer = os.pipe()
     environment = {**os.environ, "JOURNAL_STREAM": stream.format(os.fstat(writer))}
     with os.fdopen(reader, encoding="utf-8") as log:

@@ -58,7 +58,7 @@ def test_each_process_switches_off_core_dumps_before_it_reads_its_settings(tmp_p
         stderr=subprocess.DEVNULL,
     )
     try:
-        with os.fdopen(opened_by(process, config), "wb"):  # it reads its settings, and gets none
+        with os.fdopen(opened_by(process, config), "wb"):  # it waits for its settings and gets none
             limits = Path(f"/proc/{process.pid}/limits").read_text()
             process.send_signal(signal.SIGABRT)
             assert process.wait(10) == -signal.SIGABRT

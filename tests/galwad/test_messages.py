@@ -1,4 +1,4 @@
-"""The messages between processes: what is on the wire stays as the last release wrote it."""
+"""The messages between processes: their form on the wire stays that of the last release."""
 
 from typing import get_args
 

@@ -39,7 +39,7 @@ def config(tmp_path):
 
 @contextlib.contextmanager
 def process(config, name):
-    """A real one, once it is ready."""
+    """Start a real process and wait until it is ready."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(f"\0galwad-test-{free_port()}")
         notify.settimeout(PATIENCE_S)
@@ -59,7 +59,7 @@ def process(config, name):
 
 
 def second(config, name):
-    """What another one says, and how it ends."""
+    """Start another process and return its exit status and its output."""
     command = [sys.executable, "-m", "galwad", "serve", "--only", name, "--config", config]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     return done.returncode, done.stderr

@@ -16,7 +16,7 @@ import pytest
 from galwad import supervise
 from galwad.supervise import START_ORDER, Supervisor
 
-# Says that it is ready, notes its start and its end in a file, obeys SIGTERM.
+# Reports that it is ready, records its start and end in a file, obeys SIGTERM.
 OBEDIENT = textwrap.dedent("""
     import os, signal, sys
     from galwad import supervise
@@ -35,7 +35,7 @@ OBEDIENT = textwrap.dedent("""
         signal.pause()
 """)
 
-# Looks after its watchdog until a callback never returns.
+# Serves its watchdog until a callback never returns.
 HANGING = textwrap.dedent("""
     import asyncio, signal
     from galwad import supervise
@@ -48,7 +48,7 @@ HANGING = textwrap.dedent("""
 
 @pytest.fixture
 def book(tmp_path):
-    """The file in which the children note what they do."""
+    """The file in which the children record their starts and ends."""
     path = tmp_path / "book"
     path.touch()
     return path
@@ -56,7 +56,7 @@ def book(tmp_path):
 
 @pytest.fixture
 async def announced(tmp_path, monkeypatch):
-    """A notification socket of ours; returns an awaitable for the next message."""
+    """Our own notification socket; returns an awaitable for the next message."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listener.setblocking(False)
     listener.bind(str(tmp_path / "notify"))

@@ -25,7 +25,7 @@ def officer(tmp_path_factory):
 
 @pytest.fixture
 def start(officer, tmp_path):
-    """Starts a service of these processes; ends and judges it at the end of the test."""
+    """Starts a service of these processes; ends it and checks its logs after the test."""
     started = []
 
     def start(*names, users=False, **settings):
@@ -35,7 +35,7 @@ def start(officer, tmp_path):
             service.add_users()
         service.start(*names)
         if users and {"switch", "desk"} <= set(names):
-            service.log.wait("phones.set")  # the desk has told the switch of its accounts
+            service.log.wait("phones.set")  # the desk has sent its accounts to the switch
         return service
 
     yield start
@@ -46,7 +46,7 @@ def start(officer, tmp_path):
 
 @pytest.fixture
 def switch(start):
-    """The switch alone."""
+    """A service with only the switch."""
     return start("switch")
 
 
@@ -69,7 +69,7 @@ def ended(request):
 
 @pytest.fixture
 def decoded():
-    """Has tshark judge all that follows in the test: `decoded(service, further SIP ports…)`."""
+    """Lets tshark check all later traffic of the test: `decoded(service, further SIP ports…)`."""
     captures = []
 
     def decoded(service, *ports):
@@ -93,13 +93,13 @@ def talker(ended):
 
 @pytest.fixture
 def stage(start, ended, talker, decoded):
-    """The service and whoever plays with it, before tshark: `stage.open()`."""
+    """The service and its peers, with tshark's check of the traffic: `stage.open()`."""
     return Stage(start, ended, talker, decoded)
 
 
 @pytest.fixture
 def place_call_on(talker, ended):
-    """Places a call from the trunk to the PBX of a service; whoever answers there sits at 201."""
+    """Places a call from the trunk to the PBX of a service; 201 answers there."""
     return lambda service, callee="uas", caller="uac": Call(
         service, talker, ended, callee=callee, caller=caller
     )
@@ -107,13 +107,13 @@ def place_call_on(talker, ended):
 
 @pytest.fixture
 def place_call(service, place_call_on):
-    """The same on the service of the test."""
+    """Places such a call on the service of the test."""
     return lambda *scenarios, **named: place_call_on(service, *scenarios, **named)
 
 
 @pytest.fixture
 def phone(service, ports):
-    """Makes a phone of ours, registered; its calls come by the queue."""
+    """Makes one of our phones, registered; its calls arrive in the queue."""
 
     def phone(calls=None, extension="201", password="", **more):
         return VoIPPhone(
@@ -129,7 +129,7 @@ def phone(service, ports):
 
 @pytest.fixture
 def caller(service, talker, ended):
-    """The trunk calls the line of the phones; what the caller says and hears is its `talker`'s."""
+    """Calls the line of the phones from the trunk; the caller's sound is in its `talker`."""
     mouth = talker("127.0.0.2")
 
     def caller():
@@ -142,7 +142,7 @@ def caller(service, talker, ended):
 
 @pytest.fixture
 def judge():
-    """What the officer must find of a call: what was said by whom, or not, and why not."""
+    """Checks what the officer finds in a call's recording: the speech, the gaps, their reasons."""
 
     def judge(service, call_id, kept, lost, reasons):
         recording = Recording(service, call_id)

@@ -59,7 +59,7 @@ def switch(start, ended):
 
 
 class Look:
-    """One browser's page in one look."""
+    """The page in a browser with one of the `LOOKS`."""
 
     def __init__(self, page, password):
         self.page = page
@@ -68,7 +68,7 @@ class Look:
         self.looked = 0
 
     def judge(self, state):
-        """Let axe look at the page as it is; and nothing may need scrolling sideways."""
+        """Let axe check the page as it is, and check that it needs no sideways scrolling."""
         self.page.evaluate(AXE)
         told, passed = self.page.evaluate(RUN, RULES)
         self.wrong += [f"{state}: {one}" for one in told]
@@ -79,23 +79,23 @@ class Look:
         self.looked += 1
 
     def sign_in(self, user, password=None):
-        """By keyboard."""
+        """Sign in by keyboard."""
         self.page.locator("#signin-user").fill(user)
         self.page.locator("#signin-password").fill(password or self.password)
         self.page.keyboard.press("Enter")
 
     def recording(self, state):
-        """Wait until the recording is shown so."""
+        """Wait until the page shows this state of the recording."""
         expect(self.page.locator(".recording").first).to_have_attribute("data-state", state)
 
     def lookup(self, status):
-        """Wait until the lookup is shown so."""
+        """Wait until the page shows this status of the lookup."""
         expect(self.page.locator(".caller").first).to_have_attribute("data-status", status)
 
 
 @pytest.fixture(params=LOOKS)
 def look(request, switch, chromium):
-    """The page of the real desk, not signed in; at the end, nothing may have been found."""
+    """The page of the real desk, not signed in; axe must not have found a fault by the end."""
     language, options = LOOKS[request.param]
     context = chromium.new_context(locale={"en": "en-GB", "cy": "cy"}[language], **options)
     page = context.new_page()

@@ -58,7 +58,7 @@ class Vector:
 
 
 def read(vector):
-    """What comes out, and the error that ends it."""
+    """Return the decrypted octets and the error that ended the decryption."""
     found = io.BytesIO()
     try:
         payload = open_file(io.BytesIO(vector.file), vector.keys)

@@ -19,7 +19,7 @@ FIRST = 4000
 
 
 def begun(heard, voice):
-    """When (monotonic) the sound began whose packets arrived like this, by the least delayed."""
+    """Return when (monotonic) the sound of these packets began, by the least delayed one."""
     first = heard[0][2]
     length = voice.ms / 1000
     return min(at - ((number - first & 0xFFFF) + 1) * length for at, _, number, _ in heard[:200])

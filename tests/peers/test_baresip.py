@@ -16,7 +16,7 @@ LINE = "01970000100"
 
 @pytest.fixture
 def advisor(service, ended):
-    """baresip, registered as 201, which says the same for as long as it talks."""
+    """baresip, registered as 201, which repeats one sound during the call."""
     said = service.folder / "advisor.wav"
     save(said, speech(20, 31))
     phone = ended(Baresip(service.folder, service, said))
@@ -26,7 +26,7 @@ def advisor(service, ended):
 
 @pytest.fixture
 def caller(service, talker, ended):
-    """A caller from the trunk, with a talker of its own."""
+    """A caller from the trunk, with its own talker."""
     mouth = talker("127.0.0.2")
     calling = ended(Caller(service, LINE, media=mouth.port))
     calling.talker = mouth
@@ -35,7 +35,7 @@ def caller(service, talker, ended):
 
 @pytest.fixture
 def answered(advisor, caller):
-    """The caller talks with the advisor."""
+    """A caller whose call the advisor has answered."""
     advisor.wait("CALL_INCOMING")
     advisor.command("accept")
     advisor.wait("CALL_ESTABLISHED")
@@ -45,7 +45,7 @@ def answered(advisor, caller):
 
 @pytest.fixture
 def department(service, talker, ended):
-    """SIPp as the department that 500 means."""
+    """SIPp as the department with the number 500."""
 
     def department(scenario="uas", **keys):
         port = service.department_port
@@ -133,7 +133,7 @@ def test_an_advisor_who_hung_up_is_rung_again_when_the_department_is_busy(
 def test_an_advisor_whose_phone_hangs_up_when_the_transfer_fails_is_rung_again(
     service, advisor, answered, department
 ):
-    """baresip 1.1 sends BYE by itself some 10 ms after a NOTIFY that tells of a failure."""
+    """baresip 1.1 sends BYE by itself some 10 ms after a NOTIFY that reports a failure."""
     other = department("uas_refused", status=486)
     before = talk(answered, seed=35)
     with service.sign_in() as page:

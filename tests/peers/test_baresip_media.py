@@ -17,7 +17,7 @@ LINE = "01970000100"
 
 
 def answer(phone):
-    """Take the call that rings."""
+    """Answer the call that rings."""
     phone.wait("CALL_INCOMING")
     phone.command("accept")
     phone.wait("CALL_ESTABLISHED")
@@ -78,7 +78,7 @@ def test_baresip_talks_in_wideband_and_is_recorded(stage, name, codec):
     words = at_rate(speech(3, 63)[4000:], voice.recorded)
     assert stage.alike(recording.caller, words) > 0.9
     answered = recording.advisor[voice.recorded // 2 : voice.recorded * 3 // 2]
-    # baresip makes 16 kHz of what it was given at 8, and loses on the way what lies above 1.5
+    # baresip converts 8 kHz to 16 kHz, and loses the sound above 1.5 kHz
     said, heard = (
         at_rate(at_rate(part, 2000, rate), voice.recorded, 2000)
         for part, rate in ((speech(20, 51), 8000), (answered, voice.recorded))

@@ -138,7 +138,7 @@ def test_two_simultaneous_answers_of_a_ring_group_make_one_call(switch, ended, c
 
 @pytest.fixture
 def group(switch, ended):
-    """The three phones of the ring group, each with a scenario of its own."""
+    """The three phones of the ring group, each with its own scenario."""
 
     def group(*scenarios, **keys):
         phones = []
@@ -187,7 +187,7 @@ def test_answers_that_cross_the_callers_cancel_make_no_call(switch, group, calle
 
 
 class Lossy:
-    """A network that loses the first copy of every request of the caller's."""
+    """A network that loses the first copy of every request of the caller."""
 
     def __init__(self, host, to):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -1,4 +1,4 @@
-"""`galwad calls coverage` on real calls: every second is explained, until one is taken away."""
+"""`galwad calls coverage` on real calls: every second is explained, until a manifest is deleted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.peer
 
 
 def coverage(service, *more):
-    """Status and standard output, as the officer sees them."""
+    """Return the exit status and the standard output of the command."""
     with service.sign_in("ceri") as client:
         body = {"user": "ceri", "password": PASSWORD, "client": "cli"}
         token = client.post("/api/v1/login", json=body).json()["token"]
@@ -61,7 +61,7 @@ def test_coverage_explains_every_second_of_a_call_with_a_pause_and_a_crash(servi
 
 
 def test_coverage_reports_a_call_whose_spool_was_lost_while_the_desk_was_down(service, place_call):
-    """Desk and switch die, and so does the call's spool: the switch's outbox alone has its end."""
+    """Desk and switch die and the call's spool is lost: only the switch's outbox has its end."""
     service.kill("desk")
     call = place_call()
     call.caller.say(speech(1, 31), call.from_caller)
@@ -78,7 +78,7 @@ def test_coverage_reports_a_call_whose_spool_was_lost_while_the_desk_was_down(se
     found = json.loads(out)
     assert (status, found["calls"], found["in_progress"]) == (0, 0, 1)
     with contextlib.closing(sqlite3.connect(service.state / "desk" / "galwad.db")) as connection:
-        # As if an hour had gone by: until then its recording may be on its way.
+        # As if an hour had passed: until then its recording may still be indexed.
         shift = "answered = answered - 3600, ended = ended - 3600"
         connection.execute(f"UPDATE answered_calls SET {shift}")
         connection.commit()

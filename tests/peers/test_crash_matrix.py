@@ -26,7 +26,7 @@ SECOND = 1.0
 
 
 class Stadium:
-    """Fifty answered calls, in which everybody talks."""
+    """Fifty answered calls, in which both parties talk."""
 
     def __init__(self, service, ended):
         self.service = service
@@ -60,7 +60,7 @@ class Stadium:
         self.cashier: Cashier
 
     def know_streams(self):
-        """Which call each stream belongs to, as its spool says."""
+        """Read from the spools to which call each stream belongs."""
         self.call_of = {}
         wait_until(self._all_known, what="every stream in a spool")
 
@@ -71,17 +71,17 @@ class Stadium:
         return len(self.call_of) == self.crowd.streams
 
     def crash(self, victim):
-        """Kill it, look at what is left, and begin it anew."""
+        """Kill a process, check what is left, and start it again."""
         died = time.monotonic()
         self.service.kill(victim)
         if victim == "switch":
             self.judge(died - SECOND - self.crowd.late_s(died))
         self.service.start(victim)
         self.crowd.wait_all_heard()
-        self.crowd.look_anew()  # what came late had waited for it to begin
+        self.crowd.look_anew()  # late packets had waited for its start
 
     def judge(self, before):
-        """What was relayed before this must be there; what was paused must not."""
+        """Assert that spools hold the packets relayed before this time, and no paused ones."""
         cashier = self.cashier
         kept = {}
         for call_id, path in self.spools.newest().items():
@@ -106,7 +106,7 @@ class Stadium:
         return sum(len(packets) for packets in kept.values())
 
     def hang_up(self):
-        """End every call, as its caller does."""
+        """End every call by a BYE of its caller."""
         for number in range(1, CALLS + 1):
             self.caller.poke(f"call-{number}@peers")
         self.caller.wait(60)
@@ -166,7 +166,7 @@ def test_fifty_calls_survive_random_kills_and_every_second_is_explained(
 
 
 def explained(service):
-    """What coverage says, once every call is indexed."""
+    """Return the result of `coverage` once every call is indexed."""
     with service.sign_in("ceri") as client:
         found = client.get("/api/v1/coverage", params={"when": "last 2 days"}).json()
     return found if found["calls"] == CALLS else None

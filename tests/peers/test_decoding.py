@@ -22,7 +22,7 @@ NO_SDP = OPTIONS + "Content-Type: application/sdp\r\nContent-Length: 8\r\n\r\nno
 
 @pytest.fixture
 def overheard(tmp_path, ended):
-    """What tshark says of these messages."""
+    """Sends messages and returns the capture with them."""
 
     def overheard(*messages):
         port, media = (free_port("127.0.0.1") for _ in range(2))

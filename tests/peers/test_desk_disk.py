@@ -20,7 +20,7 @@ PATIENCE_S = 20.0
 
 @pytest.fixture
 def disk(tmp_path, ended):
-    """The database lies on a disk of its own."""
+    """A separate disk for the database."""
     return ended(Disk.made(tmp_path / "disk.img", tmp_path / "state" / "desk", 32))
 
 
@@ -31,7 +31,7 @@ def service(disk, start):
 
 @contextmanager
 def page_of(service):
-    """Sian, signed in a while ago: her client, and what her page hears of calls."""
+    """Sian, signed in a while ago: her client, and the call events of her page."""
     with service.sign_in() as page, page.stream("GET", "/api/v1/events") as answer:
         with closing(sqlite3.connect(service.state / "desk" / "galwad.db")) as database, database:
             database.execute("UPDATE sessions SET seen = seen - 300")
@@ -39,14 +39,14 @@ def page_of(service):
 
 
 def pops(lines):
-    """Each pop as it is told; nothing, as an empty one, where the desk says that it is there."""
+    """Return each pop event; a keep-alive of the desk gives an empty one."""
     for line in lines:
         told = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
         yield from told.get("calls", [told])
 
 
 def heard(told, call, state):
-    """Whether the page hears that the recording of this call is now so."""
+    """Return whether the page receives this state of the call's recording."""
     wanted, limit = (call.call_id, state), time.monotonic() + PATIENCE_S
     for pop in told:
         if (pop.get("call_id"), pop.get("recording")) == wanted:
@@ -57,7 +57,7 @@ def heard(told, call, state):
 
 
 def talk(call, seed):
-    """The caller says something for two seconds, and the advisor hears all of it."""
+    """Let the caller speak for two seconds, and wait until the advisor has heard all of it."""
     said, before = speech(2, seed), len(call.advisor.heard)
     call.caller.say(said, call.from_caller)
     call.advisor.wait_heard(before + len(said) // FRAME)
@@ -92,7 +92,7 @@ def test_a_hung_database_disk_delays_no_pause_and_makes_a_resume_fail_with_503(
 
 
 def payments_audited(admin, call):
-    """What was asked of the recording of this call, as the audit has it."""
+    """Return the payment events of this call in the audit."""
     found = admin.post("/api/v1/audit/search", json={"call_id": call.call_id}).json()
     kinds = [json.loads(json.loads(line)["body"])["kind"] for line in found["lines"]]
     return sorted(kind for kind in kinds if kind.startswith("payment."))

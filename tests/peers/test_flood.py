@@ -41,7 +41,7 @@ def from_host():
 
 @pytest.fixture
 def talking(service, place_call):
-    """A call whose parties speak for six seconds; told at the end whether each heard all."""
+    """A call whose parties speak for six seconds; returns at its end whether each heard all."""
     call, chorus = place_call(), Chorus()
     chorus.say("caller", call.caller, speech(6, 1), call.from_caller)
     chorus.say("advisor", call.advisor, speech(6, 2), call.from_advisor)

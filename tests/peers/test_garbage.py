@@ -1,4 +1,4 @@
-"""Meaningless octets on every port and socket, while a call goes on."""
+"""Random octets on every port and socket, while a call continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kamailio before the switch, behind it as a registrar, and between it and its phones."""
+"""Kamailio in front of the switch, behind it as a registrar, and between it and its phones."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ pytestmark = pytest.mark.peer
 
 
 def came_through(messages, method, proxy):
-    """Whether a request of this method came by the proxy."""
+    """Return whether a request of this method came through the proxy."""
     pattern = rf"(?ms)^{method} sip:.*?\n\n"
     requests = re.findall(pattern, messages.replace("\r", ""))
     return any(f"Via: SIP/2.0/UDP {proxy.sip[0]}:{proxy.sip[1]}" in text for text in requests)
 
 
 def answer(phone):
-    """Take the call that rings."""
+    """Answer the call that rings."""
     phone.wait("CALL_INCOMING")
     phone.command("accept")
     phone.wait("CALL_ESTABLISHED")
@@ -178,7 +178,7 @@ def test_a_phone_behind_an_outbound_proxy_calls_with_its_password(stage):
     service = stage.open()
     service.sip_password = "secret-301"
     edge = stage.kamailio("EDGE", "127.0.0.4")
-    callee = stage.callee()  # long before it is called: SIPp sleeps through its first instant
+    callee = stage.callee()  # long before it is called: SIPp reads nothing at its start
     outbound = f';outbound="sip:{edge.sip[0]}:{edge.sip[1]}"'
     phone = stage.baresip(service, "301", extra=outbound)
     phone.command("dial", f"sip:01970000200@{service.sip[0]}:{service.sip[1]}")
@@ -189,7 +189,7 @@ def test_a_phone_behind_an_outbound_proxy_calls_with_its_password(stage):
 
 @pytest.fixture
 def known(officer, ended, tmp_path):
-    """A switch whose trunk knows it by a password, and has Kamailio as its registrar."""
+    """A switch with a password account at its trunk, whose registrar is Kamailio."""
     host = "127.0.0.2"
     place = SimpleNamespace(folder=tmp_path, sip=("127.0.0.1", 9), ports={})
     registrar = ended(Kamailio(place, "REGISTRAR", host))

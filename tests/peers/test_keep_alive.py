@@ -12,7 +12,7 @@ pytestmark = pytest.mark.peer
 
 
 def health(service):
-    """What the desk says to anybody, and to this machine: status, how many are down, metrics."""
+    """Return the desk's public status, the number of peers that are down, and their metrics."""
     with httpx.Client(base_url=service.url, timeout=20) as anybody:
         said = anybody.get("/api/v1/health").json()
         metrics = anybody.get("/api/v1/metrics").text

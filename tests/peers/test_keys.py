@@ -16,7 +16,7 @@ pytestmark = pytest.mark.peer
 
 
 class Desktop:
-    """The officer's machine: commands of ours and stock `age`, signed in as the administrator."""
+    """The officer's machine: galwad and stock `age`, signed in as the administrator."""
 
     def __init__(self, service, folder):
         self.service, self.folder = service, folder
@@ -26,7 +26,7 @@ class Desktop:
         self.env = {**os.environ, "GALWAD_SERVER": service.url, "GALWAD_TOKEN": token}
 
     def run(self, *arguments, status=0):
-        """Run a command of ours; what it said."""
+        """Run a galwad command and return its output."""
         done = subprocess.run(
             [*GALWAD, *map(str, arguments)],
             env=self.env,
@@ -40,7 +40,7 @@ class Desktop:
 
     @staticmethod
     def opens(identity, header, payload):
-        """What stock `age` makes of a header and a payload; None if it does not open."""
+        """Return what stock `age` decrypts from header and payload; None if it fails."""
         joined = header + payload.read_bytes()
         command = ["age", "-d", "-i", identity]
         done = subprocess.run(command, input=joined, capture_output=True, check=False)
@@ -50,7 +50,7 @@ class Desktop:
 def test_recipients_signed_by_another_officer_raise_an_alarm_at_the_next_call(
     service, place_call, tmp_path, desktop
 ):
-    """Where the settings name the new officer already, and the switch has not read them yet."""
+    """The settings already name the new officer, but the switch has not read them yet."""
     desktop.run("keys", "init", tmp_path / "theirs")
     desktop.run("keys", "sign", tmp_path / "theirs", "-o", tmp_path / "set.json")
     shutil.copy(tmp_path / "set.json", service.keys.recipients)
@@ -61,7 +61,7 @@ def test_recipients_signed_by_another_officer_raise_an_alarm_at_the_next_call(
 
 @pytest.fixture
 def desktop(service, tmp_path):
-    """With the set that is in force put back afterwards: other tests seal to it."""
+    """The officer's machine; the set in force is restored afterwards, for other tests."""
     before = service.keys.recipients.read_bytes()
     yield Desktop(service, tmp_path)
     service.keys.recipients.write_bytes(before)

@@ -22,10 +22,10 @@ LEFT = 10_000
 
 @pytest.fixture
 def leftovers(officer, tmp_path):
-    """A service that has not begun, and what the one before it left."""
+    """A service that has not started, and the spools that an earlier one left."""
     service = Service(tmp_path, officer)
     service.add_users()
-    service.start("switch")  # which makes folders and key
+    service.start("switch")  # which creates the folders and the key
     service.processes.pop("switch").end()
     spool, keys = service.state / "spool", service.runtime / "spool-keys"
     boot_key = load_boot_key(service.runtime / "boot.key")

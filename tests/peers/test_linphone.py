@@ -25,7 +25,7 @@ def take(phone, number=1):
 
 
 def speak(phone):
-    """Let it play what is returned."""
+    """Let it play a sound, and return that sound."""
     said = speech(10, 61)
     save(phone.folder / "said.wav", said)
     phone.do(f"incall-player-start {phone.folder}/said.wav 1")
@@ -33,7 +33,7 @@ def speak(phone):
 
 
 def hear(stage, ear, said):
-    """Wait until what somebody heard in the last 0.6 s is of it; that."""
+    """Wait until a party's last 0.6 s are part of this sound, and return them."""
     last: list = []
 
     def heard():
@@ -178,7 +178,7 @@ def test_linphone_is_called_over_each_transport(stage, authority, way):
 
 
 def test_linphone_calls_with_ice_and_rtcp_mux_and_agrees_on_a_session_timer(stage):
-    # With ICE it names the first of its addresses, whichever it then sends from.
+    # With ICE it names the first of its addresses, even if it sends from another one.
     latching = '"127.0.0.1"\nsource = "latch"'
     stage.open("switch", "desk", users=True, media_listen=latching)
     stage.listen()

@@ -13,7 +13,7 @@ INSIDE = '"127.0.0.2", "127.0.0.3"'
 
 
 def named(sipp, method="INVITE"):
-    """The headers of the first request of this method that came to it, by name."""
+    """Return the header fields of the first received request of this method, by name."""
     text = sipp.messages().replace("\r", "").partition(f"\n{method} sip:")[2].partition("\n\n")[0]
     return dict(re.findall(r"(?m)^([\w-]+): *(.*)$", text))
 

@@ -34,7 +34,7 @@ async def pair(switch, ports):
 
 
 async def hears(call, said):
-    """Whether this is heard within a few seconds."""
+    """Return whether the call receives this sound within a few seconds."""
     heard = b""
     async with asyncio.timeout(10):
         async for piece in call.audio(1600):
@@ -46,7 +46,7 @@ async def hears(call, said):
 
 
 async def talks(one, other):
-    """Whether each hears what the other says now."""
+    """Return whether each call now receives the other's sound."""
     said = speech(1, 61), speech(1, 62)
     await asyncio.gather(one.write_audio(said[0].tobytes()), other.write_audio(said[1].tobytes()))
     heard = await asyncio.gather(hears(one, said[1]), hears(other, said[0]))

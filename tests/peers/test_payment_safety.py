@@ -22,7 +22,7 @@ LOW, HIGH = (697, 770, 852, 941), (1209, 1336, 1477)
 
 
 def pause(service, call):
-    """Once each has heard what the other said."""
+    """Pause the recording once each party has heard the other."""
     call.advisor.wait_heard(call.caller.sent)
     call.caller.wait_heard(call.advisor.sent)
     with service.sign_in() as page:
@@ -45,7 +45,7 @@ def wait_recording(service, state):
 
 
 def files_that_hold(folder, *needles):
-    """Files below a folder in which one of these octet strings stands."""
+    """Return the files below a folder that contain one of these octet strings."""
     return [
         path
         for path in folder.rglob("*")
@@ -96,7 +96,7 @@ def test_speech_of_a_pause_is_not_stored_when_a_stopped_switch_reads_it_after_th
     switch.send_signal(signal.SIGSTOP)
     try:
         call.caller.say(secret, call.from_caller)
-        with service.sign_in() as page:  # the desk tells the switch, and is not answered in time
+        with service.sign_in() as page:  # the desk asks the switch and gets no answer in time
             page.request("DELETE", f"/api/v1/calls/{call.call_id}/payment")
     finally:
         switch.send_signal(signal.SIGCONT)
@@ -110,7 +110,7 @@ def test_speech_of_a_pause_is_not_stored_when_a_stopped_switch_reads_it_after_th
 
 
 def test_speech_after_a_pause_is_stored_when_the_rtp_timestamps_stood_still(service, place_call):
-    """A pause that is shorter than any jump, in which one phone's timestamps do not go on."""
+    """In a pause shorter than any timestamp jump, one phone's timestamps stand still."""
     call = place_call("uas_plain")
     call.caller.holds_its_clock = True
     words = [(speech(1, 81), speech(1, 82)), (speech(1, 83), speech(1, 84))]
@@ -118,7 +118,7 @@ def test_speech_after_a_pause_is_stored_when_the_rtp_timestamps_stood_still(serv
     for index, (left, right) in enumerate(words):
         if index:
             pause(service, call)
-            time.sleep(0.7)  # what the pause lasts
+            time.sleep(0.7)  # the length of the pause
             resume(service, call)
         chorus = Chorus().say("advisor", call.advisor, right, call.from_advisor)
         starts.append((call.caller.say(left, call.from_caller), chorus))
@@ -172,7 +172,7 @@ def test_an_advisors_dialled_code_pauses_and_resumes(service, place_call):
 
 
 def judge_record_key(recording, before, secret, after):
-    """One pause by the phone: exact silence, and what was said on both sides of it is there."""
+    """Assert one pause by the phone: it is silent, and the speech before and after is stored."""
     (gap,) = recording.gaps()
     facts = gap["reason"], gap["trigger"], gap["actor"]
     assert facts == ("payment", "phone", "phone:201")
@@ -193,7 +193,7 @@ def test_the_record_key_of_an_advisors_phone_pauses_and_resumes(service, place_c
         call.callee_sip.logged(f"key {number} {status}")
         wait_recording(service, state)
 
-    wait_recording(service, "recording")  # whatever a 200 to the INVITE says
+    wait_recording(service, "recording")  # whatever the 200 to the INVITE contains
     call.caller.say(before, call.from_caller)
     call.advisor.wait_heard(call.caller.sent)
     press(1, 200, "paused")

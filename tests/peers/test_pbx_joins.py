@@ -23,14 +23,14 @@ class = "__CLASS__"
 
 
 def found_in(message, pattern):
-    """The group of a pattern, looked for line by line."""
+    """Return the group of the first line that matches a pattern."""
     found = re.search(pattern, message, re.MULTILINE)
     assert found, message
     return found[1]
 
 
 def replaces_of(sipp, *, called):
-    """How a Replaces names the dialog of a SIPp with the switch; `called`: it was the callee."""
+    """Return the Replaces of a SIPp's dialog with the switch; `called`: SIPp was the callee."""
     messages = sipp.messages().replace("\r", "")
     answer = next(
         text
@@ -44,7 +44,7 @@ def replaces_of(sipp, *, called):
 
 
 class Desk:
-    """A caller who talks with a PBX, and what each has said."""
+    """A caller who talks with a PBX, with the speech of both."""
 
     def __init__(self, stage, scenario):
         self.stage, self.service = stage, stage.service
@@ -56,18 +56,18 @@ class Desk:
         self.call_id = self.service.call_id()
 
     def say(self, mouth, seed, target):
-        """Say a second of speech, which comes back."""
+        """Send a second of speech and return it."""
         said = speech(1, seed)
         mouth.say(said, target)
         return said
 
     def state(self):
-        """The state of the recording of the first call."""
+        """Return the recording state of the first call."""
         with self.service.sign_in("ceri") as page:
             return page.get(f"/api/v1/calls/{self.call_id}").json()["recording"]
 
     def talk_on(self, mouth, there):
-        """Caller and newcomer say something, and each hears the other."""
+        """Let caller and new party speak, and wait until each has heard the other."""
         heard = len(self.mouths[0].heard), len(mouth.heard)
         said = self.say(self.mouths[0], 403, self.target), self.say(mouth, 404, there)
         self.mouths[0].wait_heard(heard[0] + 40)

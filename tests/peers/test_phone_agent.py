@@ -23,7 +23,7 @@ pytestmark = pytest.mark.peer
 
 @pytest.fixture
 async def beside(ended, ports, tmp_path):
-    """Calls a SIPp that goes through a scenario; the call, and what waits for SIPp's content."""
+    """Calls a SIPp with a scenario; returns the call and a wait for SIPp's success."""
     phones = []
 
     async def beside(scenario, *, follow=False, **options):
@@ -72,7 +72,7 @@ async def test_a_session_timer_follows_the_peers_min_se_and_is_refreshed(beside)
 
 @pytest.fixture
 async def at_kamailio(ended, ports, tmp_path):
-    """Kamailio for the server, and a maker of phones of ours that are registered there."""
+    """Kamailio as the server, and a function that makes phones registered there."""
     place = SimpleNamespace(folder=tmp_path, sip=("127.0.0.1", 9), ports={})
     proxy = ended(Kamailio(place, "REGISTRAR", "127.0.0.2"))
     await asyncio.to_thread(proxy.wait_ready)
@@ -210,7 +210,7 @@ async def test_baresip_sends_rtcp_reports_of_our_media(ended, at_kamailio, tmp_p
             await call.hangup()
         finally:
             await asyncio.to_thread(capture.end)
-        # To tshark, who lacks the key, protected reports are nothing that can be read.
+        # tshark has no key, so it cannot read protected reports.
         sealed = {"Encrypted RTCP Payload - not dissected"} if call.protected else set()
         assert {fault[-1] for fault in await asyncio.to_thread(capture.faults)} == sealed
         reports = await asyncio.to_thread(capture.rows, "udp.srcport", only="rtcp or srtcp")

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.peer
 
 @pytest.fixture
 async def desk_phones(switch, ports):
-    """Makes phones of the service, registered; each answers its calls, and keeps them."""
+    """Makes registered phones of the service; each answers its calls and keeps them."""
     async with AsyncExitStack() as stack:
 
         async def make(extension, **more):
@@ -48,7 +48,7 @@ async def connected(phone, number, calls):
 
 
 async def rung(phone, number):
-    """A call to who may not be registered yet."""
+    """Call a phone that may not be registered yet, again until it answers."""
     while True:
         call = await phone.call(number)
         try:
@@ -65,7 +65,7 @@ async def repeat(call, pcm):
 
 
 async def hears(call, said):
-    """Return once this is heard."""
+    """Return once the call receives this sound."""
     heard = b""
     async for piece in call.audio(1600):
         heard = (heard + piece)[-6 * said.nbytes :]

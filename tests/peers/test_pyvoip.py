@@ -1,4 +1,4 @@
-"""pyVoIP 1.6.8, in a process of its own, as an advisor's phone and as a caller's."""
+"""pyVoIP 1.6.8, in its own process, as an advisor's phone and as a caller's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_pyvoip_registers_answers_and_hears_the_caller(service, phone, talker, e
 
 
 def test_pyvoip_places_a_call_and_receives_the_bye(service, phone, talker, ended):
-    """1.6.8 makes up the To tag of its ACK; unless that is borne, our BYE waits 32 s for one."""
+    """1.6.8 invents the To tag of its ACK; if we reject that, our BYE waits 32 s for an ACK."""
     advisor = talker("127.0.0.3")
     callee = ended(
         Callee(
@@ -46,7 +46,7 @@ def test_pyvoip_places_a_call_and_receives_the_bye(service, phone, talker, ended
             "127.0.0.3",
             port=service.pbx_port,
             media=advisor.port,
-            delay=300,  # it knows a call only once its INVITE is sent; an answer before is none
+            delay=300,  # it ignores an answer that comes before its INVITE is sent
         )
     )
     phone.tell("call 01970000200")

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.peer
 
 @pytest.fixture
 def call(place_call):
-    """An answered call from the trunk to the PBX; both parties' RTP is ours."""
+    """An answered call from the trunk to the PBX; the test sends both parties' RTP."""
     return place_call()
 
 

@@ -20,7 +20,7 @@ NUMBER = "<sip:[caller]@[local_ip]>"
 
 @pytest.fixture
 def connect(ended, talker):
-    """Calls from the trunk to the PBX, both by 100rel; both SIPps, both mouths."""
+    """Calls from the trunk to the PBX, both with 100rel; returns both SIPps and both talkers."""
 
     def connect(
         service, *lossy, rel="Supported: 100rel, timer", caller="uac_100rel", told=False, **keys
@@ -85,7 +85,7 @@ def test_lost_reliable_responses_are_retransmitted_until_the_call_connects(switc
 
 @pytest.fixture
 def told(service):
-    """All that the page is told from now on, until a call has ended: `told("sian")()`."""
+    """Collects the page's events until a call has ended: `told("sian")()`."""
     stack = ExitStack()
 
     def told(user):

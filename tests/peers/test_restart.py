@@ -23,13 +23,13 @@ pytestmark = pytest.mark.peer
 
 
 def restart(service, number=signal.SIGKILL):
-    """The end by a signal, and the next life."""
+    """End the switch by a signal and start the next one."""
     service.processes.pop("switch").end(number)
     service.start("switch")
 
 
 def shown(service):
-    """What the advisor's page would show: the recording's state by call."""
+    """Return the recording's state by call, as the advisor's page shows it."""
     with service.sign_in() as page:
         return {pop["call_id"]: pop["recording"] for pop in page.get("/api/v1/calls").json()}
 
@@ -130,7 +130,7 @@ def test_fifty_calls_continue_after_a_restart(start, ended):
     service = start("switch", "desk", "finaliser", users=True, max_calls=60)
     callee = ended(Callee(service.folder, "uas", "127.0.0.3", port=service.pbx_port, calls=50))
     caller = ended(_many(service, 50))
-    # What the log says of an answer comes before it is kept, and what is sent, the ACK, after.
+    # An answer is logged before its checkpoint is saved; the ACK is sent after that.
     wait_until(lambda: len(_acknowledged(callee)) == 50, what="50 ACKs")
     ports = service.media_ports_in_use()
     restart(service)
@@ -146,7 +146,7 @@ def test_fifty_calls_continue_after_a_restart(start, ended):
 
 
 def _acknowledged(callee):
-    """The calls of which the callee has the ACK."""
+    """Return the calls whose ACK the callee has received."""
     return set(re.findall(r"\nACK (?:.+\r?\n)*?Call-ID: (\S+)", callee.messages()))
 
 

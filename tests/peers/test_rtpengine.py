@@ -14,7 +14,7 @@ SECURE = "replace-origin ICE=remove rtcp-mux-demux RTP/SAVP DTLS=off"
 
 
 def carrier(stage, flags):
-    """Kamailio with rtpengine, which has these words for what goes to the switch."""
+    """Start Kamailio with rtpengine, which uses these flags towards the switch."""
     engine = stage.rtpengine()
     proxy = stage.kamailio(
         "CARRIER",

@@ -34,7 +34,7 @@ class Simulate:
     def __call__(
         self, *arguments, passwords=(), number=LINE, bind="127.0.0.2", status=0, **variables
     ):
-        """Run it; its steps by name."""
+        """Run it and return its steps by name."""
         done = self._run(
             *("simulate", "call", number, "--sip", self._sip, "--bind", bind, "--json"),
             *("--from", CALLER, "--password-stdin", *arguments),

@@ -25,7 +25,7 @@ CARD = "4929421234560005"
 
 
 class Wire:
-    """tshark on the loopback: what anyone between the parties could read."""
+    """tshark on the loopback, which sees what a listener between the parties can read."""
 
     def __init__(self, service):
         first = service.first_media_port
@@ -36,7 +36,7 @@ class Wire:
         self.end = self._capture.end
 
     def ports(self, payload=None):
-        """Ports of the switch by the number of packets they had; of those with this payload."""
+        """Count the packets by port of the switch; with `payload`, only those that contain it."""
         if not self._rows:
             self._rows = self._capture.rows("udp.srcport", "udp.dstport", "udp.payload")
         found = Counter[int]()
@@ -49,7 +49,7 @@ class Wire:
 
 @pytest.fixture
 def talkers(ended):
-    """Makes a talker that speaks SRTP by a key of its own: `talkers(host, suite)`."""
+    """Makes a talker that uses SRTP with its own key: `talkers(host, suite)`."""
 
     class SecureTalker(Talker):
         def __init__(self, host, suite):
@@ -58,7 +58,7 @@ def talkers(ended):
             super().__init__(host)
 
         def meet(self, messages):
-            """Take the other side's key from what it has said, the last time it did."""
+            """Take the other side's key from the last SDP that it sent."""
             lines = re.findall(rf"a=crypto:(\d+ {self.key.suite} inline:\S+)", messages)
             mine = base64.b64encode(self.key.material).decode()
             (theirs,) = {line for line in lines if mine not in line}
@@ -79,14 +79,14 @@ def talkers(ended):
 
 
 class Makers:
-    """What the tests make; each ends with its test."""
+    """Makes the programs of a test; each ends with its test."""
 
     def __init__(self, ended, talker, talkers):
         self._ended = ended
         self.talker, self.talkers = talker, talkers
 
     def baresip(self, service, kind):
-        """The phone of 201, registered, with a kind of media encryption."""
+        """Start the registered phone of 201 with a kind of media encryption."""
         said = service.folder / "advisor.wav"
         save(said, speech(20, 31))
         phone = Baresip(service.folder, service, said, extra=f";mediaenc={kind}")
@@ -94,15 +94,15 @@ class Makers:
         return phone
 
     def wire(self, service):
-        """Listens on the service's media ports."""
+        """Start to listen on the service's media ports."""
         return self._ended(Wire(service))
 
     def caller(self, service, called, talker, **keys):
-        """SIPp as the trunk."""
+        """Start SIPp as the trunk."""
         return self._ended(Caller(service, called, media=talker.port, **keys))
 
     def pbx(self, service, scenario, talker, **keys):
-        """SIPp as whoever answers at the PBX."""
+        """Start SIPp as the PBX."""
         place = {"port": service.pbx_port, "media": talker.port}
         made = Callee(service.folder, scenario, talker.host, **place, **keys)
         return self._ended(made)
@@ -251,7 +251,7 @@ def test_a_call_without_srtp_from_a_trunk_that_requires_it_gets_488(start, ended
 
 
 def whole(heard, count=40):
-    """The last packets, if none is missing among them, as some may be until the keys are new."""
+    """Return the last packets, if none is missing, as some are until the new keys are in use."""
     last = heard[-count:]
     steps = {(then[2] - one[2]) & 0xFFFF for one, then in pairwise(last)}
     return last if len(last) == count and steps == {1} else None

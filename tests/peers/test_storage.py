@@ -26,7 +26,7 @@ LOOKBACK_AND_MORE_S = 5 + 2
 
 @pytest.fixture
 def disk(tmp_path, ended):
-    """The spools lie on a disk of eight megabytes."""
+    """A disk of eight megabytes for the spools."""
     return ended(Disk.made(tmp_path / "disk.img", tmp_path / "state" / "spool"))
 
 
@@ -36,7 +36,7 @@ def service(disk, start):
 
 
 def shown(service, call, state):
-    """Wait until the page shows this of the call's recording."""
+    """Wait until the page shows this state of the call's recording."""
 
     def is_so():
         with service.sign_in() as page:
@@ -47,7 +47,7 @@ def shown(service, call, state):
 
 
 def talk(call, seconds, seed):
-    """The caller says something, and the advisor hears all of it."""
+    """Let the caller speak, and wait until the advisor has heard all of it."""
     said, heard = speech(seconds, seed), len(call.advisor.heard)
     call.caller.say(said, call.from_caller)
     call.advisor.wait_heard(heard + len(said) // FRAME)
@@ -55,7 +55,7 @@ def talk(call, seconds, seed):
 
 
 def fails(service, call):
-    """Somebody has to talk, for a disk to refuse it."""
+    """Speak until the disk has refused a write and the recording has a fault."""
     chorus = Chorus()
     chorus.say("advisor", call.advisor, speech(4, 20), call.from_advisor)
     shown(service, call, "fault")
@@ -63,10 +63,10 @@ def fails(service, call):
 
 
 def explained(recording):
-    """The one gap, a fault of the storage; all else is recorded.
+    """Return the only gap, a fault of the storage, and assert that all else is recorded.
 
-    A disk that takes a few bytes before it is full again makes two that touch, the first of which
-    begins with the last packet that was whole: its sound lies in the gap.
+    A disk that takes a few bytes before it is full again makes two gaps that touch. The first
+    one begins with the last complete packet, whose sound is in the gap.
     """
     assert recording.adds_up()
     gaps = recording.gaps()
@@ -180,7 +180,7 @@ def test_a_recording_resumes_when_a_disk_that_disappeared_is_back(service, disk,
 
 
 def moved(disk, call, life=2):
-    """Wait until the call's spool goes on as another, in the place of the disk that is away."""
+    """Wait until the call's next spool is written in place of the missing disk."""
     path = disk.folder / f"{call.call_id}.{life}.spool"
     wait_until(path.exists, what=path.name)
 
@@ -208,7 +208,7 @@ def test_a_recording_moves_elsewhere_within_seconds_when_its_disk_stays_away(
 
 
 def test_a_recording_moves_back_to_its_returned_disk_and_is_sealed_whole(service, disk, place_call):
-    """What lies below its mount point is seen by nobody then, but the switch has it open."""
+    """The returned disk hides the spool below its mount point, but the switch has it open."""
     call = place_call()
     said = [talk(call, 1, 44)]
     disk.vanish()
@@ -274,7 +274,7 @@ def test_a_recording_moves_to_the_spare_disk_within_seconds_when_its_disk_fails(
 
 
 def whole_from_the_spare_disk(service, call, said):
-    """All of it is in the recording, which leaves nothing there."""
+    """Assert that the recording has all of this sound, and no spool stays on the spare disk."""
     call.hang_up()
     recording = Recording(service, call.call_id)
     assert recording.adds_up()
@@ -303,7 +303,7 @@ def test_a_call_that_begins_on_an_unreadable_disk_is_recorded_on_the_spare_disk(
     call = place_call()
     said = talk(call, 2, 50)
     *_, why = service.log.wait("alarm", kind="spool.disk_failed")["detail"].split(": ")
-    assert why in {"Input/output error", "Bad message"}  # the latter of what it read as zeros
+    assert why in {"Input/output error", "Bad message"}  # the second one, if it read zeros
     whole_from_the_spare_disk(service, call, said)
 
 
@@ -338,7 +338,7 @@ def test_a_call_that_begins_while_the_disk_is_away_is_recorded_without_a_gap(
 
 
 def test_a_power_cut_loses_only_the_newest_seconds_of_a_recording(service, disk, place_call, ended):
-    """What the device holds in the midst of the call, mounted anew; the memory is gone."""
+    """The device's content in mid-call is mounted again; what was only in memory is lost."""
     call, image = place_call(), service.folder / "cut.img"
     frames, at = 600, 550
     heard: list[float] = []
@@ -362,7 +362,7 @@ def test_a_power_cut_loses_only_the_newest_seconds_of_a_recording(service, disk,
         if isinstance(record, PacketRecord)
     ]
     assert kept == list(range(kept[0], kept[0] + len(kept)))
-    late = max(then - one for one, then in pairwise(heard))  # the machine, at worst
+    late = max(then - one for one, then in pairwise(heard))  # the longest delay of the machine
     lasting = heard[-1] - LOOKBACK_AND_MORE_S - late
     assert len(kept) >= sum(when < lasting for when in heard)
     assert len(kept) < at
@@ -384,7 +384,7 @@ time.time = jumped
 
 @pytest.fixture
 def wall(tmp_path, monkeypatch):
-    """Sets the wall clock of every process that begins from now on, so many seconds ahead."""
+    """Sets the wall clock some seconds ahead, in every process that starts after this fixture."""
     (tmp_path / "clock").mkdir()
     (tmp_path / "clock" / "sitecustomize.py").write_text(CLOCK)
     now = tmp_path / "clock" / "ahead"

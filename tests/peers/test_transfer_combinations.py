@@ -16,7 +16,7 @@ pytestmark = pytest.mark.peer
 
 
 def shown(service):
-    """The recording's state, and who holds it."""
+    """Return the recording's state and its pause holders."""
     with service.sign_in("ceri") as page:
         (pop,) = page.get("/api/v1/calls").json()
     return pop["recording"], len(pop["holders"])
@@ -54,7 +54,7 @@ async def test_a_pause_survives_a_failed_transfer_a_recall_and_a_crash(
         sending_on = asyncio.create_task(first.transfer("500"))
         await first.changes.until(lambda: bool(first.refer_sent and first.refer_sent.statuses))
         await first.hangup()
-        await run(department.hang_up)  # by its refusal
+        await run(department.hang_up)  # it refuses the call
         recall = await calls.get()
         sending_on.cancel()
         assert await run(shown, service) == ("ceased", 1)

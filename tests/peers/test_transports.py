@@ -33,7 +33,7 @@ async def agent():
 
 
 def words(scenario, transport, host, port=0):
-    """SIPp's words; one connection for all calls. (Its TLS fails on loopback by itself.)"""
+    """Return SIPp's arguments; all calls use one connection. (SIPp's TLS fails on loopback.)"""
     mode = {"UDP": "u1", "TCP": "t1"}[transport]
     where = str(port or free_port(host))
     return ("-sn", scenario, "-t", mode, "-p", where, "-timeout", "20", "-m", str(CALLS))
@@ -81,7 +81,7 @@ async def test_every_call_from_our_core_to_sipp_succeeds_on_each_transport(
 
 
 async def listening(peer):
-    """Wait until SIPp has its socket, without touching it; UDP is repeated anyway."""
+    """Wait until SIPp has its socket, without a connection to it; UDP is retransmitted anyway."""
     table = "/proc/net/tcp6" if ":" in peer.host else "/proc/net/tcp"
     listens = re.compile(rf":{peer.port:04X} [0-9A-F]+:0000 0A ")
     while (  # noqa: ASYNC110 - another program's socket tells nobody
@@ -212,7 +212,7 @@ async def test_calls_between_different_transports_succeed(start, tmp_path, calle
 
 
 class Cable:
-    """TCP on its way to the switch, which can be cut."""
+    """A TCP connection to the switch that a test can cut."""
 
     def __init__(self, port):
         self._port = port

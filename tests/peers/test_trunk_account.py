@@ -21,13 +21,13 @@ def registrar(ended, tmp_path):
 
 @pytest.fixture
 def password():
-    """What the switch believes the password to be."""
+    """The password in the switch's settings."""
     return "correct horse"
 
 
 @pytest.fixture
 def switch(officer, tmp_path, registrar, password):
-    """The switch alone, with an account at the trunk."""
+    """A service with only the switch, with an account at the trunk."""
     service = Service(tmp_path, officer)
     text = service.config.read_text()
     account = (
@@ -62,7 +62,7 @@ def test_a_trunk_that_refuses_the_registration_raises_an_alarm(switch, registrar
 
 @pytest.fixture
 def asking(officer, tmp_path):
-    """A switch whose trunk, the PBX, wants a password for each call and calls nobody."""
+    """A switch whose trunk, the PBX, requires a password for each call and makes no calls."""
     service = Service(tmp_path, officer)
     text = service.config.read_text()
     account = (

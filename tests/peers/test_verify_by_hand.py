@@ -28,7 +28,7 @@ SAMPLE = "20261125-014106-n23icn7w"
 
 
 def steps(document):
-    """Each block of commands, and what it is said to say."""
+    """Return each block of commands with its documented output."""
     for part in document.split("\n```\n")[1::2]:
         rest = document.partition(f"```\n{part}\n```")[2].partition("\n```\n")[0]
         yield part, re.findall(r"It says: `([^`]+)`", rest.partition("\n## ")[0])
@@ -38,7 +38,7 @@ STEPS = list(steps(DOCUMENT))
 
 
 class Desktop:
-    """The folder of somebody who verifies: copies of what they were given."""
+    """A verifier's folder: copies of the files that they received."""
 
     def __init__(self, service, call_id, folder):
         self.service, self.call_id, self.folder = service, call_id, folder
@@ -56,7 +56,7 @@ class Desktop:
             self.run("audit", command, "-o", str(output))
 
     def run(self, *arguments, status=0):
-        """A command of ours; its standard output."""
+        """Run a galwad command and return its standard output."""
         done = subprocess.run(
             [*GALWAD, *arguments],
             env=self.env,
@@ -70,7 +70,7 @@ class Desktop:
         return done.stdout
 
     def by_hand(self, *, fetch=True):
-        """Run the blocks in one shell; what each of them printed, errors and all."""
+        """Run the blocks in one shell and return the output of each, with its errors."""
         galwad = " ".join(GALWAD)
         script = [f'galwad() {{ {galwad} "$@"; }}']
         for number, (block, _) in enumerate(STEPS):
@@ -96,7 +96,7 @@ class Desktop:
 
 @pytest.fixture
 def desktop(service, place_call, tmp_path):
-    """One real call with a pause, sealed, and what its verifier was given."""
+    """One real call with a pause, sealed, and the files for its verifier."""
     call = place_call()
     path = f"/api/v1/calls/{call.call_id}/payment"
     with service.sign_in() as page:
@@ -111,7 +111,7 @@ def desktop(service, place_call, tmp_path):
 
 
 def silent(parts):
-    """Which promises of the document were not kept, as (block, words)."""
+    """Return the documented outputs that are missing, as (block, words)."""
     return [
         (number, words)
         for number, (_, said) in enumerate(STEPS)
@@ -183,7 +183,7 @@ def test_galwads_own_commands_find_the_same_faults(desktop):
 
 
 async def block_with(word, folder):
-    """Run the one block in which this stands; what it says."""
+    """Run the only block that contains these words, and return its output."""
     return await asyncio.to_thread(_run_block, word, folder)
 
 
@@ -201,7 +201,7 @@ def _run_block(word, folder):
 
 
 async def test_a_rewritten_audit_chain_fails_its_daily_signatures(engine, tmp_path):
-    """Whoever holds the machine on the second day recomputes every hash of the first."""
+    """An attacker on the second day recomputes every hash of the first."""
     now = 1_800_000_000.0
     audit = AuditLog(engine, "node-1", tmp_path / "audit.key", lambda: now)
     for _ in range(3):

@@ -23,14 +23,14 @@ CODECS = {
 
 
 def sweep(seconds, low, high):
-    """A tone that rises, as int16 at 16 kHz: what a lossy codec keeps the shape of."""
+    """Return a rising tone as int16 at 16 kHz, whose shape a lossy codec keeps."""
     at = np.arange(int(seconds * WIDE)) / WIDE
     phase = 2 * np.pi * (low * at + (high - low) * at**2 / (2 * seconds))
     return (12_000 * np.sin(phase)).astype(np.int16)
 
 
 def encoded(samples, encoder):
-    """The payloads of 20 ms each, by the encoder that FFmpeg has."""
+    """Return payloads of 20 ms each, by FFmpeg's encoder."""
     context = audio_context(encoder, "w")
     context.sample_rate, context.format, context.layout = WIDE, "s16", "mono"
     payloads = []

@@ -36,7 +36,7 @@ def unit(process: str) -> dict[str, dict[str, str]]:
 
 
 def with_a_runtime_folder(command: list[str]) -> list[str]:
-    """The command in a namespace where it may make /run/systemd, where it could not otherwise."""
+    """Return the command, if needed in a namespace in which it can create /run/systemd."""
     if os.geteuid() == 0 or Path("/run/systemd").exists():
         return command
     script = 'mount -t tmpfs tmpfs /run && exec "$@"'

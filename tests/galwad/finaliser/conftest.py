@@ -1,4 +1,4 @@
-"""A node for each test."""
+"""A new node for each test."""
 
 import pytest
 

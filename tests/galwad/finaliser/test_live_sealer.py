@@ -1,4 +1,4 @@
-"""Calls that are sealed while they go on, so that less is left to do when they end."""
+"""Calls that are sealed while they continue, so that less work is left at their end."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ def part(site, call_id: str) -> Path:
 
 @pytest.fixture
 def straight(monkeypatch):
-    """The calls that were read from their beginning at their end."""
+    """The calls that were read from their beginning when they had ended."""
     calls = []
     real = seal_audio
 
@@ -49,7 +49,7 @@ def straight(monkeypatch):
 
 
 async def followed(site, call_id: str) -> None:
-    """Until most of its first minute is sealed."""
+    """Wait until most of its first minute is sealed."""
     path = part(site, call_id)
     await site.until(lambda: path.exists() and path.stat().st_size > 1_000_000)
 
@@ -87,7 +87,7 @@ async def test_followed_calls_that_end_together_are_all_finished_from_their_part
             writer.event("ended", {"cause": "bye"}, 60_000_000)
             writer.close(60_000_000)
         told: set = set()
-        while told != set(calls):  # some may be said again before the desk's word has come
+        while told != set(calls):  # some may be reported again before the desk has confirmed them
             told.add((await peer.next(Sealed)).call_id)
         for writer in writers:
             await site.gone(writer.path)
@@ -153,7 +153,7 @@ async def test_a_call_that_cannot_be_followed_does_not_prevent_following_others(
         for writer in (strange, usual):
             writer.close(60_000_000)
         told: set = set()
-        while told != {FIRST, SECOND}:  # one may be said again before the desk's word has come
+        while told != {FIRST, SECOND}:  # one may be reported again before the desk has confirmed it
             told.add((await peer.next(Sealed)).call_id)
     assert site.whole(FIRST)
 
@@ -169,7 +169,7 @@ def test_following_proceeds_by_turns_in_slices_when_interrupted(site):
         found = [part(site, call_id) for call_id in (FIRST, SECOND)]
         sizes.add(tuple(path.stat().st_size if path.exists() else 0 for path in found))
     whole = max(sizes)
-    assert min(whole) > 4_000_000  # nearly all of it
+    assert min(whole) > 4_000_000  # nearly the whole call
     assert {(16, 0), (0, 16)} & sizes  # begun
     assert any(0 < abs(one - other) < 2_000_000 for one, other in sizes - {whole})  # by turns
     assert len(sizes) >= 8
@@ -226,7 +226,9 @@ async def test_a_kill_of_the_finaliser_while_it_follows_a_call_loses_nothing(sit
             process.send_signal(ending)
             await asyncio.wait_for(process.communicate(), 20)
             if ending == signal.SIGKILL:
-                os.truncate(part(site, FIRST), 1000)  # it is there, and shorter than the next
+                os.truncate(
+                    part(site, FIRST), 1000
+                )  # an old file that is shorter than the next one
         sealed = await peer.next(Sealed)
     assert (sealed.talk_us, sealed.interrupted) == (60_000_000, False)
     assert not writer.path.exists()

@@ -39,7 +39,7 @@ async def test_a_leftover_spool_is_sealed_indexed_and_only_then_deleted(site):
 
 
 class AllCallsLast(Sealer):
-    """Comes to an end with as many calls as it is let; `begun` has those that it began."""
+    """Finishes a call only when `let` is released for it; `begun` has the calls that it began."""
 
     let: threading.Semaphore
     begun: list[str]
@@ -52,7 +52,7 @@ class AllCallsLast(Sealer):
 
 @pytest.fixture
 def slow(site):
-    """A workshop whose pace tests set."""
+    """A sealer that finishes a call when the test releases it."""
     made = AllCallsLast(folders_of(site.settings), "galwad", "test", site.officer.public_key)
     made.let, made.begun = threading.Semaphore(0), []
     return made
@@ -72,7 +72,7 @@ async def test_a_short_call_is_sealed_without_waiting_for_earlier_long_ones(site
 
 
 class OneCallLasts(Sealer):
-    """Does not come to an end with the first call until it is let."""
+    """Does not finish the first call until `let` is set."""
 
     let: threading.Event
 
@@ -156,7 +156,7 @@ async def test_a_spool_is_sealed_when_the_switch_reports_it_closed(site):
 async def test_spools_closed_before_the_switch_echoes_our_hello_are_sealed(site):
     async with site.switch() as switch, site.desk() as peer, site.running():
         hello = await switch.next(Hello)
-        await asyncio.sleep(0.3)  # what it looks for of itself, it has looked for
+        await asyncio.sleep(0.3)  # its own first search is over
         site.call(FIRST)
         switch.links[0].send(hello)
         assert (await peer.next(Sealed)).call_id == FIRST
@@ -215,7 +215,7 @@ async def test_a_live_spool_is_not_sealed_until_its_writer_dies(site):
         await site.gone(other)
         live.abandon()
         while (sealed := await peer.next(Sealed)).call_id == SECOND:
-            pass  # it was said again before the desk's word had come
+            pass  # it was reported again before the desk had confirmed it
         assert (sealed.call_id, sealed.interrupted) == (FIRST, True)
         assert (await peer.next(Alarm)).kind == "recording.interrupted"
         await site.gone(live.path)
@@ -234,7 +234,7 @@ async def test_a_spool_with_the_key_of_another_boot_stays_and_raises_one_alarm(s
 
 @pytest.mark.parametrize("disk", ["another key", "no key", "a disk that does not read"])
 async def test_a_spool_begun_before_unattended_recovery_was_set_is_sealed(site, disk):
-    """Or while the disk did not give its key; the key in memory opens it, until a reboot."""
+    """Also while the key on disk is missing or unreadable: the key in memory opens the spool."""
     path = site.call(FIRST)
     with site.config.open("a") as config:
         config.write("unattended_recovery = true\n")
@@ -249,7 +249,7 @@ async def test_a_spool_begun_before_unattended_recovery_was_set_is_sealed(site, 
 
 
 async def test_a_spool_with_the_host_key_of_the_spare_folder_is_sealed(site):
-    """The switch found no key in it and made one there, with unattended recovery."""
+    """With unattended recovery, the switch found no key in the spare folder and made one there."""
     path, spare, key = site.call(FIRST), site.settings.spare_folder, site.root / "run" / "boot.key"
     spare.mkdir()
     path.rename(spare / path.name)
@@ -353,7 +353,7 @@ async def test_only_the_spools_in_the_recording_are_deleted_when_it_is_indexed(s
 
 
 class WatchedSealer(Sealer):
-    """Takes its time: the folder is looked at twice while it seals, and while it unlinks."""
+    """Waits for two searches of the folder while it seals, and again while it deletes."""
 
     looks = 0
     sealed: tuple[str, ...] = ()

@@ -111,7 +111,7 @@ def _register(extension: str, contact: str, expires: int) -> Request:
 
 @pytest.fixture
 async def centre(settings: Settings, phones: Phones) -> AsyncIterator[Centre]:
-    """A switch without sockets; nothing is left in it, and no port, when everybody hung up."""
+    """A switch without sockets; after the last BYE it must have no call and no open port."""
     centre = Centre(settings, phones)
     yield centre
     centre.end()

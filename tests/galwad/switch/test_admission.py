@@ -194,7 +194,7 @@ def guesser(settings, phones, endpoint):
 
 
 def shape(answer, user):
-    """An answer without what is different every time, and without what was asked."""
+    """Return an answer without its random parts and without the values of the request."""
     text = re.sub(r'nonce="[^"]+"', "nonce", answer.decode())
     text = re.sub(r";tag=[0-9a-f]{16}", ";tag", text)
     return re.sub(r"(branch=z9hG4bK|Call-ID: )[0-9]+", r"\1", text).replace(user, "USER")
@@ -202,7 +202,7 @@ def shape(answer, user):
 
 @pytest.mark.parametrize("method", ["REGISTER", "INVITE"])
 def test_challenges_look_the_same_for_known_and_unknown_extensions(guesser, method):
-    """204 has a password, 201 another digest alone, 999 does not exist; none is registered."""
+    """204 has a password, 201 only another digest, 999 does not exist; none is registered."""
     answers = {user: guesser.guess(method, user, "wrong") for user in ("204", "201", "999")}
     assert len({shape(answer, user) for user, answer in answers.items()}) == 1
     assert answers["999"].startswith(b"SIP/2.0 401 ")

@@ -35,7 +35,7 @@ def test_the_first_identity_is_a_handover_only_if_it_is_outside_the_centre(desti
 
 
 class Users:
-    """Whose phone an extension is."""
+    """The users of the extensions."""
 
     def user_of(self, extension):
         return {"201": "sian", "202": "ceri"}.get(extension, "")
@@ -52,7 +52,7 @@ def at(name, *, is_phone):
 
 
 def parties_of(*advisors):
-    """The PBX rings."""
+    """Return the advisor side of a call that rings at the PBX."""
     route = Route(called=Pattern.parse("0*"), target="sip:600@192.0.2.20", advisors=advisors)
     advisor_side = AdvisorSide(cast("Router", Users()), route)
     advisor_side.dialled((at("600", is_phone=False),))
@@ -61,7 +61,7 @@ def parties_of(*advisors):
 
 @pytest.fixture
 def behind_a_pbx():
-    """The PBX has answered, and named nobody."""
+    """A call that the PBX has answered without naming an advisor."""
     route = Route(
         called=Pattern.parse("0*"), target="sip:600@192.0.2.20", advisors=("sian", "ceri")
     )

@@ -22,7 +22,7 @@ BYE = b"BYE sip:x@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK2\r\ni:\t live \
 
 
 class Kernel:
-    """Notes who it is told to drop."""
+    """Records the networks that it must drop."""
 
     def __init__(self):
         self.dropped = ()

@@ -42,7 +42,7 @@ def forgotten():
 
 @pytest.fixture
 def begin(path, forgotten):
-    """A life of the switch's outbox."""
+    """Opens the outbox as a new switch process does."""
     return lambda: LedgerOutbox(path, lambda: forgotten.append("told"))
 
 
@@ -149,7 +149,7 @@ async def test_a_file_over_the_size_limit_is_rewritten(begin, path, monkeypatch)
 
 @contextlib.contextmanager
 def full_disk(most):
-    """No file grows beyond so many bytes."""
+    """Prevent files from growing beyond this number of bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
@@ -185,7 +185,7 @@ async def test_a_missing_folder_does_not_make_the_outbox_fail(tmp_path):
 
 
 class NoCalls:
-    """A switch without any."""
+    """A switch without calls."""
 
     @staticmethod
     def live_calls():
@@ -193,7 +193,7 @@ class NoCalls:
 
 
 class Desk:
-    """One end of the switch's socket."""
+    """The desk's end of the link to the switch."""
 
     def __init__(self, path):
         self.path = path

@@ -16,7 +16,7 @@ from telephony.sip.endpoint import Endpoint
 
 @pytest.fixture
 async def start(tmp_path):
-    """Listen as some settings say; the ports by transport."""
+    """Listen by these settings, and return the ports by transport."""
     made = []
 
     async def listen(**fields):

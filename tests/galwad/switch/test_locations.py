@@ -16,7 +16,7 @@ ONE, TWO = Address("192.0.2.1", 5060), Address("192.0.2.2", 5060)
 
 
 class NameSystem:
-    """Answers from a dict; None when it is told to be silent."""
+    """Answers from a dict; None while it is silent."""
 
     def __init__(self):
         self.silent = False

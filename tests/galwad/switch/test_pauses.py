@@ -14,7 +14,7 @@ from recording.spool import Clock
 
 
 class FakeRecording:
-    """Notes what is asked of it; its disk answers when the test says so."""
+    """Records its calls; its disk answers when the test sets the result."""
 
     def __init__(self):
         self.done = []
@@ -32,7 +32,7 @@ class FakeRecording:
 
 
 class Desk:
-    """Holds of a call with the phone 201, and what they tell."""
+    """The holds of a call with the phone 201, and their answers and alarms."""
 
     def __init__(self):
         self.recording = FakeRecording()

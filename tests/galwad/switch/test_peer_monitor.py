@@ -25,7 +25,7 @@ PBX = "sip:600@pbx.example.com"
 
 
 class Zone:
-    """A PBX of two machines, as the name system has it."""
+    """The DNS records of a PBX with two machines."""
 
     def __init__(self):
         self.records: dict[Question, list] = {
@@ -42,7 +42,7 @@ class Zone:
 
 
 class Site:
-    """The neighbours of a switch; each answers 200 but for those with a `status` of their own."""
+    """The peers of a switch; each answers 200 unless it has its own `status`."""
 
     def __init__(self, settings, **parts):
         self.now = 1000.0

@@ -72,7 +72,7 @@ class Script:
         return live[number % len(live)] if live else None
 
     async def play(self, name, *rest):
-        with suppress(ProtocolError):  # what the phone's own core forbids just now
+        with suppress(ProtocolError):  # the phone's own core does not allow this at the moment
             await getattr(self, "do_" + name)(*rest)
         self.centre.run()
         await asyncio.sleep(0)
@@ -160,7 +160,7 @@ class Script:
         self.check_taps()
 
     def check_taps(self):
-        """Nothing of anybody goes into an open gate but what belongs to its call."""
+        """Assert that an open gate gets media only of its own call."""
         gates = {}
         for call in self.calls():
             recorder = call.recording._recorder
@@ -172,7 +172,7 @@ class Script:
                 assert leg_id in call.legs.legs
 
     def carried(self, before):
-        """A call that was absorbed leaves its holds to the one that goes on: both held before."""
+        """Drop the expected pauses of the calls that have ended or were joined with another."""
         gone = set(before) - set(self.centre.calls)
         for call_id in gone:
             self.pauses.pop(call_id, None)

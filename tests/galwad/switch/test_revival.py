@@ -38,7 +38,7 @@ async def test_a_pause_survives_two_restarts(centre, talk):
 async def test_pause_holders_of_a_call_without_a_recording_survive_a_restart(
     centre, register, talk
 ):
-    """A consultation that is held passes its holds on to the call that it is joined with."""
+    """A paused consultation passes its pause holders to the call that it is joined with."""
     centre.phone("192.0.2.202", "202", register)
     centre.sian.call("202")
     (call,) = (call for call in centre.calls.values() if call is not talk)
@@ -112,7 +112,7 @@ async def test_the_end_of_a_call_that_cannot_be_continued_reaches_the_ledger(cen
 
 
 async def test_only_calls_that_should_be_recorded_reach_the_ledger(centre, register, talk):
-    """Such as one whose spool the disk refuses, but no consultation between phones."""
+    """One is a call whose spool the disk refuses; a consultation between phones is not one."""
     folder = centre.settings.spool_folder
     folder.rename(folder.with_name("away"))
     folder.write_bytes(b"")

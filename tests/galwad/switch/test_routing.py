@@ -11,7 +11,7 @@ from telephony.sip.message.uri import Uri
 
 
 def targets(router, called, now):
-    """Where a call to this number goes."""
+    """Return the targets of a call to this number."""
     route = router.route(called)
     assert route is not None
     return router.targets(route, called, now)

@@ -45,7 +45,7 @@ def signed(officer, serial):
 
 
 def fault(room):
-    """Why nobody could open the next spool."""
+    """Return the reason why no recipient could open the next spool."""
     assert room.recipients() is None
     return room.fault
 
@@ -86,7 +86,7 @@ def test_a_deleted_set_of_recipients_is_a_fault(room, recipients):
 
 
 def test_a_spool_without_valid_recipients_sets_a_fault_until_a_good_set_returns(room, recipients):
-    """The set is looked at with each spool: it may be another's since the process began."""
+    """The set is checked for each spool: it can have changed since the process started."""
     started = Clock(1_772_355_600.0, 5.0)
     room.open("20260301-090000-abcdefgh", 1, started).close(5_000_000)
     assert room.fault is None

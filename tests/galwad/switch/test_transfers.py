@@ -15,7 +15,7 @@ from recording.policy import RecordingState, Trigger
 
 
 def replaces(dialog, user):
-    """A Refer-To that names a dialog of the phone which writes it."""
+    """Return a Refer-To that names a dialog of the phone that sends it."""
     call_id, ours, theirs = dialog.id
     call_id = call_id.replace("@", "%40")
     tags = f"%3Bto-tag%3D{theirs}%3Bfrom-tag%3D{ours}"
@@ -180,7 +180,7 @@ async def test_the_recorded_call_continues_whichever_dialog_carries_the_refer(
     ceri = centre.phone("192.0.2.202", "202", register)
     huw = centre.phone("192.0.2.203", "202", register)
     huw.final = 486
-    huw.user = "201"  # a phone beside hers
+    huw.user = "201"  # another phone at her extension
     register("201", "sip:201@192.0.2.203", time.monotonic(), source=huw.address)
     ceri.call("201")
     first, second = centre.sian.dialogs

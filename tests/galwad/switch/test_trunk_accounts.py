@@ -25,7 +25,7 @@ SECRET = "correct horse"
 
 
 class Site:
-    """A core with its trunks' passwords, and peers that challenge all there is."""
+    """A core with its trunks' passwords, and peers that challenge every request."""
 
     def __init__(self, settings, **trunk):
         rest = settings.trunks[1:]

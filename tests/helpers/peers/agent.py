@@ -1,4 +1,4 @@
-"""A core of ours on real sockets, in the test's own process: it answers and hangs up by itself."""
+"""Our SIP core on real sockets, in the test's own process: it answers and hangs up by itself."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Agent:
         self.changed.set()
 
     def call(self, peer):
-        """Place a call, to be hung up once it is answered."""
+        """Place a call; the agent hangs up when it is answered."""
         self.transport.endpoint.invite(
             Uri(user="service", host=peer.host, port=peer.port),
             from_=NameAddr.parse("<sip:galwad@galwad.example>"),
@@ -68,7 +68,7 @@ class Agent:
         self.transport.flush()
 
     async def until(self, ended):
-        """Wait until so many calls are over, one way or the other."""
+        """Wait until this number of calls have ended or failed."""
         async with asyncio.timeout(30):
             while self.ended + self.failed < ended:
                 self.changed.clear()

@@ -1,4 +1,4 @@
-"""Runs a program of benchmarks/ as a person would."""
+"""Runs a program of benchmarks/ from the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FOLDER = Path(__file__).resolve().parents[3] / "benchmarks"
 
 
 def run(folder, program, *words):
-    """Run it in this folder; what its last line says."""
+    """Run the program in this folder and return the content of its last output line."""
     command = [sys.executable, str(FOLDER / program), *map(str, words)]
     finds_beside_itself = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
     done = subprocess.run(

@@ -6,7 +6,7 @@ from helpers.peers.programs import Callee, Caller
 
 
 class Call:
-    """An answered call between two SIPps, with the RTP of both parties in our hands."""
+    """An answered call between two SIPps, with the RTP of both parties in the test's hands."""
 
     def __init__(self, service, talker, ended, *, callee, caller):
         before = len(service.log.events("call.answered"))
@@ -28,6 +28,6 @@ class Call:
         self.call_id = service.log.wait("call.answered", before + 1)["call_id"]
 
     def hang_up(self):
-        """The caller hangs up; both SIPps are content."""
+        """Let the caller hang up; both SIPps must end without an error."""
         self.caller_sip.hang_up()
         self.callee_sip.wait()

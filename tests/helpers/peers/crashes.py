@@ -1,7 +1,7 @@
-"""Many calls that talk while processes are killed, and what must then be in their spools.
+"""Many calls with media while processes are killed, and a check of their spools afterwards.
 
-Each party's packets carry a number of their own; a switch has relayed what the other side heard.
-So after a crash it is known, packet by packet, what must be in the spool and what must not.
+Each party's packets carry their own number; a packet that the other side heard was relayed.
+So after a crash the test knows for each packet if it must be in the spool or must not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NEVER = float("inf")
 
 
 class Crowd:
-    """Speaks and hears for every party of every call, from one port a side."""
+    """Sends and receives RTP for every party of every call, from one port for each side."""
 
     def __init__(self):
         self._sockets = [_bound(host) for host in ("127.0.0.2", "127.0.0.3")]
@@ -44,7 +44,7 @@ class Crowd:
         self._threads = [threading.Thread(target=self._listen, args=(s,)) for s in self._sockets]
 
     def begin(self, callers, advisors):
-        """Start to speak to these ports of the switch."""
+        """Start to send packets to these ports of the switch."""
         for side, ports in ((0, callers), (1, advisors)):
             self._targets += [(side, ("127.0.0.1", port)) for port in ports]
         self._threads.append(threading.Thread(target=self._speak))
@@ -92,20 +92,20 @@ class Crowd:
                 self.heard.append((time.monotonic(), *named))
 
     def late_s(self, until):
-        """How busy the machine was at worst since the last look: a tick or what was relayed came
-        late, or nothing at all was relayed for so long.
+        """Return the longest delay of the machine (seconds) since `look_anew`: of a tick, of a
+        relayed packet, or a time without any relayed packet.
         """
         heard = sorted((when, when - self.times[tick]) for when, _, tick in list(self.heard))
         silences = (then - one for one, then in pairwise([*(when for when, _ in heard), until]))
         return max([self._late_s, *(late for _, late in heard), *silences])
 
     def look_anew(self):
-        """Forget what was heard, and how busy the machine was."""
+        """Clear the received packets and the measured delay of the machine."""
         self.heard.clear()
         self._late_s = 0.0
 
     def wait_all_heard(self, seconds=20):
-        """Every stream is relayed, from now on."""
+        """Wait until every stream is relayed again after this call."""
         self.heard.clear()
         limit = time.monotonic() + seconds
         while len({stream for _, stream, _ in list(self.heard)}) < self.streams:
@@ -129,7 +129,7 @@ def _bound(host):
 
 
 class Cashier:
-    """Pauses and resumes calls at random, and knows when each was surely or perhaps paused."""
+    """Pauses and resumes calls at random, and notes when each was certainly or possibly paused."""
 
     def __init__(self, service, call_ids, seed):
         self._service, self._call_ids = service, call_ids
@@ -143,7 +143,7 @@ class Cashier:
         self._thread.start()
 
     def end(self):
-        """Stop, and let all calls go on."""
+        """Stop, and resume all calls."""
         self._stopping.set()
         self._thread.join(30)
 
@@ -153,7 +153,7 @@ class Cashier:
                 call_id = self._random.choice(self._call_ids)
                 paused = bool(self.perhaps[call_id]) and self.perhaps[call_id][-1][1] == NEVER
                 if not paused:
-                    if self._random.random() < 0.2:  # so that a sixth of them is paused
+                    if self._random.random() < 0.2:  # so that a sixth of the calls is paused
                         self._pause(client, call_id)
                 else:
                     self._resume(client, call_id)
@@ -171,7 +171,7 @@ class Cashier:
 
     @staticmethod
     def _ask(client, method, call_id):
-        """What the state is now; empty if nobody could say."""
+        """Return the recording's state after this request; empty if there was no answer."""
         try:
             reply = client.request(method, f"/api/v1/calls/{call_id}/payment")
         except httpx.HTTPError:
@@ -184,7 +184,7 @@ def within(moment, intervals, before=0.0, after=0.0):
 
 
 class Spools:
-    """What the spools of the calls hold, read as the finaliser reads them."""
+    """The content of the calls' spools, read as the finaliser reads them."""
 
     def __init__(self, service):
         self.folder = service.state / "spool"
@@ -192,7 +192,7 @@ class Spools:
         self._boot_key = load_boot_key(service.runtime / "boot.key")
 
     def newest(self):
-        """The last spool of each call."""
+        """Return the last spool of each call."""
         found: dict[str, tuple[int, Path]] = {}
         for path in self.folder.glob("*.spool"):
             call_id, life, _ = path.name.split(".")
@@ -200,7 +200,7 @@ class Spools:
         return {call_id: path for call_id, (_, path) in found.items()}
 
     def packets(self, path):
-        """Stream and tick of each packet in a spool; whether anything in it is damaged."""
+        """Return stream and tick of each packet in a spool, and whether the spool is damaged."""
         with read_spool(
             path, boot_key=self._boot_key, runtime_keys_folder=self._runtime / "spool-keys"
         ) as reader:
@@ -208,11 +208,11 @@ class Spools:
             return kept - {None}, reader.damaged
 
     def kept(self, call_id):
-        """How many packets of speech the last spool of a call holds by now."""
+        """Return how many packets of speech the last spool of a call holds now."""
         return len(self.packets(self.newest()[call_id])[0])
 
 
 def ports_in(sipp):
-    """Every port of the switch that a SIPp was told."""
+    """Return every media port of the switch that a SIPp received in SDP."""
     found = re.findall(r"media (\d+)", (sipp.folder / "log").read_text())
     return [int(port) for port in found]

@@ -1,4 +1,4 @@
-"""What tshark makes of all that was said in a test: nothing malformed, and nothing it warns of."""
+"""A capture of a test's traffic, which tshark must decode without an error or a warning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROTOCOLS = ("sip", "sdp", "rtp", "rtcp", "srtp", "srtcp")
 
 
 class Capture:
-    """The loopback, as far as it is between these SIP ports or in this range of media ports."""
+    """A capture on the loopback of these SIP ports and this range of media ports."""
 
     def __init__(self, folder, sip_ports, media):
         """`media` is the switch's first and last media port."""
@@ -41,7 +41,7 @@ class Capture:
         self._wait_mark(b"galwad capture begins")
 
     def _wait_mark(self, text):
-        """Say something of our own until it is in the file: so is all that was said before."""
+        """Send our own packet until it is in the file: then all earlier packets are there too."""
         limit = time.monotonic() + PATIENCE_S
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             while not self.file.exists() or text not in self.file.read_bytes():
@@ -62,7 +62,7 @@ class Capture:
             self._log.close()
 
     def rows(self, *fields, only=""):
-        """These fields of each frame, as text; `only` is a display filter."""
+        """Return these fields of each frame, as text; `only` is a display filter."""
         self.end()
         command = [program("tshark", "tshark"), "-r", str(self.file), "-T", "fields"]
         command += [word for field in fields for word in ("-e", field)]
@@ -73,20 +73,20 @@ class Capture:
         return [row.split("\t") for row in done.stdout.splitlines()]
 
     def faults(self):
-        """Each frame that is malformed, or that tshark warns of in SIP, SDP, RTP or RTCP."""
+        """Return each malformed frame, and each with a warning in SIP, SDP, RTP or RTCP."""
         found = []
         for row in self.rows(*FIELDS, *SAID, only="_ws.expert || _ws.malformed"):
             number, *ports, protocols, malformed, severities, messages = row
             known = set(protocols.split(":")) & set(PROTOCOLS)
             if "sip" in known and not {int(port) for port in ports if port} & set(self._sip):
-                continue  # another test's, which had one of our media ports for its SIP
+                continue  # of another test, which used one of our media ports for its SIP
             worst = max((int(text) for text in severities.split(",") if text), default=0)
             if known and (malformed or worst >= WARNING):
                 found.append((number, *filter(None, ports), protocols, messages))
         return found
 
     def judge(self):
-        """Nothing was wrong; and there was something to judge."""
+        """Assert that the capture has no fault and is not empty."""
         seen = {word for row in self.rows("frame.protocols") for word in row[0].split(":")}
         assert "sip" in seen, seen
         assert self.faults() == []

@@ -1,4 +1,4 @@
-"""Small real disks that tests fill up and take away: an ext4 of some megabytes on a loop device."""
+"""Small real disks that tests fill and remove: an ext4 of some megabytes on a loop device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from helpers.root import as_root
 
 
 class Disk:
-    """A file system of its own at a folder."""
+    """A separate file system, mounted at a folder."""
 
     def __init__(self, image, folder):
         self.folder, self._image = folder, image
@@ -20,7 +20,7 @@ class Disk:
 
     @classmethod
     def made(cls, image, folder, megabytes=8):
-        """An empty one."""
+        """Return a new empty disk."""
         with image.open("wb") as file:
             file.truncate(megabytes << 20)
         as_root("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
@@ -34,12 +34,12 @@ class Disk:
         as_root("mount", self._device, str(self.folder))
 
     def vanish(self):
-        """Take it away under whoever has files open there."""
+        """Unmount it while processes have files open there."""
         as_root("umount", "--lazy", str(self.folder))
 
     @contextlib.contextmanager
     def frozen(self):
-        """Meanwhile it neither takes nor refuses a write, as one whose device says nothing."""
+        """Make writes hang within this context, as when the device does not answer."""
         as_root("fsfreeze", "--freeze", str(self.folder))
         try:
             yield
@@ -48,22 +48,22 @@ class Disk:
 
     @contextlib.contextmanager
     def failing(self):
-        """From now on, and after it, it refuses every write."""
+        """Make every write fail, within this context and after it."""
         self.fail()
         yield
 
     def fail(self):
-        """From now on it refuses every write, as ext4 does after an error of the device."""
+        """Make every write fail, as ext4 does after an error of the device."""
         as_root("mount", "-o", "remount,abort", str(self.folder))
 
     def die(self):
-        """From now on it gives nothing but errors, and the kernel has forgotten what it read."""
+        """Make every read and write fail, and drop what the kernel has cached."""
         os.truncate(self._image, 0)
         as_root("losetup", "--set-capacity", self._device)
         as_root("blockdev", "--flushbufs", self._device)
 
     def fill(self):
-        """Until not a byte is left."""
+        """Fill it until not a byte is free."""
         with contextlib.suppress(OSError), self._filler.open("wb", buffering=0) as file:
             for block in (1 << 16, 1):
                 with contextlib.suppress(OSError):
@@ -74,9 +74,9 @@ class Disk:
         self._filler.unlink()
 
     def copy(self, image):
-        """What the device holds at one instant, as after a power cut.
+        """Copy the device's content of one instant, as after a power cut.
 
-        It is read until nothing came to it meanwhile: no disk is cut off at two instants.
+        It is read again until no write came during the read: a power cut has only one instant.
         """
         before, now = None, self._image.read_bytes()
         while now != before:

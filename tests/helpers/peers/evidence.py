@@ -1,4 +1,4 @@
-"""What the officer sees afterwards: the sealed recording, opened with stock tools."""
+"""The sealed recording as the officer sees it, opened with stock tools."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RATE = 8000
 
 
 def run(name, package, *arguments, data):
-    """Run a stock tool on `data`; its standard output."""
+    """Run a stock tool on `data` and return its standard output."""
     program = shutil.which(name)
     assert program, f"{name} is missing: apt-get install {package}"
     done = subprocess.run(
@@ -30,7 +30,7 @@ class Recording:
     """One recording, fetched from the desk and opened by `age`, `flac` and libsndfile."""
 
     def __init__(self, service, call_id, rate=RATE):
-        """Wait until the desk hands it out; `took` is how long that was, in seconds."""
+        """Wait until the desk returns the recording; `took` is the wait in seconds."""
         self.call_id, self.rate = call_id, rate
         started = time.monotonic()
         sealed = self._fetch(service, call_id)
@@ -74,7 +74,7 @@ class Recording:
         return [gap for gap in self.manifest["gaps"] if reason in {None, gap["reason"]}]
 
     def adds_up(self):
-        """Segments and gaps cover the talk time, each instant once, and the file is as long."""
+        """Return whether segments and gaps cover the talk time once, and the file is as long."""
         parts = sorted(
             (part["from_us"], part["to_us"])
             for part in self.manifest["segments"] + self.manifest["gaps"]
@@ -89,7 +89,7 @@ class Recording:
         return True
 
     def silent_in(self, gap):
-        """Whether both channels are exactly zero within the gap."""
+        """Return whether both channels are exactly zero within the gap."""
         begin = -(-gap["from_us"] * self.rate // 1_000_000)
         end = gap["to_us"] * self.rate // 1_000_000
         return not self.samples[begin:end].any()

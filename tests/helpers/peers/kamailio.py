@@ -1,4 +1,4 @@
-"""Kamailio: the proxy that stands before and behind the switch."""
+"""Kamailio: the proxy in front of the switch and behind it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONFIG = Path(__file__).resolve().parents[2] / "peers" / "kamailio" / "kamailio.
 
 
 class Daemon:
-    """A program in the foreground that writes what it does to a file of its own."""
+    """A program in the foreground that writes its output to its own file."""
 
     def __init__(self, folder, command):
         self.folder = Path(folder)
@@ -32,11 +32,11 @@ class Daemon:
         )
 
     def output(self):
-        """What it printed."""
+        """Return what it printed."""
         return (self.folder / "output").read_text(errors="replace")
 
     def wait_for(self, ready):
-        """Ask again until it is ready; it must not end before."""
+        """Poll until it is ready; it must not end before."""
         limit = time.monotonic() + PATIENCE_S
         while not ready():
             assert self.process.poll() is None, self.output()
@@ -45,7 +45,7 @@ class Daemon:
 
     def end(self):
         if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)  # its children, too, in its own session
+            os.killpg(self.process.pid, signal.SIGKILL)  # with its children, in its own session
             self.process.wait()
         self._output.close()
 
@@ -53,11 +53,11 @@ class Daemon:
 class Kamailio(Daemon):
     """One proxy; `role` is CARRIER, REGISTRAR or EDGE (see kamailio.cfg).
 
-    It has what the phones of programs.py ask of a service: where it is, and the password.
+    It has the attributes that the phones of programs.py read from a service: address and password.
     """
 
     def __init__(self, service, role, host, *, port=0, way="udp", **words):
-        """`way` is the transport to the switch; `words` stand in kamailio.cfg as __WORD__."""
+        """`way` is the transport to the switch; `words` replace __WORD__ in kamailio.cfg."""
         folder = service.folder / f"kamailio-{host}"
         folder.mkdir()
         self.sip = (host, port or free_port(host))
@@ -92,7 +92,7 @@ class Kamailio(Daemon):
         self.wait_for(self._answers)
 
     def _answers(self):
-        """Whether it answers a request that has come too far, which it does by itself."""
+        """Return whether it answers a request with no hop left, which it does by itself."""
         text = (
             f"OPTIONS sip:{self.sip[0]}:{self.sip[1]} SIP/2.0\r\n"
             "Via: SIP/2.0/UDP {0}:{1};branch=z9hG4bKready\r\nFrom: <sip:a@b>;tag=1\r\n"

@@ -1,4 +1,4 @@
-"""Linphone as a phone: its daemon, driven by lines over a socket of its own."""
+"""Linphone as a phone: its daemon, driven by lines over its own socket."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ class Linphone:
     """One phone; its calls have the numbers 1, 2, … in the order in which they began."""
 
     def __init__(self, service, extension, *, way="udp", ca="", srtp=False, ice=False):
-        """Start it, to register with the service; `way` is "udp", "tcp" or "tls".
+        """Start the phone, which registers with the service; `way` is "udp", "tcp" or "tls".
 
-        `ca` is a file with whom it believes over TLS; with `srtp` it insists on SRTP; with `ice`
+        `ca` is a file with the trusted TLS certificates; with `srtp` it requires SRTP; with `ice`
         it offers ICE and rtcp-mux.
         """
         self.folder = Path(service.folder) / f"linphone-{extension}"
@@ -96,7 +96,7 @@ class Linphone:
         )
 
     def register(self):
-        """Reach the daemon, and register it."""
+        """Connect to the daemon and register the phone."""
         self._connect()
         self.do("audio-codec-disable ALL")
         self.do("audio-codec-enable PCMU/8000/1")
@@ -116,13 +116,13 @@ class Linphone:
                 return
 
     def log(self):
-        """The end of its log, for a message."""
+        """Return the end of its log, for an error message."""
         return (self.folder / "log").read_text(errors="replace")[-3000:]
 
     def ask(self, command):
-        """Run a command; what it says, with its status.
+        """Run a command and return its answer with the status.
 
-        Nothing marks the end of an answer, so a command that nobody knows comes behind it.
+        Nothing marks the end of an answer, so an unknown command follows, whose error marks it.
         """
         self._socket.sendall(command.encode() + b"\n")
         said = self._socket.recv(65536)
@@ -132,13 +132,13 @@ class Linphone:
         return said.removesuffix(UNKNOWN).decode(errors="replace")
 
     def do(self, command):
-        """Run a command that must succeed; what it says."""
+        """Run a command that must succeed, and return its answer."""
         said = self.ask(command)
         assert said.startswith("Status: Ok"), f"{command}: {said}\n{self.log()}"
         return said
 
     def wait(self, command, word):
-        """Ask again until the answer has this word."""
+        """Repeat the command until the answer has this word."""
         limit = time.monotonic() + PATIENCE_S
         while word not in (said := self.ask(command)):
             assert time.monotonic() < limit, f"{said}\n{self.log()}"

@@ -1,7 +1,7 @@
-"""Speech in any codec, and captures of what a bad network makes of it, for SIPp to replay.
+"""Speech in any codec, and captures of it after a bad network, for SIPp to replay.
 
-The encoders are FFmpeg's, and for G.729 bcg729 (which Debian's Linphone brings with it): none is
-ours, nor is any decoder of ours asked what was said.
+The encoders are FFmpeg's, and for G.729 bcg729 (which Debian's Linphone brings with it). None of
+our own encoders or decoders is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RATE = 8000
 
 @dataclass(frozen=True)
 class Voice:
-    """A codec as a party uses it: `rate` is what its encoder wants, `ms` a packet's length."""
+    """A codec as a party uses it: `rate` is its encoder's sample rate, `ms` a packet's length."""
 
     pt: int
     codec: str
@@ -33,7 +33,7 @@ class Voice:
 
     @property
     def ticks(self):
-        """What a packet adds to the timestamp."""
+        """The timestamp step of a packet."""
         return int(self.codec.split("/")[1]) * self.ms // 1000
 
 
@@ -48,7 +48,7 @@ VOICES = {
 
 
 def payloads(voice, said):
-    """`said` (int16 at 8 kHz) as payloads, and what they sound like when decoded, at 8 kHz."""
+    """Return `said` (int16 at 8 kHz) as RTP payloads, and their decoded sound at 8 kHz."""
     sound = at_rate(said, voice.rate)
     if voice.encoder == "bcg729":
         return _bcg729(sound, voice.ms)
@@ -62,7 +62,7 @@ def payloads(voice, said):
 
 
 def at_rate(said, rate, given=RATE):
-    """By its spectrum, to which nothing is added."""
+    """Resample a sound by its spectrum, to which nothing is added."""
     count = len(said) * rate // given
     sound = np.fft.irfft(np.fft.rfft(said)[: count // 2 + 1], count) * (count / len(said))
     return np.clip(np.rint(sound), -32_768, 32_767).astype(np.int16)
@@ -89,14 +89,14 @@ def _bcg729(sound, ms):
 
 
 def heard_g729(spoken):
-    """What payloads of G.729 sound like to bcg729."""
+    """Return the sound of G.729 payloads, decoded by bcg729."""
     whole = (payload[at : at + 10] for payload in spoken for at in range(0, len(payload), 10))
     return Decoder().samples(whole)
 
 
 @dataclass
 class Passage:
-    """What a network did."""
+    """The packets that a network sent, lost and doubled."""
 
     sent: int
     lost: int
@@ -104,7 +104,7 @@ class Passage:
 
 
 def bad_network(path, voice, spoken, seed):
-    """Write a capture of these payloads as they arrive; what became of them.
+    """Write a capture of these payloads as they arrive, and return what the network did to them.
 
     Some are lost, some come twice, some overtake others; each is up to 12 ms late.
     """
@@ -135,7 +135,7 @@ def bad_network(path, voice, spoken, seed):
 
 
 def _capture(arrivals):
-    """A classic pcap of Ethernet, IPv4 and UDP."""
+    """Write a classic pcap of Ethernet, IPv4 and UDP."""
     made = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1)]
     for at_us, data in arrivals:
         udp = struct.pack(">HHHH", 5004, 5004, 8 + len(data), 0) + data

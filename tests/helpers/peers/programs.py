@@ -20,14 +20,14 @@ SCENARIOS = Path(__file__).resolve().parents[2] / "peers" / "sipp"
 
 
 def program(name, package):
-    """Where a program is; a missing one fails the run."""
+    """Return the path of a program; a missing one fails the run."""
     found = shutil.which(name)
     assert found, f"{name} is missing: apt-get install {package}"
     return found
 
 
 class Sipp:
-    """One SIPp with a scenario of ours; `media` is the RTP port that its SDP names."""
+    """One SIPp with one of our scenarios; `media` is the RTP port that its SDP names."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Sipp:
         until_told=False,
         **keys,
     ):
-        """`delay` is that of the scenario's <pause/>, in ms; or it lasts until SIPp is told.
+        """`delay` is that of the scenario's <pause/>, in ms; without it, it lasts until `poke`.
 
         `keys` fill the scenario's [key] and __KEY__.
         """
@@ -82,7 +82,7 @@ class Sipp:
         )
 
     def logged(self, pattern, seconds=PATIENCE_S):
-        """Wait for a line of the scenario's <log>; its first group."""
+        """Wait for a line of the scenario's <log> and return its first group."""
         limit = time.monotonic() + seconds
         while True:
             text = self._logs.read_text() if self._logs.exists() else ""
@@ -94,23 +94,23 @@ class Sipp:
 
     @property
     def media_target(self):
-        """Where this party's RTP goes, as the switch's SDP says."""
+        """The address to which this party sends its RTP, from the switch's SDP."""
         return ("127.0.0.1", int(self.logged(r"media (\d+)")))
 
     def messages(self):
-        """What it has sent and received, as text."""
+        """Return all messages that it has sent and received, as text."""
         return self._messages.read_text(errors="replace") if self._messages.exists() else ""
 
     def different(self, word):
-        """How many messages with this word it has sent and received.
+        """Return how many different messages with this word it has sent and received.
 
-        What was told again, since an answer took half a second, counts once.
+        A retransmission, after half a second without an answer, is not counted.
         """
         told = re.split(r"(?m)^-{30,} .*\n.*message (?:sent|received).*\n", self.messages())
         return len({message for message in told if word in message})
 
     def poke(self, call_id, header=""):
-        """Tell the scenario to go on, and perhaps how: an INFO that only the test sends."""
+        """Continue the scenario, perhaps with a parameter: send an INFO as only tests do."""
         text = (
             f"INFO sip:go@{self.host}:{self.port} SIP/2.0\r\n"
             f"Via: SIP/2.0/UDP 127.0.0.9:9;branch=z9hG4bKgo{time.monotonic_ns()}\r\n"
@@ -123,12 +123,12 @@ class Sipp:
             sender.sendto(text.encode(), (self.host, self.port))
 
     def trouble(self):
-        """Its error file, for a message."""
+        """Return its error file, for an error message."""
         errors = self.folder / "errors"
         return errors.read_text() if errors.exists() else f"status {self.process.poll()}"
 
     def wait(self, seconds=PATIENCE_S):
-        """Wait for its end; every call must have gone as the scenario says."""
+        """Wait for its end; every call must have followed the scenario."""
         try:
             status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -158,7 +158,7 @@ class Caller(Sipp):
         options=(),
         **keys,
     ):
-        """`through` is where its datagrams go, when not straight to the switch.
+        """`through` is the address for its datagrams, if not the switch's own.
 
         `options` are SIPp's own.
         """
@@ -175,9 +175,9 @@ class Caller(Sipp):
         )
 
     def hang_up(self):
-        """Let it send its BYE, once it has its answer; wait until the call is over for it.
+        """Let it send its BYE once it has the 200 to its INVITE, and wait for the end of its call.
 
-        The answer may reach it after the callee's ACK.
+        That 200 may arrive after the callee has received its ACK.
         """
         self.logged("media")
         self.poke(self.sip_call_id)
@@ -196,7 +196,7 @@ class Callee(Sipp):
         return self.logged(r"call (\S+)")
 
     def go_on(self):
-        """Let it do what it was waiting for."""
+        """Let it continue from its pause."""
         self.poke(self.sip_call_id)
 
     def hang_up(self):
@@ -205,7 +205,7 @@ class Callee(Sipp):
 
 
 def register(service, extension, contact_port, *, password="", status=200):
-    """Register a phone of 127.0.0.1 by SIPp; its answer to the password must be `status`."""
+    """Register a phone of 127.0.0.1 by SIPp; the answer to the password must be `status`."""
     phone = Sipp(
         service.folder,
         "register",
@@ -260,7 +260,7 @@ class Baresip:
     """baresip as an advisor's phone, driven by its ctrl_tcp module (JSON in netstrings)."""
 
     def __init__(self, folder, service, said, extension="201", *, extra="", way="udp", ca=""):
-        """`way` is "udp", "tcp" or "tls"; `ca` a file with whom it believes over TLS.
+        """`way` is "udp", "tcp" or "tls"; `ca` a file with the trusted TLS certificates.
 
         `extra` are account parameters, each with a semicolon, and come before ours.
         """
@@ -315,7 +315,7 @@ class Baresip:
         return (self.folder / "output").read_text(errors="replace")
 
     def wait_registered(self):
-        """Wait for the 200 to its REGISTER, which may come before we listen to its events."""
+        """Wait for the 200 to its REGISTER, which may arrive before we read its events."""
         limit = time.monotonic() + PATIENCE_S
         while not re.search(r"200 OK \(\w+\) \[1 binding\]", self.output()):
             assert time.monotonic() < limit, self.output()

@@ -1,4 +1,4 @@
-"""pyVoIP 1.6.8 as a phone: a program, told what to do by lines."""
+"""pyVoIP 1.6.8 as a phone: a program that reads its commands as lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 class PyVoip:
-    """pyVoIP 1.6.8 in a process of its own; it takes commands and prints what happens."""
+    """pyVoIP 1.6.8 in its own process; it reads commands and prints events."""
 
     def __init__(self, folder, service, extension="201"):
         self.lines = []
@@ -48,7 +48,7 @@ class PyVoip:
         self.process.stdin.flush()
 
     def wait(self, word, seconds=PATIENCE_S):
-        """Wait for a line that begins with this word; the rest of it."""
+        """Wait for a line that begins with this word, and return the rest of the line."""
 
         def found():
             return next((line for line in self.lines if line.split(" ")[0] == word), None)

@@ -1,7 +1,7 @@
 """A phone on the real pyVoIP, run as a program: commands come on stdin, events go to stdout.
 
 Arguments: server, port, extension, password, own SIP port, first and last RTP port. It answers
-what rings at once.
+each incoming call at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def say(*words):
 
 
 def listen(call):
-    """Count the frames that are not silence, and speak a sawtooth, until the call ends."""
+    """Count the frames that are not silence, and send a sawtooth, until the call ends."""
     loud = 0
     saw = bytes(range(64, 192, 8)) * (FRAME // 16)
     while call.state == CallState.ANSWERED:

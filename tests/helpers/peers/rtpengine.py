@@ -10,7 +10,7 @@ from helpers.peers.programs import program
 
 
 class Rtpengine(Daemon):
-    """One media proxy on a host; `address` is where Kamailio finds it, `ports` are for media."""
+    """One media proxy on a host; `address` is the one that Kamailio uses, `ports` are for media."""
 
     def __init__(self, service, host):
         folder = service.folder / f"rtpengine-{host}"

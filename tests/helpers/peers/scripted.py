@@ -1,4 +1,4 @@
-"""A switch that is all script, on the real socket: each state of a call at a test's word."""
+"""A scripted switch on the real socket: a test sets each state of a call."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIAN = Party("201", "sian")
 
 
 class ScriptedSwitch:
-    """Tells the desk of calls; a pause or resumption that the desk asks for is made at once."""
+    """Reports calls to the desk, and carries out each requested pause or resume at once."""
 
     def __init__(self, path):
         self.calls = {}
@@ -39,7 +39,7 @@ class ScriptedSwitch:
         self._server = self._do(serve(path, self._on_message))
 
     def ring(self, number, call_id=CALL, at=SIAN, line="Council Tax"):
-        """A call from this number begins to ring; an empty number is withheld."""
+        """Let a call from this number ring; an empty number is withheld."""
         facts = CallerFacts(number or "anonymous", "example.org", privacy=() if number else ("id",))
         state = CallStatus(
             call_id=call_id,
@@ -55,17 +55,17 @@ class ScriptedSwitch:
         self._do(self._set(state))
 
     def answer(self, call_id=CALL, at=SIAN, **more):
-        """This phone answers."""
+        """Let this phone answer."""
         state = {"state": "answered", "ringing": (), "advisor": at, "recording": "recording"}
         self.change(call_id, recording_since=time.time(), **state, **more)
 
     def change(self, call_id=CALL, **fields):
-        """Any other change."""
+        """Report any other change of a call."""
         before = self.calls[call_id]
         self._do(self._set(msgspec.structs.replace(before, version=before.version + 1, **fields)))
 
     def hang_up(self, call_id=CALL):
-        """The call is over."""
+        """End the call."""
         call = self.calls.pop(call_id)
         self._do(self._tell(CallEnded(call_id, time.time(), call.advisor is not None)))
 
@@ -74,7 +74,7 @@ class ScriptedSwitch:
         self._do(self._tell(Alarm(kind, call_id)))
 
     def go(self):
-        """Leave the desk, as a switch that crashes."""
+        """Close the link to the desk, as a switch that crashes."""
         self._server.close()
         for link in self._links:
             self._do(link.close())

@@ -1,7 +1,7 @@
 """The service under test: the real processes, started as systemd starts them.
 
-Each process is `galwad serve --only …` with a settings file of its own on loopback; it is
-ready when it says READY=1. Its log is read as it is written, and judged at the end.
+Each process is `galwad serve --only …` with its own settings file on loopback; it is
+ready when it sends READY=1. Its log is read as it is written, and judged at the end.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ listen = "127.0.0.1:{desk_port}"
 
 
 class Process:
-    """One process of the service and what it has logged."""
+    """One process of the service and its log."""
 
     def __init__(self, name, config, folder, log):
         self.name = name
@@ -148,7 +148,7 @@ class Process:
             self._log.add(self.name, line.decode(errors="replace").rstrip("\n"))
 
     def end(self, number=signal.SIGTERM):
-        """Signal it and wait for its end; a second signal, then SIGKILL, where it lingers."""
+        """Signal it and wait for its end; if it stays, send a second signal, then SIGKILL."""
         for following, patience in ((number, 1.5), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
             if self.process.poll() is None:
                 self.process.send_signal(following)
@@ -176,11 +176,11 @@ class Log:
             self._changed.notify_all()
 
     def tail(self, count=15):
-        """The last lines, for a message."""
+        """Return the last lines, for an error message."""
         return "\n".join(line for _, line in self.lines[-count:])
 
     def events(self, name=None, **fields):
-        """Events of this name with these fields."""
+        """Return the events of this name with these fields."""
         found = []
         for _, line in self.lines:
             try:
@@ -192,7 +192,7 @@ class Log:
         return found
 
     def wait(self, name, count=1, seconds=PATIENCE_S, **fields):
-        """Wait until there are `count` such events; the last of them."""
+        """Wait until there are `count` such events, and return the last one."""
         with self._changed:
             there = self._changed.wait_for(
                 lambda: len(self.events(name, **fields)) >= count, seconds
@@ -221,7 +221,7 @@ class Service:
         trunk_peers='"127.0.0.2"',
         more="",
     ):
-        """`listen` adds addresses, such as "tcp:127.0.0.1"; `ports` tells where they are.
+        """`listen` adds addresses, such as "tcp:127.0.0.1"; `ports` has their port numbers.
 
         `more` are further tables of the settings, in which {department_port} is known.
         """
@@ -269,7 +269,7 @@ class Service:
         )
 
     def galwad(self, *arguments, stdin=""):
-        """Run a command of ours on this service's settings; its standard output."""
+        """Run a galwad command on this service's settings and return its standard output."""
         done = subprocess.run(
             [*GALWAD, *arguments],
             input=stdin,
@@ -283,7 +283,7 @@ class Service:
         return done.stdout
 
     def add_users(self):
-        """An advisor at 201, and a recording administrator; a copy where they were made before."""
+        """Add an advisor at 201 and a recording administrator; later calls copy the database."""
         database = self.keys.folder / "desk"
         if not database.exists():
             self._make_users()
@@ -322,12 +322,12 @@ class Service:
 
     @property
     def url(self):
-        """Where the page is."""
+        """The address of the page."""
         return f"http://127.0.0.1:{self.desk_port}"
 
     @contextmanager
     def sign_in(self, user="sian"):
-        """An HTTP client with a session."""
+        """Return an HTTP client with a session."""
         origin = {"Origin": self.url}
         with httpx.Client(base_url=self.url, headers=origin, timeout=PATIENCE_S) as client:
             reply = client.post("/api/v1/login", json={"user": user, "password": PASSWORD})
@@ -335,11 +335,11 @@ class Service:
             yield client
 
     def call_id(self, count=1):
-        """The id of the count-th call that has begun."""
+        """Return the id of the count-th call that has begun."""
         return self.log.wait("call.started", count)["call_id"]
 
     def judge(self):
-        """What must be true of every log: no number in it, and no exception from the core."""
+        """Assert for every log that it has no phone number and no exception of the core."""
         lines = [line for _, line in self.log.lines]
         planted = re.compile("|".join(map(re.escape, self.planted)))
         assert [line for line in lines if planted.search(line)] == []
@@ -349,14 +349,14 @@ class Service:
         return True
 
     def wait_media_ports(self, count):
-        """Wait until the switch holds so many media ports; they close a turn after the call."""
+        """Wait until the switch holds this number of ports; they close shortly after a call."""
         limit = time.monotonic() + PATIENCE_S / 4
         while (held := self.media_ports_in_use()) != count:
             assert time.monotonic() < limit, f"{held} media ports, not {count}"
             time.sleep(0.02)
 
     def media_ports_in_use(self):
-        """How many ports of the media range, which is nobody else's, are held by any socket."""
+        """Return how many ports of the media range have a socket, which only the switch opens."""
         return len(set(_udp_ports()).intersection(self.media_ports))
 
 
@@ -366,7 +366,7 @@ def _udp_ports():
 
 
 class OfficerKeys:
-    """What the officer makes with `galwad keys`, on their own machine."""
+    """The keys that the officer makes with `galwad keys`, on their own machine."""
 
     def __init__(self, folder):
         self.folder = folder

@@ -1,7 +1,7 @@
-"""Known sounds, and a mouth and an ear that speak RTP (RFC 3550) in G.711 µ-law.
+"""Known sounds, and a party that sends and receives them by RTP (RFC 3550) in G.711 µ-law.
 
-What is said is noise with the rhythm of speech, different for each seed, so that a recording
-can be compared with it sample by sample and the place where it begins is unmistakable.
+The speech is noise with the rhythm of speech, different for each seed, so that a recording
+can be compared with it sample by sample and has only one place where it can begin.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SILENCE = b"\xff" * FRAME
 
 
 def speech(seconds, seed):
-    """Band-limited noise in syllables, as int16 at 8 kHz."""
+    """Return band-limited noise in syllables, as int16 at 8 kHz."""
     noise = np.random.default_rng(seed)
     count = int(seconds * RATE)
     spectrum = np.fft.rfft(noise.standard_normal(count))
@@ -36,7 +36,7 @@ def speech(seconds, seed):
 
 
 def tone(seconds, *pitches):
-    """A sum of sines (two of them make a dialled digit), as int16 at 8 kHz."""
+    """Return a sum of sines (two of them make a dialled digit), as int16 at 8 kHz."""
     at = np.arange(int(seconds * RATE)) / RATE
     waves = sum(np.sin(2 * np.pi * pitch * at) for pitch in pitches)
     return (waves / len(pitches) * 16000).astype(np.int16)
@@ -74,7 +74,7 @@ PIECE, SLACK = 2000, 160
 
 
 def find(heard, said):
-    """Where `said` begins in `heard` (samples), and how alike they are there (0 to 1)."""
+    """Return where `said` begins in `heard` (samples), and their correlation there (0 to 1)."""
     said = said.astype(np.float64)
     heard = np.concatenate([heard.astype(np.float64), np.zeros(len(said) + SLACK)])
     size = 1 << (len(heard) + len(said)).bit_length()
@@ -93,7 +93,7 @@ def _alike(part, said):
 
 
 def _alike_in_pieces(heard, said, start):
-    """How alike they are where a clock was put right meanwhile, by half a millisecond at a time."""
+    """Return the correlation despite clock corrections of half a millisecond at a time."""
     alike, energy = 0.0, float(said @ said)
     for at in range(0, len(said), PIECE):
         piece = said[at : at + PIECE]
@@ -104,7 +104,7 @@ def _alike_in_pieces(heard, said, start):
 
 
 class Talker:
-    """One party's RTP socket: speaks what it is given in real time, and keeps what it hears."""
+    """One party's RTP socket: sends sound in real time, and keeps the packets that it receives."""
 
     def __init__(self, host="127.0.0.1"):
         self.host = host
@@ -145,18 +145,18 @@ class Talker:
                 self._changed.notify_all()
 
     def opened(self, data):
-        """What was in a packet; a talker with SRTP has another way."""
+        """Return the content of a packet; a talker with SRTP overrides this."""
         return data
 
     def wait_heard(self, count, seconds=10):
-        """Wait until so many packets have been heard."""
+        """Wait until this number of packets has arrived."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.heard) >= count, seconds), (
                 f"{len(self.heard)} of {count} packets"
             )
 
     def audio(self, payload_type=0):
-        """Everything heard, put together in order of arrival."""
+        """Return all received sound in order of arrival."""
         return from_ulaw(b"".join(p for _, kind, _, p in self.heard if kind == payload_type))
 
     def packet(self, payload, payload_type=0, marker=0, timestamp=None):
@@ -173,15 +173,15 @@ class Talker:
         return self.sealed(header + payload)
 
     def sealed(self, data):
-        """A packet as it is sent; a talker with SRTP has another way."""
+        """Return a packet as it is sent; a talker with SRTP overrides this."""
         return data
 
     def say(self, samples, to, before_frame=None):
-        """Speak in real time; answers when (monotonic) the first packet left.
+        """Send sound in real time, and return when (monotonic) the first packet left.
 
-        The timestamps went on in the silence since the last words, as a phone's do, unless
-        it `holds_its_clock`. Where the machine made the last words late, silence follows until
-        it is on time again: nobody could tell otherwise when they were said.
+        The timestamps continue in the silence after earlier words, as a phone's do, unless
+        it `holds_its_clock`. If the machine sent the last words late, silence follows until it
+        is on time again: otherwise nothing shows when they were sent.
         """
         data = ulaw(samples)
         start = time.monotonic()
@@ -204,10 +204,10 @@ class Talker:
         self._timestamp += ticks
 
     def say_payloads(self, payloads, to, payload_type, ticks, frame_s=FRAME_S):
-        """Send payloads in real time; answers when (monotonic) the first left.
+        """Send payloads in real time, and return when (monotonic) the first left.
 
-        `ticks` is what each adds to the timestamp. Where the machine made the last ones late, the
-        first are said again until it is on time, for the reason that `say` has.
+        `ticks` is the timestamp step of each. If the machine sent the last ones late, the first
+        are sent again until it is on time, for the same reason as in `say`.
         """
         start, index = time.monotonic(), 0
         while index < len(payloads) or time.monotonic() > start + index * frame_s:
@@ -236,7 +236,7 @@ class Talker:
 
 
 class Chorus:
-    """Several talkers speaking at the same time, each in a thread of its own."""
+    """Several talkers that speak at the same time, each in its own thread."""
 
     def __init__(self):
         self._threads = []

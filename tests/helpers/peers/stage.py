@@ -1,4 +1,4 @@
-"""A stage for one test: the service, those who play with it, and tshark, which judges them."""
+"""The service, its peers and tshark for one test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAIN = "01970000200"
 
 
 class Stage:
-    """Brings on whom the test names; each leaves with the test."""
+    """Starts the programs that a test names, and ends each with the test."""
 
     def __init__(self, start, ended, talker, decoded):
         self.service: Service
@@ -24,7 +24,7 @@ class Stage:
         self._start, self._ended, self._decoded = start, ended, decoded
 
     def open(self, *names, **settings):
-        """Start these processes; the switch alone if none is named."""
+        """Start these processes; only the switch if none is named."""
         self.service = self._start(*(names or ("switch",)), **settings)
         return self.service
 
@@ -33,38 +33,38 @@ class Stage:
         return self.open("switch", "desk", "finaliser", users=True, **settings)
 
     def listen(self, *sip_ports):
-        """Have tshark judge what follows; SIP is spoken at these ports, and at the service's."""
+        """Let tshark check the following traffic; SIP uses these ports and the service's."""
         return self._decoded(self.service, *sip_ports)
 
     def kamailio(self, role, host, **words):
-        """Kamailio in one of its roles, with tshark listening."""
+        """Start Kamailio in one of its roles, with a capture by tshark."""
         proxy = self._ended(Kamailio(self.service, role, host, **words))
         proxy.wait_ready()
         self.listen(proxy.sip[1])
         return proxy
 
     def rtpengine(self, host="127.0.0.2"):
-        """rtpengine, which Kamailio then leads the media through."""
+        """Start rtpengine, through which Kamailio then routes the media."""
         engine = self._ended(Rtpengine(self.service, host))
         engine.wait_ready()
         return engine
 
     def registrar(self, **words):
-        """Kamailio where the switch's main line leads."""
+        """Start Kamailio at the target of the switch's main line."""
         return self.kamailio("REGISTRAR", "127.0.0.3", port=self.service.pbx_port, **words)
 
     def callee(self, scenario="uas", host="127.0.0.3", **keys):
-        """SIPp where the main line leads, or at another host on any port."""
+        """Start SIPp at the target of the main line, or at another host on any port."""
         keys.setdefault("port", self.service.pbx_port if host == "127.0.0.3" else 0)
         folder = self.service.folder
         return self._ended(Callee(folder, scenario, host, **keys))
 
     def caller(self, called=MAIN, **keys):
-        """SIPp as the trunk's caller."""
+        """Start SIPp as the trunk's caller."""
         return self._ended(Caller(self.service, called, **keys))
 
     def baresip(self, server, extension, **keys):
-        """baresip, registered there; what it says begins with `speech(20, 51)`."""
+        """Start baresip, registered there; its sound begins with `speech(20, 51)`."""
         said = self.service.folder / "said.wav"
         save(said, speech(20, 51))
         phone = self._ended(Baresip(self.service.folder, server, said, extension, **keys))
@@ -72,7 +72,7 @@ class Stage:
         return phone
 
     def linphone(self, extension="201", **keys):
-        """Linphone, registered with the service."""
+        """Start Linphone, registered with the service."""
         phone = self._ended(Linphone(self.service, extension, **keys))
         phone.register()
         return phone
@@ -88,9 +88,9 @@ class Stage:
                 )
 
     def recording(self):
-        """The recording of the first call."""
+        """Return the recording of the first call."""
         return Recording(self.service, self.service.call_id())
 
     def alike(self, heard, said):
-        """How alike these are, where they are most alike."""
+        """Return the highest correlation of these two."""
         return find(heard, said)[1]

@@ -1,4 +1,4 @@
-"""The time for which a test waits for a program, and a way to wait for what no program reports."""
+"""The time for which a test waits for a program, and a wait for changes that no program reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PATIENCE_S = 20
 
 
 def wait_until(condition, seconds=PATIENCE_S, what="it"):
-    """Ask again until it is so, for what tells nobody (a file, a port)."""
+    """Poll until the condition is true, for changes that are not reported (a file, a port)."""
     limit = time.monotonic() + seconds
     while not (answer := condition()):
         assert time.monotonic() < limit, f"{what} did not come about in {seconds} s"
