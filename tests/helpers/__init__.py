@@ -1,1 +1,1 @@
-"""What the tests of several modules use: fakes, recorded facts, programs and measures."""
+"""Helpers of the tests of several modules: fakes, recorded facts, programs and measurements."""

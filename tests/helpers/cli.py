@@ -25,19 +25,19 @@ POLL_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command did."""
+    """The exit status and the output of a finished command."""
 
     status: int
     out: str
     err: str
 
     def json(self):
-        """Its answer, parsed."""
+        """Return the JSON on standard output."""
         return json.loads(self.out)
 
 
 class Archive:
-    """What the scripted server has, and what it was asked."""
+    """The recording that the scripted server has, and the requests that it received."""
 
     def __init__(self, header: bytes, payload: bytes) -> None:
         self.header = header

@@ -108,7 +108,7 @@ class FakeDesk:
         return 200, self.change(call_id, method, part, body)
 
     def change(self, call_id: str, method: str, part: str, body: dict) -> dict:
-        """What the real desk and switch would make of a request."""
+        """Change a call as the real desk and switch would, and return their answer."""
         if part == "payment":
             holders = set(self.calls[call_id]["holders"]) | (
                 {"other"} if self.other_holder else set()
@@ -234,7 +234,7 @@ class Handler(BaseHTTPRequestHandler):
 
     @staticmethod
     def next_of(stream: queue.Queue) -> bytes | None:
-        """What comes next on a stream, a comment if that is nothing for long; None: its end."""
+        """Return the next part of an event stream; None at its end, a comment after `COMMENT_S`."""
         try:
             kind, data = stream.get(timeout=COMMENT_S)
         except queue.Empty:

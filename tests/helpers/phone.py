@@ -52,7 +52,7 @@ class Pair:
 
 
 class Exchange:
-    """A server with one account that challenges everything, and refers as it is told."""
+    """A SIP server with one account. It challenges every request, and reports REFERs as set."""
 
     def __init__(self):
         self.transport = SipTransport(Endpoint(supported=()), self._on_event)

@@ -20,7 +20,7 @@ from telephony.sip.ua.uac import InviteClient
 
 @dataclass
 class Party:
-    """One core on the network, with the events that it has told so far."""
+    """One SIP core on the network, with the events that it has emitted so far."""
 
     name: str
     address: Address
@@ -51,7 +51,7 @@ class Party:
 
 
 class Network:
-    """Carries datagrams in fake time. Perfect and instant unless told otherwise."""
+    """Carries datagrams in fake time. Perfect and instant by default."""
 
     def __init__(self, seed: int = 1) -> None:
         self.now = 1000.0
