@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -75,10 +76,13 @@ class Linphone:
         (self.folder / "rc").write_text(text)
         self.sip_port = ports[way]
         self._output = (self.folder / "output").open("w")
+        self._pipe_folder = tempfile.TemporaryDirectory(prefix="linphone-")
+        # The path of a Unix socket has at most 107 bytes, and a test's folder can be longer.
+        self._pipe = str(Path(self._pipe_folder.name) / "pipe")
         self.process = subprocess.Popen(
             [
                 *(program("linphone-daemon", "linphone-cli"), "--disable-stats-events"),
-                *("--config", "rc", "--pipe", str(self.folder / "pipe"), "--log", "log"),
+                *("--config", "rc", "--pipe", self._pipe, "--log", "log"),
             ],
             cwd=self.folder,
             env={**os.environ, "HOME": str(self.folder)},
@@ -107,7 +111,7 @@ class Linphone:
         limit = time.monotonic() + PATIENCE_S
         while True:
             try:
-                self._socket.connect(str(self.folder / "pipe"))
+                self._socket.connect(self._pipe)
             except OSError:
                 assert self.process.poll() is None, self.log()
                 assert time.monotonic() < limit, self.log()
@@ -157,3 +161,4 @@ class Linphone:
         self.process.wait()
         self._socket.close()
         self._output.close()
+        self._pipe_folder.cleanup()
