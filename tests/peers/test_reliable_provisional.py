@@ -85,7 +85,10 @@ def test_lost_reliable_responses_are_retransmitted_until_the_call_connects(switc
 
 @pytest.fixture
 def told(service):
-    """Collects the page's events until a call has ended: `told("sian")()`."""
+    """A function that signs a user in and opens the event stream of the page.
+
+    It returns a function that waits for the end of a call and returns the events as text.
+    """
     stack = ExitStack()
 
     def told(user):
