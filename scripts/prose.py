@@ -1,7 +1,11 @@
 """Draw docstrings and comments at random, or check them against docs/style.md.
 
 python scripts/prose.py sample --seed 7 --count 60
+python scripts/prose.py list [FILE ...]
 python scripts/prose.py check [FILE ...]
+
+Each text is printed with the code that stands beside it in the file: the signature of a function,
+the declaration of an attribute, the line below a comment.
 """
 
 from __future__ import annotations
@@ -57,19 +61,29 @@ def files(named: list[str]) -> list[str]:
 
 def docstrings(file: str, source: str) -> Iterator[Text]:
     """Yield the docstrings of a file's module, classes, functions and attributes."""
-    for node in ast.walk(ast.parse(source)):
-        body = getattr(node, "body", None)
-        if not isinstance(body, list):
-            continue
-        name = getattr(node, "name", Path(file).stem)
-        for index, statement in enumerate(body):
-            if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)):
-                continue
+    yield from _docstrings(file, ast.parse(source), "module")
+
+
+def _docstrings(file: str, node: ast.AST, name: str) -> Iterator[Text]:
+    """Yield the docstrings in a node and in the nodes below it; `name` is the node's own name."""
+    body = getattr(node, "body", None)
+    before: ast.stmt | None = None
+    for statement in body if isinstance(body, list) else []:
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             value = statement.value.value
-            before = body[index - 1] if index else None
             if isinstance(value, str) and (before is None or isinstance(before, _ASSIGNMENTS)):
-                shown = name if before is None else f"{name}: {ast.unparse(before)[:60]}"
+                shown = name if before is None else f"{name}: {ast.unparse(before)[:200]}"
                 yield Text(file, statement.lineno, shown, value)
+        before = statement
+    for child in ast.iter_child_nodes(node):
+        inner = name
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            owner = "" if name == "module" else name.partition("(")[0] + "."
+            inner = owner + child.name
+            if not isinstance(child, ast.ClassDef):
+                returned = f" -> {ast.unparse(child.returns)}" if child.returns else ""
+                inner += f"({ast.unparse(child.args)}){returned}"
+        yield from _docstrings(file, child, inner)
 
 
 _ASSIGNMENTS: tuple[type[ast.stmt], ...] = (ast.Assign, ast.AnnAssign)
@@ -78,20 +92,34 @@ if sys.version_info >= (3, 12):
 
 
 def comments(file: str, source: str) -> Iterator[Text]:
-    """Yield the comments of a file; adjoining comment lines are one text."""
-    start, last, lines = 0, -1, list[str]()
+    """Yield the comments of a file; adjoining comment lines are one text.
+
+    The name of a comment is the code on its own line, or else the line of code below it.
+    """
+    lines = source.splitlines()
+    start, last, found = 0, -1, list[str]()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type != tokenize.COMMENT or _MARKER.match(token.string):
             continue
-        if token.start[0] != last + 1 and lines:
-            yield Text(file, start, "comment", " ".join(lines))
-            lines = []
-        if not lines:
+        if token.start[0] != last + 1 and found:
+            yield Text(file, start, _commented(lines, start, last), " ".join(found))
+            found = []
+        if not found:
             start = token.start[0]
-        lines.append(token.string.lstrip("# "))
+        found.append(token.string.lstrip("# "))
         last = token.start[0]
-    if lines:
-        yield Text(file, start, "comment", " ".join(lines))
+    if found:
+        yield Text(file, start, _commented(lines, start, last), " ".join(found))
+
+
+def _commented(lines: list[str], start: int, last: int) -> str:
+    """Return the code that the comment in the lines `start` to `last` (from 1) is about."""
+    beside = lines[start - 1].partition("#")[0].strip()
+    below = next((line.strip() for line in lines[last:] if line.strip()), "")
+    return f"{_COMMENT}{beside or below}"
+
+
+_COMMENT = "comment at: "
 
 
 def texts(named: list[str]) -> list[Text]:
@@ -106,7 +134,7 @@ def texts(named: list[str]) -> list[Text]:
 
 def faults(text: Text) -> Iterator[str]:
     """Yield one line for each rule of docs/style.md that a text breaks."""
-    opening = text.name != "comment" and _OPENING.match(text.text)
+    opening = not text.name.startswith(_COMMENT) and _OPENING.match(text.text)
     if opening:
         yield f"{text.file}:{text.line}: opens with a clause: {text.text.splitlines()[0]}"
     for word in _AVOIDED.finditer(text.text):
@@ -120,13 +148,18 @@ def main() -> int:
     sample = commands.add_parser("sample", help="print texts drawn at random")
     sample.add_argument("--seed", type=int, required=True)
     sample.add_argument("--count", type=int, default=60)
+    listing = commands.add_parser("list", help="print every text of the files")
+    listing.add_argument("files", nargs="*")
     check = commands.add_parser("check", help="list what breaks a rule of docs/style.md")
     check.add_argument("files", nargs="*")
     arguments = parser.parse_args()
-    if arguments.command == "sample":
-        drawn = random.Random(arguments.seed).sample(texts([]), arguments.count)
+    if arguments.command != "check":
+        if arguments.command == "list":
+            drawn = texts(arguments.files)
+        else:
+            drawn = random.Random(arguments.seed).sample(texts([]), arguments.count)
         for number, text in enumerate(drawn, 1):
-            print(f"{number}. {text.file}:{text.line} ({text.name})")
+            print(f"{number}. {text.file}:{text.line}\n   [{text.name}]")
             print("   " + text.text.strip().replace("\n", "\n   "), end="\n\n")
         return 0
     found = [fault for text in texts(arguments.files) for fault in faults(text)]
