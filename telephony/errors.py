@@ -15,15 +15,15 @@ numbers.
 
 
 class TelephonyError(Exception):
-    """The base of all exceptions that the package `telephony` raises on purpose."""
+    """The base class of all exceptions that the package `telephony` itself raises."""
 
 
 class ParseError(TelephonyError):
     """Something that the peer sent cannot be read.
 
     Attributes:
-        reason: What is wrong, in a few words that may be logged.
-        status: The SIP status of the answer, if the peer can be answered.
+        reason: The fault, in a few words that may be logged.
+        status: The SIP status of our response to the peer, if we can send a response.
     """
 
     def __init__(self, reason: str, status: int = 400) -> None:
@@ -37,7 +37,10 @@ class SipParseError(ParseError):
 
 
 class SdpParseError(ParseError):
-    """A session description cannot be read, or contains no media that we support (status 488)."""
+    """A session description cannot be read, or contains no media that we support.
+
+    If it contains no media that we support, the status is 488.
+    """
 
 
 class RtpParseError(ParseError):
@@ -45,9 +48,9 @@ class RtpParseError(ParseError):
 
 
 class SrtpError(TelephonyError):
-    """An SRTP or SRTCP packet from the peer is not authentic or a replay.
+    """An SRTP or SRTCP packet from the peer is not authentic, or is a replay.
 
-    It is also raised if a packet that we send cannot be protected.
+    This error is also raised if a packet that we send cannot be protected.
     """
 
 

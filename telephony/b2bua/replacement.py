@@ -1,8 +1,8 @@
 """INVITE with Replaces (RFC 3891): a new party replaces the callee in a call.
 
-A PBX sends it to connect the caller with a party that the callee has consulted. A phone sends it to
-pick up a call from another phone. We answer the new party with the caller's media, and then we send
-a BYE to the replaced party.
+A PBX sends such an INVITE to connect the caller with a party that the callee has consulted. A phone
+sends such an INVITE to take over an answered call from another phone. We answer the new party with
+the caller's media, and then we send a BYE to the replaced party.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _REASON = (("Reason", 'SIP;cause=200;text="Replaced"'),)
 def leg_to_replace(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None:
     """Return the leg that an INVITE with Replaces asks to replace.
 
-    Return the status that refuses the INVITE if no such leg can be replaced, and None if the INVITE
-    has no Replaces. Only a callee leg that is joined with the caller can be replaced (RFC 3891
-    section 3).
+    Return None if the INVITE has no Replaces. Return the status that refuses the INVITE if its
+    Replaces is invalid or names a leg that cannot be replaced. Only a callee leg that is joined
+    with the caller can be replaced (RFC 3891 section 3).
     """
     values = invite.request.headers.get_all("Replaces")
     if not values:
@@ -65,9 +65,11 @@ class CalleeReplacement:
         self._alignment = alignment
 
     def accept(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
-        """Answer the INVITE of the new party: with 200 and the caller's media, or with a failure.
+        """Answer the INVITE of the new party, and replace the `old` leg.
 
-        After a 200, the `old` leg gets a BYE and the caller is joined with the new party.
+        The new party gets a 200 with the caller's media. Then the `old` leg gets a BYE, and the
+        caller is joined with the new party. If the INVITE cannot be accepted, for example because
+        no port is free, it gets a failure status and the `old` leg stays.
         """
         core = self._core
         try:
@@ -102,7 +104,8 @@ class CalleeReplacement:
             return
         headers = (*answer_fields(timer), *SDP_TYPE)
         dialog = answer(invite, 200, now, headers=headers, body=bytes(ours))
-        if dialog is None:  # The INVITE was cancelled before our 200.
+        # The new party has cancelled its INVITE before our 200, so the new leg ends.
+        if dialog is None:
             core.end_leg(leg, EndCause.CANCELLED, now)
             return
         core.set_confirmed(leg, dialog)

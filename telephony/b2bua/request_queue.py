@@ -1,6 +1,7 @@
-"""The non-INVITE requests that we send within a leg's dialog, in order and one at a time.
+"""A queue of the non-INVITE requests that we send within a leg's dialog.
 
-The queue also stores the callbacks of our INVITEs within that dialog.
+The requests are sent one at a time, in the sequence in which they were added. The queue also stores
+the callbacks of our INVITEs within that dialog.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ OnResponse = Callable[[Response | None, int, float], None]
 """A callback for the end of a request that we sent.
 
 It receives the final response, its status and the current time. If no final response came, the
-first value is None and the status gives the reason, for example 408.
+response is None and the status gives the reason, for example 408.
 """
 MAX_QUEUED: Final = 64
 """The largest number of requests that may wait in the queue of one leg."""
 
 
 class Sender(Protocol):
-    """The leg on which the requests of a queue are sent."""
+    """The leg within whose dialog the requests of a queue are sent."""
 
     @property
     def dialog(self) -> Dialog | None:
@@ -64,10 +65,11 @@ class RequestQueue:
         """The request from this queue that was sent and has no final response yet, or None."""
 
     def add(self, request: QueuedRequest, now: float) -> bool:
-        """Queue a non-INVITE request; it is sent when all earlier ones are answered.
+        """Add a non-INVITE request to the queue.
 
-        Return False, and do not queue the request, if the leg has no confirmed dialog or if
-        `MAX_QUEUED` requests already wait.
+        The request is sent when all earlier requests in the queue have a final response. Return
+        False, and do not queue the request, if the leg has no confirmed dialog or if `MAX_QUEUED`
+        requests already wait.
         """
         if not self._leg.talking or len(self._waiting) >= MAX_QUEUED:
             return False
@@ -76,11 +78,14 @@ class RequestQueue:
         return True
 
     def expect(self, client: ClientRequest, then: OnResponse) -> None:
-        """Call `then` when the request `client` ends, which was sent without this queue."""
+        """Store `then` as the callback of a request that was sent without this queue.
+
+        `then` is called when the request `client` ends.
+        """
         self._callbacks[client] = then
 
     def _send_next(self, now: float) -> None:
-        """Send the next waiting request, unless the last one is still unanswered."""
+        """Send the next waiting request, if no request from this queue is still unanswered."""
         dialog = self._leg.dialog
         if self._unanswered is not None or not self._waiting:
             return
@@ -91,7 +96,9 @@ class RequestQueue:
             client = dialog.request(
                 request.method, headers=request.headers, body=request.body, now=now
             )
-        except ProtocolError:  # The peer's BYE has arrived but is not handled yet.
+        except ProtocolError:
+            # We cannot send this request, because the peer's BYE has arrived and waits to be
+            # handled.
             request.then(None, 481, now)
             return
         self._unanswered = client
@@ -100,7 +107,10 @@ class RequestQueue:
     def on_final_response(
         self, client: ClientRequest, response: Response | None, status: int, now: float
     ) -> None:
-        """Handle the end of one of our requests within the dialog: call its callback."""
+        """Handle the end of one of our requests within the dialog.
+
+        Call the callback of the request, and then send the next waiting request.
+        """
         then = self._callbacks.pop(client, None)
         if self._unanswered is client:
             self._unanswered = None
@@ -111,7 +121,7 @@ class RequestQueue:
     def abandon(self, now: float) -> None:
         """Empty the queue of a leg that has ended.
 
-        Each callback that still waits is called with status 481, and our unanswered INVITE is
+        Each callback that was not called yet is called with status 481. Our unanswered INVITEs are
         cancelled.
         """
         callbacks, self._callbacks = self._callbacks, {}

@@ -1,8 +1,8 @@
-"""Continuing a call of an earlier process from its checkpoint (`checkpoint.py`).
+"""Restoring a call of an earlier process from its checkpoint (`checkpoint.py`).
 
-Dialogs, media, session timers and the joined pair of legs are the same as before. What was in
-progress is lost: an offer without an answer has no effect, and a transfer has failed. If the caller
-was joined with no leg during a transfer, the target of the leg that sent the REFER is rung again.
+Dialogs, media, session timers and the joined pair of legs are restored. Steps that were in progress
+are lost: an unanswered offer has no effect, and a transfer counts as failed. If a transfer had left
+the caller without a joined leg, we ring the sender of the REFER again.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ def invite_of(checkpoint: CallCheckpoint) -> Request:
 def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> None:
     """Cancel our INVITEs that were ringing when the earlier process ended; skip invalid entries.
 
-    `data` holds the plain values of a checkpoint. If a 2xx crosses the CANCEL, it comes as an
-    `InviteAnswered` that belongs to no call: give it to `decline`.
+    `data` holds the plain values of a checkpoint. If a target answers with a 2xx before it gets our
+    CANCEL, the endpoint emits an `InviteAnswered` that belongs to no call. The application must
+    pass that event to `decline`.
     """
     branches = data.get("branches")
     for branch in branches if isinstance(branches, list) else ():
@@ -64,9 +65,10 @@ def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> 
 
 
 def replay_invite(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
-    """Handle a caller's INVITE again that the earlier process had not answered; return its Call-ID.
+    """Handle a caller's INVITE that the earlier process had received but not answered.
 
-    `data` holds the plain values of a checkpoint. The endpoint reports the INVITE as a new one.
+    `data` holds the plain values of a checkpoint. The endpoint emits the same event as for a new
+    INVITE. Return the Call-ID of the INVITE.
 
     Raises:
         ProtocolError: The checkpoint holds no such INVITE.
@@ -84,9 +86,9 @@ def restore(
     checkpoint: CallCheckpoint,
     now: float,
 ) -> None:
-    """Create the legs of a call again from its checkpoint, and join the two that were joined.
+    """Create the legs of a call from its checkpoint, and join the two legs that were joined before.
 
-    After an error, no leg is left.
+    If an error is raised, no leg remains.
 
     Raises:
         ProtocolError: The checkpoint is damaged, it has no caller, or we no longer have the local
@@ -112,7 +114,8 @@ def restore(
 def _hang_up_leavers(core: CallCore, now: float) -> None:
     """Send a BYE to each callee leg that is not joined with the caller.
 
-    In the earlier process, the transfer was complete, and such a leg only waited for its BYE.
+    Such a leg had sent the REFER of a completed transfer. The earlier process ended before it sent
+    the BYE to this leg.
     """
     for leg in list(core.legs.values()):
         if leg.side is Side.CALLEE and leg is not core.callee:
@@ -160,7 +163,8 @@ def _agree(media: LegMedia, facts: MediaCheckpoint) -> None:
     media.last_sent = session_from_text(facts.said)
     media.holds_other = facts.holding
     if facts.protected:
-        # only the codecs of this description are used; an offer with new keys follows
+        # This session description is not in force, because an offer with new keys follows. We need
+        # only its codecs.
         media.remote_description = theirs
     elif ours is not None and theirs is not None:
         media.agree(ours, theirs)

@@ -15,14 +15,19 @@ from telephony.sip.message.messages import Request, Response
 SMALLEST = 90
 """The smallest Min-SE that is allowed, in seconds (RFC 4028 section 5)."""
 LARGEST = 86_400
-"""The longest interval that we accept from a message, in seconds; a longer one is shortened to it.
+"""The longest interval that we accept from a message, in seconds.
+
+A longer interval in a message is shortened to this value.
 """
 _NUMBER = re.compile(r"\s*([0-9]{1,10})\s*(?:;|$)", re.ASCII)
 _REFRESHER = re.compile(r";\s*refresher\s*=\s*(uac|uas)\b", re.ASCII | re.IGNORECASE)
 
 
 class IntervalTooSmallError(Exception):
-    """The request asks for a shorter session than we accept; it gets 422 with Min-SE."""
+    """A request asks for a shorter session interval than we accept.
+
+    We answer the request with 422 and our Min-SE.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +42,10 @@ class SessionTimer:
 
     @property
     def refresh_at(self) -> float:
-        """The time at which we send a refresh.
+        """The time at which we send a refresh, if we are the side that refreshes.
 
-        It is half of the session interval after the session was created or last refreshed. This
-        time is not used if the peer sends the refreshes.
+        We send the refresh half a session interval after the session was created or most recently
+        refreshed.
         """
         return self.started + self.interval / 2
 
@@ -48,8 +53,9 @@ class SessionTimer:
     def expires_at(self) -> float:
         """The time at which the session expires if no refresh comes (RFC 4028 section 10).
 
-        If we refresh, this is the end of the interval. If the peer refreshes, it is 32 s or a third
-        of the interval earlier, whichever is shorter.
+        If we send the refreshes, the session expires at the end of the interval. If the peer sends
+        the refreshes, the session expires before that end. The difference is 32 s or a third of the
+        interval, whichever is shorter.
         """
         spare = 0.0 if self.we_refresh else min(32.0, self.interval / 3)
         return self.started + self.interval - spare
@@ -66,7 +72,10 @@ def _refresher(value: str | None) -> str | None:
 
 
 def min_se(message: Request | Response) -> int:
-    """Return the seconds in a message's Min-SE header field; 90 if it is absent or smaller."""
+    """Return the seconds in a message's Min-SE header field.
+
+    Return 90 if the header field is absent or its value is smaller than 90.
+    """
     return max(_seconds(message.headers.get("Min-SE")) or SMALLEST, SMALLEST)
 
 
@@ -79,10 +88,10 @@ def supports_timer(message: Request | Response) -> bool:
 def agree_to_request(request: Request, settings: CallSettings, now: float) -> SessionTimer:
     """Return the session timer for an INVITE or UPDATE that we will answer with a 2xx.
 
-    A peer that does not support session timers also gets one, and then we send the refreshes. If
-    the request of such a peer has a Session-Expires, a proxy has set it. We never make this
-    interval longer (RFC 4028 section 9), unless it is below 90 seconds. The peer would not
-    understand a 422, so `settings.min_se` does not apply to it.
+    A peer that does not support session timers also gets a session timer, which we refresh. If the
+    request of such a peer contains a Session-Expires, a proxy has added it. We do not make the
+    proxy's interval longer (RFC 4028 section 9), but an interval below 90 s becomes 90 s.
+    `settings.min_se` does not apply to such a peer, because the peer would not understand a 422.
 
     Raises:
         IntervalTooSmallError: The peer supports session timers and asks for less than
@@ -107,8 +116,8 @@ def answer_fields(timer: SessionTimer) -> HeaderFields:
 def request_fields(timer: SessionTimer | None, settings: CallSettings, least: int) -> HeaderFields:
     """Return the header fields about the session timer in our INVITE or UPDATE.
 
-    `timer` is None in a leg's first INVITE. `least` is the largest Min-SE, in seconds, that the
-    peer has asked for.
+    `timer` is None in a leg's first INVITE. `least` is the longest Min-SE that the peer has sent so
+    far, in seconds; the interval in our Session-Expires is not shorter than `least`.
     """
     floor = max(settings.min_se, least)
     interval = max(timer.interval if timer else settings.session_expires, floor)
@@ -122,8 +131,9 @@ def agree_to_response(
 ) -> SessionTimer:
     """Return the session timer that is in force after a 2xx to our INVITE or UPDATE.
 
-    We send the refreshes, unless the Session-Expires of the 2xx says that the peer does. `least` is
-    the largest Min-SE, in seconds, that the peer has asked for.
+    We send the refreshes, unless the Session-Expires of the 2xx says that the peer does. If the 2xx
+    has no Session-Expires, the interval is our own `settings.session_expires`, or `least` if that
+    is longer. `least` is the longest Min-SE that the peer has sent so far, in seconds.
     """
     value = response.headers.get("Session-Expires")
     said = _seconds(value)

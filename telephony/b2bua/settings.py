@@ -1,7 +1,6 @@
 """The settings of a call, and the targets that a call may ring.
 
-These are plain values. This module does not know where they come from, for example a file or a
-database.
+These are plain values. This module does not read them from a file or a database.
 """
 
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ class CallSettings:
     """The settings of one call. All times are in seconds."""
 
     ring_timeout: float = 180.0
-    """The time for which the callees ring before the caller gets a failure."""
+    """The time for which the callees ring before the caller gets a failure status."""
     session_expires: int = 1800
     """The Session-Expires that we ask for (RFC 4028); it is at least `min_se`."""
     min_se: int = 90
@@ -25,30 +24,42 @@ class CallSettings:
     recall_timeout: float = 30.0
     """The time for which the sender of a REFER rings in a recall.
 
-    A recall happens if a transfer has failed after the sender of its REFER has hung up.
+    If a transfer fails after the sender of its REFER has hung up, Galwad rings this sender again.
+    This is called a recall.
     """
     transfer_timeout: float = 60.0
     """The time for which the target of a transfer rings before the transfer fails."""
     request_timeout: float = 33.0
-    """The time that the other leg has to answer an offer that we passed on.
+    """The time that one leg has to answer an offer of the other leg.
 
-    After that time, the sender of the offer gets 504.
+    If the time ends without an answer, the sender of the offer gets 504.
     """
     codecs: tuple[str, ...] = DEFAULT_ALLOWED
-    """The encoding names of the codecs that we keep in an offer; the finaliser can decode these."""
+    """The encoding names of the codecs that a call may use.
+
+    We remove all other codecs from an offer, because the finaliser cannot decode them.
+    """
     allow_transfer: bool = True
-    """True if a REFER may transfer the call; if false, every REFER is refused with 603."""
+    """True if a REFER may transfer the call. If false, every REFER is refused with 603."""
     trust_caller: bool = False
     """True if the caller's peer is a trusted trunk.
 
-    Identities (RFC 3325) then pass from and to this peer.
+    We accept asserted identities (RFC 3325) from a trusted peer, and we send asserted identities to
+    a trusted peer.
     """
     caller_is_phone: bool = False
-    """True if the caller is a phone, perhaps behind NAT (see `Target.is_phone`)."""
+    """True if the caller is a phone, which may be behind NAT.
+
+    Requests within the dialog of such a caller go to the address from which its INVITE came, and
+    not to the address in its Contact.
+    """
     caller_srtp: Srtp = Srtp.OFF
     """The protection of the media on the caller's leg: none, optional SRTP or only SRTP."""
     max_legs: int = 32
-    """The largest number of legs in one call, ended ones included; further legs are refused."""
+    """The largest number of legs in one call; ended legs are also counted.
+
+    A leg above this limit is refused.
+    """
 
     def __post_init__(self) -> None:
         if self.min_se < 90 or self.session_expires < self.min_se:
@@ -57,30 +68,34 @@ class CallSettings:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A destination that a call may ring: a phone, or a number at a PBX or trunk."""
+    """A destination that a call may ring: a phone, or a phone number at a PBX or trunk."""
 
     uri: Uri
-    """The Request-URI of our INVITE: a registered contact, or a number at the PBX."""
+    """The Request-URI of our INVITE: a phone's registered contact, or a phone number at the PBX."""
     destination: Address
     """The address to which the INVITE is sent."""
     name: str = ""
     """The name of the extension or route that this target belongs to."""
     user: str = ""
-    """The user who will answer at this target, if known before the answer; empty otherwise."""
+    """The user who will answer at this target; empty if the user is not known before the answer."""
     trust: bool = False
-    """True if the target is inside the trust domain (RFC 3325): it may receive asserted identities.
+    """True if the target is inside the trust domain (RFC 3325), so that it may receive asserted
+    identities.
     """
     is_phone: bool = False
     """True for a phone, which may be behind NAT.
 
-    Requests within its dialog then go to the address to which the INVITE went, not to its Contact.
+    Requests within the dialog of such a target go to the address to which we sent the INVITE, and
+    not to the address in its Contact.
     """
     srtp: Srtp = Srtp.OFF
     """The protection of the media on this target's leg; it is independent of the caller's leg."""
     others: tuple[Address, ...] = ()
-    """Further addresses of the target, tried in order if the first one fails (RFC 3263 4.3)."""
+    """Further addresses of the target, which we try one after the other if `destination` fails (RFC
+    3263 section 4.3).
+    """
     path: tuple[NameAddr, ...] = ()
-    """The proxies through which the target registered, the nearest first (RFC 3327).
+    """The proxies through which the target registered, the nearest proxy first (RFC 3327).
 
-    They become the Route header of our INVITE.
+    They are the Route header fields of our INVITE.
     """

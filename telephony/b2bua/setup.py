@@ -1,4 +1,4 @@
-"""The setup of a call: all steps from the caller's INVITE to its final response and ACK."""
+"""The setup of a call: all steps from the caller's INVITE to the final response and the ACK."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from telephony.sip.message.rack import requires_reliable
 from telephony.sip.ua.uas import InviteServer
 
 _STATUS_FOR_CALLER = {401: 502, 407: 502, 487: 480, 503: 500}
-"""The status that the caller gets, by the status with which the target has failed.
+"""A table from a target's failure status to the status that the caller gets.
 
-Statuses that concern only us and the target are replaced in this way.
+The table replaces statuses that concern only us and the target, and not the caller.
 """
 
 
@@ -40,32 +40,35 @@ class Setup:
     """Rings the first targets of a call and answers the caller's INVITE."""
 
     def __init__(self, core: CallCore, refresh: Refresh, invite: InviteServer) -> None:
-        """Create the object; nothing is sent yet."""
+        """Create the object without sending a message."""
         self._core = core
         self._refresh = refresh
         self._invite = invite
         self._tags: dict[str, str | None] = {}
-        """The To tag that we use towards the caller, by the To tag of the target (see `_tag`).
+        """A table from a target's To tag to the To tag in our responses to the caller (see `_tag`).
 
-        None means that the endpoint chooses our tag.
+        A value of None means that the endpoint chooses our tag.
         """
         self._reliable_answers: dict[str | None, SessionDescription] = {}
         """The session descriptions in reliable provisional responses to the caller (RFC 3262).
 
-        The key is our To tag in the response.
+        The dict key is our To tag in the response.
         """
         self._sent_ringing = False
-        """True once the caller has received the only 180 of a call that rings several targets."""
+        """True once we have sent a 180 for several ringing targets.
+
+        The caller gets only one 180 for all of them.
+        """
         self.offer: SessionDescription | None = None
         """The offer in the caller's INVITE; None if that INVITE has no offer."""
         self.max_forwards = 70
         self.find_targets: FindTargets = lambda _contact, _now: ()
         self.attempt: Attempt | None = None
         self.awaiting_ack: tuple[Leg, InviteAnswered, SessionDescription] | None = None
-        """The leg that has answered, its 2xx event and the offer in that 2xx.
+        """The leg that has answered, its event for the 2xx, and the offer in that 2xx.
 
-        It is set while we wait for the caller's ACK, which will hold the answer to that offer. It
-        is None if the caller's INVITE held an offer.
+        The value is set while we wait for the caller's ACK, which will contain the answer to that
+        offer. The value is None if the caller's INVITE contained an offer.
         """
 
     # --- the caller's INVITE ----------------------------------------------------------------
@@ -73,8 +76,9 @@ class Setup:
     def check(self, now: float) -> int:
         """Check the caller's INVITE; return the status that refuses it, or 0 if it is acceptable.
 
-        An INVITE that has passed through us before is a loop, even if its Request-URI is different
-        now. We route by the Request-URI, so such a call would be recorded twice.
+        An INVITE that has passed through us before is refused as a loop, even if its Request-URI
+        has changed since then. We would route it again by the new Request-URI, and the call would
+        be recorded twice.
         """
         request = self._invite.request
         if self._core.endpoint.looped(request):
@@ -102,9 +106,9 @@ class Setup:
     def _replaces(self) -> int:
         """Return the status that refuses an INVITE with Replaces.
 
-        It is 481 if we have no dialog that the Replaces names (RFC 3891 section 3), else 603. The
-        application handles the INVITEs that may replace a leg (`leg_to_replace`), so they never
-        come here.
+        The status is 481 if we have no dialog that the Replaces names (RFC 3891 section 3).
+        Otherwise the status is 603. An INVITE that may replace a leg does not come to this method,
+        because the application handles it before (see `leg_to_replace`).
         """
         text = self._invite.request.headers.get("Replaces") or ""
         return 481 if replaced_dialog(self._core.endpoint, text) is None else 603
@@ -112,7 +116,7 @@ class Setup:
     # --- ringing the targets ----------------------------------------------------------------
 
     def dial(self, targets: Sequence[Target], now: float) -> None:
-        """Ring the targets; if there are too few ports for them, answer 503 and end the call."""
+        """Ring the targets. If too few ports are free, answer 503 and end the call."""
         request, core = self._invite.request, self._core
         wait = min(core.settings.ring_timeout, _expires(request, core.settings.ring_timeout))
         plan = InviteTemplate(request, without_tag(request.to), self.offer, self.max_forwards)
@@ -141,19 +145,21 @@ class Setup:
         answer(self._invite, status, now, reason=reason, headers=headers)
         self._core.end(cause, now, status=status)
 
-    # --- the methods of `AttemptListener` -------------------------------------------------
+    # --- the methods of the protocol `AttemptListener` ------------------------------------
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """Pass a target's provisional response on to the caller.
+        """Send a target's provisional response to the caller.
 
         If several targets ring, the caller gets only one 180 without SDP for all of them. A
-        response with an SDP answer is sent reliably if the caller supports that (RFC 3262). If the
-        caller requires it, every response is sent reliably. An answer that was sent reliably is not
-        sent again.
+        response with an SDP answer is sent reliably if the caller supports reliable responses (RFC
+        3262). If the caller's INVITE requires reliable responses, every response is sent reliably.
+        An SDP answer that was sent reliably is not sent again.
         """
         response = event.response
         if self.offer is None and requires_reliable(self._invite.request):
-            return  # The first reliable response must hold an offer, and we have none yet.
+            # Send nothing: the caller requires that each response is reliable. The first reliable
+            # response would have to contain an offer, and we have no offer yet.
+            return
         if not self._single:
             if not self._sent_ringing and response.status in {180, 183}:
                 self._sent_ringing = True
@@ -182,10 +188,10 @@ class Setup:
         return self.attempt is not None and self.attempt.single
 
     def _tag(self, dialog: Dialog | None) -> str | None:
-        """Return the To tag of our responses to the caller, for a dialog with a target.
+        """Return the To tag of our responses to the caller; `dialog` is our dialog with the target.
 
-        Each dialog gets a different tag. None means that the endpoint chooses the tag: for the
-        first dialog, and if there is no dialog.
+        Each dialog with a target gets a different To tag. None means that the endpoint chooses the
+        tag. This is so for the first dialog, and if `dialog` is None.
         """
         if dialog is None:
             return None
@@ -219,8 +225,9 @@ class Setup:
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
         """Join the caller with the leg that answered.
 
-        `CallAnswered` is emitted before the caller gets its 200. Return 0, or the status with which
-        the answer is refused because no media fits.
+        `CallAnswered` is emitted before the caller gets its 200. Return 0 if the legs are joined.
+        Otherwise return a failure status, because the SDP of the target is missing or cannot be
+        used.
         """
         core, caller = self._core, self._core.caller
         try:
@@ -295,7 +302,10 @@ class Setup:
             self._refresh.start(caller, timer)
 
     def on_failure(self, failure: Failure, now: float) -> None:
-        """Answer the caller's INVITE with the status of the failure, and end the call."""
+        """Refuse the caller's INVITE because no target has answered, and end the call.
+
+        The status is that of the failure, or the status by which we replace it for the caller.
+        """
         status = _STATUS_FOR_CALLER.get(failure.status, failure.status)
         if 300 <= status < 400 or (status == 408 and failure.response is None):
             status = 480

@@ -3,9 +3,9 @@
 A REFER waits until the owner of the call (the application) accepts or refuses it. Then we ring the
 target with the caller's media, while the sender of the REFER stays joined with the caller. The
 sender's leg ends when the target has answered, or earlier if the sender hangs up. If the transfer
-fails after the sender has hung up, we ring the sender again: this is the recall. A REFER with
-Replaces in its Refer-To asks for an attended transfer. It is also handled here; `join.py` describes
-how two calls become one.
+fails after the sender has hung up, we ring the sender again: this is the recall. This module also
+handles a REFER with Replaces in its Refer-To, which asks for an attended transfer. `join.py`
+describes how an attended transfer makes one call of two.
 """
 
 from __future__ import annotations
@@ -39,27 +39,36 @@ from telephony.sip.message.messages import Request, Response
 from telephony.sip.ua.server_request import ServerRequest
 
 _OWNER_WAIT: Final = 5.0
-"""The seconds that the owner of the call has to decide about a REFER, before it gets 603."""
-_LAST_NOTIFY_WAIT: Final = 4.0
-"""The seconds for which the last NOTIFY may stay unanswered before its leg gets a BYE."""
-_RECENT_FAILURE_WAIT: Final = 2.0
-"""The seconds after a reported failure in which a BYE of the REFER's sender is part of the
-transfer.
+"""The seconds that the owner of the call has to decide about a REFER.
 
-Some phones hang up when they receive the report that the transfer failed (baresip 1.1, 10 ms after
-the NOTIFY). Their users do not intend to end the caller's call.
+After that time, the REFER is refused with 603.
+"""
+_LAST_NOTIFY_WAIT: Final = 4.0
+"""The seconds that we wait for the response to the final NOTIFY of a completed transfer.
+
+After that time, the leg that got this NOTIFY gets a BYE.
+"""
+_RECENT_FAILURE_WAIT: Final = 2.0
+"""The seconds after a failed transfer in which the REFER's sender may hang up without ending the
+call.
+
+Some phones hang up automatically when they receive the NOTIFY about the failure (baresip 1.1 does
+so 10 ms later). The users of these phones do not intend to end the caller's call.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class RecentFailure:
-    """A transfer that has just failed; the REFER's sender may still hang up because of it."""
+    """A transfer that has just failed.
+
+    The phone of the REFER's sender may still hang up automatically because of the failure.
+    """
 
     leg: Leg
     until: float
-    """The time until which a BYE of the sender is part of the transfer.
+    """The time until which a BYE of the REFER's sender does not end the caller's call.
 
-    It is infinite until the sender's phone has answered the NOTIFY about the failure.
+    The value is infinite until the sender's phone has answered the NOTIFY about the failure.
     """
     failed: TransferFailed
 
@@ -67,9 +76,9 @@ class RecentFailure:
 class ReferTransfers:
     """The transfers of one call, one at a time.
 
-    It is the `AttemptListener` of each attempt to ring the target of a transfer. This class is
-    large because the steps of a transfer (REFER, ringing, NOTIFY, BYE and recall) can happen in any
-    order, and each depends on the other steps.
+    This class is the `AttemptListener` of each attempt to ring the target of a transfer. The class
+    is large because the steps of a transfer (REFER, ringing, NOTIFY, BYE and recall) can happen in
+    any sequence, and each step depends on the other steps.
     """
 
     def __init__(
@@ -77,7 +86,7 @@ class ReferTransfers:
     ) -> None:
         """Create the object.
 
-        `request` is the caller's INVITE, from which the INVITE to a transfer's target is made.
+        `request` is the caller's INVITE. The INVITE to a transfer's target is made from it.
         """
         self._core = core
         self._alignment = alignment
@@ -88,26 +97,27 @@ class ReferTransfers:
         self._referral: PendingRefer | None = None
         self._attempt: Attempt | None = None
         self._recalling = False
-        """True while the sender of the REFER rings again after a failed transfer."""
+        """True during a recall, which means that the sender of the REFER rings after a failed
+        transfer.
+        """
         self._recall_at: float | None = None
-        """The time at which `_recall_target` is rung, unless the owner chooses other targets
-        before.
+        """The time at which `_recall_target` is rung; None if no recall is planned.
 
-        None if no recall is planned.
+        Before this time, the call's owner may choose other targets with `ring_again`.
         """
         self._recall_target: Target | None = None
         self._last_notify: tuple[Leg, float] | None = None
-        """The leg whose last NOTIFY is unanswered, and the time at which this leg gets a BYE
-        anyway.
+        """The leg that has not yet answered its final NOTIFY, and the time at which we send it a
+        BYE.
 
-        None if no such NOTIFY is unanswered.
+        None if no leg has an unanswered final NOTIFY.
         """
         self._recent_failure: RecentFailure | None = None
 
     # --- receiving a REFER ------------------------------------------------------------------
 
     def on_refer(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
-        """Check a REFER; refuse it if it is not acceptable, otherwise emit `TransferRequested`."""
+        """Check a REFER: refuse it, or emit `TransferRequested` if the REFER is acceptable."""
         if not self._may_refer(leg, request):
             answer(transaction, 603, now)
             return
@@ -128,8 +138,8 @@ class ReferTransfers:
         """Return whether the peer of `leg` may send this REFER.
 
         The callee that is joined with the caller may send any REFER. The caller may send only a
-        REFER with Replaces that names another call, and only if the caller is the joined callee in
-        that call.
+        REFER that asks to join this call with another call: its Replaces must name a leg of another
+        call in which the same peer is the joined callee.
         """
         if not self._core.settings.allow_transfer:
             return False
@@ -143,7 +153,10 @@ class ReferTransfers:
         return named is not None and named is named.call.core.callee
 
     def refuse(self, request_id: int, status: int, now: float) -> None:
-        """Answer the REFER with a failure status; do nothing if it does not wait any more."""
+        """Refuse the REFER with a failure status.
+
+        Do nothing if the REFER no longer waits for a decision.
+        """
         referral = self._referral
         if referral is not None and referral.request_id == request_id and not referral.accepted:
             self._referral = None
@@ -152,16 +165,15 @@ class ReferTransfers:
     def accept(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
         """Answer the REFER with 202 and ring the targets; return whether this was possible.
 
-        It is not possible if the REFER no longer waits for an answer. It is also not possible if
-        the sender is no longer joined with the caller, or if a Replaces names no other call of the
-        sender. In these two cases the REFER is refused with 603.
+        Return False without an effect if the REFER no longer waits for a decision. Refuse the REFER
+        with 603, and return False, if its sender is not joined with the caller as the callee, or if
+        its Replaces names no other call of the sender.
         """
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.accepted:
             return False
         unknown = referral.replaces is not None and self.leg_in_other_call(request_id) is None
         if unknown or referral.leg is not self._core.callee:
-            # The REFER asked to join two calls, not for a new call to the target.
             self.refuse(request_id, 603, now)
             return False
         referral.accepted = True
@@ -172,13 +184,16 @@ class ReferTransfers:
 
     @property
     def transferor(self) -> Leg | None:
-        """The leg whose REFER waits or is in progress; None if there is no such REFER."""
+        """The leg whose REFER is being handled; None if no REFER is being handled.
+
+        A REFER is handled while it waits for a decision and while its transfer is in progress.
+        """
         return None if self._referral is None else self._referral.leg
 
     def leg_in_other_call(self, request_id: int) -> Leg | None:
-        """Return the leg that the Replaces of the REFER names.
+        """Return the leg that the Replaces of the REFER names, or None if there is no such leg.
 
-        It is the leg of the REFER's sender in another call. None if there is no such leg.
+        It is the leg that the REFER's sender has in another call.
         """
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.replaces is None:
@@ -186,9 +201,10 @@ class ReferTransfers:
         return leg_named_by_replaces(self._core.endpoint, referral.leg, referral.replaces)
 
     def complete_join(self, request_id: int, plan: JoinPlan, now: float) -> None:
-        """Tell the sender of the REFER that two calls are joined, and end its leg in each call.
+        """Tell the sender of the REFER that two calls are joined.
 
-        The leg on which the REFER came gets its BYE after the last NOTIFY.
+        Then end the sender's leg in each of the two calls. The leg that sent the REFER first gets
+        the final NOTIFY, and then its BYE.
         """
         referral = self._referral
         if referral is None or referral.request_id != request_id:
@@ -232,7 +248,8 @@ class ReferTransfers:
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
         """Join the caller with the target that answered.
 
-        Return 0, or the status with which the answer is refused because no media fits.
+        Return 0 if they are joined. Otherwise return a failure status, because the target's SDP
+        answer is missing or cannot be used.
         """
         core, attempt = self._core, self._attempt
         try:
@@ -267,9 +284,9 @@ class ReferTransfers:
             self._release_transferor(referral, now)
 
     def _release_transferor(self, referral: PendingRefer, now: float) -> None:
-        """Send the last NOTIFY to the sender of the REFER, then a BYE.
+        """Send the final NOTIFY to the sender of the REFER, then a BYE.
 
-        If the sender hangs up before, no BYE is sent.
+        If the sender hangs up before the BYE, we do not send it.
         """
         old = referral.leg
         if not old.talking:
@@ -283,14 +300,14 @@ class ReferTransfers:
             self._last_notify = None
         self._core.end_leg(leg, EndCause.TRANSFERRED, now)
         if not any(other.alive for other in self._core.legs.values()):
-            # The last other leg of this call has moved to another call.
+            # All other legs of this call have ended or moved to another call.
             self._core.end(EndCause.TRANSFERRED, now)
 
     def on_failure(self, failure: Failure, now: float) -> None:
-        """Report that the transfer failed.
+        """Handle the end of an attempt in which no target of a transfer or recall has answered.
 
-        If the sender of the REFER has hung up, plan a recall. If this was the recall itself, end
-        the call.
+        Report the failed transfer. If the sender of the REFER has already hung up, plan a recall.
+        If a recall has failed, end the call.
         """
         if self._recalling:
             self._core.end(EndCause.RECALL_FAILED, now)
@@ -310,17 +327,17 @@ class ReferTransfers:
         self._core.emit(failed)
 
     def _report_transferor_gone(self, leg: Leg, request_id: int, status: int, now: float) -> None:
-        """Report a failed transfer whose sender has hung up, and plan the recall."""
+        """Report a transfer that failed after the REFER's sender hung up, and plan the recall."""
         self._core.emit(TransferFailed(request_id, status, transferor_gone=True))
         self._recall_target = leg.target
         self._recall_at = now
 
-    # --- the REFER's sender leaves, and is rung again -----------------------------------------
+    # --- the REFER's sender hangs up; it is rung again if the transfer fails ------------------
 
     def on_leg_left(self, leg: Leg, now: float) -> bool:
-        """Handle a leg whose peer has hung up; return whether this is a step of a transfer.
+        """Handle a leg whose peer has hung up; return whether the hang-up is a step of a transfer.
 
-        If so, the call continues without this leg.
+        If it is a step of a transfer, the call continues without this leg.
         """
         recent, self._recent_failure = self._recent_failure, None
         if recent is not None and recent.leg is leg and now <= recent.until:
@@ -339,10 +356,10 @@ class ReferTransfers:
         return True
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
-        """Ring these targets for the planned recall.
+        """Ring `targets` for the planned recall.
 
-        They replace the target of the leg that sent the REFER. Without a planned recall, do
-        nothing.
+        The targets replace the target of the leg that sent the REFER. Do nothing if no recall is
+        planned.
         """
         if self._recall_at is None:
             return
@@ -382,7 +399,7 @@ class ReferTransfers:
     # --- continuing after a restart of the process --------------------------------------------
 
     def checkpoint(self) -> TransferCheckpoint:
-        """Return the state for `resume`: the caller's INVITE and the transfer in progress."""
+        """Return the values for `resume`: the caller's INVITE and the transfer in progress."""
         referral = self._referral
         waiting = referral is not None and referral.accepted and referral.subscribed
         recall = self._recall_target if referral is None else referral.leg.target
@@ -396,7 +413,9 @@ class ReferTransfers:
         )
 
     def resume(self, before: TransferCheckpoint, now: float) -> None:
-        """Continue after a restart of the process; a transfer that was in progress has failed.
+        """Continue after a restart of the process.
+
+        A transfer that was in progress before the restart counts as failed.
 
         Raises:
             ProtocolError: The caller is not joined with a leg, and there is no target to ring
@@ -419,11 +438,11 @@ class ReferTransfers:
 
     @property
     def attempt(self) -> Attempt | None:
-        """The attempt in progress, or the last one; None before the first attempt."""
+        """The current or most recent attempt to ring targets; None before the first attempt."""
         return self._attempt
 
     def next_timer(self) -> float | None:
-        """Return the time at which `timer` must be called; None if nothing is due."""
+        """Return the time at which the method `timer` must be called; None if no timer runs."""
         due = [self._recall_at] if self._recall_at is not None else []
         if self._last_notify is not None:
             due.append(self._last_notify[1])
@@ -434,10 +453,10 @@ class ReferTransfers:
         return min(due, default=None)
 
     def timer(self, now: float) -> None:
-        """Do what is due now.
+        """Do all steps whose time has come.
 
-        This can be a recall, the BYE after an unanswered last NOTIFY, the refusal of a REFER that
-        waits too long, or the end of ringing.
+        Such a step can be a recall, the BYE after an unanswered final NOTIFY, the refusal of a
+        REFER that waits too long, or the end of ringing.
         """
         if self._recall_at is not None and now >= self._recall_at:
             self._recall(now)
@@ -461,7 +480,7 @@ class ReferTransfers:
 
 
 def _ignore_response(_response: Response | None, _status: int, _now: float) -> None:
-    """Ignore the response to a NOTIFY."""
+    """Do nothing with the response to a NOTIFY, because its transfer is no longer in progress."""
 
 
 _CUT_SHORT: Final = "503 Service Unavailable"
