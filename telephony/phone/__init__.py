@@ -1,10 +1,10 @@
 """A SIP phone for programs, similar to pyVoIP, on asyncio and our own SIP core.
 
-The package has the same names as pyVoIP (`VoIPPhone`, `VoIPCall`, `CallState`, `answer`, `deny`,
-`hangup`, `transfer`, `read_audio`, `write_audio`, `get_dtmf`) but none of its code. Here all of
-these methods are coroutines. Audio is 16-bit linear PCM, little-endian, mono, 8 kHz, in both
-directions; on the network it is G.711. The package starts no threads, and depends on no library
-that the SIP core does not need.
+The classes and methods have the same names as in pyVoIP (`VoIPPhone`, `VoIPCall`, `CallState`,
+`answer`, `deny`, `hangup`, `transfer`, `read_audio`, `write_audio`, `get_dtmf`), but all code is
+our own. Here all of these methods are coroutines. A program reads and writes audio as 16-bit linear
+PCM, little-endian, mono, 8 kHz; the phone sends and receives this audio as G.711. The package
+starts no threads, and depends on no library that the SIP core does not need.
 """
 
 from telephony.phone.call import VoIPCall

@@ -24,7 +24,7 @@ class PhoneAccount:
 
     server: Address
     domain: Uri
-    """The server's host and port as the program gave them, for the URIs that we write."""
+    """The server's host and port as the program gave them. We use them in the URIs that we send."""
     username: str
     transport: SipTransport
     pool: PortPool
@@ -32,7 +32,10 @@ class PhoneAccount:
     srtp: Srtp = Srtp.OFF
     """The SRTP rule of the account's calls: off, optional or required."""
     sessions: CallSettings = field(default_factory=CallSettings)
-    """The settings of the session timer: how long a call may last without a refresh (RFC 4028)."""
+    """The settings of the session timer.
+
+    They limit how long a call may last without a refresh (RFC 4028).
+    """
 
     @property
     def now(self) -> float:
@@ -45,28 +48,28 @@ class PhoneAccount:
         return NameAddr("", replace(self.domain, user=self.username))
 
     def uri(self, number: str) -> Uri:
-        """Return the SIP URI to call for `number`, a number at our server.
+        """Return the SIP URI of a phone number at our server.
 
         If `number` is already a SIP or tel URI, return that URI.
 
         Raises:
-            SipParseError: The text begins like a URI but is not valid.
-            ProtocolError: The number has characters that a URI must escape.
+            SipParseError: `number` begins like a URI but is not valid.
+            ProtocolError: The phone number has characters that a URI must escape.
         """
         if number.lower().startswith(("sip:", "sips:", "tel:")):
             return Uri.parse(number)
         return replace(self.domain, user=number)
 
     def credentials(self, client: ClientRequest, response: Response) -> Iterable[tuple[str, str]]:
-        """Return the header field that answers a server's request for a password (401 or 407).
+        """Return the header field with our credentials for a server that asks for a password.
 
         Args:
             client: The request that we sent.
             response: The server's response to the request.
 
         Returns:
-            One pair of name and value. Empty if the response is not a 401 or 407, or cannot be
-            answered.
+            One pair: the name of the header field and its value. Empty if the response is not a 401
+            or 407, or if we cannot make credentials for it.
         """
         if response.status not in {401, 407}:
             return ()

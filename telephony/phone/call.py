@@ -1,4 +1,4 @@
-"""One call of a phone: its state, its audio, and the methods that a program calls."""
+"""One call of a phone: the state of the call, its audio, and the methods that programs use."""
 
 from __future__ import annotations
 
@@ -40,25 +40,28 @@ _EXPIRED: Final = (("Reason", 'SIP;cause=408;text="Session expired"'),)
 class VoIPCall:
     """A call that we placed or received. Every method that waits is a coroutine.
 
-    Audio is 16-bit linear PCM, little-endian, mono, 8 kHz, whatever the codec on the network.
+    Audio is 16-bit linear PCM, little-endian, mono, 8 kHz. This does not depend on the codec on the
+    network.
 
-    A program sees only this class of a call, so all methods are here. Most methods are short and
-    pass the work to `media`, `requests` or `session`.
+    This class has all methods that a program needs for a call. Most methods are short: they use the
+    objects `media`, `requests` and `session`, which do the work.
 
     Attributes:
         state: The call's state.
-        remote: The other party's name and URI. They are from To in the INVITE that we sent, or
-            from From in the INVITE that we received.
+        remote: The other party's name and URI. They are from To in the INVITE that we sent, or from
+            From in the INVITE that we received.
         request: The INVITE of a received call; None for a call that we placed.
         status: The SIP status that answered or ended the call; 0 before that.
-        unreachable: True if the call ended because our INVITE received no final response;
-            `status` is then 408, or 503 if there is no route to the server.
-        statuses: The statuses of the responses to our INVITE so far, in order, for example 180 and
-            200. Responses that only asked for a password (401, 407) are left out.
-        moved_to: The URIs of the last 3xx, the preferred URI first. With `follow`, the phone has
-            called these URIs itself. Otherwise the program may call one of them.
-        takes_over: Another call of this phone, which the caller of this call asks to replace
-            (Replaces, RFC 3891). `answer` ends the other call. None if there is no such request.
+        unreachable: True if the call ended because our INVITE received no final response; `status`
+            is then 408, or 503 if there is no route to the server.
+        statuses: The statuses of the responses to our INVITE so far, oldest first, for example 180
+            and 200. Responses that only asked for a password (401, 407) are not included.
+        moved_to: The URIs in the most recent 3xx, the preferred URI first. If `VoIPPhone.call` was
+            used with `follow`, the phone calls these URIs itself. Otherwise the program may call
+            them.
+        takes_over: Another call of this phone, if the caller of this call asks to replace that
+            other call (Replaces, RFC 3891); `answer` then ends the other call. None if the caller
+            does not ask for this.
         infos: The INFO requests received, oldest first.
     """
 
@@ -100,12 +103,12 @@ class VoIPCall:
 
     @property
     def moved_to(self) -> list[str]:
-        """The URIs in the last 3xx answer to our INVITE, the preferred URI first."""
+        """The URIs in the most recent 3xx response to our INVITE, the preferred URI first."""
         return [str(uri) for uri in self.redirection.targets]
 
     @property
     def protected(self) -> bool:
-        """True if the media is SRTP, according to the last offer and answer."""
+        """True if the media is SRTP, according to the most recent offer and answer."""
         return self.media.stream.protection is not None
 
     @property
@@ -117,23 +120,24 @@ class VoIPCall:
     def reception(self) -> ReceptionQuality:
         """The quality with which we receive the other party's media.
 
-        After the end of the call, it is the quality of the whole call.
+        After the end of the call, this property still has the quality of the whole call.
         """
         return self.media.stream.reception.now
 
     @property
     def report(self) -> PeerReport | None:
-        """The quality of our media at the other party, according to that party's last RTCP report.
+        """The quality of our media at the other party.
 
-        None until the first report.
+        The values are from the most recent RTCP report of the other party. None before the first
+        report.
         """
         return self.media.stream.reports.peer
 
     @property
     def replaces(self) -> str:
-        """The value of a Replaces header (RFC 3891) that names this call.
+        """The value of a Replaces header field (RFC 3891) that names this call.
 
-        Another phone that sends an INVITE with this value takes our place in the call.
+        If another phone sends an INVITE with this value, that phone takes our place in the call.
 
         Raises:
             InvalidStateError: The call has ended, or has no dialog yet.
@@ -147,14 +151,16 @@ class VoIPCall:
     async def __aexit__(self, *_: object) -> None:
         await self.hangup()
 
-    # --- state ------------------------------------------------------------------------------
+    # --- the call's state -------------------------------------------------------------------
 
     async def wait_for(self, state: CallState) -> None:
-        """Wait until the call is, or has already been, in `state`.
+        """Wait until the call has reached `state`.
+
+        Return immediately if the call is already in this state or in a later state.
 
         Raises:
-            CallFailedError: The call ended before it reached `state`; the error's `status` is the
-                SIP status with which it ended.
+            CallFailedError: The call ended before it reached `state`. The error's `status` is the
+                SIP status with which the call ended.
         """
         wanted = _ORDER.index(state)
         await self.changes.until(lambda: _ORDER.index(self.state) >= wanted)
@@ -164,9 +170,10 @@ class VoIPCall:
             raise CallFailedError(what, self.status, unreachable=self.unreachable)
 
     def become(self, state: CallState, status: int = 0) -> None:
-        """Change the call's state to `state`, if `state` is later in the order of `CallState`.
+        """Change the call's state to `state`, if the call has not reached this state yet.
 
-        An earlier state is ignored. Only this method changes the state.
+        A call goes through the states in the sequence of `CallState`, and never back. Only this
+        method changes the state.
         """
         if _ORDER.index(state) <= _ORDER.index(self.state):
             return
@@ -178,14 +185,15 @@ class VoIPCall:
             self.session.stop()
         self.changes.notify()
 
-    # --- setting up and ending ----------------------------------------------------------------
+    # --- answering and ending the call ------------------------------------------------------
 
     async def progress(self) -> None:
         """Send 183 with our SDP, so that the caller hears `write_audio` before we answer the call.
 
         Raises:
             InvalidStateError: This is not a received call that rings, or its INVITE has no offer.
-            CallFailedError: The same as for `answer`.
+            CallFailedError: The caller's offer has no codec that we know. The call has been refused
+                with 488.
         """
         invite = self._ringing_here()
         if not invite.request.body:
@@ -224,24 +232,24 @@ class VoIPCall:
         self.refuse(status)
 
     def refuse(self, status: int) -> None:
-        """Answer the INVITE of a received call with the failure `status`, and end the call."""
+        """Refuse a received call with the SIP failure status `status`, which ends the call."""
         if self.invite is not None and not self.invite.answered:
             self.invite.respond(status, now=self._account.now)
         self.become(CallState.ENDED, status)
         self._account.transport.flush()
 
     async def hangup(self) -> None:
-        """End the call, whatever its state is, and return once it has ended."""
+        """End the call in any state, and return when the call has ended."""
         if self.state is CallState.ENDED:
             return
         self.send_hangup()
         await self.wait_for(CallState.ENDED)
 
     def send_hangup(self) -> None:
-        """Send the message that ends the call in its present state, without waiting for the end.
+        """Send the message that ends the call, and return without waiting for the end.
 
-        The message is BYE for an answered call, CANCEL for a call that we placed and that is not
-        answered, or 480 for a received call that rings.
+        The message depends on the call's state. It is BYE for an answered call, CANCEL for an
+        unanswered call that we placed, or 480 for a received call that rings.
         """
         if self.dialog is not None:
             self.bye()
@@ -261,7 +269,7 @@ class VoIPCall:
             except ProtocolError:
                 logger.debug("phone.bye_already_sent")
 
-    # --- in the call ------------------------------------------------------------------------
+    # --- hold, transfer and INFO during the call --------------------------------------------
 
     async def hold(self, direction: Literal["sendonly", "inactive"] = "sendonly") -> None:
         """Put the other party on hold, which asks that party to send no media.
@@ -277,16 +285,18 @@ class VoIPCall:
         await self._renegotiation.change_hold(self._answered(), Direction(direction))
 
     async def resume(self) -> None:
-        """Take the other party off hold. Raises the same errors as `hold`."""
+        """End the hold of the other party. Raises the same errors as `hold`."""
         await self._renegotiation.change_hold(self._answered(), None)
 
     async def transfer(self, target: str) -> int:
-        """Transfer the other party to `target`, a number or a SIP URI, without a consultation.
+        """Transfer the other party to `target`, a phone number or a SIP URI.
+
+        This is a blind transfer, which means that we do not call the target first. After a
+        successful transfer, this call ends automatically.
 
         Returns:
-            The final status of the call to the target, for example 200 if the target answered. If
-            the REFER itself was refused, the status of that refusal. After a success this call ends
-            by itself.
+            The final status of the other party's call to the target, for example 200 if the target
+            answered. If the other party refused our REFER, the status of that refusal.
 
         Raises:
             InvalidStateError: The call is not answered.
@@ -298,15 +308,16 @@ class VoIPCall:
         """Connect the other party with the party of `other`, a call that we made to consult.
 
         This is an attended transfer: we send a REFER whose Refer-To has a Replaces (RFC 3891, RFC
-        5589 section 7). `other` may be a call that we placed and that still rings. After a success
-        both calls end by themselves.
+        5589 section 7). `other` may be a call that we placed and that still rings. After a
+        successful transfer, `other` and this call end automatically.
 
         Returns:
-            The same as `transfer`.
+            The final status that the other party reported for its INVITE to the party of `other`.
+            If the other party refused our REFER, the status of that refusal.
 
         Raises:
             InvalidStateError: This call is not answered, or `other` has ended or has no dialog yet.
-            CallFailedError: The same as for `transfer`.
+            CallFailedError: The call ended before the other party reported the outcome.
         """
         there = other._replaceable_dialog()
         uri = replace(there.remote.uri, headers=(("Replaces", escape_header(other.replaces)),))
@@ -321,17 +332,17 @@ class VoIPCall:
         _, response = await self.requests.send(self._answered(), "INFO", headers, body)
         return response.status
 
-    # --- audio and keys ---------------------------------------------------------------------
+    # --- audio and DTMF digits --------------------------------------------------------------
 
     async def write_audio(self, pcm: bytes) -> None:
-        """Queue audio to be sent. Returns when less than 200 ms of queued audio wait.
+        """Queue audio for sending, and wait until less than 200 ms of queued audio remain.
 
-        While no audio waits, the call sends silence. After the end of the call, the audio is
-        ignored without an error. The program sees that end in `state` and in `read_audio`.
+        While the queue is empty, the call sends silence. After the end of the call, new audio is
+        ignored without an error, because the program sees the end in `state` and in `read_audio`.
 
         Raises:
-            InvalidStateError: The call is not answered, and no SDP has been agreed on while it
-                rings.
+            InvalidStateError: The call is not answered. While the call rings, this error is raised
+                only if no SDP has been agreed on.
         """
         if self.state is CallState.ENDED:
             return
@@ -345,32 +356,32 @@ class VoIPCall:
         await self.changes.until(lambda: not sender.queued or self.state is CallState.ENDED)
 
     async def read_audio(self, samples: int = 160) -> bytes:
-        """Return the next `samples` received samples as 16-bit PCM, in the order of RTP timestamps.
+        """Return the next `samples` received samples as 16-bit PCM, sorted by RTP timestamp.
 
-        The method waits until the samples have arrived. Silence stands for lost packets. After the
-        end of the call, the method returns the remaining samples, and then b"".
+        The method waits until the samples have arrived. Lost packets are replaced by silence. After
+        the end of the call, the method returns the remaining samples, and then b"".
         """
         return await self.media.stream.read(samples)
 
     async def audio(self, samples: int = 160) -> AsyncIterator[bytes]:
         """Yield the received audio until the call has ended, in pieces of `samples` samples.
 
-        The last piece may be shorter.
+        The final piece may be shorter.
         """
         while piece := await self.read_audio(samples):
             yield piece
 
     async def send_dtmf(self, keys: str, by: Literal["rtp", "info"] = "rtp") -> None:
-        """Press keys (0-9, *, #, A-D) and return when the last key has been released.
+        """Send DTMF digits (0-9, *, #, A-D), and return when all of them have been sent.
 
         Args:
-            keys: The keys, in order.
-            by: "rtp" sends RTP events (RFC 4733); "info" sends one INFO request for each key
-                (application/dtmf-relay).
+            keys: The DTMF digits, the first digit first.
+            by: "rtp" sends RTP events (RFC 4733). "info" sends one INFO request with
+                application/dtmf-relay for each digit.
 
         Raises:
             InvalidStateError: The call is not answered.
-            ProtocolError: A character is not a key, or the peer accepts no RTP events.
+            ProtocolError: A character is not a DTMF digit, or the peer accepts no RTP events.
             CallFailedError: The peer refused an INFO.
         """
         self._answered()
@@ -382,9 +393,9 @@ class VoIPCall:
         await self.changes.until(lambda: not sender.pressing or self.state is CallState.ENDED)
 
     async def get_dtmf(self, length: int = 1) -> str:
-        """Return the next `length` keys that the peer presses.
+        """Wait for the next `length` DTMF digits from the peer, and return them.
 
-        If the call ends before, return the keys pressed so far.
+        If the call ends before, return the digits that have arrived.
         """
         stream = self.media.stream
         await self.changes.until(
@@ -394,9 +405,11 @@ class VoIPCall:
         return taken
 
     async def _refer(self, dialog: Dialog, uri: Uri) -> int:
-        """Send a REFER that asks the peer to call `uri`, and return the status as `transfer` does.
+        """Send a REFER that asks the peer to call `uri`.
 
-        After a success, end the call (RFC 5589 section 6.1), unless the peer has already ended it.
+        Return the final status that the peer reports for its call to `uri`, or the status with
+        which the peer refused the REFER. After a success, end our call (RFC 5589 section 6.1), if
+        the peer has not already ended it.
         """
         self.refer_sent = ReferSent(self.requests, self.changes)
         status = await self.refer_sent.send(dialog, self._account.address, uri)
@@ -421,7 +434,7 @@ class VoIPCall:
             if status >= 300:
                 raise CallFailedError("the INFO was refused", status)
 
-    # --- internals --------------------------------------------------------------------------
+    # --- helper methods ---------------------------------------------------------------------
 
     def _answered(self) -> Dialog:
         if self.dialog is None or self.state is not CallState.ANSWERED:
@@ -438,9 +451,9 @@ class VoIPCall:
     def _description(self, invite: InviteServer) -> bytes:
         """Return the SDP for our response to the INVITE.
 
-        If the INVITE has an offer, the SDP is our answer to it, else our own offer. Once an answer
-        is agreed on, each further response contains the same SDP. If there is no common media, the
-        call is refused.
+        If the INVITE has an offer, the SDP is our answer. If the INVITE has no offer, the SDP is
+        our offer. If our answer was already in an earlier response, return the same SDP again. If
+        there is no common media, refuse the call and raise CallFailedError.
         """
         if self.media.agreed:
             return self.media.local_sdp
@@ -452,10 +465,10 @@ class VoIPCall:
             raise CallFailedError("there is no common media", error.status) from None
 
     def _replaceable_dialog(self) -> Dialog:
-        """Return the dialog by which a Replaces can name this call.
+        """Return the dialog whose values a Replaces must contain to name this call.
 
-        It is the dialog of an answered call, or the first early dialog of a call that we placed and
-        that rings.
+        For an answered call, this is the call's dialog. For a call that we placed and that rings,
+        this is the first early dialog.
         """
         early = (
             self.client.dialogs.values() if self.state is CallState.RINGING and self.client else ()

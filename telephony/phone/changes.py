@@ -1,4 +1,4 @@
-"""The means by which a phone's coroutines wait until a condition is true."""
+"""A class by which a phone's coroutines wait until a condition is true."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from collections.abc import Callable
 
 
 class Changes:
-    """Wakes all waiting coroutines after a change. Each coroutine then checks its own condition."""
+    """Wakes all waiting coroutines after a change in a call.
+
+    Each coroutine then checks its own condition again.
+    """
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until `holds()` returns true. If it already does, return without waiting."""
+        """Wait until `holds()` returns true.
+
+        If the first result is true, return without waiting.
+        """
         while not holds():
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.add(waiter)
@@ -23,7 +29,7 @@ class Changes:
                 self._waiting.discard(waiter)
 
     def notify(self) -> None:
-        """Let every waiting coroutine check its condition again."""
+        """Wake every waiting coroutine, so that it checks its condition again."""
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)

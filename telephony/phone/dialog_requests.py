@@ -1,7 +1,7 @@
 """The requests that a phone sends within a call's dialog, such as BYE, INFO and re-INVITE.
 
-Each request is sent, a server's request for a password is answered, and the final response is
-awaited.
+For each request, this module sends the credentials if the server asks for a password, and waits for
+the final response.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class DialogRequests:
     ) -> tuple[Request, Response]:
         """Send a request in `dialog`, and wait for the final response.
 
-        If the response asks for a password (401, 407), the request is sent once more with
-        credentials.
+        If the response asks for a password (401, 407), the request is sent again with credentials.
 
         Returns:
-            The request as last sent, and its final response.
+            The request and its final response. If the request was sent again, it is the second
+            request.
 
         Raises:
             InvalidStateError: The dialog has ended, or another INVITE in the dialog has no final
@@ -82,8 +82,8 @@ class DialogRequests:
     def on_event(self, event: DialogResponse | DialogRequestFailed) -> None:
         """Handle the SIP core's event about one of our requests.
 
-        A final response is given to the coroutine in `send`. A 2xx to a re-INVITE is acknowledged
-        by ACK.
+        A final response is given to the coroutine that waits in `send`. A 2xx to a re-INVITE is
+        acknowledged by ACK.
         """
         client = event.transaction
         future = self._waiting.get(client)
@@ -100,7 +100,10 @@ class DialogRequests:
             future.set_result(event.response)
 
     def end(self) -> None:
-        """Let all waiting calls of `send` raise CallFailedError, because the dialog has ended."""
+        """Wake all coroutines that wait in `send`, because the dialog has ended.
+
+        In these coroutines, `send` raises CallFailedError.
+        """
         self.ended = True
         for future in self._waiting.values():
             if not future.done():

@@ -1,6 +1,6 @@
-"""The reactions of a phone's call to the events of the SIP core.
+"""Functions that handle the events of the SIP core for a phone's call.
 
-No function in this module waits.
+No function in this module is a coroutine or waits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _RINGS = {180, 183}
 
 
 def handle(account: PhoneAccount, call: VoIPCall, event: SipEvent) -> None:
-    """Handle an event of the SIP core that belongs to this call, and wake waiting coroutines."""
+    """Handle an event of the SIP core that belongs to `call`, and wake the coroutines that wait."""
     if not _on_setup(account, call, event):
         _in_dialog(account, call, event)
     call.changes.notify()
@@ -77,7 +77,8 @@ def _in_dialog(account: PhoneAccount, call: VoIPCall, event: SipEvent) -> None:
 def _on_progress(account: PhoneAccount, call: VoIPCall, event: InviteProgress) -> None:
     """Handle a provisional response to our INVITE (RFC 3262 section 5, RFC 3960).
 
-    SDP in the response is accepted if it can be used. SDP that cannot be used is only logged.
+    We accept SDP in the response if we can use it. If we cannot use the SDP, we only log this fact,
+    and the call continues to ring.
     """
     response = event.response
     call.statuses.append(response.status)
@@ -102,7 +103,8 @@ def _on_answered(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -
         _on_late_offer(account, call, event)
         return
     dialog.ack(event.client, now=account.now)
-    # The call is already answered by another fork, or the answer came after our CANCEL.
+    # End this dialog: another target of a forked INVITE has already answered the call, or the 2xx
+    # came after our CANCEL.
     if call.dialog is not None or event.client.cancelled:
         dialog.request("BYE", now=account.now)
         if call.dialog is None:
@@ -113,7 +115,7 @@ def _on_answered(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -
     call.statuses.append(event.response.status)
     call.become(CallState.ANSWERED, event.response.status)
     if not body and call.media.agreed:
-        return  # a reliable provisional response has already contained the SDP answer
+        return  # A reliable provisional response has already contained the SDP answer.
     try:
         call.media.answered(body)
     except (ParseError, CallFailedError) as error:
@@ -122,7 +124,10 @@ def _on_answered(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -
 
 
 def _on_late_offer(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -> None:
-    """Answer, in the ACK, the offer in the 2xx to our INVITE (RFC 3261 section 13.2.1)."""
+    """Send our SDP answer in the ACK, because the 2xx to our INVITE contains the offer.
+
+    This offer is described in RFC 3261 section 13.2.1.
+    """
     call.dialog = event.dialog
     call.session.on_2xx(event.response)
     call.statuses.append(event.response.status)
@@ -159,7 +164,7 @@ def _on_failed(account: PhoneAccount, call: VoIPCall, event: InviteFailed) -> No
 
 
 def _on_ack(call: VoIPCall, event: AckReceived) -> None:
-    """Accept the answer that the ACK contains, if our 2xx contained an offer."""
+    """Accept the SDP answer in the ACK, if our 2xx contained an offer."""
     if not call.media.awaits_answer or not event.request.body:
         return
     try:

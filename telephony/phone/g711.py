@@ -1,4 +1,7 @@
-"""Conversion of G.711 to and from 16-bit linear PCM (little-endian, mono, 8 kHz), by table."""
+"""Conversion between G.711 and 16-bit linear PCM (little-endian, mono, 8 kHz).
+
+The conversion looks up each sample in a table.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Final
 from telephony.rtp.tone import to_pcma, to_pcmu
 
 SILENCE: Final[dict[str, int]] = {"pcmu": 0xFF, "pcma": 0xD5}
-"""The G.711 byte for a sample of zero, by encoding name in lower case."""
+"""The G.711 byte of a sample with the value zero, for each encoding name in lower case."""
 
 _ENCODERS: Final[dict[str, Callable[[int], int]]] = {"pcmu": to_pcmu, "pcma": to_pcma}
 
@@ -19,7 +22,7 @@ _ENCODERS: Final[dict[str, Callable[[int], int]]] = {"pcmu": to_pcmu, "pcma": to
 def encode(pcm: bytes, law: str) -> bytes:
     """Encode 16-bit linear PCM as G.711; `law` is `pcmu` or `pcma`.
 
-    If `pcm` has an odd number of bytes, the last byte is ignored.
+    If `pcm` has an odd number of bytes, the final byte is ignored.
     """
     samples = array("h")
     samples.frombytes(pcm[: len(pcm) // 2 * 2])
@@ -30,7 +33,10 @@ def encode(pcm: bytes, law: str) -> bytes:
 
 
 def decode(payload: bytes, law: str) -> bytes:
-    """Decode G.711 to 16-bit linear PCM, which is two bytes for each byte of `payload`."""
+    """Decode G.711 to 16-bit linear PCM; `law` is `pcmu` or `pcma`.
+
+    The result has two bytes for each byte of `payload`.
+    """
     table = _decoding(law)
     return b"".join([table[byte] for byte in payload])
 

@@ -1,4 +1,7 @@
-"""Offer and answer of a phone's call: one audio stream with G.711 and telephone events."""
+"""Offer and answer of a phone's call.
+
+A call has one audio stream with G.711 and telephone events.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ _ALLOWED: Final = tuple(codec.name for codec in CODECS)
 
 
 class CallMedia:
-    """The SDP of both sides of one call, and the media stream that results from both SDPs."""
+    """Our SDP and the peer's SDP in one call, and the media stream that results from them."""
 
     def __init__(self, pool: PortPool, changes: Changes, srtp: Srtp = Srtp.OFF) -> None:
         """Bind a pair of ports, and make SRTP keys unless `srtp` is OFF.
@@ -48,12 +51,15 @@ class CallMedia:
         self._origin = Origin(secrets.randbits(31))
         self._local_sdp: SessionDescription | None = None
         self._agreed_sdp: SessionDescription | None = None
-        """Our SDP in the last exchange of offer and answer that was completed."""
+        """Our SDP in the most recent exchange of an offer and an answer.
+
+        It is None until an offer has been answered.
+        """
         self._offered = False
 
     @property
     def awaits_answer(self) -> bool:
-        """True while we have sent an offer and have not received its answer."""
+        """True while our offer has no answer from the peer."""
         return self._offered
 
     @property
@@ -67,7 +73,7 @@ class CallMedia:
         return b"" if self._local_sdp is None else bytes(self._local_sdp)
 
     def offer(self) -> bytes:
-        """Return a new offer as SDP. It becomes our newest SDP."""
+        """Return a new offer as SDP. This offer is then our newest SDP (`local_sdp`)."""
         self._local_sdp = own_offer(
             self.stream.local,
             self._next_origin(),
@@ -88,20 +94,21 @@ class CallMedia:
         theirs = SessionDescription.parse(body)
         self._apply(theirs)
         self._offered = False
-        # The answer to an "inactive" offer is always "inactive", so it says nothing about hold.
+        # If we offer "inactive", the answer is always "inactive". So that answer does not show
+        # whether the peer holds us.
         if self.local_hold is not Direction.INACTIVE:
             self.held_by_peer = not _receives(theirs)
 
     def withdraw(self) -> None:
-        """Forget our offer, because the peer refused it."""
+        """Stop waiting for an answer to our offer, because the peer refused the offer."""
         self._offered = False
 
     def answer(self, body: bytes) -> bytes:
         """Accept `body`, the peer's offer, and return our answer as SDP.
 
         Raises:
-            SdpParseError: The offer cannot be read. Its status is 488 if no media in the offer can
-                be used.
+            SdpParseError: The offer cannot be read, or no media in the offer can be used. If no
+                media can be used, the error's status is 488.
             CallFailedError: There is no common codec.
         """
         theirs, local, origin = SessionDescription.parse(body), self.stream.local, self._origin

@@ -61,11 +61,13 @@ _ALLOW: Final = (
     *("OPTIONS", "INFO", "NOTIFY"),
 )
 _FAREWELL: Final = 2.0
-"""The most seconds that `stop` waits until the calls have ended and the phone is unregistered."""
+"""The longest time in seconds that `stop` waits until the calls and the registration have ended."""
 
 
 class VoIPPhone:
-    """A SIP phone with the same names as pyVoIP, but with coroutines as methods.
+    """A SIP phone whose methods have the same names as in pyVoIP.
+
+    All methods that wait are coroutines, which is different from pyVoIP.
 
     ```python
     async with VoIPPhone("192.0.2.10", 5060, "201", password, call_callback=on_call) as phone:
@@ -96,40 +98,41 @@ class VoIPPhone:
         resolver: DnsClient | None = None,
         session_expires: int = 1800,
     ) -> None:
-        """Prepare a phone; `start` opens it.
+        """Prepare a phone without opening a socket; `start` opens the socket.
 
         Args:
-            server: The server's IP literal or name. For a name, `start` uses the first address
-                that the system finds.
+            server: The server's IP literal or name. For a name, `start` uses the first address that
+                the system finds.
             port: The server's SIP port. 0 means that `server` is a domain. `start` then asks DNS
-                which servers the domain has (SRV, RFC 3263). If a server does not answer or
-                answers 503, `start` tries the next server.
-            username: The account's name, which is also the number that called parties see.
+                which servers the domain has (SRV, RFC 3263). If a server does not answer or answers
+                503, `start` tries the next server.
+            username: The account's name, which called parties see as our phone number.
             password: The password for digest authentication, used only if the server asks for it.
-            my_ip: The IP literal to bind and to write into Via, Contact and SDP. If empty, the
-                phone uses the address from which this machine reaches the server.
+            my_ip: Our IP literal, for the sockets and for Via, Contact and SDP. If empty, the phone
+                uses the address from which this machine reaches the server.
             rtp_ports: The first and the last port for media. Each call uses two ports.
             sip_port: The local SIP port; 0 lets the system choose.
-            register: False if the server knows this phone by its address, so that the phone need
-                not register.
-            call_callback: A function that is called, in its own task, for each received call
-                while the call rings. Without this function, calls are refused with 480. If the
-                function raises, the phone ends the call (with 500 if it still rings), and logs
-                the exception's type and place.
-            transfer_callback: A function that is called when the other party of a call transfers
-                us (REFER). Its arguments are that call and the new call, whose INVITE has already
-                been sent. Without this function, a REFER is refused with 405.
+            register: True if the phone must register. False if the server already knows the phone
+                by its address.
+            call_callback: A function that is called for each received call while the call rings.
+                Each call of the function runs in its own task. Without this function, received
+                calls are refused with 480. If the function raises an exception, the phone logs the
+                exception's type and place in the code. The phone then ends the call, with 500 if
+                the call still rings.
+            transfer_callback: A function that is called when the other party of a call transfers us
+                (REFER). Its arguments are that call and the new call, whose INVITE has already been
+                sent. Without this function, a REFER is refused with 405.
             srtp: "off" uses only plain RTP, "required" only SRTP (SDES). "optional" offers plain
                 RTP, but accepts plain RTP and SRTP.
-            transport: The transport to the server. With "tls" the phone accepts no connections,
-                because calls arrive over the connection by which the phone registered.
+            transport: The transport to the server. With "tls", the phone opens no port for
+                connections: received calls use the connection by which the phone registered.
             tls: With "tls", the TLS context that verifies the server. By default, the context
                 trusts the system's certificate authorities. `telephony.aio.tls.client_context`
                 makes other contexts.
             server_name: The name that the server's certificate must contain; `server` if empty.
-            resolver: The DNS client; by default a client of the system's name servers.
-            session_expires: The seconds after which a call ends if the other side no longer
-                refreshes the session (RFC 4028); at least 90.
+            resolver: The DNS client. If None, the phone asks the system's name servers.
+            session_expires: The session interval, in seconds, at least 90. A call ends if the other
+                side does not refresh the session in this time (RFC 4028).
 
         Raises:
             ValueError: `session_expires` is less than 90.
@@ -153,7 +156,10 @@ class VoIPPhone:
         self.calls: list[VoIPCall] = []
         """The calls of this phone that have not ended."""
         self.address = Address(my_ip, sip_port, transport.upper())
-        """The address on which the phone listens. It is final only after `start`."""
+        """The address on which the phone listens.
+
+        The port and host are final only after `start`.
+        """
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -163,12 +169,12 @@ class VoIPPhone:
         await self.stop()
 
     async def start(self) -> None:
-        """Open the socket and register.
+        """Open the socket and register at the server.
 
         Raises:
             OSError: The server's name has no address, or our own address cannot be bound.
-            RegistrationError: The server refused the registration or did not answer. The socket is
-                closed again.
+            RegistrationError: The server refused the registration or did not answer. The socket has
+                been closed again.
         """
         *first, last = await find_servers(self._server, self._resolver, self._my_ip)
         for server in first:
@@ -213,7 +219,7 @@ class VoIPPhone:
     async def stop(self) -> None:
         """End all calls, unregister and close the socket.
 
-        Does nothing if the phone is not started.
+        Do nothing if the phone is not started.
         """
         if self._account is None:
             return
@@ -240,18 +246,19 @@ class VoIPPhone:
         late_offer: bool = False,
         follow: bool = False,
     ) -> VoIPCall:
-        """Place a call to a number at the server, or to a SIP URI by way of the server.
+        """Place a call to a phone number at the server, or to a SIP URI through the server.
 
-        The method returns as soon as the INVITE has been sent; `VoIPCall.wait_for` waits for
-        progress. If the server asks for a password (401, 407), the phone answers by itself.
+        The method returns as soon as the INVITE has been sent. Use `VoIPCall.wait_for` to wait for
+        progress. If the server asks for a password (401, 407), the phone sends the credentials
+        automatically.
 
         Args:
-            number: A number, or a URI that begins with `sip:`, `sips:` or `tel:`.
+            number: A phone number, or a URI that begins with `sip:`, `sips:` or `tel:`.
             headers: Header fields to add to the INVITE, such as P-Asserted-Identity or Privacy.
             late_offer: If true, the INVITE has no SDP, so the called side sends the offer. Some
-                gateways call in this form.
-            follow: If true and the answer is a 3xx, the phone calls the URIs in that answer, in
-                order, each URI once, by way of the server.
+                gateways send such INVITEs.
+            follow: If true and the response is a 3xx, the phone calls the URIs in that response
+                through the server. It calls each URI once, the preferred URI first.
 
         Raises:
             InvalidStateError: The phone is not started.
@@ -265,9 +272,9 @@ class VoIPPhone:
         )
 
     async def ping(self) -> int:
-        """Send OPTIONS to the server, and return the status of its answer.
+        """Send OPTIONS to the server, and return the status of the response.
 
-        Any answer shows that the server works.
+        Any response shows that the server works.
 
         Raises:
             InvalidStateError: The phone is not started.
@@ -358,7 +365,7 @@ class VoIPPhone:
     def _on_refer(self, account: PhoneAccount, event: DialogRequest) -> None:
         """Handle a REFER, by which the other party asks us to call a target.
 
-        The new call is placed, and NOTIFY requests report its progress to the other party.
+        Place the new call, and report its progress to the other party with NOTIFY requests.
         """
         call, to = event.dialog.owner, refer_to(event.request)
         if not isinstance(call, VoIPCall) or isinstance(to, int):
@@ -387,8 +394,8 @@ class VoIPPhone:
         try:
             await callback
         except Exception as error:  # noqa: BLE001 - the user's code must not end the phone
-            # The log has only the exception's type and place, because an exception's text may
-            # contain a telephone number.
+            # We log only the exception's type and its place in the code, because the text of an
+            # exception may contain a phone number.
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{place.filename}:{place.lineno}"
             logger.error("phone.callback_failed", error=type(error).__name__, where=where)  # noqa: TRY400
@@ -398,7 +405,7 @@ class VoIPPhone:
 
 
 def _call_of(event: SipEvent) -> VoIPCall | None:
-    """Return the call to which an event belongs, or None.
+    """Return the call to which an event belongs, or None if the event belongs to no call.
 
     The SIP core's INVITEs and dialogs have an attribute `owner`, in which the phone stores the
     call.

@@ -1,4 +1,4 @@
-"""The OPTIONS request by which a phone checks that its server answers (RFC 3261 section 11)."""
+"""A phone's OPTIONS request, which checks that the server answers (RFC 3261 section 11)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class Ping:
         self.answer = asyncio.get_running_loop().create_future()
 
     def on_response(self, event: StandaloneResponse) -> None:
-        """Handle the final response to the OPTIONS, or the event that no response came."""
+        """Handle the event of a response to the OPTIONS, or of a missing response.
+
+        A provisional response is ignored.
+        """
         if (event.response is None or event.status >= 200) and not self.answer.done():
             self.answer.set_result(event)
 

@@ -1,6 +1,6 @@
-"""A buffer of received audio in the order of its RTP timestamps.
+"""A buffer of received audio, sorted by RTP timestamp.
 
-Silence stands for lost packets and for pauses.
+The buffer has silence in the place of lost packets and of pauses.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ from telephony.rtp.packet import RtpPacket
 
 RATE: Final = 8000
 _MOST_UNREAD: Final = 600 * RATE
-"""The most unread samples that the buffer holds: ten minutes. Older samples are dropped."""
-_JUMP: Final = 10 * RATE
-"""The largest change of the RTP timestamp within one timeline, in samples.
+"""The largest number of unread samples in the buffer: ten minutes of audio.
 
-A larger change, forwards or backwards, starts a new timeline.
+If more samples arrive, the oldest samples are dropped.
+"""
+_JUMP: Final = 10 * RATE
+"""The largest change of the RTP timestamp from packet to packet, in samples.
+
+After a larger change, forwards or backwards, the timestamps count from a new zero.
 """
 
 
 class PlayoutBuffer:
     """The audio of one received stream as 16-bit linear PCM, from the first unread sample.
 
-    The place of a sample is its distance, in samples, from the first sample received. On a
-    timeline, the RTP timestamp gives the place. A new SSRC, or a jump of the timestamp, starts a
-    new timeline. The first packet of a timeline is placed by its time of arrival, but never before
-    audio that is already in the buffer.
+    The position of a sample is the number of samples between it and the first sample received. It
+    is calculated from the RTP timestamp. After a new SSRC, or a jump of the timestamp, the
+    timestamps count from a new zero. The position of the next packet is then calculated from its
+    time of arrival, but this packet is never placed before audio that is already in the buffer.
     """
 
     def __init__(self) -> None:
@@ -33,17 +36,25 @@ class PlayoutBuffer:
         """The number of RTP packets received."""
         self._audio = bytearray()
         self._start = 0
-        """The place of the first unread sample: its distance from the first sample received."""
+        """The position of the first unread sample, counted in samples from the first sample
+        received.
+        """
         self._began: float | None = None
         self._ssrc: int | None = None
         self._zero = 0
-        """The number to add to an extended RTP timestamp to get a place (see the class)."""
+        """The position of a sample minus its extended RTP timestamp, in samples.
+
+        This difference changes after a new SSRC or a jump of the timestamp.
+        """
         self._last = 0
-        """The newest RTP timestamp, extended beyond 32 bits."""
+        """The highest RTP timestamp since the most recent jump, extended beyond 32 bits."""
 
     @property
     def end(self) -> int:
-        """The place after the newest sample: its distance from the first sample received."""
+        """The position directly after the newest sample.
+
+        Positions are counted in samples from the first sample received.
+        """
         return self._start + len(self._audio) // 2
 
     @property
@@ -52,9 +63,9 @@ class PlayoutBuffer:
         return len(self._audio) // 2
 
     def put(self, packet: RtpPacket, pcm: bytes, now: float) -> None:
-        """Put the audio of one packet at its place.
+        """Put the audio of one packet at its position in the buffer.
 
-        The part of the audio whose place has already been read is dropped.
+        Audio for positions that have already been read is dropped.
 
         Args:
             packet: The RTP packet.
@@ -74,7 +85,10 @@ class PlayoutBuffer:
         self.take(self.unread - _MOST_UNREAD)
 
     def take(self, samples: int) -> bytes:
-        """Remove and return the oldest unread samples: `samples`, or all if fewer are unread."""
+        """Remove the oldest `samples` unread samples and return them.
+
+        If there are fewer unread samples, remove and return all of them.
+        """
         if samples <= 0:
             return b""
         taken = bytes(self._audio[: 2 * samples])

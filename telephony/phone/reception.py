@@ -1,6 +1,6 @@
 """The quality of a received RTP stream (RFC 3550 appendix A.3 and A.8).
 
-The quality is counted as packets that were received, lost or late, and as jitter.
+The quality consists of the numbers of received, lost and late packets, and of the jitter.
 """
 
 from __future__ import annotations
@@ -14,48 +14,57 @@ _RATE: Final = 8000
 _FAR: Final = 3000
 """The largest change of the sequence number within one RTP stream (MAX_DROPOUT in RFC 3550).
 
-A larger change means that the sender started a new stream.
+A larger change means that the sender has started a new stream.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ReceptionQuality:
-    """The quality with which one party received media: counts of packets, and jitter."""
+    """The quality with which one party received media: numbers of packets, and the jitter."""
 
     received: int = 0
     """The number of packets received, without duplicates."""
     lost: int = 0
     """The number of packets that never arrived, according to gaps in the sequence numbers."""
     late: int = 0
-    """The number of packets that arrived after a packet with a higher sequence number."""
+    """The number of late packets.
+
+    A packet is late if it arrives after a packet with a higher sequence number.
+    """
     jitter: float = 0.0
-    """The jitter when the newest packet arrived, in seconds."""
+    """The present value of the jitter, in seconds.
+
+    Each packet changes it (RFC 3550 section 6.4.1).
+    """
 
     @property
     def loss(self) -> float:
-        """The share of packets that were lost, from 0 to 1."""
+        """The share of lost packets in all packets, from 0 to 1."""
         expected = self.received + self.lost
         return self.lost / expected if expected else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class SourceCounts:
-    """The counts that RTCP reports (RFC 3550 section 6.4.1) of the newest SSRC received."""
+    """The values for our RTCP report about the newest SSRC (RFC 3550 section 6.4.1)."""
 
     ssrc: int
     highest: int
-    """The highest sequence number received, plus 65536 for each time that the number wrapped."""
+    """The highest sequence number received, extended beyond 16 bits.
+
+    For each time that the sequence number started again at 0, 65536 is added.
+    """
     expected: int
-    """The number of packets that were sent from the first to the highest sequence number."""
+    """The number of packets that the sender sent, from the first sequence number to the highest."""
     received: int
     jitter: int
     """The jitter in RTP timestamp units of 1/8000 s."""
 
 
 class ReceptionCounter:
-    """Counts the received packets of one direction of a call.
+    """Counts the packets that one side of a call receives.
 
-    A new SSRC is a new stream. The counts of all streams are added.
+    A new SSRC starts a new stream. The numbers of all streams are added together.
     """
 
     def __init__(self) -> None:
@@ -63,9 +72,12 @@ class ReceptionCounter:
         self._first = 0
         self._highest = 0
         self._received_of_source = 0
-        """The number of packets received with the current SSRC."""
+        """The number of packets received with the SSRC that the peer uses now."""
         self._missing: set[int] = set()
-        """The extended sequence numbers of missing packets, among the newest `_FAR` numbers."""
+        """The extended sequence numbers of the packets that have not arrived.
+
+        Only the newest `_FAR` sequence numbers are included.
+        """
         self._given_up = 0
         self._received = 0
         self._late = 0
@@ -80,7 +92,7 @@ class ReceptionCounter:
 
     @property
     def source(self) -> SourceCounts | None:
-        """The counts of the SSRC that is received now; None before the first packet."""
+        """The counts of the SSRC that the peer uses now; None before the first packet."""
         if self._ssrc is None:
             return None
         expected = self._highest - self._first + 1
@@ -90,21 +102,24 @@ class ReceptionCounter:
     def put(self, packet: RtpPacket, now: float) -> None:
         """Count a packet that arrived at the monotonic time `now`, in seconds.
 
-        Do not use this method for the packets of a key press, because they share one timestamp. Use
-        `count_untimed` for these packets.
+        Do not use this method for the packets of a DTMF digit, because all of them have the same
+        timestamp. Use `count_untimed` for these packets.
         """
         if self._count(packet):
             self._time(packet.timestamp, now)
 
     def count_untimed(self, packet: RtpPacket) -> None:
-        """Count a packet whose timestamp does not show when the packet was sent, such as a key."""
+        """Count a packet whose timestamp does not show when the packet was sent.
+
+        An example is a packet of a DTMF digit (RFC 4733).
+        """
         self._count(packet)
 
     def _count(self, packet: RtpPacket) -> bool:
         """Count a packet by its sequence number.
 
-        Return whether the packet has a higher sequence number than all packets before it, or starts
-        a new stream.
+        Return True if the packet has a higher sequence number than all packets before it, or if it
+        starts a new stream. Otherwise return False.
         """
         step = (packet.sequence - self._highest + 0x8000 & 0xFFFF) - 0x8000
         if packet.ssrc != self._ssrc or abs(step) > _FAR:
@@ -137,6 +152,7 @@ class ReceptionCounter:
         transit = now - timestamp / _RATE
         if self._transit is not None:
             apart = abs(transit - self._transit)
-            if apart < 2**31 / _RATE:  # a larger difference means that the timestamp has wrapped
+            # If the difference is larger, the timestamp has started again at 0.
+            if apart < 2**31 / _RATE:
                 self._jitter += (apart - self._jitter) / 16
         self._transit = transit

@@ -1,4 +1,7 @@
-"""The redirection of a placed call: the URIs of its 3xx responses (RFC 3261 section 8.1.3.4)."""
+"""The redirection of a call that we placed: the URIs in its 3xx responses.
+
+Redirection is described in RFC 3261 section 8.1.3.4.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 
 _MOST: Final = 10
-"""The most URIs that one call tries, the first one included."""
+"""The largest number of URIs that one call tries, including the first URI."""
 
 
 class Redirection:
@@ -23,14 +26,15 @@ class Redirection:
         If false, only the program may call them.
         """
         self.targets: list[Uri] = []
-        """The URIs in the last 3xx response, the preferred URI first."""
+        """The URIs in the most recent 3xx response, the preferred URI first."""
         self._tried: list[Uri] = []
         self._left: list[Uri] = []
 
     def next(self, tried: Uri, status: int, response: Response | None) -> Uri | None:
         """Return the URI to call next, after the call to the URI `tried` failed with `status`.
 
-        Return None if `follow` is false, after a 6xx, after ten URIs, or if no untried URI remains.
+        Return None if `follow` is false, after a 6xx, after ten tried URIs, or if all URIs have
+        been tried.
         """
         self._tried.append(tried)
         if response is not None and 300 <= status < 400:

@@ -24,7 +24,7 @@ _EXPIRES: Final = 180
 
 
 def target_of(request: Request, to: NameAddr) -> tuple[Uri, tuple[tuple[str, str], ...]]:
-    """Return the URI to call, and the header fields to add to our INVITE, for a received REFER.
+    """Return the URI that a received REFER asks us to call, and header fields for our INVITE.
 
     `request` is the REFER, and `to` is its Refer-To.
     """
@@ -57,7 +57,7 @@ async def notify_progress(call: VoIPCall, dialog: Dialog, request: Request, new:
             body = f"SIP/2.0 {status} {REASONS.get(status, 'Unknown')}\r\n".encode()
             await call.requests.send(dialog, "NOTIFY", headers, body)
     except (CallFailedError, InvalidStateError):
-        return  # the call with the sender of the REFER has ended
+        return  # The call with the REFER's sender has ended, so we can report no further progress.
     if status < 300:
         call.send_hangup()
 
@@ -74,7 +74,7 @@ async def _next_status(new: VoIPCall, status: int, asked_in: VoIPCall) -> int:
 def _status(new: VoIPCall) -> int:
     """Return the progress of a call as a SIP status: 100, 180 for ringing, 200 for answered.
 
-    For an ended call, it is the status with which the call ended, or 487 if there was no final
+    For an ended call, return the status with which the call ended, or 487 if the call has no final
     status.
     """
     if new.state is CallState.ENDED:

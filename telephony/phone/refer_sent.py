@@ -1,4 +1,7 @@
-"""A transfer that a phone requests: it sends a REFER and reads the NOTIFY requests (RFC 3515)."""
+"""A transfer that a phone requests by a REFER (RFC 3515).
+
+This module sends the REFER and reads the NOTIFY requests that report the progress.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class ReferSent:
 
     def __init__(self, requests: DialogRequests, changes: Changes) -> None:
         self.statuses: list[int] = []
-        """The statuses of the peer's call to the target, in the order of the NOTIFY requests."""
+        """The statuses of the peer's call to the target, one for each NOTIFY, the oldest first."""
         self._requests = requests
         self._changes = changes
 

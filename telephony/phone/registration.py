@@ -1,4 +1,7 @@
-"""The registration of a phone by REGISTER (RFC 3261 section 10.2): make, refresh and remove it."""
+"""The registration of a phone at a server by REGISTER (RFC 3261 section 10.2).
+
+This module makes, refreshes and removes the registration.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,14 @@ logger = structlog.get_logger(__name__)
 EXPIRES: Final = 300
 """The lifetime of the registration that we request, in seconds."""
 _RETRY: Final = 20.0
-"""The seconds from a failed refresh of the registration until the next attempt."""
+"""The time in seconds between a failed refresh of the registration and the next attempt."""
 _TRIES: Final = 4
 
 
 class RegistrationClient:
     """The registration of one phone at its server.
 
-    All REGISTER requests have the same Call-ID, and each has the next CSeq number.
+    All REGISTER requests have the same Call-ID. The CSeq number grows by one with each request.
     """
 
     def __init__(self, account: PhoneAccount, contact: Address) -> None:
@@ -58,7 +61,7 @@ class RegistrationClient:
         self._refresh = asyncio.create_task(self._keep(granted))
 
     async def stop(self) -> None:
-        """Remove the registration from the server. A failure is only logged."""
+        """Remove the registration from the server. If this fails, only a log entry is made."""
         if self._refresh is None:
             return
         self._refresh.cancel()
@@ -69,15 +72,18 @@ class RegistrationClient:
             logger.info("phone.not_unregistered", status=error.status)
 
     def on_response(self, event: StandaloneResponse) -> None:
-        """Handle a final response to our REGISTER, or the event that no response came."""
+        """Handle the event of a response to our REGISTER, or of a missing response.
+
+        A provisional response is ignored.
+        """
         final = event.response is None or event.status >= 200
         if final and self._answer is not None and not self._answer.done():
             self._answer.set_result((event.response, event.status))
 
     def on_lost(self) -> None:
-        """Register again now, because the connection to the server has ended.
+        """Register again immediately.
 
-        The server then has no working address for this phone.
+        The connection to the server has ended, so the server has no working address for this phone.
         """
         self._lost.set()
 

@@ -39,8 +39,11 @@ class Renegotiation:
     async def change_hold(self, dialog: Dialog, wanted: Direction | None) -> None:
         """Put the other party on hold with the media direction `wanted`; None ends the hold.
 
-        If the peer refuses, the hold does not change, and the same errors as in `send_offer` are
-        raised.
+        If the peer refuses, the hold does not change.
+
+        Raises:
+            InvalidStateError: The dialog has ended.
+            CallFailedError: The re-INVITE failed (see `send_offer`).
         """
         before = self._media.local_hold
         if before is wanted:
@@ -54,11 +57,12 @@ class Renegotiation:
             raise
 
     async def send_offer(self, dialog: Dialog) -> None:
-        """Send a re-INVITE that offers our present media settings. It also refreshes the session.
+        """Send a re-INVITE that offers our present media settings and refreshes the session.
 
         Raises:
             InvalidStateError: The dialog has ended.
-            CallFailedError: The re-INVITE was refused or not answered, or met glare five times.
+            CallFailedError: The re-INVITE was refused, had no response, or collided five times with
+                a re-INVITE of the peer (glare).
         """
         for _ in range(_TRIES):
             await self._changes.until(lambda: not dialog.invite_pending)
@@ -74,7 +78,8 @@ class Renegotiation:
                 continue
             if response.status != 491:
                 break
-            self._media.withdraw()  # while our offer is open, we refuse the peer's offer with 491
+            # While our offer waits for an answer, we refuse each offer of the peer with 491.
+            self._media.withdraw()
             await asyncio.sleep(dialog.glare_delay())
         raise CallFailedError("the re-INVITE was refused", response.status)
 
@@ -83,7 +88,7 @@ class Renegotiation:
 
         Raises:
             InvalidStateError: The dialog has ended.
-            CallFailedError: The same as for `send_offer`.
+            CallFailedError: The UPDATE had no response, or the re-INVITE failed (see `send_offer`).
         """
         session = self._session
         if not session.peer_accepts_update:

@@ -1,4 +1,4 @@
-"""The search for the call that a received INVITE with Replaces (RFC 3891) is to replace."""
+"""The search for the call that an INVITE with Replaces (RFC 3891) asks to replace."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from telephony.sip.message.replaces import Replaces
 
 
 def replaced_call(endpoint: Endpoint, request: Request) -> VoIPCall | None:
-    """Return the call that the received INVITE is to replace; None if it has no Replaces.
+    """Return the call that a received INVITE asks to replace; None if the INVITE has no Replaces.
 
     Raises:
-        SipParseError: With status 400: the Replaces header is not valid. With 481: it names no call
-            of this phone, or a received call that still rings. With 486: it is `early-only`, but
-            the call is already answered.
+        SipParseError: The status is 400 if the Replaces header field is not valid. It is 481 if the
+            Replaces names no call of this phone, or a received call that still rings. It is 486 if
+            the Replaces has `early-only` and the call is already answered.
     """
     values = request.headers.get_all("Replaces")
     if not values:

@@ -22,23 +22,26 @@ from telephony.rtp.rtcp import (
 
 _RATE: Final = 8000
 _SHORT: Final = 65_536
-"""The number of units in a second of the short NTP format (32 bits)."""
+"""The number of units in one second: a short NTP time (32 bits) counts in 1/65536 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerReport:
-    """The quality with which the peer receives our media, according to its last RTCP report."""
+    """The quality of our media at the peer, according to the peer's most recent RTCP report."""
 
     loss: float
-    """The share of our packets that was lost since the peer's previous report, from 0 to 1."""
+    """The share of lost packets since the peer's previous report, from 0 to 1."""
     lost: int
-    """The number of our packets lost since the beginning; negative if packets arrived twice."""
+    """The number of lost packets since the first packet.
+
+    It is negative if packets arrived twice.
+    """
     jitter: float
     """The jitter of our media at the peer, in seconds."""
     round_trip: float | None
-    """The time from us to the peer and back, in seconds.
+    """The time that a packet needs to the peer and back, in seconds.
 
-    None until the peer has received one of our reports.
+    None until the peer has received one of our sender reports.
     """
 
 
@@ -52,20 +55,24 @@ class Reports:
         self._expected = 0
         self._received = 0
         self._source_ssrc: int | None = None
-        """The SSRC in our previous report; `_expected` and `_received` are its packet counts."""
+        """The SSRC in our previous report about the received media.
+
+        `_expected` and `_received` are the numbers of packets of this SSRC in that report.
+        """
         self._sent = 0
         """The number of packets that we had sent when we wrote our previous report."""
         self._last_sr: tuple[int, float] | None = None
-        """The peer's last sender report: its NTP time (middle 32 bits) and when it arrived.
+        """The NTP time in the peer's most recent sender report, and the time of its arrival.
 
-        The arrival is in seconds, by the clock of `now` in `read`.
+        The NTP time consists of the middle 32 bits. The time of arrival is in seconds, by the clock
+        of `now` in `read`. None before the first sender report.
         """
 
     def write(self, sender: RtpSender, heard: ReceptionCounter, wall: float, now: float) -> bytes:
-        """Return an RTCP report on the media that we receive.
+        """Return an RTCP report for the peer.
 
-        If we have sent media since our previous report, the report also covers the media that we
-        send.
+        The report is about the media that we receive. If we have sent media since our previous
+        report, it is also about the media that we send.
 
         Args:
             sender: The stream that we send.
@@ -88,7 +95,7 @@ class Reports:
         )
 
     def end(self, sender: RtpSender) -> bytes:
-        """Return our last RTCP packet: a receiver report without a report block, and a BYE."""
+        """Return the final RTCP packet: a receiver report without a report block, and a BYE."""
         return receiver_report(sender.ssrc, self._name) + goodbye(sender.ssrc)
 
     def read(self, data: bytes, sender: RtpSender, wall: float, now: float) -> None:
@@ -136,6 +143,6 @@ def _peer_report(block: ReportBlock, wall: float) -> PeerReport:
     trip = None
     if block.last_sender_report:
         ticks = short_time(wall) - block.last_sender_report - block.delay & 0xFFFFFFFF
-        # The difference can be slightly negative, because the clocks are coarse.
+        # The difference can be slightly negative, because the times are rounded.
         trip = ticks / _SHORT if ticks < 2**31 else 0.0
     return PeerReport(block.fraction_lost / 256, block.lost, block.jitter / _RATE, trip)

@@ -1,7 +1,7 @@
-"""The RTP packets that a phone sends: queued audio, telephone keys (RFC 4733) or silence.
+"""The RTP packets that a phone sends: queued audio, DTMF digits (RFC 4733) or silence.
 
-`next` is called once every 20 ms. The RTP timestamp advances by 20 ms each time, even if no packet
-is sent.
+The method `next` is called once every 20 ms. If the peer receives no media, the method `skip` is
+called instead. The RTP timestamp then also advances by 20 ms, but no packet is sent.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ FRAME: Final = 160
 KEYS: Final = "0123456789*#ABCD"
 BAD_KEYS: Final = "keys must be of 0-9, *, # and A-D"
 _PRESS: Final = 6
-"""The number of packets for which a key stays pressed: 120 ms."""
+"""The time for which a DTMF digit is pressed, in packets of 20 ms (120 ms in all)."""
 KEY_MS: Final = 20 * _PRESS
 _REPEATS: Final = 3
-"""The number of times that a key's last packet is sent (RFC 4733 section 2.5.1.4)."""
+"""The number of times that the final packet of a DTMF digit is sent (RFC 4733 section 2.5.1.4)."""
 _PAUSE: Final = 4
-"""The number of packets of silence between two keys: 80 ms."""
+"""The time of silence after a DTMF digit, in packets of 20 ms (80 ms in all)."""
 _VOLUME: Final = 10
 
 
 class RtpSender:
     """The RTP stream that we send.
 
-    The negotiation of SDP sets `law` (`pcma` or `pcmu`), `payload_type`, and `event_type`, the
-    payload type of telephone events.
+    After the SDP negotiation, the phone sets `law` (`pcma` or `pcmu`), `payload_type` and
+    `event_type`. `event_type` is the payload type of telephone events.
     """
 
     def __init__(self) -> None:
@@ -50,9 +50,10 @@ class RtpSender:
         self._sequence = secrets.randbits(15)
         self._audio = bytearray()
         self._keys: deque[tuple[int, int]] = deque()
-        """The keys to send, each as (event code, number of its packets already sent).
+        """The DTMF digits to send, the digit that is pressed now first.
 
-        The first key is the one that is being pressed.
+        Each entry has the event code of the digit, and the number of packets since this digit was
+        pressed.
         """
         self._key_began = 0
         self._marker = True
@@ -64,11 +65,11 @@ class RtpSender:
 
     @property
     def pressing(self) -> bool:
-        """True while a key is pressed or keys wait to be pressed."""
+        """True while DTMF digits wait to be sent or one is being sent."""
         return bool(self._keys)
 
     def write(self, pcm: bytes) -> None:
-        """Queue 16-bit linear PCM to be sent.
+        """Add 16-bit linear PCM to the queue of the audio to send.
 
         Raises:
             ProtocolError: The number of bytes is odd.
@@ -80,12 +81,12 @@ class RtpSender:
         self._audio += pcm
 
     def clear(self) -> None:
-        """Discard all queued audio and all queued keys."""
+        """Discard all queued audio and all queued DTMF digits."""
         self._audio.clear()
         self._keys.clear()
 
     def press(self, keys: str) -> None:
-        """Queue keys to be sent.
+        """Add DTMF digits to the queue of the digits to send.
 
         Raises:
             ProtocolError: A character is not in `KEYS`, or the peer accepts no telephone events.
@@ -102,7 +103,7 @@ class RtpSender:
         self._marker = True
 
     def next(self) -> bytes:
-        """Return the RTP packet for the next 20 ms: a key, queued audio or silence."""
+        """Return the RTP packet for the next 20 ms: a DTMF digit, queued audio or silence."""
         packet = self._key() if self._keys else None
         if packet is None:
             packet = self._speech()
@@ -126,7 +127,7 @@ class RtpSender:
         )
 
     def _key(self) -> RtpPacket | None:
-        """Return the next packet of the pressed key; None during the pause after a key."""
+        """Return the next packet of the pressed DTMF digit; None in the silence after a digit."""
         code, step = self._keys.popleft()
         if step + 1 < _PRESS + _REPEATS - 1 + _PAUSE:
             self._keys.appendleft((code, step + 1))

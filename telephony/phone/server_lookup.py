@@ -1,8 +1,8 @@
 """The lookup of a phone's server: an IP literal, a host name or a domain (RFC 3263).
 
-If the program gives a port, the system's name lookup finds the host's address (RFC 3263 section
-4.2). Without a port, DNS (SRV) says which machines serve the domain over the phone's transport, and
-in which order to try them.
+If the program gives a port, the operating system looks up the host's address (RFC 3263 section
+4.2). Without a port, DNS (SRV records) gives the machines that serve the domain over the phone's
+transport, and the sequence in which we try them.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ class DnsClient(Protocol):
     """A DNS client, such as `telephony.aio.resolver.Resolver`."""
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
-        """Return a list of records for each question, in the order of the questions.
+        """Return one list of records for each question, in the sequence of the questions.
 
-        None stands for a question to which no answer came.
+        The list is None if the question was not answered.
         """
 
 
 async def find_servers(server: Address, dns: DnsClient, here: str = "") -> list[Address]:
-    """Return the addresses of the phone's server, in the order in which to try them.
+    """Return the addresses of the phone's server; the phone tries the first address first.
 
     Args:
-        server: The server as the program gave it. With a port, the result is one address: the first
-            that the system finds.
+        server: The server as the program gave it. If it has a port, the result is only one address:
+            the first address that the operating system finds.
         dns: The DNS client, used if `server` has no port.
         here: Our own address. If it is not empty, all results are of the same family (IPv4 or
             IPv6).
@@ -80,8 +80,8 @@ async def _by_domain(
 def _shown(there: Address, name: str) -> str:
     """Return the name that the certificate of the server at `there` must contain.
 
-    For TLS it is `name`, the host that the program gave. It is "" if that host is an IP literal or
-    the transport is not TLS.
+    For TLS, return `name`, the host that the program gave. Return "" if that host is an IP literal
+    or the transport is not TLS.
     """
     try:
         ip_address(name)

@@ -1,6 +1,6 @@
 """The session timer of one call of a phone (RFC 4028).
 
-It refreshes the session in time, or ends the call if the peer does not refresh it.
+The timer refreshes the session in time, or ends the call if the peer does not refresh the session.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from telephony.sip.message.messages import Request, Response
 logger = structlog.get_logger(__name__)
 
 _RETRY: Final = 2.0
-"""The seconds from a failed refresh of the session until the next attempt."""
+"""The time in seconds between a failed refresh of the session and the next attempt."""
 
 __all__ = ["IntervalTooSmallError", "SessionRefresher"]
 
@@ -50,8 +50,8 @@ class SessionRefresher:
 
         Args:
             settings: The interval that we request, and the shortest interval that we accept.
-            refresh: A function that sends one refresh. It may raise CallFailedError or
-                InvalidStateError; the refresh is then sent again.
+            refresh: A function that sends one refresh. If it raises CallFailedError or
+                InvalidStateError, it is called again later.
             on_expired: A function that ends the call. It is called if the session was not refreshed
                 in time.
         """
@@ -59,17 +59,17 @@ class SessionRefresher:
         self._send_refresh = refresh
         self._on_expired = on_expired
         self._least = 0
-        """The largest Min-SE that the peer has sent in a 422, in seconds."""
+        """The longest Min-SE in the peer's 422 responses, in seconds; 0 before the first 422."""
         self.peer_accepts_update = False
-        """True if the peer's last Allow header contains UPDATE.
+        """True if the peer's most recent Allow header field contains UPDATE.
 
-        It becomes false when the peer refuses an UPDATE with 405 or 501.
+        The value changes to false when the peer refuses an UPDATE with 405 or 501.
         """
         self._handle: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
         self.timer: SessionTimer | None = None
-        """The session timer as last agreed on; None before the first agreement."""
+        """The session timer that is in force; None before the two sides have agreed on one."""
 
     def request_headers(self) -> HeaderFields:
         """Return the header fields of the session timer for our INVITE or UPDATE."""
@@ -82,14 +82,18 @@ class SessionRefresher:
         self._start(agree_to_response(response, self._settings, self._least, now))
 
     def on_422(self, response: Response) -> None:
-        """Note the Min-SE of a 422 response to our INVITE or UPDATE.
+        """Store the Min-SE of a 422 response to our INVITE or UPDATE.
 
         `request_headers` then requests an interval of at least this Min-SE.
         """
         self._least = max(self._least, min_se(response))
 
     def validate(self, request: Request) -> None:
-        """Raise the same error as `answer` if the request is not acceptable; start no timer."""
+        """Check the session interval in a request, without starting a timer.
+
+        Raises:
+            IntervalTooSmallError: The peer requests an interval below our Min-SE (90 s).
+        """
         agree_to_request(request, self._settings, 0.0)
 
     def answer(self, request: Request) -> HeaderFields:
@@ -149,7 +153,7 @@ class SessionRefresher:
             self._task = asyncio.create_task(self._refresh(timer))
 
     async def _refresh(self, timer: SessionTimer) -> None:
-        """Send a refresh every two seconds until one is accepted or the session has ended.
+        """Send a refresh every two seconds, until a refresh is accepted or the session has ended.
 
         An accepted refresh sets a new `timer`, which ends the loop.
         """

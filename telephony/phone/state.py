@@ -8,12 +8,15 @@ from telephony.errors import TelephonyError
 
 
 class CallState(StrEnum):
-    """The four states of a call, with pyVoIP's names. A call only moves forward in this order."""
+    """The four states of a call, with the names that pyVoIP uses.
+
+    A call goes through the states in the sequence below, and never back to an earlier state.
+    """
 
     DIALING = "dialing"
-    """Our INVITE has been sent, and no phone is known to ring yet."""
+    """Our INVITE has been sent, and no response has shown yet that a phone rings."""
     RINGING = "ringing"
-    """A 180 or 183 answered our INVITE, or we have not answered a received call yet."""
+    """Our INVITE got a 180 or 183, or a received call waits for our answer."""
     ANSWERED = "answered"
     ENDED = "ended"
 
@@ -23,7 +26,7 @@ class PhoneError(TelephonyError):
 
     PhoneError
     ├── RegistrationError   the server did not accept our registration
-    ├── CallFailedError     the call ended too early, or a request in it was refused
+    ├── CallFailedError     the call ended too early, or a request in the call was refused
     └── InvalidStateError   the call's state does not allow the operation
     """
 

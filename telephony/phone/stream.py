@@ -25,17 +25,17 @@ from telephony.sdp import LocalMedia, RemoteMedia, Srtp, fresh_keys
 
 _TICK: Final = 0.02
 _AHEAD: Final = 10 * FRAME
-"""The number of queued samples at which `write` makes the program wait: 200 ms of audio."""
+"""The number of queued samples from which `write` waits before it returns: 200 ms of audio."""
 _REPORT: Final = 5.0
 """The mean time in seconds between two RTCP reports.
 
-Each interval is random within ± 50 % of this mean (RFC 3550 section 6.2). The first interval is
-half as long.
+Each interval is random within ± 50 % of this mean (RFC 3550 section 6.2). The interval before the
+first report is half as long.
 """
 _LATE: Final = 1.0
-"""The longest delay of the event loop, in seconds, after which all missed packets are still sent.
+"""The longest delay of the event loop, in seconds, after which we still send the delayed packets.
 
-After a longer delay, the missed packets are not sent.
+After a longer delay, the delayed packets are dropped.
 """
 
 
@@ -53,15 +53,15 @@ class MediaStream:
         self.reception = ReceptionCounter()
         self.reports = Reports()
         self.keys = ""
-        """The keys that the peer pressed and that the program has not read yet."""
+        """The DTMF digits that the peer pressed and that the program has not read yet."""
         self._pool = pool
         self._pair: PortPair = pool.take()
         self.local = LocalMedia(
             pool.host, self._pair.port, srtp, {} if srtp is Srtp.OFF else fresh_keys()
         )
-        """Our address, SRTP setting and SRTP keys, as our SDP contains them."""
+        """Our address, SRTP setting and SRTP keys. Our SDP contains these values."""
         self.protection: Protection | None = None
-        """The SRTP encryption that is now agreed on; None for plain RTP."""
+        """The SRTP encryption in force; None if the call uses plain RTP."""
         self._srtp_state: Protection | None = None
         self._changes = changes
         self._remote: RemoteMedia | None = None
@@ -77,11 +77,11 @@ class MediaStream:
 
     @property
     def remote(self) -> RemoteMedia | None:
-        """The peer's media according to its last SDP; None before the first SDP."""
+        """The peer's media according to its most recent SDP; None before the first SDP."""
         return self._remote
 
     def configure(self, remote: RemoteMedia) -> None:
-        """Use `remote`, the peer's media as negotiated by SDP, and begin to send.
+        """Use `remote`, the peer's media after the SDP negotiation, and begin to send.
 
         Raises:
             CallFailedError: The peer accepts neither µ-law nor A-law.
@@ -104,7 +104,7 @@ class MediaStream:
     def _protect(self, remote: RemoteMedia) -> None:
         """Use the SRTP keys of `remote` from now on, or plain RTP if `remote` has no keys.
 
-        If a key has not changed, its packet counters continue.
+        For a key that does not change, the packet counters continue.
         """
         if remote.keys is not None and self._srtp_state is not None:
             self._srtp_state.rekey(remote.keys)
@@ -113,7 +113,7 @@ class MediaStream:
         self.protection = self._srtp_state if remote.keys is not None else None
 
     async def write(self, pcm: bytes) -> None:
-        """Queue audio, and return when less than 200 ms of queued audio wait to be sent."""
+        """Add audio to the queue, and wait until less than 200 ms of audio are queued."""
         self.sender.write(pcm)
         await self._changes.until(lambda: self.closed or self.sender.queued < _AHEAD)
 
@@ -162,7 +162,9 @@ class MediaStream:
             sent = self.protection.protect(data) if self.protection else data
             self._pair.rtp.sendto(sent, (remote.host, remote.rtp_port))
         except (OSError, SrtpError):
-            return  # the peer's port is closed or the queue is full; RTP treats it as packet loss
+            # The peer's port is closed, or the socket's queue is full. For RTP, this is only a lost
+            # packet.
+            return
 
     def _send_control(self, data: bytes) -> None:
         remote = self._remote
@@ -173,7 +175,7 @@ class MediaStream:
             sent = self.protection.protect_control(data) if self.protection else data
             sock.sendto(sent, (remote.rtcp_host or remote.host, remote.rtcp_port))
         except (OSError, SrtpError):
-            return  # for the reasons in `_send`
+            return  # Sending can fail without harm, for example because the peer's port is closed.
 
     def _read_all(self, descriptor: int, take: Callable[[bytes, str], None]) -> None:
         sock = self._pair.rtp if descriptor == self._pair.rtp.fileno() else self._pair.rtcp
@@ -183,7 +185,9 @@ class MediaStream:
             except BlockingIOError:
                 break
             except OSError:
-                continue  # an ICMP error that an earlier packet caused
+                # This error is an ICMP error that an earlier packet caused, so we read the next
+                # packet.
+                continue
             take(data, source[0])
         self._changes.notify()
 
@@ -209,7 +213,7 @@ class MediaStream:
                 self.reception.put(packet, now)
                 self.playout.put(packet, pcm, now)
         except (RtpParseError, SrtpError):
-            return  # the packet is not RTP or not from the peer, so it is ignored
+            return  # The packet is not RTP or not from the peer, so we ignore it.
 
     def _receive_control(self, data: bytes, host: str) -> None:
         remote = self._remote
@@ -220,7 +224,7 @@ class MediaStream:
                 data = self.protection.unprotect_control(data)
             self.reports.read(data, self.sender, time.time(), self._loop.time())
         except (RtpParseError, SrtpError):
-            return  # for the reasons in `_receive`
+            return  # The packet is not RTCP or not from the peer, so we ignore it.
 
 
 def _report_interval() -> float:
