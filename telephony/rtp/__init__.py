@@ -1,4 +1,4 @@
 """RTP and RTCP (RFC 3550), SRTP (RFC 3711) and telephone events (RFC 4733).
 
-This package does no I/O and reads no clock.
+This package does no input or output, and reads no clock.
 """

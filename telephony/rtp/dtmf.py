@@ -1,8 +1,9 @@
-"""Key presses as RTP events (RFC 4733): read one packet, and combine several into one key press.
+"""DTMF digits as RTP events (RFC 4733).
 
-All packets of an event have the same timestamp. The last packet is sent three times, and any packet
-may be lost. The duration field is too small for a key that is held for a long time. The event then
-continues in a new segment, which has its own timestamp.
+This module reads the packets of an event, and combines the packets of one DTMF digit. All packets
+of an event have the same timestamp. The final packet is sent three times, and any packet may be
+lost. If a digit is pressed for so long that the duration field is too small, the event continues in
+a new segment. Each segment has its own timestamp.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from telephony.errors import RtpParseError
 from telephony.rtp.packet import RtpPacket
 
 _LONGEST = 0xFFFF
-"""The duration of a segment that another segment follows, in ticks of the event's clock."""
+"""The duration of a segment that is followed by another segment, in ticks of the event's clock."""
 _KEYS = "0123456789*#ABCD"
 
 
@@ -24,14 +25,14 @@ class TelephoneEvent:
     volume: int
     """The power of the tone in dB below 0 dBm0, from 0 to 63."""
     duration: int
-    """The time since the event began, in ticks of its clock.
+    """The time since the event began, in ticks of the event's clock.
 
-    The clock is 8000 Hz, unless the SDP gives another one.
+    The clock has 8000 Hz, unless the SDP gives a different frequency.
     """
 
     @classmethod
     def parse(cls, payload: bytes) -> "TelephoneEvent":
-        """Read an RTP payload.
+        """Read the RTP payload of a telephone-event packet.
 
         Raises:
             RtpParseError: The RTP payload is shorter than four bytes.
@@ -51,24 +52,24 @@ class TelephoneEvent:
 
     @property
     def key(self) -> str | None:
-        """The key on the telephone; None for an event that is not a key (flash, fax tones)."""
+        """The DTMF digit; None for an event that is not a digit, such as flash or a fax tone."""
         return _KEYS[self.code] if self.code < len(_KEYS) else None
 
 
 class KeyPresses:
-    """Turns the event packets of one RTP stream into key presses.
+    """Finds the DTMF digits in the event packets of one RTP stream.
 
-    Each key press is reported once, at its first packet.
+    Each press of a DTMF digit is reported once, at its first packet.
     """
 
     def __init__(self) -> None:
         self._last: tuple[int, int, int] | None = None
 
     def receive(self, data: bytes) -> str | None:
-        """Return the key whose press begins with this packet.
+        """Return the DTMF digit that begins with this packet.
 
-        None means that the packet continues a key press, belongs to an earlier event, or belongs to
-        an event that is not a key.
+        None means that the packet continues a digit, belongs to an earlier event, or belongs to an
+        event that is not a digit.
 
         Raises:
             RtpParseError: The packet or its RTP payload cannot be read.
@@ -83,9 +84,10 @@ class KeyPresses:
         return None if goes_on else event.key
 
     def _goes_on(self, packet: RtpPacket, event: TelephoneEvent) -> bool:
-        """Return whether the packet begins the next segment of the key that is held now.
+        """Return whether the packet begins the next segment of a DTMF digit.
 
-        Such a segment is described in RFC 4733 section 2.5.1.3.
+        This is so if the digit is still pressed when the duration field is full (RFC 4733 section
+        2.5.1.3).
         """
         if self._last is None or packet.marker:
             return False
@@ -94,10 +96,10 @@ class KeyPresses:
         return follows and (packet.ssrc, event.code) == (ssrc, code)
 
     def _is_late(self, packet: RtpPacket) -> bool:
-        """Return whether the packet belongs to an event that began before the last one.
+        """Return whether the packet belongs to an event that began before the most recent event.
 
-        The packet's timestamp must be less than 16 s (at 8000 Hz) before that of the last event. If
-        the difference is larger, the packet is taken for a new event.
+        This is so if the packet's timestamp is less than 16 s (at 8000 Hz) before the timestamp of
+        the most recent event. If the difference is larger, the packet counts as a new event.
         """
         if self._last is None or packet.ssrc != self._last[0]:
             return False

@@ -1,7 +1,7 @@
 """RTP packets (RFC 3550 section 5.1): recognise, read and write them.
 
-The relay calls `is_rtp` and reads only single bytes. `RtpPacket.parse` is for code that needs the
-fields of a packet.
+The relay uses only `is_rtp` and reads single bytes of a packet, because this is fast. Code that
+needs all fields of a packet uses `RtpPacket.parse`.
 """
 
 import struct
@@ -16,8 +16,8 @@ _HEADER = struct.Struct("!BBHII")
 def is_rtp(data: bytes) -> bool:
     """Return whether `data` has the form of an RTP packet.
 
-    It must have version 2 and be at least as long as its header says. RTCP on the same port also
-    has this form; `is_rtcp` recognises RTCP (RFC 5761).
+    This form is version 2, and a length of at least the bytes that the RTP header requires. RTCP on
+    the same port also has this form; `is_rtcp` recognises RTCP (RFC 5761).
     """
     size = len(data)
     if size < HEADER_BYTES or data[0] & 0xC0 != 0x80:
@@ -54,14 +54,15 @@ class RtpPacket:
     marker: bool = False
     csrcs: tuple[int, ...] = ()
     extension: tuple[int, bytes] | None = None
-    """The profile word and the content of the header extension; None without an extension.
+    """The RTP header extension: its first 16 bits (`profile`) and its data; None without an
+    extension.
 
-    The length of the content is a multiple of four octets.
+    The length of the data is a multiple of four octets.
     """
 
     @classmethod
     def parse(cls, data: bytes) -> "RtpPacket":
-        """Read an RTP packet; its padding is removed.
+        """Read an RTP packet; the padding is not in the result.
 
         Raises:
             RtpParseError: The packet is shorter than its header says, or its version is not 2.

@@ -1,11 +1,12 @@
-"""libsrtp's sessions, and the search for a stream's roll-over counter, which libsrtp cannot set.
+"""Sessions of libsrtp, and the search for the roll-over counter of a received stream.
 
-The roll-over counter is the number of times that the sequence number has wrapped. A receiver that
-joins a stream late, or after a change of the key, does not know this counter. (By RFC 3711 section
-3.3.1 a new key does not reset the counter, but most senders do reset it.) So this module creates a
-sending session with the same key. Its packets skip many sequence numbers at a time and so move the
-receiving session from one wrap to the next. After each wrap, the received packet is tried, until it
-is authentic. The packets of the sending session never leave this module.
+The roll-over counter is the number of times that the 16-bit sequence number has started again at 0.
+A receiver that joins a stream late, or after a change of the key, does not know this counter, and
+libsrtp has no function that sets it. (By RFC 3711 section 3.3.1 a new key does not reset the
+counter, but most senders do reset it.) So this module creates a sending session with the same key.
+This session makes search packets, whose sequence numbers grow in large steps. The receiving session
+reads the search packets, and so its counter grows. Each time it has grown by one, the module checks
+whether the received packet is now authentic. The search packets never leave this module.
 """
 
 from typing import Final
@@ -21,17 +22,21 @@ PROFILES: Final = {
     Suite.AEAD_AES_256_GCM: Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
 }
 MOST_WRAPS: Final = 32
-"""The largest number of wraps that are tried: twelve hours at 50 packets a second."""
-_LEAP: Final = 0x7000
-"""The sequence numbers that one packet of the search skips.
+"""The largest roll-over counter that is tried.
 
-It is less than half of all sequence numbers, because libsrtp would take a larger skip as a step
-back.
+A stream with 50 packets a second reaches it after about twelve hours.
+"""
+_LEAP: Final = 0x7000
+"""The step in the sequence number from one search packet to the next.
+
+The step is less than half of all sequence numbers, because libsrtp would take a larger step as a
+step backwards.
 """
 _BEHIND: Final = 0x1000
-"""The distance in sequence numbers between the last packet of the search and the received packet.
+"""The distance in sequence numbers between the final search packet and the received packet.
 
-The received packet is then ahead of the replay window.
+With this distance, the received packet is newer than all packets in the replay window, so libsrtp
+does not refuse it as a repeated packet.
 """
 
 
@@ -53,7 +58,7 @@ def find_rollover(key: MasterKey, packet: bytes) -> tuple[Session, bytes] | None
     """Find the roll-over counter with which this SRTP packet is authentic.
 
     Return the session that has this counter, and the RTP packet. None means that the packet is not
-    authentic after 1 to `MOST_WRAPS` wraps of the sequence number.
+    authentic with any counter from 1 to `MOST_WRAPS`.
     """
     sender, receiver = outbound_session(key), inbound_session(key)
     sequence, index = int.from_bytes(packet[2:4]), -_LEAP

@@ -1,6 +1,6 @@
 """RTCP (RFC 3550 section 6): split compound packets, read and write reports, replace SSRCs.
 
-Only sender reports and receiver reports are read; all other contents stay bytes.
+Only sender reports and receiver reports are read. The data of all other packets is not interpreted.
 """
 
 import struct
@@ -14,9 +14,9 @@ RECEIVER_REPORT = 201
 SOURCE_DESCRIPTION = 202
 BYE = 203
 _FEEDBACK = {205, 206}
-"""The packet types of feedback (RFC 4585) on transport and on payload.
+"""The types of RTCP feedback packets (RFC 4585), for transport and for payload.
 
-Their second SSRC is the source that the feedback is about.
+The second SSRC in a feedback packet is the source that the feedback is about.
 """
 
 _INFO = struct.Struct("!BBHIQIII")
@@ -31,17 +31,26 @@ class ReportBlock:
 
     ssrc: int
     fraction_lost: int
-    """The share of packets lost since the last report, in 1/256 of the expected packets."""
+    """The share of packets lost since the previous report, in 1/256 of the expected packets."""
     lost: int
-    """The number of packets lost since the beginning; it can be negative if packets came twice."""
+    """The number of packets lost since the first packet.
+
+    It can be negative, if packets arrived twice.
+    """
     highest_sequence: int
-    """The highest sequence number received; the upper 16 bits count how often it has wrapped."""
+    """The highest sequence number received, in the lower 16 bits.
+
+    The upper 16 bits count how many times the sequence number has started again at 0.
+    """
     jitter: int
     """The interarrival jitter, in ticks of the codec's clock."""
     last_sender_report: int
-    """The `sent_at` of the last sender report from the source; 0 if there was none."""
+    """The `sent_at` of the most recent sender report from the source; 0 if there was none."""
     delay: int
-    """The time between the arrival of that sender report and this report, in 1/65536 s."""
+    """The time from the arrival of the report in `last_sender_report` to this report, in 1/65536 s.
+
+    It is 0 if there was no sender report.
+    """
 
     def __bytes__(self) -> bytes:
         loss = self.fraction_lost << 24 | max(-0x800000, min(self.lost, 0x7FFFFF)) & 0xFFFFFF
@@ -51,9 +60,9 @@ class ReportBlock:
 
 @dataclass(frozen=True, slots=True)
 class RtcpPacket:
-    """One packet of a compound.
+    """One RTCP packet of a compound packet.
 
-    `count` is the five-bit count field, and `body` is the data after the four-byte header.
+    `count` is the five-bit count field, and `body` is the data after the four-byte RTCP header.
     """
 
     type: int
@@ -71,7 +80,10 @@ class RtcpPacket:
         return int.from_bytes(self.body[6:10]) if self.type == SENDER_REPORT else None
 
     def reports(self) -> Iterator[ReportBlock]:
-        """Yield the report blocks of a sender report or receiver report; none for other types."""
+        """Yield the report blocks of a sender report or receiver report.
+
+        Packets of other types have no report blocks, so the method yields nothing.
+        """
         start = {SENDER_REPORT: 24, RECEIVER_REPORT: 4}.get(self.type)
         if start is None:
             return
@@ -128,7 +140,7 @@ def sender_report(
     name: str,
     blocks: Sequence[ReportBlock] = (),
 ) -> bytes:
-    """Return a compound of a sender report and the CNAME (RFC 3550 sections 6.4.1, 6.5).
+    """Return a compound packet: a sender report and the CNAME (RFC 3550 sections 6.4.1, 6.5).
 
     Args:
         ssrc: The SSRC of the source that sends the report.
@@ -146,9 +158,9 @@ def sender_report(
 
 
 def receiver_report(ssrc: int, name: str, blocks: Sequence[ReportBlock] = ()) -> bytes:
-    """Return a compound of a receiver report and the CNAME (RFC 3550 section 6.4.2).
+    """Return a compound packet: a receiver report and the CNAME (RFC 3550 section 6.4.2).
 
-    It is for a source that has sent no RTP since its last report.
+    A source uses a receiver report if it has sent no RTP since its previous report.
     """
     head = struct.pack("!BBHI", 0x80 | len(blocks), RECEIVER_REPORT, 1 + 6 * len(blocks), ssrc)
     return head + b"".join(map(bytes, blocks)) + _description(ssrc, name)
@@ -163,19 +175,22 @@ def _description(ssrc: int, name: str) -> bytes:
 
 
 def goodbye(ssrc: int) -> bytes:
-    """Return a BYE packet, which ends a source. In a compound, it comes after a report."""
+    """Return a BYE packet, which says that a source ends.
+
+    In a compound packet, it comes after a report.
+    """
     return struct.pack("!BBHI", 0x81, BYE, 1, ssrc)
 
 
 def replace_ssrcs(data: bytes, names: Mapping[bytes, bytes]) -> bytes:
-    """Return an RTCP compound with its SSRCs replaced.
+    """Return an RTCP compound packet with its SSRCs replaced.
 
-    `names` maps old to new SSRCs, four octets each. An SSRC that is not in `names` does not change.
-    SSRCs are replaced in these places: senders, report blocks, source descriptions, BYEs, and the
-    sources that feedback is about (RFC 4585).
+    `names` is a table from old to new SSRCs, four octets each. An SSRC that is not in `names` does
+    not change. SSRCs are replaced in these places: senders, report blocks, source descriptions,
+    BYEs, and the sources that feedback is about (RFC 4585).
 
     Raises:
-        RtpParseError: The same as for `parse_compound`.
+        RtpParseError: `data` is not a compound RTCP packet (see `parse_compound`).
     """
     out = bytearray(data)
     offset = 0
@@ -189,7 +204,7 @@ def replace_ssrcs(data: bytes, names: Mapping[bytes, bytes]) -> bytes:
 
 
 def _sources_of(packet: RtcpPacket) -> Iterator[int]:
-    """Yield the position of each SSRC in the packet's body, in octets from its start."""
+    """Yield the position of each SSRC in the packet's body, in octets."""
     if packet.type == BYE:
         yield from range(0, 4 * packet.count, 4)
     elif packet.type == SOURCE_DESCRIPTION:
@@ -204,7 +219,7 @@ def _sources_of(packet: RtcpPacket) -> Iterator[int]:
 
 
 def _chunks_of(packet: RtcpPacket) -> Iterator[int]:
-    """Yield the position of each SSRC in the body of a source description.
+    """Yield the position of each SSRC in the body of a source description, in octets.
 
     Each chunk of a source description begins with an SSRC (RFC 3550 section 6.5).
     """

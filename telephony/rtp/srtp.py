@@ -1,13 +1,14 @@
-"""SRTP and SRTCP (RFC 3711, RFC 7714) of one leg: protect and unprotect packets, by libsrtp.
+"""SRTP and SRTCP (RFC 3711, RFC 7714) of one leg: protect and unprotect packets with libsrtp.
 
-A libsrtp session is kept as long as its key may be used, whatever the two sides negotiate in the
-meantime. There are two reasons. The roll-over counter of a libsrtp session cannot be set, and one
-key must never protect two packets with the same index. So if an earlier key is agreed on again, its
-earlier session is used again. Our own keys stay the same until the leg ends. If a peer's roll-over
-counter is not 0 at its first packet, `rollover` finds the counter.
+For each key, this module keeps one libsrtp session as long as the key may be used again. Even a new
+negotiation does not end the session. If the two sides agree on an earlier key again, the session of
+this key is used again. There are two reasons: the roll-over counter of a new libsrtp session could
+not be set, and one key must never protect two packets with the same index. Our own keys do not
+change until the leg ends. If a peer's roll-over counter is not 0 at its first packet, `rollover`
+finds the counter.
 
-A new key of the peer takes effect with the first packet that is authentic with this key. Until then
-the old key is used, because packets that are still on their way have the old key.
+A new key of the peer is in force from the first packet that is authentic with this key. Until then
+the old key is used, because some packets with the old key are still on the network.
 """
 
 import secrets
@@ -22,39 +23,48 @@ from telephony.rtp.rtcp import replace_ssrcs
 from telephony.sdp.crypto import KeyPair, MasterKey, Suite
 
 _TAGS: Final = {Suite.AES_CM_128_HMAC_SHA1_80: 10, Suite.AES_CM_128_HMAC_SHA1_32: 4}
-"""The number of octets in the SRTP tag, which comes after the MKI.
+"""The number of octets in the authentication tag of an SRTP packet. The tag comes after the MKI.
 
-The suites with GCM are not in this table: their tag comes before the MKI.
+The suites with GCM are not in this table, because their tag comes before the MKI.
 """
 _CONTROL_TAG: Final = 10
-"""The number of octets in the SRTCP tag of the suites in `_TAGS` (RFC 4568 section 6.2)."""
+"""The number of octets in the authentication tag of an SRTCP packet.
+
+This is for the suites in `_TAGS` (RFC 4568 section 6.2).
+"""
 _MOST_SOURCES: Final = 256
 """The largest number of SSRCs in one session.
 
 Each SSRC uses memory in libsrtp until the session ends.
 """
 _KEPT_SESSIONS: Final = 8
-"""The largest number of keys of one peer whose sessions are kept.
+"""The largest number of keys of one peer whose sessions we keep.
 
 A peer has several keys if it has several early dialogs, or if it has changed its key.
 """
 _STALE: Final = 5
-"""If this number of packets in a row have a far too old index, their source has restarted."""
+"""The number of packets that libsrtp refuses as too old before we treat their source as restarted.
+
+These packets must follow each other without an accepted packet between them.
+"""
 _SEARCHES: Final = 50
-"""The largest number of searches for a roll-over counter with one key; each takes 0.5 ms."""
+"""The largest number of searches for a roll-over counter with one key. A search takes 0.5 ms."""
 _FORGED: Final = "authentication"
-"""A word in libsrtp's error for a packet that is not authentic; no other error contains it."""
+"""A word in libsrtp's error text for a packet that is not authentic.
+
+No other error text of libsrtp contains this word.
+"""
 _SMALLEST: Final = 12
 
 
 class _Sender:
     """The sending side of one of our keys: it protects packets with this key.
 
-    libsrtp refuses packets of a source as too old in two cases: the source restarts its sequence
-    numbers, or it continued to send while the peer was on hold. We then send the packets of this
-    source with a new SSRC. If `rename` is true, this is done for every source from its first
-    packet. The reason is that the peer has counted the wraps of the earlier SSRC, and we do not
-    know their number.
+    libsrtp refuses the packets of a source as too old in two cases: the source started with new
+    sequence numbers, or it continued to send while the peer was on hold. We then send the packets
+    of this source with a new SSRC. If `rename` is true, every source gets a new SSRC from its first
+    packet. This is necessary if the peer knows a roll-over counter for the earlier SSRC and we do
+    not know this counter.
     """
 
     def __init__(self, key: MasterKey, *, rename: bool) -> None:
@@ -64,9 +74,12 @@ class _Sender:
         self._own: set[bytes] = set()
         """The SSRCs of sources whose packets keep their original SSRC."""
         self._assigned: dict[bytes, bytes] = {}
-        """The new SSRC of each source that is sent with a new SSRC, by its original SSRC."""
+        """A table from the original SSRC of a source to its new SSRC.
+
+        It contains only the sources that are sent with a new SSRC.
+        """
         self._original: dict[bytes, bytes] = {}
-        """The original SSRC of each source in `_assigned`, by its new SSRC."""
+        """The same sources as in `_assigned`: a table from the new SSRC to the original SSRC."""
         self._streams = 0
         self._stale = 0
 
@@ -94,7 +107,11 @@ class _Sender:
         return data[:8] + name + data[12:]
 
     def _count(self) -> None:
-        """Count a new SSRC; raise SrtpError if `_MOST_SOURCES` SSRCs were counted before."""
+        """Count a new SSRC.
+
+        Raises:
+            SrtpError: `_MOST_SOURCES` SSRCs have already been counted.
+        """
         if self._streams >= _MOST_SOURCES:
             raise SrtpError("more sources than one call has")
         self._streams += 1
@@ -102,10 +119,11 @@ class _Sender:
     def _on_stale(self, data: bytes) -> bytes:
         """Handle a packet that libsrtp refuses as too old.
 
-        After `_STALE` such packets in a row, the packets of their source get a new SSRC.
+        When libsrtp has refused `_STALE` packets without a break, the source of this packet gets a
+        new SSRC, and the packet is protected with the new SSRC.
 
         Raises:
-            SrtpError: There were fewer such packets up to now, or the packet cannot be protected.
+            SrtpError: Fewer packets were refused so far, or the packet cannot be protected.
         """
         self._stale += 1
         if self._stale < _STALE:
@@ -136,7 +154,7 @@ class _Sender:
         return protected
 
     def original(self, data: bytes) -> bytes:
-        """Return the peer's RTCP with our sources' original SSRCs in place of the new ones.
+        """Return the peer's RTCP with the original SSRCs of our sources instead of the new SSRCs.
 
         If the RTCP cannot be read, it is returned unchanged.
         """
@@ -155,12 +173,14 @@ class _Receiver:
         self._unprotect: Callable[[bytes], bytes] = self._session.unprotect
         self._sources: set[bytes] = set()
         self._simple_sources: set[bytes] = set()
-        """The SSRCs whose packets need no special handling: no MKI, and no wraps before the first
-        packet.
+        """The SSRCs whose packets need no special handling.
+
+        Their packets have no MKI, and their roll-over counter was 0 at the first packet.
         """
         self._wrapped: dict[bytes, Session] = {}
-        """The sessions of sources whose sequence number had wrapped before their first packet, by
-        SSRC.
+        """A table from an SSRC to the session of this source.
+
+        It contains the sources whose roll-over counter was not 0 at the first packet.
         """
         self._searches = 0
 
@@ -175,7 +195,8 @@ class _Receiver:
     def _unprotect_first(self, data: bytes) -> bytes:
         """Unprotect a packet that needs special handling.
 
-        It is the first packet of its source, has an MKI, or comes from a source in `_wrapped`.
+        This is so for the first packet of a source, a packet with an MKI, and a packet of a source
+        in `_wrapped`.
         """
         if len(data) < _SMALLEST:
             raise SrtpError("shorter than any SRTP packet")
@@ -197,9 +218,9 @@ class _Receiver:
         return plain
 
     def _search(self, data: bytes, source: bytes) -> bytes | None:
-        """Unprotect the first packet of a source with a roll-over counter above 0.
+        """Unprotect the first packet of a source whose roll-over counter is above 0.
 
-        Return None if no such counter is found, or if a limit is reached.
+        Return None if the counter is not found, or if the limit of sources or searches is reached.
         """
         full = len(self._sources) >= _MOST_SOURCES and source not in self._sources
         if full or self._searches >= _SEARCHES:
@@ -239,7 +260,7 @@ def _without(data: bytes, mki: bytes, tag: int) -> bytes:
 
 
 class Protection:
-    """A leg's SRTP in both directions, with the keys that were agreed last.
+    """A leg's SRTP in both directions, with the most recently agreed keys.
 
     Attributes:
         protect: Turns an RTP packet into an SRTP packet. Raises `SrtpError` if the packet was sent
@@ -251,21 +272,26 @@ class Protection:
     def __init__(self, keys: KeyPair, *, rename: bool = False) -> None:
         """Create the sessions for these keys.
 
-        If `rename` is true, every source is sent with a new SSRC. This is for a leg that had an
-        earlier `Protection`, whose roll-over counters are lost.
+        If `rename` is true, every source is sent with a new SSRC. This is necessary for a leg that
+        had a `Protection` in an earlier process, because its roll-over counters are lost.
         """
         self._rename = rename
         self._senders: dict[MasterKey, _Sender] = {}
         self._receivers: dict[MasterKey, _Receiver] = {}
         self._receiver = self._receiver_of(keys.theirs)
         self._next: _Receiver | None = None
-        """The receiver for the peer's new key, until a packet is authentic with this key; else
-        None.
+        """The receiver for a new key of the peer, until the first packet is authentic with this
+        key.
+
+        None if there is no new key.
         """
         self.rekey(keys)
 
     def rekey(self, keys: KeyPair) -> None:
-        """Use the keys that were agreed now; a key that was in use before keeps its session."""
+        """Use newly agreed keys.
+
+        A key that was in use before continues with its earlier session.
+        """
         self._sender = self._sender_of(keys.ours)
         self.protect: Callable[[bytes], bytes] = self._sender.protect
         wanted = self._receiver_of(keys.theirs)
@@ -277,7 +303,7 @@ class Protection:
     def _unprotect_either_key(self, data: bytes) -> bytes:
         """Unprotect a packet with the new key or the old key of the peer.
 
-        The old key is no longer tried after a packet was authentic with the new key.
+        After the first packet that is authentic with the new key, the old key is not tried again.
         """
         fresh = self._next
         if fresh is None:
@@ -291,7 +317,7 @@ class Protection:
         return plain
 
     def protect_control(self, data: bytes) -> bytes:
-        """Return an RTCP compound as an SRTCP packet.
+        """Return a compound RTCP packet as an SRTCP packet.
 
         Raises:
             SrtpError: The data is not RTCP, or is too long.
@@ -299,7 +325,7 @@ class Protection:
         return self._sender.protect_control(data)
 
     def unprotect_control(self, data: bytes) -> bytes:
-        """Return the RTCP compound in an SRTCP packet.
+        """Return the compound RTCP packet in an SRTCP packet.
 
         Raises:
             SrtpError: The packet is not authentic, or was received before.
@@ -321,8 +347,8 @@ class Protection:
     def _receiver_of(self, key: MasterKey) -> _Receiver:
         """Return the receiver for this key.
 
-        At most `_KEPT_SESSIONS` receivers are kept; the one that was unused for the longest time is
-        deleted.
+        At most `_KEPT_SESSIONS` receivers exist. If there are more, the receiver that was not used
+        for the longest time is deleted.
         """
         found = self._receivers.pop(key, None) or _Receiver(key)
         self._receivers[key] = found

@@ -1,8 +1,8 @@
 """The ringing tone of the United Kingdom as G.711, for a caller who waits.
 
-It consists of 400 Hz and 450 Hz at the same time: 0.4 s on, 0.2 s off, 0.4 s on, 2 s off (BT SIN
-350). Both frequencies have a whole number of periods in 20 ms. So one packet of tone and one packet
-of silence are enough.
+The tone consists of 400 Hz and 450 Hz at the same time: 0.4 s on, 0.2 s off, 0.4 s on, 2 s off (BT
+SIN 350). A packet of 20 ms contains a whole number of periods of each frequency. So all packets
+with tone are equal, and all packets with silence are equal.
 """
 
 import math
@@ -12,13 +12,13 @@ PACKET_SAMPLES = 160
 CYCLE_PACKETS = 150
 """The number of packets in one cycle of the tone: 3 s."""
 _AMPLITUDE = 4_000
-"""The amplitude of each of the two frequencies, in units of a 16-bit sample."""
+"""The amplitude of each of the two frequencies, as the value of a 16-bit sample."""
 
 
 def is_sounding(packet: int) -> bool:
-    """Return whether a packet holds tone; if not, it holds silence.
+    """Return True if a packet contains tone, and False if it contains silence.
 
-    `packet` is the packet's number, counted from 0 at the start of the tone.
+    `packet` counts the packets from 0 at the start of the tone.
     """
     place = packet % CYCLE_PACKETS
     return place < 20 or 30 <= place < 50
@@ -52,5 +52,6 @@ RINGING: dict[str, tuple[bytes, bytes]] = {
     "pcmu": (bytes(map(to_pcmu, _samples())), bytes([to_pcmu(0)]) * PACKET_SAMPLES),
     "pcma": (bytes(map(to_pcma, _samples())), bytes([to_pcma(0)]) * PACKET_SAMPLES),
 }
-"""The RTP payload of a packet of tone and of a packet of silence, by encoding name in lower case.
+"""A table from an encoding name in lower case to two RTP payloads: a packet of tone and a packet of
+silence.
 """

@@ -1,6 +1,6 @@
 """SDP (RFC 8866) and offer/answer (RFC 3264): values, a parser and the negotiation.
 
-This package does no I/O.
+This package does no input or output.
 """
 
 from telephony.sdp.agreement import agreed, agreed_index, remote_media, same_media

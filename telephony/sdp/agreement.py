@@ -1,7 +1,7 @@
 """The result of an SDP offer and its answer: the address and the keys for the media.
 
-In this module, `ours` is the session description that we sent and `theirs` is the one that the peer
-sent. The result is the same whichever of the two was the offer.
+In this module, `ours` is the session description that we sent, and `theirs` is the session
+description that the peer sent. Each of them can be the offer; this does not change the result.
 """
 
 from collections.abc import Mapping
@@ -26,17 +26,17 @@ def live_section(said: SessionDescription | None) -> MediaDescription | None:
 
 
 def remote_media(theirs: SessionDescription, ours: SessionDescription | None = None) -> RemoteMedia:
-    """Return what the media relay must know of a peer.
+    """Return the values that the media relay must know about a peer.
 
     `theirs` is the peer's session description, and `ours` is our description for the peer (None
-    before we have sent one). The peer may send the payload types in `ours`. Some peers also send
-    those in `theirs`. If the two descriptions give one number to different codecs, the number means
-    our codec, unless the peer does not accept that codec. Media flows only in the directions that
-    both descriptions allow.
+    before we have sent one). The peer may send with the payload types in `ours`; some peers also
+    send with the payload types in `theirs`. If the two descriptions give the same payload type to
+    different codecs, our codec applies, unless the peer does not accept our codec. Media flows only
+    in the directions that both descriptions allow.
 
     Raises:
-        SdpParseError: Status 488; there is no live audio section, its address is not a unicast IP
-            literal, or the two sides agree on no SRTP key.
+        SdpParseError: There is no live audio section, its address is not a unicast IP literal, or
+            the two sides agree on no SRTP key. The status is 488.
     """
     index = agreed_index(theirs, ours)
     if index is None:
@@ -64,10 +64,10 @@ def remote_media(theirs: SessionDescription, ours: SessionDescription | None = N
 
 
 def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, Codec]:
-    """Return the codecs in `sent` that the peer also accepts, by our payload types.
+    """Return the codecs in `sent` that the peer also accepts; the payload types are our own.
 
-    A codec that the peer did not accept must not be in the result: the peer may use its number for
-    key presses.
+    A codec that the peer does not accept must not be in the result, because the peer may use the
+    same payload type for DTMF digits.
     """
     known = {codec.identity for codec in takes.values()}
     return {number: codec for number, codec in sent.items() if codec.identity in known}
@@ -76,8 +76,8 @@ def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, 
 def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) -> int | None:
     """Return the index in `theirs` of the audio section that both descriptions agree on.
 
-    It is the index of our live audio section, if the section of `theirs` with that index is live
-    audio too. Otherwise it is the first live audio section of `theirs`, or None if there is none.
+    If `theirs` has live audio at the index of our live audio section, return this index. Otherwise
+    return the index of the first live audio section of `theirs`, or None if there is none.
     """
     index = ours.audio_index() if ours is not None else None
     if index is not None and index < len(theirs.media) and theirs.media[index].is_rtp_audio:
@@ -88,10 +88,10 @@ def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) ->
 def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
     """Return the SRTP keys of both sides; None if neither side uses SRTP.
 
-    `own` is our audio section, and `section` is the peer's.
+    `own` is our audio section, and `section` is the peer's audio section.
 
     Raises:
-        SdpParseError: Status 488; only one side uses SRTP, or the two sides agree on no key.
+        SdpParseError: Only one side uses SRTP, or the two sides agree on no key. The status is 488.
     """
     sent = parse_crypto_lines(own.attributes("crypto"))
     if not sent and not own.is_secure and not section.is_secure:
@@ -105,8 +105,8 @@ def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
 def agreed(ours: SessionDescription, theirs: SessionDescription) -> SessionDescription:
     """Return `ours` with only the SRTP key that the peer has chosen in `theirs`.
 
-    So our later offers on this leg contain only this key. `ours` is returned unchanged if it holds
-    one key or none, or if the sides agree on no key.
+    Our later offers on this leg must contain only this key. `ours` is returned unchanged if it
+    contains one key or none, or if the sides agree on no key.
     """
     index, other = ours.audio_index(), agreed_index(theirs, ours)
     if index is None or other is None:
@@ -147,8 +147,8 @@ def _rtcp_port(section: MediaDescription) -> int:
 def _rtcp_host(section: MediaDescription, host: str) -> str:
     """Return the RTCP address from the a=rtcp attribute (RFC 3605).
 
-    Return an empty text if that address is absent, is equal to `host`, is of another family, or is
-    not a usable unicast address.
+    Return "" if that address is absent, is equal to `host`, is of a different IP version, or is not
+    a usable unicast address.
     """
     words = (section.attribute("rtcp") or "").split()
     try:
@@ -160,10 +160,11 @@ def _rtcp_host(section: MediaDescription, host: str) -> str:
 
 
 def same_media(one: SessionDescription | None, other: SessionDescription | None) -> bool:
-    """Return whether two session descriptions ask for the same media, as in an unchanged refresh.
+    """Return whether two session descriptions ask for the same media.
 
-    Sections, addresses, ports, codecs with fmtp, directions and attributes are compared. The o=, s=
-    and t= lines are not compared. If both descriptions are None, they are the same.
+    This is so, for example, in a refresh that changes nothing. This function compares sections,
+    addresses, ports, codecs with fmtp, directions and attributes. It does not compare the o=, s=
+    and t= lines. Two descriptions that are None are also the same.
     """
     if one is None or other is None:
         return one is other

@@ -1,8 +1,8 @@
 """Codecs as SDP describes them: their identity, the static payload types, and codec tables.
 
-A codec's identity is its encoding name without case, its clock rate and its channels (RFC 8866
-section 6.6). A codec table maps payload types to codecs. The static payload types are those of RFC
-3551 section 6 that telephones use.
+The identity of a codec consists of its encoding name without regard to case, its clock rate and its
+number of channels (RFC 8866 section 6.6). A codec table maps payload types to codecs. The static
+payload types are those that telephones use from RFC 3551 section 6.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,9 +21,9 @@ DEFAULT_ALLOWED: tuple[str, ...] = (
     TELEPHONE_EVENT,
     COMFORT_NOISE,
 )
-"""The encoding names that we keep in an offer.
+"""The encoding names that an offer may contain; we remove all other codecs from an offer.
 
-They are the codecs that the finaliser can decode, key presses (telephone-event) and comfort noise
+These are the codecs that the finaliser can decode, DTMF digits (telephone-event) and comfort noise
 (CN).
 """
 
@@ -43,7 +43,7 @@ class Codec:
 
     @property
     def identity(self) -> tuple[str, int, int]:
-        """The name in lower case, the clock in Hz and the channels of the codec.
+        """The codec's name in lower case, its clock in Hz and its number of channels.
 
         Two codecs with the same identity are the same codec, even if their fmtp differs.
         """
@@ -51,12 +51,12 @@ class Codec:
 
     @property
     def is_event(self) -> bool:
-        """True for telephone-event: key presses (RFC 4733), which are never recorded."""
+        """True for telephone-event (RFC 4733): DTMF digits, which are never recorded."""
         return self.name.lower() == TELEPHONE_EVENT
 
     @property
     def is_audio(self) -> bool:
-        """True if the codec can carry speech: it is not for key presses or comfort noise."""
+        """True if the codec is for speech, and not for DTMF digits or comfort noise."""
         return self.name.lower() not in {TELEPHONE_EVENT, COMFORT_NOISE.lower()}
 
     def __str__(self) -> str:
@@ -75,14 +75,18 @@ STATIC_PAYLOADS: Mapping[int, Codec] = {
     15: Codec("G728", 8000),
     18: Codec("G729", 8000),
 }
-"""The static payload types, which need no a=rtpmap line, and their codecs."""
+"""A table of the static payload types and their codecs.
+
+A static payload type needs no a=rtpmap line.
+"""
 
 
 def find_payload(table: Mapping[int, Codec], codec: Codec) -> int | None:
     """Return the payload type of `codec` in `table`; None if `table` does not contain the codec.
 
-    If several payload types have this codec, one with the same fmtp is preferred. For example, two
-    telephone-event lines of one clock, or two modes of one codec, differ only in fmtp.
+    If several payload types have this codec, prefer a payload type with the same fmtp. For example,
+    two telephone-event lines with the same clock, or two modes of the same codec, differ only in
+    fmtp.
     """
     found = [number for number, other in table.items() if other.identity == codec.identity]
     same = [number for number in found if table[number].fmtp == codec.fmtp]
@@ -90,15 +94,15 @@ def find_payload(table: Mapping[int, Codec], codec: Codec) -> int | None:
 
 
 def payload_map(sends: Mapping[int, Codec], accepts: Mapping[int, Codec]) -> dict[int, int]:
-    """Return how the payload types of packets change between a sending and a receiving peer.
+    """Return the table that translates payload types between a sending and a receiving peer.
 
     Args:
         sends: The codecs that the sending peer may use (`RemoteMedia.payloads`).
         accepts: The codecs that the receiving peer announced (`RemoteMedia.accepts`).
 
     Returns:
-        The payload type for the receiver, by the payload type that the sender uses. Codecs that the
-            receiver does not accept are left out.
+        A table from the sender's payload type to the receiver's payload type. Codecs that the
+        receiver does not accept are not in the table.
     """
     found = {number: find_payload(accepts, codec) for number, codec in sends.items()}
     return {number: other for number, other in found.items() if other is not None}
@@ -107,13 +111,14 @@ def payload_map(sends: Mapping[int, Codec], accepts: Mapping[int, Codec]) -> dic
 def renumbered(table: Mapping[int, Codec], known: Mapping[int, Codec]) -> dict[int, int]:
     """Return payload types for the codecs in `table` that do not conflict with those in `known`.
 
-    A number in `known` keeps its codec (RFC 3264 section 8.3.2). So a codec gets the number that it
-    has in `known`. A codec that is not in `known` keeps its own number in `table` if that number is
-    free. Otherwise it gets a free dynamic number.
+    A payload type in `known` must not change its codec (RFC 3264 section 8.3.2). So a codec gets
+    the payload type that it has in `known`. A codec that is not in `known` keeps its own payload
+    type in `table` if this payload type is free. Otherwise the codec gets a free dynamic payload
+    type.
 
     Returns:
-        The new number by the number in `table`. All new numbers are different. A codec is left out
-            if no number is free.
+        A table from the payload type in `table` to the new payload type. All new payload types are
+        different. A codec for which no payload type is free is not in the result.
     """
     numbers: dict[int, int] = {}
     left = dict(known)
@@ -139,6 +144,6 @@ def payload_rows(table: Mapping[int, Codec]) -> dict[int, tuple[str, int, int, s
 
 
 def is_allowed(codec: Codec, allowed: Iterable[str]) -> bool:
-    """Return whether the codec's name is in `allowed`; upper and lower case are equal."""
+    """Return whether the codec's name is in `allowed`; upper and lower case make no difference."""
     wanted = codec.name.lower()
     return any(name.lower() == wanted for name in allowed)

@@ -1,9 +1,8 @@
 """SRTP keys in session descriptions (SDES, RFC 4568; the suites of RFC 4568 and RFC 7714).
 
-The key in a description protects the media that the *writer* of the description sends. We ignore an
-a=crypto line that we cannot use, so that a later line can be chosen. Such a line has an unknown
-suite, several keys, or a parameter that weakens the protection. No `repr` in this module shows a
-key.
+The key in a session description protects the media that the *writer* of the description sends. We
+ignore an a=crypto line that has an unknown suite, several keys, or a parameter that weakens the
+protection, so that a later line can be chosen. No `repr` in this module shows a key.
 """
 
 import base64
@@ -25,18 +24,21 @@ _MOST_PACKETS = 2**48
 
 
 class Srtp(StrEnum):
-    """The protection that the media of a leg may have."""
+    """The types of protection that a leg may use for its media."""
 
     OFF = "off"
-    """Only plain RTP."""
+    """Only plain RTP is allowed."""
     OPTIONAL = "optional"
-    """Plain RTP or SRTP, as the peer offers; our own first offer is plain RTP."""
+    """Plain RTP and SRTP are allowed, and the peer's offer decides.
+
+    Our own first offer is plain RTP.
+    """
     REQUIRED = "required"
-    """Only SRTP."""
+    """Only SRTP is allowed."""
 
 
 class Suite(StrEnum):
-    """The SRTP suites (cipher and authentication) by SDES name, the preferred one first."""
+    """The SDES names of the SRTP suites (cipher and authentication), the preferred suite first."""
 
     AEAD_AES_256_GCM = "AEAD_AES_256_GCM"
     AEAD_AES_128_GCM = "AEAD_AES_128_GCM"
@@ -70,7 +72,7 @@ class MasterKey:
 class KeyPair:
     """The two keys of one SRTP stream, which have the same suite.
 
-    Each side encrypts the packets that it sends with its own key.
+    Each side uses its own key to encrypt the packets that it sends.
     """
 
     ours: MasterKey
@@ -88,12 +90,12 @@ class Crypto:
     def parse(cls, value: str) -> "Crypto":
         """Read the value of an a=crypto line.
 
-        The lifetime of the key is checked but otherwise ignored: the side that has set the lifetime
-        changes the key before the lifetime ends.
+        The lifetime of the key is checked but has no other effect, because the side that has set
+        the lifetime changes the key before the lifetime ends.
 
         Raises:
-            SdpParseError: Status 488; the value is not an a=crypto value, or one that we cannot
-                use.
+            SdpParseError: `value` is not the value of an a=crypto line, or we cannot use the line.
+                The status is 488.
         """
         found = _CRYPTO.fullmatch(value.strip())
         if found is None:
@@ -113,7 +115,7 @@ def _key(suite: Suite, text: str) -> MasterKey:
     """Return the key in `inline:key||salt[|lifetime][|MKI:length]`.
 
     Raises:
-        SdpParseError: Status 488; the text holds several keys, or cannot be read.
+        SdpParseError: The text contains several keys, or cannot be read. The status is 488.
     """
     method, colon, rest = text.partition(":")
     if method.lower() != "inline" or not colon or ";" in rest:
@@ -149,26 +151,30 @@ def _mki(text: str) -> bytes:
 
 
 def parse_crypto_lines(values: Iterable[str]) -> tuple[Crypto, ...]:
-    """Return the a=crypto lines in `values` that we can use, in their order."""
+    """Return the a=crypto lines in `values` that we can use, in the sequence of `values`."""
     found = []
     for value in values:
         try:
             found.append(Crypto.parse(value))
         except SdpParseError:
-            continue  # A line that we cannot use is ignored (RFC 4568 section 7.1.2).
+            continue  # We ignore a line that we cannot use (RFC 4568 section 7.1.2).
     return tuple(found)
 
 
 def fresh_keys() -> Mapping[Suite, MasterKey]:
-    """Return new random keys for one leg, one for each suite; the leg keeps them until it ends."""
+    """Return new random keys for one leg: one key for each suite.
+
+    The leg uses these keys until it ends.
+    """
     return {suite: MasterKey(suite, secrets.token_bytes(suite.key_bytes)) for suite in Suite}
 
 
 def key_pair(ours: Iterable[Crypto], theirs: Iterable[Crypto]) -> KeyPair | None:
-    """Return the keys that two sets of a=crypto lines agree on: lines with the same tag and suite.
+    """Return the two keys on which the a=crypto lines of the two sides agree.
 
-    An answer should hold only one line (RFC 4568 section 7.1.3). If `theirs` holds several, the
-    first one that matches a line in `ours` is used. None means that no line matches.
+    The sides agree if a line in `ours` and a line in `theirs` have the same tag and suite. None
+    means that no lines agree. An answer should have only one line (RFC 4568 section 7.1.3). If
+    `theirs` has several, the first line that agrees with a line in `ours` is used.
     """
     sent = {(line.tag, line.key.suite): line.key for line in ours}
     for line in theirs:

@@ -1,8 +1,8 @@
 """Our side and the peer's side of one media stream, as plain values.
 
-A `LocalMedia` holds the address that the media relay has bound, which our SDP therefore contains. A
-`RemoteMedia` holds what the relay needs to know from the peer's SDP. This module does not parse or
-negotiate SDP.
+A `LocalMedia` has the address to which the media relay is bound; our SDP contains the same address.
+A `RemoteMedia` has the values from the peer's SDP that the relay needs. This module does not parse
+or negotiate SDP.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,10 @@ from telephony.sdp.crypto import KeyPair, MasterKey, Srtp, Suite
 
 
 class Direction(StrEnum):
-    """The direction attributes of RFC 8866 section 6.7, as seen by the party that wrote them."""
+    """The direction attributes of RFC 8866 section 6.7.
+
+    An attribute describes what its writer does: with "sendonly", the writer only sends media.
+    """
 
     SENDRECV = "sendrecv"
     SENDONLY = "sendonly"
@@ -23,7 +26,10 @@ class Direction(StrEnum):
 
     @classmethod
     def of(cls, *, sends: bool, receives: bool) -> "Direction":
-        """Return the direction attribute for a party that sends or receives as given."""
+        """Return the direction attribute of a party.
+
+        The arguments say whether the party sends and whether the party receives media.
+        """
         if sends:
             return cls.SENDRECV if receives else cls.SENDONLY
         return cls.RECVONLY if receives else cls.INACTIVE
@@ -40,7 +46,7 @@ class Direction(StrEnum):
 
     @property
     def reverse(self) -> "Direction":
-        """The direction that the other party would write for the same stream."""
+        """The direction attribute that the other party would write for the same stream."""
         return Direction.of(sends=self.receives, receives=self.sends)
 
 
@@ -48,26 +54,30 @@ class Direction(StrEnum):
 class LocalMedia:
     """The address in our SDP for one leg, and the protection of the media on this leg.
 
-    `host` is the address in the SDP, an IPv4 or IPv6 literal. RTCP uses `port + 1`, or `port` if
-    the peer asks for that (RFC 5761).
+    `host` is the address in the SDP, an IPv4 or IPv6 literal. RTCP uses `port + 1`. If the peer
+    asks for RTP and RTCP on the same port (RFC 5761), RTCP uses `port`.
     """
 
     host: str
     port: int
     srtp: Srtp = Srtp.OFF
     keys: Mapping[Suite, MasterKey] = field(default_factory=dict, repr=False, compare=False)
-    """The SRTP keys for the media that we send, by suite; they are not used while `srtp` is off."""
+    """A table from a suite to the SRTP key for the media that we send.
+
+    The keys are not used while `srtp` is off.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteMedia:
-    """The audio stream in one peer's SDP, as the media relay needs it.
+    """The audio stream in one peer's SDP, with the values that the media relay needs.
 
-    `send` and `receive` are seen from the peer: if `receive` is false, we send nothing to the peer.
+    `send` and `receive` describe what the peer does: if `receive` is false, we send nothing to the
+    peer.
     """
 
     host: str
-    """The IP literal to which media is sent.
+    """The IP literal to which we send media.
 
     It may be the unspecified address (0.0.0.0 or ::) while `receive` is false.
     """
@@ -78,13 +88,13 @@ class RemoteMedia:
     payloads: Mapping[int, Codec] = field(default_factory=dict)
     """The payload types that the peer may *send*.
 
-    They are those in our SDP for the peer, then those in the peer's own SDP.
+    The payload types in our SDP for the peer come first, then the payload types in the peer's own
+    SDP.
     """
     accepts: Mapping[int, Codec] = field(default_factory=dict)
-    """The payload types that the peer *receives*: those in the peer's own SDP."""
+    """The payload types that the peer *receives*. They are from the peer's own SDP."""
     rtcp_host: str = ""
-    """The IP literal to which RTCP is sent, if it differs from `host` (RFC 3605); otherwise empty.
-    """
+    """The IP literal to which we send RTCP (RFC 3605); empty if it is equal to `host`."""
     rtcp_mux: bool = False
     """True if RTCP and RTP use the same port in both directions (RFC 5761).
 
@@ -98,13 +108,13 @@ class RemoteMedia:
 class Origin:
     """The values in the o= line of an SDP that we write (RFC 8866 section 5.2).
 
-    `session_id` is different for each leg. `version` grows by one each time our description on that
-    leg changes.
+    `session_id` is different for each leg. `version` grows by one each time we send a changed
+    description on the leg.
     """
 
     session_id: int
     version: int = 1
 
     def next(self) -> "Origin":
-        """Return the o= line values for the next, changed description."""
+        """Return the o= line values for the next description, whose `version` is one higher."""
         return Origin(self.session_id, self.version + 1)

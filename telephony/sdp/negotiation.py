@@ -1,19 +1,19 @@
-"""Offer and answer (RFC 3264) as a back-to-back user agent needs them.
+"""Offer and answer (RFC 3264) for a back-to-back user agent.
 
-Each leg has one audio stream. We reduce the offer of one peer to the codecs that we can decode,
-write our own address into it and send it to the other peer. The answer of the other peer is sent
-back with the payload types of the first peer. All other streams in the offer are refused: they stay
-in their place with port 0.
+Each leg has one audio stream. In the offer of one peer, we remove the codecs that we cannot decode
+and replace the address by our own address. Then we send the offer to the other peer. The other
+peer's answer goes back to the first peer, with the payload types of the first peer's offer. All
+other streams in the offer are refused, which means that they stay in their place with port 0.
 
     caller                       us                           callee
       offer  ───────────▶ forwarded_offer(offer) ───────────────▶
       ◀─────────── forwarded_answer(offer, answer) ◀─────────── answer
 
-A description without a stream that we can carry raises `SdpParseError` with status 488. A
-description that asks for T.38 in place of audio also raises it, because a fax is not a
-conversation. After the refusal the peer sends the fax as G.711, which we handle as audio. (A fax
-stream next to an audio stream is refused with port 0.) The module `transport` decides how the
-stream of each leg is protected.
+For a description without a stream that we can carry, the functions raise `SdpParseError` with
+status 488. They raise the same error for a description that asks for T.38 (fax) in place of audio,
+because a fax is not a conversation. After the refusal, the peer sends the fax as G.711, which we
+handle as audio. A fax stream next to an audio stream is refused with port 0. The module `transport`
+decides how the stream of each leg is protected.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ OWN_CODECS: tuple[Codec, ...] = (
     Codec("G722", 8000),
     Codec("telephone-event", 8000, 1, "0-16"),
 )
-"""The codecs in an offer that we make ourselves, unless the caller of `own_offer` gives others."""
+"""The codecs in an offer that we make ourselves, unless `own_offer` is called with other codecs."""
 
 
 def _kept(section: MediaDescription, allowed: Sequence[str]) -> dict[int, Codec]:
@@ -58,10 +58,10 @@ def _speaks(table: Mapping[int, Codec]) -> bool:
 
 
 def _carried(session: SessionDescription, allowed: Sequence[str], srtp: Srtp) -> int:
-    """Return the index of the audio section that we carry; one with SRTP keys is preferred.
+    """Return the index of the audio section that we carry; a section with SRTP keys is preferred.
 
     Raises:
-        SdpParseError: Status 488; there is no section that we can carry.
+        SdpParseError: There is no section that we can carry. The status is 488.
     """
 
     def fits(media: MediaDescription) -> bool:
@@ -87,14 +87,14 @@ def cut_offer(
     allowed: Sequence[str] = DEFAULT_ALLOWED,
     srtp: Srtp = Srtp.OFF,
 ) -> SessionDescription:
-    """Reduce an offer to the audio section that we carry, with only the allowed codecs.
+    """Return an offer with only one accepted section: the audio that we carry, with allowed codecs.
 
-    Order, fmtp, ptime and unknown attributes are kept. The other sections stay in their places,
-    refused with port 0.
+    The sequence of the codecs, fmtp, ptime and unknown attributes do not change. The other sections
+    stay in their places and are refused with port 0.
 
     Raises:
-        SdpParseError: Status 488; there is no audio, no audio with the protection that `srtp`
-            requires, or no allowed codec.
+        SdpParseError: There is no audio, no audio with the protection that `srtp` requires, or no
+            allowed codec. The status is 488.
     """
     index = _carried(offer, allowed, srtp)
     audio = _cut(offer.media[index], allowed)
@@ -113,22 +113,23 @@ def forwarded_offer(
 ) -> SessionDescription:
     """Return our offer for the other leg, made from the offer of the first peer.
 
-    It is the result of `cut_offer` and `rewrite`, with the sections and payload types that the
-    other leg already has.
+    The offer is cut to one audio section (see `cut_offer`) and gets our own address (see
+    `rewrite`). It has the sections and payload types that the other leg already has.
 
     Args:
         offer: The first peer's offer.
-        local: The address of the other leg, and the protection of the media on that leg.
-        origin: The o= line of the other leg.
-        allowed: The encoding names to keep.
-        srtp: The protection that media may have on the leg that `offer` came from.
-        previous: Our last description on the other leg. The new offer keeps the number and the
-            order of its m-lines, and the payload types of its codecs (RFC 3264 section 8). None
-            means that the new offer has one audio section.
+        local: Our address on the other leg, and the protection of the media on that leg.
+        origin: The o= line for the other leg.
+        allowed: The encoding names of the codecs that the offer may contain.
+        srtp: The protection that media may have on the leg of the first peer.
+        previous: Our most recent description on the other leg. The new offer has the same m-lines
+            in the same sequence, and its codecs have the same payload types (RFC 3264 section 8).
+            None means that the new offer has one audio section.
         direction: The direction to offer; None means the direction in `offer`.
 
     Raises:
-        SdpParseError: The same as for `cut_offer`.
+        SdpParseError: There is no audio, no audio with the protection that `srtp` requires, or no
+            allowed codec. The status is 488.
     """
     index = _carried(offer, allowed, srtp)
     section, before = _cut(offer.media[index], allowed), live_section(previous)
@@ -152,10 +153,11 @@ def _with_payload_types_of(section: MediaDescription, before: MediaDescription) 
 def _in_shape_of(
     session: SessionDescription, previous: SessionDescription | None
 ) -> SessionDescription:
-    """Return `session` with its only section at the index that audio has in `previous`.
+    """Return `session` with the sections of `previous`, in the same places.
 
-    The other sections of `previous` are added as refused sections. If `previous` is None, `session`
-    is returned unchanged.
+    The only section of `session` gets the place of the audio section in `previous`. All other
+    sections of `previous` are added as refused sections. If `previous` is None, `session` is
+    returned unchanged.
     """
     if previous is None:
         return session
@@ -175,12 +177,12 @@ def forwarded_answer(
 ) -> SessionDescription:
     """Return the answer for the peer that made `offer`, made from the other peer's `answer`.
 
-    It has the sections of `offer`. Its codecs are in the order of `answer`, with the payload types
-    of `offer`.
+    The result has the sections of `offer`. Its codecs have the sequence of `answer` and the payload
+    types of `offer`.
 
     Raises:
-        SdpParseError: Status 488; `answer` refuses the audio or shares no audio codec with `offer`,
-            or `offer` has no section that we can carry.
+        SdpParseError: `answer` refuses the audio or has no audio codec in common with `offer`, or
+            `offer` has no section that we can carry. The status is 488.
     """
     index = _carried(offer, allowed, local.srtp)
     theirs = answer.audio_index()
@@ -206,9 +208,9 @@ def _matched(
 ) -> tuple[dict[int, Codec], dict[int, int]]:
     """Return the codecs of an answer, with the payload types that they have in the offer.
 
-    The arguments are the codecs in the offer and in the answer, by payload type. The first result
-    is the codecs by payload type in the offer. The second result is the payload type in the offer
-    by the payload type in the answer.
+    `offered` and `answered` are the codec tables of the offer and of the answer. The first result
+    is a codec table with the payload types of the offer. The second result is a table from the
+    payload type in the answer to the payload type in the offer.
     """
     table: dict[int, Codec] = {}
     numbers: dict[int, int] = {}
@@ -226,8 +228,7 @@ def _place_in_offer(
 ) -> SessionDescription:
     """Return an answer that has all sections of `offer`.
 
-    The only section of `written` is at position `index`. All other sections are refused with port
-    0.
+    The only section of `written` is placed at `index`. All other sections are refused with port 0.
     """
     return SessionDescription(written.lines, place_section(written.media[0], offer.media, index))
 
@@ -242,8 +243,8 @@ def own_offer(
 ) -> SessionDescription:
     """Return an offer that we make ourselves, without an offer of another peer.
 
-    `previous` is our last description on the leg, or None. The new offer keeps its sections in
-    their places.
+    `previous` is our most recent description on the leg, or None. The new offer has the sections of
+    `previous` in the same places.
     """
     table = _numbered(codecs)
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
@@ -257,10 +258,10 @@ def own_offer(
 
 
 def _numbered(codecs: Sequence[Codec]) -> dict[int, Codec]:
-    """Return the codecs by payload type.
+    """Return a codec table, in which each codec has a payload type.
 
-    A codec with a static payload type gets this type. The first telephone-event codec gets 101. All
-    other codecs get free numbers from 96.
+    A codec with a static payload type gets this payload type. The first telephone-event codec gets
+    101. All other codecs get free payload types from 96.
     """
     static = {codec.identity: number for number, codec in STATIC_PAYLOADS.items()}
     free = iter([number for number in range(96, 128) if number != 101])
@@ -281,13 +282,14 @@ def own_answer(
     allowed: Sequence[str] = DEFAULT_ALLOWED,
     direction: Direction | None = None,
 ) -> SessionDescription:
-    """Return an answer that we make ourselves, to `offer`.
+    """Return an answer to `offer` that we make ourselves, without an answer of another peer.
 
-    It has the first allowed audio codec of `offer`, and telephone-event with the same clock. If
-    `direction` is None, the answer has the reverse of the offer's direction.
+    The answer has the first allowed audio codec of `offer`, and telephone-event with the same
+    clock. If `direction` is None, the answer has the reverse of the offer's direction.
 
     Raises:
-        SdpParseError: The same as for `cut_offer`.
+        SdpParseError: There is no audio, no audio with the protection that `local.srtp` requires,
+            or no allowed codec. The status is 488.
     """
     index = _carried(offer, allowed, local.srtp)
     section = offer.media[index]

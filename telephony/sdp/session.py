@@ -1,7 +1,8 @@
 """Session descriptions (RFC 8866): parsing, reading, changing and writing them.
 
-All lines are kept in their order, also lines of unknown type. Reading accepts wrong line ends and a
-wrong order; writing is strict. The module `negotiation` chooses codecs and adds our own addresses.
+All lines stay in their sequence, also lines of unknown type. Reading accepts wrong line ends and a
+wrong sequence of lines, but writing is strict. The module `negotiation` chooses codecs and adds our
+own addresses.
 """
 
 import re
@@ -25,7 +26,7 @@ _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
 class SdpLine(NamedTuple):
-    """One `type=value` line of a description. Its `repr` shows no key."""
+    """One `type=value` line of a session description. The `repr` of a line does not show a key."""
 
     type: str
     value: str
@@ -81,7 +82,10 @@ def _connection(lines: Iterable[SdpLine]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class MediaDescription:
-    """One media section of a description; `lines` holds its lines after the m= line, in order."""
+    """One media section of a session description.
+
+    `lines` contains the lines after the m= line, in their sequence.
+    """
 
     kind: str
     port: int
@@ -90,11 +94,16 @@ class MediaDescription:
     lines: tuple[SdpLine, ...] = ()
     port_count: int = 1
     _table: dict[int, Codec] | None = field(default=None, init=False, compare=False, repr=False)
-    """The result of `codecs`, stored because it is needed often; None before the first call."""
+    """The result of the method `codecs`; None before the first use of that method.
+
+    The result is stored because it is needed often.
+    """
 
     @classmethod
     def parse(cls, value: str, lines: Iterable[SdpLine] = ()) -> "MediaDescription":
-        """Read a media section from the value of its m= line; `lines` are its other lines.
+        """Read a media section.
+
+        `value` is the value of its m= line, and `lines` are its other lines.
 
         Raises:
             SdpParseError: The value is not `kind port[/count] protocol format…`.
@@ -120,19 +129,19 @@ class MediaDescription:
     def attribute(self, name: str) -> str | None:
         """Return the value of the first a= line named `name`; None if there is no such line.
 
-        The value is empty if the attribute has none, as in `a=rtcp-mux`.
+        For an attribute without a value, such as `a=rtcp-mux`, return "".
         """
         return next(self.attributes(name), None)
 
     def attributes(self, name: str) -> Iterator[str]:
-        """Return the values of all a= lines named `name`, in order; `name` is in lower case."""
+        """Yield the values of all a= lines named `name`, which must be in lower case."""
         return _attribute(self.lines, name)
 
     @property
     def is_rtp_audio(self) -> bool:
         """True if the section is live audio over RTP or SRTP; live means that its port is not 0.
 
-        It is false for audio over DTLS.
+        False for audio over DTLS.
         """
         return (
             self.kind.lower() == "audio"
@@ -148,7 +157,8 @@ class MediaDescription:
     def codecs(self) -> dict[int, Codec]:
         """Return the codecs of the section by payload type, the preferred codec first.
 
-        Formats that are not payload types are left out, and dynamic payload types without a=rtpmap.
+        The result does not contain formats that are not payload types. It also does not contain
+        dynamic payload types without a=rtpmap.
 
         Raises:
             SdpParseError: The a=rtpmap of a format in the m= line cannot be read.
@@ -195,9 +205,9 @@ class SessionDescription:
     lines: tuple[SdpLine, ...]
     media: tuple[MediaDescription, ...] = ()
     _text: str = field(default="", init=False, compare=False, repr=False)
-    """The text that `str` returned first.
+    """The text that `str` returned first; empty before that.
 
-    It is stored because each checkpoint writes the descriptions again.
+    The text is stored because each checkpoint writes the descriptions again.
     """
 
     @classmethod
@@ -205,8 +215,8 @@ class SessionDescription:
         """Read a session description.
 
         Raises:
-            SdpParseError: The data is not a session description. No other error is raised, whatever
-                the data is.
+            SdpParseError: The data is not a session description. Any bad data raises this error and
+                no other error.
         """
         lines = list(_lines(data))
         if not lines or lines[0] != SdpLine("v", "0"):
@@ -238,7 +248,7 @@ class SessionDescription:
         _connection(self.lines)
         for index, media in enumerate(self.media):
             self.host(index)
-            # We refuse all other sections, so we do not need to read them.
+            # We need the codecs only of audio sections, because we refuse all other sections.
             if media.kind.lower() == "audio":
                 media.codecs()
 
@@ -271,9 +281,10 @@ class SessionDescription:
         return next((line.value for line in self.lines if line.type == "o"), "")
 
     def host(self, index: int) -> str | None:
-        """Return the connection address of section `index`; None if there is none.
+        """Return the connection address of section `index`; None if there is no address.
 
-        The section's own c= line is used, or else the c= line of the session.
+        The address comes from the section's own c= line. If the section has no c= line, the address
+        comes from the c= line of the session.
         """
         own = _connection(self.media[index].lines)
         return own if own is not None else _connection(self.lines)
@@ -281,8 +292,8 @@ class SessionDescription:
     def direction(self, index: int) -> Direction:
         """Return the direction of section `index`.
 
-        If its address is 0.0.0.0 or ::, its writer does not receive media, because such an address
-        means hold.
+        If the address of the section is 0.0.0.0 or ::, the direction does not include receiving,
+        because such an address means hold.
         """
         said = _direction(self.media[index].lines) or _direction(self.lines) or Direction.SENDRECV
         if self.host(index) in _UNSPECIFIED:

@@ -1,10 +1,10 @@
 """The transport of one audio section: its RTP profile, its SRTP keys, and RTCP on the RTP port.
 
 Each leg has its own transport (RFC 4568, RFC 5761, RFC 4585), which does not depend on the other
-leg. Our first offer on a leg has the profile RTP/AVP or RTP/SAVP. After that we keep the profile
-that the peer has written, even RTP/AVPF or RTP/SAVPF. Feedback messages (RFC 4585) are not
-negotiated, because the other leg may not support them. We do not support DTLS-SRTP. So a section
-that offers only DTLS-SRTP has no key that we can use, and is refused.
+leg. Our first offer on a leg has the profile RTP/AVP or RTP/SAVP. After that we use the profile
+that the peer has written, even RTP/AVPF or RTP/SAVPF. We do not negotiate feedback messages (RFC
+4585), because the other leg may not support them. We do not support DTLS-SRTP. So a section that
+offers only DTLS-SRTP has no key that we can use, and is refused.
 """
 
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ class Transport:
     rtcp_mux: bool = False
 
     def lines(self) -> tuple[SdpLine, ...]:
-        """Return the a= lines for this transport: its SRTP keys, and rtcp-mux if true."""
+        """Return the a= lines of this transport: its SRTP keys, and rtcp-mux if that is used."""
         keys = tuple(SdpLine("a", f"crypto:{line}") for line in self.crypto)
         return (*keys, SdpLine("a", "rtcp-mux")) if self.rtcp_mux else keys
 
 
 def usable_keys(section: MediaDescription, srtp: Srtp) -> tuple[Crypto, ...]:
-    """Return the keys in a peer's section that a leg can use, in the section's order.
+    """Return the keys in a peer's section that a leg can use, in the sequence of the section.
 
     `srtp` is the protection that the leg may have. Keys in a section with the profile RTP/AVP are
-    also used, because phones that prefer SRTP may offer it in this form (RFC 8643).
+    also used, because phones that prefer SRTP may offer SRTP in this form (RFC 8643).
     """
     return () if srtp is Srtp.OFF else parse_crypto_lines(section.attributes("crypto"))
 
@@ -47,7 +47,7 @@ def can_carry(section: MediaDescription, srtp: Srtp) -> bool:
 def first_offer(local: LocalMedia) -> Transport:
     """Return the transport of our first offer on a leg.
 
-    It is SRTP if the leg requires SRTP, else plain RTP.
+    If the leg requires SRTP, the transport is SRTP. Otherwise it is plain RTP.
     """
     if local.srtp is not Srtp.REQUIRED:
         return Transport("RTP/AVP", rtcp_mux=True)
@@ -56,7 +56,10 @@ def first_offer(local: LocalMedia) -> Transport:
 
 
 def later_offer(previous: MediaDescription) -> Transport:
-    """Return the transport of our next offer on a leg: the same as in our section `previous`."""
+    """Return the transport of our next offer on a leg.
+
+    It is the same transport as in our earlier section `previous`.
+    """
     return Transport(
         previous.protocol, parse_crypto_lines(previous.attributes("crypto")), rtcp_mux=True
     )
@@ -65,8 +68,8 @@ def later_offer(previous: MediaDescription) -> Transport:
 def answer_to(section: MediaDescription, local: LocalMedia) -> Transport:
     """Return the transport of our answer to a peer's audio section.
 
-    It has the peer's profile. If the peer's section has an a=crypto line that we can use, the
-    answer has our key with the suite and the tag of the first such line.
+    The answer has the peer's profile. If the peer's section has an a=crypto line that we can use,
+    the answer has our key with the suite and the tag of the first such line.
     """
     line = next(iter(usable_keys(section, local.srtp)), None)
     keys = () if line is None else (Crypto(line.tag, local.keys[line.key.suite]),)
