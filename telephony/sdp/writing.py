@@ -1,8 +1,8 @@
 """The session descriptions that we write.
 
-They contain our own o= line, address and ports in place of the peer's. Sections that we do not
-carry stay in their place with port 0 (RFC 3264 section 6). Everything by which one peer could reach
-the other peer without us is removed.
+A description that we write contains our own o= line, address and ports in place of the peer's. A
+media section that we do not relay remains in the description, but with port 0 (RFC 3264 section 6).
+We remove all information with which one peer could reach the other peer directly.
 """
 
 import re
@@ -26,11 +26,14 @@ _DROPPED = re.compile(
     r"|sendrecv|sendonly|recvonly|inactive",
     re.IGNORECASE,
 )
-"""The attributes that are not passed on to the other peer.
+"""The attributes that we do not send on to the other peer.
 
-They are: addresses, identities and keys of the peer; attributes that are negotiated only on the
-peer's own leg (RFC 4585, RFC 5761); offers of other transports, which may hold keys (RFC 3407, RFC
-5939); and directions, which we write again.
+These attributes contain:
+
+- addresses, identities and crypto keys of the peer;
+- features that are negotiated only on the peer's own leg (RFC 4585, RFC 5761);
+- offers of other transports, which may contain crypto keys (RFC 3407, RFC 5939);
+- the direction, because we write our own direction attribute.
 """
 _BY_PAYLOAD = frozenset({"rtpmap", "fmtp", "rtcp-fb"})
 
@@ -45,10 +48,11 @@ def rewrite(
 ) -> SessionDescription:
     """Return `session` with our o= line, address and ports in place of the peer's.
 
-    The following are removed: the session's s=, u=, e= and p= texts, all i= texts, k= lines, and
-    the attributes of ICE, DTLS, SDES, rtcp and rtcp-mux. The live audio section gets the port of
-    `local`. It also gets the profile and the keys of `transport`; if that is None, the section
-    keeps its profile. A hold by the address 0.0.0.0 becomes a direction attribute.
+    The result does not contain the s=, u=, e= and p= texts of the session, the i= texts, the k=
+    lines, or the attributes of ICE, DTLS, SDES, rtcp and rtcp-mux. The first audio section with a
+    port other than 0 gets the port of `local`. It also gets the profile and the crypto keys of
+    `transport`. If `transport` is None, the section has the same profile as before. A hold by the
+    address 0.0.0.0 becomes a direction attribute.
     """
     carried = session.audio_index()
     media = tuple(
@@ -79,7 +83,7 @@ def _passes(line: SdpLine) -> bool:
 def refuse_section(section: MediaDescription) -> MediaDescription:
     """Return `section` as a refused section: with port 0 and without attributes.
 
-    Its formats are kept, because an m= line needs at least one format.
+    The result has the formats of `section`, because an m= line needs at least one format.
     """
     return replace(section, port=0, port_count=1, lines=())
 
@@ -89,7 +93,8 @@ def session_lines(
 ) -> tuple[SdpLine, ...]:
     """Return the session-level lines of a description that we write.
 
-    They are our own lines and the allowed lines of `kept`, in the order of RFC 8866 section 5.
+    These are our own lines, and the lines of `kept` that neither describe the peer nor replace one
+    of our lines. The lines are sorted by type as RFC 8866 section 5 requires.
     """
     family = f"IN IP{ip_address(local.host).version} {local.host}"
     lines = [
@@ -107,7 +112,7 @@ def session_lines(
 
 
 def with_origin(session: SessionDescription, origin: Origin) -> SessionDescription:
-    """Return a copy of our description with the session id and version of `origin`."""
+    """Return our description `session` with the session id and version of `origin`."""
     lines = []
     for line in session.lines:
         rest = line.value.split(" ", 3)
@@ -120,13 +125,14 @@ def with_origin(session: SessionDescription, origin: Origin) -> SessionDescripti
 def with_codecs(
     section: MediaDescription, table: Mapping[int, Codec], renumbered: Mapping[int, int]
 ) -> MediaDescription:
-    """Return `section` with only the codecs in `table`.
+    """Return `section` with the codecs in `table` instead of its own codecs.
 
     Args:
-        section: The section that the other attributes come from.
-        table: The codecs to write, by their new payload type, in order.
-        renumbered: The new payload type by the payload type in `section`. It is used for attributes
-            that contain a payload type (fmtp, rtcp-fb).
+        section: The section whose other attributes are copied.
+        table: The codecs by their new payload types. The result lists the codecs in the sequence of
+            `table`.
+        renumbered: The new payload types by the payload types in `section`. They replace the
+            payload types in the attributes fmtp and rtcp-fb.
     """
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     for line in section.lines:
@@ -145,9 +151,10 @@ def with_codecs(
 def place_section(
     audio: MediaDescription, shape: Sequence[MediaDescription], index: int | None
 ) -> tuple[MediaDescription, ...]:
-    """Return the sections of `shape`, all refused, with `audio` in place of the one at `index`.
+    """Return the sections of a description in which only the section `audio` is not refused.
 
-    If `index` is None, `audio` is added at the end.
+    All sections of `shape` are refused, and `audio` replaces the section with the number `index`
+    (from 0). If `index` is None, `audio` is added after the sections of `shape`.
     """
     others = [refuse_section(section) for section in shape]
     if index is None:

@@ -1,15 +1,15 @@
 """The SIP core (RFC 3261) without I/O: the class `Endpoint`, its input and its output.
 
-The application is the code that uses this core. It passes received messages to `receive` and calls
-`handle_timer` when `next_timer` is due. It calls the methods of the handles that the events
-contain: a handle is the object for one request or dialog. After each of these calls, the
-application sends the messages from `outgoing()`, and calls `next_event()` until it returns None.
+The application is the code that uses this core. It passes received messages to `receive`, and calls
+`handle_timer` at the time that `next_timer` returns. Events contain handles: a handle is an object
+with methods for one request or one dialog. After each call of one of these methods, the application
+sends the messages that `outgoing()` returns, and calls `next_event()` until the result is None.
 `now` is the monotonic time in seconds.
 
-The application decides about calls. The core itself answers only where the RFC leaves no choice:
-100, 200 to CANCEL and to a BYE or PRACK that needs no decision, 400, 405, 413, 414, 416, 420, 481,
-482, 487, 491, 500 for a wrong CSeq order, 501, 504 for a missing PRACK, 505 and 513. Most of these
-answers are made in incoming.py.
+The application decides about calls. The core itself responds only where the RFC requires one fixed
+response: 100, 200 to CANCEL, 200 to a BYE or PRACK that needs no decision, 400, 405, 413, 414, 416,
+420, 481, 482, 487, 491, 500 for a CSeq number that is too low, 501, 504 for a missing PRACK, 505
+and 513. The module incoming.py makes most of these responses.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from telephony.sip.ua.uac import InviteClient, open_request
 from telephony.sip.ua.user_agent import UserAgent
 
 SUPPORTED: Final = ("timer", RELIABLE, "norefersub", "replaces")
-"""The option tags that the core and the application support. `Endpoint` uses them unless it
-receives other tags."""
+"""The option tags that the core and the application support. An `Endpoint` uses these tags if no
+other tags are given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The numbers of objects that the core stores at this moment; all are zero if it is idle."""
+    """The numbers of objects that the core stores now; all are 0 if the core is idle."""
 
     client_transactions: int
     server_transactions: int
@@ -61,7 +61,7 @@ class Counts:
 
 
 class Endpoint:
-    """One SIP user agent, with any number of local addresses."""
+    """One SIP user agent, which can have several local addresses."""
 
     def __init__(
         self,
@@ -72,19 +72,19 @@ class Endpoint:
         rng: random.Random | None = None,
         timings: Timings = Timings(),  # noqa: B008 - a frozen value
     ) -> None:
-        """Make a core without local addresses; `listen` adds an address.
+        """Make a core without local addresses; the method `listen` adds an address.
 
         Args:
-            allow: The methods that the application handles; if empty, `DEFAULT_ALLOW`. A request
-                with another method gets 405 with Allow, or 501 if the method is not in
-                `KNOWN_METHODS`.
-            supported: The option tags that we support. A request that requires another tag gets
-                420.
-            user_agent: The value of the headers User-Agent and Server; "" to leave both headers
-                out.
-            rng: The source of tags, branches, Call-IDs and random delays; None for the system's
-                source. Tests pass a source with a fixed seed.
-            timings: The RFC's durations T1, T2, T4 and so on, in seconds.
+            allow: The methods that the application handles. If it is empty, the methods are those
+                in `DEFAULT_ALLOW`. The response to a request with another method is 405 with an
+                Allow header field, or 501 if the method is not in `KNOWN_METHODS`.
+            supported: The option tags that we support. The response to a request that requires
+                another tag is 420.
+            user_agent: The value of the header fields User-Agent and Server; "" for messages
+                without these header fields.
+            rng: The source of random tags, branches, Call-IDs and delays; None for the system's
+                source. Tests use a source with a fixed seed.
+            timings: The durations T1, T2, T4 and so on of RFC 3261, in seconds.
         """
         self._core = Core(
             allow=allow, supported=supported, user_agent=user_agent, rng=rng, timings=timings
@@ -94,31 +94,34 @@ class Endpoint:
 
     @property
     def dropped(self) -> Counter[str]:
-        """The number of messages for each reason to drop them.
+        """The number of dropped messages for each reason; the reason is the dict key.
 
-        Keep-alives, and malformed requests that got an answer, are counted here too.
+        Received keep-alives, and malformed requests to which the core responded, are also counted.
         """
         return self._core.dropped
 
     @property
     def malformed(self) -> int:
-        """The number of messages that could not be parsed, with or without an answer."""
+        """The number of received messages that could not be parsed, with or without a response."""
         dropped = self._core.dropped
         return dropped["malformed"] + dropped["malformed, answered"]
 
     def authenticate(self, credentials: Credentials) -> None:
-        """Set the credentials that answer later 401 and 407 responses (RFC 3261 section 22).
+        """Set the credentials with which the core responds to later 401 and 407 responses.
 
-        A challenge that the credentials do not fit is passed to the application.
+        If the credentials do not fit a challenge, the application receives the 401 or 407. See RFC
+        3261 section 22.
         """
         self._agent.credentials = credentials
 
     def contact(self, user: str, destination: Address, local: Address | None = None) -> str:
-        """Return our Contact for a REGISTER to `destination`: the address at which it can reach us.
+        """Return our Contact, the address at which the registrar `destination` can reach us.
+
+        `user` is the user part of the Contact URI. A REGISTER sends this Contact.
 
         Raises:
-            ProtocolError: We have no local address of the destination's family and transport, or
-                `local` was never passed to `listen`.
+            ProtocolError: We have no local address of the IP family and transport of `destination`,
+                or `local` was never added with `listen`.
         """
         return own_contact(user, self._core.local_addresses.choose(local, destination))
 

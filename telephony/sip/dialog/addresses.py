@@ -19,7 +19,7 @@ from telephony.sip.transport.outgoing import NextHop
 
 
 class DialogId(NamedTuple):
-    """The identifiers of a dialog, as seen from our side (RFC 3261 section 12)."""
+    """The three values that identify a dialog on our side (RFC 3261 section 12)."""
 
     call_id: str
     local_tag: str
@@ -31,18 +31,19 @@ class DialogAddresses:
 
     Attributes (read-only, except `send_to`):
         id: The Call-ID, our tag and the peer's tag.
-        local: Our name and URI with our tag: the From of our requests and the To of the peer's
+        local: Our name, URI and tag. They are the From of our requests, and the To of the peer's
             requests.
-        remote: The peer's name and URI with the peer's tag.
-        remote_target: The peer's Contact URI; an INVITE or UPDATE can change it.
-        routes: The route set, in the order of the Route headers in our requests.
+        remote: The peer's name, URI and tag.
+        remote_target: The peer's Contact URI. An INVITE or UPDATE can change this URI.
+        routes: The route set, in the sequence of the Route header fields in our requests.
         local_address: The address of our socket for this dialog.
-        peer: The address from which the dialog's INVITE came, or to which it went.
-        send_to: The address to which all our requests go, for example that of a phone behind NAT.
-            The application may set it. If it is None, a request goes to the first route or to the
-            remote target if that is an IP address, else to `peer`. An open connection to the peer
-            is preferred to a new connection.
-        contact: The value of our Contact header in this dialog.
+        peer: The address from which the dialog's INVITE came, or to which we sent the INVITE.
+        send_to: The address to which the application wants all our requests to be sent, for example
+            the address of a phone behind NAT. If it is None, a request is sent to the IP address in
+            the first route, or in the remote target if there is no route. If the URI there contains
+            a host name, the request is sent to `peer`. If a connection to that host is open, the
+            request uses this connection.
+        contact: The value of our Contact header field in this dialog.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """The creation of a dialog by a response to an INVITE (RFC 3261 section 12.1).
 
-The response is either received, to our INVITE, or sent by us.
+We send the INVITE and receive the response, or we receive the INVITE and send the response.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def dialog_at_server(
 ) -> Dialog:
     """Make the dialog that our 1xx or 2xx to a received INVITE creates (RFC 3261 section 12.1.1).
 
-    `request` is the INVITE, and `tag` is the To tag in our response.
+    `request` is the INVITE. `tag` is the To tag in our response.
     """
     return Dialog(
         dialogs,

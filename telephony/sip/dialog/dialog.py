@@ -1,8 +1,9 @@
-"""A dialog (RFC 3261 section 12): its state, its CSeq numbers and the requests within it.
+"""A dialog (RFC 3261 section 12): its state, its CSeq numbers and the requests within the dialog.
 
-The core stores a confirmed dialog until a BYE, and an early dialog until its INVITE is answered or
-fails. This module decides which requests are allowed in a dialog, and when. The module addresses.py
-finds the next hop of a request, and the package `transaction` sends the request.
+The core stores a confirmed dialog until a BYE ends the dialog. It stores an early dialog until the
+INVITE has a final response or fails. This module decides which requests are allowed in a dialog,
+and when. The module addresses.py finds the next hop of a request, and the package `transaction`
+sends the request.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ from telephony.sip.transport.outgoing import OutgoingMessage
 
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _SURVIVES_481 = {"NOTIFY", "REFER", "PRACK"}
-"""The methods of requests that do not end their dialog if they get a 481. The 481 may concern only
-the subscription of a NOTIFY or REFER, or only the response that a PRACK acknowledges."""
+"""The methods of requests that do not end their dialog if a 481 is the response. The 481 may
+concern only the subscription of a NOTIFY or REFER, or only the response that a PRACK
+acknowledges."""
 
 _KEPT_ACKS = 4
-"""The number of sent ACKs that a dialog stores, so that it can send them again. The peer may repeat
-an older 2xx even after a newer INVITE was answered."""
+"""The number of sent ACKs that a dialog stores so that it can repeat them. The peer may repeat an
+older 2xx even after we have sent a newer INVITE in the dialog."""
 
 
 class DialogState(enum.Enum):
@@ -51,30 +53,33 @@ class DialogState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class DialogEnded(SipEvent):
-    """A confirmed dialog has ended. This is the dialog's last event, and it occurs exactly once."""
+    """The event that a confirmed dialog has ended.
+
+    This is the final event of the dialog. It is emitted exactly once.
+    """
 
     dialog: Dialog
     reason: str
-    """The reason as a fixed phrase, for example `bye received`, `bye sent` or `unknown to the peer`
-    (after a 481)."""
+    """The reason as a fixed phrase: `bye received`, `bye sent`, `unknown to the peer` (after a
+    481), or another phrase."""
 
 
 class DialogRefusal(NamedTuple):
-    """The response with which the core itself refuses a request within a dialog."""
+    """The response with which the core refuses a request within a dialog."""
 
     status: int
     headers: HeaderList = ()
 
 
 class SentInvite(Protocol):
-    """An INVITE that we sent in a dialog, with the methods that the dialog calls."""
+    """The method that a dialog calls on the handle of an INVITE that we sent in the dialog."""
 
     def start_deadline(self, now: float) -> None:
-        """Wait at most 64*T1 longer for the final response, because the dialog has ended."""
+        """Wait at most 64*T1 from `now` for the final response; the dialog has ended."""
 
 
 class ReceivedUpdate(Protocol):
-    """An UPDATE that we received in a dialog, with the properties that the dialog reads."""
+    """The property that a dialog reads on the handle of an UPDATE that it received."""
 
     @property
     def answered(self) -> bool:
@@ -82,32 +87,33 @@ class ReceivedUpdate(Protocol):
 
 
 class ReceivedInvite(ReceivedUpdate, Protocol):
-    """An INVITE that we received, with the properties and methods that its dialog uses."""
+    """The properties and methods that a dialog uses on the handle of an INVITE that it received."""
 
     @property
     def ack_due(self) -> bool:
-        """True from our 2xx until the ACK to this 2xx arrives."""
+        """True from the time of our 2xx until the ACK to this 2xx arrives."""
 
     def on_cancel(self, request: Request, now: float) -> None:
-        """Answer the INVITE with 487, because the caller has sent a CANCEL or a BYE (`request`)."""
+        """Send 487 to the INVITE, because the peer has sent `request`, a CANCEL or a BYE."""
 
     def end_with_dialog(self, now: float) -> None:
-        """Answer the INVITE with 487 if it has no final response, because its dialog has ended."""
+        """Send 487 to the INVITE if we have not sent a final response; the dialog has ended."""
 
     def stop_repeating(self) -> None:
         """Stop repeating our 2xx to the INVITE."""
 
 
 OpenRequest = Callable[["Dialog", Draft], ClientRequest]
-"""A function that makes the handle of a request which the application sends in a dialog. The
-function does not send the request."""
+"""A function that makes the handle of a request in a dialog: the object through which the
+application controls the request. The function does not send the request."""
 
 
 class Dialogs:
-    """The early and confirmed dialogs of one endpoint, found by their identifiers.
+    """The early and confirmed dialogs of one endpoint, which can be found by their identifiers.
 
     Attributes:
-        core: The state that the dialogs share with the layers below them.
+        core: The state that all parts of the SIP core share: settings, timers, transactions and
+            queues.
         open_request: The function that makes the handle of a request within a dialog.
     """
 
@@ -117,10 +123,10 @@ class Dialogs:
         self.open_request = open_request
         self._by_id: dict[DialogId, Dialog] = {}
         self._call_ids: Counter[str] = Counter()
-        """The number of dialogs with each Call-ID; the Call-ID is the key."""
+        """For each Call-ID, the number of dialogs that have this Call-ID."""
 
     def add(self, dialog: Dialog) -> None:
-        """Add a dialog; it replaces an existing dialog with the same identifiers."""
+        """Add a dialog in place of any stored dialog with the same identifiers."""
         if dialog.id not in self._by_id:
             self._call_ids[dialog.call_id] += 1
         self._by_id[dialog.id] = dialog
@@ -134,7 +140,7 @@ class Dialogs:
             del self._call_ids[dialog.call_id]
 
     def get(self, dialog_id: DialogId) -> Dialog | None:
-        """Return the dialog with these identifiers; None if no dialog has these identifiers."""
+        """Return the dialog with these identifiers; None if there is no such dialog."""
         return self._by_id.get(dialog_id)
 
     def has_call_id(self, call_id: str) -> bool:
@@ -152,13 +158,13 @@ class Dialogs:
 
 
 class Dialog(DialogAddresses):
-    """One dialog. The core creates it; the application never does.
+    """One dialog, which the core creates. The application never creates a dialog.
 
     Attributes, in addition to those of `DialogAddresses`:
-        state: Early, confirmed or terminated.
+        state: The state: early, confirmed or terminated.
         caller: True if we sent the INVITE that created the dialog.
-        owner: An object of the application, taken from the INVITE's `owner`. The core only stores
-            it.
+        owner: Any object that the application has set for this dialog. It is at first the `owner`
+            of the INVITE. The core does not use this object.
     """
 
     def __init__(
@@ -195,14 +201,15 @@ class Dialog(DialogAddresses):
         self._local_cseq = local_cseq
         self._remote_cseq = remote_cseq
         self._acks: dict[int, OutgoingMessage | None] = {}
-        """The ACKs to the 2xx responses of our INVITEs; the key is the INVITE's CSeq number. The
-        value is None until the application calls `ack`, then the ACK as it was sent."""
+        """The ACKs that we sent to the 2xx responses of our INVITEs, by the CSeq number of the
+        INVITE. The value is None from the time when a 2xx arrives until the application calls
+        `ack`."""
         self._invite_sent: SentInvite | None = None
         self._invite_received: ReceivedInvite | None = None
         self._update_received: ReceivedUpdate | None = None
         self._established = caller
-        """False at the callee until the first ACK arrives. Until then, the callee may not send a
-        BYE (RFC 3261 section 15)."""
+        """False only if the peer sent the INVITE, and its ACK has not arrived yet. During that time
+        we may not send a BYE (RFC 3261 section 15)."""
         self._waiting_bye: ClientRequest | None = None
         self._bye: ClientRequest | None = None
         self._challenged: Timer | None = None
@@ -211,7 +218,7 @@ class Dialog(DialogAddresses):
 
     @property
     def invite_pending(self) -> bool:
-        """True while an INVITE in either direction is not completed.
+        """True while an INVITE that either side has sent is not completed.
 
         During this time we may not send another INVITE (RFC 3261 section 14.1).
         """
@@ -224,9 +231,9 @@ class Dialog(DialogAddresses):
 
     @property
     def ack_due(self) -> bool:
-        """True while our 2xx to the peer's INVITE waits for the ACK.
+        """True if we have sent a 2xx to the peer's INVITE, and the ACK has not arrived yet.
 
-        The event `AckReceived` reports the ACK.
+        The event `AckReceived` reports that the ACK has arrived.
         """
         return self._invite_received is not None and self._invite_received.ack_due
 
@@ -242,16 +249,18 @@ class Dialog(DialogAddresses):
     ) -> ClientRequest:
         """Send a request in the dialog and return its handle.
 
-        The handle of an INVITE is an `InviteClient`. The given `headers` are placed after the
-        headers that the dialog writes (Via, Route, From, To, Call-ID, CSeq, Max-Forwards, Contact).
-        If there is a body, `headers` must include its Content-Type. Each response arrives as a
-        `DialogResponse`; a request without a final response ends with `DialogRequestFailed`. After
-        a BYE, `DialogEnded` follows. If we are the callee, our BYE waits until the ACK to our 2xx
-        arrives, or until we stop waiting for that ACK (RFC 3261 section 15).
+        The handle of an INVITE is an `InviteClient`. The request contains first the header fields
+        that the dialog writes (Via, Route, From, To, Call-ID, CSeq, Max-Forwards, Contact), then
+        those in `headers`. If there is a body, `headers` must include its Content-Type. Each
+        response arrives as the event `DialogResponse`. If there is no final response, the event
+        `DialogRequestFailed` follows. After a BYE, the event `DialogEnded` follows. If the peer
+        sent the INVITE of the dialog, our BYE is sent after the ACK to our 2xx has arrived, or
+        after the time limit for this ACK (RFC 3261 section 15).
 
         Raises:
-            ProtocolError: The method is ACK or CANCEL; the dialog is terminated; our BYE was sent
-                or waits to be sent; or the method is INVITE while `invite_pending` is true.
+            ProtocolError: The method is ACK or CANCEL. Or the dialog is terminated. Or our BYE was
+                already sent or waits to be sent. Or the method is INVITE while `invite_pending` is
+                true.
         """
         draft = self.draft(method, tuple(headers), body)
         client = self._dialogs.open_request(self, draft)
@@ -269,14 +278,14 @@ class Dialog(DialogAddresses):
         body: bytes = b"",
         now: float,
     ) -> None:
-        """Send the ACK to the 2xx that `client`'s INVITE received.
+        """Send the ACK to the 2xx that our INVITE received; `client` is the handle of this INVITE.
 
-        Each time the peer repeats this 2xx, the core sends the ACK again.
+        Each time the peer repeats the 2xx, the core sends the ACK again.
 
         Raises:
             ProtocolError: This dialog has received no 2xx to that INVITE.
         """
-        del now  # the ACK needs no timer
+        del now  # An ACK is not retransmitted by a timer, so the time is not used.
         number = client.request.cseq.number
         if number not in self._acks:
             raise ProtocolError("no 2xx to that INVITE came in this dialog")
@@ -294,16 +303,19 @@ class Dialog(DialogAddresses):
         self.repeat_ack(number)
 
     def glare_delay(self) -> float:
-        """Return the number of seconds to wait after a 491, before the INVITE is sent again.
+        """Return the number of seconds to wait after a 491 before the INVITE is sent again.
 
-        The number is random, in steps of 10 ms: 2.1 to 4 s if we made the dialog's Call-ID, 0 to 2
-        s if the peer made it (RFC 3261 section 14.1).
+        The number is random, in steps of 0.01 s (RFC 3261 section 14.1). It is between 2.1 and 4 s
+        if we made the dialog's Call-ID, and between 0 and 2 s if the peer made the Call-ID.
         """
         low, high = (210, 400) if self.caller else (0, 200)
         return self._core.rng.randint(low, high) / 100
 
     def drop(self, reason: str) -> None:
-        """Remove the dialog without notifying the peer; emit `DialogEnded` if it was confirmed."""
+        """Remove the dialog, and emit `DialogEnded` if it was confirmed.
+
+        No message is sent to the peer.
+        """
         if self.state is DialogState.TERMINATED:
             return
         confirmed = self.state is DialogState.CONFIRMED
@@ -338,21 +350,22 @@ class Dialog(DialogAddresses):
         }
 
     def restore(self, send_to: Address | None) -> None:
-        """Mark a dialog that was made from a checkpoint as confirmed.
+        """Set the state of this dialog, which was made from a checkpoint, to confirmed.
 
-        `send_to` is the fixed destination of its requests; None if the destination is not fixed.
+        `send_to` is the address to which all requests of the dialog are sent. If `send_to` is None,
+        the address depends on the routes and the remote target.
         """
         self.state = DialogState.CONFIRMED
         self.send_to = send_to
         self._established = True
 
-    # The core's client side uses the methods below.
+    # The client side of the core uses the methods below.
 
     @property
     def is_ending(self) -> bool:
-        """True if the dialog is terminated, or our BYE was sent or waits to be sent.
+        """True if the dialog is terminated, or if our BYE was sent or waits to be sent.
 
-        `request` then raises ProtocolError.
+        While this is true, the method `request` raises ProtocolError.
         """
         return self.state is DialogState.TERMINATED or self._bye is not None
 
@@ -360,7 +373,8 @@ class Dialog(DialogAddresses):
         """Return the draft of our next request in the dialog, with the next CSeq number.
 
         Raises:
-            ProtocolError: For the reasons that `request` gives.
+            ProtocolError: The method is ACK or CANCEL. Or `is_ending` is true. Or the method is
+                INVITE while `invite_pending` is true.
         """
         if method in {"ACK", "CANCEL"}:
             raise ProtocolError("ACK is sent by ack(), CANCEL by cancel()")
@@ -373,25 +387,27 @@ class Dialog(DialogAddresses):
         return draft
 
     def draft_again(self, draft: Draft, headers: HeaderList) -> Draft:
-        """Return a copy of `draft` with these headers and the next CSeq number.
+        """Return a copy of `draft` with the header fields `headers` and the next CSeq number.
 
-        This is allowed even if the request is our BYE.
+        The copy is a repetition of a request, for example with credentials. A BYE may also be
+        repeated, although `draft` would then raise ProtocolError.
         """
         self._local_cseq += 1
         return replace(draft, cseq=self._local_cseq, headers=headers)
 
     def note_invite(self, client: SentInvite) -> None:
-        """Store our re-INVITE, which is about to be sent."""
+        """Store the handle of our re-INVITE, which will be sent next."""
         self._invite_sent = client
 
     def note_bye(self, client: ClientRequest) -> None:
-        """Store our BYE, which is about to be sent or waits for the ACK to our 2xx."""
+        """Store the handle of our BYE, which will be sent next or after the ACK to our 2xx."""
         self._bye = client
 
     def refresh(self, message: Request | Response) -> None:
-        """Store the peer's Contact from a message as the remote target.
+        """Store the Contact URI of a received message as the remote target.
 
-        In the early state, also store the routes of a response (RFC 3261 section 13.2.2.4).
+        If the dialog is early and the message is a response, also store the routes of the response
+        (RFC 3261 section 13.2.2.4).
         """
         self.remote_target = target_of(message) or self.remote_target
         if self.state is DialogState.EARLY and isinstance(message, Response):
@@ -405,7 +421,8 @@ class Dialog(DialogAddresses):
         """Process the 2xx that confirms this dialog; `number` is the CSeq number of our INVITE."""
         self.refresh(response)
         self.state = DialogState.CONFIRMED
-        self._bye = None  # a BYE sent in the early state does not end the confirmed dialog
+        # A BYE that was sent in the early state does not end the confirmed dialog.
+        self._bye = None
         self._acks[number] = None
 
     def confirm_reinvite(self, response: Response, number: int) -> None:
@@ -414,12 +431,12 @@ class Dialog(DialogAddresses):
         self._acks[number] = None
 
     def reinvite_finished(self, client: SentInvite) -> None:
-        """Note that our re-INVITE has a final response, or that none can arrive any more."""
+        """Note that our re-INVITE has received its final response, or failed without one."""
         if self._invite_sent is client:
             self._invite_sent = None
 
     def repeat_ack(self, number: int) -> None:
-        """Send the ACK to our INVITE with this CSeq number again.
+        """Repeat the ACK to our INVITE that has the CSeq number `number`.
 
         Do nothing if the application has not called `ack` yet.
         """
@@ -430,20 +447,22 @@ class Dialog(DialogAddresses):
     def on_response(self, client: ClientRequest, response: Response, now: float) -> None:
         """Update the dialog after a response to our request.
 
-        The core calls this after it has reported the response to the application.
+        The core calls this method after it has reported the response to the application.
         """
         if response.status < 200:
             return
         if client is self._bye:
             self._bye_answered(response.status, now)
         elif response.status == 481 and client.request.method not in _SURVIVES_481:
-            if self._established:  # before the ACK, our 2xx may not have reached the peer
+            # Until the ACK arrives, our 2xx may be lost, so that the peer does not know the dialog
+            # yet.
+            if self._established:
                 self.end("unknown to the peer", now)
         elif response.status < 300 and client.request.method == "UPDATE":
             self.refresh(response)
 
     def on_failure(self, client: ClientRequest, now: float) -> None:
-        """End the dialog if our BYE got no response; ignore a failure of any other request."""
+        """End the dialog if the request that failed is our BYE; otherwise do nothing."""
         if client is self._bye:
             self.end("bye sent", now)
 
@@ -451,19 +470,21 @@ class Dialog(DialogAddresses):
         if status not in {401, 407}:
             self.end("bye sent", now)
             return
-        self._bye = None  # for 64*T1, the application may send BYE with credentials
+        # The peer asks for credentials. For 64*T1, the application may send another BYE with
+        # credentials.
+        self._bye = None
         if self._challenged is None:
             self._challenged = self._core.timers.at(
                 now + self._core.timings.timeout, lambda now: self.end("bye sent", now)
             )
 
-    # The core's server side uses the methods below.
+    # The server side of the core uses the methods below.
 
     def receive(self, request: Request) -> DialogRefusal | None:
         """Check whether a received request is allowed in the dialog's present state.
 
-        Return None if the application may answer the request, else the response that the core sends
-        (RFC 3261 sections 12.2.2 and 14.2, RFC 3311 section 5.2).
+        Return None if the application may respond to the request. Otherwise return the response
+        that the core must send (RFC 3261 sections 12.2.2 and 14.2, RFC 3311 section 5.2).
         """
         number = request.cseq.number
         if self._remote_cseq is not None and number <= self._remote_cseq:
@@ -483,7 +504,10 @@ class Dialog(DialogAddresses):
         return None
 
     def record_cseq(self, number: int) -> None:
-        """Record the CSeq number of a received PRACK; a PRACK may arrive out of order."""
+        """Record the CSeq number of a received PRACK, if it is the highest that has arrived.
+
+        A PRACK may arrive later than a request with a higher CSeq number.
+        """
         self._remote_cseq = max(number, self._remote_cseq or 0)
 
     @property
@@ -495,23 +519,23 @@ class Dialog(DialogAddresses):
         return self.caller and self.state is DialogState.EARLY
 
     def note_received_invite(self, invite: ReceivedInvite) -> None:
-        """Store a received INVITE that waits for our answer."""
+        """Store a received INVITE to which we have not sent a final response."""
         self._invite_received = invite
 
     def note_received_update(self, update: ReceivedUpdate) -> None:
-        """Store a received UPDATE that waits for our answer."""
+        """Store a received UPDATE to which we have not sent a final response."""
         self._update_received = update
 
     def confirm_by_our_2xx(self) -> None:
-        """Change an early dialog to confirmed, because our 2xx will be sent."""
+        """Set the state of an early dialog to confirmed, because our 2xx will be sent next."""
         if self.state is DialogState.EARLY:
             self.state = DialogState.CONFIRMED
 
     def invite_acknowledged(self, invite: ReceivedInvite, now: float) -> bool:
-        """Note that the wait for the ACK to our final response to `invite` is over.
+        """Note that we no longer wait for the ACK to our final response to `invite`.
 
-        The ACK has arrived, or will not arrive any more. Return True if our BYE was waiting for
-        this and has now been sent.
+        Either the ACK has arrived, or its time limit has passed. If our BYE was waiting for the
+        ACK, send the BYE and return True.
         """
         if self._invite_received is invite:
             self._invite_received = None
@@ -523,23 +547,24 @@ class Dialog(DialogAddresses):
         return False
 
     def cancel_invite(self, request: Request, now: float) -> None:
-        """Cancel the INVITE of the early dialog, because the caller has sent a BYE.
+        """Cancel the INVITE of the early dialog, because the peer has sent a BYE.
 
-        The BYE has the effect of a CANCEL (RFC 3261 section 15.1.2). `request` is the BYE.
+        `request` is the BYE. In an early dialog it has the same effect as a CANCEL (RFC 3261
+        section 15.1.2).
         """
         if self._invite_received is not None:
             self._invite_received.on_cancel(request, now)
 
     def bye_crossed(self, now: float) -> None:
-        """End the dialog if our BYE still waits to be sent, because the peer's BYE has arrived."""
+        """End the dialog if our BYE still waits to be sent; the peer has sent a BYE first."""
         if self._waiting_bye is not None:
             self.end("bye received", now)
 
     def end(self, reason: str, now: float) -> None:
-        """End the dialog; `reason` is the phrase for `DialogEnded`.
+        """End the dialog; `reason` is the phrase for the event `DialogEnded`.
 
-        If the peer's INVITE still waits for our answer, it gets 487. If our own INVITE has no final
-        response yet, we wait for that response for at most 64*T1.
+        If we have not sent a final response to the peer's INVITE, send 487. If our own INVITE has
+        no final response yet, wait for this response for at most 64*T1.
         """
         if self._invite_sent is not None:
             self._invite_sent.start_deadline(now)

@@ -18,16 +18,19 @@ def next_hop(
 ) -> NextHop:
     """Return the destination, local address and fallback address of a dialog's next request.
 
-    In this text, "the known address" is `send_to`, or `peer` if `send_to` is None. If the known
-    address is a connection to the target's host by the target's transport, the request uses that
-    connection. Otherwise, if `send_to` is None and the target is an IP address that we can reach,
-    the request goes to the target. In all other cases the request goes to the known address.
+    In this text, "the known address" is `send_to`, or `peer` if `send_to` is None. The destination
+    is the first that applies:
+
+    - the known address, if it is a connection, and the target is an IP address that has the same
+      host and transport;
+    - the target, if `send_to` is None and the target is an IP address that we can reach;
+    - the known address.
 
     Args:
         addresses: Our local addresses.
         target: The URI of the first route, or the remote target if there is no route.
-        peer: The address from which the dialog's INVITE came, or to which it went.
-        send_to: The address that the dialog's owner has set for all requests, or None.
+        peer: The address from which the dialog's INVITE came, or to which we sent the INVITE.
+        send_to: The address that the application has set for all requests, or None.
         local: Our local address in the dialog.
     """
     known = send_to or peer
@@ -48,9 +51,10 @@ def next_hop(
 
 
 def _connect_fallback(known: Address, target: Uri) -> Address | None:
-    """Return the address for a new connection if the connection `known` is no longer open.
+    """Return the address to which we can connect if the connection `known` is closed.
 
-    Return None unless the peer opened `known` and the target URI has a host name.
+    This is the host of `known` with the port of the target URI. Return None if `known` is not a
+    connection that the peer opened, or if the host in the target URI is an IP address.
     """
     if not known.flow or is_literal(target.host):
         return None

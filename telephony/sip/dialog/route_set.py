@@ -1,4 +1,7 @@
-"""The Contact and Record-Route of a message, which lead to its sender (RFC 3261 section 12.1)."""
+"""The Contact and Record-Route of a message (RFC 3261 section 12.1).
+
+They show how requests can reach the sender of the message.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from telephony.sip.message.uri import Uri
 def target_of(message: Request | Response) -> Uri | None:
     """Return the URI of the first Contact in the message.
 
-    Return None if the message has no Contact, or if any of its Contacts cannot be read.
+    Return None if the message has no Contact, or if any Contact in it cannot be parsed.
     """
     try:
         contacts = message.contacts
@@ -30,7 +33,7 @@ def wants_sips(request: Request) -> bool:
 def recorded_routes(message: Request | Response) -> list[NameAddr]:
     """Return the Record-Route entries of a message, from top to bottom.
 
-    Return an empty list if one of the entries cannot be read.
+    Return an empty list if one of the entries cannot be parsed.
     """
     try:
         return [NameAddr.parse(route) for route in message.headers.get_list("Record-Route")]
