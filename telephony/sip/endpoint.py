@@ -128,26 +128,27 @@ class Endpoint:
     def listen(self, local: Address, *, advertised: Address | None = None) -> None:
         """Add a local address.
 
-        `advertised` is the address that our Via and Contact headers show; None for the local
-        address.
+        `advertised` is the address that our Via and Contact header fields contain. If it is None,
+        they contain the local address.
 
         Raises:
-            ProtocolError: The address is a wildcard address and `advertised` is missing. Peers
-                could not answer to a wildcard address.
+            ProtocolError: The address is a wildcard address and `advertised` is None. Peers cannot
+                send to a wildcard address.
         """
         self._core.local_addresses.add(local, advertised)
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
         """Process a message from `source` that arrived at `local`.
 
-        No error is raised, whatever the bytes are.
+        This method raises no error for any content of `data`.
         """
         self._incoming.receive(data, source, local, now)
 
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Answer the message that broke a stream, if its head can be read.
+        """Send the response to `fault`, the malformed message that makes a stream unreadable.
 
-        The stream cannot be used after this message, and the transport closes it.
+        Do nothing if the start line and header fields of the message cannot be parsed. The
+        transport closes the stream.
         """
         self._incoming.refuse(fault, source, local)
 
@@ -168,7 +169,7 @@ class Endpoint:
         return outbox
 
     def next_event(self) -> SipEvent | None:
-        """Remove and return the oldest event; None if no event is left."""
+        """Remove and return the oldest event; None if there is no event."""
         events = self._core.events
         return events.popleft() if events else None
 
@@ -190,14 +191,15 @@ class Endpoint:
     ) -> InviteClient:
         """Send an INVITE outside any dialog, and return its handle.
 
-        The core writes Via, Max-Forwards, From (with a new tag if `from_` has no tag), To, Call-ID,
-        CSeq, Contact, Allow, Supported and User-Agent. The given `headers` are placed after these
-        headers. A Contact, Allow, Supported or User-Agent in `headers` replaces the header of the
-        core. Without `local`, the first local address of the destination's family and transport is
-        used.
+        The core writes the header fields Via, Max-Forwards, From (with a new tag if `from_` has no
+        tag), To, Call-ID, CSeq, Contact, Allow, Supported and User-Agent. After these it writes the
+        header fields in `headers`. If `headers` contains a Contact, Allow, Supported or User-Agent,
+        the core does not write its own. If `local` is None, the INVITE is sent from the first local
+        address of the destination's IP family and transport.
 
         Raises:
-            ProtocolError: We have no suitable local address, or a header contains CR, LF or NUL.
+            ProtocolError: We have no suitable local address, or a header field contains CR, LF or
+                NUL.
         """
         draft = self._draft(
             "INVITE",
@@ -235,14 +237,13 @@ class Endpoint:
         owner: object = None,
         now: float,
     ) -> NonInviteClient:
-        """Send a request other than INVITE outside any dialog, and return its handle.
+        """Send a request outside any dialog, such as OPTIONS or REGISTER, and return its handle.
 
-        Such a request is OPTIONS, REGISTER or MESSAGE, for example. The arguments are those of
-        `invite`.
+        The arguments have the same meaning as those of `invite`.
 
         Raises:
-            ProtocolError: The method is INVITE, ACK or CANCEL; we have no suitable local address;
-                or a header contains CR, LF or NUL.
+            ProtocolError: The method is INVITE, ACK or CANCEL. Or we have no suitable local
+                address. Or a header field contains CR, LF or NUL.
         """
         if method in {"INVITE", "ACK", "CANCEL"}:
             raise ProtocolError("INVITE, ACK and CANCEL have calls of their own")
@@ -268,8 +269,8 @@ class Endpoint:
         """Make a confirmed dialog from the values that `Dialog.checkpoint()` returned.
 
         Raises:
-            ProtocolError: `data` is not a checkpoint of a dialog, its local address is no longer
-                ours, or the dialog already exists.
+            ProtocolError: `data` is not a checkpoint of a dialog. Or the dialog's local address is
+                no longer ours. Or the dialog already exists.
         """
         return restore_dialog(self._agent.dialogs, data)
 
@@ -278,8 +279,9 @@ class Endpoint:
     ) -> InviteClient:
         """Cancel an INVITE that an earlier process sent.
 
-        `data` is the result of `InviteClient.checkpoint()`. The INVITE ends with `InviteFailed`, or
-        with an `InviteAnswered` whose dialog the application must end with BYE.
+        `data` is the result of `InviteClient.checkpoint()`. Later the event `InviteFailed` or
+        `InviteAnswered` is emitted. After `InviteAnswered`, the application must end the dialog
+        with BYE.
 
         Raises:
             ProtocolError: `data` is not a checkpoint of an INVITE, or its local address is no
@@ -288,11 +290,11 @@ class Endpoint:
         return cancel_restored(self._agent, data, owner, now)
 
     def restore_invite(self, data: Mapping[str, object], now: float) -> str:
-        """Receive again an INVITE that an earlier process received and did not answer.
+        """Process again an INVITE that an earlier process received without a final response.
 
-        `data` is the result of `InviteServer.checkpoint()`. The event `IncomingInvite` follows; our
-        responses will create one more early dialog at the caller. Return the Call-ID, by which the
-        application recognises the INVITE.
+        `data` is the result of `InviteServer.checkpoint()`. The core emits the event
+        `IncomingInvite`. Our new responses create one more early dialog at the caller. Return the
+        INVITE's Call-ID, so that the application recognises the INVITE in the event.
 
         Raises:
             ProtocolError: `data` is not a checkpoint of an INVITE.
@@ -302,14 +304,17 @@ class Endpoint:
         return request.call_id
 
     def find_dialog(self, call_id: str, local_tag: str, remote_tag: str) -> Dialog | None:
-        """Return the dialog that a Replaces header names by these identifiers.
+        """Return the dialog with these identifiers, which come from a Replaces header field.
 
-        Return None if no dialog has these identifiers.
+        Return None if there is no such dialog.
         """
         return self._agent.dialogs.get(DialogId(call_id, local_tag, remote_tag))
 
     def has_call_id(self, call_id: str) -> bool:
-        """Return whether a dialog or an uncompleted request that we sent has this Call-ID."""
+        """Return whether this Call-ID belongs to a dialog, or to a request that we sent.
+
+        A request counts only until its transaction is terminated.
+        """
         return self._agent.dialogs.has_call_id(call_id) or self._core.transactions.has_call_id(
             call_id
         )
@@ -326,30 +331,32 @@ class Endpoint:
         return self._incoming.looped(request)
 
     def unreachable(self, destination: Address, now: float) -> None:
-        """Fail the requests that wait for a response from `destination`, which cannot be reached.
+        """Report to the core that `destination` cannot be reached.
 
-        A request that has had no response fails with 503. A request with a provisional response
-        continues, because its final response may still arrive over another connection (RFC 3261
-        section 18.2.2). The event `PeerLost` follows.
+        Each request to `destination` without any response fails with 503. A request with a
+        provisional response continues, because its final response may still arrive over another
+        connection (RFC 3261 section 18.2.2). The core emits the event `PeerLost`.
         """
         for transaction in self._core.transactions.clients_to(destination):
             transaction.unreachable(now)
         self._core.emit(PeerLost(destination))
 
     def connection_lost(self, destination: Address, now: float) -> None:
-        """Send the requests again that may have been lost with the connection to `destination`.
+        """Report to the core that the connection to `destination` is lost.
 
-        Each request without a response is sent once more, over a new connection. If the transport
-        cannot make a new connection, it calls `unreachable`. The event `PeerLost` follows.
+        Each request to `destination` without any response may be lost too, so the core sends it
+        once more over a new connection. If no new connection can be made, the transport calls
+        `unreachable`. The core emits the event `PeerLost`.
         """
         for transaction in self._core.transactions.clients_to(destination):
             transaction.connection_lost(now)
         self._core.emit(PeerLost(destination))
 
     def peer_reconnected(self, old: Address, new: Address) -> None:
-        """Change the address `old` to `new` in all dialogs.
+        """Replace the address `old` by `new` in all dialogs.
 
-        A peer whose connection `old` was lost has opened the connection `new`.
+        The connection with the address `old` was lost, and the same peer has opened the connection
+        with the address `new`.
         """
         for dialog in self._agent.dialogs:
             if dialog.send_to == old:

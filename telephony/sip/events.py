@@ -1,10 +1,11 @@
-"""All events that the SIP core reports to the application, with `Address` and `OutgoingMessage`.
+"""All events that the SIP core emits, with the classes `Address` and `OutgoingMessage`.
 
-Each event is a small frozen dataclass, defined in the module that emits it. An event contains
-handles (`InviteServer`, `InviteClient`, `Dialog` and others): the objects of the core whose methods
-the application calls. Each handle has an attribute `owner`, which the application may set. A dialog
-takes the `owner` of its INVITE, so the application finds the call of an event without a table. The
-modules endpoint.py and incoming.py decide what the core does with a message.
+The application receives the events. Each event is a small frozen dataclass, defined in the module
+that emits the event. An event contains handles: objects of the core, such as `InviteServer`,
+`InviteClient` and `Dialog`, whose methods the application calls. A handle has the attribute
+`owner`, in which the application may store its own object, for example the call. The `owner` of an
+INVITE becomes the `owner` of its dialog. So the application finds the call of an event without a
+table. The modules endpoint.py and incoming.py decide what the core does with a message.
 """
 
 from telephony.sip.dialog.dialog import DialogEnded

@@ -1,8 +1,8 @@
-"""Checks by OPTIONS requests at intervals whether a neighbour answers (RFC 3261 section 11).
+"""Checks, by OPTIONS requests at intervals, whether a neighbour responds (RFC 3261 section 11).
 
-A `KeepAlive` sends OPTIONS to one address, and again a fixed time after each answer. Any final
-answer except 408 and 503 shows that the neighbour is alive, even an answer that refuses OPTIONS.
-This module does no I/O and reads no clock.
+A `KeepAlive` sends OPTIONS to one address. A fixed time after each final response, it sends OPTIONS
+again. Any final response except 408 and 503 shows that the neighbour is alive, even if the
+neighbour refuses OPTIONS. This module does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class PeerHealth(enum.Enum):
     """The state of a neighbour, as far as we know it."""
 
     UNKNOWN = "unknown"
-    """We have not sent OPTIONS to the neighbour, or it has not answered yet."""
+    """The neighbour has not responded yet, or we have not sent OPTIONS yet."""
     ALIVE = "alive"
     DOWN = "down"
 
@@ -31,20 +31,20 @@ class PeerHealth(enum.Enum):
 class KeepAlive:
     """The OPTIONS checks of one neighbour.
 
-    The owner of this object calls `handle_timer` when `next_timer` is due. The owner also passes
-    each `StandaloneResponse` to `handle` if the `owner` of the response's transaction is this
-    object.
+    The owner of this object calls `handle_timer` at the time that `next_timer` returns. The owner
+    also calls `handle` for each event `StandaloneResponse` whose transaction has this object as its
+    `owner`.
 
     Attributes:
-        health: The state of the neighbour after its last answer, or after a missing answer.
-        status: The status of the last answer. It is 408 or 503 if there was no answer, and 0 before
-            the first result.
+        health: The state of the neighbour after the most recent check.
+        status: The status of the final response in the most recent check. It is 408 or 503 if there
+            was no response, and 0 before the first check ends.
     """
 
     def __init__(self, endpoint: Endpoint, destination: Address, interval: float) -> None:
-        """Prepare the checks of `destination`; nothing is sent before `handle_timer` is called.
+        """Prepare the checks of `destination`; the first call of `handle_timer` starts them.
 
-        The next check starts `interval` seconds after each answer.
+        The next check starts `interval` seconds after the result of the previous check.
         """
         self.destination = destination
         self.interval = interval
@@ -55,14 +55,14 @@ class KeepAlive:
         self._client: NonInviteClient | None = None
 
     def next_timer(self) -> float | None:
-        """Return the monotonic time in seconds at which the next OPTIONS is due.
+        """Return the monotonic time in seconds at which the next OPTIONS must be sent.
 
-        Return None while an OPTIONS waits for its answer.
+        Return None while we wait for the response to an OPTIONS.
         """
         return self._next
 
     def handle_timer(self, now: float) -> None:
-        """Send OPTIONS if it is due."""
+        """Send OPTIONS if the time for the next check has come."""
         if self._next is None or now < self._next:
             return
         self._next = None
@@ -84,20 +84,21 @@ class KeepAlive:
                 owner=self,
                 now=now,
             )
-        except ProtocolError:  # no local address has the destination's transport and IP family
+        # We have no local address of the destination's transport and IP family.
+        except ProtocolError:
             self._answered(503, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Make a check due immediately if the lost connection to `peer` led to our neighbour.
+        """Let the next check start now if the lost connection to `peer` was that to our neighbour.
 
-        Do nothing if the neighbour was not alive, or if an OPTIONS waits for its answer.
+        Do nothing if the neighbour was not alive, or if we wait for the response to an OPTIONS.
         """
         waits = self._next is not None and self.health is PeerHealth.ALIVE
         if waits and peer == self.destination:
             self._next = now
 
     def handle(self, event: StandaloneResponse, now: float) -> None:
-        """Process the answer to our last OPTIONS, or the report that there is no answer."""
+        """Process the final response to our OPTIONS, or the result that no response has arrived."""
         if event.transaction is self._client and event.status >= 200:
             self._answered(event.status, now)
 

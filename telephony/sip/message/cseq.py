@@ -1,4 +1,4 @@
-"""CSeq (RFC 3261 section 20.16): the number of a request within its dialog, and its method."""
+"""CSeq (RFC 3261 section 20.16): the sequence number of a request, and the request's method."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class CSeq:
     """The CSeq value of a message.
 
     Attributes:
-        number: The number of the request, 0 to 2**31 - 1.
-        method: The method as it was received. Upper and lower case differ in methods.
+        number: The sequence number of the request, 0 to 2**31 - 1.
+        method: The method as it was received, because methods are case-sensitive.
     """
 
     number: int

@@ -1,6 +1,6 @@
-"""DTMF keys in INFO requests, with the body types `application/dtmf-relay` and `application/dtmf`.
+"""DTMF digits in INFO requests with the body types `application/dtmf-relay` and `application/dtmf`.
 
-No RFC defines these types.
+No RFC defines these body types.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _BARE_KEY: Final = re.compile(rb"\s*([0-9*#A-D])\s*")
 
 
 def key_of(request: Request) -> str | None:
-    """Return the DTMF key in an INFO request, in upper case; None if the request has no key."""
+    """Return the DTMF digit in an INFO request, in upper case; None if it contains no digit."""
     if not request.content_type.lower().startswith(("application/dtmf-relay", "application/dtmf")):
         return None
     match = _SIGNAL.search(request.body) or _BARE_KEY.fullmatch(request.body)
@@ -24,8 +24,8 @@ def key_of(request: Request) -> str | None:
 
 
 def body_of(key: str, milliseconds: int) -> bytes:
-    """Return the body of an INFO request for one DTMF key.
+    """Return the body of an INFO request for the DTMF digit `key`.
 
-    The type of this body is `CONTENT_TYPE`. `milliseconds` is the duration of the key.
+    The Content-Type of this body is `CONTENT_TYPE`. `milliseconds` is the duration of the digit.
     """
     return f"Signal={key}\r\nDuration={milliseconds}\r\n".encode()

@@ -1,10 +1,10 @@
 """The division of a byte stream into SIP messages (RFC 3261 sections 7.5 and 18.3), without I/O.
 
-Pings and pongs are those of RFC 5626 sections 3.5.1 and 4.4.1. The result is the same however many
-bytes each read returns. The buffer is limited: it contains at most one head of `MAX_HEAD` bytes and
-one body of `MAX_BODY` bytes. If the start or end of a message cannot be found, the rest of the
-stream cannot be divided either. Then the last unit of the stream is a fault, and the owner of the
-connection must close the connection.
+The stream may also contain pings and pongs (RFC 5626 sections 3.5.1 and 4.4.1). The result does not
+depend on the number of bytes in each read. The buffer never contains more than `MAX_HEAD` bytes of
+start line and header fields, and `MAX_BODY` bytes of body. If the start or end of a message cannot
+be found, the rest of the stream cannot be divided. The result then ends with a unit of the kind
+"fault", and the owner of the connection must close it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 from telephony.sip.message.messages import MAX_MESSAGE
 
 MAX_HEAD: Final = 16 * 1024
-"""The maximum length of a message's start line and headers together, in bytes."""
+"""The maximum length of a message's start line and header fields together, in bytes."""
 MAX_BODY: Final = MAX_MESSAGE - MAX_HEAD
 """The maximum length of a message's body, in bytes."""
 
@@ -41,11 +41,11 @@ class UnitKind(enum.Enum):
     """The kinds of unit into which a stream is divided."""
 
     MESSAGE = "message"
-    """One message with its head and body."""
+    """One complete message: start line, header fields and body."""
     PING = "ping"
-    """A double CRLF between messages. The receiver answers it by one CRLF (RFC 5626)."""
+    """A double CRLF between messages. We respond with one CRLF (RFC 5626 section 4.4.1)."""
     PONG = "pong"
-    """The single CRLF by which the peer answers our ping."""
+    """A single CRLF, which is the peer's response to our ping."""
     FAULT = "fault"
     """The rest of the stream cannot be divided into messages. This is the last unit of the
     stream."""
@@ -57,9 +57,9 @@ class StreamUnit:
 
     Attributes:
         kind: The kind of the unit.
-        data: The bytes of a message. For a fault, the head of the message if it can be answered,
-            else empty.
-        status: For a fault, the status of the answer.
+        data: For a message, its bytes. For a fault, the start line and header fields of the
+            malformed message, or empty if a response is not possible. For a ping or pong, empty.
+        status: For a fault, the status of the response.
         why: For a fault, the reason as a fixed phrase for the log and the counter.
     """
 
@@ -83,7 +83,7 @@ class Framer:
 
     @property
     def has_partial_message(self) -> bool:
-        """True while the start of a message has arrived, but not yet its end."""
+        """True if the start of a message has arrived, but its end has not."""
         return bool(self._buffer)
 
     @property
@@ -92,13 +92,13 @@ class Framer:
         return len(self._buffer)
 
     def expect_pong(self) -> None:
-        """Note that we have sent a ping, so the next CRLF between messages is a pong."""
+        """Note that we have sent a ping. The next CRLF between messages is then a pong."""
         self._pongs_due += 1
 
     def feed(self, data: bytes) -> list[StreamUnit]:
-        """Add the bytes of one read; return the units that are now complete.
+        """Add the bytes of one read, and return the units that are now complete.
 
-        After a fault, return an empty list.
+        After a fault, the result is always empty.
         """
         if self._broken:
             return []
@@ -115,7 +115,7 @@ class Framer:
             yield frame
 
     def _between(self) -> Iterator[StreamUnit]:
-        """Remove the CRLFs before a message from the buffer; yield the pings and pongs in them."""
+        """Remove all CRLFs before the next message, and yield the pings and pongs among them."""
         buffer, at = self._buffer, 0
         while at < len(buffer) and buffer[at] in b"\r\n":
             if buffer[at] == ord("\n"):
@@ -172,9 +172,10 @@ class Framer:
         return self._measure(bytes(buffer[: found.end()]))
 
     def _measure(self, head: bytes) -> StreamUnit | None:
-        """Find the end of the message by its Content-Length, which a stream requires.
+        """Find the end of the message by its Content-Length, which is mandatory in a stream.
 
         Return a fault if the Content-Length is missing, wrong or too large (RFC 3261 section 18.3).
+        Otherwise return None.
         """
         lengths = set(_LENGTH.findall(head))
         if not lengths:

@@ -1,8 +1,9 @@
-"""The grammar of all SIP headers (RFC 3261 25.1): tokens, quoted strings, lists and parameters.
+"""The grammar of all header fields (RFC 3261 section 25.1): tokens, quoted strings and parameters.
 
-Values are stored as they were received, with quotes and escapes, so that a forwarded header does
-not change. `unquote` returns the plain text of such a value, and `quote` writes plain text as such
-a value. Matching any pattern of this module takes time linear in the length of the text.
+A value is stored as it was received, with its quotes and escapes, so that we can forward it
+unchanged. `unquote` returns the plain text of a quoted string, and `quote` makes a quoted string
+from plain text. The time to match a regular expression of this module grows only linearly with the
+length of the text.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 from telephony.errors import ProtocolError, SipParseError
 
 Parameters = tuple[tuple[str, str | None], ...]
-"""Pairs of name and value. Both are stored as they were received, the value with its quotes. The
+"""Parameters as pairs (name, value), stored as they were received. A value may contain quotes. The
 value is None if the parameter has no value."""
 
 WHITESPACE: Final = " \t"
@@ -44,8 +45,8 @@ KNOWN_METHODS: Final = (
     "MESSAGE",
     "PUBLISH",
 )
-"""The methods that an RFC names. A request with one of these methods gets 405 if the method is not
-allowed; with any other method it gets 501."""
+"""The methods that RFCs define. If one of them is not allowed, the response is 405. The response to
+a request with any other method is 501."""
 
 COMPACT_NAMES: Final = {
     "a": "accept-contact",
@@ -149,7 +150,7 @@ REASONS: Final[dict[int, str]] = {
 
 
 def is_token(text: str) -> bool:
-    """Return whether `text` is a token: a valid method, header name or parameter name."""
+    """Return whether `text` is a token: a valid method, header field name or parameter name."""
     return TOKEN.fullmatch(text) is not None
 
 
@@ -161,13 +162,13 @@ def refuse_line_breaks(text: str) -> str:
 
 
 def quote(text: str) -> str:
-    """Write plain text as a quoted string; raise ProtocolError if it contains CR, LF or NUL."""
+    """Return plain text as a quoted string; raise ProtocolError if it contains CR, LF or NUL."""
     refuse_line_breaks(text)
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def unquote(value: str) -> str:
-    """Return the plain text of a quoted string; return a text without quotes unchanged."""
+    """Return the plain text of a quoted string. A text without quotes is returned unchanged."""
     if len(value) < 2 or value[0] != '"' or value[-1] != '"':
         return value
     inner = value[1:-1]
@@ -179,6 +180,9 @@ def leading_quoted(text: str) -> tuple[str, int]:
 
     Returns:
         The plain text of the quoted string, and the index after its closing quote.
+
+    Raises:
+        SipParseError: The closing quote is missing.
     """
     found = _QUOTED.match(text)
     if found is None:
@@ -187,9 +191,9 @@ def leading_quoted(text: str) -> tuple[str, int]:
 
 
 def split_list(text: str) -> list[str]:
-    """Split a list at its commas, except commas within quotes or angle brackets.
+    """Split a list at its commas, but not at commas within quotes or angle brackets.
 
-    Empty elements are left out. RFC 3261 section 7.3.1 forbids them, but some phones send them.
+    Empty elements are removed. RFC 3261 section 7.3.1 forbids them, but some phones send them.
     """
     if '"' not in text and "<" not in text:
         parts = text.split(",")
@@ -215,7 +219,11 @@ def _split(text: str, marks: re.Pattern[str], separator: str) -> list[str]:
 def parse_parameters(text: str) -> Parameters:
     """Parse parameters such as `;name=value;flag`.
 
-    The text is empty, or begins with a semicolon. Blanks around names and values are allowed.
+    The text must be empty or begin with a semicolon. Spaces and tabs around names and values are
+    allowed.
+
+    Raises:
+        SipParseError: The text does not begin with a semicolon, or a name or value is not valid.
     """
     text = text.strip(WHITESPACE)
     if not text:
@@ -240,14 +248,14 @@ def _parameter(part: str) -> tuple[str, str | None]:
 
 
 def format_parameters(parameters: Parameters) -> str:
-    """Write the parameters as on the wire, each with a semicolon before it."""
+    """Return the parameters as text for a message, each with a semicolon before it."""
     return "".join(
         f";{name}" if value is None else f";{name}={value}" for name, value in parameters
     )
 
 
 def check_parameters(parameters: Parameters) -> None:
-    """Raise ProtocolError if the name or value of a parameter may not be written to a header."""
+    """Raise ProtocolError if a parameter's name or value contains a forbidden character."""
     for name, value in parameters:
         if TOKEN.fullmatch(name) is None:
             raise ProtocolError("a parameter's name is not a token")
@@ -268,9 +276,9 @@ def find_parameter(parameters: Parameters, name: str) -> str | None:
 
 
 def replace_parameter(parameters: Parameters, name: str, value: str | None) -> Parameters:
-    """Return the parameters with the parameter `name` set to `value`.
+    """Return the parameters with the value of the parameter `name` set to `value`.
 
-    An existing parameter keeps its place; a new parameter is added at the end.
+    A new parameter is added after all others.
     """
     wanted = name.lower()
     replaced = tuple(

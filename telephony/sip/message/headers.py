@@ -1,9 +1,9 @@
-"""The header fields of a message, in their original order and spelling (RFC 3261 section 7.3).
+"""The header fields of a message, in their original sequence and spelling (RFC 3261 section 7.3).
 
-`Headers` stores the values as text. The classes `NameAddr`, `Via` and `CSeq` parse values; they
-have their own modules and are also exported here. SIP text is UTF-8. A line that is not valid UTF-8
-is read as Latin-1, because some phones send Latin-1. If such a value is forwarded unchanged, it is
-written with its original bytes.
+`Headers` stores the values as text. The classes `NameAddr`, `Via` and `CSeq` parse values. These
+classes are defined in their own modules, and can also be imported from this module. SIP text is
+UTF-8. A line that is not valid UTF-8 is read as Latin-1, because some phones send Latin-1. If such
+a value is forwarded unchanged, it is written with its original bytes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ __all__ = ["CSeq", "Headers", "Latin1Text", "NameAddr", "Via", "encode", "header
 
 MAX_HEADERS: Final = 256
 MAX_LINE: Final = 16384
-"""The longest header line that we parse, in characters, after its continuation lines were
-joined."""
+"""The maximum length of one header field that we parse, in characters. The length is measured after
+continuation lines were joined."""
 
 _MAX_KNOWN: Final = 1024
 _MAX_KNOWN_LENGTH: Final = 64
@@ -36,14 +36,18 @@ _keys: dict[str, str] = {}
 class Latin1Text(str):
     """Text that was received as Latin-1, because its bytes are not valid UTF-8.
 
-    It is written as Latin-1 again if it is unchanged.
+    If we send the text unchanged, it is encoded as Latin-1 again.
     """
 
     __slots__ = ()
 
 
 def encode(text: str) -> bytes:
-    """Return the bytes of `text` for the wire; raise ProtocolError if it cannot be encoded."""
+    """Return the bytes of `text` for a message.
+
+    Raises:
+        ProtocolError: `text` cannot be encoded.
+    """
     try:
         return text.encode("latin-1" if isinstance(text, Latin1Text) else "utf-8")
     except UnicodeEncodeError:
@@ -51,7 +55,7 @@ def encode(text: str) -> bytes:
 
 
 def header_key(name: str) -> str:
-    """Return the key under which a header is stored: its long name in lower case.
+    """Return the lookup name of a header field: its long name in lower case.
 
     Raises:
         ProtocolError: `name` is not a token.
@@ -68,13 +72,14 @@ def header_key(name: str) -> str:
 
 
 def unfold(head: bytes) -> list[str]:
-    """Split the head of a message or body part into lines; join continuation lines to their line.
+    """Split the header fields of a message or body part into lines.
 
-    See RFC 3261 section 7.3.1. An escaped NUL in a quoted string is legal (RFC 3261 section 25.1),
-    but a NUL ends the text in programs written in C. So an escaped NUL is replaced by U+FFFD.
+    A continuation line is joined to the line before it (RFC 3261 section 7.3.1). In a quoted
+    string, an escaped NUL is legal (RFC 3261 section 25.1), but programs written in C would treat
+    it as the end of the text. So an escaped NUL is replaced by U+FFFD.
 
     Raises:
-        SipParseError: The head contains a bare CR, or a NUL that is not escaped.
+        SipParseError: `head` contains a CR without LF, or a NUL that is not escaped.
     """
     head = head.replace(b"\r\n", b"\n")
     if b"\n " in head or b"\n\t" in head:
@@ -103,9 +108,10 @@ def _decode(line: bytes) -> str:
 
 
 class Headers:
-    """The header fields of a message, in order; a name may occur several times.
+    """The header fields of a message in sequence. Several fields may have the same name.
 
-    A name matches in upper and lower case, and in its long and compact form.
+    Names are compared without regard to upper and lower case. The long and the compact form of a
+    name are equal.
     """
 
     __slots__ = ("_rows",)
@@ -117,9 +123,9 @@ class Headers:
 
     @classmethod
     def from_rows(cls, rows: list[tuple[str, str, str]]) -> Headers:
-        """Make headers from rows (key, name, value) that are already checked.
+        """Make header fields from rows (lookup name, name, value) that are already checked.
 
-        The list is used without copying it.
+        The list `rows` itself is stored, not a copy.
         """
         headers = cls()
         headers._rows = rows
@@ -127,7 +133,7 @@ class Headers:
 
     @classmethod
     def parse(cls, lines: list[str]) -> Headers:
-        """Parse header lines whose continuation lines are joined.
+        """Parse header fields, one in each line. Continuation lines must already be joined.
 
         Raises:
             SipParseError: A line is malformed or too long, or there are too many lines.
@@ -153,11 +159,14 @@ class Headers:
 
     @property
     def rows(self) -> list[tuple[str, str, str]]:
-        """All headers as rows (key, name, value); the caller must not change the list."""
+        """All header fields as rows (lookup name, name, value).
+
+        Do not change this list.
+        """
         return self._rows
 
     def get(self, name: str) -> str | None:
-        """Return the first value of the header `name`; None if the header is missing."""
+        """Return the value of the first header field `name`; None if there is none."""
         key = _keys.get(name) or header_key(name)
         for row in self._rows:
             if row[0] == key:
@@ -165,15 +174,15 @@ class Headers:
         return None
 
     def get_all(self, name: str) -> list[str]:
-        """Return the values of the header `name` as received, one value for each line.
+        """Return the values of all header fields `name`, as they were received.
 
-        Lists within a value are not split.
+        A value that is a list of several elements is not split.
         """
         key = header_key(name)
         return [row[2] for row in self._rows if row[0] == key]
 
     def get_list(self, name: str) -> list[str]:
-        """Return all elements of the header `name`, split at the commas, from all its lines.
+        """Return the elements of all header fields `name`, split at the commas.
 
         Raises:
             SipParseError: A quoted string or an angle bracket is not closed.
@@ -181,13 +190,13 @@ class Headers:
         return [element for value in self.get_all(name) for element in split_list(value)]
 
     def add(self, name: str, value: object) -> None:
-        """Add a header after all others; raise ProtocolError if it contains CR, LF or NUL."""
+        """Add a header field after all others; raise ProtocolError if it contains CR, LF or NUL."""
         self._rows.append(_row(name, value))
 
     def set(self, name: str, value: object) -> None:
-        """Replace the first value of the header `name`, and remove its other values.
+        """Replace the first header field `name`, and remove the other fields with this name.
 
-        If the header is missing, add it at the end.
+        If there is no header field `name`, add it at the end.
         """
         row = _row(name, value)
         place = next((i for i, old in enumerate(self._rows) if old[0] == row[0]), None)
@@ -198,21 +207,22 @@ class Headers:
         self._rows[place + 1 :] = [old for old in self._rows[place + 1 :] if old[0] != row[0]]
 
     def replace_first(self, name: str, *values: object) -> None:
-        """Replace the first value of the header `name` by `values`; keep its other values.
+        """Replace the first header field `name` by one field for each of `values`.
 
-        If the header is missing, add it at the end.
+        The other header fields with this name do not change. If there is no header field `name`,
+        add the fields at the end.
         """
         key = header_key(name)
         place = next((i for i, row in enumerate(self._rows) if row[0] == key), len(self._rows))
         self._rows[place : place + 1] = [_row(name, value) for value in values]
 
     def remove(self, name: str) -> None:
-        """Remove all values of the header `name`; do nothing if it is missing."""
+        """Remove all header fields `name`; do nothing if there are none."""
         key = header_key(name)
         self._rows = [row for row in self._rows if row[0] != key]
 
     def items(self) -> list[tuple[str, str]]:
-        """Return all names and values, in their original order and spelling."""
+        """Return all names and values, in their original sequence and spelling."""
         return [(name, value) for _, name, value in self._rows]
 
     def __contains__(self, name: str) -> bool:
@@ -230,7 +240,7 @@ class Headers:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        # Values are personal data, so only the names may appear in a traceback.
+        # Values are personal data, so a traceback may show only the names.
         return f"Headers({', '.join(name for _, name, _ in self._rows)})"
 
 

@@ -1,9 +1,9 @@
 """SIP requests and responses (RFC 3261 sections 7 and 8.2.6): parsing, and writing as bytes.
 
-Parsing accepts folded lines, compact header names, a bare LF and a missing Content-Length. Writing
-raises ProtocolError if the message's head contains a CR, LF or NUL within a line. A header value is
-parsed when it is first read. Only the values that transactions need (Via, From, To, Call-ID, CSeq)
-are already checked by `parse_message`.
+Parsing accepts folded lines, compact header field names, an LF without CR, and a missing
+Content-Length. Writing raises ProtocolError if the start line or a header field contains a CR, LF
+or NUL. `parse_message` checks only the values that transactions need (Via, From, To, Call-ID,
+CSeq). Any other value is parsed when it is first read.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Message(ABC):
-    """The base of requests and responses.
+    """The base class of requests and responses.
 
     Attributes:
-        headers: All header fields except Content-Length, which is computed when the message is
+        headers: All header fields except Content-Length, which is calculated when the message is
             written.
         body: The bytes after the header fields.
     """
@@ -56,16 +56,16 @@ class Message(ABC):
     @property
     @abstractmethod
     def start_line(self) -> str:
-        """The first line of the message, without its line end."""
+        """The first line of the message, without its CRLF."""
 
     @property
     def vias(self) -> list[Via]:
-        """All hops of the Via headers; the nearest hop is first."""
+        """The entries of all Via header fields, the most recent hop first."""
         return [Via.parse(element) for element in self.headers.get_list("Via")]
 
     @property
     def via(self) -> Via:
-        """The nearest hop of the Via headers, which is the top one."""
+        """The top Via entry, which the most recent hop has added."""
         return self._value("Via", _first_via)
 
     @property
@@ -90,10 +90,10 @@ class Message(ABC):
 
     @property
     def contacts(self) -> list[NameAddr]:
-        """The addresses of all Contact headers.
+        """The addresses in all Contact header fields.
 
         Raises:
-            SipParseError: An address cannot be read, or the Contact is `*`.
+            SipParseError: An address cannot be parsed, or the Contact is `*`.
         """
         return [NameAddr.parse(element) for element in self.headers.get_list("Contact")]
 
@@ -104,7 +104,7 @@ class Message(ABC):
         return value.partition(";")[0].strip(" \t").lower()
 
     def replace_top_via(self, via: Via) -> None:
-        """Replace the nearest hop in the Via headers by `via`."""
+        """Replace the top Via entry by `via`."""
         lines = self.headers.get_all("Via")
         rest = split_list(lines[0])[1:] if lines else []
         self.headers.replace_first("Via", via, *rest)
@@ -143,7 +143,7 @@ class Request(Message):
     """A SIP request.
 
     Attributes:
-        method: The method as it was received. Upper and lower case differ in methods.
+        method: The method as it was received, because methods are case-sensitive.
         uri: The Request-URI.
     """
 
@@ -176,7 +176,7 @@ class Response(Message):
 
     Attributes:
         status: The status code, 100 to 699.
-        reason: The reason phrase; "" if there is none.
+        reason: The reason phrase; "" if there is no reason phrase.
     """
 
     status: int
@@ -212,7 +212,7 @@ def parse_message(data: bytes) -> Request | Response:
 
     Raises:
         SipParseError: The data is not a SIP message. The error's `status` is the status of the
-            answer, if an answer is possible.
+            response, if a response is possible.
     """
     if len(data) > MAX_MESSAGE:
         raise SipParseError("a message is too long", status=513)
@@ -238,12 +238,12 @@ def respond(
     """Make the response to a request (RFC 3261 section 8.2.6.2).
 
     Args:
-        request: The request to answer.
+        request: The request that gets the response.
         status: The status code, 100 to 699.
         reason: The reason phrase; None for the usual phrase of this status.
-        to_tag: Our To tag. It is added unless the request's To already has a tag; None to add no
-            tag.
-        headers: More header fields, placed after the fields that are copied from the request.
+        to_tag: Our To tag, which is added only if the request's To has no tag; None to add no tag.
+        headers: More header fields. They are placed after the fields that are copied from the
+            request.
     """
     kept = Headers()
     for value in request.headers.get_all("Via"):
@@ -291,7 +291,7 @@ def _start(line: str, headers: Headers) -> Request | Response:
     _require_version(version)
     if not is_token(method):
         raise SipParseError("a method is not a token")
-    # RFC 3261 section 19.1.1 does not allow headers in a Request-URI, so they are dropped here.
+    # RFC 3261 section 19.1.1 forbids header fields in a Request-URI, so they are removed here.
     return Request(method, Uri.parse(uri).without_headers(), headers)
 
 
@@ -312,9 +312,11 @@ def _check_headers(message: Request | Response) -> None:
     if isinstance(message, Response):
         return
     if keys.count("via") > 1 or "," in (message.headers.get("Via") or ""):
-        _ = message.vias  # our response passes all these hops, so all must be readable
+        # Our response is sent through all these hops, so all entries must be valid.
+        _ = message.vias
     if cseq.method != message.method and message.method in KNOWN_METHODS:
-        # A request with a method that no RFC names is refused later with 501, not here with 400.
+        # A request with a method that no RFC defines must get 501. The error here would lead to
+        # 400.
         raise SipParseError("the CSeq names another method than the request line")
 
 

@@ -24,7 +24,7 @@ class BodyPart:
     Attributes:
         content_type: The Content-Type of the part as received, with its parameters.
         body: The bytes of the part.
-        headers: The other headers of the part, such as Content-Disposition.
+        headers: The other header fields of the part, such as Content-Disposition.
     """
 
     content_type: str
@@ -40,10 +40,10 @@ class BodyPart:
 def parts_of(message: Request | Response) -> list[BodyPart]:
     """Return the parts of a message's body.
 
-    Return one part if the body is not multipart, and an empty list if the body is empty.
+    A body that is not multipart is returned as one part. For an empty body, the list is empty.
 
     Raises:
-        SipParseError: The Content-Type is multipart, but the body cannot be read.
+        SipParseError: The Content-Type is multipart, but the body is not a valid multipart body.
     """
     if not message.body:
         return []
@@ -56,11 +56,12 @@ def parts_of(message: Request | Response) -> list[BodyPart]:
 
 
 def parse_multipart(content_type: str, body: bytes) -> list[BodyPart]:
-    """Parse the parts of a multipart body; the boundary after the last part may be missing.
+    """Parse the parts of a multipart body. The boundary after the final part may be missing.
 
     Raises:
-        SipParseError: The Content-Type has no boundary or the body does not contain it, there are
-            too many parts, or the headers of a part cannot be read.
+        SipParseError: The Content-Type names no boundary. Or the body does not contain the
+            boundary. Or there are more than `MAX_PARTS` parts. Or the header fields of a part are
+            malformed.
     """
     _, semicolon, tail = content_type.partition(";")
     boundary = find_parameter(parse_parameters(semicolon + tail), "boundary")
@@ -87,7 +88,8 @@ def parse_multipart(content_type: str, body: bytes) -> list[BodyPart]:
 
 
 def _parse_part(content: bytes) -> BodyPart:
-    # `content` starts directly after the boundary, so it begins with the line end of the boundary.
+    # `content` starts directly after the boundary text, so it begins with the line end of that
+    # line.
     first = _LINE_END.match(content)
     content = content[first.end() :] if first else content
     blank = _LINE_END.match(content)

@@ -1,4 +1,7 @@
-"""The format of From, To, Contact, Route and others (RFC 3261 20.10): name, URI, parameters."""
+"""The values of From, To, Contact, Route and similar header fields (RFC 3261 section 20.10).
+
+Each value has an optional name, a URI and parameters.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,13 @@ from telephony.sip.message.uri import Uri
 
 @dataclass(frozen=True, slots=True)
 class NameAddr:
-    """A URI with a display name and header parameters.
+    """A URI with a display name and header field parameters.
 
     Attributes:
-        display_name: The name as plain text without quotes; "" for no name.
+        display_name: The name as plain text without quotes; "" if there is no name.
         uri: The URI.
-        parameters: The parameters of the header, not of the URI; values are as on the wire, with
-            quotes.
+        parameters: The parameters of the header field, not those of the URI. A value has its
+            quotes, as in the message.
     """
 
     display_name: str
@@ -55,7 +58,11 @@ class NameAddr:
 
     @classmethod
     def parse_list(cls, text: str) -> list[NameAddr]:
-        """Parse a comma-separated list of addresses; raise SipParseError if one cannot be read."""
+        """Parse a comma-separated list of addresses.
+
+        Raises:
+            SipParseError: An element of the list is not an address.
+        """
         return [cls.parse(element) for element in split_list(text)]
 
     def __str__(self) -> str:
@@ -64,26 +71,27 @@ class NameAddr:
 
     @property
     def tag(self) -> str | None:
-        """The tag parameter; None if it is missing or empty."""
+        """The value of the parameter `tag`; None if the parameter is missing or empty."""
         return find_parameter(self.parameters, "tag") or None
 
     def with_tag(self, tag: str | None) -> NameAddr:
-        """Return the address with this tag in place of its present tag; None removes the tag."""
+        """Return the address with this tag instead of its present tag; None removes the tag."""
         if tag is None:
             return replace(self, parameters=drop_parameter(self.parameters, "tag"))
         return self.with_parameter("tag", tag)
 
     def parameter(self, name: str) -> str | None:
-        """Return the value of a header parameter without its quotes.
+        """Return the value of a header field parameter without its quotes.
 
         Return "" for a parameter without a value, and None if the parameter is missing.
         """
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> NameAddr:
-        """Return the address with a header parameter set.
+        """Return the address with the header field parameter `name` set to `value`.
 
-        `value` is written to the wire as it is; None for a parameter without a value.
+        `value` is written to the message without any change. If it is None, the parameter has no
+        value.
         """
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
 
@@ -95,30 +103,30 @@ def _parse(text: str) -> NameAddr:
         rest = text[end:].lstrip(WHITESPACE)
         return _bracketed(name, rest) if rest.startswith("<") else _misquoted(text)
     before, bracket, after = text.partition("<")
-    # If there is a quote before the bracket, the bracket is in a parameter such as
-    # +sip.instance="<urn:…>", or the quote is in the name.
+    # A quote before the bracket has one of two causes. The bracket may belong to a parameter value
+    # such as +sip.instance="<urn:…>", or the display name may contain quotes.
     if bracket and '"' not in before:
         return _bracketed(before.strip(WHITESPACE), bracket + after)
     if bracket and ";" not in before:
         return _misquoted(text)
-    # Without brackets, the parameters belong to the header, not to the URI (RFC 3261 section
+    # Without brackets, the parameters belong to the header field, not to the URI (RFC 3261 section
     # 20.10).
     address, semicolon, parameters = text.partition(";")
     return NameAddr("", Uri.parse(address), parse_parameters(semicolon + parameters))
 
 
 _SHORT = 256
-"""The length in characters above which a text is not cached, so that a sender of long texts cannot
-fill the memory."""
+"""The maximum length of a cached text, in characters. Longer texts are not cached, so that a sender
+of long texts cannot fill the memory."""
 
 # The cache saves time, because all messages of a dialog have the same From, To and Contact.
 _parse_short = lru_cache(maxsize=4096)(_parse)
 
 
 def _misquoted(text: str) -> NameAddr:
-    """Parse an address with quotes within its name, such as `"Siân "Jo" Evans" <sip:…>`.
+    """Parse an address with quotes within its display name, such as `"Siân "Jo" Evans" <sip:…>`.
 
-    Some PBXes send such names.
+    Some PBXes send such display names.
     """
     before, bracket, after = text.partition("<")
     name = before.strip(WHITESPACE)

@@ -1,6 +1,7 @@
-"""RSeq, RAck and the option tag 100rel (RFC 3262 section 7), as values without behaviour.
+"""The values RSeq and RAck, and the option tag 100rel (RFC 3262 section 7).
 
-The number RSeq marks a reliable provisional response; the RAck of a PRACK repeats this number.
+RSeq is the number of a reliable provisional response. The RAck of a PRACK contains this number. The
+behaviour that RFC 3262 requires is not in this module.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from telephony.sip.message.messages import Request, Response
 
 RELIABLE: Final = "100rel"
 MAX_FIRST: Final = 2**31 - 1
-"""The largest RSeq of a first reliable response, so that the RSeq of a later response does not
-overflow."""
+"""The largest RSeq of the first reliable response to a request. Each later response has a higher
+RSeq, which must not exceed `MAX_RSEQ`."""
 MAX_RSEQ: Final = 2**32 - 1
 
 _RSEQ: Final = re.compile(r"[0-9]{1,10}")
@@ -25,7 +26,9 @@ _RACK: Final = re.compile(r"([0-9]{1,10})[ \t]+([^ \t].*)")
 
 @dataclass(frozen=True, slots=True)
 class RAck:
-    """The RAck of a PRACK, which names the reliable provisional response that is acknowledged.
+    """The RAck of a PRACK, which identifies the response that the PRACK acknowledges.
+
+    The response is always a reliable provisional response.
 
     Attributes:
         rseq: The RSeq of the response, 1 to 2**32 - 1.
@@ -41,7 +44,7 @@ class RAck:
 
     @classmethod
     def parse(cls, text: str) -> RAck:
-        """Parse the RSeq, CSeq number and method of an RAck.
+        """Parse the text of an RAck: an RSeq, a CSeq number and a method.
 
         Raises:
             SipParseError: The text is not an RAck.
@@ -65,7 +68,7 @@ def rseq_of(response: Response) -> int | None:
 
 
 def requires_reliable(request: Request) -> bool:
-    """Return whether the request requires that provisional responses above 100 are reliable."""
+    """Return whether the request requires that all 1xx responses except 100 are reliable."""
     return _names(request, "Require")
 
 

@@ -1,4 +1,4 @@
-"""The Replaces header (RFC 3891), which names the dialog that a new dialog replaces."""
+"""The Replaces header field (RFC 3891). It identifies the dialog that a new dialog replaces."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from telephony.sip.message.grammar import is_token
 
 @dataclass(frozen=True, slots=True)
 class Replaces:
-    """One Replaces value, as its receiver sees it."""
+    """The value of a Replaces header field that we received, or that we send to a peer."""
 
     call_id: str
     to_tag: str
-    """The tag of the receiver in the dialog. `0` means that the receiver has no tag (RFC 2543)."""
+    """In the dialog to replace, the tag of the side that receives this Replaces. `0` means that
+    this side has no tag (RFC 2543)."""
     from_tag: str
-    """The tag of the receiver's peer in the dialog."""
+    """In the dialog to replace, the tag of the other side, which does not receive this Replaces."""
     early_only: bool = False
-    """If true, the dialog may be replaced only before it is confirmed."""
+    """True if the dialog may be replaced only before it is confirmed."""
 
     @classmethod
     def parse(cls, text: str) -> Replaces:
-        """Parse the value of a Replaces header.
+        """Parse the value of a Replaces header field.
 
         Raises:
             SipParseError: The Call-ID or a tag is missing, or a parameter occurs twice.

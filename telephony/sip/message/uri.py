@@ -1,9 +1,9 @@
 """Sip, sips and tel URIs (RFC 3261 section 19.1, RFC 3966); other URIs are stored as text.
 
-The parts of a URI are stored as they were received, with their %-escapes, so that a peer's Contact
-is sent back to the peer unchanged. `number`, `parameter` and `header` return decoded text. But the
-escapes of control characters are never decoded, because a %0D%0A must not become a line break in a
-header.
+The parts of a URI are stored as they were received, with their %-escapes, so that we can send a
+peer's Contact back unchanged. `number`, `parameter` and `header` return text without %-escapes. But
+the escapes of control characters are never decoded, because otherwise %0D%0A would become a line
+break in a header field.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class Uri:
 
     Attributes:
         scheme: The scheme in lower case.
-        user: The user part, escaped as on the wire. For a tel URI, it is the number. For a scheme
+        user: The user part, with its escapes. For a tel URI, it is the phone number. For a scheme
             other than sip, sips and tel, it is all text after the colon.
-        password: The password, escaped as on the wire. Never use a password in a URI that we make.
-        host: A host name or an IP address, IPv6 without brackets. It is "" for a scheme other than
-            sip and sips.
+        password: The password, with its escapes. A URI that we make must not contain a password.
+        host: A host name or an IP address; an IPv6 address is without brackets. For a scheme other
+            than sip and sips, it is "".
         port: The port; None if the URI has no port.
-        parameters: The URI parameters, escaped as on the wire.
-        headers: The headers of the URI (after "?"), escaped as on the wire.
+        parameters: The URI parameters, with their escapes.
+        headers: The header fields after the "?" in the URI, with their escapes.
     """
 
     scheme: str = "sip"
@@ -74,7 +74,11 @@ class Uri:
 
     @classmethod
     def parse(cls, text: str) -> Uri:
-        """Parse a URI without angle brackets; raise SipParseError if the text is not a URI."""
+        """Parse a URI without angle brackets.
+
+        Raises:
+            SipParseError: The text is not a URI, or it is too long.
+        """
         text = text.strip(" \t")
         if len(text) > MAX_URI:
             raise SipParseError("a URI is too long", status=414)
@@ -98,7 +102,7 @@ class Uri:
 
     @property
     def number(self) -> str:
-        """The user part with its escapes decoded.
+        """The user part without %-escapes.
 
         For a tel URI, visual separators such as "-" are removed.
         """
@@ -107,9 +111,9 @@ class Uri:
 
     @property
     def dialled(self) -> str:
-        """The dialled number: the user part with its escapes decoded, up to the first semicolon.
+        """The dialled phone number: the user part up to the first semicolon, without %-escapes.
 
-        For a telephone number (a tel URI, or `user=phone`), visual separators are removed. For
+        In a tel URI, or in a URI with `user=phone`, visual separators such as "-" are removed. For
         example, `sip:%2B44-1632-960123;phone-context=x@host;user=phone` gives +441632960123 (RFC
         3261 section 19.1.6).
         """
@@ -118,7 +122,7 @@ class Uri:
         return plain.translate(_VISUAL_SEPARATORS) if is_phone else plain
 
     def parameter(self, name: str) -> str | None:
-        """Return the decoded value of a URI parameter.
+        """Return the value of a URI parameter without %-escapes.
 
         Return "" for a parameter without a value, and None if the parameter is missing.
         """
@@ -129,9 +133,9 @@ class Uri:
         return None
 
     def header(self, name: str) -> str | None:
-        """Return the decoded value of a header in the URI, such as `?Replaces=…`.
+        """Return the value of a header field in the URI, such as `?Replaces=…`, without %-escapes.
 
-        Return None if the header is missing.
+        Return None if the header field is missing.
         """
         wanted = name.lower()
         for key, value in self.headers:
@@ -140,22 +144,25 @@ class Uri:
         return None
 
     def with_parameter(self, name: str, value: str | None) -> Uri:
-        """Return the URI with this parameter set; None for a parameter without a value."""
+        """Return the URI with the parameter `name` set to `value`.
+
+        If `value` is None, the parameter has no value.
+        """
         wanted = name.lower()
         kept = ((wanted if _plain(key).lower() == wanted else key, v) for key, v in self.parameters)
         return replace(self, parameters=replace_parameter(tuple(kept), name, value))
 
     def without_headers(self) -> Uri:
-        """Return the URI without its headers, which a Request-URI must not have.
+        """Return the URI without its header fields.
 
-        See RFC 3261 section 19.1.1.
+        A Request-URI must not contain header fields (RFC 3261 section 19.1.1).
         """
         return replace(self, headers=()) if self.headers else self
 
     def equivalent(self, other: Uri) -> bool:
         """Return whether this URI and `other` are equivalent.
 
-        The rules are those of RFC 3261 section 19.1.4, and of RFC 3966 section 4 for tel URIs.
+        The rules are in RFC 3261 section 19.1.4, and for tel URIs in RFC 3966 section 4.
         """
         if self.scheme != other.scheme:
             return False
@@ -176,12 +183,20 @@ class Uri:
 
 
 def escape_user(text: str) -> str:
-    """Escape text for the user part of a URI; raise ProtocolError if it is not valid Unicode."""
+    """Return `text` with escapes for the user part of a URI.
+
+    Raises:
+        ProtocolError: `text` is not valid Unicode.
+    """
     return _escape(text, "-_.!~*'()&=+$,;?/")
 
 
 def escape_header(text: str) -> str:
-    """Escape text for a header in a URI; raise ProtocolError if it is not valid Unicode."""
+    """Return `text` with escapes for a header field in a URI.
+
+    Raises:
+        ProtocolError: `text` is not valid Unicode.
+    """
     return _escape(text, "-_.!~*'()[]/?:+$")
 
 
@@ -193,7 +208,7 @@ def _escape(text: str, safe: str) -> str:
 
 
 def join_host_port(host: str, port: int | None) -> str:
-    """Return `host:port`, or only the host if `port` is None; put an IPv6 address in brackets."""
+    """Return `host:port`, or only the host if `port` is None. An IPv6 address gets brackets."""
     shown = f"[{host}]" if ":" in host else host
     return shown if port is None else f"{shown}:{port}"
 
@@ -216,8 +231,8 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
         raise SipParseError("not a host and port")
     six, name, digits = found.groups()
     if six is not None and ":::" in six:
-        # By the grammar of RFC 3261, some IPv6 addresses with an IPv4 part have three colons (RFC
-        # 5118 section 4.10).
+        # The grammar of RFC 3261 produces three colons in some IPv6 addresses with an IPv4 part
+        # (RFC 5118 section 4.10).
         six = six.replace(":::", "::", 1)
     host = name if six is None else six
     port = int(digits) if digits else None
@@ -227,12 +242,12 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
 
 
 def is_user(text: str) -> bool:
-    """Return whether `text`, escaped as on the wire, is valid as the user part of a sip URI."""
+    """Return whether `text`, which contains escapes, is valid as the user part of a sip URI."""
     return _USER.fullmatch(text) is not None
 
 
 def is_host(text: str) -> bool:
-    """Return whether `text` is a host name or an IP address (IPv6 without brackets)."""
+    """Return whether `text` is a host name or an IP address; IPv6 must have no brackets."""
     return _HOST.fullmatch(text) is not None or _is_ipv6(text)
 
 
@@ -305,7 +320,10 @@ def _split_headers(text: str) -> tuple[tuple[str, str], ...]:
 def _lenient(text: str, allowed: re.Pattern[str]) -> str:
     """Return the text with escapes for characters that its sender should have escaped.
 
-    Such a character is, for example, a "#" in a dialled code, a blank, or "â".
+    For example, "#" in a dialled code, a space and "â" should have been escaped.
+
+    Raises:
+        SipParseError: The text contains CR, LF or NUL.
     """
     if allowed.fullmatch(text) is not None:
         return text
@@ -372,8 +390,8 @@ def _join_parameters(parameters: Parameters) -> str:
 
 
 def _normal(text: str | None) -> str | None:
-    # RFC 3261 section 19.1.4: an escaped reserved character differs from an unescaped one. The
-    # escape of any other character makes no difference.
+    # RFC 3261 section 19.1.4: a reserved character is not equal to its escape. Any other character
+    # is equal to its escape.
     if text is None or "%" not in text:
         return text
     return re.sub(r"%([0-9A-Fa-f]{2})", _normal_escape, text)
@@ -391,8 +409,8 @@ def _same_host(one: str, other: str) -> bool:
 
 
 def _folded(parameters: Parameters) -> dict[str, str | None]:
-    # If a parameter occurs twice, which RFC 3261 section 19.1.1 forbids, its first value is used,
-    # as in `parameter`.
+    # RFC 3261 section 19.1.1 forbids that a parameter occurs twice. If it does, the first value is
+    # used; the method `parameter` does the same.
     return {
         (_normal(name) or "").lower(): None if value is None else (_normal(value) or "").lower()
         for name, value in reversed(parameters)
@@ -400,8 +418,8 @@ def _folded(parameters: Parameters) -> dict[str, str | None]:
 
 
 def _folded_of_tel(parameters: Parameters) -> dict[str, str | None]:
-    # RFC 3966 section 4: `ext`, and a number in `phone-context`, are compared without visual
-    # separators.
+    # RFC 3966 section 4: visual separators such as "-" make no difference in `ext`, and in a
+    # `phone-context` that is a phone number.
     folded = _folded(parameters)
     for name in ("ext", _PHONE_CONTEXT):
         value = folded.get(name)

@@ -1,4 +1,7 @@
-"""The Via header (RFC 3261 section 20.42, RFC 3581): the hops of a request, for its responses."""
+"""The Via header field (RFC 3261 section 20.42, RFC 3581).
+
+Its entries are the hops of a request, through which the response is sent back.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +30,13 @@ _VIA: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Via:
-    """One hop of a request: one entry of the Via headers.
+    """One hop of a request, as described by one entry in a Via header field.
 
     Attributes:
-        transport: The transport in capitals: UDP, TCP, TLS and so on.
-        host: The host as the sender wrote it, but IPv6 without brackets.
-        port: The port; None if the Via has no port.
-        parameters: The parameters, with their values as on the wire.
+        transport: The transport in upper case: UDP, TCP, TLS and so on.
+        host: The host as the sender wrote it. An IPv6 address is without brackets.
+        port: The port; None if the entry has no port.
+        parameters: The parameters, with their values as in the message.
     """
 
     transport: str
@@ -51,7 +54,7 @@ class Via:
 
     @classmethod
     def parse(cls, text: str) -> Via:
-        """Parse one Via entry; raise SipParseError if the text is not a Via."""
+        """Parse one Via entry; raise SipParseError if the text is not a Via entry."""
         text = text.strip(" \t")
         found = _VIA.match(text)
         if found is None:
@@ -75,7 +78,10 @@ class Via:
 
     @property
     def received(self) -> str | None:
-        """The source address of the request, without brackets; None if `received` has no value."""
+        """The source IP address of the request; None if `received` has no value.
+
+        An IPv6 address is without brackets.
+        """
         value = self.parameter("received")
         return value.strip("[]") if value else None
 
@@ -83,7 +89,7 @@ class Via:
     def rport(self) -> int | None:
         """The source port of the request; None if `rport` has no valid value."""
         value = self.parameter("rport")
-        # isdecimal() and int() also accept the digits of other scripts.
+        # isdecimal() and int() also accept digits that are not ASCII, such as Arabic digits.
         if not value or not value.isascii() or not value.isdecimal() or len(value) > 5:
             return None
         return int(value)
@@ -96,8 +102,9 @@ class Via:
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> Via:
-        """Return the hop with a parameter set.
+        """Return the Via entry with the parameter `name` set to `value`.
 
-        `value` is written to the wire as it is; None for a parameter without a value.
+        `value` is written to the message without any change. If it is None, the parameter has no
+        value.
         """
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
