@@ -93,8 +93,8 @@ def session_lines(
 ) -> tuple[SdpLine, ...]:
     """Return the session-level lines of a description that we write.
 
-    These are our own lines, and the lines of `kept` that neither describe the peer nor replace one
-    of our lines. The lines are sorted by type as RFC 8866 section 5 requires.
+    These are our own lines and the lines of `kept`, without those that describe the peer or have a
+    type that we write ourselves. The lines are sorted by type as RFC 8866 section 5 requires.
     """
     family = f"IN IP{ip_address(local.host).version} {local.host}"
     lines = [

@@ -109,15 +109,16 @@ class Endpoint:
     def authenticate(self, credentials: Credentials) -> None:
         """Set the credentials with which the core responds to later 401 and 407 responses.
 
-        If the credentials do not fit a challenge, the application receives the 401 or 407. See RFC
-        3261 section 22.
+        If there are no credentials for a challenge, the application receives the 401 or 407 (RFC
+        3261 section 22).
         """
         self._agent.credentials = credentials
 
     def contact(self, user: str, destination: Address, local: Address | None = None) -> str:
-        """Return our Contact, the address at which the registrar `destination` can reach us.
+        """Return our Contact, with the address at which `destination` can reach us.
 
-        `user` is the user part of the Contact URI. A REGISTER sends this Contact.
+        `user` is the user part of the Contact URI. A REGISTER or OPTIONS to `destination` needs
+        this Contact.
 
         Raises:
             ProtocolError: We have no local address of the IP family and transport of `destination`,
@@ -140,15 +141,15 @@ class Endpoint:
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
         """Process a message from `source` that arrived at `local`.
 
-        This method raises no error for any content of `data`.
+        This method never raises an error, even if `data` is malformed.
         """
         self._incoming.receive(data, source, local, now)
 
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Send the response to `fault`, the malformed message that makes a stream unreadable.
 
-        Do nothing if the start line and header fields of the message cannot be parsed. The
-        transport closes the stream.
+        Send no response if the message has no valid top Via, or if it is an ACK. The transport
+        closes the stream.
         """
         self._incoming.refuse(fault, source, local)
 
@@ -324,18 +325,18 @@ class Endpoint:
         return {dialog.destination.host for dialog in self._agent.dialogs}
 
     def looped(self, request: Request) -> bool:
-        """Return whether a Via header of the request shows one of our addresses.
+        """Return whether a Via header field of the request contains one of our addresses.
 
-        Such a request has passed through this endpoint before.
+        A request with such a Via has passed through this endpoint before.
         """
         return self._incoming.looped(request)
 
     def unreachable(self, destination: Address, now: float) -> None:
         """Report to the core that `destination` cannot be reached.
 
-        Each request to `destination` without any response fails with 503. A request with a
-        provisional response continues, because its final response may still arrive over another
-        connection (RFC 3261 section 18.2.2). The core emits the event `PeerLost`.
+        Each request to `destination` that has received no response fails with 503. A request that
+        has received a provisional response continues, because its final response may still arrive
+        over another connection (RFC 3261 section 18.2.2). The core emits the event `PeerLost`.
         """
         for transaction in self._core.transactions.clients_to(destination):
             transaction.unreachable(now)
@@ -344,9 +345,9 @@ class Endpoint:
     def connection_lost(self, destination: Address, now: float) -> None:
         """Report to the core that the connection to `destination` is lost.
 
-        Each request to `destination` without any response may be lost too, so the core sends it
-        once more over a new connection. If no new connection can be made, the transport calls
-        `unreachable`. The core emits the event `PeerLost`.
+        Each request to `destination` that has received no response may be lost too, so the core
+        sends this request once more over a new connection. If no new connection can be made, the
+        transport calls `unreachable`. The core emits the event `PeerLost`.
         """
         for transaction in self._core.transactions.clients_to(destination):
             transaction.connection_lost(now)

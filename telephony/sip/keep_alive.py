@@ -89,7 +89,7 @@ class KeepAlive:
             self._answered(503, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Let the next check start now if the lost connection to `peer` was that to our neighbour.
+        """Make the next check due now if `peer`, to which the connection is lost, is our neighbour.
 
         Do nothing if the neighbour was not alive, or if we wait for the response to an OPTIONS.
         """

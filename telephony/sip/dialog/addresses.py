@@ -38,11 +38,11 @@ class DialogAddresses:
         routes: The route set, in the sequence of the Route header fields in our requests.
         local_address: The address of our socket for this dialog.
         peer: The address from which the dialog's INVITE came, or to which we sent the INVITE.
-        send_to: The address to which the application wants all our requests to be sent, for example
-            the address of a phone behind NAT. If it is None, a request is sent to the IP address in
-            the first route, or in the remote target if there is no route. If the URI there contains
-            a host name, the request is sent to `peer`. If a connection to that host is open, the
-            request uses this connection.
+        send_to: The address to which all our requests are sent, for example that of a phone behind
+            NAT. The application may set it. If it is None, the address comes from the URI of the
+            first route, or from the remote target if there is no route. If this URI contains a host
+            name instead of an IP address, the request is sent to `peer`. If `peer` is a connection
+            to the host in the URI, the request uses this connection.
         contact: The value of our Contact header field in this dialog.
     """
 

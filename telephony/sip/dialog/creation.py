@@ -1,6 +1,6 @@
 """The creation of a dialog by a response to an INVITE (RFC 3261 section 12.1).
 
-We send the INVITE and receive the response, or we receive the INVITE and send the response.
+Either we send the INVITE and receive the response, or we receive the INVITE and send the response.
 """
 
 from __future__ import annotations

@@ -31,9 +31,8 @@ from telephony.sip.transport.outgoing import OutgoingMessage
 
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _SURVIVES_481 = {"NOTIFY", "REFER", "PRACK"}
-"""The methods of requests that do not end their dialog if a 481 is the response. The 481 may
-concern only the subscription of a NOTIFY or REFER, or only the response that a PRACK
-acknowledges."""
+"""The methods of requests after which a 481 does not end the dialog. The 481 may concern only the
+subscription of a NOTIFY or REFER, or only the response that a PRACK acknowledges."""
 
 _KEPT_ACKS = 4
 """The number of sent ACKs that a dialog stores so that it can repeat them. The peer may repeat an
@@ -72,14 +71,23 @@ class DialogRefusal(NamedTuple):
 
 
 class SentInvite(Protocol):
-    """The method that a dialog calls on the handle of an INVITE that we sent in the dialog."""
+    """The part of an INVITE's handle that a dialog uses, if we have sent the INVITE.
+
+    A handle is the object with which the application controls one request.
+    """
 
     def start_deadline(self, now: float) -> None:
-        """Wait at most 64*T1 from `now` for the final response; the dialog has ended."""
+        """Limit the wait for the final response to 64*T1 from `now`.
+
+        The dialog calls this method when it ends.
+        """
 
 
 class ReceivedUpdate(Protocol):
-    """The property that a dialog reads on the handle of an UPDATE that it received."""
+    """The part of an UPDATE's handle that a dialog uses, if the peer has sent the UPDATE.
+
+    A handle is the object with which the application controls one request.
+    """
 
     @property
     def answered(self) -> bool:
@@ -87,7 +95,7 @@ class ReceivedUpdate(Protocol):
 
 
 class ReceivedInvite(ReceivedUpdate, Protocol):
-    """The properties and methods that a dialog uses on the handle of an INVITE that it received."""
+    """The part of an INVITE's handle that a dialog uses, if the peer has sent the INVITE."""
 
     @property
     def ack_due(self) -> bool:
@@ -97,7 +105,10 @@ class ReceivedInvite(ReceivedUpdate, Protocol):
         """Send 487 to the INVITE, because the peer has sent `request`, a CANCEL or a BYE."""
 
     def end_with_dialog(self, now: float) -> None:
-        """Send 487 to the INVITE if we have not sent a final response; the dialog has ended."""
+        """Send 487 to the INVITE if we have not sent a final response.
+
+        The dialog calls this method when it ends.
+        """
 
     def stop_repeating(self) -> None:
         """Stop repeating our 2xx to the INVITE."""
@@ -126,7 +137,7 @@ class Dialogs:
         """For each Call-ID, the number of dialogs that have this Call-ID."""
 
     def add(self, dialog: Dialog) -> None:
-        """Add a dialog in place of any stored dialog with the same identifiers."""
+        """Add a dialog; replace a stored dialog that has the same identifiers."""
         if dialog.id not in self._by_id:
             self._call_ids[dialog.call_id] += 1
         self._by_id[dialog.id] = dialog
@@ -201,9 +212,9 @@ class Dialog(DialogAddresses):
         self._local_cseq = local_cseq
         self._remote_cseq = remote_cseq
         self._acks: dict[int, OutgoingMessage | None] = {}
-        """The ACKs that we sent to the 2xx responses of our INVITEs, by the CSeq number of the
-        INVITE. The value is None from the time when a 2xx arrives until the application calls
-        `ack`."""
+        """The ACKs that we sent to the 2xx responses of our INVITEs. The dict key is the CSeq
+        number of the INVITE. The value is None from the time when a 2xx arrives until the
+        application calls `ack`."""
         self._invite_sent: SentInvite | None = None
         self._invite_received: ReceivedInvite | None = None
         self._update_received: ReceivedUpdate | None = None
@@ -389,8 +400,8 @@ class Dialog(DialogAddresses):
     def draft_again(self, draft: Draft, headers: HeaderList) -> Draft:
         """Return a copy of `draft` with the header fields `headers` and the next CSeq number.
 
-        The copy is a repetition of a request, for example with credentials. A BYE may also be
-        repeated, although `draft` would then raise ProtocolError.
+        The core uses the copy to send a request again with credentials. This is allowed for a BYE
+        too, although the method `draft` raises ProtocolError after a BYE.
         """
         self._local_cseq += 1
         return replace(draft, cseq=self._local_cseq, headers=headers)
@@ -454,8 +465,8 @@ class Dialog(DialogAddresses):
         if client is self._bye:
             self._bye_answered(response.status, now)
         elif response.status == 481 and client.request.method not in _SURVIVES_481:
-            # Until the ACK arrives, our 2xx may be lost, so that the peer does not know the dialog
-            # yet.
+            # Until the ACK arrives, we do not know whether the peer has received our 2xx. A peer
+            # without the 2xx does not know the dialog, and may send 481.
             if self._established:
                 self.end("unknown to the peer", now)
         elif response.status < 300 and client.request.method == "UPDATE":
@@ -556,7 +567,10 @@ class Dialog(DialogAddresses):
             self._invite_received.on_cancel(request, now)
 
     def bye_crossed(self, now: float) -> None:
-        """End the dialog if our BYE still waits to be sent; the peer has sent a BYE first."""
+        """End the dialog if our own BYE still waits to be sent.
+
+        The core calls this method when the peer's BYE has arrived.
+        """
         if self._waiting_bye is not None:
             self.end("bye received", now)
 

@@ -4,7 +4,7 @@ The stream may also contain pings and pongs (RFC 5626 sections 3.5.1 and 4.4.1).
 depend on the number of bytes in each read. The buffer never contains more than `MAX_HEAD` bytes of
 start line and header fields, and `MAX_BODY` bytes of body. If the start or end of a message cannot
 be found, the rest of the stream cannot be divided. The result then ends with a unit of the kind
-"fault", and the owner of the connection must close it.
+"fault", and the owner of the connection must close the connection.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class UnitKind(enum.Enum):
     PONG = "pong"
     """A single CRLF, which is the peer's response to our ping."""
     FAULT = "fault"
-    """The rest of the stream cannot be divided into messages. This is the last unit of the
-    stream."""
+    """The rest of the stream cannot be divided into messages. A fault is always the final unit of
+    the stream."""
 
 
 @dataclass(frozen=True, slots=True)

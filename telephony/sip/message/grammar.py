@@ -278,7 +278,7 @@ def find_parameter(parameters: Parameters, name: str) -> str | None:
 def replace_parameter(parameters: Parameters, name: str, value: str | None) -> Parameters:
     """Return the parameters with the value of the parameter `name` set to `value`.
 
-    A new parameter is added after all others.
+    An existing parameter keeps its position. A new parameter is added after all others.
     """
     wanted = name.lower()
     replaced = tuple(

@@ -125,7 +125,8 @@ class Headers:
     def from_rows(cls, rows: list[tuple[str, str, str]]) -> Headers:
         """Make header fields from rows (lookup name, name, value) that are already checked.
 
-        The list `rows` itself is stored, not a copy.
+        The lookup name is the long field name in lower case. The list `rows` itself is stored, not
+        a copy.
         """
         headers = cls()
         headers._rows = rows
@@ -159,9 +160,9 @@ class Headers:
 
     @property
     def rows(self) -> list[tuple[str, str, str]]:
-        """All header fields as rows (lookup name, name, value).
+        """All header fields as rows (lookup name, name, value). Do not change this list.
 
-        Do not change this list.
+        The lookup name is the long field name in lower case.
         """
         return self._rows
 

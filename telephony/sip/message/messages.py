@@ -315,8 +315,8 @@ def _check_headers(message: Request | Response) -> None:
         # Our response is sent through all these hops, so all entries must be valid.
         _ = message.vias
     if cseq.method != message.method and message.method in KNOWN_METHODS:
-        # A request with a method that no RFC defines must get 501. The error here would lead to
-        # 400.
+        # If no RFC defines the method, the request must get a 501 later. The error here would cause
+        # a 400.
         raise SipParseError("the CSeq names another method than the request line")
 
 

@@ -242,7 +242,10 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
 
 
 def is_user(text: str) -> bool:
-    """Return whether `text`, which contains escapes, is valid as the user part of a sip URI."""
+    """Return whether `text` is valid as the user part of a sip URI.
+
+    Special characters in `text` must already be escaped.
+    """
     return _USER.fullmatch(text) is not None
 
 

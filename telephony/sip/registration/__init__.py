@@ -1,1 +1,1 @@
-"""Registration (RFC 3261 section 10): our registrar, and our registration at another registrar."""
+"""Registration (RFC 3261 section 10): our registrar, and our registration at other registrars."""

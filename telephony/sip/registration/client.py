@@ -1,9 +1,9 @@
 """Our registration at an external registrar (RFC 3261 section 10.2), as some trunks and PBXes need.
 
-A registration has one binding. Before the binding expires, a new REGISTER refreshes it. After a
-failure, REGISTER is sent again after a pause; each further failure doubles the pause (RFC 5626
-section 4.5). The core answers challenges (`Endpoint.authenticate`). This module does no I/O and
-reads no clock.
+A registration is one binding at the registrar. Before the binding expires, a new REGISTER refreshes
+it. After a failure, REGISTER is sent again after a pause, which becomes twice as long with each
+further failure (RFC 5626 section 4.5). The core responds to challenges with the credentials set by
+`Endpoint.authenticate`. This module does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ logger = logging.getLogger(__name__)
 EXPIRES: Final = 3600
 """The expiry in seconds that we request from a registrar."""
 MAX_EXPIRES: Final = 86_400
-"""The longest expiry in seconds that we accept from a registrar. A longer expiry is reduced to this
-value."""
+"""The longest expiry in seconds that we accept from a registrar. If the registrar grants a longer
+expiry, we use this value."""
 FIRST_RETRY_DELAY: Final = 30.0
 MAX_RETRY_DELAY: Final = 1800.0
-"""The first and the longest pause between two tries, in seconds. A random factor between 0.5 and 1
-then shortens the pause."""
+"""FIRST_RETRY_DELAY is the pause in seconds after the first failure, and MAX_RETRY_DELAY the
+longest pause. Each pause is multiplied by a random factor between 0.5 and 1."""
 
 
 class RegistrationState(enum.Enum):
     """The state of our registration at a registrar."""
 
     TRYING = "trying"
-    """The registrar has not answered since the start, or since the connection was lost."""
+    """No response has arrived since the start, or since the connection was lost."""
     REGISTERED = "registered"
     FAILED = "failed"
-    """The registrar has refused our REGISTER or did not answer. We send it again later."""
+    """The registrar refused our REGISTER, or sent no response. We send REGISTER again later."""
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrarAccount:
-    """The account with which we register: its name, registrar and user."""
+    """The account with which we register at one registrar."""
 
     name: str
-    """The name of the trunk, used in the log; it is never a telephone number."""
+    """The trunk's name in the log. It is never a phone number."""
     registrar: Uri
-    """The URI of the registrar's domain, used as the Request-URI of REGISTER."""
+    """The URI of the registrar's domain. It is the Request-URI of our REGISTER."""
     user: str
     """The user part of our address-of-record, and of our Contact."""
     expires: int = EXPIRES
@@ -63,20 +63,20 @@ class RegistrarAccount:
 class Registration:
     """One binding at one registrar.
 
-    The owner of this object calls `handle_timer` when `next_timer` is due. The owner also passes
-    each `StandaloneResponse` to `handle` if the `owner` of the response's transaction is this
-    object.
+    The owner of this object calls `handle_timer` at the time that `next_timer` returns. The owner
+    also calls `handle` for each event `StandaloneResponse` whose transaction has this object as its
+    `owner`.
 
     Attributes:
         state: The state of the registration.
-        status: The status of the registrar's last final response. It is 408 or 503 if there was no
-            response, and 0 before the first result.
+        status: The status of the most recent final response from the registrar. It is 408 or 503 if
+            there was no response, and 0 before the first result.
     """
 
     def __init__(
         self, endpoint: Endpoint, account: RegistrarAccount, rng: random.Random | None = None
     ) -> None:
-        """Make a registration. It sends nothing before the first call of `handle_timer`."""
+        """Make a registration. The first call of `handle_timer` sends the first REGISTER."""
         self.account = account
         self.state = RegistrationState.TRYING
         self.status = 0
@@ -91,18 +91,18 @@ class Registration:
         self._us = NameAddr("", domain, ())
 
     def next_timer(self) -> float | None:
-        """Return the monotonic time in seconds at which the next REGISTER is due.
+        """Return the monotonic time in seconds at which the next REGISTER must be sent.
 
-        Return None while a REGISTER waits for its response, and after `stop`.
+        Return None while we wait for the response to a REGISTER, and after `stop`.
         """
         return self._next
 
     def handle_timer(self, now: float, destinations: Sequence[Address]) -> None:
-        """Send REGISTER if it is due.
+        """Send REGISTER if its time has come.
 
         `destinations` are the present addresses of the registrar, the preferred address first.
-        After each failure, the next REGISTER goes to the next address. If there are no addresses,
-        the try fails with 503.
+        After each failure, the next REGISTER is sent to the next address in the list. If there are
+        no addresses, this is a failure with the status 503.
         """
         if self._next is None or now < self._next:
             return
@@ -113,7 +113,10 @@ class Registration:
         self._register(tried, self._expires, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Make REGISTER due immediately if the lost connection to `peer` led to the registrar."""
+        """Make REGISTER due now if `peer`, to which the connection is lost, is the registrar.
+
+        Do nothing if we are not registered.
+        """
         if (
             self.state is RegistrationState.REGISTERED
             and self._client is not None
@@ -123,7 +126,7 @@ class Registration:
             self._next = now
 
     def stop(self, now: float) -> None:
-        """Stop the registration, and remove the binding if it exists.
+        """Stop the registration, and remove our binding at the registrar if it exists.
 
         A REGISTER with an expiry of 0 removes the binding. The response to this REGISTER is
         ignored.
@@ -134,7 +137,7 @@ class Registration:
             self._register(client.destination, 0, now)
 
     def handle(self, event: StandaloneResponse, now: float) -> None:
-        """Process the result of our REGISTER: a response, or a failure without a response."""
+        """Process the result of our REGISTER: a response, or a failure because none arrived."""
         if event.transaction is not self._client or self.state is RegistrationState.STOPPED:
             return
         response = event.response
@@ -164,19 +167,21 @@ class Registration:
                 owner=self,
                 now=now,
             )
-        except ProtocolError:  # no local address has the destination's transport and IP family
+        # We have no local address of the destination's transport and IP family.
+        except ProtocolError:
             self._failed(503, None, now)
 
     def _registered(self, response: Response, now: float) -> None:
         granted = self._granted(response)
-        if granted == 0:  # a 2xx whose list does not contain our Contact
+        # The 2xx does not list our Contact, or the registrar has granted 0 s.
+        if granted == 0:
             self._failed(self.status, None, now)
             return
         if self.state is not RegistrationState.REGISTERED:
             logger.info("registration.made %s", self.account.name)
         self.state, self._failures = RegistrationState.REGISTERED, 0
-        # Refresh 300 s before the expiry, but not before half of the granted time. So there is time
-        # to try again after a lost response, which is noticed after 32 s.
+        # Refresh 300 s before the binding expires, but not before half of the granted time has
+        # passed. A lost response is noticed after 32 s, so there is time to send REGISTER again.
         self._next = now + max(granted / 2, granted - 300.0)
 
     def _failed(self, status: int, response: Response | None, now: float) -> None:
@@ -190,9 +195,10 @@ class Registration:
             self._next = now + max(pause, min(_seconds(asked, 0), MAX_RETRY_DELAY))
 
     def _take_minimum(self, response: Response) -> bool:
-        """Use the registrar's Min-Expires as the expiry of our next REGISTER.
+        """Use the registrar's Min-Expires as the expiry of our next REGISTER, and return True.
 
-        Return False if Min-Expires is not longer than our expiry, or longer than `MAX_EXPIRES`.
+        If Min-Expires is not longer than our present expiry, or longer than `MAX_EXPIRES`, change
+        nothing and return False.
         """
         least = _seconds(response.headers.get("Min-Expires"), 0)
         if not self._expires < least <= MAX_EXPIRES:
@@ -201,10 +207,11 @@ class Registration:
         return True
 
     def _granted(self, response: Response) -> int:
-        """Return for how many seconds the registrar granted our binding.
+        """Return the number of seconds for which the registrar has granted our binding.
 
-        This is the `expires` of our Contact in the response, else the response's Expires, else the
-        requested expiry. Return 0 if the response cannot be read, or lists only other Contacts.
+        This is the `expires` of our Contact in the response. If it is missing, this is the Expires
+        of the response. If both are missing, this is the expiry that we requested. Return 0 if the
+        Contacts in the response cannot be parsed, or if our Contact is not among them.
         """
         try:
             ours, contacts = NameAddr.parse(self._contact).uri, response.contacts

@@ -1,11 +1,12 @@
 """The registrar's bindings (RFC 3261 section 10.3): the phones of each address-of-record.
 
-A phone's REGISTER may pass through proxies that add themselves to its Path header. Requests to this
-phone then go through the same proxies (RFC 3327).
+A phone's REGISTER may pass through proxies that add themselves to its Path header field. Requests
+to this phone are then sent through the same proxies (RFC 3327).
 
 The registrar does not authenticate, and does not decide who may register. The application does both
-before it calls `Registrar.register`. The argument `now` is the time in seconds of any clock,
-because a saved binding contains its remaining time instead of a time of this clock.
+before it calls `Registrar.register`. The argument `now` is a time in seconds. Any clock may be
+used, but all calls must use the same clock. A binding is saved with its remaining time, so the
+clock may be a different one after a restart.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from telephony.sip.message.uri import SIP_SCHEMES, Uri
 from telephony.sip.transport.address import Address
 
 FALLBACK_EXPIRES: Final = 3600
-"""The expiry in seconds that is used if a phone's requested expiry cannot be read (RFC 3261 section
+"""The expiry in seconds if the expiry that a phone requests is not a valid number (RFC 3261 section
 20.19)."""
 
 MAX_CONTACTS: Final = 32
@@ -37,16 +38,17 @@ _SIP_PORT: Final = 5060
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One contact of an address-of-record.
+    """One Contact that is registered for an address-of-record.
 
     Attributes:
         contact: The Contact as it was registered, without its `expires` parameter.
-        call_id: The Call-ID of the REGISTER that made or last refreshed the binding.
+        call_id: The Call-ID of the REGISTER that made the binding, or that most recently refreshed
+            it.
         cseq: The CSeq number of that REGISTER.
-        source: The address from which that REGISTER came. A phone behind NAT is reachable only at
+        source: The address from which that REGISTER came. A phone behind NAT can be reached only at
             this address.
-        expires_at: The time in seconds at which the binding expires, by the clock of the
-            registrar's `now`.
+        expires_at: The time in seconds at which the binding expires, by the same clock as `now` in
+            the methods of `Registrar`.
         path: The proxies between us and the phone, the nearest proxy first (RFC 3327).
     """
 
@@ -66,10 +68,11 @@ class Binding:
     def address(self) -> Address:
         """The address to which a request to the phone is sent.
 
-        If the phone registered over a connection, it is the address of that connection (RFC 5626).
-        Otherwise it is the address of the nearest proxy in the path, or the address in the Contact
-        if there is no path. But if the REGISTER came from a host other than this address, its
-        sender is behind NAT; then it is the source address of the REGISTER.
+        If the REGISTER came over a connection, requests are sent over the same connection (RFC
+        5626). Otherwise they are sent to the nearest proxy in the path, or to the address in the
+        Contact if there is no path. But if the REGISTER came from another host than that proxy or
+        Contact, its sender is behind NAT, and requests are sent to the source address of the
+        REGISTER.
         """
         uri = self.path[0].uri if self.path else self.contact.uri
         if self.source.reliable or uri.host != self.source.host:
@@ -77,11 +80,10 @@ class Binding:
         return Address(uri.host, uri.port or _SIP_PORT)
 
     def is_same_contact(self, other: NameAddr) -> bool:
-        """Return whether `other` is the contact of this binding.
+        """Return whether `other` is the Contact of this binding.
 
-        If the two contacts have the same phone instance (`+sip.instance`), they are the same if
-        their registration ids (`reg-id`) are equal. Otherwise they are the same if their URIs are
-        equivalent.
+        Two Contacts of the same phone instance (`+sip.instance`) are the same if their registration
+        ids (`reg-id`) are equal. All other Contacts are the same if their URIs are equivalent.
         """
         instance = self.contact.parameter("+sip.instance")
         if instance and instance == other.parameter("+sip.instance"):
@@ -90,7 +92,7 @@ class Binding:
 
 
 class Registrar:
-    """The bindings of all addresses-of-record, with the rules for a REGISTER."""
+    """The bindings of all addresses-of-record, and the rules by which a REGISTER changes them."""
 
     def __init__(
         self,
@@ -103,13 +105,13 @@ class Registrar:
         """Make a registrar without bindings.
 
         Args:
-            min_expires: The shortest expiry in seconds; a request for a shorter expiry is refused
-                with 423.
-            max_expires: The longest expiry in seconds; a longer requested expiry is reduced to this
-                value.
+            min_expires: The shortest expiry in seconds. The response to a REGISTER with a shorter
+                expiry is 423.
+            max_expires: The longest expiry in seconds. If a phone requests a longer expiry, the
+                binding gets this expiry.
             default_expires: The expiry in seconds for a phone that does not request an expiry.
             max_bindings: The maximum number of bindings of one address-of-record. If a REGISTER
-                adds more bindings, those that expire first are dropped.
+                adds more bindings, those that expire first are removed.
         """
         self._min_expires = min_expires
         self._max_expires = max_expires
@@ -118,9 +120,9 @@ class Registrar:
         self._bindings: dict[str, list[Binding]] = {}
 
     def register(self, aor: str, request: Request, source: Address, now: float) -> Response:
-        """Apply a REGISTER to the bindings of `aor`, and return the response to send.
+        """Change the bindings of `aor` as a REGISTER requests, and return the response to send.
 
-        If any part of the REGISTER is refused, no binding changes.
+        `aor` is the address-of-record. If one part of the REGISTER is refused, no binding changes.
         """
         before = held = self.bindings(aor, now)
         try:
@@ -146,28 +148,29 @@ class Registrar:
     def contacts(self, aor: str, now: float) -> list[tuple[Uri, Address]]:
         """Return the Request-URI and the address of each phone that is registered for `aor`.
 
-        The order is that of `reachable`.
+        The phone with the highest q value is first. Among phones with the same q value, the phone
+        whose binding expires latest is first.
         """
         return [(binding.uri, binding.address) for binding in self.reachable(aor, now)]
 
     def reachable(self, aor: str, now: float) -> list[Binding]:
         """Return the bindings of `aor`, the binding with the highest q value first.
 
-        Among bindings with an equal q value, the binding that expires last is first.
+        Among bindings with the same q value, the binding that expires latest is first.
         """
         held = sorted(self.bindings(aor, now), key=lambda b: (_preference(b.contact), b.expires_at))
         return held[::-1]
 
     def count(self, now: float) -> int:
-        """Return the total number of bindings that have not expired."""
+        """Return the number of bindings of all addresses-of-record that have not expired."""
         return sum(len(self.bindings(aor, now)) for aor in self._bindings)
 
     def hosts(self, now: float) -> set[str]:
-        """Return the IP addresses of the hosts from which the present bindings were registered."""
+        """Return the IP addresses from which the present bindings were registered."""
         return {b.source.host for aor in self._bindings for b in self.bindings(aor, now)}
 
     def expire(self, now: float) -> list[str]:
-        """Drop expired bindings; return each address-of-record that has lost a binding."""
+        """Remove expired bindings, and return each address-of-record that has lost a binding."""
         lost = [
             aor for aor, held in self._bindings.items() if len(self.bindings(aor, now)) < len(held)
         ]
@@ -176,11 +179,11 @@ class Registrar:
         return lost
 
     def remove(self, aor: str) -> None:
-        """Drop all bindings of the address-of-record `aor`."""
+        """Remove all bindings of the address-of-record `aor`."""
         self._bindings.pop(aor, None)
 
     def to_dict(self, now: float) -> dict[str, object]:
-        """Return all bindings as values that JSON can store, for `from_dict`."""
+        """Return all bindings as values that can be stored as JSON and restored by `from_dict`."""
         return {
             aor: [_save(binding, now) for binding in held]
             for aor in self._bindings
@@ -200,8 +203,8 @@ class Registrar:
     ) -> Registrar:
         """Make a registrar from the saved bindings that `to_dict` returned.
 
-        A binding is left out if it cannot be read, or if its remaining time is longer than
-        `max_expires`. The phone of such a binding will register again.
+        A binding is not restored if its values are not valid, or if its remaining time is longer
+        than `max_expires`. The phone will then register again.
         """
         registrar = cls(
             min_expires=min_expires,
@@ -229,9 +232,12 @@ class Registrar:
         source: Address,
         now: float,
     ) -> Binding:
-        """Return the binding that a Contact of a REGISTER requests.
+        """Return the new binding for `contact`, one of the Contacts in a REGISTER.
 
-        If the Contact requests the removal of its binding, the returned binding is already expired.
+        If the phone requests to remove the binding, the returned binding is already expired.
+
+        Raises:
+            SipParseError: The Contact is not a sip or sips URI, or its expiry is too short.
         """
         if contact.uri.scheme not in SIP_SCHEMES:
             raise SipParseError("a contact that is no SIP address")
@@ -246,9 +252,12 @@ class Registrar:
     def _apply(
         held: list[Binding], asked: Binding, before: list[Binding], request: Request, now: float
     ) -> list[Binding]:
-        """Return the bindings `held` after adding or removing the requested binding `asked`.
+        """Return the bindings `held` with the binding `asked`, or without it if it has expired.
 
-        `before` are the bindings that existed before this REGISTER.
+        `before` are the bindings from before this REGISTER.
+
+        Raises:
+            SipParseError: `before` contains a binding of the same Contact from a newer REGISTER.
         """
         others: list[Binding] = []
         for binding in held:
@@ -346,7 +355,10 @@ def _restore(row: object, now: float) -> Binding | None:
 
 
 def _restore_path(saved: object) -> tuple[NameAddr, ...]:
-    """Return the proxies of a saved path; an empty tuple if an older process saved no path."""
+    """Return the proxies of a saved path.
+
+    If an earlier version of the software has saved no path, return an empty tuple.
+    """
     if not isinstance(saved, list):
         raise SipParseError("not a path")
     return tuple(NameAddr.parse(str(proxy)) for proxy in saved)

@@ -16,15 +16,17 @@ from telephony.sip.transport.address import Address
 
 
 class ClientRequest(ABC):
-    """A request that we send, INVITE or not.
+    """A request that we send, of any method.
 
     Attributes:
-        request: The request as it was sent.
+        request: The request as it was most recently sent. It changes if it is sent again with
+            credentials or over another transport.
         destination: The address to which the request was sent.
         local: The address of the socket that sent the request.
-        response: The final response; None until it arrives. If there are several 2xx responses, the
-            first one.
-        owner: The application's own object for this request; the core only stores it.
+        response: The final response; None until it arrives. If several 2xx responses arrive, it is
+            the first one.
+        owner: Any object that the application has set for this request. The core does not use this
+            object.
     """
 
     def __init__(
@@ -32,7 +34,8 @@ class ClientRequest(ABC):
     ) -> None:
         """Compose the request from the draft.
 
-        `sent` is the request if an earlier process has sent it; then nothing is composed.
+        If an earlier process has already sent the request, `sent` is this request, and no new
+        request is composed.
         """
         self.request: Request = sent or compose(core, draft)
         self.destination: Address = draft.destination
@@ -46,7 +49,7 @@ class ClientRequest(ABC):
         self._attempt: _Attempt | None = None
 
     def begin(self, now: float) -> None:
-        """Send the request. The core calls this once."""
+        """Send the request. The core calls this method once each time the request was composed."""
         longer = over_tcp(self._core, self._draft, self.request, now)
         if longer is not None:
             self._as_datagram = self._draft
@@ -57,17 +60,17 @@ class ClientRequest(ABC):
         )
 
     def is_current(self, attempt: _Attempt) -> bool:
-        """Return whether `attempt` is the last transaction of this request.
+        """Return whether `attempt` is the most recent transaction of this request.
 
-        Only the results of the last transaction are used.
+        The results of all earlier transactions are ignored.
         """
         return self._attempt is attempt
 
     def on_failure(self, status: int, now: float) -> None:
         """Report that no final response will arrive, with the status 408, 487 or 503.
 
-        If a peer has refused TCP for a long request, send the request by UDP instead (RFC 3261
-        section 18.1.1).
+        But if the request was sent over TCP only because of its length, and the peer has refused
+        TCP, send the request by UDP instead (RFC 3261 section 18.1.1).
         """
         draft, self._as_datagram = self._as_datagram, None
         if status != 503 or draft is None:
@@ -83,34 +86,38 @@ class ClientRequest(ABC):
 
     @abstractmethod
     def on_response(self, response: Response, now: float) -> None:
-        """Process a response that the last transaction has received."""
+        """Process a response to the most recent transaction of this request."""
 
     @abstractmethod
     def on_terminated(self, now: float) -> None:
-        """Note that the last transaction of this request is terminated."""
+        """Note that the most recent transaction of this request is terminated."""
 
     @abstractmethod
     def _failed(self, status: int, now: float) -> None:
         """Report to the application that no final response will arrive; `status` is the reason."""
 
     def _take(self, draft: Draft) -> None:
-        """Use another draft and its next hop; compose the request with a new Via branch."""
+        """Compose the request again from `draft`, with a new Via branch.
+
+        The address of the next hop also comes from `draft`.
+        """
         self._draft = draft
         self.request = compose(self._core, draft)
         self.destination, self.local = draft.destination, draft.local.address
 
     def _begin_next(self, draft: Draft, now: float) -> None:
-        """Compose the request again from another draft, and send it under this handle."""
+        """Compose the request again from `draft`, and send it; the handle does not change."""
         self._as_datagram = None
         self._take(draft)
         self.begin(now)
 
 
 class IgnoringUser:
-    """A transaction user that ignores the response, for a request whose response changes nothing.
+    """A transaction user that ignores responses. It is used for CANCEL and PRACK.
 
-    It is used for CANCEL and PRACK (for a PRACK, `_Prack` adds answers to challenges). If a PRACK
-    is lost, the callee stops waiting after a time. A cancelled INVITE has its own deadline.
+    These responses have no effect, except that `_Prack` responds to challenges. If a PRACK is lost,
+    the callee stops waiting for the PRACK after a time. The INVITE that a CANCEL cancels has its
+    own time limit.
     """
 
     def __init__(self, core: Core, request: Request) -> None:
@@ -121,7 +128,7 @@ class IgnoringUser:
         """Ignore the response."""
 
     def on_failure(self, status: int, now: float) -> None:
-        """Ignore that no response will arrive."""
+        """Do nothing, although no response will arrive."""
 
     def on_terminated(self, now: float) -> None:
         """Remove the terminated transaction from the core's transactions."""
@@ -130,7 +137,7 @@ class IgnoringUser:
 
 
 class _Attempt:
-    """One transaction of a request. After a challenge, a new transaction replaces it."""
+    """One transaction of a request. After a challenge, the request gets a new transaction."""
 
     def __init__(self, client: ClientRequest, core: Core, request: Request) -> None:
         self._client = client
@@ -138,19 +145,19 @@ class _Attempt:
         self._request = request
 
     def on_response(self, response: Response, now: float) -> None:
-        """Pass the response to the request, unless another transaction has replaced this one."""
+        """Pass the response to the request if this is still its most recent transaction."""
         if self._client.is_current(self):
             self._client.on_response(response, now)
 
     def on_failure(self, status: int, now: float) -> None:
-        """Pass the failure to the request, unless another transaction has replaced this one."""
+        """Pass the failure to the request if this is still its most recent transaction."""
         if self._client.is_current(self):
             self._client.on_failure(status, now)
 
     def on_terminated(self, now: float) -> None:
         """Remove the transaction from the core's transactions.
 
-        Notify the request if this was its last transaction.
+        Notify the request if this is still its most recent transaction.
         """
         self._core.transactions.end_client(self._request)
         if self._client.is_current(self):

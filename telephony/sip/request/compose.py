@@ -1,4 +1,4 @@
-"""The composition of requests and responses: their headers, with the order and the values.
+"""The composition of requests and responses: the sequence and values of their header fields.
 
 Handles and dialogs supply the values. The module messages.py writes the result as bytes.
 """
@@ -27,7 +27,7 @@ and 2xx responses to them, contain a Contact."""
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """All values from which we compose a request; we store them to compose the request again."""
+    """All values from which we compose a request. We store them so that we can compose it again."""
 
     method: str
     uri: Uri
@@ -51,19 +51,19 @@ class Draft:
 
     @property
     def secure(self) -> bool:
-        """True if the request demands TLS on every hop.
+        """True if the request must be sent by TLS on every hop.
 
-        The Contact of the request must then be a sips URI too (RFC 3261 section 8.1.1.8).
+        Then the Contact of the request must also be a sips URI (RFC 3261 section 8.1.1.8).
         """
         target = self.routes[0].uri if self.routes else self.uri
         return "sips" in {self.uri.scheme, target.scheme}
 
 
 def own_contact(user: str | None, local: LocalAddress, *, secure: bool = False) -> str:
-    """Return the value of our Contact header for a local address.
+    """Return the value of our Contact header field for a local address.
 
-    It is a sips URI if `secure` is true and the local address is a TLS address. The user part is
-    left out if a sip URI may not contain it; it may come from a tel URI, for example.
+    The Contact is a sips URI if `secure` is true and the local address uses TLS. `user` may come
+    from a tel URI, for example. If it is not valid in a sip URI, the Contact has no user part.
     """
     secure = secure and local.transport == "TLS"
     plain = secure or local.transport == "UDP"
@@ -81,10 +81,10 @@ def own_contact(user: str | None, local: LocalAddress, *, secure: bool = False) 
 
 
 def compose(core: Core, draft: Draft, branch: str | None = None) -> Request:
-    """Compose the request from its draft, with a new Via branch unless `branch` is given.
+    """Compose the request from its draft; if `branch` is None, make a new Via branch.
 
-    A first route without the parameter `lr` is a strict router (RFC 3261 section 12.2.1.1). Its URI
-    becomes the Request-URI, and the target becomes the last route.
+    A first route without the parameter `lr` is a strict router (RFC 3261 section 12.2.1.1). The URI
+    of this route becomes the Request-URI, and the target of the request becomes the final route.
     """
     uri, routes = draft.uri, [str(route) for route in draft.routes]
     if routes and not _is_loose(draft.routes[0]):
@@ -124,9 +124,9 @@ def compose_response(
 ) -> Response:
     """Compose a response to `request`.
 
-    Contact is added if the response creates or refreshes a dialog. Allow and Supported are added to
-    a 405, and to a 2xx to INVITE or OPTIONS. A header in `headers` replaces an added header of the
-    same name.
+    A Contact is added if the response creates or refreshes a dialog. Allow and Supported are added
+    to a 405, and to a 2xx to INVITE or OPTIONS. If `headers` contains a header field with one of
+    these names, only the field from `headers` is used.
     """
     response = respond(request, status, reason, to_tag=to_tag)
     defaults = []
@@ -143,8 +143,8 @@ def compose_response(
 def cancel_of(invite: Request, headers: Iterable[tuple[str, str]]) -> Request:
     """Return the CANCEL for an INVITE that we sent (RFC 3261 section 9.1).
 
-    The CANCEL has the INVITE's Via branch, Route, From, To, Call-ID and CSeq number. `headers` are
-    added to it.
+    The CANCEL has the Via branch, Route, From, To, Call-ID and CSeq number of the INVITE. The
+    header fields in `headers` are added to the CANCEL.
     """
     copy = Headers()
     copy.add("Via", str(invite.via))
@@ -158,7 +158,10 @@ def cancel_of(invite: Request, headers: Iterable[tuple[str, str]]) -> Request:
 
 
 def merge(headers: HeaderList, newer: Iterable[tuple[str, str]]) -> HeaderList:
-    """Return `headers` plus `newer`; a header in `newer` replaces those with the same name."""
+    """Return `headers` and `newer` as one list.
+
+    If a name occurs in both lists, only the header fields from `newer` are used.
+    """
     newer = tuple(newer)
     names = {name.lower() for name, _ in newer}
     return (*(pair for pair in headers if pair[0].lower() not in names), *newer)
@@ -169,10 +172,11 @@ def _is_loose(route: NameAddr) -> bool:
 
 
 def _capabilities(core: Core, *, offering: bool = True) -> list[tuple[str, str]]:
-    """Return our Allow and Supported headers; leave out 100rel for an INVITE without an offer.
+    """Return our Allow and Supported header fields.
 
-    The first reliable response to such an INVITE would have to contain the callee's offer (RFC 3261
-    section 13.2.1), long before the call is answered.
+    `offering` is false for an INVITE without an offer. The first reliable response to such an
+    INVITE must contain the callee's offer (RFC 3261 section 13.2.1), which would be long before the
+    call is answered. So if `offering` is false, Supported does not contain 100rel.
     """
     pairs = [("Allow", ", ".join(core.allow))]
     supported = [tag for tag in core.supported if offering or tag != RELIABLE]

@@ -1,7 +1,7 @@
 """The choice of TCP for a long request, to avoid fragmented datagrams (RFC 3261 section 18.1.1).
 
-If a peer refuses TCP, the request is sent as a datagram after all. `TcpRefusals` remembers this
-peer for ten minutes.
+If the peer refuses TCP, the request is sent by UDP although it is long. For ten minutes,
+`TcpRefusals` remembers that this peer refused TCP.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transport.address import address_of
 
 LONGEST_DATAGRAM: Final = 1300
-"""The longest request that is sent as a datagram, in bytes. This is the RFC's limit for a path
-whose MTU is unknown."""
+"""The length in bytes of the longest request that is sent as a datagram. This is the limit in RFC
+3261 for a path whose MTU is unknown."""
 
 
 def over_tcp(core: Core, draft: Draft, request: Request, now: float) -> Draft | None:
-    """Return a copy of the draft for TCP if the request is too long for UDP; None otherwise.
+    """Return the draft changed to TCP if the request is too long for UDP; None otherwise.
 
-    None is also returned where we have no TCP address, where the peer has refused TCP, and where
-    the peer's real address differs from the address in its URI. Such a peer is behind NAT, and we
+    Also return None if we have no TCP address, if the peer has refused TCP, or if the peer's real
+    address differs from the address in its URI. In the final case the peer is behind NAT, and we
     cannot open a connection to it.
     """
     destination = draft.destination

@@ -1,1 +1,1 @@
-"""The transaction layer (RFC 3261 section 17): its state machines, its timers and its queues."""
+"""The transaction layer (RFC 3261 section 17): its state machines, timers and queues."""

@@ -1,9 +1,9 @@
-"""Client transactions (RFC 3261 section 17.1, with the Accepted state of RFC 6026).
+"""Client transactions (RFC 3261 section 17.1, with the state Accepted of RFC 6026).
 
 A client transaction retransmits its request, absorbs repeated responses, times out, and sends the
-ACK to a non-2xx response. "Absorb" means: drop without any effect. "User" is RFC 3261's transaction
-user: the object that receives the responses. The user handles all that depends on a response's
-meaning: dialogs, forks, the ACK to a 2xx, and CANCEL.
+ACK to a non-2xx response. To absorb a message means to drop it without any effect. The "user" is
+RFC 3261's transaction user: the object that receives the responses. The user does everything that
+depends on the meaning of a response: dialogs, forks, the ACK to a 2xx, and CANCEL.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class ClientState(enum.Enum):
     """The non-INVITE request was sent; no response has arrived yet."""
     PROCEEDING = "proceeding"
     """A provisional response has arrived. For an INVITE this state has no timer, so a phone may
-    ring for any time."""
+    ring without a time limit."""
     COMPLETED = "completed"
-    """A final response (for an INVITE: a non-2xx) has arrived. Copies of this response are
-    absorbed."""
+    """A final response has arrived; for an INVITE, this response is not a 2xx. Repetitions of the
+    response are dropped."""
     ACCEPTED = "accepted"
-    """A 2xx to an INVITE has arrived. Each further 2xx, from this or another fork, is passed to the
-    user."""
+    """A 2xx to an INVITE has arrived. Further 2xx responses, from the same fork or from other
+    forks, are also passed to the user."""
     TERMINATED = "terminated"
 
 
@@ -44,21 +44,27 @@ class ClientUser(Protocol):
     """The transaction user of a client transaction: the object that receives the responses."""
 
     def on_response(self, response: Response, now: float) -> None:
-        """Process a response that is not a retransmission, or any 2xx to an INVITE."""
+        """Process a response.
+
+        Repeated responses are not passed to this method, except a repeated 2xx to an INVITE.
+        """
 
     def on_failure(self, status: int, now: float) -> None:
         """Note that no final response will arrive.
 
-        `status` is 408 (timer B or F has run out), 503 (the transport has failed), or 487 (a CANCEL
-        had no effect).
+        `status` is 408 (the time of timer B or F has passed), 503 (the transport has failed), or
+        487 (a CANCEL had no effect).
         """
 
     def on_terminated(self, now: float) -> None:
-        """Note that the transaction is terminated. The transaction calls no method after this."""
+        """Note that the transaction is terminated. It will call no other method of the user."""
 
 
 class ClientTransaction:
-    """The base of both client state machines: one request, its retransmission and its end."""
+    """The base class of the INVITE and the non-INVITE client transaction.
+
+    A transaction sends its request, repeats it until a response arrives, and terminates.
+    """
 
     _first_state = ClientState.TRYING
 
@@ -101,24 +107,28 @@ class ClientTransaction:
     def fail(self, status: int, now: float) -> None:
         """End the transaction without a final response, and report `status` to the user.
 
-        The reason is a timeout, a transport error or an unanswered CANCEL. After a final response,
-        nothing happens.
+        The reason is a timeout, a transport error, or a CANCEL without a final response to the
+        INVITE. Do nothing if a final response has already arrived.
         """
         if self.state in {ClientState.CALLING, ClientState.TRYING, ClientState.PROCEEDING}:
             self._user.on_failure(status, now)
             self._set_state(ClientState.TERMINATED, now)
 
     def unreachable(self, now: float) -> None:
-        """Fail with 503 if there is no response, because the transport cannot reach the peer."""
+        """End the transaction with the failure 503, because the transport cannot reach the peer.
+
+        Do nothing if a response has already arrived.
+        """
         if self.state in {ClientState.CALLING, ClientState.TRYING}:
             self.fail(503, now)
 
     def connection_lost(self, now: float) -> None:
-        """Handle the loss of the connection over which the request was sent.
+        """Note that the connection over which the request was sent is lost.
 
-        If there is no response yet, the request may be lost. It is sent once more over another
-        connection; the peer recognises a copy by its branch (RFC 3261 section 17.2.3). If this
-        connection is lost too, the request fails with 503.
+        If no response has arrived yet, the request may be lost. So it is sent once more over a new
+        connection. If the peer receives the request twice, it recognises the second one by the Via
+        branch (RFC 3261 section 17.2.3). If the new connection is lost too, the request fails with
+        503.
         """
         if self._repeated or self.state not in {ClientState.CALLING, ClientState.TRYING}:
             self.unreachable(now)
@@ -149,7 +159,10 @@ class ClientTransaction:
                 timer.cancel()
 
     def _linger(self, state: ClientState, duration: float, now: float) -> None:
-        """Enter a state that absorbs retransmissions, and terminate after `duration` seconds."""
+        """Enter `state`, and terminate the transaction after `duration` seconds.
+
+        Until then, the transaction still handles repeated responses.
+        """
         self._stop_timers()
         self._set_state(state, now)
         self._deadline = self._timers.at(now + duration, self._terminate)
@@ -161,8 +174,8 @@ class ClientTransaction:
 class InviteClientTransaction(ClientTransaction):
     """The INVITE client transaction (RFC 3261 section 17.1.1, RFC 6026 section 7.2).
 
-    "Both" are the states calling and proceeding. "To the user" means that the response is passed to
-    the transaction user.
+    In the table, "both" means the states calling and proceeding. "To the user" means that the
+    response is passed to the transaction user.
 
     ========== ============== ============================== ============
     state      input          action                         next state
@@ -184,7 +197,10 @@ class InviteClientTransaction(ClientTransaction):
     _ack: bytes = b""
 
     def receive(self, response: Response, now: float) -> None:
-        """Process a response by the table of this class; drop it if it is not in the table."""
+        """Process a response as the table of this class shows.
+
+        A response that is not in the table is dropped.
+        """
         open_ = self.state in {ClientState.CALLING, ClientState.PROCEEDING}
         if open_ and response.status < 200:
             if self.state is ClientState.CALLING:
@@ -214,8 +230,8 @@ class InviteClientTransaction(ClientTransaction):
 class NonInviteClientTransaction(ClientTransaction):
     """The non-INVITE client transaction (RFC 3261 section 17.1.2).
 
-    "Both" are the states trying and proceeding. "To the user" means that the response is passed to
-    the transaction user.
+    In the table, "both" means the states trying and proceeding. "To the user" means that the
+    response is passed to the transaction user. "Absorbed" means that the response is dropped.
 
     ========== ============== ================================ ==========
     state      input          action                           next state
@@ -231,7 +247,7 @@ class NonInviteClientTransaction(ClientTransaction):
     """
 
     def receive(self, response: Response, now: float) -> None:
-        """Process a response by the table of this class."""
+        """Process a response as the table of this class shows."""
         if self.state not in {ClientState.TRYING, ClientState.PROCEEDING}:
             return
         if response.status < 200:
@@ -252,7 +268,7 @@ class NonInviteClientTransaction(ClientTransaction):
 def ack_to_failure(invite: Request, response: Response) -> Request:
     """Return the ACK to a non-2xx final response to our INVITE (RFC 3261 section 17.1.1.3).
 
-    The ACK has the Via branch and the Route headers of the INVITE.
+    The ACK has the Via branch and the Route header fields of the INVITE.
     """
     headers = Headers()
     headers.add("Via", str(invite.via))

@@ -36,7 +36,7 @@ DEFAULT_ALLOW = (
 
 
 class Core:
-    """The state of one `Endpoint` that is shared below its dialogs."""
+    """The state of one `Endpoint` that its dialogs and all layers below the dialogs share."""
 
     def __init__(
         self,
@@ -62,16 +62,16 @@ class Core:
         self._tag_key = self.rng.randbytes(16)
 
     def emit(self, event: SipEvent) -> None:
-        """Queue an event for the application."""
+        """Put an event into the queue for the application."""
         self.events.append(event)
 
     def drop(self, source: Address, why: str) -> None:
-        """Count a dropped message, and emit `MessageDropped`; `why` is a fixed phrase."""
+        """Count a message that is dropped, and emit `MessageDropped`; `why` is a fixed phrase."""
         self.dropped[why] += 1
         self.emit(MessageDropped(source, why))
 
     def send(self, data: bytes, hop: NextHop) -> None:
-        """Queue a message; `Endpoint.outgoing` returns it to the transport."""
+        """Put a message into the queue from which `Endpoint.outgoing` takes messages to send."""
         self.outbox.append(hop.message(data))
 
     def token(self) -> str:
@@ -79,9 +79,10 @@ class Core:
         return f"{self.rng.getrandbits(64):016x}"
 
     def tag_for(self, request: Request) -> str:
-        """Return a To tag for the response to `request`; all copies of a request get the same tag.
+        """Return a To tag for the response to `request`.
 
-        Other parties cannot guess the tag (RFC 3261 section 8.2.7).
+        If the same request arrives again, it gets the same tag. Other parties cannot guess the tag
+        (RFC 3261 section 8.2.7).
         """
         via = request.via
         parts = (via.branch or "", via.host, request.call_id, request.from_.tag or "")

@@ -1,4 +1,7 @@
-"""The keys by which the transaction of a message is found (RFC 3261 sections 17.1.3 and 17.2.3)."""
+"""The values by which we find the transaction of a message (RFC 3261 sections 17.1.3 and 17.2.3).
+
+Such a value, or tuple of values, is called a transaction key. It is a dict key, not a secret.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,26 @@ MergeKey = tuple[str, str, int, str]
 
 
 def client_key(message: Request | Response) -> ClientKey:
-    """Return the key of a client transaction: the branch of the top Via, and the CSeq method.
+    """Return the key that identifies a client transaction: the Via branch and the CSeq method.
 
-    The method is part of the key because a CANCEL has the branch of its INVITE.
+    The branch is that of the top Via. The method is part of the key, because a CANCEL has the same
+    branch as its INVITE.
     """
     return message.via.branch or "", message.cseq.method
 
 
 def server_key(request: Request, method: str | None = None) -> ServerKey:
-    """Return the key of a server transaction: branch, sent-by, CSeq number and method.
+    """Return the key that identifies a server transaction: branch, sent-by, CSeq number and method.
 
     If the branch does not start with the magic cookie, the key consists of the fields that RFC 2543
-    used. The key always contains the CSeq number. A retransmission, an ACK and a CANCEL have the
-    CSeq number of their request, so they find its transaction. A new request of a phone that uses a
-    branch again, as pyVoIP does after a 401, starts another transaction.
+    used. The key always contains the CSeq number, which is the same in a request, its
+    retransmissions, its ACK and its CANCEL. Some phones use one branch for several requests; pyVoIP
+    does this after a 401. Each of these requests has another CSeq number, so it starts a new
+    transaction.
 
-    An ACK to a non-2xx belongs to the transaction of its INVITE, so the key of an ACK contains
-    INVITE as the method. If `method` is given, it replaces the request's method in the key. With
-    INVITE as `method`, the key of a CANCEL is that of the transaction to cancel.
+    An ACK to a non-2xx belongs to the transaction of its INVITE, so the key of an ACK contains the
+    method INVITE. If `method` is given, the key contains `method` instead of the request's own
+    method. For a CANCEL and `method` INVITE, the key is that of the transaction to cancel.
     """
     method = method or request.method
     if method == "ACK":
@@ -52,9 +57,10 @@ def server_key(request: Request, method: str | None = None) -> ServerKey:
 
 
 def merge_key(request: Request) -> MergeKey:
-    """Return the values that are equal in all copies of a request, whatever path a copy took.
+    """Return the values that show whether two requests are copies of one request.
 
-    These are Call-ID, From tag, CSeq number and CSeq method (RFC 3261 section 8.2.2.2).
+    Forks can send copies of one request to us by several paths. All copies have the same Call-ID,
+    From tag, CSeq number and CSeq method (RFC 3261 section 8.2.2.2).
     """
     cseq = request.cseq
     return request.call_id, request.from_.tag or "", cseq.number, cseq.method

@@ -1,9 +1,9 @@
-"""Server transactions (RFC 3261 section 17.2, with the Accepted state of RFC 6026).
+"""Server transactions (RFC 3261 section 17.2, with the state Accepted of RFC 6026).
 
-A server transaction absorbs repeated requests ("absorb": drop without a new effect), and repeats
-its last response. "User" is RFC 3261's transaction user: the object that responds to the request.
-The user, not the transaction, repeats a 2xx to an INVITE until the ACK arrives (RFC 3261 section
-13.3.1.4).
+A server transaction absorbs repeated requests, which means that they have no new effect. It repeats
+its most recent response. The "user" is RFC 3261's transaction user: the object that responds to the
+request. The user repeats a 2xx to an INVITE until the ACK arrives (RFC 3261 section 13.3.1.4); the
+transaction does not repeat this 2xx.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ class ServerState(enum.Enum):
     """The states of both server state machines (RFC 3261, figure 8, and figure 7 with RFC 6026)."""
 
     TRYING = "trying"
-    """A non-INVITE request has arrived; no response was sent yet."""
+    """A non-INVITE request has arrived. No response was sent yet."""
     PROCEEDING = "proceeding"
-    """A provisional response was sent. For an INVITE, this is also the first state, before any
-    response."""
+    """A provisional response was sent. A transaction of an INVITE is in this state also before its
+    first response."""
     COMPLETED = "completed"
-    """A final response was sent. For an INVITE it is a non-2xx, which is repeated until its ACK
-    arrives."""
+    """A final response was sent. For an INVITE, this response is not a 2xx, and is repeated until
+    the ACK arrives."""
     CONFIRMED = "confirmed"
-    """The ACK to our non-2xx response to an INVITE has arrived. Copies of the ACK are absorbed."""
+    """The ACK to our non-2xx response to an INVITE has arrived. If the ACK arrives again, it is
+    dropped."""
     ACCEPTED = "accepted"
-    """A 2xx to an INVITE was sent. Copies of the INVITE are absorbed."""
+    """A 2xx to an INVITE was sent. If the INVITE arrives again, it is dropped."""
     TERMINATED = "terminated"
 
 
@@ -42,17 +43,20 @@ class ServerUser(Protocol):
     """The transaction user of a server transaction: the object that responds to the request."""
 
     def on_acknowledged(self, now: float) -> None:
-        """Note that the wait for the ACK to our non-2xx response to an INVITE is over.
+        """Note that we no longer wait for the ACK to our non-2xx response to an INVITE.
 
-        The ACK has arrived, or timer H has run out.
+        Either the ACK has arrived, or the time of timer H has passed.
         """
 
     def on_terminated(self, now: float) -> None:
-        """Note that the transaction is terminated. The transaction calls no method after this."""
+        """Note that the transaction is terminated. It will call no other method of the user."""
 
 
 class ServerTransaction:
-    """The base of both server state machines: it stores the last response and repeats it."""
+    """The base class of the INVITE and the non-INVITE server transaction.
+
+    A transaction stores its most recent response, and can send this response again.
+    """
 
     _first_state = ServerState.TRYING
 
@@ -80,22 +84,25 @@ class ServerTransaction:
         return self.state not in {ServerState.TRYING, ServerState.PROCEEDING}
 
     def receive_again(self, now: float) -> None:
-        """Process a retransmission of the request: send the last response again, if any."""
+        """Process a retransmission of the request: send the most recent response again, if any."""
         del now
         self.repeat()
 
     def repeat(self) -> None:
-        """Send the last response again, if there is one."""
+        """Send the most recent response again; do nothing if no response was sent."""
         if self._last:
             self._send(self._last)
 
     def answer_once(self, data: bytes, now: float) -> None:
-        """Send a final response and terminate immediately (RFC 3261 section 8.2.7)."""
+        """Send a final response and terminate immediately (RFC 3261 section 8.2.7).
+
+        The response is not stored, so it cannot be repeated.
+        """
         self._send(data)
         self._terminate(now)
 
     def send_again(self, data: bytes) -> None:
-        """Send the bytes of an earlier provisional response again.
+        """Send `data`, the bytes of an earlier provisional response, again.
 
         Do nothing if a final response was sent.
         """
@@ -105,7 +112,7 @@ class ServerTransaction:
     def respond(self, status: int, data: bytes, now: float) -> None:
         """Send a response with this status and these bytes.
 
-        The caller of this method must not send a response after a final response.
+        Do not call this method after a final response was sent.
         """
         raise NotImplementedError
 
@@ -121,7 +128,10 @@ class ServerTransaction:
             self._deadline.cancel()
 
     def _linger(self, state: ServerState, duration: float, now: float) -> None:
-        """Enter a state that absorbs retransmissions, and terminate after `duration` seconds."""
+        """Enter `state`, and terminate the transaction after `duration` seconds.
+
+        Until then, the transaction still handles repeated requests.
+        """
         self._stop_timers()
         self._set_state(state, now)
         self._deadline = self._timers.at(now + duration, self._terminate)
@@ -133,7 +143,8 @@ class ServerTransaction:
 class InviteServerTransaction(ServerTransaction):
     """The INVITE server transaction (RFC 3261 section 17.2.1, RFC 6026 section 7.1).
 
-    "Acknowledged" means that the transaction calls the user's `on_acknowledged`.
+    In the table, "acknowledged" means that the transaction calls the user's `on_acknowledged`.
+    "Absorbed" means that the message is dropped.
 
     ========== ============== ================================== ===========
     state      input          action                             next state
@@ -157,7 +168,7 @@ class InviteServerTransaction(ServerTransaction):
     _repeat: Timer | None = None
 
     def receive_again(self, now: float) -> None:
-        """Process a retransmission of the INVITE by the table of this class."""
+        """Process a retransmission of the INVITE as the table of this class shows."""
         if self.state in {ServerState.PROCEEDING, ServerState.COMPLETED}:
             super().receive_again(now)
 
@@ -201,7 +212,8 @@ class InviteServerTransaction(ServerTransaction):
 class NonInviteServerTransaction(ServerTransaction):
     """The non-INVITE server transaction (RFC 3261 section 17.2.2).
 
-    "Both" are the states trying and proceeding.
+    In the table, "both" means the states trying and proceeding. "Absorbed" means that the request
+    is dropped.
 
     ========== ============== ================================= ===========
     state      input          action                            next state
@@ -217,9 +229,9 @@ class NonInviteServerTransaction(ServerTransaction):
     """
 
     def start(self, now: float) -> None:
-        """Start the wait for the application's response.
+        """Start to wait for the application's response.
 
-        The transaction terminates after 64*T1, because the client stops waiting then.
+        After 64*T1 the client no longer waits for the response, so the transaction terminates.
         """
         self._deadline = self._timers.at(now + self._timings.timeout, self._terminate)
 

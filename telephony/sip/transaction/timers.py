@@ -1,4 +1,7 @@
-"""The timers of the SIP core: RFC 3261's durations, and a queue of timers. It reads no clock."""
+"""The timers of the SIP core: the durations of RFC 3261, and a queue of timers.
+
+This module reads no clock. The code that uses the queue passes the time.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +11,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _COMPACT_ABOVE = 64
-"""The number of cancelled timers in the heap above which the heap may be rebuilt without them."""
+"""If the heap contains more cancelled timers than this, and most of its timers are cancelled, the
+heap is rebuilt without them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """The base durations of RFC 3261 section 17.1.1.1 and some others, all in seconds.
+    """The base durations of RFC 3261 section 17.1.1.1 and some other durations, in seconds.
 
-    The durations of the timers A to M are multiples of these.
+    The durations of the timers A to M are multiples of `t1`, `t2` and `t4`.
     """
 
     t1: float = 0.5
-    """The estimated round-trip time, which is also the first retransmission interval."""
+    """The estimated round-trip time, which is also the first interval between two
+    retransmissions."""
     t2: float = 4.0
-    """The longest retransmission interval of non-INVITE requests and of INVITE responses."""
+    """The longest interval between two retransmissions of a non-INVITE request or of a response to
+    an INVITE."""
     t4: float = 5.0
     """The longest time for which a message can stay in the network."""
     trying: float = 0.2
-    """The time after which an INVITE without a response gets a 100 (RFC 3261 section 17.2.1)."""
+    """If we have sent no response to a received INVITE after this time, we send 100 (RFC 3261
+    section 17.2.1)."""
     provisional_refresh: float = 60.0
-    """The interval at which our last provisional response to an INVITE is repeated (RFC 3261
+    """The interval at which we repeat our most recent provisional response to an INVITE (RFC 3261
     section 13.3.1.1)."""
 
     @property
@@ -39,7 +46,7 @@ class Timings:
 class Timer:
     """One action that runs once, at a given time.
 
-    It may be cancelled several times, or after it has run.
+    `cancel` may be called several times, and also after the action has run.
     """
 
     __slots__ = ("_action", "_queue", "when")
@@ -51,7 +58,7 @@ class Timer:
 
     @property
     def active(self) -> bool:
-        """True until the action has run, or the timer was cancelled."""
+        """True until the action has run or the timer was cancelled."""
         return self._action is not None
 
     def cancel(self) -> None:
@@ -61,16 +68,17 @@ class Timer:
             self._queue.cancelled()
 
     def run(self, now: float) -> None:
-        """Run the action, unless it has already run or the timer was cancelled."""
+        """Run the action; do nothing if it has already run or the timer was cancelled."""
         action, self._action = self._action, None
         if action is not None:
             action(now)
 
 
 class TimerQueue:
-    """The timers of one endpoint, in a heap; each operation takes O(log n) time.
+    """The timers of one endpoint, in a heap. Each operation takes O(log n) time.
 
-    A cancelled timer stays in the heap until it is due, or until most timers are cancelled.
+    A cancelled timer remains in the heap until its time comes, or until the heap is rebuilt because
+    most timers are cancelled.
     """
 
     def __init__(self) -> None:
@@ -83,13 +91,13 @@ class TimerQueue:
         return len(self._heap) - self._dead
 
     def at(self, when: float, action: Callable[[float], None]) -> Timer:
-        """Add and return a timer; at the time `when`, the timer calls `action(now)`."""
+        """Add a timer that calls `action(now)` at the time `when`; return the timer."""
         timer = Timer(when, action, self)
         heapq.heappush(self._heap, (when, next(self._order), timer))
         return timer
 
     def next(self) -> float | None:
-        """Return the monotonic time in seconds at which the earliest active timer is due.
+        """Return the monotonic time in seconds of the earliest active timer.
 
         Return None if no timer is active.
         """
@@ -99,9 +107,9 @@ class TimerQueue:
         return self._heap[0][0] if self._heap else None
 
     def run(self, now: float) -> None:
-        """Run all timers that are due by `now`, the earliest first.
+        """Run all active timers whose time is `now` or earlier, the earliest first.
 
-        Timers that these timers add run too, if they are due.
+        If an action adds a timer whose time is also `now` or earlier, this timer runs too.
         """
         while (due := self.next()) is not None and due <= now:
             heapq.heappop(self._heap)[2].run(now)

@@ -1,4 +1,7 @@
-"""The transactions of one endpoint, which are found by their keys (RFC 3261 section 17)."""
+"""The transactions of one endpoint, which are found by values in a message (RFC 3261 section 17).
+
+The module keys.py gets these values from a message.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,9 @@ from telephony.sip.transport.outgoing import NextHop
 
 
 class Transactions:
-    """All transactions that are not terminated.
+    """All transactions of one endpoint that are not terminated.
 
-    The user of a transaction removes the transaction when it terminates.
+    The user of a transaction calls `end_client` or `end_server` when the transaction terminates.
     """
 
     def __init__(
@@ -40,10 +43,10 @@ class Transactions:
         self._clients: dict[ClientKey, tuple[ClientTransaction, Address]] = {}
         self._servers: dict[ServerKey, ServerTransaction] = {}
         self._originals: dict[MergeKey, ServerKey] = {}
-        """The key of the first transaction of each request, to detect merged requests: copies that
-        arrive by several paths (RFC 3261 section 8.2.2.2)."""
+        """For each request, the key of its first server transaction. We use it to recognise merged
+        requests: copies of a request that arrive by another path (RFC 3261 section 8.2.2.2)."""
         self._call_ids: Counter[str] = Counter()
-        """The number of client transactions with each Call-ID."""
+        """For each Call-ID, the number of client transactions that have this Call-ID."""
 
     @property
     def client_count(self) -> int:
@@ -58,7 +61,7 @@ class Transactions:
     def start_client(
         self, request: Request, user: ClientUser, hop: NextHop, now: float
     ) -> ClientTransaction:
-        """Make a client transaction and send its request to `hop`."""
+        """Make a client transaction for `request`, and send the request to `hop`."""
         kind = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
         transaction = kind(
             request,
@@ -74,24 +77,24 @@ class Transactions:
         return transaction
 
     def client_of(self, response: Response) -> ClientTransaction | None:
-        """Return the client transaction whose request this response answers.
+        """Return the client transaction to which this response belongs.
 
-        Return None if no transaction has such a request.
+        Return None if there is no such transaction.
         """
         found = self._clients.get(client_key(response))
         return None if found is None else found[0]
 
     def clients_to(self, destination: Address) -> list[ClientTransaction]:
-        """Return the client transactions whose request was sent to `destination`."""
+        """Return the client transactions that have sent their requests to `destination`."""
         found = self._clients.values()
         return [transaction for transaction, where in found if where == destination]
 
     def has_call_id(self, call_id: str) -> bool:
-        """Return whether a client transaction has this Call-ID."""
+        """Return whether the request of a client transaction has this Call-ID."""
         return call_id in self._call_ids
 
     def end_client(self, request: Request) -> None:
-        """Remove the client transaction of `request`, which is terminated."""
+        """Remove the client transaction of `request`; the transaction has terminated."""
         if self._clients.pop(client_key(request), None) is None:
             return
         self._call_ids[request.call_id] -= 1
@@ -101,7 +104,7 @@ class Transactions:
     def start_server(
         self, request: Request, user: ServerUser, key: ServerKey, hop: NextHop
     ) -> ServerTransaction:
-        """Make a server transaction for a received request; its responses go to `hop`."""
+        """Make a server transaction for a received request; its responses are sent to `hop`."""
         kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
         transaction = kind(
             user,
@@ -115,18 +118,18 @@ class Transactions:
         return transaction
 
     def server_of(self, key: ServerKey) -> ServerTransaction | None:
-        """Return the server transaction with this key; None if there is none."""
+        """Return the server transaction with this key; None if there is no such transaction."""
         return self._servers.get(key)
 
     def is_merged(self, request: Request) -> bool:
-        """Return whether a copy of this request has arrived by another path.
+        """Return whether a copy of this request has already arrived by another path.
 
-        Such copies are merged requests (RFC 3261 section 8.2.2.2).
+        If so, this request is a merged request (RFC 3261 section 8.2.2.2).
         """
         return merge_key(request) in self._originals
 
     def end_server(self, request: Request, key: ServerKey) -> None:
-        """Remove the server transaction of `request`, which is terminated."""
+        """Remove the server transaction of `request`; the transaction has terminated."""
         self._servers.pop(key, None)
         if self._originals.get(merge_key(request)) == key:
             del self._originals[merge_key(request)]

@@ -1,1 +1,4 @@
-"""The transport layer without its sockets (RFC 3261 section 18): addresses, messages to send."""
+"""The transport layer without its sockets (RFC 3261 section 18).
+
+The modules contain addresses, messages to send, events, and the search for addresses by DNS.
+"""

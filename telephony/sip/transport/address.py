@@ -16,28 +16,28 @@ class Address(NamedTuple):
     """An address for SIP: IP address, port and transport."""
 
     host: str
-    """An IP address, never a host name; IPv6 is written without brackets."""
+    """An IP address, never a host name. An IPv6 address is written without brackets."""
     port: int
     transport: str = "UDP"
-    """UDP, TCP or TLS."""
+    """The transport: UDP, TCP or TLS."""
     name: str = ""
-    """For TLS: the name that the peer's certificate must have (RFC 5922 section 7.3). If it is "",
-    the certificate must have the IP address."""
+    """For TLS, the name that the peer's certificate must contain (RFC 5922 section 7.3). If it is
+    "", the certificate must contain the IP address."""
     flow: int = 0
-    """If not 0, the id of the connection that the peer opened (RFC 5626). A message to this address
-    must use that connection."""
+    """If the peer opened the connection to us, the id of this connection (RFC 5626), otherwise 0. A
+    message to an address with an id other than 0 must use this connection."""
 
     @property
     def reliable(self) -> bool:
-        """True if the transport itself retransmits lost data (TCP and TLS)."""
+        """True if the transport is TCP or TLS, which retransmit lost data."""
         return self.transport != "UDP"
 
 
 def address_of(uri: Uri) -> Address | None:
     """Return the address in a URI whose host is an IP address.
 
-    Return None for a host name, which the application must resolve, and for a transport that we do
-    not know.
+    Return None if the host is a host name, which the application must resolve. Also return None if
+    the URI contains a transport other than UDP, TCP and TLS.
     """
     host = literal(uri.host)
     if host is None:
@@ -52,7 +52,10 @@ def address_of(uri: Uri) -> Address | None:
 
 @lru_cache(maxsize=1024)
 def literal(host: str) -> str | None:
-    """Return the usual form of an IP address, which may have brackets; None for a host name."""
+    """Return an IP address in its usual form; None if `host` is a host name.
+
+    `host` may have brackets around the IP address.
+    """
     try:
         return str(ip_address(host.strip("[]")))
     except ValueError:

@@ -16,22 +16,23 @@ class SipEvent:
 class ConnectionOffered(SipEvent):
     """A peer allows us to send requests over the connection that it opened (`alias`, RFC 5923).
 
-    The transport decides whether to accept this offer; the decision depends on the peer's
-    certificate.
+    The transport checks the peer's certificate and decides whether to send requests over this
+    connection.
     """
 
     source: Address
-    """The address of the connection."""
+    """The address of the connection that the peer opened."""
     port: int
-    """The port in the peer's Via. A request to this port of the peer may use the connection."""
+    """The port in the peer's Via. Requests to this port of the peer may be sent over the
+    connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerLost(SipEvent):
     """The connection to `peer` is lost, or could not be opened.
 
-    Requests to this peer that had no response have failed with 503 (`Endpoint.unreachable`), or are
-    sent again (`Endpoint.connection_lost`).
+    Requests to this peer that had received no response have failed with 503 (after
+    `Endpoint.unreachable`), or are sent again (after `Endpoint.connection_lost`).
     """
 
     peer: Address
@@ -39,8 +40,11 @@ class PeerLost(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class MessageDropped(SipEvent):
-    """The core has dropped a message from `source`, and has counted it in `Endpoint.dropped`."""
+    """The core has dropped a message from `source`.
+
+    `Endpoint.dropped` also counts this message.
+    """
 
     source: Address
     why: str
-    """The reason as a fixed phrase; it never contains a part of the message."""
+    """The reason as a fixed phrase. It contains no part of the message."""

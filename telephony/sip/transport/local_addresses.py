@@ -1,4 +1,4 @@
-"""Our own addresses: those of our sockets, and those that we show to peers in Via and Contact."""
+"""Our own addresses: those of our sockets, and those that peers see in our Via and Contact."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from telephony.sip.transport.address import Address, is_ipv6
 class LocalAddress:
     """One of our addresses.
 
-    `address` is the address to which our socket is bound. `advertised` is the address that peers
-    see.
+    `address` is the address of our socket. `advertised` is the address that peers see in our Via
+    and Contact.
     """
 
     address: Address
@@ -32,38 +32,42 @@ class LocalAddress:
 
 
 class LocalAddresses:
-    """The addresses at which one endpoint receives messages, in the order of the `add` calls."""
+    """The addresses at which one endpoint receives messages; the oldest entry is first."""
 
     def __init__(self) -> None:
-        """Start without addresses."""
+        """Make an empty collection of addresses."""
         self._by_socket: dict[Address, LocalAddress] = {}
 
     def add(self, address: Address, advertised: Address | None) -> None:
         """Add the address of a socket.
 
-        Peers see the address `advertised`, or the address of the socket if `advertised` is None.
+        Peers see the address `advertised` in our Via and Contact. If `advertised` is None, they see
+        the address of the socket.
 
         Raises:
-            ProtocolError: The address is a wildcard address and `advertised` is missing. Peers
-                could not answer to a wildcard address.
+            ProtocolError: The address is a wildcard address and `advertised` is None. Peers cannot
+                send to a wildcard address.
         """
         if (advertised or address).host in {"0.0.0.0", "::"}:  # noqa: S104 - refused here
             raise ProtocolError("a wildcard address needs an advertised one")
         self._by_socket[address] = LocalAddress(address, advertised or address)
 
     def get(self, address: Address) -> LocalAddress | None:
-        """Return the local address of a socket; None if it was not added."""
+        """Return the local address whose socket has the address `address`.
+
+        Return None if this address was not added.
+        """
         return self._by_socket.get(address)
 
     def choose(self, address: Address | None, destination: Address) -> LocalAddress:
         """Return the local address from which to send to `destination`.
 
-        This is the local address of the socket `address`. If `address` is None, it is the first
-        local address of the destination's transport and IP family.
+        This is the local address whose socket has the address `address`. If `address` is None, it
+        is the first local address with the destination's transport and IP family.
 
         Raises:
-            ProtocolError: There is no such local address, or `address` was never passed to
-                `listen`.
+            ProtocolError: No local address has the destination's transport and IP family, or
+                `address` was not added.
         """
         found = self.reaching(destination) if address is None else self.get(address)
         if found is not None:
@@ -75,10 +79,9 @@ class LocalAddresses:
     def reaching(
         self, destination: Address, near: LocalAddress | None = None
     ) -> LocalAddress | None:
-        """Return a local address of the destination's transport and IP family, or None.
+        """Return a local address with the destination's transport and IP family, or None.
 
-        The first choice is the local address `near`, and the second an address on the host of
-        `near`.
+        If possible, return the local address `near`, or else an address on the same host as `near`.
         """
         if near is not None and near.reaches(destination):
             return near
@@ -88,9 +91,9 @@ class LocalAddresses:
         return found[0] if found else None
 
     def has(self, host: str, port: int | None) -> bool:
-        """Return whether this host and port are one of our advertised addresses.
+        """Return whether this host and port are those of one of our advertised addresses.
 
-        Our Via headers contain advertised addresses.
+        Our Via header fields contain advertised addresses. If `port` is None, it counts as 5060.
         """
         return any(
             host.strip("[]").lower() == local.advertised.host.lower()

@@ -1,7 +1,7 @@
-"""The search for the addresses of a SIP URI by DNS (RFC 3263 section 4), without I/O.
+"""The search by DNS for the addresses of a SIP URI (RFC 3263 section 4), without I/O.
 
-`locate` is a generator: it yields DNS questions, receives the answers to them, and returns
-addresses. The code that runs the generator decides how to query DNS, and how long to wait.
+`locate` is a generator. It yields DNS questions, receives DNS answers, and returns addresses. The
+code that runs the generator sends the DNS queries, and decides how long to wait.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_ipv6
 RecordType: TypeAlias = Literal["NAPTR", "SRV", "A", "AAAA"]
 
 MAX_CANDIDATES: Final = 20
-"""The maximum number of addresses that are tried for one URI."""
+"""The maximum number of addresses that are returned for one URI."""
 _SERVICES: Final = {"UDP": "_sip._udp.", "TCP": "_sip._tcp.", "TLS": "_sips._tcp."}
 _NAPTR_SERVICES: Final = {"sip+d2u": "UDP", "sip+d2t": "TCP", "sips+d2t": "TLS"}
 
 
 class Question(NamedTuple):
-    """A DNS question: a name and the type of the records to find."""
+    """A DNS question: a name, and the type of the requested records."""
 
     name: str
     kind: RecordType
@@ -54,13 +54,13 @@ class Srv:
 Record: TypeAlias = Naptr | Srv | str
 """A DNS record. An A or AAAA record is represented by its IP address as text."""
 DnsAnswers: TypeAlias = Sequence[Sequence[Record]]
-"""The answers to a list of questions, in the order of the questions. Each answer is a sequence of
-records, and is empty if the name has no such record."""
+"""The DNS answers to a list of questions, in the same sequence as the questions. Each answer is a
+sequence of records. An answer is empty if the name has no record of the requested type."""
 AddressLookup: TypeAlias = Generator[list[Question], DnsAnswers, list[Address]]
 
 
 class TransportFamily(NamedTuple):
-    """A transport together with an IP family, over which we can send."""
+    """A transport and an IP family over which we can send."""
 
     transport: str
     ipv6: bool
@@ -75,11 +75,11 @@ def locate(uri: Uri, available: Sequence[TransportFamily], rng: random.Random) -
     """Find the addresses to try for a request to `uri`; return them, the preferred address first.
 
     Args:
-        uri: A sip or sips URI. A sips URI leads only to TLS addresses.
+        uri: A sip or sips URI. For a sips URI, all returned addresses use TLS.
         available: The transports and IP families over which we can send, the preferred one first.
-            Addresses that need another transport or family are left out.
-        rng: The random source for the choice between SRV records of the same priority, by their
-            weights.
+            Addresses with another transport or IP family are not returned.
+        rng: The random source. Among SRV records of the same priority, the choice is random but
+            depends on the weights of the records.
     """
     host = (uri.parameter("maddr") or uri.host).strip("[]")
     wanted = _requested_transport(uri)
@@ -105,9 +105,9 @@ def locate(uri: Uri, available: Sequence[TransportFamily], rng: random.Random) -
 
 
 def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
-    """Return the SRV records in the order in which to try them (RFC 2782).
+    """Return the SRV records in the sequence in which to try them (RFC 2782).
 
-    Records with the target `.` are left out.
+    Records with the target `.` are removed.
     """
     left = [srv for srv in records if isinstance(srv, Srv) and srv.target.strip(".")]
     arranged: list[Srv] = []
@@ -125,10 +125,10 @@ def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
 
 
 def _requested_transport(uri: Uri) -> str | None:
-    """Return the transport that the URI requests; None if it does not request one.
+    """Return the transport that the URI requests; None if it requests no transport.
 
-    For a sips URI that requests a transport without TLS, return "NONE"; we never have a transport
-    of this name.
+    If a sips URI requests a transport without TLS, return "NONE". We have no transport with this
+    name.
     """
     named = (uri.parameter("transport") or "").upper()
     if uri.scheme == "sips":
@@ -143,11 +143,12 @@ def _default(uri: Uri) -> str:
 def _services(
     host: str, uri: Uri, wanted: str | None, available: Sequence[TransportFamily]
 ) -> Generator[list[Question], DnsAnswers, list[_Service]]:
-    """Return the SRV names to query, in order, each with its transport.
+    """Return the SRV names to query, the preferred name first, each with its transport.
 
-    If the URI requests a transport, there is one SRV name, for that transport. Otherwise the SRV
-    names come from the NAPTR records. If there are no NAPTR records that we can use, there is one
-    SRV name for each of our transports.
+    If a sip URI requests a transport that we have, there is one SRV name, for this transport. If we
+    do not have this transport, there is no SRV name. Otherwise the SRV names come from the NAPTR
+    records. If none of these records has a transport that we have, there is one SRV name for each
+    of our transports. For a sips URI, TLS is the only transport.
     """
     ours = list(dict.fromkeys(family.transport for family in available))
     if uri.scheme == "sips":
@@ -170,9 +171,9 @@ def _services(
 def _addresses(
     places: Sequence[tuple[str, int]], transport: str, available: Sequence[TransportFamily]
 ) -> Generator[list[Question], DnsAnswers, list[Address]]:
-    """Return the addresses of several hosts, in the order of the hosts.
+    """Return the addresses of several hosts, in the sequence of the hosts.
 
-    The addresses of one host are in the order of preference of our IP families.
+    For each host, the addresses of our preferred IP family are first.
     """
     families = [family.ipv6 for family in available if family.transport == transport]
     kinds: list[RecordType] = ["AAAA" if ipv6 else "A" for ipv6 in dict.fromkeys(families)]
@@ -197,9 +198,9 @@ def _fit(candidates: Iterable[Address], available: Sequence[TransportFamily]) ->
 
 
 def _named(candidates: Iterable[Address], name: str) -> list[Address]:
-    """Return the addresses without duplicates, at most `MAX_CANDIDATES`.
+    """Return at most `MAX_CANDIDATES` addresses, without duplicates.
 
-    A TLS address gets `name`, which the peer's certificate must have (RFC 5922).
+    Each TLS address gets `name`, which the peer's certificate must contain (RFC 5922).
     """
     named = (
         address._replace(name=name) if address.transport == "TLS" else address

@@ -1,9 +1,10 @@
-"""Answers to malformed requests whose top Via can be read (RFC 3261 sections 8.2, 16.3, 21.4.1).
+"""Responses to malformed requests whose top Via is readable (RFC 3261 sections 8.2, 16.3, 21.4.1).
 
-The answer contains unchanged copies of the header lines that a response must have. An ACK or a
-response gets no answer. A request whose top Via cannot be read gets no answer either. Any other Via
-entry that cannot be read is left out of the answer. A Via of another SIP version is treated as
-readable and copied unchanged, because its sender must get a 505.
+The response contains copies of the header fields that a response must have. An ACK gets no
+response. A received response gets no response. A request whose top Via cannot be parsed also gets
+no response. Any other Via entry that cannot be parsed is not copied to the response. A Via with
+another SIP version is copied, although we do not support this version, because its sender must get
+a 505.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from telephony.sip.transport.outgoing import OutgoingMessage
 from telephony.sip.transport.response_address import reply_address, reply_fallback, stamp
 
 _MAX_READ = 16384
-"""The number of bytes that are read. The rest of a longer message is ignored."""
+"""The maximum number of bytes that are parsed. The rest of a longer message is ignored."""
 
 _MAX_LINE = 1024
-"""The longest header value that is copied, in characters."""
+"""The maximum length of a header field value that is copied, in characters."""
 
 _COPIED = {"from": "From", "f": "From", "to": "To", "t": "To", "call-id": "Call-ID",
            "i": "Call-ID", "cseq": "CSeq"}  # fmt: skip
@@ -65,7 +66,11 @@ def answer_malformed(
 
 
 def _parse_via(text: str) -> tuple[Via, str]:
-    """Parse a Via entry; return it with its protocol version, such as "SIP/2.0"."""
+    """Parse a Via entry. Return the Via, and its protocol and version, such as "SIP/2.0".
+
+    Raises:
+        SipParseError: The text is not a Via entry.
+    """
     found = _VERSION.match(text)
     if found is None:
         raise SipParseError("not a Via")
@@ -81,9 +86,9 @@ def _is_via(text: str) -> bool:
 
 
 def _with_to_tag(line: str, data: bytes) -> str:
-    """Return the header line; if it is a To without a tag, add a tag.
+    """Return the header field `line`; if it is a To without a tag, add a tag.
 
-    All copies of the request get the same tag (RFC 3261 section 8.2.7).
+    If the same request arrives again, the To gets the same tag (RFC 3261 section 8.2.7).
     """
     if not line.startswith("To: ") or _TAG.search(line):
         return line
@@ -91,10 +96,11 @@ def _with_to_tag(line: str, data: bytes) -> str:
 
 
 def _fields(lines: list[bytes]) -> dict[str, list[str]]:
-    """Return the values of the headers to copy, by header name; folded lines are joined.
+    """Return the values of the header fields that a response copies, by field name.
 
-    Values that are unsafe to send back are left out. Only an unsafe Via is replaced by "", because
-    otherwise the next Via would be taken for the nearest hop.
+    Continuation lines are joined. A value that is too long, or that contains CR, LF or NUL, is
+    removed. If it is the value of a Via, it is replaced by "" instead, because otherwise the next
+    Via would become the top Via.
     """
     found: dict[str, list[str]] = {}
     for line in lines:

@@ -1,4 +1,4 @@
-"""A message that waits to be sent, and its next hop."""
+"""A message that must be sent, and its next hop."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from telephony.sip.transport.local_addresses import LocalAddress
 class OutgoingMessage:
     """A message that the transport must send from `local` to `destination`.
 
-    It is sent as a datagram or over a connection, as the transport of `destination` requires.
+    The message is sent as a datagram if the transport of `destination` is UDP, otherwise over a
+    connection.
     """
 
     data: bytes
     destination: Address
     local: Address
     fallback: Address | None = None
-    """The address for a new connection if no connection to `destination` is open. None if there is
-    no such address."""
+    """The address to which the transport opens a new connection if no connection to `destination`
+    is open. If it is None, there is no such address."""
 
 
 class NextHop(NamedTuple):

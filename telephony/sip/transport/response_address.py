@@ -1,6 +1,6 @@
 """The address to which a response is sent (RFC 3261 section 18.2, RFC 3581).
 
-It is found from the top Via and the source address of the request.
+The address depends on the top Via and the source address of the request.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_literal
 
 
 def stamp(via: Via, source: Address) -> Via:
-    """Return the Via of a request from `source`, with the values of `received` and `rport`.
+    """Return the top Via of a request from `source` with the parameters `received` and `rport`.
 
-    `rport` is filled in if the sender requested it. `received` is added if the sender requested
-    `rport`, or if the host in the Via is not the source's host.
+    If the sender requested `rport`, its value is the source port. `received` is the source IP
+    address. It is added if the sender requested `rport`, or if the host in the Via is not the
+    source IP address.
     """
     wants_port = any(name.lower() == "rport" for name, _ in via.parameters)
     kept = tuple(pair for pair in via.parameters if pair[0].lower() not in {"received", "rport"})
@@ -29,9 +30,9 @@ def stamp(via: Via, source: Address) -> Via:
 def reply_address(via: Via, source: Address) -> Address:
     """Return the address to which the response to a request from `source` is sent.
 
-    If the request came over a connection, the response goes to `source`. Over UDP, the response
-    goes to `source` if the Via has `rport`, else to the port in the Via at the host of `source`
-    (RFC 3261 section 18.2.2). `maddr` is ignored, because it would let a sender direct our
+    If the request came over a connection, this is `source`. If it came by UDP and the Via has
+    `rport`, this is also `source`. Otherwise it is the IP address of `source` with the port in the
+    Via (RFC 3261 section 18.2.2). `maddr` is ignored, because otherwise a sender could let us send
     responses to any target.
     """
     if source.reliable or any(n.lower() == "rport" for n, _ in via.parameters):
@@ -42,7 +43,7 @@ def reply_address(via: Via, source: Address) -> Address:
 def reply_fallback(via: Via, source: Address) -> Address | None:
     """Return the address for a new connection if the request's connection is lost; None for UDP.
 
-    This address is the port in the Via at the host of `source` (RFC 3261 section 18.2.2).
+    This is the IP address of `source` with the port in the Via (RFC 3261 section 18.2.2).
     """
     if not source.reliable:
         return None

@@ -1,4 +1,7 @@
-"""The peers that refused TCP, which get long requests as datagrams (RFC 3261 section 18.1.1)."""
+"""The peers that refused TCP. Long requests to them are sent as datagrams.
+
+See RFC 3261 section 18.1.1.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Final
 from telephony.sip.transport.address import Address
 
 _REMEMBERED: Final = 600.0
-"""The time in seconds for which a peer that refused TCP gets only datagrams."""
+"""The time in seconds for which we use only datagrams to a peer that refused TCP."""
 _MAX_REMEMBERED: Final = 1000
 
 
@@ -15,11 +18,11 @@ class TcpRefusals:
     """The peers that refused TCP in the last ten minutes."""
 
     def __init__(self) -> None:
-        """Start without peers."""
+        """Make an empty collection of peers."""
         self._until: dict[Address, float] = {}
 
     def add(self, peer: Address, now: float) -> None:
-        """Note that this peer has refused TCP; for ten minutes it gets only datagrams.
+        """Note that this peer has refused TCP, so that we use only datagrams for ten minutes.
 
         `peer` is the UDP address of the peer.
         """

@@ -1,9 +1,10 @@
 """Digest authentication as a server and as a client (RFC 3261 section 22, RFC 7616, RFC 8760).
 
-The module supports MD5 and SHA-256 with qop=auth, but not `auth-int`, `-sess` and userhash. The
-server stores no passwords. It gets the HA1 of a user from a function, and does the same work for an
-unknown user. A nonce consists of a time and an HMAC, and is valid only for the host that received
-it. The server stores a nonce only after its first use.
+The module supports MD5 and SHA-256 with qop=auth. It does not support `auth-int`, `-sess` and
+userhash. The server stores no passwords. A function supplies the HA1 of a user, which is a digest
+of user name, realm and password. For an unknown user, the server does the same calculations, so
+that the response takes the same time. A nonce consists of a time and an HMAC. It is valid only for
+the host to which we sent it. The server stores a nonce only after the first use of the nonce.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ FindHa1 = Callable[[str, str, str], str | None]
 the user's HA1 in hexadecimal, or None if the user is unknown."""
 
 MAX_NONCES: Final = 20_000
-"""The maximum number of used nonces that are stored. If the store is full, a new nonce is treated
-as stale."""
+"""The maximum number of used nonces that are stored. While the store is full, a nonce that is not
+stored is treated as stale."""
 
 _HASHES: Final = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 _NONCE: Final = struct.Struct(">QQ")
@@ -44,7 +45,7 @@ _EXTENDED: Final = re.compile(
 
 
 def ha1(user: str, realm: str, password: str, algorithm: str = "MD5") -> str:
-    """Return the digest of user name, realm and password in hexadecimal ("HA1").
+    """Return the HA1: the digest of user name, realm and password, in hexadecimal.
 
     A server stores the HA1 instead of the password.
     """
@@ -52,9 +53,9 @@ def ha1(user: str, realm: str, password: str, algorithm: str = "MD5") -> str:
 
 
 def parse_digest(text: str) -> dict[str, str]:
-    """Parse the value of a challenge or credentials header: `Digest name=value, …`.
+    """Parse the value of a challenge or of credentials, such as `Digest name=value, …`.
 
-    Return the values by name; the names are in lower case.
+    Return the values as a dict. The dict keys are the names in lower case.
 
     Raises:
         SipParseError: The scheme is not Digest, a name occurs twice, or the list is malformed.
@@ -77,9 +78,10 @@ class AuthOutcome(enum.Enum):
 
     ACCEPTED = "accepted"
     MISSING = "missing"
-    """The request has no credentials for this realm, or they cannot be read."""
+    """The request has no credentials for this realm, or its credentials cannot be parsed."""
     STALE = "stale"
-    """The password is right, but the nonce is expired or not ours, or its count was used before."""
+    """The password is right, but the nonce has expired, or we did not make it, or the request's
+    nonce count was used before."""
     REFUSED = "refused"
 
 
@@ -89,7 +91,7 @@ class DigestVerification:
 
     Attributes:
         outcome: The decision about the credentials.
-        user: The user name if the credentials are accepted, else "".
+        user: The user name if the credentials are accepted, otherwise "".
     """
 
     outcome: AuthOutcome
@@ -97,7 +99,7 @@ class DigestVerification:
 
 
 class DigestServer:
-    """The server's side: it challenges requests, and verifies the credentials in requests."""
+    """The server side: it challenges requests, and verifies the credentials in requests."""
 
     def __init__(
         self,
@@ -108,18 +110,25 @@ class DigestServer:
         lifetime: float = 300.0,
         algorithms: Sequence[str] = ("SHA-256", "MD5"),
     ) -> None:
-        """Make a server.
+        """Make a server for one realm.
 
         Args:
-            realm: The realm, which phones show to their users.
-            secret: At least 16 random bytes. A nonce that was made with another secret is stale.
-            find_ha1: The function that returns a user's HA1.
+            realm: The realm. Phones show it to their users.
+            secret: At least 16 random bytes, with which nonces are made. If the secret changes, all
+                earlier nonces become stale.
+            find_ha1: The function that returns a user's HA1, the digest of name, realm and
+                password.
             lifetime: The time in seconds for which a nonce may be used.
-            algorithms: The algorithms to offer, the preferred one first.
+            algorithms: The algorithms that we offer, the preferred one first.
+
+        Raises:
+            ProtocolError: The secret is too short, there is no algorithm, an algorithm is unknown,
+                or the realm cannot be written in a header field.
         """
         if len(secret) < 16 or not algorithms or any(name not in _HASHES for name in algorithms):
             raise ProtocolError("a digest server's secret is too short or an algorithm is unknown")
-        encode(quote(realm))  # raises ProtocolError if the realm cannot be written in a header
+        # `encode` raises ProtocolError if the realm cannot be written in a header field.
+        encode(quote(realm))
         self.realm = realm
         self._secret = secret
         self._find_ha1 = find_ha1
@@ -138,15 +147,15 @@ class DigestServer:
     ) -> Response:
         """Make the 401 response to a request from `host`.
 
-        It has one challenge for each algorithm (RFC 8760 section 2.4). `outcome` is the result of
-        `verify`.
+        The response contains one challenge for each algorithm (RFC 8760 section 2.4). `outcome` is
+        the result of `verify` for this request.
         """
         return respond(request, 401, headers=self.challenges(now, outcome, host=host))
 
     def challenges(
         self, now: float, outcome: AuthOutcome = AuthOutcome.MISSING, *, host: str = ""
     ) -> list[tuple[str, str]]:
-        """Return the WWW-Authenticate headers of a 401 to `host`, as pairs (name, value)."""
+        """Return the WWW-Authenticate header fields of a 401 to `host`, as pairs (name, value)."""
         nonce = self._nonce(now, host)
         stale = ", stale=true" if outcome is AuthOutcome.STALE else ""
         head = f"Digest realm={quote(self.realm)}, nonce={quote(nonce)}"
@@ -158,28 +167,32 @@ class DigestServer:
     def verify(self, request: Request, now: float, *, host: str = "") -> DigestVerification:
         """Check the credentials of a request from `host`.
 
-        No error is raised, whatever the Authorization header contains.
+        This method never raises an error, even if the Authorization header field is malformed.
         """
         given = self._credentials(request)
         if given is None:
             return DigestVerification(AuthOutcome.MISSING)
         if not self._is_right(request, given):
             return DigestVerification(AuthOutcome.REFUSED)
-        # Without qop (RFC 2069) the credentials do not count the uses of a nonce, so each nonce is
-        # valid once.
+        # Credentials without qop (RFC 2069) contain no nonce count, so each nonce may be used only
+        # once.
         nonce, count = given["nonce"], int(given.get("nc", "1"), 16)
         if not self._is_fresh(nonce, now, host) or not self._count(nonce, count, now):
             return DigestVerification(AuthOutcome.STALE)
         return DigestVerification(AuthOutcome.ACCEPTED, given["username"])
 
     def _credentials(self, request: Request) -> dict[str, str] | None:
-        """Return the values of the first complete Authorization for our realm, or None."""
+        """Return the values of the first complete Authorization header field for our realm.
+
+        Return None if there is no such header field.
+        """
         needed = {"username", "nonce", "uri", "response"}
         for value in request.headers.get_all("Authorization"):
             try:
                 given = _with_user(parse_digest(value))
             except SipParseError:
-                continue  # another scheme, or unreadable: like no credentials
+                # The scheme is not Digest, or the value is malformed. Both count as no credentials.
+                continue
             if (
                 given.get("realm") == self.realm
                 and needed <= given.keys()
@@ -193,8 +206,8 @@ class DigestServer:
         algorithm = given.get("algorithm", "MD5").upper()
         user = given["username"]
         known = self._find_ha1(user, self.realm, algorithm)
-        # For an unknown user, the server computes with a secret value instead of the HA1. This
-        # takes the same time, and no response can be right.
+        # For an unknown user, the server uses a secret value instead of the HA1. So the calculation
+        # takes the same time as for a known user, but no credentials can be right.
         stand_in = _digest(algorithm, f"{self._secret.hex()}:{user}")
         secret = stand_in if known is None else known.lower()
         expected = _response(secret, request.method, given, algorithm)
@@ -223,10 +236,10 @@ class DigestServer:
         return -1.0 <= now - made_ms / 1000 <= self._lifetime
 
     def _count(self, nonce: str, count: int, now: float) -> bool:
-        """Record the use of a nonce with this count; return whether the use is allowed.
+        """Record that a nonce was used with the nonce count `count`; return whether it was allowed.
 
-        It is not allowed if this count or a higher one was used before, or if the nonce is new and
-        the store is full.
+        It was not allowed if the same or a higher count was used before. It was also not allowed if
+        the nonce was not stored yet and the store is full.
         """
         _, last = self._used.get(nonce, (now, 0))
         if count <= last:
@@ -240,14 +253,14 @@ class DigestServer:
         return True
 
     def _forget(self, now: float) -> None:
-        # A nonce is made before its first use. So a nonce whose first use was before `limit` has
+        # A nonce is used only after it was made. So if its first use was before `limit`, it has
         # expired.
         limit = now - self._lifetime - 1.0
         self._used = {nonce: use for nonce, use in self._used.items() if use[0] >= limit}
 
 
 class DigestClient:
-    """The client's side: it answers challenges with the name and password of one user."""
+    """The client side: it responds to challenges with the name and password of one user."""
 
     def __init__(self, user: str, password: str) -> None:
         self._user = user
@@ -255,16 +268,17 @@ class DigestClient:
         self._counts: dict[str, int] = {}
 
     def answer(self, request: Request, response: Response, cnonce: str) -> tuple[str, str] | None:
-        """Return the header (name, value) with the credentials for sending the request again.
+        """Return the header field (name, value) with credentials that respond to a challenge.
 
         Args:
-            request: The request to which the challenge came.
+            request: The request that was challenged.
             response: The 401 or 407 with the challenge.
             cnonce: A new random token.
 
         Returns:
-            None if no challenge can be answered. Also None if the request already had credentials
-            and the server does not call the nonce stale, because then the password is wrong.
+            None if we support none of the challenges. Also None if the request already had
+            credentials and the server does not report a stale nonce, because then the password is
+            wrong.
         """
         asked, answered = (
             ("Proxy-Authenticate", "Proxy-Authorization")
@@ -285,7 +299,8 @@ class DigestClient:
         realm, nonce = challenge["realm"], challenge["nonce"]
         values = {"username": self._user, "realm": realm, "nonce": nonce, "uri": str(request.uri)}
         if "qop" in challenge:
-            # Only the count of the last nonce is stored, because a new nonce starts at 1.
+            # Only the count of the newest nonce is stored, because the count of each new nonce
+            # starts at 1.
             self._counts = {nonce: self._counts.get(nonce, 0) + 1}
             values |= {"nc": f"{self._counts[nonce]:08x}", "cnonce": cnonce, "qop": "auth"}
         secret = ha1(self._user, realm, self._password, algorithm)
@@ -301,9 +316,12 @@ class DigestClient:
 
 
 def _with_user(given: dict[str, str]) -> dict[str, str]:
-    """Return the credentials; if they have `username*`, add its decoded text as `username`.
+    """Return the credentials with the decoded text of `username*` as `username`.
 
-    See RFC 7616 section 3.4.
+    If the credentials have no `username*`, return them unchanged. See RFC 7616 section 3.4.
+
+    Raises:
+        SipParseError: The user name cannot be parsed.
     """
     extended = given.get("username*")
     if extended is None:
@@ -321,7 +339,8 @@ def _parse_supported(value: str) -> dict[str, str] | None:
     try:
         challenge = parse_digest(value)
     except SipParseError:
-        return None  # another scheme, which we do not support
+        # The scheme is not Digest, or the challenge is malformed.
+        return None
     qop = challenge.get("qop")
     offered = qop is None or "auth" in (word.strip().lower() for word in qop.split(","))
     known = challenge.get("algorithm", "MD5").upper() in _HASHES
@@ -348,9 +367,9 @@ def _digest(algorithm: str, text: str) -> str:
 
 
 def _has_valid_qop(given: dict[str, str]) -> bool:
-    """Return whether qop is `auth` with a count and a cnonce.
+    """Return whether the qop of credentials is `auth`, and a nonce count and a cnonce are present.
 
-    Return True also if all three are missing, as on old phones (RFC 2069).
+    Also return True if qop, nonce count and cnonce are all missing, as on old phones (RFC 2069).
     """
     if not given.keys() & {"qop", "nc", "cnonce"}:
         return True
@@ -359,8 +378,8 @@ def _has_valid_qop(given: dict[str, str]) -> bool:
 
 
 def _uri_matches(text: str, target: Uri) -> bool:
-    # Phones omit or add a port, parameters or (pyVoIP) the user. So only the host must match, and
-    # the user if there is one.
+    # Some phones omit or add a port or parameters, and pyVoIP omits the user. So the host must
+    # match, and the user must match only if it is present. All other parts are ignored.
     try:
         named = Uri.parse(text)
     except SipParseError:

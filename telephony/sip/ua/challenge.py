@@ -1,8 +1,8 @@
-"""The core's own answers to 401 and 407 (RFC 3261 sections 22.2 and 22.3), and their limit.
+"""The core's own responses to 401 and 407 (RFC 3261 sections 22.2 and 22.3), and their limit.
 
-To answer, the core sends the request again under the same handle, with credentials and the next
-CSeq. The application's `Credentials` compute the credentials from the password. The application
-receives only a challenge that the core cannot answer.
+The core sends the challenged request again with credentials and the next CSeq number. The request
+has the same handle as before. The application's function `Credentials` makes the credentials from
+the password. The application receives a challenge only if the core has no credentials for it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from telephony.sip.request.compose import HeaderList, merge
 from telephony.sip.transport.address import Address
 
 Credentials = Callable[[Request, Response, Address], tuple[str, str] | None]
-"""A function of the application that takes a request, the 401 or 407 to it, and its destination. It
-returns the credentials header (name, value) to add, or None if there is no password for the
-destination or the password is wrong."""
+"""A function of the application. It receives a request, the 401 or 407 response, and the request's
+destination. It returns the header field (name, value) with the credentials. It returns None if
+there is no password for the destination, or if the password is wrong."""
 
 MAX_CHALLENGES: Final = 4
-"""The maximum number of challenges that are answered for one request: one of a proxy, one of a
-server, and one more of each for a stale nonce."""
+"""The maximum number of challenges for which one request is sent again: one of a proxy, one of a
+server, and one more of each because of a stale nonce."""
 
 
 class ChallengeAnswers:
-    """The credentials headers that were added to one request so far."""
+    """All header fields with credentials that were added to one request."""
 
     def __init__(self) -> None:
         """Start without credentials."""
@@ -39,10 +39,11 @@ class ChallengeAnswers:
         response: Response,
         destination: Address,
     ) -> HeaderList | None:
-        """Return all credentials headers for the next try of `request`.
+        """Return all header fields with credentials with which to send `request` again.
 
-        Return None if the application must process `response`: it is not a challenge, we have no
-        credentials for it, or there were more than `MAX_CHALLENGES` challenges.
+        Return None if the application must process `response`. This is so if `response` is not a
+        challenge, if we have no credentials for it, or if there were more than `MAX_CHALLENGES`
+        challenges.
         """
         if response.status not in {401, 407} or credentials is None:
             return None
@@ -58,6 +59,6 @@ class ChallengeAnswers:
     def without(self, headers: HeaderList) -> HeaderList:
         """Return `headers` without the credentials that we added.
 
-        The credentials are left out because they fit only the request for which they were computed.
+        Credentials are valid only for the one request for which they were made.
         """
         return tuple(row for row in headers if row not in self._given)

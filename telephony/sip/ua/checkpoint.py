@@ -1,8 +1,8 @@
-"""Functions that restore an earlier process's dialogs, and its INVITEs without a final response.
+"""Functions that restore dialogs and unanswered INVITEs of an earlier process.
 
 The functions read the values that `Dialog.checkpoint`, `InviteClient.checkpoint` and
-`InviteServer.checkpoint` return. Connections end with their process. So if a peer opened a
-connection to the earlier process, our requests now go to the peer's own address.
+`InviteServer.checkpoint` return. When a process ends, its connections end too. So if a peer opened
+a connection to the earlier process, our requests are now sent to the peer's own address.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.user_agent import UserAgent
 
 _MALFORMED: Final = (KeyError, TypeError, ValueError, ParseError)
-"""The exceptions that reading `data` can raise if `data` is not a checkpoint."""
+"""The exceptions that are raised while `data` is read, if `data` is not a checkpoint."""
 
 
 def restore_dialog(dialogs: Dialogs, data: dict[str, object]) -> Dialog:
     """Make a confirmed dialog from the values that `Dialog.checkpoint` returned.
 
     Raises:
-        ProtocolError: `data` is not a checkpoint of a dialog, its local address is no longer ours,
-            or the dialog already exists.
+        ProtocolError: `data` is not a checkpoint of a dialog. Or the dialog's local address is no
+            longer ours. Or the dialog already exists.
     """
     try:
         return _restore(dialogs, data)
@@ -73,9 +73,9 @@ def cancel_restored(
 ) -> InviteClient:
     """Cancel an INVITE that an earlier process sent.
 
-    The INVITE is sent once more, which the peer takes for a retransmission. The peer answers with
-    the provisional response that must arrive before a CANCEL is sent (RFC 3261 section 9.1), or
-    with a 2xx if it has already accepted the INVITE.
+    A CANCEL may be sent only after a provisional response (RFC 3261 section 9.1). So the INVITE is
+    sent once more. The peer treats it as a retransmission, and repeats its provisional response. If
+    the peer has already accepted the INVITE, it repeats its 2xx instead.
 
     Raises:
         ProtocolError: `data` is not a checkpoint of an INVITE, or its local address is no longer
@@ -103,7 +103,7 @@ def cancel_restored(
 
 
 def parse_invite(data: Mapping[str, object]) -> tuple[Request, Address, Address]:
-    """Return an INVITE that an earlier process received, its source and its local address.
+    """Return an INVITE that an earlier process received, with its source and its local address.
 
     `data` is the result of `InviteServer.checkpoint`.
 

@@ -1,7 +1,7 @@
-"""The client's side of any request (RFC 3261 section 8.1), outside a dialog or within one.
+"""The client side of any request (RFC 3261 section 8.1), inside or outside a dialog.
 
-A handle in this module reports the responses to the application. The module uac.py adds what INVITE
-needs. The module client_request.py sends the requests.
+Each request has a handle, which reports the responses to the application. The module uac.py adds
+the special functions for INVITE. The module client_request.py sends the requests.
 """
 
 from __future__ import annotations
@@ -36,31 +36,32 @@ class DialogResponse(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class DialogRequestFailed(SipEvent):
-    """A request that we sent within a dialog got no final response.
+    """A request that we sent within a dialog has received no final response.
 
-    After the status 408, the application should send BYE (RFC 3261 section 12.2.1.2).
+    If `status` is 408, the application should send BYE (RFC 3261 section 12.2.1.2).
     """
 
     dialog: Dialog
     transaction: ClientRequest
     status: int
-    """408 for a timeout, 503 if the peer is unreachable, 487 if our CANCEL had no effect."""
+    """The reason: 408 for a timeout, 503 if the peer is unreachable, 487 if our CANCEL had no
+    effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class StandaloneResponse(SipEvent):
-    """The result of a request that we sent outside any dialog: a response, or no response."""
+    """The result of a request that we sent outside any dialog: a response, or that none arrived."""
 
     transaction: NonInviteClient
     response: Response | None
-    """The response; None if no response arrived."""
+    """The response; None if no final response arrived."""
     status: int
-    """The status of the response. Without a response: 408 for a timeout, 503 if the peer is
-    unreachable."""
+    """The status of the response. If no final response arrived, it is 408 for a timeout, or 503 if
+    the peer is unreachable."""
 
 
 class UserAgentClient(ClientRequest):
-    """A request that the application sends; the core can send it again with credentials.
+    """A request that the application sends. The core can send it again with credentials.
 
     Attributes, in addition to those of `ClientRequest`:
         dialog: The dialog in which the request is sent; None outside a dialog.
@@ -77,7 +78,8 @@ class UserAgentClient(ClientRequest):
     ) -> None:
         """Compose the request from the draft.
 
-        `sent` is the request if an earlier process has sent it; then nothing is composed.
+        If an earlier process has already sent the request, `sent` is this request, and no new
+        request is composed.
         """
         super().__init__(agent.core, draft, owner=owner, sent=sent)
         self.dialog = dialog
@@ -93,10 +95,14 @@ class UserAgentClient(ClientRequest):
         destination: Address | None,
         now: float,
     ) -> Self:
-        """Send the request again with the next CSeq, under a new handle; return this handle.
+        """Send the request again with the next CSeq number, under a new handle; return this handle.
 
-        `headers` replace headers of the same name. `uri` and `destination` are used outside a
-        dialog, unless they are None.
+        `headers` replace the request's header fields with the same names. Outside a dialog, `uri`
+        and `destination` replace those of the request if they are not None. In a dialog, both are
+        ignored.
+
+        Raises:
+            ProtocolError: The dialog is terminated, or no local address reaches `destination`.
         """
         merged = merge(self._answers.without(self._draft.headers), headers)
         if self.dialog is not None:
@@ -119,9 +125,10 @@ class UserAgentClient(ClientRequest):
         return again
 
     def _answer_challenge(self, response: Response, now: float) -> bool:
-        """Send the request again with credentials, if `response` is a challenge that we can answer.
+        """Send the request again with credentials if `response` is a challenge.
 
-        Return whether the request was sent again.
+        Return False if the request was not sent again, because `response` is not a challenge, or
+        because we have no credentials for it.
         """
         given = self._answers.take(
             self._agent.credentials, self.request, response, self.destination
@@ -138,13 +145,14 @@ class UserAgentClient(ClientRequest):
 
 
 class NonInviteClient(UserAgentClient):
-    """A request that we send, except INVITE, ACK and CANCEL."""
+    """The handle of a request that we send with any method except INVITE, ACK and CANCEL."""
 
     def retry(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> NonInviteClient:
-        """Send the request again with the same Call-ID and From tag, and the next CSeq.
+        """Send the request again with the same Call-ID and From tag, and the next CSeq number.
 
-        `headers` replace headers of the same name. The application calls this after a 401, 407
-        (with credentials in `headers`), 423 and similar responses.
+        `headers` replace the request's header fields with the same names. The application calls
+        this method after a 423 or a similar response, and after a 401 or 407, with credentials in
+        `headers`.
 
         Raises:
             ProtocolError: The dialog is terminated.
@@ -152,7 +160,7 @@ class NonInviteClient(UserAgentClient):
         return self._again(headers, None, None, now)
 
     def on_response(self, response: Response, now: float) -> None:
-        """Report the response to the application."""
+        """Report the response to the application, or send the request again with credentials."""
         if self._answer_challenge(response, now):
             return
         if response.status >= 200:
@@ -165,7 +173,7 @@ class NonInviteClient(UserAgentClient):
             self.dialog.on_response(self, response, now)
 
     def on_terminated(self, now: float) -> None:
-        """Do nothing when the last transaction of the request terminates."""
+        """Do nothing when the most recent transaction of the request terminates."""
 
     def _failed(self, status: int, now: float) -> None:
         """Report to the application that no final response will arrive; `status` is the reason."""

@@ -1,11 +1,15 @@
-"""The handling of received messages (RFC 3261 sections 8.2, 9.2, 12.2.2, 17.2.3 and 18).
+"""The processing of received messages (RFC 3261 sections 8.2, 9.2, 12.2.2, 17.2.3 and 18).
 
-For a received request, the core takes the first of these steps that applies. A copy of an earlier
-request goes to the transaction of that request. A CANCEL or ACK goes to the transaction of its
-INVITE. A request that fails the checks of RFC 3261 section 8.2 is refused. A request within a
-dialog goes to the dialog. Any other request goes to the application. A received response goes to
-the transaction of the request that it answers; if there is no such transaction, the response is
-dropped.
+For a received request, the first of these rules that applies is used:
+
+- A retransmission is passed to the transaction of the original request.
+- A CANCEL or ACK is passed to the transaction of its INVITE.
+- A request that fails the checks of RFC 3261 section 8.2 is refused.
+- A request within a dialog is passed to the dialog.
+- Any other request is passed to the application.
+
+A received response is passed to the transaction of its request. If there is no such transaction,
+the response is dropped.
 """
 
 from __future__ import annotations
@@ -34,18 +38,18 @@ from telephony.sip.ua.user_agent import UserAgent
 _ONLY_IN_DIALOGS = {"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY"}
 _SCHEMES = {"sip", "sips", "tel"}
 _ONLY_OUTSIDE = {"REGISTER", "PUBLISH"}
-"""The methods of requests in which a To tag has no meaning."""
+"""The methods of requests that never belong to a dialog. In these requests, a To tag is ignored."""
 
 
 class Incoming:
-    """The handling of the messages that one user agent receives."""
+    """The processing of the messages that one user agent receives."""
 
     def __init__(self, agent: UserAgent) -> None:
         self._agent = agent
         self._core = agent.core
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
-        """Process a received message; raise no error."""
+        """Process a received message. This method raises no error."""
         ours = self._core.local_addresses.get(local)
         if ours is None:
             self._core.drop(source, "came to no address of ours")
@@ -55,7 +59,11 @@ class Incoming:
             self._read(data, source, ours, now)
 
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Answer a request on a stream, if its head can be read but its end cannot be found."""
+        """Send the response to `fault`, the malformed message that makes a stream unreadable.
+
+        Send no response if the message has no valid top Via, or if it is an ACK. The message is
+        counted as dropped.
+        """
         error = SipParseError(fault.why, fault.status)
         answer = answer_malformed(fault.data, error, source, local)
         if answer is not None:
@@ -63,7 +71,7 @@ class Incoming:
         self._core.drop(source, fault.why)
 
     def looped(self, request: Request) -> bool:
-        """Return whether a Via header of the request shows one of our addresses."""
+        """Return whether a Via header field of the request contains one of our addresses."""
         try:
             vias = request.vias
         except ParseError:
@@ -85,15 +93,16 @@ class Incoming:
                 self._core.dropped["malformed, answered"] += 1
                 self._core.outbox.append(answer)
         except ProtocolError:
-            # The answer would contain something that cannot be written, such as a NUL in a copied
-            # header.
+            # The response would contain something that cannot be written, such as a NUL in a value
+            # that is copied from the request.
             self._core.drop(source, "cannot be answered")
 
     def _response(self, response: Response, source: Address, now: float) -> None:
         if not self._core.local_addresses.has(response.via.host, response.via.port):
             self._core.drop(source, "response to somebody else")
             return
-        if len(response.headers.get_list("Via")) > 1:  # RFC 3261 section 8.1.3.3: drop it
+        # RFC 3261 section 8.1.3.3: a response with several Via entries is dropped.
+        if len(response.headers.get_list("Via")) > 1:
             self._core.drop(source, "response that is not for us alone")
             return
         transaction = self._core.transactions.client_of(response)
@@ -134,11 +143,11 @@ class Incoming:
     def _despite_wrong_tag(
         self, transaction: InviteServerTransaction, request: Request
     ) -> Repeated2xx | None:
-        """Return the 2xx to which this ACK belongs although its To tag is wrong, or None.
+        """Return the 2xx to which this ACK belongs although the ACK has a wrong To tag, or None.
 
-        pyVoIP 1.6.8 invents a To tag for every ACK, and gives the ACK the branch of its INVITE. RFC
-        6026 section 7.1 says that the transaction passes such an ACK to the user. Without this, the
-        call would end after 64*T1.
+        pyVoIP 1.6.8 makes a new To tag for every ACK, and gives the ACK the branch of its INVITE.
+        By RFC 6026 section 7.1, the transaction passes such an ACK to its transaction user. If we
+        ignored the ACK, the call would end after 64*T1.
         """
         invite = transaction.user
         if not isinstance(invite, InviteServer) or invite.dialog is None:
@@ -188,9 +197,10 @@ class Incoming:
     def _prack(
         self, request: Request, key: ServerKey, source: Address, local: LocalAddress, now: float
     ) -> None:
-        """Find the reliable response to which a PRACK belongs, and answer the PRACK.
+        """Respond to a PRACK, and find the reliable response that the PRACK acknowledges.
 
-        See RFC 3262 section 3. The PRACK is accepted even if a later UPDATE has arrived before it.
+        See RFC 3262 section 3. A PRACK is accepted even if it arrives after an UPDATE that the peer
+        sent later.
         """
         dialog_id = _dialog_id(request)
         dialog = self._agent.dialogs.get(dialog_id)
@@ -213,10 +223,11 @@ class Incoming:
         sequence.acknowledge(now)
 
     def _inspect(self, request: Request) -> tuple[int, HeaderList] | None:
-        """Check a new request; return the refusal (status and headers), or None if it is accepted.
+        """Check a new request, and return None if it is accepted.
 
-        The checks are those of RFC 3261 section 8.2.1 (method), then 8.2.2 (URI scheme, merged
-        requests, Require).
+        Otherwise return the status and header fields of the response that refuses the request.
+        First the method is checked (RFC 3261 section 8.2.1), then the URI scheme, merged requests
+        and Require (section 8.2.2).
         """
         core = self._core
         if request.method not in core.allow:
@@ -274,9 +285,9 @@ class Incoming:
 
 
 def _has_sound_contacts(request: Request) -> bool:
-    """Return whether all Contacts of the request can be read.
+    """Return whether all Contacts of the request can be parsed.
 
-    Return True for every REGISTER, because the registrar checks its Contacts.
+    For a REGISTER, always return True, because the registrar checks the Contacts.
     """
     try:
         return request.method == "REGISTER" or request.contacts is not None
@@ -287,7 +298,7 @@ def _has_sound_contacts(request: Request) -> bool:
 def unsupported(request: Request, supported: tuple[str, ...]) -> list[str]:
     """Return the option tags that the request requires and that are not in `supported`.
 
-    The header Unsupported of a 420 lists these tags.
+    The header field Unsupported of a 420 response lists these tags.
     """
     known = {tag.lower() for tag in supported}
     wanted = [
