@@ -1,10 +1,10 @@
-"""Contact notes: the record that somebody called, and why.
+"""Contact notes: the advisors' records that somebody called, and why.
 
-A note is opened when a call is answered, so that no note is forgotten. Then the advisor writes it.
-Each time the note is saved, it gets a new version. The version is put into the outbox in the same
-transaction. A CRM connector takes the version from the outbox. While the CRM is down, the version
-stays there. A version is identified by call id and version number, so a repeated delivery does no
-harm.
+An empty note is opened when a call is answered, so that no note is forgotten. The advisor fills in
+the note later. Each time a changed note is saved, it gets a new version. In the same database
+transaction, this version is put into the outbox. A CRM connector takes the version from the outbox;
+while the CRM is down, the version stays there. A version is identified by call id and version
+number, so a repeated delivery does no harm.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ contacts = Table(
     Column("on_behalf_of", String(200), nullable=False),
     Column("authority", String(200), nullable=False),
     Column("notes", Text, nullable=False),
-    # This index is for `open_notes`. The desk runs this query when it starts, and the query must be
-    # fast with any number of notes.
+    # `open_notes` uses this index when the desk starts. The index makes the query fast with any
+    # number of notes.
     Index("contacts_by_version", "version", "started"),
 )
 
@@ -83,7 +83,7 @@ class Note:
         """Check that the note has all required fields.
 
         Each note needs a purpose. If a representative calls, the note also needs the person for
-        whom the representative speaks, and the authority.
+        whom the representative speaks, and the authority on which the representative speaks.
 
         Raises:
             ContactError: The message names the missing field.
@@ -133,8 +133,8 @@ class Contacts:
     async def open_note(self, contact: OpenContact) -> None:
         """Open the contact note of an answered call.
 
-        If the note exists but is not written yet, the advisor in `contact` replaces the earlier
-        advisor.
+        If the note was opened before but is not written yet, only its advisor is changed, to the
+        advisor in `contact`.
         """
         async with self._writer.begin() as connection:
             found = await connection.scalar(
@@ -228,7 +228,7 @@ class Contacts:
             return [OpenContact(*row) for row in await connection.execute(statement)]
 
     async def note(self, call_id: str) -> Note | None:
-        """Return the contact note of a call as last saved; None if it was never saved."""
+        """Return the saved contact note of a call; None if the note was never saved."""
         columns = [contacts.c[name] for name in _NOTE_FIELDS]
         statement = select(*columns).where(contacts.c.call_id == call_id, contacts.c.version > 0)
         async with self._engine.connect() as connection:
@@ -236,7 +236,7 @@ class Contacts:
         return None if row is None else Note(*row)
 
     async def pending(self, limit: int = 100) -> list[QueuedVersion]:
-        """Return the versions that the CRM has not accepted yet, the oldest first."""
+        """Return at most `limit` versions that the CRM has not accepted yet, the oldest first."""
         statement = (
             select(outbox.c.call_id, outbox.c.version, outbox.c.payload)
             .where(outbox.c.delivered.is_(None))
@@ -247,9 +247,9 @@ class Contacts:
             return [QueuedVersion(*row) for row in await connection.execute(statement)]
 
     async def mark_delivered(self, call_id: str, version: int, now: float) -> None:
-        """Note that the CRM has accepted a version at the time `now`, in seconds since 1970.
+        """Record that the CRM has accepted a version at the time `now`, in seconds since 1970.
 
-        A repeated call changes nothing.
+        If the acceptance is already recorded, nothing changes.
         """
         async with self._writer.begin() as connection:
             await connection.execute(

@@ -1,11 +1,11 @@
 """The embedded directory: its tables, and the import from CSV.
 
-If an import file has a fault, nothing is changed. Every fault is reported with file, line and
+If an import file has a fault, nothing is imported. Every fault is reported with file, line and
 column. A row replaces the person with the same `reference`. People who are not in the file stay
-unchanged, unless `absent` is "remove".
+unchanged. If `absent` is "remove", these people are removed.
 
 The file is in UTF-8, with a comma or a semicolon between cells. The first line names the columns,
-which may be in any order:
+which may be in any sequence:
 
 | column | needed | meaning |
 |---|---|---|

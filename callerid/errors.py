@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 
 class CallerIdError(Exception):
-    """The base of all errors of this package. Messages never contain a number or a name."""
+    """The base of all errors of this package.
+
+    Messages never contain a phone number or a person's name.
+    """
 
 
 class NumberError(CallerIdError):
@@ -42,7 +45,7 @@ class ImportFault:
 
 
 class ImportFileError(CallerIdError):
-    """An import file has faults, so nothing was imported. `faults` lists what to correct."""
+    """An import file has faults, so nothing was imported. `faults` lists the faults to correct."""
 
     def __init__(self, faults: list[ImportFault]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
@@ -50,11 +53,11 @@ class ImportFileError(CallerIdError):
 
 
 class SourceError(CallerIdError):
-    """A directory gives no answer now. This does not mean that the caller was not found."""
+    """A directory cannot be searched now. The caller may or may not be in this directory."""
 
 
 class ChoiceError(CallerIdError):
-    """The screen-pop does not allow this choice or this confirmation."""
+    """The screen-pop does not allow the advisor to choose or to confirm this person."""
 
 
 class ContactError(CallerIdError):

@@ -1,7 +1,7 @@
 """The lookup of a caller in all directories at the same time, within one time limit.
 
-If no directory finds a person and a directory is down, slow or broken, the result is "unavailable",
-which does not mean "not found". A lookup only reads directories.
+If no directory finds a person and a directory is down, slow or broken, the result is "unavailable"
+instead of "not found". A lookup never changes a directory.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Lookup:
         self._budget_s = budget_s
 
     async def look_up(self, caller: CallerId) -> LookupResult:
-        """Return the result for this caller. A directory that fails never causes an exception."""
+        """Search for this caller and return the result. A faulty directory causes no exception."""
         if caller.withheld:
             return LookupResult(LookupStatus.WITHHELD)
         if caller.number is None or not caller.number.e164:

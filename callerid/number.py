@@ -1,8 +1,8 @@
-"""Telephone numbers: reading a number, and finding the number that a caller presents.
+"""Telephone numbers: reading a number from text, and finding the number that a caller presents.
 
 `PhoneNumber` is a number in E.164 (by libphonenumber) with an optional extension.
-`presented_caller` applies RFC 3323 and RFC 3325 in the form that UK trunks need: if a caller
-withholds the number, no number is used, even if the network asserts one in the same request.
+`presented_caller` applies RFC 3323 and RFC 3325 in the form that UK trunks need. If a caller
+withholds the number, no number is used, even if the network gives the number in the same request.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PhoneNumber:
 
     @classmethod
     def parse(cls, text: str, region: str = REGION) -> PhoneNumber:
-        """Read a number in one of the forms that people and trunks write.
+        """Read a phone number from a text, in any form that people or trunks use.
 
         `region` is the country of a number without a country code.
 
@@ -63,7 +63,7 @@ class PhoneNumber:
     def bare(self) -> str:
         """The number in E.164 without its extension.
 
-        For an internal extension, it is the extension.
+        An internal extension has no number in E.164; for it, the extension is returned.
         """
         return self.e164 or self.extension
 
@@ -71,7 +71,7 @@ class PhoneNumber:
     def display(self) -> str:
         """The number as people write it.
 
-        It is in national form if it is a number of `REGION`, otherwise in international form.
+        A number of `REGION` is in national form, every other number in international form.
         """
         if not self.e164:
             return self.extension
@@ -86,7 +86,8 @@ class PhoneNumber:
 class CallerId:
     """The caller as the signalling presents it: a number, a withheld number or no number.
 
-    `number` is None if the number is withheld or missing. `withheld` says whether it is withheld.
+    `number` is None if the number is withheld or missing. `withheld` is true if the number is
+    withheld.
     """
 
     number: PhoneNumber | None
@@ -106,16 +107,17 @@ def presented_caller(
     trusted: bool = False,
     region: str = REGION,
 ) -> CallerId:
-    """Return the number that the caller presents.
+    """Return the phone number that the caller presents.
 
-    The number in From is used if it is usable. Otherwise an asserted number is used, but only if it
-    comes from a trusted trunk. If the caller requests privacy in any form, no number is used.
+    The number in From is used if it is a telephone number or an internal extension. If it is
+    neither, and the call comes from a trusted trunk, the first such number in `asserted` is used.
+    If the caller requests privacy in any form, no number is used.
 
     Args:
         from_user: The user part of the URI in From.
         from_host: The host in the URI in From.
         asserted: The user parts of the URIs in P-Asserted-Identity.
-        privacy: The values of the Privacy header.
+        privacy: The values of the Privacy header field.
         trusted: True if the call comes from a trusted trunk.
         region: The country of a number without a country code.
     """

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class PersonKind(StrEnum):
-    """The kind of party that answers at a telephone number."""
+    """The kind of a directory entry: a person, an organisation or a payphone."""
 
     PERSON = "person"
     ORGANISATION = "organisation"
@@ -18,10 +18,11 @@ class PersonKind(StrEnum):
 class Person:
     """One entry of a directory.
 
-    `person_id` identifies the entry; it begins with the name of the directory and is not for
-    display. `shared` is true if several people use the number. `do_not_pop` is true if a screen-pop
-    must never show the entry. `main_line` is true if the caller's number matches only without its
-    extension. `details` are shown only after the advisor has confirmed the person.
+    `person_id` identifies the entry. The id begins with the name of the directory and is not shown
+    to advisors. `shared` is true if several people use the number. `do_not_pop` is true if a
+    screen-pop must never show the entry. `main_line` is true if the entry has the caller's number,
+    but not the caller's extension. `details` are shown only after the advisor has confirmed the
+    person.
     """
 
     person_id: str

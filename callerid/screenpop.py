@@ -1,9 +1,9 @@
-"""The screen-pop of one call, as a value that is never changed.
+"""The screen-pop of one call, as an object that cannot be changed.
 
-It contains the caller, the people found, and the advisor's choice and confirmation. Every change
-returns a new pop. Before confirmation, a pop shows only names, warnings and languages
-(`candidates`). `details` are empty until the advisor has confirmed that the caller passed the
-checks or volunteered the details.
+A screen-pop contains the caller, the people found, and the advisor's choice and confirmation. A
+method that changes one of these returns a new `ScreenPop`. The property `candidates` has only
+names, warnings and languages. The property `details` is empty until the advisor has confirmed that
+the caller passed the identity checks or gave the details unasked.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _LOOKING_UP = LookupResult(LookupStatus.LOOKING_UP)
 class ScreenPop:
     """The screen-pop of one call.
 
-    `chosen` is the id of the chosen person. If the lookup found several people, only the advisor
-    sets `chosen`.
+    `chosen` is the id of the chosen person. If the lookup found one person, this person is chosen
+    automatically. If it found several people, only the advisor sets `chosen`.
     """
 
     call_id: str
@@ -72,7 +72,7 @@ class ScreenPop:
     def candidates(self) -> tuple[PopCandidate, ...]:
         """The people who may be the caller.
 
-        Each has a warning if several people may call from the number.
+        Each of them has a warning if several people may call from the caller's number.
         """
         several = len(self.result.people) > 1
         return tuple(
@@ -98,7 +98,7 @@ class ScreenPop:
         return dict(self._person(self.chosen).details)
 
     def with_result(self, result: LookupResult) -> ScreenPop:
-        """Return the pop with the result of a lookup.
+        """Return a new screen-pop that contains the result of a lookup.
 
         If the result has a single person, this person is chosen but not confirmed.
         """
@@ -106,7 +106,7 @@ class ScreenPop:
         return replace(self, result=result, chosen=only)
 
     def choose(self, person_id: str) -> ScreenPop:
-        """Return the pop with the person `person_id` chosen.
+        """Return a new screen-pop in which the person with the id `person_id` is chosen.
 
         If another person was chosen before, the confirmation of that person is removed.
 
@@ -118,9 +118,10 @@ class ScreenPop:
         return replace(self, chosen=person_id, confirmation=kept)
 
     def confirm(self, confirmation: PopConfirmation, person_id: str | None) -> ScreenPop:
-        """Return the pop with the advisor's answer about a person.
+        """Return a new screen-pop with the advisor's answer about a person.
 
-        `person_id` is this person; None means the person chosen before.
+        `person_id` is the id of this person; None means the person chosen before. After the answer
+        NOT_THEM, no person is chosen.
 
         Raises:
             ChoiceError: No person is chosen, or no candidate has this id.

@@ -24,7 +24,7 @@ _PLACE = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
 
 
 def syntax_fault(error: tomllib.TOMLDecodeError) -> SettingsFault:
-    """Return the fault of a settings file that is not TOML, from the error of the TOML parser."""
+    """Return a fault that describes the error of the TOML parser: the file is not valid TOML."""
     message = str(error)
     match = _PLACE.search(message)
     line = int(match[1]) if match and match[1] else 0
@@ -35,7 +35,7 @@ def syntax_fault(error: tomllib.TOMLDecodeError) -> SettingsFault:
 def faults_of(
     error: ValidationError, text: str, model: type[BaseModel]
 ) -> tuple[SettingsFault, ...]:
-    """Return all faults that pydantic found in a settings file, in the order of their lines.
+    """Return all faults that pydantic found in a settings file, sorted by line number.
 
     Args:
         error: The error that pydantic raised.
@@ -56,7 +56,7 @@ def faults_of(
 
 
 def lines_of(text: str) -> dict[Location, int]:
-    """Return the number of the line, from 1, of every table and key in a TOML text."""
+    """Return the line number, from 1, of each table and each key in a TOML text."""
     lines: dict[Location, int] = {}
     counts: dict[Location, int] = {}
     table: Location = ()
@@ -122,12 +122,13 @@ def _message(item: dict[str, Any], model: type[BaseModel]) -> str:
     if item["type"] != "value_error":
         return f"{name} must be {wanted}" if wanted else f"{name}: {item['msg']}"
     problem = str(item["ctx"]["error"])
-    # A message about several settings of one table begins with the name of a setting in quotes.
+    # If a problem concerns several settings of one table, its text begins with a quoted setting.
+    # Then a colon separates the name of the table from the text.
     return f"{name}: {problem}" if name and problem.startswith('"') else f"{name} {problem}".strip()
 
 
 def _name(location: Location, model: type[BaseModel]) -> str:
-    """Return the name of a setting in quotes, or the header of a table as it is in the file.
+    """Return the setting's name in quotes, or the header of a table, such as `[sip]`.
 
     Return "" if `location` is the whole file.
     """
@@ -177,9 +178,10 @@ def _model(location: Location, model: type[BaseModel]) -> type[BaseModel] | None
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model of the section that a field contains; None if the field contains no section.
+    """Return the model class of the section in a field; None if the field contains no section.
 
-    The section is the type of the field, a member of a union, or the type of the items of a tuple.
+    The model class is the type of the field, a member of the field's union type, or the type of the
+    items of the field's tuple.
     """
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation

@@ -1,8 +1,8 @@
 """The types of the fields of settings: which values are valid, and the error for other values.
 
-sections.py says what a value means and which settings belong together. values.py has the values
-with a notation of their own. Each error continues a sentence that begins with the name of the
-setting: "must be …".
+sections.py says what a value means and which settings belong together. values.py has the classes of
+values that are written in a special form, such as ranges. The text of each error begins with "must
+be …", because the name of the setting is put before it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DTMF_CODE = re.compile(r"[0-9*#]{2,8}")
 def parse_with(kind: Any) -> PlainValidator:
     """Return a validator for values of the class `kind`.
 
-    It accepts a `kind` object, or text that `kind.parse` can read.
+    The validator accepts an object of this class, or a text that `kind.parse` can read.
     """
 
     def validate(value: object) -> object:

@@ -1,7 +1,8 @@
 """The models of the sections of `galwad.toml`: one class for each table.
 
 The description of a field completes a sentence that begins with "must be". The models cannot be
-changed after loading, refuse unknown keys, and their errors never repeat a value.
+changed after loading. They refuse unknown settings. Their errors never repeat a value, because
+settings contain secrets.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ DestinationClassName: TypeAlias = Literal["centre", "department", "external", "p
 class Section(BaseModel):
     """The base class of all sections: a table of `galwad.toml`.
 
-    A section cannot be changed after loading and refuses unknown keys. Its errors never repeat a
-    value.
+    A section cannot be changed after loading. It refuses unknown settings. Its errors never repeat
+    a value, because settings contain secrets.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -62,9 +63,9 @@ class NodeSection(Section):
 
 
 class SipSection(Section):
-    """`[sip]`: the addresses on which calls arrive, the times of signalling, and limits.
+    """`[sip]`: the addresses on which calls arrive, and the times and limits of signalling.
 
-    Times are in seconds.
+    All times are in seconds.
     """
 
     listen: tuple[Annotated[Listener, parse_with(Listener)], ...] = Field(
@@ -259,7 +260,7 @@ class Phone(Section):
 
 
 class Route(Section):
-    """`[[routes]]`: the extensions or the SIP URI to call when a certain number was called."""
+    """`[[routes]]`: the extensions or the SIP URI that Galwad calls for a certain called number."""
 
     called: Annotated[Pattern, parse_with(Pattern)] = Field(
         description='exact ("01970000000"), a prefix ("0197*"), "*" or "/expression/"'
@@ -358,7 +359,7 @@ class MediaSection(Section):
 
 
 class RecordingSection(Section):
-    """`[recording]`: the people who can open the archive, and the ways to pause a recording."""
+    """`[recording]`: the people who can open the archive, and the methods to pause a recording."""
 
     recipients: FilePath | None = Field(
         default=None,
@@ -442,7 +443,7 @@ class DeskSection(Section):
 
     @property
     def tls(self) -> bool:
-        """True if the desk itself uses TLS."""
+        """True if the desk itself serves the page over TLS."""
         return self.tls_certificate is not None
 
     @property

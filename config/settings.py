@@ -34,9 +34,9 @@ __all__ = ["DEFAULT_PATH", "Settings", "SourceRule", "load"]
 
 DEFAULT_PATH = Path("/etc/galwad/galwad.toml")
 _LARGEST = 1 << 20
-"""The most characters that a settings file may have.
+"""The maximum size of a settings file, in characters.
 
-Settings with a thousand phones have a tenth of this size.
+A settings file with a thousand phones has a tenth of this size.
 """
 
 
@@ -89,11 +89,12 @@ class Settings(Section):
 
     @property
     def boot_keys(self) -> tuple[Path, ...]:
-        """The files of the keys that open spools without an officer.
+        """The files of the keys with which this machine can open spools without an officer.
 
-        New spools are sealed to the key in the first file. `boot.key` is lost at a reboot;
-        `host.key` is on the disk. The second file opens spools that were begun under the other
-        value of `unattended_recovery`, or while the key on the disk could not be read. The last
+        New spools are encrypted to the key in the first file. `boot.key` is in memory and is lost
+        at a reboot; `host.key` is on the disk. If `unattended_recovery` is true, `host.key` is the
+        first file, otherwise `boot.key`. The second file opens older spools. They were begun before
+        `unattended_recovery` was changed, or while the key on the disk could not be read. The third
         file opens spools that were begun while the spare folder was mounted in the place of the
         spool folder.
         """
@@ -142,8 +143,8 @@ class Settings(Section):
     def find_route(self, *called: str) -> Route | None:
         """Return the first route for a called number, or None.
 
-        `called` has all forms in which the number may be written, as plain text without escapes and
-        parameters. A route fits if it matches one of the forms.
+        `called` has the number in each form in which it may be written, without escapes and
+        parameters. A route fits if it matches one of these forms.
         """
         fits = (route for route in self.routes if any(map(route.called.matches, called)))
         return next(fits, None)
@@ -160,7 +161,8 @@ class Settings(Section):
     def srtp_rule_of(self, extension: str, otherwise: SrtpRule | None = None) -> SrtpRule:
         """Return the SRTP rule of the phone with this extension.
 
-        It is the rule of the phone in the settings, else `otherwise`, else the rule in [media].
+        If the settings contain a rule for the phone, that rule is returned. Otherwise, `otherwise`
+        is returned, or the rule in [media] if `otherwise` is None.
         """
         own = next((phone.srtp for phone in self.phones if phone.extension == extension), None)
         return own or otherwise or self.media.srtp
@@ -174,7 +176,8 @@ def load(path: Path) -> Settings:
             valid.
     """
     try:
-        with path.open(encoding="utf-8-sig") as file:  # some editors write a byte order mark
+        # Some editors write a byte order mark at the start of the file; utf-8-sig ignores it.
+        with path.open(encoding="utf-8-sig") as file:
             text = file.read(_LARGEST + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__

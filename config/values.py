@@ -1,8 +1,8 @@
 """The classes of values inside settings, such as addresses, ranges and patterns.
 
 Each class reads its value from text with `parse`. If the text is not valid, `parse` raises
-ValueError. The message continues a sentence that begins with the name of the setting ("must be …"),
-and never repeats the text.
+ValueError. The message begins with "must be …", because the name of the setting is put before it.
+The message never repeats the text.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ class Peer:
     def matches(self, host: str, port: int | None) -> bool:
         """Return whether a message from this IP address and port comes from the peer.
 
-        `port` is None for a message over a connection, because a connection may come from any port.
+        `port` is None for a message over TCP or TLS, because such a connection may come from any
+        port.
         """
         try:
             address = ip_address(host)
@@ -177,9 +178,9 @@ class PortRange:
 
     @property
     def calls(self) -> int:
-        """The number of calls for which the ports suffice.
+        """The number of simultaneous calls for which there are enough ports.
 
-        A call has two legs of two ports each.
+        A call has two legs, and each leg needs two ports.
         """
         return (self.last - self.first + 1) // 4
 
@@ -191,8 +192,8 @@ class PortRange:
 class Pattern:
     """A pattern for a called number, or for the target of a transfer.
 
-    It is exact text, or a prefix that ends in `*`, or a regular expression between slashes. A
-    single `*` matches every text. A regular expression must match the whole text.
+    A pattern is an exact text, or a prefix that ends in `*`, or a regular expression between
+    slashes. A single `*` matches every text. A regular expression must match the whole text.
     """
 
     text: str

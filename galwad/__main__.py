@@ -1,4 +1,4 @@
-"""The command `python -m galwad`, which runs the command line."""
+"""The start of `python -m galwad`, which runs Galwad's command line."""
 
 from __future__ import annotations
 

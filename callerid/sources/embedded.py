@@ -22,8 +22,8 @@ _MOST_PEOPLE = 50
 class EmbeddedDirectory:
     """Finds people in the embedded directory by telephone number.
 
-    The result is the people with the same number and extension. If there are none, it is all people
-    with the same number and any extension.
+    It finds the people with the same number and extension. If no person has both, it finds all
+    people with the same number and any extension.
     """
 
     name = "directory"
@@ -32,7 +32,7 @@ class EmbeddedDirectory:
         self._engine = engine
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people with this number whom a screen-pop may show, fifty at most.
+        """Return at most fifty people with this number whom a screen-pop may show.
 
         Raises:
             SourceError: The database cannot be read.

@@ -1,6 +1,7 @@
-"""The command line. Each noun (the first word of a command) is a package, and each verb a module.
+"""The command line: a package for each noun, such as `audit`, and a module for each verb.
 
-`main` finds the command and turns failures into exit statuses. `support` has the helpers that
-commands of several nouns use. A module is loaded only when its command is used. For example,
-`galwad serve --only switch` never loads HTTP or audio code.
+For example, `galwad audit list` is in the module `list` of the package `audit`. `main` finds the
+command and turns failures into exit statuses. `support` has the helpers that commands of several
+nouns use. A module is loaded only when its command is used. For example, `galwad serve --only
+switch` never loads HTTP or audio code.
 """

@@ -1,4 +1,4 @@
-"""`galwad audit`: list, export and verify the audit chain, and make anchors of it."""
+"""`galwad audit`: list, export and verify the audit chain, and save anchors of the chain."""
 
 from __future__ import annotations
 

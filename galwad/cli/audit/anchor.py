@@ -1,4 +1,7 @@
-"""`galwad audit anchor`: append the number and hash of the chain's newest entry to a file."""
+"""`galwad audit anchor`: append an anchor of the audit chain to a file.
+
+An anchor is the number and the hash of the newest entry of the chain.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,9 @@ def anchor(
     """Append the newest entry's number and hash to a file that you keep.
 
     If you do this once a day, no one can change or remove older entries without being noticed. Run
-    it where the server's administrators have no access. The command first checks that the chain
-    still has the last anchor in the file, and adds nothing if it does not.
+    the command on a machine to which the server's administrators have no access. The command first
+    checks that the chain still contains the newest anchor in the file. If it does not, nothing is
+    added to the file.
     """
     added = anchors.add_anchor(output, server)
     if json:

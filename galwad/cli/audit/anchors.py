@@ -13,7 +13,7 @@ from recording.errors import ChainError
 
 
 def read_anchors(path: Path) -> list[Anchor]:
-    """Return the anchors in the file `path`, in the order of the file.
+    """Return the anchors in the file `path`, in the sequence of its lines.
 
     Raises:
         CliError: The file cannot be read, or a line is not an anchor.
@@ -25,8 +25,8 @@ def read_anchors(path: Path) -> list[Anchor]:
 def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
     """Yield a problem if `anchors` has no anchor of this node's audit chain.
 
-    `verify` ignores the anchors of other nodes, so in this case the chain was compared with no
-    anchor.
+    Without an anchor of this node, the chain was compared with no anchor, because `verify` ignores
+    the anchors of other nodes.
     """
     others = sorted({anchor.node for anchor in anchors})
     if node not in others:
@@ -35,14 +35,13 @@ def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
 
 
 def add_anchor(path: Path, server: str) -> Anchor:
-    """Append the head of the server's audit chain to a file of anchors, and return that anchor.
+    """Append the head of the server's audit chain to a file of anchors, and return the new anchor.
 
-    This is done only if the chain still has the last anchor in the file.
+    Nothing is appended if the chain no longer contains the newest anchor in the file.
 
     Raises:
-        CliError: The chain no longer has that anchor, the server is another node, or the file
-            cannot be
-        read or written.
+        CliError: The chain no longer contains that anchor, the server is another node, or the file
+            cannot be read or written.
     """
     if path.exists() and not path.is_file():
         raise CliError(f"{path} is not a file", "give the file of your anchors")

@@ -1,9 +1,8 @@
 """Comparison of an archive with the audit chain: lost, replaced, added and disposed recordings.
 
-The chain has the digest of every manifest that was indexed and of every header that was replaced,
-and an entry that orders each disposal. If an event happened shortly before the chain's end, its
-entry may still be added to the chain. A difference that such an entry may explain is reported
-separately.
+The chain has the digest of every indexed manifest and of every replaced header. It also has an
+entry for each disposal that was ordered. Events close in time to the newest entry may get their
+entries later. A difference that such a later entry may explain is reported separately.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ _HEADERS: Final = {"header.replaced": 1, "header.not-replaced": -1}
 class Differences:
     """The differences between an archive and an audit chain.
 
-    `late` has the differences close to the chain's end, whose entries may still be added to the
-    chain. `problems` has all other differences.
+    `late` has the differences about events near the end of the chain, whose entries may be added to
+    the chain later. `problems` has all other differences.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -52,32 +51,35 @@ class ChainFacts:
     def __init__(self) -> None:
         self.end_s = 0.0
         self.indexed: dict[str, str] = {}
-        """The digest of each indexed recording's manifest, by call id."""
+        """For each call id, the digest of the indexed manifest."""
         self._replaced: Counter[tuple[str, str]] = Counter()
-        """The number of times that each header was replaced, by call id and the header's digest."""
+        """The number of times that a header was replaced, for each pair of call id and header
+        digest."""
         self._ordered: set[tuple[str, str, int, str]] = set()
         self._known_to_be_gone: set[str] = set()
 
     def add(self, link: ChainEntry) -> None:
-        """Add the facts of the next entry; the entries must be added in the order of the chain."""
+        """Add the facts of the next entry. Entries must be added in the sequence of the chain."""
         self.end_s = link.at_us / _US
         stated = link.facts
         call_id = str(stated.get("call_id"))
         if link.kind == "recording.indexed":
             self.indexed[call_id] = str(stated.get("manifest_sha256"))
         elif link.kind in _HEADERS and stated.get("old_sha256") != stated.get("new_sha256"):
-            # A count: if two commands replace the same header at the same time, one is refused.
+            # Each replacement adds 1 to a count. If two commands replace the same header at the
+            # same time, one of them is refused, and its entry subtracts 1.
             self._replaced[call_id, str(stated.get("old_sha256"))] += _HEADERS[link.kind]
         elif link.kind == _ORDERED:
             self._ordered.add((call_id, link.node, link.seq, link.hash))
         elif link.kind == "disposal.replayed" or (
             link.kind == "recording.reindexed" and stated.get("disposed") is True
         ):
-            # a restore lost the entry that ordered this disposal, but the disposal was known
+            # A restore removed the entry that ordered this disposal. The entry `link` shows that
+            # the disposal is still known.
             self._known_to_be_gone.add(call_id)
 
     def orders(self, call_id: str, found: Certificate) -> bool:
-        """Return whether an entry of the chain ordered the disposal in the certificate `found`."""
+        """Return whether the chain has an order for the disposal of the certificate `found`."""
         place = found.audit
         order = call_id, place.node, place.seq, place.hash
         return order in self._ordered or call_id in self._known_to_be_gone
@@ -87,11 +89,11 @@ class ChainFacts:
         return self._replaced[call_id, header_sha256] > 0
 
     def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
-        """Return the text of a problem, and whether the entry may still be added to the chain.
+        """Return the final text of a problem, and whether an entry added later may explain it.
 
-        `text` describes the problem: the chain has no entry of an event. `time_text` is the date of
-        that event. If the date is well after the chain's end, the returned text advises a new
-        export. If the date cannot be read, the second value is False.
+        `text` says that the chain has no entry of an event, and `time_text` is the date of that
+        event. If the date is well after the chain's newest entry, the returned text also advises a
+        new export. If the date cannot be read, the second value is False.
         """
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))
@@ -105,8 +107,8 @@ class ChainFacts:
 def compare_with_archive(facts: ChainFacts, folder: Path, since: str) -> Differences:
     """Compare every copy of a recording below `folder` with the facts of the chain.
 
-    `since` is a period in words; only calls on its first day or later are compared. If it is empty,
-    all calls are compared.
+    `since` is a period in words; only calls on the first day of this period or later are compared.
+    If `since` is empty, all calls are compared.
     """
     if not folder.is_dir():
         raise CliError(f"{folder} is not a folder", "give the archive's folder, or that of a copy")
@@ -139,8 +141,8 @@ def _is_wrong(found: Iterable[tuple[str, bool]]) -> bool:
 def _differences(facts: ChainFacts, call_id: str, folder: Path) -> list[tuple[str, bool]]:
     """Return the problems of one copy of a recording, compared with the chain.
 
-    Each problem is a text, with True if the entry that would explain it may still be added to the
-    chain.
+    Each problem is a pair. The first value is the text of the problem. The second value is True if
+    an entry that is added to the chain later may explain the problem.
     """
     paths = [folder / f"{call_id}.{each}" for each in ("manifest", "header", "disposal")]
     if any(path.exists() and not path.is_file() for path in paths):
@@ -163,14 +165,16 @@ def _manifest(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str
 
 
 def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem if the header is an old one, which a rewrap has replaced.
+    """Yield a problem if the header is an old header, which a rewrap has replaced.
 
-    Such a header has a valid signature. If its rewrap record is missing too, only the audit chain
-    shows that the header is old.
+    An old header has a valid signature. If the record of the rewrap is missing too, only the audit
+    chain shows that the header is old.
     """
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:  # the header was disposed of, or the recording's verification reports the fault
+    except OSError:
+        # The header was destroyed by a disposal. Otherwise, the verification of the recording
+        # reports that the header cannot be read.
         return
     if facts.replaced(call_id, digest):
         yield (
@@ -180,7 +184,7 @@ def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, 
 
 
 def _sealed(path: Path) -> str:
-    """Return the time of sealing that the manifest states; empty if the manifest cannot be read."""
+    """Return the time of sealing from the manifest; empty if the manifest cannot be read."""
     try:
         return verify_manifest(path).sealed
     except ManifestError:
@@ -188,9 +192,9 @@ def _sealed(path: Path) -> str:
 
 
 def _disposal(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem if the recording has a certificate of disposal that no entry ordered.
+    """Yield a problem if a certificate states a disposal that no entry of the chain ordered.
 
-    A thief of the node's key could have signed such a certificate.
+    A person who stole the node's key could have signed such a certificate.
     """
     try:
         found = CERTIFICATE.read(path.read_bytes())

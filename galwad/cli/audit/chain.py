@@ -1,4 +1,4 @@
-"""The entries of an audit chain, read from the server, from an exported file, or by a search.
+"""The entries of an audit chain: read from the server or an exported file, or found by a search.
 
 In the code, an entry of the chain is called a link.
 """
@@ -19,7 +19,8 @@ from recording.errors import ChainError
 
 _PAGE: Final = 1000
 _LONGEST: Final = 1 << 24
-"""The most characters that are read of a line; a line with an entry has only a few hundred."""
+"""The maximum number of characters that are read as one line. A line with an entry has only a few
+hundred characters."""
 _US: Final = 1_000_000
 
 
@@ -45,7 +46,8 @@ def read(path: Path) -> Iterator[ChainEntry]:
 def lines_of(path: Path) -> Iterator[str]:
     """Yield the lines of a file, each at most `_LONGEST` characters long.
 
-    A longer line is not from Galwad. It is cut into parts, so that it cannot fill the memory.
+    A longer line is not from Galwad. It is returned in several parts, so that it cannot fill the
+    memory.
     """
     with path.open(encoding="utf-8") as file:
         while line := file.readline(_LONGEST):
@@ -66,17 +68,17 @@ def file_errors(path: Path) -> Iterator[None]:
 
 
 class ChainReader:
-    """An iterator over the entries of an audit chain that gives each entry to a callback too.
+    """An iterator over the entries of an audit chain, which also gives each entry to a callback.
 
     The entries are read one at a time, because a chain of many years would fill the memory.
 
     Attributes:
-        node: The name of the node whose chain it is, from the first entry; empty if the chain is
-            empty.
+        node: The name of the node to which the chain belongs, from the first entry; empty if the
+            chain is empty.
     """
 
     def __init__(self, links: Iterable[ChainEntry], on_link: Callable[[ChainEntry], None]) -> None:
-        """Read the first entry. When the reader is iterated, it passes every entry to `on_link`."""
+        """Read the first entry. The iteration calls `on_link` with every entry."""
         self._links = iter(links)
         self._on_link = on_link
         self._first = next(self._links, None)
@@ -90,7 +92,7 @@ class ChainReader:
 
 
 def search(server: str, query: Mapping[str, str], limit: int) -> list[ChainEntry]:
-    """Return the newest entries that match `query`, at most `limit`; the newest entry is last."""
+    """Return the newest entries that match `query`, at most `limit`, sorted from old to new."""
     found: list[ChainEntry] = []
     before: dict[str, int] = {}
     while len(found) < limit:

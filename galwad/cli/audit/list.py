@@ -31,7 +31,7 @@ def list_(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """List entries, the newest last, with the names of people that were not erased.
+    """List entries, sorted from old to new. Erased names of people are not shown.
 
     The audit records each use of this command. A day runs from midnight to midnight in the centre's
     time zone. `audit list --recording ID` shows who did what with a recording.

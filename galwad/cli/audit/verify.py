@@ -46,18 +46,20 @@ def verify(
 ) -> None:
     """Verify the chain: each hash, each day's signature, each anchor.
 
-    With --recordings, also check that each recording that was ever indexed exists, and that its
-    manifest has not changed since. Prints each entry and each recording that has changed.
+    With --recordings, also check that each indexed recording still exists, and that its manifest
+    has not changed since it was indexed. Prints each entry and each recording that has changed.
 
     After a restore, the chain continues with a day key that no earlier key signed, and the entries
-    made after the backup are missing. This is also reported as a problem, unless --restored says
-    that you know of the restore.
+    made after the backup are missing. A restore is therefore reported as a problem. Give --restored
+    for a restore that you know of.
     """
-    # read the anchors first, because entries may be added to the chain at any time
+    # Read the anchors first. Otherwise the chain could be read before the entry of a new anchor is
+    # added.
     kept = anchor_files.read_anchors(anchors) if anchors is not None else None
     links: Iterable[ChainEntry] = chain.read(file) if file is not None else chain.fetch(server)
     known: list[Restore] = []
-    if restored:  # read all entries now, because a restore explains problems of earlier ones
+    # read all entries first, because the entry of a restore explains problems of earlier entries
+    if restored:
         links = list(links)
         known = _restores(links, restored)
     facts = ChainFacts()
@@ -111,8 +113,8 @@ def _verify(
 ) -> ChainVerification:
     """Verify a chain, and compare it with anchors.
 
-    Anchors of other nodes are ignored. Anchors of entries that a restore in `known` lost are
-    ignored too.
+    The anchors of other nodes are ignored. If a restore in `known` removed an entry, the anchor of
+    that entry is ignored too.
     """
     heads = [
         anchor.head

@@ -1,4 +1,4 @@
-"""`galwad backup`: copy the data of a server that cannot be made again, and restore it."""
+"""`galwad backup`: copy the server's data that cannot be made again, and restore this data."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ app = new_group(BackupGroup)
 
 @app.callback()
 def backup() -> None:
-    """Back up this server, and restore it. Run on the server, as root."""
+    """Back up this server, or restore it from a backup. Run the commands on the server, as root."""

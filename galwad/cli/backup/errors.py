@@ -14,7 +14,8 @@ from galwad.desk.maintenance.backup import BackupError
 def backup_errors(where: Path, hint: str) -> Iterator[None]:
     """Turn an error of a backup or a restore into a `CliError`.
 
-    `where` is the path to name if the error has no file name. `hint` says what the user can do.
+    If an `OSError` contains no file name, the message contains the path `where`. `hint` says what
+    the user can do.
     """
     try:
         yield

@@ -39,10 +39,10 @@ def restore(
 ) -> None:
     """Restore a server that lost its database, and repeat the disposals made since the backup.
 
-    First copy the payloads back; the certificates of disposals made after the backup come with
-    them. No process of Galwad may be running. If a certificate names a header, that header is not
-    restored, and is destroyed where it exists. Files that are already in the archive stay as they
-    are. If the command is interrupted, run it again.
+    First copy the payloads back to the archive. The same copy contains the certificates of
+    disposals that were made after the backup. No process of Galwad may be running. A header that a
+    certificate names is not restored, and is destroyed if it is in the archive. Files that are
+    already in the archive stay as they are. If the command is interrupted, run it again.
     """
     settings = load_settings(config)
     missing = [place for place in certificates or () if not place.exists()]

@@ -1,4 +1,7 @@
-"""`galwad calls`: list the calls in progress, and account for every second of answered calls."""
+"""`galwad calls`: list the calls in progress, and check every second of the answered calls.
+
+Each second must be recorded, or there must be a reason why it is not recorded.
+"""
 
 from __future__ import annotations
 
@@ -17,4 +20,4 @@ app = new_group(CallsGroup)
 
 @app.callback()
 def calls() -> None:
-    """List calls in progress, and account for every second of answered calls."""
+    """List calls in progress, and check that every second of the answered calls is explained."""

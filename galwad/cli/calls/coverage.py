@@ -1,4 +1,7 @@
-"""`galwad calls coverage`: check the calls of a day, and show the time that nothing explains."""
+"""`galwad calls coverage`: check the calls of a day, and show the time that nothing explains.
+
+Time is explained if it is recorded, or if there is a reason why it is not recorded.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ app = new_command()
 _US: Final = 1_000_000
 _MAX_WIDTH: Final = 100
 _TIMEOUT_S: Final = 900.0
-"""The time in seconds that the server may take to answer.
+"""The time in seconds that the server may take for its response.
 
-It reads a manifest for each call, which takes minutes for a year of a busy centre.
+The server reads a manifest for each call. This takes minutes for a year of a busy centre.
 """
 
 
@@ -36,11 +39,12 @@ def coverage(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Account for each second of each answered call: recorded, or not recorded for a reason.
+    """Check each second of each answered call: recorded, or not recorded for a known reason.
 
-    Draws each call with unexplained seconds. Prints each file, row and spool whose counterpart is
-    missing, anywhere in the archive. Nothing is deleted. The exit status is 1 if anything is found.
-    The server makes the same check every night, and raises an alarm for each new finding.
+    Shows a timeline of each call that has unexplained seconds. Also prints, for the whole archive,
+    each recording without a row in the database, each row without a recording, and each spool
+    without either. Nothing is deleted. The exit status is 1 if anything is found. The server makes
+    the same check every night, and raises an alarm for each new finding.
     """
     found = _fetch(date, server)
     if json:
@@ -53,12 +57,12 @@ def coverage(
 
 
 def _fetch(words: str, server: str) -> dict[str, Any]:
-    """Return the server's coverage report for the period that `words` mean.
+    """Return the server's coverage report for the period that the text `words` describes.
 
     The days of the period run from midnight to midnight in the centre's time zone.
 
     Raises:
-        CliError: The words cannot be read, or the request failed.
+        CliError: `words` describes no period, or the request failed.
     """
     path = f"/coverage?{urlencode({'when': checked_period(words, '--date')})}"
     answer: dict[str, Any] = ask(server, "GET", path, timeout_s=_TIMEOUT_S)
@@ -103,7 +107,7 @@ def _show_call(call: dict[str, Any]) -> None:
 def _spans(call: dict[str, Any]) -> list[TimelineSpan]:
     """Return the timeline of the call, with its gaps and its unexplained time.
 
-    Time that both a segment and a gap claim is unexplained.
+    If both a segment and a gap contain the same time, this time is unexplained.
     """
     unexplained = [
         TimelineSpan("unexplained", part["from_us"], part["to_us"], _length(part))
@@ -130,9 +134,10 @@ def _sentence(found: dict[str, Any]) -> str:
 
 
 def _failure(found: dict[str, Any]) -> CliError | None:
-    """Return the error with which the command ends; None if nothing is amiss.
+    """Return the error with which the command ends; None if everything is explained.
 
-    It is an error if a call has unexplained time, or if there is an orphan.
+    There is an error if a call has unexplained time, or if there is an orphan: a file, row or spool
+    whose counterpart is missing.
     """
     amiss, orphans = len(found["amiss"]), len(found["orphans"]) + found.get("more_orphans", 0)
     if not amiss and not orphans:

@@ -16,7 +16,7 @@ app = new_command()
 def list_(*, server: Server = "", json: Json = False) -> None:
     """List the calls in progress that you may see: state, advisor, recording.
 
-    The column RECORDING comes from the recorder itself, so it shows what is written to the disk.
+    The column RECORDING shows what the recorder really writes to the disk.
     """
     pops = ask(server, "GET", "/calls")
     if json:

@@ -1,4 +1,7 @@
-"""The checks of `galwad check`. Each subject has a module whose function `check` yields results."""
+"""The checks of `galwad check`.
+
+There is one module for each subject. Its function `check` yields the results.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ _CHECKS: Final[tuple[Check, ...]] = (
 def run(settings: Settings) -> list[CheckResult]:
     """Run all checks and return their results.
 
-    The order of the results is the order in which the faults should be corrected.
+    The faults should be corrected in the sequence of the results.
     """
     return [result for check in _CHECKS for result in _results(check, settings)]
 
@@ -49,7 +52,8 @@ def run(settings: Settings) -> list[CheckResult]:
 def _results(check: Check, settings: Settings) -> Iterator[CheckResult]:
     """Yield the results of one check.
 
-    An `OSError` in the check becomes one more fault, so that the other checks still run.
+    If the check raises an `OSError`, a fault is yielded instead, so that the other checks still
+    run.
     """
     try:
         yield from check(settings)

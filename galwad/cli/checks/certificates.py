@@ -1,6 +1,6 @@
-"""Checks that certificates are readable, valid today, and issued for the right host names.
+"""Checks of the certificates of the page and of SIP over TLS.
 
-They are the certificates of the page and of SIP over TLS.
+A certificate must be readable, valid today, and issued for the right host names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STORE = Path("/etc/credstore")
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Check the certificates of the page and of SIP, and the authorities that SIP trusts."""
+    """Check the certificates of the page and of SIP, and the CA certificates that SIP trusts."""
     yield from _page(settings)
     sip = settings.sip
     if sip.tls_certificate is not None and sip.tls_key is not None:
@@ -56,7 +56,7 @@ def _page(settings: Settings) -> Iterator[CheckResult]:
 
 
 def pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Iterator[CheckResult]:
-    """Check that a certificate and its private key can be used, and that it names all `hosts`."""
+    """Check that a certificate and its private key are usable, and that it names all `hosts`."""
     certificate, key = _stored(certificate), _stored(key)
     for path in (certificate, key):
         problem = _unreadable(path)
@@ -136,11 +136,11 @@ def _authorities(path: Path) -> CheckResult:
 
 
 def _stored(path: Path) -> Path:
-    """Return the file that can be read here for `path`, a certificate or key from the settings.
+    """Return the readable file for `path`, a certificate or key from the settings.
 
-    systemd copies the credentials of a unit to a folder that only the unit can read. For a path in
-    that folder, return the file in /etc/credstore that systemd copies. Any other path, and a path
-    that exists, is returned unchanged.
+    For a unit, systemd copies files from /etc/credstore to a folder that only the unit can read. If
+    `path` is in this folder and cannot be seen, return the original file in /etc/credstore.
+    Otherwise return `path`.
     """
     if path.exists() or not path.is_relative_to(_CREDENTIALS):
         return path

@@ -1,7 +1,7 @@
-"""The result of the last nightly coverage check: calls with unexplained time, and orphans.
+"""The result of the most recent nightly coverage check: unexplained time of calls, and orphans.
 
-An orphan is a file, row or spool whose counterpart is missing. This module runs no new coverage
-check, because that would read the whole archive. `galwad calls coverage` runs one.
+An orphan is a file, row or spool whose counterpart is missing. This module does not check the
+coverage itself, because that would read the whole archive. `galwad calls coverage` does so.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from galwad.desk.coverage.orphan_fixes import fix_of
 
 _MAX_SHOWN: Final = 10
 _LATE_S: Final = 3600.0
-"""The time in seconds that the nightly check of a large archive may take."""
+"""The time in seconds that the nightly check of a large archive may take. A warning is given only
+after this time."""
 _CALLS: Final = {
     "recording.missing": (
         "was answered, but has no recording",
@@ -35,10 +36,10 @@ _CALLS: Final = {
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Yield the findings of the last nightly coverage check, by reading the database.
+    """Read the findings of the most recent nightly coverage check from the database.
 
-    If the database cannot be read, no finding is yielded here, because the check of the database
-    reports that. Nothing is changed.
+    If the database cannot be read, nothing is yielded, because the check of the database reports
+    this fault. The database is not changed.
     """
     if not settings.database.exists():
         return
@@ -47,7 +48,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
             yield from _age(connection, settings)
             yield from _open_findings(connection)
     except sqlite3.Error:
-        return  # the check of the database has already reported the error
+        return  # The check of the database has already reported this error.
 
 
 def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckResult]:
@@ -78,8 +79,8 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckRe
 def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[CheckResult]:
     """Yield a result for a node whose coverage was never checked.
 
-    The result is a warning if the time of the node's first nightly check has passed. There is no
-    result if the node has no recordings.
+    If the first nightly check is overdue, the result is a warning. If the node has no recordings,
+    there is no result.
     """
     if not connection.execute("SELECT 1 FROM recordings LIMIT 1").fetchone():
         return
@@ -95,7 +96,7 @@ def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> It
 
 
 def _open_findings(connection: sqlite3.Connection) -> Iterator[CheckResult]:
-    """Yield the findings that are not yet resolved: up to `_MAX_SHOWN` by name, then a count."""
+    """Yield a result for each unresolved finding, at most `_MAX_SHOWN`, then one for the others."""
     found = connection.execute(
         "SELECT key FROM coverage_findings ORDER BY key LIMIT ?", (_MAX_SHOWN,)
     ).fetchall()

@@ -50,7 +50,8 @@ def _version(connection: sqlite3.Connection) -> CheckResult:
 def _sound(connection: sqlite3.Connection) -> Iterator[CheckResult]:
     """Check the database file by SQLite's quick_check.
 
-    Normal use might not read a damaged page for years, and so would not find the damage.
+    In normal use, a damaged page of the file might not be read for years, so the damage would not
+    be found.
     """
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":

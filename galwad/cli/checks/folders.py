@@ -1,7 +1,7 @@
-"""Checks of the state and runtime folders: present, writable, private, on the right kind of disk.
+"""Checks that the state and runtime folders exist and are writable, private and on the right disk.
 
-Under systemd, the state folder belongs to root. It holds links to the private folders of the units
-(DynamicUser=), so the units must be able to traverse it.
+Under systemd, the state folder belongs to root. The state folder contains links to the private
+folders of the units (DynamicUser=), so the units must have permission to traverse the state folder.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _PARTS = ("archive", "desk", "finaliser", "keys", "spare", "spool", "switch")
 _NOT_THE_DISK = frozenset({errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.EISDIR, errno.ENOSPC})
 """Errors of a test write that do not show a broken disk.
 
-They mean that the folder belongs to another user, that the file system does not support files
-without a name, or that the disk is full. Another check reports a full disk.
+An error of this set has one of three causes. The folder belongs to another user, the file system
+does not support files without a name, or the disk is full. Another check reports a full disk.
 """
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
@@ -48,9 +48,9 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _free_space(state: Path) -> Iterator[CheckResult]:
-    """Yield the free space of each disk below the state folder.
+    """Yield the free space of each disk that is used in the state folder.
 
-    Folders there, such as the spool and the archive, may be on different disks.
+    The folders in the state folder, such as spool and archive, may be on different disks.
     """
     disks: dict[int, Path] = {}
     for path in (state, *sorted(state.iterdir())):
@@ -65,7 +65,10 @@ def _free_space(state: Path) -> Iterator[CheckResult]:
 
 
 def _unwritable(state: Path) -> Iterator[CheckResult]:
-    """Yield a fault for each folder whose disk refuses writes: it is broken, or now read-only."""
+    """Yield a fault for each folder whose disk does not accept writes.
+
+    The disk is broken, or the file system has become read-only.
+    """
     for path in sorted(state.iterdir()):
         why = _write_error(path) if path.is_dir() else ""
         if why:
@@ -74,7 +77,7 @@ def _unwritable(state: Path) -> Iterator[CheckResult]:
 
 
 def _write_error(folder: Path) -> str:
-    """Write a temporary file without a name in `folder`, with fsync, and return the error's text.
+    """Write a nameless temporary file in `folder`, with fsync, and return the text of an error.
 
     The text is empty if the write succeeds, or if the error is one of `_NOT_THE_DISK`.
     """
@@ -108,9 +111,10 @@ def _folder(name: str, path: Path) -> CheckResult:
 
 
 def _parts(state: Path) -> Iterator[CheckResult]:
-    """Check the folders in the state folder: other users cannot enter them.
+    """Check that other users cannot enter the folders in the state folder.
 
-    If some of them are links to private folders, also check that the units can traverse `state`.
+    If some of these folders are links to private folders, also check that the units can traverse
+    `state`.
     """
     if not state.is_dir():
         return
@@ -132,7 +136,10 @@ def _private(name: str, path: Path) -> Iterator[CheckResult]:
 
 
 def filesystem(path: Path) -> str:
-    """Return the type of the file system that holds `path`, such as "tmpfs", as in /proc/mounts."""
+    """Return the type of the file system that contains `path`, such as "tmpfs".
+
+    The types are those in /proc/mounts.
+    """
     best, kind = "", ""
     real = str(path.resolve())
     for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():

@@ -33,8 +33,9 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 def _node_key(path: Path) -> Iterator[CheckResult]:
     """Check the length of the node's signing key.
 
-    A missing key is no fault, because the finaliser makes it later. A key that this process may not
-    read is not checked, because it belongs to another user.
+    If the key is missing, there is no fault, because the finaliser makes the key later. If this
+    process has no permission to read the key, the key is not checked, because it belongs to another
+    user.
     """
     try:
         length = len(path.read_bytes())
@@ -49,7 +50,7 @@ def _node_key(path: Path) -> Iterator[CheckResult]:
 
 
 def _newest(settings: Settings) -> int:
-    """Return the highest serial number of a recipient set that the audit chain mentions.
+    """Return the highest serial number of all recipient sets in the audit chain.
 
     Return 0 if the audit chain cannot be read.
     """
@@ -60,7 +61,7 @@ def _newest(settings: Settings) -> int:
         with closing(sqlite3.connect(f"file:{settings.database}?mode=ro", uri=True)) as connection:
             rows = connection.execute(query, (settings.node.name, RECIPIENTS_CHANGED)).fetchall()
     except sqlite3.Error:
-        return 0  # the check of the database has already reported the error
+        return 0  # The check of the database has already reported this error.
     noted = (ChainEntry.of_body(body, "").facts for (body,) in rows)
     return highest_serial(noted, settings.recording.officer_key)
 

@@ -1,4 +1,4 @@
-"""Checks of the peers that a running switch probes by OPTIONS, and of our registrations."""
+"""Checks of the peers to which a running switch sends OPTIONS, and of our registrations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _TIMEOUT_S = 2.0
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for each peer that the running switch probes; no result if no switch runs."""
+    """Yield a result for each peer to which the running switch sends OPTIONS.
+
+    If no switch is running, there is no result.
+    """
     for peer in asyncio.run(_ask(settings.switch_socket)):
         by_options = peer.asked_by == "options"
         if peer.up:

@@ -1,4 +1,4 @@
-"""Checks that the ports of SIP, media and the page are free, or used by a running Galwad."""
+"""Checks that the ports of SIP, media and the page are free, or that a running Galwad uses them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _transports(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a fault for each SIP target whose transport the switch does not listen on."""
+    """Yield a fault for each SIP target with a transport on which the switch does not listen."""
     ours = {listener.transport for listener in settings.sip.listen}
     for text in [r.target for r in settings.routes] + [d.target for d in settings.destinations]:
         try:
@@ -50,7 +50,7 @@ def _transports(settings: Settings) -> Iterator[CheckResult]:
 
 
 def is_running(settings: Settings) -> bool:
-    """Return whether a switch accepts connections at the socket that these settings name."""
+    """Return whether a running switch accepts connections on its socket from the settings."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(settings.switch_socket))
@@ -60,7 +60,7 @@ def is_running(settings: Settings) -> bool:
 
 
 def _bind(kind: socket.SocketKind, place: HostPort) -> str:
-    """Try to bind a socket to `place`; return the reason if this fails, or an empty text."""
+    """Try to bind a socket to `place`; return the error as text, empty if there is no error."""
     try:
         family = socket.AF_INET6 if ip_address(place.host).version == 6 else socket.AF_INET
     except ValueError:

@@ -1,4 +1,4 @@
-"""The result of one check, and functions that make one."""
+"""The result of one check, and the functions that make a result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One result of a check: text for the administrator and, for a warning or fault, its fix."""
+    """One result of a check: a text for the administrator and, for a problem, the remedy."""
 
     name: str
     grade: Grade

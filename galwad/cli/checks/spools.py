@@ -1,4 +1,4 @@
-"""Checks for spools that this machine cannot open after a power failure or a reboot."""
+"""Checks for spools that this machine could not open after a power failure or a reboot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _MAX_SHOWN: Final = 10
 def check(settings: Settings) -> Iterator[CheckResult]:
     """Yield a fault for each spool that cannot be opened; also check moved spools and copied keys.
 
-    The check tries the machine's boot keys and the keys that an officer recovered.
+    The check tries the boot keys of this machine, which open spools without an officer, and the
+    keys that an officer recovered.
     """
     keys = settings.node.runtime / "spool-keys"
     found: list[CheckResult] = []

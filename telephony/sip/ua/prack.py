@@ -1,6 +1,7 @@
-"""The caller's side of reliable provisional responses (RFC 3262 section 4): order and PRACK.
+"""The caller's side of reliable provisional responses (RFC 3262 section 4).
 
-A reliable provisional response has a number (RSeq), and the caller acknowledges it by a PRACK.
+A reliable provisional response has a sequence number (RSeq). The caller checks that the responses
+arrive in sequence, and acknowledges each of them by a PRACK.
 """
 
 from __future__ import annotations
@@ -15,18 +16,21 @@ from telephony.sip.ua.user_agent import UserAgent
 
 
 class RSeqTracker:
-    """The last RSeq of each early dialog of one INVITE; it shows which response is the next."""
+    """The most recent RSeq of each early dialog of one INVITE.
+
+    The RSeq of the next reliable response in the same dialog must be higher by 1.
+    """
 
     def __init__(self) -> None:
-        """Start without a response."""
+        """Start with no stored RSeq."""
         self._last: dict[str, int] = {}
 
     def accept(self, tag: str, rseq: int) -> bool:
-        """Return whether a reliable response is the next one of its dialog, and record its RSeq.
+        """Return whether a reliable response is the next one of its dialog; if so, store its RSeq.
 
-        `tag` is the To tag of the response. The first response of a dialog is always accepted. A
-        response that is repeated or out of order must not be acknowledged; the callee will repeat
-        it.
+        `tag` is the To tag of the response. The first response of a dialog is always accepted. If
+        False is returned, the response is repeated or out of sequence and must not be acknowledged.
+        The callee will send it again.
         """
         last = self._last.get(tag)
         if last is not None and rseq != last + 1:
@@ -46,7 +50,8 @@ def send_prack(
 ) -> None:
     """Send a PRACK in the dialog, unless the dialog has ended or our BYE was sent.
 
-    `rack` names the response that the PRACK acknowledges.
+    `rack` is the value of the RAck header field. It identifies the response that the PRACK
+    acknowledges.
     """
     if dialog.is_ending:
         return
@@ -55,7 +60,11 @@ def send_prack(
 
 
 class _Prack(IgnoringUser):
-    """The transaction user of a PRACK: it answers a challenge and ignores every other response."""
+    """The transaction user of a PRACK.
+
+    If the response to the PRACK is a challenge, the PRACK is sent again with credentials. Every
+    other response is ignored.
+    """
 
     def __init__(
         self, agent: UserAgent, dialog: Dialog, draft: Draft, answers: ChallengeAnswers

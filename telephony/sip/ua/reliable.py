@@ -20,13 +20,13 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transaction.timers import Timer
 
 MAX_WAITING: Final = 8
-"""The number of waiting responses at which a new response without a body (such as another 180) is
+"""If this number of responses wait, a new response without a body (such as another 180) is
 dropped."""
 
 
 PrackKey = tuple[DialogId, int, int]
-"""The key that finds the response to which a PRACK belongs: the dialog of the PRACK, and the RSeq
-and the CSeq number in its RAck."""
+"""The dict key of a response that waits for a PRACK. It consists of the dialog of the PRACK, and of
+the RSeq and the CSeq number in the RAck header field of the PRACK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,14 @@ class PendingResponse:
     tag: str | None
 
     def numbered(self, rseq: int) -> HeaderList:
-        """Return the headers with Require and RSeq added, which make the response reliable."""
+        """Return the header fields plus Require and RSeq, which make the response reliable."""
         return (*self.headers, ("Require", RELIABLE), ("RSeq", str(rseq)))
 
     def without_body(self) -> PendingResponse:
         """Return this response without its body.
 
-        It is used for a repetition, because a session description is sent only once.
+        A provisional response that is sent again each minute has no body, because a session
+        description is sent only once.
         """
         kept = tuple(row for row in self.headers if not row[0].lower().startswith("content-"))
         return replace(self, headers=kept, body=b"")
@@ -76,8 +77,8 @@ class ReliableSequence:
 
         `waiting` contains this sequence while one of its responses waits for a PRACK. `send` sends
         a response with an RSeq and returns the bytes; `repeat` sends the same bytes again.
-        `on_acknowledged` is called when all responses are sent and have their PRACK. `on_missing`
-        is called if a PRACK is missing after 64*T1.
+        `on_acknowledged` is called when every response was sent and acknowledged by a PRACK.
+        `on_missing` is called if a PRACK is missing after 64*T1.
         """
         self.body_unacknowledged = False
         self._core = core
@@ -104,9 +105,9 @@ class ReliableSequence:
             self._next(now)
 
     def acknowledge(self, now: float) -> None:
-        """Process the PRACK to the last response that was sent.
+        """Process the PRACK to the response that was sent most recently.
 
-        Send the next response; if no response waits, call `on_acknowledged`.
+        Send the next response. If no response waits, call `on_acknowledged`.
         """
         self.forget()
         if self._waiting:
@@ -117,7 +118,7 @@ class ReliableSequence:
     def close(self) -> None:
         """Stop sending and repeating, because a final response will be sent.
 
-        A PRACK to the last response is still accepted.
+        A PRACK to the response that was sent most recently is still accepted.
         """
         self._waiting.clear()
         self._stop()
@@ -130,7 +131,7 @@ class ReliableSequence:
         self._waiting.clear()
 
     def forget(self) -> None:
-        """Stop repeating the last response, and stop waiting for its PRACK."""
+        """Stop repeating the most recent response, and stop waiting for its PRACK."""
         self._stop()
         self._outstanding = self.body_unacknowledged = False
         self._unacknowledged.pop(self._key, None)
@@ -150,7 +151,11 @@ class ReliableSequence:
         self._deadline = self._core.timers.at(now + self._core.timings.timeout, self._give_up)
 
     def _schedule(self, data: bytes, interval: float, now: float) -> None:
-        """Repeat the response after T1, 2*T1 and so on, over any transport (RFC 3262 section 3)."""
+        """Send the response `data` again after `interval` seconds.
+
+        Each further interval is twice as long as the interval before it. This applies to every
+        transport (RFC 3262 section 3).
+        """
 
         def repeat(now: float) -> None:
             self._repeat_data(data)
@@ -170,6 +175,6 @@ class ReliableSequence:
 
 
 def close_all(sequences: Iterable[ReliableSequence]) -> None:
-    """Close each of the sequences; see `ReliableSequence.close`."""
+    """Close each sequence: stop sending and repeating its responses."""
     for sequence in sequences:
         sequence.close()

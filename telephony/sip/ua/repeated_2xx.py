@@ -10,7 +10,7 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transaction.timers import Timer
 
 AckKey = tuple[DialogId, int]
-"""The key that finds the 2xx to which an ACK belongs: the dialog and the CSeq number of the ACK."""
+"""The dict key of a 2xx that waits for its ACK: the dialog and the CSeq number of the ACK."""
 
 
 class Repeated2xx:
@@ -33,7 +33,7 @@ class Repeated2xx:
 
         `waiting` has an entry with this key from `start` to `stop`. `repeat` sends the 2xx again.
         When the ACK arrives, `on_ack` is called; after 64*T1 without an ACK, `on_missing` is
-        called. Neither is called after `stop`.
+        called. If `stop` is called first, neither function is called.
         """
         self._core = core
         self._waiting = waiting
@@ -57,7 +57,8 @@ class Repeated2xx:
     def stop(self) -> None:
         """Stop repeating the 2xx.
 
-        The ACK has arrived or is missing after 64*T1, or the dialog has ended.
+        This method is called when the ACK has arrived, when no ACK has arrived for 64*T1, or when
+        the dialog has ended.
         """
         for timer in (self._repeat, self._deadline):
             if timer is not None:
@@ -66,7 +67,7 @@ class Repeated2xx:
 
     @property
     def is_due(self) -> bool:
-        """True from `start` until the ACK arrives or `stop` is called."""
+        """True while the ACK is awaited: from `start` until the ACK arrives or `stop` is called."""
         return self._waiting.get(self._key) is self
 
     def _schedule_repeat(self, interval: float, now: float) -> None:

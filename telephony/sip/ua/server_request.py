@@ -1,7 +1,7 @@
 """The server's side of any request (RFC 3261 section 8.2): the handle of a received request.
 
-The application sends the response by this handle. The module uas.py adds what INVITE needs. The
-package `transaction` does the retransmission.
+The application sends its response by a method of the handle, a `ServerRequest`. The module uas.py
+adds the code that only INVITE needs. The package `transaction` repeats responses.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from telephony.sip.ua.user_agent import UserAgent
 
 @dataclass(frozen=True, slots=True)
 class DialogRequest(SipEvent):
-    """A request within a dialog has arrived; the application answers it by `transaction.respond`.
+    """A request within a dialog has arrived; the application must call `transaction.respond`.
 
-    Its CSeq order was checked. The `transaction` of a re-INVITE is an `InviteServer`. After a BYE,
-    the core emits `DialogEnded`. A PRACK is reported only if it has a body, which is an offer or
-    the answer to our offer. The PRACK acknowledges the provisional response, whatever the
-    application answers.
+    The core has checked the sequence of the CSeq numbers. The `transaction` of a re-INVITE is an
+    `InviteServer`. For a BYE, the core emits `DialogEnded` after this event. A PRACK is reported
+    only if it has a body, which is an offer or the answer to our offer. Whatever the application's
+    response to the PRACK is, the PRACK acknowledges the provisional response.
     """
 
     dialog: Dialog
@@ -53,7 +53,8 @@ class ServerRequest:
         request: The parsed request; the core has filled in `received` and `rport` in its top Via.
         source: The address from which the request came.
         local: The address of the socket at which the request arrived.
-        dialog: The dialog in which the request arrived, else None (for INVITE, see `InviteServer`).
+        dialog: The dialog in which the request arrived; None outside a dialog. An INVITE is
+            different; see `InviteServer`.
         owner: The application's own object for this request; the core only stores it.
     """
 
@@ -87,7 +88,7 @@ class ServerRequest:
         return self._final
 
     def begin(self, now: float) -> None:
-        """Start the wait for the application's response. The core calls this once."""
+        """Start the wait for the application's response. The core calls this method once."""
         if isinstance(self._transaction, NonInviteServerTransaction):
             self._transaction.start(now)
 
@@ -103,13 +104,15 @@ class ServerRequest:
     ) -> Dialog | None:
         """Send a response; if it has a body, `headers` must include its Content-Type.
 
-        For an INVITE, a provisional response above 100 creates an early dialog for its To tag. The
-        tag is our own unless `to_tag` is given; several tags make several dialogs. A 2xx confirms
-        the dialog of its tag. For both kinds of response, the dialog is returned; after a 2xx, the
-        attribute `dialog` is also set to it. For any other response or method, None is returned.
+        For an INVITE, a provisional response above 100 creates an early dialog, and a 2xx confirms
+        the dialog. Both responses return this dialog; a 2xx also sets the attribute `dialog`. For
+        any other response or method, None is returned.
 
-        Nothing is sent after the caller's CANCEL. To a non-INVITE, nothing is sent after 64*T1,
-        because the client has stopped waiting.
+        The dialog is identified by the To tag of the response. This tag is `to_tag`, or our own tag
+        if `to_tag` is None. Responses with different tags create different dialogs.
+
+        Nothing is sent after the caller's CANCEL. For a method other than INVITE, nothing is sent
+        after 64*T1, because the client has stopped waiting.
 
         Raises:
             ProtocolError: A final response was already sent.
@@ -124,10 +127,11 @@ class ServerRequest:
     def refuse_statelessly(
         self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
     ) -> None:
-        """Refuse a request outside dialogs without storing its state (RFC 3261 8.2.7, 26.3.2.4).
+        """Refuse a request outside dialogs without storing its state.
 
-        The response is sent once. A copy of the request is treated as a new request, and the
-        response to it has the same To tag. A later ACK or CANCEL finds no transaction.
+        See RFC 3261 sections 8.2.7 and 26.3.2.4. The response is sent once. If the client sends the
+        request again, the request is treated as new, and its response has the same To tag. A later
+        ACK or CANCEL finds no transaction.
 
         Raises:
             ProtocolError: A final response was already sent, or the request came in a dialog.
@@ -140,7 +144,7 @@ class ServerRequest:
         self._transaction.answer_once(data, now)
 
     def on_acknowledged(self, now: float) -> None:
-        """Do nothing; `InviteServer` handles the ACK to a non-2xx response."""
+        """Do nothing. Only `InviteServer` handles the ACK to a non-2xx response."""
 
     def on_terminated(self, now: float) -> None:
         """Remove the terminated transaction from the core."""
@@ -150,7 +154,7 @@ class ServerRequest:
     def _tag(self, to_tag: str | None, status: int) -> str | None:
         """Return the To tag for a response: `to_tag`, or our own tag if `to_tag` is None.
 
-        Return None for a 100, and if the To of the request already has a tag.
+        Return None for a 100, which has no tag, and for a request whose To field already has a tag.
         """
         if status == 100 or self.request.to.tag:
             return None

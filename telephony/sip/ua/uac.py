@@ -1,7 +1,8 @@
 """The client's side of an INVITE (RFC 3261 sections 9.1 and 13.2): the handle of a sent INVITE.
 
-An `InviteClient` handles all results of one INVITE: several early dialogs, several 2xx responses,
-and a CANCEL that waits for the first provisional response. The transaction does the retransmission.
+An `InviteClient` handles all responses to one INVITE: they may create several early dialogs and
+include several 2xx. The `InviteClient` also delays a CANCEL until the first provisional response
+has arrived. The transaction repeats the INVITE.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class InviteAnswered(SipEvent):
     """A 2xx to our INVITE has arrived; there is one event for each dialog that a 2xx creates.
 
     The application must call `dialog.ack(client, now=now)`. It must also send BYE in each dialog
-    that it does not need: the dialog of a second fork, or the dialog of a 2xx that was sent before
-    our CANCEL arrived (then `client.cancelled` is true).
+    that is not needed. Examples are the dialog of a second fork, and a dialog whose 2xx was sent
+    before our CANCEL arrived. In the second example, `client.cancelled` is true.
     """
 
     client: InviteClient
@@ -77,7 +78,7 @@ class InviteClient(UserAgentClient):
     """An INVITE that we send, outside a dialog or within one.
 
     Attributes:
-        dialogs: The early and confirmed dialogs by the peer's To tag; empty for a re-INVITE.
+        dialogs: For each To tag of the peer, its early or confirmed dialog. Empty for a re-INVITE.
         cancelled: True once `cancel` was called before a final response arrived.
     """
 
@@ -103,11 +104,14 @@ class InviteClient(UserAgentClient):
 
     @property
     def finished(self) -> bool:
-        """True once a final response has arrived, or none can arrive any more."""
+        """True once a final response has arrived, or if no final response can arrive any more."""
         return self._finished
 
     def checkpoint(self) -> dict[str, object]:
-        """Return plain values, with which `Endpoint.cancel_restored` can cancel the INVITE."""
+        """Return the INVITE as plain values.
+
+        After a restart, `Endpoint.cancel_restored` can cancel the INVITE with these values.
+        """
         return {
             "request": bytes(self.request).decode("latin-1"),
             "destination": list(self.destination),
@@ -137,11 +141,11 @@ class InviteClient(UserAgentClient):
         destination: Address | None = None,
         now: float,
     ) -> InviteClient:
-        """Send the failed INVITE again: same Call-ID, From tag and owner, next CSeq.
+        """Send the failed INVITE again, and return the handle of the new INVITE.
 
-        `headers` replace headers of the same name: credentials after a 401 or 407, Session-Expires
-        and Min-SE after a 422. `uri` and `destination` are the new target after a 3xx. Return the
-        handle of the new INVITE.
+        The new INVITE has the same Call-ID, From tag and owner, and the next CSeq. `headers`
+        replace header fields of the same name: credentials after a 401 or 407, Session-Expires and
+        Min-SE after a 422. `uri` and `destination` are the new target after a 3xx.
 
         Raises:
             ProtocolError: The dialog is terminated, or another INVITE is pending in it.
@@ -159,8 +163,8 @@ class InviteClient(UserAgentClient):
     ) -> None:
         """Acknowledge a reliable provisional response that contains an offer (RFC 3262 section 5).
 
-        `body` is the answer to this offer. The core itself acknowledges every reliable response
-        without an offer, before it reports the response.
+        `body` is the answer to this offer. For every reliable response without an offer, the core
+        itself sends the PRACK, and then reports the response to the application.
 
         Raises:
             ProtocolError: `response` is not a reliable provisional response.
@@ -204,7 +208,7 @@ class InviteClient(UserAgentClient):
             self.dialog.on_failure(self, now)
 
     def on_terminated(self, now: float) -> None:
-        """Drop the early dialogs that no final response has confirmed."""
+        """Drop the early dialogs that no 2xx has confirmed."""
         del now
         self._drop_early_dialogs()
 
@@ -265,8 +269,8 @@ class InviteClient(UserAgentClient):
     def start_deadline(self, now: float) -> None:
         """Wait at most 64*T1 longer for the final response, because the dialog has ended.
 
-        The final response may be lost. The transaction has no timer of its own after a provisional
-        response (RFC 3261 section 15).
+        If the final response is lost, the transaction would wait without end, because it has no
+        timer after a provisional response (RFC 3261 section 15).
         """
         if self._cancel_deadline is None and not self._finished:
             self._cancel_deadline = self._core.timers.at(
@@ -299,6 +303,6 @@ class InviteClient(UserAgentClient):
 
 
 def open_request(agent: UserAgent, dialog: Dialog, draft: Draft) -> ClientRequest:
-    """Make the handle of a request within a dialog; the method `begin` sends the request."""
+    """Make the handle of a request within a dialog. The handle's `begin` sends the request."""
     kind = InviteClient if draft.method == "INVITE" else NonInviteClient
     return kind(agent, draft, dialog=dialog, owner=dialog.owner)

@@ -1,8 +1,8 @@
 """The server's side of an INVITE (RFC 3261 sections 9.2 and 13.3): the handle of a received INVITE.
 
-An `InviteServer` may create several early dialogs. It repeats its last provisional response once a
-minute. The module repeated_2xx.py repeats a 2xx, and reliable.py repeats a reliable provisional
-response. The transaction repeats all other responses.
+An `InviteServer` may create several early dialogs. It repeats its most recent provisional response
+once a minute. The module repeated_2xx.py repeats a 2xx, and reliable.py repeats a reliable
+provisional response. The transaction repeats all other responses.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class InviteServer(ServerRequest):
     """An INVITE that we received, outside a dialog or within one.
 
     Attributes:
-        dialogs: The dialogs that our responses have created, by our To tag.
+        dialogs: For each of our To tags, the dialog that our response has created.
         dialog: The dialog of our 2xx. For a re-INVITE, the dialog in which it arrived.
         cancelled: True once the caller has cancelled the INVITE and the core has sent 487.
     """
@@ -86,18 +86,19 @@ class InviteServer(ServerRequest):
     _trying: Timer | None = None
     _refresh: Timer | None = None
     repeated_2xx: Repeated2xx | None = None
-    """The 2xx to this INVITE, which is repeated until its ACK; None until it is sent."""
+    """The 2xx to this INVITE, which is repeated until its ACK arrives; None until the 2xx is
+    sent."""
     _sequences: dict[str, ReliableSequence]
     _last: PendingResponse | None = None
-    """The last provisional response, if it was sent reliably; else None."""
+    """The most recent provisional response if it was sent reliably, else None."""
     _waiting_2xx: Callable[[float], None] | None = None
-    """The function that sends the 2xx which waits for a PRACK; None if no 2xx waits."""
+    """The function that sends the 2xx after the awaited PRACK; None if no 2xx waits for a PRACK."""
 
     def begin(self, now: float) -> None:
         """Schedule a 100 for 200 ms from now (RFC 3261 section 17.2.1).
 
         The 100 is not sent if another response is sent before. It is not sent immediately, because
-        some phones take a 100 for the answer and ignore a 401 that follows.
+        some phones treat a 100 as the final response and ignore a 401 that follows.
         """
         self.dialogs = {}
         self._sequences = {}
@@ -117,13 +118,15 @@ class InviteServer(ServerRequest):
         reliable: bool = False,
         now: float,
     ) -> Dialog | None:
-        """Send a response to the INVITE; see `ServerRequest.respond` for the arguments.
+        """Send a response to the INVITE; for most arguments, see `ServerRequest.respond`.
 
         If `reliable` is true or the caller requires it, a provisional response above 100 is
-        repeated until its PRACK arrives. In an early dialog, a reliable response waits until the
-        PRACK to the one before it has arrived. A 2xx waits for the PRACK to a response with a body
-        (RFC 3262 section 3). Until this 2xx is sent, the caller may still cancel. If a PRACK does
-        not arrive within 64*T1, the core answers the INVITE with 504 and emits `PrackMissing`.
+        reliable. It is repeated until its PRACK arrives. A further reliable response in the same
+        early dialog is sent only after this PRACK. If no PRACK arrives within 64*T1, the core
+        answers the INVITE with 504 and emits `PrackMissing`.
+
+        A 2xx is sent only after the PRACK to a reliable response with a body (RFC 3262 section 3).
+        Until the 2xx is sent, the caller may still cancel.
 
         Raises:
             ProtocolError: A final response was already sent, or `reliable` is true and the caller
@@ -154,7 +157,7 @@ class InviteServer(ServerRequest):
     def _send_provisional(
         self, response: PendingResponse, *, reliable: bool, now: float
     ) -> Dialog | None:
-        """Send a provisional response."""
+        """Send a provisional response, and return its early dialog; return None for a 100."""
         dialog = self._dialog_for(response.tag or "") if response.status > 100 else None
         self._last = response if reliable else None
         if dialog is None or not reliable:
@@ -220,7 +223,7 @@ class InviteServer(ServerRequest):
         return self._sequences[tag]
 
     def _send_waiting_2xx(self, now: float) -> None:
-        """Send the waiting 2xx, if there is one and no response with a body waits for its PRACK."""
+        """If a 2xx waits and no response with a body waits for its PRACK, send the 2xx."""
         if self._waiting_2xx is not None and not any(
             s.body_unacknowledged for s in self._sequences.values()
         ):
@@ -234,9 +237,9 @@ class InviteServer(ServerRequest):
         self._core.emit(PrackMissing(self))
 
     def _send_failure(self, status: int, why: str, now: float) -> None:
-        """Send a non-2xx final response; it replaces a 2xx that waits for a PRACK.
+        """Send a non-2xx final response; a 2xx that waits for a PRACK is dropped.
 
-        `why` is the reason with which the dialog of this 2xx ends.
+        The dialog of the dropped 2xx ends with the reason `why`.
         """
         held, self._waiting_2xx = self._waiting_2xx is not None, None
         self._send_final(PendingResponse(status, None, (), b"", self._tag(None, status)), now)
@@ -246,12 +249,18 @@ class InviteServer(ServerRequest):
     def refuse_statelessly(
         self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
     ) -> None:
-        """Refuse the INVITE without storing its state; see `ServerRequest.refuse_statelessly`."""
+        """Refuse the INVITE by one response, without storing its state.
+
+        See `ServerRequest.refuse_statelessly`.
+        """
         self._stop(self._trying)
         super().refuse_statelessly(status, headers=headers, now=now)
 
     def checkpoint(self) -> dict[str, object]:
-        """Return plain values, from which `Endpoint.restore_invite` makes the INVITE again."""
+        """Return the INVITE as plain values.
+
+        After a restart, `Endpoint.restore_invite` makes the INVITE again from these values.
+        """
         return {
             "request": bytes(self.request).decode("latin-1"),
             "source": list(self.source),
@@ -261,8 +270,8 @@ class InviteServer(ServerRequest):
     def on_cancel(self, request: Request, now: float) -> None:
         """Answer the INVITE with 487, because the caller has cancelled it by `request`.
 
-        `request` is a CANCEL, or a BYE in the early dialog. After a final response it has no effect
-        (RFC 3261 section 9.2).
+        `request` is a CANCEL, or a BYE in the early dialog. After a final response to the INVITE,
+        `request` has no effect (RFC 3261 section 9.2).
         """
         if self._final and self._waiting_2xx is None:
             return
@@ -271,10 +280,7 @@ class InviteServer(ServerRequest):
         self._send_failure(487, "cancelled", now)
 
     def end_with_dialog(self, now: float) -> None:
-        """Answer the re-INVITE with 487 if it has no final response, because its dialog has ended.
-
-        See RFC 3261 section 15.1.2.
-        """
+        """Send 487 to the re-INVITE if no final response was sent, because its dialog has ended."""
         if not self._final or self._waiting_2xx is not None:
             self._waiting_2xx = None
             self._send_final(PendingResponse(487, None, (), b"", self._tag(None, 487)), now)
@@ -283,14 +289,14 @@ class InviteServer(ServerRequest):
 
     @property
     def ack_due(self) -> bool:
-        """True from our 2xx until its ACK arrives, even while the 2xx waits for a PRACK."""
+        """True while the ACK to our 2xx is awaited, and while this 2xx itself waits for a PRACK."""
         repeated = self.repeated_2xx
         return self._waiting_2xx is not None or (repeated is not None and repeated.is_due)
 
     def on_acknowledged(self, now: float) -> None:
-        """Note that the wait for the ACK to our non-2xx response is over.
+        """Inform the dialog that the wait for the ACK to our non-2xx response is over.
 
-        The ACK has arrived, or will not arrive any more.
+        The ACK has arrived, or no ACK has arrived for 64*T1.
         """
         if self.dialog is not None:
             self.dialog.invite_acknowledged(self, now)

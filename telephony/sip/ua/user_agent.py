@@ -1,4 +1,4 @@
-"""The state that the handles of one endpoint share: dialogs, credentials and waiting responses."""
+"""The state that all request handles of one endpoint share, such as dialogs and credentials."""
 
 from __future__ import annotations
 
