@@ -1,7 +1,7 @@
-"""The `galwad` command: its first words, its exit statuses, and failures to write its output.
+"""The `galwad` command: its groups of commands, its exit statuses, and failed writes of output.
 
-A command fails by raising a `CliError`. Only `run` and `main` print a `CliError`, as one line and a
-hint on stderr, and turn it into the exit status: 0 done, 1 failed, 2 used wrongly.
+A command fails by raising a `CliError`. Only `run` and `main` print a `CliError`, as a line and a
+hint on stderr. They also return the exit status: 0 done, 1 failed, 2 used wrongly.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _INTERRUPTED_HINT: Final = "the command may have done its work: check before you
 
 
 class CommandGroups(LazyGroup):
-    """The top-level command groups and commands, in the order in which a new server needs them."""
+    """The top-level command groups and commands, in the sequence of `galwad --help`.
+
+    The commands that a new server needs first are listed first.
+    """
 
     package = "galwad.cli"
     names = (
@@ -71,7 +74,7 @@ def galwad(
         ),
     ] = False,
 ) -> None:
-    """Receive calls, show who is calling, record what is allowed, and prove recordings whole."""
+    """Receive calls, show who is calling, record what is allowed, and verify the recordings."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -94,7 +97,8 @@ def run(arguments: Sequence[str]) -> int:
             )
         )
         return 2
-    except OSError as error:  # most likely a write to standard output, on a full disk
+    except OSError as error:
+        # most likely, standard output could not be written because a disk is full
         reason = (error.strerror or type(error).__name__).lower()
         what = f"use {error.filename}" if error.filename else "write the output"
         print_error(CliError(f"cannot {what}: {reason}", _INTERRUPTED_HINT))
@@ -107,7 +111,8 @@ def run(arguments: Sequence[str]) -> int:
 def _wrong_usage(error: Any) -> CliError:
     where = error.ctx.command_path if error.ctx else "galwad"
     message = str(error.format_message())
-    if message.startswith("Usage:"):  # without a verb, Typer's message is the whole help text
+    # if the command has no verb, Typer's message is the whole help text
+    if message.startswith("Usage:"):
         print(message, file=sys.stderr)
         message = "a command is missing"
     message = " ".join(message.split()).rstrip(".").replace("Value error, ", "")
@@ -131,8 +136,9 @@ def main() -> None:
 def _flushed(status: int) -> int:
     """Flush standard output and return the exit status.
 
-    If `status` is not 0, an error was already printed, and no second one is printed. If `status` is
-    0 and the flush fails, return 1.
+    If the flush fails and `status` is 0, return 1. An error is then printed, except if standard
+    output is a closed pipe. If `status` is not 0, an error was already printed, so no second error
+    is printed.
     """
     try:
         sys.stdout.flush()

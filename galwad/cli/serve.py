@@ -52,9 +52,10 @@ def serve(
     """Run the daemon: switch, desk and finaliser.
 
     Without --only, the three processes are children of this process, and a child that dies is
-    started again. At SIGTERM, no new calls are accepted, calls in progress finish, and the desk
-    stops last. At a second SIGTERM, all processes stop immediately. The log goes to stderr. With
-    --json, or if stderr is not a terminal, each line of the log is a JSON object.
+    started again. At SIGTERM, no new calls are accepted, and calls in progress continue until they
+    end. Then the processes stop, the desk as the final one. At a second SIGTERM, all processes stop
+    immediately. The log goes to stderr. With --json, or if stderr is not a terminal, each line of
+    the log is a JSON object.
     """
     supervise.die_with_parent()
     forbid_core_dumps()

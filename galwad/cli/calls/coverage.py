@@ -41,9 +41,9 @@ def coverage(
 ) -> None:
     """Check each second of each answered call: recorded, or not recorded for a known reason.
 
-    Shows a timeline of each call that has unexplained seconds. Also prints, for the whole archive,
-    each recording without a row in the database, each row without a recording, and each spool
-    without either. Nothing is deleted. The exit status is 1 if anything is found. The server makes
+    Shows a timeline of each call that has unexplained seconds. Prints each orphan in the whole
+    archive: a file, row or spool whose counterpart is missing, such as a recording without its
+    database row. Nothing is deleted. The exit status is 1 if anything is found. The server makes
     the same check every night, and raises an alarm for each new finding.
     """
     found = _fetch(date, server)
@@ -72,7 +72,8 @@ def _fetch(words: str, server: str) -> dict[str, Any]:
 def _show(found: dict[str, Any]) -> None:
     """Print each call with unexplained time, each orphan, and the totals.
 
-    An orphan is a file, row or spool whose counterpart is missing.
+    An orphan is a file, row or spool whose counterpart is missing, such as a recording without its
+    database row.
     """
     out = console()
     for call in found["amiss"]:
@@ -136,8 +137,8 @@ def _sentence(found: dict[str, Any]) -> str:
 def _failure(found: dict[str, Any]) -> CliError | None:
     """Return the error with which the command ends; None if everything is explained.
 
-    There is an error if a call has unexplained time, or if there is an orphan: a file, row or spool
-    whose counterpart is missing.
+    There is an error if a call has unexplained time, or if there is an orphan, such as a recording
+    without its database row.
     """
     amiss, orphans = len(found["amiss"]), len(found["orphans"]) + found.get("more_orphans", 0)
     if not amiss and not orphans:

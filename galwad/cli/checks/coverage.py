@@ -1,7 +1,8 @@
 """The result of the most recent nightly coverage check: unexplained time of calls, and orphans.
 
-An orphan is a file, row or spool whose counterpart is missing. This module does not check the
-coverage itself, because that would read the whole archive. `galwad calls coverage` does so.
+An orphan is a file, row or spool whose counterpart is missing, such as a recording without its
+database row. This module does not check the coverage itself, because that would read the whole
+archive. `galwad calls coverage` does so.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
         for path in sorted(
             each for folder in settings.spool_folders for each in folder.glob("*.spool")
         ):
-            # the spool has just been sealed and removed, or the file is no spool (an orphan)
+            # the spool has just been sealed and removed, or the file is not a spool
             with contextlib.suppress(SpoolError, FileNotFoundError):
                 header = read_header(path)
                 if not boot_key_for(header, boot_keys) and not recovered_keys(keys, [path]):
@@ -44,7 +44,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _moved(spare: Path) -> Iterator[CheckResult]:
-    """Warn if there are calls whose spool is in the spare folder, because a disk failed."""
+    """Warn if spools are in the spare folder, because the disk of the spool folder failed."""
     calls = {path.name.partition(".")[0] for path in spare.glob("*.spool")}
     if calls:
         what = f"the recording of {len(calls)} calls" if len(calls) > 1 else "a call's recording"

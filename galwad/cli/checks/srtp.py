@@ -1,4 +1,7 @@
-"""Check for SRTP keys that others can read: SDP holds the keys, so signalling must use TLS."""
+"""Check that SRTP keys are sent only over TLS.
+
+The keys of SRTP are in SDP, so without TLS other people on the network can read them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from telephony.sip.message.uri import Uri
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Warn of each peer that must use SRTP but may send its signalling without TLS."""
+    """Yield a warning for each peer that must use SRTP but may send its signalling without TLS."""
     speaks_tls = any(listener.transport == "tls" for listener in settings.sip.listen)
     for who in _unsafe(settings, speaks_tls=speaks_tls):
         yield warning(

@@ -1,4 +1,4 @@
-"""`galwad directory`: manage the people in the embedded directory. It runs on the server."""
+"""`galwad directory`: manage the people in the embedded directory, on the server."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ app = new_group(DirectoryGroup)
 
 @app.callback()
 def directory() -> None:
-    """Manage the directory of callers."""
+    """Manage the directory of the people who may call."""

@@ -28,9 +28,9 @@ def import_(
 ) -> None:
     """Import people from a CSV file. If a line has a fault, nothing is imported.
 
-    The first line names the columns: reference, name and numbers are needed; language, kind,
-    shared, do_not_pop, address, postcode, email, date_of_birth and notes may follow. A row replaces
-    the person with the same reference. Each fault is reported with its line number.
+    The first line names the columns: reference, name and numbers are required; language, kind,
+    shared, do_not_pop, address, postcode, email, date_of_birth and notes are optional. A row
+    replaces the person with the same reference. Each fault is reported with its line number.
     """
     settings = load_settings(config)
     try:

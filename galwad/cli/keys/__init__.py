@@ -1,7 +1,8 @@
 """`galwad keys`: make the officer's keys, and manage the set of people who can open recordings.
 
-All commands run on the officer's machine. Only public data goes to the server: the signed recipient
-set, the public signing key that the server's settings name, and new headers of recordings.
+All commands run on the officer's machine. Only public data is sent to the server: the signed
+recipient set, the officer's public signing key for the server's settings, and new headers of
+recordings.
 """
 
 from __future__ import annotations

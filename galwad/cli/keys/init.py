@@ -30,13 +30,13 @@ def init(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Create an identity, which opens recordings, and a signing key, in FOLDER/identity.txt.
+    """Create FOLDER/identity.txt with an identity, which opens recordings, and a signing key.
 
-    Only you can read the file. Keep a copy in a safe place, because no recording can ever be opened
-    without an identity. The file never goes to the server.
+    Only you can read the file. Keep a copy of it in a safe place, because no recording can ever be
+    opened without an identity. The file never goes to the server.
 
     With --passphrase, the file is FOLDER/identity.age, which can be opened only with the
-    passphrase. Every command that reads it asks for the passphrase, and so does `age -d`.
+    passphrase. `age -d` and every command that reads the file ask for the passphrase.
     """
     name = PROTECTED if passphrase else PLAIN
     try:

@@ -1,4 +1,4 @@
-"""An officer's key file, which has an identity and a signing key, and the public half of each."""
+"""An officer's key file, with an identity and a signing key: reading it, printing public halves."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ def key_errors() -> Iterator[None]:
 def key_file(folder: Path) -> Path:
     """Return the path of the key file in `folder`.
 
-    It is the file without a passphrase, unless only the file with a passphrase exists. If `folder`
-    is not a folder, return `folder` unchanged: it is the path of a key file itself.
+    If only a key file with a passphrase exists, return its path. Otherwise return the path of the
+    key file without a passphrase. If `folder` is itself a key file and not a folder, return
+    `folder`.
     """
     if not folder.is_dir():
         return folder
@@ -54,7 +55,7 @@ def load_officer(folder: Path) -> OfficerKeys:
 def print_public(officer: OfficerKeys, file: Path, *, as_json: bool) -> None:
     """Print the recipient, its fingerprint and the public signing key of an officer.
 
-    `file` is the key file, whose path is printed too.
+    The path of the key file, `file`, is printed too.
     """
     recipient = officer.identity.recipient
     if as_json:

@@ -1,4 +1,4 @@
-"""`galwad keys rewrap`: give recordings new headers, for the recipients in the server's set."""
+"""`galwad keys rewrap`: make new headers of recordings, for the recipients in the server's set."""
 
 from __future__ import annotations
 
@@ -48,13 +48,15 @@ def rewrap(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Give every recording a new header, for the signed set that the server has in force.
+    """Give every recording a new header, for the recipients in the server's signed set.
 
-    Headers are opened here, with the identity in FOLDER. Payloads are not changed. A new header
-    replaces the old one only after it was read back and shown to open the same payload. If the
-    command is interrupted, run it again: it continues where it stopped.
+    Headers are opened on this machine, with the identity in FOLDER. Payloads are not changed. A new
+    header replaces the old header only after the new header was read back from the server and shown
+    to open the same payload. If the command is interrupted, run it again: it continues where it
+    stopped.
 
-    This revokes nothing: a person who could open a recording before can still open an old copy.
+    A rewrap does not protect old copies: a person who could open a recording before can still open
+    an old copy of it.
     """
     reference = required("--reference", reference, "KEYS-2026")
     with key_errors():

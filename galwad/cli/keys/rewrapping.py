@@ -1,9 +1,10 @@
 """The work of `galwad keys rewrap`: new headers, made and verified on the officer's machine.
 
-The recordings are rewrapped one after another. For each, the command fetches the header, checks it
-against the signed manifest or rewrap record, opens it and makes a new header. It sends the new
-header, reads it back, verifies it, and only then puts it in force. A recording that already has a
-header for the set in force is skipped, so an interrupted run can be started again.
+The recordings are rewrapped one after another. For each recording, the command fetches the header,
+checks it against the signed manifest or rewrap record, opens it and makes a new header. The new
+header is sent to the server, read back and verified, and only then put in force. A recording whose
+header is already for the recipients in the server's set is skipped, so an interrupted run can be
+started again.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class RewrapOptions:
     identities: Sequence[Identity]
     reference: str
     recipients: RecipientSet | None
-    """The signed set that the server must have; None accepts any set that this officer signed."""
+    """The signed set that the server must have. If None, any set that this officer signed is
+    accepted."""
     node_key: str | None
     former: Sequence[str]
     """The public signing keys of earlier officers, whose rewraps are accepted."""
@@ -43,12 +45,13 @@ class RewrapOptions:
 
 @dataclass(slots=True)
 class RewrapResult:
-    """The results of a rewrap so far: the set in force, the counts, and the errors by call id."""
+    """The results of a rewrap so far: the server's set, the counts, and the errors by call id."""
 
     recipients: RecipientSet
     recordings: int = 0
     waiting: int = 0
-    """The number of recordings that had no header for the recipients of the set in force."""
+    """The number of recordings whose header, before this rewrap, was not for the recipients in the
+    server's set."""
     rewrapped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -75,7 +78,7 @@ def named(recipients: RecipientSet) -> Iterator[tuple[str, str]]:
 
 
 class _RefusedError(Exception):
-    """A recording cannot be rewrapped; its header is not changed, and the run continues."""
+    """A recording cannot be rewrapped. Its header is not changed; the other recordings follow."""
 
 
 class _GoneError(Exception):
@@ -83,9 +86,9 @@ class _GoneError(Exception):
 
 
 def run(client: httpx.Client, options: RewrapOptions, *, quiet: bool) -> RewrapResult:
-    """Rewrap each recording whose header is not for the set in force, and return the results.
+    """Rewrap each recording whose header is not for the server's set, and return the results.
 
-    With `quiet`, no progress bar is drawn.
+    If `quiet` is true, no progress bar is shown.
     """
     with http_errors():
         result = RewrapResult(_set_in_force(client, options))
@@ -114,9 +117,9 @@ def _set_in_force(client: httpx.Client, options: RewrapOptions) -> RecipientSet:
 
 
 def _waiting(client: httpx.Client, result: RewrapResult) -> list[str]:
-    """Return the call ids of the recordings whose header is not for the set's recipients.
+    """Return the call ids of the recordings whose header is not for the recipients in the set.
 
-    Also count all recordings in `result.recordings`, except those that were disposed of.
+    The number of all recordings that were not disposed of is stored in `result.recordings`.
     """
     wanted = sorted(result.recipients.fingerprints)
     waiting: list[str] = []
@@ -158,12 +161,12 @@ def _replace(
 ) -> None:
     """Replace the header of one recording.
 
-    This takes several requests. The old header stays in force until the last of these requests.
+    This takes several requests. The old header is in force until the final request.
 
     Raises:
         _RefusedError: The recording cannot be rewrapped.
         _GoneError: The recording was disposed of.
-        CliError: The server refuses for a reason that ends the run.
+        CliError: The server refuses a request for a reason that concerns all recordings.
     """
     path, why = f"/recordings/{call_id}/header", {"reference": options.reference}
     sealed = _answer(client.post(path, json=why))
@@ -189,7 +192,7 @@ def _answer(response: httpx.Response) -> Any:
     Raises:
         _GoneError: The recording was disposed of.
         _RefusedError: The server refuses the request for this recording only.
-        CliError: The server refuses for a reason that ends the run.
+        CliError: The server refuses the request for a reason that concerns all recordings.
     """
     if response.status_code == httpx.codes.GONE:
         raise _GoneError
@@ -199,7 +202,7 @@ def _answer(response: httpx.Response) -> Any:
 
 
 def lines(result: RewrapResult, *, only_count: bool) -> Iterator[str]:
-    """Yield the results as lines of text: the set in force, the counts, and the errors."""
+    """Yield the results as lines of text: the server's set, the counts, and the errors."""
     found = result.recipients
     yield f"set number {found.serial}, signed {found.signed_at}"
     for name, mark in named(found):

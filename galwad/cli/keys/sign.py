@@ -51,9 +51,9 @@ def sign(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Sign the set of those who can open recordings; the server refuses an unsigned set.
+    """Sign the set of recipients who can open recordings; the server refuses an unsigned set.
 
-    Your own recipient is in the set unless you leave it out. Put the file at the path that the
+    Your own recipient is in the set unless you give --without-me. Put the file at the path that the
     server's setting `recipients` names (by default keys/recipients.json in the state folder).
     """
     with key_errors():

@@ -1,8 +1,8 @@
 """Export of a decrypted recording to a file: the whole recording or a slice, as FLAC or WAV.
 
 The decrypted recording is a FLAC file, so an export of the whole recording as FLAC is a copy. A
-slice is cut in memory, to the millisecond. The caller stays on the left channel and the advisor on
-the right channel, and no sample is changed.
+slice is made in memory, exact to the millisecond. In every export, the caller is on the left
+channel and the advisor on the right channel, and no sample is changed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import soundfile
 from galwad.cli.support.console import CliError, clock
 
 with warnings.catch_warnings():
-    # The import of pydub gives two warnings: invalid escapes, and no ffmpeg (not needed here).
+    # The import of pydub gives two warnings: about invalid escapes, and about a missing ffmpeg,
+    # which is not needed here.
     warnings.simplefilter("ignore")
     from pydub import AudioSegment
 
@@ -27,15 +28,14 @@ _LONGEST_SLICE_S = 3600.0
 def export(
     plain: BinaryIO, target: BinaryIO, kind: str, from_s: float | None, to_s: float | None
 ) -> float:
-    """Write the recording, or the part between two times, to `target`; return the seconds written.
+    """Write the recording, or a slice of it, to `target`; return the written length in seconds.
 
     `kind` is "flac" or "wav". `from_s` and `to_s` are in seconds; None means the recording's start
     and end.
 
     Raises:
         CliError: The audio cannot be read, the slice is longer than an hour, or `from_s` is after
-            the
-        recording's end.
+            the recording's end.
     """
     _read_to_the_end(plain)
     try:

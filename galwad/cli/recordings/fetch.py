@@ -1,8 +1,8 @@
-"""`galwad recordings fetch`: download a sealed recording, decrypt it here and write it to a file.
+"""`galwad recordings fetch`: download an encrypted recording and decrypt it to a local file.
 
-A temporary file only ever receives sealed bytes. The whole recording is authenticated before the
-first decoded sample is written. The output file receives its name at the end, so it appears
-completely or not at all.
+Temporary files contain only encrypted data. The whole recording is authenticated before the first
+decoded sample is written. The output file receives its name at the end, so it appears completely or
+not at all.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def fetch(
     """Fetch a recording, and decrypt it here with your identity.
 
     The server enters purpose and reference in the audit before it sends the first byte. The server
-    sends sealed bytes, which it cannot read itself. The output file appears completely or not at
-    all.
+    sends encrypted data, which the server itself cannot decrypt. The output file appears completely
+    or not at all.
     """
     options = FetchOptions(
         call_id=checked_id(call_id),

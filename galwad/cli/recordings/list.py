@@ -80,8 +80,8 @@ def list_(
 def _pages(server: str, query: dict[str, Any], limit: int) -> dict[str, Any]:
     """Return up to `limit` rows that match `query`, fetched page by page.
 
-    The result also has `after`, which is where the next page begins, or None if there are no more
-    rows.
+    The result also has the value `after`: the position at which the next page begins, or None if
+    there are no more rows.
     """
     rows: list[dict[str, Any]] = []
     while True:

@@ -13,7 +13,8 @@ _TIME: Final = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,9})?
 def read_position(text: str, option: str) -> float | None:
     """Return the position or length in seconds that `text` states; None if `text` is empty.
 
-    `text` has a form such as `80`, `1:20` or `1:02:03.5`. `option` is named in the error.
+    `text` has a form such as `80`, `1:20` or `1:02:03.5`. `option` is the option's name, for the
+    error.
 
     Raises:
         CliError: The text cannot be read.

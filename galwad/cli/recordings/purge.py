@@ -42,12 +42,12 @@ def purge(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Dispose of a recording: its header is destroyed, and a signed certificate is kept instead.
+    """Dispose of a recording: destroy its header, and store a signed certificate in its place.
 
     This cannot be undone, because no copy of the payload can be read without the header. Keep the
     certificate. If you restore a backup that still has the header, the certificate shows that the
     header must be destroyed again. You need the right "purge" (`galwad users rights`). The command
-    refuses a recording that is held.
+    does not dispose of a retained recording (`galwad recordings hold`).
     """
     body = {"reason": reason, "reference": required("--reference", reference, "R-2026-11")}
     path = f"/recordings/{checked_id(call_id)}"

@@ -1,9 +1,9 @@
-"""`galwad recordings recover`: get the key of a spool that a reboot locked, with an identity.
+"""`galwad recordings recover`: get the key of a spool that is locked since a reboot.
 
-The identity is the secret age key of a recipient. A person who has the spool's key can decrypt that
-call. Therefore the server enters the recovery in its audit chain before the key is written. With
-`--offline`, the server is not asked. Then the entry is made only when the key is used: the
-finaliser reports the use to the desk.
+The command needs an identity, the secret age key of a recipient. A person who has the spool's key
+can decrypt that call. Therefore the server makes an entry in its audit chain before the key is
+written. With `--offline`, no request is sent to the server. In this case, the entry is made only
+when the key is used: the finaliser reports the use to the desk.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ app = new_command()
 class WrittenKey:
     """A key that was written to a file.
 
-    `audited` is true if the server's audit chain has an entry that names who recovered the key.
+    `audited` is true if the server's audit chain has an entry that names the person who recovered
+    the key.
     """
 
     call_id: str
@@ -79,10 +80,10 @@ def recover(
 ) -> None:
     """Recover spools that a reboot locked: write the key of each spool to a file, for the server.
 
-    Run it on your own machine, signed in as an administrator. Before a key is written, the server
-    enters in the audit who recovers the key, and why. Each key opens one spool and nothing else.
-    Put the key on the server as the operations guide says. The finaliser then makes a recording
-    from the spool.
+    Run the command on your own machine, signed in as an administrator. Before a key is written, the
+    server enters in the audit who recovers the key, and why. Each key opens only one spool. Put the
+    key on the server as the operations guide says. The finaliser then makes a recording from the
+    spool.
     """
     reference = required("--reference", reference, "POWER-2026-11")
     keys = _recover_keys(spools, identity)
@@ -126,7 +127,7 @@ def _audit(key: RecoveredKey, reference: str, server: str) -> None:
     """Have the server enter the recovery of `key` in its audit chain.
 
     Raises:
-        CliError: The server did not enter it. In this case the caller must not write the key.
+        CliError: The server made no entry. In this case the key must not be written.
     """
     body = {"life": key.life, "reference": reference}
     try:

@@ -1,4 +1,4 @@
-"""`galwad recordings reindex`: make the index's rows again for recordings in the archive."""
+"""`galwad recordings reindex`: make index rows for recordings in the archive that have no row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WORDS: Final = {"indexed": "indexed", "known": "has its row", "provable": "whol
 
 @dataclass(slots=True)
 class ReindexResult:
-    """The results by call id: `rows` has the server's answers, and `failed` has the error texts."""
+    """The results by call id: `rows` has the server's responses, `failed` the error texts."""
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -60,12 +60,12 @@ def reindex(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Bring recordings that the index has lost back into it, from their signed manifests.
+    """Make new rows in the index for recordings without a row, from their signed manifests.
 
-    After a restore, the lost recordings are those made since the backup. The server verifies each
-    recording with its own signing key, up to the last byte, and then makes the row in the index. It
-    changes no file. A manifest does not state who called, on which line, or who answered, so these
-    facts stay unknown. If the command is interrupted, run it again.
+    After a restore, these are the recordings that were made since the backup. The server verifies
+    each recording with its own signing key, up to the final byte, and then makes the row in the
+    index. No file is changed. A manifest does not state who called, on which line, or who answered,
+    so these facts stay unknown. If the command is interrupted, run it again.
     """
     body = {
         "reference": required("--reference", reference, "RESTORE-2026-11"),
@@ -90,7 +90,7 @@ def reindex(
 def _unindexed(server: str) -> list[str]:
     """Return the call ids of the recordings in the archive that have no row in the index.
 
-    To find them, the server reads the list of its whole archive, which can take minutes.
+    To find these recordings, the server lists its whole archive, which can take minutes.
     """
     found: list[str] = ask(server, "GET", "/unindexed", timeout_s=_TIMEOUT_S)["call_ids"]
     return found

@@ -12,7 +12,7 @@ _US: Final = 1_000_000
 
 
 def spans_of_row(row: dict[str, Any], begins: Iterable[int] = ()) -> list[TimelineSpan]:
-    """Return the timeline of the whole call, as spans in order.
+    """Return the timeline of the whole call: its spans, sorted by time.
 
     `row` is the recording's row from the server. `begins` are the starts of segments, in
     microseconds since the recording's start.

@@ -1,4 +1,4 @@
-"""`galwad recordings show`: draw a recording as a timeline, and print the facts about it."""
+"""`galwad recordings show`: show a recording as a timeline, and print the facts about it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NO_MANIFEST = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 @app.command(epilog="Example: galwad recordings show 20261125-093000-abcdefgh")
 def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
-    """Draw a recording as a line: talk, payment, transfer and faults, with their times."""
+    """Show the timeline of a recording: talk, payment, transfer and faults, with their times."""
     detail = ask(server, "GET", f"/recordings/{checked_id(call_id)}")
     if json:
         print_json(detail)

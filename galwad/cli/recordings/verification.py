@@ -1,7 +1,7 @@
-"""Verification of the recordings in a folder, of one recording, or of all on the server.
+"""Verification of recordings: those in a folder, one recording, or all recordings on the server.
 
-`recording.archive.verify` decides whether a recording is whole. This module finds the recordings to
-verify, and puts each verdict into words.
+`recording.archive.verify` decides whether a recording is complete and unchanged. This module finds
+the recordings to verify, and returns a text for each verdict.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def sentence(verdict: RecordingVerdict) -> str:
 
 
 def disposal_text(certificate: Certificate) -> str:
-    """Return the text that describes a recording's disposal, from its certificate of disposal."""
+    """Return a text about the disposal of a recording, from its certificate of disposal."""
     place = certificate.audit
     return (
         f"disposed of {certificate.disposed} ({certificate.reason}) by {certificate.by}, "
@@ -77,16 +77,16 @@ def verify(
     identity: Path | None,
     server: str,
 ) -> list[RecordingVerdict]:
-    """Verify a folder, one file of a recording, a recording by its call id, or all on the server.
+    """Verify recordings in a folder or on the server, and return the verdict for each recording.
 
-    `what` is the folder, the file or the call id; if it is empty, all recordings on the server are
-    verified.
+    `what` is a folder, one file of a recording, or the call id of a recording on the server. If
+    `what` is empty, all recordings on the server are verified.
 
     `since` is a period in words, such as "last week". Only calls that began at or after the start
     of this period are verified.
 
-    `node_key` is the node's public key, or the name of a file that holds the key. Without it, a
-    manifest is accepted with a valid signature by any key.
+    `node_key` is the node's public key, or the name of a file that holds the key. If it is None, a
+    valid signature by any key is accepted.
 
     `officer_keys` are the public keys of officers whose rewraps are accepted, or names of files
     that hold the keys. Rewraps by the owner of the file `identity` are accepted too.
@@ -145,7 +145,7 @@ def _recordings_in(what: str, begin: float) -> list[tuple[Path, str]]:
 
 
 def _begin(words: str) -> float:
-    """Return the start of the period that `words` mean, in Unix seconds; 0 if `words` is empty."""
+    """Return the start, in Unix seconds, of the period in the text `words`; 0 if it is empty."""
     since = read_period(words, "--since")
     return since.since if since is not None else 0.0
 
@@ -167,7 +167,7 @@ def _indexed(begin: float, server: str) -> Iterator[str]:
 def _verify_on_server(
     call_id: str, key: str | None, officers: Sequence[str], server: str
 ) -> RecordingVerdict:
-    """Verify the manifest in the server's archive, and compare the manifest with the index."""
+    """Verify the manifest of a recording on the server, and compare the manifest with the index."""
     detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
     row, text = detail["recording"], detail["manifest"]
     if detail.get("disposal"):

@@ -1,4 +1,4 @@
-"""`galwad recordings verify`: prove that recordings are whole."""
+"""`galwad recordings verify`: verify that recordings are complete and unchanged."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def verify(
 ) -> None:
     """Verify recordings: signature, digests, lengths. Each fault that is found is printed.
 
-    A folder, with all folders in it, or one .manifest file is verified offline. For a call id, only
+    A folder (with its subfolders) or one .manifest file is verified offline. For a call id, only
     the server's manifest is verified and compared with the index. To verify the audio too, copy the
-    archive and verify the copy. With --identity, each byte is decrypted and decoded. That also
-    finds changes made by a thief of the node's key.
+    archive and verify the copy. With --identity, each byte is decrypted and decoded. This finds
+    even changes that were signed with a stolen node's key.
     """
     verdicts = verification.verify(
         what,

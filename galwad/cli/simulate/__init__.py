@@ -1,4 +1,7 @@
-"""`galwad simulate`: test an installation with calls that look to the server like real calls."""
+"""`galwad simulate`: test an installation with simulated calls.
+
+To the server, a simulated call looks like a real call.
+"""
 
 from __future__ import annotations
 

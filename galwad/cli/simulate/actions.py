@@ -1,6 +1,6 @@
-"""The actions in a simulated call after the answer: talk, keys, a pause, a transfer.
+"""The actions in a simulated call after it is answered: talk, DTMF digits, pause, transfer.
 
-In this package a step is one part of the simulation that has its own line in the report. A step
+In this package, a step is one part of the simulation that has its own line in the report. A step
 fails by raising a `StepError`.
 """
 
@@ -28,11 +28,11 @@ from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 _AFTERWARDS_S: Final = 2.0
 """The length in seconds of the talk that follows a pause or a transfer."""
 _TRANSFER_WITHIN_S: Final = 60.0
-"""The longest time in seconds that a transfer may take."""
+"""The maximum time in seconds that a transfer may take."""
 _GOOD_SIMILARITY: Final = 0.9
-"""The least similarity, 0 to 1, that gives no warning.
+"""The lowest similarity of sent and received audio, 0 to 1, that causes no warning.
 
-A path that uses only G.711 gives far more.
+If only G.711 is used between the phones, the similarity is much higher.
 """
 _MIN_SIMILARITY: Final = 0.5
 _LOSS: Final = 0.01
@@ -56,16 +56,16 @@ class Spoken:
 
 @dataclass(slots=True)
 class SimulatedCall:
-    """One simulated call in progress, and the data by which its recording is judged afterwards."""
+    """One simulated call in progress, and the data to check its recording afterwards."""
 
     phone: VoIPPhone
     answerers: list[Answerer]
     caller_call: VoIPCall
     """The caller's leg: the call as the calling phone sees it."""
     answerer_call: VoIPCall | None = None
-    """The other leg: the call as the answering phone sees it.
+    """The answerer's leg: the call as the answering phone sees it.
 
-    None if a phone answered that this command does not control.
+    None if this command does not control the phone that answered.
     """
     caller: CallAudio | None = None
     answerer: CallAudio | None = None
@@ -135,7 +135,7 @@ def judge(report: Report, phase: str, heard: Heard) -> None:
 async def listen(plan: Plan, report: Report, call: SimulatedCall) -> None:
     """Speak as the caller, and report which packets the caller received from the other phone.
 
-    This is used if a phone answered that this command does not control.
+    This function is used if this command does not control the phone that answered.
     """
     voice, began = call.caller, time.monotonic()
     if voice is None:
@@ -157,7 +157,7 @@ async def listen(plan: Plan, report: Report, call: SimulatedCall) -> None:
 async def in_the_call(
     plan: Plan, report: Report, call: SimulatedCall, api: ApiClient | None
 ) -> None:
-    """Do the actions that the plan names, in this order: press keys, pause and resume, transfer."""
+    """Do the planned actions in this sequence: send DTMF digits, pause and resume, transfer."""
     if plan.dtmf:
         await _keys(plan, report, call)
     if plan.pause:
@@ -173,7 +173,8 @@ async def _keys(plan: Plan, report: Report, call: SimulatedCall) -> None:
     try:
         async with asyncio.timeout(plan.timeout + len(plan.dtmf)):
             await call.caller_call.send_dtmf(plan.dtmf)
-            await asyncio.sleep(0.3)  # the last key may arrive late, and a key may arrive twice
+            # The final DTMF digit may arrive late, and a digit may arrive twice.
+            await asyncio.sleep(0.3)
     except (ProtocolError, TimeoutError):
         report.fail("keys", "telephone-event was not agreed on", "the trunk or PBX has none")
         return
@@ -208,7 +209,7 @@ async def _pause(plan: Plan, report: Report, call: SimulatedCall, api: ApiClient
 async def _timed(report: Report, name: str, means: str, act: Callable[[], Awaitable[None]]) -> None:
     """Run `act`, which pauses or resumes the recording, as the step `name`; report its duration.
 
-    `means` is the text for the report: the API or the record key.
+    `means` names the method in the report: "the API" or "the record key".
     """
     began = time.monotonic()
     async with step(report, name):
@@ -275,7 +276,7 @@ async def _within(
 async def _answer_any(answerers: list[Answerer]) -> tuple[str, VoIPCall] | None:
     """Answer the first call that rings at one of the `answerers`.
 
-    Return the extension that rang and the call, or None if `answerers` is empty.
+    Return the extension at which the call rang, and the call. Return None if `answerers` is empty.
     """
     ringing = {asyncio.ensure_future(a.next_ringing()): a.extension for a in answerers}
     if not ringing:
@@ -316,7 +317,7 @@ async def _blind(call: SimulatedCall, number: str) -> int:
 
 
 async def _join(call: SimulatedCall, number: str) -> int:
-    """Do an attended transfer: hold the caller, call `number`, and connect the two of them.
+    """Do an attended transfer: hold the caller, call `number`, and connect the caller with it.
 
     Return the SIP status of the transfer, or 0 if this command does not control the answering
     phone.

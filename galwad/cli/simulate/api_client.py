@@ -23,15 +23,16 @@ from galwad.cli.support.download import download
 from recording.age.file import Identity
 
 _SEALED_WITHIN_S: Final = 30.0
-"""The time in seconds within which the server must have the finished recording."""
+"""The maximum time in seconds from the end of a call until the server has its finished
+recording."""
 _BEGINS_WITHIN_S: Final = 3.0
-"""The time in seconds within which the recording must have begun."""
+"""The maximum time in seconds after which the recording of an answered call must have begun."""
 _RETRY_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedRecording:
-    """A decrypted recording, held in memory: the audio of each party, and the manifest."""
+    """A decrypted recording in memory: the audio of each party, and the manifest."""
 
     caller: Samples
     advisor: Samples
@@ -41,8 +42,9 @@ class OpenedRecording:
 class ApiClient:
     """A client of the server's API.
 
-    It uses the stored login of `galwad login`. If it has a `pause_token` (the token of a machine),
-    it uses that token to pause and to resume. It decrypts the recording with `identities`.
+    The client uses the stored login of `galwad login`. If `pause_token` (the token of a payment
+    system) is not empty, the client uses this token to pause and to resume. The client decrypts the
+    recording with `identities`.
     """
 
     def __init__(
@@ -69,8 +71,8 @@ class ApiClient:
     async def new_call(self, known: set[str], plan: Plan) -> str:
         """Wait until the recording of the new call has begun, and return the call's id.
 
-        The new call is the one at the answering extension whose id is not in `known`, which has the
-        ids of the calls before it.
+        `known` has the ids of the earlier calls. The new call is the call at the answering
+        extension whose id is not in `known`.
 
         Raises:
             StepError: The recording does not begin, the call is not found, or the request failed.
@@ -86,7 +88,7 @@ class ApiClient:
             await asyncio.sleep(_RETRY_S)
 
     async def pause(self, extension: str) -> None:
-        """Pause the recording of the call at `extension`, by the request of a payment system.
+        """Pause the recording of the call at `extension`, as a payment system does it by the API.
 
         Raises:
             StepError: The request failed, or the recording is not paused afterwards.
@@ -94,7 +96,7 @@ class ApiClient:
         await self._payment("PUT", extension, "paused")
 
     async def resume(self, extension: str) -> None:
-        """Resume the recording of the call at `extension`, by the request of a payment system.
+        """Resume the recording of the call at `extension`, as a payment system does it by the API.
 
         Raises:
             StepError: The request failed, or the recording does not continue.
@@ -114,8 +116,7 @@ class ApiClient:
 
         Raises:
             CliError: The recording does not appear, cannot be fetched, or cannot be decrypted with
-                these
-            identities.
+                the client's identities.
         """
         detail = self._detail(call_id)
         why = ("quality-training", reference)

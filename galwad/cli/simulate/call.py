@@ -39,9 +39,9 @@ from telephony.sip.message.uri import Uri, is_user
 app = new_command()
 
 _CALLER: Final = "07700900123"
-"""The number that the caller shows by default.
+"""The phone number that the caller shows by default.
 
-It is from the range that Ofcom reserves for drama, so no subscriber has it.
+Ofcom reserves the range of this number for drama, so no subscriber has the number.
 """
 _REFERENCE: Final = "galwad simulate"
 
@@ -116,11 +116,11 @@ def call(
 ) -> None:
     """Place a call to a running Galwad, answer it, talk, and judge the result.
 
-    This command controls both phones, and each sends noise that is new for each run. Each step is
-    reported: how long it took, what was heard, and what is in the recording. While the command
-    runs, a real phone of the same extension rings too. With --calls, the command places many calls,
-    --rate of them each second, in which the phones only talk. The exit status is 0, or 1 if a step
-    failed.
+    This command controls both phones. Each phone sends noise that is different in each run. Each
+    step is reported: how long it took, what was heard, and what is in the recording. While the
+    command runs, a real phone of the same extension rings too. With --calls, the command places
+    many calls, at the rate of --rate calls each second. In these calls the phones only talk. The
+    exit status is 0, or 1 if a step failed.
     """
     accounts = [name for name in (as_, *(answer or ())) if name]
     secrets = _passwords(accounts, from_stdin=password_stdin)
@@ -170,12 +170,12 @@ def _passwords(accounts: list[str], *, from_stdin: bool) -> list[str]:
 
 
 def _dialable(plan: Plan) -> None:
-    """Refuse a number or phone name that cannot be part of a SIP URI.
+    """Check that the phone number and the names of the phones can be part of a SIP URI.
 
-    This happens before any phone rings.
+    The check is made before any phone rings.
 
     Raises:
-        CliError: The number or name is not valid.
+        CliError: The phone number or a name is not valid.
     """
     wanted = {"the number": plan.number, "--transfer": plan.transfer, "--attended": plan.attended}
     accounts = [a.extension for a in (*plan.answering, *([plan.acts_as] if plan.acts_as else ()))]

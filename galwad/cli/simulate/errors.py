@@ -36,7 +36,7 @@ _INVITE: Final = {
 
 
 def unreachable_error(plan: Plan) -> StepError:
-    """Return the error for a server from which no answer came."""
+    """Return the error for a server that did not respond."""
     hint = _REACH + (_TLS if plan.addresses.transport is PhoneTransport.TLS else "")
     return StepError(f"no answer from {plan.addresses}", hint)
 
@@ -53,7 +53,7 @@ def registration_error(plan: Plan, extension: str, status: int) -> StepError:
 
 
 def call_error(plan: Plan, status: int) -> StepError:
-    """Return the error for a call that failed with this SIP status; status 0 means no answer."""
+    """Return the error for a call that failed with this SIP status; 0 means no response."""
     words = {"who": plan.caller_name, "way": plan.addresses.transport, "number": plan.number}
     if status in {401, 407} and plan.acts_as is not None:
         text, hint = f"wrong password for {plan.acts_as.extension}", _ASK

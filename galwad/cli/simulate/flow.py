@@ -1,4 +1,4 @@
-"""The steps of one simulated call, in order: register, ring, answer, talk, hang up."""
+"""The steps of one simulated call: register, ring, answer, talk and hang up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
 _HANG_UP_S: Final = 5.0
 _RING_S: Final = 60.0
-"""The longest time in seconds for which a phone may ring that this command does not control."""
+"""The maximum ringing time, in seconds, of a phone that this command does not control."""
 _NOT_REACHED: Final = {
     CallState.RINGING: (
         "no ringing",
@@ -36,8 +36,8 @@ async def simulate(
 ) -> SimulatedCall | None:
     """Run one simulated call as planned, and add the result of each step to `report`.
 
-    If a step fails that later steps depend on, the run ends and the result is None. Otherwise
-    return the call.
+    If later steps depend on a failed step, the run ends and None is returned. Otherwise the call is
+    returned.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -75,7 +75,7 @@ async def _connected(
 async def registered(
     plan: Plan, report: Report, stack: AsyncExitStack, answerer: Answerer
 ) -> Answerer:
-    """Register a phone, as a separate step of the run, and return it.
+    """Register a phone, as a separate step of the run, and return the registered phone.
 
     The phone is unregistered when the exit stack `stack` closes.
     """

@@ -13,9 +13,9 @@ from galwad.cli.simulate.steps import Report
 PAUSED: Final = "paused"
 _THERE: Final = 0.9
 _ABSENT: Final = 0.3
-"""The highest similarity, 0 to 1, at which audio is still judged to be absent from a recording.
+"""The similarity, 0 to 1, up to which audio is judged to be absent from a recording.
 
-Two different half seconds of noise are always less similar than this.
+The similarity of two different half seconds of noise is always lower.
 """
 _US: Final = 1_000_000
 _LENGTH_S: Final = 0.05

@@ -1,4 +1,4 @@
-"""A load test: many calls at a fixed rate, to show how many calls a new machine can carry."""
+"""A load test: many calls at a fixed rate, to show how many calls a new machine can handle."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from telephony.errors import TelephonyError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 _LATE: Final = 0.1
-"""The delay in seconds above which this machine is too slow for its measurements to be trusted."""
+"""The maximum delay, in seconds, of this machine's own work. If the delay is longer, this machine
+is too slow and its measurements are not reliable."""
 _JUDGED: Final = 40
-"""The most legs whose audio is compared with what was said.
+"""The maximum number of legs whose received audio is compared with the sent audio.
 
 To compare the audio of all legs would take longer than the calls themselves.
 """
@@ -40,7 +41,7 @@ class Tally:
     setup: list[int] = field(default_factory=list)
     """The time from INVITE to 200 of each answered call, in milliseconds."""
     refused: Counter[int] = field(default_factory=Counter)
-    """The number of failed calls for each SIP status; status 0 means that no answer came."""
+    """The number of failed calls for each SIP status; status 0 means that there was no response."""
     cut: int = 0
     """The number of legs that ended during the talk; a call has two legs."""
     received: int = 0
@@ -48,7 +49,7 @@ class Tally:
     jitter: float = 0.0
     similarities: list[float] = field(default_factory=list)
     late: float = 0.0
-    """The longest delay, in seconds, with which this machine ran its own work."""
+    """The longest delay, in seconds, of this machine's own work during the test."""
 
 
 class LoadTest:
@@ -142,7 +143,7 @@ class LoadTest:
         tally.jitter = max(tally.jitter, there.jitter)
 
     async def _watch(self) -> None:
-        """Measure by how many seconds this machine runs its own work too late."""
+        """Measure the delay, in seconds, with which this machine does its own work."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + 0.1

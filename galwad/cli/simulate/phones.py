@@ -19,12 +19,12 @@ from telephony.phone import (
 from telephony.phone.reception import ReceptionQuality
 
 _SETTLING: Final = 1.5
-"""The time in seconds to wait for the last audio, after all of it has been sent."""
+"""The time in seconds to wait, after all audio has been sent, for audio that is still to arrive."""
 _TAIL: Final = RATE // 4
 
 
 class Answerer:
-    """A simulated phone that is registered at the server; its incoming calls wait for an answer."""
+    """A simulated phone that is registered at the server and can be called."""
 
     def __init__(self, plan: Plan, account: SipLogin) -> None:
         self.extension = account.extension
@@ -75,7 +75,7 @@ def socket_error(plan: Plan, error: OSError) -> StepError:
 
 
 class CallAudio:
-    """The audio of one leg of an answered call: sends samples, and stores the samples received."""
+    """The audio of one leg of an answered call: an object that sends and stores samples."""
 
     def __init__(self, who: str, call: VoIPCall) -> None:
         """Start to store the received audio; this requires a running event loop."""
@@ -110,7 +110,7 @@ class CallAudio:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The quality of the audio in one direction, from `speaker` to `listener`."""
+    """The measured quality of the audio in one direction, from `speaker` to `listener`."""
 
     speaker: str
     listener: str
@@ -134,11 +134,11 @@ async def converse(
 ) -> tuple[Heard, Heard]:
     """Let both parties speak at the same time, and return the quality of each direction.
 
-    `said` has the samples that `first` sends and those that `second` sends. The result has the
-    direction from `second` to `first`, then the direction from `first` to `second`.
+    `said` has the samples that `first` sends and the samples that `second` sends. The result has
+    two items: the direction from `second` to `first`, then the direction from `first` to `second`.
 
     Raises:
-        StepError: The call ended before the talk did, or this machine is too slow.
+        StepError: The call ended during the talk, or this machine is too slow.
     """
     voices = (first, second)
     places = [voice.place for voice in voices]

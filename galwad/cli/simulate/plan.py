@@ -15,7 +15,7 @@ from telephony.phone import VoIPPhone
 from telephony.phone.phone import CallCallback
 
 PORTS: Final = (30_000, 32_999)
-"""The first and the last media port for the simulated phones.
+"""The lowest and the highest media port for the simulated phones.
 
 A call uses two ports for each of its two legs; the range is large enough for 500 calls.
 """
@@ -39,7 +39,7 @@ class SrtpPolicy(StrEnum):
 
 
 class PauseBy(StrEnum):
-    """The means by which a recording is paused: the phone's record key, or the API."""
+    """The method by which a recording is paused: the phone's record key, or the API."""
 
     KEY = "key"
     API = "api"
@@ -83,16 +83,16 @@ class Plan:
     caller: str
     """The telephone number that the caller shows when it calls as a trunk."""
     acts_as: SipLogin | None
-    """The phone as which the caller calls; None if the caller calls as a trunk."""
+    """The phone that places the call; None if the call is placed as a trunk."""
     answering: tuple[SipLogin, ...]
-    """The phones that answer: the first answers the call, and the rest answer a transfer."""
+    """The phones that answer: the first phone answers the call, the others answer a transfer."""
     media: SrtpPolicy = SrtpPolicy.OPTIONAL
     talk: float = 4.0
     """The length of the talk in seconds."""
     timeout: float = 10.0
     """The longest time in seconds that a step may take.
 
-    An answer by a phone that this command does not control may take longer.
+    If this command does not control the phone that answers, the answer may take longer.
     """
     dtmf: str = ""
     pause: float = 0.0
@@ -114,7 +114,7 @@ class Plan:
         return self.acts_as.extension if self.acts_as else "caller"
 
     def calling_phone(self) -> VoIPPhone:
-        """Return the caller's phone; the phone is not started yet."""
+        """Return the phone of the caller; the phone is not started yet."""
         account = self.acts_as or SipLogin(self.caller, "")
         addresses = self.addresses
         return self._phone(account, (addresses.caller, addresses.caller_port))
@@ -153,12 +153,11 @@ class Plan:
 def locate(text: str, transport: PhoneTransport, bind: str, ca: Path | None) -> Addresses:
     """Return the server's address, and this machine's address from which the server is reached.
 
-    `text` is the value of --sip, and `bind` that of --bind.
+    `text` is the value of --sip, and `bind` is the value of --bind.
 
     Raises:
         CliError: `text` is not an address, the host's name is unknown, `ca` is not a file, or there
-            is
-        no route to the server.
+            is no route to the server.
     """
     host, port = _split(text, 5061 if transport is PhoneTransport.TLS else 5060)
     try:

@@ -1,7 +1,8 @@
 """The sound of the simulated parties: noise with the rhythm of syllables, new for each run.
 
-No two pieces of this noise are similar. Therefore the place where a piece is found, and the
-similarity there, show how a phone line changes speech and what a recording contains.
+No two pieces of this noise are similar. Therefore a piece can be found again in received or
+recorded sound. The similarity shows how much a phone line changed the piece, and whether a
+recording contains the piece.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ _LATEST: Final = 2 * RATE
 """The longest delay, in samples, with which speech may arrive."""
 _PEAK: Final = 20_000
 _PASSES: Final = (300, 3200)
-"""The lowest and the highest frequency of the noise, in Hz; every telephone carries this range."""
+"""The lowest and the highest frequency of the noise, in Hz; every telephone line transmits this
+range."""
 
 
 def speech(seconds: float, seed: int) -> Samples:
@@ -54,8 +56,8 @@ def from_pcm(pcm: bytes) -> Samples:
 def similarity_at(heard: Samples, said: Samples) -> float:
     """Return how similar the received sound `heard` is to the sound `said`, 0 to 1.
 
-    `said` must begin in `heard` at the start, or at most `_LATEST` samples later. Each half second
-    is searched for separately, so that a line may stretch and shift the sound a little.
+    `said` must begin at the start of `heard`, or at most `_LATEST` samples later. Each half second
+    is searched for separately, because a line may stretch and shift the sound a little.
     """
     pieces = _pieces(said)
     found = [_best(heard[at : at + len(piece) + _LATEST], piece) for at, piece in pieces]
@@ -63,9 +65,10 @@ def similarity_at(heard: Samples, said: Samples) -> float:
 
 
 def similarity_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> tuple[float, float]:
-    """Return the mean and the maximum similarity of parts of `said` to any place in `recorded`.
+    """Search for parts of `said` in `recorded`; return the mean and the maximum similarity.
 
-    About `pieces` parts are compared, each of half a second. Both values are from 0 to 1.
+    About `pieces` parts of half a second each are compared with every place in `recorded`. Both
+    values are from 0 to 1.
     """
     every = _pieces(said)
     some = every[:: max(1, len(every) // pieces)]

@@ -35,7 +35,7 @@ _MARKS: Final = {
 
 
 class StepError(Exception):
-    """The failure of a step that later steps depend on; `hint` says how to correct it."""
+    """A step failed on which later steps depend; `hint` says how to correct the failure."""
 
     def __init__(self, text: str, hint: str = "") -> None:
         super().__init__(text)
@@ -54,7 +54,7 @@ class Step:
     figures: Figures = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """Return the step as a mapping for JSON output; empty fields are left out."""
+        """Return the step as a mapping for JSON output, without the empty fields."""
         shown = {
             "step": self.name,
             "verdict": self.verdict.lower(),
@@ -66,7 +66,7 @@ class Step:
 
 
 class Report:
-    """The steps that have been run so far, in order, with their results."""
+    """The steps that have been run so far, from the first to the newest, with their results."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
@@ -76,7 +76,7 @@ class Report:
         self.steps.append(Step(name, StepResult.FINE, text, figures=figures))
 
     def warn(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
-        """Add a step that succeeded but whose result the administrator should look at."""
+        """Add a step that succeeded, but with a result that the administrator should examine."""
         self.steps.append(Step(name, StepResult.WARNING, text, hint, figures))
 
     def fail(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
@@ -84,7 +84,7 @@ class Report:
         self.steps.append(Step(name, StepResult.FAULT, text, hint, figures))
 
     def skip(self, name: str, text: str) -> None:
-        """Add a step that could not be run."""
+        """Add a step that could not be run, which is neither a success nor a failure."""
         self.steps.append(Step(name, StepResult.SKIPPED, text))
 
     @property

@@ -1,1 +1,1 @@
-"""Helpers that the commands of several nouns use; this package has no commands."""
+"""Helpers that several groups of commands use; this package has no commands of its own."""

@@ -1,4 +1,7 @@
-"""Helpers for commands that use the server's own database; they turn errors into a `CliError`."""
+"""Helpers for commands that use the server's own database.
+
+An error becomes a `CliError`.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ def chown_to_service(settings: Settings) -> None:
 
 @contextmanager
 def on_the_server(settings: Settings) -> Iterator[None]:
-    """Turn an error of the database or of its users into a `CliError` with one line and a hint."""
+    """Turn an error about the database or its users into a `CliError` with one line and a hint."""
     try:
         try:
             yield

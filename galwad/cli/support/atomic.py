@@ -23,12 +23,12 @@ _UNKNOWN: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 
 @contextmanager
 def atomic_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.BufferedRandom]:
-    """Yield a file to write and read back; it receives the name `path` only if the body succeeds.
+    """Yield a new file for writing and reading; it is named `path` only if the body succeeds.
 
     Until then the file has no name, so that nothing remains of it if the process dies. If the file
-    system supports no files without a name, the file has a temporary name in the same folder. If
-    `replace` is false and a file exists at `path` when the body ends, that file is kept and the new
-    file is discarded.
+    system does not support files without a name, the file has a temporary name in the same folder.
+    If `replace` is false and a file exists at `path` when the body ends, the existing file is not
+    changed and the new file is deleted.
 
     Raises:
         CliError: The file cannot be written, or `path` exists and `replace` is false.
@@ -83,7 +83,8 @@ def check_writable(
 ) -> None:
     """Raise a `CliError` if `atomic_file` could not write to `path`.
 
-    Commands call this before they do any work. `hint` says what to do if the file already exists.
+    Commands call this function before they do any work. `hint` says what to do if the file already
+    exists.
     """
     check_replaceable(path)
     if not path.parent.is_dir():
@@ -99,7 +100,8 @@ def _opened(part: Path, mode: int) -> int:
 
     If files without a name are not supported there, create and open `part`.
     """
-    part.unlink(missing_ok=True)  # it is left over if a process with this process id was killed
+    # an earlier process with the same process id was killed and left this file
+    part.unlink(missing_ok=True)
     if _NAMELESS:
         try:
             return os.open(part.parent, os.O_RDWR | _NAMELESS, mode)

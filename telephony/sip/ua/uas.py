@@ -280,7 +280,10 @@ class InviteServer(ServerRequest):
         self._send_failure(487, "cancelled", now)
 
     def end_with_dialog(self, now: float) -> None:
-        """Send 487 to the re-INVITE if no final response was sent, because its dialog has ended."""
+        """Send 487 to the re-INVITE if no final response was sent, because its dialog has ended.
+
+        See RFC 3261 section 15.1.2. A 2xx to the re-INVITE is no longer repeated.
+        """
         if not self._final or self._waiting_2xx is not None:
             self._waiting_2xx = None
             self._send_final(PendingResponse(487, None, (), b"", self._tag(None, 487)), now)
