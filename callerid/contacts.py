@@ -163,10 +163,9 @@ class Contacts:
                 )
 
     async def save_confirmation(self, call_id: str, person_id: str, confirmation: str) -> None:
-        """Save the advisor's answer to the question who the caller is.
+        """Save the advisor's answer to the question whether the caller is a certain person.
 
-        `confirmation` is the value of a `PopConfirmation`. `person_id` is the person to whom the
-        answer refers.
+        `confirmation` is the value of a `PopConfirmation`. `person_id` is the id of this person.
         """
         async with self._writer.begin() as connection:
             await connection.execute(

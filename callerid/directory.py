@@ -2,7 +2,7 @@
 
 If an import file has a fault, nothing is imported. Every fault is reported with file, line and
 column. A row replaces the person with the same `reference`. People who are not in the file stay
-unchanged. If `absent` is "remove", these people are removed.
+unchanged. If the argument `absent` of `import_csv` is "remove", these people are removed.
 
 The file is in UTF-8, with a comma or a semicolon between cells. The first line names the columns,
 which may be in any sequence:
@@ -181,7 +181,7 @@ def read_csv(text: str, file: str = "people.csv", region: str = REGION) -> list[
         region: The country of numbers without a country code.
 
     Raises:
-        ImportFileError: The file has faults. The error lists about a hundred of them at most.
+        ImportFileError: The file has faults. The error lists at most about a hundred faults.
     """
     reader = _Reader(file, region)
     text = text.removeprefix("\ufeff")

@@ -18,8 +18,8 @@ from callerid.errors import NumberError
 REGION = "GB"
 _PRIVATE = frozenset({"id", "user", "header"})
 _ANONYMOUS_USERS = frozenset({"anonymous", "restricted", "private", "withheld"})
-# A network writes a number of Ofcom's 08979 range in the place of a missing or unusable number.
-# Such a number identifies no caller.
+# If a caller's number is missing or unusable, a network may replace it by a number in Ofcom's 08979
+# range. Such a number identifies no caller.
 _PLACEHOLDER_PREFIX = "+448979"
 _INTERNAL = re.compile(r"[0-9]{2,6}")
 _DIALLABLE = re.compile(r"\+?[0-9().\-\s/]+(?:\s*(?:;ext=|x|ext\.?)\s*[0-9]{1,7})?", re.IGNORECASE)

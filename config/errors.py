@@ -1,6 +1,6 @@
 """The exception for a settings file that cannot be used.
 
-SettingsError: its `faults` say where each fault is, what is wrong and what to write instead.
+The `faults` of a `SettingsError` say where each fault is, what is wrong and what to write instead.
 """
 
 from __future__ import annotations

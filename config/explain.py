@@ -24,7 +24,7 @@ _PLACE = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
 
 
 def syntax_fault(error: tomllib.TOMLDecodeError) -> SettingsFault:
-    """Return a fault that describes the error of the TOML parser: the file is not valid TOML."""
+    """Return a fault for a file that is not valid TOML, from the error of the TOML parser."""
     message = str(error)
     match = _PLACE.search(message)
     line = int(match[1]) if match and match[1] else 0
@@ -122,8 +122,8 @@ def _message(item: dict[str, Any], model: type[BaseModel]) -> str:
     if item["type"] != "value_error":
         return f"{name} must be {wanted}" if wanted else f"{name}: {item['msg']}"
     problem = str(item["ctx"]["error"])
-    # If a problem concerns several settings of one table, its text begins with a quoted setting.
-    # Then a colon separates the name of the table from the text.
+    # If a problem concerns several settings of one table, its text begins with a quoted setting. In
+    # this case a colon separates the name of the table from the text.
     return f"{name}: {problem}" if name and problem.startswith('"') else f"{name} {problem}".strip()
 
 

@@ -1,6 +1,6 @@
 """The models of the sections of `galwad.toml`: one class for each table.
 
-The description of a field completes a sentence that begins with "must be". The models cannot be
+In an error message, the description of a field follows the words "must be". The models cannot be
 changed after loading. They refuse unknown settings. Their errors never repeat a value, because
 settings contain secrets.
 """
@@ -223,7 +223,7 @@ class Trunk(Section):
 class Phone(Section):
     """`[[phones]]`: a phone that is defined in the settings and not in the database.
 
-    It may register and receive calls.
+    The phone may register and receive calls.
     """
 
     extension: Extension = Field(
@@ -260,7 +260,7 @@ class Phone(Section):
 
 
 class Route(Section):
-    """`[[routes]]`: the extensions or the SIP URI that Galwad calls for a certain called number."""
+    """`[[routes]]`: the extensions or the SIP URI to ring if a certain number is called."""
 
     called: Annotated[Pattern, parse_with(Pattern)] = Field(
         description='exact ("01970000000"), a prefix ("0197*"), "*" or "/expression/"'
@@ -332,7 +332,7 @@ class Destination(Section):
     def matches(self, user: str, uri: str) -> bool:
         """Return whether the target of a transfer is this destination.
 
-        `uri` is the URI in Refer-To without parameters, and `user` is its user part.
+        `uri` is the URI in Refer-To without parameters, and `user` is the user part of this URI.
         """
         return self.match.matches(uri if self.match.text.startswith(("sip:", "/sip")) else user)
 
@@ -443,7 +443,7 @@ class DeskSection(Section):
 
     @property
     def tls(self) -> bool:
-        """True if the desk itself serves the page over TLS."""
+        """True if the desk, and not a proxy, provides TLS for the page."""
         return self.tls_certificate is not None
 
     @property

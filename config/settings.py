@@ -78,7 +78,7 @@ class Settings(Section):
     def spare_folder(self) -> Path:
         """The folder for a call's next spool after the disk of `spool_folder` has failed.
 
-        It is useful only if it is on another disk.
+        The spare folder is useful only if it is not on the disk of `spool_folder`.
         """
         return self.node.state / "spare"
 
@@ -114,7 +114,7 @@ class Settings(Section):
 
     @property
     def recipients(self) -> Path:
-        """The path of the signed file with the recipients, which lists who can open recordings."""
+        """The path of the signed file that lists the recipients, who can open recordings."""
         return self.recording.recipients or self.node.state / "keys" / "recipients.json"
 
     @property

@@ -11,6 +11,6 @@ _FORM: Final = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}")
 def is_call_id(text: str) -> bool:
     """Return whether the text has the form of a call id.
 
-    A text of this form is safe in a file name or a path.
+    A text of this form is safe as a part of a file name or a path.
     """
     return _FORM.fullmatch(text) is not None

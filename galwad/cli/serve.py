@@ -53,9 +53,9 @@ def serve(
 
     Without --only, the three processes are children of this process, and a child that dies is
     started again. At SIGTERM, no new calls are accepted, and calls in progress continue until they
-    end. Then the processes stop, the desk as the final one. At a second SIGTERM, all processes stop
-    immediately. The log goes to stderr. With --json, or if stderr is not a terminal, each line of
-    the log is a JSON object.
+    end. Then the processes stop; the desk stops after the others. At a second SIGTERM, all
+    processes stop immediately. The log goes to stderr. With --json, or if stderr is not a terminal,
+    each line of the log is a JSON object.
     """
     supervise.die_with_parent()
     forbid_core_dumps()

@@ -40,8 +40,8 @@ def add_anchor(path: Path, server: str) -> Anchor:
     Nothing is appended if the chain no longer contains the newest anchor in the file.
 
     Raises:
-        CliError: The chain no longer contains that anchor, the server is another node, or the file
-            cannot be read or written.
+        CliError: The chain no longer contains that anchor, the server is not the node of the
+            anchors in the file, or the file cannot be read or written.
     """
     if path.exists() and not path.is_file():
         raise CliError(f"{path} is not a file", "give the file of your anchors")

@@ -1,8 +1,8 @@
 """Comparison of an archive with the audit chain: lost, replaced, added and disposed recordings.
 
 The chain has the digest of every indexed manifest and of every replaced header. It also has an
-entry for each disposal that was ordered. Events close in time to the newest entry may get their
-entries later. A difference that such a later entry may explain is reported separately.
+entry for each disposal that was ordered. An event that happened shortly before the newest entry may
+get its entry later. A difference that such a later entry may explain is reported separately.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ChainFacts:
             self.indexed[call_id] = str(stated.get("manifest_sha256"))
         elif link.kind in _HEADERS and stated.get("old_sha256") != stated.get("new_sha256"):
             # Each replacement adds 1 to a count. If two commands replace the same header at the
-            # same time, one of them is refused, and its entry subtracts 1.
+            # same time, one of them is refused, and the entry of the refusal subtracts 1.
             self._replaced[call_id, str(stated.get("old_sha256"))] += _HEADERS[link.kind]
         elif link.kind == _ORDERED:
             self._ordered.add((call_id, link.node, link.seq, link.hash))
@@ -79,7 +79,7 @@ class ChainFacts:
             self._known_to_be_gone.add(call_id)
 
     def orders(self, call_id: str, found: Certificate) -> bool:
-        """Return whether the chain has an order for the disposal of the certificate `found`."""
+        """Return whether an entry of the chain ordered the disposal that `found` certifies."""
         place = found.audit
         order = call_id, place.node, place.seq, place.hash
         return order in self._ordered or call_id in self._known_to_be_gone
@@ -89,7 +89,7 @@ class ChainFacts:
         return self._replaced[call_id, header_sha256] > 0
 
     def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
-        """Return the final text of a problem, and whether an entry added later may explain it.
+        """Return the full text of a problem, and whether a later entry may explain the problem.
 
         `text` says that the chain has no entry of an event, and `time_text` is the date of that
         event. If the date is well after the chain's newest entry, the returned text also advises a

@@ -50,8 +50,8 @@ def verify(
     has not changed since it was indexed. Prints each entry and each recording that has changed.
 
     After a restore, the chain continues with a day key that no earlier key signed, and the entries
-    made after the backup are missing. A restore is therefore reported as a problem. Give --restored
-    for a restore that you know of.
+    made after the backup are missing. A restore is therefore reported as a problem. If you know of
+    the restore, give --restored: then it is not reported.
     """
     # Read the anchors first. Otherwise the chain could be read before the entry of a new anchor is
     # added.

@@ -29,8 +29,8 @@ def make(
 
     The service continues to run. Payloads are not in the backup: copy them with rsync, as the
     operations guide says. The backup has callers' numbers and the node's signing key, so encrypt
-    the folder. Keep the backup for weeks, not for years: with the headers in it, a recording can
-    still be opened after its disposal.
+    the folder. Keep the backup for weeks, not for years, because the headers in the backup can open
+    a recording even after its disposal.
     """
     settings = load_settings(config)
     with (

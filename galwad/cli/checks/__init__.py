@@ -1,6 +1,6 @@
 """The checks of `galwad check`.
 
-There is one module for each subject. Its function `check` yields the results.
+Each subject has a module. The module's function `check` yields the results.
 """
 
 from __future__ import annotations
@@ -52,8 +52,7 @@ def run(settings: Settings) -> list[CheckResult]:
 def _results(check: Check, settings: Settings) -> Iterator[CheckResult]:
     """Yield the results of one check.
 
-    If the check raises an `OSError`, a fault is yielded instead, so that the other checks still
-    run.
+    If the check raises an `OSError`, the error becomes a fault, so that the other checks still run.
     """
     try:
         yield from check(settings)

@@ -139,8 +139,8 @@ def _stored(path: Path) -> Path:
     """Return the readable file for `path`, a certificate or key from the settings.
 
     For a unit, systemd copies files from /etc/credstore to a folder that only the unit can read. If
-    `path` is in this folder and cannot be seen, return the original file in /etc/credstore.
-    Otherwise return `path`.
+    `path` is in this folder and this process cannot find it, return the original file in
+    /etc/credstore. Otherwise return `path`.
     """
     if path.exists() or not path.is_relative_to(_CREDENTIALS):
         return path

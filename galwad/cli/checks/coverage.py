@@ -2,7 +2,7 @@
 
 An orphan is a file, row or spool whose counterpart is missing, such as a recording without its
 database row. This module does not check the coverage itself, because that would read the whole
-archive. `galwad calls coverage` does so.
+archive. The command `galwad calls coverage` checks the coverage.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> It
 
 
 def _open_findings(connection: sqlite3.Connection) -> Iterator[CheckResult]:
-    """Yield a result for each unresolved finding, at most `_MAX_SHOWN`, then one for the others."""
+    """Yield a result for each unresolved finding, at most `_MAX_SHOWN`, and one for the rest."""
     found = connection.execute(
         "SELECT key FROM coverage_findings ORDER BY key LIMIT ?", (_MAX_SHOWN,)
     ).fetchall()

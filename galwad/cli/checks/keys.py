@@ -34,8 +34,8 @@ def _node_key(path: Path) -> Iterator[CheckResult]:
     """Check the length of the node's signing key.
 
     If the key is missing, there is no fault, because the finaliser makes the key later. If this
-    process has no permission to read the key, the key is not checked, because it belongs to another
-    user.
+    process has no permission to read the key, the key is not checked, because the key belongs to
+    another user.
     """
     try:
         length = len(path.read_bytes())

@@ -50,7 +50,7 @@ def _transports(settings: Settings) -> Iterator[CheckResult]:
 
 
 def is_running(settings: Settings) -> bool:
-    """Return whether a running switch accepts connections on its socket from the settings."""
+    """Return whether a running switch accepts connections on the socket that `settings` names."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(settings.switch_socket))

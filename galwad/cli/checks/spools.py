@@ -17,10 +17,11 @@ _MAX_SHOWN: Final = 10
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a fault for each spool that cannot be opened; also check moved spools and copied keys.
+    """Yield a fault for each spool that cannot be opened.
 
     The check tries the boot keys of this machine, which open spools without an officer, and the
-    keys that an officer recovered.
+    keys that an officer recovered. It also reports spools in the spare folder, and recovered keys
+    that the finaliser cannot read.
     """
     keys = settings.node.runtime / "spool-keys"
     found: list[CheckResult] = []
@@ -69,7 +70,7 @@ def _locked(path: Path, header: SpoolHeader) -> CheckResult:
 def _misplaced(keys: Path) -> Iterator[CheckResult]:
     """Yield a fault for each recovered key that the finaliser cannot read.
 
-    This happens if root copied the key into the folder.
+    The finaliser cannot read a key that root copied into the folder.
     """
     for path in sorted(keys.glob("*.recovered")):
         if path.stat().st_uid != keys.stat().st_uid:

@@ -22,4 +22,7 @@ app = new_group(KeysGroup)
 
 @app.callback()
 def keys() -> None:
-    """Manage the officer's keys, and who can open recordings. Run on the officer's machine."""
+    """Manage the officer's keys, and the set of people who can open recordings.
+
+    Run the commands on the officer's machine.
+    """

@@ -1,4 +1,7 @@
-"""An officer's key file, with an identity and a signing key: reading it, printing public halves."""
+"""Functions that read an officer's key file, and that print the public halves of its two keys.
+
+The two keys are an identity and a signing key.
+"""
 
 from __future__ import annotations
 

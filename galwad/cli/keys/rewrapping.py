@@ -45,7 +45,7 @@ class RewrapOptions:
 
 @dataclass(slots=True)
 class RewrapResult:
-    """The results of a rewrap so far: the server's set, the counts, and the errors by call id."""
+    """The results of a rewrap so far: the server's recipient set, counts, and errors by call id."""
 
     recipients: RecipientSet
     recordings: int = 0
@@ -86,7 +86,7 @@ class _GoneError(Exception):
 
 
 def run(client: httpx.Client, options: RewrapOptions, *, quiet: bool) -> RewrapResult:
-    """Rewrap each recording whose header is not for the server's set, and return the results.
+    """Rewrap each recording whose header is not for the server's recipients; return the results.
 
     If `quiet` is true, no progress bar is shown.
     """
@@ -202,7 +202,7 @@ def _answer(response: httpx.Response) -> Any:
 
 
 def lines(result: RewrapResult, *, only_count: bool) -> Iterator[str]:
-    """Yield the results as lines of text: the server's set, the counts, and the errors."""
+    """Yield the results as lines of text: the server's recipient set, counts, and errors."""
     found = result.recipients
     yield f"set number {found.serial}, signed {found.signed_at}"
     for name, mark in named(found):

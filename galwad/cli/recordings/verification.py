@@ -145,7 +145,7 @@ def _recordings_in(what: str, begin: float) -> list[tuple[Path, str]]:
 
 
 def _begin(words: str) -> float:
-    """Return the start, in Unix seconds, of the period in the text `words`; 0 if it is empty."""
+    """Return the start, in Unix seconds, of the period in `words`; 0 if `words` is empty."""
     since = read_period(words, "--since")
     return since.since if since is not None else 0.0
 

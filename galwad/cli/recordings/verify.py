@@ -53,7 +53,7 @@ def verify(
     A folder (with its subfolders) or one .manifest file is verified offline. For a call id, only
     the server's manifest is verified and compared with the index. To verify the audio too, copy the
     archive and verify the copy. With --identity, each byte is decrypted and decoded. This finds
-    even changes that were signed with a stolen node's key.
+    even changes that a thief signed with the node's key.
     """
     verdicts = verification.verify(
         what,

@@ -173,7 +173,8 @@ async def _keys(plan: Plan, report: Report, call: SimulatedCall) -> None:
     try:
         async with asyncio.timeout(plan.timeout + len(plan.dtmf)):
             await call.caller_call.send_dtmf(plan.dtmf)
-            # The final DTMF digit may arrive late, and a digit may arrive twice.
+            # The final DTMF digit may arrive late, and an unwanted second copy of a digit may
+            # arrive later still.
             await asyncio.sleep(0.3)
     except (ProtocolError, TimeoutError):
         report.fail("keys", "telephone-event was not agreed on", "the trunk or PBX has none")

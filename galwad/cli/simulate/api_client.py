@@ -88,7 +88,7 @@ class ApiClient:
             await asyncio.sleep(_RETRY_S)
 
     async def pause(self, extension: str) -> None:
-        """Pause the recording of the call at `extension`, as a payment system does it by the API.
+        """Pause the recording of the call at `extension` by the API for payment systems.
 
         Raises:
             StepError: The request failed, or the recording is not paused afterwards.
@@ -96,7 +96,7 @@ class ApiClient:
         await self._payment("PUT", extension, "paused")
 
     async def resume(self, extension: str) -> None:
-        """Resume the recording of the call at `extension`, as a payment system does it by the API.
+        """Resume the recording of the call at `extension` by the API for payment systems.
 
         Raises:
             StepError: The request failed, or the recording does not continue.

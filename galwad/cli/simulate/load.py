@@ -22,8 +22,8 @@ from telephony.errors import TelephonyError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 _LATE: Final = 0.1
-"""The maximum delay, in seconds, of this machine's own work. If the delay is longer, this machine
-is too slow and its measurements are not reliable."""
+"""The maximum delay, in seconds, with which this machine may run the tasks of the load test. If the
+delay is longer, the machine is too slow and its measurements are not reliable."""
 _JUDGED: Final = 40
 """The maximum number of legs whose received audio is compared with the sent audio.
 
@@ -49,7 +49,7 @@ class Tally:
     jitter: float = 0.0
     similarities: list[float] = field(default_factory=list)
     late: float = 0.0
-    """The longest delay, in seconds, of this machine's own work during the test."""
+    """The longest delay, in seconds, with which this machine ran a task of the load test."""
 
 
 class LoadTest:
@@ -143,7 +143,7 @@ class LoadTest:
         tally.jitter = max(tally.jitter, there.jitter)
 
     async def _watch(self) -> None:
-        """Measure the delay, in seconds, with which this machine does its own work."""
+        """Measure the delay, in seconds, with which this machine runs the load test's tasks."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + 0.1

@@ -75,7 +75,7 @@ def socket_error(plan: Plan, error: OSError) -> StepError:
 
 
 class CallAudio:
-    """The audio of one leg of an answered call: an object that sends and stores samples."""
+    """Sends the audio of one leg of an answered call, and stores the audio that is received."""
 
     def __init__(self, who: str, call: VoIPCall) -> None:
         """Start to store the received audio; this requires a running event loop."""

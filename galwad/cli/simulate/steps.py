@@ -84,7 +84,7 @@ class Report:
         self.steps.append(Step(name, StepResult.FAULT, text, hint, figures))
 
     def skip(self, name: str, text: str) -> None:
-        """Add a step that could not be run, which is neither a success nor a failure."""
+        """Add a step that could not be run; this is neither a success nor a failure."""
         self.steps.append(Step(name, StepResult.SKIPPED, text))
 
     @property

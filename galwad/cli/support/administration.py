@@ -1,6 +1,6 @@
 """Helpers for commands that use the server's own database.
 
-An error becomes a `CliError`.
+`on_the_server` turns an error about the database into a `CliError`.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def _create_state_folder(state: Path) -> None:
 def chown_to_service(settings: Settings) -> None:
     """Give the files that root created in the desk's folder to the owner of that folder.
 
-    Files that existed before need no change. When root writes to the database, SQLite gives each
-    new journal file to the database's owner. The process does all its work as root, not as the
-    service's user, because that user cannot reach the private folders of other services.
+    Files that existed before already have this owner. When root writes to the database, SQLite
+    gives each new journal file to the database's owner. The process does all its work as root, not
+    as the service's user, because that user cannot reach the private folders of other services.
     """
     folder = settings.database.parent
     if os.geteuid() != 0 or not folder.exists():
@@ -60,7 +60,10 @@ def chown_to_service(settings: Settings) -> None:
 
 @contextmanager
 def on_the_server(settings: Settings) -> Iterator[None]:
-    """Turn an error about the database or its users into a `CliError` with one line and a hint."""
+    """Turn an error about the database or its data into a `CliError` with a line and a hint.
+
+    At the end, also call `chown_to_service`.
+    """
     try:
         try:
             yield

@@ -94,7 +94,7 @@ class ReliableSequence:
         self._deadline: Timer | None = None
 
     def send(self, provisional: PendingResponse, now: float) -> None:
-        """Send a response as soon as the PRACKs to the responses before it have arrived.
+        """Send a response after the PRACKs to all earlier responses have arrived.
 
         If `MAX_WAITING` responses already wait, a response without a body is dropped.
         """

@@ -28,8 +28,8 @@ class DialogRequest(SipEvent):
 
     The core has checked the sequence of the CSeq numbers. The `transaction` of a re-INVITE is an
     `InviteServer`. For a BYE, the core emits `DialogEnded` after this event. A PRACK is reported
-    only if it has a body, which is an offer or the answer to our offer. Whatever the application's
-    response to the PRACK is, the PRACK acknowledges the provisional response.
+    only if it has a body, which is an offer or the answer to our offer. The PRACK acknowledges the
+    provisional response even if the application rejects the PRACK.
     """
 
     dialog: Dialog
@@ -53,8 +53,8 @@ class ServerRequest:
         request: The parsed request; the core has filled in `received` and `rport` in its top Via.
         source: The address from which the request came.
         local: The address of the socket at which the request arrived.
-        dialog: The dialog in which the request arrived; None outside a dialog. An INVITE is
-            different; see `InviteServer`.
+        dialog: The dialog in which the request arrived; None outside a dialog. After our 2xx to an
+            INVITE, the dialog of this 2xx.
         owner: The application's own object for this request; the core only stores it.
     """
 
@@ -105,8 +105,8 @@ class ServerRequest:
         """Send a response; if it has a body, `headers` must include its Content-Type.
 
         For an INVITE, a provisional response above 100 creates an early dialog, and a 2xx confirms
-        the dialog. Both responses return this dialog; a 2xx also sets the attribute `dialog`. For
-        any other response or method, None is returned.
+        the dialog. In both cases this dialog is returned; in all other cases None is returned. A
+        2xx also sets the attribute `dialog`.
 
         The dialog is identified by the To tag of the response. This tag is `to_tag`, or our own tag
         if `to_tag` is None. Responses with different tags create different dialogs.
@@ -134,7 +134,8 @@ class ServerRequest:
         ACK or CANCEL finds no transaction.
 
         Raises:
-            ProtocolError: A final response was already sent, or the request came in a dialog.
+            ProtocolError: A final response was already sent, or the request arrived within a
+                dialog.
         """
         if self._final or self.dialog is not None:
             raise ProtocolError("only a new request outside dialogs can be turned away")

@@ -78,7 +78,7 @@ class InviteClient(UserAgentClient):
     """An INVITE that we send, outside a dialog or within one.
 
     Attributes:
-        dialogs: For each To tag of the peer, its early or confirmed dialog. Empty for a re-INVITE.
+        dialogs: For each To tag of the peer, the early or confirmed dialog. Empty for a re-INVITE.
         cancelled: True once `cancel` was called before a final response arrived.
     """
 
@@ -121,10 +121,10 @@ class InviteClient(UserAgentClient):
     def cancel(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> None:
         """Cancel the INVITE by a CANCEL (RFC 3261 section 9.1).
 
-        The CANCEL is sent now or after the first provisional response. `InviteFailed` follows,
-        usually with 487. If the peer sent a 2xx before the CANCEL arrived, `InviteAnswered`
-        follows. After a final response, this method does nothing. `headers` are added to the
-        CANCEL, for example a Reason.
+        The CANCEL is sent now or after the first provisional response. Then the event
+        `InviteFailed` follows, usually with 487. If the peer sent a 2xx before the CANCEL arrived,
+        `InviteAnswered` follows. After a final response, this method does nothing. `headers` are
+        added to the CANCEL, for example a Reason.
         """
         if self._finished or self.cancelled:
             return

@@ -43,7 +43,7 @@ class InviteCancelled(SipEvent):
 
     invite: InviteServer
     request: Request
-    """The CANCEL or BYE, which may contain a Reason header."""
+    """The CANCEL or BYE, which may contain a Reason header field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ class InviteServer(ServerRequest):
     """An INVITE that we received, outside a dialog or within one.
 
     Attributes:
-        dialogs: For each of our To tags, the dialog that our response has created.
-        dialog: The dialog of our 2xx. For a re-INVITE, the dialog in which it arrived.
+        dialogs: For each of our To tags, the dialog that a response with this tag has created.
+        dialog: The dialog of our 2xx. For a re-INVITE, the dialog in which the re-INVITE arrived.
         cancelled: True once the caller has cancelled the INVITE and the core has sent 487.
     """
 
@@ -120,13 +120,13 @@ class InviteServer(ServerRequest):
     ) -> Dialog | None:
         """Send a response to the INVITE; for most arguments, see `ServerRequest.respond`.
 
-        If `reliable` is true or the caller requires it, a provisional response above 100 is
-        reliable. It is repeated until its PRACK arrives. A further reliable response in the same
-        early dialog is sent only after this PRACK. If no PRACK arrives within 64*T1, the core
-        answers the INVITE with 504 and emits `PrackMissing`.
+        A provisional response above 100 is sent reliably if `reliable` is true or the caller
+        requires this. The response is then repeated until its PRACK arrives. A further reliable
+        response in the same early dialog is sent only after this PRACK. If no PRACK arrives within
+        64*T1, the core answers the INVITE with 504 and emits `PrackMissing`.
 
-        A 2xx is sent only after the PRACK to a reliable response with a body (RFC 3262 section 3).
-        Until the 2xx is sent, the caller may still cancel.
+        If a reliable response with a body still waits for its PRACK, a 2xx is sent only after this
+        PRACK (RFC 3262 section 3). Until the 2xx is sent, the caller may still cancel.
 
         Raises:
             ProtocolError: A final response was already sent, or `reliable` is true and the caller
