@@ -1,4 +1,8 @@
-"""The file of anchors on this machine: each day the head of the audit chain is appended to it."""
+"""The file of anchors on this machine. An anchor is a stored head of the audit chain.
+
+The desk appends an anchor once a day. If the audit chain is later changed, it differs from the
+anchors.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,9 @@ from recording.audit.log import AuditLog
 
 
 class AnchorFile:
-    """Appends anchors to a file, and compares the last anchor in the file with the audit chain.
+    """Appends anchors to a file, and compares the newest anchor in the file with the audit chain.
 
-    An anchor has the node's name, the head of the node's audit chain, and the time.
+    An anchor consists of the node's name, the head of the node's audit chain, and the time.
     """
 
     def __init__(
@@ -33,10 +37,10 @@ class AnchorFile:
         return None if head is None else Anchor(self._node, head, at)
 
     async def append(self) -> None:
-        """Append an anchor of the present head to the file; do nothing if there is no entry yet.
+        """Append an anchor of the present head to the file.
 
-        Raise an alarm if the file cannot be read or written, or if the last anchor in the file does
-        not match the audit chain.
+        Append nothing if the audit chain has no entry yet. Raise an alarm if the file cannot be
+        read or written, or if the newest anchor in the file differs from the audit chain.
         """
         anchor = await self.head()
         if anchor is None:

@@ -1,8 +1,8 @@
-"""The desk process: the ASGI application, its HTTP server, and `run`.
+"""The desk process: the ASGI application, its HTTP server, and the function `run`.
 
-TLS is required unless the listening address is loopback. This module handles signals instead of
-uvicorn: at SIGTERM the desk first ends the event streams, because uvicorn's shutdown would
-otherwise wait for these streams.
+TLS is required if other machines can reach the listening address. This module handles signals
+itself and does not leave them to uvicorn. At SIGTERM the desk must first end the event streams,
+because the shutdown of uvicorn waits for open streams.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Replace uvicorn's method, so that no signal handler is installed.
+        """Install no signal handlers. This replaces the method of uvicorn that installs them.
 
         The function `_main` of this module handles the signals.
         """
@@ -168,7 +168,8 @@ class DeskServer:
         ready.cancel()
         if self._task.done():
             listener.close()
-            await self._task  # raises the server's error, such as an unreadable TLS key
+            # If the server failed, this raises the server's error, such as an unreadable TLS key.
+            await self._task
             raise OSError("the HTTP server ended at once")
 
     def _config(self) -> uvicorn.Config:
@@ -178,9 +179,9 @@ class DeskServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            # If a public origin is set, a reverse proxy on this machine forwards the requests. Its
-            # X-Forwarded-For header gives the client's address, which the sign-in throttle needs.
-            # The header is ignored in a request from any other machine.
+            # If a public origin is set, a reverse proxy on this machine forwards the requests. The
+            # header field X-Forwarded-For then has the client's address, which is needed to limit
+            # sign-ins. If another machine sends this header field, it is ignored.
             proxy_headers=options.public_origin is not None,
             forwarded_allow_ips=["127.0.0.1", "::1"],
             lifespan="off",
@@ -197,7 +198,8 @@ class DeskServer:
             self._server.should_exit = True
             await self._task
         if self._listener is not None:
-            self._listener.close()  # The server has closed it, unless the server failed.
+            # The server normally closes the listener itself, but not if the server has failed.
+            self._listener.close()
         await self.desk.stop()
 
 
@@ -225,8 +227,8 @@ def _listen(host: str, port: int) -> socket.socket:
 def run(settings: Settings) -> int:
     """Run the desk until SIGTERM or SIGINT; return the process's exit status.
 
-    The caller must first set up logging with `galwad.logs`, which keeps the texts of exceptions out
-    of the log.
+    Set up logging with `galwad.logs` before you call this function. Otherwise the texts of
+    exceptions may appear in the log.
     """
     return uvloop.run(_main(options_of(settings)))
 
@@ -245,7 +247,8 @@ async def _main(options: DeskOptions) -> int:
     try:
         await server.start()
     except (UnsafeListenerError, OSError) as error:
-        # The error's text contains an address or a path, and no personal data.
+        # The text of this error may be logged, because it has an address or a path and no personal
+        # data.
         log.critical("desk.cannot_start", reason=str(error))
         await server.desk.stop()
         return 1

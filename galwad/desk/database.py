@@ -1,14 +1,14 @@
-"""The desk's database: opening the database, and bringing its schema up to date.
+"""The desk's database: functions that open it and upgrade its schema.
 
 The database is SQLite in WAL mode, and each commit waits until the data is on the disk. SQLAlchemy
 begins and ends the transactions, and Python's SQLite driver does not. If an engine has the
 execution option `immediate`, each transaction takes the write lock at its start. A transaction that
-first reads and then writes needs this option; PostgreSQL ignores it. The values in SQL statements
-never appear in a log or in an exception's text.
+first reads and then writes needs this option. PostgreSQL ignores the option. The values in SQL
+statements never appear in a log or in an exception's text.
 
 A revision is one step from an older schema to a newer schema. All missing revisions run in one
-transaction. So after an interrupted upgrade the database has either the old or the new schema, and
-the next start of the desk can continue from it.
+transaction. So after an interrupted upgrade, the database has either the old or the new schema, and
+the next start of the desk continues from that schema.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _PRAGMAS = (
     "PRAGMA secure_delete = ON",
 )
 _OTHERS_S = 20.0
-"""The seconds to wait for another process that is upgrading the database.
+"""The seconds to wait while another process upgrades the database.
 
-This is less than the 30 s that systemd gives the desk's unit to start.
+This is less than the 30 s that systemd gives the desk to start.
 """
 
 
 class SchemaError(Exception):
-    """The database's schema cannot be brought up to date.
+    """The database's schema cannot be upgraded to the present version.
 
     The database was not changed. `hint` says what the operator must do.
     """
@@ -51,7 +51,10 @@ class SchemaError(Exception):
 
 
 def open_engine(path: Path) -> AsyncEngine:
-    """Return an engine for the database file at `path`, which must exist (see `upgrade`)."""
+    """Return an engine for the database file at `path`.
+
+    The file must exist. The function `upgrade` creates it.
+    """
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
@@ -60,7 +63,8 @@ def open_engine(path: Path) -> AsyncEngine:
 
 def _prepare(connection: Any, record: object) -> None:
     _leave_transactions_to_sqlalchemy(connection, record)
-    # Without `closing`, a failed statement would keep the file open until garbage collection.
+    # Without `closing`, the file would stay open after a failed statement until the next garbage
+    # collection.
     with closing(connection.cursor()) as cursor:
         for pragma in _PRAGMAS:
             cursor.execute(pragma)
@@ -77,7 +81,7 @@ def scripts() -> ScriptDirectory:
 
 
 def upgrade(path: Path) -> None:
-    """Bring the database's schema up to date; block the thread until this is done.
+    """Upgrade the database's schema to the newest version; block the thread until this is done.
 
     If the file is missing, it is created with the mode 0600.
 
@@ -96,7 +100,8 @@ def upgrade(path: Path) -> None:
         if not _is_newest(engine, path):
             _run_revisions(engine)
     except SQLAlchemyError as error:
-        # The cause is SQLite's own text, such as "database is locked", which quotes no value.
+        # The text of SQLite's own error, such as "database is locked", contains no value from the
+        # database.
         cause = getattr(error, "orig", None) or type(error).__name__
         raise SchemaError(
             f"cannot upgrade the database {path}: {cause}", "run `galwad check`"
@@ -106,9 +111,9 @@ def upgrade(path: Path) -> None:
 
 
 def _is_newest(engine: Engine, path: Path) -> bool:
-    """Return whether the database's schema is up to date.
+    """Return whether the database already has the newest schema.
 
-    The function only reads, so other processes can write at the same time.
+    This function only reads, so other processes can write at the same time.
 
     Raises:
         SchemaError: The database is from a later version.
@@ -127,7 +132,7 @@ def _run_revisions(engine: Engine) -> None:
     """Run the missing schema revisions in one transaction.
 
     If two processes do this at the same time, the second process waits at its first BEGIN until the
-    first process has finished. It then finds that no revision is missing.
+    first process has finished. The second process then finds that no revision is missing.
     """
     with engine.execution_options(immediate=True).connect() as connection:
         config = _config()
@@ -144,6 +149,7 @@ def _config() -> Config:
 def _leave_transactions_to_sqlalchemy(connection: Any, _record: object) -> None:
     """Prevent Python's SQLite driver from beginning and committing transactions by itself.
 
-    The driver would otherwise commit before each change of the schema.
+    Otherwise the driver would commit before each change of the schema, and the upgrade would not be
+    one transaction.
     """
     connection.isolation_level = None

@@ -1,7 +1,7 @@
-"""The answers to failed requests.
+"""The responses to requests that fail.
 
-Each answer is a JSON object with the keys `error` and `hint`. An answer never contains a value from
-the request.
+Each response is a JSON object with the members `error` and `hint`. A response never contains a
+value from the request.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ _STANDARD = {
 
 
 def answer(status: int, error: str, hint: str = "", retry_after: int = 0) -> JSONResponse:
-    """Return the answer to a failed request: a JSON object with `error` and `hint`.
+    """Return the response to a request that fails: a JSON object with `error` and `hint`.
 
-    If `retry_after` is not 0, the answer has it as the header field Retry-After, in seconds.
+    If `retry_after` is not 0, the response has the header field Retry-After with this number of
+    seconds.
     """
     headers = {"Retry-After": str(retry_after)} if retry_after else None
     return JSONResponse({"error": error, "hint": hint}, status, headers)
 
 
 def install(app: FastAPI) -> None:
-    """Install in `app` the handlers that turn each exception into an answer."""
+    """Install in `app` the handlers that turn each exception into a response."""
     known = {"body", "query", "path", *field_names()}
 
     @app.exception_handler(ApiError)
@@ -78,14 +79,14 @@ def install(app: FastAPI) -> None:
 def _field(location: tuple[int | str, ...], known: Collection[str]) -> str:
     """Return the path of a field that is not valid, such as `body.limit`.
 
-    Only names from `known`, the API's own field names, are in the path, because other names come
-    from the client. If no name is left, return "body".
+    The path has only the API's own field names, which are in `known`. Other names come from the
+    client and are left out. If no name remains, return "body".
     """
     names = [part for part in location if isinstance(part, str) and part.isidentifier()]
     return ".".join(name for name in names if name in known) or "body"
 
 
 def _most(item: Mapping[str, Any]) -> str:
-    """Return the note on the greatest length if the error is a text that is too long, else ""."""
+    """Return a note about the maximum length if a text is too long, otherwise ""."""
     too_long = item["type"] == "string_too_long"
     return f" (at most {item['ctx']['max_length']} characters)" if too_long else ""

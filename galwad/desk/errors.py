@@ -1,12 +1,12 @@
-"""The errors that the desk sends to a client as the answer to a request."""
+"""The errors that the desk sends to a client as the response to a request."""
 
 from __future__ import annotations
 
 
 class ApiError(Exception):
-    """An error that becomes the answer to the client's request.
+    """An error that the desk sends as the response to a request.
 
-    `status` is the HTTP status. `error` says what is wrong, and `hint` says what to do.
+    `status` is the HTTP status. `error` says what is wrong, and `hint` says what the user can do.
     `retry_after` is the number of seconds after which the client may try again; 0 if not known.
     """
 
@@ -19,7 +19,7 @@ class ApiError(Exception):
 
 
 class SwitchDownError(ApiError):
-    """The switch is not connected, or did not reply in time; the client receives a 503."""
+    """The switch is not connected, or did not reply in time. The HTTP client receives a 503."""
 
     def __init__(self, error: str = "the switch cannot be reached") -> None:
         super().__init__(

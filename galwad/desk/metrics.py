@@ -1,4 +1,4 @@
-"""The desk's metrics for Prometheus. Labels never contain a call id, a name or a number."""
+"""The desk's metrics for Prometheus. Labels never contain a call id, a name or a phone number."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SWITCH = {
 class Metrics:
     """The metrics of one desk.
 
-    The metrics are in a registry of their own, so that one process can contain several desks.
+    The metrics have their own registry, so that one process can contain several desks.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Metrics:
         )
 
     def switch(self, figures: Figures) -> None:
-        """Set the gauges that describe the switch to the figures that the switch has reported."""
+        """Set the gauges that describe the switch to the values that the switch has reported."""
         self._peers.clear()
         for peer in figures.peers:
             self._peers.labels(peer.name, peer.asked_by).set(peer.up)

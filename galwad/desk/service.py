@@ -1,9 +1,9 @@
 """The `Desk`: it creates the parts of the desk process and connects them with each other.
 
-The parts are the database, the links to switch and finaliser, the lookup, the live calls and their
-events. Data that must survive a restart of the desk is written to the database before the desk
-acknowledges it. Live calls and screen-pops are only in memory; after a restart they are rebuilt
-from the switch's snapshot and a new lookup.
+The parts are the database, the links to the switch and the finaliser, the lookup of callers, and
+the live calls with their events. Data that must survive a restart of the desk is written to the
+database before the desk acknowledges the data. Live calls and screen-pops are only in memory. After
+a restart, the desk rebuilds them from the switch's snapshot and looks the callers up again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class DeskOptions:
-    """The settings of a desk; durations are in seconds.
+    """The settings of a desk. Durations are in seconds.
 
     If `time_zone` is None, the desk uses this machine's time zone.
     """
@@ -62,9 +62,9 @@ class DeskOptions:
     switch_socket: Path
     desk_socket: Path
     recipients: Path | None = None
-    """The file with the signed recipient set.
+    """The file with the signed set of recipients.
 
-    The file has no secrets. The finaliser checks its signature.
+    The file has no secrets. The finaliser checks the file's signature.
     """
     officer_key: str = ""
     node: str = "galwad"
@@ -82,7 +82,10 @@ class DeskOptions:
 
     @property
     def audit_key(self) -> Path:
-        """The file with the audit's private key of the day, in the folder of the database."""
+        """The file with the present day's private key, which signs the audit chain.
+
+        The file is in the folder of the database.
+        """
         return self.database.with_name("audit.key")
 
     @property
@@ -106,7 +109,7 @@ class DeskOptions:
 
 
 class Desk:
-    """One desk process with all its parts; `start` opens the parts, and `stop` closes them."""
+    """One desk process with all its parts. `start` opens the parts, and `stop` closes them."""
 
     def __init__(
         self,
@@ -120,7 +123,7 @@ class Desk:
         self.metrics = Metrics()
         self.hub = EventHub()
         self.peers_down = 0
-        """The number of trunks and targets that do not answer, or that refuse our registration."""
+        """The number of trunks and targets that do not respond, or that refuse our registration."""
         self.calls = LiveCalls(self._call_changed)
         self.users = Users(self.engine, hasher)
         self.sessions = Sessions(self.engine, options.session_idle, options.session_absolute)
@@ -171,8 +174,9 @@ class Desk:
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Restore the calls in wrap-up and the last coverage figures, then start the desk's parts.
+        """Restore the state before the restart, and start the desk's parts.
 
+        The restored state is the calls in wrap-up and the result of the most recent coverage check.
         The parts listen on `desk.sock` and connect to the switch.
         """
         for contact in await self.contacts.open_notes():
@@ -198,7 +202,8 @@ class Desk:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.ledger.flush()
-        if self._tasks:  # Running lookups and note writes are short, so wait for them.
+        # Wait for running lookups and writes of contact notes, because they take only a short time.
+        if self._tasks:
             await asyncio.wait(self._tasks, timeout=_TIMEOUT_S)
         for task in tuple(self._tasks):
             task.cancel()
@@ -209,11 +214,11 @@ class Desk:
     async def finishes_within(self, work: Coroutine[Any, Any, None], seconds: float) -> bool:
         """Start `work` as a task, and return whether it finished within `seconds`.
 
-        If `work` did not finish in time, it continues in the background, and its later error is
-        neither raised nor logged.
+        If `work` does not finish in time, it continues in the background. If `work` then fails, the
+        error is neither raised nor logged.
 
         Raises:
-            Exception: Any error that `work` raised within that time.
+            Exception: Any error that `work` raises before the time is over.
         """
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -226,7 +231,7 @@ class Desk:
         return True
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start `work` as a background task; if `work` raises an error, the error is logged."""
+        """Start `work` as a background task. If `work` raises an error, the error is logged."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -274,7 +279,7 @@ class Desk:
         self.metrics.switch_connected.set(connected)
         kind = "switch.connected" if connected else "switch.lost"
         log.info(kind)
-        # The first connection after the desk's start follows no loss, so it is not an alarm.
+        # When the desk has just started, the first connection to the switch is no alarm.
         if connected and not self._switch_lost:
             self.hub.alarm(kind, audience="everybody")
         else:
@@ -282,9 +287,9 @@ class Desk:
         self._switch_lost = not connected
 
     def calls_in_progress(self) -> set[str] | None:
-        """Return the ids of the calls in progress, without calls in wrap-up.
+        """Return the ids of the calls that have not ended. Calls in wrap-up have ended.
 
-        None while the switch is not connected, because the calls are then not known.
+        Return None while the switch is not connected, because the calls are then not known.
         """
         if not self.switch.connected:
             return None
@@ -295,7 +300,7 @@ class Desk:
         self.metrics.orphans.set(len(result.orphans))
 
     def claim(self, call: DeskCall, user: User) -> DeskCall:
-        """Record `user` as the advisor of a call that a PBX answered for a group.
+        """Record `user` as the advisor of a call, if a PBX answered the call for a group.
 
         Return the changed call. If the advisor is already known, or `user` is not in the group,
         return the call unchanged.
@@ -321,10 +326,10 @@ class Desk:
         )
 
     async def _open_note(self, call: DeskCall) -> None:
-        """Open the contact note of a call that was just answered.
+        """Open the contact note (the advisor's note about a call) of a call that was just answered.
 
-        Because the note is opened immediately, it cannot be forgotten. If a note is already saved,
-        it is stored in the live call.
+        The note is opened now, so that the advisor cannot forget to write it. If a note for this
+        call is already saved, that note is stored in the live call.
         """
         call = self.calls.get(call.call_id) or call
         if call.advisor is None:
@@ -346,8 +351,8 @@ class Desk:
     async def _indexed(self, sealed: Sealed) -> None:
         """Update metrics, alarms and the live call for a recording that is now in the index.
 
-        If an advisor answered the call and the call is not among the live calls, open its contact
-        note.
+        If an advisor answered the call but it is not among the live calls, open its contact note
+        (the advisor's note about the call).
         """
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)
@@ -368,7 +373,7 @@ class Desk:
     def _audit_cut(self, seq: int) -> None:
         """Raise an alarm because audit entries below number `seq` are missing from the database.
 
-        The recording of calls continues.
+        The desk continues to run.
         """
         self._alarm(Alarm("audit.cut", None, f"the audit entries before number {seq} are missing"))
 
@@ -384,7 +389,7 @@ class Desk:
         audience: Audience = "supervisors",
         detail: str = "",
     ) -> None:
-        """Report an alarm in the journal, in the metrics, and on the pages of `audience`."""
+        """Report an alarm in the journal, in the metrics, and on the pages of the `audience`."""
         named = call.call_id if call is not None else call_id
         log.warning("alarm", kind=kind, call_id=named, detail=detail)
         self.metrics.alarms.labels(kind).inc()

@@ -1,7 +1,7 @@
-"""The finaliser process: turns spools into sealed recordings and reports them to the desk.
+"""The finaliser process: it turns spools into encrypted recordings and reports them to the desk.
 
-The finaliser uses no network, because it decodes data that strangers sent. Of the three processes,
-only the finaliser decrypts and decodes recorded audio, and it does so in memory only.
+The finaliser decodes data that strangers sent, so it does not use the network. Only the finaliser,
+and neither the switch nor the desk, decrypts and decodes recorded audio. It does so only in memory.
 """
 
 from galwad.finaliser.process import run

@@ -1,7 +1,7 @@
-"""Sealing of calls in progress, in slices, so that little work remains when a call ends.
+"""Seals parts of calls that are still in progress, so that little work remains when a call ends.
 
 To follow a call means to seal the finished parts of its spool while the call is in progress. After
-an error the call is no longer followed, and is sealed from its spool when it has ended.
+an error the call is no longer followed. It is then sealed from its spool when it has ended.
 """
 
 from __future__ import annotations
@@ -22,25 +22,27 @@ from recording.errors import RecordingError
 from recording.spool import is_live
 
 _MIN_SPOOL_BYTES: Final = 256 * 1024
-"""The size in bytes from which a spool is sealed during its call: about 15 seconds of a call.
+"""The minimum size in bytes of a spool that is sealed while its call is in progress.
 
-A smaller spool is sealed quickly when the call ends.
+A spool has this size after about 15 seconds of a call. A smaller spool is sealed quickly when the
+call ends.
 """
 _MAX_CALLS: Final = 400
-"""The most calls that are sealed, while they are in progress, at the same time.
+"""The maximum number of calls that can be followed at the same time.
 
-Each of these calls needs two open files and about 0.5 MB of memory.
+To follow a call means to seal its spool while the call is in progress. Each of these calls needs
+two open files and about 0.5 MB of memory.
 """
 MIN_FREE_BYTES: Final = 1 << 30
-"""The free space in bytes that the archive's disk must have for the sealing of calls in progress.
+"""The free space in bytes that the archive's disk must have to seal calls in progress.
 
-With less free space, a call is sealed only after it has ended, because the recording of calls needs
-the space.
+If there is less free space, it is left to the recording of calls, and a call is sealed only after
+it has ended.
 """
 _SLICE_FRAMES: Final = 60
 """The number of spool frames in a slice. A frame holds about one second of a call.
 
-After each slice, a slice of the next call is sealed.
+A slice is sealed without interruption. Then a slice of the next call is sealed.
 """
 log = structlog.get_logger()
 
@@ -48,15 +50,15 @@ log = structlog.get_logger()
 class LiveSealer:
     """Follows calls: seals the finished parts of their spools while the calls are in progress.
 
-    The methods block the thread that calls them. Only one thread may call `follow`. Any thread may
-    call `take`, which waits until the current slice is finished. `take` is called for a call whose
-    spool is closed, so this call is not followed again.
+    The methods block the thread in which they run. Only one thread may use `follow`. Any thread may
+    use `take`, which waits until the current slice is sealed. `take` is used for a call whose spool
+    is closed, so this call is not followed again.
     """
 
     def __init__(self, spools: Spools, archive: Archive, keys: Callable[[], SpoolKeys]) -> None:
         """Start without calls.
 
-        `keys` returns the keys that open spools. If `keys` raises an error, the call is not
+        `keys` returns the keys that decrypt spools. If `keys` raises an error, the call is not
         followed.
         """
         self._spools = spools
@@ -67,10 +69,10 @@ class LiveSealer:
         self._lock = Lock()
 
     def follow(self, enough: Callable[[], bool]) -> None:
-        """Seal the finished parts of all calls in progress.
+        """Seal the finished parts of all calls in progress, in slices.
 
-        The call that has waited longest for a slice is next. `enough` is called after each slice,
-        and this method returns when `enough` returns True.
+        After each slice, `enough` is called, and this method returns if the result is True.
+        Otherwise the call that has waited longest is next.
         """
         if self._archive.free_bytes < MIN_FREE_BYTES:
             self.discard_all()
@@ -96,7 +98,7 @@ class LiveSealer:
     def take(self, call_id: str) -> LiveSealing | None:
         """Return the parts of an ended call that were sealed while the call was in progress.
 
-        None if there are no such parts. The caller must discard the returned object after use.
+        Return None if there are no such parts. Discard the returned object after use.
         """
         with self._lock:
             self._given_up.discard(call_id)
@@ -110,7 +112,7 @@ class LiveSealer:
             self._followed.clear()
 
     def _single_lives(self) -> Mapping[str, Path]:
-        """Return the spool of each call that has exactly one spool, by call id."""
+        """Return a mapping from call id to spool, for all calls that have exactly one spool."""
         found = self._spools.by_call()
         return {call_id: paths[0] for call_id, paths in found.items() if len(paths) == 1}
 
@@ -120,7 +122,7 @@ class LiveSealer:
             self._followed.pop(call_id).discard()
 
     def _is_new(self, call_id: str, path: Path) -> bool:
-        """Return whether the sealing of this call may begin now, while the call is in progress."""
+        """Return whether the sealing of this call can begin now, while the call is in progress."""
         if (
             len(self._followed) >= _MAX_CALLS
             or call_id in self._followed
@@ -143,7 +145,7 @@ class LiveSealer:
         return True
 
     def _step(self, call_id: str) -> bool:
-        """Seal one slice of a call, then move the call to the end of the order.
+        """Seal one slice of a call, then let all other followed calls go first.
 
         Return True if another slice of the call can be sealed now.
         """
@@ -158,6 +160,6 @@ class LiveSealer:
         return more
 
     def _give_up(self, call_id: str, error: Exception) -> None:
-        """Stop sealing this call while it is in progress; it is then sealed after its end."""
+        """Stop sealing this call while it is in progress. It will be sealed after its end."""
         self._given_up.add(call_id)
         log.warning("call.not_followed", call_id=call_id, why=type(error).__name__)

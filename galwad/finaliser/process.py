@@ -1,16 +1,17 @@
-"""The finaliser's loop: finds calls to seal, seals them and reports them to the desk.
+"""The finaliser's loop: it finds ended calls, seals them and reports them to the desk.
 
-The finaliser learns which calls have ended from the switch's notices, and by looking at the spool
-folders. The finaliser remembers a call until the desk has indexed its recording. If the desk is
-down, calls are sealed all the same; only the indexing waits. A call that cannot be sealed is tried
-again at the next look at the spool folders. Calls that have just ended are sealed before calls that
-an outage left unsealed, and small calls before large calls. `SEALING_TASKS` calls are sealed at the
-same time, so that a short call seldom waits for a long call or for the disk.
+The switch notifies the finaliser when a call ends. The finaliser also looks for closed spools in
+the spool folders. The finaliser remembers a call until the desk has indexed its recording. If the
+desk is down, calls are still sealed, and are indexed later. If a call cannot be sealed, the
+finaliser tries again when it next looks at the spool folders. Calls that have just ended are sealed
+first, then calls that an outage left unsealed. Small calls are sealed before large calls.
+`SEALING_TASKS` calls are sealed at the same time, so that a short call rarely waits for a long call
+or for the disk.
 
 To follow a call means to seal the finished parts of its spool while the call is still in progress,
 so that little work remains when the call ends. On SIGTERM the finaliser first seals every call that
-has ended. After a reboot, no key on this machine could open the spools of these calls, unless
-`unattended_recovery` is on.
+has ended, because a reboot may follow. After a reboot, no key on this machine can open the spools
+of these calls, unless the setting `unattended_recovery` is true.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ from recording.errors import RecordingError
 LOOK_ROUND_S: Final = 30.0
 FOLLOW_S: Final = 2.0
 INDEX_WAIT_S: Final = 2.0
-"""The longest time in seconds to wait, at a stop, for the desk to index the last recordings."""
+"""The time in seconds that a stopping finaliser waits for the desk to index its recordings."""
 SEALING_TASKS: Final = 3
 """The number of calls sealed at the same time.
 
@@ -68,7 +69,7 @@ log = structlog.get_logger()
 
 
 class Finaliser:
-    """The queue of ended calls, the tasks that seal these calls, and the links to switch and desk.
+    """The queue of ended calls, the tasks that seal them, and the links to the switch and the desk.
 
     This is one class because the queue, the links and the alarms all change the same set of calls.
     """
@@ -90,7 +91,7 @@ class Finaliser:
         self._in_sealing: dict[str, bool] = {}
         """The ids of the calls that are being sealed now.
 
-        The value is True if the call must be queued again after this sealing.
+        The value of an id is True if the call must be queued again after this sealing.
         """
         self._free = asyncio.Event()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -108,9 +109,10 @@ class Finaliser:
         self._look = asyncio.Event()
 
     def stop(self) -> None:
-        """Seal all calls that have ended, then end `run`.
+        """Make `run` seal all calls that have ended, and then return.
 
-        A second call of this method makes `run` end after the calls that are being sealed now.
+        If this method is called a second time, `run` seals only the calls that are already being
+        sealed.
         """
         if self._stopping.is_set():
             self._stop_now.set()
@@ -119,7 +121,7 @@ class Finaliser:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Seal calls until `stop` is called and the work that remains then is finished."""
+        """Seal calls until `stop` is called and the remaining calls are sealed."""
         tasks = [
             asyncio.create_task(job)
             for job in (
@@ -139,7 +141,11 @@ class Finaliser:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _work(self) -> None:
-        """Seal ended calls and follow calls in progress until `stop` is called, then `_finish`."""
+        """Seal ended calls and follow calls in progress until `stop` is called. Then finish.
+
+        To follow a call means to seal the finished parts of its spool. `_finish` seals the calls
+        that have ended.
+        """
         stopping = asyncio.create_task(self._stopping.wait())
         hands = [asyncio.create_task(self._seal_queued()) for _ in range(SEALING_TASKS)]
         try:
@@ -155,7 +161,7 @@ class Finaliser:
             await asyncio.to_thread(self._sealer.discard_all)
 
     async def _seal_queued(self) -> None:
-        """Seal the queued calls one after the other, until cancelled."""
+        """Seal queued calls one after another, until cancelled."""
         while True:
             _, call_id = await self._queue.get()
             if self._stop_now.is_set():
@@ -165,7 +171,7 @@ class Finaliser:
     async def _finish(self) -> None:
         """Seal all calls that have ended, then wait until the desk has indexed their recordings.
 
-        The wait lasts at most `index_wait_s` seconds.
+        The wait for the desk lasts at most `index_wait_s` seconds.
         """
         supervise.stopping()
         try:
@@ -186,9 +192,9 @@ class Finaliser:
                     await self._indexed.wait()
 
     async def _follow(self) -> None:
-        """Seal finished parts of calls in progress, for up to one second.
+        """Seal finished parts of calls in progress, for at most one second.
 
-        The limit is 50 ms if ended calls are being sealed or wait for sealing.
+        If ended calls are being sealed or are queued, the limit is 50 ms instead of one second.
         """
         began = time.monotonic()
 
@@ -199,9 +205,10 @@ class Finaliser:
 
         try:
             await asyncio.to_thread(self._sealer.follow, enough)
-        except OSError:  # A folder is missing; the next look reports it.
+        # A missing folder is reported when the finaliser next looks for closed spools.
+        except OSError:
             return
-        except Exception:  # The sealing of ended calls must continue.
+        except Exception:  # An error here must not stop the sealing of ended calls.
             log.exception("calls.not_followed")
 
     async def _take(self, call_id: str) -> None:
@@ -214,7 +221,7 @@ class Finaliser:
         self._free.set()
 
     def _lock_of(self, call_id: str) -> asyncio.Lock:
-        """Return the lock that a task must hold to write to this call's recording.
+        """Return the lock that a task must hold while it writes to this call's recording.
 
         The lock is deleted when no task uses it.
         """
@@ -223,7 +230,7 @@ class Finaliser:
     async def _seal(self, call_id: str) -> None:
         try:
             outcome = await asyncio.to_thread(self._sealer.seal, call_id)
-        except Exception:  # One call's strange audio must not stop the sealing of other calls.
+        except Exception:  # One call with unusual audio must not stop the sealing of other calls.
             log.exception("recording.not_sealed", call_id=call_id)
             outcome = Alarm("recording.not_sealed", call_id, "see the journal")
         if isinstance(outcome, Sealed):
@@ -236,9 +243,9 @@ class Finaliser:
             self._alarm(outcome)
 
     def _alarm(self, alarm: Alarm) -> None:
-        """Send the desk an alarm, once for each kind and call.
+        """Send an alarm to the desk, only once for each pair of kind and call.
 
-        Without a link to the desk, the alarm is kept and sent when the desk connects.
+        If there is no link to the desk, the alarm is stored, and sent when the desk connects.
         """
         key = alarm.kind, alarm.call_id
         if key in self._alarms:
@@ -252,10 +259,10 @@ class Finaliser:
             del self._unsent[:-_MOST_ALARMS]
 
     def _enqueue(self, call_id: str, size: int, *, just_ended: bool = False) -> None:
-        """Queue a call whose spools are closed; `size` is the sum of their sizes in bytes.
+        """Queue a call whose spools are closed. `size` is the total size of these spools in bytes.
 
-        If the call is being sealed now, it is only marked, because another of its spools may have
-        been closed since the sealing began. A marked call is queued again if this sealing fails.
+        If the call is being sealed now, it is only marked. Another of its spools may have been
+        closed after the sealing began. If this sealing fails, a marked call is queued again.
         """
         if call_id in self._in_sealing:
             self._in_sealing[call_id] = True
@@ -265,19 +272,21 @@ class Finaliser:
             self._queue.put_nowait((rank, call_id))
 
     async def _look_round(self) -> None:
-        """Look for closed spools until cancelled.
+        """Look for closed spools in the spool folders, until cancelled.
 
-        A look takes place at the start, when the switch connects or its link is lost, and at least
-        every `look_round_s` seconds.
+        The finaliser looks when it starts, when the switch connects, when the link to the switch is
+        lost, and at least every `look_round_s` seconds.
         """
         while True:
-            # Clear this before the look, because a request during it may be about a newer spool.
+            # Clear the event before looking. If the event is set while the finaliser looks, it
+            # looks again.
             self._look.clear()
             try:
                 await self._look_at_the_folder()
-            except OSError as error:  # The folder or its disk is missing.
+            except OSError as error:  # A spool folder or its disk is missing.
                 log.error("spools.not_seen", why=error.strerror)  # noqa: TRY400 - it says what
-            except Exception:  # The next look must take place, whatever file caused this error.
+            # Whatever file caused this error, the finaliser must look again later.
+            except Exception:
                 log.exception("spools.not_seen")
             try:
                 await asyncio.wait_for(self._look.wait(), self._look_round_s)
@@ -294,10 +303,10 @@ class Finaliser:
         await self._send_waiting([*closed, *unreadable])
 
     async def _send_waiting(self, closed: Collection[str]) -> None:
-        """Send the desk the list of spools that wait to be sealed, if the list has changed.
+        """Send the desk the list of spools that are not sealed yet, if the list has changed.
 
-        The desk cannot read the spool folders, and compares this list with its ledger of calls.
-        `closed` has the calls whose spools are closed or cannot be read.
+        The desk cannot read the spool folders. It compares this list with its ledger of calls.
+        `closed` has the ids of the calls whose spools are closed or cannot be read.
         """
         why = {alarm.call_id: alarm.kind for alarm in self._alarms.values() if alarm.call_id}
         waiting = WaitingSpools(await asyncio.to_thread(self._sealer.waiting, closed, why))
@@ -320,7 +329,7 @@ class Finaliser:
         self._remind()
 
     def _remind(self) -> None:
-        """Send the desk again each sealed recording that the desk has not confirmed as indexed."""
+        """Send the desk again each sealed recording that it has not yet confirmed as indexed."""
         for sealed in self._sealed.values():
             self._desk.send(sealed)
 
@@ -329,7 +338,7 @@ class Finaliser:
             case SpoolClosed():
                 size = self._sealer.size(message.call_id)
                 self._enqueue(message.call_id, size, just_ended=True)
-            case Hello():  # Spools may have been closed while there was no link.
+            case Hello():  # Spools may have been closed while there was no link to the switch.
                 self._look_soon()
 
     async def _from_desk(self, link: Link, message: AnyMessage) -> None:
@@ -343,25 +352,28 @@ class Finaliser:
     async def _amend(self, order: ArchiveOrder) -> ArchiveReply:
         try:
             return await asyncio.to_thread(self._sealer.amend, order)
-        except Exception:  # The link to the desk must stay open, because other replies use it.
+        # An error here must not close the link to the desk, because other replies use this link.
+        except Exception:
             log.exception("recording.not_amended", call_id=order.call_id)
             return ArchiveReply(order.ref, "the finaliser failed: see its journal")
 
     async def _forget(self, call_id: str) -> None:
         try:
             await asyncio.to_thread(self._sealer.forget, call_id)
-        except (OSError, RecordingError) as error:  # tried again after the next look
+        # The finaliser tries again after it has next looked for closed spools.
+        except (OSError, RecordingError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
             self._alarm(Alarm("spool.not_removed", call_id, why))
             return
-        # Forget the call only after its spools are removed: a look in between would queue it again.
+        # The call must stay in `_sealed` until its spools are removed. Otherwise the finaliser
+        # could find the spools and queue the call again.
         if self._sealed.pop(call_id, None) is not None:
             log.info("spool.removed", call_id=call_id)
             self._indexed.set()
 
 
 def folders_of(settings: Settings) -> Folders:
-    """Return the folders and key files that the finaliser uses."""
+    """Return the paths of the folders and key files that the finaliser uses."""
     node = settings.node
     return Folders(
         spools=settings.spool_folders,
@@ -375,7 +387,7 @@ def folders_of(settings: Settings) -> Folders:
 
 
 def sealer_of(settings: Settings) -> Sealer:
-    """Return the sealer for these settings. The errors are those of `Sealer`."""
+    """Return a `Sealer` with these settings. Raise the same errors as `Sealer`."""
     software = f"galwad {version('galwad')}"
     officer_key = settings.recording.officer_key
     return Sealer(folders_of(settings), settings.node.name, software, officer_key)

@@ -1,4 +1,4 @@
-"""Call ids as command-line arguments."""
+"""Check call ids that the user gives as command-line arguments."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from galwad.cli.support.console import CliError
 
 
 def checked_id(call_id: str) -> str:
-    """Return `call_id` if it is a call id, which is safe as part of a URL's path.
+    """Return `call_id` unchanged if it has the form of a call id.
+
+    Such an id can safely be used as a part of a URL's path.
 
     Raises:
-        CliError: It is not a call id.
+        CliError: `call_id` does not have the form of a call id.
     """
     if not is_call_id(call_id):
         raise CliError(

@@ -1,7 +1,8 @@
-"""The client of the HTTP API: the server's address, the token, and errors as `CliError`s.
+"""The client that the commands use for the HTTP API.
 
-Address and token come from `--server`, from `$GALWAD_SERVER` and `$GALWAD_TOKEN`, or from the file
-`client.toml` in the user's configuration folder. `galwad login` writes that file.
+The server's address and the token come from `--server`, from `$GALWAD_SERVER` and `$GALWAD_TOKEN`,
+or from the file `client.toml` in the user's configuration folder. `galwad login` writes that file.
+If a request fails, the client raises a `CliError`.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ _MEND = "correct it, or remove it and run `galwad login`"
 def client_file() -> Path:
     """Return the path of the file in which `galwad login` stores the server's address and token.
 
-    It is `galwad/client.toml` in `$XDG_CONFIG_HOME`, or in `~/.config` if that variable is not set.
+    The path is `galwad/client.toml` in the folder `$XDG_CONFIG_HOME`. If that variable is not set,
+    the folder is `~/.config`.
     """
     base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return Path(base) / "galwad" / "client.toml"
 
 
 class ClientSettings(BaseSettings):
-    """The settings of an API client; the environment overrides the file `client.toml`."""
+    """The settings of an API client. Environment variables override the file `client.toml`."""
 
     model_config = SettingsConfigDict(
         env_prefix="GALWAD_", frozen=True, extra="forbid", hide_input_in_errors=True
@@ -66,9 +68,9 @@ class ClientSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources of the settings; a source overrides the sources after it.
+        """Return the sources of the settings: arguments, environment variables, `client.toml`.
 
-        The order is: arguments, the environment, `client.toml`.
+        If two sources have a value for the same setting, the first of these sources is used.
         """
         file = TomlConfigSettingsSource(settings_cls, toml_file=client_file())
         return init_settings, env_settings, file
@@ -78,7 +80,8 @@ def client_settings() -> ClientSettings:
     """Read the client's settings from the environment and `client.toml`.
 
     Raises:
-        CliError: The file cannot be read, or a value is wrong; the message names the line.
+        CliError: The file cannot be read, or a value is wrong. The message gives the line number of
+            the wrong value in the file.
     """
     file = client_file()
     try:
@@ -101,7 +104,7 @@ def base_url(server: str) -> str:
     """Return the server's address without a final slash, if the address is valid.
 
     Raises:
-        CliError: The address is not valid, or it is plain HTTP to another machine.
+        CliError: The address is not valid, or it uses plain HTTP and is not on this machine.
     """
     try:
         url = httpx.URL(server)
@@ -132,10 +135,10 @@ def _is_loopback(host: str) -> bool:
 def open_client(
     server: str, *, anonymous: bool = False, token: str = "", authority: Path | None = None
 ) -> httpx.Client:
-    """Return an HTTP client of the API; it is signed in unless `anonymous` is true.
+    """Return an HTTP client of the API, which sends a token unless `anonymous` is true.
 
-    The client uses `token` or, if that is empty, the stored token. `authority` is a PEM file of the
-    certificate authority to trust, and overrides the one in the settings.
+    The client sends `token` or, if `token` is empty, the stored token. `authority` is a PEM file
+    with the certificate authority to trust. It overrides the certificate authority in the settings.
 
     Raises:
         CliError: There is no valid address or token, or the certificate file cannot be read.
@@ -161,7 +164,7 @@ def open_client(
 def _authorities(certificate: Path | None) -> ssl.SSLContext:
     """Return a TLS context that trusts the certificate authority in the file `certificate`.
 
-    None means the authorities that the system trusts. The TLS contexts of SIP follow the same rule.
+    If `certificate` is None, the context trusts the same authorities as the operating system.
     """
     try:
         return ssl.create_default_context(cafile=certificate)
@@ -196,7 +199,7 @@ def http_errors() -> Iterator[None]:
 def _certificate_fault(error: BaseException | None) -> str:
     """Return the reason why the server's certificate was rejected.
 
-    The text is empty if the error has another cause.
+    Return an empty text if the error has another cause.
     """
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
@@ -204,7 +207,7 @@ def _certificate_fault(error: BaseException | None) -> str:
 
 
 def refusal(response: httpx.Response) -> tuple[str, str]:
-    """Return the error text and the hint in the response by which the server refused a request."""
+    """Return the error text and the hint from the response of a server that refused a request."""
     response.read()
     try:
         body = response.json()
@@ -222,7 +225,8 @@ def check_response(response: httpx.Response) -> None:
     if response.status_code == httpx.codes.UNAUTHORIZED and (
         not hint or "Authorization" in response.request.headers
     ):
-        hint = "run `galwad login`"  # the server's own hint is written for users of the page
+        # The server's own hint is for users of the web page, and does not name the command.
+        hint = "run `galwad login`"
     wrong_usage = response.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     raise CliError(message, hint, status=2 if wrong_usage else 1)
 

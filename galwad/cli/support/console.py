@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 _ANY_WIDTH = 1_000_000
-"""The width in columns if the output is not a terminal; it is large, so no line is cut."""
+"""The width in columns if the output is not a terminal. It is large, so no line is shortened."""
 
 
 class CliError(Exception):
@@ -39,7 +39,10 @@ def print_error(error: CliError) -> None:
 
 
 def one_line(text: str) -> str:
-    """Replace each unprintable character, because text from outside could control the terminal."""
+    """Replace each unprintable character of `text` by U+FFFD.
+
+    Text from a server or a file may contain characters that control the terminal.
+    """
     return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
@@ -57,10 +60,10 @@ def print_json(value: Any) -> None:
 
 
 def console() -> Console:
-    """Return a console that prints to stdout; if stdout is not a terminal, it never cuts lines.
+    """Return a console that prints to stdout.
 
-    Square brackets are printed unchanged and not read as markup, because names of callers and lines
-    may contain brackets.
+    If stdout is not a terminal, the console never shortens a line. Square brackets are printed
+    unchanged, because a caller's name may contain them. The console does not read them as markup.
     """
     width = None if sys.stdout.isatty() else _ANY_WIDTH
     return Console(highlight=False, markup=False, emoji=False, width=width)

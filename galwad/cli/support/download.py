@@ -1,6 +1,7 @@
-"""Download of a sealed recording: the header to memory, the payload to a temporary file.
+"""Download an encrypted recording, without decrypting it.
 
-The temporary file only ever contains sealed bytes.
+The recording's header is read into memory, and its payload into a temporary file. So the disk never
+holds decrypted audio.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from galwad.cli.support.console import CliError
 def download(
     call_id: str, purpose: str, reference: str, client: httpx.Client, *, raw: bool = False
 ) -> Iterator[tuple[bytes, BinaryIO]]:
-    """Fetch a sealed recording; yield its header and a file with its payload.
+    """Fetch an encrypted recording; yield its header and a file with its payload.
 
-    The payload's digest is checked first. With `raw`, the payload has the packets that could not be
-    decoded.
+    The digest of the payload is checked before anything is yielded. With `raw`, the file does not
+    have the audio but the packets that could not be decoded.
 
     Raises:
         CliError: The server refused the request, or the digest is wrong.
@@ -56,7 +57,7 @@ def download(
 def _temporary_file_errors() -> Iterator[None]:
     """Turn an `OSError` from the temporary file into a `CliError`.
 
-    Errors of the output file do not arrive here, because `atomic_file` handles them.
+    The function does not see errors of the output file, because `atomic_file` handles those errors.
     """
     try:
         yield

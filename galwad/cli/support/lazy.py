@@ -11,11 +11,11 @@ from typer.core import TyperGroup
 
 
 class LazyGroup(TyperGroup):
-    """A group of commands; each subclass sets `package` and `names`.
+    """A group of commands whose modules are in the Python package `package`.
 
     The module of a command has the same name as the command. If the name is a keyword of Python,
     the module's name has an underscore at the end, such as `import_`. Each module has a Typer app
-    named `app`.
+    named `app`. Each subclass sets `package` and `names`.
     """
 
     package: ClassVar[str]
@@ -44,7 +44,8 @@ class LazyGroup(TyperGroup):
 def new_group(commands: type[LazyGroup]) -> typer.Typer:
     """Return a new Typer app for a group of commands.
 
-    The group's module then adds a callback, whose docstring is the group's help text.
+    The module of the group adds a function to this app with `app.callback`. The docstring of that
+    function is the group's help text.
     """
     return typer.Typer(
         cls=commands, rich_markup_mode=None, add_completion=False, no_args_is_help=True

@@ -57,10 +57,10 @@ def load_settings(path: Path) -> Settings:
 
 
 def required(option: str, text: str, example: str) -> str:
-    """Return the text of an option, without spaces at its start and end.
+    """Return the text that the user gave for `option`, without spaces at its start and end.
 
     Raises:
-        CliError: The text is empty.
+        CliError: The text is empty. The hint shows `example`.
     """
     if not text.strip():
         raise CliError(

@@ -15,7 +15,7 @@ VARIABLE: Final = "GALWAD_PASSPHRASE"
 MIN_LENGTH: Final = 12
 """The minimum length of a new passphrase in characters.
 
-A thief of the file can try any number of passphrases, so a short one is not safe.
+A thief who has the key file can try any number of passphrases, so a short passphrase is not safe.
 """
 
 
@@ -27,7 +27,7 @@ def passphrase_of(path: Path) -> str:
 def new_passphrase() -> str:
     """Return the passphrase for a new key file.
 
-    It comes from the environment, or from the user, who types it twice.
+    The passphrase comes from an environment variable or from the user, who types it twice.
 
     Raises:
         CliError: The passphrase is too short, or there is no terminal to ask for it.

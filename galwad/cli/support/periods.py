@@ -1,4 +1,4 @@
-"""Periods in words as command-line arguments: `yesterday`, `last week`, `2026-11-24`."""
+"""Read periods that the user gives in words, such as `yesterday`, `last week` or `2026-11-24`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from galwad.periods import HINT, Period, period
 def read_period(words: str, option: str) -> Period | None:
     """Return the period that `words` mean; None if `words` is empty.
 
-    `option` is named in the error.
-
     Raises:
-        CliError: The words cannot be read.
+        CliError: The words cannot be read. The message contains `option`, the name of the option.
     """
     if not words:
         return None
@@ -25,12 +23,12 @@ def read_period(words: str, option: str) -> Period | None:
 
 
 def checked_period(words: str, option: str) -> str:
-    """Return `words` unchanged, if they can be read as a period.
+    """Return `words` unchanged if they can be read as a period.
 
-    The server then interprets the words in the centre's time zone.
+    Only the server turns the words into a period, because it knows the centre's time zone.
 
     Raises:
-        CliError: The words cannot be read.
+        CliError: The words cannot be read. The message contains `option`, the name of the option.
     """
     read_period(words, option)
     return words

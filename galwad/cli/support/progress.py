@@ -7,9 +7,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def progress_bar(what: str, *, quiet: bool) -> Progress:
-    """Return a progress bar for standard error.
+    """Return a progress bar that is drawn on standard error.
 
-    No bar is drawn with `quiet`, or if standard error is not a terminal.
+    The bar is not drawn if `quiet` is true, or if standard error is not a terminal.
     """
     columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     out = Console(stderr=True)

@@ -1,4 +1,4 @@
-"""Public signing keys as command-line arguments."""
+"""Read public signing keys that the user gives as command-line arguments."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from recording.keys.keyring import parse_public
 
 
 def public_key(text: str, option: str) -> str:
-    """Return the public signing key that `text` states, in base64.
+    """Return a public signing key as base64 text.
 
-    `text` is the key itself, or the path of a file that holds the key. `option` is named in the
-    error.
+    `text` is either this base64 text or the path of a file that contains it. `option` is the name
+    of the command-line option, for the error message.
 
     Raises:
-        CliError: `text` gives no public key.
+        CliError: `text` is neither a public key nor the path of a file with a public key.
     """
     path = Path(text)
     try:

@@ -1,4 +1,4 @@
-"""Decryption of sealed recordings on the officer's machine, with errors as `CliError`s."""
+"""Decrypt recordings on the officer's machine. Failures are raised as `CliError`s."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ def read_identity(path: Path) -> IdentityFile:
 
 
 def signer_of(file: IdentityFile) -> list[str]:
-    """Return a list with the public signing key in an officer's key file.
+    """Return a list with one item: the public signing key of an officer.
 
-    The list is empty if the file has only an identity.
+    `file` is the officer's key file. If the file has an identity but no signing key, the list is
+    empty.
     """
     try:
         return [OfficerKeys.of(file).public_key]
@@ -42,9 +43,8 @@ def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> 
     """Yield the decrypted recording as a file.
 
     Raises:
-        CliError: No identity opens the recording, or it is damaged. Damage may be found only while
-            the
-        file is read.
+        CliError: None of the identities can decrypt the recording, or the recording is damaged. If
+            it is damaged, the error may be raised only when the file is read.
     """
     try:
         yield io.BufferedReader(open_parts(header, payload, identities))
@@ -60,8 +60,8 @@ def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> 
 
 
 def as_cli_error(error: RecordingError, otherwise: str) -> CliError:
-    """Return a `CliError` for an error of the recording package.
+    """Return a `CliError` for an error of the package `recording`.
 
-    The hint is the error's own hint, or `otherwise` if the error has none.
+    The hint is the error's own hint. If the error has no hint, the hint is `otherwise`.
     """
     return CliError(str(error), getattr(error, "hint", "") or otherwise)

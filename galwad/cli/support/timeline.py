@@ -1,7 +1,8 @@
-"""A recording drawn as a line in the terminal: what was recorded, what was not, and why.
+"""The timeline: a row of characters in the terminal that shows which parts of a call were recorded.
 
-The line consists of spans, which are stretches of the call. Each kind of span (recorded, or the
-reason of a gap) has its own glyph, so that the line can be read without colour.
+The timeline consists of spans, which are stretches of the call. A span is recorded, or it is a gap
+with a reason, or it is unexplained. Each kind of span has its own character, so that the timeline
+can be read without colour.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ _US = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class SpanStyle:
-    """The style of one kind of span: name, glyph, character for plain ASCII output, and colour."""
+    """The style of one kind of span.
+
+    `glyph` is the character that draws the span, and `plain` is the character for ASCII output.
+    `style` is the colour.
+    """
 
     name: str
     glyph: str
@@ -56,17 +61,19 @@ class TimelineSpan:
 def spans_of(
     gaps: Iterable[TimelineSpan], talk_us: int, begins: Iterable[int] = ()
 ) -> list[TimelineSpan]:
-    """Return the whole call as spans in order: the gaps, and the recorded spans between the gaps.
+    """Return the spans of the whole call in the sequence of their times.
 
-    Where an unexplained span and a gap overlap, the result shows the time as unexplained. `begins`
-    are the starts of segments, in microseconds. A recorded span is divided where a segment begins
-    in the middle of it, for example because another advisor took over.
+    These are the spans in `gaps`, and the recorded spans between them. If an unexplained span and
+    another span of `gaps` overlap, the common time is shown as unexplained. `talk_us` is the length
+    of the call, and `begins` has the starts of the segments, both in microseconds. If a segment
+    begins inside a recorded span, the span is divided there. This happens, for example, when
+    another advisor took over.
     """
     return list(_divided(_covered(_visible(list(gaps)), talk_us), sorted(begins)))
 
 
 def _visible(gaps: Sequence[TimelineSpan]) -> Iterable[TimelineSpan]:
-    """Yield the unexplained spans, and the parts of the gaps that no unexplained span overlaps."""
+    """Yield the unexplained spans, and the parts of other spans that they do not overlap."""
     unexplained = sorted(
         (gap for gap in gaps if gap.kind == _UNEXPLAINED.name), key=lambda span: span.from_us
     )
@@ -109,10 +116,10 @@ def _covered(gaps: Iterable[TimelineSpan], talk_us: int) -> list[TimelineSpan]:
 
 
 def draw(spans: Sequence[TimelineSpan], width: int, *, plain: bool) -> Text:
-    """Return the line, `width` characters long; each span has at least one character.
+    """Return the timeline, `width` characters long. Each span has at least one character.
 
-    A cross marks the place where one segment follows another without a gap. With `plain`, the line
-    has only ASCII characters.
+    A cross marks the place where one segment follows another without a gap. With `plain`, the
+    timeline has only ASCII characters.
     """
     total = max(spans[-1].to_us, 1)
     width = max(width, len(spans))
@@ -138,9 +145,10 @@ def _cells(spans: Sequence[TimelineSpan], total: int, width: int) -> list[int]:
 
 
 def scale(spans: Sequence[TimelineSpan], width: int) -> str:
-    """Return the line of times to print under the drawn line.
+    """Return the row of times to print below the timeline.
 
-    It has the start and the end of the call, and the start of each span if there is space for it.
+    The row shows the start and the end of the call. It also shows the start of each span for which
+    there is enough space.
     """
     total = max(spans[-1].to_us, 1)
     end = clock(total / _US)
@@ -183,7 +191,10 @@ def recorded_us(spans: Iterable[TimelineSpan]) -> int:
 
 
 def reasons(spans: Iterable[TimelineSpan]) -> str:
-    """Return the kinds of gaps as text, each with its count if above 1: `payment, 2 transfer`."""
+    """Return the kinds of the gaps as text, such as `payment, 2 transfer`.
+
+    A number before a kind is the number of gaps of this kind. It is printed only if it is above 1.
+    """
     names = sorted(span.kind for span in spans if span.kind != RECORDED.name)
     counted = [(name, len(list(group))) for name, group in itertools.groupby(names)]
     return ", ".join(name if count == 1 else f"{count} {name}" for name, count in counted)

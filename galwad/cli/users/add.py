@@ -47,9 +47,9 @@ def add(
 ) -> None:
     """Add a user.
 
-    The password is asked for, read (--password-stdin) or generated (--generate). Secrets that this
-    command generates, such as a machine's token, are printed once. The database stores only hashes
-    of them.
+    The command asks for the user's password, unless it reads the password from standard input
+    (--password-stdin) or generates it (--generate). Secrets that the command generates, such as a
+    machine's token, are printed once. The database stores only hashes of them.
     """
     settings = load_settings(config)
     password = _password(role, password_stdin=password_stdin, generate=generate)

@@ -23,7 +23,7 @@ def disable(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Stop a user from signing in, end the user's sessions, and refuse the user's phone."""
+    """Disable a user, end the user's sessions, and stop the user's phone from registering."""
     settings = load_settings(config)
     with on_the_server(settings):
         asyncio.run(administration(settings).disable_user(name))

@@ -1,4 +1,5 @@
-"""The desk's work with the archive: it reads files, sends requests and indexes recordings.
+"""The desk's work with the archive.
 
-The requests go to the finaliser, because only the finaliser writes to the archive.
+The desk reads the archive's files and indexes the recordings. Only the finaliser writes to the
+archive, so the desk sends requests to the finaliser to change the archive.
 """

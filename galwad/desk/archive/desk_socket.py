@@ -1,8 +1,8 @@
 """The socket `desk.sock`: it receives the messages of the finaliser and of the command line.
 
-The desk acknowledges a recording only after its row is committed to the database. A recording that
-is reported twice is indexed only once. So after a crash of the finaliser or the desk, the finaliser
-may report a recording again.
+After a crash, the finaliser may report a recording a second time, because the desk acknowledges a
+recording only after its index row is committed to the database. A recording that is reported twice
+has only one index row.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class DeskSocket:
     async def stop(self) -> None:
         """Stop listening, close the links to finalisers, and finish the messages in progress.
 
-        Messages that arrive later are dropped. The finaliser sends its reports of recordings again
-        when it is next connected to a desk.
+        Messages that arrive later are ignored. No recording is lost: the finaliser repeats its
+        messages about recordings when it connects to a desk again.
         """
         self._stopping = True
         if self._server is not None:

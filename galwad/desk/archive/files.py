@@ -30,10 +30,10 @@ def checked_id(call_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SealedFiles:
-    """The header of a recording, and its open payload file; `stream` closes the payload file.
+    """The two parts of an encrypted recording: the bytes of its header, and an open payload file.
 
-    `payload_length` is in bytes. Instead of the payload, the file may be that of the packets that
-    could not be decoded.
+    `payload_length` is in bytes. For a request of undecoded packets, the file is not the payload
+    but the file with the packets that could not be decoded. `stream` closes the file.
     """
 
     header: bytes
@@ -46,9 +46,9 @@ class SealedFiles:
         return len(self.header) + self.payload_length
 
     def stream(self) -> Iterator[bytes]:
-        """Yield the header, then the payload in blocks, then close the payload file.
+        """Yield the header, then the payload in parts, then close the payload file.
 
-        Header and payload together are a standard age file.
+        The header and the payload together are a standard age file.
         """
         with self.payload:
             yield self.header
@@ -76,7 +76,7 @@ class ArchiveFolder:
         return self.folder / recording.folder / f"{checked_id(recording.call_id)}.{suffix}"
 
     def open(self, recording: RecordingSummary, kind: str, wanted: int) -> SealedFiles:
-        """Read a recording's header, and open the file that is to be sent after it.
+        """Read a recording's header, and open the file that the client receives after the header.
 
         `kind` is "payload" for the audio, or "raw" for the packets that could not be decoded.
         `wanted` is the size in bytes that this file must have.
@@ -105,7 +105,7 @@ class ArchiveFolder:
     def text(self, recording: RecordingSummary, suffix: str) -> str | None:
         """Return the text of a recording's file with this suffix, such as "manifest".
 
-        None if the file cannot be read or is not UTF-8 text.
+        Return None if the file cannot be read or is not UTF-8 text.
         """
         data = self.content(recording, suffix)
         try:
@@ -122,10 +122,11 @@ class ArchiveFolder:
 
 
 def _in_force(path: Path) -> bytes:
-    """Return the header file's bytes, read again and again until two readings are equal.
+    """Return the bytes of the header file that is now in force.
 
     The finaliser replaces a header by overwriting the bytes in the same file. So one reading may
-    contain parts of the old header and of the new header.
+    contain parts of the old header and of the new header. The file is read until two readings are
+    equal.
 
     Raises:
         OSError: The header cannot be read.

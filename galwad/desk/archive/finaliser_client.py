@@ -21,14 +21,14 @@ log = structlog.get_logger()
 
 
 class FinaliserDownError(ApiError):
-    """The finaliser is not connected, or did not reply in time; the client receives a 503."""
+    """The finaliser is not connected, or did not reply in time. The HTTP client receives a 503."""
 
     def __init__(self, error: str = "the finaliser cannot be reached") -> None:
         super().__init__(503, error, "try again: what is already done is not done twice")
 
 
 class FinaliserClient:
-    """Sends requests to a connected finaliser, and gives each reply to the request it answers."""
+    """Sends requests to a connected finaliser, and gives the replies to the waiting tasks."""
 
     def __init__(self) -> None:
         self._links: set[Link] = set()
@@ -59,13 +59,14 @@ class FinaliserClient:
             await link.close()
 
     async def request(self, message: Callable[[int], AnyMessage]) -> bytes:
-        """Send a request to the finaliser, wait for the reply, and return the reply's content.
+        """Send a request to the finaliser, wait for the reply, and return the bytes in the reply.
 
-        `message` is a function. It receives the request's new reference number, and returns the
-        message to send. The finaliser's reply has the same number.
+        `message` is a function that receives a new reference number and returns the message to
+        send. The finaliser's reply has the same reference number.
 
         Raises:
-            FinaliserDownError: No finaliser is connected, or no reply came within `REPLY_S`.
+            FinaliserDownError: No finaliser is connected, or no reply came within `REPLY_S`
+                seconds.
             ApiError: 409, the finaliser refuses the request; nothing has changed.
         """
         ref = next(self._refs)
@@ -88,7 +89,7 @@ class FinaliserClient:
         return done.content
 
     def replied(self, reply: ArchiveReply) -> None:
-        """Give a reply of the finaliser to the call of `request` that waits for it."""
+        """Give a reply of the finaliser to the task that waits for it in `request`."""
         waiting = self._waiting.get(reply.ref)
         if waiting is not None and not waiting.done():
             waiting.set_result(reply)

@@ -1,8 +1,8 @@
 """Writes an index row for each recording that the finaliser reports.
 
-Before the row is written, the digest of the recording's manifest is entered in the audit. So a
-manifest that is later lost or changed can be detected. If a recording is indexed twice, the second
-time changes nothing.
+Before the row is written, the digest of the recording's manifest is added to the audit chain. So a
+manifest that is later lost or changed can be detected. If a recording is reported twice, the second
+report changes nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ log = structlog.get_logger()
 class Indexer:
     """Writes the index rows of recordings.
 
-    `on_indexed` is called with the finaliser's report when the recording's row is in the database.
+    When a recording's row is in the database, `on_indexed` is called with the finaliser's report of
+    the recording.
     """
 
     def __init__(
@@ -42,14 +43,18 @@ class Indexer:
         self._on_indexed = on_indexed
         self._on_alarm = on_alarm
         self._without_caller: set[str] = set()
-        """The ids of the calls for which the alarm `recording.locked` was raised."""
+        """The ids of the calls for which the alarm `recording.locked` was already raised.
+
+        This alarm says that the caller of a recording is named only in a spool that cannot be
+        opened.
+        """
 
     async def index(self, sealed: Sealed) -> bool:
-        """Index a recording from the finaliser's report, and return whether it is complete.
+        """Index a recording from the finaliser's report, and return whether the row is complete.
 
-        If True is returned, the finaliser may remove the call's spools. False means that the spools
-        must be kept, because nothing was written, or because number, line and advisor are stored
-        only in the spools.
+        True means that the finaliser may remove the call's spools. False means that the spools are
+        still needed. Either no row was written, or the phone number, the line and the advisor are
+        stored only in the spools.
         """
         try:
             known = await self._catalogue.get(sealed.call_id)
@@ -73,7 +78,7 @@ class Indexer:
     async def reindex(self, sealed: Sealed) -> bool:
         """Index a recording that the finaliser has verified in the archive.
 
-        Return False if the recording already has a row, which is then not changed.
+        If the recording already has a row, do not change the row, and return False.
 
         Raises:
             AuditError, CatalogueError: The recording was not indexed.
@@ -86,12 +91,12 @@ class Indexer:
         return new
 
     async def _audit_recovery(self, sealed: Sealed) -> None:
-        """Enter in the audit that spools of this call were opened with a key from an officer."""
+        """Add an audit entry which says that an officer's key opened spools of this call."""
         lives = ",".join(str(life) for life in sealed.recovered)
         await self._audit.append("spool.recovered", {"call_id": sealed.call_id, "lives": lives})
 
     async def _audit_digest(self, sealed: Sealed) -> None:
-        """Enter in the audit the digest of the recording's manifest."""
+        """Add an audit entry with the digest of the recording's manifest."""
         facts = {"call_id": sealed.call_id, "manifest_sha256": sealed.manifest_sha256}
         await self._audit.append("recording.indexed", facts)
 
@@ -108,7 +113,7 @@ class Indexer:
 def _is_of(row: RecordingSummary, sealed: Sealed) -> bool:
     """Return whether the row is complete and was made from the recording in `sealed`.
 
-    A complete row has number, line and advisor.
+    A row is complete if it has the phone number, the line and the advisor.
     """
     return row.has_personal_facts and row.manifest_sha256 == sealed.manifest_sha256
 
@@ -120,10 +125,10 @@ def index_row(sealed: Sealed) -> RecordingSummary:
 
 
 def indexed_number(text: str | None) -> str | None:
-    """Return a phone number in the form in which the index stores and searches it.
+    """Return a phone number in the form that the index stores and searches: the E.164 form.
 
-    This is the E.164 form. If the text cannot be read as a phone number, return it unchanged. If
-    `text` is None or empty, return None.
+    If the text cannot be read as a phone number, return the text unchanged. If `text` is None or
+    empty, return None.
     """
     if not text:
         return None

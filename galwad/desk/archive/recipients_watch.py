@@ -1,8 +1,8 @@
-"""Watches the file with the signed recipient set, and enters each change in the audit.
+"""Watches the file with the signed set of recipients, and adds an audit entry for each change.
 
-An administrator puts the file in place, and the finaliser accepts or refuses the set in it. The
-recipients in the set are those who can open new recordings. So each change of the recipients is
-visible in the audit, even if the change was signed with the officer's key.
+An administrator puts the file in place, and the finaliser accepts or refuses it. The recipients in
+the file can decrypt new recordings. So the audit chain must show each change of the recipients,
+even if the change was signed with the officer's key.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from recording.keys.keyring import RecipientSet
 RECIPIENTS_CHANGED: Final = "recipients.changed"
 _INTERVAL_S: Final = 60.0
 _MAX_SETS: Final = 1000
-"""The largest number of audit entries about earlier sets that are read.
+"""The greatest number of earlier audit entries about recipient sets that a check reads.
 
-This is enough, because a new set is signed only a few times a year.
+This number is enough, because a new set is signed only a few times a year.
 """
 log = structlog.get_logger()
 
 
 def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> int:
-    """Return the highest serial number of this officer's recipient sets.
+    """Return the highest serial number of the recipient sets that this officer signed.
 
-    `noted` has the facts of audit entries about sets. Return 0 if no entry is about a valid set
-    signed with `officer_key`.
+    `noted` has the facts of audit entries about recipient sets. Return 0 if none of these entries
+    is about a valid set signed with `officer_key`.
     """
     serials = (
         facts.get("serial") for facts in noted if facts.get("officer_key", "") == officer_key
@@ -43,7 +43,7 @@ def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> i
 
 
 class RecipientsWatch:
-    """Compares the recipient set with the last audit entry about a recipient set."""
+    """Compares the recipient set with the most recent audit entry about a recipient set."""
 
     def __init__(
         self,
@@ -58,9 +58,9 @@ class RecipientsWatch:
         self._on_alarm = on_alarm
 
     async def check(self) -> None:
-        """Enter the recipient set in the audit if it has changed or is no longer valid.
+        """Add an audit entry if the recipient set has changed or is no longer valid.
 
-        Raise an alarm if the new set's serial number is lower than that of an earlier set.
+        Raise an alarm if the new set has a lower serial number than an earlier set.
         """
         if self._path is None:
             return
@@ -79,7 +79,7 @@ class RecipientsWatch:
                 self._on_alarm(Alarm("recipients.put_back", detail=text))
 
     async def run(self) -> None:
-        """Call `check` now and then once a minute, until cancelled."""
+        """Call `check` immediately, and then again every minute, until cancelled."""
         while True:
             try:
                 await self.check()

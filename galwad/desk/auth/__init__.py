@@ -1,1 +1,1 @@
-"""Users, their sessions, the throttling of sign-ins, and the checks made on every request."""
+"""Users, their sessions, the limits for failed sign-ins, and the checks of every request."""

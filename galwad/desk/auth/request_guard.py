@@ -1,8 +1,8 @@
-"""The outermost ASGI layer: it checks origins, adds security headers and handles last errors.
+"""The outermost ASGI layer: it checks the origin of requests and adds security headers.
 
-If an exception reaches this layer, the client receives the status 500. The log entry does not
-contain the exception's text, because that text may contain a caller's number. The HTTP server never
-sees the exception, so it cannot log a traceback with that text either.
+If the application raises an exception, this layer sends a response with status 500. The exception's
+text may contain a caller's phone number, so the log entry does not contain that text. The exception
+ends here, because the HTTP server would log a traceback with its text.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _HEADERS = {
 
 
 class RequestGuard:
-    """ASGI middleware that checks each request and adds security headers to each answer.
+    """ASGI middleware that checks each request and adds security headers to each response.
 
-    `origin` is the value that a browser's `Origin` header must have. If it is None, the `Origin`
-    must match the request's `Host` header. `cookie` is the name of the session cookie. `secure` is
-    true if browsers use TLS.
+    `origin` is the value that a browser's `Origin` header must have. If `origin` is None, the
+    `Origin` header must match the request's `Host` header. `cookie` is the name of the session
+    cookie. `secure` is true if browsers use TLS.
     """
 
     def __init__(self, app: ASGIApp, *, cookie: str, origin: str | None, secure: bool) -> None:
@@ -48,7 +48,7 @@ class RequestGuard:
         self._secure = secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check the request, give it to the application, and add security headers to the answer."""
+        """Check the request, call the application, and add security headers to the response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -69,7 +69,7 @@ class RequestGuard:
             await self._app(scope, receive, dressed)
         except Exception:
             log.exception("request.failed", method=scope["method"])
-            if not started:  # No answer was sent, so the error came from Starlette.
+            if not started:  # If the response had started, it would be too late to send a status.
                 failure = answer(500, "the request failed on the server", "see the desk's journal")
                 await failure(scope, receive, dressed)
 
@@ -84,9 +84,9 @@ class RequestGuard:
     def _same_origin(self, scope: Scope) -> bool:
         """Return whether the request is harmless or comes from our own page.
 
-        A GET, HEAD or OPTIONS request is harmless, because it changes nothing. A request without
-        `Origin` and without a session cookie is also harmless, because another site cannot use it
-        to misuse a user's session.
+        A GET, HEAD or OPTIONS request is harmless, because it changes nothing. A request that has
+        no `Origin` header and no session cookie is also harmless, because it does not use any
+        user's session.
         """
         if scope["method"] in _SAFE:
             return True

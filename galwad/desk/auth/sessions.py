@@ -3,13 +3,13 @@
 The database holds only the SHA-256 digest of a token. A person's session ends at sign-out, when the
 user is disabled, after `idle` seconds without use, and `absolute` seconds after it was opened. A
 machine's session ends only at sign-out and when the machine's user is disabled. The desk's event
-streams check their session every few seconds, so the stream of an ended session ends too.
+streams check their session every few seconds, so the stream of an ended session also ends.
 
-Users must be able to pause a recording even if the disk is full, slow or hangs. So while the
-database does not answer, a session that it confirmed earlier stays valid. That is safe, because
-during that time no sign-out can be stored, and the limits `idle` and `absolute` are checked in
-memory. The time of a session's last use is written in the background, so that no request waits for
-the write.
+Users must be able to pause a recording even if the disk is full or slow, or does not respond. So
+while the database does not respond, a session stays valid if the database confirmed it before. That
+is safe, because during that time no sign-out can be stored, and the limits `idle` and `absolute`
+are checked in memory. The time of a session's most recent use is written in the background, so no
+request waits for this write.
 """
 
 from __future__ import annotations
@@ -31,12 +31,19 @@ from galwad.desk.auth.tables import sessions, users
 from galwad.desk.auth.users import User, user_of
 
 Kind = Literal["page", "cli", "machine"]
-# The least time between two writes of a session's last use, so that most requests write nothing.
+# The minimum time between two writes of a session's most recent use. So most requests write
+# nothing.
 _SEEN_INTERVAL_S = 30.0
 _TIMEOUT_S = 1.0
-"""The seconds to wait for the database if it has confirmed this session before."""
+"""The time in seconds for which a request waits for the database to confirm a known session.
+
+After this time the result of the previous read of this session is used.
+"""
 _RETRY_S = 10.0
-"""If the database did not answer, the seconds until a request waits for the database again."""
+"""The time in seconds for which no request waits for the database after it did not respond.
+
+During this time known sessions are checked in memory only.
+"""
 _STOP_S = 5.0
 log = structlog.get_logger()
 
@@ -45,8 +52,8 @@ log = structlog.get_logger()
 class Session:
     """A session that is in force. `key` is the SHA-256 digest of the session's token.
 
-    The session ends at the Unix time `until` at the latest. `until` is None for a machine, because
-    its session does not expire.
+    The session ends at the Unix time `until`, or earlier. `until` is None for the session of a
+    machine, which does not expire.
     """
 
     key: str
@@ -56,21 +63,22 @@ class Session:
 
     @property
     def actor(self) -> str:
-        """The name of this session's user as audit and manifest show it, such as `user:anna`."""
+        """The name of this session's user in audit entries and manifests, such as `user:anna`."""
         return f"{'token' if self.kind == 'machine' else 'user'}:{self.user.name}"
 
 
 @dataclass(slots=True)
 class _Known:
-    """A session as the database last confirmed it.
+    """A session that the database has confirmed.
 
-    `seen` is the Unix time of the session's last use, which may not be in the database yet.
+    `seen` is the Unix time of the session's most recent use. The database may still have an earlier
+    time.
     """
 
     session: Session
     seen: float
     stored: float
-    """The Unix time of the session's last use according to the database."""
+    """The time of the session's most recent use that the database has (Unix time in seconds)."""
 
 
 class Sessions:
@@ -92,14 +100,15 @@ class Sessions:
         self._clock = clock
         self._known: dict[str, _Known] = {}
         self._unanswered: float | None = None
-        """The monotonic time in seconds at which the database last failed to answer.
+        """The monotonic time in seconds when the database most recently did not respond.
 
-        None while the database answers.
+        It is None while the database responds.
         """
         self._sign_outs = 0
         """The number of sign-outs so far.
 
-        If it changes while a session's row is being read, the row is read again.
+        If this number changes while a session's row is being read, the row is read again, because
+        the session may have ended meanwhile.
         """
         self._reads: set[asyncio.Task[_Known | None]] = set()
         self._pending_uses: dict[str, float] = {}
@@ -108,7 +117,7 @@ class Sessions:
     async def open(self, user: str, kind: Kind) -> str:
         """Open a session for the user named `user`, and return the session's token.
 
-        Only the token's digest is stored, so the token cannot be read again.
+        Only the token's digest is stored, so the token is not available again later.
         """
         token = secrets.token_urlsafe(32)
         now = self._clock()
@@ -123,9 +132,9 @@ class Sessions:
         return token
 
     async def find(self, token: str) -> Session | None:
-        """Return the session of a token; None if no such session is in force.
+        """Return the session to which a token belongs; None if there is no session in force.
 
-        The present time is recorded as the session's last use.
+        The present time is recorded as the time of the session's most recent use.
         """
         key = _key(token)
         known = await self._lookup(key)
@@ -137,7 +146,8 @@ class Sessions:
     async def alive(self, session: Session, *, busy: bool = False) -> bool:
         """Return whether the session is still in force.
 
-        Only if `busy` is true, the present time is recorded as the session's last use.
+        If `busy` is true, the present time is recorded as the time of the session's most recent
+        use.
         """
         known = await self._lookup(session.key)
         if known is not None and busy:
@@ -160,9 +170,9 @@ class Sessions:
                 task.cancel()
 
     async def _lookup(self, key: str) -> _Known | None:
-        """Return the session with the token digest `key`; None if it is not in force.
+        """Return the session with the token digest `key`; None if the session is not in force.
 
-        If the database does not answer, its last answer about this session is used.
+        If the database does not respond, the result of the previous read of this session is used.
         """
         known = self._known.get(key)
         if known is None:
@@ -173,7 +183,7 @@ class Sessions:
 
     async def _read_with_timeout(self, key: str) -> _Known | None:
         if self._unanswered is not None:
-            # Only this request waits for the database again; other requests use the last answer.
+            # Only this request waits for the database. Other requests use the session in memory.
             self._unanswered = time.monotonic()
         task = asyncio.create_task(self._read(key))
         self._reads.add(task)
@@ -239,7 +249,8 @@ class Sessions:
                 async with self._engine.begin() as connection:
                     await connection.execute(statement, rows)
             except SQLAlchemyError:
-                # A full disk must not prevent a pause. The session's next use writes a later time.
+                # This error is only logged, because a full disk must not prevent a pause. The next
+                # use of the session writes a later time.
                 log.warning("session.use_not_noted")
 
     def _has_ended(self, now: float) -> ColumnElement[bool]:

@@ -1,16 +1,17 @@
-"""Sign-in throttling: it slows the guessing of passwords, without locking advisors out.
+"""Limits for failed sign-ins: they slow the guessing of passwords, but do not lock advisors out.
 
-Failed sign-ins of the last `WINDOW_S` seconds are counted. After `MAX_FAILURES_PER_PAIR` failures
-of one account from one address, the account cannot sign in from that address. After
-`MAX_FAILURES_PER_ADDRESS` failures from one address, with any accounts, no account can sign in from
-that address. After `MAX_FAILURES_PER_ACCOUNT` failures of one account from all addresses together,
-the account must wait before each further sign-in, longer each time, up to `MAX_DELAY_S`.
+The failed sign-ins of the most recent `WINDOW_S` seconds are counted, with three limits. First,
+after `MAX_FAILURES_PER_PAIR` failures of one account from one address, the account cannot sign in
+from that address. Second, after `MAX_FAILURES_PER_ADDRESS` failures from one address, no account
+can sign in from that address. Third, after `MAX_FAILURES_PER_ACCOUNT` failures of one account from
+all addresses together, the account must wait before each sign-in. The wait becomes longer each
+time, up to `MAX_DELAY_S` seconds.
 
-These three limits do not apply to an account at an address from which it has signed in before.
-There only the failures of this account from this address are counted. After `MAX_FAILURES_PER_PAIR`
-failures the account must wait before each further sign-in, but it is never barred. So an attacker
-at another address cannot lock an advisor out. The counts are kept in memory. A restart of the desk
-clears them, but an attacker cannot cause a restart.
+If an account has signed in from an address before, another rule replaces these limits for this
+account at this address. Only the failures of this account from this address are counted. After
+`MAX_FAILURES_PER_PAIR` failures the account must wait before each sign-in, but can always sign in
+after the wait. So an attacker at another address cannot lock an advisor out. The counts are stored
+in memory. A restart of the desk clears the counts, but an attacker cannot cause a restart.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from collections.abc import Callable
 
 WINDOW_S = 900.0
 MAX_FAILURES_PER_PAIR = 10
-"""The number of failed sign-ins of one account from one address after which it is limited.
+"""The limit for the failed sign-ins of one account from one address.
 
-The account cannot sign in from this address then. If it has signed in from this address before, it
-can sign in, but must wait before each further sign-in.
+At this number the account can no longer sign in from this address. If the account has signed in
+from this address before, it must only wait before each sign-in.
 """
 MAX_FAILURES_PER_ADDRESS = 30
 MAX_FAILURES_PER_ACCOUNT = 20
-"""The number of failed sign-ins of one account after which the account must wait.
+"""The limit for the failed sign-ins of one account from all addresses together.
 
-Failures from all addresses are counted.
+At this number the account must wait before each sign-in.
 """
 MAX_DELAY_S = 60.0
 _MAX_TIMES = max(MAX_FAILURES_PER_PAIR, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_ACCOUNT) + 7
@@ -40,7 +41,7 @@ Key = tuple[str, str, str]
 
 
 class Throttle:
-    """Counts failed sign-ins, and computes how long the next sign-in must wait.
+    """Counts failed sign-ins, and computes how long an account must wait before its next sign-in.
 
     `clock` returns the monotonic time in seconds.
     """
@@ -51,7 +52,7 @@ class Throttle:
         self._known_pairs: OrderedDict[tuple[str, str], None] = OrderedDict()
         """The pairs of an account and an address from which this account has signed in.
 
-        The pair with the latest sign-in is last.
+        The pairs are sorted by the time of their most recent sign-in. The newest is at the end.
         """
 
     def wait(self, account: str, address: str) -> int:
@@ -71,8 +72,8 @@ class Throttle:
     def failed(self, account: str, address: str) -> None:
         """Count a failed sign-in of `account` from `address`.
 
-        The caller also calls this before it checks a password, and then `succeeded` if the password
-        is right. So sign-ins at the same time cannot exceed a limit.
+        Call this method before a password is checked. If the password is right, call `succeeded`,
+        which removes the failure again. So parallel sign-ins cannot exceed a limit.
         """
         now = self._clock()
         if len(self._failures) > _MAX_KEYS:
@@ -83,7 +84,7 @@ class Throttle:
     def succeeded(self, account: str, address: str) -> None:
         """Record a successful sign-in of `account` from `address`.
 
-        Remove the failure that the caller counted before the password was checked, and all earlier
+        Remove the failure that was counted before the password was checked, and all earlier
         failures of this account from this address.
         """
         self._known_pairs[account, address] = None

@@ -1,10 +1,10 @@
-"""The users: each has a name, a role and, if they have a phone, an extension.
+"""The users: each has a name and a role, and may have the extension of a phone.
 
 Passwords are stored as argon2id hashes. Only one password is checked at a time, so that many
-sign-ins at the same time cannot overload the machine. SIP passwords are stored only as digest HA1
-values, which the switch needs. A user with the role `machine` has no password, but a bearer token
-and a list of rights. For people, the role decides what they may do, with one exception: to dispose
-of recordings, an administrator also needs the right `purge`, which must be given to them
+parallel sign-ins cannot overload the machine. SIP passwords are stored only as digest HA1 values,
+which the switch needs. A user with the role `machine` has no password, but a bearer token and a
+list of rights. The role of any other user decides what the user may do. There is one exception: an
+administrator who disposes of recordings also needs the right `purge`, which must be given
 separately.
 """
 
@@ -52,7 +52,7 @@ PURGE = Right.PURGE.value
 
 
 class UserError(Exception):
-    """A user cannot be added or changed as requested; the error's text gives the reason."""
+    """A user cannot be added or changed as requested. The error's text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,9 @@ class Users:
         sip_password: str | None = None,
         realm: str = "galwad",
     ) -> None:
-        """Add a user. `realm` is the SIP realm, which the HA1 values depend on.
+        """Add a user. `realm` is the SIP realm, from which the HA1 values are computed.
 
-        A user with the role `machine` must have None as `password`. Every other user must have a
+        `password` must be None for a user with the role `machine`. Every other user must have a
         password.
 
         Raises:
@@ -122,7 +122,7 @@ class Users:
             raise UserError(f'the name "{user.name}" or the extension is already in use') from None
 
     async def disable(self, name: str) -> None:
-        """Disable a user, so that they can no longer sign in, and end all their sessions.
+        """Disable a user: end all sessions of the user, and allow no new sign-in.
 
         Raises:
             UserError: There is no such user.
@@ -150,7 +150,10 @@ class Users:
             await connection.execute(changed.values(rights=",".join(sorted(rights))))
 
     async def get(self, name: str) -> User | None:
-        """Return the user with this name, disabled or not; None if there is no such user."""
+        """Return the user with this name, or None if there is no such user.
+
+        The user may be disabled.
+        """
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(users).where(users.c.name == name))).first()
         return None if row is None else user_of(row)
@@ -164,7 +167,8 @@ class Users:
     async def accounts(self) -> tuple[PhoneCredentials, ...]:
         """Return the accounts of the phones that may register with the switch.
 
-        These are the users who have an extension and a SIP password, and are not disabled.
+        Each user who has an extension and a SIP password has a phone account, unless the user is
+        disabled.
         """
         statement = select(users).where(
             users.c.extension.is_not(None), users.c.ha1_sha256 != "", users.c.disabled.is_(False)
@@ -176,9 +180,9 @@ class Users:
         )
 
     async def check(self, name: str, password: str) -> User | None:
-        """Return the user if name and password match and the user is not disabled, otherwise None.
+        """Return the user if the password is right and the user is not disabled, otherwise None.
 
-        For an unknown name the check takes as long as for a known name, so that the time does not
+        The check takes the same time for an unknown name as for a known name. So the time does not
         show which names exist.
         """
         async with self._engine.connect() as connection:

@@ -1,1 +1,1 @@
-"""Live calls: their state and events for the advisors' pages, and the link to the switch."""
+"""Live calls: their state, their events for the advisors' pages, and the link to the switch."""

@@ -1,10 +1,10 @@
-"""The event hub: numbered events for the pages, of which the newest can be sent again.
+"""The event hub: it stores numbered events and wakes the streams that send them to the pages.
 
-The hub keeps the newest `MEMORY` events, so that a page that reconnects receives the events that it
-missed. An event holds the call before and after a change, as immutable values. The view of one user
-is made from these two values when the event is sent. So all users share one list of events, and an
-event that is sent again shows what its viewer was allowed to see at that time. Event numbers
-continue to rise after a restart of the desk.
+The hub stores the newest `MEMORY` events. So a page that was disconnected can receive the events
+that it missed. An event has the call before a change and the call after it, both as immutable
+values. When the event is sent to a user, the user's view of the call is made from these values. So
+all users share one list of events. An event that is sent later still shows what the user was
+allowed to see when it happened. Event numbers continue to rise after a restart of the desk.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Audience: TypeAlias = Literal["own", "supervisors", "everybody"]
 class Event:
     """A change of a call, or an alarm.
 
-    `before` is None for a new call, and `after` is None for a removed call. `audience` says who
-    receives an alarm. "own" means the users whom the call concerns. "supervisors" means these users
-    and the supervisors. "everybody" means every user.
+    `before` is None for a new call, and `after` is None for a removed call. `audience` says which
+    users receive an alarm: "own" means the users whom the call concerns, "supervisors" means these
+    users and all supervisors, and "everybody" means every user.
     """
 
     id: int
@@ -42,7 +42,7 @@ class Event:
     audience: Audience = "supervisors"
 
     def view_for(self, user: User) -> Sent | None:
-        """Return the kind and the body of the event for this user; None if they may not see it."""
+        """Return the event's kind and body for this user, or None if the user may not see it."""
         if self.alarm is not None:
             return ("alarm", self.alarm) if self._alarms(user) else None
         if self.after is not None and self.after.visible(user):
@@ -61,9 +61,10 @@ class Event:
 
 
 class EventHub:
-    """Keeps the newest events, up to `memory`, and wakes the streams that send them to the pages.
+    """Stores the newest events, up to `memory`, and wakes the streams that send them to the pages.
 
-    Each stream reads the events at its own pace, so a slow stream does not delay another stream.
+    Each stream reads the stored events at its own speed, so a slow stream does not delay another
+    stream.
     """
 
     def __init__(self, memory: int = MEMORY) -> None:
@@ -79,7 +80,11 @@ class EventHub:
         return self._last
 
     def call(self, before: DeskCall | None, after: DeskCall | None) -> None:
-        """Publish the change of a call from `before` to `after`, as for `Event`."""
+        """Publish a change of a call.
+
+        `before` and `after` are the call before and after the change. `before` is None for a new
+        call, and `after` is None for a removed call.
+        """
         self._publish(Event(self._last + 1, before, after))
 
     def alarm(
@@ -91,7 +96,7 @@ class EventHub:
     ) -> None:
         """Publish an alarm of the kind `kind` to the users in `audience`.
 
-        If the alarm is about a live call, `call` is that call. If it is about a call that is not
+        For an alarm about a live call, `call` is that call. For an alarm about a call that is not
         live, `call_id` is the call's id.
         """
         named = call.call_id if call is not None else call_id
@@ -101,7 +106,8 @@ class EventHub:
     def since(self, position: int) -> list[Event] | None:
         """Return the events with numbers above `position`.
 
-        None if the hub no longer has all these events, or never had an event of this number.
+        Return None if some of these events are no longer stored, or if `position` is above the
+        number of the newest event.
         """
         if position == self._last:
             return []
@@ -112,9 +118,9 @@ class EventHub:
     async def wait(self, wake_count: int, seconds: float) -> None:
         """Wait until `wake` is called, but at most `seconds`.
 
-        A stream copies the hub's `wake_count` before it reads any state, and passes the copy here.
-        If `wake` was called since the copy was made, the method returns immediately, so the stream
-        misses no event.
+        To miss no event, a stream must read the hub's `wake_count` before it reads any state.
+        `wake_count` is the value that it read. If `wake` was called since then, this method returns
+        immediately.
         """
         if wake_count != self.wake_count:
             return
@@ -125,7 +131,7 @@ class EventHub:
             return
 
     def wake(self) -> None:
-        """Wake every stream, so that it looks for new events and checks its session again."""
+        """Wake every stream. The stream then looks for new events and checks its session again."""
         self.wake_count += 1
         self._woken.set()
         self._woken = asyncio.Event()

@@ -1,7 +1,7 @@
-"""Alarms for pauses that may be forgotten. Such a pause continues until a pause holder ends it.
+"""Alarms for pauses that may have been forgotten.
 
-After `ADVISOR_S` seconds of pause the advisor receives an alarm, and after `SUPERVISOR_S` seconds
-the supervisors also receive one.
+A pause continues until its pause holder ends it. After `ADVISOR_S` seconds of pause the advisor
+receives an alarm. After `SUPERVISOR_S` seconds the supervisors also receive an alarm.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Warn(Protocol):
 
 
 class ForgottenPauses:
-    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`, once for each pause.
+    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`, each once for a pause.
 
-    `warn` is called for each alarm. `clock` returns the Unix time in seconds.
+    `warn` is called to raise an alarm. `clock` returns the Unix time in seconds.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ForgottenPauses:
         self._warned = raised
 
     async def run(self) -> None:
-        """Call `check` every five seconds, until cancelled."""
+        """Call `check` every five seconds until cancelled."""
         while True:
             self.check()
             await asyncio.sleep(_INTERVAL_S)

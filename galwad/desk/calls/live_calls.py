@@ -1,9 +1,10 @@
-"""Live calls: for each call, the state that the switch reports and the screen-pop.
+"""Live calls: the state of each call that the switch reports, and its screen-pop.
 
 A `DeskCall` is one call as an immutable value. Its methods decide which users may see the call, and
-which parts of the call they may see. `LiveCalls` stores the calls; it is changed only on the event
-loop and notifies a listener of every change. Wrap-up is the time from the end of an answered call
-until its contact note is saved; the call stays in the store until then.
+which parts of the call they may see. `LiveCalls` stores the calls. It is changed only on the event
+loop, and notifies a listener of every change. Wrap-up is the time from the end of an answered call
+until the call's contact note (the advisor's note about the call) is saved. The call stays in the
+store until the end of its wrap-up.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from galwad.messages import CallerFacts, CallStatus, Party
 def presented_by(facts: CallerFacts) -> CallerId:
     """Return the caller's number to show, chosen from the facts that the switch reports.
 
-    The rules are those of `presented_caller`.
+    The function `presented_caller` chooses the number.
     """
     return presented_caller(
         facts.from_user, facts.from_host, facts.asserted, facts.privacy, trusted=facts.trusted
@@ -34,7 +35,7 @@ def presented_by(facts: CallerFacts) -> CallerId:
 
 @dataclass(frozen=True, slots=True)
 class DeskCall:
-    """One live call in its present state: the switch's report, the screen-pop and the note."""
+    """One live call in its present state: the switch's report, screen-pop and contact note."""
 
     state: CallStatus
     pop: ScreenPop
@@ -42,14 +43,14 @@ class DeskCall:
     note: Note | None = None
     recording_link: str | None = None
     transferred_by: Party | None = None
-    """The advisor who transferred the call to a party that is not a user of the desk, else None.
+    """The advisor who transferred the call to a party that is not a user of the desk.
 
-    This advisor still writes the contact note.
+    This advisor still writes the contact note. The value is None if there was no such transfer.
     """
     restored: bool = False
     """True if a restarted desk rebuilt this call because its contact note was not yet written.
 
-    The call has ended, unless the switch reports it again.
+    The call has ended, unless the switch reports the call again.
     """
 
     @property
@@ -59,23 +60,23 @@ class DeskCall:
 
     @property
     def advisor_name(self) -> str | None:
-        """The user name of the responsible `advisor`; None if there is no advisor or no name."""
+        """The user name of the `advisor`; None if there is no advisor or no user name."""
         return (self.advisor.user or None) if self.advisor else None
 
     @property
     def advisor(self) -> Party | None:
-        """The party that is responsible for the call; None while no phone has answered.
+        """The party that is responsible for the call; None until a phone has answered.
 
-        If an advisor transferred the call to a party that is not a user of the desk, it is that
-        advisor. Otherwise it is the party that answered.
+        It is the party that answered. If an advisor transferred the call to a party that is not a
+        user of the desk, this advisor remains responsible.
         """
         return self.transferred_by or self.state.advisor
 
     def page_state(self, *, own: bool) -> PopState:
         """Return the state of the call that a page shows.
 
-        `own` is true if the page is that of an advisor to whom the call belongs. If this advisor
-        has transferred the call, the state is "wrapup" although the call continues.
+        `own` is true if the page belongs to a user whom the call concerns. If the responsible
+        advisor has transferred the call, this page shows "wrapup", although the call continues.
         """
         sent_on = own and self.transferred_by is not None
         return "wrapup" if self.wrapup or sent_on else self.state.state
@@ -83,35 +84,35 @@ class DeskCall:
     def is_handled_by(self, user: User) -> bool:
         """Return whether this user is responsible for the call or for its contact note.
 
-        The responsible user is the `advisor`. If a PBX answered and did not name an advisor, all
-        users in the group that it rang are responsible. An advisor who transferred the call stops
-        being responsible when the note is saved.
+        This is normally the user who is the call's `advisor`. If a PBX answered and did not name an
+        advisor, all users in the group that the PBX rang are responsible. An advisor who
+        transferred the call is no longer responsible when the contact note is saved.
         """
         if self.advisor is None or (self.transferred_by is not None and self.note is not None):
             return False
         return _is_phone_of(self.advisor, user) or self.may_be_claimed_by(user)
 
     def may_be_claimed_by(self, user: User) -> bool:
-        """Return whether this user may claim the call.
+        """Return whether this user may claim the call, that is, report that they answered it.
 
-        This is possible if the PBX that answered did not name an advisor, and the user is in the
-        group that the PBX rang.
+        A user may claim a call if a PBX answered the call for a group without naming an advisor,
+        and the user is in this group.
         """
         return self.advisor_name is None and any(
             _is_phone_of(party, user) for party in self.state.group
         )
 
     def concerns(self, user: User) -> bool:
-        """Return whether this user is responsible for the call or the call rings at their phone.
+        """Return whether this user is responsible for the call or this user's phone rings for it.
 
-        The call also rings at their phone while another advisor is transferring it to them.
+        The user's phone also rings while another advisor transfers the call to this user.
         """
         return self.is_handled_by(user) or any(
             _is_phone_of(party, user) for party in self.state.ringing
         )
 
     def is_talking(self, user: User) -> bool:
-        """Return whether this user is responsible for the call while it is answered or on hold."""
+        """Return whether this user is responsible for the call and it is answered or on hold."""
         return self.page_state(own=True) in {"answered", "held"} and self.is_handled_by(user)
 
     def visible(self, user: User) -> bool:
@@ -121,7 +122,8 @@ class DeskCall:
     def view(self, user: User) -> Pop:
         """Return the call with only those facts that this user may see.
 
-        Only a user who is responsible for the call sees the caller's details and the contact note.
+        The caller's details and the contact note are shown only to a user who is responsible for
+        the call.
         """
         state, pop = self.state, self.pop
         own, has = self.concerns(user), self.is_handled_by(user)
@@ -184,7 +186,7 @@ Listener = Callable[[DeskCall | None, DeskCall | None], None]
 
 
 class LiveCalls:
-    """The store of live calls; it calls `on_change(before, after)` for every change of a call.
+    """The store of live calls. It calls `on_change(before, after)` for every change of a call.
 
     `before` is None for a new call, and `after` is None for a removed call.
     """
@@ -207,8 +209,8 @@ class LiveCalls:
     def changed(self, state: CallStatus) -> DeskCall | None:
         """Store the state of a call that the switch has reported.
 
-        Return the call if its caller must now be looked up, otherwise None. The state is ignored if
-        its version is lower than the version in the store, or if the call is in wrap-up.
+        Return the call if its caller must now be looked up, otherwise None. Ignore the state if its
+        version is lower than the version in the store, or if the call is in wrap-up.
         """
         before = self._calls.get(state.call_id)
         if before is None:
@@ -227,9 +229,11 @@ class LiveCalls:
             and state.advisor.user != before.advisor_name
         ):
             if state.advisor.user:
-                # The new advisor must confirm the caller's details again.
+                # The new advisor has not yet confirmed the caller's identity.
                 pop = replace(pop, confirmation=None)
-            elif state.group:  # The switch does not know the claimed advisor yet.
+            # The switch does not yet know which advisor has claimed the call, so its report names
+            # the group.
+            elif state.group:
                 state = msgspec.structs.replace(state, advisor=before.advisor, group=())
             else:
                 transferred_by = before.advisor
@@ -239,9 +243,9 @@ class LiveCalls:
         return call if restored else None
 
     def snapshot(self, states: Iterable[CallStatus], now: float) -> list[DeskCall]:
-        """Store the states of all calls that the switch sends when it connects.
+        """Store the states of all live calls, which the switch sends when it connects.
 
-        End the calls in the store that `states` does not contain. Return the calls whose callers
+        End each call in the store that `states` does not contain. Return the calls whose callers
         must now be looked up. `now` is the Unix time in seconds.
         """
         states = tuple(states)
@@ -251,7 +255,8 @@ class LiveCalls:
                 self.ended(call.call_id, now, answered=call.state.advisor is not None)
         new = []
         for state in states:
-            # After a restart, the switch numbers the versions of a call from the beginning.
+            # A restarted switch numbers the versions of a call from the beginning. So the stored
+            # version number is set to 0. Otherwise the new state would be ignored as older.
             before = self._calls.get(state.call_id)
             if before is not None and not before.wrapup:
                 stale = replace_version(before.state, 0)
@@ -264,8 +269,8 @@ class LiveCalls:
     def ended(self, call_id: str, ended: float, *, answered: bool) -> None:
         """End a call at the Unix time `ended`.
 
-        If the call was answered and its contact note is not saved, it stays in wrap-up until the
-        note is saved. Otherwise it is removed.
+        If the call was answered and its contact note is not saved, the call stays in the store
+        until the note is saved. Otherwise the call is removed now.
         """
         call = self._calls.get(call_id)
         if call is None or call.wrapup:
@@ -277,9 +282,9 @@ class LiveCalls:
         self._put(replace(call, state=state, wrapup=True))
 
     def add_without_note(self, contact: OpenContact) -> None:
-        """Add an answered call whose contact note is not written, although the call is not live.
+        """Add a call that has ended, so that its advisor can still write the contact note.
 
-        Such calls were answered before the desk restarted, or while the desk was not running.
+        The call was answered before the desk restarted, or while the desk was not running.
         """
         if contact.call_id in self._calls:
             return
@@ -299,21 +304,23 @@ class LiveCalls:
         self._put(DeskCall(state, pop, wrapup=True, restored=True))
 
     def lookup_done(self, call_id: str, result: LookupResult) -> None:
-        """Store the result of the caller's lookup in the call's screen-pop."""
+        """Store the result of looking up the caller in the call's screen-pop."""
         call = self._calls.get(call_id)
         if call is not None:
             self._put(replace(call, pop=call.pop.with_result(result)))
 
     def choose(self, call: DeskCall, person_id: str) -> DeskCall:
-        """Store which candidate the advisor chose as the caller, and return the changed call.
+        """Store which of several possible persons the advisor has identified as the caller.
+
+        Return the changed call.
 
         Raises:
-            ChoiceError: This candidate cannot be chosen now.
+            ChoiceError: The advisor cannot choose this person now.
         """
         return self._put(replace(call, pop=call.pop.choose(person_id)))
 
     def claim(self, call: DeskCall, advisor: Party) -> DeskCall:
-        """Store which advisor answered a call that a PBX answered for a group.
+        """Store which advisor of a group talks to the caller, after a PBX answered for the group.
 
         Return the changed call. The call disappears from the pages of all other advisors in the
         group.
@@ -324,17 +331,17 @@ class LiveCalls:
     def confirm(
         self, call: DeskCall, confirmation: PopConfirmation, person_id: str | None
     ) -> DeskCall:
-        """Store the advisor's answer to whether the caller is the person with `person_id`.
+        """Store whether the advisor has confirmed that the caller is the person with `person_id`.
 
         Return the changed call.
 
         Raises:
-            ChoiceError: This person cannot be confirmed now.
+            ChoiceError: The advisor cannot confirm this person now.
         """
         return self._put(replace(call, pop=call.pop.confirm(confirmation, person_id)))
 
     def note_saved(self, call_id: str, note: Note) -> None:
-        """Store the contact note that was saved for a call; remove the call if it is in wrap-up."""
+        """Store the contact note that was saved for a call. Remove the call if it is in wrap-up."""
         call = self._calls.get(call_id)
         if call is None:
             return

@@ -1,8 +1,8 @@
 """The desk's side of `switch.sock`: it receives live calls, and sends pauses and phone accounts.
 
-A reply has the reference number of the request that it answers. A request waits at most two seconds
-for its reply, and fails immediately if the link to the switch is lost, because a page must never
-show a pause that did not happen.
+A reply has the reference number of its request. A request waits at most two seconds for the reply,
+and fails immediately if the link to the switch is lost. The page then shows an error, because it
+must never show a pause that did not happen.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ FromSwitch = CallsSnapshot | CallChanged | CallEnded | Alarm | Figures
 class PauseTarget:
     """The calls to pause or resume: one call, or all calls of an extension or of a user.
 
-    One of the three fields is set; the other two fields are "".
+    One of the three attributes is set. The two others are "".
     """
 
     call_id: str = ""
@@ -57,10 +57,11 @@ class PauseTarget:
 
 
 class SwitchClient:
-    """Keeps the desk's link to the switch open, and sends and receives messages over it.
+    """Maintains the desk's link to the switch, and sends and receives messages over this link.
 
-    `on_message` receives the switch's messages in order. `on_connection` receives True when the
-    link opens and False when it is lost. `phones` returns the phone accounts to send.
+    `on_message` receives the switch's messages in the sequence in which they arrive.
+    `on_connection` receives True when the link opens and False when it is lost. `phones` returns
+    the phone accounts to send.
     """
 
     def __init__(
@@ -84,40 +85,42 @@ class SwitchClient:
         return self._connector.connected
 
     async def run(self) -> None:
-        """Keep the link to the switch open until cancelled."""
+        """Maintain the link to the switch until cancelled. If the link is lost, connect again."""
         try:
             await self._connector.run()
         finally:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def set_phones(self) -> None:
-        """Send the switch the accounts of the phones that may register.
+        """Send the accounts of the phones that may register to the switch.
 
-        Without a link nothing is sent. The accounts are also sent each time the link opens.
+        If there is no link, nothing is sent. The accounts are also sent each time the link opens.
         """
         self._connector.send(SetPhones(await self._phones()))
 
     def claim(self, call_id: str, advisor: Party) -> None:
-        """Report to the switch which advisor answered a call that a PBX answered for a group.
+        """Report to the switch which advisor of a group talks to the caller.
 
-        Without a link nothing is sent.
+        This is needed if a PBX answered the call for the group. If there is no link, nothing is
+        sent.
         """
         self._connector.send(ClaimCall(call_id, advisor))
 
     def acknowledge_ends(self, call_ids: Collection[str]) -> None:
         """Report to the switch that the ends of these calls are stored in the ledger.
 
-        The switch repeats its report of a call's end until then. Without a link nothing is sent, so
-        the switch repeats its reports later.
+        The switch repeats its message about the end of a call until it receives this report. If
+        there is no link, nothing is sent, and the switch will repeat its message.
         """
         self._connector.send(LedgerHas(tuple(call_ids)))
 
     async def pause(
         self, target: PauseTarget, holder: str, actor: str, trigger: PauseTrigger
     ) -> PauseReply:
-        """Pause recordings for the pause holder `holder`, and return the switch's reply.
+        """Ask the switch to pause the recordings of the calls in `target`; return the reply.
 
-        The reply has the gate's real state. `actor` is the user or system that asks.
+        `holder` is the pause holder. `actor` is the user or system that requests the pause. The
+        reply has the real state of the gate, which may differ from the requested state.
 
         Raises:
             SwitchDownError: There is no link, or no reply came within two seconds.
@@ -128,9 +131,11 @@ class SwitchClient:
     async def resume(
         self, target: PauseTarget, holder: str, actor: str, trigger: PauseTrigger
     ) -> PauseReply:
-        """End the pause of the pause holder `holder`, and return the switch's reply.
+        """Ask the switch to end the pause of `holder` for the calls in `target`; return the reply.
 
-        The reply has the gate's real state. `actor` is the user or system that asks.
+        `holder` is the pause holder. `actor` is the user or system that requests the end of the
+        pause. The reply has the real state of the gate. The gate stays shut if there is another
+        pause holder.
 
         Raises:
             SwitchDownError: There is no link, or no reply came within two seconds.

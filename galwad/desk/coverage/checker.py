@@ -1,7 +1,7 @@
-"""The coverage check: it compares each answered call with index, archive and waiting spools.
+"""The coverage check: it compares answered calls with the index, the archive and the spools.
 
-A waiting spool is one that is not sealed yet. The answered calls are in the ledger, which
-`ledger_writer.py` writes. This module collects the data; `recording.index.coverage` and
+The ledger, which `ledger_writer.py` writes, has the answered calls. The finaliser reports which
+spools are not sealed yet. This module collects the data, and `recording.index.coverage` and
 `recording.index.orphans` compare them. No recording is changed or deleted here.
 """
 
@@ -24,15 +24,17 @@ from recording.index.ledger import AnsweredCall, Ledger
 from recording.index.orphans import Orphan, is_young
 
 _MARGIN_S: Final = 60.0
-"""The seconds by which the calls are looked for before and after the requested period.
+"""The seconds that are added before and after the requested period when the calls are read.
 
-The ledger and the index read the clock at different moments, so a call may have two start times.
+The start of a call may differ a little between the ledger and the index, because the two times are
+taken at different moments.
 """
 _PAGE: Final = 500
 MAX_FINDINGS: Final = 1000
-"""The largest number of faulty calls, and of orphans, that are reported one by one.
+"""The maximum number of faulty calls, and also of orphans, for which one check raises alarms.
 
-If thousands of files are lost at the same time, a longer list would not help.
+A response lists at most the same number of orphans. An orphan is a file, index row or spool that
+lacks its counterpart. If thousands of files are lost, more alarms would not help.
 """
 
 
@@ -41,8 +43,8 @@ class CoverageResult:
     """The result of a coverage check: sums over all calls, the faulty calls, and the orphans.
 
     `faulty_calls` has the calls that did not pass the check, sorted by their start. `orphans` has
-    the files, index rows and spools that lack a counterpart. A busy centre has a quarter of a
-    million calls a year, so calls that passed the check are counted but not listed.
+    the files, index rows and spools that lack a counterpart. Calls that passed the check are only
+    counted, because a list of them could be very long: a busy centre has 250,000 calls a year.
     """
 
     calls: int = 0
@@ -66,7 +68,7 @@ class CoverageResult:
 
 
 class CoverageChecker:
-    """Compares the calls in the ledger with index, archive and waiting spools."""
+    """Compares the calls in the ledger with the index, the archive and the unsealed spools."""
 
     def __init__(
         self,
@@ -85,14 +87,15 @@ class CoverageChecker:
         self._archive_lock = asyncio.Lock()
         """The lock that a task holds while it reads through the archive.
 
-        With this lock, only one of several requests reads through the archive at a time.
+        Several requests may arrive at the same time, but only one task at a time reads through the
+        archive.
         """
         self._spools: dict[str, orphans.UnsealedSpool] = {}
         self._knows_spools = False
-        """True after a finaliser has reported which spools wait to be sealed."""
+        """True after a finaliser has reported which spools are not sealed yet."""
 
     def spools_left(self, spools: Iterable[WaitingSpool]) -> None:
-        """Store the finaliser's latest report, which has all spools that wait to be sealed."""
+        """Store the finaliser's newest report, which lists all spools that are not sealed yet."""
         self._knows_spools = True
         self._spools = {
             each.name: orphans.UnsealedSpool(each.name, each.call_id, each.since, each.why)
@@ -102,11 +105,11 @@ class CoverageChecker:
     async def check(
         self, since: float, until: float, calls_in_progress: Collection[str] | None
     ) -> CoverageResult:
-        """Check the calls that were answered from `since` until before `until` (Unix seconds).
+        """Check the calls that were answered at or after `since` and before `until` (Unix seconds).
 
-        The whole archive is also searched for orphans. `calls_in_progress` has the ids of the calls
-        that still continue; None if the switch is not connected, because these calls are then not
-        known.
+        The whole archive is also searched for orphans, which are files, index rows and spools that
+        lack a counterpart. `calls_in_progress` has the ids of the calls that have not ended. It is
+        None if the switch is not connected, because these calls are then not known.
         """
         result = CoverageResult()
         calls = {
@@ -131,10 +134,11 @@ class CoverageChecker:
         return result
 
     async def new_findings(self, result: CoverageResult) -> list[tuple[str, str]]:
-        """Return the alarms for the findings that the last check did not have.
+        """Return the alarms for the findings that the previous check did not have.
 
-        A finding is a faulty call or an orphan. Each alarm is a pair: the alarm's kind, and a call
-        id or "".
+        A finding is a faulty call, or an orphan (a file, index row or spool that lacks its
+        counterpart). Each alarm is a pair of the alarm's kind and a call id. The call id is "" if
+        it is not known.
         """
         alarms = {
             f"{_alarm_of(call)} {call.call_id}": (_alarm_of(call), call.call_id)
@@ -149,8 +153,8 @@ class CoverageChecker:
     async def unexplained_reported(self, call_id: str) -> None:
         """Record that the alarm `recording.unexplained` was already raised for this call.
 
-        The next check therefore does not raise this alarm again. The desk calls this when it
-        indexes a recording that has unexplained talk time.
+        The desk uses this method when it indexes a recording with unexplained talk time. So the
+        next check does not raise the alarm a second time.
         """
         await self._ledger.mark_known(f"recording.unexplained {call_id}", self._clock())
 
@@ -167,8 +171,8 @@ class CoverageChecker:
     ) -> CallCoverage | None:
         """Return the coverage of a call for which the checked period has no index row.
 
-        None if the call is still in progress, or if it ended so recently that its row may not be
-        written yet.
+        Return None if the call is still in progress, or if it ended so recently that its row may
+        not be written yet.
         """
         now = self._clock()
         if call.ended is None and (calls_in_progress is None or call.call_id in calls_in_progress):
@@ -176,7 +180,8 @@ class CoverageChecker:
         if is_young(call.answered if call.ended is None else call.ended, now):
             return None
         row = await self._catalogue.get(call.call_id)
-        if row is not None:  # The clock was corrected during the call.
+        # A row outside the checked period means that the clock was corrected during the call.
+        if row is not None:
             return await asyncio.to_thread(self._cover, row, call)
         waiting = next((s for s in self._spools.values() if s.call_id == call.call_id), None)
         if waiting is None and not self._knows_spools:
@@ -188,7 +193,10 @@ class CoverageChecker:
         return uncovered_call(call, now, text)
 
     async def _rows(self, since: float, until: float) -> AsyncIterator[Sequence[RecordingSummary]]:
-        """Yield pages of the recordings that began in this period, newest first."""
+        """Yield the index rows of the recordings that began in this period, newest first.
+
+        The rows are yielded in lists of at most `_PAGE` rows.
+        """
         after: Cursor | None = None
         while True:
             page = await self._catalogue.search(Filters(since=since, until=until), _PAGE, after)

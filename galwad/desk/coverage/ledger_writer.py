@@ -1,4 +1,4 @@
-"""Writes the switch's reports on answered calls into the ledger, in batches."""
+"""Writes the switch's reports about answered calls into the ledger, several at a time."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from recording.errors import CatalogueError
 from recording.index.ledger import Answered, AnsweredCall, Ended, Ledger, LedgerEntry, OthersEnded
 
 _BATCH_S: Final = 0.25
-"""The seconds for which entries are collected before one transaction writes them."""
+"""The seconds for which entries are collected. Then one transaction writes them all."""
 _RETRY_S: Final = 5.0
 log = structlog.get_logger()
 
 
 class LedgerWriter:
-    """Queues entries for the ledger, and writes them in the order in which they were queued."""
+    """Queues entries for the ledger, and writes them in the sequence in which they were queued."""
 
     def __init__(
         self,
@@ -31,14 +31,15 @@ class LedgerWriter:
     ) -> None:
         """Set up the writer.
 
-        When the ends of calls are in the database, `on_stored` receives the ids of these calls, so
-        that the switch can stop repeating its reports. `clock` returns the Unix time in seconds.
+        When the ends of calls are stored in the database, `on_stored` receives the ids of these
+        calls. The switch repeats its report of each end until then. `clock` returns the Unix time
+        in seconds.
         """
         self._ledger = ledger
         self._on_stored = on_stored
         self._clock = clock
         self._entered: set[str] = set()
-        """The ids of the calls that were entered as answered and have not ended."""
+        """The ids of the calls that are entered as answered and have not ended."""
         self._unacknowledged: set[str] = set()
         """The ids of ended calls whose end is not stored yet.
 
@@ -48,10 +49,10 @@ class LedgerWriter:
         self._added = asyncio.Event()
 
     async def run(self) -> None:
-        """Write the queued entries in batches, until cancelled.
+        """Write the queued entries, several at a time, until cancelled.
 
-        The delay before each batch gives other writes to the database, such as those for the pages,
-        the chance to run first.
+        The delay before each transaction gives more urgent writes to the database, such as those
+        for the pages, the chance to run first.
         """
         while True:
             self._added.clear()
@@ -62,7 +63,7 @@ class LedgerWriter:
             await self._added.wait()
 
     async def flush(self) -> bool:
-        """Write all queued entries into the ledger in one transaction; return whether it succeeded.
+        """Write all queued entries to the ledger in one transaction; return whether that succeeded.
 
         If the database reports an error, the entries stay in the queue.
         """
@@ -81,9 +82,10 @@ class LedgerWriter:
         return True
 
     def call(self, state: CallStatus) -> None:
-        """Enter a call in the ledger when it is answered and must be recorded.
+        """Enter a call in the ledger, if the call is answered and is to be recorded.
 
-        The call is entered only once. `state` is any state of the call that the switch reports.
+        Each call is entered only once. The method may receive every state of the call that the
+        switch reports.
         """
         recorded = state.recording not in {"not_started", "ended"}
         if state.state in {"answered", "held"} and recorded and state.call_id not in self._entered:
@@ -91,7 +93,7 @@ class LedgerWriter:
             self._enter(Answered(state.call_id, state.recording_since or state.since))
 
     def ended(self, message: CallEnded) -> None:
-        """Enter the end of a call in the ledger, as the switch's message reports it."""
+        """Enter the end of a call in the ledger, with the facts from the switch's message."""
         self._entered.discard(message.call_id)
         if message.for_ledger:
             self._unacknowledged.add(message.call_id)
@@ -100,10 +102,10 @@ class LedgerWriter:
         self._enter(Ended(call, new=message.answered or message.for_ledger))
 
     def snapshot(self, in_progress: Collection[str]) -> None:
-        """Enter as ended all open calls of the ledger that are not in `in_progress`.
+        """Enter an end for each call that has no end in the ledger and is not in `in_progress`.
 
-        `in_progress` has the ids of all calls in the switch's snapshot. How and when the missing
-        calls ended is not known, so the present time is entered as their end.
+        `in_progress` has the ids of all calls in the switch's snapshot, so the other calls have
+        ended. Their real end is not known, so the present time is entered.
         """
         self._entered.intersection_update(in_progress)
         self._enter(OthersEnded(frozenset(in_progress), self._clock()))

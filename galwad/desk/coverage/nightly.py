@@ -1,9 +1,9 @@
 """The nightly check: it checks coverage once a day and raises an alarm for each new finding.
 
-Each check is entered in the audit with its time. So if the desk was down at the time for a check,
-the check is done when the desk runs again, and the audit proves that each check was done. If the
-last check in the audit has a time in the future, the clock was wrong during that check. Such an
-entry is ignored, because otherwise no check would take place until that time.
+Each check is entered in the audit chain with its time. So the audit chain proves that each check
+was done. It also shows whether a check was missed while the desk was down. Such a check is done
+when the desk runs again. If the newest entry has a time in the future, the clock was wrong during
+that check. This entry is ignored, because otherwise no check would be done until that time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _INTERVAL_S: Final = 30.0
 _SETTLE_S: Final = 300.0
 """The seconds after the desk's start until the first check may run.
 
-By then switch and finaliser have reported which calls are in progress and which spools wait.
+By then the switch has reported the calls in progress, and the finaliser has reported the spools
+that are not sealed yet.
 """
 log = structlog.get_logger()
 
@@ -50,9 +51,10 @@ class NightlyCheck:
     ) -> None:
         """Set up the check at the time of day `at`, such as "03:00", in the time zone `zone`.
 
-        Without `zone`, it is this machine's time zone. `calls_in_progress` returns the ids of the
-        calls in progress, or None if they are not known. After each check, `on_done` receives the
-        result and `on_finished` is called. `clock` returns the Unix time in seconds.
+        If `zone` is None, the time is in this machine's time zone. `calls_in_progress` returns the
+        ids of the calls in progress, or None if they are not known. After each check, `on_done`
+        receives the result, and then `on_finished` is called. `clock` returns the Unix time in
+        seconds.
         """
         self._zone = zone
         self._at = at
@@ -68,8 +70,8 @@ class NightlyCheck:
     async def run(self) -> None:
         """Run the check each day when it is due, until cancelled.
 
-        No check runs in the first `_SETTLE_S` seconds. A check that was missed runs after this
-        time.
+        No check runs in the first `_SETTLE_S` seconds. If a check was missed while the desk was
+        down, it runs after these seconds.
         """
         await asyncio.sleep(_SETTLE_S)
         while True:
@@ -81,9 +83,9 @@ class NightlyCheck:
             await asyncio.sleep(_INTERVAL_S)
 
     async def is_due(self) -> bool:
-        """Return whether the set time of day has been reached again since the last check.
+        """Return whether the set time of day has come since the most recent check.
 
-        If there was no check before, the time is counted from the start of the desk.
+        If there was no check yet, return whether that time of day has come since the desk started.
         """
         now = self._clock()
         last = await self._last(now)
@@ -91,9 +93,10 @@ class NightlyCheck:
         return now >= next_time(self._at, self._begun if last is None else last, self._zone)
 
     async def check(self) -> CoverageResult:
-        """Check coverage, raise an alarm for each new finding, and enter the check in the audit.
+        """Check coverage, raise an alarm for each new finding, and record the check.
 
-        The checked period begins one day before the last check and ends now.
+        The check is recorded as an entry of the audit chain. The checked period begins one day
+        before the previous check and ends now.
         """
         now = self._clock()
         last = await self._last(now)
@@ -123,12 +126,13 @@ class NightlyCheck:
 def next_time(at: str, after: float, zone: tzinfo | None = None) -> float:
     """Return the first time later than `after` at which the clock shows the time of day `at`.
 
-    Both times are Unix seconds. Without `zone`, it is the clock of this machine's time zone.
+    `after` and the result are Unix seconds. If `zone` is None, the clock shows this machine's time
+    zone.
     """
     moment = time.fromisoformat(at)
     day = datetime.fromtimestamp(after, zone).date()
-    # Count by the calendar and not in steps of 24 hours, because a day on which the clocks change
-    # is shorter or longer.
+    # Add a calendar day and not 24 hours, because a day on which the clocks change is shorter or
+    # longer.
     while (due := datetime.combine(day, moment, zone).timestamp()) <= after:
         day += timedelta(days=1)
     return due

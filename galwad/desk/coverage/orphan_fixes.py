@@ -1,6 +1,7 @@
-"""The advice to the operator for each kind of orphan that `recording.index.orphans` finds.
+"""The advice to the operator for each kind of orphan.
 
-An orphan is a file, index row or spool that lacks its counterpart.
+An orphan is a file, index row or spool that lacks its counterpart. The module
+`recording.index.orphans` finds them.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ _SPOOL_FIXES: Final = {
 def fix_of(kind: str, why: str = "") -> str:
     """Return the advice for an orphan: a short text that says what the operator can do.
 
-    `kind` is the kind of the orphan. If the orphan is a spool that could not be sealed, `why` is
-    the kind of the alarm that was raised, otherwise "".
+    `kind` is the kind of the orphan. `why` is used only for a spool that could not be sealed: it is
+    the kind of the alarm about that spool. Otherwise `why` is "".
     """
     if why in _SPOOL_FIXES:
         return _SPOOL_FIXES[why]

@@ -1,1 +1,1 @@
-"""Work that commands do directly on the server's files, whether or not the desk is running."""
+"""Work that commands on the server do directly on its files, even if the desk is not running."""

@@ -1,7 +1,7 @@
 """The changes that commands on the server make directly in the desk's database.
 
-Each method opens the database, brings the schema up to date, makes the change, enters it in the
-audit, and closes the database. The command then calls `poke` to notify a running desk.
+Each method opens the database, upgrades the schema, makes the change, adds an audit entry, and
+closes the database. The command then calls `poke` to notify a running desk.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from recording.audit.log import AuditLog, Facts
 
 
 class Administration:
-    """The database of one node, opened for each method.
+    """The changes to the database of one node. Each method opens and closes the database.
 
     The methods also raise the errors of the packages that they use, such as `AuditError`.
     """
@@ -50,9 +50,9 @@ class Administration:
     async def add_user(
         self, user: User, password: str | None, sip_password: str | None = None
     ) -> str | None:
-        """Add a user, and return the bearer token if the user is a machine, otherwise None.
+        """Add a user. If the user is a machine, return its bearer token, otherwise return None.
 
-        The token cannot be read again later.
+        The token is not stored, so it is available only now.
 
         Raises:
             UserError: A value is not valid, or another user has the name or extension.
@@ -69,7 +69,7 @@ class Administration:
             return None
 
     async def disable_user(self, name: str) -> None:
-        """Disable a user, so that they can no longer sign in, and end all their sessions.
+        """Disable a user: end all sessions of the user, and allow no new sign-in.
 
         Raises:
             UserError: There is no such user.
@@ -90,7 +90,7 @@ class Administration:
             await audit.append("user.rights-set", facts, {"user": name, "actor": _actor()})
 
     async def note(self, kind: str, facts: Facts | None = None) -> Head:
-        """Append an entry to the audit; its actor is the operating system's user.
+        """Append an entry to the audit chain. The entry's actor is the operating system's user.
 
         Return the number and hash of the new entry.
         """
@@ -107,11 +107,11 @@ class Administration:
     ) -> ImportResult:
         """Import people from CSV text into the directory of callers.
 
-        If the text has an error, nothing is imported. `file` is the file's name for error texts.
-        `absent` says whether to keep or remove people who are in the directory but not in the text.
+        If the text has an error, nothing is imported. `file` is the file's name for error texts. If
+        `absent` is "remove", people who are in the directory but not in the text are removed.
 
         Raises:
-            ImportFileError: The text has errors; the exception lists each error with its line and
+            ImportFileError: The text has errors. The exception lists each error with its line and
                 column.
         """
         async with self._opened() as (engine, audit):
@@ -125,7 +125,7 @@ class Administration:
 
 
 async def poke(desk_socket: Path) -> bool:
-    """Notify the running desk that users have changed; return False if no desk is running."""
+    """Notify the running desk that users have changed. Return False if no desk is running."""
     try:
         reader, writer = await asyncio.open_unix_connection(desk_socket)
     except OSError:

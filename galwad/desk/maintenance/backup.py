@@ -1,10 +1,11 @@
 """Backup and restore of one node: database, headers, manifests and the node's signing key.
 
 A backup is a folder. It never contains the recording officer's keys. The file `backup.json` is
-written last, so a folder without `backup.json` is not a finished backup. A backup does not contain
-payloads: payloads never change after they are written, so the operator copies them in another way.
-A restore needs a node without a database. It also destroys again the headers of recordings that
-were disposed of after the backup was made.
+written after all other files, so a folder without `backup.json` is not a finished backup. A backup
+does not contain the encrypted audio (payloads). Payloads never change after they are written, so
+the operator copies them with another tool. A restore needs a node without a database. If a
+recording was disposed of after the backup was made, the restore destroys the recording's header
+again.
 """
 
 from __future__ import annotations
@@ -59,9 +60,10 @@ class BackupError(Exception):
 
 
 class LastEntry(msgspec.Struct, frozen=True):
-    """The number and hash of an audit chain's last entry, at a backup or a restore.
+    """The number and hash of the newest entry of an audit chain, at a backup or a restore.
 
-    Number and hash are an anchor if they are stored outside the server.
+    If a person stores the number and the hash outside the server, they can later prove that the
+    audit chain was not changed.
     """
 
     seq: int
@@ -93,23 +95,23 @@ class Restored:
     description: Description
     headers: int
     disposals: int
-    """The number of recordings for which a valid certificate of disposal was found."""
+    """The number of recordings that have a valid certificate of disposal."""
     destroyed: tuple[str, ...]
-    """The ids of the disposed recordings whose header still existed and was now destroyed."""
+    """The ids of the disposed recordings whose header the restore has destroyed."""
     missing: int
-    """The number of headers that were lost from the backup's folder since the backup was made."""
+    """The number of headers that were in the backup when it was made but are now missing."""
     problems: tuple[str, ...]
     audit: LastEntry
     """The number and hash of the audit entry that records this restore."""
 
 
 def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
-    """Back up the node into a new folder, also while the node's processes run.
+    """Back up the node into a new folder. The node's processes may be running.
 
     Raises:
-        BackupError: The folder is not empty, is inside the archive or a spool folder, or belongs
-            to another user. Or the database is missing or damaged, or another backup uses the
-            folder.
+        BackupError: The database is missing or damaged. Or the folder cannot be used: it is not
+            empty, is inside the archive or a spool folder, belongs to another user, or is in use by
+            another backup.
     """
     _check_empty(folder)
     for place in (settings.archive, *settings.spool_folders):
@@ -125,7 +127,8 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     folder.chmod(0o700)
     try:
         with lock_folder(folder):
-            _check_empty(folder)  # again, because another process may have used the folder
+            # Check again, because another process may have written to the folder meanwhile.
+            _check_empty(folder)
             return _make(settings, settings_file, folder)
     except FolderLockedError:
         raise BackupError(f"another backup uses {folder} now", "choose another folder") from None
@@ -167,17 +170,17 @@ def restore(
     """Restore a backup, and destroy again recordings that were disposed of after the backup.
 
     Args:
-        settings: The node's settings. The node must have the name that is in the backup, and none
-            of the node's processes may run.
+        settings: The settings of the node. Its name must be the name in the backup, and none of its
+            processes may run.
         folder: The backup's folder, made by `make`.
-        certificates: Files, and folders of files, with further certificates of disposal, such as
-            the officer's copies.
-        node_keys: Earlier public keys of the node; certificates signed with these keys are also
-            accepted.
+        certificates: More certificates of disposal, such as the officer's copies. Each path is a
+            file or a folder of files.
+        node_keys: Earlier public keys of the node. Certificates that were signed with these keys
+            are also accepted.
 
     Raises:
-        BackupError: The backup is damaged or is from another node or a later version, the node is
-            running, or the node already has a database.
+        BackupError: The backup is damaged, or is from another node or a later version. Or the node
+            is running, or already has a database.
     """
     description = _readable(folder, settings)
     with _all_processes_stopped(settings):
@@ -232,7 +235,9 @@ def _other_files(settings: Settings) -> Iterator[tuple[Path, str, int]]:
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    """Copy the database, which other processes may be using, and check the copy's integrity.
+    """Copy the database and check that the copy is not damaged.
+
+    Other processes may be using the database.
 
     Raises:
         BackupError: The database cannot be copied, or is damaged.
@@ -244,7 +249,7 @@ def _copy_database(source: Path, target: Path) -> None:
             closing(sqlite3.connect(target)) as here,
         ):
             there.backup(here)
-            # Without this, the copy would need a second file, the journal.
+            # A backup must be a single database file. In WAL mode, there would be a second file.
             here.execute("PRAGMA journal_mode = DELETE")
             (verdict,) = here.execute("PRAGMA integrity_check").fetchone()
     except sqlite3.Error as error:
@@ -263,9 +268,9 @@ def _head(database: Path, node: str) -> LastEntry:
 
 
 def _names(table: Mapping[str, Any], before: str = "") -> set[str]:
-    """Return the names of all settings, with dots between the levels, such as `node.name`.
+    """Return the names of all settings in `table`, with dots between the levels: `node.name`.
 
-    The values are left out. `before` is the beginning of the names in this table.
+    The values of the settings are left out. `before` is put before each name in `table`.
     """
     found: set[str] = set()
     for key, value in table.items():
@@ -297,7 +302,7 @@ def _readable(folder: Path, settings: Settings) -> Description:
 
 @contextmanager
 def _all_processes_stopped(settings: Settings) -> Iterator[None]:
-    """Prevent the node's processes from starting while the `with` block runs.
+    """Lock the node, so that none of its processes can start while the `with` statement runs.
 
     Raises:
         BackupError: One of the node's processes is running.
@@ -312,12 +317,13 @@ def _all_processes_stopped(settings: Settings) -> Iterator[None]:
 
 
 def _node_key(settings: Settings, folder: Path) -> str:
-    """Return the node's public key. If the node has no private key, first restore it.
+    """Return the node's public key. If the node has no private key, restore it from the backup.
 
-    If the backup has no private key either, a new key is made.
+    If the backup has no private key either, make a new key.
 
     Raises:
-        BackupError: The node's private key differs from the backup's, or the backup's is damaged.
+        BackupError: The private keys of the node and of the backup differ, or the backup's private
+            key is damaged.
     """
     path, kept = settings.node.state / "finaliser" / "manifest.key", folder / "manifest.key"
     if path.exists():
@@ -337,10 +343,10 @@ def _node_key(settings: Settings, folder: Path) -> str:
 
 
 def _interrupted_restore(settings: Settings, description: Description) -> LastEntry | None:
-    """Return the audit entry of an earlier, interrupted restore of this same backup.
+    """Return the audit entry that an interrupted earlier restore of this backup has written.
 
-    None if there is no such entry, or if the node has written audit entries after it. Only entries
-    about repeated disposals may follow it, because the restore itself writes them.
+    Return None if there is no such entry, or if the node has written other entries after it.
+    Entries about repeated disposals do not count, because a restore writes them itself.
     """
     query = "SELECT seq, hash, kind, body FROM audit_entries WHERE node = ? ORDER BY seq DESC"
     wanted = description.made, description.audit.seq
@@ -362,14 +368,14 @@ def _restore_database(
     description: Description,
     proven: Mapping[str, tuple[Certificate, bytes]],
 ) -> LastEntry:
-    """Restore the database under a temporary name, then rename it.
+    """Restore the database under a temporary name, and rename it when it is complete.
 
-    So a database with its final name is always complete. Return the audit entry of the restore.
-    `proven` has the valid certificates of disposal, by call id.
+    Return the audit entry about the restore. `proven` has the valid certificates of disposal, by
+    call id.
     """
     _ensure_folder(settings.database.parent)
     part = settings.database.with_name(".galwad.db.restoring")
-    for ending in ("", "-wal", "-shm"):  # files of an interrupted restore
+    for ending in ("", "-wal", "-shm"):  # Remove the files of an interrupted restore.
         part.with_name(part.name + ending).unlink(missing_ok=True)
     part.touch(mode=0o600)
     shutil.copyfile(folder / "galwad.db", part)
@@ -381,7 +387,7 @@ def _restore_database(
     }
     head = asyncio.run(_record_restore(part, settings, restored))
     asyncio.run(_record_disposals(part, settings, proven))
-    # Move all data from the journal into the database file, which is then renamed.
+    # Move all data from the journal into the database file, because only that file is renamed.
     with closing(sqlite3.connect(part)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     with part.open("rb") as file:
@@ -396,7 +402,7 @@ def _audit(engine: AsyncEngine, settings: Settings) -> AuditLog:
 
 
 async def _record_restore(part: Path, settings: Settings, restored: Facts) -> LastEntry:
-    """Enter the restore in the audit of the database `part`, and end the sessions of all people.
+    """Add an audit entry for the restore to the database `part`, and end the sessions of people.
 
     Return the new audit entry. The tokens of machines stay valid.
     """
@@ -413,9 +419,10 @@ async def _record_restore(part: Path, settings: Settings, restored: Facts) -> La
 async def _record_disposals(
     database: Path, settings: Settings, proven: Mapping[str, tuple[Certificate, bytes]]
 ) -> None:
-    """Enter in the restored database, and in its audit, the disposals that it does not have.
+    """Enter in the restored database each disposal that the database does not have yet.
 
-    `proven` has the valid certificates of disposal, by call id.
+    An audit entry is also added for each of these disposals. `proven` has the valid certificates of
+    disposal, by call id.
     """
     engine = open_engine(database)
     custodian, audit = Custodian(engine), _audit(engine, settings)
@@ -450,7 +457,7 @@ def _certificates_in(place: Path) -> list[Path]:
 def _ensure_folder(folder: Path) -> Path:
     """Create the folder if it is missing, and return it.
 
-    If systemd has made `folder` a symbolic link, the folder that it points to is created.
+    `folder` may be a symbolic link that systemd has made. Then the folder at its target is created.
     """
     folder.resolve().mkdir(mode=0o750, parents=True, exist_ok=True)
     return folder

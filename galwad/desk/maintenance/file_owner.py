@@ -1,4 +1,4 @@
-"""Gives the files of a restored node to the user of the services."""
+"""Gives the files of a restored node to the operating system's user that runs the services."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from config.settings import Settings
 
 
 def chown_to_service(settings: Settings) -> None:
-    """Change the owner of the restored node's files to the user of the services.
+    """Make the services' user the owner of the restored node's files.
 
-    Do nothing unless the process runs as root. The user of the services is the owner of the first
-    of the services' folders that does not belong to root. The archive folder is examined last,
-    because rsync may have copied it with an owner from another host.
+    If the process does not run as root, do nothing. The services' user is found from the owners of
+    the services' folders: it is the first owner who is not root. The archive folder is examined
+    after the other folders, because rsync may have copied its owner from another host.
     """
     if os.geteuid() != 0:
         return

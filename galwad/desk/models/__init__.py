@@ -1,8 +1,10 @@
-"""The request and answer bodies of the HTTP API, as pydantic models; all paths are under `/api/v1`.
+"""The request and response bodies of the HTTP API, as pydantic models.
 
-| method and path | request body or parameters | answer body | who may use it |
+This table lists the endpoints. All paths are under `/api/v1`.
+
+| method and path | request body or parameters | response body | who may use it |
 |---|---|---|---|
-| POST login | `Login` | `Me`, cookie; `client: "cli"`: `Me` with `token` | anyone, throttled |
+| POST login | `Login` | `Me` and a cookie, or `Me` with `token` | anyone |
 | POST logout | nothing | 204 | signed in |
 | GET me | | `Me` | signed in |
 | GET strings/{language} | | the page's texts (`en`, `cy`) | anyone |
@@ -14,31 +16,35 @@
 | POST calls/{id}/choose | `Choice` | `Pop` | own advisor |
 | POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
 | PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |
-| GET coverage | when | `Coverage` | supervisor, admin |
-| GET audit | after, limit | `AuditPage` | admin |
+| GET coverage | `when` | `Coverage` | supervisor, admin |
+| GET audit | `after`, `limit` | `AuditPage` | admin |
 | POST audit/search | `AuditQuery` | `AuditPage`, the newest first | admin |
-| GET audit/head | seq | `AuditHead` | the right `anchors`, supervisor, admin |
+| GET audit/head | `seq` | `AuditHead` | the right `anchors`, supervisor, admin |
 | POST recordings/search | `RecordingQuery` | `RecordingPage` | supervisor, admin |
 | GET recordings | | `RecordingPage`, the newest | supervisor, admin |
 | GET recordings/{id} | | `RecordingDetail` | supervisor, admin |
-| POST recordings/{id}/fetch | `Fetch` | sealed bytes: header, then payload | supervisor, admin |
-| PUT, DELETE recordings/{id}/hold | `RetainReason` | 204; audited | admin |
-| POST recordings/{id}/purge | `Purge` | `Purged`; audited | admin with the right `purge` |
-| POST recordings/{id}/recover | `Recover` | 204; audited | admin |
+| POST recordings/{id}/fetch | `Fetch` | encrypted bytes: header, then payload | supervisor, admin |
+| PUT, DELETE recordings/{id}/hold | `RetainReason` | 204, audited | admin |
+| POST recordings/{id}/purge | `Purge` | `Purged`, audited | admin with the right `purge` |
+| POST recordings/{id}/recover | `Recover` | 204, audited | admin |
 | GET unindexed | | `Unindexed` | admin |
-| POST recordings/{id}/reindex | `Reindex` | `Reindexed`; audited | admin |
-| GET recipients | | `SignedSet`, the set in force | admin |
+| POST recordings/{id}/reindex | `Reindex` | `Reindexed`, audited | admin |
+| GET recipients | | `SignedSet` | admin |
 | POST headers/search | `HeaderQuery` | `HeaderPage` | admin |
 | POST recordings/{id}/header | `HeaderReason` | `SealedHeader`, audited | admin |
 | PUT recordings/{id}/header | `NewHeader` | `StagedHeader` | admin |
-| PUT recordings/{id}/header/commit | `HeaderCommit` | 204; audited | admin |
+| PUT recordings/{id}/header/commit | `HeaderCommit` | 204, audited | admin |
 | GET health | | `NodeHealth` | anyone |
 | GET metrics | | Prometheus text | loopback, the right `metrics`, admin |
 
-"People" are all users except those of the role `machine`. A "token" is a machine's token with the
-right `payments`. A machine's token can have the rights `payments`, `anchors` and `metrics`; only an
-administrator can have the right `purge`. A `PauseRequest` may be left out. The body of an error is
-`{"error": …, "hint": …}`. `/` is the page, and `/static/…` are the page's files. The data of an
-event is one of these models: `PageSnapshot` for `snapshot`, `Pop` for `call`, `Closed` for
-`closed`, `AlarmEvent` for `alarm`. Times are Unix seconds.
+"People" are all users except those of the role `machine`. A "token" is the token of a machine with
+the right `payments`. The "own advisor" is the advisor who is responsible for the call. "Audited"
+means that the request is entered in the audit chain. A machine can have the rights `payments`,
+`anchors` and `metrics`. Only an administrator can have the right `purge`. A request may omit the
+body `PauseRequest`.
+
+If a request fails, the response body is `{"error": …, "hint": …}`. The path `/` is the page, and
+`/static/…` are the page's files. The data of an event is one of these models: `PageSnapshot` for
+`snapshot`, `Pop` for `call`, `Closed` for `closed`, `AlarmEvent` for `alarm`. Times are Unix
+seconds.
 """

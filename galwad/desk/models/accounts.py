@@ -1,4 +1,4 @@
-"""The request body for signing in, and the answer about the user who is signed in."""
+"""The request body for signing in, and the response body with the user who is signed in."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Role: TypeAlias = Literal["advisor", "supervisor", "admin", "machine"]
 class Login(RequestBody):
     """A request to sign in with name and password.
 
-    If `client` is "cli", the answer contains a bearer token. If `client` is "page", the answer sets
-    a cookie.
+    If `client` is "cli", the response contains a bearer token. If `client` is "page", the response
+    sets a cookie.
     """
 
     user: RequiredText
@@ -24,10 +24,11 @@ class Login(RequestBody):
 
 
 class Me(BaseModel):
-    """The user who is signed in, and the limits of their session.
+    """The user who is signed in, and the limits of the user's session.
 
-    `token` is the bearer token, given only in the answer to a sign-in of the command line. The
-    session ends after `idle` seconds without use, and at the Unix time `until` at the latest.
+    `token` is the bearer token. It is set only in the response to a sign-in from the command line.
+    The session ends after `idle` seconds without use, or at the Unix time `until`, whichever comes
+    first.
     """
 
     user: str

@@ -1,4 +1,7 @@
-"""Request and answer bodies about the archive: headers, retaining, disposing, reindexing."""
+"""Request and response bodies about the archive.
+
+They are for rewrapping headers, for retaining and disposing of recordings, and for reindexing.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,16 @@ DisposalReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
 
 
 class SignedSet(BaseModel):
-    """The text of the file with the signed recipient set, which the recording officer signs.
+    """The text of the file with the set of recipients, which the recording officer has signed.
 
-    The desk does not verify the signature; the client that receives the set must do so.
+    The desk does not verify the signature. The client that receives the set must verify it.
     """
 
     content: str
 
 
 class HeaderQuery(RequestBody):
-    """A request to list headers in rising order of call id.
+    """A request to list headers, sorted by call id.
 
     The list begins with the first call id above `after` and has at most `limit` headers.
     """
@@ -32,10 +35,12 @@ class HeaderQuery(RequestBody):
 
 
 class HeaderState(BaseModel):
-    """A recording's header: `recipients` has the fingerprints of the recipients who can open it.
+    """The state of a recording's header.
 
-    `current` is false if the header file does not match the manifest or, after a rewrap, the record
-    of the last rewrap. It is also false if a file is missing.
+    `recipients` has the fingerprints of the recipients who can open the header. `current` says
+    whether the header file matches the recording's description. This is the record of the most
+    recent rewrap or, if there was no rewrap, the manifest. `current` is also false if a file is
+    missing.
     """
 
     call_id: str
@@ -45,26 +50,26 @@ class HeaderState(BaseModel):
 
 
 class HeaderPage(BaseModel):
-    """A page of headers in rising order of call id; `more` is true if another page follows."""
+    """A list of headers, sorted by call id. `more` is true if there are more headers after it."""
 
     rows: list[HeaderState]
     more: bool
 
 
 class HeaderReason(RequestBody):
-    """A request to fetch a header; `reference` is the reason.
+    """A request to fetch a header. `reference` is the reason.
 
-    The audit records the reason before the header is sent.
+    The reason is entered in the audit chain before the header is sent.
     """
 
     reference: RequiredText
 
 
 class SealedHeader(BaseModel):
-    """A recording's header, its manifest, and the record of its last rewrap.
+    """A recording's header and manifest, and the record of its most recent rewrap.
 
-    The manifest and the record show whether the header is genuine. `rewrap` is None if the header
-    was never rewrapped.
+    With the manifest and the record, the client can check that the header is genuine. `rewrap` is
+    None if the header was never replaced by another header.
     """
 
     header: str
@@ -73,9 +78,9 @@ class SealedHeader(BaseModel):
 
 
 class NewHeader(RequestBody):
-    """A new header for a recording, and the signed record of this rewrap (the file `ID.rewrap`).
+    """A new header for a recording, and the record of this rewrap (the file `ID.rewrap`).
 
-    The recording officer signs the record.
+    The recording officer has signed the record.
     """
 
     header: str = Field(max_length=128 * 1024)
@@ -83,16 +88,16 @@ class NewHeader(RequestBody):
 
 
 class StagedHeader(BaseModel):
-    """The new header, read again from the disk after it was stored.
+    """The new header, read from the disk after it was stored.
 
-    The old header is in force until the new header is committed.
+    The old header stays in force until the client sends a `HeaderCommit`.
     """
 
     header: str
 
 
 class HeaderCommit(RequestBody):
-    """A request to put a recording's new header in force, after the client has proven it.
+    """A request to put a recording's new header in force, after the client has checked it.
 
     `sha256` is the digest of the new header, and `reference` is the reason for the rewrap.
     """
@@ -102,13 +107,13 @@ class HeaderCommit(RequestBody):
 
 
 class RetainReason(RequestBody):
-    """A request to retain a recording, or to release it from retention, with the reason."""
+    """A request with a reason, either to retain a recording or to end its retention."""
 
     reason: RequiredText
 
 
 class Recover(RequestBody):
-    """An officer's notice that they take the key of a spool; the audit records both fields.
+    """An officer's notice that they take the key of a spool. The audit chain records both fields.
 
     `life` is the number of the spool within its call, and `reference` is the reason.
     """
@@ -120,7 +125,7 @@ class Recover(RequestBody):
 class Purge(RequestBody):
     """A request to dispose of a recording.
 
-    The audit records `reason` and `reference` before anything is destroyed.
+    `reason` and `reference` are entered in the audit chain before anything is destroyed.
     """
 
     reason: DisposalReason
@@ -128,7 +133,7 @@ class Purge(RequestBody):
 
 
 class Purged(BaseModel):
-    """The answer after a disposal: the signed certificate of disposal."""
+    """The response after a disposal: the signed certificate of disposal."""
 
     certificate: str
 
@@ -143,10 +148,11 @@ PublicKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]
 
 
 class Reindex(RequestBody):
-    """A request to index a recording again; `reference` is the reason.
+    """A request to index a recording again. `reference` is the reason.
 
-    `node_keys` and `officer_keys` are earlier public keys, in base64, whose signatures are also
-    accepted. If `dry_run` is true, the recording is verified but nothing is written.
+    `node_keys` and `officer_keys` are earlier public keys in base64. Signatures that were made with
+    these keys are also accepted. If `dry_run` is true, the recording is verified but nothing is
+    written.
     """
 
     reference: RequiredText
@@ -158,8 +164,8 @@ class Reindex(RequestBody):
 class Reindexed(BaseModel):
     """The index row of a recording.
 
-    `state` is "indexed" if the row is new and "known" if it existed before. It is "provable" after
-    a dry run that found that the row can be made.
+    `state` is "indexed" if the row is new and "known" if it existed before. In a dry run no row is
+    written. `state` is then "provable" if the row could be written.
     """
 
     state: Literal["indexed", "known", "provable"]

@@ -1,4 +1,4 @@
-"""Request and answer bodies for reading and searching the audit."""
+"""Request and response bodies for reading and searching the audit chain."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pydantic import BaseModel, Field
 from galwad.desk.models.base import RequestBody, ShortText
 
 MAX_ENTRY_NUMBER: Final = 2**31 - 1
-"""The largest number that an audit entry can have in the database."""
+"""The highest number that an audit entry can have in the database."""
 
 
 class AuditQuery(RequestBody):
-    """A search for audit entries; an entry is found if it matches all filters that are given.
+    """A search for audit entries. Each entry in the result matches all given filters.
 
     The newest entries are returned first. `actor` is a user's name, or the complete actor in an
-    entry, such as `os:root`. If `before` is given, only entries with a lower number are returned.
+    entry, such as `os:root`. If `before` is given, only entries with a number below `before` are
+    returned.
     """
 
     kind: ShortText | None = None
@@ -28,11 +29,12 @@ class AuditQuery(RequestBody):
 
 
 class AuditPage(BaseModel):
-    """A page of audit entries; `last` is the number of the last entry on the page.
+    """A page of audit entries. `last` is the number of the entry at the end of the page.
 
-    Each line is one entry in the form of an audit export (`recording.audit.chain.ChainEntry`).
-    `contradicting` has the numbers of entries whose own text states another number, time or kind
-    than the database columns do. A search leaves `contradicting` empty.
+    Each item of `lines` is one entry in the form of an audit export (see
+    `recording.audit.chain.ChainEntry`). `contradicting` has the numbers of the entries whose signed
+    text and database columns differ in the number, time or kind. In the response to a search,
+    `contradicting` is empty.
     """
 
     lines: list[str]
@@ -41,9 +43,10 @@ class AuditPage(BaseModel):
 
 
 class AuditHead(BaseModel):
-    """The present head of the audit chain, as a line for a file of anchors.
+    """The present head of the audit chain, in the form of one line of an anchor file.
 
-    `earlier` is the hash of the earlier entry that the request named; None if no such entry exists.
+    An anchor is a head that is stored outside the server. `earlier` is the hash of the entry that
+    the request named by its number. It is None if there is no such entry.
     """
 
     anchor: str

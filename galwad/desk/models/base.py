@@ -1,4 +1,4 @@
-"""The base class of all request bodies, and the text types of their fields."""
+"""The base class of all request bodies, and the types of their text fields."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 Language: TypeAlias = Literal["en", "cy"]
 _ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
-"""A pattern for text without control characters and line breaks."""
+"""A pattern for text that has neither control characters nor line breaks."""
 ShortText: TypeAlias = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=200, pattern=_ONE_LINE)
 ]

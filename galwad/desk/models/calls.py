@@ -1,4 +1,4 @@
-"""Bodies for live calls and their contact notes, and the data of the stream's events."""
+"""Request and response bodies for live calls and contact notes, and the data of stream events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CallerType: TypeAlias = Literal[
 class Candidate(BaseModel):
     """A person to whom the caller's number may belong.
 
-    These are the facts that an advisor may see before the caller's identity is confirmed.
+    The fields are facts that the advisor may see before the caller's identity is confirmed.
     """
 
     person_id: str
@@ -39,8 +39,8 @@ class Candidate(BaseModel):
 class Caller(BaseModel):
     """The caller in a screen-pop.
 
-    `details` is empty until the advisor has confirmed who the caller is, and for all users who are
-    not responsible for the call.
+    `details` has values only for a user who is responsible for the call, and only after the advisor
+    has confirmed who the caller is.
     """
 
     status: LookupStatus
@@ -53,7 +53,7 @@ class Caller(BaseModel):
 
 
 class ContactView(BaseModel):
-    """The latest saved version of a contact note."""
+    """The most recently saved version of a contact note."""
 
     purpose: str
     language: str
@@ -65,10 +65,10 @@ class ContactView(BaseModel):
 
 
 class Pop(BaseModel):
-    """One live call, with the facts that the viewer, the signed-in user, may see.
+    """One live call, with the facts that the signed-in user may see.
 
-    `mine` is true if the call rings at the viewer's phone, or if the viewer is responsible for the
-    call or its contact note.
+    `mine` is true if the call rings at this user's phone, or if this user is responsible for the
+    call or for its contact note.
     """
 
     call_id: str
@@ -90,10 +90,11 @@ class Pop(BaseModel):
 
 
 class PageSnapshot(BaseModel):
-    """All live calls that the viewer may see, sent as an event.
+    """All live calls that the signed-in user may see, sent as an event.
 
-    A new stream begins with this event. It is also sent to a stream that has missed so many events
-    that the desk no longer has them all. `switch` is true while the switch is connected.
+    A new stream begins with this event. A stream that is in progress receives this event if the
+    desk no longer has all events that the stream has missed. `switch` is true while the switch is
+    connected.
     """
 
     calls: list[Pop]
@@ -103,7 +104,7 @@ class PageSnapshot(BaseModel):
 
 
 class Closed(BaseModel):
-    """An event on which the page removes a call, because the viewer may no longer see the call.
+    """An event that makes the page remove a call, because the user may no longer see the call.
 
     For example, another advisor has answered, or the call is finished.
     """
@@ -112,7 +113,7 @@ class Closed(BaseModel):
 
 
 class AlarmEvent(BaseModel):
-    """An alarm, sent as an event; `kind` is the alarm's name, such as `payment.forgotten`."""
+    """An alarm, sent as an event. `kind` is the alarm's name, such as `payment.forgotten`."""
 
     kind: str
     call_id: str | None = None
@@ -120,20 +121,20 @@ class AlarmEvent(BaseModel):
 
 
 class Choice(RequestBody):
-    """A request with the candidate that the advisor has chosen as the caller."""
+    """A request that says which possible person the advisor has identified as the caller."""
 
     person_id: RequiredText
 
 
 class Confirmation(RequestBody):
-    """A request with the advisor's answer to whether the caller is the person `person_id`."""
+    """A request that says whether the advisor has confirmed that the caller is `person_id`."""
 
     outcome: ConfirmationOutcome
     person_id: ShortText | None = None
 
 
 class Contact(RequestBody):
-    """A request to save the contact note.
+    """A request to save the contact note, which the advisor writes about a call.
 
     `on_behalf_of` and `authority` are required unless `caller_type` is "self".
     """
@@ -148,7 +149,7 @@ class Contact(RequestBody):
 
 
 class ContactSaved(BaseModel):
-    """The answer after a contact note was saved; `version` is the number of its version."""
+    """The response after a contact note was saved. `version` is the number of the saved version."""
 
     call_id: str
     version: int

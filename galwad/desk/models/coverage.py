@@ -1,4 +1,4 @@
-"""The answer body of the coverage check."""
+"""The response body of the coverage check."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pydantic import BaseModel
 
 
 class CallSpan(BaseModel):
-    """A part of a call, in microseconds since the start of the call's recording.
+    """A part of a call, with its start and end in microseconds since the start of the recording.
 
-    `reason` is the gap's reason if the part is a gap, otherwise "".
+    If the part is a gap, `reason` is the reason of the gap, otherwise "".
     """
 
     from_us: int
@@ -19,7 +19,8 @@ class CallSpan(BaseModel):
 class FaultyCall(BaseModel):
     """A call that did not pass the coverage check.
 
-    It has talk time that neither segments nor gaps explain, or its records contradict each other.
+    The call has talk time that neither segments nor gaps explain, or the records about the call
+    contradict each other.
     """
 
     call_id: str
@@ -31,7 +32,7 @@ class FaultyCall(BaseModel):
 
 
 class OrphanFile(BaseModel):
-    """A file, index row or spool that lacks its counterpart, such as a row without files.
+    """A file, index row or spool that lacks its counterpart: for example, a row without files.
 
     `fix` says what the operator can do.
     """
@@ -46,10 +47,11 @@ class OrphanFile(BaseModel):
 class Coverage(BaseModel):
     """The result of the coverage check for the calls that were answered in a period of time.
 
-    The numbers are sums over all these calls. `amiss` lists the calls that did not pass, and
-    `orphans` lists files, index rows and spools that lack a counterpart. `more_orphans` is the
-    number of orphans that are not in the list. `in_progress` is the number of calls that still
-    continue, or that ended so recently that their recording may not be indexed yet.
+    The durations (in microseconds) and `calls` are sums over all these calls. `amiss` lists the
+    calls that did not pass the check. `orphans` lists files, index rows and spools that lack a
+    counterpart. `more_orphans` is the number of orphans that are not in the list. `in_progress` is
+    the number of calls that continue, or that ended so recently that their recording may not be
+    indexed yet.
     """
 
     calls: int

@@ -1,4 +1,4 @@
-"""Request and answer bodies for pausing and resuming recordings."""
+"""Request and response bodies for pausing and resuming recordings."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from galwad.desk.models.calls import RecordingShown
 class PauseRequest(RequestBody):
     """A request to pause or resume one call, for the pause holder `holder`.
 
-    If `holder` is missing, the holder is the page or, for a request with a machine's token, the
-    machine. Only a request to resume may name another holder. A supervisor may name any holder. The
-    advisor in the call may name a phone, such as `phone:201`.
+    If `holder` is missing, the pause holder is the page or, if the request has a machine's token,
+    the machine. To pause, a user cannot name another pause holder. To resume, a supervisor may name
+    any pause holder, and the advisor in the call may name a phone, such as `phone:201`.
     """
 
     holder: ShortText | None = None
@@ -22,7 +22,7 @@ class PauseRequest(RequestBody):
 class PaymentTarget(RequestBody):
     """A request to pause or resume all calls of an advisor or of an extension.
 
-    Exactly one of the two fields must be set.
+    Exactly one of `advisor` and `extension` must be set.
     """
 
     advisor: ShortText | None = None
@@ -30,10 +30,10 @@ class PaymentTarget(RequestBody):
 
 
 class PauseOutcome(BaseModel):
-    """The answer to a request to pause or resume: the real state of the gate.
+    """The response to a request to pause or resume: the real state of the gate.
 
     `durable` is false if the disk did not confirm the state in time. `calls` has the ids of the
-    calls concerned.
+    calls that were paused or resumed.
     """
 
     state: RecordingShown

@@ -1,4 +1,4 @@
-"""Request and answer bodies for searching, showing and fetching recordings."""
+"""Request and response bodies for searching, showing and fetching recordings."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ Purpose: TypeAlias = Literal[
     "vital-interests",
 ]
 Time: TypeAlias = Annotated[float, Field(ge=0, le=10**11, allow_inf_nan=False)] | ShortText
-"""A time: Unix seconds, or words such as "today".
+"""A time in Unix seconds, or in words such as "today".
 
-`galwad/periods.py` reads the words, in the time zone of the desk's settings.
+The function `galwad.periods.period` reads the words, in the time zone of the desk's settings.
 """
 Length: TypeAlias = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 """The length of a recording in seconds."""
 
 
 class RecordingQuery(RequestBody):
-    """A search for recordings; all filters are optional.
+    """A search for recordings. All filters are optional.
 
-    `when` is a period in words, such as "yesterday". If `since` or `until` names a period, the
-    beginning of that period is used. `after` is the value `after` of the page before this one.
+    `when` is a period in words, such as "yesterday". If `since` or `until` is a period in words,
+    the beginning of that period is used. To get the next page, set `after` to the value of `after`
+    in the previous page.
     """
 
     number: ShortText | None = None
@@ -50,7 +51,10 @@ class RecordingQuery(RequestBody):
 
 
 class Gap(BaseModel):
-    """A gap: talk time that was not recorded, in microseconds since the recording's start."""
+    """A part of the talk time that was not recorded.
+
+    `from_us` and `to_us` are in microseconds since the recording's start.
+    """
 
     reason: str
     trigger: str
@@ -74,7 +78,8 @@ class RecordingRow(BaseModel):
     raw_size: int = 0
     """The size in bytes of the file with the packets that could not be decoded.
 
-    0 if all packets could be decoded. The file has these packets as they were received, encrypted.
+    It is 0 if all packets could be decoded. The file is encrypted and has the packets as they were
+    received.
     """
     payload_size: int
     payload_sha256: str
@@ -82,13 +87,17 @@ class RecordingRow(BaseModel):
     gaps: list[Gap]
     custody: Literal["", "held", "disposed"] = ""
     named: bool = True
-    """False if the row was made only from the manifest, which has no number, line or advisor."""
+    """True if the row has the phone number, line and advisor.
+
+    It is false if the row was made only from the manifest, which does not contain them.
+    """
 
 
 class RecordingPage(BaseModel):
     """A page of recordings, newest first.
 
-    To get the next page, send `after` in the next query. `after` is None on the last page.
+    To get the next page, send `after` in the next query. `after` is None if there are no more
+    pages.
     """
 
     rows: list[RecordingRow]
@@ -104,7 +113,7 @@ class RecordingDetail(BaseModel):
     recording: RecordingRow
     manifest: str | None
     rewrap: str | None = None
-    """The text of the record of the recording's last rewrap; None without a rewrap."""
+    """The text of the record of the recording's most recent rewrap; None without a rewrap."""
     hold: str | None = None
     """The reason why the recording is retained; None if it is not retained."""
     disposal: str | None = None
@@ -112,11 +121,10 @@ class RecordingDetail(BaseModel):
 
 
 class Fetch(RequestBody):
-    """A request to fetch a recording, with the purpose and the reference (the reason).
+    """A request to fetch a recording. `purpose` and `reference` say why.
 
-    The audit records purpose and reference before the recording is sent.
-
-    If `raw` is true, the packets that could not be decoded are fetched instead of the audio.
+    Both are entered in the audit chain before the recording is sent. If `raw` is true, the packets
+    that could not be decoded are sent instead of the audio.
     """
 
     purpose: Purpose

@@ -1,4 +1,4 @@
-"""The answer body for the health of the node."""
+"""The response body about the health of the node."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pydantic import BaseModel
 class NodeHealth(BaseModel):
     """The health of the node's parts.
 
-    `status` is "ok" if database, switch and finaliser can be reached and `peers_down` is 0,
-    otherwise "degraded". `database`, `switch` and `finaliser` are true if the desk can reach this
-    part. `live_calls` is the number of calls in progress, without calls in wrap-up. `peers_down` is
-    the number of trunks and targets that do not answer, or that refuse our registration.
+    `status` is "ok" if the database, the switch and the finaliser can be reached and `peers_down`
+    is 0. Otherwise it is "degraded". `database`, `switch` and `finaliser` are true if the desk can
+    reach that part. `live_calls` is the number of calls that have not ended. `peers_down` is the
+    number of trunks and targets that do not respond, or that refuse our registration.
     """
 
     status: Literal["ok", "degraded"]

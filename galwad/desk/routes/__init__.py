@@ -1,1 +1,1 @@
-"""The HTTP API's endpoints, one file for each subject; `galwad.desk.models` lists them all."""
+"""The HTTP API's endpoints, one file for each subject. `galwad.desk.models` has a list of them."""

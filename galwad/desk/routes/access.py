@@ -1,6 +1,6 @@
-"""The FastAPI dependencies that give an endpoint the desk or the session of a permitted user.
+"""The FastAPI dependencies that give an endpoint the desk, or the session of a permitted user.
 
-The functions `live_call` and `own_call` check whether a user may see or change a call.
+Two functions check whether a user may see or change a live call: `live_call` and `own_call`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ TheDesk = Annotated[Desk, Depends(desk_of)]
 
 
 async def session_of(request: Request, desk: TheDesk) -> Session | None:
-    """Return the session for the request's bearer token or cookie; None if none is in force."""
+    """Return the session to which the request's bearer token or cookie belongs.
+
+    Return None if the request has no token and no cookie, or if the session is not in force.
+    """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         token = request.cookies.get(desk.options.cookie, "")
@@ -36,7 +39,7 @@ def signed_in(session: Annotated[Session | None, Depends(session_of)]) -> Sessio
     """Return the session of the signed-in user, who may be a person or a machine.
 
     Raises:
-        ApiError: 401, the request has no session that is in force.
+        ApiError: 401, the user is not signed in or the session has ended.
     """
     if session is None:
         raise ApiError(401, "you are not signed in", "sign in again")
@@ -104,8 +107,8 @@ def own_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
     """Return the live call with this id, if the session's user is responsible for it.
 
     Raises:
-        ApiError: 404, there is no such call, or the user may not see it; 403, another advisor has
-            the call; 409, the call still rings.
+        ApiError: 404, there is no such call, or the user may not see it. 403, another advisor has
+            the call. 409, no user has answered the call yet.
     """
     call = live_call(desk, session, call_id)
     if not call.concerns(session.user):

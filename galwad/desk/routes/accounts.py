@@ -21,7 +21,7 @@ router = APIRouter()
 async def login(body: Login, request: Request, response: Response, desk: TheDesk) -> Me:
     """Sign a user in by name and password.
 
-    After too many failures for one account or from one address, the client must wait.
+    After too many failed sign-ins for one account or from one address, the client must wait.
     """
     address = request.client.host if request.client else ""
     name = body.user.lower()
@@ -29,12 +29,13 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     if wait:
         desk.metrics.sign_ins.labels("throttled").inc()
         raise ApiError(429, "too many failed sign-ins", f"wait {wait} s, then try again", wait)
-    # Count a failure before the check, so that sign-ins at the same time cannot exceed the limit.
+    # Count a failure before the password is checked. So parallel sign-ins cannot exceed the limit.
     desk.throttle.failed(name, address)
     user = await desk.users.check(name, body.password.get_secret_value())
     outcome = "accepted" if user is not None else "refused"
     desk.metrics.sign_ins.labels(outcome).inc()
-    # An unknown name is not stored, because it may be a password typed into the wrong field.
+    # An unknown name is not entered in the audit chain, because it may be a password typed into the
+    # wrong field.
     known = user or await desk.users.get(name)
     await desk.audit.append(
         f"sign-in.{outcome}",
@@ -63,7 +64,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
 async def logout(
     response: Response, desk: TheDesk, session: Annotated[Session | None, Depends(session_of)]
 ) -> None:
-    """Sign the user out: end the session, and its event streams, immediately."""
+    """Sign the user out: immediately end the session and its event streams."""
     if session is not None:
         await desk.sessions.close(session)
         await desk.audit.append("sign-out", {}, {"user": session.user.name})
@@ -75,12 +76,12 @@ async def logout(
 
 @router.get("/me")
 async def me(desk: TheDesk, session: SignedIn) -> Me:
-    """Return the signed-in user. The request renews the session's idle time."""
+    """Return the signed-in user. The request also counts as a use of the session."""
     return me_of(desk, session)
 
 
 def me_of(desk: Desk, session: Session) -> Me:
-    """Return the body that describes the session's user and the session's limits."""
+    """Return the response body with the session's user and the session's limits."""
     idle = None if session.kind == "machine" else desk.sessions.idle
     return _me(session.user, idle=idle, until=session.until)
 

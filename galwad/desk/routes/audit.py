@@ -19,7 +19,7 @@ router = APIRouter()
 def _audit_reader(session: Annotated[Session, Depends(person)]) -> Session:
     """Return the session of the signed-in user, who must be an administrator.
 
-    Only administrators may read the audit, because it contains names and phone numbers.
+    Only administrators may read the audit chain, because it contains names and phone numbers.
 
     Raises:
         ApiError: 403, the user is not an administrator.
@@ -34,11 +34,11 @@ def _audit_reader(session: Annotated[Session, Depends(person)]) -> Session:
 def _anchor_keeper(session: SignedIn) -> Session:
     """Return the session of the signed-in user, who must be permitted to fetch anchors.
 
-    Supervisors, administrators and machines with the right `anchors` are permitted. An anchor
-    contains no personal data.
+    Supervisors, administrators and machines with the right `anchors` are permitted. An anchor (the
+    head of the audit chain) contains no personal data.
 
     Raises:
-        ApiError: 403, the user has neither such a role nor the right.
+        ApiError: 403, the user has neither one of these roles nor the right `anchors`.
     """
     if not session.user.supervises and "anchors" not in session.user.rights:
         raise ApiError(
@@ -54,9 +54,10 @@ async def entries(
     after: Annotated[int, Query(ge=0, le=MAX_ENTRY_NUMBER)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> AuditPage:
-    """Return the audit entries after number `after`, in order, with their personal values.
+    """Return the audit entries with numbers above `after`, by rising number.
 
-    This reading of the audit is itself entered in the audit.
+    The entries include personal values, such as names and phone numbers. This request itself is
+    also entered in the audit chain.
     """
     links = await desk.audit.chain_entries(after, limit)
     facts = {"after": after, "entries": len(links)}
@@ -74,8 +75,8 @@ async def search(
 ) -> AuditPage:
     """Return the newest audit entries that match the filters.
 
-    The search is itself entered in the audit, with the names of the filters, but without the name
-    of the person who was searched for.
+    The search itself is also entered in the audit chain. That entry has the names of the filters,
+    but not the name of the person who was searched for.
     """
     span = span_of(body.when, desk)
     actor = body.actor or ""
@@ -88,8 +89,9 @@ async def search(
     )
     links = await desk.audit.search(sought, body.before, body.limit)
     given = sorted(body.model_dump(exclude_none=True, exclude={"limit", "before"}))
-    # The searched call id is entered as `of`. With `call_id`, later searches for this call would
-    # also find this search, which changed nothing in the recording.
+    # The searched call id is entered as `of` and not as `call_id`. Otherwise a later search for
+    # this call would also find this entry, although the entry does not concern the call's
+    # recording.
     facts: Facts = {"by": ",".join(given), "of": sought.call_id, "entries": len(links)}
     await desk.audit.append("audit.searched", facts, {"actor": session.actor})
     return AuditPage(lines=[str(link) for link in links], last=links[-1].seq if links else 0)

@@ -1,4 +1,7 @@
-"""Endpoints to see live calls, to choose and confirm the caller, and to save the contact note."""
+"""Endpoints to see live calls, to choose and confirm the caller, and to save contact notes.
+
+A contact note is the advisor's note about a call.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,10 @@ async def call(call_id: str, desk: TheDesk, session: Person) -> Pop:
 
 @router.post("/calls/{call_id}/choose")
 async def choose(call_id: str, body: Choice, desk: TheDesk, session: Person) -> Pop:
-    """Store which of several people the advisor has chosen as the caller.
+    """Store which of the possible persons the advisor has identified as the caller.
 
-    The caller's details are shown only after the advisor has also confirmed who the caller is.
+    The caller's details are shown only later, after the advisor has confirmed the caller's
+    identity.
     """
     chosen = desk.calls.choose(own_call(desk, session, call_id), body.person_id)
     return chosen.view(session.user)
@@ -39,9 +43,9 @@ async def choose(call_id: str, body: Choice, desk: TheDesk, session: Person) -> 
 
 @router.post("/calls/{call_id}/confirm")
 async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Person) -> Pop:
-    """Store the advisor's answer to whether the caller is the chosen person.
+    """Store whether the advisor has confirmed that the caller is the chosen person.
 
-    The answer is entered in the audit before any detail about the caller is sent.
+    The confirmation is entered in the audit chain before any detail about the caller is sent.
     """
     confirmation = PopConfirmation(body.outcome)
     before = own_call(desk, session, call_id)
@@ -52,16 +56,16 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
         {"actor": session.actor, "person_id": person_id},
     )
     await desk.contacts.save_confirmation(call_id, person_id, body.outcome)
-    # Another advisor may have received the call while the audit was written, so check again.
+    # Check again, because the call may have been transferred while the audit entry was written.
     current = desk.claim(own_call(desk, session, call_id), session.user)
     return desk.calls.confirm(current, confirmation, body.person_id).view(session.user)
 
 
 @router.put("/calls/{call_id}/contact")
 async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -> ContactSaved:
-    """Save the contact note of a call. A call in wrap-up is then removed from the live calls.
+    """Save the contact note of a call. If the call is in wrap-up, remove it from the live calls.
 
-    A supervisor may also save the note, for example when the advisor has gone home.
+    A supervisor may also save the note, for example when the advisor has left.
     """
     if not session.user.supervises:
         desk.claim(own_call(desk, session, call_id), session.user)

@@ -1,7 +1,7 @@
 """The endpoint for the coverage check.
 
-The check shows whether each second of each answered call is recorded, or is missing for a known
-reason.
+The check shows whether each second of each answered call is recorded or has a known reason for a
+gap.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Endpoints to retain, release, dispose of and recover recordings.
 
-Only administrators may use these endpoints, and each use is entered in the audit. This module
-checks whether a recording may be disposed of. The finaliser then signs the certificate and destroys
-the header.
+Only administrators may use these endpoints, and each use is entered in the audit chain. This module
+checks whether a recording may be disposed of. After that the finaliser signs the certificate and
+destroys the recording's header.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ router = APIRouter()
 
 @router.put("/recordings/{call_id}/hold", status_code=204)
 async def retain(call_id: str, body: RetainReason, desk: TheDesk, session: Administrator) -> None:
-    """Retain a recording, so that it cannot be disposed of until it is released."""
+    """Retain a recording: it cannot be disposed of until it is released."""
     recording = await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         certified = desk.archive.content(recording, "disposal") is not None
@@ -42,7 +42,7 @@ async def retain(call_id: str, body: RetainReason, desk: TheDesk, session: Admin
 
 @router.delete("/recordings/{call_id}/hold", status_code=204)
 async def release(call_id: str, body: RetainReason, desk: TheDesk, session: Administrator) -> None:
-    """Release a retained recording, so that it can be disposed of again."""
+    """Release a retained recording, so that its disposal is allowed again."""
     await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         if (await desk.custodian.one(call_id)).retained_for is None:
@@ -54,9 +54,10 @@ async def release(call_id: str, body: RetainReason, desk: TheDesk, session: Admi
 
 @router.post("/recordings/{call_id}/recover", status_code=204)
 async def recover(call_id: str, body: Recover, desk: TheDesk, session: Administrator) -> None:
-    """Enter in the audit that an officer takes the key of a spool.
+    """Add an audit entry which says that an officer takes the key of a spool.
 
-    The officer's own identity opens the spool's key, so this request only records the fact.
+    This request does not give the key to the officer. The key is encrypted, and the officer
+    decrypts it with their own identity.
     """
     facts: Facts = {"call_id": checked_id(call_id), "life": body.life}
     personal = {"actor": session.actor, "reference": body.reference}
@@ -100,7 +101,7 @@ async def _dispose(
             lambda ref: _order(ref, facts, session.actor, desk.options.node, ordered)
         )
     except ApiError as error:
-        # If there is a certificate, the recording was disposed of and only the reply was lost.
+        # If there is a certificate, the recording was disposed of, although no reply arrived.
         if desk.archive.content(recording, "disposal") is None:
             await desk.audit.append("recording.not-purged", {**facts, "why": error.error}, personal)
         raise

@@ -1,8 +1,8 @@
 """Endpoints to fetch recordings' headers and to replace them by new headers (rewrap).
 
-This module does not check the headers itself. The recording officer's client opens the old header,
-makes and proves the new header, and signs a record of it. The finaliser accepts only a new header
-with such a signed record.
+This module does not check the headers. The recording officer's client opens the old header, makes
+the new header, checks it, and signs a record of the rewrap. The finaliser accepts a new header only
+together with this signed record.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ router = APIRouter()
 
 @router.get("/recipients")
 async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
-    """Return the signed recipient set. The client must verify its signature."""
+    """Return the signed set of recipients. The client must verify the signature."""
     path = desk.options.recipients
     if path is None or not path.exists():
         raise ApiError(409, "the server has no signed recipient set", "copy it there first")
@@ -50,10 +50,10 @@ async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
 
 @router.post("/headers/search")
 async def search(body: HeaderQuery, desk: TheDesk, session: Administrator) -> HeaderPage:
-    """Return a page of recordings' headers, each with the recipients that can now open it.
+    """Return a page of recordings' headers, each with the recipients that can open it.
 
-    The recipients are read from the recording's manifest or, after a rewrap, from the record of the
-    last rewrap.
+    The recipients are read from the record of the header's most recent rewrap. If there was no
+    rewrap, they are read from the recording's manifest.
     """
     await desk.audit.append("headers.listed", {"after": body.after}, {"actor": session.actor})
     page = await desk.catalogue.in_order(body.after, body.limit)
@@ -74,7 +74,7 @@ async def search(body: HeaderQuery, desk: TheDesk, session: Administrator) -> He
 async def fetch(
     call_id: str, body: HeaderReason, desk: TheDesk, session: Administrator
 ) -> SealedHeader:
-    """Return a recording's header from the archive, after entering the fetch in the audit."""
+    """Return a recording's header from the archive. Before that, add an audit entry."""
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
     header = desk.archive.text(recording, "header")
@@ -96,7 +96,7 @@ async def stage(
 ) -> StagedHeader:
     """Store a recording's new header in the archive, without putting it in force.
 
-    Return the new header as it was read again from the disk, so that the client can prove it.
+    Return the new header as read again from the disk, so that the client can check it.
     """
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
@@ -109,9 +109,10 @@ async def stage(
 
 @router.put("/recordings/{call_id}/header/commit", status_code=204)
 async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Administrator) -> None:
-    """Put a recording's new header, which `stage` has stored, in force.
+    """Put a recording's new header in force, after `stage` has stored it.
 
-    The replacement is first entered in the audit. If it then fails, the failure is also entered.
+    An audit entry about the replacement is written first. If the replacement then fails, a second
+    entry says so.
     """
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
@@ -132,7 +133,8 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
             lambda ref: CommitHeader(ref, call_id, recording.payload_sha256, body.sha256)
         )
     except ApiError as error:
-        if in_force() != body.sha256:  # the header was not replaced
+        # If the header was replaced although the request failed, the first audit entry is correct.
+        if in_force() != body.sha256:
             await desk.audit.append("header.not-replaced", {**facts, "why": error.error}, personal)
         raise
 
@@ -140,7 +142,7 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
 def _state(archive: ArchiveFolder, recording: RecordingSummary) -> HeaderState:
     """Return the state of a recording's header according to the files in the archive.
 
-    No signature is checked here; only the officer's client can prove the state.
+    No signature is checked here. Only the officer's client can verify the signatures.
     """
     header, manifest, record = (
         archive.text(recording, suffix) for suffix in ("header", "manifest", "rewrap")

@@ -3,14 +3,15 @@
 The page and payment systems use these endpoints. Each request waits until the switch has reported
 the real state of the gate.
 
-A pause does not wait for its audit entry. A request to resume does: without an audit entry the
-recording stays paused. If the audit takes too long, the request to resume is refused. It is not
-carried out later, because the recording would then resume at a moment that no user expects.
+A pause does not wait for its audit entry. A request to resume waits, because a recording must not
+resume without an audit entry. If the entry takes too long, the request is refused and the recording
+stays paused. The request is not carried out later, because the recording would then resume at a
+moment that no user expects.
 
 A user may end the pause of another pause holder only if the user can know that the payment is over.
-A supervisor may end the pause of any holder. The advisor who has the call may end the pause of a
-phone, such as the phone of the colleague who transferred the call. The advisor may not end the
-pause of a payment system, because the caller may be giving card details to it at this moment.
+A supervisor may end the pause of any pause holder. The advisor who has the call may end the pause
+of a phone, such as the phone of the colleague who transferred the call. This advisor may not end
+the pause of a payment system, because the caller may still be giving card details to that system.
 """
 
 from __future__ import annotations
@@ -35,14 +36,15 @@ router = APIRouter()
 log = structlog.get_logger()
 
 Action = Literal["hold", "release"]
-"""The name of an action in the audit and in the metrics: "hold" pauses, "release" resumes."""
-# All users of the page share one pause holder, so a supervisor can end an advisor's pause.
+"""The name of an action in the audit chain and the metrics: "hold" pauses, "release" resumes."""
+# All users of the page are one pause holder, so that a supervisor can end an advisor's pause.
 PAGE = "page"
 _PHONE = "phone:"
 _AUDIT_S = 2.0
 """The longest time in seconds that a request waits for its audit entry.
 
-After this time a request to resume is refused, and a request to pause is answered.
+After this time, a request to resume fails. A request to pause succeeds, because the pause is
+already in force.
 """
 _RETRY_S = 5.0
 """The seconds between two attempts to write the audit entry of a pause."""
@@ -52,7 +54,7 @@ _RETRY_S = 5.0
 async def pause(
     call_id: str, desk: TheDesk, session: SignedIn, body: PauseRequest | None = None
 ) -> PauseOutcome:
-    """Pause the recording of a call. A repeated pause by the same holder changes nothing."""
+    """Pause the recording of a call. If the same pause holder pauses it again, nothing changes."""
     return await _for_call(desk, session, call_id, "hold", body)
 
 
@@ -62,7 +64,7 @@ async def resume(
 ) -> PauseOutcome:
     """End the pause of one pause holder of a call.
 
-    The recording resumes when no holder keeps it paused.
+    The recording resumes when the call has no pause holder any more.
     """
     return await _for_call(desk, session, call_id, "release", body)
 

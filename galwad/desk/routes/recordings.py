@@ -1,8 +1,8 @@
 """Endpoints to search the index of recordings, and to fetch a recording for a stated purpose.
 
 A recording is sent exactly as it is in the archive, still encrypted. The audit entry is committed
-before the first byte is sent. Only the recording administrator may fetch recordings for the
-purposes in `ADMIN_PURPOSES`, which are legal matters, crime and vital interests.
+before the first byte is sent. For the purposes in `ADMIN_PURPOSES` (legal matters, crime and vital
+interests), only the recording administrator may fetch recordings.
 """
 
 from __future__ import annotations
@@ -52,14 +52,15 @@ async def newest(desk: TheDesk, session: Supervisor) -> RecordingPage:
 async def search(body: RecordingQuery, desk: TheDesk, session: Supervisor) -> RecordingPage:
     """Return a page of the recordings that match the filters, newest first.
 
-    The filters are in the request's body, because proxies and servers often log query strings.
+    The filters are in the request's body and not in the URL, because proxies and servers often log
+    URLs.
     """
     return await _search(desk, session, body)
 
 
 @router.get("/recordings/{call_id}")
 async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDetail:
-    """Return the index row of one recording, with its signed manifest and its state."""
+    """Return the index row, the signed manifest and the state of one recording."""
     recording = await recording_of(desk, call_id)
     await desk.audit.append("recording.shown", {"call_id": call_id}, {"actor": session.actor})
     custody = await desk.custodian.one(call_id)
@@ -76,7 +77,7 @@ async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDet
 async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -> StreamingResponse:
     """Send an encrypted recording: first the header, then the payload.
 
-    Header and payload together are a standard age file.
+    The header and the payload together are a standard age file.
     """
     if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
         raise ApiError(
@@ -112,14 +113,14 @@ async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -
 def _requested_object(
     desk: Desk, recording: RecordingSummary, *, raw: bool
 ) -> tuple[str, ObjectFacts]:
-    """Return which file of a recording is requested, with the size and digest of this file.
+    """Return the kind of the requested file of a recording, with the file's size and digest.
 
-    The file is "raw", the packets that could not be decoded, if `raw` is true. Otherwise it is
-    "payload", the audio.
+    If `raw` is true, the kind is "raw": the file with the packets that could not be decoded.
+    Otherwise the kind is "payload": the audio.
 
     Raises:
-        ApiError: 404, all packets of the recording could be decoded; 409, the manifest is missing
-            or is not the one that was indexed.
+        ApiError: 404, there is no "raw" file, because all packets could be decoded. 409, the
+            manifest is missing or has changed since the recording was indexed.
     """
     if not raw:
         return "payload", ObjectFacts(recording.payload_size, recording.payload_sha256)
@@ -200,7 +201,7 @@ def _filters(query: RecordingQuery, desk: Desk) -> Filters:
 def _reject_contradicting_filters(filters: Filters) -> None:
     """Raise an error for filters that no recording can match.
 
-    So an empty result always means that there are no such recordings.
+    Without this error, the empty result would look as if there were no such recordings.
 
     Raises:
         ApiError: 422, the filters contradict each other.
@@ -217,9 +218,9 @@ def _reject_contradicting_filters(filters: Filters) -> None:
 
 
 async def _with_known_line(desk: Desk, filters: Filters) -> Filters:
-    """Return the filters with the name of the line spelled as the index has it.
+    """Return the filters, with the line's name in the spelling of the index.
 
-    The user may have typed the name in another way, for example in lower case.
+    The user may have typed the name differently, for example in lower case.
     """
     if filters.line is None:
         return filters
@@ -261,7 +262,10 @@ def _us(seconds: float | None) -> int | None:
 
 
 def row_of(recording: RecordingSummary, custody: Custody = NOT_RETAINED) -> RecordingRow:
-    """Return the API's body for an index row; `custody` says if it is retained or disposed of."""
+    """Return the response body for an index row.
+
+    `custody` says whether the recording is retained or disposed of.
+    """
     facts = {
         **msgspec.to_builtins(recording),
         "talk_s": recording.talk_us / _US,

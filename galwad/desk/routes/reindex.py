@@ -1,8 +1,9 @@
-"""Endpoints to find recordings in the archive that have no index row, and to make the row again.
+"""Endpoints to find recordings in the archive that have no index row, and to write these rows.
 
 After a restore from a backup, the recordings that were made after the backup have no row. The
-finaliser verifies the signatures of such a recording with the accepted keys. This module enters in
-the audit who made the request, and writes the row. No file in the archive is changed.
+finaliser verifies the signatures of such a recording with the accepted keys. This module adds an
+audit entry with the user who made the request, and writes the row. No file in the archive is
+changed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ router = APIRouter()
 async def lost(desk: TheDesk, _session: Administrator) -> Unindexed:
     """Return the ids of recordings in the archive that have no index row.
 
-    The row of a new recording may only be missing for a moment.
+    The list may include a new recording whose row is just being written.
     """
     known = await desk.catalogue.folders()
     found = await asyncio.to_thread(unindexed, desk.archive.folder, known)
@@ -43,10 +44,10 @@ async def lost(desk: TheDesk, _session: Administrator) -> Unindexed:
 
 @router.post("/recordings/{call_id}/reindex")
 async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administrator) -> Reindexed:
-    """Return a recording's index row; if there is no row, verify the recording and write its row.
+    """Return a recording's index row. If there is no row, verify the recording and write the row.
 
-    A recording that has a row is verified again only if it was disposed of and the index does not
-    show that: the archive then has a certificate of the disposal.
+    If there is a row, the recording is not verified again, with one exception: the archive has a
+    certificate of the recording's disposal, but the index does not show the disposal.
     """
     row = await desk.catalogue.get(checked_id(call_id))
     if row is not None:

@@ -1,7 +1,7 @@
-"""The endpoint for the event stream, which keeps a page up to date.
+"""The endpoint for the event stream, which sends changes to a page.
 
 A stream begins with a snapshot of all calls, or with the events that the page has missed. After
-that it sends each change that the signed-in user may see.
+that the stream sends each change that the signed-in user may see.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from galwad.desk.service import Desk
 
 router = APIRouter()
 
-# The seconds after which a stream without events checks its session again. FastAPI sends the
-# heartbeats.
+# A stream without events checks its session again after this number of seconds. FastAPI sends the
+# heartbeats of the stream.
 CHECK_S = 10.0
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
 
@@ -34,10 +34,10 @@ async def events(
     session: Person,
     last_event_id: Annotated[str, Header()] = "",
 ) -> AsyncIterator[ServerSentEvent]:
-    """Stream the changes of live calls and the alarms to a page.
+    """Send the changes of live calls and the alarms to a page, as a stream of events.
 
-    After a lost connection, the page sends the id of the last event that it received in
-    `Last-Event-ID`. The stream then continues after this event.
+    After a lost connection, the page sends the header field `Last-Event-ID` with the id of the
+    newest event that it has received. The stream then continues with the next event.
     """
     position = int(last_event_id) if _EVENT_ID.fullmatch(last_event_id) else -1
     looked = time.monotonic() - CHECK_S
@@ -45,7 +45,9 @@ async def events(
         while True:
             turn = desk.hub.wake_count
             busy = False
-            if time.monotonic() - looked >= CHECK_S:  # even if there are many events
+            # Look for the user's calls only once in `CHECK_S` seconds, even if there are many
+            # events.
+            if time.monotonic() - looked >= CHECK_S:
                 looked = time.monotonic()
                 busy = any(call.is_talking(session.user) for call in desk.calls.all())
             if desk.hub.closed or not await desk.sessions.alive(session, busy=busy):

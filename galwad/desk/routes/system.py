@@ -24,7 +24,7 @@ router = APIRouter()
 
 @router.get("/health")
 async def health(desk: TheDesk, response: Response) -> NodeHealth:
-    """Return the health of database, switch and finaliser.
+    """Return whether the database, the switch and the finaliser can be reached.
 
     The HTTP status is 503 if the database fails, otherwise 200.
     """
@@ -48,7 +48,8 @@ async def metrics(
 ) -> Response:
     """Return the metrics as Prometheus text.
 
-    Clients on this machine, administrators and machines with the right `metrics` may read them.
+    The metrics may be read by clients on this machine, by administrators, and by machines with the
+    right `metrics`.
     """
     allowed = session is not None and (
         "metrics" in session.user.rights or session.user.role == "admin"
