@@ -82,7 +82,8 @@ def create_app(desk: Desk) -> ASGIApp:
     app = FastAPI(
         title="Galwad",
         version=version("galwad"),
-        docs_url=None,  # FastAPI's documentation page loads scripts from other hosts
+        # FastAPI's documentation page is not offered, because it loads scripts from other hosts.
+        docs_url=None,
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
         max_body_size=MAX_BODY,
@@ -111,7 +112,7 @@ def _install_page(app: FastAPI) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server without signal handlers; `ready` is set when it accepts requests."""
+    """A uvicorn server without signal handlers. `ready` is set when the server accepts requests."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -168,7 +169,8 @@ class DeskServer:
         ready.cancel()
         if self._task.done():
             listener.close()
-            # If the server failed, this raises the server's error, such as an unreadable TLS key.
+            # If the server failed, the server's error is raised here, such as an unreadable TLS
+            # key.
             await self._task
             raise OSError("the HTTP server ended at once")
 

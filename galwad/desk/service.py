@@ -279,7 +279,8 @@ class Desk:
         self.metrics.switch_connected.set(connected)
         kind = "switch.connected" if connected else "switch.lost"
         log.info(kind)
-        # When the desk has just started, the first connection to the switch is no alarm.
+        # The first connection to the switch after the desk's start is shown on the pages, but it is
+        # neither logged nor counted as an alarm.
         if connected and not self._switch_lost:
             self.hub.alarm(kind, audience="everybody")
         else:

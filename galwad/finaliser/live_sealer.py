@@ -36,8 +36,8 @@ two open files and about 0.5 MB of memory.
 MIN_FREE_BYTES: Final = 1 << 30
 """The free space in bytes that the archive's disk must have to seal calls in progress.
 
-If there is less free space, it is left to the recording of calls, and a call is sealed only after
-it has ended.
+If there is less free space, a call is sealed only after it has ended, because the recording of
+calls needs the space.
 """
 _SLICE_FRAMES: Final = 60
 """The number of spool frames in a slice. A frame holds about one second of a call.

@@ -261,8 +261,8 @@ class Finaliser:
     def _enqueue(self, call_id: str, size: int, *, just_ended: bool = False) -> None:
         """Queue a call whose spools are closed. `size` is the total size of these spools in bytes.
 
-        If the call is being sealed now, it is only marked. Another of its spools may have been
-        closed after the sealing began. If this sealing fails, a marked call is queued again.
+        If the call is being sealed now, it is not queued but only marked, because another of its
+        spools may have been closed meanwhile. If the sealing fails, a marked call is queued again.
         """
         if call_id in self._in_sealing:
             self._in_sealing[call_id] = True
@@ -283,7 +283,8 @@ class Finaliser:
             self._look.clear()
             try:
                 await self._look_at_the_folder()
-            except OSError as error:  # A spool folder or its disk is missing.
+            # A spool folder or its disk is missing. The finaliser looks again later.
+            except OSError as error:
                 log.error("spools.not_seen", why=error.strerror)  # noqa: TRY400 - it says what
             # Whatever file caused this error, the finaliser must look again later.
             except Exception:
@@ -329,7 +330,7 @@ class Finaliser:
         self._remind()
 
     def _remind(self) -> None:
-        """Send the desk again each sealed recording that it has not yet confirmed as indexed."""
+        """Send the desk again each sealed recording that it has not confirmed as indexed."""
         for sealed in self._sealed.values():
             self._desk.send(sealed)
 

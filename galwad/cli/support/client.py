@@ -104,7 +104,7 @@ def base_url(server: str) -> str:
     """Return the server's address without a final slash, if the address is valid.
 
     Raises:
-        CliError: The address is not valid, or it uses plain HTTP and is not on this machine.
+        CliError: The address is not valid, or it is a plain HTTP address of another machine.
     """
     try:
         url = httpx.URL(server)
@@ -197,9 +197,9 @@ def http_errors() -> Iterator[None]:
 
 
 def _certificate_fault(error: BaseException | None) -> str:
-    """Return the reason why the server's certificate was rejected.
+    """Return the reason why TLS rejected the server's certificate.
 
-    Return an empty text if the error has another cause.
+    Return "" if `error` has another cause.
     """
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
@@ -225,7 +225,7 @@ def check_response(response: httpx.Response) -> None:
     if response.status_code == httpx.codes.UNAUTHORIZED and (
         not hint or "Authorization" in response.request.headers
     ):
-        # The server's own hint is for users of the web page, and does not name the command.
+        # The server's hint is for users of the web page. This hint names the command to use.
         hint = "run `galwad login`"
     wrong_usage = response.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     raise CliError(message, hint, status=2 if wrong_usage else 1)

@@ -1,4 +1,4 @@
-"""Passphrases of officers' key files, from the environment or typed without echo."""
+"""Read the passphrases of officers' key files, from the environment or from the terminal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def new_passphrase() -> str:
     The passphrase comes from an environment variable or from the user, who types it twice.
 
     Raises:
-        CliError: The passphrase is too short, or there is no terminal to ask for it.
+        CliError: The passphrase is too short. Or the user cannot be asked, because there is no
+            terminal.
     """
     given = os.environ.get(VARIABLE, "")
     text = given or _asked(f"New passphrase (at least {MIN_LENGTH} characters)", twice=True)

@@ -17,7 +17,7 @@ from recording.keys.keyring import OfficerKeys
 
 
 def read_identity(path: Path) -> IdentityFile:
-    """Read an identity file; if the file is encrypted, ask for its passphrase."""
+    """Read an identity file. If the file is encrypted, get the passphrase from `passphrase_of`."""
     try:
         return IdentityFile.read(path, passphrase_of)
     except (KeyFileError, AgeError) as error:
@@ -27,10 +27,10 @@ def read_identity(path: Path) -> IdentityFile:
 
 
 def signer_of(file: IdentityFile) -> list[str]:
-    """Return a list with one item: the public signing key of an officer.
+    """Return the public signing key of an officer, as a list with one item.
 
-    `file` is the officer's key file. If the file has an identity but no signing key, the list is
-    empty.
+    `file` is the officer's key file. If the file has an identity but no signing key, return an
+    empty list.
     """
     try:
         return [OfficerKeys.of(file).public_key]

@@ -64,16 +64,19 @@ def spans_of(
     """Return the spans of the whole call in the sequence of their times.
 
     These are the spans in `gaps`, and the recorded spans between them. If an unexplained span and
-    another span of `gaps` overlap, the common time is shown as unexplained. `talk_us` is the length
-    of the call, and `begins` has the starts of the segments, both in microseconds. If a segment
-    begins inside a recorded span, the span is divided there. This happens, for example, when
-    another advisor took over.
+    another span of `gaps` overlap, the overlap is shown as unexplained. `talk_us` is the length of
+    the call, and `begins` has the starts of the segments, both in microseconds. If a segment begins
+    inside a recorded span, the span is divided there. This happens, for example, when another
+    advisor took over.
     """
     return list(_divided(_covered(_visible(list(gaps)), talk_us), sorted(begins)))
 
 
 def _visible(gaps: Sequence[TimelineSpan]) -> Iterable[TimelineSpan]:
-    """Yield the unexplained spans, and the parts of other spans that they do not overlap."""
+    """Yield the gaps, but without the parts that overlap an unexplained span.
+
+    The unexplained spans in `gaps` are yielded first, unchanged.
+    """
     unexplained = sorted(
         (gap for gap in gaps if gap.kind == _UNEXPLAINED.name), key=lambda span: span.from_us
     )

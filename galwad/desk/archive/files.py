@@ -32,8 +32,8 @@ def checked_id(call_id: str) -> str:
 class SealedFiles:
     """The two parts of an encrypted recording: the bytes of its header, and an open payload file.
 
-    `payload_length` is in bytes. For a request of undecoded packets, the file is not the payload
-    but the file with the packets that could not be decoded. `stream` closes the file.
+    `payload_length` is in bytes. If the client requested the packets that could not be decoded, the
+    open file has these packets instead of the payload. `stream` closes the file.
     """
 
     header: bytes
@@ -56,7 +56,7 @@ class SealedFiles:
                 yield block
 
     def close(self) -> None:
-        """Close the payload file if `stream` will not be used."""
+        """Close the payload file. Call this method if `stream` will not be called."""
         self.payload.close()
 
 

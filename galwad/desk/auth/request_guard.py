@@ -2,7 +2,7 @@
 
 If the application raises an exception, this layer sends a response with status 500. The exception's
 text may contain a caller's phone number, so the log entry does not contain that text. The exception
-ends here, because the HTTP server would log a traceback with its text.
+is not raised again, because the HTTP server would log a traceback with that text.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ from galwad.desk.auth.tables import sessions, users
 from galwad.desk.auth.users import User, user_of
 
 Kind = Literal["page", "cli", "machine"]
-# The minimum time between two writes of a session's most recent use. So most requests write
-# nothing.
+# The minimum time in seconds between two writes of the time when a session was used. So most
+# requests write nothing.
 _SEEN_INTERVAL_S = 30.0
 _TIMEOUT_S = 1.0
 """The time in seconds for which a request waits for the database to confirm a known session.
@@ -40,9 +40,9 @@ _TIMEOUT_S = 1.0
 After this time the result of the previous read of this session is used.
 """
 _RETRY_S = 10.0
-"""The time in seconds for which no request waits for the database after it did not respond.
+"""The time in seconds during which no request waits for a database that did not respond.
 
-During this time known sessions are checked in memory only.
+During this time, sessions that the database confirmed before are checked only in memory.
 """
 _STOP_S = 5.0
 log = structlog.get_logger()
@@ -78,7 +78,7 @@ class _Known:
     session: Session
     seen: float
     stored: float
-    """The time of the session's most recent use that the database has (Unix time in seconds)."""
+    """The Unix time of the session's most recent use, as stored in the database."""
 
 
 class Sessions:
@@ -162,7 +162,7 @@ class Sessions:
         self._known.pop(session.key, None)
 
     async def stop(self) -> None:
-        """Wait at most `_STOP_S` for running reads and writes of the database, then cancel them."""
+        """Wait at most `_STOP_S` seconds for reads and writes of the database, then cancel them."""
         tasks = {*self._reads, *([] if self._writing is None else [self._writing])}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_STOP_S)

@@ -42,7 +42,7 @@ class Event:
     audience: Audience = "supervisors"
 
     def view_for(self, user: User) -> Sent | None:
-        """Return the event's kind and body for this user, or None if the user may not see it."""
+        """Return the event's kind and body; None if this user may not see the event."""
         if self.alarm is not None:
             return ("alarm", self.alarm) if self._alarms(user) else None
         if self.after is not None and self.after.visible(user):

@@ -27,9 +27,10 @@ class Warn(Protocol):
 
 
 class ForgottenPauses:
-    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`, each once for a pause.
+    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`.
 
-    `warn` is called to raise an alarm. `clock` returns the Unix time in seconds.
+    Each alarm is raised at most once during a pause. `warn` is the function that raises an alarm.
+    `clock` returns the Unix time in seconds.
     """
 
     def __init__(

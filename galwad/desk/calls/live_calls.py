@@ -24,9 +24,9 @@ from galwad.messages import CallerFacts, CallStatus, Party
 
 
 def presented_by(facts: CallerFacts) -> CallerId:
-    """Return the caller's number to show, chosen from the facts that the switch reports.
+    """Return the caller's number to show.
 
-    The function `presented_caller` chooses the number.
+    The function `presented_caller` chooses the number from the facts that the switch reports.
     """
     return presented_caller(
         facts.from_user, facts.from_host, facts.asserted, facts.privacy, trusted=facts.trusted
@@ -76,7 +76,8 @@ class DeskCall:
         """Return the state of the call that a page shows.
 
         `own` is true if the page belongs to a user whom the call concerns. If the responsible
-        advisor has transferred the call, this page shows "wrapup", although the call continues.
+        advisor has transferred the call to a party outside the desk, such a page shows "wrapup",
+        although the call continues.
         """
         sent_on = own and self.transferred_by is not None
         return "wrapup" if self.wrapup or sent_on else self.state.state
@@ -84,7 +85,7 @@ class DeskCall:
     def is_handled_by(self, user: User) -> bool:
         """Return whether this user is responsible for the call or for its contact note.
 
-        This is normally the user who is the call's `advisor`. If a PBX answered and did not name an
+        Normally only the call's `advisor` is responsible. If a PBX answered and did not name an
         advisor, all users in the group that the PBX rang are responsible. An advisor who
         transferred the call is no longer responsible when the contact note is saved.
         """
@@ -93,7 +94,7 @@ class DeskCall:
         return _is_phone_of(self.advisor, user) or self.may_be_claimed_by(user)
 
     def may_be_claimed_by(self, user: User) -> bool:
-        """Return whether this user may claim the call, that is, report that they answered it.
+        """Return whether this user may claim the call, which means to become its advisor.
 
         A user may claim a call if a PBX answered the call for a group without naming an advisor,
         and the user is in this group.
@@ -112,7 +113,7 @@ class DeskCall:
         )
 
     def is_talking(self, user: User) -> bool:
-        """Return whether this user is responsible for the call and it is answered or on hold."""
+        """Return whether the call is answered or on hold and this user is responsible for it."""
         return self.page_state(own=True) in {"answered", "held"} and self.is_handled_by(user)
 
     def visible(self, user: User) -> bool:
@@ -231,8 +232,8 @@ class LiveCalls:
             if state.advisor.user:
                 # The new advisor has not yet confirmed the caller's identity.
                 pop = replace(pop, confirmation=None)
-            # The switch does not yet know which advisor has claimed the call, so its report names
-            # the group.
+            # The switch does not know yet which advisor has claimed the call. So the desk's value
+            # is used.
             elif state.group:
                 state = msgspec.structs.replace(state, advisor=before.advisor, group=())
             else:
@@ -304,7 +305,7 @@ class LiveCalls:
         self._put(DeskCall(state, pop, wrapup=True, restored=True))
 
     def lookup_done(self, call_id: str, result: LookupResult) -> None:
-        """Store the result of looking up the caller in the call's screen-pop."""
+        """Put the result of the caller's lookup into the screen-pop of the call."""
         call = self._calls.get(call_id)
         if call is not None:
             self._put(replace(call, pop=call.pop.with_result(result)))

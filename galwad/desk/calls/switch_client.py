@@ -92,7 +92,7 @@ class SwitchClient:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def set_phones(self) -> None:
-        """Send the accounts of the phones that may register to the switch.
+        """Send the switch the accounts of those phones that may register.
 
         If there is no link, nothing is sent. The accounts are also sent each time the link opens.
         """

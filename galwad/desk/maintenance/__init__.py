@@ -1,1 +1,1 @@
-"""Work that commands on the server do directly on its files, even if the desk is not running."""
+"""Changes that commands make directly to the server's files, even if the desk is not running."""

@@ -90,12 +90,15 @@ class Description(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The result of a restore. `problems` has the reasons why certificates were rejected."""
+    """The result of a restore.
+
+    `problems` has the reason for each certificate of disposal that was rejected.
+    """
 
     description: Description
     headers: int
     disposals: int
-    """The number of recordings that have a valid certificate of disposal."""
+    """The number of recordings for which the restore found a valid certificate of disposal."""
     destroyed: tuple[str, ...]
     """The ids of the disposed recordings whose header the restore has destroyed."""
     missing: int
@@ -225,9 +228,9 @@ def _restore(
 
 
 def _other_files(settings: Settings) -> Iterator[tuple[Path, str, int]]:
-    """Yield the files to back up that are not in the archive.
+    """Yield those files of a backup that are not in the archive.
 
-    Each item is the file's path, the file's name in the backup, and the permission bits that the
+    Each item has the file's path, the file's name in the backup, and the permission bits that the
     file gets in the backup.
     """
     yield settings.recipients, "recipients.json", 0o644
@@ -402,9 +405,10 @@ def _audit(engine: AsyncEngine, settings: Settings) -> AuditLog:
 
 
 async def _record_restore(part: Path, settings: Settings, restored: Facts) -> LastEntry:
-    """Add an audit entry for the restore to the database `part`, and end the sessions of people.
+    """Add an audit entry about the restore, and end the sessions of all people.
 
-    Return the new audit entry. The tokens of machines stay valid.
+    `part` is the restored database file. The tokens of machines stay valid. Return the new audit
+    entry.
     """
     engine = open_engine(part)
     try:

@@ -1,4 +1,4 @@
-"""Gives the files of a restored node to the operating system's user that runs the services."""
+"""Changes the owner of a restored node's files to the user that runs the services."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from config.settings import Settings
 
 
 def chown_to_service(settings: Settings) -> None:
-    """Make the services' user the owner of the restored node's files.
+    """Change the owner of the restored node's files to the user that runs the services.
 
-    If the process does not run as root, do nothing. The services' user is found from the owners of
-    the services' folders: it is the first owner who is not root. The archive folder is examined
-    after the other folders, because rsync may have copied its owner from another host.
+    If the process does not run as root, do nothing. The user that runs the services is found from
+    the owners of the services' folders: it is the first owner who is not root. The archive folder
+    is examined after the other folders, because rsync may have copied its owner from another host.
     """
     if os.geteuid() != 0:
         return

@@ -41,7 +41,7 @@ This table lists the endpoints. All paths are under `/api/v1`.
 the right `payments`. The "own advisor" is the advisor who is responsible for the call. "Audited"
 means that the request is entered in the audit chain. A machine can have the rights `payments`,
 `anchors` and `metrics`. Only an administrator can have the right `purge`. A request may omit the
-body `PauseRequest`.
+body `PauseRequest`. The number 204 is the HTTP status of a response without a body.
 
 If a request fails, the response body is `{"error": …, "hint": …}`. The path `/` is the page, and
 `/static/…` are the page's files. The data of an event is one of these models: `PageSnapshot` for

@@ -37,10 +37,9 @@ class HeaderQuery(RequestBody):
 class HeaderState(BaseModel):
     """The state of a recording's header.
 
-    `recipients` has the fingerprints of the recipients who can open the header. `current` says
-    whether the header file matches the recording's description. This is the record of the most
-    recent rewrap or, if there was no rewrap, the manifest. `current` is also false if a file is
-    missing.
+    `recipients` has the fingerprints of the recipients who can open the header. `current` is true
+    if the header file matches the record of its most recent rewrap. If there was no rewrap, it must
+    match the manifest. If one of these files is missing, `current` is false.
     """
 
     call_id: str
@@ -50,7 +49,7 @@ class HeaderState(BaseModel):
 
 
 class HeaderPage(BaseModel):
-    """A list of headers, sorted by call id. `more` is true if there are more headers after it."""
+    """A list of headers, sorted by call id. `more` is true if more headers follow this list."""
 
     rows: list[HeaderState]
     more: bool
@@ -97,9 +96,10 @@ class StagedHeader(BaseModel):
 
 
 class HeaderCommit(RequestBody):
-    """A request to put a recording's new header in force, after the client has checked it.
+    """A request to put a recording's new header in force.
 
-    `sha256` is the digest of the new header, and `reference` is the reason for the rewrap.
+    The client sends this request after it has checked the new header. `sha256` is the digest of the
+    new header, and `reference` is the reason for the rewrap.
     """
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -113,7 +113,7 @@ class RetainReason(RequestBody):
 
 
 class Recover(RequestBody):
-    """An officer's notice that they take the key of a spool. The audit chain records both fields.
+    """A notice that an officer takes the key of a spool. The audit chain records both fields.
 
     `life` is the number of the spool within its call, and `reference` is the reason.
     """

@@ -32,8 +32,8 @@ class AuditPage(BaseModel):
     """A page of audit entries. `last` is the number of the entry at the end of the page.
 
     Each item of `lines` is one entry in the form of an audit export (see
-    `recording.audit.chain.ChainEntry`). `contradicting` has the numbers of the entries whose signed
-    text and database columns differ in the number, time or kind. In the response to a search,
+    `recording.audit.chain.ChainEntry`). `contradicting` has the numbers of the entries whose text
+    differs from the database columns in the number, time or kind. In the response to a search,
     `contradicting` is empty.
     """
 

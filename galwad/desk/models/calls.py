@@ -127,7 +127,7 @@ class Choice(RequestBody):
 
 
 class Confirmation(RequestBody):
-    """A request that says whether the advisor has confirmed that the caller is `person_id`."""
+    """A request that says whether the advisor has confirmed `person_id` as the caller."""
 
     outcome: ConfirmationOutcome
     person_id: ShortText | None = None

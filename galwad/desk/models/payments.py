@@ -12,8 +12,9 @@ class PauseRequest(RequestBody):
     """A request to pause or resume one call, for the pause holder `holder`.
 
     If `holder` is missing, the pause holder is the page or, if the request has a machine's token,
-    the machine. To pause, a user cannot name another pause holder. To resume, a supervisor may name
-    any pause holder, and the advisor in the call may name a phone, such as `phone:201`.
+    the machine. A request to pause cannot name another pause holder. In a request to resume, a
+    supervisor may name any pause holder, and the advisor in the call may name a phone, such as
+    `phone:201`.
     """
 
     holder: ShortText | None = None

@@ -113,7 +113,7 @@ class RecordingDetail(BaseModel):
     recording: RecordingRow
     manifest: str | None
     rewrap: str | None = None
-    """The text of the record of the recording's most recent rewrap; None without a rewrap."""
+    """The record of the recording's most recent rewrap, as text; None without a rewrap."""
     hold: str | None = None
     """The reason why the recording is retained; None if it is not retained."""
     disposal: str | None = None
@@ -121,10 +121,10 @@ class RecordingDetail(BaseModel):
 
 
 class Fetch(RequestBody):
-    """A request to fetch a recording. `purpose` and `reference` say why.
+    """A request to fetch a recording. `purpose` and `reference` give the reason.
 
-    Both are entered in the audit chain before the recording is sent. If `raw` is true, the packets
-    that could not be decoded are sent instead of the audio.
+    The reason is entered in the audit chain before the recording is sent. If `raw` is true, the
+    packets that could not be decoded are sent instead of the audio.
     """
 
     purpose: Purpose

@@ -1,1 +1,4 @@
-"""The HTTP API's endpoints, one file for each subject. `galwad.desk.models` has a list of them."""
+"""The endpoints of the HTTP API, one file for each subject.
+
+`galwad.desk.models` has a list of all endpoints.
+"""

@@ -1,4 +1,4 @@
-"""Endpoints to sign in, to sign out, and to read the signed-in user."""
+"""Endpoints to sign in, to sign out, and to get the facts about the signed-in user."""
 
 from __future__ import annotations
 

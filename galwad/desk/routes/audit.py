@@ -54,7 +54,7 @@ async def entries(
     after: Annotated[int, Query(ge=0, le=MAX_ENTRY_NUMBER)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> AuditPage:
-    """Return the audit entries with numbers above `after`, by rising number.
+    """Return the audit entries with numbers above `after`, sorted by number.
 
     The entries include personal values, such as names and phone numbers. This request itself is
     also entered in the audit chain.

@@ -56,7 +56,8 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
         {"actor": session.actor, "person_id": person_id},
     )
     await desk.contacts.save_confirmation(call_id, person_id, body.outcome)
-    # Check again, because the call may have been transferred while the audit entry was written.
+    # Check again whether this advisor has the call, because the call may have been transferred
+    # while the audit entry was written.
     current = desk.claim(own_call(desk, session, call_id), session.user)
     return desk.calls.confirm(current, confirmation, body.person_id).view(session.user)
 

@@ -1,7 +1,7 @@
 """The endpoint for the coverage check.
 
-The check shows whether each second of each answered call is recorded or has a known reason for a
-gap.
+The check shows whether each second of each answered call is either recorded or in a gap with a
+known reason.
 """
 
 from __future__ import annotations

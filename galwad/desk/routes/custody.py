@@ -101,7 +101,8 @@ async def _dispose(
             lambda ref: _order(ref, facts, session.actor, desk.options.node, ordered)
         )
     except ApiError as error:
-        # If there is a certificate, the recording was disposed of, although no reply arrived.
+        # If there is a certificate, the recording was disposed of, although no reply arrived. Then
+        # no failure is recorded.
         if desk.archive.content(recording, "disposal") is None:
             await desk.audit.append("recording.not-purged", {**facts, "why": error.error}, personal)
         raise

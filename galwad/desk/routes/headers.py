@@ -74,7 +74,7 @@ async def search(body: HeaderQuery, desk: TheDesk, session: Administrator) -> He
 async def fetch(
     call_id: str, body: HeaderReason, desk: TheDesk, session: Administrator
 ) -> SealedHeader:
-    """Return a recording's header from the archive. Before that, add an audit entry."""
+    """Enter the fetch in the audit chain, then return a recording's header from the archive."""
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
     header = desk.archive.text(recording, "header")
@@ -112,7 +112,7 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
     """Put a recording's new header in force, after `stage` has stored it.
 
     An audit entry about the replacement is written first. If the replacement then fails, a second
-    entry says so.
+    entry records the failure.
     """
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
@@ -133,7 +133,8 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
             lambda ref: CommitHeader(ref, call_id, recording.payload_sha256, body.sha256)
         )
     except ApiError as error:
-        # If the header was replaced although the request failed, the first audit entry is correct.
+        # If the header was replaced although the request failed, the first audit entry is correct
+        # and no second entry is needed.
         if in_force() != body.sha256:
             await desk.audit.append("header.not-replaced", {**facts, "why": error.error}, personal)
         raise

@@ -1,9 +1,9 @@
 """Endpoints to find recordings in the archive that have no index row, and to write these rows.
 
 After a restore from a backup, the recordings that were made after the backup have no row. The
-finaliser verifies the signatures of such a recording with the accepted keys. This module adds an
-audit entry with the user who made the request, and writes the row. No file in the archive is
-changed.
+finaliser verifies the signatures of such a recording, with the present keys and with earlier keys
+from the request. This module adds an audit entry with the user who made the request, and writes the
+row. No file in the archive is changed.
 """
 
 from __future__ import annotations
