@@ -1,4 +1,5 @@
-"""The desk process: HTTP API, advisors' page, lookup of callers, contact notes and audit chain.
+"""The desk process.
 
-The desk also has the index of recordings.
+The desk serves the HTTP API and the advisors' page, looks callers up, and stores the contact notes,
+the audit chain and the index of recordings.
 """
