@@ -1,9 +1,10 @@
 """Links: messages over a Unix socket, each as a length of four bytes and then msgpack.
 
 `galwad.messages` defines the messages. `serve` listens for links. `Connector` keeps one link open,
-and waits longer after each failed attempt to connect. Both pass each received message to a
-callback. Sending never blocks: a peer that does not read is disconnected when `MAX_BACKLOG` bytes
-wait. After the peer has connected again, a snapshot gives the peer the state that it missed.
+and waits longer after each failed attempt to connect. `serve` and `Connector` pass each received
+message to a callback. Sending never blocks: if a peer does not read, the peer is disconnected when
+more than `MAX_BACKLOG` bytes wait for it. After the peer has connected again, a snapshot gives the
+peer the state that it missed.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ class Link:
         return self._writer.is_closing()
 
     def send(self, message: AnyMessage) -> None:
-        """Queue a message; disconnect the peer if more than `MAX_BACKLOG` bytes wait to be sent."""
+        """Queue a message to be sent.
+
+        Disconnect the peer if more than `MAX_BACKLOG` bytes then wait to be sent.
+        """
         if self._writer.is_closing():
             return
         body = _encoder.encode(message)
@@ -60,7 +64,7 @@ class Link:
         """Return the next message; None if the peer has disconnected.
 
         Raises:
-            LinkError: The received bytes are not a message.
+            LinkError: The received bytes are not a valid message.
         """
         try:
             length = int.from_bytes(await self._reader.readexactly(4), "big")
@@ -102,10 +106,10 @@ def _bind(path: Path) -> socket.socket:
 async def serve(
     path: Path, on_message: Handler, on_close: Callable[[Link], None] | None = None
 ) -> asyncio.Server:
-    """Listen on the socket file `path` (mode 0660); an older socket file is replaced.
+    """Listen on the socket file `path` (mode 0660), and replace an older socket file.
 
-    `on_message` is called with the link and the message for each received message. `on_close` is
-    called with each link that has ended.
+    `on_message` is called for each received message, with the link and the message. `on_close` is
+    called when a link has ended, with that link.
     """
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -115,8 +119,8 @@ async def serve(
         except LinkError as error:
             log.warning("link.garbage", reason=str(error))
         except asyncio.CancelledError:
-            # This task is cancelled only when the event loop ends. Python 3.11 logs an error if it
-            # stays cancelled.
+            # This task is cancelled only when the event loop ends. The cancellation is not raised
+            # again, because Python 3.11 would log an error.
             log.debug("link.cancelled")
         finally:
             if on_close is not None:
@@ -128,7 +132,7 @@ async def serve(
 
 
 class Connector:
-    """Keeps one link to the socket `path` open; run `run()` as a task.
+    """Keeps one link to the socket `path` open, while `run` runs as a task.
 
     `on_connect` is called with each new link, before any message is read from the link.
     """
@@ -152,7 +156,7 @@ class Connector:
         return self.link is not None and not self.link.closed
 
     def send(self, message: AnyMessage) -> bool:
-        """Send a message if the link is connected; otherwise return False."""
+        """Send a message and return True; return False if there is no link."""
         if self.link is None or self.link.closed:
             return False
         self.link.send(message)
@@ -161,7 +165,7 @@ class Connector:
     async def run(self) -> None:
         """Connect and handle the received messages; after each disconnection, connect again.
 
-        This runs until cancelled.
+        This method never returns. To stop it, cancel its task.
         """
         wait = _FIRST_WAIT_S
         while True:
@@ -174,7 +178,7 @@ class Connector:
             wait = _FIRST_WAIT_S
             try:
                 await self._serve(Link(reader, writer))
-            except Exception:  # an error in a callback must not stop the reconnecting
+            except Exception:  # The task must connect again even if a callback has an error.
                 log.exception("link.failed")
                 wait = _LONGEST_WAIT_S
             await asyncio.sleep(wait)

@@ -1,11 +1,11 @@
 """The log of a process: each line on stderr is one event, with a name and fields.
 
 On a terminal, the lines are coloured text. For the systemd journal, the lines are JSON, with the
-priority of each entry (sd-daemon(3)), so that `journalctl -p warning` finds the entry.
+priority of each entry (sd-daemon(3)), so that `journalctl -p warning` finds warnings and errors.
 
-An exception is logged as its type and the source lines that it passed. Its text and its variables
-are never logged, because they may contain what a caller or an advisor sent. For the same reason,
-only the origin of another library's log record is logged, not its text.
+Of an exception, only the type and the traceback's source lines are logged. The exception's text and
+variables are never logged, because they may contain what a caller or an advisor sent. For the same
+reason, only the origin of another library's log record is logged, not the record's text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ _PRIORITIES: Final[Mapping[str, int]] = {
 
 
 def configure(process: str, *, as_json: bool) -> None:
-    """Set up structlog and the standard library's logging for this process."""
+    """Set up structlog and the standard library's logging for this process.
+
+    `process` is the name of the process in each event. If `as_json` is true, the lines are JSON.
+    """
     renderer: Processor
     if as_json:
         renderer = _ForTheJournal() if _journal_listens() else structlog.processors.JSONRenderer()
@@ -69,7 +72,11 @@ def _journal_listens() -> bool:
 
 
 def exception_without_text(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Replace the field `exc_info` by `exception` (the type) and `passed` (the source lines)."""
+    """Replace the field `exc_info`, which contains an exception, by two fields without its text.
+
+    The field `exception` is the type of the exception. The field `passed` lists the source lines of
+    its traceback.
+    """
     info = event.pop("exc_info", None)
     if info is True:
         info = sys.exception()
@@ -88,10 +95,13 @@ def _on_uncaught(_kind: object, error: BaseException, _trace: object) -> None:
 
 
 class LibraryHandler(logging.Handler):
-    """Turns a log record of another library into one of our log entries, without its text."""
+    """Writes the log records of other libraries to our log, without the text of the records."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log the origin of a record, but not its text, which may contain what a caller sent."""
+        """Log the origin of a record, but not its text.
+
+        The text may contain data that a caller sent.
+        """
         info = record.exc_info[1] if record.exc_info else None
         structlog.get_logger().log(
             record.levelno,
@@ -114,9 +124,9 @@ class _Named:
 
 
 class _ForTheJournal:
-    """Writes each log event as one line: its priority, then its fields in JSON.
+    """Writes each log event as one line: first the event's priority, then its fields as JSON.
 
-    The journal removes the priority from the line.
+    The journal reads the priority and removes it from the line.
     """
 
     def __init__(self) -> None:

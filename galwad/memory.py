@@ -1,7 +1,7 @@
 """Protection of this process's memory: no core dumps, and no debuggers.
 
-The memory of the switch contains the audio of calls, in which a caller may say a card number. The
-memory of the other processes contains keys and callers' numbers.
+In the switch, the memory contains the audio of calls, and a caller may say a card number. In the
+other processes, the memory contains keys and callers' phone numbers.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ _PR_SET_DUMPABLE: Final = 4
 
 
 def forbid_core_dumps() -> None:
-    """Forbid core dumps of this process, and the reading of its memory by other processes.
+    """Forbid core dumps of this process, and forbid other processes to read its memory.
 
-    Processes of the same user cannot read the memory through /proc or ptrace (prctl(2)). The kernel
-    also sends no dump to a core dump handler, a program that receives dumps through a pipe.
+    Even processes of the same user cannot read the memory through /proc or ptrace (prctl(2)). The
+    kernel also does not start a core dump handler, a program that receives core dumps through a
+    pipe.
 
     Raises:
-        OSError: The kernel refuses.
+        OSError: The kernel did not accept the setting.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     libc = ctypes.CDLL(None, use_errno=True)

@@ -3,10 +3,10 @@
 The switch exchanges messages with the desk and the finaliser over `switch.sock`. The finaliser
 exchanges messages with the desk over `desk.sock`. `galwad.link` sends and receives the messages.
 
-A message about a call contains the whole state of the call and may be repeated. After a link was
-interrupted, a `CallsSnapshot` is therefore enough to bring the desk up to date. Phone numbers and
-names of people travel only in these messages and in the sealed files: no process logs the content
-of a message.
+A message about a call contains the whole state of the call, and receiving it twice does no harm.
+After a link was interrupted, a `CallsSnapshot` is therefore enough to bring the desk up to date.
+Phone numbers and names of people are only in these messages and in the sealed files. No process
+logs the fields of a message.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ CallStateName: TypeAlias = Literal["ringing", "answered", "held", "ended"]
 class LinkMessage(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=False):
     """The base class of all messages.
 
-    On the wire, the field `type` contains the name of the class. A class with a `tag` uses the tag
-    instead, which is the name that the class had in the first release. This is necessary because
-    processes of two releases exchange messages during an upgrade.
+    In an encoded message, the field `type` contains the name of the message's class. If the class
+    sets a `tag`, the field contains the tag. The tag is the name that the class had in the first
+    release. The tags must not change, because processes of two releases exchange messages during an
+    upgrade.
     """
 
 
 class CallerFacts(msgspec.Struct, frozen=True):
-    """The facts that the signalling gives about the caller, before any lookup.
+    """The facts about the caller in the caller's INVITE, before any lookup.
 
     `from_user` and `from_host` are the user part and the host of the From URI. `asserted` are the
-    user parts in P-Asserted-Identity, in their order. `privacy` are the values of the Privacy
-    header field, in lower case. `trusted` says whether we believe the identities that the caller's
-    trunk asserts (RFC 3325, RFC 3323).
+    user parts in P-Asserted-Identity, in the sequence of the header field. `privacy` are the values
+    of the Privacy header field, in lower case. `trusted` says whether Galwad believes the
+    identities that the caller's trunk asserts (RFC 3325, RFC 3323).
     """
 
     from_user: str
@@ -50,9 +51,9 @@ class CallerFacts(msgspec.Struct, frozen=True):
 
 
 class Party(msgspec.Struct, frozen=True):
-    """An advisor's phone: its extension and its user.
+    """An advisor's phone: its extension, and the user to whom it belongs.
 
-    `user` is "" if the phone has no user, or if the user is not known.
+    `user` is "" if the phone belongs to no user, or if the user is not known.
     """
 
     extension: str
@@ -62,11 +63,12 @@ class Party(msgspec.Struct, frozen=True):
 class CallStatus(msgspec.Struct, frozen=True):
     """The whole state of one live call.
 
-    `started`, `since` and `recording_since` are Unix times in seconds: the start of the call, of
-    its present `state`, and of its present state of `recording`. `ringing` are the phones that ring
-    now; `advisor` is the phone that answered. If a PBX has answered but has not named a user yet,
-    `group` lists the advisors, one of whom has the call. `holders` are the pause holders. `durable`
-    is False if the disk did not confirm the last pause or resume in time.
+    Three times are in Unix seconds: `started` is the start of the call, `since` the start of the
+    present `state`, and `recording_since` the start of the present state in `recording`. `ringing`
+    are the phones that ring now. `advisor` is the phone that answered. If a PBX has answered but
+    has not named a user yet, `group` lists the advisors, one of whom has the call. `holders` are
+    the pause holders. `durable` is False if the disk did not confirm the most recent pause or
+    resume in time.
     """
 
     call_id: str
@@ -87,10 +89,10 @@ class CallStatus(msgspec.Struct, frozen=True):
 
 
 class Hello(LinkMessage, frozen=True):
-    """The first message that a client sends on either socket; `role` says which kind of client.
+    """The first message that a client sends on `switch.sock` or `desk.sock`.
 
-    The switch answers the `Hello` of a finaliser with the same message. From then on, it notifies
-    the finaliser of each closed spool.
+    `role` says which kind of process the client is. The switch answers the `Hello` of a finaliser
+    with the same message. From then on, the switch notifies the finaliser of each closed spool.
     """
 
     role: Role
@@ -112,11 +114,13 @@ class CallChanged(LinkMessage, frozen=True):
 class CallEnded(LinkMessage, frozen=True):
     """From the switch to the desk: a call has ended.
 
-    `ended` is the time of its end in Unix seconds. `answered` is true if a recording of the call
-    will follow. `talk_us` is the talk time in microseconds by the monotonic clock; None if it is
-    not known. `since` is the time of the answer in Unix seconds; if it is 0, the desk computes the
-    time from `ended` and `talk_us`. `for_ledger` is true if the call was answered and was to be
-    recorded, even if it was not recorded. The switch repeats such a message until the desk sends
+    `ended` is the time of the call's end in Unix seconds. `answered` is true if a recording of the
+    call will follow. `talk_us` is the talk time in microseconds by the monotonic clock; None if it
+    is not known. `since` is the time of the answer in Unix seconds; if it is 0, the desk computes
+    the time from `ended` and `talk_us`.
+
+    `for_ledger` is true if the call was answered and was to be recorded, even if it was not
+    recorded. The switch repeats a message with a true `for_ledger` until the desk sends
     `LedgerHas`.
     """
 
@@ -135,9 +139,9 @@ class LedgerHas(LinkMessage, frozen=True, tag="Entered"):
 
 
 class Alarm(LinkMessage, frozen=True):
-    """From any process to the desk: an event that a person must know. `kind` is an event name.
+    """From any process to the desk: an event that a person must know about.
 
-    `call_id` is None if the alarm is not about a certain call.
+    `kind` is the name of the event. `call_id` is None if the alarm is not about a certain call.
     """
 
     kind: str
@@ -150,7 +154,7 @@ class PeerStatus(msgspec.Struct, frozen=True):
 
     If `asked_by` is "options", `up` says whether the peer answers OPTIONS. If `asked_by` is
     "register", `up` says whether the peer accepts our registration. `name` is the trunk's name, the
-    peer's address, or both; it is never a phone number.
+    peer's address, or the trunk's name and address. It is never a phone number.
     """
 
     name: str
@@ -161,9 +165,10 @@ class PeerStatus(msgspec.Struct, frozen=True):
 class Figures(LinkMessage, frozen=True):
     """From the switch to the desk, every few seconds: the load, and counts of errors.
 
-    `loop_lag_ms` is the longest delay of the event loop since the last `Figures`, in ms.
-    `sources_banned` is the number of sources that are banned now. `peers` are the peers that the
-    settings ask to watch. The following numbers are counted since the process started:
+    `loop_lag_ms` is the longest delay of the event loop since the previous `Figures`, in ms.
+    `sources_banned` is the number of sources that are banned now. `peers` are the states of the
+    peers that the switch monitors because the settings say so. The following numbers are counted
+    since the process started:
 
     - `media_refused`: how often an unexpected sender began to send media to one of our ports;
     - `sip_dropped`: datagrams that were not SIP;
@@ -209,9 +214,10 @@ class SetPhones(LinkMessage, frozen=True):
 class Pause(LinkMessage, frozen=True, tag="Hold"):
     """From the desk to the switch: a pause holder pauses the recording of one or more calls.
 
-    Exactly one of `call_id`, `extension` and `user` is given: one call, or the phone or the user
-    whose calls are paused. `holder` names the pause holder, who must later send `Resume`. `trigger`
-    says whether the page or the API asked for the pause. `actor` is written to the manifest.
+    Exactly one of three fields is given: `call_id` pauses one call, `extension` pauses the calls of
+    a phone, and `user` pauses the calls of a user. `holder` names the pause holder, who must later
+    send `Resume`. `trigger` says whether the page or the API asked for the pause. `actor` is
+    written to the manifest.
     """
 
     ref: int
@@ -224,9 +230,11 @@ class Pause(LinkMessage, frozen=True, tag="Hold"):
 
 
 class Resume(LinkMessage, frozen=True, tag="Release"):
-    """From the desk to the switch: a pause holder ends its pause.
+    """From the desk to the switch: a pause holder ends its pause of one or more calls.
 
-    The fields mean the same as in `Pause`.
+    Exactly one of `call_id`, `extension` and `user` says whose recordings may resume. `holder` is
+    the pause holder of the earlier `Pause`. `trigger` says whether the page or the API sent the
+    request. `actor` is written to the manifest.
     """
 
     ref: int
@@ -239,7 +247,10 @@ class Resume(LinkMessage, frozen=True, tag="Release"):
 
 
 class ClaimCall(LinkMessage, frozen=True, tag="Take"):
-    """From the desk to the switch: `advisor`, a member of a call's `group`, has the call."""
+    """From the desk to the switch: the call's advisor, unknown until now, is `advisor`.
+
+    `advisor` must be in the call's `group`.
+    """
 
     call_id: str
     advisor: Party
@@ -248,9 +259,9 @@ class ClaimCall(LinkMessage, frozen=True, tag="Take"):
 class PauseReply(LinkMessage, frozen=True, tag="HoldReply"):
     """From the switch to the desk: the result of the `Pause` or `Resume` with the same `ref`.
 
-    `calls` lists the calls that were paused or resumed; it is empty if there is no such call.
-    `state` is the recording state of the last call in `calls`. `durable` is False if the disk did
-    not confirm the change in time: within 250 ms for a pause, within 5 s for a resume.
+    `calls` lists the calls that were paused or resumed; it is empty if no call matched. `state` is
+    the recording state of the final entry in `calls`. `durable` is False if the disk did not
+    confirm the change in time: within 250 ms for a pause, within 5 s for a resume.
     """
 
     ref: int
@@ -260,7 +271,10 @@ class PauseReply(LinkMessage, frozen=True, tag="HoldReply"):
 
 
 class SpoolClosed(LinkMessage, frozen=True):
-    """From the switch to the finaliser: the switch will write no more to this call's spools."""
+    """From the switch to the finaliser: the spools of this call are complete.
+
+    The switch will not write to these spools any more.
+    """
 
     call_id: str
 
@@ -268,11 +282,11 @@ class SpoolClosed(LinkMessage, frozen=True):
 class Sealed(RecordingSummary, LinkMessage, frozen=True):
     """From the finaliser to the desk: a recording is complete in the archive.
 
-    The personal fields are read from the sealed spool, so that the index is complete even if the
-    desk was down during the call. If the personal fields cannot be decrypted any more, they are
-    empty and `personal` is False; the index then keeps the values that it already has. `undecoded`
-    is the number of packets that could not be decoded. `recovered` lists, by life, the spools for
-    which an officer supplied a key.
+    The personal fields, such as the phone number, are read from the sealed spool, so that the index
+    is complete even if the desk was not running during the call. If the personal fields cannot be
+    decrypted any more, they are empty and `personal` is False. The index then keeps the values that
+    it already has. `undecoded` is the number of packets that could not be decoded. `recovered`
+    lists the life numbers of the spools that were opened with a key from an officer.
     """
 
     personal: bool = True
@@ -281,10 +295,10 @@ class Sealed(RecordingSummary, LinkMessage, frozen=True):
 
 
 class WaitingSpool(msgspec.Struct, frozen=True):
-    """A spool that no process writes to, and that is not sealed yet.
+    """A spool to which no process writes, and which is not sealed yet.
 
-    `since` is the time of the file's last change, in Unix seconds. `call_id` is "" if `name` is not
-    the file name of a spool. `why` is the kind of the alarm that was raised when sealing failed; ""
+    `since` is the time of the file's most recent change, in Unix seconds. `call_id` is "" if `name`
+    is not the file name of a spool. `why` is the `kind` of the alarm about the failed sealing; ""
     if sealing was not tried yet.
     """
 
@@ -295,7 +309,7 @@ class WaitingSpool(msgspec.Struct, frozen=True):
 
 
 class WaitingSpools(LinkMessage, frozen=True, tag="SpoolsLeft"):
-    """From the finaliser to the desk: all spools that wait to be sealed at present."""
+    """From the finaliser to the desk: all spools that now wait to be sealed."""
 
     spools: tuple[WaitingSpool, ...]
 
@@ -303,16 +317,17 @@ class WaitingSpools(LinkMessage, frozen=True, tag="SpoolsLeft"):
 class Indexed(LinkMessage, frozen=True):
     """From the desk to the finaliser: the call's spools can be removed.
 
-    The reason is that the index row of the recording is committed to the database.
+    The spools are not needed any more, because the recording's index row is committed to the
+    database.
     """
 
     call_id: str
 
 
 class StageHeader(LinkMessage, frozen=True):
-    """From the desk to the finaliser: store a new header and the officer's record of the header.
+    """From the desk to the finaliser: store a new header and the officer's record of this header.
 
-    The two are stored beside the present header and record, which stay in force until
+    They are stored beside the present header and its record, which stay in force until
     `CommitHeader`.
     """
 
@@ -326,7 +341,7 @@ class StageHeader(LinkMessage, frozen=True):
 class CommitHeader(LinkMessage, frozen=True):
     """From the desk to the finaliser: put the new header with this digest into force.
 
-    The header was stored before, by `StageHeader`.
+    An earlier `StageHeader` has stored this header.
     """
 
     ref: int
@@ -338,8 +353,8 @@ class CommitHeader(LinkMessage, frozen=True):
 class Dispose(LinkMessage, frozen=True):
     """From the desk to the finaliser: certify the disposal of a recording and destroy its header.
 
-    `reason` is why the recording is disposed of. The certificate contains `actor` and the node,
-    number and hash of the disposal's entry in the audit chain.
+    `reason` is why the recording is disposed of. The certificate contains `reason` and `actor`. It
+    also names the audit chain's entry about the disposal: its node, number and hash.
     """
 
     ref: int
@@ -353,12 +368,12 @@ class Dispose(LinkMessage, frozen=True):
 
 
 class VerifyRecording(LinkMessage, frozen=True, tag="Prove"):
-    """From the desk to the finaliser: check that a recording is complete and its signer known.
+    """From the desk to the finaliser: check that a recording is complete and its signer is known.
 
-    The `content` of the reply is a `VerifiedRecording`. Known signers of a recording are the node's
-    own signing key and `node_keys`. If the recording has received a new header, the known signers
-    of this header are the officer key in the settings and `officer_keys`. All keys are public keys
-    in base64.
+    The field `content` of the reply is an encoded `VerifiedRecording`. A recording's signer is
+    known if it is the node's own signing key or one of `node_keys`. If the recording has received a
+    new header, the signer of this header must be the officer key in the settings or one of
+    `officer_keys`. All keys are public keys in base64.
     """
 
     ref: int
@@ -370,10 +385,10 @@ class VerifyRecording(LinkMessage, frozen=True, tag="Prove"):
 class VerifiedRecording(msgspec.Struct, frozen=True):
     """The facts for a recording's index row, read from the recording's files.
 
-    The desk needs these facts when the files are all that is left of the recording.
+    The desk needs these facts if its database is lost and only the recording's files are left.
     `sealed.personal` is False. `node_key` is the key that signed the manifest. `disposed` and
-    `disposal` come from the disposal certificate: the time in Unix seconds (0 if the recording is
-    not disposed of) and the reason.
+    `disposal` come from the disposal certificate. `disposed` is the time in Unix seconds, or 0 if
+    the recording is not disposed of. `disposal` is the reason.
     """
 
     sealed: Sealed
@@ -385,8 +400,8 @@ class VerifiedRecording(msgspec.Struct, frozen=True):
 class ArchiveReply(LinkMessage, frozen=True):
     """From the finaliser to the desk: the result of the request with the same `ref`.
 
-    `error` is empty if the request was carried out. `content` is the data that the request asked
-    for; it is empty if the request asked for no data.
+    `error` is empty if the request was carried out. `content` has the data for which the request
+    asked; it is empty if the request asked for no data.
     """
 
     ref: int

@@ -1,4 +1,4 @@
-"""Periods in the words with which people ask for calls: `yesterday`, `last week`, `2026-11-24`.
+"""The period that a user's words mean, such as `yesterday`, `last week` or `2026-11-24`.
 
 A day runs from midnight to midnight in the time zone that is passed to `period`. A week begins on
 Monday.
@@ -21,7 +21,7 @@ _MOMENT = re.compile(
 )
 _DAY = timedelta(days=1)
 _Days: TypeAlias = tuple[date, date]
-"""The first day of a period, and the first day after the period."""
+"""Two dates: the first day of a period, and the first day after the period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,12 @@ def period(text: str, now: float, zone: tzinfo | None = None) -> Period:
     """Return the period that the words in `text` mean at the Unix time `now` (in seconds).
 
     `zone` is the time zone of the days; the default is the local time zone. The name of a weekday
-    means the last such day before today. `last 7 days` ends with today. A point in time such as
-    `2026-11-24T09:30` means its whole minute; if it has seconds, it means its whole second.
+    means the most recent day of that name before today. `last 7 days` ends with today. A point in
+    time such as `2026-11-24T09:30` means that whole minute. With seconds, it means that whole
+    second.
 
     Raises:
-        ValueError: The text means no period, or its date does not exist.
+        ValueError: The text does not mean a period, or its date does not exist.
     """
     words = " ".join(text.lower().split())
     try:

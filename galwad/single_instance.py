@@ -1,6 +1,6 @@
-"""A lock so that only one process of each kind uses a state folder.
+"""A lock, so that only one process of each kind uses a state folder.
 
-The lock works whether systemd, `galwad serve` or a person starts the process. Without it, two
+The lock works whether systemd, `galwad serve` or a person starts the process. Without the lock, two
 finalisers would overwrite each other's recordings, and two switches would continue the same calls.
 """
 
@@ -19,11 +19,11 @@ class FolderLockedError(Exception):
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Lock the folder of this process until the `with` block or the process ends (flock(2)).
+    """Lock a folder until the `with` block or the process ends (flock(2)).
 
-    If the folder is missing, or the disk refuses to open it, there is no lock and the process works
-    all the same. The reason is that calls must be answered even then. The process itself reports
-    the work that it cannot do without the folder.
+    `folder` is the state folder of this process. If the folder is missing or cannot be opened, no
+    lock is set and no error is raised, because the process must answer calls even then. The process
+    itself reports the work that needs the folder.
 
     Raises:
         FolderLockedError: Another process has locked the folder.

@@ -1,10 +1,11 @@
 """Supervision of the three processes, and notices to systemd or to our own supervisor.
 
-`Supervisor` starts switch, desk and finaliser as child processes. It restarts a child that dies,
-after a wait that grows from restart to restart. It stops the children in an order in which no
-recording is lost: the switch stops first and drains its calls, then the finaliser seals the spools
-of these calls, and the desk, whose page can pause calls, stops last. `ready`, `stopping` and
-`watchdog` send a service's messages of sd_notify(3), without libsystemd.
+`Supervisor` starts switch, desk and finaliser as child processes. If a child dies, the supervisor
+restarts it, and waits longer before each further restart. At the end, the supervisor stops the
+children in a sequence in which no recording is lost. The switch stops first, after its calls have
+ended. Then the finaliser seals the spools of these calls and stops. The desk stops last, because
+its page can pause calls. The functions `ready`, `stopping` and `watchdog` send a service's messages
+of sd_notify(3) without libsystemd.
 """
 
 from __future__ import annotations
@@ -34,10 +35,16 @@ _LONGEST_WAIT_S = 5.0
 _STEADY_S = 30.0
 _STARTS_BEFORE_GIVING_UP = 3
 _PATIENCE_S: Final[Mapping[ProcessName, float | None]] = {
-    "switch": None,  # No limit, because a call may last any time.
-    "finaliser": 300.0,  # Time to seal the last spools. After a reboot, sealing is impossible.
+    "switch": None,
+    "finaliser": 300.0,
     "desk": 10.0,
 }
+"""The time in seconds in which each process must end after it was asked to stop.
+
+None means no limit: the switch waits for the end of its calls, however long they last. The
+finaliser needs the time to seal the remaining spools, because spools cannot be opened any more
+after a reboot of the machine.
+"""
 _PR_SET_PDEATHSIG = 1
 
 log = structlog.get_logger()
@@ -46,7 +53,8 @@ log = structlog.get_logger()
 def notify(state: str) -> bool:
     """Send `state` as one sd_notify message, and return True.
 
-    Return False if no process asked for such messages (`$NOTIFY_SOCKET`), or sending failed.
+    Return False if no process asked for such messages ($NOTIFY_SOCKET is not set), or if sending
+    failed.
     """
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
@@ -80,8 +88,8 @@ def stopping() -> bool:
 def watchdog_interval() -> float | None:
     """Return the time in seconds between two watchdog messages of this process.
 
-    The time is half of the time that systemd allows. Return None if systemd expects no watchdog
-    messages from this process.
+    This time is half of the time that systemd allows between two messages. Return None if systemd
+    expects no watchdog messages from this process.
     """
     allowed, whose = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if not allowed.isdigit() or (whose and whose != str(os.getpid())):
@@ -90,11 +98,12 @@ def watchdog_interval() -> float | None:
 
 
 async def watchdog() -> None:
-    """Send watchdog messages while the event loop runs; run this as a task.
+    """Send watchdog messages while the event loop runs. Run this function as a task.
 
-    systemd's watchdog no longer applies after systemd has asked a unit to stop. An event loop that
-    hangs after this would never end. Therefore the kernel's alarm timer is set too: its signal
-    SIGALRM ends the process. The timer expires a little later than systemd's watchdog would.
+    After systemd has asked a unit to stop, systemd's watchdog does not apply any more. If the event
+    loop then hangs, the process would never end. Therefore each message also sets the kernel's
+    alarm timer, whose signal SIGALRM ends the process. The alarm timer expires a little later than
+    systemd's watchdog would.
     """
     interval = watchdog_interval()
     if interval is None:
@@ -109,9 +118,10 @@ async def watchdog() -> None:
 
 
 def die_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when our supervisor ends.
+    """Ask the kernel to send SIGTERM to this process when our supervisor ends.
 
-    A child process calls this first. Exit with status 1 if the supervisor has already ended.
+    Each child process calls this function first. If the supervisor has already ended, the child
+    process exits with status 1.
     """
     parent = os.environ.pop(SUPERVISED, "")
     if parent:
@@ -139,7 +149,7 @@ class Child:
         return self._process.pid if alive and self._process else None
 
     async def run(self) -> None:
-        """Run the child, and start it again each time it ends; return after `stop`."""
+        """Run the child, and start it again each time it ends. Return after `stop` is called."""
         wait, failures = _FIRST_WAIT_S, 0
         loop = asyncio.get_running_loop()
         with self._listener:
@@ -168,8 +178,8 @@ class Child:
             SUPERVISED: str(os.getpid()),
         }
         environment.pop("WATCHDOG_USEC", None)
-        # The child gets its own process group, so that Ctrl-C reaches only the supervisor. The
-        # supervisor then stops the children in order.
+        # Because the child gets its own process group, Ctrl-C reaches only the supervisor. The
+        # supervisor then stops the children one after the other, in `STOP_ORDER`.
         return await asyncio.create_subprocess_exec(
             *self._command, env=environment, process_group=0, stdin=asyncio.subprocess.DEVNULL
         )
@@ -239,9 +249,9 @@ class Supervisor:
         self.children: dict[ProcessName, Child] = {}
 
     async def run(self) -> int:
-        """Run the three processes until a signal, then stop them; return the exit status.
+        """Run the three processes until a signal arrives, then stop them. Return the exit status.
 
-        The status is 1 if a process could not be started, otherwise 0.
+        The exit status is 1 if a process could not be started, otherwise 0.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -259,7 +269,7 @@ class Supervisor:
         return 0 if fine else 1
 
     def signalled(self) -> None:
-        """Handle a signal: drain and stop at the first signal, stop immediately at the second."""
+        """Handle a signal: drain the processes at the first signal, kill them at the second."""
         if self._stop.is_set():
             self._stop_now.set()
         self._stop.set()
@@ -271,7 +281,7 @@ class Supervisor:
         ready()
 
     async def _wait_for_the_end(self) -> bool:
-        """Wait for a signal or for a child that cannot be started; return True for a signal."""
+        """Wait for a signal or for a child that cannot be started; return True if a signal came."""
         cannot_start = [asyncio.create_task(c.cannot_start.wait()) for c in self.children.values()]
         asked = asyncio.create_task(self._stop.wait())
         done, pending = await asyncio.wait(
@@ -290,9 +300,10 @@ class Supervisor:
             await self._drained(name, runners[name])
 
     async def _drained(self, name: ProcessName, runner: asyncio.Task[None]) -> None:
-        """Wait until a stopping child has ended.
+        """Wait until a child that was asked to stop has ended.
 
-        Kill the child when its time in `_PATIENCE_S` is over, or at a second signal.
+        If the child's time in `_PATIENCE_S` is over, or if a second signal arrives, send SIGTERM to
+        the child again, and send SIGKILL one second later.
         """
         hurry = asyncio.create_task(self._stop_now.wait())
         await asyncio.wait(
@@ -308,7 +319,7 @@ class Supervisor:
 
 
 def child(name: str, config: Path) -> list[str]:
-    """Return the command that runs the process `name`, with the settings in `config`.
+    """Return the command that runs the process `name`, with the settings file `config`.
 
     The option -P prevents Python from loading modules in the current folder.
     """

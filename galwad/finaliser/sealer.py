@@ -105,10 +105,11 @@ class Sealer:
         self._archive_at_start = self._archive_identity()
 
     def _archive_identity(self) -> tuple[int, int] | None:
-        """Return the device and inode of the archive folder; None if the folder does not exist.
+        """Return the device and inode numbers of the archive folder; None if the folder is missing.
 
-        A change shows that another disk, or none, is mounted. A recording that is sealed into an
-        empty mount point would be hidden when the disk is mounted again.
+        If these numbers change, another disk is mounted, or the archive's disk is not mounted any
+        more. A recording must not be sealed into an empty mount point, because the archive's disk
+        would hide it when the disk is mounted again.
         """
         try:
             there = self._folders.archive.stat()
@@ -117,10 +118,10 @@ class Sealer:
         return there.st_dev, there.st_ino
 
     def closed(self) -> dict[str, int]:
-        """Return the ids of calls whose spools are all closed, oldest first.
+        """Return the calls whose spools are complete, with the oldest call first.
 
-        The value for each call id is the size of the call's spools in bytes. Each folder is read
-        only once, even if an outage left many calls there.
+        The result maps each call id to the total size of the call's spools in bytes. Each spool
+        folder is read only once, even if many calls wait there after an outage.
         """
         return {
             call_id: _bytes(paths)
@@ -129,10 +130,10 @@ class Sealer:
         }
 
     def unreadable(self, closed: Collection[str]) -> dict[str, str]:
-        """Return the errors of calls that have a spool that cannot be opened.
+        """Return the error texts of the calls that have spools that cannot be opened.
 
-        The result maps each call id to one text with the errors of all its spools. Calls in
-        `closed` are skipped.
+        The result maps the id of each such call to one text with the errors of all its spools. The
+        calls in `closed` are skipped.
         """
         found = {}
         for call_id, paths in sorted(self._spools.by_call().items()):
@@ -145,8 +146,8 @@ class Sealer:
     def spools(self, call_id: str) -> list[Path]:
         """Return a call's spools, sorted by life.
 
-        The result is [] while a spool of the call is being written, or while the switch may still
-        begin another spool.
+        The result is empty while the switch writes a spool of the call, or may still begin another
+        spool of the call.
         """
         found = self._spools.of(call_id)
         return found if self._finished(call_id, found) else []
@@ -154,8 +155,9 @@ class Sealer:
     def waiting(self, closed: Collection[str], why: Mapping[str, str]) -> tuple[WaitingSpool, ...]:
         """Return the spools that have not been changed for `_WAITING_S` seconds.
 
-        Only spools of the calls in `closed`, and files whose name has no valid call id, are
-        returned. `why` has the kind of the alarm for each call that could not be sealed.
+        `closed` has the ids of the calls whose spools are complete. The result contains spools of
+        these calls, and also files whose name has no valid call id. `why` maps the id of each call
+        that could not be sealed to the `kind` of the alarm about the call.
         """
         now = time.time()
         found = []
@@ -164,11 +166,12 @@ class Sealer:
             call_id = match[1] if match else ""
             if call_id and call_id not in closed:
                 continue
-            with contextlib.suppress(OSError):  # The spool may have been removed.
+            # The spool may have been removed since the folder was read.
+            with contextlib.suppress(OSError):
                 since = path.lstat().st_mtime
-                if (
-                    abs(now - since) >= _WAITING_S
-                ):  # A time far in the future also shows that no process writes to the spool.
+                # The absolute value is used because a change time far in the future, after a change
+                # of the clock, also means that no process writes to the spool now.
+                if abs(now - since) >= _WAITING_S:
                     name = os.fsencode(path.name).decode(errors="backslashreplace")
                     found.append(WaitingSpool(name, call_id, since, why.get(call_id, "")))
         return tuple(found)
@@ -180,8 +183,8 @@ class Sealer:
     def _finished(self, call_id: str, spools: Iterable[Path]) -> bool:
         """Return whether the call's spools are complete.
 
-        They are complete when no process writes to them and the call has no checkpoint, which means
-        that no other spool follows. False is also returned if a spool cannot be read.
+        The spools are complete if no process writes to them and the call has no checkpoint. Without
+        a checkpoint, no other spool will be begun. If a spool cannot be read, return False.
         """
         if (self._folders.checkpoints / f"{call_id}.call").exists():
             return False
@@ -194,9 +197,9 @@ class Sealer:
         """Seal a call from its spools.
 
         Returns:
-            The message about the new recording, or the alarm that says why sealing failed. None
-                if the call has no closed spools, or if its recording was disposed of and its
-                spools are now removed.
+            The message about the new recording, or the alarm that says why sealing failed. None if
+                the call has no complete spools. None also if the recording was disposed of; the
+                call's spools are then removed.
         """
         spools = self.spools(call_id)
         if not spools:
@@ -245,20 +248,23 @@ class Sealer:
         return None
 
     def follow(self, enough: Callable[[], bool]) -> None:
-        """Seal the finished parts of calls in progress.
+        """Seal, for each call in progress, the part of its spool that is already written.
 
-        Return when `enough` returns True, or when no call has a finished part to seal.
+        Return when `enough` returns True, or when nothing is left to seal at present.
         """
         self._live_sealer.follow(enough)
 
     def discard_all(self) -> None:
-        """Discard the parts that `follow` has sealed; another process could not use them."""
+        """Discard the sealed parts of calls in progress.
+
+        Call this before the process ends, because the parts are useless to another process.
+        """
         self._live_sealer.discard_all()
 
     def _keys(self, spools: Iterable[Path] = ()) -> SpoolKeys:
         """Return the keys that open spools.
 
-        The result includes the keys that officers recovered for these `spools`.
+        The result also contains the keys that officers recovered for the spools in `spools`.
         """
         folder = self._folders.runtime_keys
         recovered = recovered_keys(folder, spools)
@@ -266,9 +272,10 @@ class Sealer:
         return SpoolKeys(ours, folder, recovered, tuple(filter(None, further)))
 
     def _boot_keys(self) -> list[bytes | None]:
-        """Return the boot keys that exist. Boot keys open the spools on this machine.
+        """Return the boot keys that exist; empty if there are none.
 
-        A boot key is lost at a reboot, unless it is stored on a disk (`unattended_recovery`).
+        A boot key encrypts the keys of the spools of one boot of this machine. It is lost at a
+        reboot, unless the setting `unattended_recovery` stores it on a disk.
 
         Raises:
             KeyFileError: A boot key cannot be read, and no other boot key was found.
@@ -284,9 +291,9 @@ class Sealer:
         return list(filter(None, found))
 
     def forget(self, call_id: str) -> None:
-        """Remove the spools of a call that the desk has indexed.
+        """Remove the spools of a call after the desk has added the recording to its index.
 
-        Only spools that the call's recording was made from are removed.
+        Only the spools from which the recording was made are removed.
         """
         manifest = self._archive.find(call_id)
         made_of = set() if manifest is None else {life.life for life in manifest.lives}
@@ -301,7 +308,7 @@ class Sealer:
     def amend(self, order: ArchiveOrder) -> ArchiveReply:
         """Carry out a request of the desk that concerns a sealed recording, and return the reply.
 
-        A request that is refused changes nothing.
+        If a request is refused, nothing is changed.
         """
         try:
             content = self._amended(order)
@@ -362,7 +369,8 @@ def _unreadable(path: Path) -> str:
 def _bytes(paths: Iterable[Path]) -> int:
     total = 0
     for path in paths:
-        with contextlib.suppress(OSError):  # The spool was removed, or sealing reports the error.
+        # An error is ignored here: either the spool was removed, or sealing will report the error.
+        with contextlib.suppress(OSError):
             total += path.stat().st_size
     return total
 
@@ -370,7 +378,7 @@ def _bytes(paths: Iterable[Path]) -> int:
 def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) -> Sealed:
     """Return the message that reports a sealed recording to the desk.
 
-    `recovered` has the lives of the spools that were opened with a key from an officer.
+    `recovered` has the life numbers of the spools that were opened with a key from an officer.
     """
     manifest, personal = recording.manifest, recording.personal or PersonalFacts()
     return Sealed(

@@ -1,8 +1,8 @@
 """Finds spools by name in the two spool folders: the first folder, and the one on the spare disk.
 
-If the first disk fails during a call, the switch copies the spool to the spare disk, so the spool
-may be in both folders. The copy gets its final name only when it is complete. It is then used
-instead of the original, because the failed disk may be hard to read.
+If the first disk fails during a call, the switch copies the call's spool to the spare disk, so the
+same spool may be in both folders. The copied file gets its final name only when it is complete.
+From then on, the copied file is used, because the failed disk may be hard to read.
 """
 
 from __future__ import annotations
@@ -26,19 +26,22 @@ class Spools:
     """The files in the two spool folders. Each method reads the folders again."""
 
     def __init__(self, first: Path, spare: Path) -> None:
-        """Set the first spool folder, and the one on the spare disk, which may be missing."""
+        """Set the paths of the first spool folder and of the folder on the spare disk.
+
+        The folder on the spare disk need not exist.
+        """
         self._first = first
         self._spare = spare
 
     def all(self) -> list[Path]:
-        """Return the path of every file that ends in `.spool`.
+        """Return the path of every file whose name ends in `.spool`.
 
-        If a file of the same name is in both folders, only the path on the spare disk is returned.
-        If the first disk has failed, the spools on the spare disk are still returned.
+        If files of the same name are in both folders, only the path on the spare disk is returned.
+        If the first disk has failed, the result has the spools on the spare disk.
 
         Raises:
-            OSError: The first folder cannot be read, and no spool is on the spare disk. (`glob`
-                would hide this error.)
+            OSError: The first folder cannot be read, and there is no spool on the spare disk.
+                (`glob` would hide this error.)
         """
         spare = list(self._spares())
         try:
@@ -52,7 +55,7 @@ class Spools:
     def _spares(self) -> Iterator[Path]:
         try:
             yield from _spools_in(self._spare)
-        except FileNotFoundError:  # The switch creates this folder, and has not done so yet.
+        except FileNotFoundError:  # The switch has not created this folder yet.
             return
 
     def by_call(self) -> dict[str, list[Path]]:
@@ -71,10 +74,11 @@ class Spools:
             return []
 
     def places(self, path: Path) -> list[Path]:
-        """Return the path of this spool's copy in the other folder, if there is one, then `path`.
+        """Return every path at which this spool is stored, with `path` as the final one.
 
-        A copy on a disk that cannot be read now is not returned. When the disk can be read again,
-        the copy is found as a spool of a call that is already archived.
+        The spool may also be in the other folder. If the other folder's disk cannot be read now,
+        its file is left out. The finaliser finds that file later, when the disk can be read again,
+        as a spool of a call that is already archived.
         """
         others = [folder / path.name for folder in (self._first, self._spare)]
         return [*(other for other in others if other != path and os.path.lexists(other)), path]

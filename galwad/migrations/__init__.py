@@ -1,1 +1,1 @@
-"""The Alembic migrations of Galwad's database, which has one history of revisions."""
+"""The Alembic migrations of Galwad's database. There is one sequence of revisions."""

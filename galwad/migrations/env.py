@@ -1,6 +1,6 @@
 """Alembic's environment, which runs the revisions.
 
-It uses the database connection that `galwad.desk.database` passes.
+The revisions use the database connection that `galwad.desk.database` gives to Alembic.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from recording.audit import log as audit_log
 from recording.index import custody, ledger
 from recording.index.catalogue import metadata as recording_metadata
 
-# These modules are imported because each adds its tables to its package's metadata on import.
+# The import of each module adds the module's tables to the metadata of its package.
 TABLE_MODULES = (contacts, audit_log, custody, ledger)
 METADATA = [callerid_metadata, desk_metadata, recording_metadata]
 
@@ -22,7 +22,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=METADATA,
     render_as_batch=True,
-    transactional_ddl=True,  # SQLite can do this, but Alembic assumes that it cannot
+    transactional_ddl=True,  # SQLite supports this, but Alembic's default is False
 )
 with context.begin_transaction():
     context.run_migrations()

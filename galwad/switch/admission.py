@@ -1,8 +1,8 @@
 """Admission of calls and registrations: trunks by their address, phones by digest authentication.
 
-Digest authentication follows RFC 3261 section 22 and RFC 8760. All other senders are refused. This
-module collects in `CallerFacts` what the signalling says about a caller. The desk decides whether
-the caller is a person, unknown or withheld.
+Digest authentication follows RFC 3261 section 22 and RFC 8760. Requests from all other senders are
+refused. This module collects in `CallerFacts` what an INVITE says about its caller. From these
+facts, the desk decides whether the caller is known, unknown or has withheld the number.
 """
 
 from __future__ import annotations
@@ -43,19 +43,22 @@ class Admission:
     phone: bool
     """True if one of our phones sent the INVITE.
 
-    Requests to this phone are sent to the address from which the INVITE came.
+    In this case, requests in the call go to the address from which the INVITE came.
     """
     recorded: bool
     source_rule: str
-    """The rule for the address from which the caller's media may come: `sdp-host`, `symmetric`
-    or `latch`."""
+    """The rule that says from which address the caller's media may come.
+
+    It is `sdp-host`, `symmetric` or `latch`.
+    """
     srtp: str
     """The protection of the caller's media by SRTP: `off`, `optional` or `required`."""
 
     def facts(self, line: str) -> Mapping[str, str | bool | None]:
-        """Return the fields of the spool's `call` event; `line` is the line of the call's route.
+        """Return the fields of the `call` event, which is written to the spool.
 
-        The fields are personal, and are encrypted in the spool as the audio is.
+        `line` is the telephone line of the call's route. The fields are personal data. They are
+        encrypted in the spool, like the audio.
         """
         caller = presented_caller(
             self.caller.from_user,
@@ -92,7 +95,7 @@ class AdmissionControl:
     ) -> None:
         """Create the digest server.
 
-        `secret` is the key that signs the nonces; it is random and new in each process.
+        `secret` is the key that signs the nonces. It is random, and each process has a new one.
         `count_outcome` is called after each check of a request's credentials, with the request's
         source, the outcome and the monotonic time in seconds.
         """
@@ -133,7 +136,7 @@ class AdmissionControl:
         )
 
     def register(self, transaction: ServerRequest, now: Clock) -> None:
-        """Answer a REGISTER; a phone may bind contacts only to its own extension."""
+        """Respond to a REGISTER. A phone may bind contacts only to its own extension."""
         request = transaction.request
         verification = self._verify(request, transaction.source, now.mono)
         if verification.outcome is not AuthOutcome.ACCEPTED:
@@ -170,7 +173,8 @@ def _caller(request: Request, *, trusted: bool) -> CallerFacts:
         for value in request.headers.get_all("Privacy")
         for token in value.replace(",", ";").split(";")
     }
-    if wants_privacy(request.headers):  # Remote-Party-ID can request privacy as well as Privacy can
+    # Not only Privacy but also Remote-Party-ID can request privacy.
+    if wants_privacy(request.headers):
         privacy.add("id")
     uri = request.from_.uri
     return CallerFacts(

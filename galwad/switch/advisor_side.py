@@ -1,8 +1,8 @@
 """The party at the advisor's end of one call: the phones that ring, and the phone that answered.
 
 A phone that is registered with the switch belongs to a known user. If the call goes to a PBX, the
-PBX names the phone that answered (P-Asserted-Identity, Remote-Party-ID). Until the PBX names a
-phone, any advisor of the group may have the call.
+PBX names the phone that answered (P-Asserted-Identity, Remote-Party-ID). Until the PBX has named a
+phone, it is not known which advisor of the group has the call.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from telephony.b2bua import events as sip
 class AdvisorSide:
     """The parties at the advisor's end of one call.
 
-    Their names are for screen-pops and for the manifest.
+    The names of these parties are for screen-pops and for the manifest.
     """
 
     def __init__(self, router: Router, route: Route) -> None:
@@ -32,19 +32,21 @@ class AdvisorSide:
         self.group: tuple[Party, ...] = ()
         """The advisors behind the PBX that answered. One of these advisors has the call.
 
-        Empty if no PBX answered, or once the advisor is known.
+        The tuple is empty before an answer by a PBX, and again when the advisor is known.
         """
         self.target: Target | None = None
-        """The target with which the caller talks now, or talked last."""
+        """The target that most recently talked with the caller; None before the answer."""
         self.identity = ""
-        """The user part by which a PBX names the party at the advisor's end; "" until a PBX
-        names it."""
+        """The user part by which a PBX names the party at the advisor's end.
+
+        It is "" if no PBX has named the party.
+        """
 
     @property
     def candidates(self) -> tuple[Party, ...]:
-        """The advisors in `group`, while the call is answered and its advisor is not known.
+        """The advisors one of whom has the call, if the call is answered.
 
-        () at any other time.
+        The tuple is empty before the answer, and when the advisor is known.
         """
         return self.group if self.advisor and not self.advisor.user else ()
 
@@ -59,8 +61,8 @@ class AdvisorSide:
     def concern(self, *, extension: str = "", user: str = "") -> bool:
         """Return whether the call belongs to the phone `extension` or to the user `user`.
 
-        Before the answer, this means that the call rings there; after the answer, that the call was
-        answered there.
+        Before the answer, a call belongs to each phone and each user that it rings. After the
+        answer, it belongs only to the phone that answered and to this phone's user.
         """
         parties = (self.advisor,) if self.advisor else self.ringing
         return any(
@@ -77,9 +79,9 @@ class AdvisorSide:
         self.ringing = tuple(Party(target.name, target.user) for target in targets)
 
     def rings_again(self, target: Target) -> None:
-        """Set the party that rings again: the party at `target`, which had the call before.
+        """Set the party at `target` as the only party that rings. This party had the call before.
 
-        If a PBX gave a name to the party, the party keeps this name.
+        If a PBX has given a name to the party, the party still has this name.
         """
         self.ringing = (self._party(target),)
 
@@ -97,15 +99,15 @@ class AdvisorSide:
         return self.advisor
 
     def replaced(self, target: Target) -> Party:
-        """Set and return the new party at the advisor's end; the party is at `target`."""
+        """Set and return the new party at the advisor's end, which is at `target`."""
         self.ringing, self.group, self.target, self.identity = (), (), target, ""
         self.advisor = self._party(target)
         return self.advisor
 
     def resumed(self, answered: AnsweredState) -> Party:
-        """Restore the state from before a restart; return the party at the advisor's end.
+        """Restore the state from before a restart, and return the party at the advisor's end.
 
-        If there was no advisor, return a party without a name.
+        If there was no advisor, the returned party has no extension and no user.
         """
         self.advisor, self.group = answered.advisor, answered.group
         self.target = answered.target.target() if answered.target is not None else None
@@ -113,10 +115,10 @@ class AdvisorSide:
         return answered.advisor or Party("")
 
     def claim(self, advisor: Party) -> bool:
-        """Make `advisor` the advisor of this call, on a claim; return whether this was accepted.
+        """Make `advisor` the advisor of this call, because they claim it. Return True if accepted.
 
-        By a claim, an advisor says that they have the call. A claim is accepted only from a member
-        of the group, and only while the advisor is not known.
+        To claim a call means to say that one has the call. A claim is accepted only from a member
+        of the group, and only while the call's advisor is not known.
         """
         ours = any(party.user == advisor.user for party in self.group)
         if not ours or self.advisor is None or self.advisor.user:
@@ -125,9 +127,10 @@ class AdvisorSide:
         return True
 
     def identified(self, event: sip.IdentityChanged) -> bool:
-        """Store the name that a PBX gives to the advisor's end; return True if the name is new.
+        """Store the name that a PBX gives to the advisor's end, and return True if the name is new.
 
-        If the target is a phone that is registered with us, the name is ignored.
+        If the call's target is a phone that is registered with us, ignore the name and return
+        False.
         """
         user = event.identity.uri.dialled
         if event.side is not sip.Side.CALLEE or not user or user == self.identity:
@@ -140,7 +143,8 @@ class AdvisorSide:
     def renamed(self, *, somebody_else: bool) -> None:
         """Give the party at the advisor's end the name in `identity`.
 
-        If `somebody_else` is true, the name means a new party, so the group is cleared.
+        If `somebody_else` is true, the name is that of a new party. The new party is not one of the
+        group, so the group is cleared.
         """
         if somebody_else:
             self.group = ()
@@ -154,11 +158,11 @@ class AdvisorSide:
 
 
 def is_handover(before: str, destination: DestinationClass) -> bool:
-    """Return whether a name that a PBX gives during a call means that a new party has the call.
+    """Return whether the new name that a PBX gives during a call is the name of a new party.
 
-    `before` is the PBX's previous name for the advisor's end, or "". A second name always means a
-    new party. A first name means a new party only if `destination`, its class, is neither centre
-    nor unknown. The reason is that a PBX that gave no name at the answer may name the advisor
-    later.
+    `before` is the previous name from the PBX; "" if the PBX gave no name before. `destination` is
+    the class of the new name. If there was a previous name, a new name always means a new party. If
+    there was none, the name may be that of the advisor who answered. It then means a new party only
+    if its class is neither centre nor unknown.
     """
     return bool(before) or destination not in {DestinationClass.CENTRE, DestinationClass.UNKNOWN}

@@ -1,9 +1,9 @@
 """One live call: connects the call's SIP legs, its recording and the messages to the desk.
 
-Each SIP event is handled completely on the event loop as soon as it arrives; no handler waits. A
-REFER or a payment trigger therefore shuts the gate before anything else happens. Work that must
-wait for the disk (confirming that a pause is on the disk, and resuming) runs as a task. Only such a
-task opens the gate again.
+Each SIP event is handled completely on the event loop as soon as it arrives, and no handler waits.
+A REFER or a payment trigger therefore shuts the gate before anything else happens. Some work must
+wait for the disk: to confirm that a pause is on the disk, and to resume. This work runs as a task,
+and only such a task opens the gate again.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ log = structlog.get_logger()
 class SwitchCall:
     """One call from its INVITE to its end.
 
-    This class owns all parts of the call. After an input to any part, the same steps follow
-    (`settle`), and these steps use all parts.
+    This class owns all parts of the call. After an input to any part, the method `settle` must be
+    called. It updates all parts.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class SwitchCall:
         legs: BackToBackCall,
         now: Clock,
     ) -> None:
-        """Connect the parts of the call. To create a call, use `incoming` or `resumed`."""
+        """Connect the parts of the call. To create a call, call `incoming` or `resumed` instead."""
         self.call_id = legs.call_id
         self._context = context
         self.admission = admission
@@ -65,8 +65,10 @@ class SwitchCall:
         self._phase = CallPhase.RINGING
         self.advisor_side = AdvisorSide(context.router, route)
         self._answered_at = 0.0
-        """The time of the answer in monotonic seconds; 0 if the call is not answered or the time
-        is not known."""
+        """The monotonic time of the answer in seconds.
+
+        It is 0 before the answer, or if the time of the answer is not known.
+        """
         self._version = 0
         self._in_settle = self._unsent = False
         self._faulty = False
@@ -103,9 +105,9 @@ class SwitchCall:
     ) -> SwitchCall:
         """Create a call for the new INVITE `invite`; `route` is the route of the called number.
 
-        The returned call may have ended already. `ringing_call` is given if the call was ringing
-        before a restart of the switch. The new call then keeps the call id and the payment pauses
-        from before the restart.
+        The returned call may have ended already. `ringing_call` is given if this call was already
+        ringing before a restart of the switch. The new call then has the call id and the payment
+        pauses from before the restart.
         """
         legs = BackToBackCall.incoming(
             context.endpoint,
@@ -131,12 +133,12 @@ class SwitchCall:
     ) -> SwitchCall:
         """Continue a call that was answered before a restart of the switch.
 
-        The returned call may have ended already: this happens if the caller had no partner any
-        more, and there was no target to ring again.
+        The returned call may have ended already. This happens if the caller was talking with no
+        other party at the restart, and there was no target to ring again.
 
         Raises:
             TelephonyError: The legs or their media ports cannot be restored. After this error or
-                any other exception, the call has no legs any more.
+                any other exception, all legs of the call have ended.
         """
         settings = call_settings(context.settings, checkpoint.admission)
         legs = BackToBackCall.restored(
@@ -211,8 +213,8 @@ class SwitchCall:
     def _save_checkpoint(self) -> None:
         """Save the checkpoint, so that the next switch process can continue the call.
 
-        The checkpoint is saved before the desk receives the new state. For a call that has ended,
-        no checkpoint is saved.
+        The checkpoint of a new state must be saved before the desk receives this state. If the call
+        has ended, no checkpoint is saved.
         """
         if not self.legs.ended:
             self._context.checkpoints.save(self.call_id, self._checkpoint())
@@ -222,7 +224,7 @@ class SwitchCall:
         return next(k for k, leg in self.legs.legs.items() if leg.side is sip.Side.CALLER)
 
     def start(self, targets: tuple[Target, ...], now: Clock) -> None:
-        """Ring the targets; if there are no targets, answer the caller with 480."""
+        """Ring the targets. If there are no targets, respond to the caller with 480."""
         self._in_settle = True
         self.log.info("call.started", targets=len(targets))
         if self.legs.ended:
@@ -274,8 +276,8 @@ class SwitchCall:
     def publish(self) -> None:
         """Send the call's state to the desk. Raise an alarm if the recording has become faulty.
 
-        While `settle` runs, the state is sent only once, when `settle` ends. The checkpoint is
-        always saved before the state is sent.
+        While `settle` runs, this method does not send the state: `settle` sends it once, when it
+        ends. The checkpoint is always saved before the state is sent.
         """
         self._version += 1
         if self.recording.faulty and not self._faulty:
@@ -294,8 +296,8 @@ class SwitchCall:
     def settle(self, now: Clock) -> None:
         """Handle the legs' events, save the checkpoint and send the call's state to the desk.
 
-        Call this method after each input to the call. It also sets the timer of the legs, and sends
-        the SIP messages that wait.
+        Call this method after each input to the call. The method also sets the timer of the legs,
+        and sends the SIP messages that wait in the endpoint.
         """
         self._in_settle = True
         try:
@@ -359,10 +361,10 @@ class SwitchCall:
         self.recording.negotiated(event)
 
     def claim(self, advisor: Party) -> None:
-        """Make `advisor` the advisor of this call, on a claim.
+        """Make `advisor` the advisor of this call, because they claim it.
 
-        By a claim, an advisor says that they have the call. A claim is accepted only from a member
-        of the call's group (`AdvisorSide.claim`).
+        To claim a call means to say that one has the call. A claim is accepted only from a member
+        of the call's group, and only while the call's advisor is not known.
         """
         if self.advisor_side.claim(advisor):
             fields = {"user": advisor.user, "extension": advisor.extension}
@@ -416,7 +418,7 @@ class SwitchCall:
         """Handle a new name that a PBX gives to the party at the advisor's end.
 
         The name arrives in P-Asserted-Identity or Remote-Party-ID. If the name means that a new
-        party has the call, the class of this party decides whether the gate shuts.
+        party has the call, the destination class of this party decides whether the gate shuts.
         """
         before = self.advisor_side.identity
         if not self.advisor_side.identified(event) or self._phase is CallPhase.RINGING:

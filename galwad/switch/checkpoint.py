@@ -1,12 +1,12 @@
 """The state of a call that the next switch process needs to continue the call.
 
-A `Checkpoint` is the content of one checkpoint file. It contains the admission, the parties, the
-causes that keep the gate shut, and the legs in the form that `telephony.b2bua` restores. For a call
-that is still ringing, it contains the INVITE, which the next process handles like a new INVITE. A
-checkpoint contains phone numbers, so it is stored only in the runtime folder.
+Each checkpoint file contains one `Checkpoint`. A checkpoint contains the admission, the parties,
+the causes that keep the gate shut, and the legs in the form that `telephony.b2bua` restores. If the
+call is still ringing, the checkpoint contains the INVITE, which the next process handles like a new
+INVITE. A checkpoint contains phone numbers, so it is stored only in the runtime folder.
 
-A field keeps the name that it had in the files of the first release (`name=`), so that a new
-process can read the files of an old one.
+The names of the fields in the files never change (`name=`), so that a process of a newer release
+can read the files of an older one.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from telephony.b2bua import TargetCheckpoint
 
 
 class CallPhase(StrEnum):
-    """The phases of a call, with the names that the desk and the checkpoint use.
+    """The phases of a call. The desk and the checkpoint use the same names.
 
-    A call rings, is answered, and ends. While it is answered, a peer may put it on hold and resume
-    it.
+    A call rings, is answered, and ends. After the answer, a peer may put the call on hold and
+    resume the call.
     """
 
     RINGING = "ringing"
@@ -53,22 +53,22 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     advisor: Party | None
     group: tuple[Party, ...]
-    """The advisors behind the PBX that answered, one of whom has the call.
+    """The advisors behind the PBX that answered. One of these advisors has the call.
 
-    Empty once the advisor is known.
+    The tuple is empty if the advisor is known.
     """
     target: TargetCheckpoint | None
-    """The target with which the caller talks now, or talked last."""
+    """The target that most recently talked with the caller."""
     identity: str
     referred_to: DestinationClass
     outside: bool = msgspec.field(name="away")
     identity_class: DestinationClass | None = msgspec.field(name="named", default=None)
     shut_causes: ShutCauses = msgspec.field(name="standing")
-    """The causes that keep the gate shut."""
+    """The causes that keep the gate shut at present."""
     lives: int
     """The number of spools that the call has had so far.
 
-    The next spool gets a higher number.
+    The life number of the call's next spool must be higher.
     """
     answered_at: float = msgspec.field(name="answered", default=0.0)
     """The time of the answer in seconds, on the monotonic clock of this boot; 0 if not known."""
@@ -82,8 +82,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     early_pauses: tuple[EarlyPause, ...] = msgspec.field(name="holds", default=())
     answered: AnsweredState | None = msgspec.field(name="talk", default=None)
     legs: msgspec.Raw
-    """The legs as `telephony.b2bua` saved them, in JSON; only `telephony.b2bua` knows the
-    fields."""
+    """The legs in JSON, as `telephony.b2bua` saved them.
+
+    Only `telephony.b2bua` reads the fields in this JSON.
+    """
 
     def legs_values(self) -> Mapping[str, object]:
         """Return the decoded fields of `legs`; empty if `legs` is not a JSON object."""
@@ -91,7 +93,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def values_in(json: msgspec.Raw) -> Mapping[str, object]:
-    """Return the fields of a JSON object; return no fields if `json` is another kind of value."""
+    """Return the fields of a JSON object; empty if `json` is not a JSON object."""
     try:
         return msgspec.json.decode(json, type=dict[str, object])
     except msgspec.MsgspecError:

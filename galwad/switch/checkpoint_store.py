@@ -4,9 +4,9 @@ Each call has one small file in the runtime folder (in memory, not on disk) that
 `Checkpoint`. The file is replaced whenever the checkpoint changes, and removed when the call ends.
 
 If the folder is full, a changed checkpoint cannot be saved. The old file is then wrong: for
-example, it may say that the gate is open when the gate is now shut. Therefore the first octet of
-the old file is overwritten, which needs no space. From such a file, a new process reads only the
-legs, so that it can hang them up.
+example, it may say that the gate is open although the gate is now shut. Therefore the first octet
+of the old file is overwritten, which needs no space. From a file that is marked in this way, a new
+process reads only the legs, and ends them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from galwad.switch.checkpoint import Checkpoint, values_in
 from recording.files.atomic import replace_unsynced
 
 _SPOILT = b"!"
-"""The octet that replaces `{` at the start of a file whose contents are out of date."""
+"""The octet that replaces the `{` at the start of a checkpoint file that is out of date."""
 log = structlog.get_logger()
 
 
@@ -47,8 +47,8 @@ class CheckpointStore:
     def save(self, call_id: str, checkpoint: Checkpoint) -> None:
         """Save the checkpoint of a call, if the checkpoint has changed.
 
-        Errors are logged and not raised, because the call must continue even if it cannot survive a
-        restart.
+        Errors are logged and not raised, because the call must go on. After an error, a new switch
+        process cannot continue the call.
         """
         data = msgspec.json.encode(checkpoint)
         if self._last.get(call_id) == data:
@@ -70,10 +70,10 @@ class CheckpointStore:
         (self._folder / f"{call_id}.call").unlink(missing_ok=True)
 
     def left_behind(self) -> Iterator[tuple[str, Checkpoint | UnreadableCheckpoint]]:
-        """Yield the call id and the checkpoint of each call of an earlier process.
+        """Yield the call id and the checkpoint of each call that an earlier process did not end.
 
-        A file that cannot be read is deleted before its call is yielded, so that no later process
-        reads the file again.
+        If a checkpoint file cannot be read, it is deleted before its call is yielded, so that no
+        later process reads this file again.
         """
         for half_written in self._folder.glob("*.new"):
             half_written.unlink(missing_ok=True)
@@ -96,7 +96,10 @@ def _spoil(path: Path) -> None:
 
 
 def _legs_in(data: bytes) -> Mapping[str, object]:
-    """Return the legs in a checkpoint that is out of date or from another release; else {}."""
+    """Return the legs in a checkpoint that cannot be used, because it is out of date or old.
+
+    Empty if the legs cannot be read.
+    """
     if data.startswith(_SPOILT):
         data = b"{" + data[1:]
     try:

@@ -1,7 +1,7 @@
-"""The clock reading of the switch, made once for each event.
+"""The present time of the switch, on two clocks.
 
-The clocks are read where an event enters the switch: a message, a timer, a command or the disk's
-answer. Everything that the event causes uses this one reading, which is passed as `now`.
+The clocks are read once for each event that enters the switch: a message, a timer, a command or the
+end of a disk operation. The time is passed as `now` to all functions that handle the event.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Pause and resume requests from an advisor's phone: dialled codes and the record key.
+"""Pause and resume requests from an advisor's phone, by a dialled code or the phone's record key.
 
-The keys of a dialled code arrive as telephone events (RFC 4733) or in INFO requests
-(`application/dtmf-relay`). `CodeListener` stores only as many keys as the longer code has, and
-forgets the keys when it recognises a code.
+The digits of a dialled code arrive as telephone events (RFC 4733) or in INFO requests
+(`application/dtmf-relay`). `CodeListener` stores only as many digits as the longer code has, and
+forgets the digits when it has recognised a code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from telephony.sip.message.messages import Request
 
 
 class PauseAction(Enum):
-    """The two requests that a dialled code or a record key can make."""
+    """The two requests that a dialled code or a phone's record key can make."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -27,17 +27,17 @@ class PauseAction(Enum):
 def record_key(value: str) -> PauseAction | None:
     """Return the request in a `Record` header field.
 
-    The value `off` means a pause, and `on` means a resume; upper and lower case are equal. Return
-    None for any other value.
+    The value `off` is a request to pause, and `on` a request to resume, in upper or lower case. For
+    any other value, return None.
     """
     return {"off": PauseAction.PAUSE, "on": PauseAction.RESUME}.get(value.strip().lower())
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentCodes:
-    """The two dialled codes in the settings, one to pause and one to resume.
+    """The two dialled codes in the settings: one to pause a recording, and one to resume it.
 
-    Both codes are empty if the settings have no codes.
+    If the settings have no codes, both are empty.
     """
 
     pause: str = ""
@@ -48,10 +48,10 @@ class PaymentCodes:
 
 
 class CodeListener:
-    """Recognises the dialled codes in the keys of one leg.
+    """Recognises the dialled codes in the DTMF digits of one leg.
 
-    For each code, it calls `on_code` with the action (pause or resume) and the arrival time of the
-    code's last key, in monotonic seconds.
+    For each code, it calls `on_code` with the action (pause or resume) and with the arrival time of
+    the code's final digit, in monotonic seconds.
     """
 
     def __init__(self, book: PaymentCodes, on_code: Callable[[PauseAction, float], None]) -> None:
@@ -70,13 +70,13 @@ class CodeListener:
             self.key(key, arrived_mono)
 
     def info(self, request: Request, arrived_mono: float) -> None:
-        """Read an INFO request, which may contain a key."""
+        """Read an INFO request, which may contain a DTMF digit."""
         key = key_of(request)
         if key is not None:
             self.key(key, arrived_mono)
 
     def key(self, key: str, arrived_mono: float) -> None:
-        """Add one key; call `on_code` if the latest keys are one of the codes."""
+        """Add one DTMF digit; call `on_code` if the most recent digits are one of the codes."""
         longest = max(len(self._book.pause), len(self._book.resume))
         self._tail = (self._tail + key)[-longest:]
         for code, text in (

@@ -1,4 +1,4 @@
-"""The commands of the desk: pause and resume calls, name an advisor, replace the phone accounts."""
+"""The desk's commands: pause and resume calls, set a call's advisor, replace the phone accounts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DeskCommands:
     async def pause(self, command: Pause) -> PauseReply:
         """Pause the calls that the command names.
 
-        The gates of all these calls are shut before the first wait for a disk.
+        First, the gates of all these calls are shut. Only then does this method wait for the disks.
         """
         calls, trigger = self._meant(command), Trigger(command.trigger)
         confirmations = [
@@ -46,7 +46,7 @@ class DeskCommands:
         return _reply(command.ref, calls, durable=all(durable))
 
     def claim(self, command: ClaimCall) -> None:
-        """Set the advisor of a call that a PBX answered without naming a user."""
+        """Set the advisor of a call, after a PBX has answered the call without naming a user."""
         call = self._calls.get(command.call_id)
         if call is not None:
             call.claim(command.advisor)

@@ -1,1 +1,1 @@
-"""The revisions of the database schema; each revision's number is in its module."""
+"""The revisions of the database schema. Each module states the number of its revision."""

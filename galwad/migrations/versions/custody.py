@@ -1,4 +1,4 @@
-"""Revision 0003: add the tables of retained recordings and of disposals."""
+"""Revision 0003: add a table of retained recordings and a table of disposals."""
 
 from __future__ import annotations
 

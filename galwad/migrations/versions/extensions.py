@@ -1,4 +1,4 @@
-"""Revision 0005: add an index for finding recordings by the extension that answered."""
+"""Revision 0005: add a database index to find recordings by the extension that answered."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the index `recordings_by_extension`."""
+    """Create the database index `recordings_by_extension`."""
     op.create_index(
         "recordings_by_extension", "recordings", ["extension", "started", "call_id", "talk_us"]
     )
 
 
 def downgrade() -> None:
-    """Drop the index `recordings_by_extension`."""
+    """Drop the database index `recordings_by_extension`."""
     op.drop_index("recordings_by_extension", "recordings")

@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the tables and their indexes."""
+    """Create the first tables and their database indexes."""
     op.create_table(
         "contacts",
         sa.Column("call_id", sa.String(length=24), nullable=False),

@@ -1,4 +1,4 @@
-"""Revision 0002: add the ledger of answered calls, and the findings of the nightly check."""
+"""Revision 0002: add the ledger of answered calls, and a table for the nightly coverage check."""
 
 from __future__ import annotations
 

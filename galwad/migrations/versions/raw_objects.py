@@ -1,4 +1,4 @@
-"""Revision 0004: add the size of the object with a recording's undecoded packets."""
+"""Revision 0004: add a column for the size of the file with a recording's undecoded packets."""
 
 from __future__ import annotations
 
