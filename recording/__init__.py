@@ -1,1 +1,4 @@
-"""Recordings: which media may be stored, how it is stored, verified and found. SIP is elsewhere."""
+"""Recordings: which media may be stored, and how recordings are stored, verified and found.
+
+SIP is not part of this package.
+"""

@@ -66,7 +66,7 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     shut_causes: ShutCauses = msgspec.field(name="standing")
     """The causes that keep the gate shut at present."""
     lives: int
-    """The number of spools that the call has had so far.
+    """The life number of the call's most recent spool; 0 before the first spool.
 
     The life number of the call's next spool must be higher.
     """

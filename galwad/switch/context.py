@@ -30,16 +30,18 @@ class CallContext:
     checkpoints: CheckpointStore
     settings: Settings
     flush: Callable[[], None]
-    """Sends the SIP messages that wait in the endpoint."""
+    """A function that sends the SIP messages that wait in the endpoint."""
     find: Callable[[str], TransferableCall | None]
-    """Returns the live call with this call id, or None."""
+    """A function that returns the live call with a given call id, or None."""
     forget: Callable[[str], None]
-    """Removes the call with this call id from the live calls; called once, when the call has
-    ended."""
+    """A function that removes the call with a given call id from the live calls.
+
+    It is called once for each call, when the call has ended.
+    """
 
 
 def call_settings(settings: Settings, admission: Admission) -> CallSettings:
-    """Return the settings for the legs of a call with this admission."""
+    """Return the settings for the legs of a call that was admitted as `admission`."""
     sip = settings.sip
     return CallSettings(
         ring_timeout=sip.ring_timeout,

@@ -1,12 +1,12 @@
 """The switch process: its sockets, its calls and its orderly end.
 
-The switch starts and answers calls even while the desk or the finaliser is down. It handles these
-signals:
+The switch starts and answers calls even while the desk or the finaliser does not run. It handles
+these signals:
 
 - SIGTERM drains the switch: new calls are refused with 503, and calls in progress can finish. A
   second SIGTERM hangs up the calls in progress.
-- SIGUSR1 hands over: the process ends immediately, and the next switch process continues the calls,
-  as after a crash.
+- SIGUSR1 ends the process immediately, without ending the calls. The next switch process continues
+  the calls.
 - SIGHUP loads the certificate for SIP over TLS from its file again.
 """
 
@@ -53,7 +53,7 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, SipEvent
 
 BYE_WAIT_S = 2.0
-"""The time in seconds for which a stopping switch waits for the answers to its BYEs."""
+"""The time in seconds for which a stopping switch waits for the responses to its BYEs."""
 FIGURES_S = 5.0
 _PROBE_S = 0.1
 log = structlog.get_logger()
@@ -133,7 +133,7 @@ class Switch:
         )
 
     async def main(self) -> int:
-        """Serve until a signal stops the process; return the exit status."""
+        """Run the switch until a signal stops the process; return the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._on_signal)
         self._loop.add_signal_handler(signal.SIGUSR1, self._hand_over)
@@ -169,7 +169,9 @@ class Switch:
         for helper in helpers:
             helper.cancel()
         self._relay.close_all()
-        for call in self.calls.values():  # the next process continues these calls
+        # The process ends with live calls if it hands over. Write their audio to the spools, so
+        # that the next process can continue the calls.
+        for call in self.calls.values():
             call.recording.tick()
         self._transport.close()
         self._phones.save(read_clocks().mono)
@@ -186,10 +188,11 @@ class Switch:
             self._idle.clear()
 
     def _report_faults(self) -> None:
-        """Raise an alarm for each new fault of the recipients, the host key or the spool disk.
+        """Raise an alarm for missing recipients, a missing host key or a failed spool disk.
 
-        The faults are checked every second, because the set of recipients can change while the
-        process runs. The host key is the key for new spools that is stored on the disk.
+        The host key is the key for new spools that is stored on the disk. Each fault raises only
+        one alarm. The check must run every second, because the set of recipients can change while
+        the process runs.
         """
         faults = {
             "recording.no_recipients": self._spools.fault,
@@ -202,9 +205,9 @@ class Switch:
         self._reported = faults
 
     async def _sweep(self) -> None:
-        """Do the periodic work once a second, until cancelled.
+        """Do the periodic work once a second, until this task is cancelled.
 
-        This work is: report silent legs, drop expired bindings, register at trunks, ping the
+        The work is: report silent legs, drop expired bindings, register at trunks, ping the
         monitored peers, report faults, and end the bans that are over.
         """
         while True:
@@ -222,8 +225,8 @@ class Switch:
     def _update_guard(self, now: float) -> None:
         """Replace the guard's set of known hosts.
 
-        These are the hosts of registered phones, of the targets and registrars in the settings, and
-        of the peers with which we have calls.
+        Known hosts are those of registered phones, of the targets and registrars in the settings,
+        and of the peers with which we have calls.
         """
         registered = self._phones.hosts(now)
         self._guard.set_known_hosts(registered | self._router.hosts() | self._endpoint.peers())
@@ -260,7 +263,7 @@ class Switch:
             )
 
     async def _drain(self) -> None:
-        """Wait until all calls have finished. At a second signal, hang up the calls that remain."""
+        """Wait until all calls have ended. After a second signal, hang up the remaining calls."""
         supervise.stopping()
         log.info("switch.draining", calls=len(self.calls))
         self._trunk_accounts.stop(read_clocks().mono)
@@ -281,7 +284,7 @@ class Switch:
     def _hand_over(self) -> None:
         """Stop the process without ending the calls, so that the next process continues the calls.
 
-        The audio recorded so far is written before the process ends.
+        The audio that was recorded until now is written to the spools before the process ends.
         """
         log.info("switch.handing_over", calls=len(self.calls))
         supervise.stopping()
@@ -310,14 +313,17 @@ class Switch:
             self._loop.call_later(1.0, self._collect)
 
     def _collect(self) -> None:
-        """Run a full garbage collection, unless a new call has begun."""
+        """Run a full garbage collection if there are no calls.
+
+        During a call, the collection would delay packets.
+        """
         if not self.calls:
             gc.collect()
 
     def _on_moved(self, old: Address, new: Address) -> None:
-        """Move a phone's calls to its new connection, if its old connection is closed.
+        """Move a phone's calls to the phone's new connection, if the old connection is closed.
 
-        `old` and `new` are the addresses of the connections.
+        `old` and `new` are the addresses of the two connections.
         """
         if not self._transport.is_open(old):
             self._endpoint.peer_reconnected(old, new)
@@ -328,10 +334,10 @@ class Switch:
             call.on_silence(leg_id, seconds)
 
     def _on_refused(self, leg_id: str, _host: str, _port: int) -> None:
-        """Count and report media packets that an unexpected sender sent to a leg's port.
+        """Count media packets from an unexpected sender to a leg's port, and raise an alarm.
 
-        The relay calls this when such packets begin to arrive, once for many packets in quick
-        succession.
+        The relay calls this method once for many such packets in quick succession, when the first
+        of them arrives.
         """
         self._refused += 1
         call = call_of_leg(self.calls, leg_id)

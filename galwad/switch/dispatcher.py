@@ -1,6 +1,6 @@
-"""SIP events outside the calls in progress: new calls, registrations, pings and other requests.
+"""SIP events outside the calls in progress: new calls, registrations and pings.
 
-Other requests are refused. An event that belongs to a call is passed to this call.
+An event that belongs to a call in progress is passed to this call. All other requests are refused.
 """
 
 from __future__ import annotations
@@ -49,15 +49,16 @@ class EventDispatcher:
         self._ringing_calls: dict[str, RingingCall] = {}
 
     def serve_anew(self, sip_call_id: str, ringing_call: RingingCall) -> None:
-        """Expect an INVITE with this SIP Call-ID, which was already admitted before a restart.
+        """Prepare for the INVITE of a call that was ringing before a restart.
 
-        `ringing_call` is the saved call that the INVITE began. When the INVITE arrives, the call
-        continues with this state.
+        The call was already admitted. `sip_call_id` is the Call-ID of the INVITE, and
+        `ringing_call` is the saved state of the call. When the INVITE arrives, the call continues
+        with the saved state.
         """
         self._ringing_calls[sip_call_id] = ringing_call
 
     def on_event(self, event: sip.SipEvent, now: Clock) -> None:
-        """Handle one event of the SIP core as soon as it arrives."""
+        """Handle one event of the SIP core immediately."""
         match event:
             case sip.IncomingInvite(invite):
                 self._invite(invite, now)
@@ -104,8 +105,8 @@ class EventDispatcher:
         """Give an advisor's place in a call to the sender of an INVITE with Replaces (RFC 3891).
 
         The sender must be trusted: one of our phones, or a trusted trunk such as the centre's PBX.
-        Any other sender gets 603. `replaced` is the advisor's leg, or, if there is no such leg, the
-        status with which to refuse the INVITE.
+        Any other sender gets 603. `replaced` is the advisor's leg. If Replaces names no such leg,
+        `replaced` is the SIP status for the response that refuses the INVITE.
         """
         call = None if isinstance(replaced, int) else self._calls.get(replaced.call.call_id)
         if isinstance(replaced, int):
@@ -116,10 +117,10 @@ class EventDispatcher:
             call.transfers.replace_advisor(replaced, invite, admission, now)
 
     def _unanswered(self, event: sip.InviteFailed) -> None:
-        """Mark the target of a failed INVITE as failed, if the target is unreachable or overloaded.
+        """After a failed INVITE, mark the target's address if it is unreachable or overloaded.
 
-        For some time, the target's address is then tried after all other addresses (RFC 3263
-        section 4.3, RFC 3261 section 21.5.4).
+        For some time, a marked address is tried after all other addresses (RFC 3263 section 4.3,
+        RFC 3261 section 21.5.4).
         """
         locations, there = self._context.router.locations, event.client.destination
         if event.response is None and event.status in {408, 503}:
@@ -136,7 +137,9 @@ class EventDispatcher:
     def _of_a_call(self, event: sip.SipEvent, now: Clock) -> None:
         legs = find_call(event)
         if legs is None:
-            if isinstance(event, sip.InviteAnswered):  # its branch rang before a restart
+            # This response answers an INVITE that was sent before a restart, so no present call has
+            # its branch.
+            if isinstance(event, sip.InviteAnswered):
                 decline(event, now.mono)
             return
         call = self._calls.get(legs.call_id)
@@ -144,7 +147,8 @@ class EventDispatcher:
             if isinstance(event, sip.DialogRequest) and event.request.method == "BYE":
                 self._context.relay.drain(*call.legs.legs)
             call.on_sip(event, now)
-        else:  # the call has ended: a late answer to it needs an ACK and a BYE
+        # The call has ended. A 2xx response that arrives so late needs an ACK and a BYE.
+        else:
             legs.handle(event, now.mono)
 
     def _standalone(self, transaction: ServerRequest, now: Clock) -> None:
@@ -159,9 +163,9 @@ class EventDispatcher:
 
 
 def _retry_after(response: Response) -> float:
-    """Return the time in the Retry-After header field of a 503, in seconds, at most `HELD_DOWN_S`.
+    """Return the time in seconds in the Retry-After header field of a 503 response.
 
-    If the response has no Retry-After, return `RETRY_AFTER_S`.
+    The result is at most `HELD_DOWN_S`. If the response has no Retry-After, return `RETRY_AFTER_S`.
     """
     text = re.match(r"[0-9]{1,6}", (response.headers.get("Retry-After") or "").strip())
     return min(float(text[0]), HELD_DOWN_S) if text else float(RETRY_AFTER_S)

@@ -3,13 +3,15 @@
 The guard decides about a message before the message is parsed, so that dropping a message costs
 only a few microseconds. A source is an IPv4 address or an IPv6 /64. A source is known if we have
 calls, phones or routes with it, or if it has proved a password. Trunks and known sources have a
-larger rate limit and are never banned. Every other source is a stranger. A stranger that exceeds
-its rate or fails repeatedly is banned for a while; each further ban lasts twice as long. A ban ends
-early if the source becomes known.
+larger rate limit and are never banned.
 
-A message of a call in progress passes at any rate, with two exceptions: the source is already
-banned, or the message comes from a stranger and is longer than 16 KiB. The guard does no I/O and
-reads no clock.
+Every other source is a stranger. A stranger is banned for a while if it exceeds its rate limit too
+often, sends malformed messages or fails to authenticate. Each further ban lasts twice as long. A
+ban ends early if the source becomes known.
+
+A message with the Call-ID of a call in progress is accepted even above the rate limit. There are
+two exceptions: the source is already banned, or the message comes from a stranger and is longer
+than 16 KiB. The guard does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -32,38 +34,42 @@ from telephony.sip.ua.auth import AuthOutcome
 MAX_SOURCES: Final = 4096
 """The maximum number of entries in each of the guard's tables.
 
-The tables contain sources, bans, and sources that proved a password. When a table is full, the
-guard removes the entry that was used least recently.
+The guard has tables of sources, of bans, and of sources that proved a password. When a table is
+full, the guard removes the entry that was not used for the longest time.
 """
 LONGEST_BAN_S: Final = 86_400.0
 WINDOW_S: Final = 300.0
-"""The time in seconds in which a source's count of failures falls from the ban limit to zero."""
-PROVED_S: Final = 3600.0
-"""The time in seconds for which a source stays known after a correct password.
+"""The time in seconds in which the failures of a source that is almost banned fall to zero.
 
-It is as long as the lifetime of a registration.
+Each failure of a source adds to a count, and the source is banned when the count reaches a limit.
+Meanwhile, the count falls at a constant speed.
+"""
+PROVED_S: Final = 3600.0
+"""The time in seconds for which a source stays known after it has sent a correct password.
+
+This is the usual lifetime of a registration.
 """
 
 _KNOWN_FACTOR: Final = 10
 _FAILURE: Final = 100
 _SHED: Final = 2
 _CHALLENGED: Final = 10
-"""The weight of a request without credentials, in hundredths of a failure.
+"""How much a request without credentials counts, in hundredths of a failure.
 
-`_SHED` is the weight of a message above the rate limit, also in hundredths of a failure. The two
-weights are small, because a site whose phones all start together sends many such messages.
+`_SHED` says how much a message above the rate limit counts, also in hundredths of a failure. Both
+values are small, because a site whose phones all start together sends many such messages.
 """
 _THINNING_STARTS_AT: Final = 1000
 _THINNING_S: Final = 10.0
-"""The time in seconds for which the kernel drops most messages of strangers ("thinning").
+"""The time in seconds for which the kernel drops most messages of strangers.
 
-Thinning starts when the guard has dropped `_THINNING_STARTS_AT` messages of strangers within one
-second.
+This is called thinning. It starts when the guard has dropped `_THINNING_STARTS_AT` messages of
+strangers within one second.
 """
 _USUAL_MESSAGE_BYTES: Final = 2048
 """The usual maximum length of a message in bytes.
 
-A message that is n times as long uses as much of the rate limit as n messages.
+A message of n times this length counts as n messages for the rate limit.
 """
 _MAX_STRANGER_BYTES: Final = 16 * 1024
 """The maximum length in bytes of a message from a stranger.
@@ -80,7 +86,7 @@ T = TypeVar("T")
 
 
 class SourceKind(Enum):
-    """The kinds of source that the guard distinguishes. Each kind has its own rate limit."""
+    """The kinds of sources. Each kind has its own rate limit."""
 
     TRUNK = "trunk"
     KNOWN = "known"
@@ -88,10 +94,11 @@ class SourceKind(Enum):
 
 
 class Bucket:
-    """A token bucket (a rate limiter), stored as one number.
+    """A token bucket: a rate limiter that allows one event for each token in the bucket.
 
-    The bucket is filled at a fixed rate of tokens per second. It holds the tokens of `in_advance_s`
-    seconds, which may be taken together.
+    The bucket is filled at a fixed rate of tokens per second. It holds at most the tokens of
+    `in_advance_s` seconds, which can then be taken all at the same time. The state of the bucket is
+    one number.
     """
 
     __slots__ = ("_due", "_in_advance_s")
@@ -101,9 +108,9 @@ class Bucket:
         self._in_advance_s = in_advance_s
 
     def take(self, rate: float, now: float, count: float = 1.0) -> bool:
-        """Take `count` tokens and return True, or return False if the bucket is empty.
+        """Take `count` tokens and return True. Return False if the bucket is empty.
 
-        `rate` is the number of tokens per second, and `now` the time in seconds.
+        `rate` is the number of tokens that are added per second, and `now` the time in seconds.
         """
         due = max(self._due, now)
         if due - now > self._in_advance_s:
@@ -149,18 +156,21 @@ class FloodGuard:
         """Create a guard without bans.
 
         Args:
-            sip: The `[sip]` settings, which contain the rates and the length of a ban.
+            sip: The `[sip]` settings, which contain the rate limits and the length of a ban.
             is_trunk: Returns whether a trunk sends from this host and port with this transport.
             in_call: Returns whether a Call-ID belongs to one of our calls.
             trunks: The networks of the trunks.
-            set_filter: Called when the bans change, or when the thinning of strangers begins or
-                ends. The first argument is the banned networks, the newest ban first. The second
-                argument is None, or, while strangers are thinned, the networks whose messages are
-                not thinned.
+            set_filter: The function that sets the kernel's filter. It is called when the bans
+                change, and when the thinning of strangers begins or ends. Its first argument has
+                the banned networks, with the newest ban first. Its second argument is None without
+                thinning. During thinning, it has the networks whose messages the kernel must not
+                drop.
         """
         self.shed = 0
-        """The number of messages dropped without being parsed, plus the connections closed
-        immediately."""
+        """The number of messages that were dropped without being parsed.
+
+        Connections that were closed immediately are counted too.
+        """
         self._sip = sip
         self._is_trunk = lru_cache(MAX_SOURCES)(is_trunk)
         self._in_call = in_call
@@ -183,7 +193,9 @@ class FloodGuard:
             return False
         kind = self.kind_of(source, now)
         if kind is not SourceKind.STRANGER and source.reliable:
-            return True  # TCP slows the sender to our pace, and no message in a stream may be lost
+            # If this process is too slow, TCP slows the sender down. No message of a stream may be
+            # dropped, because then the stream could not be parsed any more.
+            return True
         if kind is not SourceKind.STRANGER and self._of_a_call(data):
             return True
         remembered = self._source(origin, now)
@@ -212,17 +224,20 @@ class FloodGuard:
     def is_privileged(self, source: Address, now: float) -> bool:
         """Return whether the source is a trunk or known.
 
-        A connection from such a source is accepted even after strangers have reached the limit of
-        connections.
+        A new connection from such a source is accepted even if strangers have as many connections
+        as the settings allow.
         """
         return self.kind_of(source, now) is not SourceKind.STRANGER
 
     def on_malformed(self, source: Address, now: float) -> None:
-        """Count a failure of a source that sent input that is not SIP, or is incomplete."""
+        """Count a failure of a source that has sent an incomplete message, or data that is not SIP.
+
+        The failures of a source can lead to a ban.
+        """
         self._failed(source, _FAILURE, "malformed", now)
 
     def count_outcome(self, source: Address, outcome: AuthOutcome, now: float) -> None:
-        """Count the result of checking the credentials in a request from `source`.
+        """Count the result of the check of the credentials in a request from `source`.
 
         Correct credentials make the source known and clear its failures. Wrong credentials count as
         a failure, and missing credentials as a small part of a failure.
@@ -239,13 +254,13 @@ class FloodGuard:
             case AuthOutcome.MISSING:
                 self._failed(source, _CHALLENGED, "no credentials", now)
             case AuthOutcome.STALE:
-                pass  # no failure: the password was right, only the nonce was old
+                pass  # not a failure, because the password was right and only the nonce was too old
 
     def set_known_hosts(self, hosts: Iterable[str]) -> None:
         """Replace the set of hosts with which we have calls, phones or routes.
 
-        Call this once a second. The bans of these hosts end, and the next `sweep` removes these
-        hosts from the kernel's filter.
+        Call this method once a second. The bans of the new hosts end immediately. The next `sweep`
+        also removes these hosts from the kernel's filter.
         """
         self._known = frozenset(origin_of(host) for host in hosts)
         for origin in self._known & self._bans.keys():
@@ -254,8 +269,8 @@ class FloodGuard:
     def sweep(self, now: float) -> None:
         """Update the kernel's filter, and forget the bans that ended long ago.
 
-        Call this once a second. A ban that ended recently is not forgotten yet, because a further
-        ban of the same source lasts twice as long.
+        Call this method once a second. A ban that ended recently must be remembered, because the
+        next ban of the same source lasts twice as long.
         """
         for origin, ban in list(self._bans.items()):
             if now > ban.until + max(ban.seconds, WINDOW_S):
@@ -268,15 +283,13 @@ class FloodGuard:
         return sum(1 for ban in self._bans.values() if ban.until > now)
 
     def kind_of(self, source: Address, now: float) -> SourceKind:
-        """Return the kind of a source at the time `now`."""
+        """Return whether a source is a trunk, known or a stranger at the time `now`."""
         if self._is_trunk(source.host, source.port, source.transport):
             return SourceKind.TRUNK
         origin = origin_of(source.host)
         if origin in self._known or self._proved.get(origin, 0.0) > now:
             return SourceKind.KNOWN
         return SourceKind.STRANGER
-
-    # Private methods
 
     def _may(self, remembered: _Source, kind: SourceKind, now: float, count: float = 1.0) -> bool:
         sip = self._sip
@@ -346,9 +359,9 @@ class FloodGuard:
             self._set_filter(*current)
 
     def _start_thinning(self, now: float) -> None:
-        """Have the kernel drop most messages of strangers for `_THINNING_S` seconds.
+        """Set the kernel's filter to drop most messages of strangers for `_THINNING_S` seconds.
 
-        The reason is that there are too many messages to drop them in this process.
+        The kernel drops these messages because they are too many for this process.
         """
         if now - self._thinned_until > _THINNING_S:
             log.warning("strangers.thinned")
@@ -362,7 +375,7 @@ class FloodGuard:
 
 @lru_cache(MAX_SOURCES)
 def origin_of(host: str) -> str:
-    """Return the source to which a host belongs: its IPv4 address, or the /64 of its IPv6 one."""
+    """Return the source of a host: its IPv4 address, or the /64 of its IPv6 address."""
     address = ip_address(host)
     if address.version == 4:
         return host

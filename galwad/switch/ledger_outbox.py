@@ -1,9 +1,9 @@
 """The ended calls that the desk's ledger must contain, stored until the desk confirms them.
 
-All these calls are kept in memory. A call that waits longer than `PATIENCE_S` is also written to a
-file in the state folder. An answered call is therefore not lost if the switch dies while the desk
-is down. A thread writes the file, so no call waits for the disk. While the desk is connected, very
-few calls wait so long.
+All these calls are stored in memory. A call that waits longer than `PATIENCE_S` is also written to
+a file in the state folder, so that it is not lost if the switch dies while the desk does not run. A
+thread writes the file, so calls in progress do not wait for the disk. While the desk is connected,
+very few calls wait longer than `PATIENCE_S`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from galwad.messages import CallEnded
 from recording.files.atomic import write_atomic
 
 MAX_WAITING: Final = 20_000
-"""The maximum number of calls that wait; if there are more, the oldest calls are dropped.
+"""The maximum number of calls that wait. Above this number, the oldest calls are dropped.
 
 This is enough for a long weekend of a busy centre.
 """
 PATIENCE_S: Final = 1.0
 """The time in seconds that a call waits in memory before it is written to the file.
 
-A call that the ledger has by then is never written.
+If the desk confirms the call within this time, the call is never written to the file.
 """
 _MAX_FILE_BYTES: Final = 512 * MAX_WAITING
 log = structlog.get_logger()
@@ -37,7 +37,8 @@ log = structlog.get_logger()
 class LedgerOutbox:
     """The ended calls that wait for the desk's confirmation, and the file with these calls.
 
-    The file can contain a call twice, or still contain a call that the desk has confirmed.
+    The file can contain a call twice, or a call that the desk has already confirmed. This does no
+    harm.
     """
 
     def __init__(self, path: Path, on_dropped: Callable[[], None]) -> None:
@@ -61,13 +62,13 @@ class LedgerOutbox:
             self._news.set()
 
     def keep(self, ended: CallEnded) -> None:
-        """Store a call that has ended, until the desk confirms that the ledger has the call."""
+        """Store a call that has ended, until the desk confirms that its ledger has the call."""
         self._waiting[ended.call_id] = self._unwritten[ended.call_id] = ended
         self._cut()
         self._news.set()
 
     def remove(self, call_ids: Collection[str]) -> None:
-        """Remove the calls with these ids, because the ledger has them."""
+        """Remove the calls with these ids, because the ledger now contains them."""
         for call_id in call_ids:
             self._waiting.pop(call_id, None)
             self._unwritten.pop(call_id, None)
@@ -76,11 +77,14 @@ class LedgerOutbox:
 
     @property
     def waiting(self) -> tuple[CallEnded, ...]:
-        """The calls that the desk has not confirmed, the oldest first."""
+        """The calls that the desk has not confirmed, with the oldest call first."""
         return tuple(self._waiting.values())
 
     async def run(self) -> None:
-        """Write waiting calls to the file until cancelled; empty the file when no call waits."""
+        """Write waiting calls to the file, and empty the file when no call waits.
+
+        This method runs until its task is cancelled.
+        """
         while True:
             await self._news.wait()
             await asyncio.sleep(PATIENCE_S)
@@ -89,7 +93,7 @@ class LedgerOutbox:
                 self._news.set()
 
     async def _settle(self) -> bool:
-        """Bring the file up to date; return whether the disk accepted the change."""
+        """Write the waiting calls to the file, or empty it; return False after a disk error."""
         fresh = tuple(self._unwritten.values())
         try:
             if not self._waiting or self._written > _MAX_FILE_BYTES:
@@ -109,9 +113,10 @@ class LedgerOutbox:
         return True
 
     def close(self) -> None:
-        """Write the calls that are not in the file yet, without a sync.
+        """Write the calls that are not in the file yet, at the end of the process.
 
-        A sync is not needed, because only the process ends, not the machine.
+        The file is not synced to the disk, because only the process ends and the machine continues
+        to run.
         """
         try:
             if self._unwritten:
@@ -120,7 +125,10 @@ class LedgerOutbox:
             self._refused(error)
 
     def _refused(self, error: OSError) -> None:
-        """Log an error of the disk, once until the next success; the calls stay in memory."""
+        """Log an error of the disk. The calls stay in memory.
+
+        Further errors are not logged until a write has succeeded again.
+        """
         if not self._silent:
             self._silent = True
             log.error("outbox.not_written", reason=error.strerror)
@@ -138,7 +146,8 @@ class LedgerOutbox:
 def _lines(calls: Collection[CallEnded]) -> bytes:
     """Return one line of JSON for each call, with a line feed before each line.
 
-    Even if a crash cuts a line short, the next line is readable.
+    Because of the line feed, a line is readable even if a crash interrupted the writing of the line
+    before it.
     """
     return b"".join(b"\n" + msgspec.json.encode(call) for call in calls)
 
@@ -167,10 +176,10 @@ def _read(path: Path) -> bytes:
 def _append(path: Path, lines: bytes, *, sync: bool = True) -> int:
     """Append the lines to the file, and return the number of bytes written.
 
-    After an error, the bytes written so far are removed from the file again.
+    After an error, the bytes that were already written are removed from the file again.
 
     Raises:
-        OSError: The disk refuses the lines.
+        OSError: The lines cannot be written.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
     try:

@@ -1,10 +1,12 @@
 """The switch's end of `switch.sock`: sends messages to the desk and the finaliser without waiting.
 
-A desk that connects receives a snapshot of the live calls, then the ended calls that its ledger may
-lack (`ledger_outbox.py`). A finaliser that connects receives its own `Hello` back, and then
-searches the spool folder by itself. From then on, the finaliser is notified of each closed spool.
-The desk's commands (pause, resume, claim, phones) are passed to the daemon's `Commands` object; a
-reply to a command is sent on the link on which the command came.
+A desk that connects receives a snapshot of the live calls. It then receives the ended calls that
+may be missing in its ledger (`ledger_outbox.py`). A finaliser that connects receives its own
+`Hello` back, and then searches the spool folder by itself. From then on, the finaliser is notified
+of each closed spool.
+
+The desk's commands (pause, resume, claim, phones) are passed to the daemon's `Commands` object. The
+reply to a command is sent on the link on which the command arrived.
 """
 
 from __future__ import annotations
@@ -48,10 +50,10 @@ class Commands(Protocol):
         """Pause the calls that the command names."""
 
     async def resume(self, command: Resume) -> PauseReply:
-        """Remove the pause holder from the calls that the command names."""
+        """Remove the pause holder of the command from the calls that the command names."""
 
     def claim(self, command: ClaimCall) -> None:
-        """Set the advisor of a call that a PBX answered without naming a user."""
+        """Set the advisor of a call, after a PBX has answered the call without naming a user."""
 
     def set_phones(self, accounts: tuple[PhoneCredentials, ...]) -> None:
         """Replace the phone accounts that the desk manages."""
@@ -64,7 +66,7 @@ class LinkServer:
     """Holds the links to all connected desks and finalisers, and sends messages on these links."""
 
     def __init__(self, commands: Commands, outbox: Path) -> None:
-        """Begin without links; `outbox` is the path of the file of a `LedgerOutbox`."""
+        """Start without links. `outbox` is the path of the file of a `LedgerOutbox`."""
         self._commands = commands
         self._sending: set[asyncio.Task[None]] = set()
         self._desks: set[link.Link] = set()
@@ -74,7 +76,10 @@ class LinkServer:
         self.outbox = LedgerOutbox(outbox, lambda: self.alarm("ledger.full"))
 
     async def listen(self, path: Path) -> Server:
-        """Open the socket at `path`; return the server, which the caller must close."""
+        """Open the socket at `path`, and return its server.
+
+        The server must be closed at the end.
+        """
         return await link.serve(path, self._on_message, self._forget)
 
     def call_changed(self, call: CallStatus) -> None:
@@ -91,18 +96,21 @@ class LinkServer:
         self._send(self._desks, ended)
 
     def spool_closed(self, call_id: str) -> None:
-        """Notify every finaliser that the switch writes no more to a call's spools."""
+        """Notify every finaliser that the switch will write nothing more to a call's spools."""
         self._send(self._finalisers, SpoolClosed(call_id=call_id))
 
     def figures(self, figures: Figures) -> None:
-        """Send the switch's figures to every desk, and keep them for commands that ask for them."""
+        """Send the switch's figures to every desk, and store them.
+
+        The stored figures are sent to each command that connects.
+        """
         self._figures = figures
         self._send(self._desks, figures)
 
     def alarm(self, kind: str, call_id: str | None = None, detail: str = "") -> None:
         """Log an alarm and send it to every desk.
 
-        If no desk is connected, keep the alarm for the next desk that connects.
+        If no desk is connected, the alarm is stored and sent to the next desk that connects.
         """
         log.error("alarm", kind=kind, call_id=call_id, detail=detail)
         message = Alarm(kind=kind, call_id=call_id, detail=detail)
@@ -145,9 +153,10 @@ class LinkServer:
         task.add_done_callback(self._sending.discard)
 
     async def _send_ended(self, peer: link.Link) -> None:
-        """Send the waiting ended calls to a desk that has connected, a few at a time.
+        """Send the ended calls that wait for confirmation to a desk that has connected.
 
-        An outage can leave thousands of ended calls, and the live calls must not wait meanwhile.
+        After an outage, thousands of ended calls can wait. They are sent a few at a time, so that
+        the calls in progress are not delayed.
         """
         waiting = self.outbox.waiting
         for start in range(0, len(waiting), _AT_ONCE):

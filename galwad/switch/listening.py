@@ -19,17 +19,17 @@ log = structlog.get_logger()
 
 
 def limits_of(sip: SipSection) -> ConnectionLimits:
-    """Return the limits for SIP connections that the `[sip]` settings give."""
+    """Return the limits for SIP connections, as set in the `[sip]` settings."""
     return ConnectionLimits(connections=sip.max_connections)
 
 
 def supported_by(sip: SipSection) -> tuple[str, ...]:
-    """Return the option tags of the SIP extensions that we support with these settings."""
+    """Return the option tags of the SIP extensions that the `[sip]` settings allow."""
     return tuple(tag for tag in SUPPORTED if sip.prack or tag != RELIABLE)
 
 
 class Listening:
-    """Opens the listening addresses, and loads a new certificate on request."""
+    """Opens the listening addresses, and can load a new certificate."""
 
     def __init__(self, sip: SipSection, transport: SipTransport) -> None:
         self._sip = sip
@@ -63,7 +63,9 @@ class Listening:
         if self._tls is None or certificate is None:
             return
         try:
-            server_context(certificate, key)  # fails before a bad pair replaces a good one
+            # If the certificate and its key cannot be used, this call raises an error before the
+            # present certificate is replaced.
+            server_context(certificate, key)
             for context in (self._tls.server, self._tls.client):
                 if context is not None:
                     context.load_cert_chain(certificate, key)
@@ -76,7 +78,8 @@ class Listening:
         if self._tls is None:
             sip = self._sip
             if sip.tls_certificate is None:
-                raise OSError("no certificate")  # cannot happen: the settings require one
+                # cannot happen: the settings require a certificate for TLS
+                raise OSError("no certificate")
             pair = sip.tls_certificate, sip.tls_key
             self._tls = Tls(
                 server_context(*pair, client_ca=sip.tls_client_ca),

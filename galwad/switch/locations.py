@@ -1,8 +1,8 @@
-"""The addresses of the SIP URIs in the settings, in the order in which to try them (RFC 3263).
+"""The addresses of the SIP URIs in the settings, sorted by the priority of RFC 3263.
 
 The names in the URIs are looked up at the start and then once a minute. While the cached DNS
 answers are valid, a lookup costs nothing. A call never waits for a lookup. An address that did not
-answer is tried after all other addresses for a while.
+respond is tried after all other addresses for a while.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from telephony.sip.message.uri import Uri
 from telephony.sip.transport.location import Question, Record, TransportFamily, locate
 
 HELD_DOWN_S = 120.0
-"""The time in seconds for which an address that did not answer is tried last."""
+"""The time in seconds for which an address that did not respond is tried after all others."""
 _REFRESH_S = 60.0
 _PATIENCE_S = 1.0
-"""The maximum time in seconds to wait for the first lookups, when the switch starts."""
+"""The maximum time in seconds for which the starting switch waits for the first lookups."""
 log = structlog.get_logger()
 
 
@@ -34,14 +34,14 @@ class DnsClient(Protocol):
     """A client of the domain name system (DNS)."""
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
-        """Return one list of records for each question.
+        """Return the list of DNS records for each question, in the sequence of the questions.
 
-        The list is None for a question that no server answers.
+        If no server answers a question, its list is None.
         """
 
 
 class Locations:
-    """The known addresses of a set of SIP URIs."""
+    """The addresses that are known for a set of SIP URIs."""
 
     def __init__(
         self,
@@ -60,7 +60,10 @@ class Locations:
         self._uris = [uri for uri in uris if self._has_name(uri)]
 
     def __call__(self, uri: Uri) -> tuple[Address, ...]:
-        """Return the addresses of a URI, the best first; () while no address is known."""
+        """Return the addresses of a URI, with the best address first.
+
+        The result is () if no address is known yet.
+        """
         asking = locate(uri, self._speaks, self._rng)
         try:
             batch = next(asking)
@@ -72,17 +75,20 @@ class Locations:
         return tuple(sorted(found, key=lambda address: self._down.get(address, now) > now))
 
     def mark_failed(self, address: Address, seconds: float = HELD_DOWN_S) -> None:
-        """Try this address last for the next `seconds` seconds, because it did not answer."""
+        """Sort this address after all others for `seconds` seconds, because it did not respond."""
         now = self._clock()
         self._down = {known: until for known, until in self._down.items() if until > now}
         self._down[address] = max(now + seconds, self._down.get(address, 0.0))
 
     def mark_down(self, address: Address) -> None:
-        """Try this address last until `mark_up` is called, because it does not answer OPTIONS."""
+        """Sort this address after all others, because it does not answer OPTIONS.
+
+        This ends when `mark_up` is called.
+        """
         self.mark_failed(address, math.inf)
 
     def mark_up(self, address: Address) -> None:
-        """Try this address in the normal order again, because it answers again."""
+        """Sort this address by its priority again, because it responds again."""
         self._down.pop(address, None)
 
     async def begin(self) -> None:
@@ -95,7 +101,7 @@ class Locations:
                 await self.refresh()
 
     async def refresh(self) -> None:
-        """Look up all names once. If no server answers, the last answer stays in use."""
+        """Look up all names once. If no server answers, the previous DNS answer stays in use."""
         await asyncio.gather(*(self._refresh(uri) for uri in self._uris))
 
     async def _refresh(self, uri: Uri) -> None:
@@ -113,7 +119,10 @@ class Locations:
                 log.warning("resolver.failed", host=uri.host)
 
     async def run(self) -> None:
-        """Look up all names once a minute until cancelled; return if there are no names."""
+        """Look up all names once a minute until this task is cancelled.
+
+        Return immediately if there are no names to look up.
+        """
         while self._uris:
             await self.refresh()
             await asyncio.sleep(_REFRESH_S)
@@ -123,7 +132,7 @@ class Locations:
 
 
 def speaks_of(sip: SipSection) -> tuple[TransportFamily, ...]:
-    """Return the pairs of transport and IP version in `[sip] listen`, in their order."""
+    """Return the pairs of transport and IP version in `[sip] listen`, in the same sequence."""
     return tuple(
         dict.fromkeys(
             TransportFamily(listener.transport.upper(), ":" in listener.host)

@@ -1,7 +1,7 @@
 """An object that takes the place of the recorder in a call that has no recorder.
 
-A call has no recorder before its answer, or if the call is not to be recorded. Such a call can be
-paused all the same. The pause applies as soon as this call is recorded, or is joined with a
+A call has no recorder before its answer, or if the call is not to be recorded. A payment page can
+pause even such a call. The pause applies as soon as this call is recorded, or is joined with a
 recorded call.
 """
 
@@ -17,13 +17,13 @@ from recording.spool import Field
 
 
 class NoStorage:
-    """The storage of a call that stores nothing, so that no error can occur."""
+    """The storage of a call that stores nothing. It has no error, because nothing is written."""
 
     error: Final[Exception | None] = None
 
 
 class NoRecorder:
-    """Has those methods of `Recorder` that a call uses; it remembers pauses and stores nothing."""
+    """Has the same methods as a `Recorder`. It remembers pauses and stores no audio."""
 
     shut_causes: Final = ShutCauses()
     writer: Final = None
@@ -31,7 +31,7 @@ class NoRecorder:
     storage: Final = NoStorage()
 
     def __init__(self, on_change: Callable[[], None]) -> None:
-        """Begin without pauses; `on_change` is called after each pause."""
+        """Start without pauses. `on_change` is called after each pause."""
         self._on_change = on_change
         self._pauses: dict[str, EarlyPause] = {}
 
@@ -42,12 +42,12 @@ class NoRecorder:
 
     @property
     def pause_holders(self) -> tuple[str, ...]:
-        """The holders of the pauses, the oldest pause first."""
+        """The pause holders, with the holder of the oldest pause first."""
         return tuple(self._pauses)
 
     @property
     def pauses(self) -> tuple[EarlyPause, ...]:
-        """The pauses, the oldest pause first."""
+        """The pauses, with the oldest pause first."""
         return tuple(self._pauses.values())
 
     def clear(self) -> None:
@@ -55,13 +55,13 @@ class NoRecorder:
         self._pauses.clear()
 
     def status(self) -> RecordingStatus:
-        """Return the recording state; the time at which it began is given as 0 (not known)."""
+        """Return the recording state; its start is given as 0, because it is not known."""
         return RecordingStatus(self.state, 0, self.pause_holders, storage_works=True)
 
     def pause(
         self, holder: str, trigger: Trigger, actor: str, *, arrived_mono: float | None = None
     ) -> None:
-        """Remember a pause of `holder`; if this holder already has a pause, nothing changes.
+        """Remember a pause of `holder`. If this holder already has a pause, change nothing.
 
         The time of arrival is not used.
         """
@@ -74,34 +74,34 @@ class NoRecorder:
         return True
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """Forget the pause of this holder; return True, because there is nothing to write."""
+        """Remove the pause of this holder. Return True, because there is nothing to write."""
         del actor
         self._pauses.pop(holder, None)
         return True
 
     def referred(self, destination: DestinationClass, actor: str, to: str = "") -> None:
-        """Do nothing about a transfer."""
+        """Do nothing, because a transfer has no effect on a call that stores no audio."""
 
     def transfer_failed(self) -> None:
-        """Do nothing about a failed transfer."""
+        """Do nothing, because a failed transfer has no effect on a call that stores no audio."""
 
     def returned(self) -> None:
-        """Do nothing when the call comes back to the centre."""
+        """Do nothing when the caller is back in the centre, because no audio is stored."""
 
     def identity_changed(self, actor: str) -> None:
-        """Do nothing when a PBX names a new party."""
+        """Do nothing when a PBX names a new party, because no audio is stored."""
 
     def identity_classed(self, destination: DestinationClass) -> None:
-        """Do nothing when the class of a new party becomes known."""
+        """Do nothing when the class of a new party becomes known, because no audio is stored."""
 
     def event(self, kind: str, fields: Mapping[str, Field]) -> None:
-        """Do nothing with an event."""
+        """Do nothing with an event, because there is no spool for it."""
 
     def tick(self) -> None:
         """Do nothing, because no audio waits to be written."""
 
     def ended(self, cause: str) -> None:
-        """Do nothing when the call ends."""
+        """Do nothing when the call ends, because there is no recording to end."""
 
     def close(self) -> None:
         """Do nothing, because no spool is open."""

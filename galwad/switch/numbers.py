@@ -1,8 +1,8 @@
 """The forms in which the settings may write a called number.
 
 For example, +441970000100, 441970000100 and 01970000100 are the same telephone number, and trunks
-use all three forms. A route or destination in the settings matches a called number if it matches
-any form of this number. Extensions and dialled codes have only one form.
+use all three forms. A route or destination in the settings matches a called number if it is equal
+to any form of this number. Extensions and dialled codes have only one form.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ _TELEPHONE = re.compile(r"(?:\+|0|44)[0-9]{7,}")
 
 
 def spellings(called: str) -> tuple[str, ...]:
-    """Return the number as it was called, in international form (+44…) and in national form (0…).
+    """Return all forms of a called number: as it was called, international (+44…), national (0…).
 
-    Equal forms are returned once. A number that is not a telephone number has only the first form.
+    Equal forms are returned only once. If `called` is not a telephone number, only `called` itself
+    is returned.
     """
     if _TELEPHONE.fullmatch(called) is None:
         return (called,)

@@ -1,8 +1,8 @@
 """Refusal of new calls (503, RFC 3261 section 21.5.4) to protect the calls in progress.
 
-A new call is refused if the configured number of calls is reached, if no media ports are free, or
-if the event loop is late and there are calls that a further call would disturb. A full disk is not
-a reason to refuse a call: the call then continues without being recorded.
+A new call is refused in three cases: there are already as many calls as the settings allow, no
+media ports are free, or the event loop is late while other calls are in progress. A full disk is
+not a reason to refuse a call, because a call can continue without being recorded.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ log = structlog.get_logger()
 
 
 class OverloadControl:
-    """Measures the load, and decides whether to refuse a new call. Times are monotonic seconds."""
+    """Measures the load, and decides whether to refuse a new call.
+
+    All times are in monotonic seconds.
+    """
 
     def __init__(self, sip: SipSection, free_pairs: Callable[[], int]) -> None:
-        """Begin without load; `free_pairs` returns the number of free pairs of media ports."""
+        """Start without load. `free_pairs` returns the number of free pairs of media ports."""
         self.refused = 0
         """The number of calls refused so far; retransmissions of an INVITE are not counted."""
         self._sip = sip
@@ -40,23 +43,24 @@ class OverloadControl:
         self._answered: dict[tuple[str, ...], float] = {}
 
     def late(self, seconds: float, now: float) -> None:
-        """Record that the event loop was late by `seconds`."""
+        """Store that the event loop was late by `seconds` at the time `now`."""
         self._late.append((now, seconds))
         while self._late[0][0] < now - _LOOK_BACK_S:
             self._late.popleft()
 
     def lag(self, now: float) -> float:
-        """Return the longest delay of the event loop, in seconds, in the last second.
+        """Return the longest delay of the event loop during the most recent second, in seconds.
 
-        Return 0 if no delay was recorded.
+        Return 0 if no delay was stored.
         """
         return max((late for when, late in self._late if when >= now - _LOOK_BACK_S), default=0.0)
 
     def refuses(self, calls: int, invite: tuple[str, ...], now: float) -> bool:
-        """Return whether to refuse a new call; `calls` is the number of calls in progress.
+        """Return whether to refuse a new call. `calls` is the number of calls in progress.
 
-        `invite` identifies the INVITE: retransmissions of one INVITE have the same value, and no
-        other INVITE has it. If an INVITE was refused, its retransmissions are refused too.
+        `invite` identifies the INVITE: all retransmissions of an INVITE have the same value, and
+        different INVITEs have different values. If an INVITE was refused, its retransmissions are
+        refused too.
         """
         reason = self._reason(calls, now)
         copy = self._answered.get(invite, float("-inf")) >= now - _COPIES_COME_S

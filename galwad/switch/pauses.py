@@ -1,8 +1,9 @@
 """Payment pauses of one call: by the page, the API, a dialled code or a phone's record key.
 
-The gate shuts as soon as a request to pause arrives, before anything else is done. Work that must
-wait for the disk (confirming a pause, and each resume) is awaited or runs as a task. Only keys of
-the advisor's side can pause or resume.
+The gate shuts as soon as a request to pause arrives, before anything else is done. Some work must
+wait for the disk: to confirm a pause, and to resume. This work runs in a coroutine or a task. The
+caller's phone cannot pause or resume: only dialled codes and record keys of the advisor's phone
+count.
 """
 
 from __future__ import annotations
@@ -22,34 +23,35 @@ from telephony.aio.relay import Watcher
 from telephony.sip.message.messages import Request
 
 AnswerKey = Callable[[int, int, str | None, Clock], None]
-"""Answers the request of a record key.
+"""The type of a function that answers a request that a phone's record key has sent.
 
-The arguments are the request id, the status, the reason phrase (None for the default) and `now`.
+The arguments are the request id, the SIP status, the reason phrase (None for the default) and
+`now`.
 """
 
 
 class RequestState(Enum):
     """The states of a request to pause or to resume.
 
-    A request to pause shuts the gate before the request has its first state. No state opens the
-    gate. Only the recorder opens the gate, after a resume is on the disk and if no other cause
-    keeps the gate shut.
+    A request to pause shuts the gate before the request gets its first state. No state opens the
+    gate. Only the recorder opens the gate, after a resume is stored on the disk, and only if no
+    other cause keeps the gate shut.
     """
 
     WAITING = "waiting"
-    """A resume has been requested, and begins when the event loop is free."""
+    """The request is to resume, and its work begins when the event loop is free."""
     SUPERSEDED = "superseded"
-    """The phone has made a later request, so this request changes nothing."""
+    """The phone has made another request after this request, so this request changes nothing."""
     CONFIRMING = "confirming"
-    """The disk has been asked to confirm that the pause or the resume is stored."""
+    """The disk is asked to confirm that the pause or the resume is stored."""
     DURABLE = "durable"
     """The disk has confirmed that the pause or the resume is stored."""
     NOT_DURABLE = "not durable"
-    """The disk has not confirmed the request in time. If the gate is shut, the gate stays shut."""
+    """The disk has not confirmed the request in time. If the gate is shut, it stays shut."""
 
 
 class _PauseRequest:
-    """One request to pause or to resume, from its arrival to the disk's answer."""
+    """One request to pause or to resume, from its arrival to the confirmation by the disk."""
 
     def __init__(self, state: RequestState, log: structlog.stdlib.BoundLogger) -> None:
         self._state = state
@@ -57,7 +59,7 @@ class _PauseRequest:
 
     @property
     def confirmed(self) -> bool:
-        """True if the disk has stored the request, or if the request changes nothing."""
+        """True if the disk has stored the request, or if the request was superseded by another."""
         return self._state in {RequestState.DURABLE, RequestState.SUPERSEDED}
 
     def enter(self, state: RequestState) -> None:
@@ -79,9 +81,10 @@ class Pauses:
         answer_key: AnswerKey,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
-        """Connect the parts; `actor` returns the phone that has the call now.
+        """Connect the parts. `actor` returns the phone that has the call now.
 
-        If a key of this phone requests a pause, the phone is the pause holder.
+        If a dialled code or record key of this phone requests a pause, this phone is the pause
+        holder.
         """
         self._recording = recording
         self._codes = CodeListener(book, self._on_code) if book else None
@@ -94,7 +97,7 @@ class Pauses:
 
     @property
     def watcher(self) -> Watcher | None:
-        """The function that receives the telephone events of the advisor's leg.
+        """The function that receives the telephone events (DTMF digits) of the advisor's leg.
 
         None if the settings have no dialled codes.
         """
@@ -103,29 +106,34 @@ class Pauses:
     def pause(
         self, holder: str, trigger: Trigger, actor: str, arrived_mono: float | None = None
     ) -> Coroutine[None, None, bool]:
-        """Shut the gate now; return a coroutine that returns whether the disk has stored the pause.
+        """Shut the gate now, and return a coroutine that waits until the disk has stored the pause.
 
-        The gate is shut when this method is called, not when the coroutine runs. It stays shut
-        whatever the coroutine returns. `arrived_mono` is the time at which the request arrived, in
-        monotonic seconds; None means now.
+        The gate is shut when this method is called, not when the coroutine runs. The coroutine
+        returns whether the disk has stored the pause in time. The gate stays shut even if it
+        returns False. `arrived_mono` is the time at which the request arrived, in monotonic
+        seconds; None means now.
         """
         self._recording.shut(holder, trigger, actor, arrived_mono)
         self._log.info("payment.hold", trigger=trigger)
         return self._confirm(_PauseRequest(RequestState.CONFIRMING, self._log))
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """Remove the pause holder `holder`; return whether the disk has stored this in time."""
+        """Remove the pause holder `holder`; return whether the disk stored the change in time."""
         return await self._resume(holder, actor, _PauseRequest(RequestState.WAITING, self._log))
 
     def info(self, request: Request, now: Clock) -> None:
-        """Read an INFO request from the advisor's phone, which may contain a key of a code."""
+        """Read an INFO request from the advisor's phone.
+
+        The request may contain a digit of a dialled code.
+        """
         if self._codes is not None:
             self._codes.info(request, now.mono)
 
     def record_key(self, request_id: int, value: str, now: Clock) -> None:
-        """Pause or resume because of a record key; answer the request after the disk has confirmed.
+        """Pause or resume because the record key of the advisor's phone was pressed.
 
-        `value` is `off` for a pause and `on` for a resume. Any other value is answered with 400.
+        The phone's request is answered after the disk has confirmed the change. `value` is `off`
+        for a pause and `on` for a resume. Any other value is answered with 400.
         """
         wanted = record_key(value)
         if wanted is None:
@@ -148,13 +156,14 @@ class Pauses:
         """
         actor = self._actor()
         if wanted is PauseAction.PAUSE:
-            self._latest_resume = None  # a resume that still waits is superseded
+            # This pause supersedes a resume that still waits.
+            self._latest_resume = None
             return self.pause(actor, trigger, actor, arrived_mono)
         self._latest_resume = request = _PauseRequest(RequestState.WAITING, self._log)
         return self._resume_if_latest(actor, request)
 
     async def _resume_if_latest(self, actor: str, request: _PauseRequest) -> bool:
-        """Resume, unless the phone has made a later request while this request waited."""
+        """Resume, but only if the phone has made no other request while this request waited."""
         if self._latest_resume is not request:
             request.enter(RequestState.SUPERSEDED)
             return request.confirmed
@@ -166,9 +175,10 @@ class Pauses:
         return self._confirmed(request, durable=await self._recording.resume(holder, actor))
 
     async def _answer_when_done(self, request_id: int, done: Coroutine[None, None, bool]) -> bool:
-        """Answer a record key with 200 if the disk has stored the change, otherwise with 500.
+        """Answer a record key's request after the disk has confirmed the change, or has failed to.
 
-        If the disk has not stored a resume, the gate stays shut.
+        The status is 200 if the disk has stored the change, otherwise 500. If the disk has not
+        stored a resume, the gate stays shut.
         """
         durable = await done
         status, reason = (200, None) if durable else (500, "Not Confirmed On Disk")

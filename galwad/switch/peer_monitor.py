@@ -1,8 +1,8 @@
 """Regular OPTIONS requests ("pings") to trunks and targets with `options_every` in the settings.
 
-A peer that does not answer is tried after all other peers, but its calls are never refused. Alarms
-and logs show a trunk by its name in the settings and its address, and a target only by its address.
-No phone number therefore appears in alarms and logs.
+A peer that does not respond is tried after all other peers. Calls from such a peer are still
+accepted. In alarms and logs, a trunk appears with its name in the settings and its address. A
+target appears only with its address, because its URI may contain a phone number.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ Alarm = Callable[[str, str | None, str], None]
 class PeerMonitor:
     """Sends regular OPTIONS pings to the addresses of trunks and targets.
 
-    An address that several of them use receives only one ping per interval.
+    If several trunks or targets use the same address, the address receives only one ping per
+    interval.
     """
 
     def __init__(
@@ -38,8 +39,8 @@ class PeerMonitor:
     ) -> None:
         """Prepare the pings.
 
-        `locations` gives the addresses of the targets. Addresses that do not answer are marked
-        there.
+        `locations` gives the addresses of the targets. If an address does not respond, it is marked
+        in `locations`.
         """
         self._endpoint = endpoint
         self._locations = locations
@@ -61,14 +62,14 @@ class PeerMonitor:
         self._reported: dict[Address, PeerHealth] = {}
 
     def tick(self, now: float) -> None:
-        """Send the pings that are due; call it about once a second."""
+        """Send the pings that are due. Call this method about once a second."""
         self._refresh()
         for ping in tuple(self._pings.values()):
             ping.handle_timer(now)
             self._report(ping)
 
     def on_event(self, event: SipEvent, now: float) -> None:
-        """Handle an event of the SIP core about our pings; ignore every other event."""
+        """Handle an event of the SIP core about our pings, and ignore every other event."""
         if isinstance(event, PeerLost):
             for ping in self._pings.values():
                 ping.connection_lost(event.peer, now)
@@ -79,16 +80,17 @@ class PeerMonitor:
                 self._report(asked_for)
 
     def peer_statuses(self) -> Iterator[PeerStatus]:
-        """Yield the state of each peer that has answered or has been found down."""
+        """Yield the state of each peer that has responded or is known to be down."""
         for address, ping in self._pings.items():
             if ping.health is not PeerHealth.UNKNOWN:
                 up = ping.health is PeerHealth.ALIVE
                 yield PeerStatus(self._names[address], "options", up)
 
     def _refresh(self) -> None:
-        """Update the list of pinged addresses with the latest DNS answers.
+        """Update the list of pinged addresses with the most recent DNS answers.
 
-        If several peers have the same address, it is pinged at the shortest of their intervals.
+        If several peers have the same address, this address is pinged at the shortest interval of
+        these peers.
         """
         asked: dict[Address, float] = {}
         for address, every, name in self._asked():
@@ -108,7 +110,7 @@ class PeerMonitor:
                 yield address, every, ""
 
     def _forget(self, address: Address) -> None:
-        """Stop the pings to an address that no trunk or target has any more."""
+        """Stop the pings to an address that no longer belongs to any trunk or target."""
         del self._pings[address], self._names[address]
         if self._reported.pop(address, None) is PeerHealth.DOWN:
             self._locations.mark_up(address)
@@ -133,7 +135,8 @@ class PeerMonitor:
 def addresses_of(trunk: Trunk) -> list[Address]:
     """Return the addresses of a trunk that can be pinged.
 
-    These are its single addresses. A network of several addresses cannot be pinged.
+    An entry of the settings that is a single address can be pinged. An entry that is a network of
+    several addresses cannot.
     """
     transport = (trunk.transport or "udp").upper()
     return [

@@ -1,8 +1,9 @@
 """The phones that may register: their secrets, their users and their present addresses.
 
-The accounts come from the settings and from the desk, which sends its accounts in a message. The
-desk's accounts are stored in `phones.json` and the bindings in `bindings.json`, both in the state
-folder. The switch can therefore start, register phones and ring them while the desk is down.
+The accounts come from the settings and from the desk. The desk sends all its accounts in a message,
+and the switch stores them in `phones.json`. The bindings are stored in `bindings.json`. Both files
+are in the state folder, so that the switch can start, register phones and ring them while the desk
+does not run.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ T = TypeVar("T")
 class Phones:
     """The accounts and the bindings of the phones.
 
-    Only `save` writes changed bindings to the disk.
+    A changed binding is written to the disk only when `save` is called.
     """
 
     def __init__(self, folder: Path, configured: Iterable[Phone], realm: str) -> None:
@@ -57,16 +58,16 @@ class Phones:
         self._disk = WatchedDisk()
         self._silent = False
         self.on_moved: Callable[[Address, Address], None] = lambda _old, _new: None
-        """Called when a phone registers over a new connection.
+        """A function that is called when a phone registers over a new connection.
 
-        The arguments are the addresses of its old and its new connection.
+        The arguments are the addresses of the phone's old and new connection.
         """
 
     def set_accounts(self, accounts: Iterable[PhoneCredentials]) -> None:
-        """Replace the desk's accounts, and drop the bindings of extensions without an account.
+        """Replace the desk's accounts, and remove the bindings of extensions without an account.
 
-        The accounts in the settings stay. If the settings and the desk have an account for the same
-        extension, the account in the settings is used.
+        The accounts in the settings do not change. If the settings and the desk have an account for
+        the same extension, the account in the settings is used.
         """
         accounts = tuple(accounts)
         before = set(self._accounts)
@@ -83,9 +84,9 @@ class Phones:
             self._accounts.setdefault(account.extension, account)
 
     def ha1(self, username: str, realm: str, algorithm: str) -> str | None:
-        """Return the digest secret (HA1, RFC 7616) of a phone for `algorithm`, or None.
+        """Return a phone's digest secret (HA1, RFC 7616) for `algorithm`, or None.
 
-        None means that `username` has no such secret, or that `realm` is not ours.
+        None means that `username` has no such secret, or that `realm` is not our realm.
         """
         account = self._accounts.get(username)
         if account is None or realm != self._realm:
@@ -103,7 +104,7 @@ class Phones:
         return "" if account is None else account.user
 
     def bindings(self, extension: str, now: float) -> list[Binding]:
-        """Return the extension's bindings with their proxies (Path), the preferred one first."""
+        """Return the extension's bindings with their proxies (Path), sorted by preference."""
         return self._registrar.reachable(extension, now)
 
     def registered(self, now: float) -> int:
@@ -111,7 +112,10 @@ class Phones:
         return self._registrar.count(now)
 
     def register(self, extension: str, request: Request, source: Address, now: float) -> Response:
-        """Answer an authenticated REGISTER (RFC 3261 section 10.3) and store the bindings in it."""
+        """Store the bindings in an authenticated REGISTER, and return the response to send.
+
+        The rules are in RFC 3261 section 10.3.
+        """
         self._changed = True
         before = self._registrar.bindings(extension, now)
         answer = self._registrar.register(extension, request, source, now)
@@ -127,9 +131,9 @@ class Phones:
         return self._registrar.hosts(now)
 
     def save(self, now: float) -> None:
-        """Drop the expired bindings, and write the bindings to the disk if any binding has changed.
+        """Remove the expired bindings. Write all bindings to the disk if any binding has changed.
 
-        If the disk refuses, a later call of `save` writes the bindings.
+        If the bindings cannot be written, the next call of `save` tries again.
         """
         if self._registrar.expire(now) or self._changed:
             self._changed = False
@@ -140,7 +144,8 @@ class Phones:
     def _write(self) -> None:
         try:
             for path, data in list(self._unwritten.items()):
-                # No sync: after a power cut, the desk or the phones send the data again.
+                # The files are not synced: after a power failure, the desk and the phones send this
+                # data again.
                 self._disk.run(partial(replace_unsynced, path, data))
                 del self._unwritten[path]
         except OSError as error:
@@ -154,8 +159,8 @@ class Phones:
 def is_same_phone(one: Binding, other: Binding) -> bool:
     """Return whether two bindings over connections belong to the same phone.
 
-    This is so if both have the same `+sip.instance`. If `one` has no `+sip.instance`, the user part
-    of the Contact and the source address must be equal.
+    If `one` has a `+sip.instance`, `other` must have the same `+sip.instance`. If `one` has none,
+    the user part of the Contact and the source address must be equal.
     """
     if not (one.source.flow and other.source.flow):
         return False

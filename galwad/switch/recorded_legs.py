@@ -1,4 +1,4 @@
-"""The recorded legs of a call, each on its track: track 0 is the caller, track 1 the advisor."""
+"""The legs of a call that are recorded: track 0 is the caller's leg, track 1 the advisor's leg."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ TRACKS = {Side.CALLER: 0, Side.CALLEE: 1}
 
 
 class RecordedLegs:
-    """Connects the legs of one call with the call's recorder, by taps of the media relay."""
+    """Connects the legs of one call with the call's recorder.
+
+    The media relay passes each packet of these legs to a function of the recorder, which is called
+    a tap.
+    """
 
     def __init__(self, relay: Relay, recorder: NoRecorder) -> None:
-        """Begin without legs."""
+        """Start without legs. `recorder` is used until `connect` is called."""
         self._relay = relay
         self._recorder: Recorder | NoRecorder = recorder
         self._negotiated: dict[str, MediaNegotiated] = {}
         self._tracks: dict[str, int] = {}
 
     def connect(self, recorder: Recorder, caller_leg: str, advisor_leg: str | None) -> None:
-        """Record these two legs with `recorder`.
+        """Record the legs `caller_leg` and `advisor_leg` with `recorder`.
 
         `advisor_leg` is None if the caller talks with no party at present.
         """
@@ -42,13 +46,16 @@ class RecordedLegs:
         self._attach(advisor_leg)
 
     def negotiated(self, event: MediaNegotiated) -> None:
-        """Store the agreed media of a leg, which the decoder needs before the first packet."""
+        """Store the codecs that a leg has agreed, because the decoder needs them first.
+
+        `event` has the codecs of one leg. They must be in the spool before the leg's first packet.
+        """
         self._negotiated[event.leg_id] = event
         if event.leg_id in self._tracks:
             self._record_media(event.leg_id)
 
     def catch_up(self) -> None:
-        """Have the relay handle all packets of these legs that have already arrived."""
+        """Make the relay handle all packets of these legs that have already arrived."""
         self._relay.drain(*self._tracks)
 
     def _attach(self, leg_id: str) -> None:

@@ -1,8 +1,8 @@
 """The recording of one live call: its recorder, its spools and the legs that are recorded.
 
-Before the answer there is no spool. The payment pauses that are requested before the answer are
-kept in memory (`no_recorder.py`), and apply to the first packet of the recording. A call that is
-not to be recorded has the same interface and stores nothing.
+Before the answer there is no spool. Payment pauses that are requested before the answer are stored
+in memory (`no_recorder.py`), and apply from the first packet of the recording. A call that is not
+to be recorded has a `CallRecording` too, but nothing is stored.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from telephony.b2bua.events import MediaNegotiated
 
 
 class CallRecording:
-    """The recording of one call, as the call's other parts use it: policy, gate and spools.
+    """The recording of one call, as the other parts of the call use it.
 
     `on_change` is called whenever `state`, `holders` or `durable` may have changed. Most methods
-    only pass a fact to the recorder. With these methods, the other parts of the call need not know
-    whether the call has a recorder.
+    only call the recorder's method of the same purpose. They exist so that the other parts of the
+    call can use them without knowing whether the call has a recorder.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class CallRecording:
         facts: Mapping[str, Field] | None,
         on_change: Callable[[], None],
     ) -> None:
-        """Begin without a spool.
+        """Start without a spool.
 
-        `facts` are the fields of the spool's `call` event; None means that the call is not
-        recorded.
+        `facts` are the fields of the `call` event for the spool. None means that the call is not to
+        be recorded.
         """
         self._facts = facts
         self._on_change = on_change
@@ -53,24 +53,24 @@ class CallRecording:
 
     @property
     def lives(self) -> int:
-        """The number of spools that this call has had so far."""
+        """The life number of the call's most recent spool; 0 before the first spool."""
         return self._spools.lives
 
     @property
     def state(self) -> RecordingState:
-        """The state in which the recording really is; the page shows it."""
+        """The real state of the recording, which the page shows."""
         return self._recorder.state
 
     @property
     def faulty(self) -> bool:
-        """True if the disk prevents recording, either now or as soon as the present pause ends."""
+        """True if a disk error prevents recording, now or after the present pause."""
         state = self._recorder.state
         paused_too = state is RecordingState.PAUSED and not self._recorder.status().storage_works
         return state is RecordingState.FAULT or paused_too
 
     @property
     def disk_error(self) -> str:
-        """The text of the last error of the disk; empty if there was no error."""
+        """The text of the most recent disk error; empty if there was no error."""
         error = self._recorder.storage.error
         return "" if error is None else str(error)
 
@@ -86,20 +86,20 @@ class CallRecording:
 
     @property
     def early_pauses(self) -> tuple[EarlyPause, ...]:
-        """The pauses of a call without a recorder.
+        """The pauses of a call that has no recorder yet.
 
-        Such a pause waits until the call is answered and recorded, or is joined with a recorded
-        call.
+        Such a pause has no effect until the call is answered and recorded, or is joined with a
+        recorded call.
         """
         return self._early.pauses
 
     @property
     def shut_causes(self) -> ShutCauses:
-        """The causes that keep the gate shut; the next switch process passes them to `resumed`."""
+        """The causes that keep the gate shut. The next switch process gives them to `resumed`."""
         return self._recorder.shut_causes
 
     def answered(self, caller_leg: str, advisor_leg: str, party: Party, now: Clock) -> None:
-        """Open the first spool, and record the two legs from the next packet on.
+        """Open the first spool, and record the two legs from now on.
 
         `party` is the advisor who answered. If the call is not to be recorded, do nothing.
         """
@@ -126,9 +126,9 @@ class CallRecording:
     ) -> None:
         """Continue a call that was answered before a restart, in a new spool.
 
-        `standing` are the causes that kept the gate shut before the restart. `lives` is the number
-        of spools that the call has had; the new spool gets a higher number. `answered` is the time
-        of the answer on the monotonic clock, in seconds; 0 if this time is not known.
+        `standing` are the causes that kept the gate shut before the restart. `lives` is the life
+        number of the call's most recent spool, and the new spool gets a higher number. `answered`
+        is the time of the answer on the monotonic clock, in seconds; 0 if this time is not known.
         """
         self._spools.lives = lives
         if self._facts is None:
@@ -146,21 +146,25 @@ class CallRecording:
         return recorder
 
     def _start(self, recorder: Recorder) -> None:
-        """Start the recorder's ticks. Have late packets discarded each time before the gate opens.
+        """Start the recorder's regular work, and set the function to call before the gate opens.
 
-        Packets that wait in the sockets when the gate is about to open arrived while the gate was
-        shut. These packets are therefore read before the gate opens, and are not stored.
+        Just before the gate opens, packets may wait in the sockets that arrived while the gate was
+        shut. The function makes the relay read these packets, so that they are discarded and not
+        stored.
         """
         recorder.before_open = self._legs.catch_up
         recorder.start()
 
     def follow(self, advisor_leg: str, party: Party) -> None:
-        """Record the leg `advisor_leg` as the advisor's leg from now on; `party` is the advisor."""
+        """Record `advisor_leg` as the advisor's leg from now on; `party` is the new advisor."""
         self._legs.follow(advisor_leg)
         self._recorder.event("advisor", {"user": party.user, "extension": party.extension})
 
     def negotiated(self, event: MediaNegotiated) -> None:
-        """Store the agreed media of a leg, which the decoder needs before the first packet."""
+        """Store the codecs that a leg has agreed, because the decoder needs them first.
+
+        `event` has the codecs of one leg. They must be in the spool before the leg's first packet.
+        """
         self._legs.negotiated(event)
 
     def shut(
@@ -174,24 +178,24 @@ class CallRecording:
         self._recorder.pause(holder, trigger, actor, arrived_mono=arrived_mono)
 
     async def make_durable(self) -> bool:
-        """Wait until everything recorded so far is on the disk.
+        """Wait until everything that was recorded until now is on the disk.
 
-        Return whether the disk confirmed this in time.
+        Return whether the disk confirmed in time that it is stored.
         """
         return self._note(durable=await self._recorder.make_durable())
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """Remove the pause holder `holder`; return whether the disk confirmed this in time.
+        """Remove the pause holder `holder`. Return whether the disk confirmed the removal in time.
 
-        After the confirmation, the gate opens unless another cause keeps it shut.
+        After the confirmation, the gate opens unless another cause keeps the gate shut.
         """
         return self._note(durable=await self._recorder.resume(holder, actor))
 
     def referred(self, destination: DestinationClass, actor: str, label: str) -> None:
         """Shut the gate if the advisor transfers the call to a party outside the centre.
 
-        A transfer within the centre begins a new segment. `label` is the name that the settings
-        give to the transfer's target.
+        If the party is within the centre, the gate is not shut, and a new segment begins. `label`
+        is the name that the settings give to the transfer's target.
         """
         self._recorder.referred(destination, actor, label)
 
@@ -200,13 +204,16 @@ class CallRecording:
         self._recorder.transfer_failed()
 
     def returned(self) -> None:
-        """Open the gate because the call is back in the centre, unless another cause shuts it."""
+        """Open the gate because the call is back in the centre.
+
+        The gate does not open if another cause keeps it shut.
+        """
         self._recorder.returned()
 
     def identified(self, destination: DestinationClass, actor: str) -> None:
-        """Shut the gate if a PBX names a new party (RFC 3325) that is outside the centre.
+        """Shut the gate if a PBX names a new party (RFC 3325) and the party is outside the centre.
 
-        The new party is at the advisor's end; `destination` is its class.
+        The new party is at the advisor's end. `destination` is the destination class of this party.
         """
         self._recorder.identity_changed(actor)
         self._recorder.identity_classed(destination)
@@ -220,9 +227,10 @@ class CallRecording:
         self._recorder.event(kind, fields)
 
     def end(self, cause: str) -> bool:
-        """Close the spool of a call that has ended; return whether the call has a spool.
+        """Close the spool of a call that has ended, and return whether the call has a spool.
 
-        There is no spool if the call is not recorded, or if no disk ever accepted a spool.
+        A call has no spool if it is not to be recorded, or if no spool could be created on any
+        disk.
         """
         self._recorder.ended(cause)
         self._recorder.close()

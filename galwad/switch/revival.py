@@ -1,8 +1,8 @@
 """Continuation of the calls of a switch process that died.
 
 A call that was answered continues, and a call that was ringing rings again. A call that cannot be
-continued is hung up on both sides. All this happens before the first datagram is read, so that the
-dialog of each received request exists.
+continued is hung up on both sides. All this happens before the first datagram is read, because a
+received request needs its dialog.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Revived:
-    """The result of a restart: how many calls were continued, and how many were cut off."""
+    """The result of a restart: the number of continued calls, and of calls that were ended."""
 
     going_on: int
     cut_off: int
@@ -42,8 +42,8 @@ def revive(
 ) -> Revived | None:
     """Continue every call of an earlier process; return None if there were no calls.
 
-    `calls` is the dict in which the switch stores its live calls; continued calls are added to it.
-    The function raises no exception for a call that cannot be continued, but ends the call.
+    `calls` is the dict in which the switch stores its live calls. The continued calls are added to
+    this dict. If a call cannot be continued, it is ended, and no exception is raised.
     """
     left = list(context.checkpoints.left_behind())
     for call_id, checkpoint in left:
@@ -74,7 +74,8 @@ def _try(
         log.warning("call.not_resumed", call_id=call_id, reason=type(error).__name__)
         call = None
     except Exception:
-        # An error in one call must not end all other calls, and again at each restart.
+        # An error in one call must not end all the other calls. Without this handler, each restart
+        # would fail with the same error.
         log.exception("call.not_resumed", call_id=call_id)
         call = None
     if call is None:
@@ -87,9 +88,9 @@ def _try(
 def _tell_its_end(
     context: CallContext, call_id: str, checkpoint: Checkpoint, answered: AnsweredState, now: Clock
 ) -> None:
-    """Report to the desk that an answered call ended when the switch died.
+    """Report to the desk that an answered call has ended, because it cannot be continued.
 
-    If the call was recorded, its spool is on the disk.
+    If the call was recorded until the switch died, its spool is on the disk.
     """
     since = now.wall - (now.mono - answered.answered_at) if answered.answered_at else answered.since
     recorded = checkpoint.admission.recorded
@@ -107,7 +108,8 @@ def _take_up(
 ) -> SwitchCall | None:
     """Return the continued call, or None if the call cannot be continued.
 
-    Also return None for a call that was ringing: its INVITE is handled again as a new call.
+    For a call that was ringing, None is returned too. The INVITE of this call is handled again, and
+    begins a new call.
     """
     legs, admission = checkpoint.legs_values(), checkpoint.admission
     cancel_branches(context.endpoint, legs, now.mono)

@@ -1,8 +1,8 @@
 """Routing: the targets of a called number, and the destination class of a transfer.
 
-The switch dials only the targets in the settings and registered phones. From a Refer-To, only the
-user part is used: it is looked up in the settings and among the phones. The host of a Refer-To is
-never dialled.
+The switch dials only the targets in the settings and registered phones. Of a Refer-To, only the
+user part decides what is dialled: it is looked up in the settings and among the phones. The host in
+a Refer-To is never dialled.
 """
 
 from __future__ import annotations
@@ -33,11 +33,15 @@ class TransferTarget:
     destination: DestinationClass
     targets: tuple[Target, ...]
     label: str
-    """The name that the settings give to the target; never a number that a person dialled."""
+    """The target's text in the settings, or the extension of one of our phones.
+
+    It is "" if the settings do not contain the dialled number, because the number must not appear
+    in the recording.
+    """
 
 
 class Router:
-    """Finds routes, targets and destination classes by the settings."""
+    """Finds the routes, targets and destination classes that the settings define."""
 
     def __init__(
         self,
@@ -48,8 +52,9 @@ class Router:
     ) -> None:
         """Parse the SIP URIs in the settings.
 
-        `is_open` returns False if the connection to a phone's address is closed: such a phone
-        cannot be rung. `dns` is the client for DNS lookups; the default is the system's resolver.
+        `is_open` returns False if the connection to a phone's address is closed. A phone with a
+        closed connection cannot be rung. `dns` is the client for DNS lookups; the default is the
+        system's resolver.
         """
         self._settings = settings
         self._phones = phones
@@ -64,8 +69,8 @@ class Router:
     def route(self, called: str, *, by_phone: bool = False) -> Route | None:
         """Return the route of the called number, or None if there is no route.
 
-        If `by_phone` is true, one of our phones dials. A phone may also reach other phones and the
-        destinations of the settings.
+        If `by_phone` is true, one of our phones dials. In addition to the routes, a phone can reach
+        the other phones and the destinations in the settings.
         """
         route = self._settings.find_route(*spellings(called))
         return self._internal(called) if route is None and by_phone else route
@@ -79,16 +84,17 @@ class Router:
         return Route(called=Pattern.parse(called), ring=(called,))
 
     def targets(self, route: Route, called: str, now: float) -> tuple[Target, ...]:
-        """Return the targets that a route rings for the called number.
+        """Return the targets that `route` rings for the called number.
 
-        Return () if none of the route's phones is registered, or no address of its URI is known.
+        Return () if none of the route's phones is registered, or if no address of the route's URI
+        is known.
         """
         if route.ring is not None:
             return tuple(t for e in route.ring for t in self._ring(e, now, route.srtp))
         return self._at(route.target or "", called, route.srtp)
 
     def refer(self, refer_to: NameAddr, now: float) -> TransferTarget | None:
-        """Return the class and the targets of a Refer-To; None if the switch may not dial it."""
+        """Return the class and the targets of a Refer-To; None if the switch may not dial them."""
         user = refer_to.uri.dialled
         uri = f"sip:{user}@{refer_to.uri.host}"
         destination = self._settings.find_destination(uri, *spellings(user))
@@ -107,15 +113,15 @@ class Router:
     def divert(self, contact: NameAddr, now: float) -> tuple[Target, ...]:
         """Return the targets to ring when a phone redirects an unanswered call with a 3xx response.
 
-        `contact` is the address that the phone gives. Only targets within the centre are returned,
-        because the call continues to be recorded.
+        `contact` is the address that the phone gives. Because the call continues to be recorded,
+        only targets within the centre are returned.
         """
         referral = self.refer(contact, now)
         inside = referral is not None and referral.destination is DestinationClass.CENTRE
         return referral.targets if referral is not None and inside else ()
 
     def classify(self, identity: Uri) -> DestinationClass:
-        """Return the destination class of an identity that a PBX gives to the advisor's side."""
+        """Return the destination class of an identity that a PBX gives to the advisor's end."""
         user = identity.dialled
         destination: Destination | None = self._settings.find_destination(
             f"sip:{user}@{identity.host}", *spellings(user)
@@ -125,9 +131,10 @@ class Router:
         return DestinationClass.CENTRE if self._phones.known(user) else DestinationClass.UNKNOWN
 
     def place(self, dialled: str) -> tuple[DestinationClass, str]:
-        """Return the class of a number that a phone dialled, and the number's name in the settings.
+        """Return the class of a number that a phone dialled, and the number's text in the settings.
 
-        The name is "" if the settings have no name for the number.
+        If the settings do not contain the number, the text is the number of one of our phones, or
+        "".
         """
         destination = self._dialled(dialled)
         if destination is not None:
@@ -191,15 +198,18 @@ class Router:
     def _is_trusted(self, address: Address) -> bool:
         """Return whether the address belongs to a trusted trunk.
 
-        Trust applies in both directions: we believe the identities that the trunk asserts, and we
-        send our identities to the trunk (RFC 3325 section 2.3).
+        Trust has two effects: we believe the identities that the trunk asserts, and we send our
+        identities to the trunk (RFC 3325 section 2.3).
         """
         trunk = self._settings.find_trunk(*address[:3])
         return trunk is not None and trunk.trusted
 
 
 def check_uris(settings: Settings) -> list[str]:
-    """Return one error text for each invalid SIP URI in the settings; `galwad check` shows them."""
+    """Return an error text for each invalid SIP URI in the settings.
+
+    The command `galwad check` shows these texts.
+    """
     faults = []
     targets = [r.target for r in settings.routes] + [d.target for d in settings.destinations]
     for text in [*targets, *(trunk.registrar for trunk in settings.trunks)]:

@@ -1,7 +1,7 @@
 """The folders of the switch's spools, and the keys and recipients that protect the spools.
 
-Each switch process has one `SpoolFactory`. It holds the boot key and the archive's recipients, and
-makes one call of `syncfs` a second for all spools together.
+Each switch process has one `SpoolFactory`, which holds the boot key and the archive's recipients.
+Once a second, it calls `syncfs` to write all spools together to the disk.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ log = structlog.get_logger()
 
 
 def new_call_id(wall: float) -> str:
-    """Return a new call id `YYYYMMDD-HHMMSS-xxxxxxxx`: sortable, unique and not personal.
+    """Return a new call id `YYYYMMDD-HHMMSS-xxxxxxxx`.
 
-    `wall` is the start of the call in Unix seconds. The id contains this time in UTC.
+    `wall` is the start of the call in Unix seconds, and the id begins with this time in UTC. Call
+    ids are unique, sort by time and contain no personal data.
     """
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(wall))
     return f"{stamp}-{base64.b32encode(secrets.token_bytes(5)).decode().lower()}"
@@ -46,12 +47,13 @@ class SpoolFactory:
         self._keys = settings.node.runtime / "spool-keys"
         for folder in (self.folder, self._keys):
             folder.mkdir(mode=0o770, parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):  # without this folder, there is no spare disk
+        # If this folder cannot be created, there is no spare disk.
+        with contextlib.suppress(OSError):
             self._spare.mkdir(mode=0o770, exist_ok=True)
         self.key_fault: str | None = None
         """The reason why the boot key on the disk could not be read.
 
-        None if the key was read, or if the settings keep the key in memory.
+        None if the key was read, or if the settings say that the boot key is only in memory.
         """
         self._boot_key = self._load_key(*settings.boot_keys[:2])
         self._recording = settings.recording
@@ -60,18 +62,22 @@ class SpoolFactory:
         self.fault: str | None = None
         """The reason why there are no valid recipients for a recording; None if there are.
 
-        This is the result of the last check.
+        It is the result of the most recent check.
         """
         self.disk_fault: str | None = None
-        """The reason why the last new spool was opened on the spare disk; None if it was not."""
+        """The reason why the newest spool was opened on the spare disk; None if it was not."""
         self.sync = SpoolSync(self.folder)
         self._disks = {folder: WatchedDisk() for folder in settings.spool_folders}
 
     def _load_key(self, first: Path, second: Path) -> bytes:
-        """Return the boot key for new spools.
+        """Return the boot key for new spools: the key that encrypts the spools' own keys.
 
-        `first` and `second` are files of boot keys. If the key `first` is on the disk and cannot be
-        read, return the key `second`, which is in memory, because calls must be recorded even then.
+        `first` and `second` are files of boot keys. If the file `first` is on the disk but cannot
+        be read, return the key in `second`, which is in memory. The reason is that calls must be
+        recorded even then.
+
+        Raises:
+            KeyFileError: `first` is in memory and cannot be read, or neither file can be read.
         """
         try:
             return load_or_create_boot_key(first)
@@ -82,7 +88,7 @@ class SpoolFactory:
             return load_or_create_boot_key(second)
 
     def recipients(self) -> list[Recipient] | None:
-        """Return the recipients for the next spool; on an error, set `fault` and return None."""
+        """Return the recipients for the next spool. After an error, set `fault` and return None."""
         try:
             found = self._load_recipients()
         except (RecordingError, OSError) as error:
@@ -94,13 +100,15 @@ class SpoolFactory:
     def _load_recipients(self) -> list[Recipient]:
         """Return the recipients in the recipients file.
 
-        The officer's signature of the file is verified only if the file has changed since the last
-        call.
+        The officer's signature is verified only if the file has changed since the previous call of
+        this method.
         """
         try:
             data = self._recipients_path.read_bytes()
         except OSError:
-            data = b""  # then `RecipientSet.load` raises an error with the reason
+            # The error is ignored here, because `RecipientSet.load` raises it again with its
+            # reason.
+            data = b""
         if self._verified is None or self._verified[0] != data:
             self._verified = None
             found = RecipientSet.load(self._recipients_path, self._recording.officer_key)
@@ -108,11 +116,11 @@ class SpoolFactory:
         return self._verified[1]
 
     def next_life(self, call_id: str, lives: int) -> int:
-        """Return the number (the life) of a call's next spool; the number is higher than `lives`.
+        """Return the life number of a call's next spool, which is higher than `lives`.
 
-        The number of an existing spool file is not used again. Such a file can exist if a process
-        died while it opened a spool, before it counted the spool. A file on a disk that does not
-        respond cannot be seen, and is ignored.
+        The number of an existing spool file is not used again. A file with a higher number than
+        `lives` can exist if a process died just after it had created the file. If a disk does not
+        respond, its files are ignored.
         """
         life = lives + 1
         while any(self._shows(folder, f"{call_id}.{life}.spool") for folder in self._disks):
@@ -134,8 +142,9 @@ class SpoolFactory:
     ) -> Recorder:
         """Return a recorder for one call.
 
-        The recorder calls `open_spool` to open the call's next spool. If there is a spare disk, it
-        calls `open_on_other_disk` to open a spool there after the first disk has failed.
+        The recorder calls `open_spool` to open the call's next spool. If the first disk fails and
+        there is a spare disk, the recorder calls `open_on_other_disk` to open a spool on the spare
+        disk.
         """
         return Recorder(
             open_spool,
@@ -148,10 +157,10 @@ class SpoolFactory:
         )
 
     def open(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
-        """Open spool number `life` (from 1) of a call; return its writer.
+        """Open the spool with the life number `life` (from 1) of a call, and return its writer.
 
         If the first disk has failed, open the spool on the spare disk. A disk that is only full has
-        not failed. Errors are raised as by `SpoolWriter.create`.
+        not failed. The errors are those of `SpoolWriter.create`.
         """
         try:
             writer = self._make(self.folder, call_id, life, started)
@@ -164,17 +173,18 @@ class SpoolFactory:
         return writer
 
     def open_spare(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
-        """Open spool number `life` of a call on the spare disk.
+        """Open the spool with the life number `life` of a call on the spare disk.
 
-        Errors are raised as by `SpoolWriter.create`.
+        The errors are those of `SpoolWriter.create`.
         """
         return self._make(self._spare, call_id, life, started)
 
     @property
     def _has_spare(self) -> bool:
-        """True if the spare folder is on a different disk from the first folder.
+        """True if the spare folder is on another disk than the first folder.
 
-        It is also true if the spare folder can be read and the first folder cannot.
+        If only the spare folder can be read, the first disk has failed, and the result is also
+        True.
         """
         try:
             spare = self._disks[self._spare].run(self._spare.stat)
@@ -202,14 +212,15 @@ class SpoolFactory:
 
 
 class CallSpools:
-    """The spools of one call, numbered by life, from 1.
+    """The spools of one call, with their life numbers, from 1.
 
-    A new spool begins in each process that continues the call, and at each change of the disk.
+    Each process that continues the call begins a new spool. A change to the spare disk begins a new
+    spool too.
     """
 
     def __init__(self, factory: SpoolFactory, call_id: str) -> None:
         self.lives = 0
-        """The number of spools that this call has had so far."""
+        """The life number of the call's most recent spool; 0 before the first spool."""
         self._factory = factory
         self._call_id = call_id
         self._opened = False
@@ -217,7 +228,7 @@ class CallSpools:
     def recorder(self, started: Clock, on_change: Callable[[RecordingStatus], None]) -> Recorder:
         """Return the call's recorder, which opens the call's next spool.
 
-        After a disk fails, the recorder opens a further spool.
+        If a disk fails, the recorder opens another spool.
         """
         return self._factory.recorder(
             partial(self._open, self._factory.open, started),
@@ -239,7 +250,7 @@ class CallSpools:
 def _reason(error: SpoolWriteError) -> str:
     """Return the text of the disk's error without the call's file name.
 
-    The text is thus the same for all calls.
+    Without the file name, the text is the same for all calls, so the fault is reported only once.
     """
     cause = error.__cause__
     return (cause.strerror if isinstance(cause, OSError) else None) or str(error)

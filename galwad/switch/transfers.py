@@ -1,8 +1,8 @@
 """Transfers of a call: their effect on the recording, and the party that has the call afterwards.
 
-This module handles each transfer, blind or attended, before the b2bua rings or joins any leg. The
-class of the transfer's destination therefore decides whether the gate shuts before anything else
-happens. Ringing and joining legs is the task of `telephony.b2bua`.
+This module handles each transfer, blind or attended, before `telephony.b2bua` rings or joins any
+leg. Depending on the class of the transfer's destination, the gate shuts before anything else
+happens.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from telephony.sip.ua.uas import InviteServer
 class TransferableCall(Protocol):
     """The parts of a live call that `CallTransfers` uses.
 
-    The transfers of the call use these parts, and so do the transfers of a call that is joined with
-    it.
+    `CallTransfers` uses them for its own call, and also for another call that is joined with it.
     """
 
     admission: Admission
@@ -51,7 +50,7 @@ class TransferableCall(Protocol):
         """Send the call's present state to the desk."""
 
     def settle(self, now: Clock) -> None:
-        """Handle the events of the call's legs; this is called after each input to the call."""
+        """Handle the events of the call's legs, after each input to the call."""
 
     def hangup(self, reason: str, now: Clock) -> None:
         """End every leg of the call."""
@@ -66,22 +65,26 @@ class CallTransfers:
         router: Router,
         find: Callable[[str], TransferableCall | None],
     ) -> None:
-        """Begin without a transfer; `find` returns the live call with a given call id, or None."""
+        """Start without a transfer. `find` returns the live call with a given call id, or None."""
         self._call = call
         self._router = router
         self._find = find
         self.referred_to = DestinationClass.UNKNOWN
-        """The destination class of the target of the last transfer."""
+        """The destination class of the most recent transfer's target."""
         self.outside = False
-        """True while the caller talks with a party outside the centre, because of a transfer."""
+        """True while the caller, after a transfer, talks with a party outside the centre."""
         self.identity_class: DestinationClass | None = None
         """The destination class of the identity that a PBX has given to the advisor's end.
 
-        None if a PBX has given no new identity since the last transfer.
+        None if a PBX has given no new identity since the most recent transfer.
         """
 
     def requested(self, event: sip.TransferRequested, now: Clock) -> None:
-        """Handle a REFER: a blind transfer, or one whose Replaces names a consultation call."""
+        """Handle a REFER, which requests a transfer.
+
+        A REFER without Replaces requests a blind transfer. If Replaces names the advisor's second
+        call, a consultation call, the REFER requests an attended transfer.
+        """
         call = self._call
         plan = call.legs.join_plan(event.request_id)
         other = call.legs.call_named_by_replaces(event.request_id)
@@ -90,7 +93,7 @@ class CallTransfers:
         elif event.side is not sip.Side.CALLEE:
             self._refuse(event, now)
         elif event.replaces is not None and other is None:
-            # The consulted party has hung up, so the caller stays with the advisor.
+            # The consulted party has hung up. The caller therefore stays with the advisor.
             self._refuse(event, now)
         elif other is not None:
             self._send_after(event, self._find(other.call_id), now)
@@ -127,7 +130,7 @@ class CallTransfers:
             consultation.hangup('SIP;cause=200;text="Transferred"', now)
 
     def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: Clock) -> bool:
-        """Ring the targets for the caller; return whether the b2bua accepted the REFER.
+        """Ring the targets for the caller, and return whether the b2bua accepted the REFER.
 
         If the REFER was not accepted, the call and its recording are unchanged.
         """
@@ -143,7 +146,8 @@ class CallTransfers:
     def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Clock) -> None:
         """Join the advisor's two calls into one.
 
-        A cause that kept one of the two calls from being recorded also applies to the joined call.
+        If a cause kept the gate of one of the two calls shut, the cause also applies to the joined
+        call.
         """
         plan = self._prefer_recorded(plan)
         keeper = self._find(plan.kept_leg.call.call_id)
@@ -158,10 +162,10 @@ class CallTransfers:
             each.settle(now)
 
     def _prefer_recorded(self, plan: JoinPlan) -> JoinPlan:
-        """Return the plan by which the recorded call stays.
+        """Return a plan for joining two calls in which the recorded call continues.
 
-        If only the call that ends by `plan` is recorded, exchange the roles of the two calls, if
-        possible.
+        By a plan, one call continues and the other call ends. If only the call that ends by `plan`
+        is recorded, exchange the two calls in the plan. If they cannot be exchanged, return `plan`.
         """
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)
@@ -175,7 +179,8 @@ class CallTransfers:
     ) -> None:
         """Give the advisor's place in the call to the sender of an INVITE with Replaces.
 
-        A PBX sends such an INVITE to join calls; a phone sends it to pick up a call.
+        A PBX sends such an INVITE to join two calls. A phone sends such an INVITE to pick up a
+        call.
         """
         call, before = self._call, self._call.legs.joined
         caller = admission.caller
@@ -197,10 +202,10 @@ class CallTransfers:
         call.settle(now)
 
     def absorb_causes(self, giver: TransferableCall, plan: JoinPlan) -> None:
-        """Shut the gate of this call if the call `giver` requires this; the two calls are joined.
+        """Shut this call's gate if the call `giver`, which is joined with this call, requires that.
 
-        The reason can be the class of the party that moves to this call, or a pause holder of
-        `giver`.
+        There are two possible reasons: the class of the party that moves to this call, and the
+        pause holders of `giver`.
         """
         self._shut_for(*self._class_of_far_end(giver, plan.moved_leg.side))
         for holder in giver.recording.holders:
@@ -211,16 +216,18 @@ class CallTransfers:
     ) -> tuple[DestinationClass, str]:
         """Return the destination class and the name of one party of the call `giver`.
 
-        `side` says which party. The class of the caller is that of the caller's number. The class
-        of the party at the advisor's end is that of the last transfer, or of the identity that a
-        PBX has given since; without these, it is the class of the dialled number.
+        `side` says which party. A caller at one of our phones has the class of the phone's number,
+        and any other caller is external. After a transfer to a party outside the centre, the party
+        at the advisor's end has the class of the transfer's target. Otherwise this party has the
+        class of the identity that a PBX has given, or else of the dialled number.
         """
         router, admission, there = self._router, giver.admission, giver.transfers
         if side is sip.Side.CALLER:
             caller = admission.caller.from_user
             return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
         if there.outside:
-            # If the class is that of the centre, the call is on its way back but not there yet.
+            # The class `CENTRE` means here that a transfer back to the centre has begun but is not
+            # complete.
             inside = there.referred_to is DestinationClass.CENTRE
             return DestinationClass.UNKNOWN if inside else there.referred_to, ""
         return (
@@ -237,7 +244,7 @@ class CallTransfers:
             call.recording.referred(destination, call.advisor_side.actor, label)
 
     def completed(self, leg_id: str, target: Target) -> None:
-        """Update the call and its recording after a transfer: the caller talks with `target`."""
+        """Update the call and its recording after a transfer to `target`."""
         self._call.log.info("transfer.completed")
         inside = self.referred_to is DestinationClass.CENTRE
         if inside and self.outside:
@@ -248,7 +255,7 @@ class CallTransfers:
     def failed(self, event: sip.TransferFailed, now: Clock) -> None:
         """Give the call back to the advisor after a failed transfer.
 
-        If the advisor has hung up, ring the advisor again.
+        If the advisor has already hung up, ring the advisor again.
         """
         call = self._call
         call.log.info("transfer.failed", status=event.status, advisor_gone=event.transferor_gone)
@@ -261,9 +268,9 @@ class CallTransfers:
         call.publish()
 
     def recalled(self, leg_id: str, target: Target) -> None:
-        """Give the call back to the advisor, who was rung again and has answered.
+        """Give the call back to an advisor who was rung again and has answered.
 
-        The advisor had hung up after asking for the transfer, which failed.
+        This advisor had requested a transfer and hung up, and then the transfer failed.
         """
         self._back()
         self._call.talk_with(leg_id, target)
@@ -271,7 +278,7 @@ class CallTransfers:
     def _back(self) -> None:
         """Undo the effect of a failed transfer on the recording.
 
-        If the call is outside the centre, change nothing.
+        If the caller was already talking with a party outside the centre, change nothing.
         """
         if not self.outside:
             self._call.recording.transfer_failed()

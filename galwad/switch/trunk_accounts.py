@@ -62,9 +62,9 @@ class TrunkAccounts:
     def credentials(
         self, request: Request, response: Response, destination: Address
     ) -> tuple[str, str] | None:
-        """Return a header field with our credentials, to answer the challenge in `response`.
+        """Return a header field with our credentials, as the answer to the challenge in `response`.
 
-        Return None if `destination` belongs to no trunk with a password.
+        Return None if `destination` does not belong to a trunk with a password.
         """
         trunk = self._settings.find_trunk(*destination[:3])
         client = self._clients.get(trunk.name) if trunk is not None else None
@@ -84,7 +84,7 @@ class TrunkAccounts:
             self._report(name, registration)
 
     def on_event(self, event: SipEvent, now: float) -> None:
-        """Handle an event of the SIP core about our registrations; ignore every other event."""
+        """Handle an event of the SIP core about our registrations, and ignore every other event."""
         if isinstance(event, PeerLost):
             for registration in self._registrations.values():
                 registration.connection_lost(event.peer, now)
@@ -95,7 +95,7 @@ class TrunkAccounts:
                     self._report(name, registration)
 
     def peer_statuses(self) -> Iterator[PeerStatus]:
-        """Yield the state of each registration that the trunk has accepted or refused."""
+        """Yield the state of each registration to which the trunk has responded."""
         for name, standing in self._reported.items():
             yield PeerStatus(name, "register", standing is RegistrationState.REGISTERED)
 

@@ -1,9 +1,9 @@
 """ASCII armor: an age file as lines of text (https://c2sp.org/age, section "ASCII armor").
 
 The armor is PEM as in RFC 7468, section 3, figure 3, with the label "AGE ENCRYPTED FILE". Decoding
-is strict, so that a file has only one armored form. Only blank lines around the armor, and CRLF
-line ends, are also accepted. The whole file is held in memory, because only key files are armored,
-and recordings never are.
+is strict: apart from blank lines around the armor and CRLF line ends, a file has only one valid
+armored form. The whole file is held in memory. It is small, because only key files are armored,
+never recordings.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ def dearmored(text: bytes) -> bytes:
     """Decode ASCII armor, and return the age file.
 
     Raises:
-        ArmorError: There is text before or after the armor, a line other than the last does not
-            have 64 columns, the last line is longer, or the base64 is not canonical.
+        ArmorError: There is text before or after the armor, a line has the wrong length, or the
+            base64 is not canonical. Each line of base64 must have 64 columns; only the final line
+            may be shorter.
     """
     lines = text.split(b"\n")
     filled = [place for place, line in enumerate(lines) if line.strip()] or [0]
@@ -60,6 +61,6 @@ def dearmored(text: bytes) -> bytes:
 def looks_armored(head: bytes) -> bool:
     """Return True if a file that begins with these bytes is probably armored.
 
-    The armor may be malformed; `dearmored` then raises the error.
+    The armor may still be malformed. In this case, `dearmored` raises an error.
     """
     return not head.startswith(MAGIC) and b"-----" in head

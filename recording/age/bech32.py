@@ -1,6 +1,7 @@
-"""Bech32 (BIP 173) as age uses it.
+"""Bech32 (BIP 173) in the form that the age format uses.
 
-A text may have any length. It is in upper or lower case, like its prefix.
+Unlike in BIP 173, a bech32 text may have any length. The text has upper case if its prefix has
+upper case, and lower case otherwise.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ _PRINTABLE = frozenset(map(chr, range(33, 127)))
 
 
 def encode(prefix: str, data: bytes) -> str:
-    """Return the bech32 text of `data` with this prefix, in upper or lower case like the prefix."""
+    """Return the bech32 text of `data` with this prefix.
+
+    The text has upper or lower case, like the prefix.
+    """
     lower = prefix.lower()
     values = _regroup(data, 8, 5, pad=True)
     checksum = _polymod([*_expand(lower), *values, *([0] * _CHECKSUM)]) ^ 1
@@ -27,7 +31,7 @@ def encode(prefix: str, data: bytes) -> str:
 def decode(text: str) -> tuple[str, bytes]:
     """Return the prefix and the data of a bech32 text.
 
-    The prefix is in upper or lower case, like the text.
+    The prefix has upper or lower case, like the text.
 
     Raises:
         KeyTextError: The text mixes upper and lower case, or has a wrong character, checksum or
@@ -66,9 +70,12 @@ def _expand(prefix: str) -> list[int]:
 def _regroup(data: bytes | list[int], from_bits: int, to_bits: int, *, pad: bool) -> list[int]:
     """Divide the bits of `data` into groups of another size, and return the groups as numbers.
 
-    If `pad` is True, zero bits are added to complete the last group. If `pad` is False, the bits
-    that remain must be such padding: fewer than `from_bits`, and all zero. Otherwise `KeyTextError`
-    is raised.
+    Each number in `data` has `from_bits` bits, and each returned number has `to_bits` bits. If
+    `pad` is True, zero bits are added to complete the final group. If `pad` is False, the bits that
+    do not fill a group are padding and are not returned.
+
+    Raises:
+        KeyTextError: The padding has `from_bits` bits or more, or is not zero.
     """
     groups: list[int] = []
     pending = bits = 0

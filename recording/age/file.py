@@ -1,4 +1,4 @@
-"""Files in the format age v1 (https://c2sp.org/age), on the primitives of `cryptography`.
+"""Files in the format age v1 (https://c2sp.org/age), with the cryptography of `cryptography`.
 
 This module has the X25519 recipients and identities, and the functions that open a file. The header
 is in `recording.age.header`, and the payload in `recording.age.stream`. A recording's header and
@@ -65,7 +65,10 @@ _GLANCE: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """An X25519 public key. Its owner can open the files that are encrypted to this recipient."""
+    """An X25519 public key, to which files can be encrypted.
+
+    Only the owner of the private key can open such a file.
+    """
 
     key: bytes
 
@@ -78,7 +81,11 @@ class Recipient:
         return bech32.encode(_RECIPIENT, self.key)
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """Return a stanza with the file key, encrypted to this recipient."""
+        """Encrypt the file key to this recipient, and return a stanza with the result.
+
+        Raises:
+            AgeError: The recipient is a point of low order.
+        """
         ephemeral = X25519PrivateKey.generate()
         share = ephemeral.public_key().public_bytes_raw()
         try:
@@ -115,11 +122,11 @@ class Identity:
         return Recipient(public.public_bytes_raw())
 
     def unwrap(self, stanza: Stanza) -> bytes | None:
-        """Return the file key in a stanza; None if the stanza is for another identity.
+        """Return the decrypted file key of a stanza; None if the stanza is for another identity.
 
         Raises:
             HeaderError: The stanza has the type X25519, but is malformed. The error is a
-                `LowOrderError` if the stanza's share is a point of low order.
+                `LowOrderError` if the public key in the stanza is a point of low order.
         """
         if stanza.kind != X25519:
             return None
@@ -158,7 +165,7 @@ def new_file_key() -> bytes:
 def open_header(header: bytes, identities: Iterable[AnyIdentity]) -> bytes:
     """Return the file key in a header that is stored in its own file. Raises `AgeError`.
 
-    One of the identities must be a recipient of the header.
+    The header must be encrypted to at least one of the identities.
     """
     return Header.parse(header).unwrap(identities)
 
@@ -168,7 +175,7 @@ def open_parts(
 ) -> PayloadReader:
     """Return a reader of a recording whose header and payload are separate. Raises `AgeError`.
 
-    One of the identities must be a recipient of the header.
+    The header must be encrypted to at least one of the identities.
     """
     return PayloadReader(payload, open_header(header, identities))
 
@@ -177,12 +184,13 @@ def open_file(source: BinaryIO, identities: Iterable[AnyIdentity]) -> PayloadRea
     """Open a complete age file, and return a reader of its plaintext.
 
     The file begins at the present position of `source`, which must be seekable. An armored file is
-    decoded in memory. Most faults of the payload raise an error only when the reader reads them.
+    decoded in memory. Most faults of the payload are found only later, when the reader reads that
+    part of the payload.
 
     Raises:
         ArmorError: The file's armor does not follow the specification.
         HeaderError: The header does not follow the specification, or was changed.
-        NoMatchError: None of the identities is a recipient of the file.
+        NoMatchError: The file is not encrypted to any of the identities.
         PayloadError: The payload is too short for a chunk.
     """
     start = source.tell()
@@ -197,7 +205,8 @@ def open_file(source: BinaryIO, identities: Iterable[AnyIdentity]) -> PayloadRea
 def encrypt_small(data: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
     """Encrypt up to 64 KiB of data to these recipients, and return a complete age file.
 
-    Raises `AgeError`, for example if the data is longer.
+    Raises:
+        AgeError: The data is longer than 64 KiB, or no valid header can be made for the recipients.
     """
     if len(data) > CHUNK:
         raise AgeError(f"more than {CHUNK} bytes are no small thing")

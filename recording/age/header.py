@@ -1,9 +1,9 @@
 """The header of an age v1 file: the stanzas with the encrypted file key, and the MAC of the header.
 
 The source is https://c2sp.org/age, section "Header". A recipient is an object that encrypts a file
-key and returns it in a stanza. An identity is an object that decrypts the file key in such a
-stanza. The classes of recipients and identities are in `recording.age.file` (for X25519 keys) and
-`recording.age.passphrase` (for passphrases, with scrypt).
+key and returns a stanza with the encrypted file key. An identity is an object that decrypts the
+file key in such a stanza. The classes of recipients and identities are in `recording.age.file` (for
+X25519 keys) and `recording.age.passphrase` (for passphrases, with scrypt).
 """
 
 from __future__ import annotations
@@ -39,22 +39,23 @@ class AnyRecipient(Protocol):
     """A recipient of any type: an object to which a file can be encrypted."""
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """Return a stanza with the file key, encrypted to this recipient. Raises `AgeError`."""
+        """Return a stanza with the file key encrypted to this recipient. Raises `AgeError`."""
 
 
 class AnyIdentity(Protocol):
     """An identity of any type: an object that can open a file."""
 
     def unwrap(self, stanza: Stanza) -> bytes | None:
-        """Return the file key in a stanza; None if the stanza is for another identity.
+        """Return the decrypted file key of a stanza; None if the stanza is for another identity.
 
-        Raises `HeaderError`.
+        Raises:
+            HeaderError: The stanza is malformed.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A parsed header.
+    """A parsed header of an age file.
 
     Attributes:
         stanzas: The stanzas, one for each recipient.
@@ -82,10 +83,10 @@ class Header:
         Raises:
             HeaderTruncatedError: The file ends inside the header.
             VersionError: The file is not an age file, or has another version of the format.
-            StanzaError: There is no stanza, a stanza is malformed, or a passphrase stanza has other
-                stanzas beside it.
+            StanzaError: There is no stanza, or a stanza is malformed. Or there are several stanzas,
+                one of which is for a passphrase.
             Base64Error: The base64 in the header is not canonical.
-            HeaderError: The header's last line is malformed, or the header is too long.
+            HeaderError: The header's final line is malformed, or the header is too long.
         """
         lines = _Lines(source)
         if lines.next() != _VERSION[:-1]:
@@ -107,10 +108,10 @@ class Header:
         """Decrypt the file key with one of the identities, verify the MAC, and return the file key.
 
         Raises:
-            NoMatchError: None of the identities is a recipient of the header.
+            NoMatchError: The header is not encrypted to any of the identities.
             HeaderMacError: The header was changed.
-            HeaderError: A stanza is malformed, or a passphrase stanza needs more work than is
-                accepted.
+            HeaderError: A stanza is malformed, or the work factor of a passphrase stanza is too
+                high.
         """
         for stanza in self.stanzas:
             check_native(stanza)
@@ -122,9 +123,10 @@ class Header:
         raise NoMatchError("none of the identities opens this file")
 
     def verified(self, file_key: bytes) -> bytes:
-        """Verify the header's MAC with this file key, and return the file key.
+        """Verify the header's MAC with `file_key`, and return `file_key`.
 
-        Raises `HeaderMacError` if the header was changed, or has another file key.
+        Raises:
+            HeaderMacError: The header was changed, or contains another file key.
         """
         signed = self.raw[: self.raw.rindex(b"---") + 3]
         if not hmac.compare_digest(_mac(file_key, signed), self.mac):
@@ -136,8 +138,8 @@ def make_header(file_key: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
     """Return a header from which each of the recipients can get the file key.
 
     Raises:
-        AgeError: There is no recipient, a recipient is a point of low order, or a passphrase has
-            other recipients beside it.
+        AgeError: There is no recipient, or a recipient is a point of low order. Or there are
+            several recipients, one of which is a passphrase.
     """
     if not recipients:
         raise AgeError("a file without recipients could never be opened")
@@ -151,7 +153,7 @@ class _Lines:
     """Reads a header line by line. Each line ends with LF, and the header's length is limited.
 
     Attributes:
-        taken: The lines that were read, with LF.
+        taken: The lines that were read until now, each with its LF.
     """
 
     def __init__(self, source: BinaryIO) -> None:

@@ -1,9 +1,9 @@
 """Identity files: files in age's format that contain age identities (private keys).
 
 `age-keygen` and `galwad keys init` write such files. `age -p` encrypts such a file with a
-passphrase; the result may be binary or armored. Each line of the text is one identity, or a
-comment, such as `# name: value`. Identity files are stored on officers' machines, never on the
-server.
+passphrase; the encrypted file may be binary or armored. In the decrypted text, each line is one
+identity, or a comment such as `# name: value`. Identity files are stored on officers' machines,
+never on the server.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _WANTED: Final = "an age identity file is wanted"
 
 @dataclass(frozen=True, slots=True)
 class IdentityFile:
-    """The content of an identity file. The object's `repr` does not show secrets.
+    """The identities and comments in an identity file. The object's `repr` does not show secrets.
 
     Attributes:
         path: The file's path.
@@ -38,14 +38,14 @@ class IdentityFile:
 
     path: Path
     identities: tuple[Identity, ...]
-    """The identities in the file, at least one."""
+    """The identities in the file. There is at least one."""
     comments: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def read(cls, path: Path, ask: Ask | None = None) -> Self:
         """Read an identity file. `ask` is called if the file is protected by a passphrase.
 
-        If the file is not protected, only the file's owner may have access to it.
+        If the file is not protected by a passphrase, only the file's owner may have access to it.
 
         Raises:
             KeyFileError: The file is missing or malformed. Or the file is not protected, and other
@@ -77,7 +77,7 @@ class IdentityFile:
 def protected(text: str, passphrase: Passphrase) -> bytes:
     """Encrypt the text of an identity file with a passphrase, and return it in ASCII armor.
 
-    The armor allows a user to print the file.
+    Armor consists of lines of text, so that a user can print the file.
     """
     return armored(encrypt_small(text.encode(), [passphrase]))
 
@@ -89,7 +89,7 @@ def _protected(data: bytes) -> bool:
 def _opened(path: Path, data: bytes, ask: Ask | None) -> bytes:
     """Decrypt a protected identity file, and return its text. Raises `KeyFileError`.
 
-    `data` is the file's content. `ask` is called for the passphrase.
+    `data` has the bytes of the file. `ask` is called to get the passphrase.
     """
     if ask is None:
         raise KeyFileError(f"{path} is protected by a passphrase", "open it with: age -d")

@@ -1,9 +1,9 @@
 """A passphrase as an age recipient and identity.
 
 The source is https://c2sp.org/age, section "The scrypt recipient type". Passphrases protect
-officers' identity files, on the officer's machine. The server uses only X25519 recipients and no
-passphrase, so it never needs the memory for scrypt, which is 1 KiB multiplied by scrypt's
-parameter N.
+officers' identity files, on the officer's machine. The server uses only X25519 recipients, never a
+passphrase, so it does not need the memory that scrypt needs. This memory is 1 KiB multiplied by
+scrypt's parameter N.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from recording.age.stanza import SALT, SCRYPT, Stanza, encode, scrypt_parameters
 from recording.errors import KeyTextError, WorkFactorError
 
 WORK_FACTOR: Final = 18
-"""The work factor that `age -p` uses. It needs 256 MiB of memory and about a second."""
+"""The work factor that `age -p` uses: scrypt then needs 256 MiB of memory and about a second."""
 MAX_WORK_FACTOR: Final = 22
-"""The highest work factor that `age` accepts. It needs 4 GiB of memory."""
+"""The highest work factor that `age` accepts: scrypt then needs 4 GiB of memory."""
 _LABEL: Final = b"age-encryption.org/v1/scrypt"
 _ZERO_NONCE: Final = bytes(12)
 
@@ -32,8 +32,8 @@ class Passphrase:
     """A passphrase, which is both a recipient and an identity.
 
     The object's `repr` does not show the passphrase. A passphrase from a terminal or from the
-    environment may have bytes that are not UTF-8; Python reads such bytes as lone surrogates. This
-    class converts these surrogates back to the original bytes.
+    environment may have bytes that are not UTF-8. Python replaces each such byte by a lone
+    surrogate, and this class replaces the surrogates by the original bytes again.
 
     Raises:
         KeyTextError: The passphrase is empty, or is not text.
@@ -50,7 +50,7 @@ class Passphrase:
             raise KeyTextError("a passphrase cannot be empty")
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """Return a stanza with the file key, encrypted with the passphrase.
+        """Encrypt the file key with the passphrase, and return a stanza with the result.
 
         Raises:
             WorkFactorError: There is not enough memory for scrypt.
@@ -60,9 +60,10 @@ class Passphrase:
         return Stanza((SCRYPT, encode(salt), str(self.work_factor)), body)
 
     def unwrap(self, stanza: Stanza) -> bytes | None:
-        """Return the file key in a stanza.
+        """Decrypt the file key in a stanza, and return it.
 
-        None if the stanza has another type than scrypt, or was made with another passphrase.
+        Return None if the type of the stanza is not scrypt, or if the stanza was made with another
+        passphrase.
 
         Raises:
             HeaderError: The stanza has the type scrypt, but is malformed.

@@ -1,9 +1,9 @@
-"""One stanza of an age header, and the checks of the two native types of stanza.
+"""One stanza of an age header, and the checks of the stanza types that the age format defines.
 
-The native types are X25519 and scrypt. The source is https://c2sp.org/age, sections "Recipient
-stanza", "The X25519 recipient type" and "The scrypt recipient type". This module checks only
-whether a stanza is well-formed. The encryption and decryption of file keys is in
-`recording.age.file` and `recording.age.passphrase`.
+These types are X25519 and scrypt. The source is https://c2sp.org/age, sections "Recipient stanza",
+"The X25519 recipient type" and "The scrypt recipient type". This module checks only whether a
+stanza is well-formed. The encryption and decryption of file keys is in `recording.age.file` and
+`recording.age.passphrase`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DECIMAL = re.compile(r"[1-9][0-9]*")
 
 @dataclass(frozen=True, slots=True)
 class Stanza:
-    """One stanza: a file key that is encrypted to one recipient.
+    """One stanza of a header, with the file key encrypted to one recipient.
 
     Attributes:
         arguments: The words of the stanza's first line. The first word is the stanza's type.
@@ -53,8 +53,9 @@ def check_native(stanza: Stanza) -> None:
     """Raise an error if the stanza has the type X25519 or scrypt and is malformed.
 
     Raises:
-        StanzaError: The stanza is malformed; a subclass may say how.
+        StanzaError: The stanza is malformed.
         Base64Error: The base64 of a stanza's argument is not canonical.
+        WorkFactorError: The work factor of a scrypt stanza has too many digits.
     """
     if stanza.kind == X25519:
         x25519_share(stanza)
@@ -63,9 +64,11 @@ def check_native(stanza: Stanza) -> None:
 
 
 def x25519_share(stanza: Stanza) -> bytes:
-    """Return the ephemeral share (32 bytes) of an X25519 stanza.
+    """Return the ephemeral public key (32 bytes) in an X25519 stanza.
 
-    Raises the same errors as `check_native`.
+    Raises:
+        StanzaError: The stanza is malformed.
+        Base64Error: The base64 of the public key is not canonical.
     """
     if len(stanza.arguments) != 2:
         raise StanzaError("an X25519 stanza has one argument")
@@ -78,7 +81,10 @@ def x25519_share(stanza: Stanza) -> bytes:
 def scrypt_parameters(stanza: Stanza) -> tuple[bytes, int]:
     """Return the salt (16 bytes) and the work factor (log2 of scrypt's N) of a scrypt stanza.
 
-    Raises the same errors as `check_native`.
+    Raises:
+        StanzaError: The stanza is malformed.
+        Base64Error: The base64 of the salt is not canonical.
+        WorkFactorError: The work factor has too many digits.
     """
     if len(stanza.arguments) != 3:
         raise StanzaError("a scrypt stanza has two arguments")
@@ -93,14 +99,16 @@ def scrypt_parameters(stanza: Stanza) -> tuple[bytes, int]:
 
 
 def encode(data: bytes) -> str:
-    """Return data as base64 without padding, as age headers use it."""
+    """Return `data` as base64 without padding, which is the form in age headers."""
     return base64.b64encode(data).rstrip(b"=").decode()
 
 
 def decode(text: bytes) -> bytes:
-    """Decode base64 without padding, as age headers use it.
+    """Decode base64 without padding, which is the form in age headers.
 
-    Raises `Base64Error` if the text is not the text that `encode` returns for the same data.
+    Raises:
+        Base64Error: `text` is not base64, or is not the only text that `encode` returns for the
+            same data.
     """
     try:
         data = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
