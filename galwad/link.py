@@ -1,10 +1,13 @@
-"""Links: messages over a Unix socket, each as a length of four bytes and then msgpack.
+"""Links between two processes, which send messages to each other over a Unix socket.
 
-`galwad.messages` defines the messages. `serve` listens for links. `Connector` keeps one link open,
-and waits longer after each failed attempt to connect. `serve` and `Connector` pass each received
-message to a callback. Sending never blocks: if a peer does not read, the peer is disconnected when
-more than `MAX_BACKLOG` bytes wait for it. After the peer has connected again, a snapshot gives the
-peer the state that it missed.
+A message is sent as its length (four bytes), followed by the message in msgpack. `galwad.messages`
+defines the messages. `serve` listens for links. `Connector` keeps one link open, and waits longer
+after each failed attempt to connect. `serve` and `Connector` pass each received message to a
+callback.
+
+Sending never blocks: if a peer does not read, the peer is disconnected when more than `MAX_BACKLOG`
+bytes wait for it. After the peer has connected again, a snapshot gives the peer the state that it
+missed.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
 On a terminal, the lines are coloured text. For the systemd journal, the lines are JSON, with the
 priority of each entry (sd-daemon(3)), so that `journalctl -p warning` finds warnings and errors.
 
-Of an exception, only the type and the traceback's source lines are logged. The exception's text and
-variables are never logged, because they may contain what a caller or an advisor sent. For the same
-reason, only the origin of another library's log record is logged, not the record's text.
+If an exception is logged, only its type and the source lines in its traceback appear in the log.
+The text and the variables of an exception are never logged, because they may contain what a caller
+or an advisor sent. For the same reason, only the origin of another library's log record is logged,
+not the record's text.
 """
 
 from __future__ import annotations
@@ -72,10 +73,10 @@ def _journal_listens() -> bool:
 
 
 def exception_without_text(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Replace the field `exc_info`, which contains an exception, by two fields without its text.
+    """Replace the exception in the field `exc_info` by two fields that do not contain its text.
 
     The field `exception` is the type of the exception. The field `passed` lists the source lines of
-    its traceback.
+    the exception's traceback.
     """
     info = event.pop("exc_info", None)
     if info is True:
@@ -98,7 +99,7 @@ class LibraryHandler(logging.Handler):
     """Writes the log records of other libraries to our log, without the text of the records."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log the origin of a record, but not its text.
+        """Log the origin of a record, but not the record's text.
 
         The text may contain data that a caller sent.
         """

@@ -28,8 +28,8 @@ class LinkMessage(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=F
     """The base class of all messages.
 
     In an encoded message, the field `type` contains the name of the message's class. If the class
-    sets a `tag`, the field contains the tag. The tag is the name that the class had in the first
-    release. The tags must not change, because processes of two releases exchange messages during an
+    sets a `tag`, the field contains this tag instead. The tag is the name that the class had in the
+    first release. It must not change, because processes of two releases exchange messages during an
     upgrade.
     """
 
@@ -203,9 +203,10 @@ class PhoneCredentials(msgspec.Struct, frozen=True):
 
 
 class SetPhones(LinkMessage, frozen=True):
-    """From the desk to the switch: all phone accounts of the desk, which may register and ring.
+    """From the desk to the switch: all phone accounts that the desk manages.
 
-    These accounts replace the ones that the desk sent before.
+    The phones with these accounts may register, and the switch may ring them. The accounts replace
+    all accounts that the desk sent before.
     """
 
     accounts: tuple[PhoneCredentials, ...]
@@ -232,9 +233,9 @@ class Pause(LinkMessage, frozen=True, tag="Hold"):
 class Resume(LinkMessage, frozen=True, tag="Release"):
     """From the desk to the switch: a pause holder ends its pause of one or more calls.
 
-    Exactly one of `call_id`, `extension` and `user` says whose recordings may resume. `holder` is
-    the pause holder of the earlier `Pause`. `trigger` says whether the page or the API sent the
-    request. `actor` is written to the manifest.
+    Exactly one of `call_id`, `extension` and `user` says for which calls: one call, the calls of a
+    phone, or the calls of a user. `holder` is the pause holder of the earlier `Pause`. `trigger`
+    says whether the page or the API sent the request. `actor` is written to the manifest.
     """
 
     ref: int
@@ -327,8 +328,8 @@ class Indexed(LinkMessage, frozen=True):
 class StageHeader(LinkMessage, frozen=True):
     """From the desk to the finaliser: store a new header and the officer's record of this header.
 
-    They are stored beside the present header and its record, which stay in force until
-    `CommitHeader`.
+    The new header and its record are stored beside the present ones. The present ones stay in force
+    until `CommitHeader`.
     """
 
     ref: int
@@ -353,8 +354,8 @@ class CommitHeader(LinkMessage, frozen=True):
 class Dispose(LinkMessage, frozen=True):
     """From the desk to the finaliser: certify the disposal of a recording and destroy its header.
 
-    `reason` is why the recording is disposed of. The certificate contains `reason` and `actor`. It
-    also names the audit chain's entry about the disposal: its node, number and hash.
+    `reason` is why the recording is disposed of. The certificate contains `reason`, `actor`, and
+    the node, number and hash of the audit chain's entry about the disposal.
     """
 
     ref: int
@@ -370,10 +371,10 @@ class Dispose(LinkMessage, frozen=True):
 class VerifyRecording(LinkMessage, frozen=True, tag="Prove"):
     """From the desk to the finaliser: check that a recording is complete and its signer is known.
 
-    The field `content` of the reply is an encoded `VerifiedRecording`. A recording's signer is
-    known if it is the node's own signing key or one of `node_keys`. If the recording has received a
-    new header, the signer of this header must be the officer key in the settings or one of
-    `officer_keys`. All keys are public keys in base64.
+    The signing key of the recording must be the node's own key or one of `node_keys`. If the
+    recording has received a new header, the signing key of the new header must be the officer key
+    in the settings or one of `officer_keys`. All keys are public keys in base64. The field
+    `content` of the reply is an encoded `VerifiedRecording`.
     """
 
     ref: int

@@ -1,4 +1,4 @@
-"""The period that a user's words mean, such as `yesterday`, `last week` or `2026-11-24`.
+"""Converts a user's words, such as `yesterday`, `last week` or `2026-11-24`, to a period of time.
 
 A day runs from midnight to midnight in the time zone that is passed to `period`. A week begins on
 Monday.

@@ -23,7 +23,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
     `folder` is the state folder of this process. If the folder is missing or cannot be opened, no
     lock is set and no error is raised, because the process must answer calls even then. The process
-    itself reports the work that needs the folder.
+    itself reports the work that it cannot do without the folder.
 
     Raises:
         FolderLockedError: Another process has locked the folder.

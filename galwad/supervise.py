@@ -4,8 +4,8 @@
 restarts it, and waits longer before each further restart. At the end, the supervisor stops the
 children in a sequence in which no recording is lost. The switch stops first, after its calls have
 ended. Then the finaliser seals the spools of these calls and stops. The desk stops last, because
-its page can pause calls. The functions `ready`, `stopping` and `watchdog` send a service's messages
-of sd_notify(3) without libsystemd.
+advisors pause calls on its page. The functions `ready`, `stopping` and `watchdog` send a service's
+messages of sd_notify(3) without libsystemd.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Folders:
 class Sealer:
     """Seals calls. The methods block the thread that calls them.
 
-    Several threads may call methods at the same time, each thread for a different call. Only one
+    Several threads may use the same sealer at the same time, but only for different calls. Only one
     thread may call `follow`.
     """
 
@@ -130,10 +130,10 @@ class Sealer:
         }
 
     def unreadable(self, closed: Collection[str]) -> dict[str, str]:
-        """Return the error texts of the calls that have spools that cannot be opened.
+        """Find the spools that cannot be opened, and return their error texts.
 
-        The result maps the id of each such call to one text with the errors of all its spools. The
-        calls in `closed` are skipped.
+        The result maps the call id to one text with the errors of all spools of the call. The calls
+        in `closed` are skipped.
         """
         found = {}
         for call_id, paths in sorted(self._spools.by_call().items()):
@@ -169,8 +169,8 @@ class Sealer:
             # The spool may have been removed since the folder was read.
             with contextlib.suppress(OSError):
                 since = path.lstat().st_mtime
-                # The absolute value is used because a change time far in the future, after a change
-                # of the clock, also means that no process writes to the spool now.
+                # If the clock was wrong, the time can be far in the future. No process writes to
+                # such a spool now, so `abs` treats it like an old spool.
                 if abs(now - since) >= _WAITING_S:
                     name = os.fsencode(path.name).decode(errors="backslashreplace")
                     found.append(WaitingSpool(name, call_id, since, why.get(call_id, "")))
@@ -250,7 +250,8 @@ class Sealer:
     def follow(self, enough: Callable[[], bool]) -> None:
         """Seal, for each call in progress, the part of its spool that is already written.
 
-        Return when `enough` returns True, or when nothing is left to seal at present.
+        The function `enough` is called regularly. Return when `enough` returns True, or when
+        nothing is left to seal at present.
         """
         self._live_sealer.follow(enough)
 
@@ -274,8 +275,8 @@ class Sealer:
     def _boot_keys(self) -> list[bytes | None]:
         """Return the boot keys that exist; empty if there are none.
 
-        A boot key encrypts the keys of the spools of one boot of this machine. It is lost at a
-        reboot, unless the setting `unattended_recovery` stores it on a disk.
+        A boot key encrypts the keys of this machine's spools. A boot key that is only in memory is
+        lost at a reboot. If `unattended_recovery` is set, a boot key is stored on a disk.
 
         Raises:
             KeyFileError: A boot key cannot be read, and no other boot key was found.
@@ -291,7 +292,7 @@ class Sealer:
         return list(filter(None, found))
 
     def forget(self, call_id: str) -> None:
-        """Remove the spools of a call after the desk has added the recording to its index.
+        """Remove the spools of a call whose recording is in the desk's index.
 
         Only the spools from which the recording was made are removed.
         """

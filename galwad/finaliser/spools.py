@@ -41,7 +41,7 @@ class Spools:
 
         Raises:
             OSError: The first folder cannot be read, and there is no spool on the spare disk.
-                (`glob` would hide this error.)
+                (`glob` is not used here, because it would hide this error.)
         """
         spare = list(self._spares())
         try:
@@ -55,7 +55,7 @@ class Spools:
     def _spares(self) -> Iterator[Path]:
         try:
             yield from _spools_in(self._spare)
-        except FileNotFoundError:  # The switch has not created this folder yet.
+        except FileNotFoundError:  # The switch has not created the spare folder yet.
             return
 
     def by_call(self) -> dict[str, list[Path]]:
@@ -76,9 +76,9 @@ class Spools:
     def places(self, path: Path) -> list[Path]:
         """Return every path at which this spool is stored, with `path` as the final one.
 
-        The spool may also be in the other folder. If the other folder's disk cannot be read now,
-        its file is left out. The finaliser finds that file later, when the disk can be read again,
-        as a spool of a call that is already archived.
+        The same spool may also be in the other folder. If the disk of the other folder cannot be
+        read now, only `path` is returned. When this disk can be read again, the finaliser finds the
+        spool there as a spool of a call that is already archived.
         """
         others = [folder / path.name for folder in (self._first, self._spare)]
         return [*(other for other in others if other != path and os.path.lexists(other)), path]

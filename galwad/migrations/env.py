@@ -22,7 +22,8 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=METADATA,
     render_as_batch=True,
-    transactional_ddl=True,  # SQLite supports this, but Alembic's default is False
+    # SQLite supports transactional DDL, but Alembic's default for SQLite is False
+    transactional_ddl=True,
 )
 with context.begin_transaction():
     context.run_migrations()

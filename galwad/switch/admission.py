@@ -2,7 +2,8 @@
 
 Digest authentication follows RFC 3261 section 22 and RFC 8760. Requests from all other senders are
 refused. This module collects in `CallerFacts` what an INVITE says about its caller. From these
-facts, the desk decides whether the caller is known, unknown or has withheld the number.
+facts, the desk decides whether the caller is a known person, is unknown, or has withheld the
+number.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Admission:
     phone: bool
     """True if one of our phones sent the INVITE.
 
-    In this case, requests in the call go to the address from which the INVITE came.
+    In this case, requests to the phone are sent to the address from which the INVITE came.
     """
     recorded: bool
     source_rule: str

@@ -44,9 +44,9 @@ class AdvisorSide:
 
     @property
     def candidates(self) -> tuple[Party, ...]:
-        """The advisors one of whom has the call, if the call is answered.
+        """A group of advisors, one of whom has the call.
 
-        The tuple is empty before the answer, and when the advisor is known.
+        It is empty before the answer, and when it is known which advisor has the call.
         """
         return self.group if self.advisor and not self.advisor.user else ()
 
@@ -115,10 +115,10 @@ class AdvisorSide:
         return answered.advisor or Party("")
 
     def claim(self, advisor: Party) -> bool:
-        """Make `advisor` the advisor of this call, because they claim it. Return True if accepted.
+        """Handle a claim, by which `advisor` says that they have the call; return True if accepted.
 
-        To claim a call means to say that one has the call. A claim is accepted only from a member
-        of the group, and only while the call's advisor is not known.
+        If the claim is accepted, `advisor` becomes the call's advisor. A claim is accepted only
+        from a member of the group, and only while the call's advisor is not known.
         """
         ours = any(party.user == advisor.user for party in self.group)
         if not ours or self.advisor is None or self.advisor.user:
@@ -127,7 +127,7 @@ class AdvisorSide:
         return True
 
     def identified(self, event: sip.IdentityChanged) -> bool:
-        """Store the name that a PBX gives to the advisor's end, and return True if the name is new.
+        """Store a PBX's name for the party at the advisor's end; return True if the name is new.
 
         If the call's target is a phone that is registered with us, ignore the name and return
         False.
@@ -162,7 +162,7 @@ def is_handover(before: str, destination: DestinationClass) -> bool:
 
     `before` is the previous name from the PBX; "" if the PBX gave no name before. `destination` is
     the class of the new name. If there was a previous name, a new name always means a new party. If
-    there was none, the name may be that of the advisor who answered. It then means a new party only
-    if its class is neither centre nor unknown.
+    there was none, the new name may be that of the advisor who answered. In this case, the name
+    means a new party only if its class is neither centre nor unknown.
     """
     return bool(before) or destination not in {DestinationClass.CENTRE, DestinationClass.UNKNOWN}

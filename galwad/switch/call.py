@@ -43,7 +43,7 @@ class SwitchCall:
     """One call from its INVITE to its end.
 
     This class owns all parts of the call. After an input to any part, the method `settle` must be
-    called. It updates all parts.
+    called, which updates all parts.
     """
 
     def __init__(
@@ -105,9 +105,9 @@ class SwitchCall:
     ) -> SwitchCall:
         """Create a call for the new INVITE `invite`; `route` is the route of the called number.
 
-        The returned call may have ended already. `ringing_call` is given if this call was already
-        ringing before a restart of the switch. The new call then has the call id and the payment
-        pauses from before the restart.
+        If the INVITE was refused, the returned call has already ended. `ringing_call` is given if
+        this call was already ringing before a restart of the switch. The new call then has the call
+        id and the payment pauses from before the restart.
         """
         legs = BackToBackCall.incoming(
             context.endpoint,
@@ -248,7 +248,10 @@ class SwitchCall:
         self.settle(now)
 
     def on_silence(self, leg_id: str, seconds: float) -> None:
-        """Raise an alarm for a leg that is not on hold and has sent no media for `seconds`."""
+        """Raise an alarm for a leg that has sent no media for a number of seconds.
+
+        The leg is not on hold. `seconds` is the number of seconds.
+        """
         track = TRACKS[self.legs.legs[leg_id].side]
         self._context.links.alarm("media.silent", self.call_id, f"track {track}")
         self.recording.event("silence", {"track": track, "seconds": seconds})
@@ -276,8 +279,8 @@ class SwitchCall:
     def publish(self) -> None:
         """Send the call's state to the desk. Raise an alarm if the recording has become faulty.
 
-        While `settle` runs, this method does not send the state: `settle` sends it once, when it
-        ends. The checkpoint is always saved before the state is sent.
+        While `settle` runs, this method does not send the state, because `settle` sends the state
+        once, at its end. The checkpoint is always saved before the state is sent.
         """
         self._version += 1
         if self.recording.faulty and not self._faulty:
@@ -361,10 +364,10 @@ class SwitchCall:
         self.recording.negotiated(event)
 
     def claim(self, advisor: Party) -> None:
-        """Make `advisor` the advisor of this call, because they claim it.
+        """Handle a claim, by which `advisor` says that they have the call.
 
-        To claim a call means to say that one has the call. A claim is accepted only from a member
-        of the call's group, and only while the call's advisor is not known.
+        If the claim is accepted, `advisor` becomes the call's advisor. A claim is accepted only
+        from a member of the call's group, and only while the call's advisor is not known.
         """
         if self.advisor_side.claim(advisor):
             fields = {"user": advisor.user, "extension": advisor.extension}

@@ -5,8 +5,8 @@ the causes that keep the gate shut, and the legs in the form that `telephony.b2b
 call is still ringing, the checkpoint contains the INVITE, which the next process handles like a new
 INVITE. A checkpoint contains phone numbers, so it is stored only in the runtime folder.
 
-The names of the fields in the files never change (`name=`), so that a process of a newer release
-can read the files of an older one.
+The argument `name=` of a field is the field's name in the file. This name never changes, so that a
+process of a newer release can read the files of an older release.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     The tuple is empty if the advisor is known.
     """
     target: TargetCheckpoint | None
-    """The target that most recently talked with the caller."""
+    """The target that most recently talked with the caller; None if there is none."""
     identity: str
     referred_to: DestinationClass
     outside: bool = msgspec.field(name="away")

@@ -96,9 +96,9 @@ def _spoil(path: Path) -> None:
 
 
 def _legs_in(data: bytes) -> Mapping[str, object]:
-    """Return the legs in a checkpoint that cannot be used, because it is out of date or old.
+    """Return the legs in an unreadable checkpoint; {} if the legs cannot be read either.
 
-    Empty if the legs cannot be read.
+    The checkpoint is unreadable because it is damaged, out of date or from another release.
     """
     if data.startswith(_SPOILT):
         data = b"{" + data[1:]

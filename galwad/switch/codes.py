@@ -18,14 +18,14 @@ from telephony.sip.message.messages import Request
 
 
 class PauseAction(Enum):
-    """The two requests that a dialled code or a phone's record key can make."""
+    """The two requests that a dialled code or a phone's record key can make: pause and resume."""
 
     PAUSE = "pause"
     RESUME = "resume"
 
 
 def record_key(value: str) -> PauseAction | None:
-    """Return the request in a `Record` header field.
+    """Return the request that the value of a `Record` header field means.
 
     The value `off` is a request to pause, and `on` a request to resume, in upper or lower case. For
     any other value, return None.
@@ -37,7 +37,7 @@ def record_key(value: str) -> PauseAction | None:
 class PaymentCodes:
     """The two dialled codes in the settings: one to pause a recording, and one to resume it.
 
-    If the settings have no codes, both are empty.
+    If the settings have no codes, the two codes are "".
     """
 
     pause: str = ""
@@ -50,8 +50,8 @@ class PaymentCodes:
 class CodeListener:
     """Recognises the dialled codes in the DTMF digits of one leg.
 
-    For each code, it calls `on_code` with the action (pause or resume) and with the arrival time of
-    the code's final digit, in monotonic seconds.
+    For each code, the listener calls `on_code` with the action (pause or resume) and with the
+    arrival time of the code's final digit, in monotonic seconds.
     """
 
     def __init__(self, book: PaymentCodes, on_code: Callable[[PauseAction, float], None]) -> None:

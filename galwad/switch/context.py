@@ -36,7 +36,7 @@ class CallContext:
     forget: Callable[[str], None]
     """A function that removes the call with a given call id from the live calls.
 
-    It is called once for each call, when the call has ended.
+    The function is called once for each call, when the call has ended.
     """
 
 

@@ -137,9 +137,9 @@ class EventDispatcher:
     def _of_a_call(self, event: sip.SipEvent, now: Clock) -> None:
         legs = find_call(event)
         if legs is None:
-            # This response answers an INVITE that was sent before a restart, so no present call has
-            # its branch.
             if isinstance(event, sip.InviteAnswered):
+                # This response belongs to an INVITE from before a restart. There is no call for
+                # this INVITE any more.
                 decline(event, now.mono)
             return
         call = self._calls.get(legs.call_id)
@@ -147,8 +147,8 @@ class EventDispatcher:
             if isinstance(event, sip.DialogRequest) and event.request.method == "BYE":
                 self._context.relay.drain(*call.legs.legs)
             call.on_sip(event, now)
-        # The call has ended. A 2xx response that arrives so late needs an ACK and a BYE.
         else:
+            # The call has ended. A 2xx response that arrives so late needs an ACK and a BYE.
             legs.handle(event, now.mono)
 
     def _standalone(self, transaction: ServerRequest, now: Clock) -> None:

@@ -54,17 +54,17 @@ _KNOWN_FACTOR: Final = 10
 _FAILURE: Final = 100
 _SHED: Final = 2
 _CHALLENGED: Final = 10
-"""How much a request without credentials counts, in hundredths of a failure.
+"""The weight of a request without credentials, in hundredths of a failure.
 
-`_SHED` says how much a message above the rate limit counts, also in hundredths of a failure. Both
-values are small, because a site whose phones all start together sends many such messages.
+The weight of a message above the rate limit is `_SHED`, also in hundredths of a failure. Both
+weights are small, because a site whose phones all start together sends many such messages.
 """
 _THINNING_STARTS_AT: Final = 1000
 _THINNING_S: Final = 10.0
 """The time in seconds for which the kernel drops most messages of strangers.
 
-This is called thinning. It starts when the guard has dropped `_THINNING_STARTS_AT` messages of
-strangers within one second.
+To drop most messages is called thinning. Thinning starts when the guard has dropped
+`_THINNING_STARTS_AT` messages of strangers within one second.
 """
 _USUAL_MESSAGE_BYTES: Final = 2048
 """The usual maximum length of a message in bytes.
@@ -160,11 +160,10 @@ class FloodGuard:
             is_trunk: Returns whether a trunk sends from this host and port with this transport.
             in_call: Returns whether a Call-ID belongs to one of our calls.
             trunks: The networks of the trunks.
-            set_filter: The function that sets the kernel's filter. It is called when the bans
-                change, and when the thinning of strangers begins or ends. Its first argument has
-                the banned networks, with the newest ban first. Its second argument is None without
-                thinning. During thinning, it has the networks whose messages the kernel must not
-                drop.
+            set_filter: Sets the kernel's filter. It is called when the bans change, and when the
+                thinning of strangers begins or ends. Its first argument has the banned networks,
+                with the newest ban first. Its second argument is None while there is no thinning.
+                During thinning, it has the networks whose messages the kernel must not drop.
         """
         self.shed = 0
         """The number of messages that were dropped without being parsed.

@@ -89,7 +89,8 @@ class LinkServer:
     def call_ended(self, ended: CallEnded) -> None:
         """Notify every desk that a call has ended.
 
-        If the ledger must have the call, store the message until the desk confirms it.
+        If the desk's ledger must contain the call, store the message until the desk confirms that
+        its ledger has the call.
         """
         if ended.for_ledger:
             self.outbox.keep(ended)
@@ -155,8 +156,8 @@ class LinkServer:
     async def _send_ended(self, peer: link.Link) -> None:
         """Send the ended calls that wait for confirmation to a desk that has connected.
 
-        After an outage, thousands of ended calls can wait. They are sent a few at a time, so that
-        the calls in progress are not delayed.
+        After an outage, thousands of ended calls can wait. These calls are sent a few at a time, so
+        that the calls in progress are not delayed.
         """
         waiting = self.outbox.waiting
         for start in range(0, len(waiting), _AT_ONCE):

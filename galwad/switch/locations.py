@@ -36,7 +36,7 @@ class DnsClient(Protocol):
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
         """Return the list of DNS records for each question, in the sequence of the questions.
 
-        If no server answers a question, its list is None.
+        If no server answers a question, the list for this question is None.
         """
 
 
@@ -83,7 +83,7 @@ class Locations:
     def mark_down(self, address: Address) -> None:
         """Sort this address after all others, because it does not answer OPTIONS.
 
-        This ends when `mark_up` is called.
+        The effect ends when `mark_up` is called.
         """
         self.mark_failed(address, math.inf)
 

@@ -1,7 +1,7 @@
 """An object that takes the place of the recorder in a call that has no recorder.
 
-A call has no recorder before its answer, or if the call is not to be recorded. A payment page can
-pause even such a call. The pause applies as soon as this call is recorded, or is joined with a
+A call has no recorder before its answer, or if the call is not to be recorded. Even such a call can
+be paused for a payment. The pause applies as soon as this call is recorded, or is joined with a
 recorded call.
 """
 
@@ -17,13 +17,19 @@ from recording.spool import Field
 
 
 class NoStorage:
-    """The storage of a call that stores nothing. It has no error, because nothing is written."""
+    """The storage of a call that stores nothing.
+
+    It never has an error, because nothing is written.
+    """
 
     error: Final[Exception | None] = None
 
 
 class NoRecorder:
-    """Has the same methods as a `Recorder`. It remembers pauses and stores no audio."""
+    """Has the methods of `Recorder` that a call uses, but stores no audio.
+
+    Pauses are remembered, so that a later recorder of the call can apply them.
+    """
 
     shut_causes: Final = ShutCauses()
     writer: Final = None
@@ -55,7 +61,7 @@ class NoRecorder:
         self._pauses.clear()
 
     def status(self) -> RecordingStatus:
-        """Return the recording state; its start is given as 0, because it is not known."""
+        """Return the recording state, with 0 as its start, because the start is not known."""
         return RecordingStatus(self.state, 0, self.pause_holders, storage_works=True)
 
     def pause(

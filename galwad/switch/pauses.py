@@ -39,7 +39,7 @@ class RequestState(Enum):
     """
 
     WAITING = "waiting"
-    """The request is to resume, and its work begins when the event loop is free."""
+    """The request is to resume, and waits until the event loop has time for it."""
     SUPERSEDED = "superseded"
     """The phone has made another request after this request, so this request changes nothing."""
     CONFIRMING = "confirming"
@@ -109,9 +109,9 @@ class Pauses:
         """Shut the gate now, and return a coroutine that waits until the disk has stored the pause.
 
         The gate is shut when this method is called, not when the coroutine runs. The coroutine
-        returns whether the disk has stored the pause in time. The gate stays shut even if it
-        returns False. `arrived_mono` is the time at which the request arrived, in monotonic
-        seconds; None means now.
+        returns whether the disk has stored the pause in time. The gate stays shut even if the
+        coroutine returns False. `arrived_mono` is the time at which the request arrived, in
+        monotonic seconds; None means now.
         """
         self._recording.shut(holder, trigger, actor, arrived_mono)
         self._log.info("payment.hold", trigger=trigger)
@@ -151,8 +151,8 @@ class Pauses:
     ) -> Coroutine[None, None, bool]:
         """Shut the gate now if `wanted` is a pause; return a coroutine for the work with the disk.
 
-        The coroutine confirms the pause, or carries out the resume. It returns whether the disk has
-        stored the change in time.
+        The coroutine confirms the pause, or carries out the resume. The coroutine returns whether
+        the disk has stored the change in time.
         """
         actor = self._actor()
         if wanted is PauseAction.PAUSE:
@@ -175,7 +175,7 @@ class Pauses:
         return self._confirmed(request, durable=await self._recording.resume(holder, actor))
 
     async def _answer_when_done(self, request_id: int, done: Coroutine[None, None, bool]) -> bool:
-        """Answer a record key's request after the disk has confirmed the change, or has failed to.
+        """Wait for the disk's result, then answer the request of a record key.
 
         The status is 200 if the disk has stored the change, otherwise 500. If the disk has not
         stored a resume, the gate stays shut.

@@ -14,8 +14,8 @@ TRACKS = {Side.CALLER: 0, Side.CALLEE: 1}
 class RecordedLegs:
     """Connects the legs of one call with the call's recorder.
 
-    The media relay passes each packet of these legs to a function of the recorder, which is called
-    a tap.
+    The media relay gives each packet of these legs to the recorder's tap, a function that receives
+    packets.
     """
 
     def __init__(self, relay: Relay, recorder: NoRecorder) -> None:

@@ -25,8 +25,8 @@ class CallRecording:
     """The recording of one call, as the other parts of the call use it.
 
     `on_change` is called whenever `state`, `holders` or `durable` may have changed. Most methods
-    only call the recorder's method of the same purpose. They exist so that the other parts of the
-    call can use them without knowing whether the call has a recorder.
+    only call a method of the recorder. The other parts of the call use these methods in the same
+    way for a call with or without a recorder.
     """
 
     def __init__(
@@ -148,9 +148,9 @@ class CallRecording:
     def _start(self, recorder: Recorder) -> None:
         """Start the recorder's regular work, and set the function to call before the gate opens.
 
-        Just before the gate opens, packets may wait in the sockets that arrived while the gate was
-        shut. The function makes the relay read these packets, so that they are discarded and not
-        stored.
+        Just before the gate opens, the sockets may still hold packets that arrived while the gate
+        was shut. The function makes the relay read these packets before the gate opens, so that
+        they are not stored.
         """
         recorder.before_open = self._legs.catch_up
         recorder.start()
@@ -180,7 +180,7 @@ class CallRecording:
     async def make_durable(self) -> bool:
         """Wait until everything that was recorded until now is on the disk.
 
-        Return whether the disk confirmed in time that it is stored.
+        Return whether the disk confirmed the storage in time.
         """
         return self._note(durable=await self._recorder.make_durable())
 

@@ -2,7 +2,7 @@
 
 A call that was answered continues, and a call that was ringing rings again. A call that cannot be
 continued is hung up on both sides. All this happens before the first datagram is read, because a
-received request needs its dialog.
+received request may belong to a dialog of such a call.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Revived:
-    """The result of a restart: the number of continued calls, and of calls that were ended."""
+    """The result of a restart: how many calls continue, and how many calls were ended."""
 
     going_on: int
     cut_off: int
@@ -90,7 +90,7 @@ def _tell_its_end(
 ) -> None:
     """Report to the desk that an answered call has ended, because it cannot be continued.
 
-    If the call was recorded until the switch died, its spool is on the disk.
+    If the call was recorded, its spool is on the disk, and a recording will follow.
     """
     since = now.wall - (now.mono - answered.answered_at) if answered.answered_at else answered.since
     recorded = checkpoint.admission.recorded

@@ -1,7 +1,7 @@
 """Routing: the targets of a called number, and the destination class of a transfer.
 
-The switch dials only the targets in the settings and registered phones. Of a Refer-To, only the
-user part decides what is dialled: it is looked up in the settings and among the phones. The host in
+The switch dials only the targets in the settings and registered phones. Only the user part of a
+Refer-To decides what is dialled: it is looked up in the settings and among the phones. The host in
 a Refer-To is never dialled.
 """
 
@@ -35,8 +35,8 @@ class TransferTarget:
     label: str
     """The target's text in the settings, or the extension of one of our phones.
 
-    It is "" if the settings do not contain the dialled number, because the number must not appear
-    in the recording.
+    For any other target, the label is "". The label is thus never an outside number that a person
+    dialled.
     """
 
 
@@ -133,8 +133,8 @@ class Router:
     def place(self, dialled: str) -> tuple[DestinationClass, str]:
         """Return the class of a number that a phone dialled, and the number's text in the settings.
 
-        If the settings do not contain the number, the text is the number of one of our phones, or
-        "".
+        If the settings do not contain the number, but it is the extension of one of our phones, the
+        text is the extension. Otherwise the text is "".
         """
         destination = self._dialled(dialled)
         if destination is not None:

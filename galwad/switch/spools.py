@@ -1,7 +1,7 @@
 """The folders of the switch's spools, and the keys and recipients that protect the spools.
 
 Each switch process has one `SpoolFactory`, which holds the boot key and the archive's recipients.
-Once a second, it calls `syncfs` to write all spools together to the disk.
+Once a second, the `SpoolFactory` calls `syncfs`, which writes all spools together to the disk.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class SpoolFactory:
         try:
             data = self._recipients_path.read_bytes()
         except OSError:
-            # The error is ignored here, because `RecipientSet.load` raises it again with its
+            # The error is ignored here, because `RecipientSet.load` raises an error with the
             # reason.
             data = b""
         if self._verified is None or self._verified[0] != data:

@@ -78,7 +78,7 @@ class TrunkAccounts:
         return None
 
     def tick(self, now: float) -> None:
-        """Send the REGISTER requests that are due; call this method about once a second."""
+        """Send the REGISTER requests that are due. Call this method about once a second."""
         for name, registration in self._registrations.items():
             registration.handle_timer(now, self._locate(self._registrars[name]))
             self._report(name, registration)

@@ -2,7 +2,7 @@
 
 The armor is PEM as in RFC 7468, section 3, figure 3, with the label "AGE ENCRYPTED FILE". Decoding
 is strict: apart from blank lines around the armor and CRLF line ends, a file has only one valid
-armored form. The whole file is held in memory. It is small, because only key files are armored,
+armored form. The whole file is held in memory, because it is small: only key files are armored,
 never recordings.
 """
 

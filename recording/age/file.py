@@ -165,7 +165,7 @@ def new_file_key() -> bytes:
 def open_header(header: bytes, identities: Iterable[AnyIdentity]) -> bytes:
     """Return the file key in a header that is stored in its own file. Raises `AgeError`.
 
-    The header must be encrypted to at least one of the identities.
+    At least one of the identities must be able to decrypt the file key.
     """
     return Header.parse(header).unwrap(identities)
 
@@ -175,7 +175,7 @@ def open_parts(
 ) -> PayloadReader:
     """Return a reader of a recording whose header and payload are separate. Raises `AgeError`.
 
-    The header must be encrypted to at least one of the identities.
+    At least one of the identities must be able to decrypt the file key in the header.
     """
     return PayloadReader(payload, open_header(header, identities))
 
@@ -190,7 +190,7 @@ def open_file(source: BinaryIO, identities: Iterable[AnyIdentity]) -> PayloadRea
     Raises:
         ArmorError: The file's armor does not follow the specification.
         HeaderError: The header does not follow the specification, or was changed.
-        NoMatchError: The file is not encrypted to any of the identities.
+        NoMatchError: None of the identities can decrypt the file key.
         PayloadError: The payload is too short for a chunk.
     """
     start = source.tell()

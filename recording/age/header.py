@@ -108,7 +108,7 @@ class Header:
         """Decrypt the file key with one of the identities, verify the MAC, and return the file key.
 
         Raises:
-            NoMatchError: The header is not encrypted to any of the identities.
+            NoMatchError: None of the identities can decrypt the file key.
             HeaderMacError: The header was changed.
             HeaderError: A stanza is malformed, or the work factor of a passphrase stanza is too
                 high.
