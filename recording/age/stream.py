@@ -1,10 +1,10 @@
-"""The payload of an age v1 file (https://c2sp.org/age#payload), to write and to read.
+"""Writes and reads the payload of an age v1 file (https://c2sp.org/age#payload).
 
 A payload is a nonce of 16 bytes, followed by encrypted chunks of 64 KiB (the STREAM construction).
-The writer keeps the first chunk in memory until the file is complete, because a FLAC encoder writes
-the first bytes of its file last. The writer encrypts each later chunk as soon as it is full, so its
-memory use does not grow. The reader is seekable, and raises a different error for each kind of
-fault.
+The writer keeps the first chunk in memory until the file is complete, because a FLAC encoder
+changes the first bytes of its file at the end. The writer encrypts each later chunk as soon as the
+chunk is full, so the writer's memory use does not grow. The reader is seekable, and raises a
+different error for each kind of fault.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def _chunk_nonce(index: int, *, last: bool) -> bytes:
 class PayloadWriter(io.RawIOBase):
     """A file object that encrypts the bytes that are written to it.
 
-    `fd` is an empty file that is open for writing; the writer fills it with one payload. Bytes that
-    were written can be written again only within the first chunk. The first chunk reaches the file
-    only in `close`, so without `close` the file cannot be decrypted.
+    `fd` is an empty file that is open for writing; the writer fills it with one payload. Only bytes
+    in the first chunk can be overwritten later. The first chunk is written to the file only by
+    `close`, so without `close` the file cannot be decrypted.
     """
 
     def __init__(self, fd: int, file_key: bytes) -> None:
@@ -88,7 +88,8 @@ class PayloadWriter(io.RawIOBase):
         """Write all of `data` at the position, and return the number of bytes.
 
         Raises:
-            PayloadError: The position is in a chunk that is encrypted already, or beyond the end.
+            PayloadError: The position is after the end of the written bytes, or `data` would
+                overwrite bytes after the first chunk.
         """
         view = memoryview(data).cast("B")
         if self._position > self._length:
@@ -197,7 +198,7 @@ class PayloadReader(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Return True, because every position can be sought."""
+        """Return True, because `seek` accepts every position from 0."""
         return True
 
     def tell(self) -> int:
@@ -207,8 +208,8 @@ class PayloadReader(io.RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Set the position in the plaintext, and return it.
 
-        With `os.SEEK_END`, the last chunk is authenticated first, so this raises `PayloadError` if
-        the payload's end is faulty.
+        With `os.SEEK_END`, this method first authenticates the payload's last chunk. It raises
+        `PayloadError` if that chunk is faulty.
         """
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}.get(whence)
         target = (self.size if base is None else base) + offset
@@ -221,7 +222,8 @@ class PayloadReader(io.RawIOBase):
     def size(self) -> int:
         """The length of the plaintext, in bytes.
 
-        The last chunk is authenticated first. Raises the same errors as `readinto`.
+        The payload's last chunk is authenticated before the length is returned. This raises the
+        same errors as `readinto`.
         """
         if self._size is None:
             last = self._load(self._chunks - 1)
@@ -230,14 +232,15 @@ class PayloadReader(io.RawIOBase):
         return self._size
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        """Copy plaintext from the chunk at the position to the buffer; return the number of bytes.
+        """Read plaintext at the position into the buffer, and return the number of bytes.
 
-        If the payload is cut off after a whole chunk, or data follows its last chunk, the chunk's
-        plaintext is still returned. The next read raises the error.
+        At most the rest of one chunk is read. If the file ends too early after a whole chunk, or if
+        data follows the payload's last chunk, that chunk's plaintext is still returned. The next
+        read then raises the error.
 
         Raises:
-            PayloadError: The payload is faulty; the subclass says how. The plaintext of a chunk
-                that was changed is never returned.
+            PayloadError: The payload is faulty; the error's class shows the kind of fault. The
+                plaintext of a chunk that was changed is never returned.
         """
         self._check(self._position)
         index, within = divmod(self._position, CHUNK)
@@ -250,7 +253,7 @@ class PayloadReader(io.RawIOBase):
         return len(part)
 
     def _check(self, position: int) -> None:
-        """Raise the stored error of the payload's end, if `position` is at or behind this end."""
+        """Raise the error that `_open_misplaced` stored, if `position` is at or after the end."""
         if self._end is not None and position >= self._end[0]:
             raise self._end[1]
 
@@ -275,11 +278,12 @@ class PayloadReader(io.RawIOBase):
         return plaintext
 
     def _open_misplaced(self, index: int, sealed: bytes, *, last: bool) -> bytes:
-        """Decrypt a chunk that does not fit its place in the file.
+        """Decrypt a chunk that is not at the place in the file for which it was encrypted.
 
-        Either the chunk was encrypted as the last chunk, but data follows it. Or it is at the end
-        of the file (`last`), but was not encrypted as the last chunk. If the chunk has the full
-        length, its plaintext is returned, and the next read raises the error.
+        There are two cases. The chunk was encrypted as the last chunk, but data follows it. Or the
+        chunk is at the end of the file (`last`), but was not encrypted as the last chunk. If the
+        chunk has the full length, this method returns the chunk's plaintext, and the next read
+        raises the error.
 
         Raises:
             PayloadError: The chunk was changed, or does not have the full length.

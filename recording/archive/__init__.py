@@ -1,1 +1,1 @@
-"""Archived recordings: sealing, manifests, headers, verification, disposal and backup."""
+"""Creates, describes, verifies, disposes of and backs up archived recordings."""

@@ -44,9 +44,9 @@ class TalkBalance:
 
     @property
     def unaccounted(self) -> list[Interval]:
-        """All intervals of `unexplained` and `claimed_twice`, in the order of time.
+        """All intervals of `unexplained` and `claimed_twice`, sorted by time.
 
-        Each such interval is a fault.
+        Each of these intervals is a fault.
         """
         return sorted((*self.unexplained, *self.claimed_twice))
 
@@ -92,9 +92,9 @@ def _uncovered(merged: list[Interval], within: Interval) -> Iterable[Interval]:
 
 
 def _common(left: list[Interval], right: list[Interval]) -> Iterable[Interval]:
-    """Yield the stretches of time that an interval of each of the two lists covers.
+    """Yield the intervals of time that both lists cover.
 
-    Each list must be sorted, and the intervals of one list must not overlap.
+    Each list must be sorted, and the intervals in the same list must not overlap.
     """
     at = other = 0
     while at < len(left) and other < len(right):

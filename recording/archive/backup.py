@@ -1,11 +1,11 @@
-"""Backup of the archive's small objects: copying, restoring, and repeating disposals.
+"""Backs up and restores the archive's small objects, and repeats disposals after a restore.
 
 The small objects are header, manifest, rewrap record and disposal certificate. This module does not
-copy payloads. A payload never changes, so any copy program can do this.
+copy payloads. A payload never changes, so any copy program can copy it.
 
 A header from a backup makes a recording readable again. Therefore a header is not restored if a
-certificate says that the recording was disposed of. If a header exists although there is such a
-certificate, it is destroyed again.
+certificate says that the recording was disposed of. If such a certificate exists and the archive
+still has the header, the header is destroyed.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class CopyCounts:
 
 @dataclass(slots=True)
 class Certificates:
-    """The result of reading disposal certificates.
+    """The disposal certificates that were read.
 
     Attributes:
-        proven: The certificates that a trusted node signed, with the bytes of their files, by call
-            id.
-        problems: One text for each certificate that no trusted node signed, or that is malformed.
+        proven: The certificates that a trusted node signed. The dict maps each call id to the
+            certificate and the bytes of its file.
+        problems: One text for each certificate that is malformed or that no trusted node signed.
     """
 
     proven: dict[str, tuple[Certificate, bytes]] = field(default_factory=dict)
@@ -83,10 +83,10 @@ def headers_in(backup: Path) -> int:
 
 
 def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
-    """Return the content of a recording's small objects, by suffix.
+    """Return a dict that maps each suffix to the bytes of the recording's object with this suffix.
 
-    The header and the rewrap record are of the same rewrap. If the recording was disposed of, both
-    are left out.
+    Only the small objects are included. The header and the rewrap record are from the same rewrap.
+    If the recording was disposed of, the header and the rewrap record are omitted.
     """
     found = {}
     for suffix in _BESIDE:
@@ -104,10 +104,10 @@ def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
 
 
 def _header_and_record(path: Path) -> tuple[bytes | None, bytes | None]:
-    """Read the header and the rewrap record so that both are of the same rewrap.
+    """Read a header and its rewrap record, and return both from the same rewrap.
 
-    A rewrap replaces the header last. So if the header is the same before and after the record was
-    read, both fit.
+    A rewrap replaces the record first and the header last. So if the header did not change while
+    the record was read, the two belong together.
     """
     while True:
         header, record = _read(path), _read(path.with_suffix(".rewrap"))
@@ -116,10 +116,11 @@ def _header_and_record(path: Path) -> tuple[bytes | None, bytes | None]:
 
 
 def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certificates:
-    """Read disposal certificates, and check that one of the nodes' keys signed each of them.
+    """Read disposal certificates, and check that each has the signature of a trusted node.
 
     Args:
-        places: Certificate files, and folders in which `*.disposal` files are searched recursively.
+        places: Certificate files, and folders. In each folder and all its subfolders, this function
+            reads the files `*.disposal`.
         node_keys: The public keys of the trusted nodes (base64).
     """
     found = Certificates()
@@ -136,10 +137,10 @@ def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certific
 
 
 def certificates_in(place: Path) -> list[Path]:
-    """Return the certificate files at a place where people keep certificates.
+    """Return the paths of the certificate files at `place`, which may be outside the archive.
 
-    If `place` is a file, this file is returned. If it is a folder, certificates are searched in it
-    recursively, and they may have any name.
+    If `place` is a file, the list contains only this file. If `place` is a folder, the folder and
+    all its subfolders are searched. A file with any name is found if it contains a certificate.
     """
     if not place.is_dir():
         return [place]
@@ -187,11 +188,11 @@ def restore(backup: Path, archive: Path, disposed: Collection[str]) -> CopyCount
 
 
 def _stage(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Iterator[Path]:
-    """Write these objects of a recording under temporary names, and yield their real paths.
+    """Write objects of a recording to temporary files, and yield the final path of each object.
 
-    The caller syncs the disk and then renames the files. So an incomplete file never has the real
-    name. Otherwise, if the disk became full, the next restore would not replace the incomplete
-    file, because it would seem to be newer than the backup.
+    The code that uses this generator syncs the disk, and then renames the files. So a file with a
+    final path is always complete. An incomplete file with a final path would never be repaired,
+    because the next restore does not replace objects that the archive already has.
     """
     for suffix in suffixes:
         data = _read(folder / f"{call_id}.{suffix}")
@@ -202,7 +203,7 @@ def _stage(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Ite
 
 
 def _suffixes_to_restore(folder: Path, call_id: str, disposed: bool) -> list[str]:  # noqa: FBT001 - one fact
-    """Return the suffixes of the objects that the archive's folder lacks and that may be restored.
+    """Return the suffixes of the objects that the archive lacks and that may be restored.
 
     A rewrap record is restored only together with its header.
     """
@@ -213,9 +214,9 @@ def _suffixes_to_restore(folder: Path, call_id: str, disposed: bool) -> list[str
 
 
 def repeat_disposals(archive: Path, found: Mapping[str, tuple[Certificate, bytes]]) -> list[str]:
-    """Destroy the headers of the recordings that were disposed of according to a certificate.
+    """Destroy the header of each recording that has a disposal certificate.
 
-    If the archive does not have the certificate, it is written to the archive first.
+    Before that, write the certificate to the archive if the archive does not have it.
 
     Args:
         archive: The archive's folder.

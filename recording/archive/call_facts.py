@@ -18,10 +18,10 @@ from recording.spool import EventRecord, Field, LossReason, LostRecord
 
 _MOST_NOTES = 100
 _SPACING_US = 60_000
-"""The time in microseconds that separates two losses.
+"""The shortest time in microseconds between two separate losses of frames.
 
-Unreadable frames that follow each other after less than this time are one loss. The packets of a
-continuous stream arrive closer together than this.
+If the time between two unreadable frames is shorter, both belong to the same loss. In a continuous
+stream, the time between two packets is shorter.
 """
 
 
@@ -43,9 +43,9 @@ class PersonalFacts:
 
 
 class CallFacts:
-    """Collects the facts of one call from its events, which must come in order.
+    """Collects the facts of one call from its events.
 
-    `finish` ends the open segment or gap and completes the facts.
+    The events must be given in time order. After the last event, call `finish`.
     """
 
     def __init__(self, started_wall_us: int) -> None:
@@ -64,7 +64,7 @@ class CallFacts:
         self._segment: tuple[int, str] | None = None
         self._gap: tuple[int, str, str, str] | None = None
         self._covered_until_us = 0
-        """The offset at which the last segment or gap ended."""
+        """The offset at which the most recent segment or gap ended."""
         self._lost: list[tuple[int, int | None, LossReason]] = []
 
     @property
@@ -112,9 +112,10 @@ class CallFacts:
     def lost(self, record: LostRecord, shift_us: int) -> None:
         """Record a loss: frames of a spool that cannot be read.
 
-        Erased frames are ignored, because the spool's events already describe a gap for them.
-        Consecutive frames whose keys were never written to the spool are recorded as one loss.
-        `shift_us` converts the record's times to offsets.
+        Erased frames are ignored, because the spool's events already describe a gap for these
+        frames. Some frames cannot be read because their keys were never written to the spool. If
+        such frames follow each other, they are recorded as one loss. `shift_us` is added to the
+        times in `record` to get offsets.
         """
         read_until = self.last_us
         if record.to_us is not None:
@@ -122,7 +123,8 @@ class CallFacts:
         if record.why is LossReason.ERASED:
             return
         start = read_until
-        if record.from_us is not None:  # a spool on another disk first repeats older events
+        # A spool can begin with repeated older events. The loss starts after them, at its own time.
+        if record.from_us is not None:
             start = max(read_until, record.from_us + shift_us)
         end = None if record.to_us is None else record.to_us + shift_us
         if self._lost and record.why is LossReason.UNRELEASED:
@@ -133,15 +135,15 @@ class CallFacts:
         self._lost.append((start, end, record.why))
 
     def interrupted(self, resumed_us: int, *, moved: bool, complete: bool) -> None:
-        """Record that a spool has no END frame, and that the next spool continues at `resumed_us`.
+        """Record that a spool has no END frame, and that the next spool continues the call.
 
-        The time from the first spool's last record to `resumed_us` becomes a fault gap.
+        The time from the last record of the first spool to `resumed_us` becomes a fault gap.
 
         Args:
-            resumed_us: The offset of the next spool's first new record.
-            moved: True if the same process wrote both spools, because the first spool's disk went
-                away. False if the process stopped and a new process began the next spool.
-            complete: True if the first spool was read up to the frame after which the next spool
+            resumed_us: The offset of the first new record in the next spool.
+            moved: True if the same process wrote both spools, because the disk of the first spool
+                failed. False if the process stopped, and a new process began the next spool.
+            complete: True if the first spool was read up to the point at which the next spool
                 continues. Then nothing is lost, so there is no gap.
         """
         neither = self._segment is None and self._gap is None
@@ -186,9 +188,9 @@ class CallFacts:
     def _add_loss_gap(self, lost: Interval, why: LossReason, refused: Iterable[Gap]) -> None:
         """Add a fault gap for the parts of a loss that no gap covers yet.
 
-        `refused` are the gaps in which the disk refused writes. The numbers of the refused frames
-        are missing in the spool. Such a missing number looks like damage, but is not, so a loss
-        within a `refused` gap is ignored.
+        `refused` are the gaps during which the disk did not accept writes. A frame that the disk
+        did not accept leaves a missing frame number in the spool. This looks like damage, but it is
+        not damage. Therefore a loss within one of these gaps is ignored if its reason is damage.
         """
         has_gap = any(
             gap.from_us - _SPACING_US < lost.from_us and lost.to_us <= gap.to_us for gap in refused
@@ -207,7 +209,7 @@ class CallFacts:
         return balance(talk_us, self.segments, self.gaps).unaccounted
 
     def _close(self, at_us: int) -> None:
-        """End the open segment or gap at `at_us`. If it began at or after `at_us`, drop it."""
+        """End the open segment or gap at `at_us`. Drop a segment or gap with no length."""
         if self._segment is not None and self._segment[0] < at_us:
             start, destination = self._segment
             self.segments.append(Segment(start, at_us, destination))

@@ -1,8 +1,8 @@
-"""Checks of a recording's audio, which need an age identity that opens the recording.
+"""Checks the audio of a recording. This needs an age identity that opens the recording.
 
-The module checks that the recording opens, that the audio is as long as the manifest says, and that
-the gaps are silent. So it also finds changes by a person who stole the node's key and signed a
-changed manifest.
+The module checks three things: the recording opens, the audio is as long as the manifest says, and
+the gaps are silent. These checks also find a manifest that was changed and then signed with a
+stolen key of the node.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _FRAMES: Final = 1 << 16
 def check_content(
     folder: Path, call_id: str, manifest: Manifest, identities: list[Identity]
 ) -> Iterator[str]:
-    """Yield a text for each difference between the recording's content and the manifest.
+    """Yield a description of each difference between the recording's audio and the manifest.
 
-    The content is opened with one of the age identities.
+    To decrypt the audio, this function needs one identity in `identities` that opens the header.
     """
     try:
         header = (folder / f"{call_id}.header").read_bytes()
@@ -56,9 +56,10 @@ def check_content(
 def _read_to_its_end(
     header: bytes, payload: BinaryIO, identities: list[Identity]
 ) -> io.BufferedIOBase:
-    """Decrypt and authenticate a whole payload, and return its reader for the decoder.
+    """Decrypt and authenticate a whole payload, and return a file object with its plaintext.
 
-    The decoder therefore never gets bytes that were changed. Raises `AgeError`, `OSError`.
+    The whole payload is authenticated before the audio decoder reads it, so the decoder never gets
+    bytes that were changed. Raises `AgeError`, `OSError`.
     """
     reader = io.BufferedReader(open_parts(header, payload, identities), _BLOCK)
     while reader.read(_BLOCK):
@@ -78,8 +79,8 @@ def _samples(manifest: Manifest) -> int:
 def _count_samples(audio: soundfile.SoundFile, manifest: Manifest) -> tuple[int, int]:
     """Return the number of samples of a channel, and the number of gaps that are not silent.
 
-    A gap is not silent if it has a sample that is not zero. Gaps with the reason `fault` are not
-    checked, because the sound before and after such a gap may reach into its edges.
+    A gap is not silent if any of its samples is not zero. Gaps with the reason `fault` are not
+    checked, because some sound is allowed near the start and the end of such a gap.
     """
     rate, at = manifest.rate, 0
     meant = (gap for gap in manifest.gaps if gap.reason != "fault")

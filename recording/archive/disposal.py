@@ -1,9 +1,9 @@
 """Disposal: destroys a recording's header and writes a signed certificate in its place.
 
-Without its header, no person can read a payload or a copy of the payload. The node signs the
+After that, no person can decrypt the payload or a copy of the payload. The node signs the
 certificate (`ID.disposal`). The certificate is on the disk before the header is destroyed, so each
-destroyed recording has a certificate. Disposal is final: if a header comes back from a backup, it
-is destroyed again.
+destroyed recording has a certificate. Disposal is final: if the header is restored from a backup,
+the header is destroyed again.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ REASONS: Final = ("retention", "erasure", "mistake", "order")
 
 
 class AuditPlace(msgspec.Struct, frozen=True):
-    """The audit entry about the order to dispose of a recording.
+    """The place in the audit chain of the entry that records a disposal order.
 
     Attributes:
-        node: The node whose chain it is.
-        seq: The entry's number.
+        node: The node that wrote the audit chain.
+        seq: The entry's sequence number in the chain.
         hash: The entry's hash, in hexadecimal.
     """
 
@@ -45,7 +45,8 @@ class AuditPlace(msgspec.Struct, frozen=True):
 class Certificate(msgspec.Struct, frozen=True):
     """The certificate that a recording was disposed of.
 
-    It names the recording, the time, the reason and the person who ordered it.
+    The certificate contains the recording's call id, the time and the reason of the disposal, and
+    the person who ordered the disposal.
     """
 
     format: str
@@ -55,10 +56,11 @@ class Certificate(msgspec.Struct, frozen=True):
     header_sha256: str
     """The SHA-256 of the destroyed header; empty if there was no header."""
     reason: str
-    """One of `REASONS`.
+    """The reason of the disposal: one of `REASONS`.
 
-    "retention": the retention period ended. "erasure": a person has a right to erasure. "mistake":
-    a mistake was made. "order": there was an order to dispose of the recording.
+    "retention": The retention period ended. "erasure": A person used the right to erasure.
+    "mistake": The disposal corrects a mistake. "order": There was an order to dispose of the
+    recording, for example from a court.
     """
     by: str
     disposed: str
@@ -110,12 +112,13 @@ class Disposer:
     def dispose(self, order: DisposalOrder) -> bytes:
         """Write a certificate, then destroy the header; return the bytes of the certificate's file.
 
-        If the recording has a certificate of this node already, that certificate is kept.
+        If the recording already has a certificate from this node, no new certificate is written.
 
         Raises:
-            DisposalError: The recording in the archive is not the recording that the order names,
-                or the order is not valid. Nothing was changed.
-            OSError: The disk refuses. A second call of this method continues the disposal.
+            DisposalError: The order is for another recording than the recording in the archive, or
+                the order is not valid. Nothing was changed.
+            OSError: A read or write on the disk failed. If this method is called again, it
+                continues the disposal.
         """
         path = self.path(order.call_id)
         done = self.find(order.call_id)
@@ -155,10 +158,11 @@ class Disposer:
 
 
 def destroy_header(folder: Path, call_id: str) -> bool:
-    """Overwrite and unlink a recording's header and unfinished new headers.
+    """Overwrite and delete a recording's header, and also new headers that are not in force yet.
 
-    Returns True if there was at least one such file. Overwriting destroys the data only if the disk
-    writes in place. Otherwise the header is only unlinked, and the disk may still contain its data.
+    Returns True if there was at least one of these files. Overwriting destroys the data only if the
+    disk writes new data to the same place. With other disks, the old data may still be on the disk
+    after the file is deleted.
     """
     found = list(_headers(folder, call_id))
     for path in found:

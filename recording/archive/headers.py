@@ -1,12 +1,13 @@
-"""Replaces headers in the archive, in steps, for the officer's client.
+"""Replaces headers in the archive in two steps, for the officer's client.
 
-First this module stages the new header: it writes the header to a file beside the header in force,
-and reads it back. The officer's client verifies the header that was read back. After that, this
-module commits the new header: it puts the new header in the place of the old header.
+In the first step, this module stages the new header: it writes the new header to a separate file,
+and reads that file back. The officer's client then verifies the bytes that were read back. In the
+second step, this module commits the new header: it replaces the old header by the new header.
 
-The server has no identity, so it cannot check whether a header opens its payload. Therefore it
-accepts a new header only if the officer signed a record about it, if it is for the set of
-recipients in force, and if it replaces the exact header that the officer opened.
+The server has no age identity, so it cannot check whether a header opens its payload. Therefore it
+accepts a new header only under three conditions. The officer signed a record about the new header.
+The record is for the set of recipients in force. The record names the header that is in the archive
+now as the header to replace.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _AGAIN: Final = "run `galwad keys rewrap` again"
 class HeaderStore:
     """The headers of an archive.
 
-    The methods raise `RewrapError`, after which the headers in force are unchanged, or `OSError`.
+    The methods raise `RewrapError` if a header is not accepted; the headers in force are then
+    unchanged. They raise `OSError` if a read or write on the disk fails.
 
     Attributes:
         archive: The archive's folder.
@@ -49,7 +51,7 @@ class HeaderStore:
             call_id: The recording's call id.
             payload_sha256: The SHA-256 of the recording's payload, from the index.
             header: The new header.
-            record: The new content of `ID.rewrap`, signed by the officer.
+            record: The rewrap record for the file `ID.rewrap`, signed by the officer.
 
         Returns:
             The new header, read back from the file.
@@ -61,12 +63,13 @@ class HeaderStore:
         return place.staged("header").read_bytes()
 
     def commit(self, call_id: str, payload_sha256: str, header_sha256: str) -> None:
-        """Put the staged header with this SHA-256 in force. If it is in force already, do nothing.
+        """Put the staged header with this SHA-256 in force, unless it is already in force.
 
-        The record is replaced first, then the header. If the process crashes between these two
-        steps, the new record names the old header as the header that is replaced, so the officer's
-        next run can complete the work. When the new header is on the disk, the old header is
-        overwritten; otherwise it could still open the recording after a later disposal.
+        The record is replaced before the header. If the process crashes between these two steps,
+        the officer must run the rewrap again. This works, because the new record says that it
+        replaces the old header, which is still in force. When the new header is on the disk, the
+        old header's file is overwritten with zeros. Otherwise the old header could still open the
+        recording after a disposal.
         """
         place = _RecordingFiles(self.archive / folder_of(call_id), call_id)
         try:
@@ -110,7 +113,10 @@ class HeaderStore:
 
 
 def _wrong(signed: Rewrap, manifest: Manifest, recipients: RecipientSet) -> list[str]:
-    """Return the contradictions between the record, the manifest and the set in force, as texts."""
+    """Return the texts of the differences between a record, the manifest and the set in force.
+
+    The list is empty if the record is for this recording and for this set of recipients.
+    """
     wrong = []
     if (signed.call_id, signed.payload_sha256) != (manifest.call_id, manifest.payload.sha256):
         wrong.append("the record is that of another recording")

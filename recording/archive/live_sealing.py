@@ -1,8 +1,8 @@
 """Seals a call while it is in progress, so that little work remains at the end of the call.
 
-This module does the same steps in the same order as `sealing.seal_audio`, but reads only records of
-the spool that can no longer change. It may fail: if `LiveSealing.finish` returns None, the caller
-must seal the whole call with `seal_audio`.
+This module works through the spool in the same steps as `sealing.seal_audio`, but it reads only
+records that can no longer change. Sealing during the call may fail: `LiveSealing.finish` then
+returns None, and the whole call must be sealed with `seal_audio`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from recording.spool.burst import unpack_burst
 
 
 class LiveSealing:
-    """Seals one call that has one spool. The payload is written to a temporary file.
+    """Seals one call while it is in progress. The call must have only one spool.
 
-    Every method raises the same errors as `seal_audio`. After an error, only `discard` may be
-    called.
+    The payload is written to a temporary file. Every method raises the same errors as `seal_audio`.
+    After an error, only `discard` may be called.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class LiveSealing:
         self._reading.begin(self._reader)
 
     def step(self, frames: int) -> bool:
-        """Seal records that can no longer change, from at most `frames` frames of the spool.
+        """Read up to `frames` frames of the spool, and seal the records that can no longer change.
 
-        A frame has the packets of about one second. Returns False if there are no more such
-        records at present.
+        A frame has the packets of about one second. Returns False if, for the present, no more
+        frames can be sealed.
         """
         try:
             for _ in range(frames):
@@ -78,8 +78,8 @@ class LiveSealing:
     def finish(self) -> SealedAudio | None:
         """Seal the remaining records after the end of the call, and return the result.
 
-        Returns None if the spool is incomplete or damaged; the call must then be sealed with
-        `seal_audio`.
+        Returns None if the spool is incomplete or damaged. In this case the call must be sealed
+        with `seal_audio`.
         """
         while self.step(1000):
             pass
@@ -88,7 +88,9 @@ class LiveSealing:
         self._reading.end(self._reader)
         try:
             return self._reading.finish(self._flac, self.raw)
-        except WidebandError:  # wideband packets may wait until the end of the call
+        # `finish` decodes the packets that are still waiting. The first wideband packet can be
+        # among them.
+        except WidebandError:
             self._restart_wideband()
             return self.finish()
 
@@ -99,7 +101,11 @@ class LiveSealing:
         self.raw.discard()
 
     def _restart_wideband(self) -> None:
-        """Start again from the spool's first record, at 16 kHz, which is enough for every codec."""
+        """Start again from the spool's first record, with a sample rate of 16 kHz.
+
+        This is necessary when the first wideband packet is found, because sealing begins with 8
+        kHz. A rate of 16 kHz is enough for every codec.
+        """
         self._release()
         os.ftruncate(self.part.fd, 0)
         self._begin(WIDE)

@@ -1,7 +1,7 @@
 """The manifest: a document that describes one recording, its gaps and their reasons.
 
-The node signs it; `recording.keys.signed_document` makes and verifies the signature. A manifest
-contains no name and no number of a caller.
+The node signs each manifest. The module `recording.keys.signed_document` makes and verifies the
+signature. A manifest contains neither the name nor the phone number of a caller.
 """
 
 from __future__ import annotations
@@ -41,19 +41,20 @@ class Gap(Interval, frozen=True):
 
 
 class TrackFacts(msgspec.Struct, frozen=True):
-    """One channel of a recording, with the numbers of its RTP packets.
+    """The facts about one channel of a recording: its name and the counts of its RTP packets.
 
     Attributes:
         channel: "caller" or "advisor".
-        codecs: The number of packets for each codec.
+        codecs: A dict with the number of packets of each codec.
         received: The number of packets that arrived.
         lost: The number of packets that never arrived.
         late: The number of packets that arrived too late.
         duplicate: The number of packets that arrived a second time.
         malformed: The number of packets that are not valid RTP.
-        undecoded: The number of packets that could not be decoded; the audio is silent there.
-        withheld: The number of packets of which only the RTP header was stored, because they are
-            key presses or have a payload type that was not negotiated.
+        undecoded: The number of packets that could not be decoded. The recording is silent in their
+            place.
+        withheld: The number of packets of which only the RTP header was stored. These are packets
+            of DTMF digits, and packets with a payload type that was not negotiated.
     """
 
     channel: str
@@ -68,19 +69,19 @@ class TrackFacts(msgspec.Struct, frozen=True):
 
 
 class FaultFacts(msgspec.Struct, frozen=True):
-    """A fault while the call was recorded: the time in µs since the start, and a description."""
+    """A fault in a call: its time in µs since the recording's start, and a description."""
 
     at_us: int
     why: str
 
 
 class SpoolFacts(msgspec.Struct, frozen=True):
-    """One spool from which the recording was made.
+    """The state of one spool from which the recording was made.
 
     Attributes:
-        life: The spool's number in its call.
+        life: The spool's number among the spools of the call.
         interrupted: True if the spool has no END frame.
-        truncated: True if the file stops inside a frame.
+        truncated: True if the file ends inside a frame.
         damaged: True if the file was changed.
     """
 
@@ -94,8 +95,9 @@ class ClockCheck(msgspec.Struct, frozen=True):
     """The difference between the wall clock and the call's monotonic clock at one time.
 
     Attributes:
-        at_us: The time in microseconds since the recording's start.
-        offset_us: The wall clock's time minus the time by the monotonic clock, in microseconds.
+        at_us: The time in microseconds since the recording's start, by the monotonic clock.
+        offset_us: The difference in microseconds. It is positive if the wall clock gained on the
+            monotonic clock since the recording's start.
     """
 
     at_us: int
@@ -175,9 +177,10 @@ MANIFEST: Final = DocumentType("manifest", FORMAT, Manifest, "node")
 
 
 def sign_manifest(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:
-    """Return the content of the manifest's file.
+    """Return the bytes of a manifest file.
 
-    It consists of the manifest, the node's public key and the signature that is made with `key`.
+    The file contains the manifest, the node's public key and the signature. The signature is made
+    with `key`.
     """
     return MANIFEST.sign(manifest, key)
 
@@ -186,9 +189,10 @@ def read_manifest(data: bytes, public_key: str | None = None) -> Manifest:
     """Verify the signature of a manifest, and return the manifest.
 
     Args:
-        data: The content of the manifest's file.
-        public_key: The node's public key (base64), from a trusted source. If None, the key in the
-            file is used; the signature then shows only that the file fits its own key.
+        data: The bytes of the manifest's file.
+        public_key: The node's public key (base64), from a trusted source. If None, the public key
+            in the file is used. The signature then proves only that the file was signed with that
+            key; it does not prove who made the file.
 
     Raises:
         ManifestError: The manifest is malformed, changed, or signed by another key.
@@ -197,9 +201,11 @@ def read_manifest(data: bytes, public_key: str | None = None) -> Manifest:
 
 
 def verify_manifest(path: Path, public_key: str | None = None) -> Manifest:
-    """Read a manifest's file, and verify it like `read_manifest`.
+    """Read a manifest's file, verify its signature, and return the manifest.
 
-    Raises `ManifestError`, also if the file cannot be read.
+    `public_key` has the same meaning as in `read_manifest`.
+
+    Raises `ManifestError` if the file cannot be read or the manifest is not valid.
     """
     try:
         return read_manifest(path.read_bytes(), public_key)

@@ -1,7 +1,7 @@
-"""Reindexing: verifies a recording that has no row in the index, so that it can get a row again.
+"""Verifies a recording that has no row in the index, so that a new row can be made.
 
-The manifest has all facts for the row, except the caller, the line and the advisor. These were in
-the spool, which no longer exists, so they are empty in the new row.
+The manifest has all facts for the row, except the caller, the line and the advisor. These three
+facts were in the spool, which no longer exists, so they are empty in the new row.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from recording.keys.signed_document import unverified_key
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRecording:
-    """A recording that fits its manifest, which a trusted node signed."""
+    """A recording whose objects match its manifest, and whose manifest a trusted node signed."""
 
     recording: SealedRecording
     node_key: str
@@ -42,13 +42,14 @@ def verify_unindexed(
     Args:
         archive: The archive's folder.
         call_id: The recording's call id.
-        node_keys: The public keys of nodes (base64), one of which must have signed the manifest.
+        node_keys: The public keys of trusted nodes (base64). One of these nodes must have signed
+            the manifest.
         officer_keys: The public keys of officers (base64) whose rewraps are trusted.
 
     Raises:
-        ArchiveError: The recording is not whole, or none of the keys signed its manifest. The
-            error's text says what is wrong.
-        OSError: The disk refuses.
+        ArchiveError: The recording is incomplete or was changed, or no node in `node_keys` signed
+            its manifest. The error's text says what is wrong.
+        OSError: A read on the disk failed.
     """
     folder = archive / folder_of(call_id)
     try:

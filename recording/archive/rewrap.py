@@ -1,10 +1,12 @@
 """Rewrapping: makes a new header, for other recipients, with the file key of the old header.
 
-Only a person with an age identity that opens the old header can make the new header. The officer
-signs a record about it (`ID.rewrap`, stored beside the manifest), which says which header is in
-force. The verification and the officer's client both use `classify_header` to judge a header.
+To make the new header, a person needs an age identity that opens the old header. The officer signs
+a record about the rewrap, which says which header is in force. The record is stored in the file
+`ID.rewrap`, beside the manifest. Both the verification of recordings and the officer's client use
+`classify_header` to check a header.
 
-Rewrapping revokes nothing, because a person who knew the payload's file key still knows it.
+Rewrapping does not withdraw access, because a person who knows the payload's file key still knows
+it afterwards.
 """
 
 from __future__ import annotations
@@ -67,16 +69,18 @@ class Replacement:
     """The officer's identities that can open the new header."""
 
     def verify(self, found: bytes) -> None:
-        """Check a header that the server read back from its disk: it must be the new header.
+        """Check that the server stored the new header correctly.
 
-        The officer's identities must also find the payload's file key in it.
+        The header that the server read back from its disk must be the new header. The officer's
+        identities must open that header, and must find the payload's file key in it.
 
         Args:
             found: The header that the server read back.
 
         Raises:
             RewrapError: `found` is another header, or contains another file key.
-            AgeError: `found` is not a header, or an identity that should open it does not.
+            AgeError: `found` is not a header, or one of the officer's identities in `_openers` does
+                not open it.
         """
         if found != self.header:
             raise RewrapError("the server read back another header than it was sent")
