@@ -128,13 +128,14 @@ def rewrap(
 
 
 def check_stanzas(header: bytes, recipients: int) -> None:
-    """Raise an error unless the header has exactly `recipients` X25519 stanzas, all different.
+    """Raise an error unless the header has `recipients` X25519 stanzas that are all different.
 
-    This function cannot check for which recipient a stanza is, because only the recipient's
-    identity shows this.
+    This function cannot check to which recipients the stanzas belong, because only a recipient's
+    identity can show this.
 
     Raises:
-        HeaderError: The header is malformed, or its stanzas are not as described.
+        HeaderError: The header is malformed. Or it has a stanza of another type, two equal stanzas,
+            or another number of stanzas.
     """
     parsed = Header.parse(header)
     if len(parsed.stanzas) != recipients:
@@ -146,16 +147,17 @@ def check_stanzas(header: bytes, recipients: int) -> None:
 
 
 def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]) -> Rewrap:
-    """Verify and return the record of this recording's last rewrap.
+    """Verify and return the record of the recording's most recent rewrap.
 
     Args:
         manifest: The recording's manifest.
-        record: The content of `ID.rewrap`.
-        officer_keys: The public keys of officers (base64), one of which must have signed the
-            record.
+        record: The bytes of the file `ID.rewrap`.
+        officer_keys: The public keys of officers (base64). One of these officers must have signed
+            the record.
 
     Raises:
-        ManifestError: The record is malformed, signed by another key, or of another recording.
+        ManifestError: The record is malformed, is signed by another key, or belongs to another
+            recording.
     """
     read = REWRAP.read(record, officer_keys)
     if (read.call_id, read.payload_sha256) != (manifest.call_id, manifest.payload.sha256):
@@ -166,7 +168,9 @@ def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]
 class HeaderStatus(Enum):
     """The origin of the header that a recording has in the archive.
 
-    It is the first header, the header of the last rewrap, an earlier header, or an unknown header.
+    The header can be from the sealing (FIRST), from the most recent rewrap (REWRAPPED), or from
+    before the most recent rewrap (EARLIER). If no signed document names the header, its origin is
+    UNKNOWN.
     """
 
     FIRST = "as it was sealed"
@@ -177,12 +181,12 @@ class HeaderStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HeaderVerdict:
-    """The verdict on a recording's header.
+    """The result of the check of a recording's header.
 
     Attributes:
         header: The origin of the header.
-        problem: A text about what is wrong; empty if nothing is wrong.
-        record: The record of the last rewrap, if it was used for the verdict; otherwise None.
+        problem: A text that says what is wrong with the header; empty if nothing is wrong.
+        record: The record of the most recent rewrap. None if the check did not use a record.
     """
 
     header: HeaderStatus
@@ -193,16 +197,17 @@ class HeaderVerdict:
 def classify_header(
     manifest: Manifest, found: ObjectFacts, record: bytes | None, officer_keys: Collection[str]
 ) -> HeaderVerdict:
-    """Return the verdict on a header, by the manifest and by the record of the last rewrap.
+    """Check a header against the manifest and the record of the most recent rewrap.
 
-    A manifest of older software does not name a header. With such a manifest and no record, every
-    header is accepted.
+    Manifests of older software do not contain the digest of the header. If the manifest does not
+    contain this digest and there is no rewrap record, every header is accepted.
 
     Args:
         manifest: The recording's manifest.
-        found: The size and digest of the header.
-        record: The content of `ID.rewrap`; None if there is no such file.
-        officer_keys: The public keys of officers (base64) who may have signed the record.
+        found: The size and digest of the header in the archive.
+        record: The bytes of the file `ID.rewrap`; None if there is no such file.
+        officer_keys: The public keys (base64) of trusted officers. One of them must have signed the
+            record. If there are none, the record is not used.
     """
     first = manifest.header in {None, found}
     otherwise = HeaderStatus.FIRST if first else HeaderStatus.UNKNOWN
@@ -226,7 +231,7 @@ def _by_record(manifest: Manifest, found: ObjectFacts, read: Rewrap) -> HeaderVe
 
 
 def _difference(expected: ObjectFacts | None, found: ObjectFacts) -> str:
-    """Return a text about how a header differs from the signed header; "" if none was signed."""
+    """Return a text about how a header differs from `expected`; "" if `expected` is None."""
     return "" if expected is None else difference("header", expected, found.size)
 
 
@@ -236,7 +241,8 @@ def difference(name: str, expected: ObjectFacts, size: int) -> str:
     Args:
         name: The object's name for the text, such as "header".
         expected: The size and digest that were signed.
-        size: The size in bytes of the object in the archive. Its digest is not the signed digest.
+        size: The size in bytes of the object in the archive. If it is equal to the signed size, the
+            digests must differ.
     """
     if size < expected.size:
         return f"the {name} is cut: {size} of {expected.size} bytes"

@@ -1,8 +1,8 @@
 """Seals the spools of one call: their audio becomes one FLAC file, encrypted as an age payload.
 
-All spools of a call have times of the same monotonic clock, so the module can put their packets on
-one time axis. The FLAC file is encrypted while it is written, so plaintext exists only in memory.
-The memory holds only the stretch of audio that is not sealed yet (the window of `Timeline`).
+The packet times in all spools of a call come from the same monotonic clock, so this module can put
+all packets on one time axis. The FLAC file is encrypted while it is written, so plaintext exists
+only in memory. Only the audio that is not sealed yet is in memory (the window of `Timeline`).
 """
 
 from __future__ import annotations
@@ -54,9 +54,16 @@ class SpoolKeys:
     """The key that encrypts the keys of new spools; None if there is no such key."""
     runtime_keys: Path | None = None
     spool_keys: dict[int, bytes] = field(default_factory=dict)
-    """The spool keys that were recovered with a recipient's identity, by the life of the spool."""
+    """The spool keys that were recovered with a recipient's identity.
+
+    The dict maps the spool's number in its call (its life) to the spool's key.
+    """
     other_boot_keys: tuple[bytes, ...] = ()
-    """Other boot keys of this machine, which may have encrypted the keys of some spools."""
+    """Other boot keys of this machine.
+
+    They may be needed, because a spool is encrypted with the boot key of the time at which it was
+    made.
+    """
 
     def open(self, path: Path) -> SpoolReader:
         """Open one finished spool for reading. Raises `SpoolError`, `OSError`."""
@@ -79,13 +86,13 @@ class SpoolKeys:
 
 
 def _checked_header(path: Path) -> SpoolHeader:
-    """Return a spool's header, after checking that the file's name fits the header.
+    """Return a spool's header, after checking that the file has the name that the header requires.
 
     Without this check, a renamed spool would be archived as the recording of another call.
 
     Raises:
-        SpoolHeaderError: The file's name does not fit the call id and life in its header, or the
-            file has no readable header.
+        SpoolHeaderError: The call id and life in the header differ from those in the file's name.
+            Or the file has no readable header.
         OSError: The file cannot be read.
     """
     header = read_header(path)
@@ -117,10 +124,10 @@ class SealedAudio:
 
 
 class SealingPass:
-    """One pass over the spools of a call.
+    """Processes the spools of a call one after another, at one sample rate.
 
-    Call `begin` for each spool, `take` for each record of the spool, and `end` after its last
-    record. Call `write` each time that `take` yields, and `finish` after the last spool.
+    For each spool, call `begin`, then `take` for each record of the spool, then `end`. `take` is a
+    generator: call `write` each time it yields. After the last spool, call `finish`.
     """
 
     def __init__(self, rate: int, started_wall_us: int) -> None:
@@ -133,14 +140,14 @@ class SealingPass:
         self._same_process = False
         self._last_index = 0
         self._complete = False
-        """True if the previous spool was read up to the frame after which this spool continues."""
+        """True if the previous spool was read up to the point at which this spool begins."""
         self._spool_start_us = 0
         self._answer_us = 0
         self._advanced_us = 0
         self._interruption_open = False
 
     def begin(self, spool: SpoolReader) -> None:
-        """Begin with the call's next spool, before its first record."""
+        """Begin the call's next spool, before the spool's first record is processed."""
         header, last = spool.header, self._last
         self._first, self._last = self._first or header, header
         self._spool_start_us = header.us_after(self._first)
@@ -152,9 +159,9 @@ class SealingPass:
         self.timeline.mark_break()
 
     def take(self, record: object) -> Iterator[None]:
-        """Process a spool's next record.
+        """Process the next record of a spool.
 
-        Yields each time that blocks of audio may be ready for `write`.
+        This generator yields each time that `write` may be able to seal more audio.
         """
         shift = self._spool_start_us
         if isinstance(record, BurstRecord):
@@ -175,15 +182,16 @@ class SealingPass:
             self.timeline.mark_break()
 
     def end(self, spool: SpoolReader) -> None:
-        """Store the state of a spool after its last record."""
+        """Store the facts about a spool, after all records of the spool were processed."""
         life = spool.header.life
         self.lives.append(SpoolFacts(life, spool.interrupted, spool.truncated, spool.damaged))
         self._last_index = spool.last_index
 
     def write(self, flac: FlacPayload, raw: RawPayload) -> None:
-        """Seal the blocks of audio and the undecodable packets that can no longer change.
+        """Seal the audio and the undecodable packets that can no longer change.
 
-        Raises `ArchiveError`, `OSError`.
+        Audio in the timeline's window can still change, so it is not sealed yet. Raises
+        `ArchiveError`, `OSError`.
         """
         flac.write_all(self.timeline.blocks())
         raw.write_all(self.facts.started_us, self.timeline.undecoded())
@@ -203,11 +211,11 @@ class SealingPass:
         )
 
     def _end_interruption(self, at_us: int) -> None:
-        """End an open interruption at the first new record after it.
+        """End the interruption between two spools, if the record at `at_us` is a new record.
 
-        `at_us` is this record's time. A spool that the same process continued on another disk
-        begins by repeating events of the previous spool. These repeated events do not end the
-        interruption.
+        If the disk failed, the same process continues the call in a spool on another disk. This
+        spool begins with a repetition of events of the previous spool. These repeated events are
+        not new, so they do not end the interruption.
         """
         since = self.facts.last_us
         if self._interruption_open and not (self._same_process and at_us <= since):
@@ -224,10 +232,9 @@ class SealingPass:
         yield from self._advance(at_us)
 
     def _advance(self, at_us: int) -> Iterator[None]:
-        """Advance the timeline to `at_us` in steps of at most a minute.
+        """Advance the timeline to `at_us` in steps of at most one minute.
 
-        Events also advance the timeline, so that a long time without packets does not fill the
-        memory.
+        The steps are limited so that a long time without packets does not fill the memory.
         """
         while at_us - self._advanced_us >= _STEP_US:
             self._advanced_us = min(at_us, self._advanced_us + _MINUTE_US)
@@ -235,10 +242,11 @@ class SealingPass:
             yield
 
     def _burst(self, record: BurstRecord, shift_us: int) -> Iterator[None]:
-        """Process all packets of a burst, as `_packet` does with a single packet.
+        """Process all packets of a burst.
 
-        A burst is one record with several packets. `shift_us` converts the packets' times to times
-        since the recording's start.
+        A burst is one record with several packets. The result is the same as if `_packet` processed
+        each packet. `shift_us` is added to each packet's time to get the time since the recording's
+        start.
         """
         self._end_interruption(int(record.at_us[0]) + shift_us)
         for now_us in self.timeline.burst(record, shift_us, self._advanced_us, _STEP_US):
@@ -250,8 +258,9 @@ class SealingPass:
     def _answered(self, event: EventRecord, at_us: int) -> None:
         """Set the recording's start, which is the time of the call's answer.
 
-        After a restart of the process, the event's field `since_us` is the time since the answer,
-        in microseconds. If there is then no earlier spool, the recording's beginning is missing.
+        If the process restarted after the answer, the event's field `since_us` is the time since
+        the answer, in microseconds. If this field is set in the call's first spool, an earlier
+        spool is missing, and with it the beginning of the recording.
         """
         since = event.fields.get("since_us")
         since_us = since if isinstance(since, int) else 0
@@ -278,7 +287,8 @@ class SealingPass:
     def _goes_on_from_the_last(self, fields: Mapping[str, Field]) -> bool:
         """Return True if the previous spool was read up to the point at which this spool continues.
 
-        `fields` are the fields of the `goes-on` event: the previous life and its last frame.
+        `fields` are the fields of this spool's `goes-on` event: the life of the previous spool, and
+        the index of the final frame that was written to that spool.
         """
         life, after = fields.get("life"), fields.get("after")
         follows = self._same_process and self.lives[-1].life == life
@@ -294,10 +304,10 @@ def seal_audio(
     that cannot be decoded are written to `raw`.
 
     Raises:
-        SpoolError: There is no spool, or a spool cannot be opened. It is a `SpoolKeyError` if none
-            of these keys opens the spool.
+        SpoolError: There is no spool, or a spool cannot be opened.
+        SpoolKeyError: None of the keys opens a spool. It is a subclass of `SpoolError`.
         ArchiveError: The payload cannot be written.
-        OSError: The disk refuses.
+        OSError: A read or write on the disk failed.
     """
     try:
         return _write_at(NARROW, fd, raw, _in_order(spools, keys), call_id)

@@ -15,9 +15,9 @@ from typing import Final, TypeVar
 
 Found = TypeVar("Found")
 QUIET_S = 2.0
-"""The time in seconds without a change after which the files of a recording are stable.
+"""The time in seconds that must pass without a change before a recording's files count as stable.
 
-One step of sealing, rewrapping or disposing is faster than this, unless the disk is very slow.
+One step of sealing, rewrapping or disposing takes less time, unless the disk is very slow.
 """
 _MAX_CHECKS: Final = 10
 
@@ -25,11 +25,11 @@ _MAX_CHECKS: Final = 10
 def check_when_stable(
     check: Callable[[], Found], has_problem: Callable[[Found], object], folder: Path, call_id: str
 ) -> Found:
-    """Check a recording when its files no longer change, and return the result of `check`.
+    """Call `check` until its result can be trusted, and return the result.
 
-    `check` is called again while `has_problem(result)` is true and the files of the recording
-    changed less than `QUIET_S` seconds before the check, or during it. It is called ten times at
-    most.
+    A problem that `check` finds may be only a change in progress. So if `has_problem(result)` is
+    true, and the recording's files changed during the check or in the `QUIET_S` seconds before it,
+    `check` is called again. It is called at most ten times.
     """
     for _ in range(_MAX_CHECKS):
         began = time.time()
@@ -42,10 +42,10 @@ def check_when_stable(
 
 
 def _last_changed(folder: Path, call_id: str) -> float:
-    """Return the Unix time in seconds at which a file of this recording changed last.
+    """Return the Unix time in seconds of the most recent change of any file of this recording.
 
-    Staged and unfinished files are included. It is the time at which the inode changed (ctime),
-    because a program cannot set this time.
+    Staged and unfinished files are included. The time is the ctime of the file's inode, because a
+    program cannot set the ctime.
     """
     newest = 0.0
     try:

@@ -1,11 +1,11 @@
 """The archive: it stores each recording as several files (objects) in the folder `YYYY/MM/DD`.
 
-The objects are committed in this order: `ID.raw` (only if some packets could not be decoded),
+The objects are committed in this sequence: `ID.raw` (only if some packets could not be decoded),
 `ID.payload`, `ID.header`, `ID.manifest`. A recording exists if its manifest exists.
 
-To commit an object, this module writes a file with a temporary name, syncs it and renames it. An
-incomplete recording is made again from its spools, which are removed only after the index has the
-recording. Plaintext is never written to the disk.
+To commit an object, this module writes a file with a temporary name, syncs it and renames it. If a
+recording is incomplete, it is made again from its spools. This is possible because the spools are
+removed only after the index has the recording. Plaintext is never written to the disk.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ class SealedRecording:
     folder: str
     """The recording's folder, relative to the archive."""
     personal: PersonalFacts | None
-    """The facts that only the index may store.
+    """The facts about people in the call, which only the index may store.
 
-    None if the recording was sealed earlier and none of the given keys opens its spool, so that
-    these facts cannot be read again.
+    None if these facts are unknown. This happens if the recording was sealed earlier, and none of
+    the keys opens a spool of the call now.
     """
 
 
@@ -89,9 +89,11 @@ def folder_of(call_id: str) -> str:
 
 
 class Archive:
-    """Seals calls into a folder. A call that is already sealed is not sealed again.
+    """Stores the recordings of calls in a folder.
 
-    Several threads may use one archive if each thread seals a different call.
+    A call that is already sealed is not sealed again.
+
+    Several threads may use the same `Archive` if each thread seals a different call.
     """
 
     def __init__(self, root: Path, node: SealingNode) -> None:
@@ -134,16 +136,16 @@ class Archive:
         recipients: RecipientSet,
         following: LiveSealing | None = None,
     ) -> SealedRecording:
-        """Make the recording of a call from its spools, unless it exists already.
+        """Make the recording of a call from its spools, unless the recording exists already.
 
-        If `following` is given, the part that it has sealed during the call is used if possible.
+        `following` is the sealing that began during the call. If it succeeded, its payload is used.
 
         Raises:
             SpoolKeyError: The call is not sealed yet, and none of the keys opens one of its spools.
             SpoolError: A spool has no readable header.
-            ArchiveError: The call cannot be sealed. Or the call was sealed earlier, some of the
-                spools from then are gone, and there is a new spool.
-            OSError: The disk refuses.
+            ArchiveError: The call cannot be sealed. Or the call was sealed earlier and now has a
+                new spool, but some of the earlier spools no longer exist.
+            OSError: A read or write on the disk failed.
         """
         lives = {int(path.name.split(".")[1]) for path in spools}
         done = self.find(call_id)
@@ -156,7 +158,8 @@ class Archive:
         made = None if following is None else _finish_live(following, spools)
         sound, payload, raw = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)
-        self.path(call_id, "rewrap").unlink(missing_ok=True)  # its payload was replaced
+        # A rewrap record of an earlier payload does not describe the new payload.
+        self.path(call_id, "rewrap").unlink(missing_ok=True)
         write_atomic(self.path(call_id, "header"), header)
         header_facts = ObjectFacts(len(header), hashlib.sha256(header).hexdigest())
         manifest = self._manifest(call_id, sound, recipients, (payload, header_facts, raw))
@@ -180,9 +183,10 @@ class Archive:
         return manifest if there and manifest.call_id == call_id else None
 
     def _make_folder(self, folder: Path) -> None:
-        """Make a day's folder.
+        """Make the folder for the recordings of one day.
 
-        The lock makes other threads wait until the folder's name is on the disk.
+        Only one thread at a time makes a folder. So no thread uses the folder of another thread
+        before the folder's name is on the disk.
         """
         with self._making:
             make_folder(folder, self._root)
@@ -248,10 +252,11 @@ def sealed_recording(
 
 
 def _finish_live(following: LiveSealing, spools: Sequence[Path]) -> _Objects | None:
-    """Complete and commit the recording that was sealed during the call.
+    """Complete and commit the payload that was sealed during the call.
 
-    Returns None if that fails; the unfinished files are then discarded. This function does not
-    report the error, because the caller then seals the call from its start and gets the same error.
+    Returns None if that fails; the unfinished files are then removed. The error is not reported
+    here, because `Archive.seal` then seals the call again from its start. If the fault still
+    exists, `Archive.seal` gets the same error.
     """
     try:
         sound = following.finish() if list(spools) == [following.spool] else None
@@ -269,9 +274,10 @@ def _finish_live(following: LiveSealing, spools: Sequence[Path]) -> _Objects | N
 
 
 def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | None:
-    """Read only the personal facts from the spools, because the index may not have them yet.
+    """Read the personal facts from the spools of a call that is already sealed.
 
-    Returns None if none of the keys opens a spool.
+    This is done because the index may not have these facts yet. Returns None if none of the keys
+    opens one of the spools.
     """
     facts = CallFacts(0)
     try:

@@ -32,7 +32,10 @@ class RecordingSummary(msgspec.Struct, frozen=True):
     unexplained_us: int = 0
     """The talk time in µs that no segment or gap covers, or that a segment and a gap both cover."""
     raw_size: int = 0
-    """The size in bytes of the file with the packets that could not be decoded; 0 if no file."""
+    """The size in bytes of the file with the packets that could not be decoded.
+
+    It is 0 if there is no such file.
+    """
     gaps: tuple[Gap, ...] = ()
 
     @property

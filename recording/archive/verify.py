@@ -1,7 +1,8 @@
-"""Verifies recordings: signatures and digests without a key, and the audio with an age identity.
+"""Verifies recordings.
 
-Only this module decides whether a recording is whole. `galwad recordings verify` prints its
-verdicts.
+Signatures and digests are verified without an age identity. The audio is verified only if there is
+an age identity that opens the recording. Only this module decides whether a recording is whole.
+`galwad recordings verify` prints its verdicts.
 """
 
 from __future__ import annotations
@@ -41,15 +42,16 @@ _SMALL: Final = ("manifest", "header", "rewrap", "disposal")
 _LARGEST: Final = 64 << 20
 """The maximum size in bytes of a small object, such as a manifest.
 
-No real manifest is so large: a gap needs about a hundred bytes in it, and a call that lasts a whole
-day has some thousand gaps.
+The manifest of a real recording is smaller. A gap takes about a hundred bytes of the manifest, and
+a call that lasts a whole day has some thousand gaps.
 """
 _ID_TIME: Final = "%Y%m%d-%H%M%S"
 _US: Final = 1_000_000
 _DAY_US: Final = 86_400 * _US
-"""The longest accepted time in µs between the start in a call's id and the start in its manifest.
+"""The largest accepted difference in µs between the time in a call's id and the manifest's start.
 
-The call id has the time at which the call began to ring. The manifest has the time of the answer.
+The call id contains the time at which the call began to ring. The manifest's start is the time at
+which the call was answered.
 """
 _RECORDING: Final = re.compile(
     r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest|disposal)", re.ASCII
@@ -62,7 +64,7 @@ class RecordingVerdict:
     """The result of the verification of one recording.
 
     The recording is whole if it has no `problems` and no `faults`, and was not disposed of. The
-    `notes` are texts for people that do not change the result.
+    `notes` are further information for people, and do not change the result.
     """
 
     call_id: str
@@ -70,7 +72,10 @@ class RecordingVerdict:
     """The differences between the recording in the archive and the recording as it was sealed."""
     notes: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
-    """The faults that the recording already had when it was sealed; each copy has them too."""
+    """The faults that the recording already had when it was sealed.
+
+    A backup of the recording has the same faults.
+    """
     manifest: Manifest | None = field(default=None, repr=False)
     disposal: Certificate | None = None
     """The certificate of the recording's disposal; None if it was not disposed of."""
@@ -84,7 +89,8 @@ class RecordingVerdict:
     def has_unexplained_damage(self) -> bool:
         """True if there are problems or faults.
 
-        Missing objects are not a problem if a disposal certificate explains them.
+        A missing object is not a problem if the recording was disposed of and a certificate proves
+        this.
         """
         return bool(self.problems or self.faults)
 
@@ -92,10 +98,11 @@ class RecordingVerdict:
 def recordings_below(folder: Path) -> list[tuple[Path, str]]:
     """Return the folder and call id of every recording with an object in `folder` or below it.
 
-    The list is in the order of the call ids.
+    The list is sorted by call id.
 
     Raises:
-        OSError: A folder cannot be read. Skipping this folder would hide its recordings.
+        OSError: A folder cannot be read. The error is raised because the recordings in this folder
+            would otherwise be missing from the list without a notice.
     """
     found = set()
     for parent, _, names in os.walk(folder, onerror=_unless_gone):
@@ -117,18 +124,18 @@ def verify_recording(
     officer_keys: Collection[str] = (),
     identities: Iterable[Identity] = (),
 ) -> RecordingVerdict:
-    """Verify the objects of a recording: header, payload and raw object must fit the manifest.
+    """Verify a recording's header, payload and raw object against its manifest.
 
     Args:
         folder: The folder with the objects.
         call_id: The recording's call id.
         public_key: The node's public signing key (base64), from a trusted source. If None, the key
-            in the manifest is accepted. The verdict then shows only that the objects belong
-            together.
-        officer_keys: The public keys (base64) of the officers whose rewraps are accepted. They come
-            from a trusted source; a key that is stored beside the recording is not used.
-        identities: The age identities with which the audio is opened and decoded to its end. If
-            there are none, the audio is not opened.
+            in the manifest is accepted. The verdict then proves only that the objects belong
+            together; it does not prove who made them.
+        officer_keys: The public keys (base64) of the officers whose rewraps are accepted, from a
+            trusted source. A key that is stored beside the recording is never used.
+        identities: The age identities with which the whole audio is decrypted and decoded. If there
+            are none, the audio is not decrypted.
     """
     unsafe = tuple(_unsafe_objects(folder, call_id))
     if unsafe:
@@ -177,13 +184,13 @@ def verify_disposal(
 ) -> RecordingVerdict:
     """Return the verdict on a disposal certificate.
 
-    The certificate must name this recording and have the node's signature. If both are right, the
-    certificate is the verdict's `disposal`; otherwise the verdict has a problem.
+    The certificate must name this recording and have the node's signature. In this case the verdict
+    has the certificate in `disposal`. In all other cases the verdict has a problem.
 
     Args:
         call_id: The recording's call id.
-        certificate: The content of the certificate's file.
-        manifest: The content of the manifest's file; None if there is no manifest.
+        certificate: The bytes of the certificate's file.
+        manifest: The bytes of the manifest's file; None if there is no manifest.
         public_key: The node's public signing key (base64), from a trusted source. If None, the
             certificate must be signed with the same key as the manifest.
     """
@@ -233,18 +240,19 @@ def verify_indexed(
     rewrap: bytes = b"",
     officer_keys: Collection[str] = (),
 ) -> RecordingVerdict:
-    """Compare a manifest with the recording's row in an index, without the recording itself.
+    """Compare a manifest with the recording's row in an index, without reading the payload.
 
     Args:
         call_id: The recording's call id.
-        manifest: The content of the manifest's file.
+        manifest: The bytes of the manifest's file.
         manifest_sha256: The manifest's digest in the index.
         payload_sha256: The payload's digest in the index.
         payload_size: The payload's size in the index, in bytes.
-        public_key: As in `verify_recording`.
-        rewrap: The record of the recording's rewrap; b"" if it was never rewrapped. It is ignored
-            if `officer_keys` is empty.
-        officer_keys: As in `verify_recording`.
+        public_key: The node's public signing key (base64), from a trusted source. If None, the key
+            in the manifest is accepted.
+        rewrap: The record of the recording's most recent rewrap; b"" if it was never rewrapped. The
+            record is ignored if `officer_keys` is empty.
+        officer_keys: The public keys (base64) of the officers whose rewraps are accepted.
     """
     problems = []
     if hashlib.sha256(manifest).hexdigest() != manifest_sha256:
@@ -287,7 +295,8 @@ def _identity_problems(manifest: Manifest, call_id: str) -> Iterator[str]:
 def _sum_problems(manifest: Manifest) -> Iterator[str]:
     """Yield a problem if more talk time is unexplained than the manifest says.
 
-    Unexplained is the time that segments and gaps do not cover exactly once.
+    Talk time is unexplained if no segment or gap covers it, or if a segment and a gap both cover
+    it.
     """
     found = balance(manifest.talk_us, manifest.segments, manifest.gaps)
     unexplained = sum(each.length_us for each in found.unaccounted)
@@ -311,7 +320,7 @@ def _folder_problems(folder: Path, call_id: str) -> Iterator[str]:
 
 
 def _raw(path: Path, manifest: Manifest) -> Iterator[str]:
-    """Yield a problem if the raw object does not fit the manifest.
+    """Yield a problem if the raw object differs from the raw object that the manifest describes.
 
     The raw object is the file with the packets that could not be decoded.
     """
