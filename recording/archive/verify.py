@@ -370,7 +370,7 @@ def _header_notes(manifest: Manifest, judged: HeaderVerdict) -> Iterator[str]:
 
 
 def rewrapped(record: Rewrap) -> str:
-    """Return a note for people that says when a header was rewrapped, and for which recipients."""
+    """Return a note for users that says when and for which recipients a header was rewrapped."""
     who = ", ".join(record.recipients)
     return f"rewrapped {record.made} to set {record.recipients_serial}: {who}"
 

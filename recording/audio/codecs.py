@@ -1,10 +1,11 @@
 """Decodes RTP payloads to samples.
 
 G.711 is decoded with tables, L16 with numpy, and other codecs with PyAV, which is imported only
-when it is needed. A decoder returns mono int16 samples at its own sampling rate. Some codecs have
-no decoder here. Their packets are silence in the audio, are stored unchanged
-(`recording.audio.raw_packets`), and are counted in the manifest. Lost packets are also silence: no
-decoder invents samples for them.
+when it is needed. A decoder returns mono int16 samples at its own sampling rate.
+
+Some codecs have no decoder here. The audio is silent in place of their packets. These packets are
+stored unchanged (`recording.audio.raw_packets`), and are counted in the manifest. The audio is also
+silent in place of lost packets, because no decoder here invents samples for them.
 """
 
 from __future__ import annotations
@@ -49,12 +50,15 @@ class PayloadCodec:
 
     @property
     def carries_no_speech(self) -> bool:
-        """True if the codec carries no speech but comfort noise or key presses."""
+        """True if packets of this codec have only comfort noise or DTMF digits, no speech."""
         return self.name.upper() in _SILENT
 
     @property
     def is_noise(self) -> bool:
-        """True if the codec is comfort noise (RFC 3389), which describes a silence."""
+        """True if the codec is comfort noise (RFC 3389).
+
+        A packet of this codec describes the background noise during a silence.
+        """
         return self.name.upper() == _NOISE
 
     def duration_us(self, rtp_payload: bytes) -> int:
@@ -82,12 +86,12 @@ STATIC: Final = {
 
 
 class Decoder(Protocol):
-    """The interface of a decoder, which decodes the RTP payloads of one stream in order.
+    """The interface of a decoder. It decodes the RTP payloads of one stream one after another.
 
     Attributes:
         rate: The sampling rate of the decoded samples, in Hz.
-        stateless: True if several RTP payloads can be joined and decoded in one call, with the same
-            samples as when they are decoded one by one.
+        stateless: True if several RTP payloads may be joined and decoded together. The samples are
+            then the same as if each RTP payload were decoded separately.
     """
 
     rate: int
@@ -226,7 +230,8 @@ def clip(samples: NDArray[np.float32]) -> Samples:
 
 _BY_AV: Final = {
     "G722": ("g722", WIDE, 0),
-    # FFmpeg also has its own Opus decoder, but that one clicks when speech follows a DTX silence.
+    # FFmpeg also has its own Opus decoder. We do not use that decoder, because its output clicks
+    # when speech follows a DTX silence.
     "OPUS": ("libopus", 48000, 0),
     "G729": ("g729", NARROW, 10),
     "GSM": ("gsm", NARROW, 33),

@@ -1,9 +1,10 @@
 """Comfort noise: computes the background noise that a sender describes for a silence.
 
-RFC 3389 defines a payload for this description. It has the level of the noise and, optionally, the
-shape of the spectrum. G.729 has a frame for it (ITU-T G.729, Annex B), of which only the level is
-used here. A sample of the noise depends only on its position in the track, so the noise is the same
-in one long piece and in several short pieces.
+RFC 3389 defines an RTP payload that describes the noise. It has the level of the noise and,
+optionally, the shape of the spectrum. A G.729 sender describes the noise in a special frame (ITU-T
+G.729, Annex B); only the level in that frame is used here. Each sample of the noise depends only on
+its position on the track. So the noise is the same, whether it is computed in one long piece or in
+several short pieces.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ _FULL_DB: Final = 90.3
 
 
 def announced_noise(codec: PayloadCodec, rtp_payload: bytes) -> bytes:
-    """Return the noise that a packet describes for the silence after it, as an RFC 3389 payload.
+    """Return the comfort noise that a packet describes for the silence after it.
 
-    The result is empty if the packet describes no noise.
+    The result is an RFC 3389 payload. It is empty if the packet describes no noise.
     """
     if codec.is_noise:
         return rtp_payload
@@ -47,11 +48,12 @@ def is_silence(codec: PayloadCodec, rtp_payload: bytes) -> bool:
 
 
 def _sid_level(frame: bytes) -> bytes:
-    """Return the level in a G.729 silence descriptor (two bytes), as an RFC 3389 payload.
+    """Convert the level in a G.729 silence descriptor (two bytes) to an RFC 3389 payload.
 
-    The level is in the five bits before the last bit (RFC 3551, section 4.5.6). These bits count
-    steps of the excitation's level: the first steps are of 4 dB, all from the seventh are of 2 dB.
-    The level of the noise is twice the level of the excitation (ITU-T G.729, Annex B.4.2.1).
+    The level's index is in the five bits before the final bit (RFC 3551, section 4.5.6). It gives
+    the level of the excitation: the first six steps of the index are 4 dB each, all later steps are
+    2 dB each. The level of the noise is twice the level of the excitation (ITU-T G.729, Annex
+    B.4.2.1), which means 6 dB more.
     """
     index = int.from_bytes(frame, "big") >> 1 & 0x1F
     level_db = min(4 * index - 8, 2 * index + 4) + 6
@@ -80,9 +82,10 @@ class Noise:
 
 @lru_cache(maxsize=16)
 def _noise_table(rtp_payload: bytes, clock: int, rate: int) -> Samples:
-    """Return `_PERIOD_S` seconds of noise, which can be repeated without an audible join.
+    """Return `_PERIOD_S` seconds of noise. The noise can be repeated without an audible click.
 
-    The magnitude of each frequency comes from the RFC 3389 payload, its phase is random.
+    The RFC 3389 payload gives the magnitude of each frequency. The phase of each frequency is
+    random.
     """
     phases = _phases(rate)
     shape = np.zeros(len(phases))
@@ -97,7 +100,7 @@ def _noise_table(rtp_payload: bytes, clock: int, rate: int) -> Samples:
 def _phases(rate: int) -> NDArray[np.complex128]:
     """Return a random phase for each frequency of the noise, from 0 to half the sampling rate.
 
-    The phases are the same in each call.
+    For the same `rate`, the function always returns the same phases.
     """
     count = _PERIOD_S * rate // 2 + 1
     phases = np.random.default_rng(3389).uniform(0, 2 * np.pi, count)
@@ -107,9 +110,10 @@ def _phases(rate: int) -> NDArray[np.complex128]:
 def _envelope(quantised: bytes, points: int) -> NDArray[np.float64]:
     """Return the magnitudes of an all-pole filter at frequencies from 0 to half the sample rate.
 
-    `quantised` has the filter's reflection coefficients, one byte each; the byte 127 means zero
-    (RFC 3389, section 3.2). Levinson's recursion computes the filter from them, one order after
-    another. `points` is the number of frequencies from 0 to the whole sample rate.
+    `quantised` has the filter's reflection coefficients, one byte each. The byte 127 means zero
+    (RFC 3389, section 3.2). Levinson's recursion computes the filter from these coefficients: each
+    coefficient makes the filter longer by one. `points` is the number of frequencies from 0 to the
+    whole sample rate.
     """
     filter_ = np.ones(1)
     for byte in quantised:

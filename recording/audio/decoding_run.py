@@ -1,6 +1,6 @@
 """A run: the RTP payloads of packets that follow each other without a break.
 
-They are decoded together, with one call of the decoder.
+The RTP payloads of a run are joined, so that the decoder is called only once for all of them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from recording.audio.stream_decoder import StreamDecoder
 
 _MOST = 50
-"""The maximum number of packets in a run; they are about one second of audio."""
+"""The maximum number of packets in a run. With packets of 20 ms, this is one second of audio."""
 
 
 class DecodingRun:
@@ -16,7 +16,11 @@ class DecodingRun:
 
     def __init__(self) -> None:
         self.count = 0
-        """The number of packets in the run. One entry of `_parts` can have several packets."""
+        """The number of packets in the run.
+
+        The length of `_parts` can be smaller, because one part can have the RTP payloads of several
+        packets.
+        """
         self.end = 0
         """The position on the track at which the samples of the next packet begin."""
         self.decoder: StreamDecoder | None = None
@@ -34,14 +38,15 @@ class DecodingRun:
     def begin(self, decoder: StreamDecoder, codec: str, position: int) -> None:
         """Begin a new run whose samples start at `position` on the track.
 
-        The previous run must be empty (`take`).
+        The packets of the previous run must have been removed with `take`.
         """
         self.decoder, self.codec, self.end = decoder, codec, position
 
     def add(self, rtp_payload: bytes, count: int = 1) -> None:
         """Add the RTP payload of the next packet.
 
-        If `count` is more than 1, `rtp_payload` has the joined RTP payloads of so many packets.
+        If `count` is more than 1, `rtp_payload` has the joined RTP payloads of the next `count`
+        packets.
         """
         if self.decoder is not None:
             self._parts.append(rtp_payload)

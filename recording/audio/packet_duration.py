@@ -1,8 +1,8 @@
 """The duration of the sound in a packet, computed from the RTP payload without decoding it.
 
-The durations are needed to compare the arrivals of packets. A packet is sent when its last sample
-is known. So the first packet of 60 ms is sent 40 ms later than the first packet of 20 ms, although
-the sound begins at the same time.
+The durations are needed to compare the arrival times of packets. A packet can be sent only after
+its last sample was recorded. Therefore the first packet of 60 ms is sent 40 ms later than the first
+packet of 20 ms, although the sound begins at the same time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _OPUS_SILK_US: Final = (10_000, 20_000, 40_000, 60_000)
 _OPUS_HYBRID_US: Final = (10_000, 20_000)
 _OPUS_CELT_US: Final = (2_500, 5_000, 10_000, 20_000)
 _FRAMES: Final = {"G729": (10, 10_000), "GSM": (33, 20_000)}
-"""The length in bytes and the duration in µs of one frame of a codec (RFC 3551, section 4.5)."""
+"""For each codec, the bytes in one frame and the frame's duration in µs (RFC 3551, section 4.5)."""
 _SAMPLE_BYTES: Final = {"PCMU": 1, "PCMA": 1, "L16": 2}
 
 
@@ -34,7 +34,8 @@ def _announced_us(codec: str, clock: int, channels: int, rtp_payload: bytes) -> 
     if not rtp_payload:
         return USUAL_US
     if codec == "G722":
-        return len(rtp_payload) * US // 8000  # the SDP's clock rate does not matter
+        # G.722 has 8000 bytes a second, so the clock rate in the SDP is not needed.
+        return len(rtp_payload) * US // 8000
     if codec in _SAMPLE_BYTES:
         return len(rtp_payload) // (_SAMPLE_BYTES[codec] * max(1, channels)) * US // max(1, clock)
     if codec == "OPUS":
@@ -46,9 +47,9 @@ def _announced_us(codec: str, clock: int, channels: int, rtp_payload: bytes) -> 
 
 
 def opus_us(rtp_payload: bytes) -> int:
-    """Return the duration in µs of an Opus packet.
+    """Return the duration in µs of the audio in an Opus packet.
 
-    The first two bytes of the packet contain it (RFC 6716, section 3).
+    The duration is computed from the first two bytes of the packet (RFC 6716, section 3).
     """
     toc = rtp_payload[0]
     config, code = toc >> 3, toc & 3

@@ -1,8 +1,8 @@
-"""The packets of one stream that are not on the track yet.
+"""Stores the packets of one stream that are not written to the track yet.
 
-Some of them wait for packets with lower sequence numbers. Others are *strays*: packets whose
-sequence number is far from the next one expected. These classes only store the packets;
-`recording.audio.rtp_stream` decides what to do with them.
+Some of these packets wait for packets with lower sequence numbers. The other packets are *strays*:
+the sequence number of a stray is far from the sequence number that is expected next. The classes
+here only store the packets. `recording.audio.rtp_stream` decides when the packets are written.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from recording.audio.stream_clock import Packet
 HOLD_US = 400_000
 """The time in µs for which a packet waits for packets with lower sequence numbers.
 
-A stray waits as long for further strays.
+A stray also waits for this time, to see if more strays follow.
 """
 _NEAR = 3000
 _MOST = 2000
-"""The maximum number of packets that wait.
+"""The maximum number of packets that may wait.
 
-This is ten seconds of 5 ms packets, which a network can deliver all together after a delay.
+These are ten seconds of packets of 5 ms. After a delay, a network can deliver so many packets at
+the same time.
 """
 
 
 class PacketQueue:
-    """Packets in the order of their extended sequence numbers; each number occurs only once."""
+    """Waiting packets, sorted by extended sequence number. Each number occurs only once."""
 
     def __init__(self) -> None:
         self.since_us = 0
-        """The arrival (µs) of the packet that was added first since the queue was last empty."""
+        """The arrival time (µs) of the first packet that was added when the queue was empty."""
         self._heap: list[Packet] = []
         self._numbers: set[int] = set()
 
@@ -68,10 +69,11 @@ class PacketQueue:
 
 
 class Strays:
-    """The strays of a stream, in the order of arrival.
+    """The strays of a stream, in the sequence in which they arrived.
 
-    A stray is a packet whose sequence number is far from the next one expected. Either the packet
-    is very late, or the sender has begun a new numbering. The packets after it show which is true.
+    A stray is a packet whose sequence number is far from the sequence number that is expected next.
+    Either the stray is very late, or the sender has begun to number its packets from a new value.
+    The packets after the stray show which of these two is true.
     """
 
     def __init__(self) -> None:
@@ -85,11 +87,11 @@ class Strays:
         self._came.append(packet)
 
     def is_a_beginning(self, now_us: int) -> bool:
-        """Return whether the strays show that the sender has begun a new numbering.
+        """Return True if the strays show that the sender numbers its packets from a new value.
 
-        They do if the first stray arrived at least `HOLD_US` before `now_us`, or if there are more
-        than `_MOST` strays. The stream removes all strays when a packet arrives that is not a
-        stray.
+        This is so if the first stray arrived at least `HOLD_US` before `now_us`, or if there are
+        more than `_MOST` strays. If a packet arrives that is not a stray, `RtpStream` removes all
+        strays. So no such packet arrived after the first stray.
         """
         came = self._came
         return bool(came) and (now_us - came[0].at_us >= HOLD_US or len(came) > _MOST)
@@ -102,8 +104,10 @@ class Strays:
     def take_alike(self) -> tuple[list[Packet], int]:
         """Remove all strays, and return those that belong together.
 
-        These are the strays whose sequence number is near the sequence number of the last stray.
-        Also return the number of the remaining strays.
+        Also return the number of the other strays.
+
+        A stray belongs to the first group if its sequence number is near the sequence number of the
+        stray that arrived most recently.
         """
         came = self.take()
         last = came[-1].sequence

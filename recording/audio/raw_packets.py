@@ -1,8 +1,8 @@
 """Stores RTP packets that cannot be decoded here, unchanged, in a second payload of the recording.
 
-The file `ID.raw` is encrypted under the same file key as `ID.payload`. So `cat ID.header ID.raw` is
-an age file, and destroying the header destroys both payloads. The decrypted content is a pcapng
-file, which many programs can read
+The file `ID.raw` is encrypted with the same file key as `ID.payload`. So `cat ID.header ID.raw`
+prints a complete age file, and destroying the header makes both payloads unreadable. After
+decryption, the file is a pcapng file, which many programs can read
 (https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html).
 """
 
@@ -38,9 +38,9 @@ _MOST: Final = 65_507
 
 @dataclass(frozen=True, slots=True)
 class UndecodedPacket:
-    """A packet that cannot be decoded, unchanged.
+    """An RTP packet that cannot be decoded. Its bytes are unchanged.
 
-    `at_us` is its arrival in microseconds since the recording's start.
+    `at_us` is the packet's arrival time in microseconds since the recording's start.
     """
 
     track: int
@@ -69,10 +69,14 @@ class RawPayload:
         self.discard()
 
     def begin(self, file_key: bytes, call_id: str, channels: tuple[str, ...]) -> None:
-        """Remove a file that is not committed, and begin again with the given file key.
+        """Begin an empty file, to be encrypted with the given file key.
+
+        If there is a file that is not committed, it is removed. The new file is created when the
+        first packet is written.
 
         Args:
-            file_key: The file key of the recording's audio payload, which is also used here.
+            file_key: The file key of the recording's audio payload. Both files have the same file
+                key.
             call_id: The call's id.
             channels: The name of each track.
         """

@@ -1,14 +1,16 @@
 """Converts a stream from one sample rate to another with a windowed sinc filter.
 
-The filter's phases are computed in advance. The filter delays the output by half its length, which
-is about half a millisecond at the lower rate.
+The filter's phases are computed in advance. The filter delays the output by half the filter's
+length. At the lower of the two sample rates, the delay is about half a millisecond.
 
-`av.AudioResampler` is not used because its first output is shorter than its input (by 16 to 32
-samples, for 20 ms), so that packets would not be written at their own positions. In this module,
-each output has the duration of its input. For a minute of audio in packets of 20 ms, this module
-needs 19 to 38 ms of processor time, and `av.AudioResampler` needs 40 to 44 ms. But the pass band of
-`av.AudioResampler` is wider: in a conversion from 8 to 16 kHz, its level at 3.4 kHz is 0.0 dB, with
-images at -52 dB. Here the level is -1.1 dB, with images at -54 dB.
+`av.AudioResampler` is not used, because its first output is shorter than its input: 16 to 32
+samples are missing if the input is 20 ms long. The packets would then be written at wrong
+positions. In this module, each output has the same duration as its input.
+
+For a minute of audio in packets of 20 ms, this module needs 19 to 38 ms of processor time, and
+`av.AudioResampler` needs 40 to 44 ms. An advantage of `av.AudioResampler` is its wider pass band.
+In a conversion from 8 to 16 kHz, its level at 3.4 kHz is 0.0 dB, with images at -52 dB. In this
+module the level is -1.1 dB, with images at -54 dB.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ The filter needs the rest of the band for its slope.
 
 
 class Resampler:
-    """The resampler of one stream. It remembers the last samples, which the filter still needs."""
+    """The resampler of one stream.
+
+    It stores the most recent input samples, because the filter needs them for the next output.
+    """
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
         common = gcd(from_rate, to_rate)
@@ -41,14 +46,15 @@ class Resampler:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the last samples, because the next samples do not continue them."""
+        """Forget the stored input samples. The next input samples do not follow them directly."""
         self._tail = np.zeros(self._bank.shape[1] - 1, dtype=np.float32)
         self._at = 0
 
     def flush(self) -> Floats:
-        """Return the last output samples, as if silence followed, and reset the resampler.
+        """Return the output samples that the filter still delays, and reset the resampler.
 
-        There are such samples because the filter delays the output by half its length.
+        The filter delays the output by half the filter's length. To get the delayed samples,
+        silence is added to the input.
         """
         made = self(np.zeros(self._bank.shape[1] // 2, dtype=np.float32))
         self.reset()
@@ -57,8 +63,9 @@ class Resampler:
     def __call__(self, samples: NDArray[np.int16] | Floats) -> Floats:
         """Return the output samples for the next input samples.
 
-        The number of output samples of one call can be rounded. Over several calls, the numbers of
-        input and output samples are exactly in the ratio of the two rates.
+        If the exact number of output samples is not an integer, it is rounded. The rounding errors
+        do not add up: over time, the output and the input have exactly the ratio of the two sample
+        rates.
         """
         joined = np.concatenate([self._tail, samples.astype(np.float32)])
         begin = self._at
@@ -82,7 +89,7 @@ class Resampler:
 def _bank(up: int, down: int) -> Floats:
     """Return the low-pass filters: each row is the filter for one phase, with a gain of 1.
 
-    The conversion makes `up` output samples of `down` input samples.
+    For each `down` input samples, the conversion makes `up` output samples.
     """
     slower = max(1.0, down / up)
     half = ceil(_LOBES * slower)

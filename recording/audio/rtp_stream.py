@@ -1,12 +1,12 @@
-"""One RTP stream (one SSRC): puts its packets in order and decides the position of each packet.
+"""Sorts the packets of one RTP stream (one SSRC), and decides the position of each packet.
 
-If packets with lower sequence numbers are missing, a packet waits 0.4 seconds for them. The first
-packets of a stream also wait 0.4 seconds, and so do the packets after a gap or after an arrival
-that contradicts the stream's clock. Together these packets decide the stream's position.
-`recording.audio.stream_writer` decodes the packets and writes them to the track.
+If packets with lower sequence numbers are missing, a packet waits 0.4 seconds for them. Packets
+also wait 0.4 seconds at the start of a stream, after a gap, and when a packet's arrival time
+contradicts the stream's clock. The packets that arrive in this time are used together to decide the
+stream's position. `recording.audio.stream_writer` decodes the packets and writes them to the track.
 
-A *stray* is a packet whose sequence number is far from the next one expected. The *number* of a
-packet is its extended sequence number, which never wraps.
+Two terms are used in this module. The *number* of a packet is its extended sequence number, which
+never wraps. A *stray* is a packet whose number is far from the number that is expected next.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST_BEHIND = 100
 _LAG_US = 4_000_000
 """The time in µs for which all packets must be late before their delay is treated as permanent.
 
-Until then, the network may only be slow for a while.
+A shorter delay can be a temporary delay in the network.
 """
 _NEVER_US = 1 << 62
 _PLAIN = 0x80
@@ -35,32 +35,42 @@ _PLAIN = 0x80
 
 
 class StreamState(Enum):
-    """The states of a stream's clock, which decide whether packets are written or must wait."""
+    """The state of a stream's clock.
+
+    The state decides whether a packet is written immediately or must wait.
+    """
 
     NEW = "new"
-    """No packet was written since the stream began or was interrupted.
+    """No packet was written since the stream began or since it was interrupted.
 
     The next sequence number and the positions are not known.
     """
     CONFIRMED = "confirmed"
-    """Packets have confirmed the clock, so the next packet in order is written immediately."""
+    """Packets have confirmed the clock, so the expected packet is written immediately."""
     DOUBTED = "doubted"
-    """The arrival of a packet contradicted the clock, or no audio has confirmed the clock yet."""
+    """The clock must be confirmed by packets with audio.
+
+    Either a packet's arrival time contradicted the clock, or no packet with audio has arrived yet.
+    """
     LAGGING = "lagging"
-    """All packets are late: the network is slow, or the sender's clock had stopped for a while."""
+    """All packets are late.
+
+    Either the network is slow, or the sender's clock stopped for a while.
+    """
 
 
 class RtpStream:
     """The packets of one SSRC, and the state of the stream's clock.
 
-    This is one class because every arrival can change the expected number, the clock and the state
-    together.
+    This class is not divided, because every packet that arrives can change three things together:
+    the expected packet number, the clock and the state.
 
     Attributes:
-        state: The state of the stream's clock; only `_set_state` changes it.
-        missing: The numbers of packets that have not arrived and are no longer waited for, the
-            oldest first. The packets may still arrive.
-        heard_us: The arrival of the last packet with audio (µs), even if that packet still waits.
+        state: The state of the stream's clock. Only `_set_state` changes the state.
+        missing: The numbers of missing packets, oldest first. The stream no longer waits for these
+            packets, but they may still arrive.
+        heard_us: The arrival time (µs) of the most recent packet with audio. This packet may still
+            be waiting.
     """
 
     def __init__(self, track: TrackSink) -> None:
@@ -73,10 +83,10 @@ class RtpStream:
         self._strays = Strays()
         self._clock: StreamClock | None = None
         self._next: int | None = None
-        """The number of the next packet; None if it is unknown.
+        """The number of the packet that is expected next; None if the number is unknown.
 
-        Unless the state is NEW, each packet with a lower number was written or is no longer waited
-        for.
+        In all states except NEW, each packet with a lower number was written, or the stream no
+        longer waits for it.
         """
         self._audio = StreamWriter(track)
         self._run = self._audio.run
@@ -86,18 +96,18 @@ class RtpStream:
         self._step_us = 0
 
     def _set_state(self, state: StreamState) -> None:
-        """Change the state. No other method changes it.
+        """Change the state. No other method changes the state.
 
-        NEW becomes CONFIRMED or DOUBTED when the first packets have gathered. CONFIRMED becomes
-        DOUBTED or LAGGING when the arrival of a packet contradicts the clock. DOUBTED and LAGGING
-        become CONFIRMED when the next packets have gathered. An interruption leads from every state
-        to NEW.
+        After some time of waiting (`_patience_us`), the waiting packets decide the next state. With
+        them, NEW becomes CONFIRMED or DOUBTED, and DOUBTED and LAGGING become CONFIRMED. CONFIRMED
+        becomes DOUBTED or LAGGING when a packet's arrival time contradicts the clock. Every state
+        becomes NEW when the stream is interrupted.
         """
         self.state = state
 
     @property
     def _patience_us(self) -> int:
-        """The time in µs for which packets must gather before they can confirm the clock."""
+        """The time in µs for which packets must wait before they can confirm the clock."""
         return _LAG_US if self.state is StreamState.LAGGING else HOLD_US
 
     @property
@@ -105,19 +115,24 @@ class RtpStream:
         return self.state is StreamState.CONFIRMED
 
     def _is_past(self, number: int) -> bool:
-        """Return whether the packet with this number was written or is no longer waited for."""
+        """Return whether the stream is finished with the packet that has this number.
+
+        The packet was written, or the stream no longer waits for it.
+        """
         if self.state is StreamState.NEW or self._next is None:
             return False
         return number < self._next
 
     def take_expected(self, head: tuple[int, ...], at_us: int, data: bytes) -> bool:
-        """Add a packet to the run if it is exactly the packet expected next, as most packets are.
+        """Add a packet to the current run of consecutive packets, if it is the expected packet.
 
-        Return whether the packet was added. If not, the caller must call `packet`.
+        This is the fast path for most packets. The method returns True if the packet was added. If
+        it returns False, the packet must be given to the method `packet`.
 
         Args:
-            head: The fixed RTP header, as in `packet`.
-            at_us: The arrival, in µs since the recording's start.
+            head: The fixed RTP header as five numbers: flags, marker and payload type, sequence
+                number, timestamp, SSRC.
+            at_us: The arrival time, in µs since the recording's start.
             data: The whole datagram as received.
         """
         if head != self._expected or len(data) != self._length or not self._run.room:
@@ -137,10 +152,11 @@ class RtpStream:
         return True
 
     def take_expected_burst(self, burst: TrackBurst, start: int, end: int) -> int:
-        """Add those packets of a burst to the run that `take_expected` would add.
+        """Add consecutive packets of a burst to the current run, and return how many were added.
 
-        Begin with the packet `start`, and stop before the packet `end` or at the first packet that
-        is not the expected one. Return the number of packets added.
+        A burst is a group of packets that are stored together. The first packet has the index
+        `start`. Packets are added up to, but not including, the first packet that `take_expected`
+        would not add, or the packet with the index `end`.
         """
         if burst.length != self._length or self._clock is None:
             return 0
@@ -170,7 +186,10 @@ class RtpStream:
         self._expected = flags, kind, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc
 
     def expect_nothing(self) -> None:
-        """Make `take_expected` refuse the next packet, so that `packet` examines it fully."""
+        """Make `take_expected` return False for the next packet.
+
+        The method `packet` then examines the next packet.
+        """
         self._expected = None
 
     def packet(
@@ -181,10 +200,10 @@ class RtpStream:
         rtp_payload: bytes,
         data: bytes,
     ) -> None:
-        """Process any packet: write it, let it wait, or count it as a duplicate or late.
+        """Process any packet: write it, let it wait, or count it as a duplicate or a late packet.
 
         Args:
-            at_us: The arrival, in µs since the recording's start.
+            at_us: The arrival time, in µs since the recording's start.
             head: The fixed RTP header as five numbers: flags, marker and payload type, sequence
                 number, timestamp, SSRC.
             codec: The codec of the payload type.
@@ -219,11 +238,11 @@ class RtpStream:
             self._enqueue(packet)
 
     def _is_stray(self, packet: Packet) -> bool:
-        """Return whether the packet is a stray.
+        """Return whether the packet is a stray. There are two cases.
 
-        It is a stray if its number is far from the next one expected. It is also a stray if a
-        packet with its number was written already, but its timestamp is later than all written
-        audio, because then it cannot be a duplicate.
+        The packet's number is far from the number that is expected next. Or a packet with the same
+        number was written already, but this packet's timestamp is later than all written audio. In
+        the second case, the packet cannot be a duplicate.
         """
         if self._next is None:
             return False
@@ -234,11 +253,16 @@ class RtpStream:
             return False
         if packet.has_no_audio:
             return False
-        clock = self._clock  # the position of a duplicate is before the end of the written audio
+        # If the packet were a duplicate, its position would be before the end of the written audio.
+        clock = self._clock
         return clock is not None and clock.position(packet) >= self._audio.end
 
     def _judge_strays(self, now_us: int) -> None:
-        """Restart the stream with the strays if they show that the sender's numbering is new."""
+        """Restart the stream if the sender now numbers its packets from a new value.
+
+        The strays show this (`Strays.is_a_beginning`). They are then the first packets of the
+        restarted stream.
+        """
         if self._strays.is_a_beginning(now_us):
             strays, others = self._strays.take_alike()
             self._track.counted.late += others
@@ -249,10 +273,11 @@ class RtpStream:
                 self.packet(each.at_us, head, each.codec, each.rtp_payload, each.data)
 
     def _lost_before(self, packet: Packet) -> int:
-        """Return the number of packets that were lost before a packet with a distant number.
+        """Return the number of packets that were lost before a stray with a higher packet number.
 
-        The missing numbers are lost packets only if their audio fits into the silence before this
-        packet. Otherwise the sender has begun a new numbering, and the result is 0.
+        The missing numbers mean lost packets only if the audio of these packets fits into the
+        silence before the stray. If the audio is longer than the silence, the sender has begun to
+        number its packets from a new value, and the result is 0.
         """
         if self._next is None or self._clock is None or self._clock.contradicts(packet):
             return 0
@@ -261,7 +286,10 @@ class RtpStream:
         return missing if 0 < missing * packet.length_us <= 1.1 * silence_us else 0
 
     def _drop_strays(self) -> None:
-        """Treat the strays as late packets or duplicates, because the old numbering continues."""
+        """Remove the strays, and count or write each stray as a late packet or a duplicate.
+
+        This is right because a packet with an expected number arrived after the strays.
+        """
         for each in self._strays.take():
             behind = 0 if self._next is None else self._next - each.sequence
             if self.state is not StreamState.NEW and 0 < behind < _MOST_MISSING:
@@ -270,7 +298,7 @@ class RtpStream:
                 self._track.counted.late += 1
 
     def _enqueue(self, packet: Packet) -> None:
-        """Add a packet to the waiting packets, and write those that have waited long enough."""
+        """Add a packet to the waiting packets. Write all packets that have waited long enough."""
         waiting = self._waiting
         waiting.push(packet)
         if self._next is None:
@@ -280,7 +308,8 @@ class RtpStream:
     def _check_clock(self, packet: Packet) -> None:
         """Change the state if this packet contradicts the clock or follows a long silence.
 
-        This packet and the packets after it then wait, and decide the stream's position again.
+        In this case, this packet and the packets after it must wait. They then decide the stream's
+        position again.
         """
         if packet.has_no_audio:
             return
@@ -289,7 +318,8 @@ class RtpStream:
         if self._clock is None:
             return
         if self.state is StreamState.LAGGING and not self._clock.fits(packet):
-            self.flush()  # this packet does not fit the late packets that wait
+            # The waiting packets are late, but this packet is not.
+            self.flush()
             self._set_state(StreamState.DOUBTED)
         if not self._is_confirmed:
             return
@@ -307,8 +337,8 @@ class RtpStream:
     def mark_break(self) -> None:
         """Begin the stream again after an interruption.
 
-        Packets that are missing in the interruption are not counted as lost, and the timestamps
-        after it may have any value.
+        During the interruption, no packets are received, and these packets are not counted as lost.
+        After the interruption, the timestamps may begin at any value.
         """
         self._restart()
 
@@ -330,15 +360,19 @@ class RtpStream:
             self._audio.finish()
 
     def end(self) -> None:
-        """Write all waiting packets and finish the audio, because no packet directly follows."""
+        """Write all waiting packets and finish the audio.
+
+        This is called when no packet directly follows.
+        """
         self.flush()
         self._audio.finish()
 
     def drain(self, now_us: int) -> None:
-        """Write the waiting packets that are next in order or have waited long enough at `now_us`.
+        """Write the waiting packets that need not wait any longer at the time `now_us`.
 
-        If the clock is not confirmed, packets are written only after they have gathered for
-        `_patience_us`.
+        Such a packet is the packet that is expected next, or it has waited for `HOLD_US`. If the
+        clock is not confirmed, no packet is written until the first waiting packet has waited for
+        `_patience_us`. The waiting packets then confirm the clock.
         """
         waiting = self._waiting
         if not waiting:
@@ -353,9 +387,10 @@ class RtpStream:
             self._write_packet(waiting.pop())
 
     def _confirm_clock(self) -> None:
-        """Confirm the clock with the waiting packets that have audio, or make a new clock of them.
+        """Use the waiting packets with audio to confirm the clock or to make a new clock.
 
-        If the waiting packets have only comfort noise, make a clock that is not confirmed yet.
+        If the waiting packets have only comfort noise, their clock still has to be confirmed by a
+        packet with audio.
         """
         if self.state is StreamState.NEW:
             self._next = self._waiting.first.sequence
@@ -371,9 +406,9 @@ class RtpStream:
             self._clock = StreamClock.anchored(noises, rate, self._clock)
 
     def _restart(self) -> None:
-        """Write all waiting packets, and forget the numbers and the state of the clock.
+        """Write all waiting packets, and set the state to NEW.
 
-        The next packet then begins a new numbering and a new position.
+        The next packet then sets a new number and a new position.
         """
         self.end()
         self._expected = None
@@ -395,9 +430,10 @@ class RtpStream:
             self._audio.write_late(packet, self._clock)
 
     def _write_packet(self, packet: Packet) -> bool:
-        """Write one packet; the caller no longer waits for packets with lower numbers.
+        """Write one packet. From now on, the stream does not wait for packets with lower numbers.
 
-        Return whether the packet was added to the run, with which it is decoded later.
+        Return True if the packet was added to the current run of consecutive packets, which are
+        decoded together later.
         """
         if self._next is None:
             return False
@@ -411,7 +447,7 @@ class RtpStream:
         return self._clock is not None and self._audio.write(packet, self._clock)
 
     def _note(self, packet: Packet) -> None:
-        """Count the packet by its codec; count it as withheld if it has no RTP payload."""
+        """Count the packet for its codec. Count a packet without RTP payload as withheld."""
         if packet.rtp_payload:
             self._track.counted.codecs[str(packet.codec)] += 1
         else:

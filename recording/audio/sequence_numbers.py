@@ -1,4 +1,4 @@
-"""Extended sequence numbers: those of one RTP stream, but never wrapping and never repeating."""
+"""Extended sequence numbers: the sequence numbers of one RTP stream, which never wrap or repeat."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ _MODULUS = 1 << 16
 class SequenceExtender:
     """Computes the extended sequence number of each packet of a stream.
 
-    It also works if the sender gives the same sequence number to all packets.
+    This is also possible if the sender gives the same sequence number to all packets.
     """
 
     def __init__(self) -> None:
         self.last: tuple[int, ...] = ()
-        """The fixed RTP header of the packet that was received last.
+        """The fixed RTP header of the packet that was received most recently.
 
-        It is empty before the first packet.
+        The tuple is empty before the first packet.
         """
         self._added = 0
 
