@@ -20,14 +20,15 @@ class SequenceExtender:
         self._added = 0
 
     def extend(self, head: tuple[int, ...], near: int | None) -> int:
-        """Return the extended sequence number of the received packet with this fixed RTP header.
+        """Return the extended sequence number of a packet. `head` is the packet's fixed RTP header.
 
-        Many extended numbers fit a 16-bit sequence number. The result is the one that is nearest to
-        `near`. If `near` is None, the result is the 16-bit number itself.
+        Many extended numbers belong to the same 16-bit sequence number. The result is the extended
+        number that is nearest to `near`. If `near` is None, the result is the 16-bit number.
 
-        A packet with the sequence number and the timestamp of the last packet is a duplicate. A
-        packet with the same sequence number but another timestamp is a new packet. In this case 1
-        is added to its number and to the numbers of all later packets.
+        A packet is compared with the packet before it. If both have the same sequence number and
+        the same timestamp, the packet is a duplicate. If they have the same sequence number but
+        different timestamps, the packet is a new packet. In this case 1 is added to the number of
+        this packet and of all later packets.
         """
         if self.last and head[2] == self.last[2] and head[3] != self.last[3]:
             self._added += 1

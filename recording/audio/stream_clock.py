@@ -1,14 +1,17 @@
-"""Computes the position of each packet of an RTP stream on the track, from timestamp and arrival.
+"""Computes the position of each packet of an RTP stream on the track.
 
-A *position* is a number of samples since the recording's start. The *time base* of a stream is the
-position of one timestamp. It is set from the packets with the smallest delay among the stream's
-first packets. The position of every other packet is computed from its timestamp and the time base.
+A *position* is a number of samples since the recording's start. The *time base* of a stream says
+which position belongs to one certain timestamp. The first packets of a stream set the time base:
+the packet with the smallest delay decides. The position of every other packet is computed from the
+packet's timestamp and the time base.
 
-The *delay* of a packet is the time from this computed position to its arrival. If the delays show
-that the sender's clock is faster or slower than ours, the time base is moved in steps of half a
-millisecond. The next few packets must confirm the time base after a gap, and when an arrival
-contradicts it. If they do not confirm it, they set a new one, because timestamps may have jumped
-while no packet was received.
+The *delay* of a packet is the time from the packet's computed position to the packet's arrival. If
+the delays show that the sender's clock is faster or slower than our clock, the time base is moved
+in steps of half a millisecond.
+
+After a gap, or when a packet's arrival contradicts the time base, the next few packets must confirm
+the time base. If these packets do not confirm the time base, they set a new time base. This is
+necessary because the sender's timestamps may have jumped while no packet was received.
 """
 
 from __future__ import annotations
@@ -27,10 +30,11 @@ _SECOND_US = 1_000_000
 _FEWEST_A_SECOND = 8
 _PROOF_S = 5
 _LONGEST_SECOND_US = 5_000_000
-"""The time in µs after which the noted delays are evaluated, even if they are few.
+"""The longest time in µs before the stored delays are evaluated.
 
-Usually the delays of one second of packets are evaluated together. But a sender that is mostly
-silent sends fewer packets.
+Usually the delays of one second of packets are evaluated together. If the sender is mostly silent,
+there are fewer packets. The delays are then evaluated after this time, even if there are only a few
+of them.
 """
 _MOST_STEPS = 4
 _PPM = 300
@@ -38,25 +42,25 @@ _PPM = 300
 QUIET_US = 2_000_000
 """The length in µs of a silence after which the next packets must confirm the time base.
 
-The sender's clock and ours may have drifted apart during the silence.
+During the silence, the difference between the sender's clock and our clock may have changed.
 """
 LATE_US = 400_000
 """The delay of a packet in µs above which the next packets must confirm the time base.
 
-Either the network is slow, or the sender's clock had stopped for a while.
+With such a delay, the network is slow, or the sender's clock stopped for a while.
 """
 EARLY_US = 60_000
-"""The time in µs: if a packet arrives more than this before it is due, the time base is wrong.
+"""The largest time in µs by which a packet may arrive before it is due.
 
-The time base must be wrong because no packet arrives before it was sent.
+If a packet arrives earlier, the time base is wrong, because no packet can arrive before it is sent.
 """
 LAGS_US = 60_000
 """The delay of a packet in µs above which the packets after it must be examined.
 
-Either the network is slow for a while, or the sender's clock has changed.
+These packets show whether the network is slow for a while or the sender's clock has changed.
 """
 _SAME_US = 20_000
-"""The time in µs: a packet confirms the time base if it is at most this early or late."""
+"""The largest time in µs by which a packet that confirms the time base may be early or late."""
 _FEW = 3
 _APART_US = 500_000
 
@@ -67,14 +71,14 @@ class _TimestampRate(NamedTuple):
     ticks: int
     in_us: int
     by_number: bool = False
-    """True if sequence numbers are used instead, because the timestamps never change."""
+    """True if the sequence numbers are used, because the sender never changes the timestamp."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Packet:
     """One RTP packet that is not written to the track yet.
 
-    `at_us` is its arrival in µs since the recording's start.
+    `at_us` is the packet's arrival time in µs since the recording's start.
     """
 
     sequence: int
@@ -88,9 +92,9 @@ class Packet:
     lead_us: int = field(compare=False)
     """The duration of the packet's audio minus the usual 20 ms, in µs.
 
-    It is negative for a packet shorter than 20 ms. It is needed because a packet is sent when its
-    last sample is known. If two packets are sent at the same moment, the audio of the longer packet
-    began earlier, by the difference of the two durations.
+    The value is negative if the audio is shorter than 20 ms. The value is needed because a packet
+    is sent after its last sample was recorded. If a long packet and a short packet are sent at the
+    same time, the audio of the long packet began earlier.
     """
 
     @property
@@ -102,7 +106,7 @@ class Packet:
     def noise(self) -> bytes:
         """The comfort noise for the silence after this packet, as an RFC 3389 payload.
 
-        It is empty if the packet describes no noise.
+        The value is empty if the packet describes no noise.
         """
         return announced_noise(self.codec, self.rtp_payload)
 
@@ -113,35 +117,43 @@ class Packet:
 
 
 class StreamClock:
-    """Converts timestamps of one stream into positions, and adapts to the sender's clock.
+    """Converts the timestamps of one stream into positions on the track.
 
-    The module describes the time base, the delay and the position.
+    The stream's clock follows the sender's clock. The terms time base, delay and position are
+    explained in the description of this module.
     """
 
     def __init__(self, rate: int, packet: Packet, position: int) -> None:
         self.stretch = 0
-        """The number of samples by which the next packet must be longer; shorter if negative."""
+        """The number of samples that must be added to the audio of the next packet.
+
+        A negative number means that samples must be removed.
+        """
         self._rate = rate
         self._early = -EARLY_US * rate // _US
         self._step = rate // 2000
         self.judged_us = packet.at_us
-        """The arrival (µs) of the packet at which delays were last compared with the time base."""
-        self._proven_us = packet.at_us
-        """The time (µs) at which enough delays last confirmed the time base or corrected it."""
-        self._moves: dict[int, int] = {}
-        """The number of samples by which the time base moves when a packet is reached.
+        """The arrival time (µs) of the packet at which the time base was most recently checked.
 
-        The key is the extended sequence number of this packet.
+        Delays of earlier packets were evaluated at this check.
+        """
+        self._proven_us = packet.at_us
+        """The most recent time (µs) at which enough delays confirmed or corrected the time base."""
+        self._moves: dict[int, int] = {}
+        """The future moves of the time base.
+
+        The dict maps the extended sequence number of a packet to a number of samples. The time base
+        is moved by this number when this packet is written.
         """
         self._rebase(packet, position)
 
     @classmethod
     def anchored(cls, packets: list[Packet], rate: int, former: StreamClock | None) -> StreamClock:
-        """Return the clock for these packets.
+        """Return the clock that gives the positions of these packets.
 
-        If the clock `former` agrees with the arrivals of the packets, return `former`. Otherwise
-        return a new clock, whose time base is set by the packet with the smallest delay. `rate` is
-        the track's sampling rate in Hz.
+        If the arrivals of the packets agree with the clock `former`, return `former`. Otherwise
+        return a new clock. The packet with the smallest delay sets the time base of the new clock.
+        `rate` is the track's sampling rate in Hz.
         """
         if former is not None and former._agrees_with(packets):  # noqa: SLF001 - the same class
             return former
@@ -153,15 +165,17 @@ class StreamClock:
         )
         apart = _APART_US * rate // _US
         while len(errors) > 1 and errors[1] - errors[0] > apart:
-            del errors[0]  # the packet's timestamp is far from the timestamps of all other packets
+            # This delay is much smaller than all other delays, so the packet's timestamp is wrong.
+            del errors[0]
         clock._base = errors[0]
         return clock
 
     def _agrees_with(self, packets: list[Packet]) -> bool:
-        """Return whether enough of these packets arrived when this clock expects them.
+        """Return True if enough of these packets arrived when this clock expects them.
 
-        If so, also correct the time base, and forget the delays that were noted before. The
-        correction is at most the drift of a clock with an error of `_PPM` since `_proven_us`.
+        In this case, also correct the time base and forget the stored delays. The correction is
+        limited to the drift that is possible since `_proven_us`, if the sender's clock has an error
+        of at most `_PPM`.
         """
         if any(packet.codec.clock != self._clock_rate for packet in packets):
             return False
@@ -187,7 +201,7 @@ class StreamClock:
         return self._timestamp_rate == timestamp_rate
 
     def arrival_position(self, packet: Packet) -> int:
-        """Return the position that the packet has if its arrival had no delay."""
+        """Return the position of a packet, computed as if its arrival had no delay."""
         return (packet.at_us - packet.lead_us) * self._rate // _US
 
     def _rebase(self, packet: Packet, position: int) -> None:
@@ -205,7 +219,7 @@ class StreamClock:
     def contradicts(self, packet: Packet) -> bool:
         """Return whether the packet's arrival or clock rate contradicts the time base.
 
-        If so, more packets must confirm the time base or set a new one.
+        In this case, the next packets must confirm the time base or set a new one.
         """
         error = self.arrival_position(packet) - self.position(packet)
         late = error * _US > LATE_US * self._rate
@@ -222,16 +236,16 @@ class StreamClock:
     def is_lagging(self, packet: Packet) -> bool:
         """Return whether the packet's delay is above `LAGS_US`.
 
-        The packets after it must then be examined.
+        In this case, the packets after this packet must be examined.
         """
         return (self.arrival_position(packet) - self.position(packet)) * _US > LAGS_US * self._rate
 
     def accept_late(self, packets: list[Packet]) -> bool:
-        """Return whether these packets fit this clock and are only late.
+        """Return whether these packets agree with this clock and are only late.
 
-        A delay is permanent if all later packets have at least this delay. `next_position` will
-        move the time base at the packet with which a permanent delay begins. It moves by the
-        smallest delay among this packet and the packets after it.
+        A delay is permanent if all later packets have at least this delay. The time base is moved
+        because of a permanent delay, by the smallest delay among the packets that have it.
+        `next_position` makes this move when the first of these packets is written.
         """
         ordered = sorted(packets)
         errors = [self.arrival_position(packet) - self.position(packet) for packet in ordered]
@@ -245,7 +259,8 @@ class StreamClock:
         moved = self._correction = self.stretch = 0
         for packet, later in zip(ordered, least, strict=True):
             if ordered[-1].at_us - packet.at_us < LATE_US:
-                break  # too few packets follow this one to know if its delay is permanent
+                # The few packets after this packet cannot show whether its delay is permanent.
+                break
             if (later - moved) * _US > _SAME_US * self._rate:
                 self._moves[packet.sequence] = later - moved
                 moved = later
@@ -271,8 +286,9 @@ class StreamClock:
     def approximate_position(self, packet: Packet) -> int:
         """Return the position of a packet that has no audio.
 
-        The position is computed from the timestamp if the packet's delay is plausible, otherwise
-        from the arrival.
+        The position is computed from the timestamp if the packet's delay is between -`EARLY_US` and
+        `LATE_US` and its codec has the stream's clock rate. Otherwise the position is computed from
+        the arrival time.
         """
         position, arrival = self.position(packet), self.arrival_position(packet)
         late = LATE_US * self._rate // _US
@@ -284,10 +300,10 @@ class StreamClock:
         return self._steps > 0 and self._correction != 0
 
     def note(self, late_us: int) -> bool:
-        """Note the delay in µs of a packet that directly follows the last one.
+        """Store the delay in µs of a packet that directly follows the packet before it.
 
-        Return whether the delay was noted. If not, the caller must use `next_position` for this
-        packet, because the time base may have to move.
+        Return True if the delay was stored. If the result is False, `next_position` must be called
+        for this packet, because the time base may have to move.
         """
         if len(self._errors) >= self._enough - 1 or self._is_correcting:
             return False
@@ -297,9 +313,10 @@ class StreamClock:
         return True
 
     def note_all(self, late_us: list[int]) -> int:
-        """Note delays in µs as `note` does, up to the first delay that `note` would refuse.
+        """Store the delays in µs of several consecutive packets.
 
-        Return the number of delays that were noted.
+        Stop before the first delay for which `note` would return False. Return the number of delays
+        that were stored.
         """
         taken = (
             [] if self._is_correcting else late_us[: max(0, self._enough - 1 - len(self._errors))]
@@ -312,11 +329,11 @@ class StreamClock:
         return len(taken)
 
     def next_position(self, packet: Packet) -> int:
-        """Return the position of the next packet, and correct the time base by its arrival.
+        """Return the position of the next packet. Correct the time base by its arrival time.
 
-        The position is computed from the timestamp, even if the packet is very late. If the packet
-        contradicted the time base (`contradicts`, `is_lagging`), the caller has already examined
-        the packets after it.
+        The position is computed from the timestamp, even if the packet is very late. Before this
+        method is called, packets that contradict the time base (`contradicts`, `is_lagging`) must
+        be examined together with the packets after them.
         """
         if self._moves:
             self._base += self._moves.pop(packet.sequence, 0)
@@ -326,9 +343,11 @@ class StreamClock:
             self._rebase(packet, arrival)
             return arrival
         if error < self._early:
-            return arrival  # the packet's timestamp is far from the timestamps of other packets
+            # The packet is much too early, so its timestamp is wrong.
+            return arrival
         if (packet.timestamp - self._timestamp) % _MODULUS > _MODULUS // 4:
-            # The reference timestamp must follow before 32-bit timestamps wrap.
+            # Timestamps wrap after 32 bits. To avoid a wrong difference, the reference timestamp is
+            # moved before its distance to the packet's timestamp is too large.
             self._base, self._timestamp = position, packet.timestamp
             self._sequence = packet.sequence
         if error * _US <= LAGS_US * self._rate:
@@ -346,9 +365,9 @@ class StreamClock:
     def _note_minimum(self, least: int) -> None:
         """Store the smallest delay (in samples) among the packets of one second.
 
-        Jitter can look like a wrong time base for a while. So the smallest delay in five such
-        seconds is taken as the error of the time base. `_correction_step` then corrects the time
-        base step by step.
+        Jitter can look like a wrong time base, but only for a short time. Therefore the smallest
+        delay in five such seconds counts as the error of the time base. `_correction_step` then
+        corrects the time base in small steps.
         """
         self._errors.clear()
         if not self._correction:
@@ -361,17 +380,17 @@ class StreamClock:
                     self._correction = proven
 
     def _is_much(self, samples: int) -> bool:
-        """Return whether an error of this many samples is worth correcting.
+        """Return whether an error of the time base is so large that it must be corrected.
 
-        Jitter can explain a smaller error.
+        `samples` is the error. A smaller error can be caused by jitter.
         """
         return abs(samples) > 3 * self._step
 
     def _correction_step(self) -> int:
-        """Move the time base by one step, which is inaudible, and stretch this packet to fit.
+        """Move the time base by one inaudible step, and change the length of this packet's audio.
 
-        Return the number of samples by which the time base was moved; negative if to an earlier
-        position.
+        Return the number of samples by which the time base was moved. A negative number means a
+        move to an earlier position.
         """
         self._steps -= 1
         move = max(-self._step, min(self._step, self._correction))
@@ -384,14 +403,15 @@ class StreamClock:
 def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _TimestampRate:
     """Return the rate at which the packets' timestamps grow.
 
-    It is the clock rate of the codec, unless the packets clearly show another rate. Some senders of
-    G.722 add 16,000 a second to the timestamp. Some senders of Opus use the sampling rate of their
-    microphone, or add 1 for each packet. Some senders never change the timestamp. In all these
-    cases, the timestamp grows by the same number from each packet to the next, and the arrivals
-    agree with the packets' durations but not with the timestamps.
+    The result is the clock rate of the codec, unless the packets clearly show another rate. Some
+    senders of G.722 add 16,000 to the timestamp in each second. Some senders of Opus use the
+    sampling rate of their microphone, or add 1 for each packet. Some senders never change the
+    timestamp. In all these cases, the timestamp grows by the same number from each packet to the
+    next. The arrival times then agree with the durations of the packets, but not with the
+    timestamps.
 
-    `former` is the stream's clock until now. If it already has the other rate, the arrivals need
-    not be compared.
+    `former` is the stream's clock until now. If `former` already has the other rate, the arrival
+    times are not checked.
     """
     first, last = min(packets), max(packets)
     expected, length_us = _TimestampRate(first.codec.clock or NARROW, _US), first.length_us
@@ -413,7 +433,7 @@ def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _Ti
 
 
 def _packets_a_second(packet: Packet) -> int:
-    """Return the number of packets a second if all have this packet's duration.
+    """Return the number of packets in a second, if all packets have the duration of this packet.
 
     The result is at least `_FEWEST_A_SECOND`.
     """

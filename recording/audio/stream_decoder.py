@@ -15,11 +15,11 @@ It is limited because each re-INVITE can add a codec, and a decoder needs 35 KB 
 
 
 class StreamDecoder:
-    """A decoder, with a resampler if the decoder's sampling rate is not the track's."""
+    """A decoder. It has a resampler if the sampling rates of the decoder and the track differ."""
 
     def __init__(self, decoder: Decoder, rate: int) -> None:
         self.stateless = decoder.stateless and rate % decoder.rate == 0
-        """True if several RTP payloads can be joined and decoded in one call.
+        """True if several RTP payloads may be joined and decoded together.
 
         Each byte of the joined RTP payloads then becomes `scale` samples.
         """
@@ -51,13 +51,15 @@ class StreamDecoder:
         return self._resampler is not None
 
     def samples(self, rtp_payload: bytes, *, follows: bool, stretch: int = 0) -> Samples:
-        """Return the samples of one RTP payload; empty if it cannot be decoded.
+        """Return the samples of one RTP payload; empty if the RTP payload cannot be decoded.
 
         Args:
-            rtp_payload: The RTP payload. It may be several joined RTP payloads if `stateless` is
-                true.
-            follows: True if its audio directly follows the audio of the last call of this method.
-            stretch: The number of samples by which the audio is made longer; shorter if negative.
+            rtp_payload: The RTP payload. If `stateless` is true, this may be several joined RTP
+                payloads.
+            follows: True if the audio of this RTP payload directly follows the audio that was
+                decoded before.
+            stretch: The number of samples that are added to the audio by stretching it. If the
+                number is negative, the audio is made shorter.
         """
         decoded = self._decoder.decode(rtp_payload)
         if self._resampler is not None and len(decoded):
@@ -69,10 +71,10 @@ class StreamDecoder:
         return decoded
 
     def flush(self) -> Samples:
-        """Return the last samples (about a millisecond) that are still in the resampler.
+        """Return the samples (about a millisecond) that are still in the resampler.
 
-        The caller must call it when no audio directly follows. The result is empty if there is no
-        resampler.
+        This method must be called when no audio directly follows. The result is empty if there is
+        no resampler.
         """
         if self._resampler is None:
             return np.zeros(0, dtype=np.int16)

@@ -1,8 +1,9 @@
 """Decodes the packets of one RTP stream and writes their samples to a track.
 
-`recording.audio.rtp_stream` passes the packets in the order of their sequence numbers, and a
+`recording.audio.rtp_stream` calls this module with the packets sorted by sequence number. A
 `StreamClock` computes the position of each packet. Packets that follow each other without a break
-are collected in a *run* of up to a second and decoded together.
+are collected in a *run*, which is at most one second long. The packets of a run are decoded
+together.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ class StreamWriter:
     """The writer of one stream's audio.
 
     Attributes:
-        run: The run: packets that follow each other and are not decoded yet.
+        run: The current run: packets that follow each other without a break and are not decoded
+            yet.
     """
 
     def __init__(self, track: TrackSink) -> None:
@@ -26,23 +28,23 @@ class StreamWriter:
         self._track = track
         self._decoders = StreamDecoders(track.rate)
         self._end = 0
-        """The position on the track at which the audio ends that was written last."""
+        """The position on the track at which the most recently written audio ends."""
         self._last: StreamDecoder | None = None
-        """The decoder of the audio that was written last.
+        """The decoder of the most recently written audio.
 
-        Its resampler may still have the last millisecond of this audio.
+        The decoder's resampler may still have the final millisecond of this audio.
         """
 
     @property
     def end(self) -> int:
-        """The position at which all audio ends that was written or is in the run."""
+        """The position at which the audio of this stream ends, including the audio in the run."""
         return max(self._end, self.run.end)
 
     def write(self, packet: Packet, clock: StreamClock) -> bool:
         """Write the next packet of the stream to the track.
 
-        If the packet describes comfort noise, also begin the noise. Return whether the packet was
-        added to the run, with which it is decoded later.
+        If the packet describes comfort noise, also begin the noise. Return True if the packet was
+        added to the run, so that it is decoded later together with the other packets of the run.
         """
         noise = packet.noise
         if packet.has_no_audio:
@@ -66,7 +68,8 @@ class StreamWriter:
     def write_late(self, packet: Packet, clock: StreamClock) -> None:
         """Write a late packet at its position, although later packets were already written."""
         self.write_run()
-        # The stream's own decoder has already decoded later packets, so its state does not fit.
+        # The stream's own decoder has already decoded later packets. Its state is then wrong for
+        # this packet, so a new decoder is used.
         decoder = StreamDecoder.of(packet.codec, self._track.rate)
         samples = None if decoder is None else decoder.samples(packet.rtp_payload, follows=False)
         position = clock.position(packet)
@@ -86,10 +89,10 @@ class StreamWriter:
             self._end = self.run.end
 
     def finish(self, before: int | None = None) -> None:
-        """Finish the audio that was written last, because no audio directly follows.
+        """Finish the most recently written audio, because no audio directly follows.
 
-        Write the samples that are still in its decoder. If `before` is given, only samples before
-        this position are written.
+        The decoder may still have some samples of this audio; they are written to the track. If
+        `before` is given, only samples before this position are written.
         """
         decoder, self._last = self._last, None
         if decoder is not None:
@@ -100,9 +103,10 @@ class StreamWriter:
                 self._track.write(self._end, rest)
 
     def _fits_run(self, packet: Packet, position: int, clock: StreamClock) -> bool:
-        """Return whether the packet can be added to a run.
+        """Return whether the packet can be added to the current run.
 
-        If it does not continue the present run, decode that run and begin a new run at `position`.
+        If the run is empty, is full or has another decoder, write the run to the track, and begin a
+        new run at `position`.
         """
         decoder = self._decoder_for(packet.codec)
         if decoder is None or not decoder.stateless or clock.stretch:
@@ -115,11 +119,11 @@ class StreamWriter:
         return True
 
     def _follows_last(self, decoder: StreamDecoder, start: int, *, touches: bool) -> bool:
-        """Return whether the next samples of this decoder continue the audio written last.
+        """Return whether the next samples of this decoder continue the most recently written audio.
 
-        The samples continue that audio if the same decoder decoded it and `touches` is true.
-        Otherwise, finish that audio. `touches` means that the next samples begin at the position
-        `start` at which that audio ends.
+        They continue this audio if the same decoder decoded it, and `touches` is true. `touches` is
+        true if this audio ends at the position `start`, at which the next samples begin. If they do
+        not continue this audio, finish this audio.
         """
         follows = touches and decoder is self._last
         if not follows:

@@ -1,9 +1,10 @@
 """Turns a call's RTP packets into the samples of two tracks on one time axis.
 
-The arrival of a stream's first packets decides where the stream begins. The RTP timestamps decide
-the position of each later packet (`recording.audio.stream_clock`). The samples of the last ten
-seconds, called the *window*, can still change. Samples from before the window are *final*: they can
-no longer change. Lost packets and gaps become silence of exactly the correct length.
+The arrival times of a stream's first packets decide where the stream begins on the time axis. The
+RTP timestamps decide the position of each later packet (`recording.audio.stream_clock`). The
+samples of the most recent ten seconds, called the *window*, can still change. Samples from before
+the window are *final*: they can no longer change. In place of lost packets and gaps, there is
+silence of exactly the same length.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ _US = 1_000_000
 
 
 class Timeline:
-    """Receives packets in the order of their arrival and returns blocks of stereo samples.
+    """Receives the packets of a call as they arrive, and returns blocks of stereo samples.
 
-    All times are microseconds since the recording's start. Only the samples of the window and of
-    the following seconds are in memory.
+    All times are microseconds since the recording's start. The memory has only the samples of the
+    window and of the time after the window.
     """
 
     def __init__(self, rate: int) -> None:
         """Set up an empty timeline with `rate` samples a second: 8000 or 16000.
 
-        With 8000, the first packet of a wideband codec raises `WidebandError`. The caller must then
-        begin again with a new timeline of 16000 samples a second.
+        If `rate` is 8000, the first packet of a wideband codec raises `WidebandError`. All packets
+        must then be processed again with a new timeline of 16000 samples a second.
         """
         self.rate = rate
         self._tracks = [Track(rate) for _ in range(TRACKS)]
@@ -54,7 +55,7 @@ class Timeline:
 
     @property
     def counts(self) -> list[TrackCount]:
-        """The packet counts of each track, up to the last packet received."""
+        """The packet counts of each track, up to the most recently received packet."""
         return [track.count() for track in self._tracks]
 
     def set_payload_types(self, track: int, payloads: Mapping[int, PayloadCodec]) -> None:
@@ -71,17 +72,17 @@ class Timeline:
     def burst(
         self, burst: BurstRecord, shift_us: int, advanced_us: int, step_us: int
     ) -> Iterator[int]:
-        """Process the packets of a burst, with the same result as `packet` for each of them.
+        """Process the packets of a burst, with the same result as if `packet` were called for each.
 
-        Yield the times at which the caller must call `advance`. A time is yielded after each packet
-        that arrived at least `step_us` after the time that was yielded last. The time is the
-        arrival of this packet.
+        At each time that this generator yields, `advance` must be called with this time. The
+        generator yields a packet's arrival time if it is at least `step_us` after the time that was
+        yielded before.
 
         Args:
             burst: The packets.
-            shift_us: The microseconds that are added to the arrival of each packet.
-            advanced_us: The time for which `advance` was called last.
-            step_us: The least time in µs between two yielded times.
+            shift_us: The microseconds that are added to the arrival time of each packet.
+            advanced_us: The time for which `advance` was most recently called.
+            step_us: The shortest time in µs between two yielded times.
         """
         at_us = burst.at_us + shift_us
         picks = [np.flatnonzero(burst.track == track) for track in range(TRACKS)]
@@ -105,42 +106,44 @@ class Timeline:
     def begin_gap(self, from_us: int) -> None:
         """Begin a gap at `from_us`.
 
-        The audio is silent in a gap, and packets that are missing in it are not counted as lost.
+        The audio is silent in a gap. Packets that do not arrive during a gap are not counted as
+        lost.
         """
         self._gaps.append((self._sample(from_us), None))
         self.mark_break(from_us)
 
     def end_gap(self, at_us: int) -> None:
-        """End the gap that was begun last; its end is at `at_us`."""
+        """End the current gap at `at_us`."""
         if self._gaps and self._gaps[-1][1] is None:
             start, _ = self._gaps.pop()
             self._gaps.append((start, self._sample(at_us)))
         self.mark_break(at_us)
 
     def mark_break(self, at_us: int | None = None) -> None:
-        """Expect an interruption of all streams at the time `at_us`.
+        """Prepare all streams for an interruption at the time `at_us`.
 
-        Packets that are missing in the interruption are not counted as lost, and the timestamps
-        after it may have any value. If `at_us` is None, the time is the arrival of the last packet.
+        Packets that do not arrive during the interruption are not counted as lost. After the
+        interruption, the timestamps may begin at any value. If `at_us` is None, the time is the
+        arrival time of the most recent packet.
         """
         position = self._sample(self._now_us if at_us is None else at_us)
         for track in self._tracks:
             track.mark_break(position)
 
     def undecoded(self) -> list[UndecodedPacket]:
-        """Return the undecodable packets that have left the window since the last call.
+        """Return the undecodable packets that have left the window and were not returned before.
 
-        Each packet is returned only once. A packet is never returned if it arrived in a gap or if a
-        part of its audio belongs to a gap.
+        A packet that arrived in a gap is never returned. A packet is also never returned if a part
+        of its audio belongs to a gap.
         """
         given, self._undecoded = self._undecoded, []
         return given
 
     def _finalise_undecoded(self, end: int | None) -> None:
-        """Make the undecodable packets available that arrived before the position `end`.
+        """Let `undecoded` return the undecodable packets that arrived before the position `end`.
 
-        All samples before `end` are final. If `end` is None, all undecodable packets are made
-        available.
+        All samples before `end` are final. If `end` is None, `undecoded` may return all undecodable
+        packets.
         """
         for number, track in enumerate(self._tracks):
             for each, position in track.undecoded:
@@ -178,10 +181,10 @@ class Timeline:
             self._emit(self.rate)
 
     def blocks(self) -> Iterator[Samples]:
-        """Yield the samples that became final since the last call.
+        """Yield the samples that became final and were not yielded before.
 
-        Each block is an int16 array of shape (n, 2): a row for each position, a column for each
-        track.
+        Each block is an int16 array of shape (n, 2), with a row for each position and a column for
+        each track.
         """
         while self._ready:
             yield self._ready.popleft()

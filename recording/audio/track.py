@@ -1,7 +1,7 @@
-"""One track of the timeline: the RTP streams of one party, and the latest seconds of its samples.
+"""One track of the timeline: the RTP streams of one party, and this party's most recent samples.
 
-Older samples are not kept in memory. A sample is *final* when it was handed to the encoder and can
-no longer change.
+Older samples are removed from memory. A sample is *final* when the track has given it to the
+encoder; the sample can then no longer change.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Track:
         )
 
     def set_payload_types(self, payloads: Mapping[int, PayloadCodec]) -> None:
-        """Set the codecs of the dynamic payload types, in place of those set before."""
+        """Replace the codecs of the dynamic payload types by the given codecs."""
         self._payloads = {**STATIC, **payloads}
         for stream in self._streams.values():
             stream.expect_nothing()
@@ -115,28 +115,32 @@ class Track:
     def mark_break(self, position: int) -> None:
         """Begin all streams again after an interruption, and end any comfort noise at `position`.
 
-        Packets that are missing in the interruption are not counted as lost.
+        Packets that do not arrive during the interruption are not counted as lost.
         """
         for stream in self._streams.values():
             stream.mark_break()
         self._end_noise(position)
 
     def advance(self, now_us: int) -> None:
-        """Write the packets that have waited long enough at `now_us` for packets before them."""
+        """Write the packets that have waited long enough at the time `now_us`.
+
+        They waited for packets with lower sequence numbers.
+        """
         for stream in self._streams.values():
             stream.advance(now_us)
 
     def flush(self) -> None:
-        """Write all packets that still wait, because no packets follow."""
+        """Write all packets that are still waiting, because no more packets follow."""
         for stream in self._streams.values():
             stream.end()
 
     def keep_undecoded(self, packet: Packet, position: int) -> bool:
-        """Add a packet to the packets that cannot be decoded, and return True.
+        """Store a packet that cannot be decoded, and return True.
 
-        If the samples at all positions of its audio are final, the packet is too late. It is then
-        not added, and the result is False. The reason is that the gaps of that time are already
-        forgotten, and the packet may be from one of these gaps.
+        If all samples at the positions of the packet's audio are final, the packet is too late. The
+        packet is then not stored, and the result is False. The track cannot store such a packet,
+        because the packet may belong to a gap (such as a payment), and earlier gaps are no longer
+        known.
         """
         if position + packet.length_us * self.rate // _US < self._start:
             return False
@@ -156,7 +160,7 @@ class Track:
         self._noise_at = position
 
     def _end_noise(self, position: int) -> None:
-        """Write the noise up to `position`, and write no more of it."""
+        """Write the comfort noise up to `position`, and stop the noise there."""
         self._write_noise(position)
         self._noise = None
 
@@ -169,8 +173,7 @@ class Track:
     def write(self, position: int, samples: Samples) -> bool:
         """Write samples that begin at `position`.
 
-        Samples before the first position that is not final are not written. Return False if no
-        sample is written for this reason.
+        Samples at final positions are not written. Return False if all these positions are final.
         """
         if self._noise is not None and position >= self._noise_at:
             self._end_noise(position)
@@ -212,8 +215,9 @@ class Track:
 def _rtp_payload(data: bytes, flags: int) -> bytes:
     """Return the RTP payload of a datagram (RFC 3550, section 5.1).
 
-    It is the data after the CSRCs and the header extension, without the padding. It is empty if the
-    lengths in the datagram are wrong. `flags` is the first byte of the datagram.
+    The RTP payload is the data after the CSRCs and the header extension, without the padding. The
+    result is empty if the lengths in the datagram are wrong. `flags` is the first byte of the
+    datagram.
     """
     start = 12 + 4 * (flags & 0x0F)
     if flags & 0x10 and len(data) >= start + 4:

@@ -23,7 +23,7 @@ class WidebandError(Exception):
 
 @dataclass(slots=True)
 class TrackCount:
-    """The numbers of a track's packets: how many were received, lost, late and so on."""
+    """The packet counts of a track: how many packets were received, lost, late and so on."""
 
     received: int = 0
     lost: int = 0
@@ -34,10 +34,10 @@ class TrackCount:
     withheld: int = 0
     """The number of packets of which only the fixed RTP header was stored.
 
-    They are key presses, and packets whose payload type was not negotiated.
+    These are packets of DTMF digits, and packets whose payload type was not negotiated.
     """
     codecs: Counter[str] = field(default_factory=Counter)
-    """The number of packets of each codec. A key is, for example, `PCMA/8000`."""
+    """The number of packets of each codec. A codec is named, for example, `PCMA/8000`."""
 
 
 class TrackSink(Protocol):
@@ -53,7 +53,7 @@ class TrackSink(Protocol):
     def write(self, position: int, samples: Samples) -> bool:
         """Write samples that begin at `position`.
 
-        Return False if nothing is written because the samples at all these positions are final.
+        Return False if no sample was written because all the positions are final.
         """
 
     def begin_noise(self, position: int, noise: bytes, clock: int) -> None:
@@ -66,5 +66,6 @@ class TrackSink(Protocol):
     def keep_undecoded(self, packet: Packet, position: int) -> bool:
         """Store a packet that cannot be decoded, with the position of its audio.
 
-        Return False if it is not stored because the samples at all these positions are final.
+        Return False if the packet is not stored because the samples at all positions of its audio
+        are final.
         """

@@ -1,8 +1,8 @@
-"""Anchors: former heads of the audit chain, in the lines of a file that a custodian keeps.
+"""Anchors: former heads of the audit chain. A custodian keeps them in a file, one in each line.
 
-A person who controls the server can rewrite today's entries of the chain and remove entries from
-its end. If the custodian keeps the anchors elsewhere, this person cannot change the anchors. So the
-file protects the chain only if the custodian protects the file.
+A head is the number and hash of the chain's newest entry at one time. A person who controls the
+server can rewrite today's entries of the chain, and can remove entries from its end. The anchors
+show such changes if the custodian keeps the file where this person cannot change it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """A restore of the audit chain from a backup, as an entry of the chain records it.
+    """A restore of the audit chain from a backup. An entry of the chain records the restore.
 
     A restore explains two problems that would otherwise be signs of tampering. First, the previous
     day key did not sign the day key that was made after the restore, because the private key was
@@ -79,16 +79,16 @@ class Restore:
     made: str
     """The time at which the backup was made, according to the entry."""
     last: int
-    """The number of the last entry that was in the backup."""
+    """The number of the newest entry in the backup."""
     at_us: int
 
     @classmethod
     def parse(cls, entry: ChainEntry) -> Restore | None:
         """Return the restore that an entry records; None if the entry does not record a restore.
 
-        The entry must directly follow the last entry of the backup; only a day key may be between
-        the two. An entry at any other place is ignored, because it could explain the absence of
-        entries that the restore did not lose.
+        The entry must directly follow the newest entry of the backup. Only an entry with a day key
+        may be between these two entries. An entry at any other place is ignored, because it could
+        hide that other entries were removed.
         """
         made, last = entry.facts.get("made"), entry.facts.get("seq")
         if entry.kind != RESTORED or not isinstance(made, str) or not isinstance(last, int):
@@ -101,7 +101,8 @@ class Restore:
     def unsigned_day_key(self) -> int | None:
         """The number of the day-key entry that the previous day key did not sign.
 
-        None if the old day key still existed after the restore, so no new day key was needed.
+        None if the previous day key still existed after the restore. In this case no new day key
+        was needed.
         """
         return self.seq - 1 if self.seq - 1 > self.last else None
 
@@ -140,12 +141,12 @@ def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
 
 
 def last_anchor(path: Path) -> Anchor | None:
-    """Return the last anchor in a file.
+    """Return the newest anchor in a file, which is in the final line.
 
     Returns None if the file is missing, may not be read, is malformed or has no anchor.
 
     Raises:
-        OSError: The disk refuses.
+        OSError: A read on the disk failed.
     """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -158,7 +159,7 @@ def last_anchor(path: Path) -> Anchor | None:
 def append_anchor(path: Path, anchor: Anchor) -> None:
     """Append an anchor to a file as one line, and sync the file.
 
-    If the line cannot be written completely, the file stays as it was. Raises `OSError`.
+    If the line cannot be written completely, the file is not changed. Raises `OSError`.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
     try:
@@ -166,7 +167,8 @@ def append_anchor(path: Path, anchor: Anchor) -> None:
         if _lacks_its_end(path, before):
             line = b"\n" + line
         if os.write(descriptor, line) != len(line):
-            os.ftruncate(descriptor, before)  # or the next anchor would continue this line
+            # Otherwise the next anchor would be appended to this incomplete line.
+            os.ftruncate(descriptor, before)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(descriptor)
     finally:
@@ -174,7 +176,7 @@ def append_anchor(path: Path, anchor: Anchor) -> None:
 
 
 def _lacks_its_end(path: Path, size: int) -> bool:
-    """Return True if a file's last line does not end with a line feed.
+    """Return True if a file's final line does not end with a line feed.
 
     An editor or a manual copy may have removed the line feed. `size` is the file's size in bytes.
     """
@@ -182,5 +184,6 @@ def _lacks_its_end(path: Path, size: int) -> bool:
         with path.open("rb") as file:
             file.seek(max(0, size - 1))
             return file.read(1) not in {b"", b"\n"}
-    except PermissionError:  # the custodian lets us append to the file, but not read it
+    # The custodian may allow this process to append to the file but not to read it.
+    except PermissionError:
         return False

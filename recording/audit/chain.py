@@ -1,9 +1,10 @@
-"""The audit chain: the form of its entries, the hashes that link the entries, and the checks.
+"""The audit chain: the format of its entries, the hashes that link the entries, and the checks.
 
-This module uses no database. The entries come from `recording.audit.log`, or from an export: a text
-with one JSON object in each line, which anyone can check with `sha256sum` and `openssl`. The hash
-of an entry covers the previous entry's hash and the entry's body. An anchor is a former head of the
-chain that a custodian keeps; it shows whether entries at the end of the chain were removed.
+This module uses no database. It gets the entries from `recording.audit.log` or from an export. An
+export is a text with one JSON object in each line; anyone can check it with `sha256sum` and
+`openssl`. The hash of an entry covers the previous entry's hash and the entry's body. An anchor is
+a former head of the chain that a custodian keeps. With an anchor, the checks can find out that
+entries at the end of the chain were removed.
 """
 
 from __future__ import annotations
@@ -24,24 +25,27 @@ DAY_KEY: Final = "day-key"
 RESTORED: Final = "backup.restored"
 """The kind of the entry that records a restore from a backup.
 
-It directly follows the last entry of the backup; only a day key may be between these two entries.
+This entry directly follows the newest entry of the backup. Only an entry with a day key may be
+between the two.
 """
 GENESIS: Final = "0" * 64
 _YEAR_10000_US: Final = 253_402_300_800_000_000
-"""The year 10000 in microseconds since 1970, which `datetime` cannot represent.
+"""The start of the year 10000 in microseconds since 1970.
 
-An entry's time is compared with it, because a number in JSON may have any length.
+Later times are not accepted in an entry, because `datetime` cannot represent them. The check is
+necessary because a number in JSON may be of any size.
 """
 DAY_US: Final = 86_400_000_000
 """The length of a UTC day in microseconds.
 
-The last day key before an entry must be from the same day as the entry, or from a later day.
+Before each entry, the chain must have a day key. The nearest day key before the entry must be from
+the entry's day or from a later day.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The number and hash of a chain's last entry; an anchor records these two values."""
+    """The number and hash of a chain's newest entry. An anchor records these two values."""
 
     seq: int
     hash: str
@@ -73,7 +77,8 @@ class ChainEntry:
     ) -> ChainEntry:
         """Return an entry whose number, time and kind are read from its body.
 
-        A number or time that is missing or invalid becomes 0, and a kind becomes "".
+        If the number or the time is missing or invalid, it becomes 0. If the kind is missing or
+        invalid, it becomes "".
         """
         fields = parsed(body)
         seq, at_us, kind = fields.get("seq"), fields.get("at_us"), fields.get("kind")
@@ -116,7 +121,7 @@ class ChainEntry:
 
     @property
     def node(self) -> str:
-        """The name of the node to whose chain the entry belongs; "" if the body has no name."""
+        """The name of the node that wrote the entry; "" if the body does not name the node."""
         return str(parsed(self.body).get("node", ""))
 
     @property
@@ -139,7 +144,7 @@ class ChainVerification:
 
     Attributes:
         entries: The number of entries.
-        head: The chain's last entry; None if the chain is empty.
+        head: The number and hash of the chain's newest entry; None if the chain is empty.
         findings: The problems that were found.
     """
 
@@ -154,12 +159,13 @@ class ChainVerification:
 
 
 class ChainChecker:
-    """Checks the entries of one node's chain, which must be passed to `check` in order.
+    """Checks the entries of one node's chain.
 
-    After the last entry, `result` returns the problems that were found.
+    `check` must be called for each entry, from the oldest to the newest. After that, `result`
+    returns the problems that were found.
 
     Attributes:
-        last: The number of the last entry that was checked.
+        last: The number of the entry that was checked most recently; 0 before the first entry.
     """
 
     def __init__(
@@ -168,11 +174,11 @@ class ChainChecker:
         """Prepare to check a chain.
 
         Args:
-            node: The name of the node whose chain it is. If "", the name is taken from the first
-                entry.
+            node: The name of the node that wrote the chain. If "", the name in the first entry is
+                used.
             anchors: Former heads of the chain, which the chain must contain.
             unsigned: The numbers of day-key entries that may lack the previous day key's signature,
-                because a known restore from a backup explains this.
+                because the chain was restored from a backup.
         """
         self._node = node
         self._unsigned = frozenset(unsigned)
@@ -231,7 +237,10 @@ class ChainChecker:
         self._public = new
 
     def result(self) -> ChainVerification:
-        """Return the result of all checks. Call it after the last entry."""
+        """Return the result of all checks.
+
+        This method must be called after the newest entry was checked.
+        """
         for seq in sorted(self._anchors):
             what = "it is gone"
             if seq > self.last:
@@ -245,7 +254,13 @@ class ChainChecker:
 def verify_entries(
     entries: Iterable[ChainEntry], anchors: Sequence[Head] = (), unsigned: Collection[int] = ()
 ) -> ChainVerification:
-    """Check all entries of an exported chain. `anchors` and `unsigned` are as in `ChainChecker`."""
+    """Check all entries of an exported chain, and return the result.
+
+    Args:
+        entries: The entries, from the oldest to the newest.
+        anchors: Former heads of the chain, which the chain must contain.
+        unsigned: The numbers of day-key entries that may lack the previous day key's signature.
+    """
     checker = ChainChecker("", anchors, unsigned)
     for entry in entries:
         checker.check(entry)
@@ -265,8 +280,8 @@ def read_export(lines: Iterable[str]) -> Iterator[ChainEntry]:
 def commitment(salt: bytes, name: str, value: str) -> str:
     """Return the commitment to a personal value, in hexadecimal.
 
-    It is the HMAC-SHA256 of the value's name, a zero byte and the value. The HMAC's key is the
-    salt.
+    The commitment is an HMAC-SHA256 with the salt as its key. The HMAC covers the value's name, a
+    zero byte and the value.
     """
     return hmac.new(salt, f"{name}\0{value}".encode(), hashlib.sha256).hexdigest()
 
@@ -281,7 +296,7 @@ def parsed(body: str) -> dict[str, Any]:
 
 
 def _table(body: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the JSON object that a body has under this name; empty if there is no such object."""
+    """Return the JSON object with the name `name` in a body; empty if there is no such object."""
     found = body.get(name)
     return found if isinstance(found, dict) else {}
 
@@ -306,7 +321,7 @@ def day_key_text(head: str, public_key: str) -> bytes:
     """Return the text that a day key signs before it is destroyed.
 
     Args:
-        head: The hash of the chain's head.
+        head: The hash of the chain's newest entry.
         public_key: The next day key's public key, in hexadecimal.
     """
     return f"galwad audit day key\n{head}\n{public_key}".encode()

@@ -1,10 +1,10 @@
 """The day key of the audit chain: an Ed25519 key for each day.
 
 Each day key signs the next day's public key and is then destroyed. The private key is in a file
-with mode 0600. The change of the day has three steps: the next key is written to a second file
-(`.next`), its public key is written to the audit chain, and the second file replaces the first. If
-the process crashes between these steps, `DayKeys.current` completes them. It compares both files
-with the last public key in the chain.
+with mode 0600. When the day changes, three steps are done. First, the next day's private key is
+written to a second file (`.next`). Then its public key is written to the audit chain. Finally, the
+second file replaces the first file. If the process crashes before the final step, `DayKeys.current`
+finds this out from the chain's newest public key, and does the final step.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class DayKeys:
     def current(self, announced: str) -> Ed25519PrivateKey | None:
         """Return the private key of the public key `announced`; None if the private key is lost.
 
-        `announced` is the last public key that the audit chain has, in hexadecimal.
+        `announced` is the newest public key in the audit chain, in hexadecimal.
         """
         for path in (self._path, self._next):
             key = _read(path)

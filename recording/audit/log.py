@@ -1,14 +1,15 @@
 """The audit log: it records which person did what, in one audit chain for each node.
 
 The chain is append-only: the hash of each entry covers the entry's body and the previous entry's
-hash. Personal values (such as names) are not in the chain. For each of them, the chain has a salted
-commitment. The values and their salts are in separate database rows, and the chain stays valid if
-these rows are deleted. This module never deletes them.
+hash. Personal values (such as names) are not in the chain. For each personal value, the chain has a
+salted commitment. The values and their salts are in separate database rows, and the chain stays
+valid if these rows are deleted. This module never deletes these rows.
 
-Each day has a signing key (`recording.audit.day_key`). It signs the chain's head and the next day's
-public key, and is then destroyed. So a person who controls the server today cannot rewrite the
-entries of yesterday. The chain proves only that a change of entries before the last anchor can be
-detected.
+Each day has a signing key (`recording.audit.day_key`). This key signs the chain's head and the next
+day's public key, and is then destroyed. So a person who controls the server today cannot rewrite
+the entries of yesterday. But this person can remove entries from the end of the chain. This is
+detected only for entries before the newest anchor: an earlier head of the chain that a custodian
+keeps.
 """
 
 from __future__ import annotations
@@ -81,9 +82,10 @@ audit_values = Table(
 
 _US = 1_000_000
 _AHEAD_DAYS = 7
-"""The number of days from which a day key's date is too far in the future.
+"""The number of days: a day key that is so many days or more in the future is replaced.
 
-Such a day key was made while the clock was wrong. It is replaced when the next entry is written.
+Such a day key was made while the clock was wrong. The replacement is made when the next entry is
+written.
 """
 
 Facts = Mapping[str, str | int | bool]
@@ -110,7 +112,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """The conditions that a searched entry must meet. An empty field, or None, is no condition.
+    """The conditions that a searched entry must meet. An empty or None field sets no condition.
 
     Attributes:
         kind: The entry's event name.
@@ -179,14 +181,14 @@ class AuditLog:
 
         Args:
             kind: An event name, such as `recording.fetched`.
-            facts: The facts that are not personal. They stay in the chain for ever.
-            personal: Personal values by name, such as names, numbers and addresses. The chain has
-                only commitments to these values, so the values can be erased.
+            facts: The facts that are not personal. They remain in the chain for ever.
+            personal: A dict of personal values, such as names, phone numbers and addresses. The
+                chain has only commitments to these values, so the values can be erased.
             at: The time of the recorded action, in Unix seconds; None means now.
 
         Raises:
-            AuditError: The entry could not be written. The caller must then not carry out the
-                action that the entry records.
+            AuditError: The entry could not be written. In this case, the action that the entry
+                records must not be carried out.
         """
         at_us = int((self._clock() if at is None else at) * _US)
         try:
@@ -204,11 +206,12 @@ class AuditLog:
         return head
 
     async def _last(self, connection: AsyncConnection) -> tuple[Head, int]:
-        """Return the last entry of the chain, and the highest number that is in use.
+        """Return the chain's head, and the highest entry number that must not be used again.
 
-        The number is higher than the last entry's if entries were deleted from the database but
-        their personal values were not. A new entry must not get the number of such values: it could
-        not be written, or the values would seem to belong to the new entry.
+        This number is usually the number of the newest entry. It is higher if newer entries were
+        deleted from the database, but their personal values were not deleted. If a new entry got
+        the number of such values, writing the new entry could fail. Or the values would seem to
+        belong to the new entry.
         """
         entries, values = audit_entries.c, audit_values.c
         statement = (
@@ -225,10 +228,11 @@ class AuditLog:
     async def _roll_day_key(
         self, connection: AsyncConnection, head: Head, at_us: int
     ) -> tuple[Head, bool]:
-        """Write an entry with a new day key, if the present day needs one.
+        """Write an entry with a new day key, if the time `at_us` needs a new day key.
 
-        This is so if the last day key is of another day, or if its private key is lost. Returns the
-        chain's head, and True if such an entry was written.
+        A new day key is needed if the newest day key is from an earlier day, is `_AHEAD_DAYS` days
+        or more in the future, or has lost its private key. Returns the chain's head, and True if a
+        new day key was written.
         """
         table = audit_entries.c
         own = table.node == self._node
@@ -241,9 +245,8 @@ class AuditLog:
             )
         ).first()
         fields = {} if day is None else ChainEntry.of_body(day.body, "").facts
-        announced = str(
-            fields.get("public_key", "")
-        )  # if the body was changed, the key may be missing
+        # The public key is missing if the entry's body was changed.
+        announced = str(fields.get("public_key", ""))
         old = self._keys.current(announced)
         ahead = -1 if day is None else day.at_us // DAY_US - at_us // DAY_US
         if old is not None and 0 <= ahead < _AHEAD_DAYS:
@@ -287,7 +290,7 @@ class AuditLog:
         return new
 
     async def chain_entries(self, after: int = 0, limit: int = 500) -> list[ChainEntry]:
-        """Return up to `limit` entries with `seq` > `after`, in order, exactly as stored."""
+        """Return up to `limit` entries with `seq` > `after`, sorted by `seq`, exactly as stored."""
         async with self._reading() as connection:
             return await _chain_entries(connection, self._node, after, limit)
 
@@ -310,7 +313,7 @@ class AuditLog:
             return await _with_values(connection, self._node, statement)
 
     async def entries(self, after: int = 0, limit: int = 500) -> list[AuditEntry]:
-        """Return up to `limit` entries with `seq` > `after`, in order."""
+        """Return up to `limit` entries with `seq` > `after`, sorted by `seq`."""
         return [
             AuditEntry(
                 entry.seq,
@@ -338,8 +341,8 @@ class AuditLog:
     async def last(self, kind: str, by: float | None = None) -> AuditEntry | None:
         """Return the newest entry of this kind, without its personal values; None if there is none.
 
-        If `by` is given, entries after this time (Unix seconds) are ignored. The caller uses it
-        because entries may have a time in the future, from a clock that was wrong.
+        If `by` is given, entries with a later time (Unix seconds) are ignored. This is useful
+        because an entry can have a time in the future, if the clock was wrong when it was written.
         """
         table = audit_entries.c
         in_time = () if by is None else (table.at_us <= int(by * _US),)
