@@ -222,8 +222,8 @@ class PayloadReader(io.RawIOBase):
     def size(self) -> int:
         """The length of the plaintext, in bytes.
 
-        The payload's last chunk is authenticated before the length is returned. This raises the
-        same errors as `readinto`.
+        The payload's last chunk is authenticated before the length is returned. Access to this
+        property raises the same errors as `readinto`.
         """
         if self._size is None:
             last = self._load(self._chunks - 1)
@@ -253,7 +253,10 @@ class PayloadReader(io.RawIOBase):
         return len(part)
 
     def _check(self, position: int) -> None:
-        """Raise the error that `_open_misplaced` stored, if `position` is at or after the end."""
+        """Raise the stored error of the payload's end, if `position` is at or after that end.
+
+        `_open_misplaced` stored the error.
+        """
         if self._end is not None and position >= self._end[0]:
             raise self._end[1]
 

@@ -31,7 +31,7 @@ _LARGEST_CERTIFICATE: Final = 65_536
 
 @dataclass(slots=True)
 class CopyCounts:
-    """The numbers of recordings, headers and disposal certificates that were copied."""
+    """The counts of the recordings, headers and disposal certificates that were copied."""
 
     recordings: int = 0
     headers: int = 0

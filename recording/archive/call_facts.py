@@ -123,7 +123,7 @@ class CallFacts:
         if record.why is LossReason.ERASED:
             return
         start = read_until
-        # A spool can begin with repeated older events. The loss starts after them, at its own time.
+        # A spool can begin with a repetition of older events. The loss begins later, at `from_us`.
         if record.from_us is not None:
             start = max(read_until, record.from_us + shift_us)
         end = None if record.to_us is None else record.to_us + shift_us
@@ -245,7 +245,8 @@ class CallFacts:
 def payloads_of(fields: Mapping[str, Field]) -> tuple[int, dict[int, PayloadCodec]]:
     """Return the track and the RTP payload types that a `media` event gives in its fields.
 
-    The track is -1 if it is malformed. Malformed payload types are left out.
+    If the event's track is malformed, the returned track is -1. Malformed payload types are left
+    out.
     """
     track, table = fields.get("track"), fields.get("payloads")
     found: dict[int, PayloadCodec] = {}

@@ -80,7 +80,7 @@ def _count_samples(audio: soundfile.SoundFile, manifest: Manifest) -> tuple[int,
     """Return the number of samples of a channel, and the number of gaps that are not silent.
 
     A gap is not silent if any of its samples is not zero. Gaps with the reason `fault` are not
-    checked, because some sound is allowed near the start and the end of such a gap.
+    checked, because sound from before or after such a gap may overlap the edges of the gap.
     """
     rate, at = manifest.rate, 0
     meant = (gap for gap in manifest.gaps if gap.reason != "fault")

@@ -60,8 +60,8 @@ class LiveSealing:
     def step(self, frames: int) -> bool:
         """Read up to `frames` frames of the spool, and seal the records that can no longer change.
 
-        A frame has the packets of about one second. Returns False if, for the present, no more
-        frames can be sealed.
+        A frame has the packets of about one second. Returns False if no more frames can be sealed
+        yet.
         """
         try:
             for _ in range(frames):

@@ -28,9 +28,10 @@ class VerifiedRecording:
     node_key: str
     """The public key (base64) of the node that signed the manifest."""
     disposal: Certificate | None
-    """The certificate of the recording's disposal; None if it was not disposed of.
+    """The certificate of the recording's disposal.
 
-    If there is a certificate, the new row must say that the recording was disposed of.
+    None if the recording was not disposed of. If there is a certificate, the new row must say that
+    the recording was disposed of.
     """
 
 

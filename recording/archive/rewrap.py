@@ -206,8 +206,8 @@ def classify_header(
         manifest: The recording's manifest.
         found: The size and digest of the header in the archive.
         record: The bytes of the file `ID.rewrap`; None if there is no such file.
-        officer_keys: The public keys (base64) of trusted officers. One of them must have signed the
-            record. If there are none, the record is not used.
+        officer_keys: The public keys (base64) of trusted officers. One of these officers must have
+            signed the record. If no key is given, the record is not used.
     """
     first = manifest.header in {None, found}
     otherwise = HeaderStatus.FIRST if first else HeaderStatus.UNKNOWN

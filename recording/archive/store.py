@@ -91,9 +91,8 @@ def folder_of(call_id: str) -> str:
 class Archive:
     """Stores the recordings of calls in a folder.
 
-    A call that is already sealed is not sealed again.
-
-    Several threads may use the same `Archive` if each thread seals a different call.
+    A call that is already sealed is not sealed again. Several threads may use the same `Archive` if
+    each thread seals a different call.
     """
 
     def __init__(self, root: Path, node: SealingNode) -> None:
@@ -185,8 +184,8 @@ class Archive:
     def _make_folder(self, folder: Path) -> None:
         """Make the folder for the recordings of one day.
 
-        Only one thread at a time makes a folder. So no thread uses the folder of another thread
-        before the folder's name is on the disk.
+        Only one thread at a time makes a folder. If two threads need the same new folder, the
+        second thread waits until the folder's name is on the disk.
         """
         with self._making:
             make_folder(folder, self._root)
@@ -305,7 +304,7 @@ def _raw_facts(raw: RawPayload) -> RawFacts | None:
 
 
 def _digest(fd: int) -> ObjectFacts:
-    """Return the size and digest of a file's content, read back from the file."""
+    """Read a file, and return the size and digest of its bytes."""
     digest, offset = hashlib.sha256(), 0
     while block := os.pread(fd, _BLOCK, offset):
         digest.update(block)

@@ -78,7 +78,7 @@ class RecordingVerdict:
     """
     manifest: Manifest | None = field(default=None, repr=False)
     disposal: Certificate | None = None
-    """The certificate of the recording's disposal; None if it was not disposed of."""
+    """The certificate of the recording's disposal; None if the recording was not disposed of."""
 
     @property
     def whole(self) -> bool:
@@ -171,7 +171,8 @@ def _unsafe_objects(folder: Path, call_id: str) -> Iterator[str]:
     it is so large that it would fill the memory.
     """
     for name in (*_LARGE, *_SMALL):
-        with contextlib.suppress(OSError):  # the later read reports the error
+        # The code that reads the object later reports the error.
+        with contextlib.suppress(OSError):
             found = (folder / f"{call_id}.{name}").stat()
             if not stat.S_ISREG(found.st_mode):
                 yield f"the {name} is no file"

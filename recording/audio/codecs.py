@@ -118,7 +118,7 @@ def _alaw_table() -> Samples:
 class G711:
     """The decoder of PCMU or PCMA (ITU-T G.711), at any sampling rate, with any number of channels.
 
-    `decoder_for` creates it only for the rates in `_LINEAR_RATES`.
+    `decoder_for` creates this decoder only for the rates in `_LINEAR_RATES`.
     """
 
     _tables: Final = {"PCMU": _ulaw_table(), "PCMA": _alaw_table()}
@@ -141,8 +141,8 @@ class G711:
 class Linear:
     """The decoder of L16, which has big-endian 16-bit samples (RFC 3551, section 4.5.11).
 
-    It decodes any sampling rate and any number of channels. `decoder_for` creates it only for the
-    rates in `_LINEAR_RATES`.
+    This decoder accepts any sampling rate and any number of channels. But `decoder_for` creates it
+    only for the rates in `_LINEAR_RATES`.
     """
 
     stateless = False

@@ -50,9 +50,9 @@ def is_silence(codec: PayloadCodec, rtp_payload: bytes) -> bool:
 def _sid_level(frame: bytes) -> bytes:
     """Convert the level in a G.729 silence descriptor (two bytes) to an RFC 3389 payload.
 
-    The level's index is in the five bits before the final bit (RFC 3551, section 4.5.6). It gives
-    the level of the excitation: the first six steps of the index are 4 dB each, all later steps are
-    2 dB each. The level of the noise is twice the level of the excitation (ITU-T G.729, Annex
+    The five bits before the final bit are an index (RFC 3551, section 4.5.6). The index gives the
+    level of the excitation: the first six steps of the index are 4 dB each, all later steps are 2
+    dB each. The level of the noise is twice the level of the excitation (ITU-T G.729, Annex
     B.4.2.1), which means 6 dB more.
     """
     index = int.from_bytes(frame, "big") >> 1 & 0x1F

@@ -25,7 +25,7 @@ _SAMPLE_BYTES: Final = {"PCMU": 1, "PCMA": 1, "L16": 2}
 def duration_us(name: str, clock: int, channels: int, rtp_payload: bytes) -> int:
     """Return the duration in µs of the sound in one RTP payload; at most a second.
 
-    `name`, `clock` (in Hz) and `channels` are those of the codec in the SDP.
+    `name`, `clock` (in Hz) and `channels` are the values that the SDP gives for the codec.
     """
     return min(_announced_us(name.upper(), clock, channels, rtp_payload), _LONGEST_US)
 

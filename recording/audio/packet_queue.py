@@ -31,7 +31,7 @@ class PacketQueue:
 
     def __init__(self) -> None:
         self.since_us = 0
-        """The arrival time (µs) of the first packet that was added when the queue was empty."""
+        """The arrival time (µs) of the packet that was most recently added to an empty queue."""
         self._heap: list[Packet] = []
         self._numbers: set[int] = set()
 
@@ -69,7 +69,7 @@ class PacketQueue:
 
 
 class Strays:
-    """The strays of a stream, in the sequence in which they arrived.
+    """The strays of a stream, sorted by their arrival.
 
     A stray is a packet whose sequence number is far from the sequence number that is expected next.
     Either the stray is very late, or the sender has begun to number its packets from a new value.
@@ -89,9 +89,9 @@ class Strays:
     def is_a_beginning(self, now_us: int) -> bool:
         """Return True if the strays show that the sender numbers its packets from a new value.
 
-        This is so if the first stray arrived at least `HOLD_US` before `now_us`, or if there are
-        more than `_MOST` strays. If a packet arrives that is not a stray, `RtpStream` removes all
-        strays. So no such packet arrived after the first stray.
+        The strays show this if the first stray arrived at least `HOLD_US` before `now_us`, or if
+        there are more than `_MOST` strays. When a packet arrives that is not a stray, `RtpStream`
+        removes all strays. So all packets that arrived after the first stray are also strays.
         """
         came = self._came
         return bool(came) and (now_us - came[0].at_us >= HOLD_US or len(came) > _MOST)
@@ -104,10 +104,8 @@ class Strays:
     def take_alike(self) -> tuple[list[Packet], int]:
         """Remove all strays, and return those that belong together.
 
-        Also return the number of the other strays.
-
-        A stray belongs to the first group if its sequence number is near the sequence number of the
-        stray that arrived most recently.
+        Strays belong together if their sequence numbers are near the sequence number of the stray
+        that arrived most recently. Also return the number of all other strays.
         """
         came = self.take()
         last = came[-1].sequence

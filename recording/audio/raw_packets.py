@@ -90,7 +90,7 @@ class RawPayload:
     def write_all(self, started_us: int, packets: Iterable[UndecodedPacket]) -> None:
         """Write packets to the file. Raises `OSError`.
 
-        `started_us` is the recording's start in Unix epoch microseconds.
+        `started_us` is the recording's start in microseconds since 1970.
         """
         for packet in packets:
             if self._writer is None:

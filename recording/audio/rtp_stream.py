@@ -98,10 +98,10 @@ class RtpStream:
     def _set_state(self, state: StreamState) -> None:
         """Change the state. No other method changes the state.
 
-        After some time of waiting (`_patience_us`), the waiting packets decide the next state. With
-        them, NEW becomes CONFIRMED or DOUBTED, and DOUBTED and LAGGING become CONFIRMED. CONFIRMED
-        becomes DOUBTED or LAGGING when a packet's arrival time contradicts the clock. Every state
-        becomes NEW when the stream is interrupted.
+        Packets wait for `_patience_us` and then decide the next state: NEW becomes CONFIRMED or
+        DOUBTED, and DOUBTED and LAGGING become CONFIRMED. When a packet's arrival time contradicts
+        the clock, CONFIRMED becomes DOUBTED or LAGGING. When the stream is interrupted, every state
+        becomes NEW.
         """
         self.state = state
 
@@ -337,8 +337,8 @@ class RtpStream:
     def mark_break(self) -> None:
         """Begin the stream again after an interruption.
 
-        During the interruption, no packets are received, and these packets are not counted as lost.
-        After the interruption, the timestamps may begin at any value.
+        Packets that do not arrive during the interruption are not counted as lost. After the
+        interruption, the timestamps may begin at any value.
         """
         self._restart()
 

@@ -71,7 +71,10 @@ class _TimestampRate(NamedTuple):
     ticks: int
     in_us: int
     by_number: bool = False
-    """True if the sequence numbers are used, because the sender never changes the timestamp."""
+    """True if positions are computed from sequence numbers, not from timestamps.
+
+    This is necessary if the sender never changes the timestamp.
+    """
 
 
 @dataclass(frozen=True, slots=True, order=True)

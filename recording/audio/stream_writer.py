@@ -121,9 +121,9 @@ class StreamWriter:
     def _follows_last(self, decoder: StreamDecoder, start: int, *, touches: bool) -> bool:
         """Return whether the next samples of this decoder continue the most recently written audio.
 
-        They continue this audio if the same decoder decoded it, and `touches` is true. `touches` is
-        true if this audio ends at the position `start`, at which the next samples begin. If they do
-        not continue this audio, finish this audio.
+        They continue this audio if this decoder also decoded it, and `touches` is true. `touches`
+        means that this audio ends at the position `start`, where the next samples begin. If the
+        result is False, this method finishes the most recently written audio.
         """
         follows = touches and decoder is self._last
         if not follows:

@@ -74,7 +74,7 @@ class Timeline:
     ) -> Iterator[int]:
         """Process the packets of a burst, with the same result as if `packet` were called for each.
 
-        At each time that this generator yields, `advance` must be called with this time. The
+        For each time that this generator yields, `advance` must be called with that time. The
         generator yields a packet's arrival time if it is at least `step_us` after the time that was
         yielded before.
 

@@ -32,8 +32,8 @@ GENESIS: Final = "0" * 64
 _YEAR_10000_US: Final = 253_402_300_800_000_000
 """The start of the year 10000 in microseconds since 1970.
 
-Later times are not accepted in an entry, because `datetime` cannot represent them. The check is
-necessary because a number in JSON may be of any size.
+This time and later times are not accepted in an entry, because `datetime` cannot represent them.
+The check is necessary because a number in JSON may be of any size.
 """
 DAY_US: Final = 86_400_000_000
 """The length of a UTC day in microseconds.

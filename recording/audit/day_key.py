@@ -2,9 +2,9 @@
 
 Each day key signs the next day's public key and is then destroyed. The private key is in a file
 with mode 0600. When the day changes, three steps are done. First, the next day's private key is
-written to a second file (`.next`). Then its public key is written to the audit chain. Finally, the
-second file replaces the first file. If the process crashes before the final step, `DayKeys.current`
-finds this out from the chain's newest public key, and does the final step.
+written to a second file (`.next`). Then the next day's public key is written to the audit chain.
+Finally, the second file replaces the first file. If the process crashes before the final step,
+`DayKeys.current` finds this out from the chain's newest public key, and does the final step.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class DayKeys:
         """
         with ExitStack() as opened:
             old = None
-            with suppress(FileNotFoundError):  # before the first key, there is no old key
+            # There is no old key when the first key is made.
+            with suppress(FileNotFoundError):
                 old = opened.enter_context(self._path.open("r+b", buffering=0))
             try:
                 self._next.replace(self._path)

@@ -7,9 +7,9 @@ valid if these rows are deleted. This module never deletes these rows.
 
 Each day has a signing key (`recording.audit.day_key`). This key signs the chain's head and the next
 day's public key, and is then destroyed. So a person who controls the server today cannot rewrite
-the entries of yesterday. But this person can remove entries from the end of the chain. This is
-detected only for entries before the newest anchor: an earlier head of the chain that a custodian
-keeps.
+the entries of yesterday. But this person can rewrite today's entries and remove entries from the
+end of the chain. Such a change is detected only for entries up to the newest anchor. An anchor is
+an earlier head of the chain that a custodian keeps.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ audit_values = Table(
 
 _US = 1_000_000
 _AHEAD_DAYS = 7
-"""The number of days: a day key that is so many days or more in the future is replaced.
+"""If a day key is this number of days or more in the future, it is replaced.
 
 Such a day key was made while the clock was wrong. The replacement is made when the next entry is
 written.
@@ -230,9 +230,9 @@ class AuditLog:
     ) -> tuple[Head, bool]:
         """Write an entry with a new day key, if the time `at_us` needs a new day key.
 
-        A new day key is needed if the newest day key is from an earlier day, is `_AHEAD_DAYS` days
-        or more in the future, or has lost its private key. Returns the chain's head, and True if a
-        new day key was written.
+        A new day key is needed if the newest day key is from an earlier day, if it is `_AHEAD_DAYS`
+        days or more in the future, or if its private key is lost. Returns the chain's head, and
+        True if a new day key was written.
         """
         table = audit_entries.c
         own = table.node == self._node
