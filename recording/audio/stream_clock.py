@@ -222,7 +222,7 @@ class StreamClock:
     def contradicts(self, packet: Packet) -> bool:
         """Return whether the packet's arrival or clock rate contradicts the time base.
 
-        In this case, the next packets must confirm the time base or set a new one.
+        If the result is True, the next packets must confirm the time base or set a new one.
         """
         error = self.arrival_position(packet) - self.position(packet)
         late = error * _US > LATE_US * self._rate
@@ -239,16 +239,16 @@ class StreamClock:
     def is_lagging(self, packet: Packet) -> bool:
         """Return whether the packet's delay is above `LAGS_US`.
 
-        In this case, the packets after this packet must be examined.
+        If the result is True, the packets after this packet must be examined.
         """
         return (self.arrival_position(packet) - self.position(packet)) * _US > LAGS_US * self._rate
 
     def accept_late(self, packets: list[Packet]) -> bool:
         """Return whether these packets agree with this clock and are only late.
 
-        A delay is permanent if all later packets have at least this delay. The time base is moved
-        because of a permanent delay, by the smallest delay among the packets that have it.
-        `next_position` makes this move when the first of these packets is written.
+        A delay is permanent if all later packets have at least this delay. If there is a permanent
+        delay, `next_position` later moves the time base. The move is made at the first packet with
+        this delay. Its size is the smallest delay of that packet and of all packets after it.
         """
         ordered = sorted(packets)
         errors = [self.arrival_position(packet) - self.position(packet) for packet in ordered]
@@ -303,7 +303,7 @@ class StreamClock:
         return self._steps > 0 and self._correction != 0
 
     def note(self, late_us: int) -> bool:
-        """Store the delay in µs of a packet that directly follows the packet before it.
+        """Store the delay in µs of the packet with the next sequence number.
 
         Return True if the delay was stored. If the result is False, `next_position` must be called
         for this packet, because the time base may have to move.

@@ -59,7 +59,7 @@ class TrackSink(Protocol):
     def begin_noise(self, position: int, noise: bytes, clock: int) -> None:
         """Fill the silence that begins at `position` with comfort noise.
 
-        `noise` is the description of the noise (an RFC 3389 payload), `clock` the rate in Hz at
+        `noise` is the description of the noise (an RFC 3389 payload). `clock` is the rate in Hz at
         which the sender sampled the noise.
         """
 
