@@ -9,7 +9,7 @@ RecordingError
 ├── ManifestError              a manifest or a signed record cannot be read, or is wrongly signed
 ├── ArchiveError               a recording cannot be sealed or opened
 │   ├── RewrapError            the offered header cannot replace the old header
-│   ├── DisposalError          the recording is not the one that the order names
+│   ├── DisposalError          a recording may not be disposed of, or no longer fits the order
 │   └── AgeError               an age v1 file or key is faulty
 │       ├── KeyTextError       the text is not a recipient or an identity
 │       ├── ArmorError         the ASCII armor does not follow the format
@@ -27,8 +27,8 @@ RecordingError
 │           ├── TrailingDataError      data follows the last chunk
 │           ├── EmptyLastChunkError    the last chunk is empty, although there are other chunks
 │           └── BadTagError            a chunk was changed
-└── SpoolError                 the spool of a running or interrupted call
-    ├── SpoolWriteError        the disk refused a write (full, broken, gone)
+└── SpoolError                 the spool of a call cannot be written or read
+    ├── SpoolWriteError        the disk did not accept a write: it is full, broken or gone
     │   └── SpoolGoneError     the spool's disk or file name is gone
     ├── SpoolSyncError         the kernel could not write its buffers to the disk
     ├── SpoolClosedError       a bug in this program: it wrote to a closed spool
@@ -45,7 +45,8 @@ def reason_of(error: Exception) -> str:
 
     The text contains no value from a statement, so it may be logged.
     """
-    cause = getattr(error, "orig", error)  # an error of SQLAlchemy contains the driver's error
+    # SQLAlchemy puts the error of the database driver in the attribute `orig` of its own error
+    cause = getattr(error, "orig", error)
     if isinstance(cause, sqlite3.Error) and not isinstance(cause, sqlite3.IntegrityError):
         return str(cause)
     return (getattr(cause, "strerror", None) or type(error).__name__).lower()
@@ -60,11 +61,11 @@ class SpoolError(RecordingError):
 
 
 class SpoolWriteError(SpoolError):
-    """The disk refused a frame, or does not answer.
+    """A frame could not be written to the spool, because the disk is full, faulty or hanging.
 
     Attributes:
-        lost_from_us: The time at which the media in the refused frame begins, in microseconds since
-            the spool's start; None if the refused frame contained no media.
+        lost_from_us: The time at which the media in the lost frame begins, in microseconds since
+            the spool's start; None if the lost frame contained no media.
     """
 
     def __init__(self, message: str, lost_from_us: int | None = None) -> None:
@@ -93,18 +94,18 @@ class SpoolKeyError(SpoolError):
 
 
 class CatalogueError(RecordingError):
-    """The index cannot be read or written."""
+    """The database index of the recordings cannot be read or written."""
 
 
 class AuditError(RecordingError):
     """The audit chain cannot be read or written.
 
-    If an entry cannot be written, the caller must not carry out the action that the entry records.
+    If an entry for an action cannot be written, the action must not be carried out.
     """
 
 
 class ChainError(RecordingError):
-    """A text is not an export of the audit chain, or not a file of anchors."""
+    """A text is not an export of the audit chain, or not a file with saved heads of the chain."""
 
 
 class _HintedError(RecordingError):
@@ -136,7 +137,10 @@ class RewrapError(ArchiveError):
 
 
 class DisposalError(ArchiveError):
-    """A recording is not disposed of, because it is not the recording that the order names."""
+    """A recording is not disposed of.
+
+    For example, its manifest differs from the manifest that the disposal order describes.
+    """
 
 
 class AgeError(ArchiveError):
@@ -168,11 +172,14 @@ class Base64Error(HeaderError):
 
 
 class StanzaError(HeaderError):
-    """A stanza is malformed or missing, or a passphrase stanza has other stanzas beside it."""
+    """A stanza is malformed or missing, or a passphrase stanza is not the only stanza."""
 
 
 class LowOrderError(StanzaError):
-    """An X25519 share is a point of low order, so every recipient would compute the same secret."""
+    """An X25519 share is a point of low order.
+
+    With such a point, every recipient would compute the same shared secret.
+    """
 
 
 class WorkFactorError(StanzaError):
@@ -192,7 +199,7 @@ class PayloadError(AgeError):
 
 
 class TruncatedError(PayloadError):
-    """The payload stops before its last chunk."""
+    """The payload is incomplete: its final chunk is missing."""
 
 
 class TrailingDataError(PayloadError):

@@ -1,13 +1,14 @@
 """The recording policy: it decides which media of a call may be stored. It has no I/O and no clock.
 
-The policy depends on four independent facts. The gate is open while all of these are true: the call
-is answered, the call is in the centre, no pause holder pauses it for a payment, and the storage
-works. From these facts, the policy also derives the state that the page shows, and the segments and
-gaps, which add up to the call's length.
+The policy depends on four independent facts. The gate is open while all four are true: the call is
+answered, the call is in the centre, no pause holder pauses the recording for a payment, and the
+storage works. From these facts, the policy also derives the state that the page shows, and the
+segments and gaps of the recording. Segments and gaps add up to the call's talk time.
 
-When several causes keep the gate shut, the gap shows only one cause: first a call outside the
-centre, then the oldest payment pause, then the storage fault. When this cause changes, one gap ends
-and the next gap begins at the same instant, so gaps never overlap.
+When several causes keep the gate shut, the gap shows only one of them. A transfer out of the centre
+comes first, then a new party on the advisor's side, then the oldest payment pause, then a storage
+fault. When this cause changes, one gap ends and the next gap begins at the same instant, so gaps
+never overlap.
 """
 
 from dataclasses import dataclass
@@ -30,8 +31,8 @@ class RecordingState(StrEnum):
 class DestinationClass(StrEnum):
     """The class of a call's destination.
 
-    Only a call whose destination is in the `CENTRE` is recorded. `UNKNOWN` is treated like
-    `DEPARTMENT`.
+    A call is recorded only while its destination has the class `CENTRE`. A destination of the class
+    `UNKNOWN` is treated like a department outside the centre.
     """
 
     CENTRE = "centre"
@@ -93,7 +94,7 @@ class NewSegment:
 
 @dataclass(frozen=True, slots=True)
 class GapStarted:
-    """An output of the policy: a gap begins at `at`. A person or system, `actor`, caused it."""
+    """An output of the policy: a gap begins at `at`. `actor` is the person or system behind it."""
 
     reason: GapReason
     trigger: Trigger
@@ -123,9 +124,9 @@ class ShutCause:
 class ShutCauses(msgspec.Struct, frozen=True):
     """The causes that keep an answered call's gate shut, except a storage fault.
 
-    They are saved in the checkpoint, so that the next process can continue with them. `referral` is
-    set after a transfer out of the centre. `identity` is set after a new party appeared on the
-    advisor's side. Otherwise they are None.
+    These causes are saved in the checkpoint, so that the next process can continue the call.
+    `referral` is None unless a transfer took the call out of the centre. `identity` is None unless
+    a new party appeared on the advisor's side.
     """
 
     pauses: tuple[tuple[str, ShutCause], ...] = msgspec.field(default=(), name="holds")
@@ -144,10 +145,10 @@ _STATE_OF_GAP = {
 class Policy:
     """Decides whether the gate of one call is open.
 
-    Each kind of event has a method. The method returns outputs, which the caller must carry out in
-    their order. `at` is always a time in microseconds since the spool's start. If `at` is earlier
-    than the latest boundary between segments and gaps, the time of that boundary is used instead,
-    so no time is accounted for twice.
+    Each kind of event has a method. The method returns a tuple of outputs, which must be carried
+    out in sequence. `at` is always a time in microseconds since the spool's start. If `at` is
+    earlier than the start of the present segment or gap, that start is used instead, so that
+    segments and gaps never overlap.
     """
 
     def __init__(self) -> None:
@@ -208,13 +209,13 @@ class Policy:
 
     @property
     def shut_causes(self) -> ShutCauses:
-        """The causes that keep the gate shut, as `restored` needs them after a restart."""
+        """The present causes that keep the gate shut. `restored` needs them after a restart."""
         return ShutCauses(tuple(self._pauses.items()), self._referral, self._identity)
 
     def restored(self, causes: ShutCauses, at: int) -> tuple[Output, ...]:
-        """Do the same as `answered`, for a call that was answered before the process restarted.
+        """Continue the recording of a call that was answered before the process restarted.
 
-        `causes` are the saved causes that keep the gate shut.
+        `causes` are the saved causes that keep the gate shut. If there are none, recording starts.
         """
         if self._answered or self._ended:
             return ()
@@ -231,11 +232,12 @@ class Policy:
         *,
         erase_to: int | None = None,
     ) -> tuple[Output, ...]:
-        """Shut the gate for `holder`, because the caller gives payment details.
+        """Shut the gate for the pause holder `holder`, because the caller gives payment details.
 
-        If `holder` already pauses the call, nothing changes. If `erase_to` is given, media from
-        this offset on also becomes unreadable; media before the present segment is never erased.
-        The erased time becomes a gap with the reason `erased`.
+        If `holder` already keeps the recording paused, nothing changes. `erase_to` is a time in
+        microseconds since the spool's start: stored media from this time on is also erased, but
+        never media before the present segment. The erased time becomes a gap with the reason
+        `erased`.
         """
         if self._ended or holder in self._pauses:
             return ()
@@ -243,7 +245,7 @@ class Policy:
         return self._update_gap(at, erase_to=erase_to)
 
     def resume(self, holder: str, at: int) -> tuple[Output, ...]:
-        """End the pause of `holder`. If `holder` does not pause the call, nothing changes."""
+        """End the pause of `holder`. If there is no pause of `holder`, nothing changes."""
         if self._ended or self._pauses.pop(holder, None) is None:
             return ()
         return self._update_gap(at)
@@ -311,7 +313,7 @@ class Policy:
     def storage_failed(
         self, at: int, *, trigger: Trigger = Trigger.STORAGE, actor: str = "system"
     ) -> tuple[Output, ...]:
-        """Record that media no longer reaches the disk. The lost media begins at `at`."""
+        """Record that media cannot be stored on the disk from `at` on."""
         if self._ended or self._storage is not None:
             return ()
         self._storage = ShutCause(GapReason.FAULT, trigger, actor)

@@ -1,1 +1,1 @@
-"""Files and disks: atomic writes, and disks that fail or do not answer. It has no file formats."""
+"""Atomic writes of files, and disks that fail or do not answer. File formats are not here."""

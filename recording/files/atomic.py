@@ -1,6 +1,7 @@
 """Functions that write files so that a file's name appears only when the file is complete.
 
-Most of them also sync the file to the disk; a name with `unsynced` marks those that do not.
+Most of these functions also sync the file to the disk. A function that does not sync the file has
+`unsynced` in its name.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _SMALL: Final = 1 << 20
 
 
 class PendingFile:
-    """A temporary file that `commit` renames to its final path. It is in the same folder.
+    """A temporary file, in the folder of its final path. `commit` renames it to the final path.
 
     For each final path there can be only one temporary file at a time.
     """
@@ -59,8 +60,8 @@ class PendingFile:
 def committed(path: Path, mode: int = 0o640) -> Iterator[int]:
     """Yield the descriptor of a temporary file for the final path `path`.
 
-    At the end of the `with` block, the file is committed. If the block raises an error, the file is
-    removed.
+    At the end of the `with` block, the temporary file is synced and renamed to `path`. If the
+    `with` block raises an error, the temporary file is removed.
     """
     part = PendingFile(path, mode)
     try:
@@ -71,17 +72,17 @@ def committed(path: Path, mode: int = 0o640) -> Iterator[int]:
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Write a file with the content `data`, or replace it. The file is synced."""
+    """Write `data` to the file at `path`, and sync the file. An existing file is replaced."""
     with committed(path, mode) as fd:
         write_all(fd, data)
 
 
 def write_new(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Write and sync a new file with the content `data`. An existing file is never replaced.
+    """Write `data` to a new file, and sync the file. An existing file is never replaced.
 
     Raises:
         FileExistsError: There is already a file at this path.
-        OSError: The disk refuses the file.
+        OSError: The file cannot be written.
     """
     hidden = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
@@ -98,13 +99,13 @@ def write_new(path: Path, data: bytes, mode: int = 0o640) -> None:
 
 
 def replace_unsynced(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write a file with the content `data`, or replace it completely, without a sync.
+    """Write `data` to the file at `path`, without a sync. An existing file is replaced.
 
-    The file may have its old content or be empty after a power cut. The data is first written to a
-    temporary file in the same folder, whose name ends with `.new`.
+    The data is first written to a temporary file in the same folder. The temporary file's name ends
+    with `.new`. After a power cut, the file at `path` may be empty, or be the old file.
 
     Raises:
-        OSError: The disk refuses the data. The old file is unchanged then.
+        OSError: The data cannot be written. The old file is then unchanged.
     """
     new = path.with_suffix(".new")
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
@@ -128,9 +129,9 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def write_unsynced(path: Path, data: bytes) -> None:
-    """Write a file with the content `data` directly at `path`, without a sync.
+    """Write `data` directly to the file at `path`, without a sync.
 
-    The caller must call `sync_file` before the file is used as complete.
+    Before the file is treated as complete, it must be synced with `sync_file`.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     with os.fdopen(fd, "wb") as file:
@@ -138,9 +139,9 @@ def write_unsynced(path: Path, data: bytes) -> None:
 
 
 def read_small(path: Path) -> bytes:
-    """Return the content of a file whose path a user gave. The file may have one mebibyte at most.
+    """Return the content of a file whose path a user gave. The limit is one mebibyte.
 
-    The limit exists because the path may be a device, from which data can be read without end.
+    Without a limit, a path such as `/dev/zero` would give data without end.
 
     Raises:
         OSError: The file cannot be read, or is larger than one mebibyte.
@@ -168,9 +169,10 @@ def zero_fill(file: FileIO) -> None:
 
 
 def make_folder(folder: Path, root: Path) -> None:
-    """Create the archive's folder for one day, with its parents, and sync the name of each.
+    """Create the archive's folder for one day and the parent folders that do not exist.
 
-    `root` is the archive's top folder; the names in it are always synced.
+    The names of all new folders are synced. The names in `root`, the archive's top folder, are
+    synced even if no folder is new.
     """
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)

@@ -1,10 +1,10 @@
-"""The disk on which the spools are, and the time limit for each job that the switch gives to it.
+"""The disk with the spools, and a time limit for each job that uses this disk.
 
-A *job* is a function that makes system calls on files of the disk. A disk that fails reports an
-error. A disk that hangs reports nothing, for example because it is frozen for a snapshot or its
-connection is lost. It neither accepts nor refuses a write, so the thread that writes waits in the
-kernel and cannot be interrupted. The switch relays the packets of all calls in one thread, which
-must not wait like that. So a `WatchedDisk` runs the jobs in a separate thread.
+A *job* is a function that makes system calls on files of the disk. If a disk fails, the system call
+returns an error. If a disk hangs, the system call does not return, and the calling thread cannot be
+interrupted. A disk hangs, for example, while it is frozen for a snapshot. The switch relays the
+packets of all calls in one thread, and this thread must never wait for a disk that hangs. So a
+`WatchedDisk` runs the jobs in a separate thread.
 """
 
 import contextlib
@@ -19,23 +19,26 @@ from typing import Any, Final, Generic, TypeVar
 T = TypeVar("T")
 
 TIME_LIMIT_S: Final = 1.0
-"""The time in seconds after which a disk that has not finished a job is treated as hanging.
+"""The time limit for a job, in seconds. If a job takes longer, the disk is treated as hanging.
 
-A disk that is only busy seldom needs so much time.
+A disk that works but is busy finishes nearly every job within this time.
 """
 BACKOFF_S: Final = 2.0
-"""The time in seconds for which a disk is not used after it answers again, as it may hang again."""
-_WAIT_PARTS: Final = 10
-"""The number of parts into which the wait of `TIME_LIMIT_S` is divided.
+"""The time in seconds for which a disk is not used after it has stopped hanging.
 
-If the whole process is stopped for a while, only one part of the wait times out. Without the parts,
-the whole wait would time out although the disk does not hang.
+A disk that has just stopped hanging often hangs again soon.
+"""
+_WAIT_PARTS: Final = 10
+"""The number of short waits that together make up the time limit of a job.
+
+If the whole process is stopped for a while, only the short wait of that moment times out. A single
+long wait would time out although the disk does not hang.
 """
 _THREADS: Final = 4
 
 
 class Disk:
-    """A disk that is assumed never to hang. Every job runs immediately, in the caller's thread.
+    """A disk that is assumed never to hang. Every job runs immediately, in the calling thread.
 
     Attributes:
         threads: The executor for long jobs such as a sync; None for the event loop's default
@@ -52,12 +55,11 @@ class Disk:
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
         """Run `job` and return its result, or raise the error that `job` raised.
 
-        If the disk hangs, `job` may be completed after the time limit. `undo` is then called with
-        the late result of `job`, before the disk runs any other job.
+        If the disk hangs, `job` may still run, but too late. `undo` is then called with the result
+        of `job`, before the disk runs any other job.
 
         Raises:
-            TimeoutError: The disk hangs. Either `job` is never run, or its late result is given to
-                `undo`.
+            TimeoutError: The disk hangs. `job` is not run, or is undone by `undo` after its end.
         """
         del undo
         return job()
@@ -73,11 +75,12 @@ DIRECT_DISK: Final = Disk()
 class WatchedDisk(Disk):
     """A disk that may hang. Its jobs run in the disk's own thread.
 
-    When a job is not finished within the time limit, the disk is treated as hanging. It is then not
-    used until it has answered again and the backoff time is over.
+    When a job is not finished within the time limit, the disk is treated as hanging. The disk is
+    used again `backoff_s` seconds after it has finished this job.
 
-    Only one thread may call `run`. Each time that the disk hangs, this thread waits only once, for
-    `time_limit_s` at most. A job that was given to `run_later` may itself call `run`.
+    Only one thread may call `run`. When the disk hangs, this thread waits for `time_limit_s` at
+    most, and only for the first job; `run` then raises an error immediately for each further job.
+    As an exception, a job that was given to `run_later` may also call `run`.
 
     Attributes:
         time_limit_s: The time limit in seconds for each job. A new value applies to the next job.
@@ -100,7 +103,10 @@ class WatchedDisk(Disk):
         return self._given_up is not None
 
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
-        """Run `job` as `Disk.run` does, but in the disk's thread."""
+        """Run `job` in the disk's thread, and return its result or raise its error.
+
+        If the disk hangs, `TimeoutError` is raised. A late result of `job` is given to `undo`.
+        """
         if threading.current_thread() is self._thread:
             return job()
         if not self.is_hanging:
@@ -110,7 +116,7 @@ class WatchedDisk(Disk):
         raise TimeoutError(errno.ETIMEDOUT, "the disk does not answer")
 
     def run_later(self, job: Callable[[], None]) -> None:
-        """Run `job` as `Disk.run_later` does, but in the disk's thread.
+        """Run `job` in the disk's thread, after all earlier jobs, even if the disk hangs now.
 
         If `job` fails within the time limit, its error is raised. A later error is ignored.
         """
@@ -126,8 +132,8 @@ class WatchedDisk(Disk):
     def _wait_for(self, job: "_Job[Any]", *, give_up: bool = True) -> bool:
         """Give a job to the disk's thread, and return whether it was done within the time limit.
 
-        If it was not, the disk is treated as hanging from now on. With `give_up`, the job is then
-        also cancelled: it is not run, or its late result is undone.
+        If the job was too late, the disk is treated as hanging from now on. If `give_up` is True,
+        a late job is also cancelled: the disk's thread does not start the job, or undoes it.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run_jobs, name="disk", daemon=True)
@@ -138,7 +144,7 @@ class WatchedDisk(Disk):
                 return True
         self._given_up = job
         if give_up and not job.decided.acquire(blocking=False):
-            job.done.acquire()  # the disk completed the job at the end of the time limit
+            job.done.acquire()  # the job ended in the same moment as the time limit: it is in time
             self._given_up = None
             return True
         return False
@@ -157,8 +163,8 @@ class _Job(Generic[T]):
         self.decided = threading.Lock()
         """The lock that decides whether the job was done in time or is cancelled.
 
-        If the disk's thread acquires it first, the job was done in time. If the waiting thread
-        acquires it first, the job is cancelled.
+        If the disk's thread acquires the lock first, the job was done in time. If the thread that
+        waits for the job acquires the lock first, the job is cancelled.
         """
         self.ended = 0.0
         """The time in monotonic seconds at which the disk finished the job; 0 before that."""

@@ -1,8 +1,8 @@
 """The index: a database with one row for each recording, and with the gaps of each recording.
 
 The audio is in the archive. When a recording is complete in the archive, the finaliser sends a
-message to the desk, and the desk writes the row. A repeated message changes nothing. The callers'
-numbers are in E.164 form if possible.
+message to the desk, and the desk writes the row. If the desk receives the message again, nothing
+changes. The callers' phone numbers are in E.164 form if possible.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Catalogue:
     async def add(self, recording: RecordingSummary, *, replace: bool = True) -> bool:
         """Write a recording's row and gaps. Return True if the recording had no row before.
 
-        If it has a row already, the row and the gaps are replaced, or kept if `replace` is False.
+        If the recording already has a row, `replace` decides: True replaces the row and the gaps,
+        False changes nothing.
         """
         fields = {name: getattr(recording, name) for name in _FIELDS}
         try:
@@ -91,7 +92,7 @@ class Catalogue:
         return rows[0] if rows else None
 
     async def folders(self) -> dict[str, str]:
-        """Return the folder of each recording, by call id.
+        """Return a dict from the call id of each recording to the recording's archive folder.
 
         The rows are read in parts, so that other tasks can run between the parts.
         """
@@ -122,11 +123,11 @@ class Catalogue:
         return _page(rows, limit)
 
     async def line_named(self, text: str) -> str:
-        """Return the name of the line that a user means by `text`.
+        """Return the name of the telephone line that a user means by `text`.
 
-        If a line has exactly this name, it is returned. Otherwise, if exactly one line's name
-        differs from `text` only in upper and lower case, that name is returned. Otherwise `text` is
-        returned.
+        If a telephone line has exactly the name `text`, `text` is returned. Otherwise upper and
+        lower case are ignored: if only one telephone line matches, its name is returned. If none or
+        several match, `text` is returned.
         """
         line = recordings.c.line
         exact = select(line).where(line == text).limit(1)
@@ -134,8 +135,8 @@ class Catalogue:
             async with self._engine.connect() as connection:
                 if await connection.scalar(exact) is not None:
                     return text
-                # Each statement finds the next name in the database index. This is fast, because a
-                # million rows have only a few different lines.
+                # Each statement skips all rows with the same line name, by means of the database
+                # index. This is fast, because even a million rows have only a few line names.
                 found: list[str] = []
                 after = ""
                 while len(found) < _BATCH:
@@ -158,7 +159,7 @@ class Catalogue:
     async def add_fetch_reference(self, call_id: str, reference: str) -> None:
         """Record that a user fetched the recording and gave this reference, such as a case number.
 
-        A repeat changes nothing.
+        If this reference is already stored for the recording, nothing changes.
         """
         try:
             async with self._writer.begin() as connection:
@@ -210,7 +211,8 @@ class Catalogue:
 def _page(rows: list[RecordingSummary], limit: int) -> Page:
     """Return a page with the first `limit` rows.
 
-    The caller reads one row more than `limit`; if this row exists, there is a next page.
+    `rows` must come from a query for `limit` + 1 rows. If there is a row after the first `limit`
+    rows, there is a next page.
     """
     shown = tuple(rows[:limit])
     more = len(rows) > limit

@@ -32,8 +32,8 @@ class CallCoverage:
         started: The time of the answer, in Unix seconds.
         talk_us: The talk time, in microseconds.
         recorded_us: The recorded time, in microseconds.
-        gaps: The gaps of the recording, in order.
-        unexplained: The talk time that segments and gaps do not cover exactly once.
+        gaps: The gaps of the recording, the earliest first.
+        unexplained: The parts of the talk time that no segment or gap covers, or several cover.
     """
 
     call_id: str
@@ -77,7 +77,7 @@ def uncovered_call(call: AnsweredCall, now: float, why: str) -> CallCoverage:
 def compare(
     row: RecordingSummary, manifest: bytes | None, call: AnsweredCall | None
 ) -> CallCoverage:
-    """Compare the three sources about a recorded call, and return the coverage.
+    """Compare the index, the manifest and the ledger for a recorded call; return the coverage.
 
     Args:
         row: The call's row in the index.

@@ -1,7 +1,7 @@
 """Custody: which recordings are retained, and which recordings were disposed of.
 
-Both facts are stored in tables beside the index. A retained recording has a reason, and stays
-retained until `Custodian.release`.
+Both facts are stored in tables of the same database as the index of recordings. A recording is
+retained for a reason, from `Custodian.retain` to `Custodian.release`.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ class Custody:
 
     @property
     def label(self) -> Literal["", "held", "disposed"]:
-        """The custody as one word for lists.
+        """One word for the custody, for lists of recordings.
 
-        "disposed" if the recording was disposed of, "held" if it is retained, otherwise "".
+        "disposed" if the recording was disposed of; otherwise "held" if the recording is retained;
+        otherwise "".
         """
         if self.disposed is not None:
             return "disposed"
@@ -76,16 +77,16 @@ class Custodian:
         self.deciding = asyncio.Lock()
         """The lock for code that checks the custody of a recording and then acts on the result.
 
-        For example, a purge holds it. So no recording can become retained after the purge has
-        checked that it is not retained, and before the purge orders the disposal.
+        For example, a purge holds this lock while it checks that a recording is not retained and
+        then orders the disposal. A request to retain the recording waits until the purge is done.
         """
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
     async def of(self, call_ids: Collection[str]) -> dict[str, Custody]:
-        """Return the custody of these recordings, by call id.
+        """Return a dict from the call id of each recording to the recording's custody.
 
-        A recording that is not retained and was not disposed of is absent.
+        The dict does not contain recordings that are neither retained nor disposed of.
         """
         try:
             async with self._engine.connect() as connection:
@@ -130,12 +131,12 @@ class Custodian:
     async def retain(self, call_id: str, reason: str, now: float) -> None:
         """Retain a recording for this reason, from `now` (Unix seconds).
 
-        If it is retained already, the reason and the time are replaced.
+        If the recording is retained already, its old reason and time are replaced.
         """
         await self._put(retentions, call_id, reason=reason, since=now)
 
     async def release(self, call_id: str) -> None:
-        """End the retention of a recording. A repeat changes nothing."""
+        """End the retention of a recording. If the recording is not retained, do nothing."""
         try:
             async with self._writer.begin() as connection:
                 await connection.execute(delete(retentions).where(retentions.c.call_id == call_id))
@@ -145,7 +146,7 @@ class Custodian:
     async def disposed(self, call_id: str, reason: str, at: float) -> None:
         """Record that a recording was disposed of at the time `at` (Unix seconds).
 
-        A repeat changes nothing.
+        If a disposal of the recording is already stored, nothing changes.
         """
         if (await self.one(call_id)).disposed is None:
             await self._put(disposals, call_id, reason=reason, at=at)

@@ -1,8 +1,8 @@
-"""The ledger: the table of answered calls, and the table of known findings of the coverage check.
+"""The ledger: a table of answered calls. A second table has the known findings of coverage checks.
 
-The calls are those that the switch reports. The ledger does not depend on spools and archive, so
-both can be checked against it: if a call in the ledger has no recording, the recording is missing.
-`recording.index.coverage` does the comparison.
+The switch reports the answered calls. The ledger does not depend on the spools and the archive, so
+it shows which recordings must exist: if a call in the ledger has no recording, the recording is
+missing. `recording.index.coverage` compares ledger and recordings.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class AnsweredCall:
         answered: The time of the answer, in Unix seconds.
         ended: The time of the call's end, in Unix seconds; None while the call is in progress.
         talk_us: The call's length in microseconds, by the switch's monotonic clock; None if the
-            switch did not report it.
+            switch did not report the length.
     """
 
     call_id: str
@@ -72,7 +72,8 @@ class AnsweredCall:
 class Answered:
     """The entry for the answer of a call that must have a recording.
 
-    `at` is the time of the answer in Unix seconds. A repeated entry changes nothing.
+    `at` is the time of the answer in Unix seconds. If the call already has such an entry, nothing
+    changes.
     """
 
     call_id: str
@@ -83,7 +84,8 @@ class Answered:
 class Ended:
     """The entry for the end of a call.
 
-    If the ledger does not have the call, the call is added if `new` is True, and ignored otherwise.
+    `new` decides what happens if the ledger does not have the call: True adds the call, False
+    ignores the entry.
     """
 
     call: AnsweredCall
@@ -92,13 +94,13 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class OthersEnded:
-    """The entry that ends all calls in progress, except the calls that the switch still has.
+    """The entry that ends the calls that ended while the desk was not connected to the switch.
 
-    The other calls ended while the desk was not connected to the switch.
+    These are the calls without an end in the ledger that are no longer in progress in the switch.
 
     Attributes:
-        going_on: The call ids of the calls that the switch still has.
-        at: The time in Unix seconds that is entered as the end of the other calls.
+        going_on: The call ids of the calls that are in progress in the switch.
+        at: The time in Unix seconds that is stored as the end of the calls.
     """
 
     going_on: frozenset[str]
@@ -119,7 +121,7 @@ class Ledger:
         self._writer = engine.execution_options(immediate=True)
 
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
-        """Write these entries in order. If one entry cannot be written, none is written."""
+        """Write the entries in sequence. If one fails, none of the entries is written."""
         try:
             async with self._writer.begin() as connection:
                 for entry in entries:
@@ -134,7 +136,7 @@ class Ledger:
             raise _failed(error) from None
 
     async def between(self, since: float, until: float) -> list[AnsweredCall]:
-        """Return the calls with `since` ≤ answered < `until` (Unix seconds), in order."""
+        """Return the calls with `since` ≤ answered < `until` (Unix seconds), earliest first."""
         table = answered_calls.c
         statement = (
             select(answered_calls)
@@ -148,7 +150,7 @@ class Ledger:
             raise _failed(error) from None
 
     async def knows(self, call_ids: Iterable[str]) -> set[str]:
-        """Return those of these call ids that are in the ledger, because the call was answered."""
+        """Return the call ids from `call_ids` that are in the ledger of answered calls."""
         wanted, call_id = list(call_ids), answered_calls.c.call_id
         known: set[str] = set()
         try:
@@ -161,10 +163,11 @@ class Ledger:
         return known
 
     async def new_findings(self, found: Collection[str], at: float) -> set[str]:
-        """Return the findings in `found` that are not stored as known, and store them as known.
+        """Return the new findings of a coverage check, and store these findings as known.
 
-        `at` is the present time in Unix seconds, which is stored with each new finding. Known
-        findings that are not in `found` are deleted.
+        `found` are all findings of the check. A finding is new if it is not stored as known. Known
+        findings that the check did not find again are deleted. `at` is the present time in Unix
+        seconds, which is stored with each new finding.
         """
         try:
             async with self._writer.begin() as connection:
@@ -181,7 +184,7 @@ class Ledger:
     async def mark_known(self, finding: str, at: float) -> None:
         """Store a finding as known since `at` (Unix seconds).
 
-        The next call of `new_findings` therefore does not return it as new.
+        `new_findings` then does not return this finding as new.
         """
         try:
             async with self._writer.begin() as connection:

@@ -1,8 +1,8 @@
-"""Orphans: objects of the archive, rows of the index and spools that lack their counterparts.
+"""Orphans: files and index rows of recordings that do not match each other.
 
-For example, a row of the index whose recording is missing in the archive is an orphan. This module
-finds each orphan and describes it in one line. It deletes nothing, and it does not decide what to
-do about an orphan.
+Examples are a row of the index without files in the archive, files without a row, and a spool that
+was not sealed in time. This module finds each orphan and describes the orphan in one line of text.
+It only reads: a person decides what to do about an orphan.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 YOUNG_S: Final = 600.0
-"""The age in seconds below which an object may still be incomplete, so it is not an orphan."""
+"""The age in seconds below which a file may still be incomplete, and so is not an orphan."""
 _STALE_PART_S: Final = 86_400.0
 _OBJECT: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(payload|raw|header|manifest|disposal)")
 _PART_NAME: Final = re.compile(
@@ -32,8 +32,8 @@ class UnsealedSpool:
     Attributes:
         name: The name of the spool's file.
         call_id: The call id.
-        since: The time in Unix seconds since which the spool waits to be sealed.
-        why: The alarm that an attempt to seal the spool raised; empty if there was no attempt.
+        since: The time in Unix seconds from which the spool has waited to be sealed.
+        why: The alarm of a failed attempt to seal the spool; empty before the first attempt.
     """
 
     name: str
@@ -44,15 +44,15 @@ class UnsealedSpool:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """An object, row or spool that lacks its counterparts.
+    """A file of the archive, a row of the index or a spool that has no match in the others.
 
     Attributes:
-        kind: The kind of orphan, such as "row without files".
+        kind: The type of mismatch, such as "row without files".
         name: A path in the archive or in the spool folder.
         call_id: The call id; "" if the orphan belongs to no single call.
         text: A description in one line.
-        why: The alarm that an attempt to seal a spool raised. It is empty if there was no alarm,
-            or if the orphan is not a spool.
+        why: The alarm of a failed attempt to seal the spool. It is empty if there was no alarm, or
+            if the orphan is not a spool.
     """
 
     kind: str
@@ -69,8 +69,8 @@ class _Folder:
     Attributes:
         path: The folder's path.
         name: The folder's path relative to the archive.
-        objects: The types of the objects in the folder, such as "payload", by call id.
-        parts: The name and the call id of each unfinished file.
+        objects: A dict from each call id to the types of this call's files, such as "payload".
+        parts: The file name and the call id of each temporary file, which is not yet complete.
     """
 
     path: Path
@@ -90,14 +90,15 @@ def orphans(
 
     Args:
         root: The archive's folder.
-        rows: For each call id in the index, the folder that the index names.
+        rows: A dict from each call id in the index to the recording's folder in the index.
         disposed: The call ids of the recordings that were disposed of, according to the index.
-        spools: The spools that wait to be sealed, by file name. The recordings of their calls may
-            be incomplete, and are therefore not orphans.
+        spools: A dict from file name to spool, for all spools that wait to be sealed. The
+            recordings of these calls may be incomplete, and are therefore not orphans.
         now: The present time, in Unix seconds.
 
     Raises:
-        OSError: A folder cannot be read. If it were skipped, its recordings would seem to be lost.
+        OSError: A folder cannot be read. The folder is not skipped, because its recordings would
+            then seem to be lost.
     """
     waiting = {spool.call_id for spool in spools.values()}
     missing = set(rows)
@@ -167,16 +168,16 @@ def spool_orphans(
 
 
 def is_young(since: float, now: float) -> bool:
-    """Return True if an object from the time `since` (Unix seconds) may still be incomplete.
+    """Return True if `since` (Unix seconds) is less than ten minutes before or after `now`.
 
-    A time of more than ten minutes in the future returns False. Such a time comes from a wrong
-    clock, or from a person who changed it.
+    A file or spool from such a time may still be incomplete. The function returns False for a time
+    in the more distant future, which can only come from a wrong clock or a manipulated file.
     """
     return abs(now - since) < YOUNG_S
 
 
 def _folders(root: Path) -> Iterator[_Folder]:
-    """Yield the folders of an archive, in order.
+    """Yield the folders of an archive, sorted by name.
 
     Only one folder is read at a time, because the names of all files in a large archive would fill
     the memory.
@@ -219,20 +220,20 @@ def _changed(path: Path) -> float:
 
 
 def _missing_objects(kinds: AbstractSet[str]) -> AbstractSet[str]:
-    """Return the types of objects that a recording should have but does not have.
+    """Return the types of files that are missing for a recording with files of the types `kinds`.
 
-    `kinds` are the types that it has. With a disposal certificate, it needs no header and no
-    payload, because the payload is unreadable. `recording.archive.verify` checks the certificate.
+    After a disposal, header and payload are not missing. Only the existence of the disposal
+    certificate is checked here; `recording.archive.verify` checks the signature.
     """
     absent = _ALL - kinds
     return absent - {"header", "payload"} if "disposal" in kinds else absent
 
 
 def _problem(kinds: AbstractSet[str], disposed: bool) -> tuple[str, str] | None:  # noqa: FBT001
-    """Return the kind and the description of an orphan if a recording's objects are wrong.
+    """Return the kind and the description of the orphan if a recording's files are wrong.
 
-    Returns None if nothing is wrong. `kinds` are the types of objects that the recording has.
-    `disposed` is True if it was disposed of according to the index.
+    Returns None if the files are correct. `kinds` are the types of the recording's files.
+    `disposed` is True if the index says that the recording was disposed of.
     """
     absent = _missing_objects(kinds)
     if {"disposal", "header"} <= kinds:

@@ -1,7 +1,7 @@
 """Search in the index of recordings: the filters, and the SQL statement for them.
 
-This module does not execute the statement. Each filter has a database index that is in the order of
-the result, so SQLite finds a page out of a million recordings in milliseconds.
+This module does not execute the statement. Each filter has a database index with the same sort
+order as the result. So SQLite finds a page out of a million recordings in milliseconds.
 `tests/recording/index/test_catalogue.py` checks that SQLite uses these database indices.
 """
 
@@ -26,7 +26,7 @@ from sqlalchemy import (
 from recording.index.tables import gap_reasons, recordings, references
 
 RARE_BELOW: Final = 2000
-"""The number of recordings below which the result of a length filter is called rare.
+"""If fewer recordings than this match the filter for the talk time, the talk time is called rare.
 
 SQLite finds and sorts this number of recordings in some milliseconds.
 """
@@ -38,16 +38,17 @@ class Filters:
     """The filters of a search. A recording must match every filter that is not None.
 
     Attributes:
-        number: The caller's number.
+        number: The caller's phone number.
         advisor: The advisor who answered.
         extension: The extension of the advisor's phone.
-        line: The line's name.
+        line: The name of the telephone line.
         since: The earliest start, in Unix seconds.
         until: The time before which the recording must have started, in Unix seconds.
         min_us: The shortest talk time, in microseconds.
         max_us: The longest talk time, in microseconds.
         gap_reason: The reason of at least one of the recording's gaps.
-        reference: The call id, or a reference that a user gave when fetching the recording.
+        reference: The call id, or a reference that a user gave on fetching the recording, such as
+            a case number.
     """
 
     number: str | None = None
@@ -64,10 +65,10 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The place in a list of recordings at which a page ended.
+    """The place in a list of recordings at which a page ended and the next page begins.
 
-    It consists of the start (Unix seconds) and the call id of the page's last recording. So it
-    stays correct if recordings are added or removed before the next page is read.
+    The place is given by the start (Unix seconds) and the call id of the page's final recording. So
+    it stays correct if recordings are added or removed before the next page is read.
     """
 
     started: float
@@ -94,14 +95,12 @@ def search_statement(
 ) -> Select[Any]:
     """Return the SQL statement that selects the matching recordings, the latest recording first.
 
-    SQLite can execute it with the database index of each filter.
-
     Args:
         filters: The filters.
         after: The place at which the previous page ended; None for the first page.
-        rare: True if fewer than `RARE_BELOW` recordings match the length filter. The statement then
-            finds these recordings by their length, and sorts them. If False, it reads all
-            recordings in the order of the result until a page is full.
+        rare: True if fewer than `RARE_BELOW` recordings match the filter for the talk time. The
+            statement then finds these few recordings by their talk time, and sorts them. If False,
+            the statement reads the recordings from the latest on, until the page is full.
     """
     one = filters.number, filters.advisor, filters.extension, filters.reference
     narrow = rare or any(one)
@@ -118,9 +117,10 @@ def search_statement(
         statement = statement.where(
             tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
         )
-    # SQLite uses no database index for an expression. `+ 0` makes the length an expression, because
-    # the index of lengths is useful only if the length is rare. `concat("")` does the same with the
-    # line if another filter matches few recordings, because the index of that filter is better.
+    # SQLite uses no database index for an expression. So `concat("")` prevents the use of the
+    # index for the line, which is slow if another filter matches fewer recordings. `+ 0` below
+    # prevents the use of the index for the talk time, which is fast only for a rare talk time; the
+    # subquery for a rare talk time uses this index.
     line = at.line.concat("") if narrow else at.line
     if rare:
         others = recordings.alias("others")
@@ -154,9 +154,9 @@ def _lengths(talk_us: ColumnElement[int], filters: Filters) -> list[ColumnElemen
 
 
 def length_count_statement(filters: Filters) -> Select[Any]:
-    """Return the SQL statement that counts the recordings that match the length filter.
+    """Return the SQL statement that counts the recordings that match the filter for the talk time.
 
-    It counts no further than `RARE_BELOW`.
+    SQLite stops the count at `RARE_BELOW`, because a higher result makes no difference.
     """
     few = select(literal(1)).where(*_lengths(recordings.c.talk_us, filters)).limit(RARE_BELOW)
     return select(func.count()).select_from(few.subquery())

@@ -1,4 +1,7 @@
-"""The SQL tables of the index, and the SQLAlchemy metadata for these and other modules' tables."""
+"""The SQL tables of the index of recordings.
+
+`metadata` is the SQLAlchemy metadata of the whole database; other modules add their tables to it.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,9 @@ recordings = Table(
     Column("manifest_sha256", String(64), nullable=False),
     Column("unexplained_us", BigInteger, nullable=False),
     Column("raw_size", BigInteger, nullable=False, server_default="0"),
-    # Each database index is in the order of a search's result, so that a page is read in sequence.
-    # Each also has the length, so that a search for a rare length can skip a million recordings
-    # without reading their rows.
+    # The first five database indices have the same sort order as a search result, so a search can
+    # read them in sequence. They also contain the talk time, so a search for a rare talk time can
+    # skip a million recordings without reading the rows of the table.
     Index("recordings_by_start", "started", "call_id", "talk_us"),
     Index("recordings_by_number", "number", "started", "call_id", "talk_us"),
     Index("recordings_by_advisor", "advisor", "started", "call_id", "talk_us"),
@@ -57,9 +60,10 @@ gaps = Table(
     Column("to_us", BigInteger, nullable=False),
 )
 
-# This table is for the filter by gap reason. It has one row for each call and reason, in the order
-# of a search's result, and the columns of filters that are often used together with this filter. So
-# a search reads this table in sequence, and reads from `recordings` only the rows that it returns.
+# This table is for searches by gap reason. It has one row for each call and gap reason, with the
+# same sort order as a search result. It repeats the columns `talk_us` and `line`, because searches
+# by gap reason often filter by them too. So a search reads this table in sequence, and reads from
+# `recordings` only the rows of its result.
 gap_reasons = Table(
     "recording_gap_reasons",
     metadata,

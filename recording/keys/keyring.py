@@ -2,8 +2,8 @@
 
 The server seals recordings only to recipients (public keys) in a set that the officer signed. The
 officer's public key is in the server's settings. The officer's key file is an age identity file,
-which `age -d -i` also accepts. It may be protected by a passphrase. A comment in this file contains
-the officer's signing key.
+which `age -d -i` also accepts. A passphrase may protect the file. A comment line in the file
+contains the officer's signing key.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def fingerprint(recipient: Recipient) -> str:
 
 
 def public_text(key: Ed25519PublicKey) -> str:
-    """Return a public signing key in base64, as it is in the settings and in manifests."""
+    """Return a public signing key as base64 text. Settings and manifests contain such a text."""
     return base64.b64encode(key.public_bytes_raw()).decode()
 
 
 def parse_public(text: str) -> Ed25519PublicKey:
-    """Parse a public signing key in base64, as `public_text` returns it. Raises `KeySetError`."""
+    """Parse the base64 text of a public signing key. Raises `KeySetError`."""
     try:
         return Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):
@@ -76,7 +76,8 @@ class OfficerKeys:
     def save(self, path: Path, passphrase: Passphrase | None = None) -> None:
         """Write the keys to a new file that only the file's owner can read.
 
-        If a passphrase is given, the file is encrypted like a file from `age -p -a`.
+        If a passphrase is given, it encrypts the file. The file has the format that `age -p -a`
+        writes.
 
         Raises:
             KeyFileError: The file exists already, or cannot be written. An existing file is never
@@ -165,7 +166,7 @@ class RecipientSet:
 
     Attributes:
         named: The recipients with their names.
-        serial: The set's number; each new set has a higher number.
+        serial: The set's serial number. Each new set has a higher serial number.
         signed_at: The date of the set (ISO 8601 in UTC).
     """
 
@@ -226,7 +227,10 @@ class RecipientSet:
         return found
 
     def check(self) -> None:
-        """Raise `KeySetError` if the set is empty or a header cannot be made for a recipient."""
+        """Check that the set is not empty, and that an age header can be made for all recipients.
+
+        Raises `KeySetError`.
+        """
         if not self.named:
             raise KeySetError("the set of recipients is empty", _SIGN_HINT)
         try:
@@ -236,7 +240,10 @@ class RecipientSet:
 
     @classmethod
     def load(cls, path: Path, officer_key: str) -> Self:
-        """Read a set from a file, and verify it like `parse`. Raises `KeySetError`."""
+        """Read a set from a file, and verify the officer's signature. Raises `KeySetError`.
+
+        `officer_key` is the officer's public key in base64.
+        """
         try:
             data = read_small(path)
         except OSError as error:
@@ -245,17 +252,18 @@ class RecipientSet:
 
 
 def load_or_create_boot_key(path: Path) -> bytes:
-    """Return the boot key: 32 bytes that open all spools since the machine was started.
+    """Return the boot key: 32 bytes under which this machine encrypts the keys of its spools.
 
-    If the file does not exist, a new key is made and written. Raises `KeyFileError`.
+    If the file does not exist, a new boot key is made and written. Raises `KeyFileError`.
     """
     return _load_or_create(path, 0o640)
 
 
 def load_boot_key(path: Path) -> bytes | None:
-    """Return the boot key, which opens all spools since the machine was started.
+    """Return the boot key: 32 bytes under which this machine encrypted the keys of its spools.
 
-    None if the file does not exist, because nothing was recorded since then. Raises `KeyFileError`.
+    None if the file does not exist, because no spool was made with this boot key. Raises
+    `KeyFileError`.
     """
     try:
         return _of_length(path.read_bytes(), path)
@@ -280,7 +288,7 @@ def _load_or_create(path: Path, mode: int) -> bytes:
             try:
                 write_new(path, os.urandom(32), mode)
             except FileExistsError:
-                return _load_or_create(path, mode)  # another process wrote it first
+                return _load_or_create(path, mode)  # another process has just created the file
         return _of_length(path.read_bytes(), path)
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from None

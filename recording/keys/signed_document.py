@@ -1,10 +1,15 @@
 """Signed documents: one line of canonical JSON with the document, the signer's key and a signature.
 
-Canonical JSON has sorted keys and no spaces, and is in UTF-8. The line is an object with three
-values. `key` is the signer's public key in base64. The document is under the name of its type, such
-as `manifest`. `signature` is an Ed25519 signature in base64, which covers a context line and the
-document as canonical JSON. A reader verifies the signature before it interprets the document, so
-the signature also covers fields that the reader does not know.
+Canonical JSON is JSON in UTF-8, with sorted member names and without spaces. The line is a JSON
+object with three members:
+
+- `key` is the signer's public key in base64.
+- The second member is the document. The type of the document, such as `manifest`, is its name.
+- `signature` is an Ed25519 signature in base64. It covers a context line and the canonical JSON of
+  the document.
+
+The signature is verified before the document is interpreted. So the signature also covers fields
+that the verifying program does not know.
 """
 
 from __future__ import annotations
@@ -37,7 +42,7 @@ def unverified_key(data: bytes) -> str:
 
 
 def canonical_json(value: object) -> bytes:
-    """Return a value as JSON with sorted keys and without spaces."""
+    """Return a value as JSON with sorted member names and without spaces."""
     return msgspec.json.encode(msgspec.to_builtins(value), order="sorted")
 
 
@@ -54,7 +59,8 @@ class DocumentType(Generic[T]):
     """A type of signed document, such as the manifest.
 
     Attributes:
-        name: The type's name, which is the document's key in the line, and is used in error texts.
+        name: The type's name, such as "manifest". In the file, it is the name of the JSON member
+            with the document. It also appears in error texts.
         format: The value that the document's field `format` must have.
         model: The class for the document's fields.
         signer: The role of the signer, such as "node", for error texts.
@@ -70,7 +76,7 @@ class DocumentType(Generic[T]):
         return f"galwad {self.name} v1\n".encode()
 
     def sign(self, document: T, key: Ed25519PrivateKey) -> bytes:
-        """Sign a document with `key`, and return the content of its file."""
+        """Sign a document with `key`, and return the content of the signed document's file."""
         signature = key.sign(self._context + canonical_json(document))
         line = {
             "key": public_text(key.public_key()),
