@@ -352,9 +352,10 @@ class Policy:
         return next(iter(self._pauses.values()), self._storage)
 
     def _update_gap(self, at: int, *, erase_to: int | None = None) -> tuple[Output, ...]:
-        """Return the outputs that end the open gap, or begin a gap, as the present cause requires.
+        """Compare the open gap with the present cause, and return the outputs that adapt the gap.
 
-        After the answer, only this method and `ended` change gaps. `erase_to` is as in `pause`.
+        After the answer, gaps are changed only here and in `ended`. If media is to be erased,
+        `erase_to` is the time from which on it is erased; see `pause`.
         """
         before, cause = self._gap, self._cause()
         if not self._answered or cause == before:

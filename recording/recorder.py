@@ -1,11 +1,12 @@
 """One call's recorder: applies the recording policy to the gate and to the spool behind it.
 
-All methods are synchronous and run in the event loop's thread, except those that wait for the disk.
-The recorder passes each fact to the policy and immediately carries out the policy's outputs, in
-this order: it opens or shuts the gate, erases media if the policy requires it, and writes the
-events that record these actions. If the disk refuses an event, the event waits in memory, and is
-written first when the disk accepts writes again. Media that the disk refuses is lost: it never
-waits in memory.
+The recorder gives each fact about the call to the policy. The policy returns outputs, which the
+recorder carries out immediately and in sequence: it opens or shuts the gate, erases media, and
+writes events that record these actions. If an event cannot be written to the disk, the event waits
+in memory until the disk works again. Media never waits in memory for the disk: if media cannot be
+written, it is lost.
+
+All methods run in the event loop's thread. Only the methods that wait for a sync are asynchronous.
 """
 
 import asyncio
@@ -40,9 +41,9 @@ from recording.status import RecordingStatus, StatusNotifier
 __all__ = ["Recorder", "RecordingStatus"]
 
 RELEASE_TIMEOUT_S = 5.0
-"""The longest time in seconds that the disk may take to sync the end of a pause.
+"""The time limit in seconds for the sync that stores the end of a pause.
 
-The sync writes only a few kilobytes. If the disk needs longer, it is treated as failed.
+This sync writes only a few kilobytes. If it takes longer, the disk is treated as failed.
 """
 CLOCK_EVENT_US = 60_000_000
 """The interval in microseconds at which the recorder writes the wall clock's time to the spool.
@@ -52,11 +53,11 @@ Jumps of the wall clock are therefore visible in the manifest.
 
 
 class Recorder:
-    """Stores the parts of one call that the policy allows.
+    """Stores the media of one call while the policy allows it, and the events of the call.
 
-    Call every method in the event loop's thread. Each method passes one fact to the policy and
-    carries out the policy's outputs; all methods share one queue of outputs, so they are in one
-    class. `SpoolStorage` does the work on the disk.
+    Call every method in the event loop's thread. Most methods give one fact to the policy and carry
+    out the policy's outputs. They are in one class because they share one queue of outputs.
+    `SpoolStorage` does the work on the disk.
     """
 
     def __init__(
@@ -72,31 +73,32 @@ class Recorder:
         sync: SpoolSync | None = None,
         open_on_other_disk: Callable[[], SpoolWriter] | None = None,
     ) -> None:
-        """Open the spool. If the disk refuses, start with a storage fault and try again later.
+        """Open the spool. If that fails, start with a storage fault and try again later.
 
         Args:
-            open_spool: Creates and returns the call's next spool. Offset 0 of the spool is the time
-                `started`. The recorder calls it again if the disk of the current spool does not
-                come back.
+            open_spool: The function that creates and returns the call's next spool. Offset 0 of the
+                spool is the time `started`. The recorder calls the function again if the disk of
+                the current spool was unmounted and is not mounted again soon.
             started: The call's start, by the monotonic clock and by the wall clock.
             clock: The monotonic clock, in seconds.
             wall: The wall clock, in Unix seconds.
             tick_s: The time between two ticks, in seconds. `recording.spool.intervals.tick_for`
                 computes it from the lookback.
-            erase_back_s: The number of seconds before a payment pause whose media the pause also
-                erases, as far as the lookback allows.
-            on_change: Receives the new status after each change.
-            sync: The thread that syncs the spool folder once a second and reports to this recorder.
-                None: there is no such thread.
-            open_on_other_disk: Creates and returns the next spool on another disk. The recorder
-                calls it if the disk of the current spool continues to fail. None: there is no other
-                disk.
+            erase_back_s: A payment pause also erases the media of this many seconds before the
+                pause, if the lookback is long enough. 0 erases nothing.
+            on_change: The function that receives the new status after each change.
+            sync: The thread that syncs the spool folder once a second and notifies this recorder of
+                failed syncs; None if there is no such thread.
+            open_on_other_disk: The function that creates and returns the next spool on another
+                disk. The recorder calls this function if the disk of the current spool fails for
+                too long. None if there is no other disk.
         """
         self.gate = RecordingGate(started.mono, self._disk_failed)
         self.before_open: Callable[[], None] = lambda: None
         """The function that the recorder calls before it opens the gate.
 
-        It reads the packets that arrived while the gate was shut, so that the gate drops them.
+        The function reads the packets that are still in the sockets. These packets arrived while
+        the gate was shut, and the gate now drops them.
         """
         self._started = started
         self._clock = clock
@@ -147,24 +149,24 @@ class Recorder:
         return self.storage.writer
 
     def status(self) -> RecordingStatus:
-        """Return the status that `on_change` received last."""
+        """Return the status that `on_change` received most recently, or the initial status."""
         return self._notifier.last
 
     @property
     def tap(self) -> Tap:
         """The function that the relay calls with each packet of a recorded leg.
 
-        While the gate is shut, nothing is stored. A packet that arrived before the gate opened is
-        dropped, even if the relay passes it on after the gate opened. Of a telephone-event packet,
-        only the fixed RTP header is stored.
+        While the gate is shut, no packet is stored. A packet that arrived while the gate was shut
+        is dropped, even if the relay calls the function only after the gate has opened. If the
+        packet contains a DTMF digit (telephone-event), only the fixed RTP header is stored.
         """
         return self.gate.store
 
     def start(self) -> None:
         """Call `tick` on the running event loop every `tick_s` seconds until `close`.
 
-        The first tick comes after a random part of this time, so that recorders do not all tick at
-        the same moment.
+        The first call comes after a random part of `tick_s`, so that the recorders of many calls
+        do not write at the same moment.
         """
         loop = asyncio.get_running_loop()
         phase = random.uniform(0.0, self._tick_s)  # noqa: S311 - spreads work, hides nothing
@@ -174,7 +176,7 @@ class Recorder:
     def tick(self) -> None:
         """Write the packets that wait in memory to the spool file.
 
-        During a storage fault, try the disk again instead.
+        During a storage fault, only test whether the disk works again.
         """
         if self._closed:
             return
@@ -186,8 +188,8 @@ class Recorder:
             self._clock_due_us = now + CLOCK_EVENT_US
             self._put_event("clock", {"wall": self._wall()}, now)
         elif self._nothing_stored() and self.state is not RecordingState.ENDED:
-            # The process may die in a gap, or while neither party sends packets. Then no packet
-            # shows how long the call was, so this event shows it.
+            # If the process dies in a gap, or while neither party sends packets, no packet shows
+            # how long the call was. The regular "pulse" events show its length.
             self._put_event("pulse", {}, now)
         self._stored_before = self.gate.stored
         try:
@@ -199,13 +201,13 @@ class Recorder:
             self._disk_failed(error)
 
     def _nothing_stored(self) -> bool:
-        """Return True if the gate is shut, or if it stored no packet since the last tick."""
+        """Return True if the gate is shut, or has stored no packet since the previous tick."""
         return not self._policy.gate_open or self.gate.stored == self._stored_before
 
     def event(self, kind: str, fields: Mapping[str, Field]) -> None:
         """Write an event of this kind, with these fields, to the spool.
 
-        The event waits in memory while the disk refuses writes.
+        During a storage fault, the event waits in memory.
         """
         self._put_event(kind, fields, self._now())
 
@@ -222,7 +224,8 @@ class Recorder:
     def shut_causes(self) -> ShutCauses:
         """The causes that keep the gate shut.
 
-        They are saved, because the next process passes them to `restored` if this process dies.
+        The switch saves these causes. If this process dies, the next process calls `restored` with
+        the saved causes.
         """
         return self._policy.shut_causes
 
@@ -276,12 +279,15 @@ class Recorder:
         return True
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """End one holder's pause: sync the spool, then open the gate unless another cause remains.
+        """End the pause of the pause holder `holder`.
 
-        Returns True if the end of the pause is on the disk, or if `holder` does not pause this
-        call. Returns False if the end of the pause could not be synced; the pause is then over, but
-        a storage fault keeps the gate shut. If `holder` pauses again during the sync, the new pause
+        The end of the pause is first written to the spool and synced. Then the gate opens, if no
+        other cause keeps it shut. If `holder` starts a new pause during the sync, the new pause
         stays in force.
+
+        Returns True if the end of the pause is on the disk, or if there is no pause of `holder`.
+        Returns False if the end of the pause could not be synced. The pause is then over too, but
+        a storage fault keeps the gate shut.
         """
         if holder not in self._policy.pause_holders:
             return True
@@ -306,7 +312,8 @@ class Recorder:
     ) -> None:
         """Record that the advisor's side transfers the call.
 
-        Recording ceases unless the destination is in the centre. `to` is the destination's name.
+        Recording continues only if the destination is in the centre. `to` is the destination's
+        name.
         `arrived_mono` is the time in monotonic seconds at which the trigger arrived; None means
         now.
         """
@@ -351,7 +358,7 @@ class Recorder:
             self.storage.sync_succeeded()
 
     def ended(self, cause: str) -> None:
-        """Record that the call is over. An open gap ends here, and no more media is stored."""
+        """Record that the call is over. A gap that is still open ends now. The gate stays shut."""
         if self._policy.state is RecordingState.ENDED:
             return
         at = self._now()
@@ -361,9 +368,9 @@ class Recorder:
         self._put_event("ended", {"cause": cause}, at)
 
     def close(self) -> None:
-        """Record the end of the call, if necessary, and close the spool.
+        """Close the spool, so that the finaliser can seal it.
 
-        The finaliser can then seal the spool.
+        If `ended` was not called yet, it is called first.
         """
         if self._closed:
             return
@@ -392,11 +399,11 @@ class Recorder:
             self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
     def _execute(self, outputs: Iterable[Output]) -> None:
-        """Carry out the policy's outputs in their order, then report the status.
+        """Carry out the policy's outputs in sequence, then notify `on_change` of a new status.
 
-        If the policy shuts the gate, this happens first. If the disk fails while the outputs are
-        carried out, the fault has outputs of its own; these are carried out after all outputs that
-        are already in the queue.
+        If the policy requires a shut gate, the gate is shut before the first output. If the disk
+        fails meanwhile, the policy returns more outputs for this fault. They are added at the end
+        of the queue.
         """
         self._queue.extend(outputs)
         self.gate.is_open = self.gate.is_open and self._policy.gate_open
@@ -409,7 +416,7 @@ class Recorder:
         finally:
             self._executing = False
         if self._policy.gate_open and not self.gate.is_open:
-            self.before_open()  # a packet that it reads may be a trigger that pauses again
+            self.before_open()  # this may read a packet with a DTMF code that starts a new pause
         self.gate.is_open = self._policy.gate_open
         self._notifier.notify(self._now)
 
@@ -433,7 +440,7 @@ class Recorder:
                 self._put_event("gap-end", {}, at)
 
     def _put_event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Write an event after the events that wait; if the disk refuses, this event waits too."""
+        """Add an event to the outbox, and write all events in the outbox if the storage works."""
         self.storage.outbox.put(kind, fields, at_us)
         if self._policy.storage_works:
             try:
@@ -442,12 +449,12 @@ class Recorder:
                 self._disk_failed(error)
 
     def _drain(self) -> SpoolWriter:
-        """Open the spool if necessary, write the events that wait, and return the spool."""
+        """Open the spool if necessary, write the waiting events, and return the spool's writer."""
         writer = self.gate.writer = self.storage.outbox.drain()
         return writer
 
     def _try_recovery(self) -> None:
-        """Try to write the events that wait; if the disk accepts them, end the storage fault."""
+        """Try to write the events that wait in memory. If that works, end the storage fault."""
         try:
             works = self.storage.try_recovery()
         except FAILURES as error:
@@ -458,9 +465,9 @@ class Recorder:
             self._execute(self._policy.storage_recovered(self._now()))
 
     def _disk_failed(self, error: RecordingError | OSError) -> None:
-        """Shut the gate and start a fault gap.
+        """Shut the gate and begin a gap with the reason *fault*.
 
-        The gap begins where the lost media begins, or now if no media was lost.
+        If media is lost, the gap begins at the arrival of the first lost packet; otherwise, now.
         """
         self.storage.record_error(error)
         self.gate.is_open = False

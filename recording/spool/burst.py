@@ -1,8 +1,8 @@
-"""Bursts: the packets of one media frame as arrays, if all these packets have the same length.
+"""Bursts: the packets of one media frame as arrays, if all packets have the same length.
 
-In most media frames they have. A burst gives the same audio as its packets handled one by one, but
-in less time: an hour of a call has 360,000 packets, and Python needs more time for a look at each
-packet than for encoding the audio.
+The packets of most media frames have the same length. A burst gives the same audio as single
+packets, but in less time. One hour of a call has 360,000 packets. A Python loop over them takes
+longer than the encoding of the audio.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recording.spool.records import PacketRecord
 RTP_HEADER = 12
 _MOST_US = 1 << 62
 _FEWEST = 8
-"""The minimum number of packets in a burst; fewer packets are faster one by one."""
+"""The minimum number of packets in a burst. With fewer packets, single packets are faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ class TrackBurst:
     def head(self, index: int) -> tuple[int, int, int, int, int]:
         """Return the fixed RTP header of the packet number `index`, as five numbers.
 
-        They are the first byte (flags), the second byte (marker and payload type), the sequence
-        number, the timestamp and the SSRC.
+        The five numbers are the first byte (flags), the second byte (marker and payload type), the
+        sequence number, the timestamp and the SSRC.
         """
         first, timestamp, ssrc = self._words[index]
         return first >> 24, first >> 16 & 0xFF, first & 0xFFFF, timestamp, ssrc
@@ -103,11 +103,11 @@ class TrackBurst:
         return joined
 
     def consecutive(self, start: int) -> int:
-        """Return the number of packets that follow each other without a break, from `start`.
+        """Return the number of consecutive packets from the packet number `start` on.
 
-        A packet follows the one before it without a break if its sequence number is one higher, its
-        SSRC is the same, and its timestamp is higher by the number of bytes in one RTP payload. The
-        count includes the packet `start` and stops where the sequence number wraps to 0.
+        The packet `start` is included. Two packets are consecutive if the second has the next
+        sequence number, the same SSRC, and a timestamp that is higher by the number of bytes in
+        one RTP payload. After sequence number 65,535, counting stops.
         """
         at = bisect_right(self._breaks, start)
         end = self._breaks[at] if at < len(self._breaks) else len(self.at_us)

@@ -1,8 +1,8 @@
 """The file operations of a spool.
 
-They create the locked file, write all of a piece of data or nothing, sync the file, and check that
-the file still has its name. All of them use the spool's `Disk`, except for syncs, which run in a
-thread.
+They create a locked file, append data completely or not at all, sync the file, and check that the
+file still has its name. All operations are jobs for the spool's `Disk`, so that a hanging disk does
+not block the switch. Only a sync is not such a job: it runs in a separate thread.
 """
 
 import contextlib
@@ -20,16 +20,19 @@ from recording.files.disk import Disk
 class SpoolFile:
     """A locked file to which data is only appended.
 
-    The file stays locked until all its descriptors are closed. Another thread may call only the
-    function that `sync_job` returns. Every method can raise `OSError`, which is `TimeoutError` if
-    the disk hangs.
+    The file stays locked until all its descriptors are closed. All methods must be called in the
+    same thread; only the function that `sync_job` returns may run in another thread. Every method
+    can raise `OSError`. If the disk hangs, the error is a `TimeoutError`.
 
     Attributes:
         size: The length of the file in bytes.
     """
 
     def __init__(self, path: Path, data: bytes, disk: Disk) -> None:
-        """Create the file. It gets its name only after it is locked and contains `data`."""
+        """Create a locked file with the content `data`.
+
+        The file appears under its final name only after it is locked and complete.
+        """
         self.path = path
         self.size = len(data)
         self._disk = disk
@@ -39,25 +42,24 @@ class SpoolFile:
     def append(self, data: bytes) -> None:
         """Append all of `data` or nothing.
 
-        If the disk accepts only a part of `data`, the file is shortened to the length that it had
-        before. If the disk refuses to shorten the file, the part stays in it; readers skip the
-        part.
+        If only a part of `data` can be written, the file is cut back to its earlier length. If
+        that fails too, the part stays in the file; `SpoolReader` skips such a part.
         """
         fd, size = self._fd, self.size
         try:
             self._disk.run(lambda: _append(fd, data, size), lambda _: os.ftruncate(fd, size))
         except OSError:
-            with contextlib.suppress(OSError):  # `is_at_path` will update `size` later
+            with contextlib.suppress(OSError):  # after an error, `is_at_path` updates `size`
                 self.size = self._disk.run(lambda: os.fstat(fd).st_size)
             raise
         self.size += len(data)
 
     def read(self, size: int, offset: int) -> bytes:
-        """Read `size` bytes at the place `offset` in the file. Fewer are read at the file's end."""
+        """Return `size` bytes of the file from `offset` (bytes) on, or fewer at the file's end."""
         return self._disk.run(lambda: os.pread(self._fd, size, offset))
 
     def is_at_path(self) -> bool:
-        """Return whether the file still has its name in its folder. Also update `size`."""
+        """Return whether `path` still leads to this file. Also update `size`."""
         there, ours = self._disk.run(lambda: (self.path.stat(), os.fstat(self._fd)))
         self.size = ours.st_size
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
@@ -78,7 +80,7 @@ class SpoolFile:
 
     @property
     def is_hanging(self) -> bool:
-        """True while the disk hangs, which means that it neither accepts nor refuses a job."""
+        """True while the disk hangs, which means that a job on it does not return."""
         return self._disk.is_hanging
 
     def run_later(self, job: Callable[[], None]) -> None:
@@ -113,17 +115,17 @@ class SpoolFile:
     def duplicate(self) -> int:
         """Return a second descriptor of the file.
 
-        The file stays locked until this descriptor and the file's own are closed.
+        The file stays locked until this descriptor is closed and `close` is called.
         """
         return os.dup(self._fd)
 
     def close(self) -> None:
-        """Close the file. If the disk hangs, close it when the disk answers again."""
+        """Close the file. If the disk hangs, the file is closed when the disk works again."""
         fd = self._fd
         self._disk.run_later(lambda: os.close(fd))
 
     def remove(self) -> None:
-        """Unlink the file. If the disk hangs, unlink it when the disk answers again."""
+        """Unlink the file. If the disk hangs, the file is unlinked when the disk works again."""
         self._disk.run_later(lambda: self.path.unlink(missing_ok=True))
 
 
@@ -153,6 +155,6 @@ def _append(fd: int, data: bytes, size: int) -> None:
     try:
         write_all(fd, data)
     except OSError:
-        with contextlib.suppress(OSError):  # readers skip a partial write that cannot be removed
+        with contextlib.suppress(OSError):  # `SpoolReader` skips a partial write that remains
             os.ftruncate(fd, size)
         raise

@@ -1,10 +1,10 @@
 """Reads a spool while it is still being written, but only frames that can no longer change.
 
-A media frame is *final* as soon as its key is in the file. Before that, a late payment trigger can
-still erase the frame; afterwards nothing can (`SpoolWriter.erase_back_to`). So the follower returns
-the same records as `read_spool` returns after the end of the call, or only the first of them. If
-a frame is damaged or missing, the follower returns no more records, and `complete` stays False. The
-caller must then read the whole spool with `read_spool`.
+A media frame can be erased by a late payment trigger until the frame's key is written to the file
+(`SpoolWriter.erase_back_to`). From then on, the frame is *final*. The follower reads only final
+frames, so its records are the same as the first records that `read_spool` returns after the call.
+If a frame is damaged or missing, the follower returns no more records, and `complete` stays False.
+The whole spool must then be read with `read_spool`.
 """
 
 import os
@@ -19,14 +19,14 @@ from recording.spool.scanner import frame_at
 class SpoolFollower(SpoolReader):
     """Returns the records of a growing spool, frame by frame.
 
-    The follower remembers two places in the file. The records of all frames before the first place
-    (`_offset`) were returned. All frames before the second place (`_ahead`), some seconds later,
-    were searched for keys and tombstones. The memory used grows only with the distance between the
-    two places.
+    The follower remembers two positions in the file. The records of all frames before the first
+    position (`_offset`) were returned. All frames before the second position (`_ahead`) were
+    searched for keys and lists of erased frames. `_ahead` is some seconds of the call after
+    `_offset`, and only this distance determines how much memory is used.
     """
 
     def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
-        """Set up a follower of an open file; call `open` instead."""
+        """Set up a follower of an open file. Only the class method `open` calls this method."""
         super().__init__(fd, header, seal, start)
         self._offset = self._ahead = start
         self._ahead_index = 1
@@ -36,16 +36,16 @@ class SpoolFollower(SpoolReader):
 
     @property
     def complete(self) -> bool:
-        """True if the spool has an END frame and no damage, and all its records were returned."""
+        """True if the spool was closed with an END frame, is undamaged, and was read to the end."""
         whole = not self.interrupted and not self.damaged and not self._stuck
         return whole and self._offset == os.fstat(self._fd).st_size
 
     def take(self, batch: Batcher) -> Sequence[object] | None:
-        """Return the records of the next frame; the result is empty if the frame has none.
+        """Return the records of the next frame; an empty result if the frame has no records.
 
-        Return None if the next frame is not written yet, if it can still change, or if the follower
-        has stopped because of damage. `batch` makes one value of all packets of a frame (see
-        `SpoolReader.batched`).
+        Return None if the next frame is not written yet, if the next frame can still change, or if
+        the follower has stopped because of damage. `batch` combines all packets of a frame into one
+        value (see `SpoolReader.batched`).
         """
         self._batch = batch
         self._end = os.fstat(self._fd).st_size
@@ -67,7 +67,7 @@ class SpoolFollower(SpoolReader):
         return given
 
     def _frame_of(self, offset: int, index: int) -> SpoolFrame | None:
-        """Return the frame at the place `offset` in the file if its index is `index`.
+        """Return the frame at the position `offset` in the file, if the frame's index is `index`.
 
         Return None if the frame has another index or is not written yet.
         """
@@ -81,9 +81,11 @@ class SpoolFollower(SpoolReader):
         return not self._stuck
 
     def _is_decided(self, frame: SpoolFrame) -> bool:
-        """Return whether the follower knows the key of a frame, or knows that it was erased.
+        """Return True if the follower knows that a frame can no longer change.
 
-        If an erased frame has a replacement frame, the replacement's key must also be known.
+        A media frame can no longer change if its key was found, or if it was erased. If packets of
+        an erased frame were written again in a replacement frame, the replacement frame's key must
+        also have been found.
         """
         index = frame.index
         if frame.kind is not FrameKind.MEDIA or index in self._replacements:
@@ -97,7 +99,7 @@ class SpoolFollower(SpoolReader):
     def _look_ahead(self) -> bool:
         """Search the frame at `_ahead` for keys and for a list of erased frames.
 
-        Return False if this frame has not been written yet.
+        Then move `_ahead` to the next frame. Return False if the frame is not written yet.
         """
         frame = self._frame_of(self._ahead, self._ahead_index)
         if frame is None:
@@ -115,10 +117,11 @@ class SpoolFollower(SpoolReader):
         return True
 
     def _check(self, erased: set[int]) -> None:
-        """Stop the follower if one of these erased frames was returned or already had its key.
+        """Stop the follower if a frame was erased although it could no longer change.
 
-        Also forget the keys of frames that were returned. Such keys come again, because each key is
-        published twice.
+        `erased` are the indices of the frames that were erased according to the latest list. Also
+        forget the keys of frames whose records were returned: each key is in the file twice, so the
+        second one was just read again.
         """
         if any(index < self._next_index or index in self._keys for index in erased):
             self._stuck = True

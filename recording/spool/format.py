@@ -2,9 +2,9 @@
 
 This module opens no files. `docs/file-formats.md` describes the format in full. A spool file begins
 with two copies of the file header; the frames follow. Each frame has its own frame header, a CRC
-and AES-256-GCM ciphertext. The CRC shows damage without any key. The associated data of the
-encryption are the frame header and the SHA-256 of the file header (the file's *identity*), so that
-no frame can be moved, renumbered or copied into another file.
+and AES-256-GCM ciphertext. The CRC shows damage even without a key. The associated data of the
+encryption are the frame header and the file's *identity*, which is the SHA-256 of the file header's
+body. So no frame can be moved, renumbered or copied into another file without being noticed.
 
 Frames are numbered from 1; this number is the frame's *index*. *Offsets* are microseconds since the
 start of the spool.
@@ -48,13 +48,13 @@ TAG = 16
 MAX_CIPHERTEXT = 1 << 20
 """The maximum number of bytes of a frame's ciphertext.
 
-A frame header with a larger length is damaged or an attack. A reader refuses such a frame, so that
-it never reads more than this into memory.
+A frame header with a greater length is damaged or forged. Such a frame is treated as damaged, so
+that no more than this number of bytes is read into memory for one frame.
 """
 MAX_MEDIA = MAX_CIPHERTEXT // 2
-"""The number of bytes in the open media frame above which it is sealed before the next packet.
+"""The length in bytes above which the open media frame is sealed before the next packet is added.
 
-Otherwise a media frame is sealed at the next tick.
+A shorter open media frame is sealed at the next tick.
 """
 
 PACKET = struct.Struct(">IBI")
@@ -67,7 +67,8 @@ _U32 = 0xFFFFFFFF
 _NEVER_US = 253_402_300_800_000_000
 """The start of the year 10,000 in Unix microseconds.
 
-A spool header with this start or a later one is refused, because Python's dates end with 9999.
+A spool header with a start in the year 10,000 or later is treated as damaged, because Python's
+dates end with the year 9999.
 """
 
 _EVENT_DECODER = msgspec.msgpack.Decoder(tuple[str, dict[str, object]])
@@ -75,10 +76,10 @@ _HEADER_DECODER = msgspec.msgpack.Decoder(SpoolHeader)
 
 
 class FrameKind(IntEnum):
-    """The kinds of frames, by what a frame contains."""
+    """The kinds of frames. The content of a frame determines its kind."""
 
     MEDIA = 1
-    """Packets, encrypted under this frame's own key; all other kinds use the spool key."""
+    """Packets. Each MEDIA frame has its own key; frames of all other kinds use the spool key."""
     EVENT = 2
     RELEASE = 3
     """The keys of media frames.
@@ -89,7 +90,8 @@ class FrameKind(IntEnum):
     TOMBSTONE = 4
     """The list of erased media frames, and of the *replacement* frames.
 
-    A replacement is a new media frame with the packets of an erased one that are to be kept.
+    A replacement frame is a new media frame with those packets of an erased frame that arrived
+    before the erasure begins.
     """
     END = 5
 
@@ -101,7 +103,7 @@ class PublishedKeys(msgspec.Struct, frozen=True, array_like=True):
     """The plaintext of a RELEASE frame, which publishes the keys of media frames."""
 
     keys: list[tuple[int, bytes]]
-    """A pair for each media frame whose key is published here: the frame's index and its key."""
+    """Pairs (index of a media frame, key of this media frame)."""
 
 
 class Tombstone(msgspec.Struct, frozen=True, array_like=True):
@@ -110,7 +112,8 @@ class Tombstone(msgspec.Struct, frozen=True, array_like=True):
     from_us: int
     """The start of the erasure, as an offset in µs.
 
-    The packets of the erased frames that arrived at or after this offset cannot be read any more.
+    Those packets of the erased frames that arrived at or after this offset are unreadable. Earlier
+    packets are in the replacement frames.
     """
     erased: list[int]
     """The indices of the media frames whose keys were destroyed."""
@@ -122,12 +125,12 @@ class Tombstone(msgspec.Struct, frozen=True, array_like=True):
 
 
 class End(msgspec.Struct, frozen=True, array_like=True):
-    """The plaintext of an END frame, the last frame of a spool that was closed properly."""
+    """The plaintext of an END frame, with which a properly closed spool ends."""
 
     frames: int
     """The number of frames before the END frame; the END frame itself has the index `frames` + 1.
 
-    Frames that the disk refused are included, because their indices are not used again.
+    Frames that could not be written are also counted, because their indices are not used again.
     """
 
 
@@ -177,10 +180,10 @@ class FrameCipher:
         return b"".join((raw, CRC.pack(zlib.crc32(sealed, zlib.crc32(raw))), sealed))
 
     def open(self, frame: SpoolFrame, key: bytes | bytearray | None = None) -> bytes | None:
-        """Return the plaintext of a frame, or None if the frame was not encrypted under this key.
+        """Decrypt a frame with `key`, or with the spool key if `key` is None.
 
-        If `key` is None, the spool key is used. None is also returned if the frame was changed or
-        belongs to another file.
+        Return the plaintext. Return None if the frame was encrypted under another key, was changed,
+        or belongs to another file.
         """
         cipher = self._cipher if key is None else AESGCM(key)
         associated = frame.raw_header + self.identity
@@ -193,8 +196,8 @@ class FrameCipher:
 def _nonce(index: int) -> bytes:
     """Return the nonce of the frame with this index.
 
-    A nonce is never used twice with the same key, because a file uses each index only once, even if
-    the write of the frame failed.
+    A nonce is never used twice with the same key, because each index of a file is used only once.
+    The index of a frame that could not be written is not used again.
     """
     return index.to_bytes(12, "big")
 
@@ -286,7 +289,8 @@ def pack_header(header: SpoolHeader) -> tuple[bytes, bytes]:
 def identity_of(body: bytes) -> bytes:
     """Return the file's identity, which is the SHA-256 of the file header's body.
 
-    Each frame is encrypted with it as associated data, so that the frame belongs to this file only.
+    The identity is part of the associated data of each frame's encryption, so a frame cannot be
+    decrypted in another file.
     """
     return hashlib.sha256(body).digest()
 

@@ -7,13 +7,13 @@ from recording.errors import RecordingError
 from recording.spool.writer import SpoolWriter
 
 FAILURES = (RecordingError, OSError)
-"""The errors that a spool raises when the disk or the runtime folder refuses data."""
+"""The errors that a spool raises when data cannot be written to the disk or runtime folder."""
 
 Tap = Callable[[int, bytes, float, bool], None]
 """The function that the media relay calls for each packet.
 
-The call is `tap(track, data, arrival_mono, withheld)`, with the arrival in monotonic seconds. For
-`withheld`, see `RecordingGate.store`.
+Its arguments are `(track, data, arrival_mono, withheld)`. `arrival_mono` is the packet's arrival in
+monotonic seconds. `withheld` is True if the RTP payload must not be stored.
 """
 _HEADER_BYTES = 12
 
@@ -29,12 +29,12 @@ class RecordingGate:
     started: float
     """The time in monotonic seconds at which the spool started."""
     on_failure: Callable[[RecordingError | OSError], None]
-    """The function that receives the error when the disk refuses stored packets."""
+    """The function that receives the error when packets cannot be written to the disk."""
     is_open: bool = False
     open_from_us: int = 0
     """The offset in µs from which packets may be stored.
 
-    A packet that arrived earlier is dropped, even if the relay passes it to the gate only later.
+    A packet that arrived before this offset is dropped, even if the relay calls `store` later.
     """
     writer: SpoolWriter | None = None
     stored: int = 0

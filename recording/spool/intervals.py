@@ -1,16 +1,17 @@
-"""The intervals at which spools are written and flushed, and the audio that a power cut destroys.
+"""The intervals at which spools are written and flushed. They limit the loss by a power cut.
 
-A *tick* seals the packets of a spool into a frame and publishes the keys of older frames. A *flush*
-syncs all spools to the disk. A packet survives a power cut when its frame and the frame's key are
-on the disk. Before that, it waits at most
+A *tick* seals the waiting packets of a spool into a frame, and writes the keys of older frames into
+the spool file. A *flush* syncs all spools to the disk. A packet survives a power cut if both its
+frame and the frame's key are on the disk. Until then, three waits follow each other:
 
-- `tick_for(lookback)` until its frame is sealed,
-- then the lookback and a margin until the tick that publishes the key. The lookback and the margin
-  are together a whole number of ticks, so the key does not wait for one more tick,
-- then `FLUSH_S` until the next flush of all spools begins, and the duration of that flush.
+- until the frame is sealed: `tick_for(lookback)` at most
+- until a tick writes the frame's key: the lookback and `_MARGIN_S`. This sum is a whole number of
+  ticks, so a tick comes at the end of this wait
+- until a flush has ended: at most `FLUSH_S` until the flush begins, and the duration of the flush
 
-With a lookback of 5 s, the sum is lookback + 0.84 + 0.04 + 1 s and the duration of one flush. With
-any lookback, the sum is at most lookback + 2 s if a flush takes at most `FLUSH_MAY_LAST_S`.
+With a lookback of 5 s, a packet waits at most lookback + 0.84 + 0.04 + 1 s and the duration of one
+flush. With any lookback, a packet waits at most lookback + 2 s, if a flush takes at most
+`FLUSH_MAY_LAST_S`.
 """
 
 import math
@@ -19,16 +20,18 @@ from typing import Final
 TICK_S: Final = 0.9
 """The longest time in seconds from one tick to the next.
 
-A crash of the process loses the packets that arrived since the last tick: less than a second.
+When the process crashes, the packets that arrived after the most recent tick are lost. These are
+the packets of less than a second.
 """
 FLUSH_S: Final = 1.0
 """The time in seconds from the start of one flush to the start of the next flush."""
 FLUSH_MAY_LAST_S: Final = 0.06
 _MARGIN_S: Final = 0.04
-"""The allowed difference in seconds between the delays of two ticks.
+"""A margin in seconds for ticks that come late.
 
-One tick seals a frame, and a later tick should publish the frame's key. If the first tick has at
-most this much more delay than the second, the key does not wait for one more tick.
+One tick seals a frame. A later tick, one lookback after the frame, writes the frame's key. If the
+first tick is late and the second is not, the frame may still be too young for the second tick. With
+this margin, the first tick may be 0.04 s later than the second.
 """
 
 

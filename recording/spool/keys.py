@@ -1,10 +1,11 @@
 """Stores frame keys until they are published in the spool file, and encrypts the spool key.
 
-The runtime folder (a tmpfs) has one file for each open spool. The file is divided into *slots* of
-the same size, and each slot has one key or is free. A slot is overwritten with zeros as soon as its
-key is published or must be destroyed. The file survives a crash of the process, but not a reboot. A
-destroyed key cannot be restored, because the slot and the key in memory were overwritten with zeros
-and this program makes no other copy on purpose.
+To *publish* a key means to write it into the spool file. The unpublished keys of each open spool
+are in a file in the runtime folder (a tmpfs). This file consists of *slots* of the same size. Each
+slot contains one key or is free. A slot is overwritten with zeros as soon as its key is published
+or must be destroyed. The file survives a crash of the process, but not a reboot. A destroyed key
+cannot be restored: the program makes no other copy of a key, and the key in memory is also
+overwritten with zeros.
 """
 
 import contextlib
@@ -61,7 +62,7 @@ class KeySlots:
         self._by_index: dict[int, int] = {}
 
     def put(self, index: int, key: bytearray) -> None:
-        """Store the key of the frame with this index, until `forget` is called for the frame."""
+        """Store the key of the frame with this index. `forget` will remove the key again."""
         if not self._free:
             self._free.append(self._slots)
             self._slots += 1
@@ -81,7 +82,7 @@ class KeySlots:
     def close(self, *, unlink: bool) -> None:
         """Close the file.
 
-        If `unlink` is true, also remove it; none of its keys may be needed any more then.
+        If `unlink` is True, also remove the file. Its keys must then no longer be needed.
         """
         os.close(self._fd)
         if unlink:
@@ -89,10 +90,10 @@ class KeySlots:
 
 
 def load_keys(path: Path, identity: bytes) -> Mapping[int, bytes]:
-    """Return the unpublished keys in the file `path`, by frame index.
+    """Return the unpublished keys in the file `path`, as a dict from frame index to frame key.
 
-    `identity` is the identity of the spool whose keys are needed. The result is empty if the file
-    cannot be read or belongs to another spool.
+    `identity` is the spool's identity (a digest of the spool's file header). The dict is empty if
+    the file cannot be read or belongs to another spool.
     """
     try:
         with path.open("rb") as file:
@@ -141,7 +142,7 @@ def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
 def key_check(spool_key: bytes) -> bytes:
     """Return a digest of the spool key.
 
-    The file header of a spool contains this digest. It allows a reader to distinguish a wrong spool
-    key from a damaged file. The digest does not reveal the key.
+    The file header of a spool contains this digest. The digest shows whether a spool key is wrong
+    or the file is damaged. It does not reveal the spool key.
     """
     return hashlib.sha256(b"galwad spool key check v1\0" + spool_key).digest()[:16]

@@ -1,8 +1,8 @@
 """The open media frame: the packets in memory that are not sealed yet.
 
-Each packet is copied into one growing block of bytes, which is already in the format of a media
-frame's plaintext. The packets of one second would otherwise be a hundred objects, scattered in
-memory.
+The packets are appended to one `bytearray`, which already has the format of a media frame's
+plaintext. This is faster than a list: the packets of one second would be a hundred objects that are
+scattered in memory.
 """
 
 from dataclasses import dataclass, field
@@ -16,8 +16,9 @@ _MAX_SPAN_US = 0xFFFFFFFF
 class UnpublishedFrame:
     """A sealed media frame whose key is still in memory; the writer will publish or destroy it.
 
-    `span` is the first and the last offset of the packets (µs). `offset` and `size` are the frame's
-    place in the file and its length, in bytes.
+    `span` is the arrival of the earliest and of the latest packet, in µs since the spool's start.
+    `offset` is the position of the frame in the file, in bytes. `size` is the frame's length in
+    bytes.
     """
 
     index: int
@@ -26,9 +27,9 @@ class UnpublishedFrame:
     offset: int
     size: int
     published: int = 0
-    """The number of RELEASE frames with the key that were written.
+    """The number of RELEASE frames in the file that contain the frame's key.
 
-    If it is not 0, the frame can no longer be erased.
+    If this number is not 0, the frame can no longer be erased.
     """
 
 
@@ -37,20 +38,20 @@ class OpenFrame:
     """The plaintext of the next media frame, to which packets are added until it is sealed."""
 
     first_us: int = 0
-    """The offset (µs) of the first packet. The times in `packed` are relative to it."""
+    """The offset (µs) of the first packet. The times in `packed` count from this offset."""
     last_us: int = 0
     packed: bytearray = field(default_factory=bytearray)
 
     def takes(self, at_us: int) -> bool:
         """Return whether a packet that arrived at the offset `at_us` can be added.
 
-        If not, the caller must first seal and empty the frame.
+        If the result is False, this frame must be sealed and emptied before the packet is added.
         """
         packed = len(self.packed)
         return not packed or (packed <= MAX_MEDIA and 0 <= at_us - self.first_us <= _MAX_SPAN_US)
 
     def add(self, track: int, at_us: int, data: bytes) -> None:
-        """Append a packet. The caller must have checked with `takes` that it can be added."""
+        """Append a packet, for which `takes` must have returned True."""
         packed = self.packed
         if not packed:
             self.first_us = self.last_us = at_us
