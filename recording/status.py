@@ -1,4 +1,4 @@
-"""The status of a call's recording, as the page shows it, and the report of each change."""
+"""The status of a call's recording, as the page shows it, and the notification of each change."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class StatusNotifier:
     """Calls `on_change` with the new status each time a policy's status changes.
 
     Attributes:
-        last: The status that was reported last.
+        last: The present status, with which `on_change` was called unless it is the first status.
     """
 
     def __init__(self, policy: Policy, on_change: Callable[[RecordingStatus], None] | None) -> None:
@@ -30,7 +30,7 @@ class StatusNotifier:
         self._on_change = on_change
 
     def notify(self, now: Callable[[], int]) -> None:
-        """Report the status if it has changed.
+        """Call `on_change` if the policy's status has changed since the previous `notify`.
 
         `now` returns the present time in microseconds since the spool's start.
         """

@@ -1,6 +1,6 @@
-"""The outbox of one call's spool: stores events in memory, in order, while the disk refuses them.
+"""The outbox of one call's spool: stores events in memory while they cannot be written to the disk.
 
-When the disk accepts data again, it writes these events to the spool.
+When the disk works again, the outbox writes these events to the spool, the oldest event first.
 """
 
 import asyncio
@@ -16,15 +16,16 @@ from recording.spool.writer import SpoolWriter
 _MAX_WAITING = 10_000
 """The maximum number of events that wait in memory.
 
-It is enough for all pauses during a fault that lasts a day. If more events must wait, the oldest is
-dropped, unless its kind is in `_NEVER_DROPPED`. Packets never wait in the outbox.
+10,000 events are enough for all pauses during a fault that lasts a day. If there are more, the
+oldest event is dropped, but never an event whose kind is in `_NEVER_DROPPED`. Packets never wait in
+the outbox.
 """
 _NEVER_DROPPED = frozenset({"call", "answered"})
 """The kinds of events without which a recording has no caller, no advisor or no beginning."""
 
 
 class SpoolOutbox:
-    """Opens the spool of one call as soon as the disk permits, and writes the events to it.
+    """Opens the spool of one call as soon as the disk works, and writes the call's events to it.
 
     Attributes:
         writer: The writer of the spool; None until a spool was opened.
@@ -43,7 +44,7 @@ class SpoolOutbox:
         return bool(self._waiting)
 
     def put(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Add an event after the waiting events; `drain` will write it."""
+        """Add an event after the waiting events. `drain` will write all waiting events."""
         self._waiting.append((kind, fields, at_us))
         if len(self._waiting) > _MAX_WAITING:
             kinds = (waiting for waiting, _, _ in self._waiting)
@@ -51,10 +52,10 @@ class SpoolOutbox:
             del self._waiting[oldest]
 
     def drain(self) -> SpoolWriter:
-        """Open the spool if it is not open yet, write the waiting events and return the spool.
+        """Write the waiting events to the spool, and return the spool's writer.
 
-        If the disk refuses, this raises the error of `SpoolWriter`. The events that were not
-        written still wait then.
+        If the spool is not open yet, it is opened first. If the disk does not work, an error of
+        `SpoolWriter` is raised, and the events that were not written continue to wait.
         """
         if self.writer is None:
             self.writer = self._open_spool()
@@ -64,16 +65,16 @@ class SpoolOutbox:
         return self.writer
 
     def move(self, open_spool: Callable[[], SpoolWriter] | None = None) -> None:
-        """Continue the call in a new spool, and leave the old spool file as it is.
+        """Continue the call in a new spool. The file of the old spool is not changed.
 
-        The new spool begins with those events of the old spool that still apply, so that it can be
-        read without the old one. A thread copies the call's earlier spools into the folder of the
-        new spool. If the disk refuses, this raises the error of `SpoolWriter`, and the old spool is
-        still in use.
+        The new spool begins with those events of the old spool that still apply, so that the new
+        spool can be read even if the old spool is lost. A thread copies the call's earlier spools
+        into the folder of the new spool. If the new spool cannot be written, an error of
+        `SpoolWriter` is raised, and the call continues in the old spool.
 
         Args:
-            open_spool: The function that makes the new spool; None for the function that made the
-                call's first spool.
+            open_spool: The function that makes the new spool. If None, the function that made the
+                call's first spool is used.
         """
         old, new = self.writer, (open_spool or self._open_spool)()
         try:
@@ -100,7 +101,7 @@ class SpoolOutbox:
     def sync_soon(self) -> "asyncio.Future[None] | None":
         """Start a sync of the spool in a thread and return the future of the sync.
 
-        Return None if no spool is open, or if events still wait. Raises the errors of
+        Return None if no spool is open, or if there are waiting events. Raises the errors of
         `SpoolWriter.sync_job`.
         """
         if self.writer is None or self.writer.closed or self._waiting:
@@ -111,9 +112,9 @@ class SpoolOutbox:
     def close(self, at_us: int) -> None:
         """Write the waiting events and close the spool with an END frame.
 
-        If the events cannot be written, the spool gets no END frame, so that readers report it as
-        interrupted. If the disk hangs, the spool is closed as soon as the disk answers again. Call
-        no other method after this one. `at_us` is the offset of the call's end.
+        If the events cannot be written, no END frame is written, so that `SpoolReader` reports the
+        spool as interrupted. If the disk hangs, the spool is closed as soon as the disk works
+        again. After `close`, no method may be called. `at_us` is the offset of the call's end.
         """
         self._earlier.close()
         writer = self.writer

@@ -1,9 +1,9 @@
-"""The events with which a call's next spool begins: those of the old spool that still apply.
+"""The preamble of a call's next spool: the events of the old spool that still apply.
 
-When the disk of a spool is gone, the call continues in a new spool (`SpoolOutbox.move`). The new
-spool must be readable without the old one, in case the old one is lost. If the old spool is not
-lost, the repeated events must change nothing. So each event is repeated unchanged, with its
-original time.
+When the disk of a spool is gone, the call continues in a new spool (`SpoolOutbox.move`). The old
+spool may be lost, so the new spool begins with the events without which it cannot be understood,
+such as the present pauses. If the old spool is not lost, these events are read twice, and this must
+make no difference. So each event is repeated unchanged, with its original time.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,13 +15,13 @@ _GAP = ("gap-start", None)
 
 
 class Preamble:
-    """The events of one call that still apply. Iterating yields them in the order of writing."""
+    """A collection of the events of one call that still apply."""
 
     def __init__(self) -> None:
         self._facts: dict[tuple[str, Field], _Fact] = {}
 
     def note(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Remember an event that was written, and forget the events that it ends or replaces."""
+        """Remember an event that was written. Forget earlier events that no longer apply."""
         fact = kind, fields, at_us
         match kind:
             case "call":

@@ -1,10 +1,11 @@
 """Reads a spool that no writer has open any more, even if it is interrupted or damaged.
 
-The reader makes two passes over the file. The first pass collects the published keys (the keys in
-RELEASE frames) and the indices of the erased frames. The second pass yields the records. Only these
-keys and indices make the reader's memory grow with the file. A frame is *authentic* if the spool
-key or its published key decrypts it. If indices are missing between two authentic frames, the
-reader reports the frames with these indices as lost.
+`SpoolReader` reads the file twice. The first pass collects the published keys (the keys in RELEASE
+frames) and the indices of the erased frames. The second pass yields the records. Only the collected
+keys and indices need more memory when the file is longer.
+
+A frame is *authentic* if the spool key or the frame's own key decrypts it. If indices are missing
+between two authentic frames, the frames with these indices are reported as lost.
 """
 
 import fcntl
@@ -40,21 +41,22 @@ from recording.spool.records import (
 from recording.spool.scanner import Scanner, find_header, frame_at
 
 RECENT = 16
-"""The number of media frames, the latest ones, whose places in the file are remembered.
+"""The number of most recent media frames whose positions in the file are remembered.
 
-A few are enough, because a tombstone directly follows the replacement frames that it lists.
+The positions are needed to find replacement frames. A few are enough, because a tombstone directly
+follows the replacement frames that it lists.
 """
 _UNPUBLISHED_US: Final = 120_000_000
 """The longest time in µs between a packet and the publication of its frame's key.
 
-A lookback is at most a minute. So a frame whose key was never published is at most this much later
-than the last authentic frame.
+A lookback is at most a minute. So a frame without a published key at the end of a file is at most
+this much later than the final authentic frame.
 """
 Batcher = Callable[[int, bytes], object | None]
-"""A function that makes one value of all packets of a media frame.
+"""A function that combines all packets of a media frame into one value.
 
-Its arguments are the frame's first offset (µs) and the frame's plaintext. It returns None if it
-cannot make such a value; the reader then yields the packets one by one.
+Its arguments are the frame's first offset (µs) and the frame's plaintext. If it returns None, the
+packets are yielded one by one.
 """
 _Records = Iterator[object]
 _release = msgspec.msgpack.Decoder(PublishedKeys)
@@ -76,7 +78,7 @@ def read_header(path: Path) -> SpoolHeader:
 
 
 def is_live(path: Path) -> bool:
-    """Return whether a writer still has this spool open, which means that the file is locked."""
+    """Return whether the spool is still being written, which means that its file is locked."""
     fd = _open(path)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -88,10 +90,10 @@ def is_live(path: Path) -> bool:
 
 
 def remove_spool(path: Path, runtime_keys_folder: Path | None = None) -> None:
-    """Remove an archived spool.
+    """Remove the spool of a call whose recording is in the archive.
 
-    The spool's unpublished keys in the runtime folder are overwritten first. A second call does
-    nothing.
+    Before that, overwrite the spool's frame keys in the runtime folder, which were not written to
+    the spool file. If the spool is already removed, do nothing.
     """
     if runtime_keys_folder is not None:
         shred_keys(runtime_keys_folder / f"{path.name.removesuffix('.spool')}.keys")
@@ -112,8 +114,8 @@ def read_spool(
         boot_key: The boot key under which the spool key in the file header is encrypted; not needed
             if `spool_key` is given.
         spool_key: The spool's own key, if it is known.
-        runtime_keys_folder: The folder with the frame keys that a writer had not published when its
-            process ended. If None, only media frames with published keys can be read.
+        runtime_keys_folder: The folder with the frame keys that were not yet written to the spool
+            file when the writing process ended. If None, the frames of these keys cannot be read.
 
     Raises:
         SpoolHeaderError: The file has no header of a spool that this program can read.
@@ -127,18 +129,18 @@ def read_spool(
 
 
 class SpoolReader(Iterator[Record]):
-    """An iterator over the records of one spool, in the order in which they were written.
+    """An iterator over the records of one spool, in the sequence in which they were written.
 
-    It is one class because all its methods use and change the index of the frame expected next. The
-    attributes have their final values after the last record was read.
+    All methods are in one class because they share the index of the frame that is expected next.
+    The attributes have their final values only after all records were read.
 
     Attributes:
         header: The file header.
         interrupted: True if the file has no END frame, because the writer's process ended early or
             the disk failed.
         truncated: True if the file ends inside a frame.
-        damaged: True if any byte of the file was changed, even in a copy of the header that was not
-            needed.
+        damaged: True if any byte of the file was changed, even in a copy of the file header that
+            was not needed.
         last_us: The latest offset (µs) in all frames that were read so far.
     """
 
@@ -166,7 +168,7 @@ class SpoolReader(Iterator[Record]):
         return reader
 
     def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
-        """Set up a reader of an open file; call `open` or `read_spool` instead."""
+        """Set up a reader of an open file. Only the class method `open` calls this method."""
         self.header = header
         self.interrupted = True
         self.truncated = False
@@ -179,9 +181,9 @@ class SpoolReader(Iterator[Record]):
         self._keys: dict[int, bytes] = {}
         self._erased: set[int] = set()
         self._replacement_of: dict[int, tuple[int, int, int]] = {}
-        """The replacement frame of each erased frame, by the erased frame's index.
+        """The replacement frames: a dict from the index of the erased frame to a tuple.
 
-        Each value is a tuple: the index of the replacement frame, its place in the file (-1 if it
+        The tuple contains the index of the replacement frame, its position in the file (-1 if it
         was not found), and the offset (µs) before which all its packets arrived.
         """
         self._replacements: set[int] = set()
@@ -218,7 +220,7 @@ class SpoolReader(Iterator[Record]):
         self.close()
 
     def close(self) -> None:
-        """Close the file. The reader also closes it after the last record."""
+        """Close the file. The file is also closed when the iteration has ended."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -234,7 +236,7 @@ class SpoolReader(Iterator[Record]):
     def add_keys_of(self, runtime_keys_folder: Path) -> None:
         """Add the frame keys that are still in the runtime folder.
 
-        They are the keys that the writer had not published when its process ended.
+        These keys were not yet written to the spool file when the writing process ended.
         """
         path = keys_path(runtime_keys_folder, self.header.call_id, self.header.life)
         self._keys.update(load_keys(path, self._cipher.identity))
@@ -263,8 +265,8 @@ class SpoolReader(Iterator[Record]):
     def _collect(self) -> None:
         """Make the first pass over the file.
 
-        Collect the published keys, the indices in the tombstones, and the places of the replacement
-        frames in the file.
+        Collect the published keys, the indices in the tombstones, and the positions of the
+        replacement frames in the file.
         """
         recent: dict[int, int] = {}
         scanner = Scanner(self._fd, self._start, self._end)
@@ -346,7 +348,7 @@ class SpoolReader(Iterator[Record]):
         """Return the records that are yielded in place of an erased frame.
 
         If a replacement frame has packets of the erased frame, these packets are returned first.
-        The last record is always a `LostRecord` for the erased part.
+        Then follows a `LostRecord` for the erased part.
         """
         kept: Sequence[object] = ()
         from_us, index = frame.from_us, frame.index
@@ -368,22 +370,23 @@ class SpoolReader(Iterator[Record]):
         return [*kept, lost]
 
     def _with_losses(self, frame: SpoolFrame, records: Sequence[object]) -> _Records:
-        """Yield a record for each loss directly before `frame`, then the records of `frame`."""
+        """Yield the records of `frame`, after a `LostRecord` for each loss directly before it."""
         yield from self._losses_before(frame.index, frame.from_us)
         self._next_index = frame.index + 1
         self.last_us = max(self.last_us, frame.to_us)
         yield from records
 
     def _losses_before(self, before: int, until_us: int | None) -> _Records:
-        """Yield the losses between the last authentic frame and the index `before` (exclusive).
+        """Yield a `LostRecord` for the unreadable frames between two authentic frames.
 
-        A frame without a published key has a correct CRC, but can be forged. Its offsets are
-        therefore limited: they must be between those of the authentic frames around it.
+        A frame without a known key cannot be decrypted. It has a correct CRC, but it may be forged.
+        So its offsets are limited to the time between the two authentic frames.
 
         Args:
-            before: The index of the next authentic frame.
-            until_us: The first offset of this frame. None at the end of the file; a frame without a
-                key is then at most `_UNPUBLISHED_US` later than the last authentic frame.
+            before: The index of the second authentic frame. At the end of the file, the index after
+                the final frame.
+            until_us: The first offset of the second authentic frame. None at the end of the file;
+                the time is then limited to `_UNPUBLISHED_US` after the first authentic frame.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
         waiting = [entry for entry in self._without_key if entry[0] < before]
@@ -404,12 +407,14 @@ class SpoolReader(Iterator[Record]):
             yield self._loss(before, until_us)
 
     def _skip_replacements(self, before: int) -> None:
-        """Pass over the indices of replacement frames, so that they are not reported as lost.
+        """Skip the indices of replacement frames, so that these frames are not reported as lost.
 
-        Begin at the index expected next, and stop before the index `before` or at the first index
-        that is not a replacement's. A replacement has the offsets of older packets, so it does not
-        show when a loss before it ended. Such a loss is taken to last until the next frame that is
-        not a replacement.
+        Skipping begins at the index that is expected next. It ends at the first index that is not
+        the index of a replacement frame, or at the index `before`.
+
+        A replacement frame contains older packets, so its offsets do not show when a loss before
+        this frame ended. Such a loss is reported as lasting until the next frame that is not a
+        replacement frame.
         """
         while self._next_index < before and self._next_index in self._replacements:
             self._next_index += 1
@@ -419,11 +424,12 @@ class SpoolReader(Iterator[Record]):
         return LostRecord(self._next_index, before - 1, self.last_us, until, LossReason.DAMAGED)
 
     def _losses_at_end(self, scanner: Scanner) -> _Records:
-        """Yield a record for each loss at the end of a file that has no END frame."""
+        """Yield a `LostRecord` for each unreadable part at the end of a file with no END frame."""
         last = max((index for index, _, _ in self._without_key), default=self._next_index - 1)
         why = LossReason.TRUNCATED if scanner.truncated else LossReason.DAMAGED
         if self._next_index == 1 and (last or scanner.has_garbage):
-            # No frame is authentic, so the header and its start time may be from another file.
+            # No frame is authentic, so the file header may be from another file. Its start time
+            # proves nothing, and no times are given for the loss.
             yield LostRecord(1, max(1, last), None, None, why)
             return
         yield from self._losses_before(last + 1, None)
@@ -435,8 +441,7 @@ class SpoolReader(Iterator[Record]):
 def _open(path: Path) -> int:
     """Return a descriptor of the regular file at this path.
 
-    The path may be anything. If it is a pipe, this function does not wait for a process to write
-    to the pipe.
+    If the path is a pipe, this function does not wait until a process writes to the pipe.
 
     Raises:
         SpoolHeaderError: The path is not a regular file.

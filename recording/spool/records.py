@@ -41,34 +41,35 @@ class SpoolHeader:
     boot_wrapped: bytes
     """The spool key, encrypted under the boot key (`recording.spool.keys.wrap_spool_key`)."""
     recipients_wrapped: bytes
-    """The spool key as an age file for the archive's recipients; empty if there are none."""
+    """The spool key as an age file for the archive's recipients; empty if the archive has none."""
     key_check: bytes
-    """A digest of the spool key, with which a reader recognises the right key.
+    """A digest of the spool key, which shows whether a given spool key is the right one.
 
-    `recording.spool.keys.key_check` computes it.
+    `recording.spool.keys.key_check` computes this digest.
     """
     started_mono_us: int = 0
     """The start of the spool (offset 0) in microseconds of the machine's monotonic clock.
 
-    0 in a spool of an older version of Galwad, which did not have this field.
+    0 if an older version of Galwad, without this field, wrote the spool.
     """
 
     def us_after(self, first: "SpoolHeader") -> int:
         """Return the microseconds from the start of the spool `first` to the start of this spool.
 
-        The two spools belong to one call. The monotonic clock is used, so that changes of the wall
-        clock do not matter. All spools of a call are written between two boots of the machine,
-        because the checkpoint that continues a call is in memory (a tmpfs). So their monotonic
-        times can be compared. If a header has no monotonic time, the wall clock is used.
+        The two spools belong to one call. Their times of the monotonic clock are compared, because
+        the wall clock may have been changed. A reboot sets the monotonic clock back, but no call
+        continues after a reboot: the checkpoint of a call is in a tmpfs. If a spool has no time of
+        the monotonic clock, the wall clock is used.
         """
         if self.started_mono_us >= first.started_mono_us > 0:
             return self.started_mono_us - first.started_mono_us
         return self.started_wall_us - first.started_wall_us
 
     def continues(self, last: "SpoolHeader") -> bool:
-        """Return whether the process that wrote the spool `last` continued it in this spool.
+        """Return whether one process wrote the spool `last` and then this spool of the same call.
 
-        The process does so when the disk of a spool fails. The two spools have the same start.
+        A process begins another spool when the disk of a spool fails. Such spools have the same
+        start time.
         """
         same = self.started_mono_us, self.started_wall_us
         return self.started_mono_us > 0 and same == (last.started_mono_us, last.started_wall_us)
@@ -98,7 +99,7 @@ class PacketRecord:
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """One event of the call; it is stored between the packets before and after it."""
+    """One event of the call. The spool stores events and packets in the sequence of their times."""
 
     at_us: int
     kind: str
@@ -107,7 +108,7 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class LostRecord:
-    """A loss: frames of a spool that cannot be read, from `first_index` to `last_index`."""
+    """A loss: the consecutive frames `first_index` to `last_index` cannot be read."""
 
     first_index: int
     last_index: int
@@ -116,7 +117,7 @@ class LostRecord:
     to_us: int | None
     """The latest offset (µs) of the lost packets; None if it is unknown.
 
-    It is unknown at the end of a truncated file, for example.
+    For example, this offset is unknown at the end of a truncated file.
     """
     why: LossReason
 

@@ -1,9 +1,9 @@
-"""Recovers the key of a spool that was written before the last boot, with a recipient's identity.
+"""Recovers the key of a spool whose boot key was lost at a reboot of the machine.
 
-The boot key of such a spool no longer exists. But the spool's file header also has the spool key,
-encrypted to the archive's recipients. A person who has the identity of a recipient decrypts the
-spool key on another machine and gives it to the server. This key opens only the one spool. The
-server stores it in the runtime folder, and overwrites it when the spool is archived.
+The spool's file header contains the spool key twice: encrypted under the boot key, and encrypted to
+the archive's recipients. A recipient can decrypt the spool key with their identity, on another
+machine. The server receives the spool key and stores it in the runtime folder. The spool key opens
+only this spool. When the call is archived, the server overwrites the stored spool key.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def _is_key_of(header: SpoolHeader, key: bytes) -> bool:
 def boot_key_for(header: SpoolHeader, boot_keys: Iterable[bytes]) -> bytes | None:
     """Return the boot key that opens the spool with this file header.
 
-    Return None if none of `boot_keys` does, because the spool was written during another boot.
+    Return None if no key in `boot_keys` opens the spool, for example because its boot key was lost
+    at a reboot.
     """
     for boot_key in boot_keys:
         try:
@@ -85,10 +86,10 @@ def boot_key_for(header: SpoolHeader, boot_keys: Iterable[bytes]) -> bytes | Non
 
 
 def recovered_keys(folder: Path, spools: Iterable[Path]) -> dict[int, bytes]:
-    """Return the recovered keys of these spools that are stored in `folder`.
+    """Return the recovered spool keys that are stored in `folder` for the spools of one call.
 
-    The spools belong to one call. The result has the key of each spool by the spool's life number.
-    A key that does not open its spool is not returned.
+    The result is a dict from the number of a spool (its life) to the spool key. Keys that do not
+    open their spool are omitted.
 
     Raises:
         SpoolHeaderError: One of `spools` is not a spool.

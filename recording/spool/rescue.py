@@ -1,8 +1,8 @@
 """Copies a call's earlier spools from a disk that is gone into the folder of the current spool.
 
 A disk is gone if it was unmounted while a spool was open, or if another disk was mounted over it.
-The spool can still be read while a process has the file open, and the recorder keeps it open. The
-copy is needed because the disk may never be mounted again.
+The recorder does not close the spool's file, so the spool can still be read. It is copied because
+the disk may never be mounted again.
 """
 
 import contextlib
@@ -15,15 +15,15 @@ from recording.files.atomic import sync_folder, write_all
 
 _PIECE: Final = 1 << 20
 _LEAVE: Final = 2
-"""The divisor of the free space on the disk: a copy may use at most half of the free space.
+"""A spool is copied only if the free space on the disk is at least twice the spool's size.
 
-The rest of the free space is for the spools of live calls.
+So at least half of the free space remains for the spools of live calls.
 """
 _thread = ThreadPoolExecutor(1, thread_name_prefix="spool-rescue")
 
 
 class EarlierSpools:
-    """The earlier spools of one call, on disks that are gone. Their files are kept open."""
+    """The earlier spools of one call, on disks that are gone. The spools' files stay open."""
 
     def __init__(self) -> None:
         self._spools: list[tuple[int, str]] = []
@@ -38,18 +38,18 @@ class EarlierSpools:
     def copy_to(self, beside: int, folder: Path) -> None:
         """Let a thread copy the earlier spools into `folder`, one after another.
 
-        A spool that cannot be copied completely is not copied at all. Otherwise the incomplete copy
-        would be used in place of the whole spool when the disk is mounted again.
+        An incomplete copy is removed. Otherwise the incomplete copy would be used instead of the
+        complete spool when the disk is mounted again.
 
         Args:
-            beside: A descriptor of the current spool in `folder`. The thread closes it after the
-                last copy. The current spool stays locked until then, so that the finaliser does not
-                seal the call's spools too early.
+            beside: A descriptor of the current spool in `folder`. The thread closes this descriptor
+                when all spools are copied. The current spool stays locked until then, so that the
+                finaliser does not seal the call's spools too early.
             folder: The folder of the current spool.
 
         Raises:
-            OSError: The process cannot open more descriptors. No spool is copied then, and `beside`
-                is closed.
+            OSError: The process cannot open more descriptors. No spool is copied, and `beside` is
+                closed.
         """
         spools: list[tuple[int, str]] = []
         try:

@@ -1,6 +1,6 @@
-"""Finds the frames in a spool file. After damaged bytes it continues at the next whole frame.
+"""Finds the frames in a spool file. After damaged bytes, the search continues at the next frame.
 
-It reads the file in small pieces. A frame header with a length above `MAX_CIPHERTEXT` is treated as
+The file is read in small pieces. A frame header with a length above `MAX_CIPHERTEXT` is treated as
 damaged.
 """
 
@@ -25,9 +25,9 @@ from recording.spool.records import SpoolHeader
 
 _PIECE = 1 << 16
 _NEVER_WRITTEN = bytes(16)
-"""As many zeros as a frame's authentication tag has bytes.
+"""16 zero bytes, as many bytes as a frame's authentication tag has.
 
-A frame that was written completely never ends with them.
+No completely written frame ends with 16 zero bytes.
 """
 
 
@@ -35,12 +35,12 @@ class Scanner:
     """An iterator over the frames of one file, from the file offset `start` to `end`.
 
     Attributes:
-        offset: The place in the file at which the last yielded frame begins.
-        damaged: True if there were bytes between two frames that belong to neither.
-        has_garbage: True if the bytes that were read last do not belong to a frame.
-        truncated: True if the bytes that were read last begin like a frame and the file ends inside
-            this frame, or if the file ends with zeros. A file ends with zeros if the power failed
-            after its last bytes got their place on the disk, but before they were written there.
+        offset: The position in the file at which the most recently yielded frame begins.
+        damaged: True if there were bytes between two frames that belong to neither frame.
+        has_garbage: True if the most recently read bytes do not belong to a frame.
+        truncated: True if the file ends inside a frame, or ends with 16 zero bytes. The disk may
+            first reserve space for a frame and write the frame later. If the power fails between
+            these steps, the file ends with zero bytes.
     """
 
     def __init__(self, fd: int, start: int, end: int) -> None:
@@ -67,7 +67,7 @@ class Scanner:
             self.offset += frame.size
 
     def reject(self) -> None:
-        """Treat the last yielded frame as damaged bytes, because it does not belong to this file.
+        """Treat the most recently yielded frame as damaged bytes; it does not belong to this file.
 
         The scanner then searches for the next frame inside these bytes.
         """
@@ -124,15 +124,16 @@ def frame_at(fd: int, position: int, end: int) -> SpoolFrame | None:
 def find_header(fd: int, name: str) -> tuple[SpoolHeader, bytes, int, bool]:
     """Find the first undamaged copy of the file header.
 
-    Return the header, the file's identity, the place in the file at which the frames begin, and
-    True if the two copies of the header are undamaged.
+    Return the header, the file's identity, the position in the file at which the frames begin, and
+    True if both copies of the header are undamaged.
 
     Args:
         fd: The descriptor of the file.
         name: The file's name, for the texts of errors.
 
     Raises:
-        SpoolHeaderError: Each copy is damaged, or this program does not know the header's version.
+        SpoolHeaderError: Both copies are damaged, or this program does not know the header's
+            version.
     """
     data = os.pread(fd, 2 * (HEADER_PREFIX.size + MAX_HEADER), 0)
     if not data:

@@ -1,14 +1,13 @@
 """The storage of one call's spool: remembers faults of the disk and finds out when they are over.
 
-A fault ends in one of these ways:
+A fault ends in one of these cases:
 
-- After a failed write, it ends when the file accepts writes and the disk has enough free bytes.
-- After a failed sync, it ends when, in addition, a sync has succeeded.
-- If the file's disk stays unmounted, the call continues in a new file in the same folder, which is
-  then on another disk.
-- If the disk keeps failing, the call continues in a new file in another folder, on another disk.
-
-If the disk is only full, no new file is opened.
+- After a failed write: a write succeeds, and the disk has enough free bytes.
+- After a failed sync: a write and a sync succeed, and the disk has enough free bytes.
+- If the spool's disk stays unmounted: the call continues in a new file in the same folder. This
+  folder is then on another disk.
+- If the disk fails for too long: the call continues in a new file in another folder, on another
+  disk. If the disk is only full, there is no new file.
 """
 
 import asyncio
@@ -24,14 +23,14 @@ from recording.spool.writer import SpoolWriter
 ROOM_TO_RESUME: Final = 64 * 1024
 """The number of bytes that must be free on the disk before a fault ends.
 
-They are enough for some seconds of a call, so that the next fault does not follow directly.
+This space is enough for some seconds of a call, so that the next fault does not follow directly.
 """
 MOVE_AFTER_US: Final = 10_000_000
-"""The time in µs after which a new spool is begun because the old one is gone or its disk fails.
+"""The time in µs for which a spool must be gone, or its disk must fail, before a new spool begins.
 
-An unmounted disk is usually mounted again within seconds, even if its journal is checked first. All
-files that were written into its empty mount point are then hidden. So a new spool is not begun
-earlier. After this time, it is more important to record the conversation.
+An unmounted disk is usually mounted again within seconds, even if its journal is checked first. It
+then hides all files that were written to the empty mount point, so a new spool should not begin too
+early. After this time, it is more important that the conversation is recorded again.
 """
 
 
@@ -42,7 +41,7 @@ class SpoolStorage:
 
     Attributes:
         outbox: The outbox, which has the spool's writer and the events that are not written yet.
-        error: The last error of the spool; None if there was no error.
+        error: The most recent error of the spool; None if there was no error.
     """
 
     def __init__(
@@ -59,10 +58,10 @@ class SpoolStorage:
             open_spool: The function that creates the next spool of the call.
             now: The function that returns the microseconds since the spool's start.
             failed: The function that is called with the error of a failed sync.
-            open_on_other_disk: The function that creates the next spool on another disk. It is
-                called successfully only once. None if there is no other disk.
-            synced: The folder whose spools `SpoolSync` syncs each second. None if `SpoolSync` syncs
-                the spools in all folders.
+            open_on_other_disk: The function that creates the next spool on another disk. After one
+                success, this function is not called again. None if there is no other disk.
+            synced: The folder whose spools `SpoolSync` syncs each second. If None, all spools are
+                treated as synced by `SpoolSync`.
         """
         self.outbox = SpoolOutbox(open_spool)
         self.error: RecordingError | OSError | None = None
@@ -89,8 +88,8 @@ class SpoolStorage:
     def record_error(self, error: RecordingError | OSError) -> None:
         """Remember an error of the spool.
 
-        If it is the first error that shows that the spool is gone or that the disk fails, also
-        remember its time.
+        If the error shows that the spool is gone or that the disk fails, also remember when such
+        errors began.
         """
         self.error = error
         if isinstance(error, SpoolSyncError):
@@ -101,7 +100,7 @@ class SpoolStorage:
             self._failing_since = self._now()
 
     def sync_succeeded(self) -> None:
-        """Remember that all data that was written so far is on the disk."""
+        """Record that a sync has succeeded. The data written before the sync is on the disk."""
         self._synced = True
 
     def sync_if_needed(self) -> None:
@@ -115,8 +114,8 @@ class SpoolStorage:
     def sync_soon(self) -> "asyncio.Future[None] | None":
         """Start a sync of the spool in a thread and return the future of the sync.
 
-        Return None if no spool is open or if events still wait. If the sync fails, the function
-        `failed` is called with the error. Raises the errors of `SpoolWriter.sync_job`.
+        Return None if no spool is open or if there are waiting events. If the sync fails, the
+        function `failed` is called with the error. Raises the errors of `SpoolWriter.sync_job`.
         """
         job, writer = self.outbox.sync_soon(), self.writer
 
@@ -129,10 +128,11 @@ class SpoolStorage:
         return job
 
     def try_recovery(self) -> bool:
-        """Write the events that wait since a fault, and return whether the fault is over.
+        """Try to write the waiting events, and return whether the fault is over.
 
-        If the spool is gone, or the disk has failed, for `MOVE_AFTER_US`, the call continues in a
-        new spool. Raises an error of `FAILURES` while the disk refuses data.
+        If the spool has been gone, or the disk has failed, for `MOVE_AFTER_US`, the call continues
+        in a new spool. If no spool can be written, an error of one of the types `FAILURES` is
+        raised.
         """
         try:
             self._check_path()
@@ -170,9 +170,9 @@ class SpoolStorage:
         return since is not None and self._now() - since >= MOVE_AFTER_US
 
     def _check_path(self) -> None:
-        """Check that the spool file is still in its folder under its name.
+        """Check that the spool's path still leads to the spool file.
 
-        If it has been gone for `MOVE_AFTER_US`, the call continues in a new spool.
+        If the spool file has been gone for `MOVE_AFTER_US`, the call continues in a new spool.
 
         Raises:
             SpoolGoneError: The spool file is gone, but for less than `MOVE_AFTER_US`.

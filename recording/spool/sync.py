@@ -1,9 +1,10 @@
 """Syncs all open spools to the disk with one `syncfs` system call a second, called a *round*.
 
-A separate thread makes the system call, which does not hold Python's interpreter lock. If written
-data cannot be stored, Linux reports the error once, and only to descriptors that were open before
-the error. So `SpoolSync` opens the folder before the first spool is created. The error does not
-name a file, so a failed round is reported for every open spool.
+A separate thread makes the system call, so the event loop does not wait for the disk. If written
+data cannot be stored, `syncfs` returns an error only once, and only for a descriptor that was
+opened before the error. So `SpoolSync` opens the folder before the first spool is created. The
+error does not show which file is affected. So after a failed round, the recorders of all open
+spools are notified.
 """
 
 import asyncio
@@ -26,10 +27,10 @@ class SyncListener(Protocol):
     """
 
     def sync_failed(self, error: SpoolSyncError) -> None:
-        """Receive the error of a failed round. `SpoolSync` calls it after each failed round."""
+        """Handle the error of a failed sync. `SpoolSync` calls this method after each failure."""
 
     def sync_succeeded(self) -> None:
-        """Receive the notice that the first round after a failed round has succeeded."""
+        """Note that syncs work again: a sync has succeeded after one or more failed syncs."""
 
 
 def syncfs(fd: int) -> None:
@@ -56,14 +57,14 @@ class SpoolSync:
 
     Attributes:
         folder: The folder whose file system the thread syncs.
-        last_round_s: The duration of the last round, in seconds.
-        error: The error of the last round; None if the round succeeded.
+        last_round_s: The duration of the most recent round, in seconds.
+        error: The error of the most recent round; None if that round succeeded.
     """
 
     def __init__(
         self, folder: Path, *, interval_s: float = FLUSH_S, call: Callable[[int], None] = syncfs
     ) -> None:
-        """Open the folder of the spools. Only errors of later writes will be reported.
+        """Open the folder of the spools. Errors of writes before this moment are not noticed.
 
         Args:
             folder: The folder of the spools.
@@ -96,7 +97,7 @@ class SpoolSync:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the thread make one last round and end. Blocks until the thread has ended."""
+        """Stop the thread after one more round. This method blocks until the thread has ended."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -115,14 +116,14 @@ class SpoolSync:
             self.error = error
             try:
                 loop.call_soon_threadsafe(self._notify, error)
-            except RuntimeError:  # the loop is closed, so there are no listeners any more
+            except RuntimeError:  # the event loop is closed, so no listener needs the result
                 return
 
     def _rest_s(self) -> float:
         """Return the time in seconds to wait before the next round.
 
-        Rounds start `interval_s` apart. If the disk is slow, the thread still waits a quarter of
-        `interval_s` between the end of a round and the start of the next round.
+        A round starts `interval_s` seconds after the start of the previous round. If the previous
+        round took too long for that, the thread waits a quarter of `interval_s`.
         """
         return max(self._interval_s - self.last_round_s, self._interval_s / 4)
 
@@ -140,10 +141,10 @@ class SpoolSync:
         return None
 
     def _reopen_if_remounted(self) -> None:
-        """Open the folder again if a disk was mounted on it or unmounted from it.
+        """Open the folder again if a disk was mounted on the folder or unmounted from it.
 
-        The path of the folder then leads to another disk, on which new spools are created. The
-        writer of a spool on the former disk notices the change itself (`SpoolWriter.check_path`).
+        The folder's path then leads to another disk, on which new spools are created. For spools on
+        the earlier disk, `SpoolWriter.check_path` finds the change.
         """
         there, ours = self.folder.stat(), os.fstat(self._fd)
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):

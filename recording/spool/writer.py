@@ -1,11 +1,11 @@
 """Writes the spool of one call.
 
-Packets gather in memory, in the open frame. About once a second the recorder calls `tick`. `tick`
-seals the open frame under a new key, hands the sealed frame to the kernel, and publishes the keys
-of frames that are older than the lookback. To publish a key means to write it into the file in a
-RELEASE frame. The writer puts each key into two RELEASE frames, so that a damaged RELEASE frame
-does not make media frames unreadable. Data that the disk refuses is dropped and never written
-again; the recorder shows a gap in its place.
+Packets are collected in memory, in the open frame. About once a second the recorder calls `tick`.
+`tick` encrypts the open frame under a new key, writes the frame to the file, and publishes the keys
+of frames that are older than the lookback. To *publish* a key means to write it into the file, in a
+RELEASE frame. Each key is written in two RELEASE frames, so that the media frame is still readable
+if one of these RELEASE frames is damaged. A frame that cannot be written is dropped; the recording
+then has a gap at this place.
 """
 
 import os
@@ -42,8 +42,8 @@ WRITTEN_TWICE = frozenset(
 )
 """The kinds of events that are written twice, in two frames.
 
-Without such an event, a reader cannot explain the packets and events that follow. With two frames,
-the event is still readable if one of the frames is damaged.
+The packets and events after such an event cannot be understood without it. Because there are two
+frames, the event is still readable if one frame is damaged.
 """
 _encode = msgspec.msgpack.encode
 _Packets = list[tuple[int, int, bytes]]
@@ -52,12 +52,13 @@ _Packets = list[tuple[int, int, bytes]]
 class SpoolWriter:
     """The writer of one spool file of a call. Data is only appended.
 
-    Another thread may call only the function that `sync_job` returns. Every method that writes
-    raises `SpoolWriteError` when the disk refuses the data. The spool can still be used after such
-    an error, and readers can read everything that is written later.
+    All methods must be called in the same thread; only the function that `sync_job` returns may run
+    in another thread. Every method that writes raises `SpoolWriteError` if the data cannot be
+    written. The writer can still be used after such an error, and all data that is written later is
+    readable.
 
-    This is one class because the bytes, the key and the index of a frame must be stored together or
-    not at all. `SpoolFile` has the file operations, and `KeySlots` stores the keys.
+    All methods are in one class because the bytes, the key and the index of a frame must be stored
+    together or not at all. `SpoolFile` has the file operations, and `KeySlots` stores the keys.
     """
 
     @classmethod
@@ -75,7 +76,7 @@ class SpoolWriter:
     ) -> Self:
         """Create and lock `folder/CALL_ID.LIFE.spool`, and write the file header.
 
-        The file gets its name only after it is locked and the header is complete.
+        The file appears under its name only after it is locked and the file header is complete.
 
         Args:
             folder: The folder of the spool.
@@ -86,12 +87,12 @@ class SpoolWriter:
             recipients_wrap: The function that encrypts the spool key for the archive's recipients
                 and returns it as an age file. None if there are no recipients.
             started: The instant at which the spool starts; offsets count from it.
-            lookback_s: The time in seconds after a frame's last packet before which the frame's key
-                is not published.
+            lookback_s: The minimum time in seconds from a frame's latest packet to the publication
+                of the frame's key.
             disk: The disk of `folder`.
 
         Raises:
-            SpoolWriteError: The file system refuses the spool or the file for its keys.
+            SpoolWriteError: The spool, or the file for its frame keys, cannot be created.
         """
         spool_key, spool_id = os.urandom(32), os.urandom(16)
         header = SpoolHeader(
@@ -121,7 +122,7 @@ class SpoolWriter:
     def __init__(
         self, file: SpoolFile, slots: KeySlots, header: SpoolHeader, seal: FrameCipher
     ) -> None:
-        """Set up the writer of a file that `create` has made; call `create` instead."""
+        """Set up the writer of an open file. Only the class method `create` calls this method."""
         self.path = file.path
         self.header = header
         self.closed = False
@@ -137,9 +138,9 @@ class SpoolWriter:
     def packet(self, track: int, at_us: int, data: bytes) -> None:
         """Add one packet to the open frame.
 
-        This method runs for every packet, so it usually makes no system call. It seals the open
-        frame first if the frame is full because `tick` was not called, or if the new packet arrived
-        before the frame's first packet.
+        This method runs for every packet, so it usually makes no system call. In two rare cases,
+        the open frame is first sealed and written: the frame is full because `tick` was not called,
+        or the new packet arrived before the frame's first packet.
 
         Args:
             track: The track of the party that sent the packet.
@@ -151,33 +152,33 @@ class SpoolWriter:
         self._open.add(track, at_us, data)
 
     def event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Seal the open frame and append an event after it.
+        """Seal the open frame, and append an event after this frame.
 
-        A reader then finds the event after all packets that were added before it.
+        So the event is in the file after all packets that were added before the event.
         """
         self._append(event=(kind, fields, max(0, at_us)))
 
     def flush_frame(self) -> None:
-        """Seal the open frame and hand it to the kernel. Does nothing if the frame is empty."""
+        """Seal the open frame and write it to the file. Does nothing if the frame is empty."""
         if self._open.packed:
             self._append()
 
     def tick(self, now_us: int) -> None:
         """Seal the open frame, and publish the keys of frames that are older than the lookback.
 
-        The caller must call it at least once a second. It makes one write. `now_us` is the present
-        time as an offset.
+        This method must be called at least once a second. It makes one write at most. `now_us` is
+        the present time, as an offset in µs.
         """
         self._append(release_at=now_us)
 
     @property
     def last_index(self) -> int:
-        """The index of the last frame that was handed to the kernel; 0 if there is none yet."""
+        """The index of the latest frame that was written to the file; 0 if there is none yet."""
         return self._written
 
     @property
     def erasable_from_us(self) -> int:
-        """The earliest offset (µs) whose packets `erase_back_to` can still make unreadable."""
+        """The earliest offset (µs) that `erase_back_to` can still erase."""
         return self._released_to_us + 1
 
     def erase_back_to(self, at_us: int) -> None:
@@ -185,11 +186,12 @@ class SpoolWriter:
 
         A packet stays readable if the key of its frame is already published. If an erased frame
         also has packets from before `at_us`, these packets are sealed again in a replacement frame.
-        One write adds the replacement frames and the tombstone to the file. After this write, the
-        keys of the erased frames are destroyed, even if the disk refused the write.
+        One write adds the replacement frames and the tombstone (the list of erased frames) to the
+        file. After this write, the keys of the erased frames are destroyed, even if the write
+        failed.
 
         Raises:
-            SpoolWriteError: The disk refused the write, or the runtime folder refused to have a key
+            SpoolWriteError: The write failed, or a key in the runtime folder could not be
                 overwritten.
         """
         self._open.forget_from(at_us)
@@ -205,9 +207,9 @@ class SpoolWriter:
             raise SpoolWriteError(f"{self.path.name}: keys of frames {remaining} stay behind")
 
     def _write_tombstone(self, erased: list[UnpublishedFrame], at_us: int) -> None:
-        """Write the replacements of these erased frames, then two equal tombstones.
+        """Write the replacement frames of these erased frames, then two equal tombstones.
 
-        A replacement has the packets of an erased frame that arrived before `at_us`.
+        A replacement frame has the packets of an erased frame that arrived before `at_us`.
         """
         saved = {f.index: self._packets_before(f, at_us) for f in erased if f.span[0] < at_us}
         lost_from = min((at for kept in saved.values() for at, _, _ in kept), default=None)
@@ -221,10 +223,10 @@ class SpoolWriter:
         self._write(blocks, media=sealed, lost_from=lost_from)
 
     def check_path(self) -> None:
-        """Check that the file is still in its folder under its name, where readers look for it.
+        """Check that the spool's path still leads to this file.
 
-        This check is needed because the kernel still accepts writes to an open file after the disk
-        of the file was unmounted.
+        This check is needed because writes to an open file still succeed after the file's disk was
+        unmounted.
 
         Raises:
             SpoolGoneError: The folder has no file of this name, has another file of this name, or
@@ -260,11 +262,11 @@ class SpoolWriter:
 
     @property
     def is_hanging(self) -> bool:
-        """True while the disk hangs, which means that it neither accepts nor refuses a write."""
+        """True while the disk hangs, which means that a write to it does not return."""
         return self._file.is_hanging
 
     def run_when_disk_recovers(self, job: Callable[[], None]) -> None:
-        """Run `job` in the disk's thread as soon as the disk, which hangs now, answers again."""
+        """Run `job` in the disk's thread as soon as the hanging disk works again."""
         self._file.run_later(job)
 
     @property
@@ -275,8 +277,8 @@ class SpoolWriter:
     def close(self, at_us: int) -> None:
         """Publish every key that is not published yet, append the END frame and close the file.
 
-        Closing the file also releases its lock. A second call does nothing. `at_us` is the offset
-        of the call's end.
+        The file is then no longer locked. If the spool is already closed, do nothing. `at_us` is
+        the offset of the call's end.
         """
         if self.closed:
             return
@@ -296,21 +298,24 @@ class SpoolWriter:
         self._let_go(unlink_keys=True)
 
     def abandon(self) -> None:
-        """Close the file without an END frame, so that readers report the spool as interrupted."""
+        """Close the file without an END frame.
+
+        `SpoolReader` then reports the spool as interrupted.
+        """
         if not self.closed:
             self._let_go(unlink_keys=False)
 
     def duplicate(self) -> int:
         """Return a second descriptor of the file.
 
-        The file stays locked until this descriptor and the writer's own are closed.
+        The file stays locked until this descriptor is closed and the writer has closed the file.
         """
         return self._file.duplicate()
 
     def detach_open_frame(self) -> OpenFrame:
-        """Close the file without an END frame, and return its open frame.
+        """Close the file without an END frame, and return the open frame.
 
-        The call's next spool continues the open frame (`adopt_open_frame`).
+        More packets can be added to the open frame in the call's next spool (`adopt_open_frame`).
         """
         frame, self._open = self._open, OpenFrame()
         self.abandon()
@@ -344,7 +349,7 @@ class SpoolWriter:
     ) -> None:
         """Write the open frame, an event and frame keys in one write.
 
-        If the disk refuses any part, nothing is written.
+        If the write fails, no part of this data is written.
 
         Args:
             event: The kind, the fields and the offset (µs) of the event; None for no event.
@@ -384,8 +389,8 @@ class SpoolWriter:
         """Seal a media frame under a new key.
 
         The key is first stored in the runtime folder. `span` is the first and the last offset of
-        the packets (µs), `offset` the place in the file at which the frame will be written. Return
-        the frame's bytes and its description.
+        the packets (µs). `offset` is the position in the file at which the frame will be written.
+        Return the frame's bytes and the frame's description.
         """
         self._index += 1
         key = bytearray(os.urandom(32))
@@ -396,11 +401,12 @@ class SpoolWriter:
     def _reseal(
         self, saved: dict[int, _Packets]
     ) -> tuple[list[bytes], list[UnpublishedFrame], list[tuple[int, int]]]:
-        """Seal the packets that are kept of erased frames into replacement frames.
+        """Seal packets of erased frames, which arrived before the erasure, in replacement frames.
 
-        `saved` has the kept packets by the index of the erased frame. An erased frame without kept
-        packets gets no replacement. Return the bytes of the replacement frames, the descriptions of
-        these frames, and pairs (index of the erased frame, index of its replacement).
+        `saved` is a dict from the index of an erased frame to the frame's packets that are not
+        erased. If there are none, the erased frame gets no replacement frame. Return the bytes of
+        the replacement frames, the descriptions of these frames, and pairs (index of the erased
+        frame, index of its replacement frame).
         """
         blocks: list[bytes] = []
         sealed: list[UnpublishedFrame] = []
@@ -418,7 +424,7 @@ class SpoolWriter:
     def _packets_before(self, frame: UnpublishedFrame, at_us: int) -> _Packets:
         """Return the packets of a written frame that arrived before `at_us`.
 
-        The frame is read from the file. The result is empty if that fails.
+        The frame is read from the file. If the frame cannot be read, the result is empty.
         """
         try:
             data = self._file.read(frame.size, frame.offset)
@@ -445,17 +451,17 @@ class SpoolWriter:
         published: list[UnpublishedFrame] | None = None,
         lost_from: int | None = None,
     ) -> None:
-        """Hand `blocks` to the kernel, and update the writer's state only if that succeeds.
+        """Write frames to the file. If that succeeds, update the writer's state.
 
         Args:
             blocks: The bytes of each frame.
             media: The descriptions of the new media frames in `blocks`.
             published: The frames whose keys are in the RELEASE frames in `blocks`.
-            lost_from: The offset of the first packet that is lost if the write fails; None if no
-                packet is lost then.
+            lost_from: The offset (µs) of the first packet that is lost if the write fails; None if
+                no packet is lost.
 
         Raises:
-            SpoolWriteError: The disk refused the write. The keys of `media` are then destroyed.
+            SpoolWriteError: The write failed. The keys of the frames in `media` are destroyed.
         """
         media = media or []
         try:
@@ -477,7 +483,7 @@ class SpoolWriter:
     def _forget(self, frame: UnpublishedFrame) -> bool:
         """Overwrite a frame's key with zeros, in memory and in the runtime folder.
 
-        Return False if the runtime folder refused the write.
+        Return False if the key in the runtime folder could not be overwritten.
         """
         frame.key[:] = bytes(len(frame.key))
         try:
@@ -487,11 +493,11 @@ class SpoolWriter:
         return True
 
     def _hand_over(self, data: bytes) -> None:
-        """Append all of `data` to the file, or nothing.
+        """Append `data` to the file, completely or not at all.
 
         Raises:
             SpoolClosedError: The spool is closed.
-            SpoolWriteError: The disk refused the data.
+            SpoolWriteError: `data` could not be written.
         """
         if self.closed:
             raise SpoolClosedError(self.path.name)
