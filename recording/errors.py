@@ -9,7 +9,7 @@ RecordingError
 ├── ManifestError              a manifest or a signed record cannot be read, or is wrongly signed
 ├── ArchiveError               a recording cannot be sealed or opened
 │   ├── RewrapError            the offered header cannot replace the old header
-│   ├── DisposalError          a recording may not be disposed of, or no longer fits the order
+│   ├── DisposalError          a disposal order is invalid, or does not fit the recording
 │   └── AgeError               an age v1 file or key is faulty
 │       ├── KeyTextError       the text is not a recipient or an identity
 │       ├── ArmorError         the ASCII armor does not follow the format
@@ -90,7 +90,7 @@ class SpoolHeaderError(SpoolError):
 
 
 class SpoolKeyError(SpoolError):
-    """The given boot key or spool key does not open this spool."""
+    """The given spool key or boot key is not the right key for this spool."""
 
 
 class CatalogueError(RecordingError):
@@ -137,10 +137,7 @@ class RewrapError(ArchiveError):
 
 
 class DisposalError(ArchiveError):
-    """A recording is not disposed of.
-
-    For example, its manifest differs from the manifest that the disposal order describes.
-    """
+    """A recording cannot be disposed of, for example because it does not fit the disposal order."""
 
 
 class AgeError(ArchiveError):
@@ -164,7 +161,7 @@ class HeaderTruncatedError(HeaderError):
 
 
 class VersionError(HeaderError):
-    """The file does not begin with the first line of an age v1 file."""
+    """The file is not an age v1 file: its first line differs."""
 
 
 class Base64Error(HeaderError):

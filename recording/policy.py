@@ -279,7 +279,7 @@ class Policy:
         return self._update_gap(at)
 
     def returned(self, at: int) -> tuple[Output, ...]:
-        """Record that the call is in the centre again, after a transfer or a new identity."""
+        """Record that the call is in the centre again, after a transfer or a new party."""
         if self._ended or (self._referral is None and self._identity is None):
             return ()
         self._referral = self._identity = None
@@ -342,8 +342,8 @@ class Policy:
     def _cause(self) -> ShutCause | None:
         """Return the cause that the gap shows; None if no cause keeps the gate shut.
 
-        It is the first existing cause of: a transfer, a new identity, the oldest pause, a storage
-        fault.
+        If there are several causes, the first in this sequence is returned: a transfer, a new party
+        on the advisor's side, the oldest pause, a storage fault.
         """
         if self._referral is not None:
             return self._referral
@@ -354,8 +354,8 @@ class Policy:
     def _update_gap(self, at: int, *, erase_to: int | None = None) -> tuple[Output, ...]:
         """Compare the open gap with the present cause, and return the outputs that adapt the gap.
 
-        After the answer, gaps are changed only here and in `ended`. If media is to be erased,
-        `erase_to` is the time from which on it is erased; see `pause`.
+        After the answer, gaps are changed only here and in `ended`. `erase_to` is the time from
+        which on stored media is also erased, if a pause requires this.
         """
         before, cause = self._gap, self._cause()
         if not self._answered or cause == before:

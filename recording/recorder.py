@@ -174,7 +174,7 @@ class Recorder:
         self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
     def tick(self) -> None:
-        """Write the packets that wait in memory to the spool file.
+        """Write the packets since the previous tick to the spool file.
 
         During a storage fault, only test whether the disk works again.
         """
@@ -189,7 +189,7 @@ class Recorder:
             self._put_event("clock", {"wall": self._wall()}, now)
         elif self._nothing_stored() and self.state is not RecordingState.ENDED:
             # If the process dies in a gap, or while neither party sends packets, no packet shows
-            # how long the call was. The regular "pulse" events show its length.
+            # how long the call was. Regular "pulse" events show the call's length instead.
             self._put_event("pulse", {}, now)
         self._stored_before = self.gate.stored
         try:
@@ -313,9 +313,8 @@ class Recorder:
         """Record that the advisor's side transfers the call.
 
         Recording continues only if the destination is in the centre. `to` is the destination's
-        name.
-        `arrived_mono` is the time in monotonic seconds at which the trigger arrived; None means
-        now.
+        name. `arrived_mono` is the time in monotonic seconds at which the trigger, such as a REFER
+        request, arrived; None means now.
         """
         at = self._now() if arrived_mono is None else self._started.at_us(arrived_mono)
         self._segment_fields = _segment(destination, to)
@@ -358,7 +357,7 @@ class Recorder:
             self.storage.sync_succeeded()
 
     def ended(self, cause: str) -> None:
-        """Record that the call is over. A gap that is still open ends now. The gate stays shut."""
+        """Record that the call is over. An open gap ends now, and the gate is shut for ever."""
         if self._policy.state is RecordingState.ENDED:
             return
         at = self._now()
@@ -402,8 +401,8 @@ class Recorder:
         """Carry out the policy's outputs in sequence, then notify `on_change` of a new status.
 
         If the policy requires a shut gate, the gate is shut before the first output. If the disk
-        fails meanwhile, the policy returns more outputs for this fault. They are added at the end
-        of the queue.
+        fails meanwhile, the policy returns more outputs for this fault. These outputs are added at
+        the end of the queue.
         """
         self._queue.extend(outputs)
         self.gate.is_open = self.gate.is_open and self._policy.gate_open

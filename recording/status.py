@@ -21,7 +21,7 @@ class StatusNotifier:
     """Calls `on_change` with the new status each time a policy's status changes.
 
     Attributes:
-        last: The present status, with which `on_change` was called unless it is the first status.
+        last: The status after the most recent change.
     """
 
     def __init__(self, policy: Policy, on_change: Callable[[RecordingStatus], None] | None) -> None:

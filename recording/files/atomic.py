@@ -46,7 +46,7 @@ class PendingFile:
         self._close()
 
     def discard(self) -> None:
-        """Remove the temporary file. Does nothing if the file is already committed or removed."""
+        """Remove the temporary file. Does nothing if it was already renamed or removed."""
         if self.fd >= 0:
             self._part.unlink(missing_ok=True)
             self._close()

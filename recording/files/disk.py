@@ -26,7 +26,7 @@ A disk that works but is busy finishes nearly every job within this time.
 BACKOFF_S: Final = 2.0
 """The time in seconds for which a disk is not used after it has stopped hanging.
 
-A disk that has just stopped hanging often hangs again soon.
+This wait is needed because the disk may soon hang again.
 """
 _WAIT_PARTS: Final = 10
 """The number of short waits that together make up the time limit of a job.
@@ -65,7 +65,7 @@ class Disk:
         return job()
 
     def run_later(self, job: Callable[[], None]) -> None:
-        """Run `job` after all earlier jobs. If the disk hangs, run `job` when it answers again."""
+        """Run `job` after all earlier jobs. If the disk hangs, `job` waits until the disk works."""
         job()
 
 
@@ -96,7 +96,7 @@ class WatchedDisk(Disk):
 
     @property
     def is_hanging(self) -> bool:
-        """True while the disk hangs, and for `backoff_s` seconds after it answers again."""
+        """True while the disk hangs, and for `backoff_s` seconds after it has stopped hanging."""
         last = self._given_up
         if last is not None and last.ended and time.monotonic() >= last.ended + self._backoff_s:
             self._given_up = None
@@ -144,7 +144,7 @@ class WatchedDisk(Disk):
                 return True
         self._given_up = job
         if give_up and not job.decided.acquire(blocking=False):
-            job.done.acquire()  # the job ended in the same moment as the time limit: it is in time
+            job.done.acquire()  # the job ended at the same moment as the time limit, so in time
             self._given_up = None
             return True
         return False

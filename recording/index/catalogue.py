@@ -29,7 +29,7 @@ from recording.index.tables import gap_reasons, gaps, metadata, recordings, refe
 __all__ = ["Catalogue", "Cursor", "Filters", "Page", "metadata"]
 
 _BATCH = 2000
-"""The number of rows that one statement reads, when all rows of a table are read in parts."""
+"""The number of rows in each part, when all rows of a table are read in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,8 @@ class Catalogue:
     async def search(self, filters: Filters, limit: int = 50, after: Cursor | None = None) -> Page:
         """Return one page of the recordings that match every filter, the newest recording first.
 
-        The page begins with the recording that follows the place `after`. If `after` is None, it
-        begins with the newest recording.
+        The page begins with the recording that follows the place `after`. If `after` is None, the
+        page begins with the newest recording.
         """
         rare = await self._is_of_rare_length(filters)
         rows = await self._read(search_statement(filters, after, rare=rare).limit(limit + 1))
@@ -135,8 +135,8 @@ class Catalogue:
             async with self._engine.connect() as connection:
                 if await connection.scalar(exact) is not None:
                     return text
-                # Each statement skips all rows with the same line name, by means of the database
-                # index. This is fast, because even a million rows have only a few line names.
+                # Each statement jumps to the next line name in the database index. This is fast,
+                # because even a million rows have only a few different line names.
                 found: list[str] = []
                 after = ""
                 while len(found) < _BATCH:

@@ -1,9 +1,9 @@
 """Coverage: checks that each second of a call is in the recording, or in a gap with a reason.
 
 The module compares three sources: the call's length as the switch measured it, the row in the
-index, and the signed manifest. It reports their contradictions. It also reports the talk time that
-no segment and no gap explains, as intervals in microseconds since the recording's start. It has no
-I/O.
+index, and the signed manifest. The result contains all contradictions between these sources. It
+also contains the intervals of talk time that no segment and no gap explains, in microseconds since
+the recording's start. The module has no I/O.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class CallCoverage:
     gaps: tuple[Gap, ...] = ()
     unexplained: tuple[Interval, ...] = ()
     problems: tuple[str, ...] = ()
-    """The contradictions between the three sources, each as a text that also says what to do."""
+    """The contradictions between switch, index and manifest, as texts that also say what to do."""
 
     @property
     def unexplained_us(self) -> int:
@@ -62,7 +62,7 @@ class CallCoverage:
 
 
 def uncovered_call(call: AnsweredCall, now: float, why: str) -> CallCoverage:
-    """Return the coverage of a call that has no recording. All of its talk time is unexplained.
+    """Return the coverage of a call that has no recording. The whole talk time is unexplained.
 
     `now` is the present time in Unix seconds. `why` is the text of the coverage's only problem.
     """

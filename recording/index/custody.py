@@ -19,7 +19,7 @@ from recording.errors import CatalogueError, reason_of
 from recording.index.catalogue import metadata
 
 _BATCH = 2000
-"""The number of call ids that one statement reads, when all call ids are read in parts."""
+"""The number of call ids in each part, when all call ids are read in parts."""
 
 retentions = Table(
     "recording_holds",
@@ -44,8 +44,8 @@ class Custody:
 
     Attributes:
         retained_for: The reason why the recording is retained; None if it is not retained.
-        disposed: The time of the disposal in Unix seconds; None if it was not disposed of.
-        reason: The reason of the disposal; "" if it was not disposed of.
+        disposed: The time of the disposal in Unix seconds; None if there was no disposal.
+        reason: The reason of the disposal; "" if there was no disposal.
     """
 
     retained_for: str | None = None

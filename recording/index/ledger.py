@@ -94,9 +94,9 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class OthersEnded:
-    """The entry that ends the calls that ended while the desk was not connected to the switch.
+    """The entry for the calls that ended while the desk was not connected to the switch.
 
-    These are the calls without an end in the ledger that are no longer in progress in the switch.
+    Such a call has no end in the ledger, and is no longer in progress in the switch.
 
     Attributes:
         going_on: The call ids of the calls that are in progress in the switch.
@@ -121,7 +121,7 @@ class Ledger:
         self._writer = engine.execution_options(immediate=True)
 
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
-        """Write the entries in sequence. If one fails, none of the entries is written."""
+        """Write the entries in sequence. If an error occurs, none of the entries is written."""
         try:
             async with self._writer.begin() as connection:
                 for entry in entries:
@@ -136,7 +136,10 @@ class Ledger:
             raise _failed(error) from None
 
     async def between(self, since: float, until: float) -> list[AnsweredCall]:
-        """Return the calls with `since` ≤ answered < `until` (Unix seconds), earliest first."""
+        """Return the calls that were answered from `since` until before `until` (Unix seconds).
+
+        The earliest call comes first.
+        """
         table = answered_calls.c
         statement = (
             select(answered_calls)

@@ -44,15 +44,15 @@ class UnsealedSpool:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A file of the archive, a row of the index or a spool that has no match in the others.
+    """One mismatch between the archive, the index and the spools.
 
     Attributes:
         kind: The type of mismatch, such as "row without files".
         name: A path in the archive or in the spool folder.
-        call_id: The call id; "" if the orphan belongs to no single call.
+        call_id: The call id; "" if the mismatch does not concern a single call.
         text: A description in one line.
         why: The alarm of a failed attempt to seal the spool. It is empty if there was no alarm, or
-            if the orphan is not a spool.
+            if the mismatch does not concern a spool.
     """
 
     kind: str

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from recording.index.tables import gap_reasons, recordings, references
 
 RARE_BELOW: Final = 2000
-"""If fewer recordings than this match the filter for the talk time, the talk time is called rare.
+"""A talk time is *rare* if fewer recordings than this number match the filter for it.
 
 SQLite finds and sorts this number of recordings in some milliseconds.
 """
@@ -68,7 +68,7 @@ class Cursor:
     """The place in a list of recordings at which a page ended and the next page begins.
 
     The place is given by the start (Unix seconds) and the call id of the page's final recording. So
-    it stays correct if recordings are added or removed before the next page is read.
+    the place stays correct if recordings are added or removed before the next page is read.
     """
 
     started: float
@@ -117,10 +117,10 @@ def search_statement(
         statement = statement.where(
             tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
         )
-    # SQLite uses no database index for an expression. So `concat("")` prevents the use of the
-    # index for the line, which is slow if another filter matches fewer recordings. `+ 0` below
-    # prevents the use of the index for the talk time, which is fast only for a rare talk time; the
-    # subquery for a rare talk time uses this index.
+    # SQLite uses no database index for an expression. `concat("")` makes the line an expression if
+    # another filter matches fewer recordings, because the database index of that filter is then
+    # faster. `+ 0` below always makes the talk time an expression, because its database index is
+    # fast only for a rare talk time, and then only the subquery should use it.
     line = at.line.concat("") if narrow else at.line
     if rare:
         others = recordings.alias("others")

@@ -76,8 +76,8 @@ class OfficerKeys:
     def save(self, path: Path, passphrase: Passphrase | None = None) -> None:
         """Write the keys to a new file that only the file's owner can read.
 
-        If a passphrase is given, it encrypts the file. The file has the format that `age -p -a`
-        writes.
+        If a passphrase is given, the file is encrypted with the passphrase, in the format of
+        `age -p -a`.
 
         Raises:
             KeyFileError: The file exists already, or cannot be written. An existing file is never

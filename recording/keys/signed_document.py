@@ -4,7 +4,7 @@ Canonical JSON is JSON in UTF-8, with sorted member names and without spaces. Th
 object with three members:
 
 - `key` is the signer's public key in base64.
-- The second member is the document. The type of the document, such as `manifest`, is its name.
+- The second member is the document. The member's name is the document's type, such as `manifest`.
 - `signature` is an Ed25519 signature in base64. It covers a context line and the canonical JSON of
   the document.
 
@@ -59,8 +59,8 @@ class DocumentType(Generic[T]):
     """A type of signed document, such as the manifest.
 
     Attributes:
-        name: The type's name, such as "manifest". In the file, it is the name of the JSON member
-            with the document. It also appears in error texts.
+        name: The type's name, such as "manifest". The JSON member with the document has this name,
+            and error texts contain this name.
         format: The value that the document's field `format` must have.
         model: The class for the document's fields.
         signer: The role of the signer, such as "node", for error texts.

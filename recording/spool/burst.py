@@ -1,8 +1,8 @@
 """Bursts: the packets of one media frame as arrays, if all packets have the same length.
 
 The packets of most media frames have the same length. A burst gives the same audio as single
-packets, but in less time. One hour of a call has 360,000 packets. A Python loop over them takes
-longer than the encoding of the audio.
+packets, but in less time. One hour of a call has 360,000 packets. A Python loop over these packets
+takes longer than the encoding of the audio.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recording.spool.records import PacketRecord
 RTP_HEADER = 12
 _MOST_US = 1 << 62
 _FEWEST = 8
-"""The minimum number of packets in a burst. With fewer packets, single packets are faster."""
+"""The minimum number of packets in a burst. Fewer packets are decoded faster one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class TrackBurst:
 
         The packet `start` is included. Two packets are consecutive if the second has the next
         sequence number, the same SSRC, and a timestamp that is higher by the number of bytes in
-        one RTP payload. After sequence number 65,535, counting stops.
+        one RTP payload. Counting also stops after a packet with the sequence number 65,535.
         """
         at = bisect_right(self._breaks, start)
         end = self._breaks[at] if at < len(self._breaks) else len(self.at_us)

@@ -1,8 +1,8 @@
 """The file operations of a spool.
 
-They create a locked file, append data completely or not at all, sync the file, and check that the
-file still has its name. All operations are jobs for the spool's `Disk`, so that a hanging disk does
-not block the switch. Only a sync is not such a job: it runs in a separate thread.
+The operations create a locked file, append data completely or not at all, sync the file, and check
+that the file still has its name. All operations are jobs for the spool's `Disk`, so that a hanging
+disk does not block the switch. Only a sync is not such a job: it runs in a separate thread.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ class SpoolFile:
     def append(self, data: bytes) -> None:
         """Append all of `data` or nothing.
 
-        If only a part of `data` can be written, the file is cut back to its earlier length. If
+        If only a part of `data` can be written, the file is shortened to its earlier length. If
         that fails too, the part stays in the file; `SpoolReader` skips such a part.
         """
         fd, size = self._fd, self.size
@@ -86,15 +86,15 @@ class SpoolFile:
     def run_later(self, job: Callable[[], None]) -> None:
         """Run `job` after all earlier jobs of the disk.
 
-        If the disk hangs, run `job` when the disk answers again.
+        If the disk hangs, `job` runs when the disk works again.
         """
         self._disk.run_later(job)
 
     def sync_job(self) -> Callable[[], None]:
-        """Return a function that syncs all written data to the disk; a thread must run it.
+        """Return a function that syncs all written data to the disk.
 
-        The function blocks, and raises `SpoolSyncError` if the sync fails. The file may be closed
-        before or while the function runs.
+        The function blocks, so it must run in a separate thread. It raises `SpoolSyncError` if the
+        sync fails. The file may be closed before or while the function runs.
         """
         fd = os.dup(self._fd)
         folder = None if self._folder_synced else self.path.parent

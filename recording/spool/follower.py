@@ -21,8 +21,8 @@ class SpoolFollower(SpoolReader):
 
     The follower remembers two positions in the file. The records of all frames before the first
     position (`_offset`) were returned. All frames before the second position (`_ahead`) were
-    searched for keys and lists of erased frames. `_ahead` is some seconds of the call after
-    `_offset`, and only this distance determines how much memory is used.
+    searched for keys and lists of erased frames. `_ahead` is usually some seconds of the call after
+    `_offset`. Only the data between the two positions needs memory.
     """
 
     def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
@@ -120,8 +120,8 @@ class SpoolFollower(SpoolReader):
         """Stop the follower if a frame was erased although it could no longer change.
 
         `erased` are the indices of the frames that were erased according to the latest list. Also
-        forget the keys of frames whose records were returned: each key is in the file twice, so the
-        second one was just read again.
+        forget the keys of frames whose records were returned. Such keys are found again, because
+        the file contains each key twice.
         """
         if any(index < self._next_index or index in self._keys for index in erased):
             self._stuck = True

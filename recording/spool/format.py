@@ -90,8 +90,8 @@ class FrameKind(IntEnum):
     TOMBSTONE = 4
     """The list of erased media frames, and of the *replacement* frames.
 
-    A replacement frame is a new media frame with those packets of an erased frame that arrived
-    before the erasure begins.
+    A replacement frame is a new media frame with those packets of an erased frame that were not to
+    be erased.
     """
     END = 5
 

@@ -44,8 +44,9 @@ class RecordingGate:
     def store(self, track: int, data: bytes, arrival_mono: float, withheld: bool) -> None:  # noqa: FBT001 - the relay's hot path: keywords cost a packet 50 ns
         """Store a packet, or drop it if the gate is shut.
 
-        If `withheld` is true (a telephone-event, for example), only the packet's fixed RTP header
-        is stored. The header shows that the packet arrived, so that it is not counted as lost.
+        If `withheld` is True, only the packet's fixed RTP header is stored, for example because the
+        packet contains a DTMF digit. The header shows that the packet arrived, so that the packet
+        is not counted as lost.
         """
         at_us = int((arrival_mono - self.started) * 1_000_000 + 0.5)
         writer = self.writer

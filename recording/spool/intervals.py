@@ -1,4 +1,4 @@
-"""The intervals at which spools are written and flushed. They limit the loss by a power cut.
+"""The intervals at which spools are written and flushed. They limit what a power cut destroys.
 
 A *tick* seals the waiting packets of a spool into a frame, and writes the keys of older frames into
 the spool file. A *flush* syncs all spools to the disk. A packet survives a power cut if both its

@@ -14,7 +14,9 @@ _MAX_SPAN_US = 0xFFFFFFFF
 
 @dataclass(slots=True)
 class UnpublishedFrame:
-    """A sealed media frame whose key is still in memory; the writer will publish or destroy it.
+    """A sealed media frame whose key is still only in memory and in the runtime folder.
+
+    The writer will publish the key (write it into the spool file) or destroy the key.
 
     `span` is the arrival of the earliest and of the latest packet, in µs since the spool's start.
     `offset` is the position of the frame in the file, in bytes. `size` is the frame's length in

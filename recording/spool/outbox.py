@@ -17,8 +17,7 @@ _MAX_WAITING = 10_000
 """The maximum number of events that wait in memory.
 
 10,000 events are enough for all pauses during a fault that lasts a day. If there are more, the
-oldest event is dropped, but never an event whose kind is in `_NEVER_DROPPED`. Packets never wait in
-the outbox.
+oldest event whose kind is not in `_NEVER_DROPPED` is dropped. Packets never wait in the outbox.
 """
 _NEVER_DROPPED = frozenset({"call", "answered"})
 """The kinds of events without which a recording has no caller, no advisor or no beginning."""

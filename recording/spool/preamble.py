@@ -1,9 +1,9 @@
 """The preamble of a call's next spool: the events of the old spool that still apply.
 
-When the disk of a spool is gone, the call continues in a new spool (`SpoolOutbox.move`). The old
-spool may be lost, so the new spool begins with the events without which it cannot be understood,
-such as the present pauses. If the old spool is not lost, these events are read twice, and this must
-make no difference. So each event is repeated unchanged, with its original time.
+When the disk of a spool is gone, the call continues in a new spool (`SpoolOutbox.move`). The new
+spool must be readable even if the old spool is lost. So it begins with copies of events that still
+apply, such as the present pauses. If the old spool is not lost, these events are read twice, and
+this must make no difference. So each event is repeated unchanged, with its original time.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,8 +1,8 @@
-"""Reads a spool that no writer has open any more, even if it is interrupted or damaged.
+"""Reads a spool that is no longer being written, even if the spool is interrupted or damaged.
 
 `SpoolReader` reads the file twice. The first pass collects the published keys (the keys in RELEASE
-frames) and the indices of the erased frames. The second pass yields the records. Only the collected
-keys and indices need more memory when the file is longer.
+frames) and the indices of the erased frames. The second pass yields the records. A longer file
+needs more memory only for these keys and indices.
 
 A frame is *authentic* if the spool key or the frame's own key decrypts it. If indices are missing
 between two authentic frames, the frames with these indices are reported as lost.
@@ -92,8 +92,8 @@ def is_live(path: Path) -> bool:
 def remove_spool(path: Path, runtime_keys_folder: Path | None = None) -> None:
     """Remove the spool of a call whose recording is in the archive.
 
-    Before that, overwrite the spool's frame keys in the runtime folder, which were not written to
-    the spool file. If the spool is already removed, do nothing.
+    First overwrite the frame keys in the runtime folder that were not written to the spool file. If
+    the spool is already removed, do nothing.
     """
     if runtime_keys_folder is not None:
         shred_keys(runtime_keys_folder / f"{path.name.removesuffix('.spool')}.keys")
@@ -200,7 +200,7 @@ class SpoolReader(Iterator[Record]):
         return cast("Record", next(self._records))
 
     def batched(self, batch: Batcher) -> Iterator[object]:
-        """Return an iterator over the records, with the packets of a frame combined into one value.
+        """Return an iterator over the records. It yields all packets of a frame as one value.
 
         `batch` makes this value. If `batch` returns None for a frame, the iterator yields the
         frame's packets one by one.
@@ -428,8 +428,8 @@ class SpoolReader(Iterator[Record]):
         last = max((index for index, _, _ in self._without_key), default=self._next_index - 1)
         why = LossReason.TRUNCATED if scanner.truncated else LossReason.DAMAGED
         if self._next_index == 1 and (last or scanner.has_garbage):
-            # No frame is authentic, so the file header may be from another file. Its start time
-            # proves nothing, and no times are given for the loss.
+            # No frame could be decrypted, so the file header may be from another file. The times
+            # of the loss are therefore unknown.
             yield LostRecord(1, max(1, last), None, None, why)
             return
         yield from self._losses_before(last + 1, None)

@@ -163,7 +163,7 @@ class SpoolStorage:
 
     @property
     def _must_move(self) -> bool:
-        """True if the disk has failed for `MOVE_AFTER_US` and there is another disk to use."""
+        """True if the disk has failed for `MOVE_AFTER_US` or longer, and there is another disk."""
         return self._open_on_other_disk is not None and self._is_overdue(self._failing_since)
 
     def _is_overdue(self, since: int | None) -> bool:

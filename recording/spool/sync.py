@@ -53,12 +53,12 @@ def _open_folder(folder: Path) -> int:
 
 
 class SpoolSync:
-    """The thread that calls `syncfs`, and the listeners that are notified of failed rounds.
+    """The thread that calls `syncfs`, and the listeners that are notified of failed syncs.
 
     Attributes:
         folder: The folder whose file system the thread syncs.
-        last_round_s: The duration of the most recent round, in seconds.
-        error: The error of the most recent round; None if that round succeeded.
+        last_round_s: The duration of the most recent sync, in seconds.
+        error: The error of the most recent sync; None if that sync succeeded.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class SpoolSync:
 
         Args:
             folder: The folder of the spools.
-            interval_s: The time in seconds from the start of one round to the start of the next.
+            interval_s: The time in seconds from the start of one sync to the start of the next.
             call: The function that syncs the file system of a descriptor.
         """
         self.last_round_s = 0.0
@@ -82,11 +82,11 @@ class SpoolSync:
         self._thread: threading.Thread | None = None
 
     def attach(self, listener: SyncListener) -> None:
-        """Notify `listener` of failed rounds from now on."""
+        """Notify `listener` of failed syncs from now on."""
         self._listeners[listener] = None
 
     def detach(self, listener: SyncListener) -> None:
-        """Stop notifying `listener` of failed rounds."""
+        """Stop notifying `listener` of failed syncs."""
         self._listeners.pop(listener, None)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -97,7 +97,7 @@ class SpoolSync:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread after one more round. This method blocks until the thread has ended."""
+        """Stop the thread after one more sync. This method blocks until the thread has ended."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -120,10 +120,10 @@ class SpoolSync:
                 return
 
     def _rest_s(self) -> float:
-        """Return the time in seconds to wait before the next round.
+        """Return the time in seconds to wait before the next sync.
 
-        A round starts `interval_s` seconds after the start of the previous round. If the previous
-        round took too long for that, the thread waits a quarter of `interval_s`.
+        A sync should start `interval_s` seconds after the start of the previous sync. But after the
+        end of the previous sync, the thread waits at least a quarter of `interval_s`.
         """
         return max(self._interval_s - self.last_round_s, self._interval_s / 4)
 

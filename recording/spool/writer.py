@@ -178,7 +178,7 @@ class SpoolWriter:
 
     @property
     def erasable_from_us(self) -> int:
-        """The earliest offset (µs) that `erase_back_to` can still erase."""
+        """The earliest offset (µs) whose packets `erase_back_to` can still erase."""
         return self._released_to_us + 1
 
     def erase_back_to(self, at_us: int) -> None:
@@ -248,10 +248,10 @@ class SpoolWriter:
         return 0 if self.closed else self._file.free_bytes
 
     def sync_job(self) -> Callable[[], None]:
-        """Return a function that syncs all written data to the disk; a thread must run it.
+        """Return a function that syncs all written data to the disk.
 
-        The function blocks, and raises `SpoolSyncError` if the sync fails. The spool may be closed
-        before or while the function runs.
+        The function blocks, so it must run in a separate thread. It raises `SpoolSyncError` if the
+        sync fails. The spool may be closed before or while the function runs.
 
         Raises:
             SpoolClosedError: The spool is closed already.
@@ -401,12 +401,12 @@ class SpoolWriter:
     def _reseal(
         self, saved: dict[int, _Packets]
     ) -> tuple[list[bytes], list[UnpublishedFrame], list[tuple[int, int]]]:
-        """Seal packets of erased frames, which arrived before the erasure, in replacement frames.
+        """Seal the packets that are not to be erased in replacement frames.
 
-        `saved` is a dict from the index of an erased frame to the frame's packets that are not
-        erased. If there are none, the erased frame gets no replacement frame. Return the bytes of
-        the replacement frames, the descriptions of these frames, and pairs (index of the erased
-        frame, index of its replacement frame).
+        `saved` is a dict from the index of an erased frame to these packets of the frame. If there
+        are no such packets, the erased frame gets no replacement frame. Return the bytes of the
+        replacement frames, the descriptions of these frames, and pairs (index of the erased frame,
+        index of its replacement frame).
         """
         blocks: list[bytes] = []
         sealed: list[UnpublishedFrame] = []
