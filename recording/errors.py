@@ -8,7 +8,7 @@ RecordingError
 ├── KeyFileError               a key file is missing, malformed or accessible to others
 ├── ManifestError              a manifest or a signed record cannot be read, or is wrongly signed
 ├── ArchiveError               a recording cannot be sealed or opened
-│   ├── RewrapError            the offered header cannot replace the old header
+│   ├── RewrapError            the new header cannot replace the old header
 │   ├── DisposalError          a disposal order is invalid, or does not fit the recording
 │   └── AgeError               an age v1 file or key is faulty
 │       ├── KeyTextError       the text is not a recipient or an identity
@@ -133,7 +133,7 @@ class ArchiveError(RecordingError):
 
 
 class RewrapError(ArchiveError):
-    """A recording's header is not replaced, because the offered header is wrong or out of date."""
+    """A recording's header is not replaced, because the new header is wrong or out of date."""
 
 
 class DisposalError(ArchiveError):

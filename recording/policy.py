@@ -94,7 +94,7 @@ class NewSegment:
 
 @dataclass(frozen=True, slots=True)
 class GapStarted:
-    """An output of the policy: a gap begins at `at`. `actor` is the person or system behind it."""
+    """An output of the policy: a gap begins at `at`, caused by the person or system `actor`."""
 
     reason: GapReason
     trigger: Trigger
@@ -114,7 +114,7 @@ Output = Open | Shut | EraseBackTo | NewSegment | GapStarted | GapEnded
 
 @dataclass(frozen=True, slots=True)
 class ShutCause:
-    """A cause that keeps the gate shut: the reason, trigger and actor that its gap will show."""
+    """A cause that keeps the gate shut: the reason, trigger and actor that the gap will show."""
 
     reason: GapReason
     trigger: Trigger

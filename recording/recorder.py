@@ -245,7 +245,7 @@ class Recorder:
     def pause(
         self, holder: str, trigger: Trigger, actor: str, *, arrived_mono: float | None = None
     ) -> None:
-        """Shut the gate now, because this pause holder pauses the recording.
+        """Shut the gate now, because the pause holder `holder` pauses the recording.
 
         `arrived_mono` is the time in monotonic seconds at which the trigger arrived; None means
         now.

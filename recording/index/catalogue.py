@@ -151,7 +151,7 @@ class Catalogue:
         return alike[0] if len(alike) == 1 else text
 
     async def in_order(self, after: str, limit: int = 500) -> Page:
-        """Return one page of recordings with a call id greater than `after`, in rising order."""
+        """Return one page of recordings with a call id greater than `after`, sorted by call id."""
         statement = select(recordings).where(recordings.c.call_id > after)
         rows = await self._read(statement.order_by(recordings.c.call_id).limit(limit + 1))
         return _page(rows, limit)

@@ -70,7 +70,7 @@ class _Folder:
         path: The folder's path.
         name: The folder's path relative to the archive.
         objects: A dict from each call id to the types of this call's files, such as "payload".
-        parts: The file name and the call id of each temporary file, which is not yet complete.
+        parts: The file name and the call id of each temporary file (a file that is not complete).
     """
 
     path: Path

@@ -139,7 +139,7 @@ class NamedRecipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A person who can open recordings.
 
     Attributes:
-        name: A name for people, such as "IG officer".
+        name: The person's name or function, such as "IG officer".
         recipient: The person's age recipient (`age1…`).
     """
 

@@ -98,7 +98,7 @@ class TrackBurst:
         return b"".join((self._heads[index].tobytes(), self._payload[index].tobytes()))
 
     def rtp_payload(self, start: int, end: int) -> bytes:
-        """Return the joined RTP payloads of the packets `start` to `end` (exclusive)."""
+        """Return the joined RTP payloads of the packets from `start` to before `end`."""
         joined: bytes = self._payload[start:end].tobytes()
         return joined
 

@@ -52,9 +52,9 @@ A frame header with a greater length is damaged or forged. Such a frame is treat
 that no more than this number of bytes is read into memory for one frame.
 """
 MAX_MEDIA = MAX_CIPHERTEXT // 2
-"""The length in bytes above which the open media frame is sealed before the next packet is added.
+"""The length in bytes above which a media frame is written before the next packet is added.
 
-A shorter open media frame is sealed at the next tick.
+A shorter media frame is written at the next tick.
 """
 
 PACKET = struct.Struct(">IBI")
@@ -84,8 +84,8 @@ class FrameKind(IntEnum):
     RELEASE = 3
     """The keys of media frames.
 
-    A key in a RELEASE frame is *published*: its media frame can be read, and can no longer be
-    erased.
+    A key in a RELEASE frame is *published*. From then on, the media frame of this key can be read
+    by every owner of the spool key, and can no longer be erased.
     """
     TOMBSTONE = 4
     """The list of erased media frames, and of the *replacement* frames.
@@ -100,7 +100,7 @@ _KINDS = frozenset(FrameKind)
 
 
 class PublishedKeys(msgspec.Struct, frozen=True, array_like=True):
-    """The plaintext of a RELEASE frame, which publishes the keys of media frames."""
+    """The plaintext of a RELEASE frame, which contains keys of media frames."""
 
     keys: list[tuple[int, bytes]]
     """Pairs (index of a media frame, key of this media frame)."""

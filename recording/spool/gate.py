@@ -1,4 +1,4 @@
-"""The gate in front of a call's spool, which stores or drops each packet as it arrives."""
+"""The gate in front of a call's spool. The gate stores or drops each packet as it arrives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
 """The intervals at which spools are written and flushed. They limit what a power cut destroys.
 
-A *tick* seals the waiting packets of a spool into a frame, and writes the keys of older frames into
-the spool file. A *flush* syncs all spools to the disk. A packet survives a power cut if both its
-frame and the frame's key are on the disk. Until then, three waits follow each other:
+A *tick* writes the waiting packets of a spool into a new frame, and writes the keys of older frames
+into the spool file. A *flush* syncs all spools to the disk. A packet survives a power cut if both
+its frame and the frame's key are on the disk. Until then, three waits follow each other:
 
-- until the frame is sealed: `tick_for(lookback)` at most
+- until a tick writes the frame: `tick_for(lookback)` at most
 - until a tick writes the frame's key: the lookback and `_MARGIN_S`. This sum is a whole number of
   ticks, so a tick comes at the end of this wait
 - until a flush has ended: at most `FLUSH_S` until the flush begins, and the duration of the flush
@@ -29,9 +29,9 @@ FLUSH_MAY_LAST_S: Final = 0.06
 _MARGIN_S: Final = 0.04
 """A margin in seconds for ticks that come late.
 
-One tick seals a frame. A later tick, one lookback after the frame, writes the frame's key. If the
-first tick is late and the second is not, the frame may still be too young for the second tick. With
-this margin, the first tick may be 0.04 s later than the second.
+One tick writes a frame. A later tick writes the frame's key, when the frame is older than the
+lookback. If the first tick is late and the second tick is not, the frame may still be too young for
+the second tick. With this margin, the first tick may come up to 0.04 s too late.
 """
 
 

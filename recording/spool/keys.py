@@ -42,7 +42,10 @@ def keys_path(folder: Path, call_id: str, life: int) -> Path:
 
 
 class KeySlots:
-    """The file with the unpublished keys of one open spool. Every method can raise `OSError`."""
+    """The file with those frame keys of one open spool that are not yet in the spool file.
+
+    Every method can raise `OSError`.
+    """
 
     def __init__(self, path: Path, identity: bytes) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,7 +93,7 @@ class KeySlots:
 
 
 def load_keys(path: Path, identity: bytes) -> Mapping[int, bytes]:
-    """Return the unpublished keys in the file `path`, as a dict from frame index to frame key.
+    """Return the frame keys in the file `path`, as a dict from frame index to frame key.
 
     `identity` is the spool's identity (a digest of the spool's file header). The dict is empty if
     the file cannot be read or belongs to another spool.

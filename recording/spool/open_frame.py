@@ -1,4 +1,4 @@
-"""The open media frame: the packets in memory that are not sealed yet.
+"""The open media frame: the packets in memory that are not encrypted and written yet.
 
 The packets are appended to one `bytearray`, which already has the format of a media frame's
 plaintext. This is faster than a list: the packets of one second would be a hundred objects that are
@@ -14,7 +14,7 @@ _MAX_SPAN_US = 0xFFFFFFFF
 
 @dataclass(slots=True)
 class UnpublishedFrame:
-    """A sealed media frame whose key is still only in memory and in the runtime folder.
+    """An encrypted media frame whose key is still only in memory and in the runtime folder.
 
     The writer will publish the key (write it into the spool file) or destroy the key.
 
@@ -37,7 +37,7 @@ class UnpublishedFrame:
 
 @dataclass(slots=True, eq=False)
 class OpenFrame:
-    """The plaintext of the next media frame, to which packets are added until it is sealed."""
+    """The plaintext of the next media frame. Packets are added until the frame is encrypted."""
 
     first_us: int = 0
     """The offset (µs) of the first packet. The times in `packed` count from this offset."""
@@ -47,7 +47,7 @@ class OpenFrame:
     def takes(self, at_us: int) -> bool:
         """Return whether a packet that arrived at the offset `at_us` can be added.
 
-        If the result is False, this frame must be sealed and emptied before the packet is added.
+        If the result is False, this frame must first be written to the spool and emptied.
         """
         packed = len(self.packed)
         return not packed or (packed <= MAX_MEDIA and 0 <= at_us - self.first_us <= _MAX_SPAN_US)

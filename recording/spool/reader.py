@@ -47,10 +47,10 @@ The positions are needed to find replacement frames. A few are enough, because a
 follows the replacement frames that it lists.
 """
 _UNPUBLISHED_US: Final = 120_000_000
-"""The longest time in µs between a packet and the publication of its frame's key.
+"""The longest time in µs from a packet's arrival until the frame's key is written to the file.
 
-A lookback is at most a minute. So a frame without a published key at the end of a file is at most
-this much later than the final authentic frame.
+This time depends on the lookback, which is at most a minute. So a frame without a key at the end of
+a file is at most this much later than the final frame that can be decrypted.
 """
 Batcher = Callable[[int, bytes], object | None]
 """A function that combines all packets of a media frame into one value.
@@ -265,8 +265,8 @@ class SpoolReader(Iterator[Record]):
     def _collect(self) -> None:
         """Make the first pass over the file.
 
-        Collect the published keys, the indices in the tombstones, and the positions of the
-        replacement frames in the file.
+        Collect the keys in the RELEASE frames, the indices in the tombstones, and the positions of
+        the replacement frames in the file.
         """
         recent: dict[int, int] = {}
         scanner = Scanner(self._fd, self._start, self._end)
@@ -302,7 +302,7 @@ class SpoolReader(Iterator[Record]):
                 self._replacements.add(new)
 
     def _records_of(self, frame: SpoolFrame) -> _Records | None:
-        """Return a frame's records; None if the frame is not authentic or cannot be decoded."""
+        """Return a frame's records; None if the frame's key is known but the frame is invalid."""
         if frame.kind is FrameKind.MEDIA:
             return self._media(frame)
         plaintext = self._cipher.open(frame)
@@ -370,23 +370,23 @@ class SpoolReader(Iterator[Record]):
         return [*kept, lost]
 
     def _with_losses(self, frame: SpoolFrame, records: Sequence[object]) -> _Records:
-        """Yield the records of `frame`, after a `LostRecord` for each loss directly before it."""
+        """Yield a `LostRecord` for any lost frames before `frame`, then the records of `frame`."""
         yield from self._losses_before(frame.index, frame.from_us)
         self._next_index = frame.index + 1
         self.last_us = max(self.last_us, frame.to_us)
         yield from records
 
     def _losses_before(self, before: int, until_us: int | None) -> _Records:
-        """Yield a `LostRecord` for the unreadable frames between two authentic frames.
+        """Yield a `LostRecord` for any unreadable frames between two readable frames.
 
-        A frame without a known key cannot be decrypted. It has a correct CRC, but it may be forged.
-        So its offsets are limited to the time between the two authentic frames.
+        A frame without a known key cannot be decrypted. Its CRC is correct, but the frame may be
+        forged. So its offsets are limited to the time between the two readable frames.
 
         Args:
-            before: The index of the second authentic frame. At the end of the file, the index after
+            before: The index of the second readable frame. At the end of the file, the index after
                 the final frame.
-            until_us: The first offset of the second authentic frame. None at the end of the file;
-                the time is then limited to `_UNPUBLISHED_US` after the first authentic frame.
+            until_us: The first offset of the second readable frame. None at the end of the file;
+                the time is then limited to `_UNPUBLISHED_US` after the first readable frame.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
         waiting = [entry for entry in self._without_key if entry[0] < before]

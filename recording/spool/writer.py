@@ -80,15 +80,15 @@ class SpoolWriter:
 
         Args:
             folder: The folder of the spool.
-            runtime_keys_folder: The folder (a tmpfs) for the frame keys that are not published yet.
+            runtime_keys_folder: The folder (a tmpfs) for frame keys that are not in the file yet.
             call_id: The call's id.
             life: The number of this spool among the call's spools, from 1.
             boot_key: The key under which the spool key is encrypted for this machine.
             recipients_wrap: The function that encrypts the spool key for the archive's recipients
                 and returns it as an age file. None if there are no recipients.
             started: The instant at which the spool starts; offsets count from it.
-            lookback_s: The minimum time in seconds from a frame's latest packet to the publication
-                of the frame's key.
+            lookback_s: The minimum time in seconds from a frame's latest packet until the frame's
+                key is written to the file.
             disk: The disk of `folder`.
 
         Raises:
@@ -136,11 +136,11 @@ class SpoolWriter:
         self._released_to_us = -1
 
     def packet(self, track: int, at_us: int, data: bytes) -> None:
-        """Add one packet to the open frame.
+        """Add one packet to the open frame, which contains the packets in memory.
 
         This method runs for every packet, so it usually makes no system call. In two rare cases,
-        the open frame is first sealed and written: the frame is full because `tick` was not called,
-        or the new packet arrived before the frame's first packet.
+        the open frame is first written: the frame is full because `tick` was not called, or the new
+        packet arrived before the frame's first packet.
 
         Args:
             track: The track of the party that sent the packet.
@@ -152,19 +152,19 @@ class SpoolWriter:
         self._open.add(track, at_us, data)
 
     def event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Seal the open frame, and append an event after this frame.
+        """Write the open frame (the packets in memory), and then an event.
 
         So the event is in the file after all packets that were added before the event.
         """
         self._append(event=(kind, fields, max(0, at_us)))
 
     def flush_frame(self) -> None:
-        """Seal the open frame and write it to the file. Does nothing if the frame is empty."""
+        """Write the open frame (the packets in memory), if it contains packets."""
         if self._open.packed:
             self._append()
 
     def tick(self, now_us: int) -> None:
-        """Seal the open frame, and publish the keys of frames that are older than the lookback.
+        """Write the packets in memory, and the keys of frames that are older than the lookback.
 
         This method must be called at least once a second. It makes one write at most. `now_us` is
         the present time, as an offset in µs.
@@ -184,8 +184,9 @@ class SpoolWriter:
     def erase_back_to(self, at_us: int) -> None:
         """Make packets unreadable that arrived at or after the offset `at_us`.
 
-        A packet stays readable if the key of its frame is already published. If an erased frame
-        also has packets from before `at_us`, these packets are sealed again in a replacement frame.
+        A packet stays readable if the key of its frame is already in the file. If an erased frame
+        also has packets from before `at_us`, these packets are written again in a replacement
+        frame.
         One write adds the replacement frames and the tombstone (the list of erased frames) to the
         file. After this write, the keys of the erased frames are destroyed, even if the write
         failed.
@@ -275,7 +276,7 @@ class SpoolWriter:
         return self._file.threads
 
     def close(self, at_us: int) -> None:
-        """Publish every key that is not published yet, append the END frame and close the file.
+        """Write the packets in memory, all remaining frame keys and the END frame; close the file.
 
         The file is then no longer locked. If the spool is already closed, do nothing. `at_us` is
         the offset of the call's end.
@@ -313,18 +314,18 @@ class SpoolWriter:
         return self._file.duplicate()
 
     def detach_open_frame(self) -> OpenFrame:
-        """Close the file without an END frame, and return the open frame.
+        """Close the file without an END frame, and return the open frame (the packets in memory).
 
-        More packets can be added to the open frame in the call's next spool (`adopt_open_frame`).
+        The call's next spool will write these packets (`adopt_open_frame`).
         """
         frame, self._open = self._open, OpenFrame()
         self.abandon()
         return frame
 
     def adopt_open_frame(self, frame: OpenFrame) -> None:
-        """Seal this writer's open frame, and use `frame` as the open frame from now on.
+        """Take over the open frame (the packets in memory) of the call's previous spool.
 
-        `frame` is the open frame of the call's previous spool.
+        This writer's own open frame is written first.
         """
         self.flush_frame()
         self._open = frame
@@ -347,14 +348,14 @@ class SpoolWriter:
         event: tuple[str, Mapping[str, Field], int] | None = None,
         release_at: int | None = None,
     ) -> None:
-        """Write the open frame, an event and frame keys in one write.
+        """Write the open frame (the packets in memory), an event and frame keys in one write.
 
         If the write fails, no part of this data is written.
 
         Args:
             event: The kind, the fields and the offset (µs) of the event; None for no event.
-            release_at: The present time as an offset (µs). The keys of frames that are then older
-                than the lookback are published. None to publish no keys.
+            release_at: The present time as an offset (µs). The keys of frames that are older than
+                the lookback at this time are written. None to write no keys.
         """
         blocks: list[bytes] = []
         sealed: list[UnpublishedFrame] = []
@@ -386,7 +387,7 @@ class SpoolWriter:
     def _seal_media(
         self, span: tuple[int, int], plaintext: bytes | bytearray, offset: int
     ) -> tuple[bytes, UnpublishedFrame]:
-        """Seal a media frame under a new key.
+        """Encrypt a media frame under a new key.
 
         The key is first stored in the runtime folder. `span` is the first and the last offset of
         the packets (µs). `offset` is the position in the file at which the frame will be written.
@@ -401,7 +402,7 @@ class SpoolWriter:
     def _reseal(
         self, saved: dict[int, _Packets]
     ) -> tuple[list[bytes], list[UnpublishedFrame], list[tuple[int, int]]]:
-        """Seal the packets that are not to be erased in replacement frames.
+        """Make replacement frames with the packets of erased frames that are not to be erased.
 
         `saved` is a dict from the index of an erased frame to these packets of the frame. If there
         are no such packets, the erased frame gets no replacement frame. Return the bytes of the
