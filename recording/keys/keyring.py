@@ -188,7 +188,7 @@ class RecipientSet:
     def of(cls, named: Iterable[tuple[str, Recipient]], serial: int) -> Self:
         """Return a new set with the present date.
 
-        `serial` must be higher than the serial of the set that is replaced.
+        `serial` must be higher than the serial number of the set that is replaced.
         """
         entries = tuple(NamedRecipient(name, str(recipient)) for name, recipient in named)
         return cls(entries, serial, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))

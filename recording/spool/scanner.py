@@ -32,7 +32,7 @@ No completely written frame ends with 16 zero bytes.
 
 
 class Scanner:
-    """An iterator over the frames of one file, from the file offset `start` to `end`.
+    """An iterator over the frames of one file, from the position `start` to the position `end`.
 
     Attributes:
         offset: The position in the file at which the most recently yielded frame begins.
