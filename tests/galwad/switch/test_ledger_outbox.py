@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
-import signal
 from typing import cast
 
 import pytest
@@ -17,6 +15,7 @@ from galwad.messages import CallEnded, CallsSnapshot, Hello, LedgerHas
 from galwad.switch import ledger_outbox as outbox
 from galwad.switch.ledger_outbox import LedgerOutbox
 from galwad.switch.link_server import Commands, LinkServer
+from helpers.file_sizes import file_size_limit
 
 PATIENCE_S = 10
 
@@ -147,26 +146,13 @@ async def test_a_file_over_the_size_limit_is_rewritten(begin, path, monkeypatch)
     assert begin().waiting[-1] == ended(199)
 
 
-@contextlib.contextmanager
-def full_disk(most):
-    """Prevent files from growing beyond this number of bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-
-
 async def test_a_full_disk_is_retried_and_leaves_no_partial_line(begin, path):
     box = begin()
     async with at_work(box):
         box.keep(ended(0))
         await until(lambda: not box._unwritten)
         size = path.stat().st_size
-        with full_disk(size + 20):
+        with file_size_limit(size + 20):
             box.keep(ended(1))
             await until(lambda: box._silent)
             assert path.stat().st_size == size

@@ -1,8 +1,9 @@
 """Disks that tests fill up: a real one, and a limit on the length of files."""
 
 import contextlib
-import resource
 from pathlib import Path
+
+from helpers.file_sizes import file_size_limit
 
 
 class SmallTmpfs:
@@ -26,11 +27,11 @@ class SmallFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self._limit = contextlib.ExitStack()
 
     def fill(self) -> None:
         largest = max(path.stat().st_size for path in self.folder.iterdir())
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 40, self._usual[1]))
+        self._limit.enter_context(file_size_limit(largest + 40))
 
     def free(self) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, self._usual)
+        self._limit.close()

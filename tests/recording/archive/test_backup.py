@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.examples import examples
+from helpers.file_sizes import file_size_limit
 from recording.archive.backup import (
     back_up,
     certificates,
@@ -81,13 +81,8 @@ def test_a_restore_brings_back_a_lost_header_and_manifest(room):
 def test_a_restore_that_a_full_disk_stopped_is_completed_by_the_next(room, octets):
     room.back_up()
     room.lose()
-    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, usual[1]))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            room.restore()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    with file_size_limit(octets), pytest.raises(OSError, match="too large"):
+        room.restore()
     back, _, problems = room.restore()
     assert (back.headers, problems) == (1, [])
     assert room.office.verdict(identities=[room.office.officer.identity]).whole

@@ -4,13 +4,13 @@ Covers `recording/audit/anchors.py`.
 """
 
 import json
-import resource
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.file_sizes import file_size_limit
 from recording.audit.anchors import Anchor, Restore, append_anchor, parse_anchors
 from recording.audit.chain import (
     GENESIS,
@@ -148,13 +148,8 @@ def test_an_anchor_written_in_part_is_removed_so_that_the_next_can_be_read(tmp_p
     path = tmp_path / "anchors.jsonl"
     anchors = [Anchor("n", Head(seq, f"{seq:064x}"), "now") for seq in (1, 2)]
     append_anchor(path, anchors[0])
-    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 40, usual[1]))
-    try:
-        with pytest.raises(OSError, match="No space"):
-            append_anchor(path, anchors[1])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    with file_size_limit(path.stat().st_size + 40), pytest.raises(OSError, match="No space"):
+        append_anchor(path, anchors[1])
     append_anchor(path, anchors[1])
     assert parse_anchors(path.read_text().splitlines()) == anchors
 

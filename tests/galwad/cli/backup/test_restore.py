@@ -11,12 +11,11 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 
 import pytest
 
 from galwad.single_instance import lock_folder
+from helpers.file_sizes import run_with_small_files
 from helpers.house import House
 from helpers.root import as_root
 from helpers.site import Site
@@ -430,11 +429,7 @@ def test_missing_headers_of_a_backup_are_reported_and_a_second_restore_adds_them
 
 def test_a_backup_to_a_full_disk_fails_and_cannot_be_restored(run, site, backup, tmp_path):
     assert run("backup", "restore", backup, "--config", site.config).status == 0
-    small = ("sh", "-c", 'ulimit -f 200 && exec "$@"', "sh")
-    command = (sys.executable, "-m", "galwad", "backup", "make", tmp_path / "next")
-    done = subprocess.run(
-        [*small, *command, "--config", site.config], capture_output=True, text=True, check=False
-    )
+    done = run_with_small_files(200, "backup", "make", tmp_path / "next", "--config", site.config)
     assert done.returncode == 1
     assert "cannot copy the database to" in done.stderr
     assert run("backup", "restore", tmp_path / "next", "--config", site.config).status == 1

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 import soundfile
 
+from helpers.file_sizes import run_with_small_files
 from helpers.recording.sealing import payload_of
 from recording.age.file import open_header
 from recording.keys.keyring import OfficerKeys
@@ -151,9 +151,8 @@ def test_a_refused_fetch_command_sends_no_request_to_the_server(run, server, arc
 
 
 def test_a_full_temporary_folder_is_reported_with_a_hint(server, tmp_path):
-    small = ("sh", "-c", 'ulimit -f 8 && exec "$@"', "sh", sys.executable, "-m", "galwad")
     command = ("recordings", "fetch", CALL, *WHY, "--sealed", "-o", tmp_path / "call.age")
-    done = subprocess.run([*small, *command], capture_output=True, text=True, check=False)
+    done = run_with_small_files(8, *command)
     assert done.returncode == 1
     assert done.stderr.startswith("error: cannot write to the folder for temporary files")
     assert "hint: set $TMPDIR to a folder with more space" in done.stderr

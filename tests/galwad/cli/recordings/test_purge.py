@@ -11,13 +11,12 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-import subprocess
-import sys
 
 import httpx
 import pytest
 from msgspec.structs import replace
 
+from helpers.file_sizes import run_with_small_files
 from helpers.house import House
 from helpers.site import Site
 from recording.archive.disposal import CERTIFICATE
@@ -80,8 +79,7 @@ def test_purge_destroys_nothing_when_the_certificate_cannot_be_written(run, hous
 def test_a_full_disk_for_the_certificate_is_reported_after_the_disposal(run, house, tmp_path):
     """A limit on the file size stands for a full disk."""
     command = ("recordings", "purge", FIRST, *WHY, "-o", tmp_path / "certificate.json")
-    small = ("sh", "-c", 'ulimit -f 0 && exec "$@"', "sh", sys.executable, "-m", "galwad")
-    done = subprocess.run([*small, *command], capture_output=True, text=True, check=False)
+    done = run_with_small_files(0, *command)
     assert done.returncode == 1
     assert done.stderr.startswith(
         "error: the recording is disposed of, but its certificate was not written: "
