@@ -1,6 +1,6 @@
-"""The choice of the IP address by which this machine is reached.
+"""Find the IP address of this machine to which its peers send.
 
-It is needed where the settings contain only a wildcard address (0.0.0.0 or ::).
+The address must be found if the settings contain only a wildcard address (0.0.0.0 or ::).
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ import socket
 from ipaddress import ip_address
 
 _WILDCARDS = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}  # noqa: S104 - known, not bound
-"""A destination for each wildcard address, to which only a default route leads.
+"""For each wildcard address, a destination that can only be reached by the default route.
 
-The destinations are documentation addresses (RFC 5737, RFC 3849).
+The destinations are documentation addresses (RFC 5737, RFC 3849). No machine has them.
 """
 
 
 def reachable_host(listen: str) -> str:
-    """Return the IP address by which others reach a socket that is bound to `listen`.
+    """Return the IP address at which other machines reach a socket that is bound to `listen`.
 
-    For a wildcard, it is the local address that the default route of this machine uses, or the
-    loopback address if there is no default route.
+    For a wildcard address, return the local address that this machine's default route uses. If
+    there is no default route, return the loopback address.
     """
     if listen not in _WILDCARDS:
         return listen
     try:
         return host_towards(_WILDCARDS[listen])
-    except OSError:  # without a route, only this machine can reach the socket
+    except OSError:  # without a default route, no other machine can reach it
         return "::1" if listen == "::" else "127.0.0.1"
 
 

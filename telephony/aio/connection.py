@@ -1,8 +1,9 @@
 """One SIP connection over TCP or TLS (RFC 3261 section 18, RFC 5626).
 
-It divides the received bytes into messages, and sends messages as bytes. The amount of data that it
-holds is limited in both directions. It closes in three cases: the received bytes cannot be divided
-into messages, the peer does not read, or `check_timers` finds that a time limit has passed.
+A connection divides the received bytes into messages, and sends messages as bytes. It stores only a
+limited amount of received data and of data to send. A connection closes itself in three cases: the
+received bytes cannot be divided into messages, the peer does not read the sent data, or
+`check_timers` finds that a time limit has passed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ connection after 90 s.
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """The limits of SIP connections: their number, bytes in memory, and times in seconds."""
+    """The limits on SIP connections: the number of connections, bytes in memory, and seconds."""
 
     connections: int = 2000
     """The most accepted connections that exist at the same time."""
@@ -43,19 +44,19 @@ class ConnectionLimits:
     All phones of a site behind NAT have the same IP address.
     """
     unwritten: int = 256 * 1024
-    """The most bytes that a connection holds until the peer reads them."""
+    """The most bytes that wait in a connection until the peer reads them."""
     connect_s: float = 4.0
     """The time limit for establishing a connection, TLS handshake included, in seconds."""
     first_message_s: float = 30.0
-    """The time limit for a peer to complete a message, in seconds.
+    """The seconds in which a peer must send a complete message.
 
-    It applies to the first message on an accepted connection, and to each message of which only a
-    part has arrived.
+    For the first message on an accepted connection, the time begins with the connection. For a
+    later message, the time begins when a part of the message has arrived.
     """
     idle_s: float = 2 * 3600.0
     """The seconds without a received byte after which a connection is closed.
 
-    It is longer than the lifetime of a phone's registration.
+    This time is longer than the lifetime of a phone's registration.
     """
     ping_s: float = 110.0
     """The seconds between our pings on connections that we opened.
@@ -67,7 +68,7 @@ class ConnectionLimits:
     linger_s: float = 1.0
     """The seconds for which a connection stays open after an unreadable message.
 
-    In this time the peer can read our last answer.
+    In this time, the peer can read our response to this message.
     """
 
 
@@ -91,16 +92,16 @@ class ConnectionOwner(Protocol):
         """Handle a received message."""
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Answer `fault`, the part of the byte stream that could not be read, if that is possible.
+        """Send a response to `fault`, the unreadable part of the byte stream, if possible.
 
         No further message can be read from this connection.
         """
 
     def on_established(self, connection: Connection) -> None:
-        """Note that `connection` is established. No message has been received on it yet."""
+        """Handle a connection that has just been established, before its first message."""
 
     def on_ended(self, connection: Connection, reason: EndReason) -> None:
-        """Note that `connection` has ended, and why."""
+        """Handle the end of `connection`. `reason` says why the connection ended."""
 
 
 class Connection(asyncio.Protocol):
@@ -246,7 +247,10 @@ class Connection(asyncio.Protocol):
                 self._half_close()
 
     def _half_close(self) -> None:
-        """Send no more data, and close after the peer has had time to read our answer."""
+        """Send no more data, and close the connection after `linger_s` seconds.
+
+        In these seconds, the peer can read our response.
+        """
         self._reason = self._reason or EndReason.BROKEN
         transport = self._transport
         if transport is None or transport.is_closing():

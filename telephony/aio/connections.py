@@ -1,9 +1,13 @@
-"""All SIP connections of a process: accepting, opening, and choosing one for each message.
+"""All SIP connections of a process: accept and open them, and choose one for each message.
 
-An address with a `flow` number means one accepted connection. A message to any other address is
-sent by the connection that we opened to it, or by an accepted connection from exactly this address,
-or by a connection for which the peer has offered this address (alias, RFC 5923). If there is none,
-a new connection is opened.
+An address with a `flow` number identifies one accepted connection. A message to an address without
+a flow number is sent over an existing connection of one of these kinds:
+
+- a connection that we opened to the address,
+- an accepted TCP connection that comes from exactly this address,
+- an accepted connection whose peer has asked for requests to this address (alias, RFC 5923).
+
+If there is no such connection, a new connection is opened.
 """
 
 from __future__ import annotations
@@ -40,13 +44,13 @@ class MessageReceiver(Protocol):
         """Handle a received message."""
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Handle `fault`, the part of a byte stream in which no further message can be read."""
+        """Handle `fault`, an unreadable part of a byte stream. No more messages follow it."""
 
     def on_unreachable(self, destination: Address) -> None:
-        """Note that no connection to this destination exists or can be opened."""
+        """Handle the failure that no connection to `destination` exists or can be opened."""
 
     def on_connection_lost(self, destination: Address) -> None:
-        """Note that the connection to this destination has ended.
+        """Handle the end of the connection to `destination`.
 
         Messages that the peer had not read are lost.
         """
@@ -80,8 +84,8 @@ class Connections:
     def listen(self, wanted: Address, tls: Tls | None) -> Address:
         """Bind the address `wanted`, accept connections there, and return the bound address.
 
-        If `tls` has no server context, no connection is accepted. The address then only serves to
-        open connections.
+        If `tls` has no server context, no connection is accepted. The address is then used only
+        for connections that we open.
 
         Raises:
             OSError: The address cannot be bound.
@@ -104,7 +108,7 @@ class Connections:
         return local
 
     def send(self, out: OutgoingMessage) -> None:
-        """Send a message by an existing connection, or open a connection for it."""
+        """Send a message over an existing connection, or open a new connection for the message."""
         connection = self._find(out.destination)
         if connection is None and out.fallback is not None:
             connection = self._find(out.fallback) or self._connect(out.fallback, out.local)
@@ -129,10 +133,10 @@ class Connections:
             connection.abort(reason)
 
     def alias(self, flow: Address, port: int) -> None:
-        """Use an accepted connection also for requests to the port `port` of its peer (RFC 5923).
+        """Let requests to the peer's port `port` use a connection that the peer opened (RFC 5923).
 
-        The requests may name the peer by any name in its certificate. `flow` is the address of the
-        connection.
+        `flow` is the address of this connection. The requests may be addressed to any host name or
+        IP address in the peer's certificate.
         """
         connection = self._by_address.get(flow)
         if connection is None:
@@ -167,7 +171,8 @@ class Connections:
     def on_established(self, connection: Connection) -> None:
         """Add an accepted connection to the table.
 
-        A TCP connection is also added under its peer's address without the flow number.
+        A TCP connection gets a second entry in the table: the peer's address without the flow
+        number.
         """
         if connection.accepted:
             self._by_address[connection.peer] = connection
@@ -176,9 +181,9 @@ class Connections:
         self._watch()
 
     def on_ended(self, connection: Connection, reason: EndReason) -> None:
-        """Remove a connection, and report all its destinations to the owner.
+        """Remove a connection, and report each destination of the connection to the owner.
 
-        The owner must know them, because messages without an answer may be lost.
+        The owner needs this report, because messages to these destinations may be lost.
         """
         self.endings[reason] += 1
         for address in [key for key, each in self._by_address.items() if each is connection]:
@@ -247,7 +252,8 @@ class Connections:
                     lambda: connection, sock, ssl=None if tls is None else tls.server
                 )
         except (OSError, TimeoutError) as error:
-            if isinstance(error, TimeoutError):  # a monitor that connects and leaves is harmless
+            # other errors are normal: for example, a monitoring tool connects and disconnects
+            if isinstance(error, TimeoutError):
                 self._filter.on_malformed(peer, self._loop.time())
             connection.abort(EndReason.REFUSED)
         except asyncio.CancelledError:

@@ -1,8 +1,8 @@
 """One leg of the relay: its sockets, its settings, and the known facts about its peer.
 
-A leg has up to two RTP sockets on one port. `connected` receives only from the address of the peer.
-`pair.rtp` receives packets from every other source, so only its packets need a check of the sender.
-`media_path` handles the packets. A leg with SRTP never sends unencrypted media.
+A leg has up to two RTP sockets on one port. The socket `connected` receives packets only from the
+peer's address. The socket `pair.rtp` receives all other packets, so the sender of these packets
+must be checked. `media_path` handles the packets. A leg with SRTP never sends unencrypted media.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ Tap = Callable[[int, bytes, float, bool], None]
 """A function `tap(track, data, arrival_mono, withheld)` that stores a packet. It must not raise.
 
 `arrival_mono` is in monotonic seconds. `withheld` is true for a telephone event and for a payload
-type that was not negotiated. `data` is then only the fixed RTP header.
+type that was not negotiated. If `withheld` is true, `data` contains only the fixed RTP header.
 """
 Watcher = Callable[[bytes, float], None]
 """A function `watch(data, arrival_mono)` that receives each telephone-event packet.
@@ -59,7 +59,10 @@ class Counters:
     received: int = 0
     """The number of valid RTP packets from the peer, telephone events included."""
     withheld: int = 0
-    """The number of `received` packets not forwarded, because of hold or without a joined leg."""
+    """The number of `received` packets that were not forwarded.
+
+    The reason is that the joined leg was on hold, or that no leg was joined.
+    """
     unsent: int = 0
     """The number of packets that the socket did not accept or that could not be encrypted."""
     events: int = 0
@@ -67,12 +70,13 @@ class Counters:
     unknown: int = 0
     """The number of `received` packets whose payload type was not negotiated.
 
-    They are forwarded, but their content is never stored.
+    These packets are forwarded, but their RTP payload is never stored.
     """
     unwanted: int = 0
-    """The number of RTP packets that the peer sent while it must not send (inactive, held).
+    """The number of RTP packets that arrived while the peer was not allowed to send.
 
-    They are not forwarded and not stored.
+    This is the case while the peer is on hold or not yet known. The packets are not forwarded and
+    not stored.
     """
     refused: int = 0
     """The number of packets from a wrong sender or with failed SRTP authentication."""
@@ -80,9 +84,9 @@ class Counters:
     """The number of packets that are neither RTP nor RTCP, such as STUN, DTLS or short packets."""
     rtcp: int = 0
     first: float | None = None
-    """The time at which the first packet arrived, in monotonic seconds; None before."""
+    """The arrival time of the first packet, in monotonic seconds; None if none has arrived."""
     last: float | None = None
-    """The time at which the last packet arrived, in monotonic seconds; None before."""
+    """The arrival time of the latest packet, in monotonic seconds; None if none has arrived."""
 
     @property
     def forwarded(self) -> int:
@@ -92,14 +96,21 @@ class Counters:
 
 @dataclass(slots=True, eq=False)
 class MediaLeg:
-    """The sockets and settings of a leg. The relay changes them and then makes new readers."""
+    """The sockets and settings of a leg.
+
+    After each change of a setting, the relay makes new readers (the functions that read the
+    sockets).
+    """
 
     leg_id: str
     pair: PortPair
     rule: SourceRule
     on_refused: Callable[[str, str, int], None] | None = None
     rebuild_readers: "Callable[[MediaLeg | None], None]" = lambda _: None
-    """A function that makes new readers for a leg after a setting of the leg has changed."""
+    """A function that makes new readers (the functions that read the leg's sockets).
+
+    It is called after a setting of the leg has changed.
+    """
     connected: socket.socket | None = None
     """The RTP socket that is connected to the address `connected_to`.
 
@@ -109,13 +120,13 @@ class MediaLeg:
     remote: RemoteMedia | None = None
     peer: "MediaLeg | None" = None
     payload_map: dict[int, int] = field(default_factory=dict)
-    """The payload type to send to `peer` for each payload type received."""
+    """Maps each payload type that this leg's peer sends to the type for the joined leg's peer."""
     events: set[int] = field(default_factory=set)
     """The payload types that ever meant telephone events on this leg."""
     kinds: bytes = b""
-    """The table of the kind of a packet from the peer, indexed by the second byte of the packet.
+    """A table with the kind of each packet from the peer. The packet's second byte is the index.
 
-    Empty until `remote` is set.
+    The table is empty until `remote` is set.
     """
     tap: Tap | None = None
     track: int = 0
@@ -124,9 +135,10 @@ class MediaLeg:
     protection: Protection | None = None
     """The SRTP encryption that is now agreed on; None while media is not encrypted."""
     srtp_state: Protection | None = None
-    """The SRTP state of the last encryption agreed on; None if there was none.
+    """The SRTP state of the most recent encryption; None if media was never encrypted.
 
-    It is kept while media is not encrypted, because its packet counters must not be lost.
+    The state stays here even while media is not encrypted, because the packet counters in the
+    state must not be lost.
     """
     reopened: bool = False
     """True if the leg was opened by an earlier process, before a restart.
@@ -137,9 +149,9 @@ class MediaLeg:
     """The number of packets with failed SRTP authentication since the last change of the SDP."""
     counters: Counters = field(default_factory=Counters)
     waiting_since: float = 0.0
-    """The time at which media was last due to begin, in monotonic seconds.
+    """The most recent time at which media should have begun, in monotonic seconds.
 
-    The length of a silence is counted from this time at the earliest.
+    A silence of the leg is never counted from an earlier time.
     """
     silence_reported: bool = False
     refused_at: float = float("-inf")
@@ -204,7 +216,7 @@ class MediaLeg:
         if target is None or self.remote is None:
             return
         sock = self.pair.rtp if self.remote.rtcp_mux else self.pair.rtcp
-        with contextlib.suppress(OSError, SrtpError):  # reports are repeated, so a loss is harmless
+        with contextlib.suppress(OSError, SrtpError):  # RTCP repeats its reports: losing one is OK
             sock.sendto(self.protection.protect_control(data) if self.protection else data, target)
 
     def is_possible_source(self, host: str, port: int) -> bool:
@@ -238,8 +250,8 @@ class MediaLeg:
     def refuse_forged(self, host: str, port: int, now: float) -> None:
         """Count a packet with failed SRTP authentication.
 
-        From the packet with the number `_FORGERIES` on, the owner of the leg is notified as in
-        `refuse`.
+        The first `_FORGERIES` - 1 of these packets are only counted. Each later packet is passed to
+        `refuse`, which may notify the owner of the leg.
         """
         self.forged += 1
         if self.forged < _FORGERIES:

@@ -1,12 +1,12 @@
 """The path of a packet through a leg of the relay: recognise the packet, forward it, store it.
 
-`reader_of`, `connected_reader_of` and `control_reader_of` turn the settings of a leg into a reader:
-a function that handles one packet. When a setting changes, a new reader is made, so that no packet
-costs time for features that the leg does not use.
+`reader_of`, `connected_reader_of` and `control_reader_of` return a reader for a leg. A reader is a
+function that reads and handles one packet. A reader does only the steps that the leg's settings
+need. When a setting changes, a new reader is made.
 
 With hundreds of calls, the data of a leg is never in the processor's caches when a packet arrives.
-Fetching the data takes longer than the work itself. A `_Path` therefore holds all that an ordinary
-packet needs, in few objects.
+Fetching the data takes longer than the work itself. Therefore, a `_Path` contains all data that an
+ordinary packet needs, in few objects.
 """
 
 import socket
@@ -29,9 +29,10 @@ DATAGRAM_BYTES = 8_192
 an Ethernet frame.
 """
 _PLAIN, _PLAIN_BYTES = 0x80, 12
-"""The first byte and the least length of the most common RTP packet, which needs no full check.
+"""The first byte and the minimum length, in bytes, of a plain RTP packet.
 
-Such a packet has version 2, no padding, no header extension and no contributing sources.
+A plain packet has version 2, no padding, no header extension and no contributing sources. Most
+packets are plain. A plain packet needs no full check.
 """
 _NO_ADDRESS = "", 0
 _AUDIO, _EVENT, _CONTROL, _UNKNOWN, _AUDIO_OR_EVENT = range(5)
@@ -49,7 +50,7 @@ def reader_of(leg: MediaLeg) -> Reader:
 def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
     """Return the reader for `leg.connected`.
 
-    The kernel passes only the packets of the peer to it.
+    The kernel delivers only packets from the peer to this socket.
     """
     path = _path_of(leg, sock)
     if path is None:
@@ -188,9 +189,9 @@ class _SecurePath(_Path):
 def _opened(
     leg: MediaLeg, protection: Protection, data: bytes, source: tuple[str, int], now: float
 ) -> bytes | None:
-    """Return the decrypted RTP packet in a datagram, or None if there is no RTP packet to handle.
+    """Decrypt the datagram `data` and return it; None if it is not an authentic RTP packet.
 
-    RTCP from the peer is forwarded. Any other datagram is counted and dropped.
+    An RTCP packet from the peer is forwarded. Any other datagram is counted and dropped.
     """
     if is_rtcp(data):
         if not _shared_port_control(leg, data, source, now):
@@ -233,11 +234,11 @@ def _path_of(leg: MediaLeg, sock: socket.socket) -> _Path | None:
 
 
 def _sent_unconnected(leg: MediaLeg, data: bytes) -> bool:
-    """Send a packet once more, by the joined leg's unconnected socket; return whether it was sent.
+    """Send a packet again, by the joined leg's unconnected socket; return whether it was sent.
 
-    The first attempt, by the connected socket, may have failed because of an ICMP error for an
-    earlier packet. If the joined leg has SRTP, nothing is sent here, because `_SrtpSender` makes
-    the second attempt itself.
+    The joined leg's connected socket has failed to send the packet, perhaps because of an ICMP
+    error for an earlier packet. If the joined leg has SRTP, this function sends nothing, because
+    `_SrtpSender` has already tried both sockets.
     """
     peer = leg.peer
     target = peer.destination if peer else None
@@ -251,12 +252,14 @@ def _sent_unconnected(leg: MediaLeg, data: bytes) -> bool:
 
 
 def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
-    """Return a table of the kind of a packet (audio, event, RTCP or unknown) by its second byte.
+    """Return a table with the kind of each packet: audio, event, RTCP or unknown.
+
+    The index is the second byte of the packet.
 
     Args:
         remote: The media of the peer, with its payload types.
-        events: All payload types that ever meant telephone events on this leg. The present ones are
-            added to this set.
+        events: All payload types that ever meant telephone events on this leg. The function adds
+            those that `remote` contains.
     """
     payloads = {**STATIC_PAYLOADS, **remote.payloads}
     events |= {number for number, codec in payloads.items() if codec.is_event}
@@ -270,10 +273,9 @@ def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
-    """Return a table of packet kinds, indexed by the second byte (marker bit and payload type).
+    """Return a table of packet kinds. The index is a packet's second byte (marker, payload type).
 
-    The cache lets legs with the same payload types share one table. The cache of `_second_bytes`
-    does the same.
+    The result is cached, so that legs with the same payload types share one table.
     """
     kinds = bytearray([_UNKNOWN]) * 256
     for number, kind in payloads:
@@ -284,9 +286,10 @@ def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _second_bytes(payload_map: Iterable[tuple[int, int]]) -> bytes:
-    """Return a table of the second byte to send, indexed by the second byte received.
+    """Return a table that translates the second byte of a received packet to the byte to send.
 
-    `payload_map` has pairs of the payload type received and the payload type to send.
+    `payload_map` contains pairs of a received payload type and the payload type to send. The result
+    is cached, so that legs with the same pairs share one table.
     """
     table = bytearray(range(256))
     for old, new in payload_map:
@@ -301,7 +304,7 @@ def _with_second(data: bytes, second: int) -> bytes:
 def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
     """Handle a packet that is RTCP, a telephone event or of an unknown payload type.
 
-    Return whether the packet is still to be forwarded as RTP.
+    Return True if the packet must also be forwarded as RTP.
     """
     counters = leg.counters
     if kind == _CONTROL:
@@ -319,7 +322,7 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool
 
 
 def _tap_header(leg: MediaLeg, data: bytes, now: float) -> None:
-    """Pass only the RTP header to the tap, so that the recorder counts no lost packet."""
+    """Pass only the RTP header to the tap, so that the recorder does not count a lost packet."""
     if leg.tap is not None:
         leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 
@@ -337,7 +340,8 @@ def _discarding_reader(leg: MediaLeg, sock: socket.socket) -> Reader:
             if not leg.is_possible_source(source[0], source[1]):
                 leg.refuse(source[0], source[1], now)
             elif _opened(leg, leg.protection, data, source, now) is not None:
-                counters.unwanted += 1  # decrypted only so that libsrtp's packet counter continues
+                # The packet was decrypted only so that libsrtp's packet counter stays correct.
+                counters.unwanted += 1
         elif _shared_port_control(leg, data, source, now):
             pass
         elif not is_rtp(data):
@@ -353,9 +357,9 @@ def _discarding_reader(leg: MediaLeg, sock: socket.socket) -> Reader:
 def _shared_port_control(
     leg: MediaLeg, data: bytes, source: tuple[str, int] | None, now: float
 ) -> bool:
-    """Forward RTCP that arrived on the RTP port (RFC 5761).
+    """Forward `data`, which arrived on the RTP port, if it is RTCP from the peer (RFC 5761).
 
-    Return True if the datagram is RTCP from the peer, and False if not.
+    Return True if `data` was RTCP from the peer, and False if not.
     """
     if not is_rtcp(data) or source is None or leg.remote is None:
         return False

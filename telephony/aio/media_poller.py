@@ -1,10 +1,10 @@
-"""The poller of all media sockets: it hands each packet to its socket's reader.
+"""The poller of all media sockets: for each packet, it calls the reader of the packet's socket.
 
-All sockets are in one epoll set, which the event loop watches. One wake-up of the event loop then
-handles every packet that has arrived, which costs less than one asyncio transport for each socket
-(`benchmarks/media.py`). Under load, even this would mean one wake-up for every packet or two. The
-poller then no longer waits for wake-ups but polls every 2 ms. Listeners and jitter buffers do not
-notice such a delay.
+All sockets are in one epoll set, which the event loop watches. One wake-up of the event loop
+handles every packet that has arrived. This takes less processor time than one asyncio transport for
+each socket (`benchmarks/media.py`). Under load, there would be a wake-up for every one or two
+packets. Therefore, under load, the poller does not wait for wake-ups but polls every 2 ms.
+Listeners and jitter buffers do not notice a delay of 2 ms.
 """
 
 import asyncio
@@ -16,23 +16,23 @@ from collections.abc import Callable
 Reader = Callable[[float], None]
 """A function that reads and handles one datagram from its socket.
 
-Its argument is the current time in monotonic seconds.
+The argument of the function is the current time in monotonic seconds.
 """
 
 MOST_QUEUED = 256
 """The most packets that are read from one socket at a time.
 
-It is five seconds of speech, which take 2.5 ms to read.
+This is the number of packets in five seconds of speech. Reading them takes 2.5 ms.
 """
 _BATCH = 64
 """The most sockets that are read in one poll.
 
-A packet takes 10 µs, so other work of the event loop waits up to 0.7 ms.
+Reading a packet takes 10 µs, so a poll delays other work of the event loop by at most 0.7 ms.
 """
 _POLL_S = 0.002
 """The seconds between two polls under load.
 
-Load means that two wake-ups come within this time.
+The poller is under load if the time between two wake-ups is shorter than this.
 """
 
 
@@ -84,7 +84,10 @@ class MediaPoller:
             reader(now)
 
     def close(self) -> None:
-        """Stop reading and leave the event loop. A later `watch` starts the poller again."""
+        """Stop reading, and remove the poller from the event loop.
+
+        A later call of `watch` starts the poller again.
+        """
         if self._timer is not None:
             self._timer.cancel()
         if self._poll is not None:
@@ -98,8 +101,8 @@ class MediaPoller:
     def _ready(self) -> None:
         """Read the sockets at which packets have arrived.
 
-        If sockets were last read less than `_POLL_S` ago, stop waiting for wake-ups and poll
-        instead.
+        If the previous read was less than `_POLL_S` seconds ago, stop waiting for wake-ups and
+        start to poll.
         """
         if self._poll is None:
             return
@@ -130,8 +133,8 @@ class MediaPoller:
     def _serve(self, poll: select.epoll, now: float) -> int:
         """Read one packet from each socket at which packets have arrived, at most `_BATCH` sockets.
 
-        Return the number of sockets. Only one packet of each is read, so that no busy socket delays
-        the others.
+        Return the number of sockets that were read. Only one packet of each socket is read, so that
+        a busy socket does not delay other sockets.
         """
         self._served_at = now
         readers = self._readers

@@ -1,7 +1,7 @@
-"""Senders of RTP to the peer of a leg: with or without a connected socket, with or without SRTP.
+"""Objects that send RTP to the peer of a leg, by a connected or unconnected socket.
 
-When a leg's settings change, a new sender is made, so that a sender does only the steps that the
-leg needs. The simplest sender is the connected socket itself.
+When a leg's settings change, a new sender is made. A sender does only the steps that the leg's
+settings need, for example SRTP encryption. The simplest sender is the connected socket itself.
 """
 
 import errno
@@ -36,9 +36,9 @@ class _UnconnectedSender:
 
 @dataclass(frozen=True, slots=True)
 class _SrtpSender:
-    """Encrypts RTP packets as SRTP and sends them by another sender.
+    """Encrypts RTP packets as SRTP and passes them to `sender`.
 
-    `otherwise` sends a packet for which `sender` has failed.
+    If `sender` cannot send a packet, `otherwise` sends it.
     """
 
     protection: Protection
@@ -57,7 +57,7 @@ class _SrtpSender:
             raise OSError(errno.EPERM, str(error)) from None
         try:
             return self.sender.send(out)
-        except OSError:  # caused by an ICMP error for an earlier packet; send `out` once more
+        except OSError:  # the reason may be an ICMP error for an earlier packet, so try again
             return self.otherwise.send(out)
 
 

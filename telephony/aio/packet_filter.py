@@ -1,9 +1,9 @@
 """A kernel filter that drops datagrams from chosen sources (SO_ATTACH_FILTER).
 
-A flood costs least if its datagrams are never read. A dropped datagram takes no place in the queue
-of the socket, so the requests of other sources still find room there. The filter is a classic BPF
-program that checks the source address. The kernel verifies the program before use. Attaching it
-needs no privilege.
+If the kernel drops the datagrams of a flood, this process spends no time on them. A dropped
+datagram uses no space in the socket's queue, so requests from other sources still fit in the queue.
+The filter is a classic BPF program that checks the source address. The kernel verifies the program
+before use. A process needs no privilege to attach the filter.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ The kernel limits the memory of a program.
 MOST_KNOWN: Final = 500
 """The most known networks in one filter program.
 
-If there are more, the program does not drop datagrams from unknown sources.
+If there are more known networks, the program drops no datagrams from unknown sources.
 """
 ONE_IN: Final = 64
-"""The share of accepted datagrams from unknown sources: one in this many, at random.
+"""Of this many datagrams from unknown sources, one is accepted, at random.
 
-It applies only if known networks are given.
+If no known networks are given, all datagrams from unknown sources are accepted.
 """
 
 _SO_ATTACH_FILTER: Final = 26
@@ -39,9 +39,9 @@ _AND: Final = 0x54
 _JUMP_IF_EQUAL: Final = 0x15
 _RETURN: Final = 0x06
 _NETWORK_HEADER: Final = 0xFFF00000
-"""SKF_NET_OFF: the base of offsets from the start of the IP header.
+"""SKF_NET_OFF: added to an offset, it makes the offset count from the start of the IP header.
 
-Without it, offsets count from the start of the UDP header.
+An offset without SKF_NET_OFF counts from the start of the UDP header.
 """
 _RANDOM: Final = 0xFFFFF000 + 56
 """SKF_AD_RANDOM: the offset at which a program reads a random number from the kernel."""
@@ -61,8 +61,8 @@ def program(
 
     Args:
         blocked: The networks whose datagrams are dropped.
-        known: The networks whose datagrams are accepted. From any further network, only one in
-            `ONE_IN` datagrams is accepted. If None, all datagrams from further networks are
+        known: The networks whose datagrams are accepted. Of the datagrams from networks that are in
+            neither list, only one in `ONE_IN` is accepted. If `known` is None, all of them are
             accepted.
         version: The IP version of the socket, 4 or 6. Networks of the other version are left out.
 
@@ -109,10 +109,11 @@ def _verdict(network: Network, verdict: int) -> Iterator[Instruction]:
 def attach_filter(
     sock: socket.socket, blocked: Iterable[Network], known: Sequence[Network] | None = None
 ) -> None:
-    """Let the kernel drop datagrams to a UDP socket by their source address.
+    """Make the kernel drop datagrams to a UDP socket, depending on their source address.
 
-    `blocked` and `known` have the same meaning as in `program`. If there is nothing to drop, an
-    attached filter is removed.
+    Datagrams from the networks in `blocked` are dropped, and those from the networks in `known` are
+    accepted. See `program` for all other networks. If there is nothing to drop, an attached filter
+    is removed.
 
     Raises:
         OSError: This kernel does not accept the filter, so the datagrams still arrive.

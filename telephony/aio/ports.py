@@ -1,8 +1,8 @@
 """Pairs of UDP sockets for media: RTP on an even port, and RTCP on the port above it.
 
-The first order of the pairs is random. A freed pair goes to the end of the queue, so that late
-packets of an ended call do not reach a new call. A port that another program uses is skipped and
-tried again later.
+The free pairs are in a queue. At the start of the process, their sequence is random. A pair that
+becomes free goes to the end of the queue, so that late packets of an ended call do not reach a new
+call. A pair that another program uses also goes to the end and is tried again later.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from telephony.errors import NoPortsError
 RECEIVE_BUFFER = 512 * 1024
 """The size of a socket's receive buffer, in bytes.
 
-At 50 packets/s it holds the packets of many seconds, in case the event loop is blocked.
+The buffer has room for many seconds of media at 50 packets/s, in case the event loop is blocked.
 """
 _EXPEDITED = 0xB8
-"""The DSCP value EF (RFC 3246), by which networks recognise voice."""
+"""The IP header byte with the DSCP value EF (RFC 3246), by which routers recognise voice."""
 _TAKEN = {errno.EADDRINUSE, errno.EACCES}
 
 
@@ -64,7 +64,7 @@ class PortPool:
         return len(self._free)
 
     def take(self) -> PortPair:
-        """Bind the first pair of the queue that no other program uses.
+        """Take pairs from the queue until one can be bound, and return that bound pair.
 
         Raises:
             NoPortsError: All pairs are in use, too many files are open, or the address does not
@@ -81,7 +81,7 @@ class PortPool:
         raise NoPortsError("no pair of media ports is free")
 
     def take_again(self, port: int) -> PortPair:
-        """Bind again the pair that was in use before a restart. `port` is its lower port.
+        """Bind the pair that a leg used before the restart. `port` is the RTP port of the pair.
 
         Raises:
             NoPortsError: The pair is in use, does not belong to this pool, or cannot be bound.
@@ -125,8 +125,8 @@ def connected_socket(bound: socket.socket, peer: tuple[str, int]) -> socket.sock
 
     The kernel then delivers datagrams from exactly the address `peer` to the new socket, and all
     others to `bound`. The `recv` and `send` of the new socket are faster, because they convert no
-    address and look up no route. The port may be shared only during this call. Another program that
-    binds a port in use is therefore still refused.
+    address and look up no route. The socket `bound` allows sharing of its port only while this
+    function runs. At all other times, another program cannot bind the port.
 
     Raises:
         OSError: The socket cannot be bound or connected.

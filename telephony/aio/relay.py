@@ -3,11 +3,11 @@
 A copy of each leg's RTP goes to the leg's tap. `media_poller` decides when a socket is read, and
 `media_path` handles each packet.
 
-RTP payload, SSRC, sequence number and timestamp pass through unchanged. The payload type changes if
-the two legs have different numbers for a codec. Of a telephone event, the tap receives only the RTP
-header, so that the recorder does not count the packet as lost. The tap never receives the key that
-was pressed. SRTP is between a leg and its peer: inside the relay, and for the tap, media is not
-encrypted.
+The relay does not change the RTP payload, SSRC, sequence number or timestamp. It changes the
+payload type if the two legs have different numbers for a codec. Of a telephone event, the tap
+receives only the RTP header, so that the recorder does not count the packet as lost. The tap never
+receives the DTMF digit. SRTP protects the media only between a leg and its peer. Inside the relay,
+and for the tap, media is not encrypted.
 
 Media is sent to the address in the peer's SDP. The leg's `SourceRule` decides from which addresses
 media is accepted.
@@ -34,10 +34,10 @@ __all__ = ["Counters", "Relay", "SourceRule", "Tap", "Watcher"]
 
 
 class Relay:
-    """The `MediaPlane` of a process: it holds all legs, by leg id. Use it in one event loop only.
+    """The `MediaPlane` of a process: the table of all legs. Use it in one event loop only.
 
-    It is one class because each method changes the table of legs and then the readers of these
-    legs.
+    All methods are in one class because they share this table. Most of them change a leg and then
+    replace the leg's readers (the functions that read its sockets).
     """
 
     def __init__(
@@ -56,11 +56,12 @@ class Relay:
             source: The source rule of all legs for which `set_source_rule` sets no other rule.
             silence_s: The seconds without a packet after which a leg that is not on hold is
                 reported.
-            on_silence: A function that `sweep` calls with leg id and seconds, once for each
-                silence.
-            on_refused: A function that is called with leg id, host and port for a refused packet,
-                if no packet of the leg was refused in the five seconds before. A refused packet
-                comes from a sender that the source rule does not accept, or is not authentic SRTP.
+            on_silence: A function that `sweep` calls once for each silence, with the leg id and the
+                seconds of silence.
+            on_refused: A function that is called with the leg id and the sender's host and port
+                when a packet is refused: its sender does not match the source rule, or it is not
+                authentic SRTP. No call is made if the leg has refused another packet in the
+                previous five seconds.
             clock: A function that returns the time in monotonic seconds.
         """
         self._pools = {pool.ipv6: pool for pool in pools}
@@ -91,8 +92,8 @@ class Relay:
         """Bind the ports that the leg had before the process restarted; `local` contains them.
 
         Raises:
-            NoPortsError: The ports are in use, outside the pool, or of an address family without a
-                pool.
+            NoPortsError: The ports are in use or outside the pool, or there is no pool for their
+                address family.
         """
         pool = self._pools.get(":" in local.host)
         if pool is None:
@@ -116,9 +117,10 @@ class Relay:
         return LocalMedia(pool.advertise, pair.port)
 
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
-        """Set what the peer's SDP says: its address, its keys, and the directions of media.
+        """Apply the peer's SDP to a leg: the peer's address, SRTP keys and media directions.
 
-        If the peer's address or port has changed, a leg with the rule LATCH waits for a new sender.
+        If the address or port has changed, a leg with the rule LATCH accepts the next sender of a
+        valid packet as its peer.
         """
         leg = self._legs[leg_id]
         moved = leg.remote is None or (leg.remote.host, leg.remote.rtp_port) != (
@@ -134,10 +136,11 @@ class Relay:
         self._rebuild_readers(leg, leg.peer)
 
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
-        """Relay media between two legs. An earlier join of either leg ends.
+        """Relay media between the legs `a` and `b`. Earlier joins of `a` or `b` end.
 
-        If a leg had another partner before, packets that it has not read yet were meant for that
-        partner. These packets are discarded, unless a tap still has to receive them.
+        Packets that a newly joined leg has received but not yet handled are discarded, because they
+        were meant for its earlier partner. If the leg has a tap, the packets are not discarded, so
+        that the tap receives them.
 
         Args:
             a: The id of one leg.
@@ -182,14 +185,16 @@ class Relay:
 
     @property
     def free_pairs(self) -> int:
-        """The number of free port pairs, in the address family that has fewer free pairs."""
+        """The number of free port pairs of one pool: the IPv4 or IPv6 pool that has fewer."""
         return min(pool.free for pool in self._pools.values())
 
     def set_tap(self, leg_id: str, track: int, tap: Tap | None) -> None:
-        """Pass packets from the leg's peer to `tap` with the number `track`; None removes the tap.
+        """Pass packets from the leg's peer to `tap`; None removes the tap.
+
+        `track` is the track number that `tap` receives with each packet.
 
         `set_tap`, `set_source_rule`, `watch_events` and `stop_ringback` ignore an unknown leg,
-        because the leg may have been closed without the caller's knowledge.
+        because the code that calls these methods may not know yet that the leg is closed.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
@@ -197,9 +202,9 @@ class Relay:
             self._rebuild_readers(leg)
 
     def set_source_rule(self, leg_id: str, rule: SourceRule) -> None:
-        """Decide by `rule` from now on which senders are accepted as the leg's peer.
+        """Use `rule` from now on to decide which senders are accepted as the leg's peer.
 
-        A latched address is forgotten.
+        Forget the address that the rule LATCH has accepted before.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
@@ -207,9 +212,9 @@ class Relay:
             self._rebuild_readers(leg, leg.peer)
 
     def watch_events(self, leg_id: str, watcher: Watcher | None) -> None:
-        """Show each telephone-event packet from the leg's peer to `watcher` before it is forwarded.
+        """Call `watcher` for each telephone-event packet from the leg's peer; None stops this.
 
-        None removes the watcher.
+        `watcher` is called before the packet is forwarded.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
@@ -231,8 +236,8 @@ class Relay:
     def drain(self, *leg_ids: str) -> None:
         """Handle now all media that has already arrived for these legs.
 
-        Call this before the next SIP event is handled. Otherwise an event loop that was delayed
-        would handle the end of a call before the last packets of the call.
+        Call this method before each SIP event is handled. Without it, a delayed event loop might
+        handle the end of a call before the final packets of the call.
         """
         now = self._clock()
         for leg in filter(None, map(self._legs.get, leg_ids)):
@@ -246,8 +251,8 @@ class Relay:
     def silent_since(self, leg_id: str) -> float:
         """Return the time since which the leg has been silent, in monotonic seconds.
 
-        It is the arrival of the last packet or the time at which media was last due to begin,
-        whichever is later.
+        This is the later of two times: the arrival of the most recent packet, and the most recent
+        time at which media should have begun.
         """
         leg = self._legs[leg_id]
         return max(leg.counters.last or 0.0, leg.waiting_since)
@@ -267,7 +272,7 @@ class Relay:
                     self._on_silence(leg_id, seconds)
 
     def close_all(self) -> None:
-        """Handle the media that has already arrived, close every leg, and leave the event loop."""
+        """Handle the media that has already arrived, close every leg, and stop the poller."""
         self.drain(*self._legs)
         for leg_id in list(self._legs):
             self.close(leg_id)
@@ -294,8 +299,8 @@ class Relay:
     def _connect(self, leg: MediaLeg) -> None:
         """Connect the leg's second RTP socket to the address of its peer.
 
-        While the address is not known, close that socket. Without it, all RTP goes through
-        `pair.rtp`.
+        While the peer's address is not known, the leg has no second RTP socket, and `pair.rtp`
+        receives and sends all RTP.
         """
         address = leg.address
         if address == leg.connected_to:
@@ -327,7 +332,7 @@ class Relay:
                     sock.recv(1)
                 except BlockingIOError:
                     break
-                except OSError:  # an ICMP error caused by an earlier packet
+                except OSError:  # an ICMP error for a packet that we sent earlier
                     continue
 
 

@@ -1,7 +1,7 @@
 """DNS queries that do not block the event loop (by dnspython; RFC 3263).
 
-telephony/sip/transport/location.py decides which questions to ask and what the answers mean. Here,
-answers are cached for their TTL.
+telephony/sip/transport/location.py decides which questions to ask and what the DNS answers mean.
+This module caches each DNS answer for its TTL.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Resolver:
     async def ask(self, question: Question) -> list[Record] | None:
         """Return the DNS records for a question.
 
-        The list is empty if the name has no such records. None means that no answer came.
+        The list is empty if the name has no such records. None means that the query has failed.
         """
         if question.kind in {"A", "AAAA"} and (known := self._in_hosts(question)):
             return list(known)

@@ -1,8 +1,8 @@
 """The ringing tone that waiting callers hear: we send it as our own RTP stream.
 
 One timer serves all legs. Each leg has its own SSRC, sequence number and timestamp (RFC 3550
-section 5.1). Each stream also sends RTCP: a report at the start and every five seconds, and a BYE
-at the end.
+section 5.1). Each stream also sends RTCP: a sender report at the start and then every five seconds,
+and a BYE at the end.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from telephony.rtp.tone import PACKET_SAMPLES, RINGING, is_sounding
 
 _PACKET_S = 0.02
 _REPORT_PACKETS = 250
-"""The number of packets between two sender reports: 5 s (RFC 3550 section 6.2)."""
+"""The number of packets between two sender reports. It gives 5 s (RFC 3550 section 6.2)."""
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class _Stream:
     sequence: int
     timestamp: int
     sent: int = 0
-    """The number of 20 ms intervals since the start, also those in which no packet was sent."""
+    """The number of 20 ms intervals since the start, including intervals without a packet."""
     packets: int = 0
     octets: int = 0
     name: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -107,8 +107,8 @@ def _report(stream: _Stream) -> bytes:
 def _payload(leg: MediaLeg) -> tuple[int, tuple[bytes, bytes]] | None:
     """Return the payload type to send, and two RTP payloads: one with tone, one with silence.
 
-    The payload type is that of the peer's first audio codec. None if that codec is not G.711 or the
-    peer is not known yet.
+    The payload type belongs to the peer's first audio codec. Return None if this codec is not G.711
+    or the peer is not known yet.
     """
     if leg.remote is None:
         return None

@@ -1,6 +1,6 @@
 """The interface of a filter that decides which SIP messages and connections are accepted.
 
-`galwad.switch.guard` implements it. Every `now` is in monotonic seconds.
+`galwad.switch.guard` implements this interface. Each argument `now` is in monotonic seconds.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class SourceFilter(Protocol):
         """Return whether a connection from this address is accepted."""
 
     def is_privileged(self, source: Address, now: float) -> bool:
-        """Return whether a connection is accepted even above the limit on all connections."""
+        """Return whether a connection is accepted even if too many connections already exist."""
 
     def on_malformed(self, source: Address, now: float) -> None:
-        """Note that `source` sent an unreadable message, or connected without a usable message."""
+        """Count an unreadable message from `source`, or its connection without a usable message."""
 
 
 class AcceptAll:

@@ -1,6 +1,6 @@
 """TLS contexts for SIP (RFC 3261 section 26.2.1, RFC 5922).
 
-They accept only TLS 1.2 and later.
+The contexts accept only TLS 1.2 and later.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def client_context(
 ) -> ssl.SSLContext:
     """Return a context for connections that we open.
 
-    It verifies the certificate of the peer and the name in this certificate.
+    The context verifies the peer's certificate, and that the certificate names the peer.
 
     Args:
         ca: A file of the certificate authorities to trust; None means those of the system.

@@ -1,8 +1,8 @@
 """The sockets and connections (UDP, TCP, TLS) of a SIP `Endpoint`, and its timer.
 
 A received message is passed to the endpoint. Then the endpoint's new messages are sent, and its
-events are passed to the application. The endpoint makes all decisions. One timer of the event loop
-serves all timers of the endpoint.
+events are passed to the application. The endpoint makes all decisions. All timers of the endpoint
+share one timer of the event loop.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ OnEvent = Callable[[SipEvent], None]
 _MOST_QUEUED = 10_000
 """The most received messages that are queued between `queue_received` and `release_received`.
 
-A further datagram is dropped, because its sender sends it again. A further message on a connection
-closes the connection, which its sender treats as a 503 (RFC 3261 section 8.1.3.1).
+When the queue is full, a new datagram is dropped, because its sender will send it again. A new
+message on a connection closes the connection. Its sender handles this like a 503 response (RFC 3261
+section 8.1.3.1).
 """
 
 
@@ -61,7 +62,7 @@ class SipTransport:
         self._filter = source_filter or AcceptAll()
         self._sockets: dict[Address, UdpSocket] = {}
         self.connections = Connections(self, limits, self._filter)
-        """The SIP connections. The attribute is public, so that their counts can be read."""
+        """The SIP connections. The attribute is public, so that other code can read its counts."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -82,10 +83,10 @@ class SipTransport:
 
         Args:
             local: The address to bind. With port 0, the system chooses the port.
-            advertised: The address for Via and Contact. Its port 0 means the bound port. If None,
-                it is the bound address; for a wildcard address, it is the local address that the
-                default route of this machine uses.
-            tls: The TLS contexts. An address for TLS needs them.
+            advertised: The address to write into Via and Contact. If its port is 0, the bound port
+                is used. If `advertised` is None, the bound address is used. A bound wildcard
+                address is replaced by the local address that this machine's default route uses.
+            tls: The TLS contexts; required for a TLS address.
 
         Raises:
             OSError: The address cannot be bound.
@@ -109,7 +110,7 @@ class SipTransport:
     def queue_received(self) -> None:
         """Queue received messages from now on, until `release_received`.
 
-        It is used after a restart, while the endpoint does not know its dialogs yet.
+        Use this queue after a restart, while the endpoint does not know its dialogs yet.
         """
         self._queued = []
 
@@ -120,7 +121,7 @@ class SipTransport:
             self.received(data, source, local)
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
-        """Pass a received message to the endpoint, then flush."""
+        """Pass a received message to the endpoint, and then call `flush`."""
         now = self.now
         if not self._filter.accepts_message(data, source, now):
             self.connections.disconnect(source)
@@ -141,30 +142,31 @@ class SipTransport:
         self.flush()
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Answer a message that cannot be read, if enough of it is readable for an answer."""
+        """Send a response to an unreadable message, if enough of the message can be read."""
         self.endpoint.refuse(fault, source, local)
         self._filter.on_malformed(source, self.now)
         self.flush()
 
     def on_unreachable(self, destination: Address) -> None:
-        """Let the transactions fail that wait for an answer from this destination."""
+        """End all transactions that wait for a response from `destination`, as failed."""
         if not self._closed:
             self.endpoint.unreachable(destination, self.now)
             self.flush()
 
     def on_connection_lost(self, destination: Address) -> None:
-        """Let the endpoint send some messages again, because a connection has ended.
+        """Handle the end of the connection to `destination`.
 
-        These are the messages to this destination that may be lost.
+        The endpoint sends the messages to `destination` again that may be lost.
         """
         if not self._closed:
             self.endpoint.connection_lost(destination, self.now)
             self.flush()
 
     def drop_from(self, blocked: Sequence[Network], known: Sequence[Network] | None) -> None:
-        """Let the kernel drop datagrams to the UDP sockets by source address, if it supports this.
+        """Make the kernel drop datagrams to the UDP sockets, depending on their source address.
 
-        `blocked` and `known` have the same meaning as in `packet_filter.program`.
+        `packet_filter.program` explains `blocked` and `known`. A kernel without such filters drops
+        nothing.
         """
         for sock in self._sockets.values():
             sock.drop_from(blocked, known)
@@ -180,8 +182,8 @@ class SipTransport:
     def flush(self) -> None:
         """Send waiting messages, dispatch events and set the timer.
 
-        This is repeated until the endpoint has no messages and no events left. A call from within
-        `on_event` does nothing, because the flush that called `on_event` then continues.
+        These steps are repeated until the endpoint has no more messages and events. If `on_event`
+        calls `flush`, this inner call does nothing, because the outer `flush` is still running.
         """
         if self._flushing:
             return
@@ -250,18 +252,18 @@ class SipTransport:
     def _timer_fired(self) -> None:
         self._timer = None
         try:
-            # The event loop may call `_timer_fired` one clock tick early. The endpoint must not see
-            # a time that is before its timer.
+            # The event loop may call `_timer_fired` one clock tick too early. Therefore, the
+            # endpoint gets at least the time at which its timer is due.
             self.endpoint.handle_timer(max(self.now, self._timer_due))
         except Exception as error:  # noqa: BLE001 - as in received()
             self._fault("sip.core_fault", error)
         self.flush()
 
     def _fault(self, event: str, error: Exception, where: str = "") -> None:
-        """Count a bug, and log it the first time.
+        """Count a bug. Log the same bug only once.
 
-        The log has the exception's type and place. It never has the exception's text, because the
-        text may quote a message.
+        The log has the exception's type and its place in the code. The log does not have the
+        exception's text, because the text may quote a message.
         """
         self.faults += 1
         place = error.__traceback__

@@ -1,4 +1,4 @@
-"""One UDP socket of the SIP transport. It passes each received datagram on to its owner."""
+"""One UDP socket of the SIP transport, which passes each received datagram to its owner."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from telephony.aio.packet_filter import Network
 from telephony.sip.events import Address
 
 _RECEIVE_BUFFER = 4 << 20
-"""The size of the receive buffer, in bytes, so that requests find room during a flood.
+"""The size of the receive buffer, in bytes.
 
-The kernel limits the size to net.core.rmem_max.
+The buffer is large, so that no requests are lost during a flood. The kernel allows at most
+net.core.rmem_max bytes.
 """
 
 
@@ -26,7 +27,7 @@ class DatagramOwner(Protocol):
         """Handle a received message."""
 
     def error(self) -> None:
-        """Note that the system could not send an earlier datagram."""
+        """Handle an error that the system reports for a datagram that we sent earlier."""
 
 
 class UdpSocket(asyncio.DatagramProtocol):
@@ -66,14 +67,14 @@ class UdpSocket(asyncio.DatagramProtocol):
             raise OSError("the socket is closed")
         try:
             self._transport.sendto(data, destination[:2])
-        except ValueError as error:  # uvloop raises ValueError for another address family
+        except ValueError as error:  # uvloop raises it for a wrong address family
             raise OSError(str(error)) from None
 
     def drop_from(self, blocked: Sequence[Network], known: Sequence[Network] | None) -> None:
-        """Let the kernel drop datagrams by source address.
+        """Make the kernel drop datagrams to this socket, depending on their source address.
 
-        `blocked` and `known` have the same meaning as in `packet_filter.program`. If the kernel
-        does not support this, the datagrams still arrive.
+        `packet_filter.program` explains `blocked` and `known`. A kernel without such filters drops
+        nothing.
         """
         if self._socket is not None and self._transport and not self._transport.is_closing():
             with contextlib.suppress(OSError):

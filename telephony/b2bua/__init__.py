@@ -2,10 +2,10 @@
 
 Each call has one leg for the caller and one leg for each callee that was rung. The caller's leg is
 joined with at most one callee leg. This package does no I/O and reads no clock. The application
-passes in the endpoint's events and the current time (`now`). Requests and responses leave through
-the `Endpoint`, and commands for media through the `MediaPlane`. The call reports what happened as
-`CallEvent`s. `BackToBackCall` is the main class. `find_call` returns the call that an endpoint
-event belongs to.
+gives each call its endpoint events and the current time (`now`). The call sends requests and
+responses through the `Endpoint`, and controls its media through the `MediaPlane`. The call reports
+each change as a `CallEvent`. `BackToBackCall` is the main class. `find_call` returns the call that
+an endpoint event belongs to.
 """
 
 from telephony.b2bua.attempt import decline

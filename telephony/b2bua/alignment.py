@@ -1,7 +1,7 @@
-"""SDP offers that we start ourselves, so that a leg's media fits the leg that it is joined with.
+"""SDP offers that we send on our own, so that the media of two joined legs is compatible.
 
-After a transfer, a join or a restart, two parties are joined that have never received each other's
-SDP. Offers that a party makes itself are passed on in `exchange.py`.
+Such offers are needed after a transfer, a join or a restart, because the two joined parties have
+never received each other's SDP. If a party sends an offer itself, `exchange.py` handles that offer.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from telephony.errors import ParseError
 from telephony.sdp import Direction, SessionDescription
 
 OnAligned = Callable[[float, bool], None]
-"""A callback for the end of an offer.
+"""A function that is called when the exchange for one of our offers has ended.
 
-It receives the current time, and True if the leg's peer has agreed to the offer.
+Its arguments are the current time, and True if the leg's peer has agreed or no offer was needed.
 """
 
 
 def _nothing(_now: float, _agreed: bool) -> None:  # noqa: FBT001 - a callback's one fact
-    """Do nothing when an offer has ended."""
+    """Do nothing. This is the default for `_OwnOffer.then`."""
 
 
 @dataclass(frozen=True, slots=True)
 class _OwnOffer:
-    """An offer to send to `leg`, built from the last session description of `source`.
+    """An offer to send to `leg`, built from the newest session description of the leg `source`.
 
-    The function `then` is called when the offer has ended.
+    The function `then` is called when the leg's peer has answered or refused the offer.
     """
 
     leg: Leg
@@ -41,13 +41,14 @@ class _OwnOffer:
 
 
 class Alignment:
-    """Sends the offers that we start ourselves, so that the media of two joined legs fits.
+    """Sends the offers that make the media of two joined legs compatible.
 
-    At most one offer waits to be sent again after a 491 response (both sides had sent an offer).
+    A 491 response means that both sides had sent an offer at the same time. We then send our offer
+    again later. At most one offer waits for this.
     """
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
-        """Create the object; no offer is in progress."""
+        """Create the object without any offer in progress."""
         self._core = core
         self._offers = offers
         self._allowed = core.settings.codecs
@@ -55,21 +56,24 @@ class Alignment:
         """The offer to send again after a 491 response, and the time at which to send it."""
 
     def align(self, leg: Leg, source: Leg, now: float) -> None:
-        """Send `leg` an offer with the last session description of `source`.
+        """Send `leg` an offer with the newest session description of the leg `source`.
 
-        If the codecs and the direction of `leg` already fit that description, nothing is sent.
+        If the codecs and the direction of `leg` already match that description, send nothing.
         """
         self._offer(_OwnOffer(leg, source), now)
 
     def align_both(self, one: Leg, other: Leg, now: float) -> None:
-        """Send each of two newly joined legs an offer with the media of the other leg, one by one.
+        """Send an offer to each of two newly joined legs, to one leg after the other.
 
-        A hold that an earlier peer had set ends. A hold that one of these two parties has set
-        stays. Normally `one` gets the first offer. If the last session descriptions of the two legs
-        share no audio codec, `other` gets it. The reason is that a party's last answer to an
-        earlier peer may contain only one of its many codecs, and the new peer may not have that
-        codec. If the first leg refuses its offer, the second leg gets its offer next. If the second
-        leg agrees, the first leg gets a new offer.
+        Each offer contains the newest session description of the opposite leg. The offers end a
+        hold that an earlier peer had set, but not a hold that one of these two parties has set.
+
+        Normally, `one` gets its offer first. If the newest descriptions of the two legs share no
+        audio codec, `other` gets its offer first. A description that answered an earlier offer may
+        name only one of the many codecs of its party, so `other` may accept the codecs of `one`.
+
+        If the first leg refuses its offer, the second leg still gets its offer. If the second leg
+        then agrees, the first leg gets a new offer.
         """
         if not self._share(one, other):
             one, other = other, one
@@ -88,9 +92,9 @@ class Alignment:
 
     @staticmethod
     def _share(one: Leg, other: Leg) -> bool:
-        """Return whether the last descriptions of the two legs share an audio codec.
+        """Return whether the newest session descriptions of two legs share an audio codec.
 
-        Also return True if one of the two legs has no session description yet.
+        Also return True if at least one of the two legs has no session description yet.
         """
         spoken = [
             {codec.identity for codec in leg.media.remote.accepts.values() if codec.is_audio}
@@ -122,13 +126,13 @@ class Alignment:
         self._offers.offer(leg, asked, answered, now)
 
     def _asked(self, wanted: _OwnOffer) -> SessionDescription | None:
-        """Return the offer to send for `wanted`.
+        """Return the session description of the offer `wanted`; None if no offer must be sent.
 
-        None means that no offer is needed, because the leg's media already fits, or that the source
-        leg has no session description yet.
+        No offer is sent if the leg's media already matches, or if the source leg has no session
+        description yet.
 
         Raises:
-            SdpParseError: The description of the source leg holds no stream that we can carry.
+            SdpParseError: The source leg's description has no media stream that we support.
         """
         source, allowed = wanted.source.media, self._allowed
         said = source.remote_description
@@ -146,7 +150,7 @@ class Alignment:
         return True
 
     def on_leg_ended(self, leg: Leg) -> None:
-        """Delete the offer that waits to be sent again, if one of its two legs has ended."""
+        """Delete the offer that waits to be sent again, if `leg` is one of the offer's two legs."""
         if self._again is not None and leg in {self._again[0].leg, self._again[0].source}:
             self._again = None
 
@@ -155,7 +159,7 @@ class Alignment:
         return None if self._again is None else self._again[1]
 
     def timer(self, now: float) -> None:
-        """Send the offer again that was refused with 491, if its time has come."""
+        """If the time for the waiting offer has come, send the offer again (after a 491)."""
         if self._again is not None and now >= self._again[1]:
             (wanted, _), self._again = self._again, None
             self._offer(wanted, now)

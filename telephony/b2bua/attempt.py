@@ -1,8 +1,8 @@
-"""Ring one target or several at the same time, until one answers or all have failed.
+"""Ring one target, or several at the same time, until a target answers or all have failed.
 
 This is the forking of RFC 3261 section 16.7. An attempt controls its branches: the callee legs to
-which it has sent an INVITE. It reports to an `AttemptListener` (the setup of a call, or a transfer
-with its recall), which decides what an answer means for the caller.
+which it has sent an INVITE. The attempt reports its progress and result to an `AttemptListener`:
+the setup of a call, or a transfer. The listener decides which responses the caller gets.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from telephony.sip.transport.address import is_ipv6
 
 ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 _PREFERRED = (486, 480, 603, 415, 420, 484, 488)
-"""The statuses that say most about the reason of a failure, the most useful status first."""
+"""The response statuses that best explain a failure. The most useful status is first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class Failure:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """The sort key of a failure: the caller gets the failure with the smallest key.
+        """The sort key of a failure. If several branches fail, the smallest key has priority.
 
-        The order follows RFC 3261 section 16.7, step 6.
+        The caller then gets the failure with this key (RFC 3261 section 16.7, step 6).
         """
         if self.status >= 600:
             return 0, 0
@@ -60,37 +60,38 @@ class AttemptListener(Protocol):
     """The part of a call that starts an attempt and handles its result."""
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """Handle a provisional response of a branch: it rings, or sends early media."""
+        """Handle a provisional response of a branch, for example ringing or early media."""
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Handle the first 2xx: return 0 to accept it, or the status with which the branch fails.
+        """Decide whether to accept a 2xx; return 0 to accept it, or a failure status to refuse it.
 
         A listener that accepts the 2xx also acknowledges it. If the listener returns a status, the
-        attempt hangs up that branch and treats it as failed with this status.
+        attempt hangs up the branch, which then counts as failed with this status. After an accepted
+        2xx, this method is not called again.
         """
 
     def on_failure(self, failure: Failure, now: float) -> None:
-        """Handle the failure of all branches; `failure` is the one to report to the caller."""
+        """Handle the failure of the whole attempt. `failure` is what the caller must receive."""
 
 
 @dataclass(frozen=True, slots=True)
 class InviteTemplate:
-    """The contents that the INVITEs of all branches of an attempt have in common."""
+    """The data from which an attempt makes the INVITE for each branch."""
 
     request: Request
     """The caller's INVITE, from which our INVITEs copy the caller's identity and other header
     fields.
     """
     to: NameAddr | None
-    """The To header field of our INVITEs; None means the URI of each target."""
+    """The To header field of our INVITEs. If None, the To of each INVITE is its target's URI."""
     offer: SessionDescription | None
     """The caller's offer; None means that our INVITE has no offer and asks the target for one."""
     max_forwards: int
     direction: Direction | None = None
     """The direction to offer in place of the one in `offer`; None keeps the direction of `offer`.
 
-    It is used for a transfer: if the earlier peer had put the caller on hold, that hold must end
-    with the new peer.
+    A transfer needs this field. If the earlier peer had put the caller on hold, the offer to the
+    new peer must not contain this hold.
     """
 
 
@@ -113,14 +114,14 @@ class Attempt:
         self.offers: dict[str, SessionDescription] = {}
         """The offer that we sent in the INVITE of each branch, by leg id."""
         self._early_answers: dict[tuple[str, str], SessionDescription] = {}
-        """The last session description that a branch sent in a provisional response.
+        """The newest session description that a branch sent in a provisional response.
 
-        The key is the leg id and the peer's To tag.
+        The dict key is the leg id and the peer's To tag.
         """
         self._final_answers: set[tuple[str, str]] = set()
-        """The keys of `_early_answers` whose description is final.
+        """The dict keys of `_early_answers` whose session description can no longer change.
 
-        A description is final if it came in a reliable provisional response (RFC 3262).
+        Such a description was in a reliable provisional response (RFC 3262).
         """
         self._failures: list[Failure] = []
         self.redirections: Redirections | None = None
@@ -217,7 +218,8 @@ class Attempt:
             return
         self._core.learn_from(leg, event.response)
         self._core.set_ringing(leg)
-        # a reliable offer must be answered in the PRACK, and we do not support that
+        # The response contains an offer. We would have to send the SDP answer in the PRACK, which
+        # we do not support.
         if event.answer_due:
             self._branch_failed(leg, Failure(502), now)
             return
@@ -227,15 +229,14 @@ class Attempt:
         self._listener.on_progress(leg, event, now)
 
     def answer_of(self, leg: Leg, event: InviteAnswered) -> SessionDescription | None:
-        """Return the session description with which a branch's peer answered our INVITE.
+        """Return the SDP that a branch's peer sent in response to our INVITE; None if it sent none.
 
-        It comes from the 2xx or from an earlier provisional response of the same dialog: many peers
-        send their answer in a 183 and no SDP in the 200. An answer in a reliable provisional
-        response is final, whatever the 2xx holds (RFC 3261 13.2.1). None means that the peer has
-        sent no description.
+        The SDP is in the 2xx or in an earlier provisional response of the same dialog. For example,
+        many peers send SDP in a 183 and no SDP in the 200. If a reliable provisional response had
+        SDP, the SDP in the 2xx is ignored (RFC 3261 13.2.1).
 
         Raises:
-            ParseError: The description in the 2xx cannot be read.
+            ParseError: The SDP in the 2xx cannot be read.
         """
         dialog = leg.id, event.dialog.id.remote_tag
         early = self._early_answers.get(dialog)
@@ -285,9 +286,10 @@ class Attempt:
             self._branch_failed(leg, Failure(event.status, event.response), now)
 
     def _try_next_address(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """Send the INVITE to the target's next address, if no response came or the response is 503.
+        """Send the INVITE to the target's next address after a 503 or without any response.
 
-        Return whether the INVITE was sent to a further address.
+        Return True if the INVITE was sent to another address. Return False after any other
+        response, or if the target has no more addresses.
         """
         absent = event.response is None and event.status in {408, 503}
         if leg.target is None or leg.client_invite is None or not (absent or event.status == 503):
@@ -304,9 +306,10 @@ class Attempt:
         return False
 
     def _redirect(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """Ring the targets that a 3xx response names, if we know them, and end the redirected leg.
+        """Ring the targets that a 3xx response names, and end the redirected leg.
 
-        Return whether any such target is rung.
+        Return True if at least one target is rung. Return False, without ending the leg, if
+        `redirections` accepts no target or too few ports are free.
         """
         if self.redirections is None or event.response is None:
             return False
@@ -339,7 +342,7 @@ class Attempt:
         self._listener.on_failure(best, now)
 
     def cancel(self, cause: str, now: float) -> None:
-        """End all branches that have not answered; the listener gets no report."""
+        """End all branches that have not answered. The listener is not notified."""
         self.deadline = None
         for leg in self.branches:
             if not leg.talking:

@@ -19,7 +19,7 @@ _SDP_RANGES = frozenset({"application/sdp", "application/*", "*/*"})
 
 
 def require_sdp_accepted(request: Request) -> None:
-    """Check that the sender of a request accepts SDP in our answer (RFC 3261 20.1).
+    """Check that the sender of a request accepts SDP in our response (RFC 3261 20.1).
 
     Raises:
         SipParseError: Status 406; the request has an Accept header, and that header does not
@@ -35,7 +35,8 @@ def require_sdp_accepted(request: Request) -> None:
 def wants_ipv6(request: Request, source: Address) -> bool:
     """Return whether the media of the request's sender uses IPv6.
 
-    The c= line of the offer decides; without one, the address from which the request came.
+    The c= line of the offer decides. If there is no c= line, the address of the request's sender
+    decides.
     """
     connection = _CONNECTION.search(request.body)
     return connection[1] == b"6" if connection is not None else is_ipv6(source.host)
@@ -44,7 +45,7 @@ def wants_ipv6(request: Request, source: Address) -> bool:
 def description(message: Request | Response) -> SessionDescription | None:
     """Return the session description in a message's body.
 
-    None means that the message has no body, or a multipart body without SDP.
+    None means that the message has no body, or that its body is multipart without SDP.
 
     Raises:
         SipParseError: Status 415; the body is not SDP, or it has a content encoding (RFC 3261

@@ -1,4 +1,4 @@
-"""`BackToBackCall`: the public interface of one call; it hands events to the call's parts."""
+"""`BackToBackCall`: the public interface of one call. It calls the components of the call."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ class BackToBackCall:
     """One call: the caller's leg and any number of callee legs.
 
     At most one callee leg is joined with the caller's leg. The owner of the call is the application
-    that uses this class. For each endpoint event of this call (`find_call`), the owner calls
-    `handle(event, now)`. Then it calls `next_event()` until that returns None, and then it flushes
-    the endpoint. It does the same after `handle_timer` and after every other method.
+    that uses this class. For each endpoint event of this call (see `find_call`), the owner calls
+    `handle(event, now)`. After `handle`, and after every other method that changes the call, the
+    owner calls `next_event()` until the result is None, and then flushes the endpoint.
 
-    After `CallEnded`, late endpoint events can still come, for example a 200 that crossed our
-    CANCEL. The owner must also pass them to `handle`. The owner may delete its own reference to the
-    call, because `find_call` finds the call through the event.
+    After `CallEnded`, late endpoint events can still arrive, for example a 200 that crossed our
+    CANCEL. The owner must also pass late events to `handle`. The owner does not need a reference to
+    the call for this, because `find_call` finds the call through the event.
 
-    This class is large because it holds every method that an owner needs. Its components make the
-    decisions.
+    This class is large because it contains every method that an owner needs. The components of the
+    call make the decisions.
     """
 
     @classmethod
@@ -73,11 +73,11 @@ class BackToBackCall:
         call_id: str,
         now: float,
     ) -> BackToBackCall:
-        """Create a call from a caller's INVITE; refuse the INVITE if it is not acceptable.
+        """Create a call from a caller's INVITE, and refuse the INVITE if it is not acceptable.
 
-        It is refused with 482 (loop), 483 (Max-Forwards), 406 (Accept), 481 or 603 (Replaces), 400,
-        415 or 488 (its body or no common codec), 422 (session interval) or 503 (no ports).
-        `CallEnded` is then the next event.
+        The status of a refusal is 482 (loop), 483 (Max-Forwards), 406 (Accept), 481 or 603
+        (Replaces), 400, 415 or 488 (wrong body or no common codec), 422 (session interval) or 503
+        (no ports). After a refusal, `CallEnded` is the next event.
         """
         call = cls(endpoint, media, settings, call_id, invite.request)
         call._begin(Setup(call._core, call._refresh, invite), invite, now)
@@ -93,18 +93,18 @@ class BackToBackCall:
         *,
         now: float,
     ) -> BackToBackCall:
-        """Continue a call of an earlier process from its `checkpoint()`.
+        """Continue a call of an earlier process. `checkpoint` is its saved state.
 
-        The restored call emits `MediaNegotiated` for each leg, and `TransferFailed` if a transfer
-        was in progress. If `TransferFailed` has `transferor_gone`, the owner must call
-        `ring_again`, as in any other call.
+        The restored call emits `MediaNegotiated` for each leg. If a transfer was in progress, it
+        also emits `TransferFailed`. If this event has `transferor_gone`, the owner must call
+        `ring_again`.
+
+        After an error, no leg of the call stays open. `bye_from_checkpoint` can still be tried.
 
         Raises:
-            ProtocolError: The values are not a checkpoint, the call had not been answered, or we no
-                longer have the local address of a dialog. Nothing stays open, and
-                `bye_from_checkpoint` can still be tried.
-            NoPortsError: The ports that a leg had before are not available. Nothing stays open in
-                this case either.
+            ProtocolError: The values are not a checkpoint, the call had not been answered, or a
+                dialog used a local address that we no longer have.
+            NoPortsError: The ports that a leg had before are not available.
         """
         before = CallCheckpoint.from_values(checkpoint)
         call = cls(endpoint, media, settings, before.call_id, invite_of(before))
@@ -160,7 +160,7 @@ class BackToBackCall:
 
     @property
     def core(self) -> CallCore:
-        """The state that the components of the call share; only for modules of this package."""
+        """The state that the components of the call share. Only this package may use it."""
         return self._core
 
     @property
@@ -181,12 +181,12 @@ class BackToBackCall:
 
     @property
     def ended(self) -> bool:
-        """True once `CallEnded` was emitted; all legs have ended then."""
+        """True once `CallEnded` was emitted. All legs of the call have then ended."""
         return self._core.ended
 
     @property
     def transferring(self) -> bool:
-        """True while a transfer's target rings, or a callee rings again after a failed one."""
+        """True while a transfer's target rings, or a callee rings again after a failed transfer."""
         attempt = self._transfers.attempt
         return attempt is not None and not attempt.over
 
@@ -197,11 +197,11 @@ class BackToBackCall:
     # --- methods for the call's owner ---------------------------------------------------------
 
     def follow_redirects(self, find_targets: FindTargets) -> None:
-        """Let a rung target redirect the call with a 3xx response.
+        """Allow a rung target to redirect the call with a 3xx response.
 
         `find_targets` receives an address from the 3xx and returns the targets to ring next. If it
-        returns no target, the redirecting target has failed. The same is true if this method was
-        not called before `dial`.
+        returns no target, the 3xx counts as a failure. Call this method before `dial`. Without it,
+        every 3xx counts as a failure.
         """
         if self._setup is not None:
             self._setup.find_targets = find_targets
@@ -209,7 +209,7 @@ class BackToBackCall:
     def dial(self, targets: Sequence[Target], now: float) -> None:
         """Ring one target, or several at the same time.
 
-        If there are too few free ports, the call answers 503 and ends.
+        If there are too few free ports, the caller gets a 503 response and the call ends.
 
         Raises:
             ProtocolError: The call was dialled before, or `targets` is empty.
@@ -221,9 +221,9 @@ class BackToBackCall:
         self._setup.dial(targets, now)
 
     def reject(self, status: int, now: float, reason: str | None = None) -> None:
-        """Answer the caller's INVITE with a failure status and end the call.
+        """Refuse the caller's INVITE with a failure status, and end the call.
 
-        If the INVITE was answered with a 2xx before, hang up as `hangup` does.
+        If the INVITE has already been answered with a 2xx, call `hangup` instead.
         """
         if self.ended:
             return
@@ -233,34 +233,35 @@ class BackToBackCall:
             self._setup.refuse(status, now, EndCause.REFUSED, reason=reason)
 
     def hangup(self, now: float, reason: str | None = None) -> None:
-        """End the call and all its legs; `reason` is the value of the Reason header to send."""
+        """End the call and all its legs; `reason` is the value of the Reason header field."""
         headers = (("Reason", reason),) if reason is not None else ()
         self._core.end(EndCause.HUNG_UP, now, headers)
 
     def accept_transfer(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
-        """Answer a REFER with 202 and ring the transfer's targets with the caller's media.
+        """Accept a REFER with 202, and ring the transfer's targets with the caller's media.
 
-        `request_id` is the one from `TransferRequested`.
+        `request_id` is the id in the event `TransferRequested`.
 
         Returns:
-            False if the REFER no longer waits for a decision, if this method has refused it with
-                603, if `targets` is empty, or if the call has ended.
+            True if the REFER was accepted. False in four cases: the REFER no longer waits for a
+                decision, this method has refused the REFER with 603, `targets` is empty, or the
+                call has ended.
         """
         return not self.ended and bool(targets) and self._transfers.accept(request_id, targets, now)
 
     def call_named_by_replaces(self, request_id: int) -> LegOwner | None:
-        """Return the second call that an attended transfer names, or None if there is none.
+        """Return the second call of an attended transfer; None if there is no second call.
 
-        The Replaces in the REFER names a dialog in another call. The call is returned only if that
-        dialog's peer is at the same host as the sender of the REFER.
+        The Replaces in the REFER identifies a dialog of the second call. The call is returned only
+        if this dialog's peer is at the same host as the sender of the REFER.
         """
         named = self._transfers.leg_in_other_call(request_id)
         return None if named is None else named.call
 
     def join_plan(self, request_id: int) -> JoinPlan | None:
-        """Return how this call can be joined with the call from `call_named_by_replaces`.
+        """Return a plan for joining this call with the call from `call_named_by_replaces`.
 
-        None means that the two calls cannot be joined, or not yet.
+        None means that the two calls cannot be joined now.
         """
         leg, named = self._transfers.transferor, self._transfers.leg_in_other_call(request_id)
         return None if leg is None or named is None else plan_join(leg, named)
@@ -268,9 +269,9 @@ class BackToBackCall:
     def join(self, request_id: int, plan: JoinPlan, target: Target, now: float) -> None:
         """Answer the REFER with 202 and join the two calls of an attended transfer.
 
-        The party that sent the REFER leaves both calls. The call that continues emits `Joined`, and
-        the second call emits `CallEnded`, so take the events of both calls. `target` describes the
-        party whose leg moves to the call that continues, as far as the owner knows this party.
+        The party that sent the REFER leaves both calls. One call continues and emits `Joined`. The
+        second call emits `CallEnded`. The owner must take the events of both calls. `target`
+        describes the party whose leg moves to the continuing call. It may be incomplete.
         """
         plan.ending_leg.call.core.remove_moved_leg(plan.moved_leg)
         plan.kept_leg.call.add_moved_leg(plan.moved_leg, target, now)
@@ -284,9 +285,9 @@ class BackToBackCall:
     def replace_callee(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
         """Replace the joined callee by the party that sent an INVITE with Replaces (RFC 3891).
 
-        `leg_to_replace` returns the `old` leg. `target` describes the new party, as far as the
-        owner knows it. The INVITE is always answered. If the answer is 200, `Joined` is emitted and
-        the old leg gets a BYE.
+        `old` is the leg that `leg_to_replace` returned. `target` describes the new party and may be
+        incomplete. The new party always gets a final response. If the response is 200, the call
+        emits `Joined`, and the old leg gets a BYE.
         """
         if self.ended or old is not self._core.callee:
             answer(invite, 481, now)
@@ -296,26 +297,30 @@ class BackToBackCall:
             self._replacement.accept(old, invite, target, now)
 
     def refuse_transfer(self, request_id: int, status: int, now: float) -> None:
-        """Answer the REFER of a transfer with a failure status; the call does not change."""
+        """Refuse the REFER of a transfer with a failure status. The call does not change."""
         self._transfers.refuse(request_id, status, now)
 
     def answer_record(
         self, request_id: int, status: int, now: float, reason: str | None = None
     ) -> None:
-        """Answer the INFO that `RecordRequested` reported; a second answer changes nothing."""
+        """Send the response to an INFO that `RecordRequested` reported, if it has none yet."""
         self._in_dialog.answer_record(request_id, status, reason, now)
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
         """Ring these targets for `recall_timeout` seconds after a failed transfer.
 
-        Call this method after `TransferFailed` with `transferor_gone`, before the next
-        `handle_timer`. Otherwise `handle_timer` rings the callee that sent the REFER.
+        Call this method after the event `TransferFailed` with `transferor_gone`, before you call
+        `handle_timer` again. If it is not called, `handle_timer` rings the callee that sent the
+        REFER.
         """
         if not self.ended and targets:
             self._transfers.ring_again(targets, now)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Return the state that `restored` and `bye_from_checkpoint` need, as plain values."""
+        """Return the state of the call for `restored` and `bye_from_checkpoint`.
+
+        The state is a `dict` of simple values, such as numbers, strings and lists.
+        """
         return CallCheckpoint.of(self._core, self._transfers.checkpoint()).to_values()
 
     # --- events of the endpoint ---------------------------------------------------------------
@@ -323,7 +328,7 @@ class BackToBackCall:
     def handle(self, event: SipEvent, now: float) -> None:
         """Handle an endpoint event of this call.
 
-        No message of a peer makes this method raise an error.
+        This method raises no error, whatever message a peer has sent.
         """
         leg = leg_of(event)
         if leg is None or leg.call is not self:
@@ -331,8 +336,8 @@ class BackToBackCall:
         try:
             self._dispatch(event, leg, now)
         except ProtocolError:
-            # After an error of our own the call ends; otherwise a party could stay in a call that
-            # the owner no longer manages.
+            # This is a bug in our code. End the call, so that no party stays in a call that the
+            # owner no longer manages.
             self._core.end(EndCause.FAULT, now)
 
     def _dispatch(self, event: SipEvent, leg: Leg, now: float) -> None:
@@ -413,9 +418,9 @@ class BackToBackCall:
         return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due now: stop ringing after its timeout, refresh sessions, repeat offers.
+        """Do the work that is due: stop ringing at its time limit, refresh sessions, resend offers.
 
-        If a peer no longer responds, the call ends.
+        If a peer no longer responds, end the call.
         """
         if self.ended:
             return

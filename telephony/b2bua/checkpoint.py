@@ -1,15 +1,17 @@
 """The checkpoint of a call: the state that the next process needs to continue or end the call.
 
-A checkpoint holds the call's confirmed dialogs, the session descriptions that each peer and we have
-sent, the session timers, and which legs are joined. Times are monotonic seconds, so a checkpoint is
-valid only until the machine restarts. A checkpoint is stored as plain values (`dict`, `list`, `str`
-and so on), under the names of the fields of these classes. The next process may have another
-version of this program. So a new field always has a default, and no field is ever removed.
+A checkpoint contains the call's confirmed dialogs, the session descriptions that each peer and we
+have sent, the session timers, and the ids of the joined legs. Times are monotonic seconds, so a
+checkpoint is valid only until the machine restarts. A checkpoint is stored as simple values: `dict`,
+`list`, `str` and so on. The `dict` keys are the field names of the classes in this module. The next
+process may run another version of this program. Therefore, a new field must always have a default,
+and no field may be removed.
 
-A checkpoint holds phone numbers. While a caller with SRTP waits for an answer, it also holds the
-caller's key. Store it only in memory (the runtime folder), never on a disk. Keys in use are not in
-the checkpoint: after the end of the process it is unknown how often an SRTP sequence number has
-wrapped (RFC 3711 3.3.1). So the next process offers new keys to the legs with SRTP.
+A checkpoint contains phone numbers. While a caller with SRTP waits for an answer, the checkpoint
+also contains the caller's SRTP key. Therefore, store a checkpoint only in memory (the runtime
+folder), never on a disk. SRTP keys in use are not in the checkpoint. To use these keys again, the
+next process would have to know how often the RTP sequence number has restarted at 0 (RFC 3711
+3.3.1). Instead, the next process offers new keys to the legs with SRTP.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ _TEXT = "latin-1"
 class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The checkpoint of a `Target`.
 
-    The target's further addresses are left out, because they are only tried while it is rung.
+    The target's alternative addresses are not stored. They are needed only until the target
+    answers.
     """
 
     uri: str
@@ -175,11 +178,11 @@ class TransferCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The caller's INVITE as text; the SRTP keys in its body are replaced by zeros."""
     max_forwards: int
     serial: int
-    """The id of the last REFER in this call."""
+    """The id of the newest REFER in this call."""
     accepted: bool
-    """True if a transfer was in progress: its REFER had been accepted."""
+    """True if a REFER had been accepted and its transfer was still in progress."""
     event: str | None
-    """The Event header for the transfer's last NOTIFY; None if no NOTIFY is to be sent."""
+    """The Event header field for the transfer's final NOTIFY; None if no NOTIFY must be sent."""
     recall: TargetCheckpoint | None
     """The target to ring again if the transfer fails; None if there is no such target."""
 
@@ -200,7 +203,7 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, core: CallCore, transfers: TransferCheckpoint) -> CallCheckpoint:
-        """Return the checkpoint of the call with the state `core` and these `transfers`."""
+        """Return the checkpoint of a call from its state `core` and its transfer state."""
         live = [leg for leg in core.legs.values() if _confirmed(leg)]
         ringing = bool(core.legs) and core.caller.alive and not core.caller.talking
         invite = core.caller.server_invite if ringing else None
@@ -287,7 +290,10 @@ def request_to_text(request: Request) -> str:
 
 
 def _blanked(body: bytes) -> bytes:
-    """Return `body` with zeros (in base64, same length) for each SRTP key (RFC 4568 6.1)."""
+    """Return `body` with each character of an SRTP key replaced by A, which is 0 in base64.
+
+    RFC 4568 section 6.1 defines where the keys are.
+    """
     if b"inline:" not in body.lower():
         return body
     return _KEYS.sub(lambda key: b"A" * len(key[0]), body)

@@ -1,4 +1,4 @@
-"""The state that the components of a call share: its legs, which two are joined, and its events.
+"""The state that the components of a call share: all legs, the two joined legs, and the events.
 
 Only this module creates, joins and ends legs, and changes the state of a leg. The other components
 call its methods.
@@ -64,8 +64,8 @@ class EndCause(StrEnum):
 class CallCore:
     """The state of one call.
 
-    This class is large because every change of a leg is made here, together with the event that
-    reports the change. So no component can make a change without its event.
+    This class is large because it contains every method that changes a leg. Each of these methods
+    also emits the event that reports the change. Therefore, no change can happen without its event.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class CallCore:
         self.events.append(event)
 
     def trust_between(self, sender: Leg, receiver: Leg) -> Trust:
-        """Return the rules that decide whether identities may pass from `sender` to `receiver`."""
+        """Return the rules that decide whether `receiver` may see the identity of `sender`."""
         return Trust(self.is_trusted(sender), self.is_trusted(receiver), self.is_phone(receiver))
 
     def is_trusted(self, leg: Leg) -> bool:
@@ -119,11 +119,11 @@ class CallCore:
     # --- legs -------------------------------------------------------------------------------
 
     def new_leg(self, side: Side, target: Target | None, *, ipv6: bool) -> Leg:
-        """Create a leg with its own ports, in the address family of its peer's media.
+        """Create a leg with its own ports. Set `ipv6` to True if the peer's media uses IPv6.
 
         Raises:
-            NoPortsError: No port is free, or the call already has `max_legs` legs, ended ones
-                included.
+            NoPortsError: No port is free, or the call already has `max_legs` legs, including legs
+                that have ended.
         """
         if len(self.legs) >= self.settings.max_legs:
             raise NoPortsError("too many legs in one call")
@@ -133,9 +133,9 @@ class CallCore:
         return self._keep(Leg(self._call, leg_id, side, target, media))
 
     def restore_leg(self, side: Side, target: Target | None, media: LegMedia) -> Leg:
-        """Add a leg with a confirmed dialog that the call had in an earlier process.
+        """Add a leg with a confirmed dialog that the call had before the restart.
 
-        `media` has bound the ports that the leg had in that process.
+        `media` is already bound to the ports that the leg had before the restart.
         """
         number = media.leg_id.rpartition("/b")[2]
         if number.isdigit():
@@ -181,7 +181,7 @@ class CallCore:
         self.connect(leg)
 
     def forget_legs(self) -> None:
-        """Close all legs and delete all events, without a message to any peer."""
+        """Delete all legs and all waiting events. No peer gets a message."""
         self._callee = None
         for leg in self.legs.values():
             leg.media.close()
@@ -231,9 +231,9 @@ class CallCore:
 
     @staticmethod
     def learn_from_invite(leg: Leg, request: Request) -> None:
-        """Store the methods and the identity in the INVITE of a new peer, without an event.
+        """Store the identity and the supported methods from the INVITE of a new peer.
 
-        The application has seen this INVITE itself, so events report only later changes.
+        No event is emitted, because the application has seen this INVITE itself.
         """
         leg.learn(request.headers.get("Allow"))
         found = identity_of(request)
@@ -241,10 +241,10 @@ class CallCore:
             leg.set_identity(found[1], identity_key(*found))
 
     def learn_from(self, leg: Leg, message: Request | Response) -> bool:
-        """Store the sender's methods and identity from a message, and report a new identity.
+        """Store the sender's identity and supported methods from a message.
 
-        Return True if the sender has a new name. For a new Contact, an event is emitted but False
-        is returned, because a Contact is an address and not a name.
+        If the identity has changed, emit `IdentityChanged` and return True. If only the Contact has
+        changed, emit the event but return False, because a Contact is an address and not a name.
         """
         leg.learn(message.headers.get("Allow"))
         found = identity_of(message)
