@@ -2,10 +2,10 @@
 
 A checkpoint contains the call's confirmed dialogs, the session descriptions that each peer and we
 have sent, the session timers, and the ids of the joined legs. Times are monotonic seconds, so a
-checkpoint is valid only until the machine restarts. A checkpoint is stored as simple values: `dict`,
-`list`, `str` and so on. The `dict` keys are the field names of the classes in this module. The next
-process may run another version of this program. Therefore, a new field must always have a default,
-and no field may be removed.
+checkpoint is valid only until the machine restarts. A checkpoint is stored as simple values, such
+as `dict`, `list` and `str`. The `dict` keys are the field names of the classes in this module. The
+next process may run another version of this program. Therefore, a new field must always have a
+default, and no field may be removed.
 
 A checkpoint contains phone numbers. While a caller with SRTP waits for an answer, the checkpoint
 also contains the caller's SRTP key. Therefore, store a checkpoint only in memory (the runtime

@@ -269,7 +269,7 @@ class CallCore:
     # --- the end of a leg and of the call ---------------------------------------------------
 
     def end_leg(self, leg: Leg, cause: str, now: float, headers: HeaderFields = ()) -> None:
-        """End a leg and free its ports; late responses for the leg may still arrive.
+        """End a leg and free its ports. Responses for the leg may still arrive afterwards.
 
         A leg with a confirmed dialog gets a BYE. An INVITE that we sent gets a CANCEL. An INVITE
         from the peer that has no final response gets 480.
@@ -337,9 +337,11 @@ def answer(
 ) -> Dialog | None:
     """Send a response to a request; do nothing if the request already has a final response.
 
-    The endpoint itself answers a request after CANCEL or BYE. With `reliable`, a provisional
-    response to an INVITE is sent again until its PRACK arrives (RFC 3262). Return the dialog that
-    the response belongs to; None if it belongs to no dialog or was not sent.
+    For example, the endpoint itself has already sent the final response if the request was
+    cancelled. If `reliable` is true, a provisional response to an INVITE is sent again until its
+    PRACK arrives (RFC 3262).
+
+    Return the dialog of the response; None if the response has no dialog or was not sent.
     """
     if transaction.answered:
         return None
@@ -364,6 +366,6 @@ def answer(
 def session_id_of(text: str) -> int:
     """Return the session id for a leg's o= line, computed from the leg id `text`.
 
-    The number is below 2**31, and is the same in every process.
+    The session id is below 2**31. Every process computes the same session id for the same leg id.
     """
     return zlib.crc32(text.encode()) & 0x7FFF_FFFF

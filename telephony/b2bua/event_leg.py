@@ -1,7 +1,7 @@
-"""Finding the leg of a call that an endpoint event belongs to.
+"""Find the leg of a call that an endpoint event belongs to.
 
-The endpoint stores an `owner` in each INVITE and dialog. The calls in this package set it to the
-leg.
+The endpoint stores an `owner` in each INVITE and dialog. The calls in this package set the leg as
+the owner.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The events that a call reports to its owner, the application that uses this package.
 
-They are small frozen values, which the owner reads by `next_event`. Do not write their fields to
-the log: `identity`, `refer_to`, `request` and `response` hold personal data. The owner may use them
-only to make its decisions.
+Events are small frozen values, which the owner reads by `next_event`. Do not write the fields of an
+event to the log, because `identity`, `refer_to`, `request` and `response` contain personal data.
+The owner may use these fields only to make its decisions.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LegRinging:
-    """A callee leg rings: its peer has sent the first provisional response above 100."""
+    """A callee leg rings, because its peer has sent a provisional response above 100."""
 
     leg_id: str
     target: Target
@@ -31,9 +31,9 @@ class LegRinging:
 
 @dataclass(frozen=True, slots=True)
 class CallRedirected:
-    """A target redirected the call to other targets, which ring now.
+    """A target has redirected the call to other targets, which now ring.
 
-    The owner knows these targets: its `FindTargets` callback has returned them.
+    The owner knows these targets, because its `FindTargets` function has returned them.
     """
 
     leg_id: str
@@ -43,11 +43,11 @@ class CallRedirected:
 
 @dataclass(frozen=True, slots=True)
 class CallAnswered:
-    """A callee has answered with a 2xx; the 200 for the caller is not sent yet.
+    """A callee has answered the call with a 2xx. The caller's 200 is not sent yet.
 
-    This event comes only for the first answer in a call, and recording starts with it. The owner
-    takes all events after every `handle` and before it flushes `Endpoint.outgoing`. So everything
-    that the owner does on this event happens before the caller gets its 200.
+    Only the first callee that answers causes this event. The recording starts with this event. The
+    owner takes all events after every call of `handle`, and only then flushes `Endpoint.outgoing`.
+    Therefore, the owner handles this event before the caller gets the 200.
     """
 
     leg_id: str
@@ -84,8 +84,8 @@ class CallResumed:
 class TransferRequested:
     """A party that may transfer the call has sent a well-formed REFER.
 
-    The owner must answer it by `accept_transfer`, `join` or `refuse_transfer` within 5 seconds.
-    After that time it is refused with 603.
+    The owner must call `accept_transfer`, `join` or `refuse_transfer` within 5 seconds. After 5
+    seconds, the REFER is refused with 603.
     """
 
     request_id: int
@@ -98,7 +98,7 @@ class TransferRequested:
 
 @dataclass(frozen=True, slots=True)
 class TransferProgress:
-    """The target of a transfer rings: it has sent a provisional response."""
+    """The target of a transfer rings, because it has sent a provisional response."""
 
     request_id: int
     leg_id: str
@@ -107,7 +107,7 @@ class TransferProgress:
 
 @dataclass(frozen=True, slots=True)
 class TransferCompleted:
-    """The transfer succeeded: the caller now talks with the transfer's target, on leg `leg_id`."""
+    """The transfer succeeded. The caller now talks with the target, on the leg `leg_id`."""
 
     request_id: int
     leg_id: str
@@ -130,11 +130,14 @@ class Joined:
 class TransferFailed:
     """The target of a transfer did not answer.
 
-    `transferor_gone` is true if the sender of the REFER has hung up. The owner must then call
-    `ring_again`; otherwise the sender's own target is rung again. If `transferor_gone` is false,
-    the caller and the sender of the REFER are still joined. If that sender hangs up within two
-    seconds after it has answered the report of the failure, this event is emitted a second time,
-    with `transferor_gone` true.
+    If `transferor_gone` is true, the sender of the REFER has hung up. The owner must then call
+    `ring_again` with the targets to ring. If the owner does not call it, the sender of the REFER is
+    rung again.
+
+    If `transferor_gone` is false, the caller and the sender of the REFER are still joined. The
+    sender receives a NOTIFY about the failure. If the sender hangs up before it responds to this
+    NOTIFY, or in the two seconds after its response, this event is emitted a second time, with
+    `transferor_gone` true.
     """
 
     request_id: int
@@ -144,7 +147,7 @@ class TransferFailed:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A callee that was rung again after a failed transfer has answered: the recall succeeded."""
+    """A callee that was rung again, after a failed transfer, has answered the call."""
 
     leg_id: str
     target: Target
@@ -153,9 +156,9 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class InfoReceived:
-    """A peer has sent an INFO without a `Record` header.
+    """A peer has sent an INFO without a `Record` header field.
 
-    The event is emitted before the INFO is passed on to the other leg.
+    The event is emitted before the INFO is sent on to the other leg.
     """
 
     leg_id: str
@@ -165,16 +168,16 @@ class InfoReceived:
 
 @dataclass(frozen=True, slots=True)
 class RecordRequested:
-    """The callee's phone has sent an INFO with a `Record` header: its record key was pressed.
+    """The callee has pressed the record key of the phone, so the phone has sent an INFO.
 
-    The INFO is never passed on to the caller. It has no response until the owner calls
-    `answer_record`.
+    The INFO has a `Record` header field. It is never sent on to the caller. The phone gets no
+    response until the owner calls `answer_record`.
     """
 
     request_id: int
     leg_id: str
     value: str
-    """The value of the `Record` header; several values are joined by commas."""
+    """The value of the `Record` header field. Several values are joined by commas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +188,14 @@ class IdentityChanged:
     side: Side
     identity: NameAddr
     source: str
-    """The name of the header field that holds the new identity."""
+    """The name of the header field that contains the new identity."""
 
 
 @dataclass(frozen=True, slots=True)
 class MediaNegotiated:
     """A leg and its peer have agreed on media, for the first time or again.
 
-    The event holds the payload types that the peer may send.
+    The event contains the payload types that the peer may send.
     """
 
     leg_id: str
@@ -208,8 +211,8 @@ class MediaNegotiated:
 class CallEnded:
     """The call has ended. This event is emitted exactly once, as the last event of a call.
 
-    Every leg got its BYE, CANCEL or final response, and all ports are free. SIP transactions may
-    still run, and late responses are handled.
+    Every peer was sent a BYE, CANCEL or final response, and all ports are free. Some SIP
+    transactions may not be complete yet, so late responses are still handled.
     """
 
     cause: str

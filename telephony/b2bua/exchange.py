@@ -1,8 +1,9 @@
-"""Offers that a peer sends within a dialog (re-INVITE or UPDATE), passed on to the other leg.
+"""Pass on an offer that a peer sends within a dialog (re-INVITE or UPDATE) to the other leg.
 
-A hold or a change of codecs is sent to the other party, and that party's answer is sent back. An
-offer that changes nothing is answered here. A call can pass on only one offer at a time, so a
-second offer gets 491 (RFC 3261 14.2). If an offer fails, the media of both legs stays as it was.
+If an offer starts a hold or changes the codecs, we send an offer to the other party, and send that
+party's SDP answer back. If an offer changes nothing, we send the SDP answer without asking the
+other party. A call can pass on only one offer at a time, so a second offer gets 491 (RFC 3261
+14.2). If an offer fails, the media of both legs does not change.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from telephony.sip.ua.server_request import ServerRequest
 from telephony.sip.ua.uas import InviteServer
 
 _STATUS_FOR_SENDER = {401: 500, 407: 500, 408: 504, 422: 500, 481: 500}
-"""The status that the sender of an offer gets, by the status that the other leg has sent us.
+"""Maps a failure status from the other leg to the status that the sender of the offer gets.
 
 401, 407 and 422 concern only us and the other leg. 408 and 481 would end the sender's own dialog
-(RFC 3261 12.2.1.2), although the failure is on the other leg.
+(RFC 3261 12.2.1.2), although only the other leg has failed.
 """
 
 
@@ -55,7 +56,7 @@ class ForwardedOffer:
     """Our offer to the target; None means that we ask the target for an offer."""
     timer: SessionTimer
     deadline: float | None
-    """The time at which we stop waiting for the target's answer; None while we do not wait."""
+    """The time at which we stop waiting for the target's response; None if we do not wait."""
     waits_for_ack: bool = False
     """True while the target has not yet acknowledged our 2xx.
 
@@ -65,9 +66,10 @@ class ForwardedOffer:
 
 @dataclass(frozen=True, slots=True)
 class AwaitedAck:
-    """An INVITE without SDP that we answered with an offer.
+    """An INVITE without SDP, to which we responded with an offer.
 
-    The ACK of the sender (`source`) will hold the answer to our offer (`ours`).
+    `source` sent the INVITE, and `ours` is our offer. The ACK of `source` will contain the SDP
+    answer.
     """
 
     source: Leg
@@ -81,17 +83,17 @@ class AwaitedAck:
 
 
 class Exchange:
-    """The offer/answer exchange between the two joined legs; at most one is in progress.
+    """The offer/answer exchange between the two joined legs. At most one is in progress.
 
-    This class is large because both kinds of exchange end in the same ways. In the first kind, we
-    pass an offer on. In the second kind, we ask the other leg for an offer. Both can fail, be
-    cancelled or lose a leg at every step.
+    There are two kinds of exchange: we pass an offer on, or we ask the other leg for an offer. This
+    class is large because it handles both kinds. Both kinds can fail, be cancelled or lose a leg at
+    every step.
     """
 
     def __init__(
         self, core: CallCore, offers: Offers, refresh: Refresh, alignment: Alignment
     ) -> None:
-        """Create the object; no exchange is in progress."""
+        """Create the object without any exchange in progress."""
         self._core = core
         self._offers = offers
         self._refresh = refresh
@@ -101,7 +103,7 @@ class Exchange:
         self._awaited_ack: AwaitedAck | None = None
 
     def is_forwarding(self, transaction: ServerRequest) -> bool:
-        """Return whether we are passing this request on, with its offer and its header fields."""
+        """Return whether we are passing on the offer and the header fields of this request."""
         return self._forwarded is not None and self._forwarded.transaction is transaction
 
     @property
@@ -182,10 +184,10 @@ class Exchange:
         *,
         said: SessionDescription | None = None,
     ) -> None:
-        """Answer an offer of `leg` without asking the other leg.
+        """Send the SDP answer to an offer of `leg` without asking the other leg.
 
-        `said` is the last session description of the other leg, if it still fits the offer. None
-        means that no other leg is talking.
+        `said` is the newest session description of the other leg, from which the answer is built.
+        None means that no other leg is talking.
         """
         try:
             ours = leg.media.answer(offer, said, self._allowed)
@@ -208,7 +210,7 @@ class Exchange:
         else:
             answer(transaction, 500, now)
 
-    # --- passing an offer to the other leg, and its answer back -----------------------------
+    # --- passing an offer on, and sending the answer back -----------------------------------
 
     def _pass_on(self, forwarded: ForwardedOffer, now: float) -> None:
         forwarded.deadline = now + self._core.settings.request_timeout
@@ -245,9 +247,9 @@ class Exchange:
 
     @staticmethod
     def _ack_without_offer(forwarded: ForwardedOffer, now: float) -> None:
-        """Acknowledge the target's 2xx, although it holds no offer that we can use.
+        """Send an ACK if the target responded with a 2xx without a usable offer.
 
-        We had sent the target an INVITE without SDP, which asks for an offer.
+        Our INVITE to the target had no SDP, which means that the 2xx should contain an offer.
         """
         target = forwarded.target
         if target.invite_to_ack is not None and target.dialog is not None and target.talking:
@@ -266,8 +268,8 @@ class Exchange:
             if forwarded.target_offer is not None:
                 target.media.agree(forwarded.target_offer, theirs)
             if forwarded.transaction.answered or not source.talking:
-                # The sender has given up, but the target has agreed to its offer. So offer the
-                # target the earlier media of the sender again.
+                # The target has agreed to the offer, but its sender no longer waits for a response.
+                # So send the target a new offer with the media that the sender had before.
                 self._alignment.align(target, source, now)
                 return
             ours = source.media.answer(offer, theirs, self._allowed)
@@ -281,7 +283,10 @@ class Exchange:
         self._accept(source, forwarded.transaction, ours, forwarded.timer, now)
 
     def _media_changed(self, leg: Leg) -> None:
-        """Update the media relay after an offer of `leg` was answered; report a new hold."""
+        """Update the media relay after an offer of `leg` has got its SDP answer.
+
+        If the offer started or ended a hold, report this.
+        """
         self._core.reconnect()
         self._core.emit_media(leg)
         holding = leg.media.peer_not_receiving
@@ -309,9 +314,10 @@ class Exchange:
     def _answer_with_last(
         self, target: Leg, source: Leg, theirs: SessionDescription, now: float
     ) -> None:
-        """Answer the offer of `target` with the last session description of `source`.
+        """Send the SDP answer to the offer of `target`, built from the description of `source`.
 
-        If no answer fits, the call ends.
+        `source` does not take part, so its newest session description is used. If no SDP answer is
+        possible, the call ends.
         """
         client, target.invite_to_ack = target.invite_to_ack, None
         if client is None or target.dialog is None or not target.talking:
@@ -337,10 +343,10 @@ class Exchange:
         return back
 
     def acknowledged(self, leg: Leg, request: Request, now: float) -> None:
-        """Handle an ACK of `leg`.
+        """Handle an ACK from the peer of `leg`.
 
-        If the ACK holds the answer to our offer, that answer is used. If an offer to this leg
-        waited for the ACK, it is sent now.
+        If the ACK contains the SDP answer to our offer, complete the exchange. If another offer to
+        this leg had to wait for the ACK, send that offer now.
         """
         self._acknowledge(leg, request, now)
         forwarded = self._forwarded
@@ -384,7 +390,7 @@ class Exchange:
     # --- ending an exchange early -------------------------------------------------------------
 
     def cancelled(self, invite: InviteServer, now: float) -> None:
-        """Give up the exchange that this re-INVITE started, because its sender has cancelled it."""
+        """End the exchange that the re-INVITE `invite` started. Its sender has cancelled it."""
         if self._forwarded is not None and self._forwarded.transaction is invite:
             self._give_up(self._forwarded, now)
 
@@ -395,7 +401,7 @@ class Exchange:
             self._offers.cancel(forwarded.target, now)
 
     def on_leg_ended(self, leg: Leg) -> None:
-        """Delete an exchange that waits for an ACK, if one of its two legs has ended."""
+        """Delete an exchange that waits for an ACK, if `leg` is one of its two legs."""
         awaited, forwarded = self._awaited_ack, self._forwarded
         if awaited is not None and leg in {awaited.source, awaited.target}:
             self._awaited_ack = None
@@ -405,11 +411,11 @@ class Exchange:
             self._forwarded = None
 
     def next_timer(self) -> float | None:
-        """Return the time at which the exchange in progress is given up; None if there is none."""
+        """Return the deadline of the exchange in progress; None if no deadline is set."""
         return None if self._forwarded is None else self._forwarded.deadline
 
     def timer(self, now: float) -> None:
-        """Give up the exchange in progress and answer 504, if its deadline has passed."""
+        """If the deadline of the exchange has passed, respond with 504 and end the exchange."""
         forwarded = self._forwarded
         if forwarded is not None and forwarded.deadline is not None and now >= forwarded.deadline:
             forwarded.deadline = None

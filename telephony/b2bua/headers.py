@@ -1,8 +1,8 @@
 """The header fields and the identities that we copy from one leg of a call to the other leg.
 
-There are three kinds of header fields. Some concern only one leg, so the other leg gets its own.
-Some identify people: they are copied only if trust and privacy allow it (RFC 3323, RFC 3325). All
-other header fields are copied unchanged.
+There are three kinds of header fields. The first kind concerns only one leg and is never copied.
+The second kind identifies people. It is copied only if the rules for trust and privacy permit this
+(RFC 3323, RFC 3325). All other header fields are copied unchanged.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ _NAMING = frozenset(
 """
 
 _FREE_TEXT = frozenset(["call-info", "organization", "subject", "reply-to", "in-reply-to"])
-"""Header fields with free text.
+"""Header fields with free text, which may contain the sender's name.
 
-They may name a caller who asked for privacy (RFC 3323 4.1), so they are then not copied.
+If the sender asks for privacy, these header fields are not copied (RFC 3323 4.1).
 """
 
 _PRIVATE = frozenset({"id", "user", "header", "full"})
@@ -110,7 +110,7 @@ ANONYMOUS = NameAddr("Anonymous", Uri.parse("sip:anonymous@anonymous.invalid"), 
 
 
 def wants_privacy(headers: Headers) -> bool:
-    """Return whether the sender asks for privacy, by Privacy or by Remote-Party-ID."""
+    """Return whether a Privacy or Remote-Party-ID header field asks for privacy."""
     words = {w.strip().lower() for v in headers.get_all("Privacy") for w in re.split("[;,]", v)}
     if words & _PRIVATE:
         return True
@@ -120,9 +120,9 @@ def wants_privacy(headers: Headers) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The rules for header fields that pass from one peer (the sender) to another (the receiver).
+    """The rules for copying header fields from one peer (the sender) to another (the receiver).
 
-    An identity passes only if both peers are in the trust domain.
+    An identity is copied only if both peers are in the trust domain (RFC 3325).
     """
 
     sender: bool
@@ -132,16 +132,16 @@ class Trust:
     shown: bool = False
     """True if the receiving peer is a phone, which shows names to a person.
 
-    The identity of a sender who asks for privacy is then not passed on.
+    To a phone, the identity of a sender who asks for privacy is not copied.
     """
 
     def passes(self, headers: Headers) -> bool:
-        """Return whether the identities in these header fields may pass to the receiver."""
+        """Return whether the receiver may get the identities in these header fields."""
         return self.sender and self.receiver and not (self.shown and wants_privacy(headers))
 
 
 def passed_fields(headers: Headers, trust: Trust) -> HeaderFields:
-    """Return the header fields that are copied to the other leg, in their order."""
+    """Return the header fields that are copied to the other leg, in the same sequence."""
     names_pass = trust.passes(headers)
     withheld = wants_privacy(headers) and not names_pass
     kept = []
@@ -156,7 +156,10 @@ def passed_fields(headers: Headers, trust: Trust) -> HeaderFields:
 
 
 def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
-    """Return the header fields with a sender's new identity; none if it may not pass."""
+    """Return the header fields with a sender's new identity.
+
+    The result is empty if the receiver may not get the identity.
+    """
     if not trust.passes(headers):
         return ()
     known = ("p-asserted-identity", "remote-party-id", "privacy")
@@ -164,9 +167,9 @@ def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
 
 
 def from_for(request: Request, trust: Trust) -> NameAddr:
-    """Return the From that we send to the other leg, without a tag.
+    """Return the From header field that we send to the other leg, without a tag.
 
-    It is anonymous if the sender asks for privacy and its identity may not pass to the other leg.
+    The From is anonymous if the sender asks for privacy and the receiver may not get its identity.
     """
     if wants_privacy(request.headers) and not trust.passes(request.headers):
         return ANONYMOUS
@@ -179,7 +182,7 @@ def without_tag(address: NameAddr) -> NameAddr:
 
 
 def body_fields(message: Request | Response) -> HeaderFields:
-    """Return the header fields that describe the body of a message that is passed on unchanged."""
+    """Return the header fields that describe a message's body, to copy them with the body."""
     if not message.body:
         return ()
     names = ("Content-Type", "Content-Encoding", "Content-Disposition", "Content-Language")
@@ -188,13 +191,13 @@ def body_fields(message: Request | Response) -> HeaderFields:
 
 
 IDENTITY_HEADERS: Final = ("P-Asserted-Identity", "Remote-Party-ID", "Contact")
-"""The header fields in which a party states its identity, the most reliable one first."""
+"""The header fields in which a party states its identity. The most reliable one is first."""
 
 
 def identity_of(message: Request | Response) -> tuple[NameAddr, str] | None:
-    """Return the sender's identity in a message, and the name of the header field that states it.
+    """Return the sender's identity from a message, and the name of its header field.
 
-    None means that the message has no such header field that can be read.
+    None means that no header field with an identity can be read.
     """
     for name in IDENTITY_HEADERS:
         for value in message.headers.get_all(name):
@@ -206,10 +209,11 @@ def identity_of(message: Request | Response) -> tuple[NameAddr, str] | None:
 
 
 def identity_key(identity: NameAddr, header: str) -> str:
-    """Return a text that is equal for two addresses of the same identity.
+    """Return a text by which two identities are compared.
 
-    `header` is the header field that the address comes from. For a Contact, the text is only the
-    user part: host and port of a Contact say where the peer is, not who it is.
+    Two addresses with the same text count as the same identity. `header` is the name of the
+    address's header field. For a Contact, the text is only the user part, because the host and port
+    of a Contact can change while the party stays the same.
     """
     user = identity.uri.number if identity.uri.scheme == "tel" else identity.uri.user or ""
     return user if header == "Contact" else f"{user}@{(identity.uri.host or '').lower()}"

@@ -1,13 +1,15 @@
-"""Requests within a dialog, other than offers: we pass them on to the other leg or answer them.
+"""Handle the requests within a dialog: pass a request on to the other leg or respond to it.
 
-INFO, MESSAGE and NOTIFY are passed on in order, one at a time for each leg and direction. A BYE
-does not wait for these requests. The bodies of these requests may hold key presses and are never
-read. An INFO with a `Record` header comes from the record key of a phone. It is not passed on. If
-it came from the callee that is joined with the caller, the owner of the call answers it.
+`exchange.py` handles the offers in a confirmed dialog. INFO, MESSAGE and NOTIFY are passed on in
+the sequence in which they arrive, one at a time for each leg and direction. A BYE does not wait for
+them. Their bodies may contain DTMF digits and are never read.
 
-A PRACK comes here only if it holds an offer. It gets 488, because no callee has answered yet, so no
-callee can answer the offer. An UPDATE with an offer before the call is answered gets 500 with
-Retry-After (RFC 3311 5.2). After the answer, such an UPDATE is passed on.
+An INFO with a `Record` header field means that the record key of a phone was pressed. This INFO is
+not passed on. If the phone is the joined callee, the owner of the call decides about the response.
+
+A PRACK is handled here only if it contains an offer. It gets 488, because no callee has answered
+the call yet, so no SDP answer is possible. Before the call is answered, an UPDATE with an offer
+gets 500 with Retry-After (RFC 3311 5.2).
 """
 
 from __future__ import annotations
@@ -27,33 +29,35 @@ from telephony.sip.ua.server_request import ServerRequest
 
 _PASSED_ON: Final = frozenset({"INFO", "MESSAGE", "NOTIFY"})
 _STATUS_FOR_SENDER: Final = {401: 500, 407: 500}
-"""The status that the sender gets, by the final response that the other leg has sent us.
+"""Maps the status of the other leg's response to the status that the sender gets instead.
 
 401 and 407 ask us, and not the sender, for credentials.
 """
 _STATUS_WITHOUT_RESPONSE: Final = {408: 504, 481: 500}
-"""The status that the sender gets, by our own failure status, if the other leg has not responded.
+"""Maps our own failure status to the status that the sender gets if the other leg sent no response.
 
 408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
-gone.
+failed.
 """
 _ACCEPT: Final = (("Accept", "application/sdp, multipart/mixed"),)
 
 
 class InDialogRequests:
-    """Handles each request within a dialog, or hands it to the responsible component."""
+    """Handles each request within a dialog, or passes the request to another component."""
 
     def __init__(
         self, core: CallCore, exchange: Exchange, refresh: Refresh, transfers: ReferTransfers
     ) -> None:
-        """Create the object; no request is in progress."""
+        """Create the object without any request in progress."""
         self._core = core
         self._exchange = exchange
         self._refresh = refresh
         self._transfers = transfers
         self._serial = 0
         self._keys: dict[int, ServerRequest] = {}
-        """The INFOs from record keys that wait for the answer of the call's owner, by request id.
+        """The INFOs from a phone's record key that have no response yet, by request id.
+
+        The call's owner decides about the response.
         """
 
     def request(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
@@ -67,7 +71,7 @@ class InDialogRequests:
         elif method == "OPTIONS":
             answer(transaction, 200, now, headers=_ACCEPT)
         elif method == "PRACK":
-            # this PRACK holds an offer, and no callee can answer an offer yet
+            # this PRACK contains an offer, but no callee has answered the call yet
             answer(transaction, 488, now)
         elif method == "UPDATE" and not leg.talking:
             self._early_update(leg, transaction, request, now)
@@ -89,9 +93,9 @@ class InDialogRequests:
             self._send_new_name(leg, request, now)
 
     def _send_new_name(self, leg: Leg, request: Request, now: float) -> None:
-        """Send the other leg the new identity of this leg's party (RFC 4916).
+        """Send the new identity of this leg's party to the other leg's peer (RFC 4916).
 
-        Nothing is sent if trust or privacy does not allow it.
+        Nothing is sent if the rules for trust or privacy forbid this.
         """
         other = self._core.other(leg)
         if other is None or not other.talking:
@@ -103,10 +107,10 @@ class InDialogRequests:
     def _early_update(
         self, leg: Leg, transaction: ServerRequest, request: Request, now: float
     ) -> None:
-        """Handle an UPDATE before the call is answered.
+        """Handle an UPDATE that arrives before the call is answered.
 
-        Such an UPDATE can only change the sender's identity, because an offer in it gets 500 (RFC
-        3311 section 5.2).
+        An UPDATE with an offer gets 500 (RFC 3311 section 5.2). An UPDATE without an offer can
+        change only the sender's identity.
         """
         if request.body:
             answer(transaction, 500, now, headers=(("Retry-After", "5"),))
@@ -118,8 +122,8 @@ class InDialogRequests:
         if not leg.alive:
             return
         if leg.client_invite is not None and not leg.talking:
-            # A callee may not send BYE before its answer (RFC 3261 15), so its answer to our INVITE
-            # is still awaited.
+            # A callee may not send BYE before it answers our INVITE (RFC 3261 15). Ignore this BYE
+            # and wait for the final response.
             return
         other = self._core.other(leg)
         headers = passed_fields(request.headers, self._core.trust_between(leg, other or leg))
@@ -139,7 +143,7 @@ class InDialogRequests:
         elif self._transfers.on_leg_left(leg, now) or leg is not self._core.callee:
             self._core.end_leg(leg, EndCause.TRANSFERRED, now)
             if not any(other.alive for other in self._core.legs.values()):
-                # The last other leg of this call has moved to another call.
+                # No leg is left, because all other legs have moved to another call.
                 self._core.end(EndCause.TRANSFERRED, now)
         else:
             self._core.end(cause, now, headers)
@@ -172,8 +176,8 @@ class InDialogRequests:
         self, leg: Leg, transaction: ServerRequest, request: Request, now: float
     ) -> None:
         if leg is self._core.caller:
-            # The caller cannot control the recording. The 200 does not show whether a recording
-            # exists.
+            # The caller cannot control the recording. The caller always gets 200, which does not
+            # reveal whether the call is recorded.
             answer(transaction, 200, now)
         elif leg is not self._core.callee:
             answer(transaction, 480, now)
@@ -184,7 +188,7 @@ class InDialogRequests:
             self._core.emit(RecordRequested(self._serial, leg.id, value))
 
     def answer_record(self, request_id: int, status: int, reason: str | None, now: float) -> None:
-        """Answer the INFO of a record key, by request id; a second answer changes nothing."""
+        """Send the response to the record-key INFO `request_id`, if it has none yet."""
         transaction = self._keys.pop(request_id, None)
         if transaction is not None:
             answer(transaction, status, now, reason=reason)

@@ -1,10 +1,11 @@
 """Attended transfer (RFC 5589 section 7, RFC 3891): two calls with one common party become one.
 
-The common party, the transferor, has consulted another party in a second call. In one of the two
-calls it sends a REFER, with a Replaces that names its dialog with us in the other call. Both
-dialogs end here, so we forward nothing. One of the calls continues: a call in which the transferor
-is the callee. The call that continues gets the far leg of the other call. The transferor leaves
-both calls.
+The common party is the transferor. It has a call with each of two other parties. In one of the two
+calls, it sends a REFER with a Replaces, which identifies its dialog in the other call. Both dialogs
+are with us, so we join the calls ourselves and forward nothing.
+
+One call continues. It is a call in which the transferor is the callee. From the call that ends, the
+leg that is not the transferor's moves to the call that continues. The transferor leaves both calls.
 """
 
 from __future__ import annotations
@@ -26,19 +27,21 @@ class JoinPlan:
     """
 
     kept_leg: Leg
-    """The transferor's leg in the call that continues; in that call the transferor is the callee.
+    """The transferor's leg in the call that continues. In this call, the transferor is the callee.
     """
     ending_leg: Leg
     """The transferor's leg in the call that ends."""
     moved_leg: Leg
-    """The far leg of the call that ends; it is joined with the caller of the call that continues.
+    """The leg that moves from the call that ends to the call that continues.
+
+    There, it is joined with the caller.
     """
 
 
 def replaced_dialog(endpoint: Endpoint, text: str) -> Dialog | None:
     """Return our dialog that the Replaces header value `text` names.
 
-    None means that it names no dialog that we have, or that it cannot be read.
+    None means that we have no such dialog, or that `text` cannot be read.
     """
     try:
         replaces = Replaces.parse(text)
@@ -58,10 +61,11 @@ def replaced_leg(endpoint: Endpoint, text: str) -> Leg | None:
 
 
 def leg_named_by_replaces(endpoint: Endpoint, leg: Leg, replaces: str) -> Leg | None:
-    """Return the leg in another call that the peer of `leg` names in the Replaces of its REFER.
+    """Return the leg in another call that the Replaces in a REFER identifies.
 
-    Return None unless the peers of both legs are at the same host, because a party cannot give away
-    the call of another party.
+    `leg` is the leg on which the REFER arrived. Return None if there is no such leg in another
+    call, or if the peers of the two legs are at different hosts. A party may only transfer its own
+    calls.
     """
     named = replaced_leg(endpoint, replaces)
     if named is None or named.call is leg.call:
@@ -70,10 +74,10 @@ def leg_named_by_replaces(endpoint: Endpoint, leg: Leg, replaces: str) -> Leg | 
 
 
 def plan_join(leg: Leg, named: Leg) -> JoinPlan | None:
-    """Return how two calls of one party can be joined; None if they cannot be joined now.
+    """Return a plan for joining two calls of one party; None if they cannot be joined now.
 
-    `leg` is the party's leg on which the REFER came, and `named` is its leg in the other call. If
-    the party is the callee in both calls, the call of `leg` continues.
+    `leg` is the party's leg on which the REFER arrived. `named` is the same party's leg in the
+    other call. If the party is the callee in both calls, the call of `leg` continues.
     """
     for kept_leg, ending_leg in ((leg, named), (named, leg)):
         core = kept_leg.call.core

@@ -1,7 +1,7 @@
 """One leg of a call: a peer, the dialog with this peer, its media and its session timer.
 
-A leg makes no decisions; the components of the call make them. Only `core.py` changes the state of
-a leg.
+A leg makes no decisions. The components of the call make all decisions. Only `core.py` changes the
+state of a leg.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LegState(StrEnum):
     """The state of a leg, from its INVITE to its end."""
 
     CALLING = "calling"
-    """The INVITE of the leg has no final response, and no provisional response above 100 yet."""
+    """The leg's INVITE was sent, but has no response yet, or only a response 100."""
     RINGING = "ringing"
     """The callee has sent a provisional response above 100."""
     TALKING = "talking"
@@ -42,11 +42,14 @@ _FOLLOWING: Final = {
     LegState.TALKING: frozenset({LegState.ENDED}),
     LegState.ENDED: frozenset[LegState](),
 }
-"""The states that a leg may enter next, by its present state."""
+"""Maps each state of a leg to the states that may follow it."""
 
 
 class CallLegs(Protocol):
-    """The legs of one call, as far as another call may use them; `CallCore` implements it."""
+    """The part of a call's interface by which another call uses its legs.
+
+    `CallCore` implements this protocol.
+    """
 
     @property
     def callee(self) -> Leg | None:
@@ -56,7 +59,7 @@ class CallLegs(Protocol):
         """Return the leg that `leg` is joined with; None if it is joined with no leg."""
 
     def remove_moved_leg(self, leg: Leg) -> None:
-        """Remove a leg that moves to another call; its dialog and its media stay as they are."""
+        """Remove a leg that moves to another call. Its dialog and its media do not change."""
 
     def end_leg(self, leg: Leg, cause: str, now: float) -> None:
         """End a leg and free its ports."""
@@ -66,7 +69,7 @@ class CallLegs(Protocol):
 
 
 class LegOwner(Protocol):
-    """The call that a leg belongs to; `BackToBackCall` implements this protocol."""
+    """The call that a leg belongs to. `BackToBackCall` implements this protocol."""
 
     @property
     def call_id(self) -> str:
@@ -78,7 +81,7 @@ class LegOwner(Protocol):
 
     @property
     def transferring(self) -> bool:
-        """True while a transfer's target rings, or a callee rings again after a failed one."""
+        """True while a transfer's target rings, or a callee rings again after a failed transfer."""
 
     def add_moved_leg(self, leg: Leg, target: Target, now: float) -> None:
         """Add a leg of another call to this call and join it with the caller."""
@@ -106,30 +109,27 @@ class Leg:
         """The INVITE that we sent to create this leg; None if the peer sent the INVITE."""
         self.dialog: Dialog | None = None
         self.invite_to_ack: InviteClient | None = None
-        """Our INVITE whose 2xx we have not acknowledged yet; None in all other cases.
+        """Our INVITE whose 2xx contains an offer and has no ACK yet; None in all other cases.
 
-        The 2xx holds an offer, so its ACK must hold the answer. We wait for that answer from the
-        other party.
+        The ACK must contain the SDP answer. We wait for this answer from the other party.
         """
         self.timer: SessionTimer | None = None
         self.min_se = 90
         """The largest Min-SE in seconds (RFC 4028) that the peer has asked for."""
         self.allow: frozenset[str] = frozenset()
-        """The methods in the peer's last Allow header, in upper case."""
+        """The methods in the peer's most recent Allow header field, in upper case."""
         self.identity: tuple[str, str] | None = None
-        """The name of the header field in which the peer stated its identity, and its
-        `identity_key`.
-        """
+        """The peer's identity: the name of the header field with it, and its `identity_key`."""
         self.requests = RequestQueue(self)
         """The requests that we send within the leg's dialog."""
 
     @property
     def state(self) -> LegState:
-        """The state of the leg; only `CallCore` changes it."""
+        """The state of the leg. Only `CallCore` changes the state."""
         return self._state
 
     def move_to(self, state: LegState) -> None:
-        """Change the state of the leg and log the change; only `CallCore` calls this.
+        """Change the state of the leg and log the change. Only `CallCore` calls this method.
 
         Raises:
             ProtocolError: A leg cannot change from its present state to `state`.
@@ -150,16 +150,19 @@ class Leg:
         return self.state is LegState.TALKING
 
     def learn(self, allow: str | None) -> None:
-        """Store the methods in the peer's Allow header; without one (None), change nothing."""
+        """Store the methods that an Allow header field of the peer lists.
+
+        `allow` is the value of this header field. If `allow` is None, change nothing.
+        """
         if allow is not None:
             self.allow = frozenset(word.strip().upper() for word in allow.split(","))
 
     def set_identity(self, header: str, key: str) -> bool:
         """Store the peer's identity, and return whether the identity is new.
 
-        `header` is the header field with the identity, and `key` is its `identity_key`. An identity
-        from a less reliable header field than the stored one is ignored. For example, a message
-        with only a Contact does not replace a P-Asserted-Identity.
+        `header` is the name of the header field with the identity. `key` is the `identity_key` of
+        the identity. If the stored identity came from a more reliable header field, the new
+        identity is ignored. For example, a Contact does not replace a P-Asserted-Identity.
         """
         before = self.identity
         weight = IDENTITY_HEADERS.index(header)

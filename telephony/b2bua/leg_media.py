@@ -1,8 +1,9 @@
 """The media state of one leg: its ports, its o= line and the session descriptions of both sides.
 
-Each leg has its own o= line. The version in it grows only when our description changes (RFC 3264
-8). A description is stored as agreed only after its offer was answered. An offer that was refused
-changes only the version.
+Each leg has its own o= line. The version in the o= line grows only when our description changes
+(RFC 3264 8). The agreed description is replaced only after an offer got its SDP answer. After a
+refused offer, the agreed description does not change, but the version of that offer is not used
+again.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Builder = Callable[[Origin], SessionDescription]
 
 
 class LegMedia:
-    """The ports of a leg, and the state of offer and answer with the leg's peer."""
+    """The ports of a leg, and the state of the SDP exchange with the leg's peer."""
 
     def __init__(
         self,
@@ -47,10 +48,10 @@ class LegMedia:
         ipv6: bool = False,
         restored: LocalMedia | None = None,
     ) -> None:
-        """Bind the ports of the leg, and create its SRTP keys, which the leg keeps until it ends.
+        """Bind the ports of the leg. If it uses SRTP, create its SRTP keys, which never change.
 
-        `ipv6` is true if the peer's media probably uses IPv6. `restored` holds the ports that the
-        leg had in an earlier process; None binds new ports.
+        `ipv6` is true if the peer's media probably uses IPv6. `restored` contains the ports that
+        the leg had before a restart. If `restored` is None, new ports are bound.
 
         Raises:
             NoPortsError: No ports are free, or the ports in `restored` are not available.
@@ -59,7 +60,7 @@ class LegMedia:
         self.leg_id = leg_id
         self.origin = origin
         self.last_sent: SessionDescription | None = None
-        """Our last session description to the peer, whether the peer agreed to it or not."""
+        """The newest session description that we sent to the peer, agreed or not."""
         self._open = True
         self.local = (
             plane.open(leg_id, ipv6=ipv6) if restored is None else plane.reopen(leg_id, restored)
@@ -67,25 +68,25 @@ class LegMedia:
         if srtp is not Srtp.OFF:
             self.local = replace(self.local, srtp=srtp, keys=fresh_keys())
         self.local_description: SessionDescription | None = None
-        """Our session description in the last completed exchange; None before the first one."""
+        """Our description in the latest complete SDP exchange; None before the first one."""
         self.remote_description: SessionDescription | None = None
-        """The peer's session description in the last completed exchange; None before the first one.
-        """
+        """The peer's description in the latest complete SDP exchange; None before the first one."""
         self.remote: RemoteMedia | None = None
-        """The result of the last completed exchange, for the media relay; None before the first
-        one.
+        """The settings for the media relay from the latest complete SDP exchange.
+
+        None before the first exchange.
         """
         self.holds_other = False
-        """True if the last offer of this leg's peer put the other party on hold."""
+        """True if the most recent offer of this leg's peer put the other party on hold."""
 
     def describe(self, build: Builder) -> SessionDescription:
         """Build a session description for the peer.
 
-        `build` receives the o= line and returns the description. The version in the o= line grows
-        only if the description differs from the last one sent.
+        `build` is a function that receives the o= line and returns the description. The version in
+        the o= line grows only if the description differs from the one that was sent before.
 
         Raises:
-            SdpParseError: `build` raised it.
+            SdpParseError: `build` has raised this error.
         """
         if self.last_sent is not None and build(self.origin) == self.last_sent:
             return self.last_sent
@@ -98,8 +99,8 @@ class LegMedia:
         """Complete an offer/answer exchange: store its result and configure the media relay.
 
         Raises:
-            SdpParseError: Status 488; no stream can be carried, there is no common audio codec, or
-                the leg requires SRTP and the peer has plain RTP.
+            SdpParseError: Status 488; we support no media stream of the peer, there is no common
+                audio codec, or the leg requires SRTP and the peer offers no SRTP.
         """
         remote = self._reachable(remote_media(theirs, ours))
         index = ours.audio_index()
@@ -121,11 +122,11 @@ class LegMedia:
     ) -> SessionDescription:
         """Build our offer to the peer from an offer that the peer of another leg has sent.
 
-        `source` is the media of that other leg. `allowed` holds the encoding names to keep.
-        `direction`, if not None, replaces the direction of the offer.
+        `source` is the media of that other leg. `allowed` lists the encoding names that our offer
+        may contain. If `direction` is not None, it replaces the direction of the offer.
 
         Raises:
-            SdpParseError: The offer holds no stream that we can carry.
+            SdpParseError: The offer contains no media stream that we support.
         """
         return self.describe(lambda o: self._passed_on(offer, source, allowed, o, direction))
 
@@ -136,12 +137,12 @@ class LegMedia:
         allowed: Sequence[str],
         direction: Direction | None = None,
     ) -> bool:
-        """Return whether the peer has already agreed to the codecs and direction of a new offer.
+        """Return whether a new offer would have the codecs and direction that are already agreed.
 
-        The new offer is the one that `pass_on` would build.
+        The arguments are the same as for `pass_on`, which builds the new offer.
 
         Raises:
-            SdpParseError: The same as for `pass_on`.
+            SdpParseError: The offer contains no media stream that we support.
         """
         built = self._passed_on(offer, source, allowed, self.origin, direction)
         ours = self.local_description
@@ -150,12 +151,13 @@ class LegMedia:
     def is_unchanged(
         self, offer: SessionDescription, source: LegMedia, allowed: Sequence[str]
     ) -> bool:
-        """Return whether the offer that `pass_on` would build equals our agreed description.
+        """Return whether a new offer would be equal to our agreed description.
 
-        Key and address of the other party are not compared, because the peer never receives them.
+        The arguments are the same as for `pass_on`, which builds the new offer. The other party's
+        SRTP key and address are not compared, because our peer never receives them.
 
         Raises:
-            SdpParseError: The same as for `pass_on`.
+            SdpParseError: The offer contains no media stream that we support.
         """
         built = self._passed_on(offer, source, allowed, self.origin)
         ours = self.local_description
@@ -182,12 +184,13 @@ class LegMedia:
     def answer(
         self, offer: SessionDescription, said: SessionDescription | None, allowed: Sequence[str]
     ) -> SessionDescription:
-        """Build our answer to the peer's offer from `said`, the description of the other party.
+        """Build our SDP answer to the peer's offer from `said`, the description of the other party.
 
-        If `said` is None, choose the answer ourselves.
+        If `said` is None, build the answer only from the offer and our own settings.
 
         Raises:
-            SdpParseError: The offer and `said` have nothing in common, or we can carry no stream.
+            SdpParseError: The offer and `said` have nothing in common, or we support no media
+                stream of the offer.
         """
         if said is None:
             return self.describe(lambda o: own_answer(offer, self.local, o, allowed=allowed))
@@ -196,20 +199,23 @@ class LegMedia:
         )
 
     def current(self) -> SessionDescription | None:
-        """Return our agreed description, to be sent again; None if no exchange is complete yet."""
+        """Return our agreed description, so that it can be sent again.
+
+        None means that no SDP exchange is complete yet.
+        """
         ours = self.local_description
         return self.describe(lambda origin: with_origin(ours, origin)) if ours is not None else None
 
     @property
     def has_agreed(self) -> bool:
-        """True once an offer and its answer were agreed."""
+        """True once an SDP exchange (offer and answer) is complete."""
         return self.local_description is not None
 
     @property
     def peer_not_receiving(self) -> bool:
-        """True if the peer's last description says that it receives no media.
+        """True if the peer's agreed description says that the peer receives no media.
 
-        Also true if the peer has sent no description yet.
+        Also true if no SDP exchange is complete yet.
         """
         theirs = self.remote_description
         index = agreed_index(theirs, self.local_description) if theirs is not None else None
@@ -219,8 +225,8 @@ class LegMedia:
         """Check that media could be sent to the address in an offer.
 
         Raises:
-            SdpParseError: Status 488; there is no live audio, or its address cannot be used or has
-                another address family than our address.
+            SdpParseError: Status 488; the offer has no active audio, or the audio's address is not
+                usable or not of our address family.
         """
         self._reachable(remote_media(offer))
 
@@ -238,12 +244,13 @@ class LegMedia:
         return tuple((number, *row) for number, row in sorted(table.items()))
 
     def rebind(self, *, ipv6: bool) -> None:
-        """Bind ports of another address family in place of the leg's ports, before any agreement.
+        """Replace the leg's ports by ports of the requested address family.
 
-        If the ports already have this family, nothing changes.
+        Call this method only before the first SDP exchange is complete. If the ports already have
+        this address family, do nothing.
 
         Raises:
-            NoPortsError: No ports are free. The earlier ports are closed in this case too.
+            NoPortsError: No ports are free. The old ports are closed even in this case.
         """
         if (":" in self.local.host) == ipv6:
             return
@@ -253,7 +260,7 @@ class LegMedia:
         self.local = replace(local, srtp=self.local.srtp, keys=self.local.keys)
 
     def close(self) -> None:
-        """Free the ports; a second call does nothing."""
+        """Free the ports. If they are already free, do nothing."""
         if self._open:
             self._open = False
             self._plane.close(self.leg_id)
@@ -265,9 +272,10 @@ def _share_audio(one: Mapping[int, Codec], other: Mapping[int, Codec]) -> bool:
 
 
 def _codecs_and_direction(session: SessionDescription) -> object:
-    """Return the codecs by payload type, and the direction, of the audio section.
+    """Return the audio section's codecs with their payload types, and its direction.
 
-    These two must match on both legs of a call. None means that there is no audio section.
+    Codecs and direction must match on both legs of a call. None means that there is no audio
+    section.
     """
     index = session.audio_index()
     if index is None:
@@ -278,9 +286,10 @@ def _codecs_and_direction(session: SessionDescription) -> object:
 
 
 def _visible_media(session: SessionDescription) -> object:
-    """Return the parts of the audio section that the other party can see: codecs, direction, ptime.
+    """Return the values of the audio section that the other party receives.
 
-    None means that there is no audio section.
+    These values are the codecs, the direction, ptime and maxptime. None means that there is no
+    audio section.
     """
     index = session.audio_index()
     if index is None:

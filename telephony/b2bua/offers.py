@@ -1,4 +1,4 @@
-"""Our offers within a leg's dialog, by re-INVITE or UPDATE, with their answers and their ACKs."""
+"""Send our offers within a leg's dialog (re-INVITE or UPDATE), and handle the responses."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.ua.uac import InviteClient
 
 OnAnswer = Callable[[SessionDescription | None, int, float], None]
-"""A callback for the end of an offer.
+"""A function that is called when an offer has got its final response.
 
-It receives the peer's session description, the status of the response, and the current time. The
-description is None after a failure, and after a 2xx without a readable description.
+Its arguments are the peer's session description, the status of the response, and the current time.
+The description is None after a failure, and after a 2xx without a readable description.
 """
 
 
 class Offers:
-    """Sends our offers; at most one INVITE is in progress on a leg."""
+    """Sends our offers. At most one INVITE is in progress on a leg."""
 
     def __init__(self, core: CallCore) -> None:
-        """Create the object; the call then sets `start_timer`.
+        """Create the object.
 
-        `start_timer` starts the session timer of a leg.
+        The call must then set `start_timer`, a function that starts the session timer of a leg.
         """
         self._core = core
         self._under_way: dict[str, ClientRequest] = {}
@@ -58,13 +58,15 @@ class Offers:
         headers: HeaderFields = (),
         by_update: bool = False,
     ) -> None:
-        """Send the leg's peer an offer, or (`session` None) an INVITE that asks for one.
+        """Send the offer `session` to the leg's peer. If `session` is None, ask for an offer.
 
-        With `by_update`, the offer is sent by UPDATE if the peer allows that. `then` is called at
-        the end of the offer. It is called immediately with 491 if another INVITE is in progress,
-        and with 481 if the leg has no confirmed dialog. If the INVITE asked for an offer, its 2xx
-        is not acknowledged here: `leg.invite_to_ack` is set, and the caller of this method must
-        send the ACK.
+        To ask for an offer, we send an INVITE without SDP. The 2xx then contains an offer and is
+        not acknowledged here. Instead, `leg.invite_to_ack` is set, and the component that called
+        this method must send the ACK.
+
+        If `by_update` is true and the peer supports UPDATE, the offer is sent by UPDATE. `then` is
+        called with the final status. If nothing can be sent, `then` is called immediately: with
+        491 if another INVITE is in progress, or with 481 if the leg has no confirmed dialog.
         """
         if not leg.talking or leg.dialog is None:
             then(None, 481, now)
@@ -119,7 +121,7 @@ class Offers:
                 body=bytes(session) if session is not None else b"",
                 now=now,
             )
-        except ProtocolError:  # The peer's BYE has arrived but is not handled yet.
+        except ProtocolError:  # the peer's BYE has arrived but is not handled yet
             then(None, 481, now)
             return
         self._under_way[leg.id] = client

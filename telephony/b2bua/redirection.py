@@ -1,8 +1,8 @@
 """Redirection: by a 3xx response, a target sends a call to other targets (RFC 3261 8.1.3.4).
 
-The application knows its own targets. It decides which of them a Contact in the 3xx means, and an
-unknown address is never called. No target is rung twice for one call, so two phones cannot redirect
-a call to each other for ever.
+The application has a list of its own targets. For each Contact in the 3xx, it decides which of
+these targets to ring. An address that matches no target is never rung. A target is rung only once
+for a call, so that two phones cannot redirect a call to each other for ever.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from telephony.sip.message.messages import Response
 from telephony.sip.message.name_addr import NameAddr
 
 FindTargets = Callable[[NameAddr, float], Sequence[Target]]
-"""A callback that finds the targets for a redirection.
+"""A function that finds the targets for a redirection.
 
-It receives a Contact from the 3xx and the current time. It returns the targets to ring, and no
-target if it does not know the address.
+Its arguments are a Contact from the 3xx and the current time. It returns the targets to ring. The
+result is empty if the address of the Contact is unknown.
 """
 
 MAX_REDIRECTIONS: Final = 5
@@ -31,16 +31,16 @@ class Redirections:
     """The redirections in one attempt to reach a callee."""
 
     def __init__(self, find_targets: FindTargets) -> None:
-        """Create the object; no redirection has happened yet."""
+        """Create the object with a count of 0 redirections."""
         self._find_targets = find_targets
         self._count = 0
 
     def targets(self, response: Response, rung: Sequence[Leg], now: float) -> tuple[Target, ...]:
         """Return the targets to ring in place of the leg that sent this response.
 
-        `rung` holds the legs that were rung before; their targets are left out. The result is empty
-        if the response is not a 3xx, or has no Contact that leads to another known target. It is
-        also empty after `MAX_REDIRECTIONS` redirections.
+        `rung` contains the legs that were rung before. Their targets are not rung again. The result
+        is empty in three cases: the response is not a 3xx, no Contact leads to a new target, or
+        there have already been `MAX_REDIRECTIONS` redirections.
         """
         if not 300 <= response.status < 400 or self._count >= MAX_REDIRECTIONS:
             return ()

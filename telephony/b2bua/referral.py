@@ -23,21 +23,24 @@ class PendingRefer:
     leg: Leg
     transaction: ServerRequest
     event: str
-    """The Event header of the NOTIFYs about this REFER."""
+    """The Event header field of the NOTIFYs about this REFER."""
     subscribed: bool
     """True while the sender of the REFER receives NOTIFYs.
 
-    The sender can decline NOTIFYs by a Refer-Sub header (RFC 4488).
+    The sender can decline NOTIFYs by a Refer-Sub header field (RFC 4488).
     """
     replaces: str | None
-    """The Replaces in the Refer-To of the REFER; it asks us to join two calls.
+    """The Replaces in the Refer-To of the REFER; None for a blind transfer.
 
-    None for a blind transfer.
+    A Replaces asks us to join two calls.
     """
     asked_at: float
     accepted: bool = False
     last_ringing_leg: Leg | None = None
-    """The leg of the target that was last reported as ringing; None before the first report."""
+    """The target's leg whose ringing was most recently reported to the sender of the REFER.
+
+    None before the first report.
+    """
 
     @classmethod
     def of(
@@ -67,9 +70,9 @@ def notify_request(
 ) -> QueuedRequest:
     """Return a NOTIFY that reports the state of a transfer to the sender of the REFER.
 
-    Its body (sipfrag) is `status_line`. With `last`, this NOTIFY ends the subscription. Otherwise
-    the subscription continues for `lasts` seconds. `then` is called when the NOTIFY has been
-    answered.
+    The body of the NOTIFY (a sipfrag) is `status_line`. If `last` is true, this NOTIFY is the final
+    one and ends the subscription. If not, the subscription expires after `lasts` seconds. `then` is
+    called with the response to the NOTIFY.
     """
     state = "terminated;reason=noresource" if last else f"active;expires={lasts}"
     fields = (("Event", event), ("Subscription-State", state), _SIPFRAG)

@@ -1,6 +1,6 @@
-"""Session timers at work: send our refreshes, and end a call whose peer is gone (RFC 4028).
+"""Send session refreshes, and end a call if its session has expired (RFC 4028).
 
-A refresh can also tell the peer a new name of the party on the other leg (RFC 4916).
+A refresh can also send the peer the new name of the party on the other leg (RFC 4916).
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ class Refresh:
     """Refreshes the session of every leg, and ends the call if a session has expired."""
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
-        """Create the object; no timers run yet."""
+        """Create the object without any running timer."""
         self._core = core
         self._offers = offers
         self._tried_at: dict[str, float] = {}
-        """The time at which a leg's refresh may be sent next, by leg id.
+        """For each leg id, the earliest time of the next refresh.
 
-        It is set when a refresh was sent, refused or put off. Legs without an entry follow their
-        session timer.
+        The time is set when a refresh was sent, was refused, or could not be sent. A leg that has
+        no entry here is refreshed at the time of its session timer.
         """
         self._pending_fields: dict[str, HeaderFields] = {}
-        """Extra header fields to send with the next refresh of a leg, by leg id."""
+        """For each leg id, extra header fields to send with the leg's next refresh."""
 
     def start(self, leg: Leg, timer: SessionTimer) -> None:
         """Start the session timer of a leg whose session was just created or refreshed."""
@@ -51,8 +51,8 @@ class Refresh:
     def send_fields(self, leg: Leg, fields: HeaderFields, now: float) -> None:
         """Refresh the leg's session now, and send these header fields in the refresh.
 
-        If the peer refuses the refresh only for the moment (422, 491, 500 or 503), the header
-        fields are sent again later.
+        If the peer refuses the refresh temporarily (422, 491, 500 or 503), the header fields are
+        sent again with a later refresh.
         """
         self._pending_fields[leg.id] = fields
         self._refresh(leg, now)
@@ -123,7 +123,7 @@ class Refresh:
                 try:
                     leg.media.agree(ours, theirs)
                 except ParseError:
-                    return  # The session is refreshed, and its media stays as it was.
+                    return  # the refresh has succeeded, but the media does not change
                 if leg is self._core.caller or leg is self._core.callee:
                     self._core.reconnect()
 
