@@ -1,1 +1,1 @@
-"""The asyncio code around the protocol cores: sockets, connections, the media relay, ports."""
+"""The asyncio part of `telephony`: sockets, connections, the media relay and media ports."""

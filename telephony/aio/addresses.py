@@ -1,6 +1,6 @@
 """Find the IP address of this machine to which its peers send.
 
-The address must be found if the settings contain only a wildcard address (0.0.0.0 or ::).
+This is necessary if the settings contain only a wildcard address (0.0.0.0 or ::).
 """
 
 from __future__ import annotations

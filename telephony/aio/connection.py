@@ -25,33 +25,34 @@ _KEEPALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
 )
-"""The TCP options by which the kernel detects that a peer no longer answers.
+"""The TCP options by which the kernel detects that a peer no longer responds.
 
-The kernel ends the connection 30 s after data that the peer does not acknowledge. It ends an idle
-connection after 90 s.
+The kernel ends the connection if the peer does not acknowledge data within 30 s. If the connection
+is idle for 60 s, the kernel sends probes. It ends the connection at most 30 s later if the peer
+acknowledges no probe.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """The limits on SIP connections: the number of connections, bytes in memory, and seconds."""
+    """The limits on SIP connections: their count, their bytes in memory, and times in seconds."""
 
     connections: int = 2000
-    """The most accepted connections that exist at the same time."""
+    """The largest number of accepted connections at the same time."""
     per_source: int = 200
-    """The most accepted connections from one IP address at the same time.
+    """The largest number of accepted connections from one IP address at the same time.
 
     All phones of a site behind NAT have the same IP address.
     """
     unwritten: int = 256 * 1024
-    """The most bytes that wait in a connection until the peer reads them."""
+    """The largest number of bytes that wait in a connection until the peer reads them."""
     connect_s: float = 4.0
     """The time limit for establishing a connection, TLS handshake included, in seconds."""
     first_message_s: float = 30.0
     """The seconds in which a peer must send a complete message.
 
-    For the first message on an accepted connection, the time begins with the connection. For a
-    later message, the time begins when a part of the message has arrived.
+    For the first message on an accepted connection, the time starts when the connection is
+    established. For a later message, the time starts when a part of the message arrives.
     """
     idle_s: float = 2 * 3600.0
     """The seconds without a received byte after which a connection is closed.
@@ -64,7 +65,10 @@ class ConnectionLimits:
     RFC 5626 section 4.4.1 gives 95 to 120.
     """
     pong_s: float = 10.0
-    """The seconds in which a peer must answer a ping, if it has answered a ping before."""
+    """The seconds in which a peer must respond to a ping.
+
+    This limit applies only to a peer that has already responded to a ping.
+    """
     linger_s: float = 1.0
     """The seconds for which a connection stays open after an unreadable message.
 
@@ -125,7 +129,7 @@ class Connection(asyncio.Protocol):
         self.names: frozenset[str] = frozenset()
         """The host names and IP addresses in the peer's certificate.
 
-        Empty if the peer showed no certificate that we trust.
+        Empty if the peer sent no certificate that we trust.
         """
         self._owner = owner
         self._limits = limits

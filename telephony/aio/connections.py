@@ -44,10 +44,13 @@ class MessageReceiver(Protocol):
         """Handle a received message."""
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Handle `fault`, an unreadable part of a byte stream. No more messages follow it."""
+        """Handle `fault`, an unreadable part of a byte stream.
+
+        No further message can be read from this stream.
+        """
 
     def on_unreachable(self, destination: Address) -> None:
-        """Handle the failure that no connection to `destination` exists or can be opened."""
+        """Handle the failure to reach `destination`. No connection exists or can be opened."""
 
     def on_connection_lost(self, destination: Address) -> None:
         """Handle the end of the connection to `destination`.
@@ -59,7 +62,8 @@ class MessageReceiver(Protocol):
 class Connections:
     """The table of all connections of a process. Use it in one event loop only.
 
-    It is one class because accepting, opening and choosing a connection share this table.
+    The methods that accept, open and choose a connection are in one class because they share this
+    table.
     """
 
     def __init__(
@@ -68,7 +72,7 @@ class Connections:
         self.endings: Counter[EndReason] = Counter()
         """The number of ended connections for each reason."""
         self.refused = 0
-        """The number of connections closed on arrival because of a limit or the source filter."""
+        """The number of new connections that a limit or the source filter did not permit."""
         self._owner = owner
         self._limits = limits
         self._filter = source_filter
@@ -89,8 +93,8 @@ class Connections:
 
         Raises:
             OSError: The address cannot be bound.
-            ProtocolError: The address is for TLS but `tls` is None, or it is for TCP and `tls` is
-                given.
+            ProtocolError: The address is for TLS but `tls` is None, or the address is for TCP but
+                `tls` is not None.
         """
         if (wanted.transport == "TLS") is (tls is None):
             raise ProtocolError(
@@ -133,10 +137,10 @@ class Connections:
             connection.abort(reason)
 
     def alias(self, flow: Address, port: int) -> None:
-        """Let requests to the peer's port `port` use a connection that the peer opened (RFC 5923).
+        """Use a connection that a peer opened for requests to the peer's port `port` (RFC 5923).
 
-        `flow` is the address of this connection. The requests may be addressed to any host name or
-        IP address in the peer's certificate.
+        `flow` is the address of this connection. It is used for requests to any host name or IP
+        address in the peer's certificate.
         """
         connection = self._by_address.get(flow)
         if connection is None:
@@ -252,7 +256,7 @@ class Connections:
                     lambda: connection, sock, ssl=None if tls is None else tls.server
                 )
         except (OSError, TimeoutError) as error:
-            # other errors are normal: for example, a monitoring tool connects and disconnects
+            # other errors are normal, for example when a monitoring tool connects and disconnects
             if isinstance(error, TimeoutError):
                 self._filter.on_malformed(peer, self._loop.time())
             connection.abort(EndReason.REFUSED)

@@ -48,13 +48,14 @@ class SourceRule(StrEnum):
     """Accept only the sender of the first valid packet: the leg latches to this address.
 
     The relay also sends to this address, because a peer behind address translation can be reached
-    only there. When new SDP gives another address, the leg waits for a first packet again.
+    only there. When new SDP gives another address, the leg again accepts the sender of the first
+    valid packet.
     """
 
 
 @dataclass(slots=True)
 class Counters:
-    """The counts of one leg's packets since the leg was opened. RTCP has its own count."""
+    """The counts of one leg's packets since the leg was opened. `rtcp` counts only RTCP packets."""
 
     received: int = 0
     """The number of valid RTP packets from the peer, telephone events included."""
@@ -90,7 +91,7 @@ class Counters:
 
     @property
     def forwarded(self) -> int:
-        """The number of packets that were forwarded to the other leg."""
+        """The number of packets that were forwarded to the joined leg."""
         return self.received - self.withheld - self.unsent
 
 
@@ -120,7 +121,7 @@ class MediaLeg:
     remote: RemoteMedia | None = None
     peer: "MediaLeg | None" = None
     payload_map: dict[int, int] = field(default_factory=dict)
-    """Maps each payload type that this leg's peer sends to the type for the joined leg's peer."""
+    """Maps received payload types to the payload types that are sent to the joined leg's peer."""
     events: set[int] = field(default_factory=set)
     """The payload types that ever meant telephone events on this leg."""
     kinds: bytes = b""
@@ -146,7 +147,7 @@ class MediaLeg:
     The state of the leg's SRTP is then unknown.
     """
     forged: int = 0
-    """The number of packets with failed SRTP authentication since the last change of the SDP."""
+    """The number of packets with failed SRTP authentication since the latest change of the SDP."""
     counters: Counters = field(default_factory=Counters)
     waiting_since: float = 0.0
     """The most recent time at which media should have begun, in monotonic seconds.
@@ -177,7 +178,7 @@ class MediaLeg:
 
     @property
     def control_destination(self) -> tuple[str, int] | None:
-        """The address to which RTCP for the leg's peer is sent; None if it is unknown.
+        """The address to which RTCP for the leg's peer is sent; None if the address is unknown.
 
         RTCP is sent even while the peer is on hold.
         """
@@ -209,21 +210,21 @@ class MediaLeg:
     def send_control(self, data: bytes) -> None:
         """Send RTCP to the peer.
 
-        It is sent from the RTP port if the peer uses one port for RTP and RTCP (RFC 5761), else
-        from the RTCP port.
+        RTCP is sent from the RTP port if the peer uses one port for RTP and RTCP (RFC 5761). If
+        not, RTCP is sent from the RTCP port.
         """
         target = self.control_destination
         if target is None or self.remote is None:
             return
         sock = self.pair.rtp if self.remote.rtcp_mux else self.pair.rtcp
-        with contextlib.suppress(OSError, SrtpError):  # RTCP repeats its reports: losing one is OK
+        with contextlib.suppress(OSError, SrtpError):  # RTCP repeats its reports, so a loss is OK
             sock.sendto(self.protection.protect_control(data) if self.protection else data, target)
 
     def is_possible_source(self, host: str, port: int) -> bool:
         """Return whether a packet from this address could be from the peer.
 
-        This check is for packets whose SRTP authentication is not checked yet. Unlike
-        `accept_source`, it never latches to the address.
+        This check is for packets whose SRTP authentication is not checked yet. It never changes the
+        leg, but `accept_source` may store the address (rule `LATCH`).
         """
         if self.rule is SourceRule.LATCH:
             return self.latched is None or (host, port) == self.latched
@@ -232,8 +233,8 @@ class MediaLeg:
     def accept_source(self, host: str, port: int) -> bool:
         """Return whether a valid packet from this address is from the peer.
 
-        With the rule `LATCH`, the first call of this method latches to the address, which means
-        that only this address is accepted from then on.
+        With the rule `LATCH`, the first address that this method receives becomes the address of
+        the peer. From then on, only this address is accepted.
         """
         if self.remote is None:
             return False
@@ -260,9 +261,9 @@ class MediaLeg:
             self.refuse(host, port, now)
 
     def refuse(self, host: str, port: int, now: float) -> None:
-        """Count a packet that is refused, and notify the owner of the leg by `on_refused`.
+        """Count a refused packet, and notify the owner of the leg by calling `on_refused`.
 
-        The owner is notified only if no packet was refused in the five seconds before.
+        The owner is notified only if no packet was refused in the previous five seconds.
         """
         self.counters.refused += 1
         quiet = now - self.refused_at > _BURST_S

@@ -60,9 +60,9 @@ def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
 
 
 def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
-    """Return a reader that calls `reader` and notes the arrival of the first accepted packet.
+    """Return a reader that calls `reader`, and stores the time of the first accepted packet.
 
-    After that packet, the relay uses `reader` directly.
+    After the first accepted packet, the relay uses `reader` itself.
     """
 
     def read(now: float) -> None:
@@ -76,7 +76,7 @@ def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
 
 @dataclass(slots=True, eq=False)
 class _Path:
-    """Handles the RTP that arrives on `sock`: from the leg's peer to the peer of the joined leg."""
+    """Reads RTP of the leg's peer from `sock`, and forwards it to the joined leg's peer."""
 
     leg: MediaLeg
     sock: socket.socket
@@ -144,8 +144,8 @@ class _Path:
 class _SecurePath(_Path):
     """The `_Path` of a leg with SRTP.
 
-    A packet that is not authentic is not forwarded and not stored, and the leg does not latch to
-    its sender.
+    A packet that is not authentic is not forwarded and not stored. Its sender is never accepted as
+    the leg's peer.
     """
 
     protection: Protection
@@ -172,7 +172,7 @@ class _SecurePath(_Path):
     def read_any(self, now: float) -> None:
         """Read, decrypt and handle one packet.
 
-        A packet from an address that cannot be the peer's is refused before it is decrypted.
+        If the source address cannot belong to the peer, the packet is refused before decryption.
         """
         try:
             data, source = self.sock.recvfrom(DATAGRAM_BYTES)
@@ -189,7 +189,7 @@ class _SecurePath(_Path):
 def _opened(
     leg: MediaLeg, protection: Protection, data: bytes, source: tuple[str, int], now: float
 ) -> bytes | None:
-    """Decrypt the datagram `data` and return it; None if it is not an authentic RTP packet.
+    """Decrypt the datagram `data`, and return the RTP packet; None if it is not authentic RTP.
 
     An RTCP packet from the peer is forwarded. Any other datagram is counted and dropped.
     """
@@ -205,7 +205,7 @@ def _opened(
     except SrtpError:
         leg.refuse_forged(source[0], source[1], now)
         return None
-    leg.accept_source(source[0], source[1])  # only an authentic packet may set the latched address
+    leg.accept_source(source[0], source[1])  # only an authentic packet may fix the peer's address
     if is_rtp(plain):
         return plain
     leg.counters.malformed += 1
@@ -213,9 +213,9 @@ def _opened(
 
 
 def _path_of(leg: MediaLeg, sock: socket.socket) -> _Path | None:
-    """Return the path for RTP from the leg's peer that arrives on `sock`.
+    """Return the `_Path` for RTP that the leg's peer sends to `sock`.
 
-    None if the peer is unknown or must not send.
+    Return None if the peer is unknown or must not send.
     """
     remote, other = leg.remote, leg.peer
     if remote is None or not remote.send:
@@ -259,7 +259,7 @@ def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
     Args:
         remote: The media of the peer, with its payload types.
         events: All payload types that ever meant telephone events on this leg. The function adds
-            those that `remote` contains.
+            the telephone events of `remote` to this set.
     """
     payloads = {**STATIC_PAYLOADS, **remote.payloads}
     events |= {number for number, codec in payloads.items() if codec.is_event}
@@ -302,7 +302,7 @@ def _with_second(data: bytes, second: int) -> bytes:
 
 
 def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
-    """Handle a packet that is RTCP, a telephone event or of an unknown payload type.
+    """Handle a packet that is RTCP, is a telephone event, or has an unknown payload type.
 
     Return True if the packet must also be forwarded as RTP.
     """
@@ -322,7 +322,7 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool
 
 
 def _tap_header(leg: MediaLeg, data: bytes, now: float) -> None:
-    """Pass only the RTP header to the tap, so that the recorder does not count a lost packet."""
+    """Pass only the RTP header to the tap, so that the recorder does not report a lost packet."""
     if leg.tap is not None:
         leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 

@@ -20,19 +20,19 @@ The argument of the function is the current time in monotonic seconds.
 """
 
 MOST_QUEUED = 256
-"""The most packets that are read from one socket at a time.
+"""The largest number of packets that are read from one socket at a time.
 
 This is the number of packets in five seconds of speech. Reading them takes 2.5 ms.
 """
 _BATCH = 64
-"""The most sockets that are read in one poll.
+"""The largest number of sockets that are read in one poll.
 
 Reading a packet takes 10 µs, so a poll delays other work of the event loop by at most 0.7 ms.
 """
 _POLL_S = 0.002
 """The seconds between two polls under load.
 
-The poller is under load if the time between two wake-ups is shorter than this.
+The poller is under load if the time between two wake-ups is shorter than this time.
 """
 
 
@@ -59,7 +59,7 @@ class MediaPoller:
         self._poll.register(sock, select.EPOLLIN)
 
     def set_reader(self, sock: socket.socket, reader: Reader) -> None:
-        """Let `reader` handle the packets of the socket from now on."""
+        """Use `reader` from now on to handle the packets of the socket."""
         self._readers[sock.fileno()] = reader
 
     def forget(self, sock: socket.socket) -> None:

@@ -17,12 +17,12 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 MOST_BLOCKED: Final = 256
-"""The most blocked networks in one filter program.
+"""The largest number of blocked networks in one filter program.
 
 The kernel limits the memory of a program.
 """
 MOST_KNOWN: Final = 500
-"""The most known networks in one filter program.
+"""The largest number of known networks in one filter program.
 
 If there are more known networks, the program drops no datagrams from unknown sources.
 """
@@ -39,9 +39,9 @@ _AND: Final = 0x54
 _JUMP_IF_EQUAL: Final = 0x15
 _RETURN: Final = 0x06
 _NETWORK_HEADER: Final = 0xFFF00000
-"""SKF_NET_OFF: added to an offset, it makes the offset count from the start of the IP header.
+"""SKF_NET_OFF, a constant to add to an offset that counts from the start of the IP header.
 
-An offset without SKF_NET_OFF counts from the start of the UDP header.
+Without this constant, an offset counts from the start of the UDP header.
 """
 _RANDOM: Final = 0xFFFFF000 + 56
 """SKF_AD_RANDOM: the offset at which a program reads a random number from the kernel."""

@@ -1,7 +1,7 @@
 """The media relay: passes RTP and RTCP from each leg to the leg that it is joined with.
 
-A copy of each leg's RTP goes to the leg's tap. `media_poller` decides when a socket is read, and
-`media_path` handles each packet.
+A copy of each leg's RTP goes to the leg's tap, a function that stores packets. `media_poller`
+decides when a socket is read, and `media_path` handles each packet.
 
 The relay does not change the RTP payload, SSRC, sequence number or timestamp. It changes the
 payload type if the two legs have different numbers for a codec. Of a telephone event, the tap
@@ -60,8 +60,8 @@ class Relay:
                 seconds of silence.
             on_refused: A function that is called with the leg id and the sender's host and port
                 when a packet is refused: its sender does not match the source rule, or it is not
-                authentic SRTP. No call is made if the leg has refused another packet in the
-                previous five seconds.
+                authentic SRTP. The function is not called if the leg has refused another packet in
+                the previous five seconds.
             clock: A function that returns the time in monotonic seconds.
         """
         self._pools = {pool.ipv6: pool for pool in pools}
@@ -185,7 +185,7 @@ class Relay:
 
     @property
     def free_pairs(self) -> int:
-        """The number of free port pairs of one pool: the IPv4 or IPv6 pool that has fewer."""
+        """The number of free port pairs in the pool (IPv4 or IPv6) that has fewer free pairs."""
         return min(pool.free for pool in self._pools.values())
 
     def set_tap(self, leg_id: str, track: int, tap: Tap | None) -> None:
@@ -212,9 +212,9 @@ class Relay:
             self._rebuild_readers(leg, leg.peer)
 
     def watch_events(self, leg_id: str, watcher: Watcher | None) -> None:
-        """Call `watcher` for each telephone-event packet from the leg's peer; None stops this.
+        """Call `watcher` for each telephone-event packet from the leg's peer.
 
-        `watcher` is called before the packet is forwarded.
+        `watcher` is called before the packet is forwarded. None removes the earlier watcher.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:

@@ -1,4 +1,4 @@
-"""DNS queries that do not block the event loop (by dnspython; RFC 3263).
+"""DNS queries for SIP (RFC 3263) by dnspython. A query does not block the event loop.
 
 telephony/sip/transport/location.py decides which questions to ask and what the DNS answers mean.
 This module caches each DNS answer for its TTL.

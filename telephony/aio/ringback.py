@@ -17,7 +17,7 @@ from telephony.rtp.tone import PACKET_SAMPLES, RINGING, is_sounding
 
 _PACKET_S = 0.02
 _REPORT_PACKETS = 250
-"""The number of packets between two sender reports. It gives 5 s (RFC 3550 section 6.2)."""
+"""The number of packets between two sender reports, which are 5 s apart (RFC 3550 6.2)."""
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Ringback:
         self._due = 0.0
 
     def start(self, leg: MediaLeg) -> None:
-        """Begin to play the tone to the leg's peer, unless the tone is already playing."""
+        """Begin to play the ringing tone to the leg's peer, unless it is already playing."""
         if leg.leg_id not in self._streams:
             self._streams[leg.leg_id] = _Stream(
                 leg, secrets.randbits(32), secrets.randbits(16), secrets.randbits(32)

@@ -26,7 +26,10 @@ class SourceFilter(Protocol):
         """Return whether a connection is accepted even if too many connections already exist."""
 
     def on_malformed(self, source: Address, now: float) -> None:
-        """Count an unreadable message from `source`, or its connection without a usable message."""
+        """Count a failure of `source`.
+
+        `source` has sent an unreadable message, or has connected without sending a usable message.
+        """
 
 
 class AcceptAll:

@@ -23,13 +23,13 @@ class Tls:
 def server_context(
     certificate: Path, key: Path | None, *, client_ca: Path | None = None
 ) -> ssl.SSLContext:
-    """Return a context for incoming connections, which shows `certificate` to the peer.
+    """Return a context for incoming connections. It sends `certificate` to the peer.
 
     Args:
         certificate: The file of the certificate. It may also contain the private key.
         key: The file of the private key; None if `certificate` contains it.
-        client_ca: A file of certificate authorities. If given, the peer must show a certificate
-            from one of them.
+        client_ca: A file of certificate authorities. If `client_ca` is not None, the peer must send
+            a certificate from one of these authorities.
 
     Raises:
         OSError: A file cannot be read, or cannot be used (ssl.SSLError is an OSError).

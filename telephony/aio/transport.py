@@ -27,19 +27,19 @@ logger = structlog.get_logger(__name__)
 
 OnEvent = Callable[[SipEvent], None]
 _MOST_QUEUED = 10_000
-"""The most received messages that are queued between `queue_received` and `release_received`.
+"""The largest number of messages that wait between `queue_received` and `release_received`.
 
-When the queue is full, a new datagram is dropped, because its sender will send it again. A new
-message on a connection closes the connection. Its sender handles this like a 503 response (RFC 3261
-section 8.1.3.1).
+When the queue is full, a new datagram is dropped, because its sender will send it again. If a new
+message arrives on a connection, the connection is closed. The sender handles this like a 503
+response (RFC 3261 section 8.1.3.1).
 """
 
 
 class SipTransport:
     """Runs one endpoint on any number of addresses, in the running event loop.
 
-    `on_event` is called for each event of the endpoint, in order. Code outside `on_event` that uses
-    the endpoint must call `flush()` afterwards.
+    `on_event` is called for each event of the endpoint, in the sequence of the events. Code outside
+    `on_event` that uses the endpoint must call `flush()` afterwards.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class SipTransport:
         self.send_errors = 0
         """The number of datagrams that could not be sent.
 
-        Either the system refused the datagram, or it reported a send error later.
+        Either the system refused the datagram, or the system reported a send error later.
         """
         self.faults = 0
         """The number of exceptions raised by the endpoint or by `on_event`. Each is a bug."""
@@ -62,7 +62,7 @@ class SipTransport:
         self._filter = source_filter or AcceptAll()
         self._sockets: dict[Address, UdpSocket] = {}
         self.connections = Connections(self, limits, self._filter)
-        """The SIP connections. The attribute is public, so that other code can read its counts."""
+        """The SIP connections. Other code may read the counters `endings` and `refused`."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -90,8 +90,8 @@ class SipTransport:
 
         Raises:
             OSError: The address cannot be bound.
-            ProtocolError: The address is for TLS but `tls` is None, or it is for TCP and `tls` is
-                given.
+            ProtocolError: The address is for TLS but `tls` is None, or the address is for TCP but
+                `tls` is not None.
         """
         self._closed = False
         if local.transport == "UDP":
@@ -148,7 +148,7 @@ class SipTransport:
         self.flush()
 
     def on_unreachable(self, destination: Address) -> None:
-        """End all transactions that wait for a response from `destination`, as failed."""
+        """End, with a failure, each transaction that waits for a response from `destination`."""
         if not self._closed:
             self.endpoint.unreachable(destination, self.now)
             self.flush()
@@ -156,7 +156,7 @@ class SipTransport:
     def on_connection_lost(self, destination: Address) -> None:
         """Handle the end of the connection to `destination`.
 
-        The endpoint sends the messages to `destination` again that may be lost.
+        The endpoint repeats each message to `destination` that may be lost.
         """
         if not self._closed:
             self.endpoint.connection_lost(destination, self.now)
@@ -182,7 +182,7 @@ class SipTransport:
     def flush(self) -> None:
         """Send waiting messages, dispatch events and set the timer.
 
-        These steps are repeated until the endpoint has no more messages and events. If `on_event`
+        These steps are repeated until the endpoint has no more messages or events. If `on_event`
         calls `flush`, this inner call does nothing, because the outer `flush` is still running.
         """
         if self._flushing:

@@ -67,7 +67,7 @@ class UdpSocket(asyncio.DatagramProtocol):
             raise OSError("the socket is closed")
         try:
             self._transport.sendto(data, destination[:2])
-        except ValueError as error:  # uvloop raises it for a wrong address family
+        except ValueError as error:  # uvloop raises ValueError for a wrong address family
             raise OSError(str(error)) from None
 
     def drop_from(self, blocked: Sequence[Network], known: Sequence[Network] | None) -> None:

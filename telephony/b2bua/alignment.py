@@ -1,4 +1,4 @@
-"""SDP offers that we send on our own, so that the media of two joined legs is compatible.
+"""SDP offers that we start ourselves, so that the media of two joined legs is compatible.
 
 Such offers are needed after a transfer, a join or a restart, because the two joined parties have
 never received each other's SDP. If a party sends an offer itself, `exchange.py` handles that offer.
@@ -30,7 +30,8 @@ def _nothing(_now: float, _agreed: bool) -> None:  # noqa: FBT001 - a callback's
 class _OwnOffer:
     """An offer to send to `leg`, built from the newest session description of the leg `source`.
 
-    The function `then` is called when the leg's peer has answered or refused the offer.
+    The function `then` is called when the leg's peer has agreed to the offer or has refused it, and
+    when no offer was needed.
     """
 
     leg: Leg
@@ -44,7 +45,7 @@ class Alignment:
     """Sends the offers that make the media of two joined legs compatible.
 
     A 491 response means that both sides had sent an offer at the same time. We then send our offer
-    again later. At most one offer waits for this.
+    again later. At most one offer waits to be sent again.
     """
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
@@ -69,8 +70,8 @@ class Alignment:
         hold that an earlier peer had set, but not a hold that one of these two parties has set.
 
         Normally, `one` gets its offer first. If the newest descriptions of the two legs share no
-        audio codec, `other` gets its offer first. A description that answered an earlier offer may
-        name only one of the many codecs of its party, so `other` may accept the codecs of `one`.
+        audio codec, `other` gets its offer first. The newest description of `other` may name only a
+        few of the codecs that its peer supports, so the peer may still accept the codecs of `one`.
 
         If the first leg refuses its offer, the second leg still gets its offer. If the second leg
         then agrees, the first leg gets a new offer.
@@ -159,7 +160,7 @@ class Alignment:
         return None if self._again is None else self._again[1]
 
     def timer(self, now: float) -> None:
-        """If the time for the waiting offer has come, send the offer again (after a 491)."""
+        """If an offer waits after a 491 response and its time has come, send the offer again."""
         if self._again is not None and now >= self._again[1]:
             (wanted, _), self._again = self._again, None
             self._offer(wanted, now)

@@ -45,9 +45,9 @@ class Failure:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """The sort key of a failure. If several branches fail, the smallest key has priority.
+        """The sort key of a failure. The caller gets the failure with the smallest sort key.
 
-        The caller then gets the failure with this key (RFC 3261 section 16.7, step 6).
+        The keys follow the rules of RFC 3261 section 16.7, step 6.
         """
         if self.status >= 600:
             return 0, 0

@@ -22,8 +22,8 @@ def require_sdp_accepted(request: Request) -> None:
     """Check that the sender of a request accepts SDP in our response (RFC 3261 20.1).
 
     Raises:
-        SipParseError: Status 406; the request has an Accept header, and that header does not
-            include SDP.
+        SipParseError: Status 406; the request has an Accept header field that does not include
+            SDP.
     """
     ranges = {
         text.partition(";")[0].rstrip().lower() for text in request.headers.get_list("Accept")

@@ -200,8 +200,8 @@ class BackToBackCall:
         """Allow a rung target to redirect the call with a 3xx response.
 
         `find_targets` receives an address from the 3xx and returns the targets to ring next. If it
-        returns no target, the 3xx counts as a failure. Call this method before `dial`. Without it,
-        every 3xx counts as a failure.
+        returns no target, the 3xx counts as a failure. Call this method before `dial`. If this
+        method is not called, every 3xx counts as a failure.
         """
         if self._setup is not None:
             self._setup.find_targets = find_targets
@@ -223,7 +223,7 @@ class BackToBackCall:
     def reject(self, status: int, now: float, reason: str | None = None) -> None:
         """Refuse the caller's INVITE with a failure status, and end the call.
 
-        If the INVITE has already been answered with a 2xx, call `hangup` instead.
+        If the INVITE has already been answered with a 2xx, hang up all legs instead.
         """
         if self.ended:
             return
@@ -252,8 +252,8 @@ class BackToBackCall:
     def call_named_by_replaces(self, request_id: int) -> LegOwner | None:
         """Return the second call of an attended transfer; None if there is no second call.
 
-        The Replaces in the REFER identifies a dialog of the second call. The call is returned only
-        if this dialog's peer is at the same host as the sender of the REFER.
+        The Replaces in the REFER identifies a dialog of the second call. The second call is
+        returned only if this dialog's peer is at the same host as the sender of the REFER.
         """
         named = self._transfers.leg_in_other_call(request_id)
         return None if named is None else named.call
@@ -271,7 +271,7 @@ class BackToBackCall:
 
         The party that sent the REFER leaves both calls. One call continues and emits `Joined`. The
         second call emits `CallEnded`. The owner must take the events of both calls. `target`
-        describes the party whose leg moves to the continuing call. It may be incomplete.
+        describes the party whose leg moves to the continuing call. Unknown data may be missing.
         """
         plan.ending_leg.call.core.remove_moved_leg(plan.moved_leg)
         plan.kept_leg.call.add_moved_leg(plan.moved_leg, target, now)
@@ -285,9 +285,9 @@ class BackToBackCall:
     def replace_callee(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
         """Replace the joined callee by the party that sent an INVITE with Replaces (RFC 3891).
 
-        `old` is the leg that `leg_to_replace` returned. `target` describes the new party and may be
-        incomplete. The new party always gets a final response. If the response is 200, the call
-        emits `Joined`, and the old leg gets a BYE.
+        `old` is the leg that `leg_to_replace` returned. `target` describes the new party. Unknown
+        data may be missing. The new party always gets a final response. If the response is 200, the
+        call emits `Joined`, and the old leg gets a BYE.
         """
         if self.ended or old is not self._core.callee:
             answer(invite, 481, now)
@@ -303,15 +303,15 @@ class BackToBackCall:
     def answer_record(
         self, request_id: int, status: int, now: float, reason: str | None = None
     ) -> None:
-        """Send the response to an INFO that `RecordRequested` reported, if it has none yet."""
+        """Respond to an INFO that `RecordRequested` reported, if it has no response yet."""
         self._in_dialog.answer_record(request_id, status, reason, now)
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
         """Ring these targets for `recall_timeout` seconds after a failed transfer.
 
         Call this method after the event `TransferFailed` with `transferor_gone`, before you call
-        `handle_timer` again. If it is not called, `handle_timer` rings the callee that sent the
-        REFER.
+        `handle_timer` again. If you do not call this method, `handle_timer` rings the callee that
+        sent the REFER.
         """
         if not self.ended and targets:
             self._transfers.ring_again(targets, now)

@@ -75,7 +75,7 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> TargetCheckpoint:
-        """Read the checkpoint of a target from the plain values that `to_values` returned.
+        """Read the checkpoint of a target from the `dict` that `to_values` returned.
 
         Raises:
             ProtocolError: The values are not the checkpoint of a target.
@@ -145,7 +145,7 @@ class LegCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     leg_id: str
     side: Side
     dialog: dict[str, Any] | None
-    """The values of `Dialog.checkpoint`."""
+    """The result of `Dialog.checkpoint`; None if the leg has no dialog."""
     target: TargetCheckpoint | None
     media: MediaCheckpoint
     timer: tuple[int, bool, float] | None
@@ -196,9 +196,9 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     partner: str | None
     """The id of the callee leg that is joined with the caller; None if no callee is joined."""
     invite: dict[str, Any] | None = None
-    """The values of `InviteServer.checkpoint` while the caller waits for an answer, else None."""
+    """The result of `InviteServer.checkpoint`; None if the caller's INVITE has a final response."""
     branches: tuple[dict[str, Any], ...] = ()
-    """The values of `InviteClient.checkpoint` for each INVITE that has no final response yet."""
+    """The results of `InviteClient.checkpoint` for all our INVITEs without a final response."""
     transfers: TransferCheckpoint
 
     @classmethod
@@ -220,7 +220,7 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> CallCheckpoint:
-        """Read the checkpoint of a call from the plain values that `to_values` returned.
+        """Read the checkpoint of a call from the `dict` that `to_values` returned.
 
         Raises:
             ProtocolError: The values are not a checkpoint, or have another version number.
@@ -245,7 +245,7 @@ def _confirmed(leg: Leg) -> bool:
 
 
 def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> int:
-    """Send a BYE on every leg of a call, from its checkpoint.
+    """Send a BYE on every leg of a call, using only the checkpoint `data` of the call.
 
     Legs that cannot be restored get no BYE.
 

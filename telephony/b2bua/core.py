@@ -133,7 +133,7 @@ class CallCore:
         return self._keep(Leg(self._call, leg_id, side, target, media))
 
     def restore_leg(self, side: Side, target: Target | None, media: LegMedia) -> Leg:
-        """Add a leg with a confirmed dialog that the call had before the restart.
+        """Add a leg that the call had before the restart, with a confirmed dialog.
 
         `media` is already bound to the ports that the leg had before the restart.
         """
@@ -162,7 +162,7 @@ class CallCore:
         self.emit_media(leg)
 
     def remove_moved_leg(self, leg: Leg) -> None:
-        """Remove a leg that moves to another call; its dialog and its media stay as they are."""
+        """Remove a leg that moves to another call. Its dialog and its media do not change."""
         self._callee = None
         del self.legs[leg.id]
         self.on_leg_ended(leg)

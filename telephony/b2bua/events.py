@@ -74,7 +74,7 @@ class CallHeld:
 
 @dataclass(frozen=True, slots=True)
 class CallResumed:
-    """The peer of a leg has ended its hold."""
+    """The peer of a leg has ended the hold of the call."""
 
     leg_id: str
     side: Side
@@ -93,7 +93,7 @@ class TransferRequested:
     side: Side
     refer_to: NameAddr
     replaces: str | None
-    """The Replaces header inside Refer-To, unescaped; None for a blind transfer."""
+    """The unescaped Replaces value inside the Refer-To URI; None for a blind transfer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +131,7 @@ class TransferFailed:
     """The target of a transfer did not answer.
 
     If `transferor_gone` is true, the sender of the REFER has hung up. The owner must then call
-    `ring_again` with the targets to ring. If the owner does not call it, the sender of the REFER is
-    rung again.
+    `ring_again` with the targets to ring. Otherwise, the sender of the REFER is rung again.
 
     If `transferor_gone` is false, the caller and the sender of the REFER are still joined. The
     sender receives a NOTIFY about the failure. If the sender hangs up before it responds to this
@@ -170,7 +169,7 @@ class InfoReceived:
 class RecordRequested:
     """The callee has pressed the record key of the phone, so the phone has sent an INFO.
 
-    The INFO has a `Record` header field. It is never sent on to the caller. The phone gets no
+    The INFO has a `Record` header field and is never sent on to the caller. The phone gets no
     response until the owner calls `answer_record`.
     """
 
@@ -211,7 +210,7 @@ class MediaNegotiated:
 class CallEnded:
     """The call has ended. This event is emitted exactly once, as the last event of a call.
 
-    Every peer was sent a BYE, CANCEL or final response, and all ports are free. Some SIP
+    We have sent a BYE, CANCEL or final response to every peer, and all ports are free. Some SIP
     transactions may not be complete yet, so late responses are still handled.
     """
 

@@ -1,9 +1,9 @@
-"""Pass on an offer that a peer sends within a dialog (re-INVITE or UPDATE) to the other leg.
+"""Handle an offer that a peer sends within a dialog, in a re-INVITE or UPDATE.
 
-If an offer starts a hold or changes the codecs, we send an offer to the other party, and send that
-party's SDP answer back. If an offer changes nothing, we send the SDP answer without asking the
-other party. A call can pass on only one offer at a time, so a second offer gets 491 (RFC 3261
-14.2). If an offer fails, the media of both legs does not change.
+If an offer starts a hold or changes the codecs, we send an offer to the other party. From that
+party's SDP answer, we build our SDP answer to the peer. If an offer changes nothing, we send the
+SDP answer without asking the other party. A call can pass on only one offer at a time, so a second
+offer gets 491 (RFC 3261 14.2). If an offer fails, the media of both legs does not change.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ForwardedOffer:
     waits_for_ack: bool = False
     """True while the target has not yet acknowledged our 2xx.
 
-    Until its ACK has arrived, we may not send an offer in the target's dialog.
+    Until the target's ACK has arrived, we may not send an offer in the target's dialog.
     """
 
 
@@ -268,7 +268,7 @@ class Exchange:
             if forwarded.target_offer is not None:
                 target.media.agree(forwarded.target_offer, theirs)
             if forwarded.transaction.answered or not source.talking:
-                # The target has agreed to the offer, but its sender no longer waits for a response.
+                # The target has agreed to the offer, but the sender no longer waits for a response.
                 # So send the target a new offer with the media that the sender had before.
                 self._alignment.align(target, source, now)
                 return
@@ -285,7 +285,7 @@ class Exchange:
     def _media_changed(self, leg: Leg) -> None:
         """Update the media relay after an offer of `leg` has got its SDP answer.
 
-        If the offer started or ended a hold, report this.
+        If the offer started or ended a hold, emit `CallHeld` or `CallResumed`.
         """
         self._core.reconnect()
         self._core.emit_media(leg)
@@ -316,8 +316,8 @@ class Exchange:
     ) -> None:
         """Send the SDP answer to the offer of `target`, built from the description of `source`.
 
-        `source` does not take part, so its newest session description is used. If no SDP answer is
-        possible, the call ends.
+        The peer of `source` is not asked. Its newest session description is used. If no SDP answer
+        is possible, the call ends.
         """
         client, target.invite_to_ack = target.invite_to_ack, None
         if client is None or target.dialog is None or not target.talking:
@@ -390,7 +390,7 @@ class Exchange:
     # --- ending an exchange early -------------------------------------------------------------
 
     def cancelled(self, invite: InviteServer, now: float) -> None:
-        """End the exchange that the re-INVITE `invite` started. Its sender has cancelled it."""
+        """End the exchange of the re-INVITE `invite`, because the sender has cancelled `invite`."""
         if self._forwarded is not None and self._forwarded.transaction is invite:
             self._give_up(self._forwarded, now)
 
@@ -401,7 +401,7 @@ class Exchange:
             self._offers.cancel(forwarded.target, now)
 
     def on_leg_ended(self, leg: Leg) -> None:
-        """Delete an exchange that waits for an ACK, if `leg` is one of its two legs."""
+        """Delete an exchange that waits for an ACK, if `leg` takes part in this exchange."""
         awaited, forwarded = self._awaited_ack, self._forwarded
         if awaited is not None and leg in {awaited.source, awaited.target}:
             self._awaited_ack = None

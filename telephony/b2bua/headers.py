@@ -102,7 +102,8 @@ _NAMING = frozenset(
 _FREE_TEXT = frozenset(["call-info", "organization", "subject", "reply-to", "in-reply-to"])
 """Header fields with free text, which may contain the sender's name.
 
-If the sender asks for privacy, these header fields are not copied (RFC 3323 4.1).
+These header fields are not copied if the sender asks for privacy and the receiver may not get the
+sender's identity (RFC 3323 4.1).
 """
 
 _PRIVATE = frozenset({"id", "user", "header", "full"})
@@ -132,7 +133,7 @@ class Trust:
     shown: bool = False
     """True if the receiving peer is a phone, which shows names to a person.
 
-    To a phone, the identity of a sender who asks for privacy is not copied.
+    The identity of a sender who asks for privacy is never copied to a phone.
     """
 
     def passes(self, headers: Headers) -> bool:
@@ -169,7 +170,8 @@ def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
 def from_for(request: Request, trust: Trust) -> NameAddr:
     """Return the From header field that we send to the other leg, without a tag.
 
-    The From is anonymous if the sender asks for privacy and the receiver may not get its identity.
+    The From is anonymous if the sender asks for privacy and the receiver may not get the sender's
+    identity.
     """
     if wants_privacy(request.headers) and not trust.passes(request.headers):
         return ANONYMOUS
@@ -182,7 +184,7 @@ def without_tag(address: NameAddr) -> NameAddr:
 
 
 def body_fields(message: Request | Response) -> HeaderFields:
-    """Return the header fields that describe a message's body, to copy them with the body."""
+    """Return the header fields that describe a message's body. They are copied with the body."""
     if not message.body:
         return ()
     names = ("Content-Type", "Content-Encoding", "Content-Disposition", "Content-Language")
@@ -195,9 +197,9 @@ IDENTITY_HEADERS: Final = ("P-Asserted-Identity", "Remote-Party-ID", "Contact")
 
 
 def identity_of(message: Request | Response) -> tuple[NameAddr, str] | None:
-    """Return the sender's identity from a message, and the name of its header field.
+    """Return the sender's identity, and the name of the header field that contains it.
 
-    None means that no header field with an identity can be read.
+    None means that the message has no readable header field with an identity.
     """
     for name in IDENTITY_HEADERS:
         for value in message.headers.get_all(name):

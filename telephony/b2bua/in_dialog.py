@@ -2,7 +2,7 @@
 
 `exchange.py` handles the offers in a confirmed dialog. INFO, MESSAGE and NOTIFY are passed on in
 the sequence in which they arrive, one at a time for each leg and direction. A BYE does not wait for
-them. Their bodies may contain DTMF digits and are never read.
+these requests. The bodies of these requests may contain DTMF digits and are never read.
 
 An INFO with a `Record` header field means that the record key of a phone was pressed. This INFO is
 not passed on. If the phone is the joined callee, the owner of the call decides about the response.
@@ -188,7 +188,7 @@ class InDialogRequests:
             self._core.emit(RecordRequested(self._serial, leg.id, value))
 
     def answer_record(self, request_id: int, status: int, reason: str | None, now: float) -> None:
-        """Send the response to the record-key INFO `request_id`, if it has none yet."""
+        """Respond to the INFO `request_id` of a record key, if it has no response yet."""
         transaction = self._keys.pop(request_id, None)
         if transaction is not None:
             answer(transaction, status, now, reason=reason)

@@ -4,8 +4,9 @@ The common party is the transferor. It has a call with each of two other parties
 calls, it sends a REFER with a Replaces, which identifies its dialog in the other call. Both dialogs
 are with us, so we join the calls ourselves and forward nothing.
 
-One call continues. It is a call in which the transferor is the callee. From the call that ends, the
-leg that is not the transferor's moves to the call that continues. The transferor leaves both calls.
+One call continues. It is a call in which the transferor is the callee. In the call that ends, the
+leg that is joined with the transferor's leg moves to the call that continues. The transferor leaves
+both calls.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class JoinPlan:
     moved_leg: Leg
     """The leg that moves from the call that ends to the call that continues.
 
-    There, it is joined with the caller.
+    In the call that continues, it is joined with the caller's leg.
     """
 
 
@@ -64,8 +65,8 @@ def leg_named_by_replaces(endpoint: Endpoint, leg: Leg, replaces: str) -> Leg | 
     """Return the leg in another call that the Replaces in a REFER identifies.
 
     `leg` is the leg on which the REFER arrived. Return None if there is no such leg in another
-    call, or if the peers of the two legs are at different hosts. A party may only transfer its own
-    calls.
+    call. Also return None if the peers of the two legs are at different hosts, because a party may
+    transfer only its own calls.
     """
     named = replaced_leg(endpoint, replaces)
     if named is None or named.call is leg.call:

@@ -119,7 +119,7 @@ class Leg:
         self.allow: frozenset[str] = frozenset()
         """The methods in the peer's most recent Allow header field, in upper case."""
         self.identity: tuple[str, str] | None = None
-        """The peer's identity: the name of the header field with it, and its `identity_key`."""
+        """The header field and the `identity_key` of the peer's identity; None while unknown."""
         self.requests = RequestQueue(self)
         """The requests that we send within the leg's dialog."""
 

@@ -48,7 +48,9 @@ class LegMedia:
         ipv6: bool = False,
         restored: LocalMedia | None = None,
     ) -> None:
-        """Bind the ports of the leg. If it uses SRTP, create its SRTP keys, which never change.
+        """Bind the ports of the leg. If the leg uses SRTP, also create its SRTP keys.
+
+        The leg uses these keys until it ends.
 
         `ipv6` is true if the peer's media probably uses IPv6. `restored` contains the ports that
         the leg had before a restart. If `restored` is None, new ports are bound.
@@ -60,7 +62,7 @@ class LegMedia:
         self.leg_id = leg_id
         self.origin = origin
         self.last_sent: SessionDescription | None = None
-        """The newest session description that we sent to the peer, agreed or not."""
+        """The newest session description that we sent to the peer, even if it was refused."""
         self._open = True
         self.local = (
             plane.open(leg_id, ipv6=ipv6) if restored is None else plane.reopen(leg_id, restored)
@@ -272,10 +274,10 @@ def _share_audio(one: Mapping[int, Codec], other: Mapping[int, Codec]) -> bool:
 
 
 def _codecs_and_direction(session: SessionDescription) -> object:
-    """Return the audio section's codecs with their payload types, and its direction.
+    """Return the codecs with their payload types, and the direction, of the audio section.
 
-    Codecs and direction must match on both legs of a call. None means that there is no audio
-    section.
+    The codecs and the direction must match on both legs of a call. None means that there is no
+    audio section.
     """
     index = session.audio_index()
     if index is None:

@@ -30,7 +30,7 @@ class Offers:
     def __init__(self, core: CallCore) -> None:
         """Create the object.
 
-        The call must then set `start_timer`, a function that starts the session timer of a leg.
+        `BackToBackCall` must then set `start_timer`, a function that starts a leg's session timer.
         """
         self._core = core
         self._under_way: dict[str, ClientRequest] = {}

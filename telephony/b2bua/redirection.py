@@ -1,4 +1,4 @@
-"""Redirection: by a 3xx response, a target sends a call to other targets (RFC 3261 8.1.3.4).
+"""Redirection: a target responds with a 3xx, so we ring other targets (RFC 3261 8.1.3.4).
 
 The application has a list of its own targets. For each Contact in the 3xx, it decides which of
 these targets to ring. An address that matches no target is never rung. A target is rung only once
