@@ -35,7 +35,7 @@ acknowledges no probe.
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """The limits on SIP connections: their count, their bytes in memory, and times in seconds."""
+    """The limits on SIP connections: how many connections, how many bytes, how many seconds."""
 
     connections: int = 2000
     """The largest number of accepted connections at the same time."""

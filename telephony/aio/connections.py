@@ -139,8 +139,8 @@ class Connections:
     def alias(self, flow: Address, port: int) -> None:
         """Use a connection that a peer opened for requests to the peer's port `port` (RFC 5923).
 
-        `flow` is the address of this connection. It is used for requests to any host name or IP
-        address in the peer's certificate.
+        `flow` is the address of this connection. The connection is used for requests to any host
+        name or IP address in the peer's certificate.
         """
         connection = self._by_address.get(flow)
         if connection is None:

@@ -17,10 +17,11 @@ from telephony.rtp.srtp import Protection
 from telephony.sdp import KeyPair, RemoteMedia
 
 Tap = Callable[[int, bytes, float, bool], None]
-"""A function `tap(track, data, arrival_mono, withheld)` that stores a packet. It must not raise.
+"""A function `tap(track, data, arrival_mono, withheld)` that stores a packet.
 
-`arrival_mono` is in monotonic seconds. `withheld` is true for a telephone event and for a payload
-type that was not negotiated. If `withheld` is true, `data` contains only the fixed RTP header.
+The function must not raise an error. `arrival_mono` is in monotonic seconds. `withheld` is true for
+a telephone event and for a payload type that was not negotiated. If `withheld` is true, `data`
+contains only the fixed RTP header.
 """
 Watcher = Callable[[bytes, float], None]
 """A function `watch(data, arrival_mono)` that receives each telephone-event packet.
@@ -32,7 +33,7 @@ _BURST_S = 5.0
 _FORGERIES = 25
 """The number of packets with failed SRTP authentication at which the leg's owner is notified.
 
-A few such packets are normal, because they were sent just before a key changed.
+A few such packets are normal, because they were sent just before an SRTP key changed.
 """
 _NOWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 
@@ -45,7 +46,7 @@ class SourceRule(StrEnum):
     SYMMETRIC = "symmetric"
     """Accept only the address and port to which we send media (RFC 4961)."""
     LATCH = "latch"
-    """Accept only the sender of the first valid packet: the leg latches to this address.
+    """Accept only the address from which the first valid packet arrived.
 
     The relay also sends to this address, because a peer behind address translation can be reached
     only there. When new SDP gives another address, the leg again accepts the sender of the first
@@ -115,7 +116,7 @@ class MediaLeg:
     connected: socket.socket | None = None
     """The RTP socket that is connected to the address `connected_to`.
 
-    The relay keeps `connected_to` equal to `address`.
+    The relay changes `connected_to` whenever `address` changes.
     """
     connected_to: tuple[str, int] | None = None
     remote: RemoteMedia | None = None
@@ -159,7 +160,7 @@ class MediaLeg:
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """The address of the peer, for RTP in both directions; None while it is not known."""
+        """The peer's address for sending and receiving RTP; None while the address is unknown."""
         if self.rule is SourceRule.LATCH:
             return self.latched
         remote = self.remote
@@ -223,8 +224,8 @@ class MediaLeg:
     def is_possible_source(self, host: str, port: int) -> bool:
         """Return whether a packet from this address could be from the peer.
 
-        This check is for packets whose SRTP authentication is not checked yet. It never changes the
-        leg, but `accept_source` may store the address (rule `LATCH`).
+        This check is for packets whose SRTP authentication is not checked yet. Unlike
+        `accept_source`, this method never stores the address as the peer's address.
         """
         if self.rule is SourceRule.LATCH:
             return self.latched is None or (host, port) == self.latched

@@ -322,7 +322,7 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool
 
 
 def _tap_header(leg: MediaLeg, data: bytes, now: float) -> None:
-    """Pass only the RTP header to the tap, so that the recorder does not report a lost packet."""
+    """Pass only the RTP header to the tap, so that the recorder does not count a loss."""
     if leg.tap is not None:
         leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 

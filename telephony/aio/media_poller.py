@@ -114,7 +114,7 @@ class MediaPoller:
             self._timer = loop.call_later(_POLL_S, self._poll_again)
 
     def _poll_again(self) -> None:
-        """Read the packets that have arrived since the last poll.
+        """Read the packets that have arrived since the previous poll.
 
         If none have arrived, stop polling and wait for a wake-up of the event loop.
         """

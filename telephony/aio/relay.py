@@ -54,8 +54,8 @@ class Relay:
         Args:
             pools: The port pools: one for IPv4, one for IPv6, or both.
             source: The source rule of all legs for which `set_source_rule` sets no other rule.
-            silence_s: The seconds without a packet after which a leg that is not on hold is
-                reported.
+            silence_s: The seconds after which a leg without packets counts as silent. A leg on hold
+                never counts as silent.
             on_silence: A function that `sweep` calls once for each silence, with the leg id and the
                 seconds of silence.
             on_refused: A function that is called with the leg id and the sender's host and port
@@ -258,7 +258,7 @@ class Relay:
         return max(leg.counters.last or 0.0, leg.waiting_since)
 
     def sweep(self, now: float) -> None:
-        """Report each leg that has been silent for too long. Call this method once a second.
+        """Call `on_silence` for each leg that has become silent. Call this method once a second.
 
         `now` is the current time in monotonic seconds.
         """

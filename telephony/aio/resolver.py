@@ -80,7 +80,7 @@ class Resolver:
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
         """Ask several questions at the same time.
 
-        Return the results of `ask`, in the order of the questions.
+        Return the results of `ask`, in the same sequence as the questions.
         """
         return await asyncio.gather(*(self.ask(question) for question in questions))
 

@@ -23,7 +23,7 @@ class Tls:
 def server_context(
     certificate: Path, key: Path | None, *, client_ca: Path | None = None
 ) -> ssl.SSLContext:
-    """Return a context for incoming connections. It sends `certificate` to the peer.
+    """Return a context for incoming connections. The context sends `certificate` to the peer.
 
     Args:
         certificate: The file of the certificate. It may also contain the private key.

@@ -104,7 +104,7 @@ class Attempt:
     def __init__(
         self, core: CallCore, listener: AttemptListener, template: InviteTemplate, deadline: float
     ) -> None:
-        """Create an attempt that has no branches yet; it ends at the time `deadline`."""
+        """Create an attempt without branches. The attempt ends at the time `deadline`."""
         self._core = core
         self._listener = listener
         self._template = template
@@ -342,7 +342,7 @@ class Attempt:
         self._listener.on_failure(best, now)
 
     def cancel(self, cause: str, now: float) -> None:
-        """End all branches that have not answered. The listener is not notified."""
+        """End all branches whose peers have not answered. The listener is not notified."""
         self.deadline = None
         for leg in self.branches:
             if not leg.talking:

@@ -1,4 +1,4 @@
-"""`BackToBackCall`: the public interface of one call. It calls the components of the call."""
+"""`BackToBackCall`: the public interface of one call. The components of the call do the work."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ class BackToBackCall:
         """Answer the REFER with 202 and join the two calls of an attended transfer.
 
         The party that sent the REFER leaves both calls. One call continues and emits `Joined`. The
-        second call emits `CallEnded`. The owner must take the events of both calls. `target`
+        second call emits `CallEnded`. The owner must read the events of both calls. `target`
         describes the party whose leg moves to the continuing call. Unknown data may be missing.
         """
         plan.ending_leg.call.core.remove_moved_leg(plan.moved_leg)

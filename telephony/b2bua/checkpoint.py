@@ -7,11 +7,11 @@ as `dict`, `list` and `str`. The `dict` keys are the field names of the classes 
 next process may run another version of this program. Therefore, a new field must always have a
 default, and no field may be removed.
 
-A checkpoint contains phone numbers. While a caller with SRTP waits for an answer, the checkpoint
-also contains the caller's SRTP key. Therefore, store a checkpoint only in memory (the runtime
-folder), never on a disk. SRTP keys in use are not in the checkpoint. To use these keys again, the
-next process would have to know how often the RTP sequence number has restarted at 0 (RFC 3711
-3.3.1). Instead, the next process offers new keys to the legs with SRTP.
+A checkpoint contains phone numbers. Until the call is answered, the checkpoint also contains the
+SRTP key of a caller with SRTP. Therefore, store a checkpoint only in memory (the runtime folder),
+never on a disk. SRTP keys in use are not in the checkpoint. To use these keys again, the next
+process would have to know how often the RTP sequence number has restarted at 0 (RFC 3711 3.3.1).
+Instead, the next process offers new keys to the legs with SRTP.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
         """Read the checkpoint of a call from the `dict` that `to_values` returned.
 
         Raises:
-            ProtocolError: The values are not a checkpoint, or have another version number.
+            ProtocolError: The values are not a checkpoint, or not of the version `VERSION`.
         """
         try:
             checkpoint = msgspec.convert(values, cls)

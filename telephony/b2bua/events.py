@@ -46,7 +46,7 @@ class CallAnswered:
     """A callee has answered the call with a 2xx. The caller's 200 is not sent yet.
 
     Only the first callee that answers causes this event. The recording starts with this event. The
-    owner takes all events after every call of `handle`, and only then flushes `Endpoint.outgoing`.
+    owner reads all events after every call of `handle`, and only then flushes `Endpoint.outgoing`.
     Therefore, the owner handles this event before the caller gets the 200.
     """
 

@@ -96,7 +96,9 @@ _NAMING = frozenset(
         "p-associated-uri",
     ]
 )
-"""Header fields that identify people. They are copied only if both peers are in the trust domain.
+"""Header fields that identify people.
+
+These header fields are copied only if both peers are in the trust domain (RFC 3325).
 """
 
 _FREE_TEXT = frozenset(["call-info", "organization", "subject", "reply-to", "in-reply-to"])

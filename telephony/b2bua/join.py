@@ -40,7 +40,7 @@ class JoinPlan:
 
 
 def replaced_dialog(endpoint: Endpoint, text: str) -> Dialog | None:
-    """Return our dialog that the Replaces header value `text` names.
+    """Return our dialog that the Replaces value `text` identifies.
 
     None means that we have no such dialog, or that `text` cannot be read.
     """
@@ -52,7 +52,7 @@ def replaced_dialog(endpoint: Endpoint, text: str) -> Dialog | None:
 
 
 def replaced_leg(endpoint: Endpoint, text: str) -> Leg | None:
-    """Return the leg whose dialog the Replaces header value `text` names.
+    """Return the leg whose dialog the Replaces value `text` identifies.
 
     None means that there is no such leg, or that the leg has ended.
     """

@@ -95,7 +95,7 @@ class Leg:
     ) -> None:
         """Create a leg that has no dialog yet.
 
-        `target` is the target that this leg rings; it is None for the caller's leg.
+        `target` is the target that this leg rings. For the caller's leg, `target` is None.
         """
         self.call = call
         self.id = leg_id

@@ -19,8 +19,8 @@ from telephony.sip.message.name_addr import NameAddr
 FindTargets = Callable[[NameAddr, float], Sequence[Target]]
 """A function that finds the targets for a redirection.
 
-Its arguments are a Contact from the 3xx and the current time. It returns the targets to ring. The
-result is empty if the address of the Contact is unknown.
+The arguments are a Contact from the 3xx and the current time. The function returns the targets to
+ring. The result is empty if the address of the Contact is unknown.
 """
 
 MAX_REDIRECTIONS: Final = 5

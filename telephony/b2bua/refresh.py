@@ -85,7 +85,7 @@ class Refresh:
     def _refresh(self, leg: Leg, now: float) -> None:
         if leg.timer is None or leg.dialog is None:
             return
-        # Do not try again before this refresh is answered.
+        # Do not send another refresh before the response to this refresh has arrived.
         self._tried_at[leg.id] = leg.timer.expires_at
         if "UPDATE" in leg.allow:
             self._update(leg, now)
