@@ -35,7 +35,7 @@ acknowledges no probe.
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """The limits on SIP connections: how many connections, how many bytes, how many seconds."""
+    """Limits for SIP connections: number of connections, bytes in memory, and times in seconds."""
 
     connections: int = 2000
     """The largest number of accepted connections at the same time."""
@@ -253,7 +253,7 @@ class Connection(asyncio.Protocol):
     def _half_close(self) -> None:
         """Send no more data, and close the connection after `linger_s` seconds.
 
-        In these seconds, the peer can read our response.
+        In this time, the peer can read our response to its unreadable message.
         """
         self._reason = self._reason or EndReason.BROKEN
         transport = self._transport

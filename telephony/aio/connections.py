@@ -137,10 +137,10 @@ class Connections:
             connection.abort(reason)
 
     def alias(self, flow: Address, port: int) -> None:
-        """Use a connection that a peer opened for requests to the peer's port `port` (RFC 5923).
+        """Allow requests to the peer's port `port` on a connection from this peer (RFC 5923).
 
-        `flow` is the address of this connection. The connection is used for requests to any host
-        name or IP address in the peer's certificate.
+        `flow` is the address of the connection, which the peer has opened. From now on, requests to
+        any host name or IP address in the peer's certificate are sent over this connection.
         """
         connection = self._by_address.get(flow)
         if connection is None:

@@ -111,7 +111,7 @@ class MediaLeg:
     rebuild_readers: "Callable[[MediaLeg | None], None]" = lambda _: None
     """A function that makes new readers (the functions that read the leg's sockets).
 
-    It is called after a setting of the leg has changed.
+    The function is called after a setting of the leg has changed.
     """
     connected: socket.socket | None = None
     """The RTP socket that is connected to the address `connected_to`.
@@ -145,7 +145,7 @@ class MediaLeg:
     reopened: bool = False
     """True if the leg was opened by an earlier process, before a restart.
 
-    The state of the leg's SRTP is then unknown.
+    In this case, the state of the leg's earlier SRTP encryption is unknown.
     """
     forged: int = 0
     """The number of packets with failed SRTP authentication since the latest change of the SDP."""

@@ -54,7 +54,7 @@ class Ringback:
             self._timer = loop.call_soon(self._tick)
 
     def stop(self, leg: MediaLeg) -> None:
-        """Stop the tone for the leg's peer. When no leg remains, the timer also stops."""
+        """Stop the ringing tone for the leg's peer. When no leg remains, the timer also stops."""
         stream = self._streams.pop(leg.leg_id, None)
         if stream is not None and stream.packets:
             leg.send_control(_report(stream) + goodbye(stream.ssrc))

@@ -271,7 +271,7 @@ class BackToBackCall:
 
         The party that sent the REFER leaves both calls. One call continues and emits `Joined`. The
         second call emits `CallEnded`. The owner must read the events of both calls. `target`
-        describes the party whose leg moves to the continuing call. Unknown data may be missing.
+        describes the party whose leg moves to the continuing call, with all data that is known.
         """
         plan.ending_leg.call.core.remove_moved_leg(plan.moved_leg)
         plan.kept_leg.call.add_moved_leg(plan.moved_leg, target, now)
@@ -285,8 +285,8 @@ class BackToBackCall:
     def replace_callee(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
         """Replace the joined callee by the party that sent an INVITE with Replaces (RFC 3891).
 
-        `old` is the leg that `leg_to_replace` returned. `target` describes the new party. Unknown
-        data may be missing. The new party always gets a final response. If the response is 200, the
+        `old` is the leg that `leg_to_replace` returned. `target` describes the new party, with all
+        data that is known. The new party always gets a final response. If the response is 200, the
         call emits `Joined`, and the old leg gets a BYE.
         """
         if self.ended or old is not self._core.callee:

@@ -133,7 +133,7 @@ class CallCore:
         return self._keep(Leg(self._call, leg_id, side, target, media))
 
     def restore_leg(self, side: Side, target: Target | None, media: LegMedia) -> Leg:
-        """Add a leg that the call had before the restart, with a confirmed dialog.
+        """Add a leg with a confirmed dialog. The call had this leg before the restart.
 
         `media` is already bound to the ports that the leg had before the restart.
         """

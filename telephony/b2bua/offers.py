@@ -42,9 +42,10 @@ class Offers:
         return leg.id in self._under_way
 
     def busy(self, leg: Leg) -> bool:
-        """Return whether we cannot send an INVITE to the leg's peer now.
+        """Return True if no INVITE can be sent to the leg's peer now.
 
-        Another INVITE to or from the peer is in progress, or the leg has no dialog.
+        The reason is that another INVITE to or from the peer is in progress, or that the leg has no
+        dialog.
         """
         return leg.id in self._under_way or leg.dialog is None or leg.dialog.invite_pending
 
