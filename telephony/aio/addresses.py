@@ -25,7 +25,7 @@ def reachable_host(listen: str) -> str:
         return listen
     try:
         return host_towards(_WILDCARDS[listen])
-    except OSError:  # without a default route, no other machine can reach it
+    except OSError:  # without a default route, no other machine can reach this machine
         return "::1" if listen == "::" else "127.0.0.1"
 
 

@@ -52,7 +52,7 @@ class ConnectionLimits:
     """The seconds in which a peer must send a complete message.
 
     For the first message on an accepted connection, the time starts when the connection is
-    established. For a later message, the time starts when a part of the message arrives.
+    established. For a later message, the time starts when the first part of the message arrives.
     """
     idle_s: float = 2 * 3600.0
     """The seconds without a received byte after which a connection is closed.
@@ -62,7 +62,7 @@ class ConnectionLimits:
     ping_s: float = 110.0
     """The seconds between our pings on connections that we opened.
 
-    RFC 5626 section 4.4.1 gives 95 to 120.
+    RFC 5626 section 4.4.1 gives 95 to 120 seconds.
     """
     pong_s: float = 10.0
     """The seconds in which a peer must respond to a ping.

@@ -5,7 +5,8 @@ a flow number is sent over an existing connection of one of these kinds:
 
 - a connection that we opened to the address,
 - an accepted TCP connection that comes from exactly this address,
-- an accepted connection whose peer has asked for requests to this address (alias, RFC 5923).
+- an accepted connection whose peer has asked us to send the requests to this address over this
+  connection (alias, RFC 5923).
 
 If there is no such connection, a new connection is opened.
 """
@@ -55,7 +56,7 @@ class MessageReceiver(Protocol):
     def on_connection_lost(self, destination: Address) -> None:
         """Handle the end of the connection to `destination`.
 
-        Messages that the peer had not read are lost.
+        Messages that were sent over this connection may be lost.
         """
 
 
@@ -256,7 +257,8 @@ class Connections:
                     lambda: connection, sock, ssl=None if tls is None else tls.server
                 )
         except (OSError, TimeoutError) as error:
-            # other errors are normal, for example when a monitoring tool connects and disconnects
+            # Only a timeout counts as a failure of the peer. Other errors are normal, for example
+            # when a monitoring tool connects and disconnects.
             if isinstance(error, TimeoutError):
                 self._filter.on_malformed(peer, self._loop.time())
             connection.abort(EndReason.REFUSED)

@@ -63,10 +63,14 @@ class Counters:
     withheld: int = 0
     """The number of `received` packets that were not forwarded.
 
-    The reason is that the joined leg was on hold, or that no leg was joined.
+    The reason is that no leg was joined, or that the joined leg's peer accepted no media, for
+    example because of a hold.
     """
     unsent: int = 0
-    """The number of packets that the socket did not accept or that could not be encrypted."""
+    """The number of packets that the socket did not accept or that could not be encrypted.
+
+    These packets are received packets for the joined leg, and our own packets to the peer.
+    """
     events: int = 0
     """The number of `received` packets that are telephone events."""
     unknown: int = 0
@@ -77,8 +81,8 @@ class Counters:
     unwanted: int = 0
     """The number of RTP packets that arrived while the peer was not allowed to send.
 
-    This is the case while the peer is on hold or not yet known. The packets are not forwarded and
-    not stored.
+    The peer is not allowed to send until its SDP is known, and while the agreed SDP stops its
+    media, for example during a hold. The packets are not forwarded and not stored.
     """
     refused: int = 0
     """The number of packets from a wrong sender or with failed SRTP authentication."""
@@ -86,9 +90,15 @@ class Counters:
     """The number of packets that are neither RTP nor RTCP, such as STUN, DTLS or short packets."""
     rtcp: int = 0
     first: float | None = None
-    """The arrival time of the first packet, in monotonic seconds; None if none has arrived."""
+    """The arrival time of the first `received` packet, in monotonic seconds.
+
+    None if there is no such packet yet.
+    """
     last: float | None = None
-    """The arrival time of the latest packet, in monotonic seconds; None if none has arrived."""
+    """The arrival time of the latest `received` packet, in monotonic seconds.
+
+    None if there is no such packet yet.
+    """
 
     @property
     def forwarded(self) -> int:
@@ -124,7 +134,7 @@ class MediaLeg:
     payload_map: dict[int, int] = field(default_factory=dict)
     """Maps received payload types to the payload types that are sent to the joined leg's peer."""
     events: set[int] = field(default_factory=set)
-    """The payload types that ever meant telephone events on this leg."""
+    """The payload types that are, or once were, used for telephone events on this leg."""
     kinds: bytes = b""
     """A table with the kind of each packet from the peer. The packet's second byte is the index.
 
@@ -151,9 +161,10 @@ class MediaLeg:
     """The number of packets with failed SRTP authentication since the latest change of the SDP."""
     counters: Counters = field(default_factory=Counters)
     waiting_since: float = 0.0
-    """The most recent time at which media should have begun, in monotonic seconds.
+    """The time from which the relay waits for media on this leg, in monotonic seconds.
 
-    A silence of the leg is never counted from an earlier time.
+    It is the most recent time at which the leg was opened, got its peer's SDP or was joined with
+    another leg. The leg's silence is never counted from an earlier time.
     """
     silence_reported: bool = False
     refused_at: float = float("-inf")
@@ -181,7 +192,7 @@ class MediaLeg:
     def control_destination(self) -> tuple[str, int] | None:
         """The address to which RTCP for the leg's peer is sent; None if the address is unknown.
 
-        RTCP is sent even while the peer is on hold.
+        RTCP is sent even while the peer accepts no media, for example during a hold.
         """
         if self.remote is None or self.remote.host in _NOWHERE:
             return None
@@ -252,8 +263,8 @@ class MediaLeg:
     def refuse_forged(self, host: str, port: int, now: float) -> None:
         """Count a packet with failed SRTP authentication.
 
-        The first `_FORGERIES` - 1 of these packets are only counted. Each later packet is passed to
-        `refuse`, which may notify the owner of the leg.
+        Since the latest change of the SDP, the first `_FORGERIES` - 1 of these packets are only
+        counted. Each later packet is passed to `refuse`, which may notify the owner of the leg.
         """
         self.forged += 1
         if self.forged < _FORGERIES:

@@ -189,9 +189,12 @@ class _SecurePath(_Path):
 def _opened(
     leg: MediaLeg, protection: Protection, data: bytes, source: tuple[str, int], now: float
 ) -> bytes | None:
-    """Decrypt the datagram `data`, and return the RTP packet; None if it is not authentic RTP.
+    """Decrypt the datagram `data`, and return the RTP packet.
 
-    An RTCP packet from the peer is forwarded. Any other datagram is counted and dropped.
+    Return None if `data` is not authentic RTP.
+
+    An RTCP packet from the peer is forwarded. Any other datagram that is not authentic RTP is
+    counted and dropped.
     """
     if is_rtcp(data):
         if not _shared_port_control(leg, data, source, now):
@@ -205,7 +208,7 @@ def _opened(
     except SrtpError:
         leg.refuse_forged(source[0], source[1], now)
         return None
-    leg.accept_source(source[0], source[1])  # only an authentic packet may fix the peer's address
+    leg.accept_source(source[0], source[1])  # only an authentic packet may set the peer's address
     if is_rtp(plain):
         return plain
     leg.counters.malformed += 1
@@ -258,8 +261,8 @@ def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
 
     Args:
         remote: The media of the peer, with its payload types.
-        events: All payload types that ever meant telephone events on this leg. The function adds
-            the telephone events of `remote` to this set.
+        events: The payload types that were used for telephone events on this leg before. The
+            function adds the telephone events of `remote` to this set.
     """
     payloads = {**STATIC_PAYLOADS, **remote.payloads}
     events |= {number for number, codec in payloads.items() if codec.is_event}
@@ -340,7 +343,8 @@ def _discarding_reader(leg: MediaLeg, sock: socket.socket) -> Reader:
             if not leg.is_possible_source(source[0], source[1]):
                 leg.refuse(source[0], source[1], now)
             elif _opened(leg, leg.protection, data, source, now) is not None:
-                # The packet was decrypted only so that libsrtp's packet counter stays correct.
+                # The packet is dropped. It was decrypted only so that libsrtp's packet counter
+                # stays correct.
                 counters.unwanted += 1
         elif _shared_port_control(leg, data, source, now):
             pass

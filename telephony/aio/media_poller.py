@@ -141,6 +141,6 @@ class MediaPoller:
         found = poll.poll(0, _BATCH)
         for number, _ in found:
             reader = readers.get(number)
-            if reader is not None:  # an earlier reader may have closed this leg
+            if reader is not None:  # a reader called before in this loop may have closed this leg
                 reader(now)
         return len(found)

@@ -27,7 +27,7 @@ MOST_KNOWN: Final = 500
 If there are more known networks, the program drops no datagrams from unknown sources.
 """
 ONE_IN: Final = 64
-"""Of this many datagrams from unknown sources, one is accepted, at random.
+"""One in this many datagrams from unknown sources is accepted. The choice is random.
 
 If no known networks are given, all datagrams from unknown sources are accepted.
 """

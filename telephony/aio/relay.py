@@ -119,7 +119,7 @@ class Relay:
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
         """Apply the peer's SDP to a leg: the peer's address, SRTP keys and media directions.
 
-        If the address or port has changed, a leg with the rule LATCH accepts the next sender of a
+        If the address or port has changed, a leg with the rule LATCH accepts the sender of the next
         valid packet as its peer.
         """
         leg = self._legs[leg_id]
@@ -138,9 +138,9 @@ class Relay:
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
         """Relay media between the legs `a` and `b`. Earlier joins of `a` or `b` end.
 
-        Packets that a newly joined leg has received but not yet handled are discarded, because they
-        were meant for its earlier partner. If the leg has a tap, the packets are not discarded, so
-        that the tap receives them.
+        If a newly joined leg has waiting packets (received but not yet handled), they are
+        discarded, because they were meant for the leg's earlier partner. The waiting packets of a
+        leg with a tap are not discarded but handled, so that the tap receives them.
 
         Args:
             a: The id of one leg.
@@ -185,7 +185,7 @@ class Relay:
 
     @property
     def free_pairs(self) -> int:
-        """The number of free port pairs in the pool (IPv4 or IPv6) that has fewer free pairs."""
+        """The number of free port pairs; with an IPv4 and an IPv6 pool, the smaller number."""
         return min(pool.free for pool in self._pools.values())
 
     def set_tap(self, leg_id: str, track: int, tap: Tap | None) -> None:
@@ -251,8 +251,8 @@ class Relay:
     def silent_since(self, leg_id: str) -> float:
         """Return the time since which the leg has been silent, in monotonic seconds.
 
-        This is the later of two times: the arrival of the most recent packet, and the most recent
-        time at which media should have begun.
+        This is the later of two times: the arrival of the most recent valid RTP packet from the
+        peer, and the time `waiting_since` of the leg.
         """
         leg = self._legs[leg_id]
         return max(leg.counters.last or 0.0, leg.waiting_since)
@@ -337,6 +337,9 @@ class Relay:
 
 
 def _is_due(leg: MediaLeg) -> bool:
-    """Return whether media should arrive: the leg is joined, and neither side is on hold."""
+    """Return whether media should arrive from the leg's peer.
+
+    This is so if the leg is joined and the agreed SDP allows media in both directions (no hold).
+    """
     remote = leg.remote
     return leg.peer is not None and remote is not None and remote.send and remote.receive

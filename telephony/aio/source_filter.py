@@ -23,7 +23,7 @@ class SourceFilter(Protocol):
         """Return whether a connection from this address is accepted."""
 
     def is_privileged(self, source: Address, now: float) -> bool:
-        """Return whether a connection is accepted even if too many connections already exist."""
+        """Return whether `source` may connect even if too many connections already exist."""
 
     def on_malformed(self, source: Address, now: float) -> None:
         """Count a failure of `source`.

@@ -156,7 +156,7 @@ class SipTransport:
     def on_connection_lost(self, destination: Address) -> None:
         """Handle the end of the connection to `destination`.
 
-        The endpoint repeats each message to `destination` that may be lost.
+        Requests to `destination` without a response may be lost. The endpoint sends them again.
         """
         if not self._closed:
             self.endpoint.connection_lost(destination, self.now)

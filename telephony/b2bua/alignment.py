@@ -18,7 +18,8 @@ from telephony.sdp import Direction, SessionDescription
 OnAligned = Callable[[float, bool], None]
 """A function that is called when the exchange for one of our offers has ended.
 
-Its arguments are the current time, and True if the leg's peer has agreed or no offer was needed.
+Its arguments are the current time and `agreed`. `agreed` is True if the peer that got the offer has
+agreed, or if no offer was needed.
 """
 
 
@@ -70,8 +71,8 @@ class Alignment:
         hold that an earlier peer had set, but not a hold that one of these two parties has set.
 
         Normally, `one` gets its offer first. If the newest descriptions of the two legs share no
-        audio codec, `other` gets its offer first. The newest description of `other` may name only a
-        few of the codecs that its peer supports, so the peer may still accept the codecs of `one`.
+        audio codec, `other` gets its offer first. The peer of `other` may still accept the codecs
+        of `one`, because a description may name only a few of the codecs that a peer supports.
 
         If the first leg refuses its offer, the second leg still gets its offer. If the second leg
         then agrees, the first leg gets a new offer.

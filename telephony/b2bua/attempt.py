@@ -104,7 +104,7 @@ class Attempt:
     def __init__(
         self, core: CallCore, listener: AttemptListener, template: InviteTemplate, deadline: float
     ) -> None:
-        """Create an attempt without branches. The attempt ends at the time `deadline`."""
+        """Create an attempt without branches. The attempt ends at `deadline` at the latest."""
         self._core = core
         self._listener = listener
         self._template = template
@@ -286,10 +286,10 @@ class Attempt:
             self._branch_failed(leg, Failure(event.status, event.response), now)
 
     def _try_next_address(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """Send the INVITE to the target's next address after a 503 or without any response.
+        """Send the INVITE to the target's next address if the target sent a 503 or no response.
 
-        Return True if the INVITE was sent to another address. Return False after any other
-        response, or if the target has no more addresses.
+        Return True if the INVITE was sent to another address. Return False if the target sent any
+        other response, or if the target has no more addresses.
         """
         absent = event.response is None and event.status in {408, 503}
         if leg.target is None or leg.client_invite is None or not (absent or event.status == 503):

@@ -197,7 +197,7 @@ class BackToBackCall:
     # --- methods for the call's owner ---------------------------------------------------------
 
     def follow_redirects(self, find_targets: FindTargets) -> None:
-        """Allow a rung target to redirect the call with a 3xx response.
+        """Allow a target that we ring to redirect the call with a 3xx response.
 
         `find_targets` receives an address from the 3xx and returns the targets to ring next. If it
         returns no target, the 3xx counts as a failure. Call this method before `dial`. If this
@@ -244,8 +244,9 @@ class BackToBackCall:
 
         Returns:
             True if the REFER was accepted. False in four cases: the REFER no longer waits for a
-                decision, this method has refused the REFER with 603, `targets` is empty, or the
-                call has ended.
+                decision, `targets` is empty, the call has ended, or this method has refused the
+                REFER with 603. This method refuses the REFER if its sender is not the joined
+                callee, or if its Replaces identifies no other call of its sender.
         """
         return not self.ended and bool(targets) and self._transfers.accept(request_id, targets, now)
 

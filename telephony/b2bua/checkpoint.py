@@ -145,7 +145,10 @@ class LegCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     leg_id: str
     side: Side
     dialog: dict[str, Any] | None
-    """The result of `Dialog.checkpoint`; None if the leg has no dialog."""
+    """The result of `Dialog.checkpoint`.
+
+    None would mean that the leg has no dialog. Such a leg is not in a checkpoint.
+    """
     target: TargetCheckpoint | None
     media: MediaCheckpoint
     timer: tuple[int, bool, float] | None

@@ -162,7 +162,7 @@ class CallCore:
         self.emit_media(leg)
 
     def remove_moved_leg(self, leg: Leg) -> None:
-        """Remove a leg that moves to another call. Its dialog and its media do not change."""
+        """Remove a leg that moves to another call. The leg's dialog and media do not change."""
         self._callee = None
         del self.legs[leg.id]
         self.on_leg_ended(leg)

@@ -131,7 +131,8 @@ class TransferFailed:
     """The target of a transfer did not answer.
 
     If `transferor_gone` is true, the sender of the REFER has hung up. The owner must then call
-    `ring_again` with the targets to ring. Otherwise, the sender of the REFER is rung again.
+    `ring_again` with the targets to ring. If the owner does not do so, the call rings the sender of
+    the REFER again.
 
     If `transferor_gone` is false, the caller and the sender of the REFER are still joined. The
     sender receives a NOTIFY about the failure. If the sender hangs up before it responds to this

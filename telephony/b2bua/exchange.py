@@ -58,9 +58,9 @@ class ForwardedOffer:
     deadline: float | None
     """The time at which we stop waiting for the target's response; None if we do not wait."""
     waits_for_ack: bool = False
-    """True while the target has not yet acknowledged our 2xx.
+    """True while the target has not yet acknowledged our 2xx to an earlier INVITE of the target.
 
-    Until the target's ACK has arrived, we may not send an offer in the target's dialog.
+    Until this ACK has arrived, we may not send an offer in the target's dialog.
     """
 
 
@@ -314,9 +314,9 @@ class Exchange:
     def _answer_with_last(
         self, target: Leg, source: Leg, theirs: SessionDescription, now: float
     ) -> None:
-        """Send the SDP answer to the offer of `target`, built from the description of `source`.
+        """Send the SDP answer to the offer of `target` without asking the peer of `source`.
 
-        The peer of `source` is not asked. Its newest session description is used. If no SDP answer
+        The SDP answer is built from the newest session description of this peer. If no SDP answer
         is possible, the call ends.
         """
         client, target.invite_to_ack = target.invite_to_ack, None

@@ -4,9 +4,9 @@ The common party is the transferor. It has a call with each of two other parties
 calls, it sends a REFER with a Replaces, which identifies its dialog in the other call. Both dialogs
 are with us, so we join the calls ourselves and forward nothing.
 
-One call continues. It is a call in which the transferor is the callee. In the call that ends, the
-leg that is joined with the transferor's leg moves to the call that continues. The transferor leaves
-both calls.
+One call continues. It is a call in which the transferor is the callee. The other call ends. One
+of its legs moves to the call that continues: the leg that is joined with the transferor's leg. The
+transferor leaves both calls.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ _FOLLOWING: Final = {
 
 
 class CallLegs(Protocol):
-    """The part of a call's interface by which another call uses its legs.
+    """The methods by which one call uses the legs of another call.
 
     `CallCore` implements this protocol.
     """
@@ -59,7 +59,7 @@ class CallLegs(Protocol):
         """Return the leg that `leg` is joined with; None if it is joined with no leg."""
 
     def remove_moved_leg(self, leg: Leg) -> None:
-        """Remove a leg that moves to another call. Its dialog and its media do not change."""
+        """Remove a leg that moves to another call. The leg's dialog and media do not change."""
 
     def end_leg(self, leg: Leg, cause: str, now: float) -> None:
         """End a leg and free its ports."""

@@ -191,8 +191,8 @@ class LegMedia:
         If `said` is None, build the answer only from the offer and our own settings.
 
         Raises:
-            SdpParseError: The offer and `said` have nothing in common, or we support no media
-                stream of the offer.
+            SdpParseError: The offer and `said` have no audio codec in common, `said` has no active
+                audio, or we support no media stream of the offer.
         """
         if said is None:
             return self.describe(lambda o: own_answer(offer, self.local, o, allowed=allowed))

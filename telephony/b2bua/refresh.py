@@ -35,10 +35,10 @@ class Refresh:
         self._core = core
         self._offers = offers
         self._tried_at: dict[str, float] = {}
-        """For each leg id, the earliest time of the next refresh.
+        """For each leg id, the time before which the leg gets no other refresh.
 
-        The time is set when a refresh was sent, was refused, or could not be sent. A leg that has
-        no entry here is refreshed at the time of its session timer.
+        The time is set when we have tried a refresh: it was sent, was refused, or could not be
+        sent. A leg that has no entry here is refreshed at the time of its session timer.
         """
         self._pending_fields: dict[str, HeaderFields] = {}
         """For each leg id, extra header fields to send with the leg's next refresh."""
@@ -123,7 +123,7 @@ class Refresh:
                 try:
                     leg.media.agree(ours, theirs)
                 except ParseError:
-                    return  # the refresh has succeeded, but the media does not change
+                    return  # the refresh has succeeded; its unusable SDP answer is ignored
                 if leg is self._core.caller or leg is self._core.callee:
                     self._core.reconnect()
 
