@@ -52,11 +52,12 @@ def invite_of(checkpoint: CallCheckpoint) -> Request:
 
 
 def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> None:
-    """Cancel our INVITEs that were ringing when the earlier process ended; skip invalid entries.
+    """Cancel our INVITEs that were ringing when the earlier process ended.
 
-    `data` holds the plain values of a checkpoint. If a target answers with a 2xx before it gets our
-    CANCEL, the endpoint emits an `InviteAnswered` that belongs to no call. The application must
-    pass that event to `decline`.
+    `data` holds the plain values of a checkpoint. Its entries about INVITEs are skipped if they are
+    not valid. If a target answers with a 2xx before it gets our CANCEL, the endpoint emits an
+    `InviteAnswered` that belongs to no call. The application must pass that event to
+    `attempt.decline`.
     """
     branches = data.get("branches")
     for branch in branches if isinstance(branches, list) else ():

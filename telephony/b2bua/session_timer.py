@@ -15,9 +15,9 @@ from telephony.sip.message.messages import Request, Response
 SMALLEST = 90
 """The smallest Min-SE that is allowed, in seconds (RFC 4028 section 5)."""
 LARGEST = 86_400
-"""The longest interval that we accept from a message, in seconds.
+"""The largest number of seconds that we use from a Session-Expires or Min-SE.
 
-A longer interval in a message is shortened to this value.
+A larger number in a message counts as this number.
 """
 _NUMBER = re.compile(r"\s*([0-9]{1,10})\s*(?:;|$)", re.ASCII)
 _REFRESHER = re.compile(r";\s*refresher\s*=\s*(uac|uas)\b", re.ASCII | re.IGNORECASE)
@@ -54,8 +54,8 @@ class SessionTimer:
         """The time at which the session expires if no refresh comes (RFC 4028 section 10).
 
         If we send the refreshes, the session expires at the end of the interval. If the peer sends
-        the refreshes, the session expires before that end. The difference is 32 s or a third of the
-        interval, whichever is shorter.
+        the refreshes, the session expires before the end of the interval: 32 s before it, or a
+        third of the interval before it, whichever is shorter.
         """
         spare = 0.0 if self.we_refresh else min(32.0, self.interval / 3)
         return self.started + self.interval - spare
@@ -88,10 +88,11 @@ def supports_timer(message: Request | Response) -> bool:
 def agree_to_request(request: Request, settings: CallSettings, now: float) -> SessionTimer:
     """Return the session timer for an INVITE or UPDATE that we will answer with a 2xx.
 
-    A peer that does not support session timers also gets a session timer, which we refresh. If the
-    request of such a peer contains a Session-Expires, a proxy has added it. We do not make the
-    proxy's interval longer (RFC 4028 section 9), but an interval below 90 s becomes 90 s.
-    `settings.min_se` does not apply to such a peer, because the peer would not understand a 422.
+    If the peer does not support session timers, the leg still has a session timer, and we send the
+    refreshes. A Session-Expires in the request of such a peer was added by a proxy. We do not use a
+    longer interval than this proxy asks for (RFC 4028 section 9). The only exception is an interval
+    below 90 s, which becomes 90 s. `settings.min_se` does not apply to a peer that does not support
+    session timers, because this peer would not understand a 422.
 
     Raises:
         IntervalTooSmallError: The peer supports session timers and asks for less than
@@ -116,8 +117,9 @@ def answer_fields(timer: SessionTimer) -> HeaderFields:
 def request_fields(timer: SessionTimer | None, settings: CallSettings, least: int) -> HeaderFields:
     """Return the header fields about the session timer in our INVITE or UPDATE.
 
-    `timer` is None in a leg's first INVITE. `least` is the longest Min-SE that the peer has sent so
-    far, in seconds; the interval in our Session-Expires is not shorter than `least`.
+    `timer` is the session timer that was agreed with the peer. It is None before the first
+    agreement, for example in a leg's first INVITE. `least` is the longest Min-SE that the peer has
+    sent so far, in seconds. The interval in our Session-Expires is not shorter than `least`.
     """
     floor = max(settings.min_se, least)
     interval = max(timer.interval if timer else settings.session_expires, floor)

@@ -42,7 +42,7 @@ class CallSettings:
     allow_transfer: bool = True
     """True if a REFER may transfer the call. If false, every REFER is refused with 603."""
     trust_caller: bool = False
-    """True if the caller's peer is a trusted trunk.
+    """True if the peer of the caller's leg is a trusted trunk.
 
     We accept asserted identities (RFC 3325) from a trusted peer, and we send asserted identities to
     a trusted peer.

@@ -30,9 +30,10 @@ from telephony.sip.message.rack import requires_reliable
 from telephony.sip.ua.uas import InviteServer
 
 _STATUS_FOR_CALLER = {401: 502, 407: 502, 487: 480, 503: 500}
-"""A table from a target's failure status to the status that the caller gets.
+"""A table from a target's failure status to the status that the caller gets instead.
 
-The table replaces statuses that concern only us and the target, and not the caller.
+The statuses in this table concern only us and the target, and not the caller. `Setup.on_failure`
+uses this table.
 """
 
 
@@ -55,9 +56,9 @@ class Setup:
         The dict key is our To tag in the response.
         """
         self._sent_ringing = False
-        """True once we have sent a 180 for several ringing targets.
+        """True after the caller has got a 180 while several targets ring.
 
-        The caller gets only one 180 for all of them.
+        The caller gets only one 180, and not a 180 for each target.
         """
         self.offer: SessionDescription | None = None
         """The offer in the caller's INVITE; None if that INVITE has no offer."""
@@ -77,8 +78,8 @@ class Setup:
         """Check the caller's INVITE; return the status that refuses it, or 0 if it is acceptable.
 
         An INVITE that has passed through us before is refused as a loop, even if its Request-URI
-        has changed since then. We would route it again by the new Request-URI, and the call would
-        be recorded twice.
+        has changed since then. Without this check, we would route the INVITE again by the new
+        Request-URI, and the call would be recorded twice.
         """
         request = self._invite.request
         if self._core.endpoint.looped(request):
@@ -304,7 +305,9 @@ class Setup:
     def on_failure(self, failure: Failure, now: float) -> None:
         """Refuse the caller's INVITE because no target has answered, and end the call.
 
-        The status is that of the failure, or the status by which we replace it for the caller.
+        The caller gets the status of the failure, with these exceptions. A status in
+        `_STATUS_FOR_CALLER` is replaced according to that table. A 3xx, and a 408 because no target
+        has responded, are replaced by 480.
         """
         status = _STATUS_FOR_CALLER.get(failure.status, failure.status)
         if 300 <= status < 400 or (status == 408 and failure.response is None):

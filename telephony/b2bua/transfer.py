@@ -5,7 +5,7 @@ target with the caller's media, while the sender of the REFER stays joined with 
 sender's leg ends when the target has answered, or earlier if the sender hangs up. If the transfer
 fails after the sender has hung up, we ring the sender again: this is the recall. This module also
 handles a REFER with Replaces in its Refer-To, which asks for an attended transfer. `join.py`
-describes how an attended transfer makes one call of two.
+describes how an attended transfer joins two calls to one.
 """
 
 from __future__ import annotations
@@ -138,8 +138,9 @@ class ReferTransfers:
         """Return whether the peer of `leg` may send this REFER.
 
         The callee that is joined with the caller may send any REFER. The caller may send only a
-        REFER that asks to join this call with another call: its Replaces must name a leg of another
-        call in which the same peer is the joined callee.
+        REFER whose Refer-To has a Replaces, which asks to join this call with another call. The
+        Replaces must name a leg of the other call. This leg must be the joined callee of the other
+        call, and its peer must be at the same host as the caller.
         """
         if not self._core.settings.allow_transfer:
             return False
@@ -165,9 +166,10 @@ class ReferTransfers:
     def accept(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
         """Answer the REFER with 202 and ring the targets; return whether this was possible.
 
-        Return False without an effect if the REFER no longer waits for a decision. Refuse the REFER
-        with 603, and return False, if its sender is not joined with the caller as the callee, or if
-        its Replaces names no other call of the sender.
+        If the REFER no longer waits for a decision, only return False. In two cases, refuse the
+        REFER with 603 and return False. The first case is that the sender of the REFER is not the
+        callee that is joined with the caller. The second case is that the Replaces of the REFER
+        names no other call of the sender.
         """
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.accepted:
@@ -203,8 +205,9 @@ class ReferTransfers:
     def complete_join(self, request_id: int, plan: JoinPlan, now: float) -> None:
         """Tell the sender of the REFER that two calls are joined.
 
-        Then end the sender's leg in each of the two calls. The leg that sent the REFER first gets
-        the final NOTIFY, and then its BYE.
+        The sender has one leg in each of the two calls. Both of these legs end. The leg on which
+        the REFER arrived gets the final NOTIFY, and later a BYE. The other leg gets a BYE
+        immediately.
         """
         referral = self._referral
         if referral is None or referral.request_id != request_id:
@@ -284,9 +287,9 @@ class ReferTransfers:
             self._release_transferor(referral, now)
 
     def _release_transferor(self, referral: PendingRefer, now: float) -> None:
-        """Send the final NOTIFY to the sender of the REFER, then a BYE.
+        """Send the final NOTIFY to the sender of the REFER, and later a BYE.
 
-        If the sender hangs up before the BYE, we do not send it.
+        If the sender hangs up before our BYE, we do not send the BYE.
         """
         old = referral.leg
         if not old.talking:
@@ -356,10 +359,10 @@ class ReferTransfers:
         return True
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
-        """Ring `targets` for the planned recall.
+        """Start the planned recall, and ring `targets` in it.
 
-        The targets replace the target of the leg that sent the REFER. Do nothing if no recall is
-        planned.
+        If the application does not call this method, the recall rings the sender of the REFER. Do
+        nothing if no recall is planned.
         """
         if self._recall_at is None:
             return
@@ -418,9 +421,9 @@ class ReferTransfers:
         A transfer that was in progress before the restart counts as failed.
 
         Raises:
-            ProtocolError: The caller is not joined with a leg, and there is no target to ring
-                again.
-            SipParseError: The target to ring again cannot be read.
+            ProtocolError: The caller is not joined with a leg, and the checkpoint names no target
+                for a recall.
+            SipParseError: The target for the recall cannot be read from the checkpoint.
         """
         self.max_forwards, self._serial = before.max_forwards, before.serial
         callee, event, recall = self._core.callee, before.event, before.recall

@@ -4,7 +4,7 @@ The classes and methods have the same names as in pyVoIP (`VoIPPhone`, `VoIPCall
 `answer`, `deny`, `hangup`, `transfer`, `read_audio`, `write_audio`, `get_dtmf`), but all code is
 our own. Here all of these methods are coroutines. A program reads and writes audio as 16-bit linear
 PCM, little-endian, mono, 8 kHz; the phone sends and receives this audio as G.711. The package
-starts no threads, and depends on no library that the SIP core does not need.
+starts no threads. The only libraries that it uses are those that the SIP core uses.
 """
 
 from telephony.phone.call import VoIPCall

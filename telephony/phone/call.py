@@ -59,9 +59,9 @@ class VoIPCall:
         moved_to: The URIs in the most recent 3xx, the preferred URI first. If `VoIPPhone.call` was
             used with `follow`, the phone calls these URIs itself. Otherwise the program may call
             them.
-        takes_over: Another call of this phone, if the caller of this call asks to replace that
-            other call (Replaces, RFC 3891); `answer` then ends the other call. None if the caller
-            does not ask for this.
+        takes_over: The other call of this phone that the caller asks to replace by this call
+            (Replaces, RFC 3891); `answer` then ends that other call. None if the caller does not
+            ask for this.
         infos: The INFO requests received, oldest first.
     """
 
@@ -188,7 +188,9 @@ class VoIPCall:
     # --- answering and ending the call ------------------------------------------------------
 
     async def progress(self) -> None:
-        """Send 183 with our SDP, so that the caller hears `write_audio` before we answer the call.
+        """Send 183 with our SDP.
+
+        The caller can then hear the audio of `write_audio` before we answer the call.
 
         Raises:
             InvalidStateError: This is not a received call that rings, or its INVITE has no offer.
@@ -232,7 +234,11 @@ class VoIPCall:
         self.refuse(status)
 
     def refuse(self, status: int) -> None:
-        """Refuse a received call with the SIP failure status `status`, which ends the call."""
+        """End a received call with the SIP failure status `status`.
+
+        Unlike `deny`, this method raises no error if the call does not ring. The status is sent to
+        the caller only if the INVITE has no final response yet.
+        """
         if self.invite is not None and not self.invite.answered:
             self.invite.respond(status, now=self._account.now)
         self.become(CallState.ENDED, status)
@@ -341,8 +347,8 @@ class VoIPCall:
         ignored without an error, because the program sees the end in `state` and in `read_audio`.
 
         Raises:
-            InvalidStateError: The call is not answered. While the call rings, this error is raised
-                only if no SDP has been agreed on.
+            InvalidStateError: The call is not answered. This error is not raised while the call
+                rings, if both sides have already agreed on SDP.
         """
         if self.state is CallState.ENDED:
             return
@@ -451,9 +457,12 @@ class VoIPCall:
     def _description(self, invite: InviteServer) -> bytes:
         """Return the SDP for our response to the INVITE.
 
-        If the INVITE has an offer, the SDP is our answer. If the INVITE has no offer, the SDP is
-        our offer. If our answer was already in an earlier response, return the same SDP again. If
-        there is no common media, refuse the call and raise CallFailedError.
+        If an earlier response already contained our answer, return the same SDP again. Otherwise
+        return our answer to the offer in the INVITE. If the INVITE has no offer, return our own
+        offer.
+
+        Raises:
+            CallFailedError: There is no common media. The call has been refused.
         """
         if self.media.agreed:
             return self.media.local_sdp

@@ -94,8 +94,8 @@ class CallMedia:
         theirs = SessionDescription.parse(body)
         self._apply(theirs)
         self._offered = False
-        # If we offer "inactive", the answer is always "inactive". So that answer does not show
-        # whether the peer holds us.
+        # An answer to "inactive" is always "inactive". It does not show whether the peer holds us,
+        # so `held_by_peer` does not change.
         if self.local_hold is not Direction.INACTIVE:
             self.held_by_peer = not _receives(theirs)
 

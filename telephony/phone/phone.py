@@ -122,17 +122,17 @@ class VoIPPhone:
             transfer_callback: A function that is called when the other party of a call transfers us
                 (REFER). Its arguments are that call and the new call, whose INVITE has already been
                 sent. Without this function, a REFER is refused with 405.
-            srtp: "off" uses only plain RTP, "required" only SRTP (SDES). "optional" offers plain
-                RTP, but accepts plain RTP and SRTP.
+            srtp: "off" uses only plain RTP, "required" only SRTP (SDES). With "optional", our
+                offers have plain RTP, and we accept offers with plain RTP or SRTP.
             transport: The transport to the server. With "tls", the phone opens no port for
                 connections: received calls use the connection by which the phone registered.
-            tls: With "tls", the TLS context that verifies the server. By default, the context
-                trusts the system's certificate authorities. `telephony.aio.tls.client_context`
-                makes other contexts.
+            tls: The TLS context that verifies the server, used only if `transport` is "tls". By
+                default, the context trusts the system's certificate authorities.
+                `telephony.aio.tls.client_context` makes other contexts.
             server_name: The name that the server's certificate must contain; `server` if empty.
             resolver: The DNS client. If None, the phone asks the system's name servers.
-            session_expires: The session interval, in seconds, at least 90. A call ends if the other
-                side does not refresh the session in this time (RFC 4028).
+            session_expires: The session interval that we ask for, in seconds, at least 90. A call
+                ends if its session is not refreshed in the agreed interval (RFC 4028).
 
         Raises:
             ValueError: `session_expires` is less than 90.

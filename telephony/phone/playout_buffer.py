@@ -18,17 +18,19 @@ If more samples arrive, the oldest samples are dropped.
 _JUMP: Final = 10 * RATE
 """The largest change of the RTP timestamp from packet to packet, in samples.
 
-After a larger change, forwards or backwards, the timestamps count from a new zero.
+After a larger change, forwards or backwards, `PlayoutBuffer` calculates positions from a new start.
 """
 
 
 class PlayoutBuffer:
     """The audio of one received stream as 16-bit linear PCM, from the first unread sample.
 
-    The position of a sample is the number of samples between it and the first sample received. It
-    is calculated from the RTP timestamp. After a new SSRC, or a jump of the timestamp, the
-    timestamps count from a new zero. The position of the next packet is then calculated from its
-    time of arrival, but this packet is never placed before audio that is already in the buffer.
+    Each sample has a position. The position is the time of the sample, in samples after the first
+    sample received. The buffer calculates the position from the RTP timestamp. After a new SSRC or
+    a jump of the timestamp, the new timestamps have no known relation to the old timestamps. The
+    position of the first packet after such a change is therefore calculated from its time of
+    arrival. This packet is never placed before audio that is already in the buffer. The positions
+    of later packets are calculated from their timestamps again.
     """
 
     def __init__(self) -> None:
@@ -42,12 +44,15 @@ class PlayoutBuffer:
         self._began: float | None = None
         self._ssrc: int | None = None
         self._zero = 0
-        """The position of a sample minus its extended RTP timestamp, in samples.
+        """The number that is added to an extended RTP timestamp to get a position, in samples.
 
-        This difference changes after a new SSRC or a jump of the timestamp.
+        After a new SSRC or a jump of the timestamp, the buffer uses a new number.
         """
         self._last = 0
-        """The highest RTP timestamp since the most recent jump, extended beyond 32 bits."""
+        """The highest RTP timestamp since the most recent jump or new SSRC.
+
+        The timestamp is extended: it continues to grow beyond 32 bits.
+        """
 
     @property
     def end(self) -> int:
@@ -59,7 +64,10 @@ class PlayoutBuffer:
 
     @property
     def unread(self) -> int:
-        """The number of received samples that are not read yet."""
+        """The number of samples in the buffer, all of them unread.
+
+        Silence in the place of lost packets is included.
+        """
         return len(self._audio) // 2
 
     def put(self, packet: RtpPacket, pcm: bytes, now: float) -> None:

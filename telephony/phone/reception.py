@@ -152,7 +152,7 @@ class ReceptionCounter:
         transit = now - timestamp / _RATE
         if self._transit is not None:
             apart = abs(transit - self._transit)
-            # If the difference is larger, the timestamp has started again at 0.
+            # A larger change of the transit time means that the timestamp has started again at 0.
             if apart < 2**31 / _RATE:
                 self._jitter += (apart - self._jitter) / 16
         self._transit = transit

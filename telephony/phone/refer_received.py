@@ -26,7 +26,8 @@ _EXPIRES: Final = 180
 def target_of(request: Request, to: NameAddr) -> tuple[Uri, tuple[tuple[str, str], ...]]:
     """Return the URI that a received REFER asks us to call, and header fields for our INVITE.
 
-    `request` is the REFER, and `to` is its Refer-To.
+    `request` is the REFER, and `to` is its Refer-To. The header fields are Referred-By, and
+    Replaces if the Refer-To contains a Replaces.
     """
     by = request.headers.get("Referred-By") or str(request.from_.with_tag(None))
     replaces = to.uri.header("Replaces")

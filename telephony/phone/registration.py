@@ -38,7 +38,7 @@ class RegistrationClient:
     def __init__(self, account: PhoneAccount, contact: Address) -> None:
         """Prepare the registration.
 
-        `contact` is the address to which the server sends our calls.
+        `contact` is the address to which the server sends calls for this phone.
         """
         self._account = account
         how = contact.transport.lower()

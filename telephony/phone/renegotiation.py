@@ -78,7 +78,8 @@ class Renegotiation:
                 continue
             if response.status != 491:
                 break
-            # While our offer waits for an answer, we refuse each offer of the peer with 491.
+            # Without `withdraw`, our offer would still wait for an answer, and we would refuse each
+            # offer of the peer with 491.
             self._media.withdraw()
             await asyncio.sleep(dialog.glare_delay())
         raise CallFailedError("the re-INVITE was refused", response.status)

@@ -57,15 +57,16 @@ class Reports:
         self._source_ssrc: int | None = None
         """The SSRC in our previous report about the received media.
 
-        `_expected` and `_received` are the numbers of packets of this SSRC in that report.
+        `_expected` is the number of packets of this SSRC that were expected when we wrote that
+        report. `_received` is the number of packets of this SSRC that had arrived.
         """
         self._sent = 0
         """The number of packets that we had sent when we wrote our previous report."""
         self._last_sr: tuple[int, float] | None = None
         """The NTP time in the peer's most recent sender report, and the time of its arrival.
 
-        The NTP time consists of the middle 32 bits. The time of arrival is in seconds, by the clock
-        of `now` in `read`. None before the first sender report.
+        Only the middle 32 bits of the NTP time are stored. The time of arrival is in seconds, by
+        the clock of `now` in `read`. None before the first sender report.
         """
 
     def write(self, sender: RtpSender, heard: ReceptionCounter, wall: float, now: float) -> bytes:
@@ -143,6 +144,7 @@ def _peer_report(block: ReportBlock, wall: float) -> PeerReport:
     trip = None
     if block.last_sender_report:
         ticks = short_time(wall) - block.last_sender_report - block.delay & 0xFFFFFFFF
-        # The difference can be slightly negative, because the times are rounded.
+        # A number of 2**31 or more is a negative difference. The difference can be slightly
+        # negative, because the times are rounded.
         trip = ticks / _SHORT if ticks < 2**31 else 0.0
     return PeerReport(block.fraction_lost / 256, block.lost, block.jitter / _RATE, trip)

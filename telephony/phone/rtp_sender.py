@@ -50,10 +50,10 @@ class RtpSender:
         self._sequence = secrets.randbits(15)
         self._audio = bytearray()
         self._keys: deque[tuple[int, int]] = deque()
-        """The DTMF digits to send, the digit that is pressed now first.
+        """The DTMF digits to send. The first entry is the digit that is pressed now.
 
-        Each entry has the event code of the digit, and the number of packets since this digit was
-        pressed.
+        Each entry has two numbers: the event code of the digit, and the number of packets sent
+        since the press of this digit began. The second number is 0 if the digit is not pressed yet.
         """
         self._key_began = 0
         self._marker = True

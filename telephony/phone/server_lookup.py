@@ -25,7 +25,7 @@ class DnsClient(Protocol):
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
         """Return one list of records for each question, in the sequence of the questions.
 
-        The list is None if the question was not answered.
+        If a question was not answered, the result has None in the place of its list.
         """
 
 

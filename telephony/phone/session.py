@@ -59,7 +59,7 @@ class SessionRefresher:
         self._send_refresh = refresh
         self._on_expired = on_expired
         self._least = 0
-        """The longest Min-SE in the peer's 422 responses, in seconds; 0 before the first 422."""
+        """The largest Min-SE in the peer's 422 responses, in seconds; 0 before the first 422."""
         self.peer_accepts_update = False
         """True if the peer's most recent Allow header field contains UPDATE.
 
@@ -153,9 +153,10 @@ class SessionRefresher:
             self._task = asyncio.create_task(self._refresh(timer))
 
     async def _refresh(self, timer: SessionTimer) -> None:
-        """Send a refresh every two seconds, until a refresh is accepted or the session has ended.
+        """Send a refresh, and repeat it every two seconds until a refresh is accepted.
 
-        An accepted refresh sets a new `timer`, which ends the loop.
+        The loop ends when a refresh is accepted, because an accepted refresh sets a new `timer`.
+        The end of the call stops the loop too.
         """
         while self.timer is timer:
             with contextlib.suppress(CallFailedError, InvalidStateError):

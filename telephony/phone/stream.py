@@ -25,7 +25,10 @@ from telephony.sdp import LocalMedia, RemoteMedia, Srtp, fresh_keys
 
 _TICK: Final = 0.02
 _AHEAD: Final = 10 * FRAME
-"""The number of queued samples from which `write` waits before it returns: 200 ms of audio."""
+"""The limit of the audio queue, in samples: 200 ms of audio.
+
+`write` returns when fewer samples than this are queued.
+"""
 _REPORT: Final = 5.0
 """The mean time in seconds between two RTCP reports.
 

@@ -12,7 +12,10 @@ from telephony.errors import RtpParseError
 from telephony.rtp.packet import RtpPacket
 
 _LONGEST = 0xFFFF
-"""The duration of a segment that is followed by another segment, in ticks of the event's clock."""
+"""The largest value of the duration field, in ticks of the event's clock.
+
+A segment has this duration if another segment follows it.
+"""
 _KEYS = "0123456789*#ABCD"
 
 
@@ -27,7 +30,8 @@ class TelephoneEvent:
     duration: int
     """The time since the event began, in ticks of the event's clock.
 
-    The clock has 8000 Hz, unless the SDP gives a different frequency.
+    If the event has several segments, it is the time since the present segment began. The clock has
+    8000 Hz, unless the SDP gives a different frequency.
     """
 
     @classmethod
@@ -86,8 +90,9 @@ class KeyPresses:
     def _goes_on(self, packet: RtpPacket, event: TelephoneEvent) -> bool:
         """Return whether the packet begins the next segment of a DTMF digit.
 
-        This is so if the digit is still pressed when the duration field is full (RFC 4733 section
-        2.5.1.3).
+        A digit has a next segment if it is pressed for longer than `_LONGEST`. The timestamp of the
+        next segment is then `_LONGEST` after the timestamp of the segment before it (RFC 4733
+        section 2.5.1.3).
         """
         if self._last is None or packet.marker:
             return False

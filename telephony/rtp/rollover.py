@@ -1,12 +1,15 @@
 """Sessions of libsrtp, and the search for the roll-over counter of a received stream.
 
 The roll-over counter is the number of times that the 16-bit sequence number has started again at 0.
-A receiver that joins a stream late, or after a change of the key, does not know this counter, and
-libsrtp has no function that sets it. (By RFC 3711 section 3.3.1 a new key does not reset the
-counter, but most senders do reset it.) So this module creates a sending session with the same key.
-This session makes search packets, whose sequence numbers grow in large steps. The receiving session
-reads the search packets, and so its counter grows. Each time it has grown by one, the module checks
-whether the received packet is now authentic. The search packets never leave this module.
+A receiver that joins a stream late does not know this counter. A receiver also does not know the
+counter after a change of the key: most senders then reset the counter, although RFC 3711 section
+3.3.1 says that a new key does not reset it.
+
+libsrtp has no function that sets the counter of the receiving session. So this module makes the
+counter grow. It creates a sending session with the same key, which makes search packets. The
+sequence numbers of the search packets grow in large steps. The receiving session reads the search
+packets, and so its counter grows. Each time the counter has grown by one, the module checks whether
+the received packet is now authentic. The search packets never leave this module.
 """
 
 from typing import Final

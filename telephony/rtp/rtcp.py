@@ -14,7 +14,7 @@ RECEIVER_REPORT = 201
 SOURCE_DESCRIPTION = 202
 BYE = 203
 _FEEDBACK = {205, 206}
-"""The types of RTCP feedback packets (RFC 4585), for transport and for payload.
+"""The types of RTCP feedback packets (RFC 4585): 205 for the transport layer, 206 for the payload.
 
 The second SSRC in a feedback packet is the source that the feedback is about.
 """
@@ -47,9 +47,10 @@ class ReportBlock:
     last_sender_report: int
     """The `sent_at` of the most recent sender report from the source; 0 if there was none."""
     delay: int
-    """The time from the arrival of the report in `last_sender_report` to this report, in 1/65536 s.
+    """The delay between the most recent sender report and this report block, in 1/65536 s.
 
-    It is 0 if there was no sender report.
+    The delay begins when that sender report arrives, and ends when this report block is sent. It is
+    0 if there was no sender report.
     """
 
     def __bytes__(self) -> bytes:

@@ -1,11 +1,11 @@
 """SRTP and SRTCP (RFC 3711, RFC 7714) of one leg: protect and unprotect packets with libsrtp.
 
-For each key, this module keeps one libsrtp session as long as the key may be used again. Even a new
-negotiation does not end the session. If the two sides agree on an earlier key again, the session of
-this key is used again. There are two reasons: the roll-over counter of a new libsrtp session could
-not be set, and one key must never protect two packets with the same index. Our own keys do not
-change until the leg ends. If a peer's roll-over counter is not 0 at its first packet, `rollover`
-finds the counter.
+For each key, this module keeps one libsrtp session as long as the key may be used again. A new
+negotiation does not end the session. If the two sides agree on an earlier key again, the earlier
+session of this key is used again. A new session with this key would be wrong for two reasons.
+First, the module could not set the roll-over counter of a new libsrtp session. Second, one key must
+never protect two packets with the same index. Our own keys do not change until the leg ends. If a
+peer's roll-over counter is not 0 at its first packet, `rollover` finds the counter.
 
 A new key of the peer is in force from the first packet that is authentic with this key. Until then
 the old key is used, because some packets with the old key are still on the network.
@@ -62,9 +62,11 @@ class _Sender:
 
     libsrtp refuses the packets of a source as too old in two cases: the source started with new
     sequence numbers, or it continued to send while the peer was on hold. We then send the packets
-    of this source with a new SSRC. If `rename` is true, every source gets a new SSRC from its first
-    packet. This is necessary if the peer knows a roll-over counter for the earlier SSRC and we do
-    not know this counter.
+    of this source with a new SSRC.
+
+    If `rename` is true, every source gets a new SSRC from its first packet. This is necessary if
+    the peer still has a roll-over counter for the source's original SSRC, and we do not know the
+    value of that counter.
     """
 
     def __init__(self, key: MasterKey, *, rename: bool) -> None:
@@ -119,11 +121,12 @@ class _Sender:
     def _on_stale(self, data: bytes) -> bytes:
         """Handle a packet that libsrtp refuses as too old.
 
-        When libsrtp has refused `_STALE` packets without a break, the source of this packet gets a
-        new SSRC, and the packet is protected with the new SSRC.
+        If libsrtp has refused fewer than `_STALE` packets one after another, this packet is lost.
+        Otherwise the source of this packet gets a new SSRC, and the packet is protected with the
+        new SSRC.
 
         Raises:
-            SrtpError: Fewer packets were refused so far, or the packet cannot be protected.
+            SrtpError: The packet is lost, or it cannot be protected with the new SSRC.
         """
         self._stale += 1
         if self._stale < _STALE:
@@ -273,7 +276,8 @@ class Protection:
         """Create the sessions for these keys.
 
         If `rename` is true, every source is sent with a new SSRC. This is necessary for a leg that
-        had a `Protection` in an earlier process, because its roll-over counters are lost.
+        had a `Protection` in an earlier process, because the roll-over counters of that earlier
+        `Protection` are lost.
         """
         self._rename = rename
         self._senders: dict[MasterKey, _Sender] = {}
@@ -290,7 +294,7 @@ class Protection:
     def rekey(self, keys: KeyPair) -> None:
         """Use newly agreed keys.
 
-        A key that was in use before continues with its earlier session.
+        If a key was used before on this leg, its earlier session is used again.
         """
         self._sender = self._sender_of(keys.ours)
         self.protect: Callable[[bytes], bytes] = self._sender.protect

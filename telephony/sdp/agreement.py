@@ -28,11 +28,13 @@ def live_section(said: SessionDescription | None) -> MediaDescription | None:
 def remote_media(theirs: SessionDescription, ours: SessionDescription | None = None) -> RemoteMedia:
     """Return the values that the media relay must know about a peer.
 
-    `theirs` is the peer's session description, and `ours` is our description for the peer (None
-    before we have sent one). The peer may send with the payload types in `ours`; some peers also
-    send with the payload types in `theirs`. If the two descriptions give the same payload type to
-    different codecs, our codec applies, unless the peer does not accept our codec. Media flows only
-    in the directions that both descriptions allow.
+    `theirs` is the peer's session description. `ours` is our description for the peer; it is None
+    before we have sent one. Media flows only in the directions that both descriptions allow.
+
+    The peer may send with the payload types in `ours`. Some peers also send with the payload types
+    in `theirs`. So the result contains both. The two descriptions may give the same payload type to
+    different codecs. Then the codec in `ours` applies if the peer accepts this codec. Otherwise the
+    codec in `theirs` applies.
 
     Raises:
         SdpParseError: There is no live audio section, its address is not a unicast IP literal, or
@@ -64,10 +66,10 @@ def remote_media(theirs: SessionDescription, ours: SessionDescription | None = N
 
 
 def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, Codec]:
-    """Return the codecs in `sent` that the peer also accepts; the payload types are our own.
+    """Return the part of our codec table `sent` that the peer accepts; `takes` is the peer's table.
 
-    A codec that the peer does not accept must not be in the result, because the peer may use the
-    same payload type for DTMF digits.
+    The result has the payload types of `sent`. A codec that the peer does not accept must not be in
+    the result, because the peer may use the same payload type for DTMF digits.
     """
     known = {codec.identity for codec in takes.values()}
     return {number: codec for number, codec in sent.items() if codec.identity in known}
@@ -105,8 +107,8 @@ def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
 def agreed(ours: SessionDescription, theirs: SessionDescription) -> SessionDescription:
     """Return `ours` with only the SRTP key that the peer has chosen in `theirs`.
 
-    Our later offers on this leg must contain only this key. `ours` is returned unchanged if it
-    contains one key or none, or if the sides agree on no key.
+    Our later offers on this leg must contain only this key. In two cases `ours` is returned
+    unchanged: it has fewer than two keys, or the two sides agree on no key.
     """
     index, other = ours.audio_index(), agreed_index(theirs, ours)
     if index is None or other is None:

@@ -1,8 +1,8 @@
 """Codecs as SDP describes them: their identity, the static payload types, and codec tables.
 
 The identity of a codec consists of its encoding name without regard to case, its clock rate and its
-number of channels (RFC 8866 section 6.6). A codec table maps payload types to codecs. The static
-payload types are those that telephones use from RFC 3551 section 6.
+number of channels (RFC 8866 section 6.6). A codec table maps payload types to codecs. RFC 3551
+section 6 defines the static payload types; this module has only those that telephones use.
 """
 
 from collections.abc import Iterable, Mapping
@@ -84,9 +84,9 @@ A static payload type needs no a=rtpmap line.
 def find_payload(table: Mapping[int, Codec], codec: Codec) -> int | None:
     """Return the payload type of `codec` in `table`; None if `table` does not contain the codec.
 
-    If several payload types have this codec, prefer a payload type with the same fmtp. For example,
-    two telephone-event lines with the same clock, or two modes of the same codec, differ only in
-    fmtp.
+    If several payload types have this codec, prefer a payload type with the same fmtp. A table can
+    contain the same codec several times with different fmtp: for example, two telephone-event lines
+    with the same clock, or two modes of one codec.
     """
     found = [number for number, other in table.items() if other.identity == codec.identity]
     same = [number for number in found if table[number].fmtp == codec.fmtp]
@@ -109,12 +109,12 @@ def payload_map(sends: Mapping[int, Codec], accepts: Mapping[int, Codec]) -> dic
 
 
 def renumbered(table: Mapping[int, Codec], known: Mapping[int, Codec]) -> dict[int, int]:
-    """Return payload types for the codecs in `table` that do not conflict with those in `known`.
+    """Return new payload types for the codecs in `table`, without a conflict with `known`.
 
-    A payload type in `known` must not change its codec (RFC 3264 section 8.3.2). So a codec gets
-    the payload type that it has in `known`. A codec that is not in `known` keeps its own payload
-    type in `table` if this payload type is free. Otherwise the codec gets a free dynamic payload
-    type.
+    `known` is the codec table that is in use. A payload type in `known` must not change its codec
+    (RFC 3264 section 8.3.2). So a codec in `known` gets the payload type that it has there. A codec
+    that is not in `known` keeps its own payload type in `table` if this payload type is free.
+    Otherwise the codec gets a free dynamic payload type.
 
     Returns:
         A table from the payload type in `table` to the new payload type. All new payload types are

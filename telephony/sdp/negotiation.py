@@ -87,7 +87,7 @@ def cut_offer(
     allowed: Sequence[str] = DEFAULT_ALLOWED,
     srtp: Srtp = Srtp.OFF,
 ) -> SessionDescription:
-    """Return an offer with only one accepted section: the audio that we carry, with allowed codecs.
+    """Return `offer` with only one live section: the audio that we carry, with allowed codecs.
 
     The sequence of the codecs, fmtp, ptime and unknown attributes do not change. The other sections
     stay in their places and are refused with port 0.
@@ -144,7 +144,10 @@ def forwarded_offer(
 
 
 def _with_payload_types_of(section: MediaDescription, before: MediaDescription) -> MediaDescription:
-    """Return `section` with the payload types that its codecs have in the section `before`."""
+    """Return `section` with the payload types that its codecs have in the section `before`.
+
+    A codec that is not in `before` gets a payload type that `before` does not use.
+    """
     table = section.codecs()
     numbers = renumbered(table, before.codecs())
     return with_codecs(section, {new: table[n] for n, new in numbers.items()}, numbers)

@@ -205,7 +205,7 @@ class SessionDescription:
     lines: tuple[SdpLine, ...]
     media: tuple[MediaDescription, ...] = ()
     _text: str = field(default="", init=False, compare=False, repr=False)
-    """The text that `str` returned first; empty before that.
+    """The result of the first call of `str`; empty before that call.
 
     The text is stored because each checkpoint writes the descriptions again.
     """

@@ -68,8 +68,9 @@ def later_offer(previous: MediaDescription) -> Transport:
 def answer_to(section: MediaDescription, local: LocalMedia) -> Transport:
     """Return the transport of our answer to a peer's audio section.
 
-    The answer has the peer's profile. If the peer's section has an a=crypto line that we can use,
-    the answer has our key with the suite and the tag of the first such line.
+    The answer has the peer's profile. If the peer's section has a=crypto lines that we can use, the
+    first of these lines decides: the answer has its tag, its suite and our key for this suite. If
+    there is no such line, the answer has no key.
     """
     line = next(iter(usable_keys(section, local.srtp)), None)
     keys = () if line is None else (Crypto(line.tag, local.keys[line.key.suite]),)
