@@ -50,9 +50,16 @@ def rewrite(
 
     The result does not contain the s=, u=, e= and p= texts of the session, the i= texts, the k=
     lines, or the attributes of ICE, DTLS, SDES, rtcp and rtcp-mux. The first audio section with a
-    port other than 0 gets the port of `local`. It also gets the profile and the crypto keys of
-    `transport`. If `transport` is None, the section has the same profile as before. A hold by the
-    address 0.0.0.0 becomes a direction attribute.
+    port other than 0 is relayed; all other sections are refused.
+
+    Args:
+        session: The peer's description.
+        local: Our address, and the port for the relayed section.
+        origin: The session id and version for our o= line.
+        direction: The direction of the relayed section. If it is None, the section has the
+            direction from `session`. A hold by the address 0.0.0.0 becomes a direction attribute.
+        transport: The profile and the crypto keys for the relayed section. If it is None, the
+            section has the profile from `session`, and no crypto keys.
     """
     carried = session.audio_index()
     media = tuple(
@@ -93,8 +100,9 @@ def session_lines(
 ) -> tuple[SdpLine, ...]:
     """Return the session-level lines of a description that we write.
 
-    These are our own lines and the lines of `kept`, without those that describe the peer or have a
-    type that we write ourselves. The lines are sorted by type as RFC 8866 section 5 requires.
+    These are our own lines and some lines of `kept`. A line of `kept` is left out if it describes
+    the peer, or if we write a line of its type ourselves. The returned lines are sorted by type as
+    RFC 8866 section 5 requires.
     """
     family = f"IN IP{ip_address(local.host).version} {local.host}"
     lines = [
@@ -128,11 +136,10 @@ def with_codecs(
     """Return `section` with the codecs in `table` instead of its own codecs.
 
     Args:
-        section: The section whose other attributes are copied.
-        table: The codecs by their new payload types. The result lists the codecs in the sequence of
-            `table`.
-        renumbered: The new payload types by the payload types in `section`. They replace the
-            payload types in the attributes fmtp and rtcp-fb.
+        section: The section to change. Its attributes except rtpmap, fmtp and rtcp-fb are copied.
+        table: The codecs of the result, in sequence. Each dict key is the codec's new payload type.
+        renumbered: For each payload type in `section` (the dict key), the new payload type. In the
+            attributes fmtp and rtcp-fb, the new payload types replace those of `section`.
     """
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     for line in section.lines:
@@ -151,10 +158,11 @@ def with_codecs(
 def place_section(
     audio: MediaDescription, shape: Sequence[MediaDescription], index: int | None
 ) -> tuple[MediaDescription, ...]:
-    """Return the sections of a description in which only the section `audio` is not refused.
+    """Return all media sections of a description: the section `audio` and refused sections.
 
-    All sections of `shape` are refused, and `audio` replaces the section with the number `index`
-    (from 0). If `index` is None, `audio` is added after the sections of `shape`.
+    The result has the sections of `shape` in their sequence, each as a refused section. But `audio`
+    replaces the section with the number `index` (from 0). If `index` is None, `audio` is added
+    after the sections of `shape`.
     """
     others = [refuse_section(section) for section in shape]
     if index is None:

@@ -2,9 +2,9 @@
 
 The application is the code that uses this core. It passes received messages to `receive`, and calls
 `handle_timer` at the time that `next_timer` returns. Events contain handles: a handle is an object
-with methods for one request or one dialog. After each call of one of these methods, the application
-sends the messages that `outgoing()` returns, and calls `next_event()` until the result is None.
-`now` is the monotonic time in seconds.
+with methods for one request or one dialog. After each call of `receive`, of `handle_timer` or of a
+handle's method, the application sends the messages that `outgoing()` returns, and calls
+`next_event()` until the result is None. `now` is the monotonic time in seconds.
 
 The application decides about calls. The core itself responds only where the RFC requires one fixed
 response: 100, 200 to CANCEL, 200 to a BYE or PRACK that needs no decision, 400, 405, 413, 414, 416,
@@ -117,12 +117,13 @@ class Endpoint:
     def contact(self, user: str, destination: Address, local: Address | None = None) -> str:
         """Return our Contact, with the address at which `destination` can reach us.
 
-        `user` is the user part of the Contact URI. A REGISTER or OPTIONS to `destination` needs
-        this Contact.
+        A REGISTER or OPTIONS to `destination` needs this Contact. `user` is the user part of the
+        Contact URI. `local` is our local address for the Contact. If `local` is None, the Contact
+        has the first local address with the IP family and transport of `destination`.
 
         Raises:
-            ProtocolError: We have no local address of the IP family and transport of `destination`,
-                or `local` was never added with `listen`.
+            ProtocolError: `local` is None, and we have no local address of the IP family and
+                transport of `destination`. Or `local` was never added with `listen`.
         """
         return own_contact(user, self._core.local_addresses.choose(local, destination))
 

@@ -89,16 +89,17 @@ class KeepAlive:
             self._answered(503, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Make the next check due now if `peer`, to which the connection is lost, is our neighbour.
+        """Make the next check due now if the connection to our neighbour is lost.
 
-        Do nothing if the neighbour was not alive, or if we wait for the response to an OPTIONS.
+        `peer` is the address whose connection is lost. Do nothing if `peer` is not our neighbour,
+        if the neighbour was not alive, or if we wait for the response to an OPTIONS.
         """
         waits = self._next is not None and self.health is PeerHealth.ALIVE
         if waits and peer == self.destination:
             self._next = now
 
     def handle(self, event: StandaloneResponse, now: float) -> None:
-        """Process the final response to our OPTIONS, or the result that no response has arrived."""
+        """Process the result of our OPTIONS: a final response, or a failure without a response."""
         if event.transaction is self._client and event.status >= 200:
             self._answered(event.status, now)
 

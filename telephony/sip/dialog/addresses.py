@@ -39,10 +39,11 @@ class DialogAddresses:
         local_address: The address of our socket for this dialog.
         peer: The address from which the dialog's INVITE came, or to which we sent the INVITE.
         send_to: The address to which all our requests are sent, for example that of a phone behind
-            NAT. The application may set it. If it is None, the address comes from the URI of the
-            first route, or from the remote target if there is no route. If this URI contains a host
-            name instead of an IP address, the request is sent to `peer`. If `peer` is a connection
-            to the host in the URI, the request uses this connection.
+            NAT. The application may set it. If it is None, a request is sent to the IP address in
+            the URI of the first route, or in the remote target if there is no route. There are two
+            exceptions, in which the request is sent to `peer`. The URI contains a host name, or an
+            IP address that we cannot reach. Or the URI names the host and the transport of `peer`,
+            and this transport is TCP or TLS, so that the existing connection is used.
         contact: The value of our Contact header field in this dialog.
     """
 

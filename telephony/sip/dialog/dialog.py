@@ -79,7 +79,7 @@ class SentInvite(Protocol):
     def start_deadline(self, now: float) -> None:
         """Limit the wait for the final response to 64*T1 from `now`.
 
-        The dialog calls this method when it ends.
+        The dialog calls this method when the dialog ends.
         """
 
 
@@ -102,12 +102,12 @@ class ReceivedInvite(ReceivedUpdate, Protocol):
         """True from the time of our 2xx until the ACK to this 2xx arrives."""
 
     def on_cancel(self, request: Request, now: float) -> None:
-        """Send 487 to the INVITE, because the peer has sent `request`, a CANCEL or a BYE."""
+        """Send 487 to the INVITE; `request` is the peer's CANCEL or BYE."""
 
     def end_with_dialog(self, now: float) -> None:
         """Send 487 to the INVITE if we have not sent a final response.
 
-        The dialog calls this method when it ends.
+        The dialog calls this method when the dialog ends.
         """
 
     def stop_repeating(self) -> None:
@@ -212,9 +212,9 @@ class Dialog(DialogAddresses):
         self._local_cseq = local_cseq
         self._remote_cseq = remote_cseq
         self._acks: dict[int, OutgoingMessage | None] = {}
-        """The ACKs that we sent to the 2xx responses of our INVITEs. The dict key is the CSeq
-        number of the INVITE. The value is None from the time when a 2xx arrives until the
-        application calls `ack`."""
+        """The ACKs that we have sent after 2xx responses to our INVITEs. The dict key is the CSeq
+        number of the INVITE. The value is None from the arrival of the 2xx until the application
+        calls `ack`."""
         self._invite_sent: SentInvite | None = None
         self._invite_received: ReceivedInvite | None = None
         self._update_received: ReceivedUpdate | None = None
@@ -442,7 +442,7 @@ class Dialog(DialogAddresses):
         self._acks[number] = None
 
     def reinvite_finished(self, client: SentInvite) -> None:
-        """Note that our re-INVITE has received its final response, or failed without one."""
+        """Record that our re-INVITE has received its final response, or failed without one."""
         if self._invite_sent is client:
             self._invite_sent = None
 
@@ -543,10 +543,10 @@ class Dialog(DialogAddresses):
             self.state = DialogState.CONFIRMED
 
     def invite_acknowledged(self, invite: ReceivedInvite, now: float) -> bool:
-        """Note that we no longer wait for the ACK to our final response to `invite`.
+        """Record that we no longer wait for the ACK to our final response to `invite`.
 
-        Either the ACK has arrived, or its time limit has passed. If our BYE was waiting for the
-        ACK, send the BYE and return True.
+        Either the ACK has arrived, or the time limit for the ACK has passed. If our BYE was waiting
+        for the ACK, send the BYE and return True. Otherwise return False.
         """
         if self._invite_received is invite:
             self._invite_received = None
@@ -567,9 +567,10 @@ class Dialog(DialogAddresses):
             self._invite_received.on_cancel(request, now)
 
     def bye_crossed(self, now: float) -> None:
-        """End the dialog if our own BYE still waits to be sent.
+        """End the dialog if the peer's BYE has arrived before our own BYE was sent.
 
-        The core calls this method when the peer's BYE has arrived.
+        The core calls this method after its 200 to the peer's BYE. If our own BYE still waits for
+        an ACK, our BYE is never sent. If our own BYE was already sent, do nothing.
         """
         if self._waiting_bye is not None:
             self.end("bye received", now)

@@ -21,9 +21,10 @@ def next_hop(
     In this text, "the known address" is `send_to`, or `peer` if `send_to` is None. The destination
     is the first that applies:
 
-    - the known address, if it is a connection, and the target is an IP address that has the same
-      host and transport;
-    - the target, if `send_to` is None and the target is an IP address that we can reach;
+    - the known address, if its transport is TCP or TLS, and the URI `target` contains the same IP
+      address and transport; the existing connection is then used;
+    - the address in `target`, if `send_to` is None, and `target` contains an IP address that we can
+      reach;
     - the known address.
 
     Args:

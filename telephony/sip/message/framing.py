@@ -92,7 +92,7 @@ class Framer:
         return len(self._buffer)
 
     def expect_pong(self) -> None:
-        """Note that we have sent a ping. The next CRLF between messages is then a pong."""
+        """Record that we have sent a ping. The next CRLF between messages is then a pong."""
         self._pongs_due += 1
 
     def feed(self, data: bytes) -> list[StreamUnit]:
@@ -172,10 +172,12 @@ class Framer:
         return self._measure(bytes(buffer[: found.end()]))
 
     def _measure(self, head: bytes) -> StreamUnit | None:
-        """Find the end of the message by its Content-Length, which is mandatory in a stream.
+        """Store the length of the head and of the body, so that the end of the message is known.
 
-        Return a fault if the Content-Length is missing, wrong or too large (RFC 3261 section 18.3).
-        Otherwise return None.
+        `head` is the start line and the header fields. The length of the body is the
+        Content-Length, which is mandatory in a stream (RFC 3261 section 18.3).
+
+        Return a fault if the Content-Length is missing, wrong or too large. Otherwise return None.
         """
         lengths = set(_LENGTH.findall(head))
         if not lengths:

@@ -45,8 +45,8 @@ KNOWN_METHODS: Final = (
     "MESSAGE",
     "PUBLISH",
 )
-"""The methods that RFCs define. If one of them is not allowed, the response is 405. The response to
-a request with any other method is 501."""
+"""The methods that RFCs define. If the application does not handle the method of a request, the
+response is 405 for a method in this list, and 501 for any other method."""
 
 COMPACT_NAMES: Final = {
     "a": "accept-contact",
@@ -278,7 +278,8 @@ def find_parameter(parameters: Parameters, name: str) -> str | None:
 def replace_parameter(parameters: Parameters, name: str, value: str | None) -> Parameters:
     """Return the parameters with the value of the parameter `name` set to `value`.
 
-    An existing parameter keeps its position. A new parameter is added after all others.
+    An existing parameter keeps its position. A new parameter is added after all others. If `value`
+    is None, the parameter has no value.
     """
     wanted = name.lower()
     replaced = tuple(

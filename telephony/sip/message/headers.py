@@ -43,10 +43,10 @@ class Latin1Text(str):
 
 
 def encode(text: str) -> bytes:
-    """Return the bytes of `text` for a message.
+    """Return the bytes of `text` for a message: `Latin1Text` as Latin-1, other text as UTF-8.
 
     Raises:
-        ProtocolError: `text` cannot be encoded.
+        ProtocolError: `text` contains a character that cannot be encoded.
     """
     try:
         return text.encode("latin-1" if isinstance(text, Latin1Text) else "utf-8")

@@ -312,11 +312,11 @@ def _check_headers(message: Request | Response) -> None:
     if isinstance(message, Response):
         return
     if keys.count("via") > 1 or "," in (message.headers.get("Via") or ""):
-        # Our response is sent through all these hops, so all entries must be valid.
+        # The response is sent back through the hops in all Via entries, so each must be valid.
         _ = message.vias
     if cseq.method != message.method and message.method in KNOWN_METHODS:
-        # If no RFC defines the method, the request must get a 501 later. The error here would cause
-        # a 400.
+        # This error causes a 400, so it is raised only for methods that RFCs define. A request with
+        # any other method must get a 501, which is made later.
         raise SipParseError("the CSeq names another method than the request line")
 
 

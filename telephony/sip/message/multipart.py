@@ -88,8 +88,8 @@ def parse_multipart(content_type: str, body: bytes) -> list[BodyPart]:
 
 
 def _parse_part(content: bytes) -> BodyPart:
-    # `content` starts directly after the boundary text, so it begins with the line end of that
-    # line.
+    # `content` starts directly after the boundary text, so it begins with the line end of the
+    # boundary line.
     first = _LINE_END.match(content)
     content = content[first.end() :] if first else content
     blank = _LINE_END.match(content)

@@ -412,8 +412,8 @@ def _same_host(one: str, other: str) -> bool:
 
 
 def _folded(parameters: Parameters) -> dict[str, str | None]:
-    # RFC 3261 section 19.1.1 forbids that a parameter occurs twice. If it does, the first value is
-    # used; the method `parameter` does the same.
+    # RFC 3261 section 19.1.1 forbids that a parameter occurs twice. If one does, its first value is
+    # used, as in the method `parameter`. In a dict the last value remains, so the list is reversed.
     return {
         (_normal(name) or "").lower(): None if value is None else (_normal(value) or "").lower()
         for name, value in reversed(parameters)

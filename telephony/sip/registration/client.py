@@ -113,9 +113,10 @@ class Registration:
         self._register(tried, self._expires, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Make REGISTER due now if `peer`, to which the connection is lost, is the registrar.
+        """Make REGISTER due now if the connection to the registrar is lost.
 
-        Do nothing if we are not registered.
+        `peer` is the address whose connection is lost. Do nothing if we did not send our most
+        recent REGISTER to `peer`, or if we are not registered.
         """
         if (
             self.state is RegistrationState.REGISTERED
@@ -197,8 +198,8 @@ class Registration:
     def _take_minimum(self, response: Response) -> bool:
         """Use the registrar's Min-Expires as the expiry of our next REGISTER, and return True.
 
-        If Min-Expires is not longer than our present expiry, or longer than `MAX_EXPIRES`, change
-        nothing and return False.
+        Change nothing and return False in two cases: Min-Expires is not longer than our present
+        expiry, or Min-Expires is longer than `MAX_EXPIRES`.
         """
         least = _seconds(response.headers.get("Min-Expires"), 0)
         if not self._expires < least <= MAX_EXPIRES:

@@ -108,7 +108,7 @@ class Registrar:
             min_expires: The shortest expiry in seconds. The response to a REGISTER with a shorter
                 expiry is 423.
             max_expires: The longest expiry in seconds. If a phone requests a longer expiry, the
-                binding gets this expiry.
+                binding gets the expiry `max_expires`.
             default_expires: The expiry in seconds for a phone that does not request an expiry.
             max_bindings: The maximum number of bindings of one address-of-record. If a REGISTER
                 adds more bindings, those that expire first are removed.
@@ -252,12 +252,20 @@ class Registrar:
     def _apply(
         held: list[Binding], asked: Binding, before: list[Binding], request: Request, now: float
     ) -> list[Binding]:
-        """Return the bindings `held` with the binding `asked`, or without it if it has expired.
+        """Return `held` with `asked` in place of any binding that has the same Contact.
 
-        `before` are the bindings from before this REGISTER.
+        If `asked` has expired, the binding of the same Contact is only removed.
+
+        Args:
+            held: The bindings after the Contacts of this REGISTER that were processed earlier.
+            asked: The binding that one Contact of this REGISTER requests.
+            before: The bindings before this REGISTER.
+            request: The REGISTER.
+            now: The present time in seconds.
 
         Raises:
-            SipParseError: `before` contains a binding of the same Contact from a newer REGISTER.
+            SipParseError: `before` contains a binding of the same Contact from a REGISTER with the
+                same Call-ID and the same or a higher CSeq number.
         """
         others: list[Binding] = []
         for binding in held:

@@ -49,7 +49,7 @@ class ClientRequest(ABC):
         self._attempt: _Attempt | None = None
 
     def begin(self, now: float) -> None:
-        """Send the request. The core calls this method once each time the request was composed."""
+        """Send the request. The core calls this method once after each composition."""
         longer = over_tcp(self._core, self._draft, self.request, now)
         if longer is not None:
             self._as_datagram = self._draft
@@ -90,7 +90,7 @@ class ClientRequest(ABC):
 
     @abstractmethod
     def on_terminated(self, now: float) -> None:
-        """Note that the most recent transaction of this request is terminated."""
+        """Process the end of the most recent transaction of this request."""
 
     @abstractmethod
     def _failed(self, status: int, now: float) -> None:
@@ -115,9 +115,9 @@ class ClientRequest(ABC):
 class IgnoringUser:
     """A transaction user that ignores responses. It is used for CANCEL and PRACK.
 
-    These responses have no effect, except that `_Prack` responds to challenges. If a PRACK is lost,
-    the callee stops waiting for the PRACK after a time. The INVITE that a CANCEL cancels has its
-    own time limit.
+    The subclass `_Prack` is used for PRACK. It responds to challenges, but ignores all other
+    responses. A missing response is ignored too. If a PRACK is lost, the callee stops waiting for
+    the PRACK after a time. If a CANCEL is lost, the INVITE ends after its own time limit.
     """
 
     def __init__(self, core: Core, request: Request) -> None:

@@ -63,7 +63,7 @@ def own_contact(user: str | None, local: LocalAddress, *, secure: bool = False) 
     """Return the value of our Contact header field for a local address.
 
     The Contact is a sips URI if `secure` is true and the local address uses TLS. `user` may come
-    from a tel URI, for example. If it is not valid in a sip URI, the Contact has no user part.
+    from a tel URI, for example. If `user` is not valid in a sip URI, the Contact has no user part.
     """
     secure = secure and local.transport == "TLS"
     plain = secure or local.transport == "UDP"
@@ -175,8 +175,9 @@ def _capabilities(core: Core, *, offering: bool = True) -> list[tuple[str, str]]
     """Return our Allow and Supported header fields.
 
     `offering` is false for an INVITE without an offer. The first reliable response to such an
-    INVITE must contain the callee's offer (RFC 3261 section 13.2.1), which would be long before the
-    call is answered. So if `offering` is false, Supported does not contain 100rel.
+    INVITE must contain the callee's offer (RFC 3261 section 13.2.1). If provisional responses were
+    reliable, the callee would have to send its offer long before the call is answered. So if
+    `offering` is false, Supported does not contain 100rel.
     """
     pairs = [("Allow", ", ".join(core.allow))]
     supported = [tag for tag in core.supported if offering or tag != RELIABLE]

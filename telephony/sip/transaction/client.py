@@ -22,7 +22,10 @@ Send = Callable[[bytes], None]
 
 
 class ClientState(enum.Enum):
-    """The states of both client state machines (RFC 3261, figure 6, and figure 5 with RFC 6026)."""
+    """The states of both client state machines (RFC 3261, figures 5 and 6).
+
+    RFC 6026 changes figure 5, which is for INVITE: it adds the state Accepted.
+    """
 
     CALLING = "calling"
     """The INVITE was sent; no response has arrived yet."""
@@ -50,14 +53,14 @@ class ClientUser(Protocol):
         """
 
     def on_failure(self, status: int, now: float) -> None:
-        """Note that no final response will arrive.
+        """Process the failure of the request: no final response will arrive.
 
-        `status` is 408 (the time of timer B or F has passed), 503 (the transport has failed), or
-        487 (a CANCEL had no effect).
+        `status` is the reason. It is 408 if the time of timer B or F has passed, 503 if the
+        transport has failed, and 487 if a CANCEL had no effect.
         """
 
     def on_terminated(self, now: float) -> None:
-        """Note that the transaction is terminated. It will call no other method of the user."""
+        """Process the end of the transaction, which calls no method of its user after this."""
 
 
 class ClientTransaction:
@@ -123,12 +126,12 @@ class ClientTransaction:
             self.fail(503, now)
 
     def connection_lost(self, now: float) -> None:
-        """Note that the connection over which the request was sent is lost.
+        """Process the loss of the connection over which the request was sent.
 
         If no response has arrived yet, the request may be lost. So it is sent once more over a new
-        connection. If the peer receives the request twice, it recognises the second one by the Via
-        branch (RFC 3261 section 17.2.3). If the new connection is lost too, the request fails with
-        503.
+        connection. If the peer receives the request twice, the peer recognises the second request
+        as a copy by the Via branch (RFC 3261 section 17.2.3). If the new connection is lost too,
+        the request fails with 503. If a response has already arrived, do nothing.
         """
         if self._repeated or self.state not in {ClientState.CALLING, ClientState.TRYING}:
             self.unreachable(now)
@@ -231,12 +234,13 @@ class NonInviteClientTransaction(ClientTransaction):
     """The non-INVITE client transaction (RFC 3261 section 17.1.2).
 
     In the table, "both" means the states trying and proceeding. "To the user" means that the
-    response is passed to the transaction user. "Absorbed" means that the response is dropped.
+    response is passed to the transaction user. "Absorbed" means that the response is dropped. "E
+    doubled" means that the duration of timer E is doubled, but to at most T2.
 
     ========== ============== ================================ ==========
     state      input          action                           next state
     ========== ============== ================================ ==========
-    trying     timer E        request again, E doubled to T2   trying
+    trying     timer E        request again, E doubled         trying
     proceeding timer E        request again, E = T2            proceeding
     both       timer F        failure 408                      terminated
     both       1xx            to the user                      proceeding

@@ -21,7 +21,10 @@ Send = Callable[[bytes], None]
 
 
 class ServerState(enum.Enum):
-    """The states of both server state machines (RFC 3261, figure 8, and figure 7 with RFC 6026)."""
+    """The states of both server state machines (RFC 3261, figures 7 and 8).
+
+    RFC 6026 changes figure 7, which is for INVITE: it adds the state Accepted.
+    """
 
     TRYING = "trying"
     """A non-INVITE request has arrived. No response was sent yet."""
@@ -43,13 +46,13 @@ class ServerUser(Protocol):
     """The transaction user of a server transaction: the object that responds to the request."""
 
     def on_acknowledged(self, now: float) -> None:
-        """Note that we no longer wait for the ACK to our non-2xx response to an INVITE.
+        """Process the end of the wait for the ACK to our non-2xx response to an INVITE.
 
         Either the ACK has arrived, or the time of timer H has passed.
         """
 
     def on_terminated(self, now: float) -> None:
-        """Note that the transaction is terminated. It will call no other method of the user."""
+        """Process the end of the transaction, which calls no method of its user after this."""
 
 
 class ServerTransaction:
@@ -144,7 +147,8 @@ class InviteServerTransaction(ServerTransaction):
     """The INVITE server transaction (RFC 3261 section 17.2.1, RFC 6026 section 7.1).
 
     In the table, "acknowledged" means that the transaction calls the user's `on_acknowledged`.
-    "Absorbed" means that the message is dropped.
+    "Absorbed" means that the message is dropped. "G doubled" means that the duration of timer G is
+    doubled, but to at most T2.
 
     ========== ============== ================================== ===========
     state      input          action                             next state
@@ -153,8 +157,8 @@ class InviteServerTransaction(ServerTransaction):
     proceeding 1xx to send    send                               proceeding
     proceeding 2xx to send    send, start timer L                accepted
     proceeding 300-699        send, start timers G and H         completed
-    completed  INVITE         response again                     completed
-    completed  timer G        response again, G doubled to T2    completed
+    completed  INVITE         final response again               completed
+    completed  timer G        final response again, G doubled    completed
     completed  timer H        acknowledged (no ACK arrived)      terminated
     completed  ACK            acknowledged, start timer I        confirmed
     confirmed  INVITE, ACK    absorbed                           confirmed
@@ -223,7 +227,7 @@ class NonInviteServerTransaction(ServerTransaction):
     proceeding request        last provisional response again   proceeding
     both       200-699        send, start timer J               completed
     both       64*T1          (the client has timed out)        terminated
-    completed  request        response again                    completed
+    completed  request        final response again              completed
     completed  timer J                                          terminated
     ========== ============== ================================= ===========
     """

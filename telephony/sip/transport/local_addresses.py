@@ -81,7 +81,8 @@ class LocalAddresses:
     ) -> LocalAddress | None:
         """Return a local address with the destination's transport and IP family, or None.
 
-        If possible, return the local address `near`, or else an address on the same host as `near`.
+        If several local addresses have them, `near` is preferred. The next choice is an address on
+        the same host as `near`, and the last choice is the first address that was added.
         """
         if near is not None and near.reaches(destination):
             return near

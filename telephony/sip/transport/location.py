@@ -127,8 +127,8 @@ def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
 def _requested_transport(uri: Uri) -> str | None:
     """Return the transport that the URI requests; None if it requests no transport.
 
-    If a sips URI requests a transport without TLS, return "NONE". We have no transport with this
-    name.
+    If a sips URI requests a transport without TLS, return "NONE". This name does not match any of
+    our transports.
     """
     named = (uri.parameter("transport") or "").upper()
     if uri.scheme == "sips":

@@ -88,7 +88,8 @@ def _is_via(text: str) -> bool:
 def _with_to_tag(line: str, data: bytes) -> str:
     """Return the header field `line`; if it is a To without a tag, add a tag.
 
-    If the same request arrives again, the To gets the same tag (RFC 3261 section 8.2.7).
+    The tag is calculated from `data`, the bytes of the received request. So if the same request
+    arrives again, the To gets the same tag (RFC 3261 section 8.2.7).
     """
     if not line.startswith("To: ") or _TAG.search(line):
         return line

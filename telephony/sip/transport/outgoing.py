@@ -22,7 +22,8 @@ class OutgoingMessage:
     local: Address
     fallback: Address | None = None
     """The address to which the transport opens a new connection if no connection to `destination`
-    is open. If it is None, there is no such address."""
+    is open. If it is None, the transport opens a connection to `destination` itself. But if the
+    peer had opened that connection (`destination.flow` is not 0), the message cannot be sent."""
 
 
 class NextHop(NamedTuple):

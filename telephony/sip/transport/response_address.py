@@ -14,9 +14,9 @@ from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_literal
 def stamp(via: Via, source: Address) -> Via:
     """Return the top Via of a request from `source` with the parameters `received` and `rport`.
 
-    If the sender requested `rport`, its value is the source port. `received` is the source IP
-    address. It is added if the sender requested `rport`, or if the host in the Via is not the
-    source IP address.
+    - `rport` is added if the sender requested it. Its value is the source port.
+    - `received` is added if the sender requested `rport`, or if the host in the Via is not the
+      source IP address. The value of `received` is the source IP address.
     """
     wants_port = any(name.lower() == "rport" for name, _ in via.parameters)
     kept = tuple(pair for pair in via.parameters if pair[0].lower() not in {"received", "rport"})

@@ -22,9 +22,10 @@ class TcpRefusals:
         self._until: dict[Address, float] = {}
 
     def add(self, peer: Address, now: float) -> None:
-        """Note that this peer has refused TCP, so that we use only datagrams for ten minutes.
+        """Record that this peer has refused TCP.
 
-        `peer` is the UDP address of the peer.
+        For ten minutes, we then send all requests to this peer as datagrams. `peer` is the UDP
+        address of the peer.
         """
         if len(self._until) >= _MAX_REMEMBERED:
             self._until.clear()

@@ -182,9 +182,10 @@ class DigestServer:
         return DigestVerification(AuthOutcome.ACCEPTED, given["username"])
 
     def _credentials(self, request: Request) -> dict[str, str] | None:
-        """Return the values of the first complete Authorization header field for our realm.
+        """Return the values of the first usable Authorization header field for our realm.
 
-        Return None if there is no such header field.
+        The field is usable if it contains `username`, `nonce`, `uri` and `response`, if we offer
+        its algorithm, and if its qop is valid. Return None if there is no such field.
         """
         needed = {"username", "nonce", "uri", "response"}
         for value in request.headers.get_all("Authorization"):
@@ -378,8 +379,9 @@ def _has_valid_qop(given: dict[str, str]) -> bool:
 
 
 def _uri_matches(text: str, target: Uri) -> bool:
-    # Some phones omit or add a port or parameters, and pyVoIP omits the user. So the host must
-    # match, and the user must match only if it is present. All other parts are ignored.
+    # In the `uri` of their credentials, some phones omit or add a port or parameters, and pyVoIP
+    # omits the user. So only two parts are compared with the Request-URI: the host, and the user if
+    # `uri` has a user.
     try:
         named = Uri.parse(text)
     except SipParseError:

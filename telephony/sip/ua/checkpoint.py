@@ -1,8 +1,9 @@
 """Functions that restore dialogs and unanswered INVITEs of an earlier process.
 
 The functions read the values that `Dialog.checkpoint`, `InviteClient.checkpoint` and
-`InviteServer.checkpoint` return. When a process ends, its connections end too. So if a peer opened
-a connection to the earlier process, our requests are now sent to the peer's own address.
+`InviteServer.checkpoint` return. When a process ends, its connections end too. So a restored
+address does not contain the id of a connection (`Address.flow` is 0). If `send_to` of a dialog was
+a connection that the peer had opened, `send_to` is None after the restart.
 """
 
 from __future__ import annotations

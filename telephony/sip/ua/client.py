@@ -50,7 +50,10 @@ class DialogRequestFailed(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class StandaloneResponse(SipEvent):
-    """The result of a request that we sent outside any dialog: a response, or that none arrived."""
+    """The result of a request that we sent outside any dialog: a response or a failure.
+
+    It is a failure if no final response arrived.
+    """
 
     transaction: NonInviteClient
     response: Response | None
