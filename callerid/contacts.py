@@ -133,8 +133,8 @@ class Contacts:
     async def open_note(self, contact: OpenContact) -> None:
         """Open the contact note of an answered call.
 
-        If the note was opened before but is not written yet, only its advisor is changed, to the
-        advisor in `contact`.
+        If the note was opened before but is not written yet, the advisor and the extension in
+        `contact` replace those of the note. If the note is already written, nothing changes.
         """
         async with self._writer.begin() as connection:
             found = await connection.scalar(

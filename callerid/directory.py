@@ -1,7 +1,7 @@
 """The embedded directory: its tables, and the import from CSV.
 
-If an import file has a fault, nothing is imported. Every fault is reported with file, line and
-column. A row replaces the person with the same `reference`. People who are not in the file stay
+If an import file has a fault, nothing is imported. Faults are reported with file, line and column.
+A row replaces the person with the same `reference`. People who are not in the file stay
 unchanged. If the argument `absent` of `import_csv` is "remove", these people are removed.
 
 The file is in UTF-8, with a comma or a semicolon between cells. The first line names the columns,
@@ -181,7 +181,8 @@ def read_csv(text: str, file: str = "people.csv", region: str = REGION) -> list[
         region: The country of numbers without a country code.
 
     Raises:
-        ImportFileError: The file has faults. The error lists at most about a hundred faults.
+        ImportFileError: The file has faults. The error lists them. If the rows have more than a
+            hundred faults, reading stops after the row with the hundredth fault.
     """
     reader = _Reader(file, region)
     text = text.removeprefix("\ufeff")

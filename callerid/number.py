@@ -2,7 +2,7 @@
 
 `PhoneNumber` is a number in E.164 (by libphonenumber) with an optional extension.
 `presented_caller` applies RFC 3323 and RFC 3325 in the form that UK trunks need. If a caller
-withholds the number, no number is used, even if the network gives the number in the same request.
+withholds the number, no number is used, even if the request has the number in P-Asserted-Identity.
 """
 
 from __future__ import annotations
@@ -109,9 +109,9 @@ def presented_caller(
 ) -> CallerId:
     """Return the phone number that the caller presents.
 
-    The number in From is used if it is a telephone number or an internal extension. If it is
-    neither, and the call comes from a trusted trunk, the first such number in `asserted` is used.
-    If the caller requests privacy in any form, no number is used.
+    If the user part in From is a telephone number or an internal extension, it is used. Otherwise,
+    if the call comes from a trusted trunk, the first telephone number or internal extension in
+    `asserted` is used. If the caller requests privacy in any form, no number is used.
 
     Args:
         from_user: The user part of the URI in From.

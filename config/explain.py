@@ -122,8 +122,8 @@ def _message(item: dict[str, Any], model: type[BaseModel]) -> str:
     if item["type"] != "value_error":
         return f"{name} must be {wanted}" if wanted else f"{name}: {item['msg']}"
     problem = str(item["ctx"]["error"])
-    # If a problem concerns several settings of one table, its text begins with a quoted setting. In
-    # this case a colon separates the name of the table from the text.
+    # Some texts begin with a quoted setting, because they concern several settings of one table.
+    # Then a colon follows the table's name: `[sip]: "session_expires" must be …`.
     return f"{name}: {problem}" if name and problem.startswith('"') else f"{name} {problem}".strip()
 
 
@@ -178,10 +178,10 @@ def _model(location: Location, model: type[BaseModel]) -> type[BaseModel] | None
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model class of the section in a field; None if the field contains no section.
+    """Return the model class of the section that a field can contain; None if there is no section.
 
-    The model class is the type of the field, a member of the field's union type, or the type of the
-    items of the field's tuple.
+    `annotation` is the type of the field. The model class is this type itself, a member of a union,
+    or the type of the items of a tuple.
     """
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation

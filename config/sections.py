@@ -155,7 +155,7 @@ class SipSection(Section):
 
 
 class Trunk(Section):
-    """`[[trunks]]`: the addresses of peers that may call without a password.
+    """`[[trunks]]`: a trunk, with the addresses from which its peers may call without a password.
 
     The section also has our account at the trunk, if there is one.
     """

@@ -91,12 +91,14 @@ class Settings(Section):
     def boot_keys(self) -> tuple[Path, ...]:
         """The files of the keys with which this machine can open spools without an officer.
 
-        New spools are encrypted to the key in the first file. `boot.key` is in memory and is lost
-        at a reboot; `host.key` is on the disk. If `unattended_recovery` is true, `host.key` is the
-        first file, otherwise `boot.key`. The second file opens older spools. They were begun before
-        `unattended_recovery` was changed, or while the key on the disk could not be read. The third
-        file opens spools that were begun while the spare folder was mounted in the place of the
-        spool folder.
+        `boot.key` is in memory and is lost at a reboot; `host.key` is on the disk. If
+        `unattended_recovery` is true, the first file is `host.key` and the second is `boot.key`.
+        Otherwise the first file is `boot.key` and the second is `host.key`.
+
+        New spools are encrypted to the key in the first file. The key in the second file opens
+        spools that were begun before `unattended_recovery` was changed, or while the key on the
+        disk could not be read. The third file is `host.key` in the spare folder. Its key opens
+        spools that were begun while the spare folder was mounted in the place of the spool folder.
         """
         memory, disk = self.node.runtime / "boot.key", self.spool_folder / "host.key"
         ours = (disk, memory) if self.recording.unattended_recovery else (memory, disk)
@@ -143,8 +145,9 @@ class Settings(Section):
     def find_route(self, *called: str) -> Route | None:
         """Return the first route for a called number, or None.
 
-        `called` has the number in each form in which it may be written, without escapes and
-        parameters. A route fits if it matches one of these forms.
+        `called` has all forms of the called number, such as the national and the international
+        form, each without escapes and parameters. A route fits if its pattern matches one of these
+        forms.
         """
         fits = (route for route in self.routes if any(map(route.called.matches, called)))
         return next(fits, None)

@@ -25,9 +25,10 @@ def _port(text: str) -> int:
 
 
 def host_of_family(hosts: Iterable[str] | None, address: str) -> str | None:
-    """Return the host in `hosts` that fits the address family (IPv4 or IPv6) of `address`.
+    """Return the first IP address in `hosts` of the same family (IPv4 or IPv6) as `address`.
 
-    If no IP address fits, return a host that is a name, or None if there is no such host.
+    If there is no such address, return a host name from `hosts`. Return None if `hosts` has no host
+    name either, or is None.
     """
     named = None
     for host in hosts or ():

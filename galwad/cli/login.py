@@ -41,8 +41,8 @@ def login(
     """Sign in to a server, for the commands that send requests to it.
 
     The token is stored in ~/.config/galwad/client.toml, which only you can read. The password is
-    not stored. A token is valid for as long as a session of the page. After that time, log in
-    again.
+    not stored. The token has the same time limits as a session of the page: it becomes invalid
+    after some time without use, and at the latest a fixed time after the login. Then log in again.
     """
     known = client_settings()
     authority = tls_ca or known.certificate

@@ -103,7 +103,8 @@ def run(arguments: Sequence[str]) -> int:
         what = f"use {error.filename}" if error.filename else "write the output"
         print_error(CliError(f"cannot {what}: {reason}", _INTERRUPTED_HINT))
         return 1
-    if status == _INTERRUPTED:  # Typer caught the interrupt and returned its own status
+    # the status was set above, or Typer caught the interrupt and returned this status
+    if status == _INTERRUPTED:
         print_error(CliError("interrupted", _INTERRUPTED_HINT))
     return status if isinstance(status, int) else 0
 
@@ -136,9 +137,9 @@ def main() -> None:
 def _flushed(status: int) -> int:
     """Flush standard output and return the exit status.
 
-    If the flush fails and `status` is 0, return 1. An error is then printed, except if standard
-    output is a closed pipe. If `status` is not 0, an error was already printed, so no second error
-    is printed.
+    If the flush succeeds, or if `status` is not 0, return `status`. If the flush fails and `status`
+    is 0, print an error and return 1. No error is printed if standard output is a closed pipe, or
+    if `status` is not 0, because then an error was already printed.
     """
     try:
         sys.stdout.flush()

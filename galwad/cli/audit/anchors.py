@@ -25,8 +25,8 @@ def read_anchors(path: Path) -> list[Anchor]:
 def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
     """Yield a problem if `anchors` has no anchor of this node's audit chain.
 
-    Without an anchor of this node, the chain was compared with no anchor, because `verify` ignores
-    the anchors of other nodes.
+    `verify` ignores the anchors of other nodes. If there is no anchor of this node, `verify` has
+    compared the chain with no anchor.
     """
     others = sorted({anchor.node for anchor in anchors})
     if node not in others:

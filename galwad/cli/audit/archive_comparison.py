@@ -1,8 +1,9 @@
 """Comparison of an archive with the audit chain: lost, replaced, added and disposed recordings.
 
 The chain has the digest of every indexed manifest and of every replaced header. It also has an
-entry for each disposal that was ordered. An event that happened shortly before the newest entry may
-get its entry later. A difference that such a later entry may explain is reported separately.
+entry for each disposal that was ordered. An entry may be added to the chain some minutes after its
+event. Therefore the newest events in the archive may have no entry yet. The differences about these
+events are reported separately.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ _HEADERS: Final = {"header.replaced": 1, "header.not-replaced": -1}
 class Differences:
     """The differences between an archive and an audit chain.
 
-    `late` has the differences about events near the end of the chain, whose entries may be added to
-    the chain later. `problems` has all other differences.
+    `late` has the differences about events without an entry that happened less than ten minutes
+    before or after the newest entry. The entries of these events may be added to the chain later.
+    `problems` has all other differences.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -53,8 +55,8 @@ class ChainFacts:
         self.indexed: dict[str, str] = {}
         """For each call id, the digest of the indexed manifest."""
         self._replaced: Counter[tuple[str, str]] = Counter()
-        """The number of times that a header was replaced, for each pair of call id and header
-        digest."""
+        """For each pair of call id and digest of an old header: the number of times that this
+        header was replaced by another header."""
         self._ordered: set[tuple[str, str, int, str]] = set()
         self._known_to_be_gone: set[str] = set()
 
@@ -66,16 +68,17 @@ class ChainFacts:
         if link.kind == "recording.indexed":
             self.indexed[call_id] = str(stated.get("manifest_sha256"))
         elif link.kind in _HEADERS and stated.get("old_sha256") != stated.get("new_sha256"):
-            # Each replacement adds 1 to a count. If two commands replace the same header at the
-            # same time, one of them is refused, and the entry of the refusal subtracts 1.
+            # The entry of a replacement adds 1 to the count of the old header. If two commands
+            # replace the same header at the same time, one replacement is refused. The chain then
+            # also has an entry of the refusal, which subtracts 1.
             self._replaced[call_id, str(stated.get("old_sha256"))] += _HEADERS[link.kind]
         elif link.kind == _ORDERED:
             self._ordered.add((call_id, link.node, link.seq, link.hash))
         elif link.kind == "disposal.replayed" or (
             link.kind == "recording.reindexed" and stated.get("disposed") is True
         ):
-            # A restore removed the entry that ordered this disposal. The entry `link` shows that
-            # the disposal is still known.
+            # A restore has removed the entry that ordered this disposal. The entry `link` takes its
+            # place: it was added after the restore, because the recording has a valid certificate.
             self._known_to_be_gone.add(call_id)
 
     def orders(self, call_id: str, found: Certificate) -> bool:
@@ -89,11 +92,13 @@ class ChainFacts:
         return self._replaced[call_id, header_sha256] > 0
 
     def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
-        """Return the full text of a problem, and whether a later entry may explain the problem.
+        """Return the text of a problem, and whether a later entry may explain the problem.
 
-        `text` says that the chain has no entry of an event, and `time_text` is the date of that
-        event. If the date is well after the chain's newest entry, the returned text also advises a
-        new export. If the date cannot be read, the second value is False.
+        `text` says that the chain has no entry of an event, and `time_text` is the time of that
+        event. A later entry may explain the problem if the event happened less than ten minutes
+        before or after the chain's newest entry. If the event happened ten minutes or more after
+        this entry, advice to export the chain again is added to the text. If `time_text` cannot be
+        read, the second value is False.
         """
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))
@@ -173,8 +178,8 @@ def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, 
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
-        # The header was destroyed by a disposal. Otherwise, the verification of the recording
-        # reports that the header cannot be read.
+        # A disposal may have destroyed the header; then there is no problem. If there was no
+        # disposal, the verification of the recording reports that the header cannot be read.
         return
     if facts.replaced(call_id, digest):
         yield (

@@ -53,12 +53,13 @@ def verify(
     made after the backup are missing. A restore is therefore reported as a problem. If you know of
     the restore, give --restored: then it is not reported.
     """
-    # Read the anchors first. Otherwise the chain could be read before the entry of a new anchor is
-    # added.
+    # Read the anchors before the chain. If they were read after it, a new anchor could name an
+    # entry that was added to the chain after the chain was read.
     kept = anchor_files.read_anchors(anchors) if anchors is not None else None
     links: Iterable[ChainEntry] = chain.read(file) if file is not None else chain.fetch(server)
     known: list[Restore] = []
-    # read all entries first, because the entry of a restore explains problems of earlier entries
+    # read all entries before the verification: the entry of a restore explains problems of entries
+    # that come before it
     if restored:
         links = list(links)
         known = _restores(links, restored)

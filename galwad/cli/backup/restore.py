@@ -39,8 +39,9 @@ def restore(
 ) -> None:
     """Restore a server that lost its database, and repeat the disposals made since the backup.
 
-    First copy the payloads back to the archive. The same copy contains the certificates of
-    disposals that were made after the backup. No process of Galwad may be running. A header that a
+    First copy the payloads back to the archive, from your copy of the archive. That copy also has
+    the certificates of disposals that were made after the backup: copy them back too. No process of
+    Galwad may be running. A header that a
     certificate names is not restored, and is destroyed if it is in the archive. Files that are
     already in the archive stay as they are. If the command is interrupted, run it again.
     """

@@ -108,7 +108,7 @@ def _show_call(call: dict[str, Any]) -> None:
 def _spans(call: dict[str, Any]) -> list[TimelineSpan]:
     """Return the timeline of the call, with its gaps and its unexplained time.
 
-    If both a segment and a gap contain the same time, this time is unexplained.
+    If a segment and a gap overlap, they contradict each other. The overlap is then unexplained.
     """
     unexplained = [
         TimelineSpan("unexplained", part["from_us"], part["to_us"], _length(part))

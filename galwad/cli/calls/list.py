@@ -16,7 +16,8 @@ app = new_command()
 def list_(*, server: Server = "", json: Json = False) -> None:
     """List the calls in progress that you may see: state, advisor, recording.
 
-    The column RECORDING shows what the recorder really writes to the disk.
+    The column RECORDING shows the state that the recorder itself reports. "(not yet durable)" means
+    that the disk has not yet confirmed the newest pause or resume.
     """
     pops = ask(server, "GET", "/calls")
     if json:

@@ -56,7 +56,10 @@ def _page(settings: Settings) -> Iterator[CheckResult]:
 
 
 def pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Iterator[CheckResult]:
-    """Check that a certificate and its private key are usable, and that it names all `hosts`."""
+    """Check a certificate and its private key.
+
+    Both must be usable, and the certificate must name all `hosts`.
+    """
     certificate, key = _stored(certificate), _stored(key)
     for path in (certificate, key):
         problem = _unreadable(path)
@@ -136,11 +139,12 @@ def _authorities(path: Path) -> CheckResult:
 
 
 def _stored(path: Path) -> Path:
-    """Return the readable file for `path`, a certificate or key from the settings.
+    """Return the file from which this process can read a certificate or a key.
 
-    For a unit, systemd copies files from /etc/credstore to a folder that only the unit can read. If
-    `path` is in this folder and this process cannot find it, return the original file in
-    /etc/credstore. Otherwise return `path`.
+    `path` is the file's path in the settings. For a unit, systemd copies files from /etc/credstore
+    to a folder in /run/credentials, which only the unit can read. If `path` is in /run/credentials
+    but does not exist for this process, return the original file in /etc/credstore. Otherwise
+    return `path`.
     """
     if path.exists() or not path.is_relative_to(_CREDENTIALS):
         return path

@@ -23,7 +23,7 @@ from galwad.desk.coverage.orphan_fixes import fix_of
 _MAX_SHOWN: Final = 10
 _LATE_S: Final = 3600.0
 """The time in seconds that the nightly check of a large archive may take. A warning is given only
-after this time."""
+if the check has not ended this long after it was due."""
 _CALLS: Final = {
     "recording.missing": (
         "was answered, but has no recording",

@@ -83,7 +83,11 @@ def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[Chec
 
 
 def _routes(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckResult]:
-    """Yield a warning for each extension or user in the settings that does not exist."""
+    """Yield a warning for each route and phone in the settings that names something missing.
+
+    A route may name missing extensions or missing users, and a phone a missing user. A disabled
+    user and the extension of a disabled user count as missing.
+    """
     rows = connection.execute("SELECT name, extension FROM users WHERE NOT disabled").fetchall()
     phones = {row[1] for row in rows if row[1]} | {p.extension for p in settings.phones}
     names = {row[0] for row in rows}

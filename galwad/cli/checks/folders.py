@@ -126,7 +126,8 @@ def _parts(state: Path) -> Iterator[CheckResult]:
         if os.path.lexists(path) and not path.is_dir():
             yield fault("state", f"{path} is not a folder", "move it away, or mount its disk again")
     for path in parts:
-        if not path.is_symlink():  # a link leads to /var/lib/private, which only root may enter
+        # a link is not checked: it leads to /var/lib/private, which only root may enter
+        if not path.is_symlink():
             yield from _private("state", path)
 
 

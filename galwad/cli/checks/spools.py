@@ -70,7 +70,8 @@ def _locked(path: Path, header: SpoolHeader) -> CheckResult:
 def _misplaced(keys: Path) -> Iterator[CheckResult]:
     """Yield a fault for each recovered key that the finaliser cannot read.
 
-    The finaliser cannot read a key that root copied into the folder.
+    The finaliser cannot read a key file with another owner than the folder `keys`. This happens,
+    for example, if root copied the file into the folder.
     """
     for path in sorted(keys.glob("*.recovered")):
         if path.stat().st_uid != keys.stat().st_uid:

@@ -78,7 +78,10 @@ def named(recipients: RecipientSet) -> Iterator[tuple[str, str]]:
 
 
 class _RefusedError(Exception):
-    """A recording cannot be rewrapped. Its header is not changed; the other recordings follow."""
+    """A recording cannot be rewrapped.
+
+    Its header is not changed, and the command continues with the next recording.
+    """
 
 
 class _GoneError(Exception):

@@ -11,7 +11,10 @@ app = new_command()
 
 @app.command(epilog="Example: galwad keys show ~/galwad-keys")
 def show(folder: Folder, *, json: Json = False) -> None:
-    """Print the public halves of your keys: the recipient, and the signing key for the server."""
+    """Print the public halves of your keys: your recipient and your public signing key.
+
+    The public signing key is printed as the lines that the server's galwad.toml needs.
+    """
     with key_errors():
         found = load_officer(folder)
     print_public(found, key_file(folder), as_json=json)

@@ -54,7 +54,8 @@ def export(
 def _read_to_the_end(plain: BinaryIO) -> None:
     """Read the whole recording once, so that every byte is authenticated.
 
-    Without this, libsndfile could hide an error in the middle of the recording.
+    If only libsndfile read the recording, it could hide an error in the middle of the recording,
+    such as a failed authentication.
     """
     while plain.read(1 << 20):
         continue

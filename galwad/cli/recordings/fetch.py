@@ -145,8 +145,8 @@ def fetch(
 def _fetch(options: FetchOptions, server: str) -> FetchResult:
     """Fetch a recording and write the output file.
 
-    The options and files on this machine are checked before any request is sent, because the server
-    enters each request that it receives in its audit chain as a fetch.
+    The options and files on this machine are checked before any request is sent. The reason is that
+    the server makes an audit entry of a fetch for each request, even if the command then fails.
     """
     _check_options(options)
     output, kind = _output(options)

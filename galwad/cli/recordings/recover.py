@@ -1,9 +1,9 @@
 """`galwad recordings recover`: get the key of a spool that is locked since a reboot.
 
 The command needs an identity, the secret age key of a recipient. A person who has the spool's key
-can decrypt that call. Therefore the server makes an entry in its audit chain before the key is
-written. With `--offline`, no request is sent to the server. In this case, the entry is made only
-when the key is used: the finaliser reports the use to the desk.
+can decrypt the audio in the spool. Therefore the server makes an entry in its audit chain before
+the command writes the key to a file. With `--offline`, no request is sent to the server. In this
+case, the entry is made only when the finaliser uses the key and reports the use to the desk.
 """
 
 from __future__ import annotations

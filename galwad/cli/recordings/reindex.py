@@ -62,8 +62,8 @@ def reindex(
 ) -> None:
     """Make new rows in the index for recordings without a row, from their signed manifests.
 
-    After a restore, these are the recordings that were made since the backup. The server verifies
-    each recording with its own signing key, up to the final byte, and then makes the row in the
+    After a restore, these are the recordings that were made since the backup. The server uses its
+    own signing key to verify each recording, up to the final byte. Then it makes the row in the
     index. No file is changed. A manifest does not state who called, on which line, or who answered,
     so these facts stay unknown. If the command is interrupted, run it again.
     """

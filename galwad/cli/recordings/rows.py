@@ -14,8 +14,9 @@ _US: Final = 1_000_000
 def spans_of_row(row: dict[str, Any], begins: Iterable[int] = ()) -> list[TimelineSpan]:
     """Return the timeline of the whole call: its spans, sorted by time.
 
-    `row` is the recording's row from the server. `begins` are the starts of segments, in
-    microseconds since the recording's start.
+    `row` is the recording's row from the server. `begins` are the starts of the segments in the
+    manifest, in microseconds since the recording's start. A recorded span is divided at each of
+    these times.
     """
     gaps = [
         TimelineSpan(

@@ -30,7 +30,7 @@ _AFTERWARDS_S: Final = 2.0
 _TRANSFER_WITHIN_S: Final = 60.0
 """The maximum time in seconds that a transfer may take."""
 _GOOD_SIMILARITY: Final = 0.9
-"""The lowest similarity of sent and received audio, 0 to 1, that causes no warning.
+"""A similarity of sent and received audio below this value, 0 to 1, causes a warning.
 
 If only G.711 is used between the phones, the similarity is much higher.
 """
@@ -133,7 +133,7 @@ def judge(report: Report, phase: str, heard: Heard) -> None:
 
 
 async def listen(plan: Plan, report: Report, call: SimulatedCall) -> None:
-    """Speak as the caller, and report which packets the caller received from the other phone.
+    """Speak as the caller, and report how many packets of the other phone arrived and were lost.
 
     This function is used if this command does not control the phone that answered.
     """
@@ -318,7 +318,10 @@ async def _blind(call: SimulatedCall, number: str) -> int:
 
 
 async def _join(call: SimulatedCall, number: str) -> int:
-    """Do an attended transfer: hold the caller, call `number`, and connect the caller with it.
+    """Do an attended transfer from the answering phone to `number`.
+
+    The answering phone holds the caller and calls `number`. When that call is answered, the phone
+    connects the caller with the party at `number`.
 
     Return the SIP status of the transfer, or 0 if this command does not control the answering
     phone.

@@ -23,10 +23,9 @@ from galwad.cli.support.download import download
 from recording.age.file import Identity
 
 _SEALED_WITHIN_S: Final = 30.0
-"""The maximum time in seconds from the end of a call until the server has its finished
-recording."""
+"""The maximum time in seconds from the end of a call until the call's recording is sealed."""
 _BEGINS_WITHIN_S: Final = 3.0
-"""The maximum time in seconds after which the recording of an answered call must have begun."""
+"""The maximum time in seconds, after a call was answered, until its recording has begun."""
 _RETRY_S: Final = 0.2
 
 

@@ -22,8 +22,8 @@ from telephony.errors import TelephonyError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 _LATE: Final = 0.1
-"""The maximum delay, in seconds, with which this machine may run the tasks of the load test. If the
-delay is longer, the machine is too slow and its measurements are not reliable."""
+"""The maximum delay, in seconds, of a task of the load test. If a task runs later than this after
+it was due, this machine is too slow and its measurements are not reliable."""
 _JUDGED: Final = 40
 """The maximum number of legs whose received audio is compared with the sent audio.
 

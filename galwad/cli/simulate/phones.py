@@ -19,7 +19,7 @@ from telephony.phone import (
 from telephony.phone.reception import ReceptionQuality
 
 _SETTLING: Final = 1.5
-"""The time in seconds to wait, after all audio has been sent, for audio that is still to arrive."""
+"""The maximum time in seconds to wait, after all audio was sent, for audio still to be received."""
 _TAIL: Final = RATE // 4
 
 
@@ -90,7 +90,7 @@ class CallAudio:
 
     @property
     def place(self) -> int:
-        """The number of samples that have been received so far."""
+        """The present position in the received audio: the number of samples received so far."""
         return len(self._heard) // 2
 
     def heard(self, since: int) -> Samples:

@@ -56,8 +56,9 @@ def from_pcm(pcm: bytes) -> Samples:
 def similarity_at(heard: Samples, said: Samples) -> float:
     """Return how similar the received sound `heard` is to the sound `said`, 0 to 1.
 
-    `said` must begin at the start of `heard`, or at most `_LATEST` samples later. Each half second
-    is searched for separately, because a line may stretch and shift the sound a little.
+    `said` must begin at the start of `heard`, or at most `_LATEST` samples later. `said` is divided
+    into pieces of half a second. Each piece is searched for separately in `heard`, because a
+    telephone line may stretch and shift the sound a little.
     """
     pieces = _pieces(said)
     found = [_best(heard[at : at + len(piece) + _LATEST], piece) for at, piece in pieces]
@@ -67,8 +68,9 @@ def similarity_at(heard: Samples, said: Samples) -> float:
 def similarity_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> tuple[float, float]:
     """Search for parts of `said` in `recorded`; return the mean and the maximum similarity.
 
-    About `pieces` parts of half a second each are compared with every place in `recorded`. Both
-    values are from 0 to 1.
+    About `pieces` parts of `said`, each half a second long, are compared with every place in
+    `recorded`. The similarity of a part is that of the most similar place. The mean and the maximum
+    of all parts are returned, both from 0 to 1.
     """
     every = _pieces(said)
     some = every[:: max(1, len(every) // pieces)]

@@ -35,7 +35,7 @@ _MARKS: Final = {
 
 
 class StepError(Exception):
-    """A step failed on which later steps depend; `hint` says how to correct the failure."""
+    """A step has failed, and later steps depend on it. `hint` says how to correct the failure."""
 
     def __init__(self, text: str, hint: str = "") -> None:
         super().__init__(text)

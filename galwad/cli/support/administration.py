@@ -45,9 +45,10 @@ def _create_state_folder(state: Path) -> None:
 def chown_to_service(settings: Settings) -> None:
     """Give the files that root created in the desk's folder to the owner of that folder.
 
-    Files that existed before already have this owner. When root writes to the database, SQLite
-    gives each new journal file to the database's owner. The process does all its work as root, not
-    as the service's user, because that user cannot reach the private folders of other services.
+    This concerns only new files, such as a new database: older files already have this owner, and
+    SQLite gives each new journal file to the owner of the database. The process does all its work
+    as root, not as the service's user, because that user cannot reach the private folders of other
+    services.
     """
     folder = settings.database.parent
     if os.geteuid() != 0 or not folder.exists():

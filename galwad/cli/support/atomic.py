@@ -113,7 +113,9 @@ def _opened(part: Path, mode: int) -> int:
 
 def _name(descriptor: int, path: Path) -> None:
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:  # with dst_dir_fd, Python calls linkat(2), which follows the link in /proc
+    # The path in /proc is a link to the file without a name. Python must call linkat(2), which can
+    # follow this link; Python does so only if dst_dir_fd is given.
+    try:
         os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=folder, follow_symlinks=True)
     finally:
         os.close(folder)

@@ -28,9 +28,10 @@ class RSeqTracker:
     def accept(self, tag: str, rseq: int) -> bool:
         """Return whether a reliable response is the next one of its dialog; if so, store its RSeq.
 
-        `tag` is the To tag of the response. The first response of a dialog is always accepted. If
-        False is returned, the response is repeated or out of sequence and must not be acknowledged.
-        The callee will send it again.
+        `tag` is the To tag of the response. The first response of a dialog is always accepted.
+        False is returned if the response is a copy of an earlier response, or if its RSeq does not
+        follow the stored RSeq. Such a response must not be acknowledged. The callee repeats a
+        response until it is acknowledged.
         """
         last = self._last.get(tag)
         if last is not None and rseq != last + 1:

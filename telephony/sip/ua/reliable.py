@@ -20,13 +20,13 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transaction.timers import Timer
 
 MAX_WAITING: Final = 8
-"""If this number of responses wait, a new response without a body (such as another 180) is
-dropped."""
+"""If this number of responses wait to be sent, a new response without a body (such as another 180)
+is dropped. A new response with a body is not dropped."""
 
 
 PrackKey = tuple[DialogId, int, int]
-"""The dict key of a response that waits for a PRACK. It consists of the dialog of the PRACK, and of
-the RSeq and the CSeq number in the RAck header field of the PRACK."""
+"""The dict key of a response that waits for its PRACK: the dialog, the RSeq of the response, and
+the CSeq number of the INVITE. The RAck header field of the PRACK has the same two numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,17 @@ class PendingResponse:
     tag: str | None
 
     def numbered(self, rseq: int) -> HeaderList:
-        """Return the header fields plus Require and RSeq, which make the response reliable."""
+        """Return the header fields of this response as a reliable response.
+
+        The header fields Require and RSeq are added to those in `headers`.
+        """
         return (*self.headers, ("Require", RELIABLE), ("RSeq", str(rseq)))
 
     def without_body(self) -> PendingResponse:
         """Return this response without its body.
 
-        A provisional response that is sent again each minute has no body, because a session
-        description is sent only once.
+        An `InviteServer` sends its most recent reliable provisional response again each minute.
+        This repetition has no body, because a session description is sent only once.
         """
         kept = tuple(row for row in self.headers if not row[0].lower().startswith("content-"))
         return replace(self, headers=kept, body=b"")

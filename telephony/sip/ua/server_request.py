@@ -53,8 +53,8 @@ class ServerRequest:
         request: The parsed request; the core has filled in `received` and `rport` in its top Via.
         source: The address from which the request came.
         local: The address of the socket at which the request arrived.
-        dialog: The dialog in which the request arrived; None outside a dialog. After our 2xx to an
-            INVITE, the dialog of this 2xx.
+        dialog: The dialog in which the request arrived; None outside a dialog. If an INVITE arrived
+            outside a dialog, a 2xx to this INVITE sets `dialog` to the dialog of the 2xx.
         owner: The application's own object for this request; the core only stores it.
     """
 

@@ -41,8 +41,8 @@ class InviteProgress(SipEvent):
     """The early dialog of the response; None for a 100 and for a response without a To tag."""
     response: Response
     answer_due: bool = False
-    """True if a reliable response contains an offer, because our INVITE contained no offer. The
-    application must answer this offer by `prack`."""
+    """True if the response is reliable and contains an offer. This is possible only if our INVITE
+    contained no offer. The application must answer the offer by `prack`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,8 +269,8 @@ class InviteClient(UserAgentClient):
     def start_deadline(self, now: float) -> None:
         """Wait at most 64*T1 longer for the final response, because the dialog has ended.
 
-        If the final response is lost, the transaction would wait without end, because it has no
-        timer after a provisional response (RFC 3261 section 15).
+        Without this limit, the INVITE would never end if the final response is lost, because the
+        transaction has no timer after a provisional response (RFC 3261 section 15).
         """
         if self._cancel_deadline is None and not self._finished:
             self._cancel_deadline = self._core.timers.at(

@@ -90,7 +90,10 @@ class InviteServer(ServerRequest):
     sent."""
     _sequences: dict[str, ReliableSequence]
     _last: PendingResponse | None = None
-    """The most recent provisional response if it was sent reliably, else None."""
+    """The most recent provisional response if it is a reliable response, else None.
+
+    It is sent again each minute, without its body and with a new RSeq.
+    """
     _waiting_2xx: Callable[[float], None] | None = None
     """The function that sends the 2xx after the awaited PRACK; None if no 2xx waits for a PRACK."""
 
@@ -282,7 +285,7 @@ class InviteServer(ServerRequest):
     def end_with_dialog(self, now: float) -> None:
         """Send 487 to the re-INVITE if no final response was sent, because its dialog has ended.
 
-        See RFC 3261 section 15.1.2. A 2xx to the re-INVITE is no longer repeated.
+        See RFC 3261 section 15.1.2. If a 2xx to the re-INVITE was sent, it is no longer repeated.
         """
         if not self._final or self._waiting_2xx is not None:
             self._waiting_2xx = None

@@ -15,9 +15,9 @@ from telephony.sip.ua.repeated_2xx import AckKey, Repeated2xx
 
 
 class UserAgent:
-    """The state of one user agent (RFC 3261 section 6): its dialogs and its waiting responses.
+    """The state of one user agent (RFC 3261 section 6): its dialogs and unacknowledged responses.
 
-    A 2xx waits for its ACK, and a reliable provisional response waits for its PRACK.
+    A 2xx is acknowledged by an ACK, and a reliable provisional response by a PRACK.
 
     Attributes:
         core: The state that all parts of the SIP core share.
