@@ -169,8 +169,8 @@ class DeskServer:
         ready.cancel()
         if self._task.done():
             listener.close()
-            # If the server failed, the server's error is raised here, such as an unreadable TLS
-            # key.
+            # If the HTTP server failed, its error is raised here. An example is a TLS key that
+            # cannot be read.
             await self._task
             raise OSError("the HTTP server ended at once")
 
@@ -181,9 +181,10 @@ class DeskServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            # If a public origin is set, a reverse proxy on this machine forwards the requests. The
-            # header field X-Forwarded-For then has the client's address, which is needed to limit
-            # sign-ins. If another machine sends this header field, it is ignored.
+            # If a public origin is set, a reverse proxy on this machine forwards the requests. It
+            # adds the header field X-Forwarded-For with the client's address. The limits for failed
+            # sign-ins need this address. The header field is ignored in requests that come directly
+            # from another machine.
             proxy_headers=options.public_origin is not None,
             forwarded_allow_ips=["127.0.0.1", "::1"],
             lifespan="off",
@@ -194,7 +195,10 @@ class DeskServer:
         )
 
     async def stop(self) -> None:
-        """End the event streams, finish the requests in progress, then stop server and desk."""
+        """End the event streams, stop the HTTP server, then stop the desk.
+
+        The HTTP server first finishes the requests in progress.
+        """
         self.desk.hub.close()
         if self._server is not None and self._task is not None and not self._task.done():
             self._server.should_exit = True

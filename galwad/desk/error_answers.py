@@ -87,6 +87,9 @@ def _field(location: tuple[int | str, ...], known: Collection[str]) -> str:
 
 
 def _most(item: Mapping[str, Any]) -> str:
-    """Return a note about the maximum length if a text is too long, otherwise ""."""
+    """Return a note with the maximum length if `item` reports that a text is too long.
+
+    Return "" if `item` reports another error.
+    """
     too_long = item["type"] == "string_too_long"
     return f" (at most {item['ctx']['max_length']} characters)" if too_long else ""

@@ -123,7 +123,10 @@ class Desk:
         self.metrics = Metrics()
         self.hub = EventHub()
         self.peers_down = 0
-        """The number of trunks and targets that do not respond, or that refuse our registration."""
+        """The number of monitored peers that do not respond, or that refuse our registration.
+
+        The switch monitors trunks and other peers, with OPTIONS or by their reply to our REGISTER.
+        """
         self.calls = LiveCalls(self._call_changed)
         self.users = Users(self.engine, hasher)
         self.sessions = Sessions(self.engine, options.session_idle, options.session_absolute)
@@ -174,10 +177,11 @@ class Desk:
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Restore the state before the restart, and start the desk's parts.
+        """Restore the state that the desk had before its restart, then start the desk's parts.
 
-        The restored state is the calls in wrap-up and the result of the most recent coverage check.
-        The parts listen on `desk.sock` and connect to the switch.
+        The desk restores the calls whose contact notes are not written, and the result of the most
+        recent coverage check. The started parts listen on `desk.sock`, connect to the switch, write
+        the ledger and run the periodic checks.
         """
         for contact in await self.contacts.open_notes():
             self.calls.add_without_note(contact)
@@ -352,8 +356,8 @@ class Desk:
     async def _indexed(self, sealed: Sealed) -> None:
         """Update metrics, alarms and the live call for a recording that is now in the index.
 
-        If an advisor answered the call but it is not among the live calls, open its contact note
-        (the advisor's note about the call).
+        If an advisor answered the call and the call is not among the live calls, open the call's
+        contact note (the advisor's note about the call).
         """
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)

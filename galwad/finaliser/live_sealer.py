@@ -56,7 +56,7 @@ class LiveSealer:
     """
 
     def __init__(self, spools: Spools, archive: Archive, keys: Callable[[], SpoolKeys]) -> None:
-        """Start without calls.
+        """Set up the sealer. It does not follow any call yet.
 
         `keys` returns the keys that decrypt spools. If `keys` raises an error, the call is not
         followed.
@@ -98,7 +98,8 @@ class LiveSealer:
     def take(self, call_id: str) -> LiveSealing | None:
         """Return the parts of an ended call that were sealed while the call was in progress.
 
-        Return None if there are no such parts. Discard the returned object after use.
+        Return None if there are no such parts. When the caller has finished with the returned
+        object, it must call the object's method `discard`.
         """
         with self._lock:
             self._given_up.discard(call_id)

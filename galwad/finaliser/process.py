@@ -3,10 +3,11 @@
 The switch notifies the finaliser when a call ends. The finaliser also looks for closed spools in
 the spool folders. The finaliser remembers a call until the desk has indexed its recording. If the
 desk is down, calls are still sealed, and are indexed later. If a call cannot be sealed, the
-finaliser tries again when it next looks at the spool folders. Calls that have just ended are sealed
-first, then calls that an outage left unsealed. Small calls are sealed before large calls.
-`SEALING_TASKS` calls are sealed at the same time, so that a short call rarely waits for a long call
-or for the disk.
+finaliser tries again when it next looks at the spool folders.
+
+Calls that have just ended are sealed first, then calls that an outage left unsealed. In each of
+these two groups, small calls are sealed before large calls. `SEALING_TASKS` calls are sealed at the
+same time, so that a short call rarely waits for a long call or for the disk.
 
 To follow a call means to seal the finished parts of its spool while the call is still in progress,
 so that little work remains when the call ends. On SIGTERM the finaliser first seals every call that
@@ -109,10 +110,10 @@ class Finaliser:
         self._look = asyncio.Event()
 
     def stop(self) -> None:
-        """Make `run` seal all calls that have ended, and then return.
+        """Request that `run` ends. `run` first seals all calls that have ended, and then returns.
 
-        If this method is called a second time, `run` seals only the calls that are already being
-        sealed.
+        If this method is called a second time, `run` finishes only the calls that are already being
+        sealed, and then returns without waiting for the desk.
         """
         if self._stopping.is_set():
             self._stop_now.set()
@@ -141,10 +142,10 @@ class Finaliser:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _work(self) -> None:
-        """Seal ended calls and follow calls in progress until `stop` is called. Then finish.
+        """Seal ended calls and follow calls in progress until `stop` is called.
 
-        To follow a call means to seal the finished parts of its spool. `_finish` seals the calls
-        that have ended.
+        To follow a call means to seal the finished parts of its spool. After `stop`, call
+        `_finish`, which seals the remaining calls that have ended.
         """
         stopping = asyncio.create_task(self._stopping.wait())
         hands = [asyncio.create_task(self._seal_queued()) for _ in range(SEALING_TASKS)]
@@ -171,7 +172,8 @@ class Finaliser:
     async def _finish(self) -> None:
         """Seal all calls that have ended, then wait until the desk has indexed their recordings.
 
-        The wait for the desk lasts at most `index_wait_s` seconds.
+        The wait for the desk lasts at most `index_wait_s` seconds. A second call of `stop` ends the
+        wait, and only the calls that are already being sealed are finished.
         """
         supervise.stopping()
         try:
@@ -307,7 +309,8 @@ class Finaliser:
         """Send the desk the list of spools that are not sealed yet, if the list has changed.
 
         The desk cannot read the spool folders. It compares this list with its ledger of calls.
-        `closed` has the ids of the calls whose spools are closed or cannot be read.
+        `closed` has the ids of the calls whose spools are closed or cannot be read. The list has
+        only spools of these calls, and files whose name has no valid call id.
         """
         why = {alarm.call_id: alarm.kind for alarm in self._alarms.values() if alarm.call_id}
         waiting = WaitingSpools(await asyncio.to_thread(self._sealer.waiting, closed, why))
@@ -339,7 +342,8 @@ class Finaliser:
             case SpoolClosed():
                 size = self._sealer.size(message.call_id)
                 self._enqueue(message.call_id, size, just_ended=True)
-            case Hello():  # Spools may have been closed while there was no link to the switch.
+            # The switch has connected. While there was no link, it may have closed spools.
+            case Hello():
                 self._look_soon()
 
     async def _from_desk(self, link: Link, message: AnyMessage) -> None:

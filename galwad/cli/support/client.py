@@ -137,8 +137,9 @@ def open_client(
 ) -> httpx.Client:
     """Return an HTTP client of the API, which sends a token unless `anonymous` is true.
 
-    The client sends `token` or, if `token` is empty, the stored token. `authority` is a PEM file
-    with the certificate authority to trust. It overrides the certificate authority in the settings.
+    The client sends `token` or, if `token` is empty, the token in the settings. `authority` is
+    a PEM file with a certificate authority. If `authority` is given, the client trusts this
+    authority and not the authority in the settings.
 
     Raises:
         CliError: There is no valid address or token, or the certificate file cannot be read.

@@ -13,7 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 _ANY_WIDTH = 1_000_000
-"""The width in columns if the output is not a terminal. It is large, so no line is shortened."""
+"""The width of the output, in columns, if stdout is not a terminal.
+
+The value is so large that no line is shortened.
+"""
 
 
 class CliError(Exception):

@@ -1,7 +1,7 @@
 """Download an encrypted recording, without decrypting it.
 
-The recording's header is read into memory, and its payload into a temporary file. So the disk never
-holds decrypted audio.
+The recording's header is stored in memory, and its payload in a temporary file. The payload stays
+encrypted there, so this module never writes decrypted audio to the disk.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def download(
 def _temporary_file_errors() -> Iterator[None]:
     """Turn an `OSError` from the temporary file into a `CliError`.
 
-    The function does not see errors of the output file, because `atomic_file` handles those errors.
+    Errors of the file that the user asked for do not reach this function, because `atomic_file`
+    handles them.
     """
     try:
         yield

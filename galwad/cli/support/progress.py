@@ -9,7 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 def progress_bar(what: str, *, quiet: bool) -> Progress:
     """Return a progress bar that is drawn on standard error.
 
-    The bar is not drawn if `quiet` is true, or if standard error is not a terminal.
+    `what` is the text to the left of the bar. The bar is not drawn if `quiet` is true, or if
+    standard error is not a terminal.
     """
     columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     out = Console(stderr=True)

@@ -121,8 +121,9 @@ def _covered(gaps: Iterable[TimelineSpan], talk_us: int) -> list[TimelineSpan]:
 def draw(spans: Sequence[TimelineSpan], width: int, *, plain: bool) -> Text:
     """Return the timeline, `width` characters long. Each span has at least one character.
 
-    A cross marks the place where one segment follows another without a gap. With `plain`, the
-    timeline has only ASCII characters.
+    If there are more spans than `width`, the timeline has one character for each span. A cross
+    marks the place where one segment follows another without a gap. With `plain`, the timeline has
+    only ASCII characters, and the mark is `|`.
     """
     total = max(spans[-1].to_us, 1)
     width = max(width, len(spans))

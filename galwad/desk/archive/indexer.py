@@ -45,8 +45,8 @@ class Indexer:
         self._without_caller: set[str] = set()
         """The ids of the calls for which the alarm `recording.locked` was already raised.
 
-        This alarm says that the caller of a recording is named only in a spool that cannot be
-        opened.
+        Here the alarm says that a recording is archived, but that the caller's phone number is
+        stored only in the call's spool, which cannot be opened.
         """
 
     async def index(self, sealed: Sealed) -> bool:

@@ -1,8 +1,8 @@
 """Watches the file with the signed set of recipients, and adds an audit entry for each change.
 
 An administrator puts the file in place, and the finaliser accepts or refuses it. The recipients in
-the file can decrypt new recordings. So the audit chain must show each change of the recipients,
-even if the change was signed with the officer's key.
+the file can decrypt new recordings. So the audit chain must show each change of the recipients. It
+also shows a change with a valid signature of the officer.
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ class RequestGuard:
             await self._app(scope, receive, dressed)
         except Exception:
             log.exception("request.failed", method=scope["method"])
-            if not started:  # If the response had started, it would be too late to send a status.
+            # The status of a response cannot be changed after the response has started.
+            if not started:
                 failure = answer(500, "the request failed on the server", "see the desk's journal")
                 await failure(scope, receive, dressed)
 

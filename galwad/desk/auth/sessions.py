@@ -31,7 +31,7 @@ from galwad.desk.auth.tables import sessions, users
 from galwad.desk.auth.users import User, user_of
 
 Kind = Literal["page", "cli", "machine"]
-# The minimum time in seconds between two writes of the time when a session was used. So most
+# The time of a session's most recent use is written at most once in this number of seconds. So most
 # requests write nothing.
 _SEEN_INTERVAL_S = 30.0
 _TIMEOUT_S = 1.0
@@ -40,9 +40,10 @@ _TIMEOUT_S = 1.0
 After this time the result of the previous read of this session is used.
 """
 _RETRY_S = 10.0
-"""The time in seconds during which no request waits for a database that did not respond.
+"""The time in seconds between two attempts to read from a database that does not respond.
 
-During this time, sessions that the database confirmed before are checked only in memory.
+Between the attempts, sessions that the database confirmed before are checked only in memory. So the
+requests of these sessions do not wait for the database.
 """
 _STOP_S = 5.0
 log = structlog.get_logger()
@@ -100,9 +101,9 @@ class Sessions:
         self._clock = clock
         self._known: dict[str, _Known] = {}
         self._unanswered: float | None = None
-        """The monotonic time in seconds when the database most recently did not respond.
+        """The monotonic time in seconds of the newest read to which the database did not respond.
 
-        It is None while the database responds.
+        The value is None while the database responds.
         """
         self._sign_outs = 0
         """The number of sign-outs so far.
@@ -183,7 +184,8 @@ class Sessions:
 
     async def _read_with_timeout(self, key: str) -> _Known | None:
         if self._unanswered is not None:
-            # Only this request waits for the database. Other requests use the session in memory.
+            # Only this request tries the database again. For the next `_RETRY_S` seconds, other
+            # requests use the sessions in memory.
             self._unanswered = time.monotonic()
         task = asyncio.create_task(self._read(key))
         self._reads.add(task)

@@ -31,8 +31,8 @@ MAX_FAILURES_PER_ADDRESS = 30
 MAX_FAILURES_PER_ACCOUNT = 20
 """The limit for the failed sign-ins of one account from all addresses together.
 
-At this number the account must wait before each sign-in from an address from which it has not
-signed in before.
+At this number the account must wait before each sign-in. This limit does not apply to an address
+from which the account has signed in before.
 """
 MAX_DELAY_S = 60.0
 _MAX_TIMES = max(MAX_FAILURES_PER_PAIR, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_ACCOUNT) + 7

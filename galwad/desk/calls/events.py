@@ -1,10 +1,12 @@
 """The event hub: it stores numbered events and wakes the streams that send them to the pages.
 
 The hub stores the newest `MEMORY` events. So a page that was disconnected can receive the events
-that it missed. An event has the call before a change and the call after it, both as immutable
-values. When the event is sent to a user, the user's view of the call is made from these values. So
-all users share one list of events. An event that is sent later still shows what the user was
-allowed to see when it happened. Event numbers continue to rise after a restart of the desk.
+that it missed. Event numbers continue to rise after a restart of the desk.
+
+An event about a change of a call has two immutable values: the call before the change, and the call
+after the change. When the event is sent to a user, the user's view of the call is made from these
+values. So all users share one list of events. An event may be sent late, but it still shows only
+those facts that the user was allowed to see at the time of the change.
 """
 
 from __future__ import annotations
@@ -118,9 +120,9 @@ class EventHub:
     async def wait(self, wake_count: int, seconds: float) -> None:
         """Wait until `wake` is called, but at most `seconds`.
 
-        To miss no event, a stream must read the hub's `wake_count` before it reads any state.
-        `wake_count` is the value that it read. If `wake` was called since then, this method returns
-        immediately.
+        To miss no event, a stream must read the hub's attribute `wake_count` before it reads any
+        state, and pass the value to this method. If `wake` was called after the stream read the
+        attribute, this method returns immediately.
         """
         if wake_count != self.wake_count:
             return

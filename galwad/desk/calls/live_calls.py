@@ -24,7 +24,7 @@ from galwad.messages import CallerFacts, CallStatus, Party
 
 
 def presented_by(facts: CallerFacts) -> CallerId:
-    """Return the caller's number to show.
+    """Return the caller's number that the page shows.
 
     The function `presented_caller` chooses the number from the facts that the switch reports.
     """
@@ -48,9 +48,10 @@ class DeskCall:
     This advisor still writes the contact note. The value is None if there was no such transfer.
     """
     restored: bool = False
-    """True if a restarted desk rebuilt this call because its contact note was not yet written.
+    """True if the desk added this call with `LiveCalls.add_without_note`.
 
-    The call has ended, unless the switch reports the call again.
+    The desk does this for a call that it did not have in memory, so that the advisor can write the
+    contact note. The call has ended, unless the switch reports the call again.
     """
 
     @property
@@ -73,11 +74,11 @@ class DeskCall:
         return self.transferred_by or self.state.advisor
 
     def page_state(self, *, own: bool) -> PopState:
-        """Return the state of the call that a page shows.
+        """Return the call's state as a page shows it.
 
-        `own` is true if the page belongs to a user whom the call concerns. If the responsible
-        advisor has transferred the call to a party outside the desk, such a page shows "wrapup",
-        although the call continues.
+        `own` is true if the page belongs to a user whom the call concerns. If `own` is true and the
+        responsible advisor has transferred the call to a party that is not a user of the desk, the
+        state is "wrapup", although the call continues.
         """
         sent_on = own and self.transferred_by is not None
         return "wrapup" if self.wrapup or sent_on else self.state.state
@@ -87,7 +88,8 @@ class DeskCall:
 
         Normally only the call's `advisor` is responsible. If a PBX answered and did not name an
         advisor, all users in the group that the PBX rang are responsible. An advisor who
-        transferred the call is no longer responsible when the contact note is saved.
+        transferred the call to a party that is not a user of the desk is responsible until the
+        contact note is saved.
         """
         if self.advisor is None or (self.transferred_by is not None and self.note is not None):
             return False
@@ -210,8 +212,9 @@ class LiveCalls:
     def changed(self, state: CallStatus) -> DeskCall | None:
         """Store the state of a call that the switch has reported.
 
-        Return the call if its caller must now be looked up, otherwise None. Ignore the state if its
-        version is lower than the version in the store, or if the call is in wrap-up.
+        Return the call if its caller must now be looked up, otherwise None. Ignore `state` if its
+        version is lower than that of the stored state, or if the call is in wrap-up. The state
+        is never ignored if `restored` is true in the stored call.
         """
         before = self._calls.get(state.call_id)
         if before is None:
@@ -232,8 +235,8 @@ class LiveCalls:
             if state.advisor.user:
                 # The new advisor has not yet confirmed the caller's identity.
                 pop = replace(pop, confirmation=None)
-            # The switch does not know yet which advisor has claimed the call. So the desk's value
-            # is used.
+            # An advisor has claimed the call, but this state of the switch does not name the
+            # advisor yet. So the desk's value is used.
             elif state.group:
                 state = msgspec.structs.replace(state, advisor=before.advisor, group=())
             else:
@@ -270,8 +273,8 @@ class LiveCalls:
     def ended(self, call_id: str, ended: float, *, answered: bool) -> None:
         """End a call at the Unix time `ended`.
 
-        If the call was answered and its contact note is not saved, the call stays in the store
-        until the note is saved. Otherwise the call is removed now.
+        If the call was answered, has an advisor, and its contact note is not saved, the call stays
+        in the store until the note is saved. Otherwise the call is removed now.
         """
         call = self._calls.get(call_id)
         if call is None or call.wrapup:

@@ -137,8 +137,8 @@ class CoverageChecker:
         """Return the alarms for the findings that the previous check did not have.
 
         A finding is a faulty call, or an orphan (a file, index row or spool that lacks its
-        counterpart). Each alarm is a pair of the alarm's kind and a call id. The call id is "" if
-        it is not known.
+        counterpart). Each item of the list is a pair: the alarm's kind and the call's id. The id is
+        "" if it is not known.
         """
         alarms = {
             f"{_alarm_of(call)} {call.call_id}": (_alarm_of(call), call.call_id)
@@ -169,7 +169,7 @@ class CoverageChecker:
     async def _without_row(
         self, call: AnsweredCall, calls_in_progress: Collection[str] | None
     ) -> CallCoverage | None:
-        """Return the coverage of a call for which the checked period has no index row.
+        """Return the coverage of a call that has no index row in the checked period.
 
         Return None if the call is still in progress, or if it ended so recently that its row may
         not be written yet.

@@ -32,8 +32,8 @@ class LedgerWriter:
         """Set up the writer.
 
         When the ends of calls are stored in the database, `on_stored` receives the ids of these
-        calls. The switch repeats its report of each end until then. `clock` returns the Unix time
-        in seconds.
+        calls and reports them to the switch. Until the switch receives this report, it repeats its
+        own report of the end. `clock` returns the Unix time in seconds.
         """
         self._ledger = ledger
         self._on_stored = on_stored
@@ -84,8 +84,8 @@ class LedgerWriter:
     def call(self, state: CallStatus) -> None:
         """Enter a call in the ledger, if the call is answered and is to be recorded.
 
-        Each call is entered only once. The method may receive every state of the call that the
-        switch reports.
+        This method is called for every state of a call that the switch reports, but it enters each
+        call only once.
         """
         recorded = state.recording not in {"not_started", "ended"}
         if state.state in {"answered", "held"} and recorded and state.call_id not in self._entered:

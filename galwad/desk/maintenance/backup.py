@@ -102,7 +102,7 @@ class Restored:
     destroyed: tuple[str, ...]
     """The ids of the disposed recordings whose header the restore has destroyed."""
     missing: int
-    """The number of headers that were in the backup when it was made but are now missing."""
+    """The number of headers that the backup's folder has lost since the backup was made."""
     problems: tuple[str, ...]
     audit: LastEntry
     """The number and hash of the audit entry that records this restore."""
@@ -173,8 +173,8 @@ def restore(
     """Restore a backup, and destroy again recordings that were disposed of after the backup.
 
     Args:
-        settings: The settings of the node. Its name must be the name in the backup, and none of its
-            processes may run.
+        settings: The settings of the node. The node must have the same name as the node in the
+            backup. None of the node's processes may be running.
         folder: The backup's folder, made by `make`.
         certificates: More certificates of disposal, such as the officer's copies. Each path is a
             file or a folder of files.
@@ -348,8 +348,9 @@ def _node_key(settings: Settings, folder: Path) -> str:
 def _interrupted_restore(settings: Settings, description: Description) -> LastEntry | None:
     """Return the audit entry that an interrupted earlier restore of this backup has written.
 
-    Return None if there is no such entry, or if the node has written other entries after it.
-    Entries about repeated disposals do not count, because a restore writes them itself.
+    Return None if there is no such entry, or if the node has written other entries after it. A
+    restore repeats disposals and writes an entry for each of them. These entries are not counted as
+    other entries.
     """
     query = "SELECT seq, hash, kind, body FROM audit_entries WHERE node = ? ORDER BY seq DESC"
     wanted = description.made, description.audit.seq
@@ -461,7 +462,8 @@ def _certificates_in(place: Path) -> list[Path]:
 def _ensure_folder(folder: Path) -> Path:
     """Create the folder if it is missing, and return it.
 
-    `folder` may be a symbolic link that systemd has made. Then the folder at its target is created.
+    `folder` may be a symbolic link that systemd has made. In that case, the folder to which the
+    link points is created.
     """
     folder.resolve().mkdir(mode=0o750, parents=True, exist_ok=True)
     return folder

@@ -10,9 +10,9 @@ from config.settings import Settings
 def chown_to_service(settings: Settings) -> None:
     """Change the owner of the restored node's files to the user that runs the services.
 
-    If the process does not run as root, do nothing. The user that runs the services is found from
-    the owners of the services' folders: it is the first owner who is not root. The archive folder
-    is examined after the other folders, because rsync may have copied its owner from another host.
+    If the process does not run as root, do nothing. The new owner is the first owner of a service's
+    folder who is not root. The archive folder is examined last: rsync may have copied the archive
+    from another host, together with the owner on that host.
     """
     if os.geteuid() != 0:
         return

@@ -38,8 +38,10 @@ class HeaderState(BaseModel):
     """The state of a recording's header.
 
     `recipients` has the fingerprints of the recipients who can open the header. `current` is true
-    if the header file matches the record of its most recent rewrap. If there was no rewrap, it must
-    match the manifest. If one of these files is missing, `current` is false.
+    if the header file has the digest that the record of the most recent rewrap names. If there was
+    no rewrap, the manifest must name the digest. Manifests of older software name no digest, and
+    `current` is then true. `current` is false if the header or the manifest is missing,
+    or if the manifest or the record cannot be read.
     """
 
     call_id: str
@@ -113,9 +115,10 @@ class RetainReason(RequestBody):
 
 
 class Recover(RequestBody):
-    """A notice that an officer takes the key of a spool. The audit chain records both fields.
+    """A notice that an officer takes the key of a spool.
 
-    `life` is the number of the spool within its call, and `reference` is the reason.
+    `life` is the number of the spool within its call, and `reference` is the reason. Both are
+    entered in the audit chain.
     """
 
     life: int = Field(ge=1, le=1_000_000)
@@ -164,8 +167,9 @@ class Reindex(RequestBody):
 class Reindexed(BaseModel):
     """The index row of a recording.
 
-    `state` is "indexed" if the row is new and "known" if it existed before. In a dry run no row is
-    written. `state` is then "provable" if the row could be written.
+    `state` is "indexed" if the row is new, and "known" if the row existed before. In a dry run no
+    row is written: `state` is "provable" if the recording was verified and its row could be
+    written.
     """
 
     state: Literal["indexed", "known", "provable"]

@@ -32,9 +32,9 @@ class AuditPage(BaseModel):
     """A page of audit entries. `last` is the number of the entry at the end of the page.
 
     Each item of `lines` is one entry in the form of an audit export (see
-    `recording.audit.chain.ChainEntry`). `contradicting` has the numbers of the entries whose text
-    differs from the database columns in the number, time or kind. In the response to a search,
-    `contradicting` is empty.
+    `recording.audit.chain.ChainEntry`). The database also has columns with the number, time and
+    kind of each entry. `contradicting` has the numbers of the entries whose columns differ from the
+    entry's text. In the response to a search, `contradicting` is empty.
     """
 
     lines: list[str]

@@ -47,11 +47,11 @@ class OrphanFile(BaseModel):
 class Coverage(BaseModel):
     """The result of the coverage check for the calls that were answered in a period of time.
 
-    The durations (in microseconds) and `calls` are sums over all these calls. `amiss` lists the
+    `calls` is the number of calls that could be checked. The durations are sums over these calls,
+    in microseconds. `in_progress` is the number of calls that could not be checked, because they
+    continue, or ended so recently that their recording may not be indexed yet. `amiss` lists the
     calls that did not pass the check. `orphans` lists files, index rows and spools that lack a
-    counterpart. `more_orphans` is the number of orphans that are not in the list. `in_progress` is
-    the number of calls that continue, or that ended so recently that their recording may not be
-    indexed yet.
+    counterpart. `more_orphans` is the number of orphans that are not in the list.
     """
 
     calls: int

@@ -13,7 +13,7 @@ class NodeHealth(BaseModel):
     `status` is "ok" if the database, the switch and the finaliser can be reached and `peers_down`
     is 0. Otherwise it is "degraded". `database`, `switch` and `finaliser` are true if the desk can
     reach that part. `live_calls` is the number of calls that have not ended. `peers_down` is the
-    number of trunks and targets that do not respond, or that refuse our registration.
+    number of monitored peers, such as trunks, that do not respond or that refuse our registration.
     """
 
     status: Literal["ok", "degraded"]

@@ -78,7 +78,7 @@ Supervisor = Annotated[Session, Depends(supervisor)]
 
 
 def administrator(session: Person) -> Session:
-    """Return the session of the signed-in user, who must be a recording administrator.
+    """Return the session of the signed-in user, who must be an administrator.
 
     Raises:
         ApiError: 403, the user has another role.

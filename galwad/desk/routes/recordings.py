@@ -2,7 +2,7 @@
 
 A recording is sent exactly as it is in the archive, still encrypted. The audit entry is committed
 before the first byte is sent. For the purposes in `ADMIN_PURPOSES` (legal matters, crime and vital
-interests), only the recording administrator may fetch recordings.
+interests), only an administrator may fetch recordings.
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ async def search(body: RecordingQuery, desk: TheDesk, session: Supervisor) -> Re
 
 @router.get("/recordings/{call_id}")
 async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDetail:
-    """Return the index row, the signed manifest and the state of one recording."""
+    """Return the index row and the signed manifest of one recording, and its state.
+
+    The state says whether the recording was rewrapped, retained or disposed of. The request is
+    entered in the audit chain.
+    """
     recording = await recording_of(desk, call_id)
     await desk.audit.append("recording.shown", {"call_id": call_id}, {"actor": session.actor})
     custody = await desk.custodian.one(call_id)

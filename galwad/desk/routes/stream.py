@@ -22,8 +22,8 @@ from galwad.desk.service import Desk
 
 router = APIRouter()
 
-# A stream without events checks its session again after this number of seconds. FastAPI sends the
-# heartbeats of the stream.
+# A stream without events checks its session again after this number of seconds. The stream sends no
+# heartbeats itself, because FastAPI sends them.
 CHECK_S = 10.0
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
 
@@ -45,8 +45,9 @@ async def events(
         while True:
             turn = desk.hub.wake_count
             busy = False
-            # Look for the user's calls only once in `CHECK_S` seconds, even if there are many
-            # events.
+            # While the user talks on a call, the session counts as used. The search for this call
+            # goes through all live calls, so it is done at most once in `CHECK_S` seconds, even if
+            # there are many events.
             if time.monotonic() - looked >= CHECK_S:
                 looked = time.monotonic()
                 busy = any(call.is_talking(session.user) for call in desk.calls.all())
