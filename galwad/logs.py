@@ -5,8 +5,8 @@ priority of each entry (sd-daemon(3)), so that `journalctl -p warning` finds war
 
 If an exception is logged, only its type and the source lines in its traceback appear in the log.
 The text and the variables of an exception are never logged, because they may contain what a caller
-or an advisor sent. For the same reason, only the origin of another library's log record is logged,
-not the record's text.
+or an advisor sent. For the same reason, the text of another library's log record is never logged.
+Only the record's logger, module and line are logged.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class LibraryHandler(logging.Handler):
     """Writes the log records of other libraries to our log, without the text of the records."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log the origin of a record, but not the record's text.
+        """Log a record's logger, module and line, but not the record's text.
 
         The text may contain data that a caller sent.
         """

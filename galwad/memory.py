@@ -17,9 +17,9 @@ _PR_SET_DUMPABLE: Final = 4
 def forbid_core_dumps() -> None:
     """Forbid core dumps of this process, and forbid other processes to read its memory.
 
-    Even processes of the same user cannot read the memory through /proc or ptrace (prctl(2)). The
-    kernel also does not start a core dump handler, a program that receives core dumps through a
-    pipe.
+    Even processes of the same user cannot read the memory through /proc or ptrace (prctl(2)). Some
+    machines have a core dump handler: a program to which the kernel sends core dumps through a
+    pipe. For this process, the kernel does not start that program.
 
     Raises:
         OSError: The kernel did not accept the setting.

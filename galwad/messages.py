@@ -91,8 +91,9 @@ class CallStatus(msgspec.Struct, frozen=True):
 class Hello(LinkMessage, frozen=True):
     """The first message that a client sends on `switch.sock` or `desk.sock`.
 
-    `role` says which kind of process the client is. The switch answers the `Hello` of a finaliser
-    with the same message. From then on, the switch notifies the finaliser of each closed spool.
+    `role` says which kind of process the client is: a desk, a finaliser or a `galwad` command. The
+    switch answers the `Hello` of a finaliser with the same message. From then on, the switch
+    notifies the finaliser of each closed spool.
     """
 
     role: Role
@@ -114,10 +115,11 @@ class CallChanged(LinkMessage, frozen=True):
 class CallEnded(LinkMessage, frozen=True):
     """From the switch to the desk: a call has ended.
 
-    `ended` is the time of the call's end in Unix seconds. `answered` is true if a recording of the
-    call will follow. `talk_us` is the talk time in microseconds by the monotonic clock; None if it
-    is not known. `since` is the time of the answer in Unix seconds; if it is 0, the desk computes
-    the time from `ended` and `talk_us`.
+    `ended` is the time of the call's end in Unix seconds. `answered` is true if the call was
+    answered and a recording of the call will follow; it is false for an answered call that was not
+    recorded. `talk_us` is the talk time in microseconds by the monotonic clock; None if it is not
+    known. `since` is the time of the answer in Unix seconds; if it is 0, the desk computes the time
+    from `ended` and `talk_us`.
 
     `for_ledger` is true if the call was answered and was to be recorded, even if it was not
     recorded. The switch repeats a message with a true `for_ledger` until the desk sends
@@ -328,8 +330,8 @@ class Indexed(LinkMessage, frozen=True):
 class StageHeader(LinkMessage, frozen=True):
     """From the desk to the finaliser: store a new header and the officer's record of this header.
 
-    The new header and its record are stored beside the present ones. The present ones stay in force
-    until `CommitHeader`.
+    The header is that of the recording of `call_id`. The new header and its record are stored
+    beside the present ones. The present header and record stay in force until `CommitHeader`.
     """
 
     ref: int
@@ -354,8 +356,9 @@ class CommitHeader(LinkMessage, frozen=True):
 class Dispose(LinkMessage, frozen=True):
     """From the desk to the finaliser: certify the disposal of a recording and destroy its header.
 
-    `reason` is why the recording is disposed of. The certificate contains `reason`, `actor`, and
-    the node, number and hash of the audit chain's entry about the disposal.
+    `reason` is why the recording is disposed of. The audit chain has an entry about the disposal:
+    `audit_node`, `audit_seq` and `audit_hash` are this entry's node, number and hash. The
+    certificate contains `reason`, `actor`, and these three values.
     """
 
     ref: int
@@ -387,9 +390,10 @@ class VerifiedRecording(msgspec.Struct, frozen=True):
     """The facts for a recording's index row, read from the recording's files.
 
     The desk needs these facts if its database is lost and only the recording's files are left.
-    `sealed.personal` is False. `node_key` is the key that signed the manifest. `disposed` and
-    `disposal` come from the disposal certificate. `disposed` is the time in Unix seconds, or 0 if
-    the recording is not disposed of. `disposal` is the reason.
+    `sealed.personal` is False, because the personal fields can be read only from a spool.
+    `node_key` is the key that signed the manifest. `disposed` and `disposal` come from the disposal
+    certificate. `disposed` is the time of the disposal in Unix seconds, or 0 if the recording is
+    not disposed of. `disposal` is the reason for the disposal.
     """
 
     sealed: Sealed
@@ -411,7 +415,7 @@ class ArchiveReply(LinkMessage, frozen=True):
 
 
 class UsersChanged(LinkMessage, frozen=True):
-    """From a command to the desk: the users have changed.
+    """From a `galwad` command to the desk: the users have changed.
 
     The desk reads the users again, and sends the phone accounts to the switch.
     """

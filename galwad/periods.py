@@ -37,8 +37,8 @@ def period(text: str, now: float, zone: tzinfo | None = None) -> Period:
 
     `zone` is the time zone of the days; the default is the local time zone. The name of a weekday
     means the most recent day of that name before today. `last 7 days` ends with today. A point in
-    time such as `2026-11-24T09:30` means that whole minute. With seconds, it means that whole
-    second.
+    time without seconds, such as `2026-11-24T09:30`, means that whole minute. A point in time with
+    seconds, such as `2026-11-24T09:30:15`, means that whole second.
 
     Raises:
         ValueError: The text does not mean a period, or its date does not exist.

@@ -1,11 +1,11 @@
 """Supervision of the three processes, and notices to systemd or to our own supervisor.
 
 `Supervisor` starts switch, desk and finaliser as child processes. If a child dies, the supervisor
-restarts it, and waits longer before each further restart. At the end, the supervisor stops the
-children in a sequence in which no recording is lost. The switch stops first, after its calls have
-ended. Then the finaliser seals the spools of these calls and stops. The desk stops last, because
-advisors pause calls on its page. The functions `ready`, `stopping` and `watchdog` send a service's
-messages of sd_notify(3) without libsystemd.
+restarts it, and waits longer before each further restart. When the supervisor itself is asked to
+stop, it stops the children in a sequence in which no recording is lost. The switch stops first,
+after its calls have ended. Then the finaliser seals the spools of these calls and stops. The desk
+stops last, because advisors pause the remaining calls on the desk's page. The functions `ready`,
+`stopping` and `watchdog` send a service's messages of sd_notify(3) without libsystemd.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _PATIENCE_S: Final[Mapping[ProcessName, float | None]] = {
 """The time in seconds in which each process must end after it was asked to stop.
 
 None means no limit: the switch waits for the end of its calls, however long they last. The
-finaliser needs the time to seal the remaining spools, because spools cannot be opened any more
-after a reboot of the machine.
+finaliser needs the time to seal the remaining spools. If the boot key is only in memory, a spool
+that is not sealed now cannot be opened without an officer after a reboot of the machine.
 """
 _PR_SET_PDEATHSIG = 1
 
@@ -101,9 +101,9 @@ async def watchdog() -> None:
     """Send watchdog messages while the event loop runs. Run this function as a task.
 
     After systemd has asked a unit to stop, systemd's watchdog does not apply any more. If the event
-    loop then hangs, the process would never end. Therefore each message also sets the kernel's
-    alarm timer, whose signal SIGALRM ends the process. The alarm timer expires a little later than
-    systemd's watchdog would.
+    loop hung then, the process would never end. Therefore this function also restarts an alarm
+    timer of the kernel after each message. If the event loop hangs, the timer expires, and its
+    signal SIGALRM ends the process. The timer expires a little later than systemd's watchdog would.
     """
     interval = watchdog_interval()
     if interval is None:

@@ -108,8 +108,8 @@ class Sealer:
         """Return the device and inode numbers of the archive folder; None if the folder is missing.
 
         If these numbers change, another disk is mounted, or the archive's disk is not mounted any
-        more. A recording must not be sealed into an empty mount point, because the archive's disk
-        would hide it when the disk is mounted again.
+        more. A recording must not be sealed into an empty mount point: as soon as the archive's
+        disk is mounted there again, the disk would hide the recording.
         """
         try:
             there = self._folders.archive.stat()
@@ -169,8 +169,8 @@ class Sealer:
             # The spool may have been removed since the folder was read.
             with contextlib.suppress(OSError):
                 since = path.lstat().st_mtime
-                # If the clock was wrong, the time can be far in the future. No process writes to
-                # such a spool now, so `abs` treats it like an old spool.
+                # If the clock was wrong when the spool was last changed, `since` can be far in the
+                # future. No process writes to such a spool now, so `abs` treats the spool as old.
                 if abs(now - since) >= _WAITING_S:
                     name = os.fsencode(path.name).decode(errors="backslashreplace")
                     found.append(WaitingSpool(name, call_id, since, why.get(call_id, "")))
@@ -237,8 +237,8 @@ class Sealer:
     def _disposed_of(self, call_id: str, spools: Iterable[Path]) -> Alarm | None:
         """Remove the spools of a call whose recording was disposed of.
 
-        If this node did not sign the certificate of disposal, the spools are kept and an alarm is
-        returned.
+        Return None if the spools were removed. If this node did not sign the certificate of
+        disposal, keep the spools and return an alarm.
         """
         if self._disposals.find(call_id) is None:
             why = "a certificate of its disposal lies there that this node did not sign"
@@ -273,7 +273,7 @@ class Sealer:
         return SpoolKeys(ours, folder, recovered, tuple(filter(None, further)))
 
     def _boot_keys(self) -> list[bytes | None]:
-        """Return the boot keys that exist; empty if there are none.
+        """Return the boot keys that exist; empty if there are none. No entry is None.
 
         A boot key encrypts the keys of this machine's spools. A boot key that is only in memory is
         lost at a reboot. If `unattended_recovery` is set, a boot key is stored on a disk.

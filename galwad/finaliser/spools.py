@@ -37,7 +37,7 @@ class Spools:
         """Return the path of every file whose name ends in `.spool`.
 
         If files of the same name are in both folders, only the path on the spare disk is returned.
-        If the first disk has failed, the result has the spools on the spare disk.
+        If the first disk has failed, only the spools on the spare disk are returned.
 
         Raises:
             OSError: The first folder cannot be read, and there is no spool on the spare disk.
@@ -77,8 +77,9 @@ class Spools:
         """Return every path at which this spool is stored, with `path` as the final one.
 
         The same spool may also be in the other folder. If the disk of the other folder cannot be
-        read now, only `path` is returned. When this disk can be read again, the finaliser finds the
-        spool there as a spool of a call that is already archived.
+        read now, only `path` is returned. The spool on that disk is then left there. When the disk
+        can be read again, the finaliser finds this spool, and finds that its call is already
+        archived.
         """
         others = [folder / path.name for folder in (self._first, self._spare)]
         return [*(other for other in others if other != path and os.path.lexists(other)), path]

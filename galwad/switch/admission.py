@@ -50,7 +50,9 @@ class Admission:
     source_rule: str
     """The rule that says from which address the caller's media may come.
 
-    It is `sdp-host`, `symmetric` or `latch`.
+    `sdp-host` accepts media from any port of the host in the caller's SDP. `symmetric` accepts
+    media only from the address and port to which we send. `latch` accepts media only from the
+    sender of the first valid packet.
     """
     srtp: str
     """The protection of the caller's media by SRTP: `off`, `optional` or `required`."""
@@ -58,8 +60,8 @@ class Admission:
     def facts(self, line: str) -> Mapping[str, str | bool | None]:
         """Return the fields of the `call` event, which is written to the spool.
 
-        `line` is the telephone line of the call's route. The fields are personal data. They are
-        encrypted in the spool, like the audio.
+        `line` is the label of the call's route in the settings, which advisors see. The fields are
+        personal data. They are encrypted in the spool, like the audio.
         """
         caller = presented_caller(
             self.caller.from_user,
@@ -85,7 +87,7 @@ class Rejection:
 
 
 class AdmissionControl:
-    """Admits or refuses each INVITE and each REGISTER outside a dialog."""
+    """Admits or refuses each REGISTER, and each INVITE that is outside a dialog."""
 
     def __init__(
         self,

@@ -81,7 +81,7 @@ class AdvisorSide:
     def rings_again(self, target: Target) -> None:
         """Set the party at `target` as the only party that rings. This party had the call before.
 
-        If a PBX has given a name to the party, the party still has this name.
+        If a PBX has given a name to the party, the party keeps this name.
         """
         self.ringing = (self._party(target),)
 
@@ -92,14 +92,18 @@ class AdvisorSide:
         self.ringing = (*before, *self.ringing)
 
     def answered(self, target: Target) -> Party:
-        """Set and return the party that answered at `target`."""
+        """Make the party that answered at `target` the call's advisor, and return this party.
+
+        If the target is a PBX that has named the party, the party has this name. Otherwise, it has
+        the name of the target.
+        """
         self.ringing, self.target = (), target
         self.advisor = self._party(target)
         self.group = () if target.is_phone else self._behind_the_pbx
         return self.advisor
 
     def replaced(self, target: Target) -> Party:
-        """Set and return the new party at the advisor's end, which is at `target`."""
+        """Make the party at `target` the new party at the advisor's end, and return this party."""
         self.ringing, self.group, self.target, self.identity = (), (), target, ""
         self.advisor = self._party(target)
         return self.advisor

@@ -1,9 +1,10 @@
 """One live call: connects the call's SIP legs, its recording and the messages to the desk.
 
 Each SIP event is handled completely on the event loop as soon as it arrives, and no handler waits.
-A REFER or a payment trigger therefore shuts the gate before anything else happens. Some work must
-wait for the disk: to confirm that a pause is on the disk, and to resume. This work runs as a task,
-and only such a task opens the gate again.
+A REFER or a payment trigger therefore shuts the gate before anything else happens. Two kinds of
+work must wait for the disk: the confirmation that a pause is on the disk, and a resume. Each runs
+as a task. After a payment, only a resume task opens the gate. After a transfer, the handler of a
+SIP event opens the gate when the transfer fails, or when the call is back in the centre.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ log = structlog.get_logger()
 class SwitchCall:
     """One call from its INVITE to its end.
 
-    This class owns all parts of the call. After an input to any part, the method `settle` must be
-    called, which updates all parts.
+    This class owns all parts of the call. After each input to any part, `settle` must be called.
+    `settle` updates all the other parts.
     """
 
     def __init__(
@@ -248,9 +249,9 @@ class SwitchCall:
         self.settle(now)
 
     def on_silence(self, leg_id: str, seconds: float) -> None:
-        """Raise an alarm for a leg that has sent no media for a number of seconds.
+        """Raise an alarm for a leg that has sent no media for `seconds` seconds.
 
-        The leg is not on hold. `seconds` is the number of seconds.
+        The relay calls this method only for a leg that is not on hold.
         """
         track = TRACKS[self.legs.legs[leg_id].side]
         self._context.links.alarm("media.silent", self.call_id, f"track {track}")

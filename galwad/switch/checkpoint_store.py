@@ -48,7 +48,7 @@ class CheckpointStore:
         """Save the checkpoint of a call, if the checkpoint has changed.
 
         Errors are logged and not raised, because the call must go on. After an error, a new switch
-        process cannot continue the call.
+        process cannot continue the call, until a later `save` of the call succeeds.
         """
         data = msgspec.json.encode(checkpoint)
         if self._last.get(call_id) == data:

@@ -188,11 +188,11 @@ class Switch:
             self._idle.clear()
 
     def _report_faults(self) -> None:
-        """Raise an alarm for missing recipients, a missing host key or a failed spool disk.
+        """Raise an alarm for missing recipients, an unreadable boot key or a failed spool disk.
 
-        The host key is the key for new spools that is stored on the disk. Each fault raises only
-        one alarm. The check must run every second, because the set of recipients can change while
-        the process runs.
+        The alarm about the boot key means that the boot key on the disk cannot be read. New spools
+        then use a boot key in memory. Each fault raises only one alarm. The check must run every
+        second, because the set of recipients can change while the process runs.
         """
         faults = {
             "recording.no_recipients": self._spools.fault,
@@ -284,7 +284,7 @@ class Switch:
     def _hand_over(self) -> None:
         """Stop the process without ending the calls, so that the next process continues the calls.
 
-        The audio that was recorded until now is written to the spools before the process ends.
+        Before the process ends, the audio that is still in memory is written to the spools.
         """
         log.info("switch.handing_over", calls=len(self.calls))
         supervise.stopping()

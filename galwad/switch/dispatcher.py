@@ -105,8 +105,9 @@ class EventDispatcher:
         """Give an advisor's place in a call to the sender of an INVITE with Replaces (RFC 3891).
 
         The sender must be trusted: one of our phones, or a trusted trunk such as the centre's PBX.
-        Any other sender gets 603. `replaced` is the advisor's leg. If Replaces names no such leg,
-        `replaced` is the SIP status for the response that refuses the INVITE.
+        Any other sender gets 603. `replaced` is the leg that Replaces names: the advisor's leg. If
+        Replaces names no leg that can be replaced, `replaced` is a SIP status instead, and the
+        INVITE is refused with this status.
         """
         call = None if isinstance(replaced, int) else self._calls.get(replaced.call.call_id)
         if isinstance(replaced, int):

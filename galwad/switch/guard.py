@@ -34,15 +34,16 @@ from telephony.sip.ua.auth import AuthOutcome
 MAX_SOURCES: Final = 4096
 """The maximum number of entries in each of the guard's tables.
 
-The guard has tables of sources, of bans, and of sources that proved a password. When a table is
-full, the guard removes the entry that was not used for the longest time.
+The guard has a table of sources, a table of bans, and a table of sources that proved a password.
+When a table is full, the guard removes the table's oldest entry: the source that was quiet for the
+longest time, the oldest ban, or the source whose password was proved the longest time ago.
 """
 LONGEST_BAN_S: Final = 86_400.0
 WINDOW_S: Final = 300.0
-"""The time in seconds in which the failures of a source that is almost banned fall to zero.
+"""The time in seconds in which a source's count of failures falls from the limit to zero.
 
-Each failure of a source adds to a count, and the source is banned when the count reaches a limit.
-Meanwhile, the count falls at a constant speed.
+Each failure of a source adds to the source's count. When the count reaches the limit, the source is
+banned. Between failures, the count falls at a constant speed.
 """
 PROVED_S: Final = 3600.0
 """The time in seconds for which a source stays known after it has sent a correct password.
@@ -96,9 +97,9 @@ class SourceKind(Enum):
 class Bucket:
     """A token bucket: a rate limiter that allows one event for each token in the bucket.
 
-    The bucket is filled at a fixed rate of tokens per second. It holds at most the tokens of
-    `in_advance_s` seconds, which can then be taken all at the same time. The state of the bucket is
-    one number.
+    Tokens are added to the bucket at a fixed rate per second. The bucket holds at most the tokens
+    that are added in `in_advance_s` seconds. A full bucket therefore allows this number of events
+    at the same time. The state of the bucket is one number.
     """
 
     __slots__ = ("_due", "_in_advance_s")
@@ -108,9 +109,11 @@ class Bucket:
         self._in_advance_s = in_advance_s
 
     def take(self, rate: float, now: float, count: float = 1.0) -> bool:
-        """Take `count` tokens and return True. Return False if the bucket is empty.
+        """Take `count` tokens and return True; return False if the bucket has a debt.
 
-        `rate` is the number of tokens that are added per second, and `now` the time in seconds.
+        The bucket has a debt if it had fewer than `count` tokens at an earlier call. The debt ends
+        when enough tokens have been added. `rate` is the number of tokens that are added per
+        second. `now` is the time in seconds.
         """
         due = max(self._due, now)
         if due - now > self._in_advance_s:
@@ -168,7 +171,7 @@ class FloodGuard:
         self.shed = 0
         """The number of messages that were dropped without being parsed.
 
-        Connections that were closed immediately are counted too.
+        New connections that the guard refused are counted too.
         """
         self._sip = sip
         self._is_trunk = lru_cache(MAX_SOURCES)(is_trunk)
@@ -192,8 +195,9 @@ class FloodGuard:
             return False
         kind = self.kind_of(source, now)
         if kind is not SourceKind.STRANGER and source.reliable:
-            # If this process is too slow, TCP slows the sender down. No message of a stream may be
-            # dropped, because then the stream could not be parsed any more.
+            # A trunk or a known source has no rate limit on a stream connection, for two reasons.
+            # If one message of a stream was dropped, the rest of the stream could not be parsed.
+            # And if this process is too slow, TCP slows the sender down.
             return True
         if kind is not SourceKind.STRANGER and self._of_a_call(data):
             return True

@@ -62,7 +62,7 @@ class LedgerOutbox:
             self._news.set()
 
     def keep(self, ended: CallEnded) -> None:
-        """Store a call that has ended, until the desk confirms that its ledger has the call."""
+        """Store a call that has ended. `remove` removes the call after the desk's confirmation."""
         self._waiting[ended.call_id] = self._unwritten[ended.call_id] = ended
         self._cut()
         self._news.set()

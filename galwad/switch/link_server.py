@@ -103,7 +103,7 @@ class LinkServer:
     def figures(self, figures: Figures) -> None:
         """Send the switch's figures to every desk, and store them.
 
-        The stored figures are sent to each command that connects.
+        The stored figures are sent to each `galwad` command that connects.
         """
         self._figures = figures
         self._send(self._desks, figures)

@@ -63,8 +63,8 @@ class Listening:
         if self._tls is None or certificate is None:
             return
         try:
-            # If the certificate and its key cannot be used, this call raises an error before the
-            # present certificate is replaced.
+            # If the new certificate and its key cannot be used, `server_context` raises an error
+            # here, before the present certificate is replaced.
             server_context(certificate, key)
             for context in (self._tls.server, self._tls.client):
                 if context is not None:

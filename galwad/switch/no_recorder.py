@@ -43,7 +43,7 @@ class NoRecorder:
 
     @property
     def state(self) -> RecordingState:
-        """The recording state: paused while there is a pause, otherwise not started."""
+        """The recording state: `PAUSED` while there is a pause, otherwise `NOT_STARTED`."""
         return RecordingState.PAUSED if self._pauses else RecordingState.NOT_STARTED
 
     @property
@@ -61,7 +61,10 @@ class NoRecorder:
         self._pauses.clear()
 
     def status(self) -> RecordingStatus:
-        """Return the recording state, with 0 as its start, because the start is not known."""
+        """Return the recording state and the pause holders.
+
+        The time at which the state began is 0 in the result, because this time is not known.
+        """
         return RecordingStatus(self.state, 0, self.pause_holders, storage_works=True)
 
     def pause(
@@ -92,7 +95,7 @@ class NoRecorder:
         """Do nothing, because a failed transfer has no effect on a call that stores no audio."""
 
     def returned(self) -> None:
-        """Do nothing when the caller is back in the centre, because no audio is stored."""
+        """Do nothing when the call is back in the centre, because no audio is stored."""
 
     def identity_changed(self, actor: str) -> None:
         """Do nothing when a PBX names a new party, because no audio is stored."""

@@ -33,7 +33,10 @@ class OverloadControl:
     """
 
     def __init__(self, sip: SipSection, free_pairs: Callable[[], int]) -> None:
-        """Start without load. `free_pairs` returns the number of free pairs of media ports."""
+        """Start with no delays stored and no calls refused.
+
+        `free_pairs` returns the number of free pairs of media ports.
+        """
         self.refused = 0
         """The number of calls refused so far; retransmissions of an INVITE are not counted."""
         self._sip = sip

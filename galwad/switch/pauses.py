@@ -1,9 +1,9 @@
 """Payment pauses of one call: by the page, the API, a dialled code or a phone's record key.
 
-The gate shuts as soon as a request to pause arrives, before anything else is done. Some work must
-wait for the disk: to confirm a pause, and to resume. This work runs in a coroutine or a task. The
-caller's phone cannot pause or resume: only dialled codes and record keys of the advisor's phone
-count.
+The gate shuts as soon as a request to pause arrives, before anything else is done. Two kinds of
+work must wait for the disk: the confirmation of a pause, and a resume. Each runs in a coroutine or
+a task. Dialled codes and record keys work only on the advisor's phone. The caller's phone cannot
+pause or resume.
 """
 
 from __future__ import annotations
@@ -177,8 +177,9 @@ class Pauses:
     async def _answer_when_done(self, request_id: int, done: Coroutine[None, None, bool]) -> bool:
         """Wait for the disk's result, then answer the request of a record key.
 
-        The status is 200 if the disk has stored the change, otherwise 500. If the disk has not
-        stored a resume, the gate stays shut.
+        The request is answered with 200 if the disk has stored the change, otherwise with 500. If
+        the disk has not stored a resume, the gate stays shut. Return whether the disk has stored
+        the change.
         """
         durable = await done
         status, reason = (200, None) if durable else (500, "Not Confirmed On Disk")

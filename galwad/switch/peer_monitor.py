@@ -80,7 +80,7 @@ class PeerMonitor:
                 self._report(asked_for)
 
     def peer_statuses(self) -> Iterator[PeerStatus]:
-        """Yield the state of each peer that has responded or is known to be down."""
+        """Yield the state of each peer, except for peers whose first ping has had no result yet."""
         for address, ping in self._pings.items():
             if ping.health is not PeerHealth.UNKNOWN:
                 up = ping.health is PeerHealth.ALIVE

@@ -157,10 +157,11 @@ class Phones:
 
 
 def is_same_phone(one: Binding, other: Binding) -> bool:
-    """Return whether two bindings over connections belong to the same phone.
+    """Return whether two bindings belong to the same phone.
 
-    If `one` has a `+sip.instance`, `other` must have the same `+sip.instance`. If `one` has none,
-    the user part of the Contact and the source address must be equal.
+    Both bindings must have been registered over a connection, such as TCP. If `one` has a
+    `+sip.instance`, `other` must have the same `+sip.instance`. If `one` has none, the user part of
+    the Contact and the source address must be equal.
     """
     if not (one.source.flow and other.source.flow):
         return False

@@ -46,9 +46,10 @@ class RecordedLegs:
         self._attach(advisor_leg)
 
     def negotiated(self, event: MediaNegotiated) -> None:
-        """Store the codecs that a leg has agreed, because the decoder needs them first.
+        """Store the codecs in `event`, on which one leg and its peer have agreed.
 
-        `event` has the codecs of one leg. They must be in the spool before the leg's first packet.
+        If the leg is recorded, the codecs are also written to the spool. They must be in the spool
+        before the leg's first packet, because the decoder needs the codecs to decode the packet.
         """
         self._negotiated[event.leg_id] = event
         if event.leg_id in self._tracks:

@@ -22,11 +22,12 @@ from telephony.b2bua.events import MediaNegotiated
 
 
 class CallRecording:
-    """The recording of one call, as the other parts of the call use it.
+    """The recording of one call, with the methods that the other parts of the call use.
 
-    `on_change` is called whenever `state`, `holders` or `durable` may have changed. Most methods
-    only call a method of the recorder. The other parts of the call use these methods in the same
-    way for a call with or without a recorder.
+    Most of these methods only call a method of the recorder. If the call has no recorder, they call
+    the same method of a `NoRecorder`. The other parts of the call therefore need not know whether
+    there is a recorder. `on_change` is called whenever `state`, `holders` or `durable` may have
+    changed.
     """
 
     def __init__(
@@ -146,11 +147,11 @@ class CallRecording:
         return recorder
 
     def _start(self, recorder: Recorder) -> None:
-        """Start the recorder's regular work, and set the function to call before the gate opens.
+        """Start the recorder's regular work, and make it call `catch_up` before the gate opens.
 
         Just before the gate opens, the sockets may still hold packets that arrived while the gate
-        was shut. The function makes the relay read these packets before the gate opens, so that
-        they are not stored.
+        was shut. `RecordedLegs.catch_up` makes the relay read these packets while the gate is still
+        shut, so that they are not stored.
         """
         recorder.before_open = self._legs.catch_up
         recorder.start()
@@ -161,9 +162,10 @@ class CallRecording:
         self._recorder.event("advisor", {"user": party.user, "extension": party.extension})
 
     def negotiated(self, event: MediaNegotiated) -> None:
-        """Store the codecs that a leg has agreed, because the decoder needs them first.
+        """Store the codecs in `event`, on which one leg and its peer have agreed.
 
-        `event` has the codecs of one leg. They must be in the spool before the leg's first packet.
+        If the leg is recorded, the codecs are also written to the spool. They must be in the spool
+        before the leg's first packet, because the decoder needs the codecs to decode the packet.
         """
         self._legs.negotiated(event)
 
@@ -195,7 +197,8 @@ class CallRecording:
         """Shut the gate if the advisor transfers the call to a party outside the centre.
 
         If the party is within the centre, the gate is not shut, and a new segment begins. `label`
-        is the name that the settings give to the transfer's target.
+        is the text of the transfer's target in the settings, or the extension of one of our phones;
+        "" for any other target.
         """
         self._recorder.referred(destination, actor, label)
 

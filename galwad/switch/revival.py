@@ -40,7 +40,7 @@ class Revived:
 def revive(
     context: CallContext, dispatcher: EventDispatcher, calls: dict[str, SwitchCall]
 ) -> Revived | None:
-    """Continue every call of an earlier process; return None if there were no calls.
+    """Continue every live call of an earlier process; return None if there was no such call.
 
     `calls` is the dict in which the switch stores its live calls. The continued calls are added to
     this dict. If a call cannot be continued, it is ended, and no exception is raised.

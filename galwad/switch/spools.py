@@ -60,21 +60,24 @@ class SpoolFactory:
         self._recipients_path = settings.recipients
         self._verified: tuple[bytes, list[Recipient]] | None = None
         self.fault: str | None = None
-        """The reason why there are no valid recipients for a recording; None if there are.
+        """The reason why there are no valid recipients for recordings.
 
-        It is the result of the most recent check.
+        It is None if the most recent check found valid recipients, or if there was no check yet.
         """
         self.disk_fault: str | None = None
-        """The reason why the newest spool was opened on the spare disk; None if it was not."""
+        """The reason why the newest spool was opened on the spare disk.
+
+        It is None if the newest spool was opened on the first disk, or if there is no spool yet.
+        """
         self.sync = SpoolSync(self.folder)
         self._disks = {folder: WatchedDisk() for folder in settings.spool_folders}
 
     def _load_key(self, first: Path, second: Path) -> bytes:
         """Return the boot key for new spools: the key that encrypts the spools' own keys.
 
-        `first` and `second` are files of boot keys. If the file `first` is on the disk but cannot
-        be read, return the key in `second`, which is in memory. The reason is that calls must be
-        recorded even then.
+        `first` and `second` are files of boot keys. `first` is on the disk or in memory, as the
+        settings say. If `first` is on the disk and cannot be read, return the key in `second`,
+        which is then in memory. Calls can thus be recorded even in this case.
 
         Raises:
             KeyFileError: `first` is in memory and cannot be read, or neither file can be read.
@@ -226,9 +229,10 @@ class CallSpools:
         self._opened = False
 
     def recorder(self, started: Clock, on_change: Callable[[RecordingStatus], None]) -> Recorder:
-        """Return the call's recorder, which opens the call's next spool.
+        """Return a recorder for the call.
 
-        If a disk fails, the recorder opens another spool.
+        The recorder opens the call's next spool. If the disk of this spool fails, the recorder
+        opens another spool.
         """
         return self._factory.recorder(
             partial(self._open, self._factory.open, started),

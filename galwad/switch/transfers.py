@@ -130,9 +130,10 @@ class CallTransfers:
             consultation.hangup('SIP;cause=200;text="Transferred"', now)
 
     def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: Clock) -> bool:
-        """Ring the targets for the caller, and return whether the b2bua accepted the REFER.
+        """Ring the targets for the caller, and return whether the REFER was accepted.
 
-        If the REFER was not accepted, the call and its recording are unchanged.
+        `telephony.b2bua` accepts or refuses the REFER. If the REFER was not accepted, the call
+        continues as before, and the effect of the REFER on the recording is undone.
         """
         call = self._call
         call.advisor_side.rings_at(targets)
@@ -164,8 +165,9 @@ class CallTransfers:
     def _prefer_recorded(self, plan: JoinPlan) -> JoinPlan:
         """Return a plan for joining two calls in which the recorded call continues.
 
-        By a plan, one call continues and the other call ends. If only the call that ends by `plan`
-        is recorded, exchange the two calls in the plan. If they cannot be exchanged, return `plan`.
+        A plan says which of the two calls continues and which ends. If the call that ends in `plan`
+        is recorded and the other call is not, return a plan with the two calls exchanged. If they
+        cannot be exchanged, or need not be, return `plan`.
         """
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)
@@ -216,18 +218,21 @@ class CallTransfers:
     ) -> tuple[DestinationClass, str]:
         """Return the destination class and the name of one party of the call `giver`.
 
-        `side` says which party. A caller at one of our phones has the class of the phone's number,
-        and any other caller is external. After a transfer to a party outside the centre, the party
-        at the advisor's end has the class of the transfer's target. Otherwise this party has the
-        class of the identity that a PBX has given, or else of the dialled number.
+        `side` says which party: the caller, or the party at the advisor's end. A caller at one of
+        our phones has the class of the phone's number, and any other caller is external. The class
+        of the party at the advisor's end depends on the call:
+
+        - after a transfer to a party outside the centre: the class of the transfer's target;
+        - otherwise, if a PBX has given an identity: the class of this identity;
+        - otherwise: the class of the dialled number.
         """
         router, admission, there = self._router, giver.admission, giver.transfers
         if side is sip.Side.CALLER:
             caller = admission.caller.from_user
             return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
         if there.outside:
-            # The class `CENTRE` means here that a transfer back to the centre has begun but is not
-            # complete.
+            # If `referred_to` is `CENTRE` here, a transfer back to the centre has begun but is not
+            # complete. The class of the party outside, who still has the call, is then unknown.
             inside = there.referred_to is DestinationClass.CENTRE
             return DestinationClass.UNKNOWN if inside else there.referred_to, ""
         return (

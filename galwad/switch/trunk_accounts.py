@@ -64,7 +64,8 @@ class TrunkAccounts:
     ) -> tuple[str, str] | None:
         """Return a header field with our credentials, as the answer to the challenge in `response`.
 
-        Return None if `destination` does not belong to a trunk with a password.
+        Return None if `destination` does not belong to a trunk with a password or to the registrar
+        of such a trunk.
         """
         trunk = self._settings.find_trunk(*destination[:3])
         client = self._clients.get(trunk.name) if trunk is not None else None

@@ -1,9 +1,9 @@
 """ASCII armor: an age file as lines of text (https://c2sp.org/age, section "ASCII armor").
 
 The armor is PEM as in RFC 7468, section 3, figure 3, with the label "AGE ENCRYPTED FILE". Decoding
-is strict: apart from blank lines around the armor and CRLF line ends, a file has only one valid
-armored form. The whole file is held in memory, because it is small: only key files are armored,
-never recordings.
+is strict: each file has only one valid armored form. Only two differences from this form are
+accepted: blank lines before or after the armor, and CRLF instead of LF as a line end. The whole
+file is held in memory, because it is small: only key files are armored, never recordings.
 """
 
 from __future__ import annotations

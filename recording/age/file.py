@@ -1,4 +1,4 @@
-"""Files in the format age v1 (https://c2sp.org/age), with the cryptography of `cryptography`.
+"""Files in the format age v1 (https://c2sp.org/age), encrypted with the package `cryptography`.
 
 This module has the X25519 recipients and identities, and the functions that open a file. The header
 is in `recording.age.header`, and the payload in `recording.age.stream`. A recording's header and
@@ -184,8 +184,8 @@ def open_file(source: BinaryIO, identities: Iterable[AnyIdentity]) -> PayloadRea
     """Open a complete age file, and return a reader of its plaintext.
 
     The file begins at the present position of `source`, which must be seekable. An armored file is
-    decoded in memory. Most faults of the payload are found only later, when the reader reads that
-    part of the payload.
+    decoded in memory. Most faults of the payload are found only later, when the reader reads the
+    faulty part of the payload.
 
     Raises:
         ArmorError: The file's armor does not follow the specification.

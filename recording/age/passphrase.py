@@ -36,7 +36,7 @@ class Passphrase:
     surrogate, and this class replaces the surrogates by the original bytes again.
 
     Raises:
-        KeyTextError: The passphrase is empty, or is not text.
+        KeyTextError: The passphrase is empty, or has a surrogate that does not stand for a byte.
     """
 
     text: str = field(repr=False)

@@ -107,8 +107,8 @@ def decode(text: bytes) -> bytes:
     """Decode base64 without padding, which is the form in age headers.
 
     Raises:
-        Base64Error: `text` is not base64, or is not the only text that `encode` returns for the
-            same data.
+        Base64Error: `text` is not base64 without padding, or is not canonical: `encode` returns
+            another text for the same data.
     """
     try:
         data = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
