@@ -234,9 +234,11 @@ class PayloadReader(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
         """Read plaintext at the position into the buffer, and return the number of bytes.
 
-        At most the rest of one chunk is read. If the file ends too early after a whole chunk, or if
-        data follows the payload's last chunk, that chunk's plaintext is still returned. The next
-        read then raises the error.
+        At most the rest of one chunk is read.
+
+        Two faults are reported later. Either the file ends after a chunk of full length that is not
+        the payload's last chunk, or data follows a last chunk of full length. In both cases, the
+        plaintext of this chunk is still returned, and the next read raises the error.
 
         Raises:
             PayloadError: The payload is faulty; the error's class shows the kind of fault. The

@@ -107,7 +107,7 @@ def _header_and_record(path: Path) -> tuple[bytes | None, bytes | None]:
     """Read a header and its rewrap record, and return both from the same rewrap.
 
     A rewrap replaces the record first and the header last. So if the header did not change while
-    the record was read, the two belong together.
+    the record was read, the header and the record are from the same rewrap.
     """
     while True:
         header, record = _read(path), _read(path.with_suffix(".rewrap"))

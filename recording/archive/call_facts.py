@@ -20,8 +20,8 @@ _MOST_NOTES = 100
 _SPACING_US = 60_000
 """The shortest time in microseconds between two separate losses of frames.
 
-If the time between two unreadable frames is shorter, both belong to the same loss. In a continuous
-stream, the time between two packets is shorter.
+If less time passes between two unreadable frames, both belong to the same loss. In a continuous
+stream, the time from one packet to the next is shorter than this.
 """
 
 
@@ -123,7 +123,8 @@ class CallFacts:
         if record.why is LossReason.ERASED:
             return
         start = read_until
-        # A spool can begin with a repetition of older events. The loss begins later, at `from_us`.
+        # `read_until` can be before the loss, because a spool can begin with a repetition of older
+        # events. The lost packets begin at `from_us`.
         if record.from_us is not None:
             start = max(read_until, record.from_us + shift_us)
         end = None if record.to_us is None else record.to_us + shift_us
@@ -137,13 +138,13 @@ class CallFacts:
     def interrupted(self, resumed_us: int, *, moved: bool, complete: bool) -> None:
         """Record that a spool has no END frame, and that the next spool continues the call.
 
-        The time from the last record of the first spool to `resumed_us` becomes a fault gap.
+        The time from the last record of the interrupted spool to `resumed_us` becomes a fault gap.
 
         Args:
             resumed_us: The offset of the first new record in the next spool.
-            moved: True if the same process wrote both spools, because the disk of the first spool
-                failed. False if the process stopped, and a new process began the next spool.
-            complete: True if the first spool was read up to the point at which the next spool
+            moved: True if the same process wrote both spools, because the disk of the interrupted
+                spool failed. False if the process stopped, and a new process began the next spool.
+            complete: True if the interrupted spool was read up to the point at which the next spool
                 continues. Then nothing is lost, so there is no gap.
         """
         neither = self._segment is None and self._gap is None
@@ -209,7 +210,7 @@ class CallFacts:
         return balance(talk_us, self.segments, self.gaps).unaccounted
 
     def _close(self, at_us: int) -> None:
-        """End the open segment or gap at `at_us`. Drop a segment or gap with no length."""
+        """End the open segment or gap at `at_us`. If its length is 0, drop it."""
         if self._segment is not None and self._segment[0] < at_us:
             start, destination = self._segment
             self.segments.append(Segment(start, at_us, destination))

@@ -29,7 +29,7 @@ REASONS: Final = ("retention", "erasure", "mistake", "order")
 
 
 class AuditPlace(msgspec.Struct, frozen=True):
-    """The place in the audit chain of the entry that records a disposal order.
+    """The audit entry about a disposal order, identified by its place in the audit chain.
 
     Attributes:
         node: The node that wrote the audit chain.
@@ -115,8 +115,10 @@ class Disposer:
         If the recording already has a certificate from this node, no new certificate is written.
 
         Raises:
-            DisposalError: The order is for another recording than the recording in the archive, or
-                the order is not valid. Nothing was changed.
+            DisposalError: Nothing was changed, for one of these reasons. The order's reason is not
+                in `REASONS`. The manifest cannot be read or is not valid. The manifest has another
+                call id or payload digest than the order. The recording has a certificate that
+                this node did not sign.
             OSError: A read or write on the disk failed. If this method is called again, it
                 continues the disposal.
         """
@@ -158,9 +160,9 @@ class Disposer:
 
 
 def destroy_header(folder: Path, call_id: str) -> bool:
-    """Overwrite and delete a recording's header, and also new headers that are not in force yet.
+    """Overwrite and delete a recording's header, its staged header and its unfinished header.
 
-    Returns True if there was at least one of these files. Overwriting destroys the data only if the
+    Returns True if at least one of these files existed. Overwriting destroys the data only if the
     disk writes new data to the same place. With other disks, the old data may still be on the disk
     after the file is deleted.
     """

@@ -5,9 +5,9 @@ and reads that file back. The officer's client then verifies the bytes that were
 second step, this module commits the new header: it replaces the old header by the new header.
 
 The server has no age identity, so it cannot check whether a header opens its payload. Therefore it
-accepts a new header only under three conditions. The officer signed a record about the new header.
-The record is for the set of recipients in force. The record names the header that is in the archive
-now as the header to replace.
+accepts a new header only under three conditions. First, the officer signed a record about the new
+header. Second, the record is for the set of recipients in force. Third, the record says that the
+new header replaces the header that is in the archive now.
 """
 
 from __future__ import annotations
@@ -66,10 +66,12 @@ class HeaderStore:
         """Put the staged header with this SHA-256 in force, unless it is already in force.
 
         The record is replaced before the header. If the process crashes between these two steps,
-        the officer must run the rewrap again. This works, because the new record says that it
-        replaces the old header, which is still in force. When the new header is on the disk, the
-        old header's file is overwritten with zeros. Otherwise the old header could still open the
-        recording after a disposal.
+        the new record is in force together with the old header, and the officer must run the rewrap
+        again. The old header is accepted for this, because the new record names the old header as
+        the header that was to be replaced.
+
+        When the new header is on the disk, the old header's file is overwritten with zeros.
+        Otherwise the old header could still open the recording after a disposal.
         """
         place = _RecordingFiles(self.archive / folder_of(call_id), call_id)
         try:
@@ -113,9 +115,11 @@ class HeaderStore:
 
 
 def _wrong(signed: Rewrap, manifest: Manifest, recipients: RecipientSet) -> list[str]:
-    """Return the texts of the differences between a record, the manifest and the set in force.
+    """Return one text for each fault of the rewrap record `signed`.
 
-    The list is empty if the record is for this recording and for this set of recipients.
+    A record has a fault if it is not for the recording that `manifest` describes, or if it is not
+    for `recipients`, which is the set of recipients in force. The list is empty if there is no
+    fault.
     """
     wrong = []
     if (signed.call_id, signed.payload_sha256) != (manifest.call_id, manifest.payload.sha256):

@@ -96,8 +96,8 @@ class ClockCheck(msgspec.Struct, frozen=True):
 
     Attributes:
         at_us: The time in microseconds since the recording's start, by the monotonic clock.
-        offset_us: The difference in microseconds. It is positive if the wall clock gained on the
-            monotonic clock since the recording's start.
+        offset_us: The difference in microseconds. It is positive if the wall clock advanced more
+            than the monotonic clock since the recording's start.
     """
 
     at_us: int

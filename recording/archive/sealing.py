@@ -46,8 +46,8 @@ class SpoolKeys:
     """The keys that open spools.
 
     Attributes:
-        runtime_keys: The folder with frame keys that are not written to their spool yet; None if
-            there is no such folder.
+        runtime_keys: The folder with the frame keys that are not in the spools yet; None if there
+            is no such folder.
     """
 
     boot_key: bytes | None
@@ -140,7 +140,7 @@ class SealingPass:
         self._same_process = False
         self._last_index = 0
         self._complete = False
-        """True if the previous spool was read up to the point at which this spool begins."""
+        """True if the previous spool was read up to the point at which the current spool begins."""
         self._spool_start_us = 0
         self._answer_us = 0
         self._advanced_us = 0
@@ -259,8 +259,8 @@ class SealingPass:
         """Set the recording's start, which is the time of the call's answer.
 
         If the process restarted after the answer, the event's field `since_us` is the time since
-        the answer, in microseconds. If this field is set in the call's first spool, an earlier
-        spool is missing, and with it the beginning of the recording.
+        the answer, in microseconds. If this field is set in the first spool that still exists, an
+        earlier spool is missing, and the beginning of the recording is missing with it.
         """
         since = event.fields.get("since_us")
         since_us = since if isinstance(since, int) else 0
@@ -305,7 +305,8 @@ def seal_audio(
 
     Raises:
         SpoolError: There is no spool, or a spool cannot be opened.
-        SpoolKeyError: None of the keys opens a spool. It is a subclass of `SpoolError`.
+        SpoolKeyError: There is a spool that none of the keys opens. This error is a subclass of
+            `SpoolError`.
         ArchiveError: The payload cannot be written.
         OSError: A read or write on the disk failed.
     """

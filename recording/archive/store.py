@@ -72,8 +72,8 @@ class SealedRecording:
     personal: PersonalFacts | None
     """The facts about people in the call, which only the index may store.
 
-    None if these facts are unknown. This happens if the recording was sealed earlier, and none of
-    the keys opens a spool of the call now.
+    None if these facts are unknown. This happens if the recording was sealed earlier, and the call
+    now has a spool that none of the keys opens.
     """
 
 
@@ -140,7 +140,8 @@ class Archive:
         `following` is the sealing that began during the call. If it succeeded, its payload is used.
 
         Raises:
-            SpoolKeyError: The call is not sealed yet, and none of the keys opens one of its spools.
+            SpoolKeyError: The call is not sealed yet, and it has a spool that none of the keys
+                opens.
             SpoolError: A spool has no readable header.
             ArchiveError: The call cannot be sealed. Or the call was sealed earlier and now has a
                 new spool, but some of the earlier spools no longer exist.
@@ -275,8 +276,8 @@ def _finish_live(following: LiveSealing, spools: Sequence[Path]) -> _Objects | N
 def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | None:
     """Read the personal facts from the spools of a call that is already sealed.
 
-    This is done because the index may not have these facts yet. Returns None if none of the keys
-    opens one of the spools.
+    This is done because the index may not have these facts yet. Returns None if there is a spool
+    that none of the keys opens.
     """
     facts = CallFacts(0)
     try:

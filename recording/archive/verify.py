@@ -171,7 +171,7 @@ def _unsafe_objects(folder: Path, call_id: str) -> Iterator[str]:
     it is so large that it would fill the memory.
     """
     for name in (*_LARGE, *_SMALL):
-        # The code that reads the object later reports the error.
+        # The error is ignored here. The code that reads this object later reports the error.
         with contextlib.suppress(OSError):
             found = (folder / f"{call_id}.{name}").stat()
             if not stat.S_ISREG(found.st_mode):

@@ -98,7 +98,10 @@ class Decoder(Protocol):
     stateless: bool
 
     def decode(self, rtp_payload: bytes) -> Samples:
-        """Return the samples of one RTP payload; fewer samples or none if it is damaged."""
+        """Return the samples of one RTP payload.
+
+        A damaged RTP payload gives fewer samples or no samples.
+        """
 
 
 def _ulaw_table() -> Samples:
@@ -205,7 +208,7 @@ class Av:
 def _deinterleave(samples: NDArray[np.int16], channels: int) -> NDArray[np.int16]:
     """Return interleaved samples as one row for each channel.
 
-    Samples at the end that do not belong to every channel are dropped.
+    A group has one sample of each channel. If the final group is incomplete, it is dropped.
     """
     return samples[: len(samples) // channels * channels].reshape(-1, channels).T
 

@@ -41,7 +41,11 @@ def announced_noise(codec: PayloadCodec, rtp_payload: bytes) -> bytes:
 
 
 def is_silence(codec: PayloadCodec, rtp_payload: bytes) -> bool:
-    """Return whether a packet with this RTP payload has no audio that could be decoded."""
+    """Return whether a packet with this RTP payload has no audio.
+
+    Such a packet has comfort noise, DTMF digits or an empty RTP payload. Audio that cannot be
+    decoded here still counts as audio.
+    """
     if not rtp_payload or codec.carries_no_speech:
         return True
     return len(rtp_payload) == _SID_BYTES and codec.name.upper() == "G729"
@@ -112,8 +116,8 @@ def _envelope(quantised: bytes, points: int) -> NDArray[np.float64]:
 
     `quantised` has the filter's reflection coefficients, one byte each. The byte 127 means zero
     (RFC 3389, section 3.2). Levinson's recursion computes the filter from these coefficients: each
-    coefficient makes the filter longer by one. `points` is the number of frequencies from 0 to the
-    whole sample rate.
+    coefficient makes the filter longer by one. `points` is the length of the Fourier transform. The
+    result has `points // 2 + 1` magnitudes.
     """
     filter_ = np.ones(1)
     for byte in quantised:

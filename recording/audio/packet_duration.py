@@ -1,8 +1,8 @@
 """The duration of the sound in a packet, computed from the RTP payload without decoding it.
 
 The durations are needed to compare the arrival times of packets. A packet can be sent only after
-its last sample was recorded. Therefore the first packet of 60 ms is sent 40 ms later than the first
-packet of 20 ms, although the sound begins at the same time.
+its last sample was recorded. For example, two senders begin to record at the same time. The sender
+with packets of 60 ms then sends its first packet 40 ms later than the sender with packets of 20 ms.
 """
 
 from __future__ import annotations

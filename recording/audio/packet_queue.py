@@ -21,8 +21,8 @@ _NEAR = 3000
 _MOST = 2000
 """The maximum number of packets that may wait.
 
-These are ten seconds of packets of 5 ms. After a delay, a network can deliver so many packets at
-the same time.
+With packets of 5 ms, these are ten seconds of audio. If a network delays packets, it can later
+deliver as many as this together.
 """
 
 
@@ -31,7 +31,7 @@ class PacketQueue:
 
     def __init__(self) -> None:
         self.since_us = 0
-        """The arrival time (µs) of the packet that was most recently added to an empty queue."""
+        """The arrival time (µs) of the first packet that was added since the queue was empty."""
         self._heap: list[Packet] = []
         self._numbers: set[int] = set()
 
@@ -46,7 +46,7 @@ class PacketQueue:
 
     @property
     def is_full(self) -> bool:
-        """True if the queue has more packets than should wait."""
+        """True if more than `_MOST` packets are waiting."""
         return len(self._heap) > _MOST
 
     @property
@@ -102,10 +102,10 @@ class Strays:
         return came
 
     def take_alike(self) -> tuple[list[Packet], int]:
-        """Remove all strays, and return those that belong together.
+        """Remove all strays. Return the strays that belong together, and the number of the others.
 
         Strays belong together if their sequence numbers are near the sequence number of the stray
-        that arrived most recently. Also return the number of all other strays.
+        that arrived most recently.
         """
         came = self.take()
         last = came[-1].sequence

@@ -69,10 +69,10 @@ class RawPayload:
         self.discard()
 
     def begin(self, file_key: bytes, call_id: str, channels: tuple[str, ...]) -> None:
-        """Begin an empty file, to be encrypted with the given file key.
+        """Prepare a new file, which is encrypted with the given file key.
 
-        If there is a file that is not committed, it is removed. The new file is created when the
-        first packet is written.
+        If there is an older file that is not committed, the older file is removed. The new file is
+        created when the first packet is written.
 
         Args:
             file_key: The file key of the recording's audio payload. Both files have the same file

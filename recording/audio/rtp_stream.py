@@ -117,7 +117,8 @@ class RtpStream:
     def _is_past(self, number: int) -> bool:
         """Return whether the stream is finished with the packet that has this number.
 
-        The packet was written, or the stream no longer waits for it.
+        The stream is finished with a packet if the packet was written, or if the stream no longer
+        waits for the packet.
         """
         if self.state is StreamState.NEW or self._next is None:
             return False
@@ -273,11 +274,13 @@ class RtpStream:
                 self.packet(each.at_us, head, each.codec, each.rtp_payload, each.data)
 
     def _lost_before(self, packet: Packet) -> int:
-        """Return the number of packets that were lost before a stray with a higher packet number.
+        """Return the number of packets that were lost before the stray `packet`.
 
-        The missing numbers mean lost packets only if the audio of these packets fits into the
-        silence before the stray. If the audio is longer than the silence, the sender has begun to
-        number its packets from a new value, and the result is 0.
+        The missing numbers are the numbers from the expected number up to the stray's number. They
+        mean lost packets only if the audio of so many packets fits into the silence before the
+        stray. If the audio would be longer than the silence, the sender has begun to number its
+        packets from a new value, and the result is 0. The result is also 0 if the stray has a lower
+        number than expected or contradicts the clock.
         """
         if self._next is None or self._clock is None or self._clock.contradicts(packet):
             return 0
@@ -318,7 +321,8 @@ class RtpStream:
         if self._clock is None:
             return
         if self.state is StreamState.LAGGING and not self._clock.fits(packet):
-            # The waiting packets are late, but this packet is not.
+            # The waiting packets were all late, but this packet is early or has another clock rate.
+            # So the waiting packets are written now, and this packet is not examined with them.
             self.flush()
             self._set_state(StreamState.DOUBTED)
         if not self._is_confirmed:
@@ -362,7 +366,7 @@ class RtpStream:
     def end(self) -> None:
         """Write all waiting packets and finish the audio.
 
-        This is called when no packet directly follows.
+        This method is called when the next packet does not directly follow these packets.
         """
         self.flush()
         self._audio.finish()
@@ -370,9 +374,10 @@ class RtpStream:
     def drain(self, now_us: int) -> None:
         """Write the waiting packets that need not wait any longer at the time `now_us`.
 
-        Such a packet is the packet that is expected next, or it has waited for `HOLD_US`. If the
-        clock is not confirmed, no packet is written until the first waiting packet has waited for
-        `_patience_us`. The waiting packets then confirm the clock.
+        A packet need not wait any longer if its number is expected next, or if the packet has
+        waited for `HOLD_US`. But if the clock is not confirmed, no packet is written until the
+        first waiting packet has waited for `_patience_us`. The waiting packets then confirm the
+        clock.
         """
         waiting = self._waiting
         if not waiting:
@@ -389,8 +394,8 @@ class RtpStream:
     def _confirm_clock(self) -> None:
         """Use the waiting packets with audio to confirm the clock or to make a new clock.
 
-        If the waiting packets have only comfort noise, their clock still has to be confirmed by a
-        packet with audio.
+        If the waiting packets have only comfort noise, these packets decide the clock. The state is
+        then DOUBTED, because a packet with audio must still confirm the clock.
         """
         if self.state is StreamState.NEW:
             self._next = self._waiting.first.sequence
@@ -408,7 +413,7 @@ class RtpStream:
     def _restart(self) -> None:
         """Write all waiting packets, and set the state to NEW.
 
-        The next packet then sets a new number and a new position.
+        The next packets then decide the number that is expected next and the stream's position.
         """
         self.end()
         self._expected = None

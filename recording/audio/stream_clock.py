@@ -30,11 +30,11 @@ _SECOND_US = 1_000_000
 _FEWEST_A_SECOND = 8
 _PROOF_S = 5
 _LONGEST_SECOND_US = 5_000_000
-"""The longest time in µs before the stored delays are evaluated.
+"""The time in µs after which the stored delays of packets are evaluated, even if they are few.
 
-Usually the delays of one second of packets are evaluated together. If the sender is mostly silent,
-there are fewer packets. The delays are then evaluated after this time, even if there are only a few
-of them.
+The time is counted from the most recent check of the time base. Usually the delays of one second of
+packets are evaluated together. But if the sender is mostly silent, it takes longer than one second
+until so many packets arrive.
 """
 _MOST_STEPS = 4
 _PPM = 300
@@ -115,7 +115,7 @@ class Packet:
 
     @property
     def has_no_audio(self) -> bool:
-        """True if the packet has no audio that could be decoded."""
+        """True if the packet has no audio, only comfort noise, DTMF digits or no RTP payload."""
         return is_silence(self.codec, self.rtp_payload)
 
 
@@ -246,9 +246,11 @@ class StreamClock:
     def accept_late(self, packets: list[Packet]) -> bool:
         """Return whether these packets agree with this clock and are only late.
 
-        A delay is permanent if all later packets have at least this delay. If there is a permanent
-        delay, `next_position` later moves the time base. The move is made at the first packet with
-        this delay. Its size is the smallest delay of that packet and of all packets after it.
+        A delay is permanent if all later packets have at least this delay. If the result is True
+        and the packets have a permanent delay, this method plans a move of the time base. The time
+        base is moved by the permanent delay, at the first packet with this delay. `next_position`
+        makes the move. If the permanent delay grows during these packets, several moves are
+        planned.
         """
         ordered = sorted(packets)
         errors = [self.arrival_position(packet) - self.position(packet) for packet in ordered]
@@ -349,8 +351,8 @@ class StreamClock:
             # The packet is much too early, so its timestamp is wrong.
             return arrival
         if (packet.timestamp - self._timestamp) % _MODULUS > _MODULUS // 4:
-            # Timestamps wrap after 32 bits. To avoid a wrong difference, the reference timestamp is
-            # moved before its distance to the packet's timestamp is too large.
+            # Timestamps wrap after 32 bits, so the difference between two distant timestamps would
+            # be wrong. Therefore this packet's timestamp becomes the timestamp of the time base.
             self._base, self._timestamp = position, packet.timestamp
             self._sequence = packet.sequence
         if error * _US <= LAGS_US * self._rate:
@@ -390,8 +392,9 @@ class StreamClock:
         return abs(samples) > 3 * self._step
 
     def _correction_step(self) -> int:
-        """Move the time base by one inaudible step, and change the length of this packet's audio.
+        """Move the time base by one inaudible step.
 
+        The length of this packet's audio is changed by the same number of samples (`stretch`).
         Return the number of samples by which the time base was moved. A negative number means a
         move to an earlier position.
         """

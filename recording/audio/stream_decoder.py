@@ -73,8 +73,8 @@ class StreamDecoder:
     def flush(self) -> Samples:
         """Return the samples (about a millisecond) that are still in the resampler.
 
-        This method must be called when no audio directly follows. The result is empty if there is
-        no resampler.
+        This method must be called when the next audio does not directly follow the decoded audio.
+        The result is empty if there is no resampler.
         """
         if self._resampler is None:
             return np.zeros(0, dtype=np.int16)

@@ -89,10 +89,11 @@ class StreamWriter:
             self._end = self.run.end
 
     def finish(self, before: int | None = None) -> None:
-        """Finish the most recently written audio, because no audio directly follows.
+        """Finish the most recently written audio.
 
-        The decoder may still have some samples of this audio; they are written to the track. If
-        `before` is given, only samples before this position are written.
+        This method is called if the next audio does not directly follow the written audio. The
+        decoder may still have some samples of the written audio. These samples are written to the
+        track. If `before` is given, only samples before this position are written.
         """
         decoder, self._last = self._last, None
         if decoder is not None:
@@ -121,9 +122,9 @@ class StreamWriter:
     def _follows_last(self, decoder: StreamDecoder, start: int, *, touches: bool) -> bool:
         """Return whether the next samples of this decoder continue the most recently written audio.
 
-        They continue this audio if this decoder also decoded it, and `touches` is true. `touches`
-        means that this audio ends at the position `start`, where the next samples begin. If the
-        result is False, this method finishes the most recently written audio.
+        There are two conditions. First, the same decoder decoded the most recently written audio.
+        Second, `touches` is true: that audio ends at the position `start`, where the next samples
+        begin. If the result is False, this method finishes the most recently written audio.
         """
         follows = touches and decoder is self._last
         if not follows:

@@ -34,8 +34,8 @@ _US = 1_000_000
 class Timeline:
     """Receives the packets of a call as they arrive, and returns blocks of stereo samples.
 
-    All times are microseconds since the recording's start. The memory has only the samples of the
-    window and of the time after the window.
+    All times are microseconds since the recording's start. Final samples are removed from memory,
+    so the memory use does not grow with the length of the call.
     """
 
     def __init__(self, rate: int) -> None:
@@ -74,9 +74,9 @@ class Timeline:
     ) -> Iterator[int]:
         """Process the packets of a burst, with the same result as if `packet` were called for each.
 
-        For each time that this generator yields, `advance` must be called with that time. The
-        generator yields a packet's arrival time if it is at least `step_us` after the time that was
-        yielded before.
+        The generator yields arrival times of packets. Call `advance` with each yielded time. An
+        arrival time is yielded if it is at least `step_us` after the previous yielded time, or
+        after `advanced_us` if no time was yielded yet.
 
         Args:
             burst: The packets.
@@ -164,7 +164,7 @@ class Timeline:
         return self._overlaps_gap(begun, arrived + 1)
 
     def _overlaps_gap(self, start: int, end: int) -> bool:
-        """Return whether a gap has one of the positions `start` to `end` (exclusive)."""
+        """Return whether at least one of the positions `start` to `end` (exclusive) is in a gap."""
         return any(
             end > gap_from and (gap_to is None or start < gap_to) for gap_from, gap_to in self._gaps
         )

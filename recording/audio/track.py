@@ -173,7 +173,8 @@ class Track:
     def write(self, position: int, samples: Samples) -> bool:
         """Write samples that begin at `position`.
 
-        Samples at final positions are not written. Return False if all these positions are final.
+        Samples at final positions are not written. Return False if no sample was written because
+        all the positions are final.
         """
         if self._noise is not None and position >= self._noise_at:
             self._end_noise(position)

@@ -67,8 +67,8 @@ class Restore:
 
     A restore explains two problems that would otherwise be signs of tampering. First, the previous
     day key did not sign the day key that was made after the restore, because the private key was
-    lost. Second, the entries that were written after the backup are lost, so the chain does not
-    contain their anchors.
+    lost. Second, the entries that were written after the backup are lost, so anchors of these
+    entries do not match the chain.
 
     Attributes:
         seq: The number of the entry that records the restore.
@@ -143,7 +143,8 @@ def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
 def last_anchor(path: Path) -> Anchor | None:
     """Return the newest anchor in a file, which is in the final line.
 
-    Returns None if the file is missing, may not be read, is malformed or has no anchor.
+    Returns None if the file is missing, is malformed or has no anchor, or if this process has no
+    permission to read the file.
 
     Raises:
         OSError: A read on the disk failed.

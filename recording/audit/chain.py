@@ -38,8 +38,8 @@ The check is necessary because a number in JSON may be of any size.
 DAY_US: Final = 86_400_000_000
 """The length of a UTC day in microseconds.
 
-Before each entry, the chain must have a day key. The nearest day key before the entry must be from
-the entry's day or from a later day.
+This length is needed to check the day key of each entry. Before each entry, the chain must have a
+day key. The nearest day key before the entry must be from the entry's day or from a later day.
 """
 
 

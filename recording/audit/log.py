@@ -209,9 +209,9 @@ class AuditLog:
         """Return the chain's head, and the highest entry number that must not be used again.
 
         This number is usually the number of the newest entry. It is higher if newer entries were
-        deleted from the database, but their personal values were not deleted. If a new entry got
-        the number of such values, writing the new entry could fail. Or the values would seem to
-        belong to the new entry.
+        deleted from the database, but their personal values were not deleted. A new entry must not
+        get the number of a deleted entry: the write could fail, or the old personal values would
+        seem to belong to the new entry.
         """
         entries, values = audit_entries.c, audit_values.c
         statement = (
@@ -228,11 +228,11 @@ class AuditLog:
     async def _roll_day_key(
         self, connection: AsyncConnection, head: Head, at_us: int
     ) -> tuple[Head, bool]:
-        """Write an entry with a new day key, if the time `at_us` needs a new day key.
+        """Write an entry with a new day key, if an entry at the time `at_us` needs a new day key.
 
-        A new day key is needed if the newest day key is from an earlier day, if it is `_AHEAD_DAYS`
-        days or more in the future, or if its private key is lost. Returns the chain's head, and
-        True if a new day key was written.
+        A new day key is needed in three cases. The newest day key is from an earlier day than
+        `at_us`, or from a day that is `_AHEAD_DAYS` days or more after `at_us`, or its private key
+        is lost. Returns the chain's head, and True if a new day key was written.
         """
         table = audit_entries.c
         own = table.node == self._node
