@@ -43,7 +43,7 @@ import sqlite3
 def reason_of(error: Exception) -> str:
     """Return a text that says why a database or disk failed, such as "database or disk is full".
 
-    The text contains no value from a statement, so it may be logged.
+    The text contains no value from an SQL statement, so it may be logged.
     """
     # SQLAlchemy puts the error of the database driver in the attribute `orig` of its own error
     cause = getattr(error, "orig", error)
@@ -94,7 +94,7 @@ class SpoolKeyError(SpoolError):
 
 
 class CatalogueError(RecordingError):
-    """The database index of the recordings cannot be read or written."""
+    """The index of the recordings, which is a database, cannot be read or written."""
 
 
 class AuditError(RecordingError):
@@ -105,7 +105,7 @@ class AuditError(RecordingError):
 
 
 class ChainError(RecordingError):
-    """A text is not an export of the audit chain, or not a file with saved heads of the chain."""
+    """A text is not an export of the audit chain, or not an anchor (a saved head of the chain)."""
 
 
 class _HintedError(RecordingError):
@@ -169,7 +169,7 @@ class Base64Error(HeaderError):
 
 
 class StanzaError(HeaderError):
-    """A stanza is malformed or missing, or a passphrase stanza is not the only stanza."""
+    """A stanza is malformed or missing, or there is another stanza beside a passphrase stanza."""
 
 
 class LowOrderError(StanzaError):

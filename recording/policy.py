@@ -104,7 +104,7 @@ class GapStarted:
 
 @dataclass(frozen=True, slots=True)
 class GapEnded:
-    """An output of the policy: the open gap ends at `at`."""
+    """An output of the policy: the present gap ends at `at`."""
 
     at: int
 
@@ -352,10 +352,14 @@ class Policy:
         return next(iter(self._pauses.values()), self._storage)
 
     def _update_gap(self, at: int, *, erase_to: int | None = None) -> tuple[Output, ...]:
-        """Compare the open gap with the present cause, and return the outputs that adapt the gap.
+        """Begin or end a gap if the cause that keeps the gate shut has changed.
 
-        After the answer, gaps are changed only here and in `ended`. `erase_to` is the time from
-        which on stored media is also erased, if a pause requires this.
+        Returns the outputs for this change. Returns an empty tuple if the cause is the same as
+        before, or if the call is not answered yet. After the answer, gaps are changed only here and
+        in `ended`.
+
+        If a pause must also erase stored media, `erase_to` is the start of the erased part: all
+        media stored since that time is erased, but never media before the present segment.
         """
         before, cause = self._gap, self._cause()
         if not self._answered or cause == before:

@@ -95,10 +95,10 @@ class Recorder:
         """
         self.gate = RecordingGate(started.mono, self._disk_failed)
         self.before_open: Callable[[], None] = lambda: None
-        """The function that the recorder calls before it opens the gate.
+        """The function that the recorder calls directly before it opens the gate.
 
         The function reads the packets that are still in the sockets. These packets arrived while
-        the gate was shut, and the gate now drops them.
+        the gate was shut. The gate is shut until the function has ended, so it drops these packets.
         """
         self._started = started
         self._clock = clock
@@ -232,7 +232,7 @@ class Recorder:
     def restored(self, causes: ShutCauses, advisor: str, extension: str, since_us: int = 0) -> None:
         """Continue the recording after a restart of the process.
 
-        If `causes` is not empty, the gate stays shut. `since_us` is the time since the call's
+        If `causes` contains any cause, the gate stays shut. `since_us` is the time since the call's
         answer, in microseconds.
         """
         at = self._now()
@@ -357,7 +357,10 @@ class Recorder:
             self.storage.sync_succeeded()
 
     def ended(self, cause: str) -> None:
-        """Record that the call is over. An open gap ends now, and the gate is shut for ever."""
+        """Record that the call is over.
+
+        The present gap, if there is one, ends now. The gate is shut for ever.
+        """
         if self._policy.state is RecordingState.ENDED:
             return
         at = self._now()
@@ -400,9 +403,9 @@ class Recorder:
     def _execute(self, outputs: Iterable[Output]) -> None:
         """Carry out the policy's outputs in sequence, then notify `on_change` of a new status.
 
-        If the policy requires a shut gate, the gate is shut before the first output. If the disk
-        fails meanwhile, the policy returns more outputs for this fault. These outputs are added at
-        the end of the queue.
+        If the policy requires a shut gate, the gate is shut before any output is carried out. If
+        the disk fails while an output is carried out, the policy returns more outputs for this
+        fault. These outputs are added at the end of the queue.
         """
         self._queue.extend(outputs)
         self.gate.is_open = self.gate.is_open and self._policy.gate_open

@@ -40,6 +40,8 @@ _THREADS: Final = 4
 class Disk:
     """A disk that is assumed never to hang. Every job runs immediately, in the calling thread.
 
+    The methods' texts also describe the subclass `WatchedDisk`, whose disk may hang.
+
     Attributes:
         threads: The executor for long jobs such as a sync; None for the event loop's default
             executor.
@@ -55,11 +57,11 @@ class Disk:
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
         """Run `job` and return its result, or raise the error that `job` raised.
 
-        If the disk hangs, `job` may still run, but too late. `undo` is then called with the result
-        of `job`, before the disk runs any other job.
+        If the disk hangs (only in `WatchedDisk`), `job` is not run at all, or it ends too late. If
+        it ends too late, `undo` is called with its result, before the disk runs any other job.
 
         Raises:
-            TimeoutError: The disk hangs. `job` is not run, or is undone by `undo` after its end.
+            TimeoutError: The disk hangs.
         """
         del undo
         return job()

@@ -33,7 +33,8 @@ class CallCoverage:
         talk_us: The talk time, in microseconds.
         recorded_us: The recorded time, in microseconds.
         gaps: The gaps of the recording, the earliest first.
-        unexplained: The parts of the talk time that no segment or gap covers, or several cover.
+        unexplained: The parts of the talk time that no segment and no gap covers, or that more than
+            one of them covers.
     """
 
     call_id: str

@@ -133,8 +133,8 @@ def _without_files(call_id: str, folder: str) -> Orphan:
 def unindexed(root: Path, known: Collection[str]) -> list[str]:
     """Return the call ids of recordings that have a manifest but are not in the index.
 
-    `galwad recordings reindex` may restore the rows of these recordings. `known` are the call ids
-    in the index.
+    `galwad recordings reindex` restores the rows of those recordings that pass its checks. `known`
+    are the call ids in the index.
     """
     return sorted(
         {
@@ -151,7 +151,8 @@ def spool_orphans(
 ) -> Iterator[Orphan]:
     """Yield an orphan for each spool that waits too long to be sealed.
 
-    `known` are the call ids of the calls that were answered or are in the index.
+    `known` are the call ids of the calls that were answered or are in the index. A spool of any
+    other call is an orphan of the kind "spool without call".
     """
     for name, spool in sorted(spools.items()):
         if is_young(spool.since, now):
@@ -222,8 +223,8 @@ def _changed(path: Path) -> float:
 def _missing_objects(kinds: AbstractSet[str]) -> AbstractSet[str]:
     """Return the types of files that are missing for a recording with files of the types `kinds`.
 
-    After a disposal, header and payload are not missing. Only the existence of the disposal
-    certificate is checked here; `recording.archive.verify` checks the signature.
+    If there is a disposal certificate, the recording needs no header and no payload. Only the
+    existence of the certificate is checked here; `recording.archive.verify` checks its signature.
     """
     absent = _ALL - kinds
     return absent - {"header", "payload"} if "disposal" in kinds else absent

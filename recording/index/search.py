@@ -26,9 +26,10 @@ from sqlalchemy import (
 from recording.index.tables import gap_reasons, recordings, references
 
 RARE_BELOW: Final = 2000
-"""A talk time is *rare* if fewer recordings than this number match the filter for it.
+"""The limit below which a talk time is *rare*.
 
-SQLite finds and sorts this number of recordings in some milliseconds.
+A search is for a rare talk time if fewer recordings than this number match its filter for the talk
+time. SQLite finds and sorts this number of recordings in some milliseconds.
 """
 _PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,17})?)/([0-9a-z-]{1,24})")
 
@@ -117,10 +118,11 @@ def search_statement(
         statement = statement.where(
             tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
         )
-    # SQLite uses no database index for an expression. `concat("")` makes the line an expression if
-    # another filter matches fewer recordings, because the database index of that filter is then
-    # faster. `+ 0` below always makes the talk time an expression, because its database index is
-    # fast only for a rare talk time, and then only the subquery should use it.
+    # SQLite uses no database index for an expression, such as `concat("")` or `+ 0`. The line
+    # becomes an expression if another filter matches fewer recordings: the database index of that
+    # filter is then faster than the database index of the line. In the outer query, the talk time
+    # is always an expression. The database index of the talk time is fast only for a rare talk
+    # time, and then the subquery uses it.
     line = at.line.concat("") if narrow else at.line
     if rare:
         others = recordings.alias("others")

@@ -262,8 +262,8 @@ def load_or_create_boot_key(path: Path) -> bytes:
 def load_boot_key(path: Path) -> bytes | None:
     """Return the boot key: 32 bytes under which this machine encrypted the keys of its spools.
 
-    None if the file does not exist, because no spool was made with this boot key. Raises
-    `KeyFileError`.
+    Return None if the file does not exist: then this machine uses no boot key from this file.
+    Raises `KeyFileError`.
     """
     try:
         return _of_length(path.read_bytes(), path)

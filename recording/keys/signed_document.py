@@ -5,8 +5,9 @@ object with three members:
 
 - `key` is the signer's public key in base64.
 - The second member is the document. The member's name is the document's type, such as `manifest`.
-- `signature` is an Ed25519 signature in base64. It covers a context line and the canonical JSON of
-  the document.
+- `signature` is an Ed25519 signature in base64. The signed bytes are a context line, followed by
+  the canonical JSON of the document. The context line is `galwad TYPE v1`; TYPE is the document's
+  type.
 
 The signature is verified before the document is interpreted. So the signature also covers fields
 that the verifying program does not know.

@@ -45,7 +45,9 @@ class BurstRecord:
 
 
 def unpack_burst(from_us: int, plaintext: bytes) -> BurstRecord | None:
-    """Return the packets in the plaintext of a media frame that begins at the offset `from_us`.
+    """Return the packets in the plaintext of a media frame.
+
+    `from_us` is the time, in µs since the spool's start, at which the frame begins.
 
     Return None if there are fewer than eight packets, or if the packets differ in length.
     """
@@ -63,7 +65,10 @@ def unpack_burst(from_us: int, plaintext: bytes) -> BurstRecord | None:
 
 
 class TrackBurst:
-    """The packets of a burst that belong to one track, numbered from 0 in order of arrival."""
+    """The packets of a burst that belong to one track.
+
+    The index of a packet is its position among these packets: 0 for the packet that arrived first.
+    """
 
     def __init__(self, at_us: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
         self.length = data.shape[1]
@@ -81,11 +86,11 @@ class TrackBurst:
         return len(self.at_us)
 
     def ssrc(self, index: int) -> int:
-        """Return the SSRC of the packet number `index`."""
+        """Return the SSRC of the packet at `index`."""
         return self._words[index][2]
 
     def head(self, index: int) -> tuple[int, int, int, int, int]:
-        """Return the fixed RTP header of the packet number `index`, as five numbers.
+        """Return the fixed RTP header of the packet at `index`, as five numbers.
 
         The five numbers are the first byte (flags), the second byte (marker and payload type), the
         sequence number, the timestamp and the SSRC.
@@ -94,18 +99,18 @@ class TrackBurst:
         return first >> 24, first >> 16 & 0xFF, first & 0xFFFF, timestamp, ssrc
 
     def datagram(self, index: int) -> bytes:
-        """Return the whole packet number `index`: RTP header and RTP payload."""
+        """Return the whole packet at `index`: RTP header and RTP payload."""
         return b"".join((self._heads[index].tobytes(), self._payload[index].tobytes()))
 
     def rtp_payload(self, start: int, end: int) -> bytes:
-        """Return the joined RTP payloads of the packets from `start` to before `end`."""
+        """Return the joined RTP payloads of the packets at `start` to before `end`."""
         joined: bytes = self._payload[start:end].tobytes()
         return joined
 
     def consecutive(self, start: int) -> int:
-        """Return the number of consecutive packets from the packet number `start` on.
+        """Return the number of consecutive packets from the packet at index `start` on.
 
-        The packet `start` is included. Two packets are consecutive if the second has the next
+        The packet at `start` is included. Two packets are consecutive if the second has the next
         sequence number, the same SSRC, and a timestamp that is higher by the number of bytes in
         one RTP payload. Counting also stops after a packet with the sequence number 65,535.
         """

@@ -21,8 +21,8 @@ class SpoolFollower(SpoolReader):
 
     The follower remembers two positions in the file. The records of all frames before the first
     position (`_offset`) were returned. All frames before the second position (`_ahead`) were
-    searched for keys and lists of erased frames. `_ahead` is usually some seconds of the call after
-    `_offset`. Only the data between the two positions needs memory.
+    searched for keys and tombstones. `_ahead` is usually some seconds of the call after `_offset`.
+    Only the data between the two positions needs memory.
     """
 
     def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
@@ -97,7 +97,7 @@ class SpoolFollower(SpoolReader):
         return index in self._keys
 
     def _look_ahead(self) -> bool:
-        """Search the frame at `_ahead` for keys and for a list of erased frames.
+        """Read the frame at `_ahead`, and remember the keys or the erased frames that it lists.
 
         Then move `_ahead` to the next frame. Return False if the frame is not written yet.
         """
@@ -117,11 +117,13 @@ class SpoolFollower(SpoolReader):
         return True
 
     def _check(self, erased: set[int]) -> None:
-        """Stop the follower if a frame was erased although it could no longer change.
+        """Stop the follower if a final frame was erased, which should never happen.
 
-        `erased` are the indices of the frames that were erased according to the latest list. Also
-        forget the keys of frames whose records were returned. Such keys are found again, because
-        the file contains each key twice.
+        `erased` are the indices of the frames that the newest tombstone added to the erased frames.
+
+        Also forget the keys of frames whose records were already returned. `take` has forgotten
+        these keys before. But the file contains each key twice, so the follower may have read the
+        key again.
         """
         if any(index < self._next_index or index in self._keys for index in erased):
             self._stuck = True

@@ -84,8 +84,8 @@ class FrameKind(IntEnum):
     RELEASE = 3
     """The keys of media frames.
 
-    A key in a RELEASE frame is *published*. From then on, the media frame of this key can be read
-    by every owner of the spool key, and can no longer be erased.
+    A key in a RELEASE frame is *published*. From then on, every program with the spool key can
+    read the media frame of the published key, and this media frame can no longer be erased.
     """
     TOMBSTONE = 4
     """The list of erased media frames, and of the *replacement* frames.
@@ -240,7 +240,9 @@ def pack_packets(packets: list[tuple[int, int, bytes]]) -> tuple[tuple[int, int]
 
 
 def unpack_packets(from_us: int, plaintext: bytes) -> list[PacketRecord] | None:
-    """Return the packets in the plaintext of a media frame that begins at the offset `from_us`.
+    """Return the packets in the plaintext of a media frame.
+
+    `from_us` is the time, in µs since the spool's start, at which the frame begins.
 
     Return None if the lengths of the packets do not add up to the length of the plaintext.
     """

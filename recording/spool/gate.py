@@ -22,8 +22,8 @@ _HEADER_BYTES = 12
 class RecordingGate:
     """Decides for each packet whether it is stored. The recorder opens and shuts the gate.
 
-    The object has few attributes because it is seldom in the processor's caches when a packet
-    arrives.
+    The object has few attributes, so that little memory must be read when a packet arrives. At
+    this moment, the object is seldom in the processor's caches.
     """
 
     started: float
@@ -44,9 +44,9 @@ class RecordingGate:
     def store(self, track: int, data: bytes, arrival_mono: float, withheld: bool) -> None:  # noqa: FBT001 - the relay's hot path: keywords cost a packet 50 ns
         """Store a packet, or drop it if the gate is shut.
 
-        If `withheld` is True, only the packet's fixed RTP header is stored, for example because the
-        packet contains a DTMF digit. The header shows that the packet arrived, so that the packet
-        is not counted as lost.
+        `withheld` is True if the RTP payload must not be stored, for example because the packet
+        contains a DTMF digit. Then only the packet's fixed RTP header is stored. The header shows
+        that the packet arrived, so that the packet is not counted as lost.
         """
         at_us = int((arrival_mono - self.started) * 1_000_000 + 0.5)
         writer = self.writer

@@ -65,7 +65,7 @@ class KeySlots:
         self._by_index: dict[int, int] = {}
 
     def put(self, index: int, key: bytearray) -> None:
-        """Store the key of the frame with this index. `forget` will remove the key again."""
+        """Store the key of the frame with this index. To remove the key, call `forget`."""
         if not self._free:
             self._free.append(self._slots)
             self._slots += 1
@@ -76,7 +76,10 @@ class KeySlots:
         self._by_index[index] = self._free.pop()
 
     def forget(self, index: int) -> None:
-        """Overwrite the key of the frame with this index with zeros, if the file has the key."""
+        """Overwrite a frame's key with zeros, if the file has the key.
+
+        `index` is the index of the frame.
+        """
         slot = self._by_index.pop(index, None)
         if slot is not None:
             os.pwrite(self._fd, _FREE, _START + slot * _SLOT.size)
@@ -145,7 +148,7 @@ def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
 def key_check(spool_key: bytes) -> bytes:
     """Return a digest of the spool key.
 
-    The file header of a spool contains this digest. The digest shows whether a spool key is wrong
-    or the file is damaged. It does not reveal the spool key.
+    The file header of a spool contains this digest. If a given spool key has another digest, the
+    key is wrong or the file header is damaged. The digest does not reveal the spool key.
     """
     return hashlib.sha256(b"galwad spool key check v1\0" + spool_key).digest()[:16]

@@ -47,10 +47,11 @@ The positions are needed to find replacement frames. A few are enough, because a
 follows the replacement frames that it lists.
 """
 _UNPUBLISHED_US: Final = 120_000_000
-"""The longest time in µs from a packet's arrival until the frame's key is written to the file.
+"""An upper limit in µs for the time from a packet's arrival until the frame's key is in the file.
 
-This time depends on the lookback, which is at most a minute. So a frame without a key at the end of
-a file is at most this much later than the final frame that can be decrypted.
+The key is written after the lookback. The lookback is at most one minute, so two minutes are more
+than enough. At the end of a file, there may be frames without a key. These frames are at most two
+minutes later than the final frame that can be decrypted.
 """
 Batcher = Callable[[int, bytes], object | None]
 """A function that combines all packets of a media frame into one value.
@@ -184,7 +185,7 @@ class SpoolReader(Iterator[Record]):
         """The replacement frames: a dict from the index of the erased frame to a tuple.
 
         The tuple contains the index of the replacement frame, its position in the file (-1 if it
-        was not found), and the offset (µs) before which all its packets arrived.
+        was not found), and the offset (µs) before which all packets in it arrived.
         """
         self._replacements: set[int] = set()
         self._next_index = 1
@@ -302,7 +303,11 @@ class SpoolReader(Iterator[Record]):
                 self._replacements.add(new)
 
     def _records_of(self, frame: SpoolFrame) -> _Records | None:
-        """Return a frame's records; None if the frame's key is known but the frame is invalid."""
+        """Return a frame's records; None if the frame's key is known but the frame is invalid.
+
+        If the key of a media frame is not known, the result is empty. A later `LostRecord` reports
+        this frame.
+        """
         if frame.kind is FrameKind.MEDIA:
             return self._media(frame)
         plaintext = self._cipher.open(frame)
@@ -409,12 +414,12 @@ class SpoolReader(Iterator[Record]):
     def _skip_replacements(self, before: int) -> None:
         """Skip the indices of replacement frames, so that these frames are not reported as lost.
 
-        Skipping begins at the index that is expected next. It ends at the first index that is not
-        the index of a replacement frame, or at the index `before`.
+        Start at the index that is expected next. Stop at the first index that is not the index of
+        a replacement frame, at the latest at the index `before`.
 
-        A replacement frame contains older packets, so its offsets do not show when a loss before
-        this frame ended. Such a loss is reported as lasting until the next frame that is not a
-        replacement frame.
+        If frames are lost directly before a replacement frame, the offsets of the replacement frame
+        do not show when this loss ended, because its packets are older. The loss is then reported
+        as lasting until the next frame that is not a replacement frame.
         """
         while self._next_index < before and self._next_index in self._replacements:
             self._next_index += 1

@@ -99,7 +99,10 @@ class PacketRecord:
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """One event of the call. The spool stores events and packets in the sequence of their times."""
+    """One event of the call; `at_us` is its time in µs since the spool's start.
+
+    In the spool, an event follows all packets that the recorder stored before the event.
+    """
 
     at_us: int
     kind: str

@@ -28,9 +28,9 @@ This space is enough for some seconds of a call, so that the next fault does not
 MOVE_AFTER_US: Final = 10_000_000
 """The time in µs for which a spool must be gone, or its disk must fail, before a new spool begins.
 
-An unmounted disk is usually mounted again within seconds, even if its journal is checked first. It
-then hides all files that were written to the empty mount point, so a new spool should not begin too
-early. After this time, it is more important that the conversation is recorded again.
+An unmounted disk is usually mounted again within seconds, even if its journal is checked first. The
+mounted disk hides all files that were written to the empty mount point. So a new spool should not
+begin too early. After this time, it is more important that the conversation is recorded again.
 """
 
 
@@ -194,7 +194,10 @@ class SpoolStorage:
         self._failing_since = None
 
     def _try_sync(self) -> None:
-        """Start a sync if no sync is running, because only a successful sync ends this fault."""
+        """Start a sync if no sync is running.
+
+        After a failed sync, the fault can end only when a sync succeeds.
+        """
         if self._probe is None or self._probe.done():
             self._probe = self.sync_soon()
 

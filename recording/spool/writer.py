@@ -187,9 +187,9 @@ class SpoolWriter:
         A packet stays readable if the key of its frame is already in the file. If an erased frame
         also has packets from before `at_us`, these packets are written again in a replacement
         frame.
-        One write adds the replacement frames and the tombstone (the list of erased frames) to the
-        file. After this write, the keys of the erased frames are destroyed, even if the write
-        failed.
+
+        The replacement frames and the tombstone (the list of erased frames) are written together,
+        in one write. Then the keys of the erased frames are destroyed, even if the write failed.
 
         Raises:
             SpoolWriteError: The write failed, or a key in the runtime folder could not be
@@ -331,7 +331,7 @@ class SpoolWriter:
         self._open = frame
 
     def discard(self) -> None:
-        """Close and remove the file. Call it only while no other process uses the file."""
+        """Close and remove the file. Call this method only if no other process uses the file."""
         if not self.closed:
             self._let_go(unlink_keys=True)
         self._file.remove()
@@ -402,12 +402,14 @@ class SpoolWriter:
     def _reseal(
         self, saved: dict[int, _Packets]
     ) -> tuple[list[bytes], list[UnpublishedFrame], list[tuple[int, int]]]:
-        """Make replacement frames with the packets of erased frames that are not to be erased.
+        """Make a replacement frame for each erased frame that has packets to save.
 
-        `saved` is a dict from the index of an erased frame to these packets of the frame. If there
-        are no such packets, the erased frame gets no replacement frame. Return the bytes of the
-        replacement frames, the descriptions of these frames, and pairs (index of the erased frame,
-        index of its replacement frame).
+        The packets to save are the packets that are not to be erased. `saved` is a dict from the
+        index of an erased frame to its packets to save. If the list of packets is empty, the erased
+        frame gets no replacement frame.
+
+        Return the bytes of the replacement frames, the descriptions of these frames, and pairs
+        (index of the erased frame, index of its replacement frame).
         """
         blocks: list[bytes] = []
         sealed: list[UnpublishedFrame] = []
