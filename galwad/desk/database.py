@@ -13,6 +13,7 @@ the next start of the desk continues from that schema.
 
 from __future__ import annotations
 
+import functools
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,7 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
+@functools.cache
 def scripts() -> ScriptDirectory:
     """Return all schema revisions that this version of Galwad contains."""
     return ScriptDirectory.from_config(_config())

@@ -33,6 +33,7 @@ from galwad.messages import (
     Resume,
     Sealed,
 )
+from helpers.database import create_database
 
 PASSWORD = "correct horse battery"
 PATIENCE_S = 10.0
@@ -228,6 +229,7 @@ class Running:
 
     async def start(self, sources=None) -> None:
         hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+        create_database(self.options.database)
         self.server = DeskServer(Desk(self.options, sources, hasher))
         await self.server.start()
 

@@ -12,6 +12,7 @@ from galwad.desk.auth.users import User
 from galwad.desk.models.accounts import Role
 from galwad.desk.service import Desk
 from galwad.finaliser.process import Finaliser, sealer_of
+from helpers.database import create_database
 from helpers.site import Site
 from recording.archive.store import folder_of
 
@@ -52,6 +53,7 @@ class House:
         settings = self.site.settings
         hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
         options = replace(options_of(settings), port=0)
+        create_database(options.database)
         server = DeskServer(Desk(options, hasher=hasher))
         try:
             await server.start()

@@ -92,15 +92,21 @@ def officer(tmp_path):
     return path / "identity.txt"
 
 
-@pytest.fixture
-def archive(officer, speech):
-    """One sealed recording of known speech."""
+@pytest.fixture(scope="session")
+def flac(speech):
+    """The speech as a FLAC file with the title of a call."""
     flac = io.BytesIO()
     with soundfile.SoundFile(flac, "w", RATE, 2, "PCM_16", format="FLAC") as file:
         file.title = CALL
         file.write(speech)
+    return flac.getvalue()
+
+
+@pytest.fixture
+def archive(officer, flac):
+    """One sealed recording of known speech."""
     keys = OfficerKeys.load(officer)
-    return Archive(*seal(flac.getvalue(), keys.identity.recipient))
+    return Archive(*seal(flac, keys.identity.recipient))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import httpx
@@ -43,21 +45,29 @@ RECORDINGS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "000
 
 
 def left_by(revision, folder):
-    """The database of a site that installed each revision in turn, up to this one."""
+    """Write the database of a site that installed each revision in turn, up to this one."""
     path = folder / "state" / "desk" / "galwad.db"
     path.parent.mkdir(parents=True)
-    engine = create_engine(f"sqlite:///{path}")
-    config = Config()
-    config.set_main_option("script_location", "galwad:migrations")
-    for each in REVISIONS[: REVISIONS.index(revision) + 1]:
-        with engine.connect() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, each)
-        with contextlib.closing(sqlite3.connect(path)) as connection:
-            connection.executescript((LEFT / f"{each}.sql").read_text())
-    engine.dispose()
+    path.write_bytes(database_left_by(revision))
     shutil.copy(LEFT / f"{revision}.key", path.with_name("audit.key"))
     return path
+
+
+@functools.cache
+def database_left_by(revision):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "galwad.db"
+        engine = create_engine(f"sqlite:///{path}")
+        config = Config()
+        config.set_main_option("script_location", "galwad:migrations")
+        for each in REVISIONS[: REVISIONS.index(revision) + 1]:
+            with engine.connect() as connection:
+                config.attributes["connection"] = connection
+                command.upgrade(config, each)
+            with contextlib.closing(sqlite3.connect(path)) as connection:
+                connection.executescript((LEFT / f"{each}.sql").read_text())
+        engine.dispose()
+        return path.read_bytes()
 
 
 def recordings_of(revision):

@@ -9,9 +9,13 @@ WALL = 1_772_355_600.25
 """The start of the call by the wall clock, in seconds since 1970."""
 
 
+_PATTERN = bytes(0x55 ^ (0x20 + n % 64) for n in range(64 + 160))
+
+
 def tone(track: int, index: int) -> bytes:
     """Return 20 ms of A-law that is never silent and differs for each packet and track."""
-    return bytes([(0x55 ^ (0x20 + (index * 7 + track * 3 + n) % 64)) & 0xFF for n in range(160)])
+    start = (index * 7 + track * 3) % 64
+    return _PATTERN[start : start + 160]
 
 
 def rtp(track: int, index: int, *, kind: int = 8) -> bytes:

@@ -242,6 +242,7 @@ def test_pyrage_opens_our_passphrase_files(text, content, factor):
     assert by_pyrage(sealed, text + "x") is None
 
 
+@pytest.mark.slow  # pyrage chooses a work factor that takes a second, and our scrypt is slower
 def test_passphrase_files_of_pyrage_are_opened():
     sealed = pyrage.passphrase.encrypt(b"speech", "Ŵyth o'r gloch", armored=True)
     assert opened(sealed, "Ŵyth o'r gloch") == b"speech"
