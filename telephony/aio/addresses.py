@@ -1,6 +1,7 @@
 """Find the IP address of this machine to which its peers send.
 
-This is necessary if the settings contain only a wildcard address (0.0.0.0 or ::).
+The settings may not contain this address. They may contain a wildcard address (0.0.0.0 or ::) in
+its place.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ The destinations are documentation addresses (RFC 5737, RFC 3849). No machine ha
 def reachable_host(listen: str) -> str:
     """Return the IP address at which other machines reach a socket that is bound to `listen`.
 
-    For a wildcard address, return the local address that this machine's default route uses. If
-    there is no default route, return the loopback address.
+    This is `listen` itself, unless `listen` is a wildcard address. For a wildcard address, return
+    the local address that this machine's default route uses. If there is no default route, return
+    the loopback address.
     """
     if listen not in _WILDCARDS:
         return listen

@@ -28,8 +28,8 @@ _KEEPALIVE = (
 """The TCP options by which the kernel detects that a peer no longer responds.
 
 The kernel ends the connection if the peer does not acknowledge data within 30 s. If the connection
-is idle for 60 s, the kernel sends probes. It ends the connection at most 30 s later if the peer
-acknowledges no probe.
+is idle for 60 s, the kernel sends probes. If the peer acknowledges no probe, the kernel ends the
+connection at most 30 s after the first probe.
 """
 
 
@@ -45,7 +45,10 @@ class ConnectionLimits:
     All phones of a site behind NAT have the same IP address.
     """
     unwritten: int = 256 * 1024
-    """The largest number of bytes that wait in a connection until the peer reads them."""
+    """The largest number of bytes of our messages that wait in one connection to be sent.
+
+    They wait until the connection is established, and while the peer reads too slowly.
+    """
     connect_s: float = 4.0
     """The time limit for establishing a connection, TLS handshake included, in seconds."""
     first_message_s: float = 30.0
@@ -55,7 +58,7 @@ class ConnectionLimits:
     established. For a later message, the time starts when the first part of the message arrives.
     """
     idle_s: float = 2 * 3600.0
-    """The seconds without a received byte after which a connection is closed.
+    """The seconds after which a connection is closed if no byte was received in them.
 
     This time is longer than the lifetime of a phone's registration.
     """
@@ -72,7 +75,7 @@ class ConnectionLimits:
     linger_s: float = 1.0
     """The seconds for which a connection stays open after an unreadable message.
 
-    In this time, the peer can read our response to this message.
+    We have already sent our response to this message. In this time, the peer can read it.
     """
 
 
@@ -98,7 +101,8 @@ class ConnectionOwner(Protocol):
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Send a response to `fault`, the unreadable part of the byte stream, if possible.
 
-        No further message can be read from this connection.
+        If no response can be built from `fault`, send nothing. No further message can be read from
+        this connection.
         """
 
     def on_established(self, connection: Connection) -> None:
@@ -114,18 +118,18 @@ class Connection(asyncio.Protocol):
     def __init__(
         self, owner: ConnectionOwner, peer: Address, local: Address, limits: ConnectionLimits
     ) -> None:
-        """Prepare a connection, which asyncio then establishes.
+        """Create a connection that is not established yet. asyncio establishes it later.
 
         Args:
             owner: The object that receives the messages.
-            peer: The address of the peer. Its `flow` is 0 if we open the connection.
+            peer: The address of the peer. The address has the `flow` 0 if we open the connection.
             local: Our listening address to which the connection belongs.
             limits: The limits on bytes and times.
         """
         self.peer = peer
         self.local = local
         self.served: set[Address] = {peer}
-        """The destinations of all messages that were sent over this connection."""
+        """The peer's address, and the destinations of all messages sent over this connection."""
         self.names: frozenset[str] = frozenset()
         """The host names and IP addresses in the peer's certificate.
 
@@ -147,7 +151,10 @@ class Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """True if a message can be sent now or after the connection is established."""
+        """True if `send` accepts messages: the connection has not ended and is not being closed.
+
+        Also true while the connection is not established yet.
+        """
         return not self._ended and self._reason is None
 
     @property
@@ -177,7 +184,7 @@ class Connection(asyncio.Protocol):
             self._finish()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Set the options of the TCP socket and send the waiting messages."""
+        """Set the options of the TCP socket, and send the messages that wait to be sent."""
         self._transport = transport  # type: ignore[assignment]  # asyncio gives a stream transport
         sock = transport.get_extra_info("socket")
         for option in _KEEPALIVE:
@@ -253,7 +260,8 @@ class Connection(asyncio.Protocol):
     def _half_close(self) -> None:
         """Send no more data, and close the connection after `linger_s` seconds.
 
-        In this time, the peer can read our response to its unreadable message.
+        Our response to the peer's unreadable message was sent before. In this time, the peer can
+        read the response.
         """
         self._reason = self._reason or EndReason.BROKEN
         transport = self._transport

@@ -1,4 +1,4 @@
-"""All SIP connections of a process: accept and open them, and choose one for each message.
+"""All SIP connections of a process: accept and open them, and choose a connection for each message.
 
 An address with a `flow` number identifies one accepted connection. A message to an address without
 a flow number is sent over an existing connection of one of these kinds:
@@ -32,9 +32,9 @@ from telephony.sip.message.framing import StreamUnit
 _BACKLOG = 256
 _SWEEP_S = 2.0
 _ACCEPT_RETRY_S = 0.1
-"""The seconds to wait after the system could not accept a connection.
+"""The seconds before the next attempt to accept a connection, after an attempt has failed.
 
-The usual reason is too many open files.
+The usual reason for a failure is that too many files are open.
 """
 
 
@@ -51,12 +51,15 @@ class MessageReceiver(Protocol):
         """
 
     def on_unreachable(self, destination: Address) -> None:
-        """Handle the failure to reach `destination`. No connection exists or can be opened."""
+        """Handle the failure to reach `destination`.
+
+        There is no connection to it, and none can be opened.
+        """
 
     def on_connection_lost(self, destination: Address) -> None:
         """Handle the end of the connection to `destination`.
 
-        Messages that were sent over this connection may be lost.
+        Messages that we sent to it over this connection may be lost.
         """
 
 
@@ -89,7 +92,8 @@ class Connections:
     def listen(self, wanted: Address, tls: Tls | None) -> Address:
         """Bind the address `wanted`, accept connections there, and return the bound address.
 
-        If `tls` has no server context, no connection is accepted. The address is then used only
+        If `wanted` has the port 0, the system chooses the port of the bound address. If `tls` has
+        no server context, no connection is accepted at this address. The address is then used only
         for connections that we open.
 
         Raises:
@@ -131,7 +135,7 @@ class Connections:
     def disconnect(self, source: Address, reason: EndReason = EndReason.BARRED) -> None:
         """Close the connection on which a message from `source` arrived.
 
-        Does nothing if the message was a datagram.
+        Does nothing if the message was a datagram, or if the connection has already ended.
         """
         connection = self._by_address.get(source)
         if connection is not None:
@@ -140,8 +144,9 @@ class Connections:
     def alias(self, flow: Address, port: int) -> None:
         """Allow requests to the peer's port `port` on a connection from this peer (RFC 5923).
 
-        `flow` is the address of the connection, which the peer has opened. From now on, requests to
-        any host name or IP address in the peer's certificate are sent over this connection.
+        `flow` is the address of the connection, which the peer has opened. From now on, a request
+        is sent over this connection if its destination is the peer's IP address and `port`, and was
+        found by a host name or IP address in the peer's certificate.
         """
         connection = self._by_address.get(flow)
         if connection is None:
@@ -186,7 +191,7 @@ class Connections:
         self._watch()
 
     def on_ended(self, connection: Connection, reason: EndReason) -> None:
-        """Remove a connection, and report each destination of the connection to the owner.
+        """Remove a connection, and report its destinations (`connection.served`) to the owner.
 
         The owner needs this report, because messages to these destinations may be lost.
         """
@@ -248,7 +253,10 @@ class Connections:
             self._spawn(self._handshake(sock, there, local))
 
     async def _handshake(self, sock: socket.socket, peer: Address, local: Address) -> None:
-        """Turn an accepted socket into a connection. The TLS handshake has a time limit."""
+        """Turn an accepted socket into a connection, for TLS by a handshake.
+
+        If the handshake takes longer than `connect_s` seconds, close the socket.
+        """
         connection = Connection(self, peer, local, self._limits)
         tls = self._tls.get(local)
         try:
@@ -257,8 +265,8 @@ class Connections:
                     lambda: connection, sock, ssl=None if tls is None else tls.server
                 )
         except (OSError, TimeoutError) as error:
-            # Only a timeout counts as a failure of the peer. Other errors are normal, for example
-            # when a monitoring tool connects and disconnects.
+            # Only a timeout is counted against the peer. Other errors are normal, for example when
+            # a monitoring tool connects and disconnects.
             if isinstance(error, TimeoutError):
                 self._filter.on_malformed(peer, self._loop.time())
             connection.abort(EndReason.REFUSED)

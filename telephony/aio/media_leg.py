@@ -1,8 +1,9 @@
 """One leg of the relay: its sockets, its settings, and the known facts about its peer.
 
-A leg has up to two RTP sockets on one port. The socket `connected` receives packets only from the
-peer's address. The socket `pair.rtp` receives all other packets, so the sender of these packets
-must be checked. `media_path` handles the packets. A leg with SRTP never sends unencrypted media.
+A leg has one or two RTP sockets, both on one port. The socket `connected` receives only packets
+from the peer's address. It exists only if this address is known. The socket `pair.rtp` receives all
+packets that `connected` does not receive, so the sender of these packets must be checked.
+`media_path` handles the packets of both sockets. A leg with SRTP never sends unencrypted media.
 """
 
 import contextlib
@@ -31,9 +32,9 @@ Watcher = Callable[[bytes, float], None]
 
 _BURST_S = 5.0
 _FORGERIES = 25
-"""The number of packets with failed SRTP authentication at which the leg's owner is notified.
+"""The number of packets with failed SRTP authentication from which on the owner is notified.
 
-A few such packets are normal, because they were sent just before an SRTP key changed.
+Fewer such packets are normal, because they were sent just before an SRTP key changed.
 """
 _NOWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 
@@ -42,15 +43,15 @@ class SourceRule(StrEnum):
     """The rule that decides whether the sender of a packet is accepted as the leg's peer."""
 
     SDP_HOST = "sdp-host"
-    """Accept any port of the host that the peer's SDP names."""
+    """Accept packets from any port of the host that the peer's SDP names."""
     SYMMETRIC = "symmetric"
-    """Accept only the address and port to which we send media (RFC 4961)."""
+    """Accept packets only from the address and port to which we send media (RFC 4961)."""
     LATCH = "latch"
-    """Accept only the address from which the first valid packet arrived.
+    """Accept packets only from the address from which the first valid packet arrived.
 
-    The relay also sends to this address, because a peer behind address translation can be reached
-    only there. When new SDP gives another address, the leg again accepts the sender of the first
-    valid packet.
+    The relay sends media to this address, and not to the address in the SDP, because a peer behind
+    address translation can be reached only there. When new SDP gives another address, the leg
+    forgets the accepted address. It then accepts the sender of the next valid packet.
     """
 
 
@@ -61,15 +62,16 @@ class Counters:
     received: int = 0
     """The number of valid RTP packets from the peer, telephone events included."""
     withheld: int = 0
-    """The number of `received` packets that were not forwarded.
+    """The number of `received` packets that were not forwarded for one of two reasons.
 
-    The reason is that no leg was joined, or that the joined leg's peer accepted no media, for
-    example because of a hold.
+    No leg was joined with this leg, or the joined leg's peer accepted no media, for example because
+    of a hold.
     """
     unsent: int = 0
-    """The number of packets that the socket did not accept or that could not be encrypted.
+    """The number of packets that were not sent because of a socket error or an encryption error.
 
-    These packets are received packets for the joined leg, and our own packets to the peer.
+    Both of these are counted: a `received` packet that could not be sent to the joined leg's peer,
+    and a packet of our own that could not be sent to this leg's peer.
     """
     events: int = 0
     """The number of `received` packets that are telephone events."""
@@ -119,9 +121,9 @@ class MediaLeg:
     rule: SourceRule
     on_refused: Callable[[str, str, int], None] | None = None
     rebuild_readers: "Callable[[MediaLeg | None], None]" = lambda _: None
-    """A function that makes new readers (the functions that read the leg's sockets).
+    """A function that makes new readers (the functions that read a leg's sockets).
 
-    The function is called after a setting of the leg has changed.
+    It is called with a leg after a setting of that leg has changed. For None, it does nothing.
     """
     connected: socket.socket | None = None
     """The RTP socket that is connected to the address `connected_to`.
@@ -132,25 +134,28 @@ class MediaLeg:
     remote: RemoteMedia | None = None
     peer: "MediaLeg | None" = None
     payload_map: dict[int, int] = field(default_factory=dict)
-    """Maps received payload types to the payload types that are sent to the joined leg's peer."""
-    events: set[int] = field(default_factory=set)
-    """The payload types that are, or once were, used for telephone events on this leg."""
-    kinds: bytes = b""
-    """A table with the kind of each packet from the peer. The packet's second byte is the index.
+    """For each payload type that this leg's peer sends, the type that the joined leg's peer gets.
 
-    The table is empty until `remote` is set.
+    A payload type without an entry does not change.
+    """
+    events: set[int] = field(default_factory=set)
+    """The payload types that mean telephone events on this leg, or meant them earlier."""
+    kinds: bytes = b""
+    """A look-up table: for each value of a packet's second byte, the kind of such a packet.
+
+    `kinds_of` makes the table. It is empty until `remote` is set.
     """
     tap: Tap | None = None
     track: int = 0
     watcher: Watcher | None = None
     latched: tuple[str, int] | None = None
     protection: Protection | None = None
-    """The SRTP encryption that is now agreed on; None while media is not encrypted."""
+    """The SRTP state that encrypts media now; None while media is not encrypted."""
     srtp_state: Protection | None = None
-    """The SRTP state of the most recent encryption; None if media was never encrypted.
+    """The SRTP state of the leg; None if the leg's media was never encrypted.
 
-    The state stays here even while media is not encrypted, because the packet counters in the
-    state must not be lost.
+    Unlike `protection`, this field is not set to None when encryption is turned off, because the
+    packet counters in the state must not be lost.
     """
     reopened: bool = False
     """True if the leg was opened by an earlier process, before a restart.
@@ -164,14 +169,14 @@ class MediaLeg:
     """The time from which the relay waits for media on this leg, in monotonic seconds.
 
     It is the most recent time at which the leg was opened, got its peer's SDP or was joined with
-    another leg. The leg's silence is never counted from an earlier time.
+    another leg. A silence of the leg begins at this time or later.
     """
     silence_reported: bool = False
     refused_at: float = float("-inf")
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """The peer's address for sending and receiving RTP; None while the address is unknown."""
+        """The address at which the peer sends and receives RTP; None while it is unknown."""
         if self.rule is SourceRule.LATCH:
             return self.latched
         remote = self.remote
@@ -229,7 +234,7 @@ class MediaLeg:
         if target is None or self.remote is None:
             return
         sock = self.pair.rtp if self.remote.rtcp_mux else self.pair.rtcp
-        with contextlib.suppress(OSError, SrtpError):  # RTCP repeats its reports, so a loss is OK
+        with contextlib.suppress(OSError, SrtpError):  # a lost report does no harm
             sock.sendto(self.protection.protect_control(data) if self.protection else data, target)
 
     def is_possible_source(self, host: str, port: int) -> bool:
@@ -245,7 +250,7 @@ class MediaLeg:
     def accept_source(self, host: str, port: int) -> bool:
         """Return whether a valid packet from this address is from the peer.
 
-        With the rule `LATCH`, the first address that this method receives becomes the address of
+        With the rule `LATCH`, the address in the first call of this method becomes the address of
         the peer. From then on, only this address is accepted.
         """
         if self.remote is None:
@@ -261,10 +266,10 @@ class MediaLeg:
         return (host, port) == self.latched
 
     def refuse_forged(self, host: str, port: int, now: float) -> None:
-        """Count a packet with failed SRTP authentication.
+        """Count a refused packet with failed SRTP authentication; perhaps notify the owner.
 
-        Since the latest change of the SDP, the first `_FORGERIES` - 1 of these packets are only
-        counted. Each later packet is passed to `refuse`, which may notify the owner of the leg.
+        The owner of the leg is not notified of the first `_FORGERIES` - 1 of these packets after a
+        change of the SDP. For each later packet, `refuse` decides whether to notify the owner.
         """
         self.forged += 1
         if self.forged < _FORGERIES:

@@ -1,12 +1,12 @@
-"""The path of a packet through a leg of the relay: recognise the packet, forward it, store it.
+"""The path of a media packet: a leg of the relay recognises the packet, forwards it and stores it.
 
 `reader_of`, `connected_reader_of` and `control_reader_of` return a reader for a leg. A reader is a
 function that reads and handles one packet. A reader does only the steps that the leg's settings
 need. When a setting changes, a new reader is made.
 
-With hundreds of calls, the data of a leg is never in the processor's caches when a packet arrives.
-Fetching the data takes longer than the work itself. Therefore, a `_Path` contains all data that an
-ordinary packet needs, in few objects.
+With hundreds of calls, the processor's caches do not contain a leg's data when a packet arrives.
+Fetching the data takes longer than handling the packet. Therefore, all data that is needed for an
+ordinary packet is in few objects, which a `_Path` contains.
 """
 
 import socket
@@ -25,8 +25,8 @@ from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
 DATAGRAM_BYTES = 8_192
 """The size of the largest datagram that is read, in bytes.
 
-20 ms of stereo L16 at 48 kHz have 3852 bytes, and 20 ms of Opus at most 7662. Both are larger than
-an Ethernet frame.
+A datagram can be larger than an Ethernet frame: 20 ms of stereo L16 at 48 kHz have 3852 bytes, and
+20 ms of Opus have at most 7662 bytes.
 """
 _PLAIN, _PLAIN_BYTES = 0x80, 12
 """The first byte and the minimum length, in bytes, of a plain RTP packet.
@@ -60,9 +60,9 @@ def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
 
 
 def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
-    """Return a reader that calls `reader`, and stores the time of the first accepted packet.
+    """Return a reader that calls `reader`, and sets `Counters.first` after the first valid packet.
 
-    After the first accepted packet, the relay uses `reader` itself.
+    Then it makes the relay use new readers, which no longer check for the first packet.
     """
 
     def read(now: float) -> None:
@@ -81,9 +81,9 @@ class _Path:
     leg: MediaLeg
     sock: socket.socket
     sender: PacketSender | None
-    """The sender to the peer of the joined leg.
+    """The object that sends packets to the joined leg's peer.
 
-    None while that peer accepts no media, or while no leg is joined.
+    None while the joined leg's peer accepts no media, or while no leg is joined.
     """
     kinds: bytes
     second_bytes: bytes
@@ -95,7 +95,7 @@ class _Path:
         """Read and handle one packet whose source address the kernel has already checked."""
         try:
             data = self.sock.recv(DATAGRAM_BYTES)
-        except OSError:  # no datagram waits, or an earlier packet caused an ICMP error
+        except OSError:  # nothing to read, or a sent packet has caused an ICMP error
             return
         if (len(data) >= _PLAIN_BYTES and data[0] == _PLAIN) or is_rtp(data):
             self._handle(data, now)
@@ -119,7 +119,7 @@ class _Path:
     def _handle(self, data: bytes, now: float) -> None:
         second = data[1]
         kind = self.kinds[second]
-        if kind == _AUDIO_OR_EVENT:  # the payload type once meant events and now means audio
+        if kind == _AUDIO_OR_EVENT:  # a payload type that meant events and now means audio
             kind = _EVENT if len(data) == _EVENT_BYTES else _AUDIO
         if kind and not _handle_non_audio(self.leg, kind, data, now):
             return
@@ -191,10 +191,8 @@ def _opened(
 ) -> bytes | None:
     """Decrypt the datagram `data`, and return the RTP packet.
 
-    Return None if `data` is not authentic RTP.
-
-    An RTCP packet from the peer is forwarded. Any other datagram that is not authentic RTP is
-    counted and dropped.
+    Return None if `data` is not authentic RTP. In this case, the datagram is forwarded if it is an
+    RTCP packet from the peer. Otherwise, it is counted and dropped.
     """
     if is_rtcp(data):
         if not _shared_port_control(leg, data, source, now):
@@ -237,11 +235,11 @@ def _path_of(leg: MediaLeg, sock: socket.socket) -> _Path | None:
 
 
 def _sent_unconnected(leg: MediaLeg, data: bytes) -> bool:
-    """Send a packet again, by the joined leg's unconnected socket; return whether it was sent.
+    """Try again to send a packet from `leg` to the joined leg's peer; return whether it was sent.
 
     The joined leg's connected socket has failed to send the packet, perhaps because of an ICMP
-    error for an earlier packet. If the joined leg has SRTP, this function sends nothing, because
-    `_SrtpSender` has already tried both sockets.
+    error for an earlier packet. This function uses the joined leg's unconnected socket, `pair.rtp`.
+    If the joined leg has SRTP, it sends nothing, because `_SrtpSender` has already tried both.
     """
     peer = leg.peer
     target = peer.destination if peer else None
@@ -255,14 +253,14 @@ def _sent_unconnected(leg: MediaLeg, data: bytes) -> bool:
 
 
 def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
-    """Return a table with the kind of each packet: audio, event, RTCP or unknown.
+    """Return a look-up table that gives a packet's kind: audio, event, RTCP or unknown.
 
-    The index is the second byte of the packet.
+    The table has 256 entries, one for each value of a packet's second byte.
 
     Args:
         remote: The media of the peer, with its payload types.
-        events: The payload types that were used for telephone events on this leg before. The
-            function adds the telephone events of `remote` to this set.
+        events: The payload types that meant telephone events on this leg before. The function adds
+            to this set the payload types that mean telephone events in `remote`.
     """
     payloads = {**STATIC_PAYLOADS, **remote.payloads}
     events |= {number for number, codec in payloads.items() if codec.is_event}
@@ -276,9 +274,11 @@ def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
-    """Return a table of packet kinds. The index is a packet's second byte (marker, payload type).
+    """Return a look-up table that gives a packet's kind for each value of its second byte.
 
-    The result is cached, so that legs with the same payload types share one table.
+    The second byte contains the marker bit and the payload type. `payloads` contains pairs of a
+    payload type and its kind. The result is cached, so that legs with the same pairs share one
+    table.
     """
     kinds = bytearray([_UNKNOWN]) * 256
     for number, kind in payloads:
@@ -291,8 +291,9 @@ def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
 def _second_bytes(payload_map: Iterable[tuple[int, int]]) -> bytes:
     """Return a table that translates the second byte of a received packet to the byte to send.
 
-    `payload_map` contains pairs of a received payload type and the payload type to send. The result
-    is cached, so that legs with the same pairs share one table.
+    `payload_map` contains pairs of a received payload type and the payload type to send. A payload
+    type without a pair does not change. The result is cached, so that legs with the same pairs
+    share one table.
     """
     table = bytearray(range(256))
     for old, new in payload_map:
@@ -307,7 +308,8 @@ def _with_second(data: bytes, second: int) -> bytes:
 def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
     """Handle a packet that is RTCP, is a telephone event, or has an unknown payload type.
 
-    Return True if the packet must also be forwarded as RTP.
+    Return True if the caller of this function must now forward the packet as RTP. Return False for
+    RTCP, which this function has forwarded.
     """
     counters = leg.counters
     if kind == _CONTROL:
@@ -325,7 +327,7 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool
 
 
 def _tap_header(leg: MediaLeg, data: bytes, now: float) -> None:
-    """Pass only the RTP header to the tap, so that the recorder does not count a loss."""
+    """Pass only the RTP header to the tap, so that the recorder does not count a lost packet."""
     if leg.tap is not None:
         leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 
@@ -380,7 +382,11 @@ def _control_host(leg: MediaLeg) -> str | None:
 
 
 def forward_control(leg: MediaLeg, data: bytes, source: tuple[str, int], now: float) -> None:
-    """Forward RTCP from the peer of `leg` to the peer of the joined leg."""
+    """Forward the RTCP packet `data` from the peer of `leg` to the peer of the joined leg.
+
+    `source` is the address from which the packet arrived; it has already been checked. With SRTP,
+    a packet that is not authentic is refused.
+    """
     if leg.protection is not None:
         try:
             data = leg.protection.unprotect_control(data)

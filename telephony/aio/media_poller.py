@@ -1,10 +1,11 @@
 """The poller of all media sockets: for each packet, it calls the reader of the packet's socket.
 
-All sockets are in one epoll set, which the event loop watches. One wake-up of the event loop
-handles every packet that has arrived. This takes less processor time than one asyncio transport for
-each socket (`benchmarks/media.py`). Under load, there would be a wake-up for every one or two
-packets. Therefore, under load, the poller does not wait for wake-ups but polls every 2 ms.
-Listeners and jitter buffers do not notice a delay of 2 ms.
+All sockets are in one epoll set, which the event loop watches. When a packet arrives, the event
+loop wakes up the poller, which reads one packet from each socket that has one. This takes less
+processor time than one asyncio transport for each socket (`benchmarks/media.py`). With many calls,
+the poller would wake up for every one or two packets. Therefore, after two wake-ups within 2 ms,
+the poller does not wait for wake-ups but polls every 2 ms, until a poll finds no packet. Listeners
+and jitter buffers do not notice a delay of 2 ms.
 """
 
 import asyncio
@@ -20,19 +21,20 @@ The argument of the function is the current time in monotonic seconds.
 """
 
 MOST_QUEUED = 256
-"""The largest number of packets that are read from one socket at a time.
+"""The largest number of waiting packets that are read from one socket without a pause.
 
-This is the number of packets in five seconds of speech. Reading them takes 2.5 ms.
+One leg's peer sends about this many packets in five seconds. Reading them takes 2.5 ms.
 """
 _BATCH = 64
 """The largest number of sockets that are read in one poll.
 
-Reading a packet takes 10 µs, so a poll delays other work of the event loop by at most 0.7 ms.
+One packet is read from each socket. Reading a packet takes 10 µs, so a poll delays other work of
+the event loop by at most 0.7 ms.
 """
 _POLL_S = 0.002
-"""The seconds between two polls under load.
+"""The seconds between two polls.
 
-The poller is under load if the time between two wake-ups is shorter than this time.
+If a wake-up comes less than `_POLL_S` seconds after the one before it, polling begins.
 """
 
 
@@ -99,10 +101,10 @@ class MediaPoller:
         asyncio.get_running_loop().add_reader(poll.fileno(), self._ready)
 
     def _ready(self) -> None:
-        """Read the sockets at which packets have arrived.
+        """Read the sockets at which packets have arrived. The event loop calls this at a wake-up.
 
-        If the previous read was less than `_POLL_S` seconds ago, stop waiting for wake-ups and
-        start to poll.
+        If the previous call of `_serve` was less than `_POLL_S` seconds ago, stop waiting for
+        wake-ups and start to poll.
         """
         if self._poll is None:
             return
@@ -123,7 +125,7 @@ class MediaPoller:
         count = 1
         try:
             count = self._serve(self._poll, self._clock())
-        finally:  # an exception in the tap of one leg must not stop the media of other legs
+        finally:  # even if the tap of one leg raises an error, other legs need a poll
             if count:
                 pause = 0.0 if count == _BATCH else _POLL_S
                 self._timer = asyncio.get_running_loop().call_later(pause, self._poll_again)

@@ -1,7 +1,8 @@
-"""Objects that send RTP to the peer of a leg, by a connected or unconnected socket.
+"""Senders: objects that send RTP to the peer of a leg.
 
 When a leg's settings change, a new sender is made. A sender does only the steps that the leg's
-settings need, for example SRTP encryption. The simplest sender is the connected socket itself.
+settings need, for example SRTP encryption. Without SRTP, the sender of a leg with a connected
+socket is this socket itself.
 """
 
 import errno
@@ -38,7 +39,7 @@ class _UnconnectedSender:
 class _SrtpSender:
     """Encrypts RTP packets as SRTP and passes them to `sender`.
 
-    If `sender` cannot send a packet, `otherwise` sends it.
+    If `sender` cannot send an SRTP packet, `otherwise` sends the same SRTP packet.
     """
 
     protection: Protection
@@ -57,7 +58,7 @@ class _SrtpSender:
             raise OSError(errno.EPERM, str(error)) from None
         try:
             return self.sender.send(out)
-        except OSError:  # the reason may be an ICMP error for an earlier packet, so try again
+        except OSError:  # perhaps only an ICMP error for an earlier packet
             return self.otherwise.send(out)
 
 

@@ -19,17 +19,19 @@ from typing import Final
 MOST_BLOCKED: Final = 256
 """The largest number of blocked networks in one filter program.
 
-The kernel limits the memory of a program.
+Further blocked networks are left out, because the kernel limits the memory of a program.
 """
 MOST_KNOWN: Final = 500
 """The largest number of known networks in one filter program.
 
-If there are more known networks, the program drops no datagrams from unknown sources.
+If there are more known networks, the program cannot contain them. It then accepts every datagram
+whose source is not in a blocked network.
 """
 ONE_IN: Final = 64
 """One in this many datagrams from unknown sources is accepted. The choice is random.
 
-If no known networks are given, all datagrams from unknown sources are accepted.
+A source is unknown if it is in no blocked network and in no known network. If `program` gets None
+as the known networks, all datagrams from unknown sources are accepted.
 """
 
 _SO_ATTACH_FILTER: Final = 26
@@ -61,9 +63,9 @@ def program(
 
     Args:
         blocked: The networks whose datagrams are dropped.
-        known: The networks whose datagrams are accepted. Of the datagrams from networks that are in
-            neither list, only one in `ONE_IN` is accepted. If `known` is None, all of them are
-            accepted.
+        known: The networks whose datagrams are accepted. Of the datagrams from sources in neither
+            list, only one in `ONE_IN` is accepted. If `known` is None or has more than `MOST_KNOWN`
+            networks, all datagrams from sources that are not in `blocked` are accepted.
         version: The IP version of the socket, 4 or 6. Networks of the other version are left out.
 
     Returns:

@@ -1,8 +1,8 @@
 """Pairs of UDP sockets for media: RTP on an even port, and RTCP on the port above it.
 
-The free pairs are in a queue. At the start of the process, their sequence is random. A pair that
-becomes free goes to the end of the queue, so that late packets of an ended call do not reach a new
-call. A pair that another program uses also goes to the end and is tried again later.
+The free pairs are in a queue. At the start of the process, the queue has a random sequence. A pair
+that becomes free goes to the end of the queue, so that late packets of an ended call do not reach a
+new call. A pair that another program uses also goes to the end and is tried again later.
 """
 
 import contextlib
@@ -66,6 +66,8 @@ class PortPool:
     def take(self) -> PortPair:
         """Take pairs from the queue until one can be bound, and return that bound pair.
 
+        A pair that cannot be bound goes to the end of the queue.
+
         Raises:
             NoPortsError: All pairs are in use, too many files are open, or the address does not
                 belong to this machine.
@@ -123,10 +125,11 @@ class PortPool:
 def connected_socket(bound: socket.socket, peer: tuple[str, int]) -> socket.socket:
     """Return a second socket on the port of the socket `bound`, connected to `peer`.
 
-    The kernel then delivers datagrams from exactly the address `peer` to the new socket, and all
-    others to `bound`. The `recv` and `send` of the new socket are faster, because they convert no
-    address and look up no route. The socket `bound` allows sharing of its port only while this
-    function runs. At all other times, another program cannot bind the port.
+    From then on, the kernel delivers datagrams from exactly the address `peer` to the new socket,
+    and all other datagrams on this port to `bound`. The `recv` and `send` of the new socket are
+    faster than `recvfrom` and `sendto` of `bound`, because they convert no address and look up no
+    route. The socket `bound` allows sharing of its port only while this function runs. At all other
+    times, another program cannot bind the port.
 
     Raises:
         OSError: The socket cannot be bound or connected.
@@ -158,7 +161,7 @@ def _prepare(sock: socket.socket) -> None:
 
 
 def _empty(sock: socket.socket) -> None:
-    """Discard the datagrams, from any source, that arrived between `bind` and `connect`."""
+    """Discard the datagrams that `sock` received, from any source, between `bind` and `connect`."""
     with contextlib.suppress(OSError):
         while True:
             sock.recv(1)

@@ -5,9 +5,9 @@ decides when a socket is read, and `media_path` handles each packet.
 
 The relay does not change the RTP payload, SSRC, sequence number or timestamp. It changes the
 payload type if the two legs have different numbers for a codec. Of a telephone event, the tap
-receives only the RTP header, so that the recorder does not count the packet as lost. The tap never
-receives the DTMF digit. SRTP protects the media only between a leg and its peer. Inside the relay,
-and for the tap, media is not encrypted.
+receives only the RTP header, which does not contain the DTMF digit. Without the header, the
+recorder would count the packet as lost. SRTP protects the media only between a leg and its peer.
+Inside the relay, and for the tap, media is not encrypted.
 
 Media is sent to the address in the peer's SDP. The leg's `SourceRule` decides from which addresses
 media is accepted.
@@ -56,8 +56,8 @@ class Relay:
             source: The source rule of all legs for which `set_source_rule` sets no other rule.
             silence_s: The seconds after which a leg without packets counts as silent. A leg on hold
                 never counts as silent.
-            on_silence: A function that `sweep` calls once for each silence, with the leg id and the
-                seconds of silence.
+            on_silence: A function that `sweep` calls with the leg id and the seconds of silence,
+                once for each time that a leg becomes silent.
             on_refused: A function that is called with the leg id and the sender's host and port
                 when a packet is refused: its sender does not match the source rule, or it is not
                 authentic SRTP. The function is not called if the leg has refused another packet in
@@ -138,9 +138,9 @@ class Relay:
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
         """Relay media between the legs `a` and `b`. Earlier joins of `a` or `b` end.
 
-        If a newly joined leg has waiting packets (received but not yet handled), they are
-        discarded, because they were meant for the leg's earlier partner. The waiting packets of a
-        leg with a tap are not discarded but handled, so that the tap receives them.
+        Packets may wait in the sockets of a leg that gets a new partner. They are discarded,
+        because they were meant for the earlier partner. If the leg has a tap, they are not
+        discarded but handled like later packets, so that the tap receives them.
 
         Args:
             a: The id of one leg.
@@ -185,7 +185,7 @@ class Relay:
 
     @property
     def free_pairs(self) -> int:
-        """The number of free port pairs; with an IPv4 and an IPv6 pool, the smaller number."""
+        """The number of free port pairs in the pool that has the fewest."""
         return min(pool.free for pool in self._pools.values())
 
     def set_tap(self, leg_id: str, track: int, tap: Tap | None) -> None:
@@ -193,8 +193,8 @@ class Relay:
 
         `track` is the track number that `tap` receives with each packet.
 
-        `set_tap`, `set_source_rule`, `watch_events` and `stop_ringback` ignore an unknown leg,
-        because the code that calls these methods may not know yet that the leg is closed.
+        This method and `set_source_rule`, `watch_events` and `stop_ringback` do nothing for an
+        unknown leg, because their caller may not know yet that the leg is closed.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
@@ -297,7 +297,7 @@ class Relay:
                     self._poller.set_reader(leg.connected, reader)
 
     def _connect(self, leg: MediaLeg) -> None:
-        """Connect the leg's second RTP socket to the address of its peer.
+        """Connect `leg.connected`, the leg's second RTP socket, to the address of the leg's peer.
 
         While the peer's address is not known, the leg has no second RTP socket, and `pair.rtp`
         receives and sends all RTP.

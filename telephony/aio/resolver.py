@@ -1,6 +1,6 @@
 """DNS queries for SIP (RFC 3263) by dnspython. A query does not block the event loop.
 
-telephony/sip/transport/location.py decides which questions to ask and what the DNS answers mean.
+telephony/sip/transport/location.py decides which questions to ask, and evaluates the DNS answers.
 This module caches each DNS answer for its TTL.
 """
 

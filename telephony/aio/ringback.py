@@ -17,7 +17,7 @@ from telephony.rtp.tone import PACKET_SAMPLES, RINGING, is_sounding
 
 _PACKET_S = 0.02
 _REPORT_PACKETS = 250
-"""The number of packets between two sender reports, which are 5 s apart (RFC 3550 6.2)."""
+"""One sender report is sent in this many packets, which take 5 s (RFC 3550 6.2)."""
 
 
 @dataclass(slots=True)
@@ -27,7 +27,10 @@ class _Stream:
     sequence: int
     timestamp: int
     sent: int = 0
-    """The number of 20 ms intervals since the start, including intervals without a packet."""
+    """The number of 20 ms intervals since the start of the stream.
+
+    An interval counts even if no packet was sent in it, for example because the peer is on hold.
+    """
     packets: int = 0
     octets: int = 0
     name: str = field(default_factory=lambda: secrets.token_hex(8))

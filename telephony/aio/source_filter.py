@@ -16,19 +16,21 @@ class SourceFilter(Protocol):
     def accepts_message(self, data: bytes, source: Address, now: float) -> bool:
         """Return whether a received message is accepted.
 
-        If not, the message is dropped. If it arrived on a connection, the connection is closed.
+        A message that is not accepted is dropped. If it arrived on a connection, the connection is
+        closed too.
         """
 
     def accepts_connection(self, source: Address, now: float) -> bool:
         """Return whether a connection from this address is accepted."""
 
     def is_privileged(self, source: Address, now: float) -> bool:
-        """Return whether `source` may connect even if too many connections already exist."""
+        """Return whether `source` may connect even if `ConnectionLimits.connections` are open."""
 
     def on_malformed(self, source: Address, now: float) -> None:
         """Count a failure of `source`.
 
-        `source` has sent an unreadable message, or has connected without sending a usable message.
+        Either `source` has sent an unreadable message, or it has connected and its TLS handshake
+        was not complete in time.
         """
 
 

@@ -52,7 +52,8 @@ def client_context(
 
     Args:
         ca: A file of the certificate authorities to trust; None means those of the system.
-        certificate: The file of our certificate, for a peer that requests one.
+        certificate: The file of our certificate, for a peer that requests one. If None, we have no
+            certificate, and `key` is not used.
         key: The file of our private key; None if `certificate` contains it.
 
     Raises:

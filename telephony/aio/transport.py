@@ -29,17 +29,17 @@ OnEvent = Callable[[SipEvent], None]
 _MOST_QUEUED = 10_000
 """The largest number of messages that wait between `queue_received` and `release_received`.
 
-When the queue is full, a new datagram is dropped, because its sender will send it again. If a new
-message arrives on a connection, the connection is closed. The sender handles this like a 503
-response (RFC 3261 section 8.1.3.1).
+While the queue is full, a new datagram is dropped, because its sender will send it again. If a new
+message arrives on a connection, the message is dropped and the connection is closed. For the
+sender, this has the same meaning as a 503 response (RFC 3261 section 8.1.3.1).
 """
 
 
 class SipTransport:
     """Runs one endpoint on any number of addresses, in the running event loop.
 
-    `on_event` is called for each event of the endpoint, in the sequence of the events. Code outside
-    `on_event` that uses the endpoint must call `flush()` afterwards.
+    `on_event` is called for each event of the endpoint, in the sequence of the events. Any other
+    code that uses the endpoint must call `flush()` afterwards.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class SipTransport:
         Args:
             local: The address to bind. With port 0, the system chooses the port.
             advertised: The address to write into Via and Contact. If its port is 0, the bound port
-                is used. If `advertised` is None, the bound address is used. A bound wildcard
-                address is replaced by the local address that this machine's default route uses.
+                is used. If `advertised` is None, the bound address is used. If this is a wildcard
+                address, it is replaced by the local address that this machine's default route uses.
             tls: The TLS contexts; required for a TLS address.
 
         Raises:
@@ -121,7 +121,11 @@ class SipTransport:
             self.received(data, source, local)
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
-        """Pass a received message to the endpoint, and then call `flush`."""
+        """Pass a received message to the endpoint, and then call `flush`.
+
+        A message that the source filter does not accept is dropped. After `queue_received`, the
+        message goes to the queue instead.
+        """
         now = self.now
         if not self._filter.accepts_message(data, source, now):
             self.connections.disconnect(source)
@@ -142,13 +146,13 @@ class SipTransport:
         self.flush()
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Send a response to an unreadable message, if enough of the message can be read."""
+        """Send a response to `fault`, an unreadable message, if a response can be built from it."""
         self.endpoint.refuse(fault, source, local)
         self._filter.on_malformed(source, self.now)
         self.flush()
 
     def on_unreachable(self, destination: Address) -> None:
-        """End, with a failure, each transaction that waits for a response from `destination`."""
+        """Make each request to `destination` fail that has received no response yet."""
         if not self._closed:
             self.endpoint.unreachable(destination, self.now)
             self.flush()
@@ -156,7 +160,8 @@ class SipTransport:
     def on_connection_lost(self, destination: Address) -> None:
         """Handle the end of the connection to `destination`.
 
-        Requests to `destination` without a response may be lost. The endpoint sends them again.
+        A request to `destination` that has no response yet may be lost. The endpoint sends it
+        again.
         """
         if not self._closed:
             self.endpoint.connection_lost(destination, self.now)
@@ -174,15 +179,15 @@ class SipTransport:
     def is_open(self, address: Address) -> bool:
         """Return whether a message can still be sent to the address.
 
-        The address of an accepted connection can be used until the connection has ended. Any other
-        address can always be used.
+        A message to the address of an accepted connection can be sent until the connection has
+        ended. A message to any other address can always be sent.
         """
         return not address.flow or self.connections.is_open(address)
 
     def flush(self) -> None:
-        """Send waiting messages, dispatch events and set the timer.
+        """Send the endpoint's messages, pass its events to `on_event`, and then set the timer.
 
-        These steps are repeated until the endpoint has no more messages or events. If `on_event`
+        Messages are sent and events passed until the endpoint has no more of them. If `on_event`
         calls `flush`, this inner call does nothing, because the outer `flush` is still running.
         """
         if self._flushing:
@@ -260,7 +265,7 @@ class SipTransport:
         self.flush()
 
     def _fault(self, event: str, error: Exception, where: str = "") -> None:
-        """Count a bug. Log the same bug only once.
+        """Count a bug. Log it only if no bug of the same type and place was logged before.
 
         The log has the exception's type and its place in the code. The log does not have the
         exception's text, because the text may quote a message.
