@@ -1,7 +1,6 @@
 """Find the IP address of this machine to which its peers send.
 
-The settings may not contain this address. They may contain a wildcard address (0.0.0.0 or ::) in
-its place.
+The search is needed if the settings give only a wildcard address (0.0.0.0 or ::) to listen on.
 """
 
 from __future__ import annotations

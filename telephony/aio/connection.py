@@ -58,9 +58,10 @@ class ConnectionLimits:
     established. For a later message, the time starts when the first part of the message arrives.
     """
     idle_s: float = 2 * 3600.0
-    """The seconds after which a connection is closed if no byte was received in them.
+    """The time limit for a connection on which no byte arrives, in seconds.
 
-    This time is longer than the lifetime of a phone's registration.
+    After this time, the connection is closed. The time is longer than the lifetime of a phone's
+    registration.
     """
     ping_s: float = 110.0
     """The seconds between our pings on connections that we opened.
@@ -75,7 +76,7 @@ class ConnectionLimits:
     linger_s: float = 1.0
     """The seconds for which a connection stays open after an unreadable message.
 
-    We have already sent our response to this message. In this time, the peer can read it.
+    We have already sent our response to this message. In this time, the peer can read the response.
     """
 
 

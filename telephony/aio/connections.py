@@ -145,8 +145,8 @@ class Connections:
         """Allow requests to the peer's port `port` on a connection from this peer (RFC 5923).
 
         `flow` is the address of the connection, which the peer has opened. From now on, a request
-        is sent over this connection if its destination is the peer's IP address and `port`, and was
-        found by a host name or IP address in the peer's certificate.
+        to the peer's IP address and `port` is sent over this connection if the request is meant for
+        a host name or IP address in the peer's certificate.
         """
         connection = self._by_address.get(flow)
         if connection is None:
@@ -253,9 +253,9 @@ class Connections:
             self._spawn(self._handshake(sock, there, local))
 
     async def _handshake(self, sock: socket.socket, peer: Address, local: Address) -> None:
-        """Turn an accepted socket into a connection, for TLS by a handshake.
+        """Turn an accepted socket into a connection. For TLS, this includes the handshake.
 
-        If the handshake takes longer than `connect_s` seconds, close the socket.
+        If this takes longer than `connect_s` seconds, close the socket.
         """
         connection = Connection(self, peer, local, self._limits)
         tls = self._tls.get(local)

@@ -123,7 +123,8 @@ class MediaLeg:
     rebuild_readers: "Callable[[MediaLeg | None], None]" = lambda _: None
     """A function that makes new readers (the functions that read a leg's sockets).
 
-    It is called with a leg after a setting of that leg has changed. For None, it does nothing.
+    It is called with a leg after a setting of that leg has changed. If called with None, it does
+    nothing.
     """
     connected: socket.socket | None = None
     """The RTP socket that is connected to the address `connected_to`.
@@ -234,7 +235,7 @@ class MediaLeg:
         if target is None or self.remote is None:
             return
         sock = self.pair.rtp if self.remote.rtcp_mux else self.pair.rtcp
-        with contextlib.suppress(OSError, SrtpError):  # a lost report does no harm
+        with contextlib.suppress(OSError, SrtpError):  # RTCP will repeat the report
             sock.sendto(self.protection.protect_control(data) if self.protection else data, target)
 
     def is_possible_source(self, host: str, port: int) -> bool:

@@ -62,7 +62,8 @@ def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
 def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
     """Return a reader that calls `reader`, and sets `Counters.first` after the first valid packet.
 
-    Then it makes the relay use new readers, which no longer check for the first packet.
+    After that packet, the returned reader makes the relay use new readers, which no longer check
+    for the first packet.
     """
 
     def read(now: float) -> None:
@@ -239,7 +240,8 @@ def _sent_unconnected(leg: MediaLeg, data: bytes) -> bool:
 
     The joined leg's connected socket has failed to send the packet, perhaps because of an ICMP
     error for an earlier packet. This function uses the joined leg's unconnected socket, `pair.rtp`.
-    If the joined leg has SRTP, it sends nothing, because `_SrtpSender` has already tried both.
+    If the joined leg has SRTP, this function sends nothing, because `_SrtpSender` has already tried
+    both sockets.
     """
     peer = leg.peer
     target = peer.destination if peer else None

@@ -17,7 +17,7 @@ from telephony.rtp.tone import PACKET_SAMPLES, RINGING, is_sounding
 
 _PACKET_S = 0.02
 _REPORT_PACKETS = 250
-"""One sender report is sent in this many packets, which take 5 s (RFC 3550 6.2)."""
+"""A sender report is sent once for this many packets, which take 5 s (RFC 3550 6.2)."""
 
 
 @dataclass(slots=True)

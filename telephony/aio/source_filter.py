@@ -24,7 +24,7 @@ class SourceFilter(Protocol):
         """Return whether a connection from this address is accepted."""
 
     def is_privileged(self, source: Address, now: float) -> bool:
-        """Return whether `source` may connect even if `ConnectionLimits.connections` are open."""
+        """Return whether `source` may connect after `ConnectionLimits.connections` is reached."""
 
     def on_malformed(self, source: Address, now: float) -> None:
         """Count a failure of `source`.

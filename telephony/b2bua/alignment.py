@@ -1,7 +1,7 @@
-"""SDP offers that we start ourselves, so that the media of two joined legs is compatible.
+"""SDP offers that we send on our own initiative, so that the media of joined legs is compatible.
 
 Such offers are needed after a transfer, a join or a restart, because the two joined parties have
-never received each other's SDP. If a party sends an offer itself, `exchange.py` handles that offer.
+never received each other's SDP. `exchange.py` handles an offer that a party sends.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from telephony.sdp import Direction, SessionDescription
 OnAligned = Callable[[float, bool], None]
 """A function that is called when the exchange for one of our offers has ended.
 
-Its arguments are the current time and `agreed`. `agreed` is True if the peer that got the offer has
-agreed, or if no offer was needed.
+Its arguments are the current time and `agreed`. `agreed` is True if the peer to which we sent the
+offer has accepted it, or if no offer was needed.
 """
 
 
@@ -31,8 +31,8 @@ def _nothing(_now: float, _agreed: bool) -> None:  # noqa: FBT001 - a callback's
 class _OwnOffer:
     """An offer to send to `leg`, built from the newest session description of the leg `source`.
 
-    The function `then` is called when the leg's peer has agreed to the offer or has refused it, and
-    when no offer was needed.
+    The function `then` is called when the peer of `leg` has accepted or refused the offer. If no
+    offer is needed or possible, it is called at once. If `leg` ends first, it may not be called.
     """
 
     leg: Leg
@@ -45,8 +45,8 @@ class _OwnOffer:
 class Alignment:
     """Sends the offers that make the media of two joined legs compatible.
 
-    A 491 response means that both sides had sent an offer at the same time. We then send our offer
-    again later. At most one offer waits to be sent again.
+    If a peer responds to our offer with 491, it has sent us an offer at the same time. We then send
+    our offer again later. At most one offer waits to be sent again.
     """
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
@@ -58,17 +58,19 @@ class Alignment:
         """The offer to send again after a 491 response, and the time at which to send it."""
 
     def align(self, leg: Leg, source: Leg, now: float) -> None:
-        """Send `leg` an offer with the newest session description of the leg `source`.
+        """Send `leg` an offer with the newest session description of the peer of `source`.
 
-        If the codecs and the direction of `leg` already match that description, send nothing.
+        Send nothing if the offer would have the codecs and the direction that are already agreed on
+        `leg`, or if the peer of `source` has sent no session description yet.
         """
         self._offer(_OwnOffer(leg, source), now)
 
     def align_both(self, one: Leg, other: Leg, now: float) -> None:
         """Send an offer to each of two newly joined legs, to one leg after the other.
 
-        Each offer contains the newest session description of the opposite leg. The offers end a
-        hold that an earlier peer had set, but not a hold that one of these two parties has set.
+        The offer to each leg contains the newest session description of the other leg's peer. A
+        hold that one of these two peers has set continues. A hold that an earlier peer has set
+        ends.
 
         Normally, `one` gets its offer first. If the newest descriptions of the two legs share no
         audio codec, `other` gets its offer first. The peer of `other` may still accept the codecs
@@ -128,10 +130,10 @@ class Alignment:
         self._offers.offer(leg, asked, answered, now)
 
     def _asked(self, wanted: _OwnOffer) -> SessionDescription | None:
-        """Return the session description of the offer `wanted`; None if no offer must be sent.
+        """Return the session description of the offer `wanted`; None if no offer is needed.
 
-        No offer is sent if the leg's media already matches, or if the source leg has no session
-        description yet.
+        No offer is needed if its codecs and direction are already agreed on the leg. Also return
+        None if the peer of the source leg has sent no session description yet.
 
         Raises:
             SdpParseError: The source leg's description has no media stream that we support.

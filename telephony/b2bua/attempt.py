@@ -29,7 +29,10 @@ from telephony.sip.transport.address import is_ipv6
 
 ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 _PREFERRED = (486, 480, 603, 415, 420, 484, 488)
-"""The response statuses that best explain a failure. The most useful status is first."""
+"""Failure statuses that are passed on to the caller before other statuses of the same class.
+
+The status that explains a failure best is first.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Failure:
     def rank(self) -> tuple[int, int]:
         """The sort key of a failure. The caller gets the failure with the smallest sort key.
 
-        The keys follow the rules of RFC 3261 section 16.7, step 6.
+        The sort keys follow the rules of RFC 3261 section 16.7, step 6.
         """
         if self.status >= 600:
             return 0, 0
@@ -66,8 +69,8 @@ class AttemptListener(Protocol):
         """Decide whether to accept a 2xx; return 0 to accept it, or a failure status to refuse it.
 
         A listener that accepts the 2xx also acknowledges it. If the listener returns a status, the
-        attempt hangs up the branch, which then counts as failed with this status. After an accepted
-        2xx, this method is not called again.
+        attempt hangs up the branch, which then counts as failed with this status. After the
+        listener has accepted a 2xx, this method is not called again for the same attempt.
         """
 
     def on_failure(self, failure: Failure, now: float) -> None:
@@ -109,17 +112,17 @@ class Attempt:
         self._listener = listener
         self._template = template
         self.deadline: float | None = deadline
-        """The time at which ringing stops; None once the attempt is over."""
+        """The time at which ringing stops, in monotonic seconds; None once the attempt is over."""
         self.branches: list[Leg] = []
         self.offers: dict[str, SessionDescription] = {}
         """The offer that we sent in the INVITE of each branch, by leg id."""
         self._early_answers: dict[tuple[str, str], SessionDescription] = {}
-        """The newest session description that a branch sent in a provisional response.
+        """For each early dialog, the newest session description in a provisional response.
 
-        The dict key is the leg id and the peer's To tag.
+        The dict key is the branch's leg id and the To tag of the response.
         """
         self._final_answers: set[tuple[str, str]] = set()
-        """The dict keys of `_early_answers` whose session description can no longer change.
+        """The keys in `_early_answers` whose session description must not be replaced.
 
         Such a description was in a reliable provisional response (RFC 3262).
         """
@@ -142,7 +145,7 @@ class Attempt:
         """Ring all targets.
 
         Raises:
-            NoPortsError: There were too few ports for all branches, so no target was rung.
+            NoPortsError: There was no port for one or more of the targets, so no target was rung.
         """
         try:
             legs = self._bind(targets, now)
@@ -155,7 +158,8 @@ class Attempt:
         """Create a leg with ports for each target.
 
         Raises:
-            NoPortsError: There were too few ports; the legs that were created have been ended.
+            NoPortsError: There was no port for one or more of the targets. The legs that had
+                already been created have ended.
         """
         legs: list[Leg] = []
         try:
@@ -251,8 +255,8 @@ class Attempt:
     def answered(self, leg: Leg, event: InviteAnswered, now: float) -> None:
         """Handle a 2xx to the INVITE of a branch.
 
-        The first accepted 2xx ends the attempt and all other branches. Every later 2xx is
-        acknowledged and gets a BYE.
+        The first accepted 2xx ends the attempt and all other branches. For every later 2xx, we
+        send an ACK and then a BYE in the dialog of this 2xx.
         """
         if self.over or not leg.alive:
             decline(event, now)
@@ -269,9 +273,11 @@ class Attempt:
                 self._core.end_leg(other, EndCause.ANSWERED_ELSEWHERE, now, ELSEWHERE)
 
     def failed(self, leg: Leg, event: InviteFailed, now: float) -> None:
-        """Handle a failure response to the INVITE of a branch.
+        """Handle a failure response to the INVITE of a branch, or a missing response.
 
-        After a 422 the INVITE is sent again with a longer session interval.
+        After a 422 that asks for a longer session interval, the INVITE is sent again with this
+        interval. Otherwise, the target's next address is tried, then a redirection. If neither is
+        possible, the branch has failed.
         """
         if self.over or not leg.alive:
             return
@@ -286,10 +292,10 @@ class Attempt:
             self._branch_failed(leg, Failure(event.status, event.response), now)
 
     def _try_next_address(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """Send the INVITE to the target's next address if the target sent a 503 or no response.
+        """If the target sent a 503 or no response, send the INVITE to the target's next address.
 
-        Return True if the INVITE was sent to another address. Return False if the target sent any
-        other response, or if the target has no more addresses.
+        Return True if the INVITE was sent to another address. Return False if the target sent a
+        response other than 503, or if no further address can be used.
         """
         absent = event.response is None and event.status in {408, 503}
         if leg.target is None or leg.client_invite is None or not (absent or event.status == 503):
@@ -306,10 +312,10 @@ class Attempt:
         return False
 
     def _redirect(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """Ring the targets that a 3xx response names, and end the redirected leg.
+        """If the response is a 3xx, end its leg and ring the targets that `redirections` returns.
 
         Return True if at least one target is rung. Return False, without ending the leg, if
-        `redirections` accepts no target or too few ports are free.
+        `redirections` returns no target or too few ports are free.
         """
         if self.redirections is None or event.response is None:
             return False
@@ -342,7 +348,10 @@ class Attempt:
         self._listener.on_failure(best, now)
 
     def cancel(self, cause: str, now: float) -> None:
-        """End all branches whose peers have not answered. The listener is not notified."""
+        """End the attempt and all branches whose peers have not answered with a 2xx.
+
+        `cause` is the cause in `LegEnded`. The listener is not notified.
+        """
         self.deadline = None
         for leg in self.branches:
             if not leg.talking:

@@ -76,8 +76,8 @@ class BackToBackCall:
         """Create a call from a caller's INVITE, and refuse the INVITE if it is not acceptable.
 
         The status of a refusal is 482 (loop), 483 (Max-Forwards), 406 (Accept), 481 or 603
-        (Replaces), 400, 415 or 488 (wrong body or no common codec), 422 (session interval) or 503
-        (no ports). After a refusal, `CallEnded` is the next event.
+        (Replaces), 400 or 415 (the body cannot be read), 488 (no usable media), 422 (session
+        interval) or 503 (no ports). After a refusal, the call emits `CallEnded`.
         """
         call = cls(endpoint, media, settings, call_id, invite.request)
         call._begin(Setup(call._core, call._refresh, invite), invite, now)
@@ -95,15 +95,16 @@ class BackToBackCall:
     ) -> BackToBackCall:
         """Continue a call of an earlier process. `checkpoint` is its saved state.
 
-        The restored call emits `MediaNegotiated` for each leg. If a transfer was in progress, it
-        also emits `TransferFailed`. If this event has `transferor_gone`, the owner must call
-        `ring_again`.
+        The restored call emits `MediaNegotiated` for each leg. If a transfer was in progress, the
+        call also emits `TransferFailed`. If `transferor_gone` is true in this event, the owner must
+        call `ring_again`.
 
-        After an error, no leg of the call stays open. `bye_from_checkpoint` can still be tried.
+        If this method raises an error, no leg of the call stays open. The owner can then try
+        `bye_from_checkpoint`.
 
         Raises:
-            ProtocolError: The values are not a checkpoint, the call had not been answered, or a
-                dialog used a local address that we no longer have.
+            ProtocolError: `checkpoint` is not a checkpoint, the call was not answered before the
+                restart, or a dialog used a local address that we no longer have.
             NoPortsError: The ports that a leg had before are not available.
         """
         before = CallCheckpoint.from_values(checkpoint)
@@ -199,9 +200,10 @@ class BackToBackCall:
     def follow_redirects(self, find_targets: FindTargets) -> None:
         """Allow a target that we ring to redirect the call with a 3xx response.
 
-        `find_targets` receives an address from the 3xx and returns the targets to ring next. If it
-        returns no target, the 3xx counts as a failure. Call this method before `dial`. If this
-        method is not called, every 3xx counts as a failure.
+        `find_targets` receives the address of one Contact of the 3xx, and returns the targets to
+        ring in place of the redirecting target. If it returns no target for any Contact, the 3xx
+        counts as a failure. Call this method before `dial`. If this method is not called, every 3xx
+        counts as a failure.
         """
         if self._setup is not None:
             self._setup.find_targets = find_targets
@@ -244,17 +246,18 @@ class BackToBackCall:
 
         Returns:
             True if the REFER was accepted. False in four cases: the REFER no longer waits for a
-                decision, `targets` is empty, the call has ended, or this method has refused the
-                REFER with 603. This method refuses the REFER if its sender is not the joined
-                callee, or if its Replaces identifies no other call of its sender.
+                decision, `targets` is empty, the call has ended, or the REFER must be refused. In
+                the last case, this method refuses the REFER with 603: the sender of the REFER is
+                not the joined callee, or the Replaces in the REFER identifies no other call of the
+                sender.
         """
         return not self.ended and bool(targets) and self._transfers.accept(request_id, targets, now)
 
     def call_named_by_replaces(self, request_id: int) -> LegOwner | None:
         """Return the second call of an attended transfer; None if there is no second call.
 
-        The Replaces in the REFER identifies a dialog of the second call. The second call is
-        returned only if this dialog's peer is at the same host as the sender of the REFER.
+        The Replaces in the REFER identifies a dialog of the second call. Also return None if the
+        peer of this dialog is not at the same host as the sender of the REFER.
         """
         named = self._transfers.leg_in_other_call(request_id)
         return None if named is None else named.call
@@ -270,16 +273,20 @@ class BackToBackCall:
     def join(self, request_id: int, plan: JoinPlan, target: Target, now: float) -> None:
         """Answer the REFER with 202 and join the two calls of an attended transfer.
 
-        The party that sent the REFER leaves both calls. One call continues and emits `Joined`. The
-        second call emits `CallEnded`. The owner must read the events of both calls. `target`
-        describes the party whose leg moves to the continuing call, with all data that is known.
+        The party that sent the REFER leaves both calls. The call of `plan.kept_leg` continues and
+        emits `Joined`. The call of `plan.ending_leg` ends and emits `CallEnded`. The owner must
+        read the events of both calls. `target` describes the party on `plan.moved_leg`, with all
+        data that is known.
         """
         plan.ending_leg.call.core.remove_moved_leg(plan.moved_leg)
         plan.kept_leg.call.add_moved_leg(plan.moved_leg, target, now)
         self._transfers.complete_join(request_id, plan, now)
 
     def add_moved_leg(self, leg: Leg, target: Target, now: float) -> None:
-        """Add a leg of another call to this call and join it with the caller."""
+        """Add a leg of another call to this call, and join it with the caller's leg.
+
+        `target` describes the party on the leg.
+        """
         self._core.add_moved_leg(leg, target)
         self._alignment.align_both(self._core.caller, leg, now)
 
@@ -287,8 +294,8 @@ class BackToBackCall:
         """Replace the joined callee by the party that sent an INVITE with Replaces (RFC 3891).
 
         `old` is the leg that `leg_to_replace` returned. `target` describes the new party, with all
-        data that is known. The new party always gets a final response. If the response is 200, the
-        call emits `Joined`, and the old leg gets a BYE.
+        data that is known. This method always sends a final response to `invite`. If the response
+        is 200, the call emits `Joined`, and the peer of `old` gets a BYE.
         """
         if self.ended or old is not self._core.callee:
             answer(invite, 481, now)
@@ -304,15 +311,19 @@ class BackToBackCall:
     def answer_record(
         self, request_id: int, status: int, now: float, reason: str | None = None
     ) -> None:
-        """Respond to an INFO that `RecordRequested` reported, if it has no response yet."""
+        """Respond to an INFO that `RecordRequested` reported, if it has no response yet.
+
+        `reason` is the reason phrase of the response. If None, the usual phrase of `status` is
+        sent.
+        """
         self._in_dialog.answer_record(request_id, status, reason, now)
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
         """Ring these targets for `recall_timeout` seconds after a failed transfer.
 
-        Call this method after the event `TransferFailed` with `transferor_gone`, before you call
-        `handle_timer` again. If you do not call this method, `handle_timer` rings the callee that
-        sent the REFER.
+        Call this method after an event `TransferFailed` in which `transferor_gone` is true, and
+        before the next call of `handle_timer`. If this method is not called, `handle_timer` rings
+        the callee that sent the REFER.
         """
         if not self.ended and targets:
             self._transfers.ring_again(targets, now)
@@ -421,7 +432,7 @@ class BackToBackCall:
     def handle_timer(self, now: float) -> None:
         """Do the work that is due: stop ringing at its time limit, refresh sessions, resend offers.
 
-        If a peer no longer responds, end the call.
+        If a leg's session has expired because its peer no longer responds, end the call.
         """
         if self.ended:
             return

@@ -1,17 +1,17 @@
 """The checkpoint of a call: the state that the next process needs to continue or end the call.
 
-A checkpoint contains the call's confirmed dialogs, the session descriptions that each peer and we
-have sent, the session timers, and the ids of the joined legs. Times are monotonic seconds, so a
-checkpoint is valid only until the machine restarts. A checkpoint is stored as simple values, such
-as `dict`, `list` and `str`. The `dict` keys are the field names of the classes in this module. The
-next process may run another version of this program. Therefore, a new field must always have a
-default, and no field may be removed.
+A checkpoint contains the call's confirmed dialogs, the session timers and the ids of the joined
+legs. For each leg, it contains the session descriptions of the peer and of our side. Times are
+monotonic seconds, so a checkpoint is valid only until the machine restarts. A checkpoint is stored
+as simple values, such as `dict`, `list` and `str`. The `dict` keys are the field names of the
+classes in this module. The next process may run another version of this program. Therefore, a new
+field must always have a default, and no field may be removed.
 
 A checkpoint contains phone numbers. Until the call is answered, the checkpoint also contains the
 SRTP key of a caller with SRTP. Therefore, store a checkpoint only in memory (the runtime folder),
-never on a disk. SRTP keys in use are not in the checkpoint. To use these keys again, the next
-process would have to know how often the RTP sequence number has restarted at 0 (RFC 3711 3.3.1).
-Instead, the next process offers new keys to the legs with SRTP.
+never on a disk. Keys that already encrypt media are not in the checkpoint. To continue with them,
+the next process would have to know how many times the RTP sequence number has wrapped to 0 (RFC
+3711 3.3.1). Instead, the next process offers new keys to the legs with SRTP.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _TEXT = "latin-1"
 class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The checkpoint of a `Target`.
 
-    The target's alternative addresses are not stored. They are needed only until the target
-    answers.
+    The target's further addresses (`Target.others`) are not stored. They are needed only until the
+    target answers.
     """
 
     uri: str
@@ -147,7 +147,8 @@ class LegCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     dialog: dict[str, Any] | None
     """The result of `Dialog.checkpoint`.
 
-    None would mean that the leg has no dialog. Such a leg is not in a checkpoint.
+    Never None, because only a leg with a confirmed dialog is in a checkpoint. The type allows None
+    because it follows the type of `Leg.dialog`.
     """
     target: TargetCheckpoint | None
     media: MediaCheckpoint
@@ -185,7 +186,7 @@ class TransferCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     accepted: bool
     """True if a REFER had been accepted and its transfer was still in progress."""
     event: str | None
-    """The Event header field for the transfer's final NOTIFY; None if no NOTIFY must be sent."""
+    """The Event header field for the transfer's final NOTIFY; None if no NOTIFY is to be sent."""
     recall: TargetCheckpoint | None
     """The target to ring again if the transfer fails; None if there is no such target."""
 
@@ -199,9 +200,12 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     partner: str | None
     """The id of the callee leg that is joined with the caller; None if no callee is joined."""
     invite: dict[str, Any] | None = None
-    """The result of `InviteServer.checkpoint`; None if the caller's INVITE has a final response."""
+    """The checkpoint of the caller's INVITE (`InviteServer.checkpoint`) while the caller waits.
+
+    None if we have already sent a final response to this INVITE.
+    """
     branches: tuple[dict[str, Any], ...] = ()
-    """The results of `InviteClient.checkpoint` for all our INVITEs without a final response."""
+    """The result of `InviteClient.checkpoint` for each of our INVITEs without a final response."""
     transfers: TransferCheckpoint
 
     @classmethod
@@ -250,10 +254,10 @@ def _confirmed(leg: Leg) -> bool:
 def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> int:
     """Send a BYE on every leg of a call, using only the checkpoint `data` of the call.
 
-    Legs that cannot be restored get no BYE.
+    If the dialog of a leg cannot be restored, no BYE is sent on this leg.
 
     Returns:
-        The number of legs that got a BYE.
+        The number of legs on which a BYE was sent.
     """
     sent = 0
     legs = data.get("legs") if data.get("version") == VERSION else None
@@ -293,7 +297,7 @@ def request_to_text(request: Request) -> str:
 
 
 def _blanked(body: bytes) -> bytes:
-    """Return `body` with each character of an SRTP key replaced by A, which is 0 in base64.
+    """Return `body` with each character of an SRTP key replaced by "A", the digit 0 in base64.
 
     RFC 4568 section 6.1 defines where the keys are.
     """

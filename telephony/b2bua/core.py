@@ -1,7 +1,7 @@
 """The state that the components of a call share: all legs, the two joined legs, and the events.
 
-Only this module creates, joins and ends legs, and changes the state of a leg. The other components
-call its methods.
+Only this module creates, joins and ends legs, and changes the state of a leg. To do so, the other
+components call the methods of `CallCore`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class EndCause(StrEnum):
     ANSWERED_ELSEWHERE = "answered-elsewhere"
     CALLER_HUNG_UP = "caller-hung-up"
     CALLEE_HUNG_UP = "advisor-hung-up"
-    """The value is "advisor-hung-up", because the logs of all earlier versions use it."""
+    """The text says "advisor" and not "callee", because the logs of all earlier versions do so."""
     HUNG_UP = "hung-up"
     TRANSFERRED = "transferred"
     REPLACED = "replaced"
@@ -149,9 +149,9 @@ class CallCore:
         return leg
 
     def add_moved_leg(self, leg: Leg, target: Target) -> None:
-        """Add a leg of another call to this call, and join it with the caller.
+        """Add a leg of another call to this call, and join it with the caller's leg.
 
-        `target` describes the party at the other end of the leg.
+        `target` describes the party on the leg.
         """
         leg.call, leg.side, leg.target = self._call, Side.CALLEE, target
         self._keep(leg)
@@ -200,7 +200,7 @@ class CallCore:
         return self._callee if leg is self.caller else None
 
     def connect(self, callee: Leg) -> None:
-        """Relay media between the caller and `callee`, if both legs have agreed on media."""
+        """Relay media between the caller's leg and `callee`, if media is agreed on both legs."""
         a, b = self.caller.media.remote, callee.media.remote
         if a is not None and b is not None and self.caller.alive and callee.alive:
             self.plane.join(
@@ -211,7 +211,7 @@ class CallCore:
             )
 
     def reconnect(self) -> None:
-        """Update the media relay after one of the two joined legs has agreed on new media."""
+        """Configure the media relay again, after new media was agreed on one of the joined legs."""
         if self._callee is not None:
             self.connect(self._callee)
 
@@ -222,7 +222,8 @@ class CallCore:
     def set_ringback(self, *, wanted: bool) -> None:
         """Start or stop the ringing tone that the caller hears while waiting.
 
-        This has no effect if the media plane cannot play the tone.
+        `wanted` is true to start the tone. Do nothing if the tone was already started or stopped,
+        or if the media plane cannot play the tone.
         """
         if wanted != self.ringback and isinstance(self.plane, RingbackPlane):
             act = self.plane.start_ringback if wanted else self.plane.stop_ringback
@@ -231,9 +232,9 @@ class CallCore:
 
     @staticmethod
     def learn_from_invite(leg: Leg, request: Request) -> None:
-        """Store the identity and the supported methods from the INVITE of a new peer.
+        """Store the sender's identity and supported methods from the INVITE that created the leg.
 
-        No event is emitted, because the application has seen this INVITE itself.
+        No event is emitted, because the application has received this INVITE and can read it.
         """
         leg.learn(request.headers.get("Allow"))
         found = identity_of(request)
@@ -243,8 +244,9 @@ class CallCore:
     def learn_from(self, leg: Leg, message: Request | Response) -> bool:
         """Store the sender's identity and supported methods from a message.
 
-        If the identity has changed, emit `IdentityChanged` and return True. If only the Contact has
-        changed, emit the event but return False, because a Contact is an address and not a name.
+        If the identity has changed, emit `IdentityChanged`. Return True if the new identity is a
+        name to send to the other party. Return False if the identity has not changed, and also if
+        it comes from a Contact, because a Contact is an address and not a name.
         """
         leg.learn(message.headers.get("Allow"))
         found = identity_of(message)
@@ -337,9 +339,11 @@ def answer(
 ) -> Dialog | None:
     """Send a response to a request; do nothing if the request already has a final response.
 
-    For example, the endpoint itself has already sent the final response if the request was
-    cancelled. If `reliable` is true, a provisional response to an INVITE is sent again until its
-    PRACK arrives (RFC 3262).
+    For example, a cancelled request already has a final response, which the endpoint has sent.
+
+    `reason` is the reason phrase; if None, the usual phrase of `status` is sent. `to_tag` is the To
+    tag; if None, our own tag of the request is used. If `reliable` is true, a provisional response
+    to an INVITE is sent again until its PRACK arrives (RFC 3262).
 
     Return the dialog of the response; None if the response has no dialog or was not sent.
     """

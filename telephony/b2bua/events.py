@@ -18,7 +18,7 @@ class Side(StrEnum):
 
     CALLER = "caller"
     CALLEE = "advisor"
-    """The value is "advisor", because the checkpoints of all earlier versions use it."""
+    """The text is "advisor" and not "callee", because earlier versions wrote it to checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class CallRedirected:
 class CallAnswered:
     """A callee has answered the call with a 2xx. The caller's 200 is not sent yet.
 
-    Only the first callee that answers causes this event. The recording starts with this event. The
-    owner reads all events after every call of `handle`, and only then flushes `Endpoint.outgoing`.
-    Therefore, the owner handles this event before the caller gets the 200.
+    Only the first callee that answers causes this event. The owner starts the recording when it
+    gets this event. The owner reads all events after each use of `handle`, and only then sends
+    `Endpoint.outgoing`. Therefore, the owner handles this event before the caller gets the 200.
     """
 
     leg_id: str
@@ -84,8 +84,8 @@ class CallResumed:
 class TransferRequested:
     """A party that may transfer the call has sent a well-formed REFER.
 
-    The owner must call `accept_transfer`, `join` or `refuse_transfer` within 5 seconds. After 5
-    seconds, the REFER is refused with 603.
+    The owner must call `accept_transfer`, `join` or `refuse_transfer` within 5 seconds. If it does
+    not, the call refuses the REFER with 603.
     """
 
     request_id: int
@@ -135,8 +135,8 @@ class TransferFailed:
     the REFER again.
 
     If `transferor_gone` is false, the caller and the sender of the REFER are still joined. The
-    sender receives a NOTIFY about the failure. If the sender hangs up before it responds to this
-    NOTIFY, or in the two seconds after its response, this event is emitted a second time, with
+    sender receives a NOTIFY about the failure. Until two seconds after the response to this NOTIFY,
+    a BYE from the sender does not end the call. Instead, this event is emitted a second time, with
     `transferor_gone` true.
     """
 
@@ -147,7 +147,7 @@ class TransferFailed:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A callee that was rung again, after a failed transfer, has answered the call."""
+    """A party that was rung by `ring_again`, after a failed transfer, has answered the call."""
 
     leg_id: str
     target: Target
@@ -158,7 +158,8 @@ class Recalled:
 class InfoReceived:
     """A peer has sent an INFO without a `Record` header field.
 
-    The event is emitted before the INFO is sent on to the other leg.
+    The event is emitted before the INFO is passed on to the other leg, and also if there is no
+    other leg.
     """
 
     leg_id: str
@@ -170,7 +171,7 @@ class InfoReceived:
 class RecordRequested:
     """The callee has pressed the record key of the phone, so the phone has sent an INFO.
 
-    The INFO has a `Record` header field and is never sent on to the caller. The phone gets no
+    The INFO has a `Record` header field and is never passed on to the caller. The phone gets no
     response until the owner calls `answer_record`.
     """
 
@@ -217,7 +218,7 @@ class CallEnded:
 
     cause: str
     status: int = 0
-    """The status with which the caller's INVITE was refused or failed; 0 in all other cases."""
+    """The failure status that the caller's INVITE got; 0 if the INVITE got no failure status."""
 
 
 CallEvent = (

@@ -1,9 +1,10 @@
 """Handle an offer that a peer sends within a dialog, in a re-INVITE or UPDATE.
 
-If an offer starts a hold or changes the codecs, we send an offer to the other party. From that
-party's SDP answer, we build our SDP answer to the peer. If an offer changes nothing, we send the
-SDP answer without asking the other party. A call can pass on only one offer at a time, so a second
-offer gets 491 (RFC 3261 14.2). If an offer fails, the media of both legs does not change.
+If the peer's offer starts a hold or changes the codecs, we pass the offer on to the party on the
+other leg. From this party's SDP answer, we build our SDP answer to the peer. If the peer's offer
+changes nothing for the other party, we send our SDP answer without asking this party. A call can
+pass on only one offer at a time. Until the SDP answer to this offer is sent, another offer gets 491
+(RFC 3261 14.2). If the exchange fails, the media of both legs does not change.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ from telephony.sip.ua.uas import InviteServer
 _STATUS_FOR_SENDER = {401: 500, 407: 500, 408: 504, 422: 500, 481: 500}
 """Maps a failure status from the other leg to the status that the sender of the offer gets.
 
-401, 407 and 422 concern only us and the other leg. 408 and 481 would end the sender's own dialog
-(RFC 3261 12.2.1.2), although only the other leg has failed.
+A status without an entry is passed on unchanged. 401, 407 and 422 ask us, and not the sender, to
+change our request. 408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only
+the other leg has failed.
 """
 
 
@@ -58,9 +60,9 @@ class ForwardedOffer:
     deadline: float | None
     """The time at which we stop waiting for the target's response; None if we do not wait."""
     waits_for_ack: bool = False
-    """True while the target has not yet acknowledged our 2xx to an earlier INVITE of the target.
+    """True while we wait for the ACK to an earlier 2xx, which we sent to an INVITE of the target.
 
-    Until this ACK has arrived, we may not send an offer in the target's dialog.
+    Until this ACK has arrived, we must not send an offer to the target.
     """
 
 
@@ -83,7 +85,7 @@ class AwaitedAck:
 
 
 class Exchange:
-    """The offer/answer exchange between the two joined legs. At most one is in progress.
+    """The offer/answer exchange between the two joined legs. At most one exchange is in progress.
 
     There are two kinds of exchange: we pass an offer on, or we ask the other leg for an offer. This
     class is large because it handles both kinds. Both kinds can fail, be cancelled or lose a leg at
@@ -103,7 +105,10 @@ class Exchange:
         self._awaited_ack: AwaitedAck | None = None
 
     def is_forwarding(self, transaction: ServerRequest) -> bool:
-        """Return whether we are passing on the offer and the header fields of this request."""
+        """Return whether the exchange in progress passes on the request of `transaction`.
+
+        Its header fields are then passed on too.
+        """
         return self._forwarded is not None and self._forwarded.transaction is transaction
 
     @property
@@ -186,8 +191,9 @@ class Exchange:
     ) -> None:
         """Send the SDP answer to an offer of `leg` without asking the other leg.
 
-        `said` is the newest session description of the other leg, from which the answer is built.
-        None means that no other leg is talking.
+        `said` is the newest session description of the other leg's peer. The SDP answer is built
+        from it. If `said` is None, because no other leg is talking, the SDP answer is built only
+        from the offer and our own settings.
         """
         try:
             ours = leg.media.answer(offer, said, self._allowed)
@@ -247,9 +253,9 @@ class Exchange:
 
     @staticmethod
     def _ack_without_offer(forwarded: ForwardedOffer, now: float) -> None:
-        """Send an ACK if the target responded with a 2xx without a usable offer.
+        """Send an ACK without SDP if our INVITE without SDP got a 2xx without a usable offer.
 
-        Our INVITE to the target had no SDP, which means that the 2xx should contain an offer.
+        Do nothing if the target sent no such 2xx.
         """
         target = forwarded.target
         if target.invite_to_ack is not None and target.dialog is not None and target.talking:
@@ -268,8 +274,8 @@ class Exchange:
             if forwarded.target_offer is not None:
                 target.media.agree(forwarded.target_offer, theirs)
             if forwarded.transaction.answered or not source.talking:
-                # The target has agreed to the offer, but the sender no longer waits for a response.
-                # So send the target a new offer with the media that the sender had before.
+                # The target has accepted the offer, but the sender of the offer no longer waits for
+                # a response. So send the target a new offer with the media from before the offer.
                 self._alignment.align(target, source, now)
                 return
             ours = source.media.answer(offer, theirs, self._allowed)
@@ -314,10 +320,10 @@ class Exchange:
     def _answer_with_last(
         self, target: Leg, source: Leg, theirs: SessionDescription, now: float
     ) -> None:
-        """Send the SDP answer to the offer of `target` without asking the peer of `source`.
+        """Send the SDP answer to `theirs`, the offer of `target`, without asking `source`.
 
-        The SDP answer is built from the newest session description of this peer. If no SDP answer
-        is possible, the call ends.
+        The SDP answer is built from the newest session description of the peer of `source`. If no
+        SDP answer is possible, the call ends.
         """
         client, target.invite_to_ack = target.invite_to_ack, None
         if client is None or target.dialog is None or not target.talking:
@@ -401,7 +407,7 @@ class Exchange:
             self._offers.cancel(forwarded.target, now)
 
     def on_leg_ended(self, leg: Leg) -> None:
-        """Delete an exchange that waits for an ACK, if `leg` takes part in this exchange."""
+        """If the exchange in progress waits for an ACK, and `leg` is one of its legs, delete it."""
         awaited, forwarded = self._awaited_ack, self._forwarded
         if awaited is not None and leg in {awaited.source, awaited.target}:
             self._awaited_ack = None
@@ -415,7 +421,7 @@ class Exchange:
         return None if self._forwarded is None else self._forwarded.deadline
 
     def timer(self, now: float) -> None:
-        """If the deadline of the exchange has passed, respond with 504 and end the exchange."""
+        """If the deadline of the exchange has passed, end it; the sender of the offer gets 504."""
         forwarded = self._forwarded
         if forwarded is not None and forwarded.deadline is not None and now >= forwarded.deadline:
             forwarded.deadline = None

@@ -77,7 +77,7 @@ _REGENERATED = frozenset(
 )
 """Header fields that are not copied.
 
-We write them separately for each leg, or they have no meaning on another leg.
+Some of them we write ourselves on each leg. The others have no meaning on another leg.
 """
 
 _NAMING = frozenset(
@@ -172,8 +172,8 @@ def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
 def from_for(request: Request, trust: Trust) -> NameAddr:
     """Return the From header field that we send to the other leg, without a tag.
 
-    The From is anonymous if the sender asks for privacy and the receiver may not get the sender's
-    identity.
+    If the sender asks for privacy and the receiver may not get the sender's identity, the From is
+    anonymous. In all other cases, it is the From of `request`.
     """
     if wants_privacy(request.headers) and not trust.passes(request.headers):
         return ANONYMOUS

@@ -1,13 +1,14 @@
 """Handle the requests within a dialog: pass a request on to the other leg or respond to it.
 
-`exchange.py` handles the offers in a confirmed dialog. INFO, MESSAGE and NOTIFY are passed on in
-the sequence in which they arrive, one at a time for each leg and direction. A BYE does not wait for
-these requests. The bodies of these requests may contain DTMF digits and are never read.
+`exchange.py` handles the offers in a confirmed dialog. INFO, MESSAGE and NOTIFY are passed on to
+the other leg in the sequence in which they arrive. In each direction, the next of these requests
+waits until the one before it has its response. A BYE does not wait for them. The bodies of INFO,
+MESSAGE and NOTIFY may contain DTMF digits, so they are passed on without being read.
 
 An INFO with a `Record` header field means that the record key of a phone was pressed. This INFO is
 not passed on. If the phone is the joined callee, the owner of the call decides about the response.
 
-A PRACK is handled here only if it contains an offer. It gets 488, because no callee has answered
+A PRACK is handled here only if it contains an offer. Such a PRACK gets 488: no callee has answered
 the call yet, so no SDP answer is possible. Before the call is answered, an UPDATE with an offer
 gets 500 with Retry-After (RFC 3311 5.2).
 """
@@ -31,10 +32,14 @@ _PASSED_ON: Final = frozenset({"INFO", "MESSAGE", "NOTIFY"})
 _STATUS_FOR_SENDER: Final = {401: 500, 407: 500}
 """Maps the status of the other leg's response to the status that the sender gets instead.
 
-401 and 407 ask us, and not the sender, for credentials.
+A status without an entry is passed on unchanged. 401 and 407 ask us, and not the sender, for
+credentials.
 """
 _STATUS_WITHOUT_RESPONSE: Final = {408: 504, 481: 500}
-"""Maps our own failure status to the status that the sender gets if the other leg sent no response.
+"""Maps the failure status of a request to which the other leg sent no response.
+
+The result is the status that the sender gets. The failure status itself is chosen by the core, such
+as 408 after a timeout. A status without an entry is sent unchanged.
 
 408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
 failed.
@@ -55,9 +60,10 @@ class InDialogRequests:
         self._transfers = transfers
         self._serial = 0
         self._keys: dict[int, ServerRequest] = {}
-        """The INFOs from a phone's record key that have no response yet, by request id.
+        """The INFOs from a phone's record key that have no response yet.
 
-        The call's owner decides about the response.
+        The dict key is the `request_id` in `RecordRequested`. The call's owner decides about the
+        response.
         """
 
     def request(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
@@ -132,9 +138,11 @@ class InDialogRequests:
     def on_dialog_ended(
         self, leg: Leg, cause: str, now: float, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        """Handle the end of a leg's dialog.
+        """Handle the end of a leg's dialog: end the leg, and normally the whole call.
 
-        The peer has hung up, or its responses show that it no longer knows the dialog.
+        The peer has hung up, or its responses show that it no longer knows the dialog. The call
+        continues if the end of the dialog is a step of a transfer, or if `leg` is a callee leg that
+        is not joined.
         """
         leg.dialog = None
         if leg is self._core.caller:

@@ -64,9 +64,9 @@ def replaced_leg(endpoint: Endpoint, text: str) -> Leg | None:
 def leg_named_by_replaces(endpoint: Endpoint, leg: Leg, replaces: str) -> Leg | None:
     """Return the leg in another call that the Replaces in a REFER identifies.
 
-    `leg` is the leg on which the REFER arrived. Return None if there is no such leg in another
-    call. Also return None if the peers of the two legs are at different hosts, because a party may
-    transfer only its own calls.
+    `leg` is the leg on which the REFER arrived. Return None if the Replaces identifies no leg, or a
+    leg in the same call. Also return None if the peers of the two legs are at different hosts,
+    because a party may only join calls in which it takes part.
     """
     named = replaced_leg(endpoint, replaces)
     if named is None or named.call is leg.call:

@@ -109,19 +109,23 @@ class Leg:
         """The INVITE that we sent to create this leg; None if the peer sent the INVITE."""
         self.dialog: Dialog | None = None
         self.invite_to_ack: InviteClient | None = None
-        """Our INVITE whose 2xx contains an offer and has no ACK yet; None in all other cases.
+        """Our INVITE without SDP whose 2xx has no ACK yet; None if there is no such INVITE.
 
-        The ACK must contain the SDP answer. We wait for this answer from the other party.
+        The 2xx contains the peer's offer, and our ACK must contain the SDP answer. We send the ACK
+        when the party on the other leg has sent us its SDP.
         """
         self.timer: SessionTimer | None = None
         self.min_se = 90
-        """The largest Min-SE in seconds (RFC 4028) that the peer has asked for."""
+        """The shortest session interval that we may offer this peer, in seconds.
+
+        A larger Min-SE from the peer raises it (RFC 4028).
+        """
         self.allow: frozenset[str] = frozenset()
         """The methods in the peer's most recent Allow header field, in upper case."""
         self.identity: tuple[str, str] | None = None
-        """The header field and the `identity_key` of the peer's identity; None while unknown."""
+        """The peer's identity: header field name and `identity_key`; None while it is unknown."""
         self.requests = RequestQueue(self)
-        """The requests that we send within the leg's dialog."""
+        """The queue of the requests that we send within the leg's dialog."""
 
     @property
     def state(self) -> LegState:

@@ -1,9 +1,9 @@
 """The media state of one leg: its ports, its o= line and the session descriptions of both sides.
 
 Each leg has its own o= line. The version in the o= line grows only when our description changes
-(RFC 3264 8). The agreed description is replaced only after an offer got its SDP answer. After a
-refused offer, the agreed description does not change, but the version of that offer is not used
-again.
+(RFC 3264 8). The agreed description is replaced only after an offer got its SDP answer. If the peer
+refuses our offer, the agreed description does not change. A different description after that gets a
+higher version than the refused offer.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class LegMedia:
     ) -> None:
         """Bind the ports of the leg. If the leg uses SRTP, also create its SRTP keys.
 
-        The leg uses these keys until it ends.
+        The leg uses the same SRTP keys until it ends.
 
         `ipv6` is true if the peer's media probably uses IPv6. `restored` contains the ports that
         the leg had before a restart. If `restored` is None, new ports are bound.
@@ -85,7 +85,8 @@ class LegMedia:
         """Build a session description for the peer.
 
         `build` is a function that receives the o= line and returns the description. The version in
-        the o= line grows only if the description differs from the one that was sent before.
+        the o= line grows only if the description differs from the newest one that we sent
+        (`last_sent`).
 
         Raises:
             SdpParseError: `build` has raised this error.
@@ -125,7 +126,8 @@ class LegMedia:
         """Build our offer to the peer from an offer that the peer of another leg has sent.
 
         `source` is the media of that other leg. `allowed` lists the encoding names that our offer
-        may contain. If `direction` is not None, it replaces the direction of the offer.
+        may contain. `direction` is the direction of our offer; if None, our offer has the same
+        direction as `offer`.
 
         Raises:
             SdpParseError: The offer contains no media stream that we support.
@@ -139,7 +141,7 @@ class LegMedia:
         allowed: Sequence[str],
         direction: Direction | None = None,
     ) -> bool:
-        """Return whether a new offer would have the codecs and direction that are already agreed.
+        """Return whether a new offer would have the codecs and direction already agreed.
 
         The arguments are the same as for `pass_on`, which builds the new offer.
 
@@ -153,10 +155,11 @@ class LegMedia:
     def is_unchanged(
         self, offer: SessionDescription, source: LegMedia, allowed: Sequence[str]
     ) -> bool:
-        """Return whether a new offer would be equal to our agreed description.
+        """Return whether a new offer to the peer would change nothing for the peer.
 
-        The arguments are the same as for `pass_on`, which builds the new offer. The other party's
-        SRTP key and address are not compared, because our peer never receives them.
+        The arguments are the same as for `pass_on`, which builds the new offer. The codecs, the
+        direction, ptime and maxptime of the new offer are compared with our agreed description. The
+        other party's SRTP key and address are not compared, because our peer never receives them.
 
         Raises:
             SdpParseError: The offer contains no media stream that we support.
@@ -228,7 +231,7 @@ class LegMedia:
 
         Raises:
             SdpParseError: Status 488; the offer has no active audio, or the audio's address is not
-                usable or not of our address family.
+                usable, or its address family (IPv4 or IPv6) is not that of our ports.
         """
         self._reachable(remote_media(offer))
 
@@ -276,8 +279,8 @@ def _share_audio(one: Mapping[int, Codec], other: Mapping[int, Codec]) -> bool:
 def _codecs_and_direction(session: SessionDescription) -> object:
     """Return the codecs with their payload types, and the direction, of the audio section.
 
-    The codecs and the direction must match on both legs of a call. None means that there is no
-    audio section.
+    The result is only used to compare two session descriptions. None means that there is no audio
+    section.
     """
     index = session.audio_index()
     if index is None:
@@ -288,10 +291,10 @@ def _codecs_and_direction(session: SessionDescription) -> object:
 
 
 def _visible_media(session: SessionDescription) -> object:
-    """Return the values of the audio section that the other party receives.
+    """Return the codecs, the direction, ptime and maxptime of the audio section.
 
-    These values are the codecs, the direction, ptime and maxptime. None means that there is no
-    audio section.
+    If one party sends an offer, our offer to the other party contains these values of it. None
+    means that there is no audio section.
     """
     index = session.audio_index()
     if index is None:

@@ -1,8 +1,7 @@
 """The `MediaPlane` protocol: the commands that a call gives to the media relay.
 
 The call makes the decisions, and the media plane moves the packets. `telephony.aio.relay` is the
-real media plane. The tests use a fake media plane. Leg ids are unique in a process. `a_to_b` maps a
-payload type that the peer of leg `a` sends to the payload type that the peer of leg `b` receives.
+real media plane. The tests use a fake media plane. A leg id is unique in a process.
 """
 
 from typing import Protocol, runtime_checkable
@@ -16,8 +15,8 @@ class MediaPlane(Protocol):
     def open(self, leg_id: str, *, ipv6: bool) -> LocalMedia:
         """Bind a pair of RTP and RTCP ports for a leg.
 
-        If `ipv6` is true, the ports have an IPv6 address, else an IPv4 address. A media plane with
-        only one address family uses that family for all legs.
+        If `ipv6` is true, the ports have an IPv6 address. If not, they have an IPv4 address. But a
+        media plane with only one address family uses that family for all legs.
 
         Raises:
             NoPortsError: No pair in the port range is free.
@@ -33,13 +32,15 @@ class MediaPlane(Protocol):
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
         """Set the address to which the leg's media is sent, and the directions of the media.
 
-        Call this method again after each change of the address or the directions.
+        Both are in `remote`. Call this method again after each change of the address or directions.
         """
 
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
         """Relay media between the legs `a` and `b`.
 
-        If `a` or `b` was joined with another leg before, that join ends.
+        `a_to_b` maps each payload type that the peer of `a` sends to the payload type that the peer
+        of `b` receives; `b_to_a` does the same for the opposite direction. If `a` or `b` was joined
+        with another leg before, that join ends.
         """
 
     def separate(self, leg_id: str) -> None:

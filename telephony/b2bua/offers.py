@@ -17,10 +17,11 @@ from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.ua.uac import InviteClient
 
 OnAnswer = Callable[[SessionDescription | None, int, float], None]
-"""A function that is called when an offer has got its final response.
+"""A function that is called when one of our offers has got its final response or has failed.
 
 Its arguments are the peer's session description, the status of the response, and the current time.
-The description is None after a failure, and after a 2xx without a readable description.
+Without a response, the status gives the reason, for example 408 (timeout). The description is None
+after a failure, and after a 2xx without a readable description.
 """
 
 
@@ -44,7 +45,7 @@ class Offers:
     def busy(self, leg: Leg) -> bool:
         """Return True if no INVITE can be sent to the leg's peer now.
 
-        The reason is that another INVITE to or from the peer is in progress, or that the leg has no
+        This is so while another INVITE to or from the peer is in progress, and while the leg has no
         dialog.
         """
         return leg.id in self._under_way or leg.dialog is None or leg.dialog.invite_pending
@@ -65,9 +66,11 @@ class Offers:
         not acknowledged here. Instead, `leg.invite_to_ack` is set, and the component that called
         this method must send the ACK.
 
-        If `by_update` is true and the peer supports UPDATE, the offer is sent by UPDATE. `then` is
-        called with the final status. If nothing can be sent, `then` is called immediately: with
-        491 if another INVITE is in progress, or with 481 if the leg has no confirmed dialog.
+        If `by_update` is true and the peer supports UPDATE, the offer is sent by UPDATE.
+
+        `then` is called once, when the final response has arrived. If nothing can be sent, `then`
+        is called immediately: with 491 if another INVITE is in progress, with 481 if the leg has no
+        confirmed dialog, or with 500 if too many requests wait.
         """
         if not leg.talking or leg.dialog is None:
             then(None, 481, now)

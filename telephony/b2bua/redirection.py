@@ -1,8 +1,8 @@
 """Redirection: a target responds with a 3xx, so we ring other targets (RFC 3261 8.1.3.4).
 
-The application has a list of its own targets. For each Contact in the 3xx, it decides which of
-these targets to ring. An address that matches no target is never rung. A target is rung only once
-for a call, so that two phones cannot redirect a call to each other for ever.
+The application has a list of its own targets. For each Contact in the 3xx, the application decides
+which of these targets to ring. If a Contact matches none of these targets, it is not rung. A target
+is rung only once in an attempt, so that two phones cannot redirect a call to each other for ever.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ring. The result is empty if the address of the Contact is unknown.
 """
 
 MAX_REDIRECTIONS: Final = 5
-"""The largest number of redirections in one call."""
+"""The largest number of redirections in one attempt to reach a callee."""
 
 
 class Redirections:
@@ -38,9 +38,10 @@ class Redirections:
     def targets(self, response: Response, rung: Sequence[Leg], now: float) -> tuple[Target, ...]:
         """Return the targets to ring in place of the leg that sent this response.
 
-        `rung` contains the legs that were rung before. Their targets are not rung again. The result
-        is empty in three cases: the response is not a 3xx, no Contact leads to a new target, or
-        there have already been `MAX_REDIRECTIONS` redirections.
+        `rung` contains the legs that this attempt has already rung. Their targets are not returned.
+        If several Contacts lead to new targets, only the first of these Contacts is used. The
+        result is empty in three cases: the response is not a 3xx, no Contact leads to a new target,
+        or there have already been `MAX_REDIRECTIONS` redirections.
         """
         if not 300 <= response.status < 400 or self._count >= MAX_REDIRECTIONS:
             return ()

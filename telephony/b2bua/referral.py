@@ -23,11 +23,11 @@ class PendingRefer:
     leg: Leg
     transaction: ServerRequest
     event: str
-    """The Event header field of the NOTIFYs about this REFER."""
+    """The value of the Event header field in our NOTIFYs, for example "refer;id=93"."""
     subscribed: bool
-    """True while the sender of the REFER receives NOTIFYs.
+    """True if we send NOTIFYs to the sender of the REFER.
 
-    The sender can decline NOTIFYs by a Refer-Sub header field (RFC 4488).
+    False if the sender has declined NOTIFYs by the header field "Refer-Sub: false" (RFC 4488).
     """
     replaces: str | None
     """The Replaces in the Refer-To of the REFER; None for a blind transfer.
@@ -46,7 +46,10 @@ class PendingRefer:
     def of(
         cls, request_id: int, leg: Leg, transaction: ServerRequest, to: NameAddr, now: float
     ) -> PendingRefer:
-        """Create the object for the REFER of `transaction`; `to` is the address in its Refer-To."""
+        """Create the object for a REFER that arrived on `leg` at the time `now`.
+
+        `transaction` is the transaction of the REFER; `to` is the address in its Refer-To.
+        """
         request = transaction.request
         wanted = (request.headers.get("Refer-Sub") or "true").strip().lower() != "false"
         return cls(
@@ -61,7 +64,10 @@ class PendingRefer:
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """The extra header fields of our 202 response to the REFER (RFC 4488)."""
+        """The extra header fields of our 202 response to the REFER (RFC 4488).
+
+        Empty if the sender of the REFER receives NOTIFYs.
+        """
         return () if self.subscribed else (("Refer-Sub", "false"),)
 
 
@@ -70,8 +76,9 @@ def notify_request(
 ) -> QueuedRequest:
     """Return a NOTIFY that reports the state of a transfer to the sender of the REFER.
 
-    The body of the NOTIFY (a sipfrag) is `status_line`. If `last` is true, this NOTIFY is the final
-    one and ends the subscription. If not, the subscription expires after `lasts` seconds. `then` is
+    The body of the NOTIFY (a sipfrag) is "SIP/2.0" and `status_line`, for example "200 OK". If
+    `last` is true, this NOTIFY is the final one and ends the subscription. If not, the subscription
+    expires `lasts` seconds after this NOTIFY. `then` is
     called with the response to the NOTIFY.
     """
     state = "terminated;reason=noresource" if last else f"active;expires={lasts}"

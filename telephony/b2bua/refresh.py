@@ -35,10 +35,10 @@ class Refresh:
         self._core = core
         self._offers = offers
         self._tried_at: dict[str, float] = {}
-        """For each leg id, the time before which the leg gets no other refresh.
+        """For each leg id, the earliest time of the next refresh after a try, in monotonic seconds.
 
-        The time is set when we have tried a refresh: it was sent, was refused, or could not be
-        sent. A leg that has no entry here is refreshed at the time of its session timer.
+        The time is set when a refresh is sent, is refused, or cannot be sent. If a leg has no entry
+        here, its session timer gives the time of the next refresh.
         """
         self._pending_fields: dict[str, HeaderFields] = {}
         """For each leg id, extra header fields to send with the leg's next refresh."""
@@ -52,7 +52,7 @@ class Refresh:
         """Refresh the leg's session now, and send these header fields in the refresh.
 
         If the peer refuses the refresh temporarily (422, 491, 500 or 503), the header fields are
-        sent again with a later refresh.
+        sent again with a later refresh. After any other failure, they are not sent again.
         """
         self._pending_fields[leg.id] = fields
         self._refresh(leg, now)
@@ -85,7 +85,7 @@ class Refresh:
     def _refresh(self, leg: Leg, now: float) -> None:
         if leg.timer is None or leg.dialog is None:
             return
-        # Do not send another refresh before the response to this refresh has arrived.
+        # While no response to this refresh has arrived, send no other refresh.
         self._tried_at[leg.id] = leg.timer.expires_at
         if "UPDATE" in leg.allow:
             self._update(leg, now)
@@ -137,7 +137,7 @@ class Refresh:
         if not leg.talking or leg.dialog is None:
             return
         if status not in _LATER:
-            # The peer refuses the new name, so do not send it again.
+            # The peer does not accept header fields with the new name, so do not send them again.
             self._pending_fields.pop(leg.id, None)
         if status in _DEAD:
             self._core.end(EndCause.PEER_GONE, now, _REASON)
