@@ -22,7 +22,7 @@ class ParseError(TelephonyError):
     """Something that the peer sent cannot be read.
 
     Attributes:
-        reason: The fault, in a few words that may be logged.
+        reason: The part that is wrong, in a few words that may be logged.
         status: The SIP status of our response to the peer, if we can send a response.
     """
 

@@ -68,8 +68,8 @@ class CalleeReplacement:
         """Answer the INVITE of the new party, and replace the `old` leg.
 
         The new party gets a 200 with the caller's media. Then the `old` leg gets a BYE, and the
-        caller is joined with the new party. If the INVITE cannot be accepted, for example because
-        no port is free, it gets a failure status and the `old` leg stays.
+        caller is joined with the new party. If we cannot accept the INVITE, for example because no
+        port is free, the new party gets a failure status and the `old` leg stays in the call.
         """
         core = self._core
         try:
@@ -118,9 +118,10 @@ class CalleeReplacement:
         """Return the offer and the session timer from the INVITE of the new party.
 
         Raises:
-            ParseError: The INVITE has no offer, it has no stream that we can carry, or its sender
-                does not accept SDP.
-            IntervalTooSmallError: The session interval is too short.
+            ParseError: The INVITE has no offer, the offer has no stream that we can carry, or the
+                new party does not accept SDP.
+            IntervalTooSmallError: The INVITE asks for a session interval that is shorter than our
+                Min-SE.
         """
         request, settings = invite.request, self._core.settings
         require_sdp_accepted(request)

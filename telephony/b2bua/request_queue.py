@@ -1,7 +1,7 @@
 """A queue of the non-INVITE requests that we send within a leg's dialog.
 
-The requests are sent one at a time, in the sequence in which they were added. The queue also stores
-the callbacks of our INVITEs within that dialog.
+The requests are sent one at a time, in the sequence in which they were added. Our INVITEs within
+that dialog are sent without the queue, but the queue stores their callbacks.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.ua.uac import InviteClient
 
 OnResponse = Callable[[Response | None, int, float], None]
-"""A callback for the end of a request that we sent.
+"""A callback that is called once when a request that we sent has ended.
 
-It receives the final response, its status and the current time. If no final response came, the
-response is None and the status gives the reason, for example 408.
+Its arguments are the final response, the status of that response and the current time. If no final
+response came, the response is None and the status gives the reason, for example 408.
 """
 MAX_QUEUED: Final = 64
 """The largest number of requests that may wait in the queue of one leg."""
 
 
 class Sender(Protocol):
-    """The leg within whose dialog the requests of a queue are sent."""
+    """The part of a leg that a queue uses: the dialog within which the requests are sent."""
 
     @property
     def dialog(self) -> Dialog | None:
@@ -37,14 +37,14 @@ class Sender(Protocol):
 
     @property
     def talking(self) -> bool:
-        """True while the leg's dialog is confirmed and accepts requests."""
+        """True while the leg's dialog is confirmed and we may send requests within it."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedRequest:
     """A non-INVITE request that waits in the queue of a leg.
 
-    `then` is called when the request has ended.
+    `then` is called when the request has a final response, or when it has failed without one.
     """
 
     method: str
@@ -65,11 +65,11 @@ class RequestQueue:
         """The request from this queue that was sent and has no final response yet, or None."""
 
     def add(self, request: QueuedRequest, now: float) -> bool:
-        """Add a non-INVITE request to the queue.
+        """Add a non-INVITE request to the queue; return whether it was added.
 
-        The request is sent when all earlier requests in the queue have a final response. Return
-        False, and do not queue the request, if the leg has no confirmed dialog or if `MAX_QUEUED`
-        requests already wait.
+        The request is sent after each earlier request in the queue has got its final response or
+        has failed. If the leg has no confirmed dialog, or if `MAX_QUEUED` requests already wait,
+        the request is not added.
         """
         if not self._leg.talking or len(self._waiting) >= MAX_QUEUED:
             return False
@@ -78,9 +78,10 @@ class RequestQueue:
         return True
 
     def expect(self, client: ClientRequest, then: OnResponse) -> None:
-        """Store `then` as the callback of a request that was sent without this queue.
+        """Store `then` as the callback of a request that was never in this queue, such as INVITE.
 
-        `then` is called when the request `client` ends.
+        `then` is called when the request `client` has a final response, or when it has failed
+        without one.
         """
         self._callbacks[client] = then
 
@@ -107,9 +108,10 @@ class RequestQueue:
     def on_final_response(
         self, client: ClientRequest, response: Response | None, status: int, now: float
     ) -> None:
-        """Handle the end of one of our requests within the dialog.
+        """Handle the final response to one of our requests within the dialog, or its failure.
 
-        Call the callback of the request, and then send the next waiting request.
+        If the request failed without a final response, `response` is None. Call the callback of the
+        request, and then send the next waiting request.
         """
         then = self._callbacks.pop(client, None)
         if self._unanswered is client:
@@ -121,8 +123,8 @@ class RequestQueue:
     def abandon(self, now: float) -> None:
         """Empty the queue of a leg that has ended.
 
-        Each callback that was not called yet is called with status 481. Our unanswered INVITEs are
-        cancelled.
+        The callback of each request without a final response is called with status 481. Our
+        unanswered INVITEs within the leg's dialog are cancelled.
         """
         callbacks, self._callbacks = self._callbacks, {}
         waiting, self._waiting = self._waiting, deque()

@@ -1,8 +1,9 @@
 """Restoring a call of an earlier process from its checkpoint (`checkpoint.py`).
 
 Dialogs, media, session timers and the joined pair of legs are restored. Steps that were in progress
-are lost: an unanswered offer has no effect, and a transfer counts as failed. If a transfer had left
-the caller without a joined leg, we ring the sender of the REFER again.
+are lost: an offer without an answer is forgotten, and a transfer counts as failed. If the sender of
+the REFER has already left the call, and the caller is therefore not joined with a leg, we ring that
+sender again.
 """
 
 from __future__ import annotations
@@ -52,12 +53,12 @@ def invite_of(checkpoint: CallCheckpoint) -> Request:
 
 
 def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> None:
-    """Cancel our INVITEs that were ringing when the earlier process ended.
+    """Cancel our INVITEs that had no final response when the earlier process ended.
 
-    `data` holds the plain values of a checkpoint. Its entries about INVITEs are skipped if they are
-    not valid. If a target answers with a 2xx before it gets our CANCEL, the endpoint emits an
-    `InviteAnswered` that belongs to no call. The application must pass that event to
-    `attempt.decline`.
+    `data` is a checkpoint as plain values (dicts, lists, strings and numbers). Its entries about
+    INVITEs are skipped if they are not valid. If a target answers with a 2xx before it gets our
+    CANCEL, the endpoint emits an `InviteAnswered` that belongs to no call. The application must
+    pass that event to `attempt.decline`.
     """
     branches = data.get("branches")
     for branch in branches if isinstance(branches, list) else ():
@@ -68,8 +69,8 @@ def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> 
 def replay_invite(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
     """Handle a caller's INVITE that the earlier process had received but not answered.
 
-    `data` holds the plain values of a checkpoint. The endpoint emits the same event as for a new
-    INVITE. Return the Call-ID of the INVITE.
+    `data` is a checkpoint as plain values (dicts, lists, strings and numbers). The endpoint emits
+    the same event as for a new INVITE. Return the Call-ID of the INVITE.
 
     Raises:
         ProtocolError: The checkpoint holds no such INVITE.
@@ -113,7 +114,7 @@ def restore(
 
 
 def _hang_up_leavers(core: CallCore, now: float) -> None:
-    """Send a BYE to each callee leg that is not joined with the caller.
+    """Send a BYE to each callee leg that is not joined with the caller after the restart.
 
     Such a leg had sent the REFER of a completed transfer. The earlier process ended before it sent
     the BYE to this leg.
@@ -164,8 +165,8 @@ def _agree(media: LegMedia, facts: MediaCheckpoint) -> None:
     media.last_sent = session_from_text(facts.said)
     media.holds_other = facts.holding
     if facts.protected:
-        # This session description is not in force, because an offer with new keys follows. We need
-        # only its codecs.
+        # The description `theirs` is not in force, because an offer with new keys follows. We need
+        # only the codecs in it.
         media.remote_description = theirs
     elif ours is not None and theirs is not None:
         media.agree(ours, theirs)

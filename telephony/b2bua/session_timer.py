@@ -15,16 +15,16 @@ from telephony.sip.message.messages import Request, Response
 SMALLEST = 90
 """The smallest Min-SE that is allowed, in seconds (RFC 4028 section 5)."""
 LARGEST = 86_400
-"""The largest number of seconds that we use from a Session-Expires or Min-SE.
+"""The longest interval, in seconds, that we read from a Session-Expires or Min-SE.
 
-A larger number in a message counts as this number.
+A longer interval in a message counts as this interval.
 """
 _NUMBER = re.compile(r"\s*([0-9]{1,10})\s*(?:;|$)", re.ASCII)
 _REFRESHER = re.compile(r";\s*refresher\s*=\s*(uac|uas)\b", re.ASCII | re.IGNORECASE)
 
 
 class IntervalTooSmallError(Exception):
-    """A request asks for a shorter session interval than we accept.
+    """A request asks for a shorter session interval than our Min-SE.
 
     We answer the request with 422 and our Min-SE.
     """
@@ -44,8 +44,8 @@ class SessionTimer:
     def refresh_at(self) -> float:
         """The time at which we send a refresh, if we are the side that refreshes.
 
-        We send the refresh half a session interval after the session was created or most recently
-        refreshed.
+        The time is on the same clock as `started`. It is half a session interval after `started`,
+        when the session was created or most recently refreshed.
         """
         return self.started + self.interval / 2
 
@@ -53,9 +53,9 @@ class SessionTimer:
     def expires_at(self) -> float:
         """The time at which the session expires if no refresh comes (RFC 4028 section 10).
 
-        If we send the refreshes, the session expires at the end of the interval. If the peer sends
-        the refreshes, the session expires before the end of the interval: 32 s before it, or a
-        third of the interval before it, whichever is shorter.
+        The time is on the same clock as `started`. If we send the refreshes, the session expires at
+        the end of the interval. If the peer sends the refreshes, the session expires before the end
+        of the interval: 32 s before it, or a third of the interval before it, whichever is shorter.
         """
         spare = 0.0 if self.we_refresh else min(32.0, self.interval / 3)
         return self.started + self.interval - spare
@@ -118,8 +118,9 @@ def request_fields(timer: SessionTimer | None, settings: CallSettings, least: in
     """Return the header fields about the session timer in our INVITE or UPDATE.
 
     `timer` is the session timer that was agreed with the peer. It is None before the first
-    agreement, for example in a leg's first INVITE. `least` is the longest Min-SE that the peer has
-    sent so far, in seconds. The interval in our Session-Expires is not shorter than `least`.
+    agreement, for example in a leg's first INVITE; the peer then chooses which side refreshes.
+    `least` is the longest Min-SE that the peer has sent so far on this leg, in seconds. The
+    interval in our Session-Expires is not shorter than `least`.
     """
     floor = max(settings.min_se, least)
     interval = max(timer.interval if timer else settings.session_expires, floor)
@@ -133,9 +134,10 @@ def agree_to_response(
 ) -> SessionTimer:
     """Return the session timer that is in force after a 2xx to our INVITE or UPDATE.
 
-    We send the refreshes, unless the Session-Expires of the 2xx says that the peer does. If the 2xx
-    has no Session-Expires, the interval is our own `settings.session_expires`, or `least` if that
-    is longer. `least` is the longest Min-SE that the peer has sent so far, in seconds.
+    We send the refreshes, unless the Session-Expires of the 2xx says that the peer sends them. If
+    the 2xx has no Session-Expires, the interval is our own `settings.session_expires`, or `least`
+    if that is longer. `least` is the longest Min-SE that the peer has sent so far on this leg, in
+    seconds.
     """
     value = response.headers.get("Session-Expires")
     said = _seconds(value)

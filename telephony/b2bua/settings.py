@@ -22,7 +22,7 @@ class CallSettings:
     min_se: int = 90
     """The shortest session interval that we accept; it is at least 90."""
     recall_timeout: float = 30.0
-    """The time for which the sender of a REFER rings in a recall.
+    """The time for which a recall rings the phone of the REFER's sender.
 
     If a transfer fails after the sender of its REFER has hung up, Galwad rings this sender again.
     This is called a recall.
@@ -75,7 +75,7 @@ class Target:
     destination: Address
     """The address to which the INVITE is sent."""
     name: str = ""
-    """The name of the extension or route that this target belongs to."""
+    """The name of this target's extension, or of its route to a PBX or trunk."""
     user: str = ""
     """The user who will answer at this target; empty if the user is not known before the answer."""
     trust: bool = False

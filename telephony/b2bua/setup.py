@@ -32,13 +32,16 @@ from telephony.sip.ua.uas import InviteServer
 _STATUS_FOR_CALLER = {401: 502, 407: 502, 487: 480, 503: 500}
 """A table from a target's failure status to the status that the caller gets instead.
 
-The statuses in this table concern only us and the target, and not the caller. `Setup.on_failure`
-uses this table.
+For example, a target's 401 concerns only us and the target, so the caller gets a 502.
+`Setup.on_failure` uses this table.
 """
 
 
 class Setup:
-    """Rings the first targets of a call and answers the caller's INVITE."""
+    """Rings the targets of a new call and answers the caller's INVITE.
+
+    Later targets, such as those of a transfer, are not rung by this class.
+    """
 
     def __init__(self, core: CallCore, refresh: Refresh, invite: InviteServer) -> None:
         """Create the object without sending a message."""
@@ -117,7 +120,10 @@ class Setup:
     # --- ringing the targets ----------------------------------------------------------------
 
     def dial(self, targets: Sequence[Target], now: float) -> None:
-        """Ring the targets. If too few ports are free, answer 503 and end the call."""
+        """Ring the targets, or refuse the caller's INVITE with 503 if too few ports are free.
+
+        After the 503, the call ends.
+        """
         request, core = self._invite.request, self._core
         wait = min(core.settings.ring_timeout, _expires(request, core.settings.ring_timeout))
         plan = InviteTemplate(request, without_tag(request.to), self.offer, self.max_forwards)
@@ -137,7 +143,11 @@ class Setup:
         reason: str | None = None,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Answer the caller's INVITE with a failure status, and end the call."""
+        """Answer the caller's INVITE with a failure status, and end the call.
+
+        `cause` is the cause in `CallEnded`. `reason` is the reason phrase of the response; None
+        means the standard phrase of `status`. `headers` are added to the response.
+        """
         if status == 422:
             headers = (*headers, ("Min-SE", str(self._core.settings.min_se)))
         if status == 415:
@@ -154,7 +164,7 @@ class Setup:
         If several targets ring, the caller gets only one 180 without SDP for all of them. A
         response with an SDP answer is sent reliably if the caller supports reliable responses (RFC
         3262). If the caller's INVITE requires reliable responses, every response is sent reliably.
-        An SDP answer that was sent reliably is not sent again.
+        After an SDP answer was sent reliably, later responses with the same To tag have no SDP.
         """
         response = event.response
         if self.offer is None and requires_reliable(self._invite.request):
@@ -191,8 +201,8 @@ class Setup:
     def _tag(self, dialog: Dialog | None) -> str | None:
         """Return the To tag of our responses to the caller; `dialog` is our dialog with the target.
 
-        Each dialog with a target gets a different To tag. None means that the endpoint chooses the
-        tag. This is so for the first dialog, and if `dialog` is None.
+        Each dialog with a target has a different To tag. For the first dialog of the call, and if
+        `dialog` is None, return None: the endpoint then chooses the tag.
         """
         if dialog is None:
             return None
@@ -227,8 +237,8 @@ class Setup:
         """Join the caller with the leg that answered.
 
         `CallAnswered` is emitted before the caller gets its 200. Return 0 if the legs are joined.
-        Otherwise return a failure status, because the SDP of the target is missing or cannot be
-        used.
+        If the SDP of the target is missing or cannot be used, return a failure status: the attempt
+        then hangs up this target.
         """
         core, caller = self._core, self._core.caller
         try:
@@ -260,9 +270,9 @@ class Setup:
     ) -> SessionDescription | None:
         """Agree with the target on media, and return the session description for the caller's 2xx.
 
-        The result is our answer to the caller's offer, or the target's offer if the caller has made
-        none. None means that a reliable provisional response has already given the caller the
-        answer (RFC 3261 13.2.1).
+        The result is our answer to the caller's offer. If the caller's INVITE has no offer, the
+        result is the target's offer. None means that a reliable provisional response has already
+        given the caller the answer (RFC 3261 13.2.1).
 
         Raises:
             SdpParseError: The caller and the target have no media in common.
@@ -305,9 +315,9 @@ class Setup:
     def on_failure(self, failure: Failure, now: float) -> None:
         """Refuse the caller's INVITE because no target has answered, and end the call.
 
-        The caller gets the status of the failure, with these exceptions. A status in
-        `_STATUS_FOR_CALLER` is replaced according to that table. A 3xx, and a 408 because no target
-        has responded, are replaced by 480.
+        The caller gets the status of the failure, with three exceptions. A status in
+        `_STATUS_FOR_CALLER` is replaced according to that table. A 3xx is replaced by 480. A 408
+        that we made ourselves, because no target responded, is also replaced by 480.
         """
         status = _STATUS_FOR_CALLER.get(failure.status, failure.status)
         if 300 <= status < 400 or (status == 408 and failure.response is None):

@@ -5,7 +5,7 @@ target with the caller's media, while the sender of the REFER stays joined with 
 sender's leg ends when the target has answered, or earlier if the sender hangs up. If the transfer
 fails after the sender has hung up, we ring the sender again: this is the recall. This module also
 handles a REFER with Replaces in its Refer-To, which asks for an attended transfer. `join.py`
-describes how an attended transfer joins two calls to one.
+describes how an attended transfer makes one call of two calls.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ After that time, the REFER is refused with 603.
 _LAST_NOTIFY_WAIT: Final = 4.0
 """The seconds that we wait for the response to the final NOTIFY of a completed transfer.
 
-After that time, the leg that got this NOTIFY gets a BYE.
+After that time, we send a BYE to the leg to which we sent the NOTIFY.
 """
 _RECENT_FAILURE_WAIT: Final = 2.0
-"""The seconds after a failed transfer in which the REFER's sender may hang up without ending the
-call.
+"""The time in seconds after a failed transfer in which a hang-up does not end the caller's call.
 
-Some phones hang up automatically when they receive the NOTIFY about the failure (baresip 1.1 does
-so 10 ms later). The users of these phones do not intend to end the caller's call.
+This applies only to a hang-up of the REFER's sender. Some phones hang up automatically when they
+receive the NOTIFY about the failure (baresip 1.1 does so 10 ms later). The users of these phones do
+not intend to end the caller's call.
 """
 
 
@@ -68,7 +68,8 @@ class RecentFailure:
     until: float
     """The time until which a BYE of the REFER's sender does not end the caller's call.
 
-    The value is infinite until the sender's phone has answered the NOTIFY about the failure.
+    The value is infinite until the sender's phone has sent its response to the NOTIFY about the
+    failure.
     """
     failed: TransferFailed
 
@@ -97,20 +98,18 @@ class ReferTransfers:
         self._referral: PendingRefer | None = None
         self._attempt: Attempt | None = None
         self._recalling = False
-        """True during a recall, which means that the sender of the REFER rings after a failed
-        transfer.
-        """
+        """True during a recall: after a failed transfer, we ring the sender of the REFER."""
         self._recall_at: float | None = None
-        """The time at which `_recall_target` is rung; None if no recall is planned.
+        """The time at which we ring `_recall_target`; None if no recall is planned.
 
-        Before this time, the call's owner may choose other targets with `ring_again`.
+        Before this time, the call's owner may call `ring_again` to ring other targets instead.
         """
         self._recall_target: Target | None = None
         self._last_notify: tuple[Leg, float] | None = None
-        """The leg that has not yet answered its final NOTIFY, and the time at which we send it a
-        BYE.
+        """The leg that has not yet responded to its final NOTIFY, and the time of its BYE.
 
-        None if no leg has an unanswered final NOTIFY.
+        If the leg responds before that time, it gets the BYE immediately. The value is None if no
+        leg has an unanswered final NOTIFY.
         """
         self._recent_failure: RecentFailure | None = None
 
@@ -154,9 +153,10 @@ class ReferTransfers:
         return named is not None and named is named.call.core.callee
 
     def refuse(self, request_id: int, status: int, now: float) -> None:
-        """Refuse the REFER with a failure status.
+        """Refuse the REFER `request_id` with a failure status.
 
-        Do nothing if the REFER no longer waits for a decision.
+        Do nothing if this REFER no longer waits for a decision. `request_id` is the number in
+        `TransferRequested`.
         """
         referral = self._referral
         if referral is not None and referral.request_id == request_id and not referral.accepted:
@@ -164,12 +164,13 @@ class ReferTransfers:
             answer(referral.transaction, status, now)
 
     def accept(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
-        """Answer the REFER with 202 and ring the targets; return whether this was possible.
+        """Answer the REFER `request_id` with 202 and ring the targets, if this is possible.
 
-        If the REFER no longer waits for a decision, only return False. In two cases, refuse the
-        REFER with 603 and return False. The first case is that the sender of the REFER is not the
-        callee that is joined with the caller. The second case is that the Replaces of the REFER
-        names no other call of the sender.
+        Return True if it was possible. If the REFER no longer waits for a decision, return False
+        and do nothing else. In two cases, refuse the REFER with 603 and return False. The first
+        case is that the sender of the REFER is not the callee that is joined with the caller. The
+        second case is that the REFER has a Replaces that does not name a leg of the sender in
+        another call.
         """
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.accepted:
@@ -193,9 +194,10 @@ class ReferTransfers:
         return None if self._referral is None else self._referral.leg
 
     def leg_in_other_call(self, request_id: int) -> Leg | None:
-        """Return the leg that the Replaces of the REFER names, or None if there is no such leg.
+        """Return the leg that the sender of the REFER `request_id` has in another call.
 
-        It is the leg that the REFER's sender has in another call.
+        The Replaces of the REFER names this leg. Return None if the REFER has no Replaces, or if
+        its Replaces names no such leg.
         """
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.replaces is None:
@@ -203,10 +205,10 @@ class ReferTransfers:
         return leg_named_by_replaces(self._core.endpoint, referral.leg, referral.replaces)
 
     def complete_join(self, request_id: int, plan: JoinPlan, now: float) -> None:
-        """Tell the sender of the REFER that two calls are joined.
+        """Tell the sender of the REFER `request_id` that two calls are joined, and end its legs.
 
-        The sender has one leg in each of the two calls. Both of these legs end. The leg on which
-        the REFER arrived gets the final NOTIFY, and later a BYE. The other leg gets a BYE
+        `plan` has the sender's leg in each of the two calls. The leg on which the REFER arrived
+        gets the final NOTIFY, and later a BYE. The sender's leg in the other call gets a BYE
         immediately.
         """
         referral = self._referral
@@ -287,9 +289,10 @@ class ReferTransfers:
             self._release_transferor(referral, now)
 
     def _release_transferor(self, referral: PendingRefer, now: float) -> None:
-        """Send the final NOTIFY to the sender of the REFER, and later a BYE.
+        """Send the final NOTIFY to the sender of the REFER, and a BYE after its response.
 
-        If the sender hangs up before our BYE, we do not send the BYE.
+        If no response comes, the BYE is sent after `_LAST_NOTIFY_WAIT` seconds. If the sender hangs
+        up before our BYE, we do not send the BYE.
         """
         old = referral.leg
         if not old.talking:
@@ -330,7 +333,10 @@ class ReferTransfers:
         self._core.emit(failed)
 
     def _report_transferor_gone(self, leg: Leg, request_id: int, status: int, now: float) -> None:
-        """Report a transfer that failed after the REFER's sender hung up, and plan the recall."""
+        """Report a transfer that failed after the REFER's sender hung up, and plan the recall.
+
+        `status` is the SIP status with which the transfer failed.
+        """
         self._core.emit(TransferFailed(request_id, status, transferor_gone=True))
         self._recall_target = leg.target
         self._recall_at = now
@@ -340,7 +346,8 @@ class ReferTransfers:
     def on_leg_left(self, leg: Leg, now: float) -> bool:
         """Handle a leg whose peer has hung up; return whether the hang-up is a step of a transfer.
 
-        If it is a step of a transfer, the call continues without this leg.
+        If it is a step of a transfer, the call continues without this leg. Otherwise the call ends
+        if this leg was joined with the caller.
         """
         recent, self._recent_failure = self._recent_failure, None
         if recent is not None and recent.leg is leg and now <= recent.until:
@@ -458,8 +465,8 @@ class ReferTransfers:
     def timer(self, now: float) -> None:
         """Do all steps whose time has come.
 
-        Such a step can be a recall, the BYE after an unanswered final NOTIFY, the refusal of a
-        REFER that waits too long, or the end of ringing.
+        Such a step can be a recall, the BYE after a final NOTIFY without a response, the refusal of
+        a REFER about which the call's owner has not decided in time, or the end of ringing.
         """
         if self._recall_at is not None and now >= self._recall_at:
             self._recall(now)
