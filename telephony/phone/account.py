@@ -24,7 +24,10 @@ class PhoneAccount:
 
     server: Address
     domain: Uri
-    """The server's host and port as the program gave them. We use them in the URIs that we send."""
+    """The server's host and port as the program passed them to `VoIPPhone`.
+
+    We use them in the URIs that we send.
+    """
     username: str
     transport: SipTransport
     pool: PortPool
@@ -68,8 +71,8 @@ class PhoneAccount:
             response: The server's response to the request.
 
         Returns:
-            One pair: the name of the header field and its value. Empty if the response is not a 401
-            or 407, or if we cannot make credentials for it.
+            One pair: the name of the header field and its value. There is no pair if the response
+            is not a 401 or 407, or if we cannot make credentials for it.
         """
         if response.status not in {401, 407}:
             return ()

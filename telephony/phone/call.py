@@ -56,12 +56,12 @@ class VoIPCall:
             is then 408, or 503 if there is no route to the server.
         statuses: The statuses of the responses to our INVITE so far, oldest first, for example 180
             and 200. Responses that only asked for a password (401, 407) are not included.
-        moved_to: The URIs in the most recent 3xx, the preferred URI first. If `VoIPPhone.call` was
-            used with `follow`, the phone calls these URIs itself. Otherwise the program may call
-            them.
-        takes_over: The other call of this phone that the caller asks to replace by this call
-            (Replaces, RFC 3891); `answer` then ends that other call. None if the caller does not
-            ask for this.
+        moved_to: The URIs in the most recent 3xx, the preferred URI first. If `VoIPPhone.call`
+            placed the call with `follow` true, the phone calls these URIs itself. Otherwise the
+            program may call them.
+        takes_over: Another call of this phone: the INVITE of this call asks us to replace that call
+            by this call (Replaces, RFC 3891). `answer` then ends that other call. None if the
+            INVITE has no Replaces.
         infos: The INFO requests received, oldest first.
     """
 
@@ -103,7 +103,10 @@ class VoIPCall:
 
     @property
     def moved_to(self) -> list[str]:
-        """The URIs in the most recent 3xx response to our INVITE, the preferred URI first."""
+        """The URIs in the most recent 3xx response to our INVITE, the preferred URI first.
+
+        The list is empty before the first 3xx.
+        """
         return [str(uri) for uri in self.redirection.targets]
 
     @property
@@ -170,10 +173,11 @@ class VoIPCall:
             raise CallFailedError(what, self.status, unreachable=self.unreachable)
 
     def become(self, state: CallState, status: int = 0) -> None:
-        """Change the call's state to `state`, if the call has not reached this state yet.
+        """Change the call's state to `state`, unless the call is in this state or in a later state.
 
-        A call goes through the states in the sequence of `CallState`, and never back. Only this
-        method changes the state.
+        The states follow each other in the sequence of `CallState`. Only this method changes the
+        state. `status` is the SIP status that causes the change; 0 does not change the call's
+        `status`.
         """
         if _ORDER.index(state) <= _ORDER.index(self.state):
             return
@@ -193,7 +197,7 @@ class VoIPCall:
         The caller can then hear the audio of `write_audio` before we answer the call.
 
         Raises:
-            InvalidStateError: This is not a received call that rings, or its INVITE has no offer.
+            InvalidStateError: We placed this call, it no longer rings, or its INVITE has no offer.
             CallFailedError: The caller's offer has no codec that we know. The call has been refused
                 with 488.
         """
@@ -210,7 +214,7 @@ class VoIPCall:
         """Answer a received call.
 
         Raises:
-            InvalidStateError: The call is not a received call that rings.
+            InvalidStateError: We placed this call, or it no longer rings.
             CallFailedError: The caller's offer has no codec that we know. The call has been refused
                 with 488.
         """
@@ -228,7 +232,7 @@ class VoIPCall:
         """Refuse a received call with the SIP status `status`.
 
         Raises:
-            InvalidStateError: The call is not a received call that rings.
+            InvalidStateError: We placed this call, or it no longer rings.
         """
         self._ringing_here()
         self.refuse(status)
@@ -236,8 +240,8 @@ class VoIPCall:
     def refuse(self, status: int) -> None:
         """End a received call with the SIP failure status `status`.
 
-        Unlike `deny`, this method raises no error if the call does not ring. The status is sent to
-        the caller only if the INVITE has no final response yet.
+        Unlike `deny`, this method raises no error if the call no longer rings. The status is sent
+        to the caller only if the INVITE has no final response yet.
         """
         if self.invite is not None and not self.invite.answered:
             self.invite.respond(status, now=self._account.now)
@@ -266,7 +270,10 @@ class VoIPCall:
         self._account.transport.flush()
 
     def bye(self, headers: Iterable[tuple[str, str]] = ()) -> None:
-        """Send BYE, with `headers` added. The SIP core then reports `DialogEnded`."""
+        """Send BYE, with `headers` added, if the call is answered; otherwise do nothing.
+
+        After the BYE, the SIP core emits `DialogEnded`.
+        """
         dialog = self.dialog
         if dialog is not None and self.state is CallState.ANSWERED:
             self.media.stream.sender.clear()
@@ -291,7 +298,10 @@ class VoIPCall:
         await self._renegotiation.change_hold(self._answered(), Direction(direction))
 
     async def resume(self) -> None:
-        """End the hold of the other party. Raises the same errors as `hold`."""
+        """Ask the other party to send media again, after `hold`.
+
+        Raises the same errors as `hold`.
+        """
         await self._renegotiation.change_hold(self._answered(), None)
 
     async def transfer(self, target: str) -> int:
@@ -347,8 +357,8 @@ class VoIPCall:
         ignored without an error, because the program sees the end in `state` and in `read_audio`.
 
         Raises:
-            InvalidStateError: The call is not answered. This error is not raised while the call
-                rings, if both sides have already agreed on SDP.
+            InvalidStateError: The call is not answered. A ringing call accepts audio too, but only
+                after both sides have agreed on SDP.
         """
         if self.state is CallState.ENDED:
             return
@@ -380,6 +390,8 @@ class VoIPCall:
     async def send_dtmf(self, keys: str, by: Literal["rtp", "info"] = "rtp") -> None:
         """Send DTMF digits (0-9, *, #, A-D), and return when all of them have been sent.
 
+        If the call ends earlier, return then.
+
         Args:
             keys: The DTMF digits, the first digit first.
             by: "rtp" sends RTP events (RFC 4733). "info" sends one INFO request with
@@ -401,7 +413,7 @@ class VoIPCall:
     async def get_dtmf(self, length: int = 1) -> str:
         """Wait for the next `length` DTMF digits from the peer, and return them.
 
-        If the call ends before, return the digits that have arrived.
+        If the call ends before `length` digits have arrived, return the digits that have arrived.
         """
         stream = self.media.stream
         await self.changes.until(
@@ -414,8 +426,8 @@ class VoIPCall:
         """Send a REFER that asks the peer to call `uri`.
 
         Return the final status that the peer reports for its call to `uri`, or the status with
-        which the peer refused the REFER. After a success, end our call (RFC 5589 section 6.1), if
-        the peer has not already ended it.
+        which the peer refused the REFER. If the returned status is a 2xx, end our call (RFC 5589
+        section 6.1), if the peer has not already ended it.
         """
         self.refer_sent = ReferSent(self.requests, self.changes)
         status = await self.refer_sent.send(dialog, self._account.address, uri)

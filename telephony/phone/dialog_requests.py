@@ -40,13 +40,13 @@ class DialogRequests:
         If the response asks for a password (401, 407), the request is sent again with credentials.
 
         Returns:
-            The request and its final response. If the request was sent again, it is the second
-            request.
+            The request and its final response. If the request was sent again, both are from the
+            second attempt.
 
         Raises:
             InvalidStateError: The dialog has ended, or another INVITE in the dialog has no final
                 response.
-            CallFailedError: No response came.
+            CallFailedError: No response came, or the dialog ended before the response.
         """
         try:
             return await self._send(dialog, method, tuple(headers), body)
@@ -82,7 +82,7 @@ class DialogRequests:
     def on_event(self, event: DialogResponse | DialogRequestFailed) -> None:
         """Handle the SIP core's event about one of our requests.
 
-        A final response is given to the coroutine that waits in `send`. A 2xx to a re-INVITE is
+        A final response is given to the `send` that waits for it. A 2xx to a re-INVITE is
         acknowledged by ACK.
         """
         client = event.transaction

@@ -115,7 +115,7 @@ def _on_answered(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -
     call.statuses.append(event.response.status)
     call.become(CallState.ANSWERED, event.response.status)
     if not body and call.media.agreed:
-        return  # A reliable provisional response has already contained the SDP answer.
+        return  # The SDP answer has already come in a reliable provisional response.
     try:
         call.media.answered(body)
     except (ParseError, CallFailedError) as error:
@@ -126,7 +126,7 @@ def _on_answered(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -
 def _on_late_offer(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -> None:
     """Send our SDP answer in the ACK, because the 2xx to our INVITE contains the offer.
 
-    This offer is described in RFC 3261 section 13.2.1.
+    RFC 3261 section 13.2.1 describes an offer in a 2xx.
     """
     call.dialog = event.dialog
     call.session.on_2xx(event.response)
@@ -164,7 +164,7 @@ def _on_failed(account: PhoneAccount, call: VoIPCall, event: InviteFailed) -> No
 
 
 def _on_ack(call: VoIPCall, event: AckReceived) -> None:
-    """Accept the SDP answer in the ACK, if our 2xx contained an offer."""
+    """Accept the SDP answer in the ACK, if our 2xx contained an offer; otherwise do nothing."""
     if not call.media.awaits_answer or not event.request.body:
         return
     try:

@@ -14,7 +14,10 @@ from typing import Final
 from telephony.rtp.tone import to_pcma, to_pcmu
 
 SILENCE: Final[dict[str, int]] = {"pcmu": 0xFF, "pcma": 0xD5}
-"""The G.711 byte of a sample with the value zero, for each encoding name in lower case."""
+"""The G.711 byte of a sample with the value zero.
+
+The dict key is the encoding name in lower case.
+"""
 
 _ENCODERS: Final[dict[str, Callable[[int], int]]] = {"pcmu": to_pcmu, "pcma": to_pcma}
 

@@ -51,7 +51,7 @@ class CallMedia:
         self._origin = Origin(secrets.randbits(31))
         self._local_sdp: SessionDescription | None = None
         self._agreed_sdp: SessionDescription | None = None
-        """Our SDP in the most recent exchange of an offer and an answer.
+        """Our SDP in the most recent completed exchange of an offer and an answer.
 
         It is None until an offer has been answered.
         """
@@ -100,7 +100,7 @@ class CallMedia:
             self.held_by_peer = not _receives(theirs)
 
     def withdraw(self) -> None:
-        """Stop waiting for an answer to our offer, because the peer refused the offer."""
+        """Forget our offer, because the peer has refused it; `awaits_answer` is then false."""
         self._offered = False
 
     def answer(self, body: bytes) -> bytes:

@@ -61,7 +61,10 @@ _ALLOW: Final = (
     *("OPTIONS", "INFO", "NOTIFY"),
 )
 _FAREWELL: Final = 2.0
-"""The longest time in seconds that `stop` waits until the calls and the registration have ended."""
+"""The longest time in seconds that `stop` waits for the end of the calls and of the registration.
+
+After this time, `stop` closes the socket without waiting for them.
+"""
 
 
 class VoIPPhone:
@@ -114,14 +117,14 @@ class VoIPPhone:
             sip_port: The local SIP port; 0 lets the system choose.
             register: True if the phone must register. False if the server already knows the phone
                 by its address.
-            call_callback: A function that is called for each received call while the call rings.
-                Each call of the function runs in its own task. Without this function, received
-                calls are refused with 480. If the function raises an exception, the phone logs the
+            call_callback: A coroutine function that runs in its own task for each received call,
+                from the moment when the call rings. Without this function, received calls are
+                refused with 480. If the function raises an exception, the phone logs the
                 exception's type and place in the code. The phone then ends the call, with 500 if
                 the call still rings.
-            transfer_callback: A function that is called when the other party of a call transfers us
-                (REFER). Its arguments are that call and the new call, whose INVITE has already been
-                sent. Without this function, a REFER is refused with 405.
+            transfer_callback: A coroutine function that runs in its own task when the other party
+                of a call transfers us (REFER). Its arguments are that call and the new call, whose
+                INVITE has already been sent. Without this function, a REFER is refused with 405.
             srtp: "off" uses only plain RTP, "required" only SRTP (SDES). With "optional", our
                 offers have plain RTP, and we accept offers with plain RTP or SRTP.
             transport: The transport to the server. With "tls", the phone opens no port for
@@ -158,7 +161,8 @@ class VoIPPhone:
         self.address = Address(my_ip, sip_port, transport.upper())
         """The address on which the phone listens.
 
-        The port and host are final only after `start`.
+        Before `start`, it has the values of `my_ip` and `sip_port`, which may be empty and 0.
+        `start` sets the final host and port.
         """
 
     async def __aenter__(self) -> Self:
@@ -257,8 +261,8 @@ class VoIPPhone:
             headers: Header fields to add to the INVITE, such as P-Asserted-Identity or Privacy.
             late_offer: If true, the INVITE has no SDP, so the called side sends the offer. Some
                 gateways send such INVITEs.
-            follow: If true and the response is a 3xx, the phone calls the URIs in that response
-                through the server. It calls each URI once, the preferred URI first.
+            follow: If true and the INVITE is answered with a 3xx, the phone calls the URIs in that
+                3xx through the server. It calls each URI once, the preferred URI first.
 
         Raises:
             InvalidStateError: The phone is not started.
@@ -272,9 +276,9 @@ class VoIPPhone:
         )
 
     async def ping(self) -> int:
-        """Send OPTIONS to the server, and return the status of the response.
+        """Send OPTIONS to the server, and return the status of the final response.
 
-        Any response shows that the server works.
+        Any final response, even a failure status, shows that the server works.
 
         Raises:
             InvalidStateError: The phone is not started.

@@ -1,6 +1,7 @@
 """A buffer of received audio, sorted by RTP timestamp.
 
-The buffer has silence in the place of lost packets and of pauses.
+The buffer has silence in the place of lost packets, and for times in which the peer sent no
+packets.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ If more samples arrive, the oldest samples are dropped.
 _JUMP: Final = 10 * RATE
 """The largest change of the RTP timestamp from packet to packet, in samples.
 
-After a larger change, forwards or backwards, `PlayoutBuffer` calculates positions from a new start.
+After a larger change, forwards or backwards, the new timestamps are not compared with the old
+timestamps (see `PlayoutBuffer`).
 """
 
 
@@ -29,7 +31,7 @@ class PlayoutBuffer:
     sample received. The buffer calculates the position from the RTP timestamp. After a new SSRC or
     a jump of the timestamp, the new timestamps have no known relation to the old timestamps. The
     position of the first packet after such a change is therefore calculated from its time of
-    arrival. This packet is never placed before audio that is already in the buffer. The positions
+    arrival, but is never before the end of the audio that is already in the buffer. The positions
     of later packets are calculated from their timestamps again.
     """
 

@@ -33,8 +33,8 @@ class Redirection:
     def next(self, tried: Uri, status: int, response: Response | None) -> Uri | None:
         """Return the URI to call next, after the call to the URI `tried` failed with `status`.
 
-        Return None if `follow` is false, after a 6xx, after ten tried URIs, or if all URIs have
-        been tried.
+        Return None if `follow` is false, if `status` is a 6xx, if ten URIs have been tried, or if
+        no URI is left that has not been tried.
         """
         self._tried.append(tried)
         if response is not None and 300 <= status < 400:

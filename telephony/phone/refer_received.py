@@ -39,7 +39,7 @@ def target_of(request: Request, to: NameAddr) -> tuple[Uri, tuple[tuple[str, str
 async def notify_progress(call: VoIPCall, dialog: Dialog, request: Request, new: VoIPCall) -> None:
     """Report the progress of the new call `new` to the sender of a REFER.
 
-    Each new status is sent in a NOTIFY. When `new` is answered, `call` is ended.
+    Each new status of `new` is sent in a NOTIFY. When `new` is answered, `call` is ended.
 
     Args:
         call: The call in which the REFER was received.
@@ -66,16 +66,17 @@ async def notify_progress(call: VoIPCall, dialog: Dialog, request: Request, new:
 async def _next_status(new: VoIPCall, status: int, asked_in: VoIPCall) -> int:
     """Wait until the status of `new` differs from `status`, and return the new status.
 
-    If the call `asked_in` ends before, return the current status of `new`.
+    If the call `asked_in` ends first, return the current status of `new`, which may be `status`.
     """
     await new.changes.until(lambda: _status(new) != status or asked_in.state is CallState.ENDED)
     return _status(new)
 
 
 def _status(new: VoIPCall) -> int:
-    """Return the progress of a call as a SIP status: 100, 180 for ringing, 200 for answered.
+    """Return the progress of a call as a SIP status.
 
-    For an ended call, return the status with which the call ended, or 487 if the call has no final
+    The status is 200 for an answered call, 180 for a ringing call, and 100 before the call rings.
+    For an ended call, it is the status with which the call ended, or 487 if the call has no final
     status.
     """
     if new.state is CallState.ENDED:

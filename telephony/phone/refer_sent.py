@@ -26,7 +26,10 @@ class ReferSent:
 
     def __init__(self, requests: DialogRequests, changes: Changes) -> None:
         self.statuses: list[int] = []
-        """The statuses of the peer's call to the target, one for each NOTIFY, the oldest first."""
+        """The statuses of the peer's call to the target, the oldest first.
+
+        Each NOTIFY with a status line adds one status.
+        """
         self._requests = requests
         self._changes = changes
 

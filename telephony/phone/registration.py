@@ -72,7 +72,7 @@ class RegistrationClient:
             logger.info("phone.not_unregistered", status=error.status)
 
     def on_response(self, event: StandaloneResponse) -> None:
-        """Handle the event of a response to our REGISTER, or of a missing response.
+        """Handle the final response to our REGISTER, or the event that no response came.
 
         A provisional response is ignored.
         """
@@ -81,7 +81,7 @@ class RegistrationClient:
             self._answer.set_result((event.response, event.status))
 
     def on_lost(self) -> None:
-        """Register again immediately.
+        """Register again without waiting for the next refresh.
 
         The connection to the server has ended, so the server has no working address for this phone.
         """

@@ -14,9 +14,9 @@ def replaced_call(endpoint: Endpoint, request: Request) -> VoIPCall | None:
     """Return the call that a received INVITE asks to replace; None if the INVITE has no Replaces.
 
     Raises:
-        SipParseError: The status is 400 if the Replaces header field is not valid. It is 481 if the
-            Replaces names no call of this phone, or a received call that still rings. It is 486 if
-            the Replaces has `early-only` and the call is already answered.
+        SipParseError: The error's status is 400 if the Replaces header field is not valid. It is
+            481 if the Replaces names no call of this phone, or a received call that still rings. It
+            is 486 if the Replaces has `early-only` and the call that it names is already answered.
     """
     values = request.headers.get_all("Replaces")
     if not values:

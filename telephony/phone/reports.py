@@ -22,7 +22,7 @@ from telephony.rtp.rtcp import (
 
 _RATE: Final = 8000
 _SHORT: Final = 65_536
-"""The number of units in one second: a short NTP time (32 bits) counts in 1/65536 s."""
+"""The number of units of a short NTP time (32 bits) in one second: one unit is 1/65536 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Reports:
         self._expected = 0
         self._received = 0
         self._source_ssrc: int | None = None
-        """The SSRC in our previous report about the received media.
+        """The SSRC in our previous report about the received media; None if there was none.
 
         `_expected` is the number of packets of this SSRC that were expected when we wrote that
         report. `_received` is the number of packets of this SSRC that had arrived.
@@ -144,7 +144,7 @@ def _peer_report(block: ReportBlock, wall: float) -> PeerReport:
     trip = None
     if block.last_sender_report:
         ticks = short_time(wall) - block.last_sender_report - block.delay & 0xFFFFFFFF
-        # A number of 2**31 or more is a negative difference. The difference can be slightly
+        # If `ticks` is 2**31 or more, the difference is negative. The difference can be slightly
         # negative, because the times are rounded.
         trip = ticks / _SHORT if ticks < 2**31 else 0.0
     return PeerReport(block.fraction_lost / 256, block.lost, block.jitter / _RATE, trip)

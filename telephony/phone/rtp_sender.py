@@ -1,7 +1,8 @@
 """The RTP packets that a phone sends: queued audio, DTMF digits (RFC 4733) or silence.
 
-The method `next` is called once every 20 ms. If the peer receives no media, the method `skip` is
-called instead. The RTP timestamp then also advances by 20 ms, but no packet is sent.
+Every 20 ms, the phone calls `next` to get a packet. While the peer accepts no media, the phone
+calls `skip` instead of `next`. Both methods advance the RTP timestamp by 20 ms, but `skip` makes no
+packet.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class RtpSender:
         self._keys.extend((KEYS.index(key), 0) for key in keys.upper())
 
     def skip(self) -> None:
-        """Advance the timestamp by 20 ms without a packet, because the peer receives no media."""
+        """Advance the timestamp by 20 ms without a packet, because the peer accepts no media."""
         self.timestamp = self.timestamp + FRAME & 0xFFFFFFFF
         self._marker = True
 

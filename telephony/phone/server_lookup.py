@@ -80,8 +80,8 @@ async def _by_domain(
 def _shown(there: Address, name: str) -> str:
     """Return the name that the certificate of the server at `there` must contain.
 
-    For TLS, return `name`, the host that the program gave. Return "" if that host is an IP literal
-    or the transport is not TLS.
+    `name` is the host that the program gave. Return `name` if the transport is TLS and `name` is
+    not an IP literal. Otherwise return "".
     """
     try:
         ip_address(name)

@@ -51,9 +51,9 @@ class SessionRefresher:
         Args:
             settings: The interval that we request, and the shortest interval that we accept.
             refresh: A function that sends one refresh. If it raises CallFailedError or
-                InvalidStateError, it is called again later.
-            on_expired: A function that ends the call. It is called if the session was not refreshed
-                in time.
+                InvalidStateError, it is called again after two seconds.
+            on_expired: A function that ends the call. It is called if no refresh came before the
+                session expired.
         """
         self._settings = settings
         self._send_refresh = refresh
@@ -155,8 +155,9 @@ class SessionRefresher:
     async def _refresh(self, timer: SessionTimer) -> None:
         """Send a refresh, and repeat it every two seconds until a refresh is accepted.
 
-        The loop ends when a refresh is accepted, because an accepted refresh sets a new `timer`.
-        The end of the call stops the loop too.
+        `timer` is the session timer that needs the refresh. An accepted refresh replaces
+        `self.timer` by a new session timer, and this ends the loop. The end of the call also stops
+        the loop.
         """
         while self.timer is timer:
             with contextlib.suppress(CallFailedError, InvalidStateError):

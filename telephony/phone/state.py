@@ -16,7 +16,7 @@ class CallState(StrEnum):
     DIALING = "dialing"
     """Our INVITE has been sent, and no response has shown yet that a phone rings."""
     RINGING = "ringing"
-    """Our INVITE got a 180 or 183, or a received call waits for our answer."""
+    """Our INVITE got a 180 or 183, or a received call has not been answered yet."""
     ANSWERED = "answered"
     ENDED = "ended"
 

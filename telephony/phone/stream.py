@@ -25,9 +25,9 @@ from telephony.sdp import LocalMedia, RemoteMedia, Srtp, fresh_keys
 
 _TICK: Final = 0.02
 _AHEAD: Final = 10 * FRAME
-"""The limit of the audio queue, in samples: 200 ms of audio.
+"""The number of samples in the audio queue below which `write` returns: 200 ms of audio.
 
-`write` returns when fewer samples than this are queued.
+More samples than this can be in the queue while `write` waits.
 """
 _REPORT: Final = 5.0
 """The mean time in seconds between two RTCP reports.
@@ -36,9 +36,9 @@ Each interval is random within ± 50 % of this mean (RFC 3550 section 6.2). The 
 first report is half as long.
 """
 _LATE: Final = 1.0
-"""The longest delay of the event loop, in seconds, after which we still send the delayed packets.
+"""The longest delay of the event loop, in seconds, for which we send the delayed packets later.
 
-After a longer delay, the delayed packets are dropped.
+If the delay is longer, the delayed packets are dropped.
 """
 
 
@@ -178,7 +178,9 @@ class MediaStream:
             sent = self.protection.protect_control(data) if self.protection else data
             sock.sendto(sent, (remote.rtcp_host or remote.host, remote.rtcp_port))
         except (OSError, SrtpError):
-            return  # Sending can fail without harm, for example because the peer's port is closed.
+            # We ignore this error, for example of a peer whose port is closed: only this packet is
+            # lost.
+            return
 
     def _read_all(self, descriptor: int, take: Callable[[bytes, str], None]) -> None:
         sock = self._pair.rtp if descriptor == self._pair.rtp.fileno() else self._pair.rtcp
@@ -188,8 +190,8 @@ class MediaStream:
             except BlockingIOError:
                 break
             except OSError:
-                # This error is an ICMP error that an earlier packet caused, so we read the next
-                # packet.
+                # The error is an ICMP error about a packet that we sent earlier. We continue to
+                # read received packets.
                 continue
             take(data, source[0])
         self._changes.notify()
