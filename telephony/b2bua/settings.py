@@ -30,9 +30,9 @@ class CallSettings:
     transfer_timeout: float = 60.0
     """The time for which the target of a transfer rings before the transfer fails."""
     request_timeout: float = 33.0
-    """The time that one leg has to answer an offer of the other leg.
+    """The longest time from an offer that we send to one leg until the answer of this leg.
 
-    If the time ends without an answer, the sender of the offer gets 504.
+    If the answer does not come in this time, the other leg, which sent the offer to us, gets 504.
     """
     codecs: tuple[str, ...] = DEFAULT_ALLOWED
     """The encoding names of the codecs that a call may use.
@@ -95,7 +95,7 @@ class Target:
     3263 section 4.3).
     """
     path: tuple[NameAddr, ...] = ()
-    """The proxies through which the target registered, the nearest proxy first (RFC 3327).
+    """The proxies through which the target registered (RFC 3327), the proxy nearest to us first.
 
     They are the Route header fields of our INVITE.
     """

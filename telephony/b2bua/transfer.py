@@ -39,10 +39,7 @@ from telephony.sip.message.messages import Request, Response
 from telephony.sip.ua.server_request import ServerRequest
 
 _OWNER_WAIT: Final = 5.0
-"""The seconds that the owner of the call has to decide about a REFER.
-
-After that time, the REFER is refused with 603.
-"""
+"""The seconds after which a REFER without a decision of the call's owner is refused with 603."""
 _LAST_NOTIFY_WAIT: Final = 4.0
 """The seconds that we wait for the response to the final NOTIFY of a completed transfer.
 
@@ -423,7 +420,7 @@ class ReferTransfers:
         )
 
     def resume(self, before: TransferCheckpoint, now: float) -> None:
-        """Continue after a restart of the process.
+        """Take over the state in `before` after a restart of the process.
 
         A transfer that was in progress before the restart counts as failed.
 

@@ -288,7 +288,7 @@ class VoIPCall:
         """Put the other party on hold, which asks that party to send no media.
 
         Args:
-            direction: With "sendonly", the other party may still hear the audio that we write. With
+            direction: With "sendonly", the other party still hears the audio that we write. With
                 "inactive", it hears nothing.
 
         Raises:

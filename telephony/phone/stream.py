@@ -107,7 +107,7 @@ class MediaStream:
     def _protect(self, remote: RemoteMedia) -> None:
         """Use the SRTP keys of `remote` from now on, or plain RTP if `remote` has no keys.
 
-        For a key that does not change, the packet counters continue.
+        A key that was already in use keeps its SRTP session, and therefore its roll-over counter.
         """
         if remote.keys is not None and self._srtp_state is not None:
             self._srtp_state.rekey(remote.keys)

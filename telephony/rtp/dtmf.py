@@ -1,9 +1,9 @@
 """DTMF digits as RTP events (RFC 4733).
 
-This module reads the packets of an event, and combines the packets of one DTMF digit. All packets
-of an event have the same timestamp. The final packet is sent three times, and any packet may be
-lost. If a digit is pressed for so long that the duration field is too small, the event continues in
-a new segment. Each segment has its own timestamp.
+This module reads the packets of an event, and combines the packets of one DTMF digit. The final
+packet of an event is sent three times, and any packet may be lost. All packets of an event have the
+same timestamp. The only exception is a digit that is pressed for so long that the duration field is
+too small: its event consists of several segments, and each segment has its own timestamp.
 """
 
 from dataclasses import dataclass
@@ -72,8 +72,8 @@ class KeyPresses:
     def receive(self, data: bytes) -> str | None:
         """Return the DTMF digit that begins with this packet.
 
-        None means that the packet continues a digit, belongs to an earlier event, or belongs to an
-        event that is not a digit.
+        None means that the packet continues a digit, belongs to an event before the most recent
+        event, or belongs to an event that is not a digit.
 
         Raises:
             RtpParseError: The packet or its RTP payload cannot be read.
@@ -104,7 +104,8 @@ class KeyPresses:
         """Return whether the packet belongs to an event that began before the most recent event.
 
         This is so if the packet's timestamp is less than 16 s (at 8000 Hz) before the timestamp of
-        the most recent event. If the difference is larger, the packet counts as a new event.
+        the most recent event. A packet whose timestamp is 16 s or more before that timestamp counts
+        as a new event.
         """
         if self._last is None or packet.ssrc != self._last[0]:
             return False

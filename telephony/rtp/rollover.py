@@ -1,9 +1,9 @@
 """Sessions of libsrtp, and the search for the roll-over counter of a received stream.
 
 The roll-over counter is the number of times that the 16-bit sequence number has started again at 0.
-A receiver that joins a stream late does not know this counter. A receiver also does not know the
-counter after a change of the key: most senders then reset the counter, although RFC 3711 section
-3.3.1 says that a new key does not reset it.
+A receiver does not know this counter if it did not receive the stream from the beginning. A
+receiver also does not know the counter after a change of the key: most senders then reset the
+counter, although RFC 3711 section 3.3.1 says that a new key does not reset it.
 
 libsrtp has no function that sets the counter of the receiving session. So this module makes the
 counter grow. It creates a sending session with the same key, which makes search packets. The
@@ -32,8 +32,8 @@ A stream with 50 packets a second reaches it after about twelve hours.
 _LEAP: Final = 0x7000
 """The step in the sequence number from one search packet to the next.
 
-The step is less than half of all sequence numbers, because libsrtp would take a larger step as a
-step backwards.
+The step is less than 32768 (half of the 65536 sequence numbers), because libsrtp would take a
+larger step as a step backwards.
 """
 _BEHIND: Final = 0x1000
 """The distance in sequence numbers between the final search packet and the received packet.

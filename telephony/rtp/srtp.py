@@ -1,11 +1,11 @@
 """SRTP and SRTCP (RFC 3711, RFC 7714) of one leg: protect and unprotect packets with libsrtp.
 
-For each key, this module keeps one libsrtp session as long as the key may be used again. A new
-negotiation does not end the session. If the two sides agree on an earlier key again, the earlier
-session of this key is used again. A new session with this key would be wrong for two reasons.
-First, the module could not set the roll-over counter of a new libsrtp session. Second, one key must
-never protect two packets with the same index. Our own keys do not change until the leg ends. If a
-peer's roll-over counter is not 0 at its first packet, `rollover` finds the counter.
+For each key, this module has one libsrtp session. A new negotiation does not end the session,
+because the two sides may agree on the key again later. The earlier session of this key is then used
+again. A new session with this key would be wrong for two reasons. First, the module could not set
+the roll-over counter of a new libsrtp session. Second, one key must never protect two packets with
+the same index. Our own keys do not change until the leg ends. If a peer's roll-over counter is not
+0 at its first packet, the module `rollover` finds the counter.
 
 A new key of the peer is in force from the first packet that is authentic with this key. Until then
 the old key is used, because some packets with the old key are still on the network.
@@ -28,9 +28,9 @@ _TAGS: Final = {Suite.AES_CM_128_HMAC_SHA1_80: 10, Suite.AES_CM_128_HMAC_SHA1_32
 The suites with GCM are not in this table, because their tag comes before the MKI.
 """
 _CONTROL_TAG: Final = 10
-"""The number of octets in the authentication tag of an SRTCP packet.
+"""The number of octets in the authentication tag of an SRTCP packet with a suite in `_TAGS`.
 
-This is for the suites in `_TAGS` (RFC 4568 section 6.2).
+The number is from RFC 4568 section 6.2.
 """
 _MOST_SOURCES: Final = 256
 """The largest number of SSRCs in one session.
@@ -38,7 +38,7 @@ _MOST_SOURCES: Final = 256
 Each SSRC uses memory in libsrtp until the session ends.
 """
 _KEPT_SESSIONS: Final = 8
-"""The largest number of keys of one peer whose sessions we keep.
+"""The largest number of keys of one peer for which we keep a session.
 
 A peer has several keys if it has several early dialogs, or if it has changed its key.
 """
@@ -121,9 +121,9 @@ class _Sender:
     def _on_stale(self, data: bytes) -> bytes:
         """Handle a packet that libsrtp refuses as too old.
 
-        If libsrtp has refused fewer than `_STALE` packets one after another, this packet is lost.
-        Otherwise the source of this packet gets a new SSRC, and the packet is protected with the
-        new SSRC.
+        If this packet is one of the first `_STALE` - 1 packets that libsrtp has refused one after
+        another, this packet is lost. Otherwise the source of this packet gets a new SSRC, and the
+        packet is protected with the new SSRC.
 
         Raises:
             SrtpError: The packet is lost, or it cannot be protected with the new SSRC.
@@ -198,8 +198,8 @@ class _Receiver:
     def _unprotect_first(self, data: bytes) -> bytes:
         """Unprotect a packet that needs special handling.
 
-        This is so for the first packet of a source, a packet with an MKI, and a packet of a source
-        in `_wrapped`.
+        Such a packet is the first packet of a source, has an MKI, or is from a source in
+        `_wrapped`.
         """
         if len(data) < _SMALLEST:
             raise SrtpError("shorter than any SRTP packet")
@@ -267,7 +267,7 @@ class Protection:
 
     Attributes:
         protect: Turns an RTP packet into an SRTP packet. Raises `SrtpError` if the packet was sent
-            before, is far too late or is too long.
+            before, is too long, or is older than the replay window of libsrtp.
         unprotect: Turns an SRTP packet into an RTP packet. Raises `SrtpError` if the packet is not
             authentic, or was received before.
     """

@@ -18,7 +18,7 @@ _AMPLITUDE = 4_000
 def is_sounding(packet: int) -> bool:
     """Return True if a packet contains tone, and False if it contains silence.
 
-    `packet` counts the packets from 0 at the start of the tone.
+    `packet` is the index of the packet; the tone starts with packet 0.
     """
     place = packet % CYCLE_PACKETS
     return place < 20 or 30 <= place < 50

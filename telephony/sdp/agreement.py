@@ -17,7 +17,7 @@ from telephony.sdp.transport import Transport
 
 
 def live_section(said: SessionDescription | None) -> MediaDescription | None:
-    """Return the first live audio section of a description; None if there is none.
+    """Return the first live audio section of `said`; None if there is none or `said` is None.
 
     A section is live if its port is not 0.
     """
@@ -164,9 +164,10 @@ def _rtcp_host(section: MediaDescription, host: str) -> str:
 def same_media(one: SessionDescription | None, other: SessionDescription | None) -> bool:
     """Return whether two session descriptions ask for the same media.
 
-    This is so, for example, in a refresh that changes nothing. This function compares sections,
-    addresses, ports, codecs with fmtp, directions and attributes. It does not compare the o=, s=
-    and t= lines. Two descriptions that are None are also the same.
+    For example, a refresh that changes nothing asks for the same media as the description before
+    it. This function compares sections, addresses, ports, codecs with fmtp, directions and
+    attributes. It does not compare the o=, s= and t= lines. If both arguments are None, return
+    True; if only one is None, return False.
     """
     if one is None or other is None:
         return one is other

@@ -60,6 +60,9 @@ def _speaks(table: Mapping[int, Codec]) -> bool:
 def _carried(session: SessionDescription, allowed: Sequence[str], srtp: Srtp) -> int:
     """Return the index of the audio section that we carry; a section with SRTP keys is preferred.
 
+    `allowed` has the encoding names of the codecs that we carry. `srtp` is the protection that the
+    media may have.
+
     Raises:
         SdpParseError: There is no section that we can carry. The status is 488.
     """
@@ -89,8 +92,9 @@ def cut_offer(
 ) -> SessionDescription:
     """Return `offer` with only one live section: the audio that we carry, with allowed codecs.
 
-    The sequence of the codecs, fmtp, ptime and unknown attributes do not change. The other sections
-    stay in their places and are refused with port 0.
+    `allowed` has the encoding names of these codecs. `srtp` is the protection that the media of the
+    offer may have. The sequence of the codecs, fmtp, ptime and unknown attributes do not change.
+    The other sections stay in their places and are refused with port 0.
 
     Raises:
         SdpParseError: There is no audio, no audio with the protection that `srtp` requires, or no
@@ -181,7 +185,8 @@ def forwarded_answer(
     """Return the answer for the peer that made `offer`, made from the other peer's `answer`.
 
     The result has the sections of `offer`. Its codecs have the sequence of `answer` and the payload
-    types of `offer`.
+    types of `offer`. `local` is our address on the leg of the peer that made `offer`, `origin` is
+    the o= line for this leg, and `allowed` has the encoding names that the result may contain.
 
     Raises:
         SdpParseError: `answer` refuses the audio or has no audio codec in common with `offer`, or
@@ -209,7 +214,7 @@ def forwarded_answer(
 def _matched(
     offered: Mapping[int, Codec], answered: Mapping[int, Codec]
 ) -> tuple[dict[int, Codec], dict[int, int]]:
-    """Return the codecs of an answer, with the payload types that they have in the offer.
+    """Return the codecs that an answer and its offer have in common, and their payload types.
 
     `offered` and `answered` are the codec tables of the offer and of the answer. The first result
     is a codec table with the payload types of the offer. The second result is a table from the
@@ -287,8 +292,9 @@ def own_answer(
 ) -> SessionDescription:
     """Return an answer to `offer` that we make ourselves, without an answer of another peer.
 
-    The answer has the first allowed audio codec of `offer`, and telephone-event with the same
-    clock. If `direction` is None, the answer has the reverse of the offer's direction.
+    The answer has the first allowed audio codec of `offer`. It also has the telephone-event codecs
+    of `offer` that have the same clock as the audio codec. If `direction` is None, the answer has
+    the reverse of the offer's direction.
 
     Raises:
         SdpParseError: There is no audio, no audio with the protection that `local.srtp` requires,

@@ -134,7 +134,7 @@ class MediaDescription:
         return next(self.attributes(name), None)
 
     def attributes(self, name: str) -> Iterator[str]:
-        """Yield the values of all a= lines named `name`, which must be in lower case."""
+        """Yield the values of all a= lines named `name`; `name` must be in lower case."""
         return _attribute(self.lines, name)
 
     @property
@@ -272,7 +272,7 @@ class SessionDescription:
         return str(self).encode("utf-8", "surrogateescape")
 
     def attribute(self, name: str) -> str | None:
-        """Return the value of the first session-level a= line named `name`, or None."""
+        """Return the value of the first session-level line a=`name`; None if there is none."""
         return next(_attribute(self.lines, name), None)
 
     @property
@@ -293,7 +293,7 @@ class SessionDescription:
         """Return the direction of section `index`.
 
         If the address of the section is 0.0.0.0 or ::, the direction does not include receiving,
-        because such an address means hold.
+        because such an address means hold: we send no media to it.
         """
         said = _direction(self.media[index].lines) or _direction(self.lines) or Direction.SENDRECV
         if self.host(index) in _UNSPECIFIED:
@@ -305,7 +305,7 @@ class SessionDescription:
         return self.find(lambda media: media.is_rtp_audio)
 
     def find(self, wanted: Callable[[MediaDescription], bool]) -> int | None:
-        """Return the index of the first section for which `wanted` returns true, or None."""
+        """Return the index of the first section that `wanted` accepts; None if there is none."""
         return next((i for i, media in enumerate(self.media) if wanted(media)), None)
 
 

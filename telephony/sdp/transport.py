@@ -38,7 +38,10 @@ def usable_keys(section: MediaDescription, srtp: Srtp) -> tuple[Crypto, ...]:
 
 
 def can_carry(section: MediaDescription, srtp: Srtp) -> bool:
-    """Return whether a leg with the protection `srtp` can carry the audio section of a peer."""
+    """Return whether a leg can carry the audio section of a peer.
+
+    `srtp` is the protection that the leg may have: none, optional SRTP or only SRTP.
+    """
     if usable_keys(section, srtp):
         return True
     return not section.is_secure and srtp is not Srtp.REQUIRED
@@ -69,8 +72,8 @@ def answer_to(section: MediaDescription, local: LocalMedia) -> Transport:
     """Return the transport of our answer to a peer's audio section.
 
     The answer has the peer's profile. If the peer's section has a=crypto lines that we can use, the
-    first of these lines decides: the answer has its tag, its suite and our key for this suite. If
-    there is no such line, the answer has no key.
+    first of these lines decides: the answer has the tag and the suite of this line, and our key for
+    this suite. If there is no such line, the answer has no key.
     """
     line = next(iter(usable_keys(section, local.srtp)), None)
     keys = () if line is None else (Crypto(line.tag, local.keys[line.key.suite]),)
