@@ -1,8 +1,9 @@
-"""The session descriptions that we write.
+"""The session descriptions (SDP) that we write.
 
 A description that we write contains our own o= line, address and ports in place of the peer's. A
 media section that we do not relay remains in the description, but with port 0 (RFC 3264 section 6).
-We remove all information with which one peer could reach the other peer directly.
+We remove from the description all information with which the two peers could reach each other
+directly.
 """
 
 import re
@@ -26,14 +27,14 @@ _DROPPED = re.compile(
     r"|sendrecv|sendonly|recvonly|inactive",
     re.IGNORECASE,
 )
-"""The attributes that we do not send on to the other peer.
+"""The SDP attributes in one peer's description that we do not forward to the other peer.
 
-These attributes contain:
+These are the attributes that contain:
 
 - addresses, identities and crypto keys of the peer;
 - features that are negotiated only on the peer's own leg (RFC 4585, RFC 5761);
 - offers of other transports, which may contain crypto keys (RFC 3407, RFC 5939);
-- the direction, because we write our own direction attribute.
+- the direction: we write our own direction attribute instead.
 """
 _BY_PAYLOAD = frozenset({"rtpmap", "fmtp", "rtcp-fb"})
 
@@ -48,16 +49,17 @@ def rewrite(
 ) -> SessionDescription:
     """Return `session` with our o= line, address and ports in place of the peer's.
 
-    The result does not contain the s=, u=, e= and p= texts of the session, the i= texts, the k=
-    lines, or the attributes of ICE, DTLS, SDES, rtcp and rtcp-mux. The first audio section with a
-    port other than 0 is relayed; all other sections are refused.
+    The result does not contain the peer's s=, u=, e=, p=, i= and k= lines, or the attributes of
+    ICE, DTLS, SDES, rtcp and rtcp-mux. The first audio section with a port other than 0 is relayed.
+    All other sections are refused: they get port 0.
 
     Args:
         session: The peer's description.
         local: Our address, and the port for the relayed section.
         origin: The session id and version for our o= line.
         direction: The direction of the relayed section. If it is None, the section has the
-            direction from `session`. A hold by the address 0.0.0.0 becomes a direction attribute.
+            direction from `session`; if `session` holds the media by the address 0.0.0.0, the
+            result has a direction attribute instead.
         transport: The profile and the crypto keys for the relayed section. If it is None, the
             section has the profile from `session`, and no crypto keys.
     """
@@ -90,7 +92,7 @@ def _passes(line: SdpLine) -> bool:
 def refuse_section(section: MediaDescription) -> MediaDescription:
     """Return `section` as a refused section: with port 0 and without attributes.
 
-    The result has the formats of `section`, because an m= line needs at least one format.
+    The formats of `section` remain, because an m= line needs at least one format.
     """
     return replace(section, port=0, port_count=1, lines=())
 
@@ -100,9 +102,9 @@ def session_lines(
 ) -> tuple[SdpLine, ...]:
     """Return the session-level lines of a description that we write.
 
-    These are our own lines and some lines of `kept`. A line of `kept` is left out if it describes
-    the peer, or if we write a line of its type ourselves. The returned lines are sorted by type as
-    RFC 8866 section 5 requires.
+    These are our own lines, with our address in `local`, and some of the peer's session-level lines
+    in `kept`. A line of `kept` is left out if it describes the peer, or if we write a line of its
+    type ourselves. The returned lines are sorted by type as RFC 8866 section 5 requires.
     """
     family = f"IN IP{ip_address(local.host).version} {local.host}"
     lines = [
@@ -137,9 +139,11 @@ def with_codecs(
 
     Args:
         section: The section to change. Its attributes except rtpmap, fmtp and rtcp-fb are copied.
-        table: The codecs of the result, in sequence. Each dict key is the codec's new payload type.
-        renumbered: For each payload type in `section` (the dict key), the new payload type. In the
-            attributes fmtp and rtcp-fb, the new payload types replace those of `section`.
+        table: The codecs of the result, in sequence. Each dict key is the codec's payload type in
+            the result.
+        renumbered: Maps payload types of `section` to payload types of the result. The attributes
+            fmtp and rtcp-fb are copied with the payload type of the result; if their payload type
+            is not a dict key, they are left out.
     """
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     for line in section.lines:
@@ -160,9 +164,9 @@ def place_section(
 ) -> tuple[MediaDescription, ...]:
     """Return all media sections of a description: the section `audio` and refused sections.
 
-    The result has the sections of `shape` in their sequence, each as a refused section. But `audio`
-    replaces the section with the number `index` (from 0). If `index` is None, `audio` is added
-    after the sections of `shape`.
+    The result has the sections of `shape` in their sequence, each as a refused section. Only the
+    section at the position `index` of `shape` (from 0) is replaced by `audio`. If `index` is None,
+    none is replaced, and `audio` is added after the sections of `shape`.
     """
     others = [refuse_section(section) for section in shape]
     if index is None:

@@ -1,4 +1,6 @@
-"""The SIP core (RFC 3261) without I/O. It takes bytes and the time, and returns messages.
+"""The SIP core (RFC 3261) without I/O.
+
+The core takes received bytes and the present time, and returns the messages that must be sent.
 
 Applications use the modules `endpoint` and `events`. Each package imports only from the packages
 before it in this order: `message`, `transport`, `transaction`, `request`, `dialog`, `ua`. The

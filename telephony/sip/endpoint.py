@@ -82,8 +82,8 @@ class Endpoint:
                 another tag is 420.
             user_agent: The value of the header fields User-Agent and Server; "" for messages
                 without these header fields.
-            rng: The source of random tags, branches, Call-IDs and delays; None for the system's
-                source. Tests use a source with a fixed seed.
+            rng: The source of random tags, branches, Call-IDs and delays. If it is None, the
+                system's source is used. Tests use a source with a fixed seed.
             timings: The durations T1, T2, T4 and so on of RFC 3261, in seconds.
         """
         self._core = Core(
@@ -94,7 +94,7 @@ class Endpoint:
 
     @property
     def dropped(self) -> Counter[str]:
-        """The number of dropped messages for each reason; the reason is the dict key.
+        """For each reason (the dict key), the number of messages that were dropped for this reason.
 
         Received keep-alives, and malformed requests to which the core responded, are also counted.
         """
@@ -107,10 +107,10 @@ class Endpoint:
         return dropped["malformed"] + dropped["malformed, answered"]
 
     def authenticate(self, credentials: Credentials) -> None:
-        """Set the credentials with which the core responds to later 401 and 407 responses.
+        """Set the function that supplies credentials, for all 401 and 407 that arrive from now on.
 
-        If there are no credentials for a challenge, the application receives the 401 or 407 (RFC
-        3261 section 22).
+        The core sends the challenged request again with these credentials. If there are none for a
+        challenge, the application receives the 401 or 407 (RFC 3261 section 22).
         """
         self._agent.credentials = credentials
 
@@ -119,7 +119,8 @@ class Endpoint:
 
         A REGISTER or OPTIONS to `destination` needs this Contact. `user` is the user part of the
         Contact URI. `local` is our local address for the Contact. If `local` is None, the Contact
-        has the first local address with the IP family and transport of `destination`.
+        has the local address that was added first, among those with the IP family and transport of
+        `destination`.
 
         Raises:
             ProtocolError: `local` is None, and we have no local address of the IP family and
@@ -134,8 +135,8 @@ class Endpoint:
         they contain the local address.
 
         Raises:
-            ProtocolError: The address is a wildcard address and `advertised` is None. Peers cannot
-                send to a wildcard address.
+            ProtocolError: `advertised` is None, and `local` has the wildcard address 0.0.0.0 or
+                `::`, to which peers cannot send.
         """
         self._core.local_addresses.add(local, advertised)
 
@@ -147,10 +148,10 @@ class Endpoint:
         self._incoming.receive(data, source, local, now)
 
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Send the response to `fault`, the malformed message that makes a stream unreadable.
+        """Respond to the malformed message in `fault`, a unit of the kind "fault" of a stream.
 
-        Send no response if the message has no valid top Via, or if it is an ACK. The transport
-        closes the stream.
+        Send no response if the message has no valid top Via, or if it is an ACK. In both cases, the
+        transport must close the connection, because the rest of the stream cannot be read.
         """
         self._incoming.refuse(fault, source, local)
 
@@ -196,8 +197,9 @@ class Endpoint:
         The core writes the header fields Via, Max-Forwards, From (with a new tag if `from_` has no
         tag), To, Call-ID, CSeq, Contact, Allow, Supported and User-Agent. After these it writes the
         header fields in `headers`. If `headers` contains a Contact, Allow, Supported or User-Agent,
-        the core does not write its own. If `local` is None, the INVITE is sent from the first local
-        address of the destination's IP family and transport.
+        the core does not write its own field of this name. If `local` is None, the INVITE is sent
+        from the local address that was added first, among those with the destination's IP family
+        and transport.
 
         Raises:
             ProtocolError: We have no suitable local address, or a header field contains CR, LF or
@@ -241,7 +243,7 @@ class Endpoint:
     ) -> NonInviteClient:
         """Send a request outside any dialog, such as OPTIONS or REGISTER, and return its handle.
 
-        The arguments have the same meaning as those of `invite`.
+        `cseq` is the CSeq number. The other arguments have the same meaning as those of `invite`.
 
         Raises:
             ProtocolError: The method is INVITE, ACK or CANCEL. Or we have no suitable local
@@ -281,9 +283,9 @@ class Endpoint:
     ) -> InviteClient:
         """Cancel an INVITE that an earlier process sent.
 
-        `data` is the result of `InviteClient.checkpoint()`. Later the event `InviteFailed` or
-        `InviteAnswered` is emitted. After `InviteAnswered`, the application must end the dialog
-        with BYE.
+        `data` is the result of `InviteClient.checkpoint()`. The core later emits `InviteFailed`, or
+        `InviteAnswered` if the peer accepted the INVITE before the CANCEL arrived. After
+        `InviteAnswered`, the application must end the dialog with BYE.
 
         Raises:
             ProtocolError: `data` is not a checkpoint of an INVITE, or its local address is no
@@ -292,11 +294,13 @@ class Endpoint:
         return cancel_restored(self._agent, data, owner, now)
 
     def restore_invite(self, data: Mapping[str, object], now: float) -> str:
-        """Process again an INVITE that an earlier process received without a final response.
+        """Process an INVITE to which an earlier process has sent no final response.
 
-        `data` is the result of `InviteServer.checkpoint()`. The core emits the event
-        `IncomingInvite`. Our new responses create one more early dialog at the caller. Return the
-        INVITE's Call-ID, so that the application recognises the INVITE in the event.
+        `data` is the result of `InviteServer.checkpoint()`. The INVITE is processed as if it had
+        arrived at `now`. The core emits the event
+        `IncomingInvite`. At the caller, our new responses create another early dialog, because they
+        have another To tag. Return the INVITE's Call-ID, so that the application recognises the
+        INVITE in the event.
 
         Raises:
             ProtocolError: `data` is not a checkpoint of an INVITE.
@@ -313,16 +317,16 @@ class Endpoint:
         return self._agent.dialogs.get(DialogId(call_id, local_tag, remote_tag))
 
     def has_call_id(self, call_id: str) -> bool:
-        """Return whether this Call-ID belongs to a dialog, or to a request that we sent.
+        """Return whether a stored dialog, or a request that we sent, has this Call-ID.
 
-        A request counts only until its transaction is terminated.
+        A request is no longer found after its transaction has terminated.
         """
         return self._agent.dialogs.has_call_id(call_id) or self._core.transactions.has_call_id(
             call_id
         )
 
     def peers(self) -> set[str]:
-        """Return the hosts to which our requests in the present dialogs are sent."""
+        """Return the IP addresses to which we send requests in the stored dialogs."""
         return {dialog.destination.host for dialog in self._agent.dialogs}
 
     def looped(self, request: Request) -> bool:
@@ -335,9 +339,10 @@ class Endpoint:
     def unreachable(self, destination: Address, now: float) -> None:
         """Report to the core that `destination` cannot be reached.
 
-        Each request to `destination` that has received no response fails with 503. A request that
-        has received a provisional response continues, because its final response may still arrive
-        over another connection (RFC 3261 section 18.2.2). The core emits the event `PeerLost`.
+        Each request to `destination` that has received no response fails; its event has the status
+        503. A request that has received a provisional response continues, because its final
+        response may still arrive over another connection (RFC 3261 section 18.2.2). The core emits
+        the event `PeerLost`.
         """
         for transaction in self._core.transactions.clients_to(destination):
             transaction.unreachable(now)

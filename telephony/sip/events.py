@@ -1,11 +1,12 @@
 """All events that the SIP core emits, with the classes `Address` and `OutgoingMessage`.
 
-The application receives the events. Each event is a small frozen dataclass, defined in the module
-that emits the event. An event contains handles: objects of the core, such as `InviteServer`,
-`InviteClient` and `Dialog`, whose methods the application calls. A handle has the attribute
-`owner`, in which the application may store its own object, for example the call. The `owner` of an
-INVITE becomes the `owner` of its dialog. So the application finds the call of an event without a
-table. The modules endpoint.py and incoming.py decide what the core does with a message.
+The application receives the events. Each event is a small frozen dataclass, and its class is
+defined in the module that emits the event. An event contains handles: objects of the core, such as
+`InviteServer`, `InviteClient` and `Dialog`, whose methods the application calls. A handle has the
+attribute `owner`, in which the application may store its own object, for example the call. The
+`owner` of an INVITE becomes the `owner` of the dialog that the INVITE creates. So the application
+needs no table to find the call of an event. The modules endpoint.py and incoming.py decide what the
+core does with a message.
 """
 
 from telephony.sip.dialog.dialog import DialogEnded

@@ -1,8 +1,9 @@
-"""Checks, by OPTIONS requests at intervals, whether a neighbour responds (RFC 3261 section 11).
+"""Regular OPTIONS requests that check whether a neighbour responds (RFC 3261 section 11).
 
-A `KeepAlive` sends OPTIONS to one address. A fixed time after each final response, it sends OPTIONS
-again. Any final response except 408 and 503 shows that the neighbour is alive, even if the
-neighbour refuses OPTIONS. This module does no I/O and reads no clock.
+A neighbour is a SIP element to which we send requests, such as a trunk. A `KeepAlive` sends OPTIONS
+to the address of one neighbour, and again a fixed time after the result of each check. Any final
+response except 408 and 503 shows that the neighbour is alive, even if the neighbour refuses
+OPTIONS. This module does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ class PeerHealth(enum.Enum):
 class KeepAlive:
     """The OPTIONS checks of one neighbour.
 
-    The owner of this object calls `handle_timer` at the time that `next_timer` returns. The owner
-    also calls `handle` for each event `StandaloneResponse` whose transaction has this object as its
-    `owner`.
+    The code that uses this object calls `handle_timer` at the time that `next_timer` returns. It
+    also calls `handle` for each event `StandaloneResponse` in which `transaction.owner` is this
+    object.
 
     Attributes:
         health: The state of the neighbour after the most recent check.
@@ -57,7 +58,8 @@ class KeepAlive:
     def next_timer(self) -> float | None:
         """Return the monotonic time in seconds at which the next OPTIONS must be sent.
 
-        Return None while we wait for the response to an OPTIONS.
+        Return minus infinity before the first OPTIONS, and None while we wait for the response to
+        an OPTIONS.
         """
         return self._next
 
@@ -89,10 +91,10 @@ class KeepAlive:
             self._answered(503, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Make the next check due now if the connection to our neighbour is lost.
+        """Let the next check start at `now`, because the connection to the address `peer` is lost.
 
-        `peer` is the address whose connection is lost. Do nothing if `peer` is not our neighbour,
-        if the neighbour was not alive, or if we wait for the response to an OPTIONS.
+        Do nothing if `peer` is not the address of our neighbour, if the most recent check did not
+        find the neighbour alive, or if we wait for the response to an OPTIONS.
         """
         waits = self._next is not None and self.health is PeerHealth.ALIVE
         if waits and peer == self.destination:

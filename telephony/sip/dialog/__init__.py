@@ -1,1 +1,1 @@
-"""Dialogs (RFC 3261 section 12): their state, their creation and the next hop of their requests."""
+"""Dialogs (RFC 3261 section 12): state, creation and the next hop of requests in a dialog."""

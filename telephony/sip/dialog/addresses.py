@@ -19,7 +19,7 @@ from telephony.sip.transport.outgoing import NextHop
 
 
 class DialogId(NamedTuple):
-    """The three values that identify a dialog on our side (RFC 3261 section 12)."""
+    """The Call-ID and the two tags, which identify a dialog (RFC 3261 section 12)."""
 
     call_id: str
     local_tag: str
@@ -39,11 +39,11 @@ class DialogAddresses:
         local_address: The address of our socket for this dialog.
         peer: The address from which the dialog's INVITE came, or to which we sent the INVITE.
         send_to: The address to which all our requests are sent, for example that of a phone behind
-            NAT. The application may set it. If it is None, a request is sent to the IP address in
-            the URI of the first route, or in the remote target if there is no route. There are two
-            exceptions, in which the request is sent to `peer`. The URI contains a host name, or an
-            IP address that we cannot reach. Or the URI names the host and the transport of `peer`,
-            and this transport is TCP or TLS, so that the existing connection is used.
+            NAT. The application may set it. If it is None, the URI of the first route decides, or
+            the remote target if there is no route. A request is then sent to the IP address in this
+            URI, except in two cases, in which it is sent to `peer`: the URI contains a host name or
+            an IP address that we cannot reach; or the URI has the IP address and the transport of
+            `peer`, and this transport is TCP or TLS (the existing connection is then used).
         contact: The value of our Contact header field in this dialog.
     """
 

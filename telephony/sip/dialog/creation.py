@@ -16,7 +16,8 @@ from telephony.sip.transport.local_addresses import LocalAddress
 def dialog_at_client(dialogs: Dialogs, draft: Draft, response: Response, owner: object) -> Dialog:
     """Make the dialog that a received 1xx or 2xx to our INVITE creates (RFC 3261 section 12.1.2).
 
-    `draft` is the draft of our INVITE.
+    `draft` is the draft of our INVITE, and `response` the received response. The dialog is added to
+    `dialogs`, and `owner` becomes its attribute `owner`.
     """
     dialog = Dialog(
         dialogs,
@@ -48,7 +49,8 @@ def dialog_at_server(
 ) -> Dialog:
     """Make the dialog that our 1xx or 2xx to a received INVITE creates (RFC 3261 section 12.1.1).
 
-    `request` is the INVITE. `tag` is the To tag in our response.
+    `request` is the INVITE, which came from `source` and arrived at `local`. `tag` is the To tag in
+    our response. The dialog is added to `dialogs`, and `owner` becomes its attribute `owner`.
     """
     return Dialog(
         dialogs,

@@ -1,9 +1,9 @@
 """A dialog (RFC 3261 section 12): its state, its CSeq numbers and the requests within the dialog.
 
-The core stores a confirmed dialog until a BYE ends the dialog. It stores an early dialog until the
-INVITE has a final response or fails. This module decides which requests are allowed in a dialog,
-and when. The module addresses.py finds the next hop of a request, and the package `transaction`
-sends the request.
+The core stores a confirmed dialog until a BYE ends the dialog. The core stores an early dialog
+until the INVITE has a final response, or fails without a response. This module decides which
+requests are allowed in a dialog, and when. The module addresses.py decides to which address a
+request is sent, and the package `transaction` sends the request.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ from telephony.sip.transport.outgoing import OutgoingMessage
 
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _SURVIVES_481 = {"NOTIFY", "REFER", "PRACK"}
-"""The methods of requests after which a 481 does not end the dialog. The 481 may concern only the
-subscription of a NOTIFY or REFER, or only the response that a PRACK acknowledges."""
+"""The methods of requests in a dialog to which the response 481 does not end the dialog. Such a 481
+may concern only the subscription of a NOTIFY or REFER, or only the response that a PRACK
+acknowledges."""
 
 _KEPT_ACKS = 4
-"""The number of sent ACKs that a dialog stores so that it can repeat them. The peer may repeat an
-older 2xx even after we have sent a newer INVITE in the dialog."""
+"""The number of sent ACKs that a dialog stores so that it can repeat them. One is not enough: the
+peer may repeat the 2xx to an INVITE even after we have sent another INVITE in the dialog."""
 
 
 class DialogState(enum.Enum):
     """The states of a dialog (RFC 3261 section 12).
 
-    A dialog is early after a 1xx, confirmed after a 2xx, and terminated after its end.
+    A dialog is early after a 1xx to the INVITE, confirmed after a 2xx, and terminated when it ends.
     """
 
     EARLY = "early"
@@ -60,7 +61,7 @@ class DialogEnded(SipEvent):
     dialog: Dialog
     reason: str
     """The reason as a fixed phrase: `bye received`, `bye sent`, `unknown to the peer` (after a
-    481), or another phrase."""
+    481), or another phrase that the caller of `Dialog.end` or `Dialog.drop` has given."""
 
 
 class DialogRefusal(NamedTuple):
@@ -71,47 +72,47 @@ class DialogRefusal(NamedTuple):
 
 
 class SentInvite(Protocol):
-    """The part of an INVITE's handle that a dialog uses, if we have sent the INVITE.
+    """The methods that a dialog needs of the handle of an INVITE that we have sent.
 
     A handle is the object with which the application controls one request.
     """
 
     def start_deadline(self, now: float) -> None:
-        """Limit the wait for the final response to 64*T1 from `now`.
+        """Let the INVITE fail if it has no final response 64*T1 after `now`.
 
         The dialog calls this method when the dialog ends.
         """
 
 
 class ReceivedUpdate(Protocol):
-    """The part of an UPDATE's handle that a dialog uses, if the peer has sent the UPDATE.
+    """The property that a dialog needs of the handle of an UPDATE that the peer has sent.
 
     A handle is the object with which the application controls one request.
     """
 
     @property
     def answered(self) -> bool:
-        """True once we have sent a final response."""
+        """True after we have sent a final response to the request."""
 
 
 class ReceivedInvite(ReceivedUpdate, Protocol):
-    """The part of an INVITE's handle that a dialog uses, if the peer has sent the INVITE."""
+    """The part that a dialog needs of the handle of an INVITE that the peer has sent."""
 
     @property
     def ack_due(self) -> bool:
         """True from the time of our 2xx until the ACK to this 2xx arrives."""
 
     def on_cancel(self, request: Request, now: float) -> None:
-        """Send 487 to the INVITE; `request` is the peer's CANCEL or BYE."""
+        """Respond to the INVITE with 487, because the CANCEL or BYE `request` has arrived."""
 
     def end_with_dialog(self, now: float) -> None:
-        """Send 487 to the INVITE if we have not sent a final response.
+        """Respond to the INVITE with 487, unless we have already sent a final response.
 
         The dialog calls this method when the dialog ends.
         """
 
     def stop_repeating(self) -> None:
-        """Stop repeating our 2xx to the INVITE."""
+        """Send our 2xx to the INVITE no more; until now it was repeated until the ACK arrives."""
 
 
 OpenRequest = Callable[["Dialog", Draft], ClientRequest]
@@ -123,8 +124,7 @@ class Dialogs:
     """The early and confirmed dialogs of one endpoint, which can be found by their identifiers.
 
     Attributes:
-        core: The state that all parts of the SIP core share: settings, timers, transactions and
-            queues.
+        core: The settings, timers, transactions and queues, which all parts of the SIP core use.
         open_request: The function that makes the handle of a request within a dialog.
     """
 
@@ -137,7 +137,7 @@ class Dialogs:
         """For each Call-ID, the number of dialogs that have this Call-ID."""
 
     def add(self, dialog: Dialog) -> None:
-        """Add a dialog; replace a stored dialog that has the same identifiers."""
+        """Add a dialog. If a stored dialog has the same identifiers, the new one replaces it."""
         if dialog.id not in self._by_id:
             self._call_ids[dialog.call_id] += 1
         self._by_id[dialog.id] = dialog
@@ -155,7 +155,7 @@ class Dialogs:
         return self._by_id.get(dialog_id)
 
     def has_call_id(self, call_id: str) -> bool:
-        """Return whether a dialog has this Call-ID."""
+        """Return whether any stored dialog has this Call-ID."""
         return call_id in self._call_ids
 
     def __contains__(self, dialog_id: DialogId) -> bool:
@@ -173,9 +173,9 @@ class Dialog(DialogAddresses):
 
     Attributes, in addition to those of `DialogAddresses`:
         state: The state: early, confirmed or terminated.
-        caller: True if we sent the INVITE that created the dialog.
-        owner: Any object that the application has set for this dialog. It is at first the `owner`
-            of the INVITE. The core does not use this object.
+        caller: True if we sent the INVITE that created the dialog, False if the peer sent it.
+        owner: An object of the application, for example the call. At first it is the `owner` of the
+            INVITE; the application may set another object. The core does not use this object.
     """
 
     def __init__(
@@ -219,8 +219,9 @@ class Dialog(DialogAddresses):
         self._invite_received: ReceivedInvite | None = None
         self._update_received: ReceivedUpdate | None = None
         self._established = caller
-        """False only if the peer sent the INVITE, and its ACK has not arrived yet. During that time
-        we may not send a BYE (RFC 3261 section 15)."""
+        """False while we wait for the peer's ACK to our 2xx to the INVITE that created the dialog.
+        During this time we must not send a BYE (RFC 3261 section 15). Always True if we sent the
+        INVITE."""
         self._waiting_bye: ClientRequest | None = None
         self._bye: ClientRequest | None = None
         self._challenged: Timer | None = None
@@ -229,9 +230,10 @@ class Dialog(DialogAddresses):
 
     @property
     def invite_pending(self) -> bool:
-        """True while an INVITE that either side has sent is not completed.
+        """True while the transaction of an INVITE is not finished, or its 2xx waits for the ACK.
 
-        During this time we may not send another INVITE (RFC 3261 section 14.1).
+        Either side can have sent the INVITE. While this is true, we must not send another INVITE
+        (RFC 3261 section 14.1).
         """
         return (
             self.state is DialogState.EARLY
@@ -248,7 +250,7 @@ class Dialog(DialogAddresses):
         """
         return self._invite_received is not None and self._invite_received.ack_due
 
-    # The application calls the methods below.
+    # The application calls the methods from here to `restore`.
 
     def request(
         self,
@@ -262,11 +264,12 @@ class Dialog(DialogAddresses):
 
         The handle of an INVITE is an `InviteClient`. The request contains first the header fields
         that the dialog writes (Via, Route, From, To, Call-ID, CSeq, Max-Forwards, Contact), then
-        those in `headers`. If there is a body, `headers` must include its Content-Type. Each
-        response arrives as the event `DialogResponse`. If there is no final response, the event
-        `DialogRequestFailed` follows. After a BYE, the event `DialogEnded` follows. If the peer
-        sent the INVITE of the dialog, our BYE is sent after the ACK to our 2xx has arrived, or
-        after the time limit for this ACK (RFC 3261 section 15).
+        those in `headers`. If there is a body, `headers` must include its Content-Type.
+
+        The event `DialogResponse` reports each response. The event `DialogRequestFailed` reports
+        that no final response arrived. If the request is a BYE, the event `DialogEnded` is emitted
+        last. If the peer sent the INVITE that created the dialog, our BYE is not sent before the
+        ACK to our 2xx has arrived, or the time limit for this ACK has passed (RFC 3261 section 15).
 
         Raises:
             ProtocolError: The method is ACK or CANCEL. Or the dialog is terminated. Or our BYE was
@@ -296,7 +299,7 @@ class Dialog(DialogAddresses):
         Raises:
             ProtocolError: This dialog has received no 2xx to that INVITE.
         """
-        del now  # An ACK is not retransmitted by a timer, so the time is not used.
+        del now  # `now` is not used, because no timer retransmits an ACK.
         number = client.request.cseq.number
         if number not in self._acks:
             raise ProtocolError("no 2xx to that INVITE came in this dialog")
@@ -323,9 +326,9 @@ class Dialog(DialogAddresses):
         return self._core.rng.randint(low, high) / 100
 
     def drop(self, reason: str) -> None:
-        """Remove the dialog, and emit `DialogEnded` if it was confirmed.
+        """Terminate the dialog and remove it from the stored dialogs; send no message to the peer.
 
-        No message is sent to the peer.
+        If the dialog was confirmed, emit `DialogEnded` with `reason`.
         """
         if self.state is DialogState.TERMINATED:
             return
@@ -363,14 +366,13 @@ class Dialog(DialogAddresses):
     def restore(self, send_to: Address | None) -> None:
         """Set the state of this dialog, which was made from a checkpoint, to confirmed.
 
-        `send_to` is the address to which all requests of the dialog are sent. If `send_to` is None,
-        the address depends on the routes and the remote target.
+        `send_to` becomes the attribute `send_to` of the dialog.
         """
         self.state = DialogState.CONFIRMED
         self.send_to = send_to
         self._established = True
 
-    # The client side of the core uses the methods below.
+    # The client side of the core (UAC) uses the methods from here to `on_failure`.
 
     @property
     def is_ending(self) -> bool:
@@ -381,7 +383,7 @@ class Dialog(DialogAddresses):
         return self.state is DialogState.TERMINATED or self._bye is not None
 
     def draft(self, method: str, headers: HeaderList, body: bytes) -> Draft:
-        """Return the draft of our next request in the dialog, with the next CSeq number.
+        """Return the draft of a new request in the dialog. The draft uses up our next CSeq number.
 
         Raises:
             ProtocolError: The method is ACK or CANCEL. Or `is_ending` is true. Or the method is
@@ -400,18 +402,18 @@ class Dialog(DialogAddresses):
     def draft_again(self, draft: Draft, headers: HeaderList) -> Draft:
         """Return a copy of `draft` with the header fields `headers` and the next CSeq number.
 
-        The core uses the copy to send a request again with credentials. This is allowed for a BYE
-        too, although the method `draft` raises ProtocolError after a BYE.
+        The core uses the copy to send a request again with credentials. The request may also be a
+        BYE: unlike `draft`, this method does not raise ProtocolError after a BYE.
         """
         self._local_cseq += 1
         return replace(draft, cseq=self._local_cseq, headers=headers)
 
     def note_invite(self, client: SentInvite) -> None:
-        """Store the handle of our re-INVITE, which will be sent next."""
+        """Store the handle of our re-INVITE, before the re-INVITE is sent."""
         self._invite_sent = client
 
     def note_bye(self, client: ClientRequest) -> None:
-        """Store the handle of our BYE, which will be sent next or after the ACK to our 2xx."""
+        """Store the handle of our BYE, before the BYE is sent."""
         self._bye = client
 
     def refresh(self, message: Request | Response) -> None:
@@ -429,34 +431,41 @@ class Dialog(DialogAddresses):
         return number in self._acks
 
     def confirm(self, response: Response, number: int) -> None:
-        """Process the 2xx that confirms this dialog; `number` is the CSeq number of our INVITE."""
+        """Set the dialog to confirmed, and take its remote target and routes from `response`.
+
+        `response` is the 2xx to our INVITE, and `number` the CSeq number of the INVITE. The 2xx now
+        waits for our ACK.
+        """
         self.refresh(response)
         self.state = DialogState.CONFIRMED
-        # A BYE that was sent in the early state does not end the confirmed dialog.
+        # If we sent a BYE while the dialog was early, this BYE does not end the confirmed dialog.
         self._bye = None
         self._acks[number] = None
 
     def confirm_reinvite(self, response: Response, number: int) -> None:
-        """Process the 2xx to our re-INVITE; `number` is the CSeq number of the re-INVITE."""
+        """Take the remote target from `response`, the 2xx to our re-INVITE.
+
+        `number` is the CSeq number of the re-INVITE. The 2xx now waits for our ACK.
+        """
         self.refresh(response)
         self._acks[number] = None
 
     def reinvite_finished(self, client: SentInvite) -> None:
-        """Record that our re-INVITE has received its final response, or failed without one."""
+        """Forget our re-INVITE, because it has its final response, or failed without a response."""
         if self._invite_sent is client:
             self._invite_sent = None
 
     def repeat_ack(self, number: int) -> None:
-        """Repeat the ACK to our INVITE that has the CSeq number `number`.
+        """Send the stored ACK for our INVITE with the CSeq number `number`.
 
-        Do nothing if the application has not called `ack` yet.
+        Do nothing if the application has not called `ack` for this INVITE yet.
         """
         ack = self._acks.get(number)
         if ack is not None:
             self._core.outbox.append(ack)
 
     def on_response(self, client: ClientRequest, response: Response, now: float) -> None:
-        """Update the dialog after a response to our request.
+        """Update the dialog after a response to the request that we sent with the handle `client`.
 
         The core calls this method after it has reported the response to the application.
         """
@@ -465,15 +474,18 @@ class Dialog(DialogAddresses):
         if client is self._bye:
             self._bye_answered(response.status, now)
         elif response.status == 481 and client.request.method not in _SURVIVES_481:
-            # Until the ACK arrives, we do not know whether the peer has received our 2xx. A peer
-            # without the 2xx does not know the dialog, and may send 481.
+            # Until the ACK arrives, the peer may not have received our 2xx. It then does not know
+            # the dialog and sends 481, so this 481 does not end the dialog.
             if self._established:
                 self.end("unknown to the peer", now)
         elif response.status < 300 and client.request.method == "UPDATE":
             self.refresh(response)
 
     def on_failure(self, client: ClientRequest, now: float) -> None:
-        """End the dialog if the request that failed is our BYE; otherwise do nothing."""
+        """End the dialog if our BYE failed; `client` is the handle of the request that failed.
+
+        If the request is not our BYE, do nothing.
+        """
         if client is self._bye:
             self.end("bye sent", now)
 
@@ -481,15 +493,15 @@ class Dialog(DialogAddresses):
         if status not in {401, 407}:
             self.end("bye sent", now)
             return
-        # The peer asks for credentials. For 64*T1, the application may send another BYE with
-        # credentials.
+        # The peer asks for credentials. The application may send another BYE with credentials. If
+        # the dialog has not ended after 64*T1, it is ended.
         self._bye = None
         if self._challenged is None:
             self._challenged = self._core.timers.at(
                 now + self._core.timings.timeout, lambda now: self.end("bye sent", now)
             )
 
-    # The server side of the core uses the methods below.
+    # The server side of the core (UAS) uses the methods from here to the end of the class.
 
     def receive(self, request: Request) -> DialogRefusal | None:
         """Check whether a received request is allowed in the dialog's present state.
@@ -515,9 +527,9 @@ class Dialog(DialogAddresses):
         return None
 
     def record_cseq(self, number: int) -> None:
-        """Record the CSeq number of a received PRACK, if it is the highest that has arrived.
+        """Store the CSeq number of a received PRACK, unless a higher one has arrived before.
 
-        A PRACK may arrive later than a request with a higher CSeq number.
+        A PRACK with a lower number is allowed, because another request may overtake the PRACK.
         """
         self._remote_cseq = max(number, self._remote_cseq or 0)
 
@@ -530,23 +542,22 @@ class Dialog(DialogAddresses):
         return self.caller and self.state is DialogState.EARLY
 
     def note_received_invite(self, invite: ReceivedInvite) -> None:
-        """Store a received INVITE to which we have not sent a final response."""
+        """Store the handle of a received INVITE, which has no final response yet."""
         self._invite_received = invite
 
     def note_received_update(self, update: ReceivedUpdate) -> None:
-        """Store a received UPDATE to which we have not sent a final response."""
+        """Store the handle of a received UPDATE, which has no final response yet."""
         self._update_received = update
 
     def confirm_by_our_2xx(self) -> None:
-        """Set the state of an early dialog to confirmed, because our 2xx will be sent next."""
+        """Set the state of an early dialog to confirmed, because the core now sends our 2xx."""
         if self.state is DialogState.EARLY:
             self.state = DialogState.CONFIRMED
 
     def invite_acknowledged(self, invite: ReceivedInvite, now: float) -> bool:
-        """Record that we no longer wait for the ACK to our final response to `invite`.
+        """Forget `invite`, because its ACK has arrived or the time limit for its ACK has passed.
 
-        Either the ACK has arrived, or the time limit for the ACK has passed. If our BYE was waiting
-        for the ACK, send the BYE and return True. Otherwise return False.
+        If our BYE was waiting for the ACK, send the BYE and return True. Otherwise return False.
         """
         if self._invite_received is invite:
             self._invite_received = None
@@ -558,19 +569,19 @@ class Dialog(DialogAddresses):
         return False
 
     def cancel_invite(self, request: Request, now: float) -> None:
-        """Cancel the INVITE of the early dialog, because the peer has sent a BYE.
+        """Respond to the INVITE of this early dialog with 487, because the peer has sent a BYE.
 
-        `request` is the BYE. In an early dialog it has the same effect as a CANCEL (RFC 3261
+        `request` is the BYE. In an early dialog, a BYE has the same effect as a CANCEL (RFC 3261
         section 15.1.2).
         """
         if self._invite_received is not None:
             self._invite_received.on_cancel(request, now)
 
     def bye_crossed(self, now: float) -> None:
-        """End the dialog if the peer's BYE has arrived before our own BYE was sent.
+        """End the dialog if our own BYE still waits for an ACK; our BYE is then never sent.
 
-        The core calls this method after its 200 to the peer's BYE. If our own BYE still waits for
-        an ACK, our BYE is never sent. If our own BYE was already sent, do nothing.
+        The core calls this method after its 200 to the peer's BYE. If our own BYE was already sent,
+        do nothing: the response to our BYE ends the dialog.
         """
         if self._waiting_bye is not None:
             self.end("bye received", now)
@@ -579,7 +590,7 @@ class Dialog(DialogAddresses):
         """End the dialog; `reason` is the phrase for the event `DialogEnded`.
 
         If we have not sent a final response to the peer's INVITE, send 487. If our own INVITE has
-        no final response yet, wait for this response for at most 64*T1.
+        no final response yet, a timer lets the INVITE fail after 64*T1.
         """
         if self._invite_sent is not None:
             self._invite_sent.start_deadline(now)

@@ -19,13 +19,13 @@ def next_hop(
     """Return the destination, local address and fallback address of a dialog's next request.
 
     In this text, "the known address" is `send_to`, or `peer` if `send_to` is None. The destination
-    is the first that applies:
+    is the first of these that is possible:
 
-    - the known address, if its transport is TCP or TLS, and the URI `target` contains the same IP
-      address and transport; the existing connection is then used;
+    - the known address, if its transport is TCP or TLS, and the URI `target` has the same IP
+      address and transport (the existing connection is then used);
     - the address in `target`, if `send_to` is None, and `target` contains an IP address that we can
       reach;
-    - the known address.
+    - in all other cases, the known address.
 
     Args:
         addresses: Our local addresses.
@@ -52,10 +52,11 @@ def next_hop(
 
 
 def _connect_fallback(known: Address, target: Uri) -> Address | None:
-    """Return the address to which we can connect if the connection `known` is closed.
+    """Return the address to which we can connect if the connection from `known` is closed.
 
-    This is the host of `known` with the port of the target URI. Return None if `known` is not a
-    connection that the peer opened, or if the host in the target URI is an IP address.
+    This address has the host of `known` and the port of the URI `target`. Return None if `known` is
+    not the address of a connection that the peer opened, or if the host in `target` is an IP
+    address.
     """
     if not known.flow or is_literal(target.host):
         return None

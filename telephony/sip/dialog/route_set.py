@@ -1,6 +1,6 @@
 """The Contact and Record-Route of a message (RFC 3261 section 12.1).
 
-They show how requests can reach the sender of the message.
+These header fields show how requests can reach the sender of the message.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ def target_of(message: Request | Response) -> Uri | None:
 
 
 def wants_sips(request: Request) -> bool:
-    """Return whether the Contact in our response must be a sips URI (RFC 3261 section 12.1.1)."""
+    """Return whether our Contact in responses to `request` must be a sips URI.
+
+    See RFC 3261 section 12.1.1.
+    """
     routes = recorded_routes(request)
     next_hop = routes[0].uri if routes else target_of(request)
     return "sips" in {request.uri.scheme, next_hop.scheme if next_hop else ""}

@@ -21,7 +21,7 @@ class CSeq:
 
     Attributes:
         number: The sequence number of the request, 0 to 2**31 - 1.
-        method: The method as it was received, because methods are case-sensitive.
+        method: The method, with upper and lower case as received (methods are case-sensitive).
     """
 
     number: int

@@ -1,10 +1,10 @@
 """The division of a byte stream into SIP messages (RFC 3261 sections 7.5 and 18.3), without I/O.
 
 The stream may also contain pings and pongs (RFC 5626 sections 3.5.1 and 4.4.1). The result does not
-depend on the number of bytes in each read. The buffer never contains more than `MAX_HEAD` bytes of
-start line and header fields, and `MAX_BODY` bytes of body. If the start or end of a message cannot
-be found, the rest of the stream cannot be divided. The result then ends with a unit of the kind
-"fault", and the owner of the connection must close the connection.
+depend on the number of bytes in each read. A message with more than `MAX_HEAD` bytes of start line
+and header fields, or more than `MAX_BODY` bytes of body, is a fault, so the buffer stays small. If
+the start or end of a message cannot be found, the rest of the stream cannot be divided. The last
+unit is then of the kind "fault", and the owner of the connection must close the connection.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class UnitKind(enum.Enum):
     PING = "ping"
     """A double CRLF between messages. We respond with one CRLF (RFC 5626 section 4.4.1)."""
     PONG = "pong"
-    """A single CRLF, which is the peer's response to our ping."""
+    """A single CRLF, if we have sent a ping: it is the peer's response."""
     FAULT = "fault"
     """The rest of the stream cannot be divided into messages. A fault is always the final unit of
     the stream."""
@@ -88,11 +88,11 @@ class Framer:
 
     @property
     def buffered(self) -> int:
-        """The number of bytes of an incomplete message that have arrived."""
+        """The number of bytes that have arrived of a message that is not complete yet."""
         return len(self._buffer)
 
     def expect_pong(self) -> None:
-        """Record that we have sent a ping. The next CRLF between messages is then a pong."""
+        """Note that we have sent a ping, so that the next CRLF between messages is a pong."""
         self._pongs_due += 1
 
     def feed(self, data: bytes) -> list[StreamUnit]:
@@ -115,7 +115,7 @@ class Framer:
             yield frame
 
     def _between(self) -> Iterator[StreamUnit]:
-        """Remove all CRLFs before the next message, and yield the pings and pongs among them."""
+        """Remove all CRLFs before the next message, and yield a unit for each ping and pong."""
         buffer, at = self._buffer, 0
         while at < len(buffer) and buffer[at] in b"\r\n":
             if buffer[at] == ord("\n"):
@@ -172,12 +172,13 @@ class Framer:
         return self._measure(bytes(buffer[: found.end()]))
 
     def _measure(self, head: bytes) -> StreamUnit | None:
-        """Store the length of the head and of the body, so that the end of the message is known.
+        """Store the lengths of head and body in this object, so that it knows where the body ends.
 
         `head` is the start line and the header fields. The length of the body is the
         Content-Length, which is mandatory in a stream (RFC 3261 section 18.3).
 
-        Return a fault if the Content-Length is missing, wrong or too large. Otherwise return None.
+        Return a fault if the Content-Length is missing, is not a number, occurs with two values, or
+        is more than `MAX_BODY`. Otherwise return None.
         """
         lengths = set(_LENGTH.findall(head))
         if not lengths:

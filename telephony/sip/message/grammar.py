@@ -2,8 +2,8 @@
 
 A value is stored as it was received, with its quotes and escapes, so that we can forward it
 unchanged. `unquote` returns the plain text of a quoted string, and `quote` makes a quoted string
-from plain text. The time to match a regular expression of this module grows only linearly with the
-length of the text.
+from plain text. A match with a regular expression of this module takes a time that grows only
+linearly with the length of the text.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Final
 from telephony.errors import ProtocolError, SipParseError
 
 Parameters = tuple[tuple[str, str | None], ...]
-"""Parameters as pairs (name, value), stored as they were received. A value may contain quotes. The
-value is None if the parameter has no value."""
+"""Parameters as pairs (name, value), stored as they were received. A quoted value has its quotes.
+For a parameter without a value, the second element of the pair is None."""
 
 WHITESPACE: Final = " \t"
 TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
@@ -255,7 +255,7 @@ def format_parameters(parameters: Parameters) -> str:
 
 
 def check_parameters(parameters: Parameters) -> None:
-    """Raise ProtocolError if a parameter's name or value contains a forbidden character."""
+    """Raise ProtocolError if a name is not a token, or a value is not a valid parameter value."""
     for name, value in parameters:
         if TOKEN.fullmatch(name) is None:
             raise ProtocolError("a parameter's name is not a token")
@@ -264,9 +264,9 @@ def check_parameters(parameters: Parameters) -> None:
 
 
 def find_parameter(parameters: Parameters, name: str) -> str | None:
-    """Return the value of a parameter without its quotes.
+    """Return the value of the parameter `name`, without quotes.
 
-    Return "" for a parameter without a value, and None if the parameter is missing.
+    Return "" if the parameter has no value, and None if there is no such parameter.
     """
     wanted = name.lower()
     for key, value in parameters:
@@ -278,8 +278,8 @@ def find_parameter(parameters: Parameters, name: str) -> str | None:
 def replace_parameter(parameters: Parameters, name: str, value: str | None) -> Parameters:
     """Return the parameters with the value of the parameter `name` set to `value`.
 
-    An existing parameter keeps its position. A new parameter is added after all others. If `value`
-    is None, the parameter has no value.
+    If the parameter exists, its position does not change. Otherwise it is added after all others.
+    If `value` is None, the parameter gets no value.
     """
     wanted = name.lower()
     replaced = tuple(

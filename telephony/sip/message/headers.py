@@ -2,8 +2,8 @@
 
 `Headers` stores the values as text. The classes `NameAddr`, `Via` and `CSeq` parse values. These
 classes are defined in their own modules, and can also be imported from this module. SIP text is
-UTF-8. A line that is not valid UTF-8 is read as Latin-1, because some phones send Latin-1. If such
-a value is forwarded unchanged, it is written with its original bytes.
+UTF-8. A line that is not valid UTF-8 is read as Latin-1, because some phones send Latin-1. If the
+value of such a line is forwarded unchanged, it is written with its original bytes.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def unfold(head: bytes) -> list[str]:
 
 
 def _without_nul(quoted: re.Match[bytes]) -> bytes:
-    if not quoted[1]:  # the closing quote is missing
+    if not quoted[1]:  # The closing quote is missing, so this is not a quoted string.
         return quoted[0]
     return _PAIR.sub(lambda pair: "\ufffd".encode() if pair[1] == b"\0" else pair[0], quoted[0])
 
@@ -123,7 +123,7 @@ class Headers:
 
     @classmethod
     def from_rows(cls, rows: list[tuple[str, str, str]]) -> Headers:
-        """Make header fields from rows (lookup name, name, value) that are already checked.
+        """Make header fields from rows (lookup name, name, value) that are known to be valid.
 
         The lookup name is the long field name in lower case. The list `rows` itself is stored, not
         a copy.
@@ -177,7 +177,7 @@ class Headers:
     def get_all(self, name: str) -> list[str]:
         """Return the values of all header fields `name`, as they were received.
 
-        A value that is a list of several elements is not split.
+        A value with commas, that is a list of several elements, remains one text.
         """
         key = header_key(name)
         return [row[2] for row in self._rows if row[0] == key]

@@ -3,7 +3,7 @@
 Parsing accepts folded lines, compact header field names, an LF without CR, and a missing
 Content-Length. Writing raises ProtocolError if the start line or a header field contains a CR, LF
 or NUL. `parse_message` checks only the values that transactions need (Via, From, To, Call-ID,
-CSeq). Any other value is parsed when it is first read.
+CSeq). The other values are parsed only when a property of the message is read.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Message(ABC):
 
     @property
     def vias(self) -> list[Via]:
-        """The entries of all Via header fields, the most recent hop first."""
+        """The entries of all Via header fields, from top to bottom (the most recent hop first)."""
         return [Via.parse(element) for element in self.headers.get_list("Via")]
 
     @property
@@ -143,7 +143,7 @@ class Request(Message):
     """A SIP request.
 
     Attributes:
-        method: The method as it was received, because methods are case-sensitive.
+        method: The method, with upper and lower case as received (methods are case-sensitive).
         uri: The Request-URI.
     """
 
@@ -211,8 +211,8 @@ def parse_message(data: bytes) -> Request | Response:
     """Parse the message in a datagram; ignore the bytes after its body.
 
     Raises:
-        SipParseError: The data is not a SIP message. The error's `status` is the status of the
-            response, if a response is possible.
+        SipParseError: The data is not a SIP message. If it is a request to which we can respond,
+            the error's `status` is the status of our response.
     """
     if len(data) > MAX_MESSAGE:
         raise SipParseError("a message is too long", status=513)
@@ -312,11 +312,12 @@ def _check_headers(message: Request | Response) -> None:
     if isinstance(message, Response):
         return
     if keys.count("via") > 1 or "," in (message.headers.get("Via") or ""):
-        # The response is sent back through the hops in all Via entries, so each must be valid.
+        # The response is sent back through the hops in all Via entries. So all entries are parsed
+        # here, which raises SipParseError if one is not valid.
         _ = message.vias
     if cseq.method != message.method and message.method in KNOWN_METHODS:
         # This error causes a 400, so it is raised only for methods that RFCs define. A request with
-        # any other method must get a 501, which is made later.
+        # any other method must get a 501; the module incoming.py sends it.
         raise SipParseError("the CSeq names another method than the request line")
 
 

@@ -56,7 +56,7 @@ def parts_of(message: Request | Response) -> list[BodyPart]:
 
 
 def parse_multipart(content_type: str, body: bytes) -> list[BodyPart]:
-    """Parse the parts of a multipart body. The boundary after the final part may be missing.
+    """Parse the parts of a multipart body. No boundary is needed after the final part.
 
     Raises:
         SipParseError: The Content-Type names no boundary. Or the body does not contain the

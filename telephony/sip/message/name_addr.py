@@ -81,17 +81,17 @@ class NameAddr:
         return self.with_parameter("tag", tag)
 
     def parameter(self, name: str) -> str | None:
-        """Return the value of a header field parameter without its quotes.
+        """Return the value of the header field parameter `name`, without quotes.
 
-        Return "" for a parameter without a value, and None if the parameter is missing.
+        Return "" if the parameter has no value, and None if there is no such parameter.
         """
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> NameAddr:
         """Return the address with the header field parameter `name` set to `value`.
 
-        `value` is written to the message without any change. If it is None, the parameter has no
-        value.
+        `value` is written to the message as it is, so it must already have any quotes that it
+        needs. If it is None, the parameter has no value.
         """
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
 

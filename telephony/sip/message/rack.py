@@ -16,8 +16,8 @@ from telephony.sip.message.messages import Request, Response
 
 RELIABLE: Final = "100rel"
 MAX_FIRST: Final = 2**31 - 1
-"""The largest RSeq of the first reliable response to a request. Each later response has a higher
-RSeq, which must not exceed `MAX_RSEQ`."""
+"""The largest RSeq of the first reliable response to a request. Each further reliable response to
+this request has a higher RSeq, which must not exceed `MAX_RSEQ`."""
 MAX_RSEQ: Final = 2**32 - 1
 
 _RSEQ: Final = re.compile(r"[0-9]{1,10}")
@@ -32,7 +32,7 @@ class RAck:
 
     Attributes:
         rseq: The RSeq of the response, 1 to 2**32 - 1.
-        cseq: The CSeq of the response.
+        cseq: The CSeq of the response, which is also that of its request.
     """
 
     rseq: int
@@ -68,12 +68,15 @@ def rseq_of(response: Response) -> int | None:
 
 
 def requires_reliable(request: Request) -> bool:
-    """Return whether the request requires that all 1xx responses except 100 are reliable."""
+    """Return whether the Require of `request` demands that all 1xx except 100 are reliable."""
     return _names(request, "Require")
 
 
 def takes_reliable(request: Request) -> bool:
-    """Return whether the sender of the request supports reliable provisional responses."""
+    """Return whether the Supported or Require of `request` contains 100rel.
+
+    If so, its sender supports reliable provisional responses.
+    """
     return _names(request, "Supported") or _names(request, "Require")
 
 

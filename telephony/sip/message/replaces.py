@@ -10,16 +10,19 @@ from telephony.sip.message.grammar import is_token
 
 @dataclass(frozen=True, slots=True)
 class Replaces:
-    """The value of a Replaces header field that we received, or that we send to a peer."""
+    """The value of a Replaces header field: the Call-ID and tags of the dialog to replace.
+
+    We have received the header field, or we send it to a peer.
+    """
 
     call_id: str
     to_tag: str
-    """In the dialog to replace, the tag of the side that receives this Replaces. `0` means that
+    """In the dialog to replace, the tag of the side to which this Replaces is sent. `0` means that
     this side has no tag (RFC 2543)."""
     from_tag: str
-    """In the dialog to replace, the tag of the other side, which does not receive this Replaces."""
+    """In the dialog to replace, the tag of the side to which this Replaces is not sent."""
     early_only: bool = False
-    """True if the dialog may be replaced only before it is confirmed."""
+    """True if the dialog must not be replaced after it was confirmed."""
 
     @classmethod
     def parse(cls, text: str) -> Replaces:

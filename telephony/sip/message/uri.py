@@ -1,9 +1,9 @@
 """Sip, sips and tel URIs (RFC 3261 section 19.1, RFC 3966); other URIs are stored as text.
 
-The parts of a URI are stored as they were received, with their %-escapes, so that we can send a
-peer's Contact back unchanged. `number`, `parameter` and `header` return text without %-escapes. But
-the escapes of control characters are never decoded, because otherwise %0D%0A would become a line
-break in a header field.
+The parts of a URI are stored as they were received, with their %-escapes, so that a request to a
+peer has the URI of the peer's Contact unchanged. `number`, `parameter` and `header` return text
+without %-escapes; only the escapes of control characters remain, because otherwise %0D%0A would
+become a line break in a header field.
 """
 
 from __future__ import annotations
@@ -122,9 +122,9 @@ class Uri:
         return plain.translate(_VISUAL_SEPARATORS) if is_phone else plain
 
     def parameter(self, name: str) -> str | None:
-        """Return the value of a URI parameter without %-escapes.
+        """Return the value of the URI parameter `name`, without %-escapes.
 
-        Return "" for a parameter without a value, and None if the parameter is missing.
+        Return "" if the parameter has no value, and None if there is no such parameter.
         """
         wanted = name.lower()
         for key, value in self.parameters:
@@ -133,9 +133,10 @@ class Uri:
         return None
 
     def header(self, name: str) -> str | None:
-        """Return the value of a header field in the URI, such as `?Replaces=…`, without %-escapes.
+        """Return the value of the header field `name` in the URI, without %-escapes.
 
-        Return None if the header field is missing.
+        For `sip:jo@host?Subject=a%20b` and the name Subject, this is "a b". Return None if the URI
+        has no such header field.
         """
         wanted = name.lower()
         for key, value in self.headers:
@@ -183,7 +184,7 @@ class Uri:
 
 
 def escape_user(text: str) -> str:
-    """Return `text` with escapes for the user part of a URI.
+    """Return `text` with %-escapes for the characters that the user part of a URI cannot contain.
 
     Raises:
         ProtocolError: `text` is not valid Unicode.
@@ -192,7 +193,7 @@ def escape_user(text: str) -> str:
 
 
 def escape_header(text: str) -> str:
-    """Return `text` with escapes for a header field in a URI.
+    """Return `text` with %-escapes for the characters that a header field in a URI cannot contain.
 
     Raises:
         ProtocolError: `text` is not valid Unicode.
@@ -231,8 +232,8 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
         raise SipParseError("not a host and port")
     six, name, digits = found.groups()
     if six is not None and ":::" in six:
-        # The grammar of RFC 3261 produces three colons in some IPv6 addresses with an IPv4 part
-        # (RFC 5118 section 4.10).
+        # Some peers write three colons in an IPv6 address with an IPv4 part, as the grammar of RFC
+        # 3261 allows (RFC 5118 section 4.10). Two colons are meant.
         six = six.replace(":::", "::", 1)
     host = name if six is None else six
     port = int(digits) if digits else None
@@ -244,13 +245,13 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
 def is_user(text: str) -> bool:
     """Return whether `text` is valid as the user part of a sip URI.
 
-    Special characters in `text` must already be escaped.
+    Return False if `text` contains a special character that is not escaped.
     """
     return _USER.fullmatch(text) is not None
 
 
 def is_host(text: str) -> bool:
-    """Return whether `text` is a host name or an IP address; IPv6 must have no brackets."""
+    """Return whether `text` is a host name or an IP address. IPv6 in brackets gives False."""
     return _HOST.fullmatch(text) is not None or _is_ipv6(text)
 
 

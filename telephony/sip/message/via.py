@@ -1,6 +1,6 @@
 """The Via header field (RFC 3261 section 20.42, RFC 3581).
 
-Its entries are the hops of a request, through which the response is sent back.
+Each entry describes one hop of a request. The response is sent back through the same hops.
 """
 
 from __future__ import annotations
@@ -78,16 +78,19 @@ class Via:
 
     @property
     def received(self) -> str | None:
-        """The source IP address of the request; None if `received` has no value.
+        """The value of the parameter `received`: the IP address from which the request came.
 
-        An IPv6 address is without brackets.
+        An IPv6 address is without brackets. None if the parameter is missing or has no value.
         """
         value = self.parameter("received")
         return value.strip("[]") if value else None
 
     @property
     def rport(self) -> int | None:
-        """The source port of the request; None if `rport` has no valid value."""
+        """The value of the parameter `rport`: the port from which the request came.
+
+        None if the parameter is missing, or its value is not a number of at most 5 digits.
+        """
         value = self.parameter("rport")
         # isdecimal() and int() also accept digits that are not ASCII, such as Arabic digits.
         if not value or not value.isascii() or not value.isdecimal() or len(value) > 5:
@@ -95,16 +98,16 @@ class Via:
         return int(value)
 
     def parameter(self, name: str) -> str | None:
-        """Return the value of a parameter without its quotes.
+        """Return the value of the parameter `name`, without quotes.
 
-        Return "" for a parameter without a value, and None if the parameter is missing.
+        Return "" if the parameter has no value, and None if there is no such parameter.
         """
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> Via:
         """Return the Via entry with the parameter `name` set to `value`.
 
-        `value` is written to the message without any change. If it is None, the parameter has no
-        value.
+        `value` is written to the message as it is, so it must already have any quotes that it
+        needs. If it is None, the parameter has no value.
         """
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
