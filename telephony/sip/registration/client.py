@@ -1,9 +1,9 @@
 """Our registration at an external registrar (RFC 3261 section 10.2), as some trunks and PBXes need.
 
 A registration is one binding at the registrar. Before the binding expires, a new REGISTER refreshes
-it. After a failure, REGISTER is sent again after a pause, which becomes twice as long with each
-further failure (RFC 5626 section 4.5). The core responds to challenges with the credentials set by
-`Endpoint.authenticate`. This module does no I/O and reads no clock.
+it. If a REGISTER fails, the next one is sent after a pause. With each further failure the pause is
+doubled, up to `MAX_RETRY_DELAY` (RFC 5626 section 4.5). The core responds to challenges with the
+credentials set by `Endpoint.authenticate`. This module does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EXPIRES: Final = 3600
 """The expiry in seconds that we request from a registrar."""
 MAX_EXPIRES: Final = 86_400
 """The longest expiry in seconds that we accept from a registrar. If the registrar grants a longer
-expiry, we use this value."""
+expiry, we behave as if it had granted this one."""
 FIRST_RETRY_DELAY: Final = 30.0
 MAX_RETRY_DELAY: Final = 1800.0
 """FIRST_RETRY_DELAY is the pause in seconds after the first failure, and MAX_RETRY_DELAY the
@@ -40,7 +40,8 @@ class RegistrationState(enum.Enum):
     """The state of our registration at a registrar."""
 
     TRYING = "trying"
-    """No response has arrived since the start, or since the connection was lost."""
+    """No final response has arrived since the registration started, or since the connection to the
+    registrar was lost."""
     REGISTERED = "registered"
     FAILED = "failed"
     """The registrar refused our REGISTER, or sent no response. We send REGISTER again later."""
@@ -63,14 +64,14 @@ class RegistrarAccount:
 class Registration:
     """One binding at one registrar.
 
-    The owner of this object calls `handle_timer` at the time that `next_timer` returns. The owner
-    also calls `handle` for each event `StandaloneResponse` whose transaction has this object as its
-    `owner`.
+    The code that uses this object calls `handle_timer` at the time that `next_timer` returns. It
+    also calls `handle` for each event `StandaloneResponse` in which `transaction.owner` is this
+    object.
 
     Attributes:
         state: The state of the registration.
         status: The status of the most recent final response from the registrar. It is 408 or 503 if
-            there was no response, and 0 before the first result.
+            the most recent REGISTER got no response, and 0 before the first REGISTER has a result.
     """
 
     def __init__(
@@ -93,16 +94,17 @@ class Registration:
     def next_timer(self) -> float | None:
         """Return the monotonic time in seconds at which the next REGISTER must be sent.
 
-        Return None while we wait for the response to a REGISTER, and after `stop`.
+        Return minus infinity before the first REGISTER. Return None while we wait for the response
+        to a REGISTER, and after the call of `stop`.
         """
         return self._next
 
     def handle_timer(self, now: float, destinations: Sequence[Address]) -> None:
-        """Send REGISTER if its time has come.
+        """Send REGISTER if the time that `next_timer` returns has come.
 
         `destinations` are the present addresses of the registrar, the preferred address first.
-        After each failure, the next REGISTER is sent to the next address in the list. If there are
-        no addresses, this is a failure with the status 503.
+        After each failure, the next REGISTER is sent to the next address in the list; the first
+        address follows the last. If the list is empty, this is a failure with the status 503.
         """
         if self._next is None or now < self._next:
             return
@@ -113,10 +115,10 @@ class Registration:
         self._register(tried, self._expires, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Make REGISTER due now if the connection to the registrar is lost.
+        """Let REGISTER be due at `now`, because the connection to the address `peer` is lost.
 
-        `peer` is the address whose connection is lost. Do nothing if we did not send our most
-        recent REGISTER to `peer`, or if we are not registered.
+        Do nothing if we did not send our most recent REGISTER to `peer`, or if we are not
+        registered.
         """
         if (
             self.state is RegistrationState.REGISTERED
@@ -127,9 +129,9 @@ class Registration:
             self._next = now
 
     def stop(self, now: float) -> None:
-        """Stop the registration, and remove our binding at the registrar if it exists.
+        """Stop the registration. If we are registered, remove our binding at the registrar.
 
-        A REGISTER with an expiry of 0 removes the binding. The response to this REGISTER is
+        The binding is removed by a REGISTER with an expiry of 0. The response to this REGISTER is
         ignored.
         """
         client, state = self._client, self.state
@@ -174,7 +176,8 @@ class Registration:
 
     def _registered(self, response: Response, now: float) -> None:
         granted = self._granted(response)
-        # The 2xx does not list our Contact, or the registrar has granted 0 s.
+        # The 2xx lists only other Contacts, or the registrar has granted 0 s. So our binding does
+        # not exist.
         if granted == 0:
             self._failed(self.status, None, now)
             return
@@ -182,7 +185,8 @@ class Registration:
             logger.info("registration.made %s", self.account.name)
         self.state, self._failures = RegistrationState.REGISTERED, 0
         # Refresh 300 s before the binding expires, but not before half of the granted time has
-        # passed. A lost response is noticed after 32 s, so there is time to send REGISTER again.
+        # passed. If a REGISTER gets no response, it fails after 32 s, so there is time for another
+        # REGISTER before the binding expires.
         self._next = now + max(granted / 2, granted - 300.0)
 
     def _failed(self, status: int, response: Response | None, now: float) -> None:
@@ -210,9 +214,9 @@ class Registration:
     def _granted(self, response: Response) -> int:
         """Return the number of seconds for which the registrar has granted our binding.
 
-        This is the `expires` of our Contact in the response. If it is missing, this is the Expires
-        of the response. If both are missing, this is the expiry that we requested. Return 0 if the
-        Contacts in the response cannot be parsed, or if our Contact is not among them.
+        The number is the `expires` of our Contact in the response, or else the Expires of the
+        response, or else the expiry that we requested. It is at most `MAX_EXPIRES`. Return 0 if a
+        Contact in the response cannot be parsed, or if the response contains only other Contacts.
         """
         try:
             ours, contacts = NameAddr.parse(self._contact).uri, response.contacts

@@ -4,9 +4,9 @@ A phone's REGISTER may pass through proxies that add themselves to its Path head
 to this phone are then sent through the same proxies (RFC 3327).
 
 The registrar does not authenticate, and does not decide who may register. The application does both
-before it calls `Registrar.register`. The argument `now` is a time in seconds. Any clock may be
-used, but all calls must use the same clock. A binding is saved with its remaining time, so the
-clock may be a different one after a restart.
+before it calls `Registrar.register`. The argument `now` is a time in seconds, by a clock that the
+application chooses. All calls for one `Registrar` must use the same clock. A binding is saved with
+its remaining time, so the clock may be a different one after a restart.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from telephony.sip.message.uri import SIP_SCHEMES, Uri
 from telephony.sip.transport.address import Address
 
 FALLBACK_EXPIRES: Final = 3600
-"""The expiry in seconds if the expiry that a phone requests is not a valid number (RFC 3261 section
-20.19)."""
+"""The expiry in seconds that a phone gets if its REGISTER requests one that is not a valid number
+(RFC 3261 section 20.19)."""
 
 MAX_CONTACTS: Final = 32
 """The maximum number of Contacts in one REGISTER."""
@@ -61,17 +61,18 @@ class Binding:
 
     @property
     def uri(self) -> Uri:
-        """The Request-URI for requests to the phone."""
+        """The Request-URI for requests to the phone: its Contact URI without header fields."""
         return self.contact.uri.without_headers()
 
     @property
     def address(self) -> Address:
         """The address to which a request to the phone is sent.
 
-        If the REGISTER came over a connection, requests are sent over the same connection (RFC
-        5626). Otherwise they are sent to the nearest proxy in the path, or to the address in the
-        Contact if there is no path. But if the REGISTER came from another host than that proxy or
-        Contact, its sender is behind NAT, and requests are sent to the source address of the
+        If the REGISTER came over a connection, this is its source address, so that the same
+        connection is used (RFC 5626). If the REGISTER came by UDP, this address depends on a URI:
+        that of the nearest proxy in the path, or that of the Contact if there is no path. If the
+        host in this URI is the source IP address of the REGISTER, this is the host and port in the
+        URI. If it is another host, the sender is behind NAT, and this is the source address of the
         REGISTER.
         """
         uri = self.path[0].uri if self.path else self.contact.uri
@@ -82,8 +83,9 @@ class Binding:
     def is_same_contact(self, other: NameAddr) -> bool:
         """Return whether `other` is the Contact of this binding.
 
-        Two Contacts of the same phone instance (`+sip.instance`) are the same if their registration
-        ids (`reg-id`) are equal. All other Contacts are the same if their URIs are equivalent.
+        If both Contacts have the same `+sip.instance` (the id of a phone), they are the same if
+        their registration ids (`reg-id`) are equal. Otherwise they are the same if their URIs are
+        equivalent.
         """
         instance = self.contact.parameter("+sip.instance")
         if instance and instance == other.parameter("+sip.instance"):
@@ -110,8 +112,9 @@ class Registrar:
             max_expires: The longest expiry in seconds. If a phone requests a longer expiry, the
                 binding gets the expiry `max_expires`.
             default_expires: The expiry in seconds for a phone that does not request an expiry.
-            max_bindings: The maximum number of bindings of one address-of-record. If a REGISTER
-                adds more bindings, those that expire first are removed.
+            max_bindings: The maximum number of bindings of one address-of-record. If there are more
+                after a REGISTER, then of all its bindings, old and new, those that expire first are
+                removed.
         """
         self._min_expires = min_expires
         self._max_expires = max_expires
@@ -122,7 +125,8 @@ class Registrar:
     def register(self, aor: str, request: Request, source: Address, now: float) -> Response:
         """Change the bindings of `aor` as a REGISTER requests, and return the response to send.
 
-        `aor` is the address-of-record. If one part of the REGISTER is refused, no binding changes.
+        `aor` is the address-of-record. If one of the Contacts in the REGISTER must be refused, the
+        response is an error, and no binding changes.
         """
         before = held = self.bindings(aor, now)
         try:
@@ -146,7 +150,7 @@ class Registrar:
         return [b for b in self._bindings.get(aor, ()) if b.expires_at > now]
 
     def contacts(self, aor: str, now: float) -> list[tuple[Uri, Address]]:
-        """Return the Request-URI and the address of each phone that is registered for `aor`.
+        """Return for each phone that is registered for `aor` its Request-URI and `Binding.address`.
 
         The phone with the highest q value is first. Among phones with the same q value, the phone
         whose binding expires latest is first.
@@ -154,7 +158,7 @@ class Registrar:
         return [(binding.uri, binding.address) for binding in self.reachable(aor, now)]
 
     def reachable(self, aor: str, now: float) -> list[Binding]:
-        """Return the bindings of `aor`, the binding with the highest q value first.
+        """Return all unexpired bindings of `aor`, the binding with the highest q value first.
 
         Among bindings with the same q value, the binding that expires latest is first.
         """
@@ -252,14 +256,16 @@ class Registrar:
     def _apply(
         held: list[Binding], asked: Binding, before: list[Binding], request: Request, now: float
     ) -> list[Binding]:
-        """Return `held` with `asked` in place of any binding that has the same Contact.
+        """Return the bindings `held`, in which `asked` replaces any binding with the same Contact.
 
-        If `asked` has expired, the binding of the same Contact is only removed.
+        If `asked` has already expired, the binding with the same Contact is removed, and `asked` is
+        not added.
 
         Args:
-            held: The bindings after the Contacts of this REGISTER that were processed earlier.
-            asked: The binding that one Contact of this REGISTER requests.
-            before: The bindings before this REGISTER.
+            held: The present bindings. The Contacts of this REGISTER are processed one after the
+                other, and the earlier Contacts have already changed `held`.
+            asked: The binding that the present Contact of this REGISTER requests.
+            before: The bindings as they were before this REGISTER arrived.
             request: The REGISTER.
             now: The present time in seconds.
 
@@ -365,7 +371,8 @@ def _restore(row: object, now: float) -> Binding | None:
 def _restore_path(saved: object) -> tuple[NameAddr, ...]:
     """Return the proxies of a saved path.
 
-    If an earlier version of the software has saved no path, return an empty tuple.
+    `saved` is a list of texts. It is empty if an earlier version of the software saved no path; the
+    result is then also empty.
     """
     if not isinstance(saved, list):
         raise SipParseError("not a path")

@@ -20,13 +20,12 @@ class ClientRequest(ABC):
 
     Attributes:
         request: The request as it was most recently sent. It changes if it is sent again with
-            credentials or over another transport.
-        destination: The address to which the request was sent.
-        local: The address of the socket that sent the request.
+            credentials, or by UDP after the peer has refused TCP.
+        destination: The address to which the request was most recently sent.
+        local: The address of the socket from which it was most recently sent.
         response: The final response; None until it arrives. If several 2xx responses arrive, it is
             the first one.
-        owner: Any object that the application has set for this request. The core does not use this
-            object.
+        owner: An object of the application, for example the call. The core does not use it.
     """
 
     def __init__(
@@ -67,10 +66,11 @@ class ClientRequest(ABC):
         return self._attempt is attempt
 
     def on_failure(self, status: int, now: float) -> None:
-        """Report that no final response will arrive, with the status 408, 487 or 503.
+        """Report the failure to the application, or send the request by UDP instead of TCP.
 
-        But if the request was sent over TCP only because of its length, and the peer has refused
-        TCP, send the request by UDP instead (RFC 3261 section 18.1.1).
+        `status` is 408, 487 or 503. The request is sent by UDP if `status` is 503 and the request
+        was sent over TCP only because of its length: the peer has refused TCP (RFC 3261 section
+        18.1.1). In all other cases, the application receives the failure.
         """
         draft, self._as_datagram = self._as_datagram, None
         if status != 503 or draft is None:
@@ -86,20 +86,20 @@ class ClientRequest(ABC):
 
     @abstractmethod
     def on_response(self, response: Response, now: float) -> None:
-        """Process a response to the most recent transaction of this request."""
+        """Process a response that the most recent transaction of this request has received."""
 
     @abstractmethod
     def on_terminated(self, now: float) -> None:
-        """Process the end of the most recent transaction of this request."""
+        """Do what is necessary after the most recent transaction of this request has terminated."""
 
     @abstractmethod
     def _failed(self, status: int, now: float) -> None:
         """Report to the application that no final response will arrive; `status` is the reason."""
 
     def _take(self, draft: Draft) -> None:
-        """Compose the request again from `draft`, with a new Via branch.
+        """Compose the request again from `draft`, with a new Via branch; do not send it.
 
-        The address of the next hop also comes from `draft`.
+        Also take the attributes `destination` and `local` from `draft`.
         """
         self._draft = draft
         self.request = compose(self._core, draft)
@@ -115,9 +115,10 @@ class ClientRequest(ABC):
 class IgnoringUser:
     """A transaction user that ignores responses. It is used for CANCEL and PRACK.
 
-    The subclass `_Prack` is used for PRACK. It responds to challenges, but ignores all other
-    responses. A missing response is ignored too. If a PRACK is lost, the callee stops waiting for
-    the PRACK after a time. If a CANCEL is lost, the INVITE ends after its own time limit.
+    For PRACK, its subclass `_Prack` is used, which responds to challenges, but ignores all other
+    responses. Both also ignore that no response arrives. If a PRACK is lost, the callee stops
+    waiting for the PRACK after a time. If a CANCEL is lost, the INVITE ends after its own time
+    limit.
     """
 
     def __init__(self, core: Core, request: Request) -> None:
@@ -145,19 +146,19 @@ class _Attempt:
         self._request = request
 
     def on_response(self, response: Response, now: float) -> None:
-        """Pass the response to the request if this is still its most recent transaction."""
+        """Pass `response` to the request, unless the request has a newer transaction."""
         if self._client.is_current(self):
             self._client.on_response(response, now)
 
     def on_failure(self, status: int, now: float) -> None:
-        """Pass the failure to the request if this is still its most recent transaction."""
+        """Pass the failure to the request, unless the request has a newer transaction."""
         if self._client.is_current(self):
             self._client.on_failure(status, now)
 
     def on_terminated(self, now: float) -> None:
         """Remove the transaction from the core's transactions.
 
-        Notify the request if this is still its most recent transaction.
+        Also notify the request, unless the request has a newer transaction.
         """
         self._core.transactions.end_client(self._request)
         if self._client.is_current(self):

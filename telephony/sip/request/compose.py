@@ -27,7 +27,7 @@ and 2xx responses to them, contain a Contact."""
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """All values from which we compose a request. We store them so that we can compose it again."""
+    """The values from which a request is composed. They are stored to compose the request again."""
 
     method: str
     uri: Uri
@@ -83,8 +83,8 @@ def own_contact(user: str | None, local: LocalAddress, *, secure: bool = False) 
 def compose(core: Core, draft: Draft, branch: str | None = None) -> Request:
     """Compose the request from its draft; if `branch` is None, make a new Via branch.
 
-    A first route without the parameter `lr` is a strict router (RFC 3261 section 12.2.1.1). The URI
-    of this route becomes the Request-URI, and the target of the request becomes the final route.
+    If the first route has no parameter `lr`, it is a strict router (RFC 3261 section 12.2.1.1). The
+    URI of this route then becomes the Request-URI. The URI in the draft becomes the last route.
     """
     uri, routes = draft.uri, [str(route) for route in draft.routes]
     if routes and not _is_loose(draft.routes[0]):
@@ -124,9 +124,10 @@ def compose_response(
 ) -> Response:
     """Compose a response to `request`.
 
-    A Contact is added if the response creates or refreshes a dialog. Allow and Supported are added
-    to a 405, and to a 2xx to INVITE or OPTIONS. If `headers` contains a header field with one of
-    these names, only the field from `headers` is used.
+    The Contact `contact` is added if the response creates or refreshes a dialog. Allow and
+    Supported are added to a 405, and to a 2xx to INVITE or OPTIONS. If `headers` contains a field
+    with one of these names, our own field of this name is not added. `to_tag` is used only if the
+    To of the request has no tag.
     """
     response = respond(request, status, reason, to_tag=to_tag)
     defaults = []

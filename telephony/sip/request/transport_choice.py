@@ -23,8 +23,8 @@ def over_tcp(core: Core, draft: Draft, request: Request, now: float) -> Draft | 
     """Return the draft changed to TCP if the request is too long for UDP; None otherwise.
 
     Also return None if we have no TCP address, if the peer has refused TCP, or if the peer's real
-    address differs from the address in its URI. In the final case the peer is behind NAT, and we
-    cannot open a connection to it.
+    address differs from the address in its URI: such a peer is behind NAT, and we cannot open a
+    connection to it.
     """
     destination = draft.destination
     if destination.reliable or core.tcp_refusals.has(destination, now):
