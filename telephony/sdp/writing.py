@@ -58,8 +58,8 @@ def rewrite(
         local: Our address, and the port for the relayed section.
         origin: The session id and version for our o= line.
         direction: The direction of the relayed section. If it is None, the section has the
-            direction from `session`; if `session` holds the media by the address 0.0.0.0, the
-            result has a direction attribute instead.
+            direction from `session`. If `session` expresses a hold by the address 0.0.0.0, the
+            result expresses it by a direction attribute.
         transport: The profile and the crypto keys for the relayed section. If it is None, the
             section has the profile from `session`, and no crypto keys.
     """

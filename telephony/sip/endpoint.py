@@ -150,8 +150,9 @@ class Endpoint:
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Respond to the malformed message in `fault`, a unit of the kind "fault" of a stream.
 
-        Send no response if the message has no valid top Via, or if it is an ACK. In both cases, the
-        transport must close the connection, because the rest of the stream cannot be read.
+        Send no response if the message has no valid top Via, or if it is an ACK. Whether or not a
+        response is sent, the transport must then close the connection, because the rest of the
+        stream cannot be divided into messages.
         """
         self._incoming.refuse(fault, source, local)
 
@@ -297,10 +298,9 @@ class Endpoint:
         """Process an INVITE to which an earlier process has sent no final response.
 
         `data` is the result of `InviteServer.checkpoint()`. The INVITE is processed as if it had
-        arrived at `now`. The core emits the event
-        `IncomingInvite`. At the caller, our new responses create another early dialog, because they
-        have another To tag. Return the INVITE's Call-ID, so that the application recognises the
-        INVITE in the event.
+        arrived at `now`, so the core emits the event `IncomingInvite`. At the caller, our new
+        responses create another early dialog, because they have another To tag. Return the INVITE's
+        Call-ID, so that the application recognises the INVITE in the event.
 
         Raises:
             ProtocolError: `data` is not a checkpoint of an INVITE.

@@ -1,7 +1,7 @@
 """A dialog (RFC 3261 section 12): its state, its CSeq numbers and the requests within the dialog.
 
 The core stores a confirmed dialog until a BYE ends the dialog. The core stores an early dialog
-until the INVITE has a final response, or fails without a response. This module decides which
+until the INVITE has a final response, or fails because none arrives. This module decides which
 requests are allowed in a dialog, and when. The module addresses.py decides to which address a
 request is sent, and the package `transaction` sends the request.
 """
@@ -112,7 +112,7 @@ class ReceivedInvite(ReceivedUpdate, Protocol):
         """
 
     def stop_repeating(self) -> None:
-        """Send our 2xx to the INVITE no more; until now it was repeated until the ACK arrives."""
+        """Cancel the timer that repeats our 2xx to the INVITE until the ACK arrives."""
 
 
 OpenRequest = Callable[["Dialog", Draft], ClientRequest]
@@ -230,10 +230,10 @@ class Dialog(DialogAddresses):
 
     @property
     def invite_pending(self) -> bool:
-        """True while the transaction of an INVITE is not finished, or its 2xx waits for the ACK.
+        """True while an INVITE has no final response, or its final response waits for the ACK.
 
-        Either side can have sent the INVITE. While this is true, we must not send another INVITE
-        (RFC 3261 section 14.1).
+        Either side can have sent this INVITE. During this time we must not send another INVITE (RFC
+        3261 section 14.1).
         """
         return (
             self.state is DialogState.EARLY
@@ -250,7 +250,7 @@ class Dialog(DialogAddresses):
         """
         return self._invite_received is not None and self._invite_received.ack_due
 
-    # The application calls the methods from here to `restore`.
+    # The application calls the methods from `request` to `checkpoint`.
 
     def request(
         self,
@@ -267,9 +267,10 @@ class Dialog(DialogAddresses):
         those in `headers`. If there is a body, `headers` must include its Content-Type.
 
         The event `DialogResponse` reports each response. The event `DialogRequestFailed` reports
-        that no final response arrived. If the request is a BYE, the event `DialogEnded` is emitted
-        last. If the peer sent the INVITE that created the dialog, our BYE is not sent before the
-        ACK to our 2xx has arrived, or the time limit for this ACK has passed (RFC 3261 section 15).
+        that no final response arrived. If the request is a BYE, the event `DialogEnded` follows
+        after these events. If the peer sent the INVITE that created the dialog, our BYE is not sent
+        before the ACK to our 2xx has arrived, or the time limit for this ACK has passed (RFC 3261
+        section 15).
 
         Raises:
             ProtocolError: The method is ACK or CANCEL. Or the dialog is terminated. Or our BYE was
@@ -372,7 +373,7 @@ class Dialog(DialogAddresses):
         self.send_to = send_to
         self._established = True
 
-    # The client side of the core (UAC) uses the methods from here to `on_failure`.
+    # The client side of the core (UAC) uses the methods from `is_ending` to `on_failure`.
 
     @property
     def is_ending(self) -> bool:
@@ -474,8 +475,9 @@ class Dialog(DialogAddresses):
         if client is self._bye:
             self._bye_answered(response.status, now)
         elif response.status == 481 and client.request.method not in _SURVIVES_481:
-            # Until the ACK arrives, the peer may not have received our 2xx. It then does not know
-            # the dialog and sends 481, so this 481 does not end the dialog.
+            # Until the ACK arrives, we do not know whether the peer has received our 2xx. A peer
+            # without the 2xx does not know the dialog and sends 481, so until then, a 481 does not
+            # end the dialog.
             if self._established:
                 self.end("unknown to the peer", now)
         elif response.status < 300 and client.request.method == "UPDATE":
@@ -493,15 +495,15 @@ class Dialog(DialogAddresses):
         if status not in {401, 407}:
             self.end("bye sent", now)
             return
-        # The peer asks for credentials. The application may send another BYE with credentials. If
-        # the dialog has not ended after 64*T1, it is ended.
+        # The peer asks for credentials. The application may send another BYE with credentials. In
+        # any case, a timer ends the dialog 64*T1 after the first challenge.
         self._bye = None
         if self._challenged is None:
             self._challenged = self._core.timers.at(
                 now + self._core.timings.timeout, lambda now: self.end("bye sent", now)
             )
 
-    # The server side of the core (UAS) uses the methods from here to the end of the class.
+    # The server side of the core (UAS) uses the methods from `receive` to `end`.
 
     def receive(self, request: Request) -> DialogRefusal | None:
         """Check whether a received request is allowed in the dialog's present state.
@@ -529,7 +531,7 @@ class Dialog(DialogAddresses):
     def record_cseq(self, number: int) -> None:
         """Store the CSeq number of a received PRACK, unless a higher one has arrived before.
 
-        A PRACK with a lower number is allowed, because another request may overtake the PRACK.
+        A lower number is not an error, because a later request of the peer can overtake the PRACK.
         """
         self._remote_cseq = max(number, self._remote_cseq or 0)
 

@@ -1,10 +1,11 @@
 """The division of a byte stream into SIP messages (RFC 3261 sections 7.5 and 18.3), without I/O.
 
 The stream may also contain pings and pongs (RFC 5626 sections 3.5.1 and 4.4.1). The result does not
-depend on the number of bytes in each read. A message with more than `MAX_HEAD` bytes of start line
-and header fields, or more than `MAX_BODY` bytes of body, is a fault, so the buffer stays small. If
-the start or end of a message cannot be found, the rest of the stream cannot be divided. The last
-unit is then of the kind "fault", and the owner of the connection must close the connection.
+depend on the number of bytes in each read. The start line and header fields of a message may have
+at most `MAX_HEAD` bytes, and its body at most `MAX_BODY` bytes, so the buffer stays small. If a
+message is longer, or its start or end cannot be found, the rest of the stream cannot be divided.
+The last unit is then of the kind "fault", and the owner of the connection must close the
+connection.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Framer:
         return len(self._buffer)
 
     def expect_pong(self) -> None:
-        """Note that we have sent a ping, so that the next CRLF between messages is a pong."""
+        """Remember that we have sent a ping, so that the next CRLF between messages is a pong."""
         self._pongs_due += 1
 
     def feed(self, data: bytes) -> list[StreamUnit]:

@@ -177,7 +177,7 @@ class Headers:
     def get_all(self, name: str) -> list[str]:
         """Return the values of all header fields `name`, as they were received.
 
-        A value with commas, that is a list of several elements, remains one text.
+        If a value is a list of elements with commas between them, it remains one text.
         """
         key = header_key(name)
         return [row[2] for row in self._rows if row[0] == key]

@@ -116,9 +116,9 @@ class IgnoringUser:
     """A transaction user that ignores responses. It is used for CANCEL and PRACK.
 
     For PRACK, its subclass `_Prack` is used, which responds to challenges, but ignores all other
-    responses. Both also ignore that no response arrives. If a PRACK is lost, the callee stops
-    waiting for the PRACK after a time. If a CANCEL is lost, the INVITE ends after its own time
-    limit.
+    responses. If no response to the CANCEL or PRACK arrives, nothing is done: if a PRACK is lost,
+    the callee stops waiting for the PRACK after a time; if a CANCEL is lost, the INVITE ends after
+    its own time limit.
     """
 
     def __init__(self, core: Core, request: Request) -> None:

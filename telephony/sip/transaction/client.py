@@ -1,9 +1,10 @@
 """Client transactions (RFC 3261 section 17.1, with the state Accepted of RFC 6026).
 
-A client transaction retransmits its request, absorbs repeated responses, times out, and sends the
-ACK to a non-2xx response. To absorb a message means to drop it without any effect. The "user" is
-RFC 3261's transaction user: the object that receives the responses. The user does everything that
-depends on the meaning of a response: dialogs, forks, the ACK to a 2xx, and CANCEL.
+A client transaction retransmits its request until a response arrives or the time is over, absorbs
+repeated responses, and sends the ACK to a non-2xx response to an INVITE. To absorb a message means
+to drop it without any effect. The "user" is RFC 3261's transaction user: the object that receives
+the responses. The user does everything that depends on the meaning of a response: dialogs, forks,
+the ACK to a 2xx, and CANCEL.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ class ClientState(enum.Enum):
     TRYING = "trying"
     """The non-INVITE request was sent; no response has arrived yet."""
     PROCEEDING = "proceeding"
-    """A provisional response has arrived. For an INVITE this state has no timer, so a phone may
-    ring without a time limit."""
+    """A provisional response has arrived, but no final one. An INVITE can remain in this state
+    without a time limit, because a phone may ring for any time."""
     COMPLETED = "completed"
-    """A final response has arrived; for an INVITE, this response is not a 2xx. Repetitions of the
-    response are dropped."""
+    """A final response has arrived (for an INVITE: a final response other than a 2xx). If the
+    response arrives again, it is dropped."""
     ACCEPTED = "accepted"
-    """A 2xx to an INVITE has arrived. Further 2xx responses, from the same fork or from other
-    forks, are also passed to the user."""
+    """A 2xx to an INVITE has arrived. Each 2xx that arrives after it, from the same fork or from
+    another fork, is also passed to the user."""
     TERMINATED = "terminated"
 
 
@@ -49,7 +50,8 @@ class ClientUser(Protocol):
     def on_response(self, response: Response, now: float) -> None:
         """Process a response.
 
-        Repeated responses are not passed to this method, except a repeated 2xx to an INVITE.
+        If the peer repeats a final response, the transaction drops the copy; only copies of a 2xx
+        to an INVITE are passed to this method.
         """
 
     def on_failure(self, status: int, now: float) -> None:
@@ -60,13 +62,17 @@ class ClientUser(Protocol):
         """
 
     def on_terminated(self, now: float) -> None:
-        """Process the end of the transaction, which calls no method of its user after this."""
+        """Process the end of the transaction.
+
+        The transaction calls no method of the user after this one.
+        """
 
 
 class ClientTransaction:
     """The base class of the INVITE and the non-INVITE client transaction.
 
-    A transaction sends its request, repeats it until a response arrives, and terminates.
+    A transaction sends its request and repeats it until a response arrives. After the final
+    response or a failure it terminates.
     """
 
     _first_state = ClientState.TRYING
@@ -110,8 +116,8 @@ class ClientTransaction:
     def fail(self, status: int, now: float) -> None:
         """End the transaction without a final response, and report `status` to the user.
 
-        The reason is a timeout, a transport error, or a CANCEL without a final response to the
-        INVITE. Do nothing if a final response has already arrived.
+        The reason is a timeout, a transport error, or an INVITE that got no final response even
+        after our CANCEL. Do nothing if a final response has already arrived.
         """
         if self.state in {ClientState.CALLING, ClientState.TRYING, ClientState.PROCEEDING}:
             self._user.on_failure(status, now)
@@ -164,7 +170,7 @@ class ClientTransaction:
     def _linger(self, state: ClientState, duration: float, now: float) -> None:
         """Enter `state`, and terminate the transaction after `duration` seconds.
 
-        Until then, the transaction still handles repeated responses.
+        During this time, the transaction still receives responses that the peer repeats.
         """
         self._stop_timers()
         self._set_state(state, now)
@@ -178,7 +184,8 @@ class InviteClientTransaction(ClientTransaction):
     """The INVITE client transaction (RFC 3261 section 17.1.1, RFC 6026 section 7.2).
 
     In the table, "both" means the states calling and proceeding. "To the user" means that the
-    response is passed to the transaction user.
+    response is passed to the transaction user. "A doubled" means that the duration of timer A is
+    doubled.
 
     ========== ============== ============================== ============
     state      input          action                         next state

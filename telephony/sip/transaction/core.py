@@ -36,7 +36,7 @@ DEFAULT_ALLOW = (
 
 
 class Core:
-    """The state of one `Endpoint` that its dialogs and all layers below the dialogs share."""
+    """The state of one `Endpoint`. Its dialogs and all layers below the dialogs use this object."""
 
     def __init__(
         self,

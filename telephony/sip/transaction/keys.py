@@ -27,15 +27,16 @@ def client_key(message: Request | Response) -> ClientKey:
 def server_key(request: Request, method: str | None = None) -> ServerKey:
     """Return the key that identifies a server transaction: branch, sent-by, CSeq number and method.
 
-    If the branch does not start with the magic cookie, the key consists of the fields that RFC 2543
-    used. The key always contains the CSeq number, which is the same in a request, its
-    retransmissions, its ACK and its CANCEL. Some phones use one branch for several requests; pyVoIP
-    does this after a 401. Each of these requests has another CSeq number, so it starts a new
-    transaction.
+    If the branch does not start with the magic cookie, the key consists instead of the values by
+    which RFC 2543 identifies a transaction. Both forms of the key contain the CSeq number. It is
+    the same in a request, its retransmissions, its ACK and its CANCEL. Some phones use the same
+    branch for different requests (pyVoIP does this after a 401); the different CSeq numbers then
+    show that these requests belong to different transactions.
 
-    An ACK to a non-2xx belongs to the transaction of its INVITE, so the key of an ACK contains the
-    method INVITE. If `method` is given, the key contains `method` instead of the request's own
-    method. For a CANCEL and `method` INVITE, the key is that of the transaction to cancel.
+    The key of an ACK contains the method INVITE, because an ACK to a non-2xx belongs to the
+    transaction of its INVITE. If `method` is not None, the key contains `method` instead of the
+    method of `request`: for a CANCEL and the `method` INVITE, this gives the key of the INVITE to
+    cancel.
     """
     method = method or request.method
     if method == "ACK":
@@ -59,7 +60,7 @@ def server_key(request: Request, method: str | None = None) -> ServerKey:
 def merge_key(request: Request) -> MergeKey:
     """Return the values that show whether two requests are copies of one request.
 
-    Forks can send copies of one request to us by several paths. All copies have the same Call-ID,
+    A proxy that forks a request can send us several copies of it. All copies have the same Call-ID,
     From tag, CSeq number and CSeq method (RFC 3261 section 8.2.2.2).
     """
     cseq = request.cseq

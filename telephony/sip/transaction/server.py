@@ -1,9 +1,9 @@
 """Server transactions (RFC 3261 section 17.2, with the state Accepted of RFC 6026).
 
-A server transaction absorbs repeated requests, which means that they have no new effect. It repeats
-its most recent response. The "user" is RFC 3261's transaction user: the object that responds to the
-request. The user repeats a 2xx to an INVITE until the ACK arrives (RFC 3261 section 13.3.1.4); the
-transaction does not repeat this 2xx.
+A server transaction absorbs repeated requests, which means that they have no new effect. For a
+repeated request, it sends its most recent response again. The "user" is RFC 3261's transaction
+user: the object that responds to the request. A 2xx to an INVITE is not repeated by the
+transaction. The user repeats this 2xx until the ACK arrives (RFC 3261 section 13.3.1.4).
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class ServerState(enum.Enum):
     TRYING = "trying"
     """A non-INVITE request has arrived. No response was sent yet."""
     PROCEEDING = "proceeding"
-    """A provisional response was sent. A transaction of an INVITE is in this state also before its
-    first response."""
+    """A provisional response was sent, but no final one. The transaction of an INVITE is in this
+    state from its start, even before its first response."""
     COMPLETED = "completed"
-    """A final response was sent. For an INVITE, this response is not a 2xx, and is repeated until
-    the ACK arrives."""
+    """A final response was sent (for an INVITE: a final response other than a 2xx). The response to
+    an INVITE is repeated until the ACK arrives."""
     CONFIRMED = "confirmed"
     """The ACK to our non-2xx response to an INVITE has arrived. If the ACK arrives again, it is
     dropped."""
     ACCEPTED = "accepted"
-    """A 2xx to an INVITE was sent. If the INVITE arrives again, it is dropped."""
+    """A 2xx to an INVITE was sent. If the same INVITE arrives again, it is dropped."""
     TERMINATED = "terminated"
 
 
@@ -46,13 +46,16 @@ class ServerUser(Protocol):
     """The transaction user of a server transaction: the object that responds to the request."""
 
     def on_acknowledged(self, now: float) -> None:
-        """Process the end of the wait for the ACK to our non-2xx response to an INVITE.
+        """Do what had to wait for the ACK to our non-2xx response to an INVITE.
 
-        Either the ACK has arrived, or the time of timer H has passed.
+        Either the ACK has arrived, or the time of timer H has passed without an ACK.
         """
 
     def on_terminated(self, now: float) -> None:
-        """Process the end of the transaction, which calls no method of its user after this."""
+        """Process the end of the transaction.
+
+        The transaction calls no method of the user after this one.
+        """
 
 
 class ServerTransaction:
@@ -83,11 +86,11 @@ class ServerTransaction:
 
     @property
     def answered(self) -> bool:
-        """True once a final response was sent."""
+        """True after a final response was sent."""
         return self.state not in {ServerState.TRYING, ServerState.PROCEEDING}
 
     def receive_again(self, now: float) -> None:
-        """Process a retransmission of the request: send the most recent response again, if any."""
+        """Process a retransmission of the request: send our most recent response, if any, again."""
         del now
         self.repeat()
 
@@ -97,9 +100,9 @@ class ServerTransaction:
             self._send(self._last)
 
     def answer_once(self, data: bytes, now: float) -> None:
-        """Send a final response and terminate immediately (RFC 3261 section 8.2.7).
+        """Send the final response `data`, and terminate the transaction immediately.
 
-        The response is not stored, so it cannot be repeated.
+        The response is not stored, so it cannot be repeated (RFC 3261 section 8.2.7).
         """
         self._send(data)
         self._terminate(now)
@@ -113,7 +116,7 @@ class ServerTransaction:
             self._send(data)
 
     def respond(self, status: int, data: bytes, now: float) -> None:
-        """Send a response with this status and these bytes.
+        """Send the response `data` (the bytes of the message), which has the status `status`.
 
         Do not call this method after a final response was sent.
         """
@@ -133,7 +136,7 @@ class ServerTransaction:
     def _linger(self, state: ServerState, duration: float, now: float) -> None:
         """Enter `state`, and terminate the transaction after `duration` seconds.
 
-        Until then, the transaction still handles repeated requests.
+        During this time, the transaction still receives requests that the peer repeats.
         """
         self._stop_timers()
         self._set_state(state, now)
@@ -177,7 +180,7 @@ class InviteServerTransaction(ServerTransaction):
             super().receive_again(now)
 
     def respond(self, status: int, data: bytes, now: float) -> None:
-        """Send a response to the INVITE."""
+        """Send the response `data` to the INVITE; `status` is the status of this response."""
         self._last = data
         self._send(data)
         if status < 200:
@@ -217,7 +220,7 @@ class NonInviteServerTransaction(ServerTransaction):
     """The non-INVITE server transaction (RFC 3261 section 17.2.2).
 
     In the table, "both" means the states trying and proceeding. "Absorbed" means that the request
-    is dropped.
+    is dropped. "64*T1" means that this time has passed since the call of `start`.
 
     ========== ============== ================================= ===========
     state      input          action                            next state
@@ -233,14 +236,15 @@ class NonInviteServerTransaction(ServerTransaction):
     """
 
     def start(self, now: float) -> None:
-        """Start to wait for the application's response.
+        """Start the time limit of 64*T1 for the application's final response.
 
-        After 64*T1 the client no longer waits for the response, so the transaction terminates.
+        When this time has passed, the client no longer waits for a response, so the transaction
+        terminates.
         """
         self._deadline = self._timers.at(now + self._timings.timeout, self._terminate)
 
     def respond(self, status: int, data: bytes, now: float) -> None:
-        """Send a response to the request."""
+        """Send the response `data` to the request; `status` is the status of this response."""
         self._last = data
         self._send(data)
         if status >= 200:

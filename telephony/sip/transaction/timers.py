@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 _COMPACT_ABOVE = 64
 """If the heap contains more cancelled timers than this, and most of its timers are cancelled, the
-heap is rebuilt without them."""
+heap is rebuilt without the cancelled timers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,10 @@ class TimerQueue:
         return len(self._heap) - self._dead
 
     def at(self, when: float, action: Callable[[float], None]) -> Timer:
-        """Add a timer that calls `action(now)` at the time `when`; return the timer."""
+        """Add a timer that calls `action` with the present time, at `when`; return the timer.
+
+        `when` is a monotonic time in seconds.
+        """
         timer = Timer(when, action, self)
         heapq.heappush(self._heap, (when, next(self._order), timer))
         return timer

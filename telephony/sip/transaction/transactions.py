@@ -1,6 +1,7 @@
-"""The transactions of one endpoint, which are found by values in a message (RFC 3261 section 17).
+"""The transactions of one endpoint, and the search for the transaction of a received message.
 
-The module keys.py gets these values from a message.
+See RFC 3261 section 17. A transaction is found by values in the message, which the module keys.py
+reads from the message.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ class Transactions:
         self._clients: dict[ClientKey, tuple[ClientTransaction, Address]] = {}
         self._servers: dict[ServerKey, ServerTransaction] = {}
         self._originals: dict[MergeKey, ServerKey] = {}
-        """For each request, the key of its first server transaction. We use it to recognise merged
-        requests: copies of a request that arrive by another path (RFC 3261 section 8.2.2.2)."""
+        """For each received request, the key of the server transaction of the copy that arrived
+        first. With it we recognise merged requests: copies of a request that arrive later by
+        another path (RFC 3261 section 8.2.2.2)."""
         self._call_ids: Counter[str] = Counter()
         """For each Call-ID, the number of client transactions that have this Call-ID."""
 
@@ -85,12 +87,12 @@ class Transactions:
         return None if found is None else found[0]
 
     def clients_to(self, destination: Address) -> list[ClientTransaction]:
-        """Return the client transactions that have sent their requests to `destination`."""
+        """Return the client transactions whose request was sent to `destination`."""
         found = self._clients.values()
         return [transaction for transaction, where in found if where == destination]
 
     def has_call_id(self, call_id: str) -> bool:
-        """Return whether the request of a client transaction has this Call-ID."""
+        """Return whether any client transaction has a request with this Call-ID."""
         return call_id in self._call_ids
 
     def end_client(self, request: Request) -> None:

@@ -52,9 +52,10 @@ def address_of(uri: Uri) -> Address | None:
 
 @lru_cache(maxsize=1024)
 def literal(host: str) -> str | None:
-    """Return an IP address in its usual form; None if `host` is a host name.
+    """Return the IP address in `host` in its usual form; None if `host` is a host name.
 
-    `host` may have brackets around the IP address.
+    `host` may have brackets around the IP address. For example, `[2001:DB8:0::1]` gives
+    `2001:db8::1`.
     """
     try:
         return str(ip_address(host.strip("[]")))

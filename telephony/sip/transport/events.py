@@ -21,9 +21,9 @@ class ConnectionOffered(SipEvent):
     """
 
     source: Address
-    """The address of the connection that the peer opened."""
+    """The peer's address, with the id of the connection that the peer opened (`Address.flow`)."""
     port: int
-    """The port in the peer's Via. Requests to this port of the peer may be sent over the
+    """The port in the peer's Via. The peer allows us to send requests for this port over the
     connection."""
 
 
@@ -31,8 +31,9 @@ class ConnectionOffered(SipEvent):
 class PeerLost(SipEvent):
     """The connection to `peer` is lost, or could not be opened.
 
-    Requests to this peer that had received no response have failed with 503 (after
-    `Endpoint.unreachable`), or are sent again (after `Endpoint.connection_lost`).
+    Some requests to this peer had received no response. If the application called
+    `Endpoint.unreachable`, they have failed with 503. If it called `Endpoint.connection_lost`, they
+    are sent again.
     """
 
     peer: Address

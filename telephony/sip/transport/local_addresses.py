@@ -32,7 +32,7 @@ class LocalAddress:
 
 
 class LocalAddresses:
-    """The addresses at which one endpoint receives messages; the oldest entry is first."""
+    """The addresses at which one endpoint receives messages, in the sequence of their addition."""
 
     def __init__(self) -> None:
         """Make an empty collection of addresses."""
@@ -45,8 +45,8 @@ class LocalAddresses:
         the address of the socket.
 
         Raises:
-            ProtocolError: The address is a wildcard address and `advertised` is None. Peers cannot
-                send to a wildcard address.
+            ProtocolError: `advertised` is None, and `address` has the wildcard address 0.0.0.0 or
+                `::`, to which peers cannot send.
         """
         if (advertised or address).host in {"0.0.0.0", "::"}:  # noqa: S104 - refused here
             raise ProtocolError("a wildcard address needs an advertised one")
@@ -63,11 +63,12 @@ class LocalAddresses:
         """Return the local address from which to send to `destination`.
 
         This is the local address whose socket has the address `address`. If `address` is None, it
-        is the first local address with the destination's transport and IP family.
+        is the local address that was added first, among those with the destination's transport and
+        IP family.
 
         Raises:
-            ProtocolError: No local address has the destination's transport and IP family, or
-                `address` was not added.
+            ProtocolError: `address` was not added. Or `address` is None, and no local address has
+                the destination's transport and IP family.
         """
         found = self.reaching(destination) if address is None else self.get(address)
         if found is not None:
@@ -81,8 +82,8 @@ class LocalAddresses:
     ) -> LocalAddress | None:
         """Return a local address with the destination's transport and IP family, or None.
 
-        If several local addresses have them, `near` is preferred. The next choice is an address on
-        the same host as `near`, and the last choice is the first address that was added.
+        If several local addresses are suitable, the first choice is `near` itself, the second an
+        address with the same IP address as `near`, and the third the address that was added first.
         """
         if near is not None and near.reaches(destination):
             return near
@@ -92,9 +93,10 @@ class LocalAddresses:
         return found[0] if found else None
 
     def has(self, host: str, port: int | None) -> bool:
-        """Return whether this host and port are those of one of our advertised addresses.
+        """Return whether one of our advertised addresses has this host and port.
 
-        Our Via header fields contain advertised addresses. If `port` is None, it counts as 5060.
+        The advertised addresses are those in our Via header fields. If `port` is None, port 5060 is
+        meant.
         """
         return any(
             host.strip("[]").lower() == local.advertised.host.lower()

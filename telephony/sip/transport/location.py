@@ -107,7 +107,7 @@ def locate(uri: Uri, available: Sequence[TransportFamily], rng: random.Random) -
 def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
     """Return the SRV records in the sequence in which to try them (RFC 2782).
 
-    Records with the target `.` are removed.
+    Records with the target `.` are removed, because it means that there is no server.
     """
     left = [srv for srv in records if isinstance(srv, Srv) and srv.target.strip(".")]
     arranged: list[Srv] = []
@@ -127,8 +127,8 @@ def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
 def _requested_transport(uri: Uri) -> str | None:
     """Return the transport that the URI requests; None if it requests no transport.
 
-    If a sips URI requests a transport without TLS, return "NONE". This name does not match any of
-    our transports.
+    If a sips URI requests a transport other than TCP and TLS, return "NONE". No transport has this
+    name, so no address will be found.
     """
     named = (uri.parameter("transport") or "").upper()
     if uri.scheme == "sips":
@@ -145,10 +145,12 @@ def _services(
 ) -> Generator[list[Question], DnsAnswers, list[_Service]]:
     """Return the SRV names to query, the preferred name first, each with its transport.
 
-    If a sip URI requests a transport that we have, there is one SRV name, for this transport. If we
-    do not have this transport, there is no SRV name. Otherwise the SRV names come from the NAPTR
-    records. If none of these records has a transport that we have, there is one SRV name for each
-    of our transports. For a sips URI, TLS is the only transport.
+    A sip URI may request a transport (`wanted`). If we have this transport, the result is the SRV
+    name for it; if we do not have it, the result is empty.
+
+    In all other cases, the SRV names come from the NAPTR records of `host`. Only records with a
+    transport that we have are used. If there are none, the result is one SRV name for each of our
+    transports. For a sips URI, only TLS counts as a transport that we have.
     """
     ours = list(dict.fromkeys(family.transport for family in available))
     if uri.scheme == "sips":

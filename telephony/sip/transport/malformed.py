@@ -1,10 +1,9 @@
 """Responses to malformed requests whose top Via is readable (RFC 3261 sections 8.2, 16.3, 21.4.1).
 
-The response contains copies of the header fields that a response must have. An ACK gets no
-response. A received response gets no response. A request whose top Via cannot be parsed also gets
-no response. Any other Via entry that cannot be parsed is not copied to the response. A Via with
-another SIP version is copied, although we do not support this version, because its sender must get
-a 505.
+The response contains copies of the header fields of the request that a response must have. No
+response is sent if the malformed message is an ACK or a response, or if its top Via cannot be
+parsed. If one of the other Via entries cannot be parsed, it is not copied. A Via with a SIP version
+other than 2.0 is copied, so that its sender gets the response 505.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ from telephony.sip.transport.outgoing import OutgoingMessage
 from telephony.sip.transport.response_address import reply_address, reply_fallback, stamp
 
 _MAX_READ = 16384
-"""The maximum number of bytes that are parsed. The rest of a longer message is ignored."""
+"""The maximum number of bytes of a message that are parsed. The rest of a longer message is
+ignored."""
 
 _MAX_LINE = 1024
 """The maximum length of a header field value that is copied, in characters."""
@@ -97,11 +97,11 @@ def _with_to_tag(line: str, data: bytes) -> str:
 
 
 def _fields(lines: list[bytes]) -> dict[str, list[str]]:
-    """Return the values of the header fields that a response copies, by field name.
+    """Return the values of the header fields that are copied to the response, by field name.
 
-    Continuation lines are joined. A value that is too long, or that contains CR, LF or NUL, is
-    removed. If it is the value of a Via, it is replaced by "" instead, because otherwise the next
-    Via would become the top Via.
+    Continuation lines are joined. A value is removed if it is longer than `_MAX_LINE`, or contains
+    CR, LF or NUL. But such a value of a Via is replaced by "", because without it the next Via
+    would become the top Via.
     """
     found: dict[str, list[str]] = {}
     for line in lines:

@@ -22,8 +22,9 @@ class OutgoingMessage:
     local: Address
     fallback: Address | None = None
     """The address to which the transport opens a new connection if no connection to `destination`
-    is open. If it is None, the transport opens a connection to `destination` itself. But if the
-    peer had opened that connection (`destination.flow` is not 0), the message cannot be sent."""
+    is open. If it is None, the transport opens a connection to `destination` itself. This is not
+    possible if `destination` is a connection that the peer opened (`destination.flow` is not 0);
+    the message is then not sent."""
 
 
 class NextHop(NamedTuple):

@@ -41,9 +41,10 @@ def reply_address(via: Via, source: Address) -> Address:
 
 
 def reply_fallback(via: Via, source: Address) -> Address | None:
-    """Return the address for a new connection if the request's connection is lost; None for UDP.
+    """Return the address for a new connection that we open if the request's connection is lost.
 
-    This is the IP address of `source` with the port in the Via (RFC 3261 section 18.2.2).
+    If the request came by UDP, return None. Otherwise this is the IP address of `source` with the
+    port in the Via (RFC 3261 section 18.2.2).
     """
     if not source.reliable:
         return None

@@ -22,7 +22,7 @@ class TcpRefusals:
         self._until: dict[Address, float] = {}
 
     def add(self, peer: Address, now: float) -> None:
-        """Record that this peer has refused TCP.
+        """Remember that this peer has refused TCP.
 
         For ten minutes, we then send all requests to this peer as datagrams. `peer` is the UDP
         address of the peer.

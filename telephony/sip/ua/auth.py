@@ -1,10 +1,11 @@
 """Digest authentication as a server and as a client (RFC 3261 section 22, RFC 7616, RFC 8760).
 
 The module supports MD5 and SHA-256 with qop=auth. It does not support `auth-int`, `-sess` and
-userhash. The server stores no passwords. A function supplies the HA1 of a user, which is a digest
-of user name, realm and password. For an unknown user, the server does the same calculations, so
-that the response takes the same time. A nonce consists of a time and an HMAC. It is valid only for
-the host to which we sent it. The server stores a nonce only after the first use of the nonce.
+userhash. The server (`DigestServer`) stores no passwords. A function supplies the HA1 of a user,
+which is a digest of user name, realm and password. For an unknown user, the server does the same
+calculations as for a known user, so that the time until the response does not show which users
+exist. A nonce consists of a time and an HMAC. A nonce is valid only for the host to which we sent
+it. The server stores a nonce when the nonce is used for the first time, not when it is made.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ FindHa1 = Callable[[str, str, str], str | None]
 the user's HA1 in hexadecimal, or None if the user is unknown."""
 
 MAX_NONCES: Final = 20_000
-"""The maximum number of used nonces that are stored. While the store is full, a nonce that is not
-stored is treated as stale."""
+"""The maximum number of used nonces that the server stores. While so many are stored, a nonce that
+is used for the first time is treated as stale."""
 
 _HASHES: Final = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 _NONCE: Final = struct.Struct(">QQ")
@@ -113,7 +114,7 @@ class DigestServer:
         """Make a server for one realm.
 
         Args:
-            realm: The realm. Phones show it to their users.
+            realm: The realm, a text that names this server. Phones show the realm to their users.
             secret: At least 16 random bytes, with which nonces are made. If the secret changes, all
                 earlier nonces become stale.
             find_ha1: The function that returns a user's HA1, the digest of name, realm and
@@ -145,17 +146,20 @@ class DigestServer:
         *,
         host: str = "",
     ) -> Response:
-        """Make the 401 response to a request from `host`.
+        """Make the 401 response to a request from the IP address `host`.
 
         The response contains one challenge for each algorithm (RFC 8760 section 2.4). `outcome` is
-        the result of `verify` for this request.
+        the decision of `verify` about this request; for STALE, the challenges have `stale=true`.
         """
         return respond(request, 401, headers=self.challenges(now, outcome, host=host))
 
     def challenges(
         self, now: float, outcome: AuthOutcome = AuthOutcome.MISSING, *, host: str = ""
     ) -> list[tuple[str, str]]:
-        """Return the WWW-Authenticate header fields of a 401 to `host`, as pairs (name, value)."""
+        """Return the WWW-Authenticate header fields of a 401, as pairs (name, value).
+
+        The 401 is sent to the IP address `host`. `outcome` has the same meaning as in `challenge`.
+        """
         nonce = self._nonce(now, host)
         stale = ", stale=true" if outcome is AuthOutcome.STALE else ""
         head = f"Digest realm={quote(self.realm)}, nonce={quote(nonce)}"
@@ -165,7 +169,7 @@ class DigestServer:
         ]
 
     def verify(self, request: Request, now: float, *, host: str = "") -> DigestVerification:
-        """Check the credentials of a request from `host`.
+        """Check the credentials of a request from the IP address `host`.
 
         This method never raises an error, even if the Authorization header field is malformed.
         """
@@ -174,25 +178,27 @@ class DigestServer:
             return DigestVerification(AuthOutcome.MISSING)
         if not self._is_right(request, given):
             return DigestVerification(AuthOutcome.REFUSED)
-        # Credentials without qop (RFC 2069) contain no nonce count, so each nonce may be used only
-        # once.
+        # Credentials without qop (RFC 2069) contain no nonce count. Their count is always taken as
+        # 1, so that each nonce is accepted only once.
         nonce, count = given["nonce"], int(given.get("nc", "1"), 16)
         if not self._is_fresh(nonce, now, host) or not self._count(nonce, count, now):
             return DigestVerification(AuthOutcome.STALE)
         return DigestVerification(AuthOutcome.ACCEPTED, given["username"])
 
     def _credentials(self, request: Request) -> dict[str, str] | None:
-        """Return the values of the first usable Authorization header field for our realm.
+        """Return the values of the first Authorization header field that we can check.
 
-        The field is usable if it contains `username`, `nonce`, `uri` and `response`, if we offer
-        its algorithm, and if its qop is valid. Return None if there is no such field.
+        We can check a field if it is for our realm, if it contains `username`, `nonce`, `uri` and
+        `response`, if we offer its algorithm, and if its qop is valid. Return None if there is no
+        such field.
         """
         needed = {"username", "nonce", "uri", "response"}
         for value in request.headers.get_all("Authorization"):
             try:
                 given = _with_user(parse_digest(value))
             except SipParseError:
-                # The scheme is not Digest, or the value is malformed. Both count as no credentials.
+                # The scheme is not Digest, or the value is malformed, so the header field is
+                # ignored.
                 continue
             if (
                 given.get("realm") == self.realm
@@ -237,10 +243,11 @@ class DigestServer:
         return -1.0 <= now - made_ms / 1000 <= self._lifetime
 
     def _count(self, nonce: str, count: int, now: float) -> bool:
-        """Record that a nonce was used with the nonce count `count`; return whether it was allowed.
+        """Store the nonce count `count` with which a nonce was used, and return True.
 
-        It was not allowed if the same or a higher count was used before. It was also not allowed if
-        the nonce was not stored yet and the store is full.
+        Return False if this use is refused. It is refused if the nonce was used with the same or a
+        higher count before, or if this is the first use of the nonce and `MAX_NONCES` other nonces
+        are stored.
         """
         _, last = self._used.get(nonce, (now, 0))
         if count <= last:
@@ -254,8 +261,8 @@ class DigestServer:
         return True
 
     def _forget(self, now: float) -> None:
-        # A nonce is used only after it was made. So if its first use was before `limit`, it has
-        # expired.
+        # A nonce was made before its first use. So a nonce that was first used before `limit` has
+        # expired, and need not be stored.
         limit = now - self._lifetime - 1.0
         self._used = {nonce: use for nonce, use in self._used.items() if use[0] >= limit}
 
@@ -300,8 +307,8 @@ class DigestClient:
         realm, nonce = challenge["realm"], challenge["nonce"]
         values = {"username": self._user, "realm": realm, "nonce": nonce, "uri": str(request.uri)}
         if "qop" in challenge:
-            # Only the count of the newest nonce is stored, because the count of each new nonce
-            # starts at 1.
+            # Only the count of this nonce is stored. An earlier nonce is not used again, and the
+            # count of a new nonce starts at 1.
             self._counts = {nonce: self._counts.get(nonce, 0) + 1}
             values |= {"nc": f"{self._counts[nonce]:08x}", "cnonce": cnonce, "qop": "auth"}
         secret = ha1(self._user, realm, self._password, algorithm)
@@ -340,7 +347,7 @@ def _parse_supported(value: str) -> dict[str, str] | None:
     try:
         challenge = parse_digest(value)
     except SipParseError:
-        # The scheme is not Digest, or the challenge is malformed.
+        # The scheme is not Digest, or the challenge is malformed, so we cannot respond to it.
         return None
     qop = challenge.get("qop")
     offered = qop is None or "auth" in (word.strip().lower() for word in qop.split(","))

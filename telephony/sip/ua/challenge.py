@@ -1,8 +1,9 @@
-"""The core's own responses to 401 and 407 (RFC 3261 sections 22.2 and 22.3), and their limit.
+"""The credentials with which the core sends a request again after a 401 or 407.
 
-The core sends the challenged request again with credentials and the next CSeq number. The request
-has the same handle as before. The application's function `Credentials` makes the credentials from
-the password. The application receives a challenge only if the core has no credentials for it.
+See RFC 3261 sections 22.2 and 22.3. The core sends the challenged request again with credentials
+and the next CSeq number, at most `MAX_CHALLENGES` times. The request has the same handle as before.
+The application's function `Credentials` makes the credentials from the password. The application
+receives the 401 or 407 only if there are no credentials for it, or after `MAX_CHALLENGES` attempts.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from telephony.sip.transport.address import Address
 
 Credentials = Callable[[Request, Response, Address], tuple[str, str] | None]
 """A function of the application. It receives a request, the 401 or 407 response, and the request's
-destination. It returns the header field (name, value) with the credentials. It returns None if
-there is no password for the destination, or if the password is wrong."""
+destination. It returns the header field (name, value) with the credentials. It returns None if the
+application has no password for the destination, or if the destination has refused the password."""
 
 MAX_CHALLENGES: Final = 4
-"""The maximum number of challenges for which one request is sent again: one of a proxy, one of a
-server, and one more of each because of a stale nonce."""
+"""The maximum number of challenges after which the same request is sent again: one from a proxy,
+one from a server, and one more from each of them because the nonce was stale."""
 
 
 class ChallengeAnswers:
-    """All header fields with credentials that were added to one request."""
+    """All header fields with credentials that the core has added to one request."""
 
     def __init__(self) -> None:
         """Start without credentials."""
@@ -39,11 +40,12 @@ class ChallengeAnswers:
         response: Response,
         destination: Address,
     ) -> HeaderList | None:
-        """Return all header fields with credentials with which to send `request` again.
+        """Return the header fields with credentials with which to send `request` again.
 
-        Return None if the application must process `response`. This is so if `response` is not a
-        challenge, if we have no credentials for it, or if there were more than `MAX_CHALLENGES`
-        challenges.
+        If both a proxy and a server have challenged the request, the result has both header fields,
+        Proxy-Authorization and Authorization. Return None if the application must process
+        `response`: if it is not a challenge, if we have no credentials for it, or if there were
+        more than `MAX_CHALLENGES` challenges.
         """
         if response.status not in {401, 407} or credentials is None:
             return None
@@ -57,7 +59,7 @@ class ChallengeAnswers:
         return self._given
 
     def without(self, headers: HeaderList) -> HeaderList:
-        """Return `headers` without the credentials that we added.
+        """Return the header fields `headers` of the request without the credentials that we added.
 
         Credentials are valid only for the one request for which they were made.
         """

@@ -1,7 +1,7 @@
 """The client side of any request (RFC 3261 section 8.1), inside or outside a dialog.
 
-Each request has a handle, which reports the responses to the application. The module uac.py adds
-the special functions for INVITE. The module client_request.py sends the requests.
+Each request has a handle, which reports the responses to the application. What only an INVITE needs
+is in the module uac.py. The module client_request.py sends the requests.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class DialogResponse(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class DialogRequestFailed(SipEvent):
-    """A request that we sent within a dialog has received no final response.
+    """A request that we sent within a dialog has failed: it will receive no final response.
 
     If `status` is 408, the application should send BYE (RFC 3261 section 12.2.1.2).
     """
@@ -128,10 +128,9 @@ class UserAgentClient(ClientRequest):
         return again
 
     def _answer_challenge(self, response: Response, now: float) -> bool:
-        """Send the request again with credentials if `response` is a challenge.
+        """If `response` is a challenge, send the request again with credentials, and return True.
 
-        Return False if the request was not sent again, because `response` is not a challenge, or
-        because we have no credentials for it.
+        If `response` is not a challenge, or we have no credentials for it, only return False.
         """
         given = self._answers.take(
             self._agent.credentials, self.request, response, self.destination
@@ -163,7 +162,10 @@ class NonInviteClient(UserAgentClient):
         return self._again(headers, None, None, now)
 
     def on_response(self, response: Response, now: float) -> None:
-        """Report the response to the application, or send the request again with credentials."""
+        """Report the response to the application.
+
+        But if it is a challenge for which we have credentials, send the request again instead.
+        """
         if self._answer_challenge(response, now):
             return
         if response.status >= 200:

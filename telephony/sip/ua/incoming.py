@@ -4,7 +4,7 @@ For a received request, the first of these rules that applies is used:
 
 - A retransmission is passed to the transaction of the original request.
 - A CANCEL or ACK is passed to the transaction of its INVITE.
-- A request that fails the checks of RFC 3261 section 8.2 is refused.
+- A request that fails the checks of RFC 3261 section 8.2 gets an error response.
 - A request within a dialog is passed to the dialog.
 - Any other request is passed to the application.
 
@@ -59,10 +59,10 @@ class Incoming:
             self._read(data, source, ours, now)
 
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Send the response to `fault`, the malformed message that makes a stream unreadable.
+        """Respond to the malformed message in `fault`, a unit of the kind "fault" of a stream.
 
-        Send no response if the message has no valid top Via, or if it is an ACK. The message is
-        counted as dropped.
+        Send no response if the message has no valid top Via, or if it is an ACK. Whether or not a
+        response is sent, the message is counted as dropped.
         """
         error = SipParseError(fault.why, fault.status)
         answer = answer_malformed(fault.data, error, source, local)
@@ -101,7 +101,8 @@ class Incoming:
         if not self._core.local_addresses.has(response.via.host, response.via.port):
             self._core.drop(source, "response to somebody else")
             return
-        # RFC 3261 section 8.1.3.3: a response with several Via entries is dropped.
+        # A response to us has only our own Via entry. RFC 3261 section 8.1.3.3: a response with
+        # several Via entries was sent to the wrong element or is damaged, so it is dropped.
         if len(response.headers.get_list("Via")) > 1:
             self._core.drop(source, "response that is not for us alone")
             return
@@ -143,7 +144,9 @@ class Incoming:
     def _despite_wrong_tag(
         self, transaction: InviteServerTransaction, request: Request
     ) -> Repeated2xx | None:
-        """Return the 2xx to which this ACK belongs although the ACK has a wrong To tag, or None.
+        """Return the 2xx that the ACK `request` acknowledges, although the ACK has a wrong To tag.
+
+        Return None if no 2xx in the dialog of `transaction` waits for this ACK.
 
         pyVoIP 1.6.8 makes a new To tag for every ACK, and gives the ACK the branch of its INVITE.
         By RFC 6026 section 7.1, the transaction passes such an ACK to its transaction user. If we
@@ -199,8 +202,8 @@ class Incoming:
     ) -> None:
         """Respond to a PRACK, and find the reliable response that the PRACK acknowledges.
 
-        See RFC 3262 section 3. A PRACK is accepted even if it arrives after an UPDATE that the peer
-        sent later.
+        See RFC 3262 section 3. A PRACK is accepted even if it arrives after a request with a
+        higher CSeq number, such as an UPDATE.
         """
         dialog_id = _dialog_id(request)
         dialog = self._agent.dialogs.get(dialog_id)
