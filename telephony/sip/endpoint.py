@@ -1,10 +1,10 @@
 """The SIP core (RFC 3261) without I/O: the class `Endpoint`, its input and its output.
 
-The application is the code that uses this core. It passes received messages to `receive`, and calls
-`handle_timer` at the time that `next_timer` returns. Events contain handles: a handle is an object
-with methods for one request or one dialog. After each call of `receive`, of `handle_timer` or of a
-handle's method, the application sends the messages that `outgoing()` returns, and calls
-`next_event()` until the result is None. `now` is the monotonic time in seconds.
+The application is the code that uses this core. The application passes received messages to
+`receive`, and calls `handle_timer` at the time that `next_timer` returns. Events contain handles: a
+handle is an object with methods for one request or one dialog. After each call of `receive`, of
+`handle_timer` or of a handle's method, the application sends the messages that `outgoing()`
+returns, and calls `next_event()` until the result is None. `now` is the monotonic time in seconds.
 
 The application decides about calls. The core itself responds only where the RFC requires one fixed
 response: 100, 200 to CANCEL, 200 to a BYE or PRACK that needs no decision, 400, 405, 413, 414, 416,
@@ -351,8 +351,8 @@ class Endpoint:
     def connection_lost(self, destination: Address, now: float) -> None:
         """Report to the core that the connection to `destination` is lost.
 
-        Each request to `destination` that has received no response may be lost too, so the core
-        sends this request once more over a new connection. If no new connection can be made, the
+        If a request to `destination` has received no response, the request may be lost, so the core
+        sends it once more over a new connection. If no new connection can be made, the
         transport calls `unreachable`. The core emits the event `PeerLost`.
         """
         for transaction in self._core.transactions.clients_to(destination):

@@ -55,7 +55,7 @@ class DialogState(enum.Enum):
 class DialogEnded(SipEvent):
     """The event that a confirmed dialog has ended.
 
-    This is the final event of the dialog. It is emitted exactly once.
+    After this event, the dialog emits no event. `DialogEnded` is emitted exactly once.
     """
 
     dialog: Dialog
@@ -116,8 +116,8 @@ class ReceivedInvite(ReceivedUpdate, Protocol):
 
 
 OpenRequest = Callable[["Dialog", Draft], ClientRequest]
-"""A function that makes the handle of a request in a dialog: the object through which the
-application controls the request. The function does not send the request."""
+"""A function that makes the handle of a request in the given dialog, but does not send the request.
+The handle is the object with which the application controls the request."""
 
 
 class Dialogs:
@@ -212,9 +212,9 @@ class Dialog(DialogAddresses):
         self._local_cseq = local_cseq
         self._remote_cseq = remote_cseq
         self._acks: dict[int, OutgoingMessage | None] = {}
-        """The ACKs that we have sent after 2xx responses to our INVITEs. The dict key is the CSeq
-        number of the INVITE. The value is None from the arrival of the 2xx until the application
-        calls `ack`."""
+        """The ACKs that we have sent for 2xx responses to our INVITEs; the dict key is the CSeq
+        number of the INVITE. A value is None from the arrival of the 2xx until the application
+        calls `ack` for this INVITE."""
         self._invite_sent: SentInvite | None = None
         self._invite_received: ReceivedInvite | None = None
         self._update_received: ReceivedUpdate | None = None
@@ -420,8 +420,9 @@ class Dialog(DialogAddresses):
     def refresh(self, message: Request | Response) -> None:
         """Store the Contact URI of a received message as the remote target.
 
-        If the dialog is early and the message is a response, also store the routes of the response
-        (RFC 3261 section 13.2.2.4).
+        If the dialog is early and the message is a response, also store the routes from the
+        response (RFC 3261 section 13.2.2.4). If the message has no valid Contact, the remote
+        target does not change.
         """
         self.remote_target = target_of(message) or self.remote_target
         if self.state is DialogState.EARLY and isinstance(message, Response):

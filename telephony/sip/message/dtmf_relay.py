@@ -16,7 +16,10 @@ _BARE_KEY: Final = re.compile(rb"\s*([0-9*#A-D])\s*")
 
 
 def key_of(request: Request) -> str | None:
-    """Return the DTMF digit in an INFO request, in upper case; None if it contains no digit."""
+    """Return the DTMF digit in an INFO request: 0 to 9, *, #, or A to D in upper case.
+
+    Return None if the request contains no DTMF digit.
+    """
     if not request.content_type.lower().startswith(("application/dtmf-relay", "application/dtmf")):
         return None
     match = _SIGNAL.search(request.body) or _BARE_KEY.fullmatch(request.body)

@@ -240,8 +240,9 @@ def respond(
     Args:
         request: The request that gets the response.
         status: The status code, 100 to 699.
-        reason: The reason phrase; None for the usual phrase of this status.
-        to_tag: Our To tag, which is added only if the request's To has no tag; None to add no tag.
+        reason: The reason phrase. If it is None, the usual phrase of this status is used.
+        to_tag: Our To tag, which is added only if the request's To has no tag. If it is None, no
+            tag is added.
         headers: More header fields. They are placed after the fields that are copied from the
             request.
     """

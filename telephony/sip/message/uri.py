@@ -47,8 +47,9 @@ class Uri:
 
     Attributes:
         scheme: The scheme in lower case.
-        user: The user part, with its escapes. For a tel URI, it is the phone number. For a scheme
-            other than sip, sips and tel, it is all text after the colon.
+        user: The user part, with its escapes. For a tel URI, it is the phone number as received,
+            with visual separators such as "-". For a scheme other than sip, sips and tel, it is all
+            text after the colon.
         password: The password, with its escapes. A URI that we make must not contain a password.
         host: A host name or an IP address; an IPv6 address is without brackets. For a scheme other
             than sip and sips, it is "".

@@ -32,8 +32,8 @@ MAX_EXPIRES: Final = 86_400
 expiry, we behave as if it had granted this one."""
 FIRST_RETRY_DELAY: Final = 30.0
 MAX_RETRY_DELAY: Final = 1800.0
-"""FIRST_RETRY_DELAY is the pause in seconds after the first failure, and MAX_RETRY_DELAY the
-longest pause. Each pause is multiplied by a random factor between 0.5 and 1."""
+"""The pause before the next REGISTER: FIRST_RETRY_DELAY seconds after the first failure, and never
+more than MAX_RETRY_DELAY seconds. Each pause is multiplied by a random factor between 0.5 and 1."""
 
 
 class RegistrationState(enum.Enum):

@@ -31,7 +31,7 @@ class ClientRequest(ABC):
     def __init__(
         self, core: Core, draft: Draft, *, owner: object = None, sent: Request | None = None
     ) -> None:
-        """Compose the request from the draft.
+        """Make the handle, and compose the request from the draft; do not send the request.
 
         If an earlier process has already sent the request, `sent` is this request, and no new
         request is composed.

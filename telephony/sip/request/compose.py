@@ -176,8 +176,8 @@ def _capabilities(core: Core, *, offering: bool = True) -> list[tuple[str, str]]
     """Return our Allow and Supported header fields.
 
     `offering` is false for an INVITE without an offer. The first reliable response to such an
-    INVITE must contain the callee's offer (RFC 3261 section 13.2.1). If provisional responses were
-    reliable, the callee would have to send its offer long before the call is answered. So if
+    INVITE must contain the callee's offer (RFC 3261 section 13.2.1). If a provisional response were
+    reliable, it would have to contain this offer, long before the call is answered. So if
     `offering` is false, Supported does not contain 100rel.
     """
     pairs = [("Allow", ", ".join(core.allow))]

@@ -101,9 +101,9 @@ class ClientTransaction:
         self._deadline: Timer | None = None
 
     def start(self, now: float) -> None:
-        """Send the request, and start its timers.
+        """Send the request, and start the timers of the transaction.
 
-        These are timers A and B for an INVITE, and timers E and F for any other request.
+        These timers are A and B for an INVITE, and E and F for any other request.
         """
         self._send(self._data)
         self._deadline = self._timers.at(now + self._timings.timeout, self._timed_out)

@@ -79,7 +79,7 @@ class UserAgentClient(ClientRequest):
         owner: object = None,
         sent: Request | None = None,
     ) -> None:
-        """Compose the request from the draft.
+        """Make the handle, and compose the request from the draft; do not send the request.
 
         If an earlier process has already sent the request, `sent` is this request, and no new
         request is composed.
