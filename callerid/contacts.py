@@ -1,10 +1,10 @@
-"""Contact notes: the advisors' records that somebody called, and why.
+"""Contact notes: the notes of the advisors that say who called, and why.
 
-An empty note is opened when a call is answered, so that no note is forgotten. The advisor fills in
-the note later. Each time a changed note is saved, it gets a new version. In the same database
-transaction, this version is put into the outbox. A CRM connector takes the version from the outbox;
-while the CRM is down, the version stays there. A version is identified by call id and version
-number, so a repeated delivery does no harm.
+An empty note is opened when a call is answered, so that no note is forgotten. The advisor writes
+the note later. Each time the note is saved with changes, it gets the next version number, starting
+with 1. In the same database transaction, the new version is put into the outbox. A CRM connector
+takes the version from the outbox; while the CRM is down, the version stays in the outbox. A version
+is identified by call id and version number, so a repeated delivery does no harm.
 """
 
 from __future__ import annotations
@@ -66,9 +66,10 @@ outbox = Table(
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """The text of a contact note, as the advisor wrote it.
+    """The fields of a contact note, as the advisor wrote them.
 
-    `on_behalf_of` and `authority` are required unless `caller_type` is "self".
+    If `caller_type` is "self", the caller speaks for no other person. For every other
+    `caller_type`, `on_behalf_of` and `authority` must not be empty.
     """
 
     purpose: str
@@ -113,9 +114,9 @@ class OpenContact:
 
 @dataclass(frozen=True, slots=True)
 class QueuedVersion:
-    """One version of a contact note that waits to be sent to the CRM.
+    """One version of a contact note that was not sent to the CRM yet.
 
-    `payload` is the note as JSON.
+    `payload` is this version of the note as JSON.
     """
 
     call_id: str
@@ -124,7 +125,7 @@ class QueuedVersion:
 
 
 class Contacts:
-    """The contact notes in the database. Every method is one transaction."""
+    """The contact notes in the database. Every method runs as one database transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -133,8 +134,9 @@ class Contacts:
     async def open_note(self, contact: OpenContact) -> None:
         """Open the contact note of an answered call.
 
-        If the note was opened before but is not written yet, the advisor and the extension in
-        `contact` replace those of the note. If the note is already written, nothing changes.
+        If the note was already opened but is not written yet, the advisor and the extension in
+        `contact` replace the advisor and the extension of the note. If the note is already written,
+        nothing changes.
         """
         async with self._writer.begin() as connection:
             found = await connection.scalar(
@@ -163,9 +165,10 @@ class Contacts:
                 )
 
     async def save_confirmation(self, call_id: str, person_id: str, confirmation: str) -> None:
-        """Save the advisor's answer to the question whether the caller is a certain person.
+        """Save the advisor's answer to the question whether the caller is the person with the id
+        `person_id`.
 
-        `confirmation` is the value of a `PopConfirmation`. `person_id` is the id of this person.
+        `confirmation` is the answer, the value of a `PopConfirmation`.
         """
         async with self._writer.begin() as connection:
             await connection.execute(
@@ -177,8 +180,8 @@ class Contacts:
     async def save(self, call_id: str, note: Note, now: float) -> int:
         """Save a contact note, queue it for the CRM, and return its version number.
 
-        If the text has not changed, the note keeps its version and is not queued again. `now` is in
-        seconds since 1970.
+        If no field has changed since the note was saved, the note is not queued again, and its
+        existing version number is returned. `now` is in seconds since 1970.
 
         Raises:
             ContactError: The note is incomplete, or the call was never answered.
@@ -246,9 +249,9 @@ class Contacts:
             return [QueuedVersion(*row) for row in await connection.execute(statement)]
 
     async def mark_delivered(self, call_id: str, version: int, now: float) -> None:
-        """Record that the CRM has accepted a version at the time `now`, in seconds since 1970.
+        """Store that the CRM has accepted a version at the time `now`, in seconds since 1970.
 
-        If the acceptance is already recorded, nothing changes.
+        If an acceptance of this version is already stored, nothing changes.
         """
         async with self._writer.begin() as connection:
             await connection.execute(

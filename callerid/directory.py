@@ -1,8 +1,9 @@
 """The embedded directory: its tables, and the import from CSV.
 
-If an import file has a fault, nothing is imported. Faults are reported with file, line and column.
-A row replaces the person with the same `reference`. People who are not in the file stay
-unchanged. If the argument `absent` of `import_csv` is "remove", these people are removed.
+If an import file has a fault, nothing is imported. All faults are reported, with file, line and
+column. A row replaces the person with the same `reference`. The argument `absent` of `import_csv`
+decides about the people who are in the directory but not in the file: with "keep" they stay
+unchanged, with "remove" they are removed.
 
 The file is in UTF-8, with a comma or a semicolon between cells. The first line names the columns,
 which may be in any sequence:
@@ -178,7 +179,7 @@ def read_csv(text: str, file: str = "people.csv", region: str = REGION) -> list[
     Args:
         text: The text of the file.
         file: The name of the file, for the messages about faults.
-        region: The country of numbers without a country code.
+        region: The country to which numbers without a country code belong, such as "GB".
 
     Raises:
         ImportFileError: The file has faults. The error lists them. If the rows have more than a
@@ -236,9 +237,9 @@ async def import_csv(
         engine: The database.
         text: The text of the file.
         file: The name of the file, for the messages about faults.
-        region: The country of numbers without a country code.
-        absent: With "keep", people who are not in the file stay in the directory. With "remove",
-            they are removed.
+        region: The country to which numbers without a country code belong, such as "GB".
+        absent: With "keep", people who are in the directory but not in the file stay in the
+            directory. With "remove", these people are removed.
 
     Raises:
         ImportFileError: The file has faults, and nothing was changed.

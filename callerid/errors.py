@@ -3,9 +3,9 @@
 CallerIdError
 ├── NumberError          a text is not a telephone number
 ├── ImportFileError      an import file has faults, each with its line and column
-├── SourceError          a directory gives no answer
-├── ChoiceError          the screen-pop does not allow a choice or a confirmation
-└── ContactError         a contact note lacks a field that its caller type requires
+├── SourceError a directory cannot be searched now
+├── ChoiceError a person cannot be chosen or confirmed in the screen-pop
+└── ContactError a contact note cannot be saved, such as a note without a purpose
 """
 
 from __future__ import annotations
@@ -53,12 +53,15 @@ class ImportFileError(CallerIdError):
 
 
 class SourceError(CallerIdError):
-    """A directory cannot be searched now. The caller may or may not be in this directory."""
+    """A directory cannot be searched now. It is unknown whether the directory contains the person
+    who calls."""
 
 
 class ChoiceError(CallerIdError):
-    """The screen-pop does not allow the advisor to choose or to confirm this person."""
+    """The advisor cannot choose or confirm a person: no candidate of the screen-pop has this id, or
+    no person is chosen."""
 
 
 class ContactError(CallerIdError):
-    """The contact note lacks a field that its caller type requires."""
+    """The contact note cannot be saved: a required field is empty, or the call was never
+    answered."""

@@ -1,7 +1,7 @@
 """The lookup of a caller in all directories at the same time, within one time limit.
 
-If no directory finds a person and a directory is down, slow or broken, the result is "unavailable"
-instead of "not found". A lookup never changes a directory.
+If no directory finds a person, the result is "not found". But if one of the directories was down,
+broken or too slow, the result is "unavailable" instead. A lookup never changes a directory.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class LookupStatus(StrEnum):
 class LookupResult:
     """The result of a lookup: its status and the people found.
 
-    `failed` has the names of the directories that gave no answer.
+    `failed` has the names of the directories that raised an error or took too long.
     """
 
     status: LookupStatus
@@ -51,14 +51,14 @@ class DirectorySource(Protocol):
     async def find(self, number: PhoneNumber) -> list[Person]:
         """Return all people with this number.
 
-        Any exception means that the directory is unavailable.
+        If the method raises any exception, the directory counts as unavailable.
         """
 
 
 class Lookup:
     """Searches all directories at the same time.
 
-    `budget_s` is the time limit of a lookup, in seconds.
+    `budget_s` is the time limit in seconds for the search in all of them together.
     """
 
     def __init__(self, sources: Sequence[DirectorySource], budget_s: float = BUDGET_S) -> None:
@@ -66,7 +66,8 @@ class Lookup:
         self._budget_s = budget_s
 
     async def look_up(self, caller: CallerId) -> LookupResult:
-        """Search for this caller and return the result. A faulty directory causes no exception."""
+        """Search for this caller and return the result. An error in a directory causes no
+        exception."""
         if caller.withheld:
             return LookupResult(LookupStatus.WITHHELD)
         if caller.number is None or not caller.number.e164:

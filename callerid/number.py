@@ -2,7 +2,8 @@
 
 `PhoneNumber` is a number in E.164 (by libphonenumber) with an optional extension.
 `presented_caller` applies RFC 3323 and RFC 3325 in the form that UK trunks need. If a caller
-withholds the number, no number is used, even if the request has the number in P-Asserted-Identity.
+withholds the number, the result contains no number, even if the request has the number in
+P-Asserted-Identity.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _DIALLABLE = re.compile(r"\+?[0-9().\-\s/]+(?:\s*(?:;ext=|x|ext\.?)\s*[0-9]{1,7}
 
 @dataclass(frozen=True, slots=True)
 class PhoneNumber:
-    """A number in E.164 with an optional extension, or only an internal extension.
+    """A number in E.164 with an optional extension, or an internal extension without such a number.
 
     For an internal extension, `e164` is empty.
     """
@@ -37,12 +38,12 @@ class PhoneNumber:
 
     @classmethod
     def parse(cls, text: str, region: str = REGION) -> PhoneNumber:
-        """Read a phone number from a text, in any form that people or trunks use.
+        """Read a phone number from a text; every form that people or trunks use is valid.
 
-        `region` is the country of a number without a country code.
+        `region` is the country to which a number without a country code belongs, such as "GB".
 
         Raises:
-            NumberError: The text is not a possible number.
+            NumberError: The text is not a telephone number, or is too short or too long for one.
         """
         text = text.strip()
         if not _DIALLABLE.fullmatch(text):
@@ -61,17 +62,16 @@ class PhoneNumber:
 
     @property
     def bare(self) -> str:
-        """The number in E.164 without its extension.
-
-        An internal extension has no number in E.164; for it, the extension is returned.
-        """
+        """The number in E.164 without its extension; for an internal extension, the extension
+        itself."""
         return self.e164 or self.extension
 
     @property
     def display(self) -> str:
         """The number as people write it.
 
-        A number of `REGION` is in national form, every other number in international form.
+        A number of the country `REGION` is in national form, and every other number is in
+        international form. An extension is added, as in `01970 625000 x12`.
         """
         if not self.e164:
             return self.extension
@@ -109,9 +109,11 @@ def presented_caller(
 ) -> CallerId:
     """Return the phone number that the caller presents.
 
-    If the user part in From is a telephone number or an internal extension, it is used. Otherwise,
-    if the call comes from a trusted trunk, the first telephone number or internal extension in
-    `asserted` is used. If the caller requests privacy in any form, no number is used.
+    If the caller requests privacy, `WITHHELD` is returned: by the Privacy header field, by the host
+    anonymous.invalid, or by a user part such as "anonymous". Otherwise, the number is the user part
+    in From, if this is a telephone number or an internal extension. Otherwise, if the call comes
+    from a trusted trunk, the number is the first telephone number or internal extension in
+    `asserted`. If no number is found, `NO_NUMBER` is returned.
 
     Args:
         from_user: The user part of the URI in From.
@@ -119,7 +121,7 @@ def presented_caller(
         asserted: The user parts of the URIs in P-Asserted-Identity.
         privacy: The values of the Privacy header field.
         trusted: True if the call comes from a trusted trunk.
-        region: The country of a number without a country code.
+        region: The country to which a number without a country code belongs.
     """
     tokens = {token.strip().lower() for token in privacy}
     host = from_host.strip().lower().rstrip(".")

@@ -1,9 +1,10 @@
 """The screen-pop of one call, as an object that cannot be changed.
 
 A screen-pop contains the caller, the people found, and the advisor's choice and confirmation. A
-method that changes one of these returns a new `ScreenPop`. The property `candidates` has only
-names, warnings and languages. The property `details` is empty until the advisor has confirmed that
-the caller passed the identity checks or gave the details unasked.
+method such as `choose` returns a new `ScreenPop` with the new choice. The property `candidates` has
+only names, languages, kinds and warnings. The property `details` stays empty until the advisor has
+stated one of two things: that the caller passed the identity checks, or that the caller gave the
+details unasked.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ _LOOKING_UP = LookupResult(LookupStatus.LOOKING_UP)
 class ScreenPop:
     """The screen-pop of one call.
 
-    `chosen` is the id of the chosen person. If the lookup found one person, this person is chosen
-    automatically. If it found several people, only the advisor sets `chosen`.
+    `chosen` is the id of the chosen person; None if no person is chosen. If the lookup found
+    exactly one person, this person is chosen automatically. Otherwise `chosen` is None until the
+    advisor chooses a person.
     """
 
     call_id: str
@@ -72,7 +74,8 @@ class ScreenPop:
     def candidates(self) -> tuple[PopCandidate, ...]:
         """The people who may be the caller.
 
-        Each of them has a warning if several people may call from the caller's number.
+        A candidate has a warning if other people may call from the same number too, for example
+        because it is the number of an organisation.
         """
         several = len(self.result.people) > 1
         return tuple(
@@ -100,7 +103,7 @@ class ScreenPop:
     def with_result(self, result: LookupResult) -> ScreenPop:
         """Return a new screen-pop that contains the result of a lookup.
 
-        If the result has a single person, this person is chosen but not confirmed.
+        If the lookup found exactly one person, this person is chosen but not confirmed.
         """
         only = result.people[0].person_id if len(result.people) == 1 else None
         return replace(self, result=result, chosen=only)
@@ -108,7 +111,7 @@ class ScreenPop:
     def choose(self, person_id: str) -> ScreenPop:
         """Return a new screen-pop in which the person with the id `person_id` is chosen.
 
-        If another person was chosen before, the confirmation of that person is removed.
+        If another person was chosen before, the advisor's answer about that person is removed.
 
         Raises:
             ChoiceError: No candidate has this id.
@@ -120,8 +123,9 @@ class ScreenPop:
     def confirm(self, confirmation: PopConfirmation, person_id: str | None) -> ScreenPop:
         """Return a new screen-pop with the advisor's answer about a person.
 
-        `person_id` is the id of this person; None means the person chosen before. After the answer
-        NOT_THEM, no person is chosen.
+        `person_id` is the id of this person; if it is None, the answer is about the chosen person.
+        With another answer than NOT_THEM, the person becomes the chosen person. With NOT_THEM, no
+        person is chosen any more, and no error is raised.
 
         Raises:
             ChoiceError: No person is chosen, or no candidate has this id.

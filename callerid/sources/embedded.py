@@ -22,8 +22,8 @@ _MOST_PEOPLE = 50
 class EmbeddedDirectory:
     """Finds people in the embedded directory by telephone number.
 
-    It finds the people with the same number and extension. If no person has both, it finds all
-    people with the same number and any extension.
+    A search finds the people who have the same number with the same extension. Only if there are
+    none, it finds all people who have the same number with another extension or without one.
     """
 
     name = "directory"
@@ -32,7 +32,7 @@ class EmbeddedDirectory:
         self._engine = engine
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return at most fifty people with this number whom a screen-pop may show.
+        """Return the people with this number whom a screen-pop may show, at most fifty.
 
         Raises:
             SourceError: The database cannot be read.

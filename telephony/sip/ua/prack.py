@@ -18,7 +18,7 @@ from telephony.sip.ua.user_agent import UserAgent
 class RSeqTracker:
     """The most recent RSeq of each early dialog of one INVITE.
 
-    The RSeq of the next reliable response in the same dialog must be higher by 1.
+    Each further reliable response in a dialog must have the stored RSeq of that dialog plus 1.
     """
 
     def __init__(self) -> None:
@@ -28,10 +28,10 @@ class RSeqTracker:
     def accept(self, tag: str, rseq: int) -> bool:
         """Return whether a reliable response is the next one of its dialog; if so, store its RSeq.
 
-        `tag` is the To tag of the response. The first response of a dialog is always accepted.
-        False is returned if the response is a copy of an earlier response, or if its RSeq does not
-        follow the stored RSeq. Such a response must not be acknowledged. The callee repeats a
-        response until it is acknowledged.
+        `tag` is the To tag of the response and identifies the dialog. The first response of a
+        dialog is always the next one. False is returned for a copy of an earlier response, and if
+        an earlier response is missing. Such a response must not be acknowledged. The callee repeats
+        a response until it is acknowledged, so a response that arrived too early will arrive again.
         """
         last = self._last.get(tag)
         if last is not None and rseq != last + 1:
@@ -49,10 +49,10 @@ def send_prack(
     body: bytes = b"",
     now: float,
 ) -> None:
-    """Send a PRACK in the dialog, unless the dialog has ended or our BYE was sent.
+    """Send a PRACK in the dialog; send nothing if the dialog has ended or our BYE was sent.
 
     `rack` is the value of the RAck header field. It identifies the response that the PRACK
-    acknowledges.
+    acknowledges. `headers` and `body` are added to the PRACK.
     """
     if dialog.is_ending:
         return

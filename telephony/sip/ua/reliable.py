@@ -1,9 +1,9 @@
 """The callee's side of reliable provisional responses (RFC 3262 section 3).
 
 A reliable provisional response is repeated until its PRACK arrives. Each early dialog has its own
-sequence of these responses, because the caller sees each early dialog as another user agent. In a
-sequence, a response is sent only after the PRACK to the response before it. If a PRACK is missing
-for 64*T1, no further response of the sequence is sent.
+sequence of these responses, because the caller sees each early dialog as a dialog with a different
+user agent. In a sequence, a response is sent only after the PRACK to the response before it. If a
+PRACK is missing for 64*T1, no further response of the sequence is sent.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transaction.timers import Timer
 
 MAX_WAITING: Final = 8
-"""If this number of responses wait to be sent, a new response without a body (such as another 180)
-is dropped. A new response with a body is not dropped."""
+"""The largest number of responses of one sequence that may wait to be sent. If this many wait, a
+new response without a body (such as another 180) is dropped; a new response with a body waits
+too."""
 
 
 PrackKey = tuple[DialogId, int, int]
 """The dict key of a response that waits for its PRACK: the dialog, the RSeq of the response, and
-the CSeq number of the INVITE. The RAck header field of the PRACK has the same two numbers."""
+the CSeq number of the INVITE. The RAck header field of the PRACK contains the same RSeq and the
+same CSeq number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,15 @@ class PendingResponse:
     def numbered(self, rseq: int) -> HeaderList:
         """Return the header fields of this response as a reliable response.
 
-        The header fields Require and RSeq are added to those in `headers`.
+        The header fields Require and RSeq are added to this response's `headers`.
         """
         return (*self.headers, ("Require", RELIABLE), ("RSeq", str(rseq)))
 
     def without_body(self) -> PendingResponse:
         """Return this response without its body.
 
-        An `InviteServer` sends its most recent reliable provisional response again each minute.
-        This repetition has no body, because a session description is sent only once.
+        An `InviteServer` sends its most recent reliable provisional response again each minute. The
+        response is sent again without a body, because a session description is sent only once.
         """
         kept = tuple(row for row in self.headers if not row[0].lower().startswith("content-"))
         return replace(self, headers=kept, body=b"")
@@ -60,8 +62,8 @@ class ReliableSequence:
     """The reliable responses of one early dialog, which are sent one after another.
 
     Attributes:
-        body_unacknowledged: True while a response with a body waits for its PRACK. A 2xx must wait
-            during this time.
+        body_unacknowledged: True while a response with a body waits for its PRACK. While this is
+            true, no 2xx to the INVITE may be sent.
     """
 
     def __init__(
@@ -78,10 +80,10 @@ class ReliableSequence:
     ) -> None:
         """Make an empty sequence for the early dialog `dialog` of the INVITE with CSeq `number`.
 
-        `waiting` contains this sequence while one of its responses waits for a PRACK. `send` sends
-        a response with an RSeq and returns the bytes; `repeat` sends the same bytes again.
-        `on_acknowledged` is called when every response was sent and acknowledged by a PRACK.
-        `on_missing` is called if a PRACK is missing after 64*T1.
+        While a response of this sequence waits for its PRACK, `waiting` has the sequence under the
+        key of that response. `send` sends a response with an RSeq and returns the bytes that were
+        sent; `repeat` sends these bytes again. `on_acknowledged` is called when every response was
+        sent and acknowledged by a PRACK. `on_missing` is called if a PRACK is missing after 64*T1.
         """
         self.body_unacknowledged = False
         self._core = core
@@ -97,9 +99,10 @@ class ReliableSequence:
         self._deadline: Timer | None = None
 
     def send(self, provisional: PendingResponse, now: float) -> None:
-        """Send a response after the PRACKs to all earlier responses have arrived.
+        """Send `provisional` as soon as the PRACKs to all earlier responses have arrived.
 
-        If `MAX_WAITING` responses already wait, a response without a body is dropped.
+        If `MAX_WAITING` responses already wait to be sent, `provisional` is dropped if it has no
+        body, and also waits if it has a body.
         """
         if self._outstanding and len(self._waiting) >= MAX_WAITING and not provisional.body:
             return
@@ -110,7 +113,8 @@ class ReliableSequence:
     def acknowledge(self, now: float) -> None:
         """Process the PRACK to the response that was sent most recently.
 
-        Send the next response. If no response waits, call `on_acknowledged`.
+        Then send the next waiting response, or call `on_acknowledged` if no response waits to be
+        sent.
         """
         self.forget()
         if self._waiting:
@@ -119,9 +123,10 @@ class ReliableSequence:
             self._on_acknowledged(now)
 
     def close(self) -> None:
-        """Stop sending and repeating, because a final response will be sent.
+        """Drop the waiting responses and stop repeating, because a final response will be sent.
 
-        A PRACK to the response that was sent most recently is still accepted.
+        The PRACK to the response that was sent most recently is no longer required, but it is still
+        accepted if it arrives.
         """
         self._waiting.clear()
         self._stop()
@@ -129,12 +134,12 @@ class ReliableSequence:
     def drop_waiting(self) -> None:
         """Drop the responses that were not sent yet.
 
-        A response that was sent continues to wait for its PRACK.
+        A response that was already sent is still repeated until its PRACK arrives.
         """
         self._waiting.clear()
 
     def forget(self) -> None:
-        """Stop repeating the most recent response, and stop waiting for its PRACK."""
+        """Stop repeating the most recently sent response, and stop waiting for its PRACK."""
         self._stop()
         self._outstanding = self.body_unacknowledged = False
         self._unacknowledged.pop(self._key, None)
@@ -154,10 +159,10 @@ class ReliableSequence:
         self._deadline = self._core.timers.at(now + self._core.timings.timeout, self._give_up)
 
     def _schedule(self, data: bytes, interval: float, now: float) -> None:
-        """Send the response `data` again after `interval` seconds.
+        """Send the response `data` again after `interval` seconds, and repeat this.
 
-        Each further interval is twice as long as the interval before it. This applies to every
-        transport (RFC 3262 section 3).
+        Each further interval is twice as long as the interval before it. The response is repeated
+        over every transport, even over TCP (RFC 3262 section 3).
         """
 
         def repeat(now: float) -> None:
@@ -178,6 +183,6 @@ class ReliableSequence:
 
 
 def close_all(sequences: Iterable[ReliableSequence]) -> None:
-    """Close each sequence: stop sending and repeating its responses."""
+    """Close each sequence: drop its waiting responses, and stop repeating the sent response."""
     for sequence in sequences:
         sequence.close()

@@ -31,9 +31,9 @@ class Repeated2xx:
     ) -> None:
         """Prepare to repeat the 2xx whose ACK has the key `key`.
 
-        `waiting` has an entry with this key from `start` to `stop`. `repeat` sends the 2xx again.
-        When the ACK arrives, `on_ack` is called; after 64*T1 without an ACK, `on_missing` is
-        called. If `stop` is called first, neither function is called.
+        `waiting` has this object under the key from the call of `start` to the call of `stop`.
+        `repeat` sends the 2xx again. When the ACK arrives, `on_ack` is called; after 64*T1 without
+        an ACK, `on_missing` is called. If `stop` is called first, neither function is called.
         """
         self._core = core
         self._waiting = waiting
@@ -44,7 +44,7 @@ class Repeated2xx:
         self._deadline: Timer | None = None
 
     def start(self, now: float) -> None:
-        """Start to repeat the 2xx, which was sent just before."""
+        """Start to repeat the 2xx, which was sent just before this call."""
         self._waiting[self._key] = self
         self._schedule_repeat(self._core.timings.t1, now)
         self._deadline = self._core.timers.at(now + self._core.timings.timeout, self._give_up)
@@ -67,7 +67,10 @@ class Repeated2xx:
 
     @property
     def is_due(self) -> bool:
-        """True while the ACK is awaited: from `start` until the ACK arrives or `stop` is called."""
+        """True while the ACK to the 2xx is awaited.
+
+        This is from the call of `start` until the ACK arrives or `stop` is called.
+        """
         return self._waiting.get(self._key) is self
 
     def _schedule_repeat(self, interval: float, now: float) -> None:

@@ -1,7 +1,8 @@
 """The server's side of any request (RFC 3261 section 8.2): the handle of a received request.
 
-The application sends its response by a method of the handle, a `ServerRequest`. The module uas.py
-adds the code that only INVITE needs. The package `transaction` repeats responses.
+The application sends its response by a method of the handle. The handle is a `ServerRequest`, or
+for an INVITE an `InviteServer` (module uas.py). Neither of them repeats responses for a repeated
+request: the package `transaction` does this.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class DialogRequest(SipEvent):
 
     The core has checked the sequence of the CSeq numbers. The `transaction` of a re-INVITE is an
     `InviteServer`. For a BYE, the core emits `DialogEnded` after this event. A PRACK is reported
-    only if it has a body, which is an offer or the answer to our offer. The PRACK acknowledges the
-    provisional response even if the application rejects the PRACK.
+    only if it has a body; the body is an offer, or the answer to our offer. If the application
+    rejects this PRACK, the provisional response still counts as acknowledged.
     """
 
     dialog: Dialog
@@ -39,7 +40,7 @@ class DialogRequest(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class StandaloneRequest(SipEvent):
-    """A request other than INVITE has arrived outside any dialog, such as REGISTER or OPTIONS."""
+    """A request other than INVITE, such as REGISTER or OPTIONS, has arrived outside any dialog."""
 
     transaction: ServerRequest
     request: Request
@@ -53,8 +54,9 @@ class ServerRequest:
         request: The parsed request; the core has filled in `received` and `rport` in its top Via.
         source: The address from which the request came.
         local: The address of the socket at which the request arrived.
-        dialog: The dialog in which the request arrived; None outside a dialog. If an INVITE arrived
-            outside a dialog, a 2xx to this INVITE sets `dialog` to the dialog of the 2xx.
+        dialog: The dialog in which the request arrived; None if it arrived outside a dialog. When
+            we send a 2xx to an INVITE that arrived outside a dialog, `dialog` becomes the dialog of
+            the 2xx.
         owner: The application's own object for this request; the core only stores it.
     """
 
@@ -79,7 +81,8 @@ class ServerRequest:
         self._local = hop.local
         self._final = False
         self.own_tag: str = self._core.token()
-        """The To tag of our responses, unless `respond` receives another tag."""
+        """The To tag of our responses, unless the argument `to_tag` of `respond` names another
+        tag."""
         self._transaction = self._core.transactions.start_server(request, self, key, hop)
 
     @property
@@ -88,7 +91,10 @@ class ServerRequest:
         return self._final
 
     def begin(self, now: float) -> None:
-        """Start the wait for the application's response. The core calls this method once."""
+        """Start to wait for the application's response. The core calls this method once.
+
+        For a request other than INVITE, the wait ends after 64*T1.
+        """
         if isinstance(self._transaction, NonInviteServerTransaction):
             self._transaction.start(now)
 
@@ -111,8 +117,9 @@ class ServerRequest:
         The dialog is identified by the To tag of the response. This tag is `to_tag`, or our own tag
         if `to_tag` is None. Responses with different tags create different dialogs.
 
-        Nothing is sent after the caller's CANCEL. For a method other than INVITE, nothing is sent
-        after 64*T1, because the client has stopped waiting.
+        If the caller has cancelled its INVITE, nothing is sent. For a method other than INVITE,
+        nothing is sent later than 64*T1 after the request, because the client has stopped waiting.
+        Neither case is an error.
 
         Raises:
             ProtocolError: A final response was already sent.
@@ -129,9 +136,10 @@ class ServerRequest:
     ) -> None:
         """Refuse a request outside dialogs without storing its state.
 
-        See RFC 3261 sections 8.2.7 and 26.3.2.4. The response is sent once. If the client sends the
-        request again, the request is treated as new, and its response has the same To tag. A later
-        ACK or CANCEL finds no transaction.
+        See RFC 3261 sections 8.2.7 and 26.3.2.4. The response is sent once. If the client repeats
+        the request, the repeated request is treated as a new request; the To tag of its response is
+        the same as that of the first response. A later ACK or CANCEL for the request belongs to no
+        transaction any more.
 
         Raises:
             ProtocolError: A final response was already sent, or the request arrived within a
@@ -145,7 +153,10 @@ class ServerRequest:
         self._transaction.answer_once(data, now)
 
     def on_acknowledged(self, now: float) -> None:
-        """Do nothing. Only `InviteServer` handles the ACK to a non-2xx response."""
+        """Do nothing; the subclass `InviteServer` overrides this method.
+
+        Only a non-2xx response to an INVITE has an ACK that the transaction receives.
+        """
 
     def on_terminated(self, now: float) -> None:
         """Remove the terminated transaction from the core."""

@@ -1,8 +1,8 @@
 """The client's side of an INVITE (RFC 3261 sections 9.1 and 13.2): the handle of a sent INVITE.
 
-An `InviteClient` handles all responses to one INVITE: they may create several early dialogs and
-include several 2xx. The `InviteClient` also delays a CANCEL until the first provisional response
-has arrived. The transaction repeats the INVITE.
+One INVITE may have several 2xx, and its responses may create several early dialogs. An
+`InviteClient` handles all responses to one INVITE. If the INVITE is cancelled, it sends the CANCEL
+only after the first provisional response. The INVITE itself is repeated by the transaction.
 """
 
 from __future__ import annotations
@@ -42,16 +42,17 @@ class InviteProgress(SipEvent):
     response: Response
     answer_due: bool = False
     """True if the response is reliable and contains an offer. This is possible only if our INVITE
-    contained no offer. The application must answer the offer by `prack`."""
+    contained no offer. The application must answer the offer by `client.prack`."""
 
 
 @dataclass(frozen=True, slots=True)
 class InviteAnswered(SipEvent):
     """A 2xx to our INVITE has arrived; there is one event for each dialog that a 2xx creates.
 
-    The application must call `dialog.ack(client, now=now)`. It must also send BYE in each dialog
-    that is not needed. Examples are the dialog of a second fork, and a dialog whose 2xx was sent
-    before our CANCEL arrived. In the second example, `client.cancelled` is true.
+    The application must call `dialog.ack(client, now=now)`. If the dialog is not needed, the
+    application must also send a BYE in it. This can be because another fork has already answered,
+    or because the peer sent its 2xx before our CANCEL arrived. In the second case,
+    `client.cancelled` is true.
     """
 
     client: InviteClient
@@ -69,7 +70,7 @@ class InviteFailed(SipEvent):
     client: InviteClient
     response: Response | None
     """The final response. None if there is no final response: after a timeout (status 408), if the
-    peer is unreachable (503), or if our CANCEL had no effect (487)."""
+    peer is unreachable (503), or if no final response followed our CANCEL (487)."""
     status: int
     reason: str
 
@@ -108,7 +109,7 @@ class InviteClient(UserAgentClient):
         return self._finished
 
     def checkpoint(self) -> dict[str, object]:
-        """Return the INVITE as plain values.
+        """Return the INVITE as plain values, which can be stored as JSON.
 
         After a restart, `Endpoint.cancel_restored` can cancel the INVITE with these values.
         """
@@ -121,10 +122,10 @@ class InviteClient(UserAgentClient):
     def cancel(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> None:
         """Cancel the INVITE by a CANCEL (RFC 3261 section 9.1).
 
-        The CANCEL is sent now or after the first provisional response. Then the event
-        `InviteFailed` follows, usually with 487. If the peer sent a 2xx before the CANCEL arrived,
-        `InviteAnswered` follows. After a final response, this method does nothing. `headers` are
-        added to the CANCEL, for example a Reason.
+        The CANCEL is sent now, or, if no provisional response has arrived yet, after the first one.
+        Later the event `InviteFailed` is emitted, usually with 487; if the peer sent a 2xx before
+        the CANCEL arrived, `InviteAnswered` is emitted instead. If a final response has already
+        arrived, this method does nothing. `headers`, for example a Reason, are added to the CANCEL.
         """
         if self._finished or self.cancelled:
             return
@@ -145,7 +146,8 @@ class InviteClient(UserAgentClient):
 
         The new INVITE has the same Call-ID, From tag and owner, and the next CSeq. `headers`
         replace header fields of the same name: credentials after a 401 or 407, Session-Expires and
-        Min-SE after a 422. `uri` and `destination` are the new target after a 3xx.
+        Min-SE after a 422. `uri` and `destination` are the new target after a 3xx; if they are
+        None, the target stays the same.
 
         Raises:
             ProtocolError: The dialog is terminated, or another INVITE is pending in it.
@@ -163,8 +165,9 @@ class InviteClient(UserAgentClient):
     ) -> None:
         """Acknowledge a reliable provisional response that contains an offer (RFC 3262 section 5).
 
-        `body` is the answer to this offer. For every reliable response without an offer, the core
-        itself sends the PRACK, and then reports the response to the application.
+        `body` is the answer to this offer. The application calls this method only for such a
+        response: to every other reliable response, the core itself sends the PRACK before it
+        reports the response.
 
         Raises:
             ProtocolError: `response` is not a reliable provisional response.
@@ -197,7 +200,10 @@ class InviteClient(UserAgentClient):
             self.dialog.on_response(self, response, now)
 
     def _failed(self, status: int, now: float) -> None:
-        """Report to the application that no final response will arrive; `status` is the reason."""
+        """Report to the application that no final response will arrive.
+
+        `status` is the SIP status that stands for the reason, such as 408 after a timeout.
+        """
         self._finish()
         if self.dialog is None:
             self._drop_early_dialogs()
@@ -208,7 +214,7 @@ class InviteClient(UserAgentClient):
             self.dialog.on_failure(self, now)
 
     def on_terminated(self, now: float) -> None:
-        """Drop the early dialogs that no 2xx has confirmed."""
+        """When the INVITE's transaction ends, drop the early dialogs that no 2xx has confirmed."""
         del now
         self._drop_early_dialogs()
 
@@ -267,10 +273,10 @@ class InviteClient(UserAgentClient):
                 dialog.drop("not answered")
 
     def start_deadline(self, now: float) -> None:
-        """Wait at most 64*T1 longer for the final response, because the dialog has ended.
+        """Wait at most 64*T1 more for the final response to a re-INVITE whose dialog has ended.
 
-        Without this limit, the INVITE would never end if the final response is lost, because the
-        transaction has no timer after a provisional response (RFC 3261 section 15).
+        If the final response were lost, the re-INVITE would otherwise never end: its transaction
+        has no timer after a provisional response (RFC 3261 section 15).
         """
         if self._cancel_deadline is None and not self._finished:
             self._cancel_deadline = self._core.timers.at(
@@ -289,9 +295,10 @@ class InviteClient(UserAgentClient):
         )
 
     def _cancel_unanswered(self, now: float) -> None:
-        """End the INVITE with 487, because it has no final response 64*T1 after the CANCEL.
+        """End the INVITE with status 487, because the wait for its final response is over.
 
-        See RFC 3261 section 9.1.
+        The wait is 64*T1 from the CANCEL (RFC 3261 section 9.1), or from the call of
+        `start_deadline` if no CANCEL was sent.
         """
         if self._transaction is not None:
             self._transaction.fail(487, now)

@@ -1,8 +1,9 @@
 """The server's side of an INVITE (RFC 3261 sections 9.2 and 13.3): the handle of a received INVITE.
 
-An `InviteServer` may create several early dialogs. It repeats its most recent provisional response
-once a minute. The module repeated_2xx.py repeats a 2xx, and reliable.py repeats a reliable
-provisional response. The transaction repeats all other responses.
+An `InviteServer` may create several early dialogs. It sends its most recent provisional response
+again once a minute, so that the caller continues to wait. If a 2xx or a reliable provisional
+response is not acknowledged, it is repeated by the module repeated_2xx.py or reliable.py. All other
+responses are repeated by the transaction.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from telephony.sip.ua.server_request import ServerRequest
 class IncomingInvite(SipEvent):
     """A new INVITE outside any dialog has arrived; the application must answer it.
 
-    If there is no response within 200 ms, the core itself sends 100.
+    If the application sends no response within 200 ms, the core itself sends 100.
     """
 
     invite: InviteServer
@@ -37,8 +38,8 @@ class IncomingInvite(SipEvent):
 class InviteCancelled(SipEvent):
     """The caller has cancelled its INVITE by a CANCEL, or by a BYE in the early dialog.
 
-    The core has sent 487. The event also occurs for a re-INVITE. Then `invite.dialog` is the dialog
-    of the re-INVITE, and this dialog continues.
+    The core has sent 487. The cancelled INVITE may be a re-INVITE. In this case, `invite.dialog` is
+    the dialog of the re-INVITE, and the dialog continues.
     """
 
     invite: InviteServer
@@ -48,7 +49,7 @@ class InviteCancelled(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class AckReceived(SipEvent):
-    """The first ACK to our 2xx has arrived. Later copies of the ACK are dropped."""
+    """The first ACK to our 2xx has arrived. Later copies of the ACK cause no event."""
 
     dialog: Dialog
     request: Request
@@ -65,8 +66,8 @@ class AckMissing(SipEvent):
 class PrackMissing(SipEvent):
     """A reliable provisional response was repeated for 64*T1, but no PRACK has arrived.
 
-    The core has answered the INVITE with 504. The dialogs of the INVITE have ended, even the dialog
-    of a 2xx that was waiting for the PRACK.
+    The core has answered the INVITE with 504. All dialogs of the INVITE have ended. If a 2xx was
+    waiting for the PRACK, it was not sent, and its dialog has ended too.
     """
 
     invite: InviteServer
@@ -77,7 +78,8 @@ class InviteServer(ServerRequest):
 
     Attributes:
         dialogs: For each of our To tags, the dialog that a response with this tag has created.
-        dialog: The dialog of our 2xx. For a re-INVITE, the dialog in which the re-INVITE arrived.
+        dialog: The dialog of our 2xx; None before the 2xx. For a re-INVITE, always the dialog in
+            which the re-INVITE arrived.
         cancelled: True once the caller has cancelled the INVITE and the core has sent 487.
     """
 
@@ -86,13 +88,13 @@ class InviteServer(ServerRequest):
     _trying: Timer | None = None
     _refresh: Timer | None = None
     repeated_2xx: Repeated2xx | None = None
-    """The 2xx to this INVITE, which is repeated until its ACK arrives; None until the 2xx is
-    sent."""
+    """The 2xx to this INVITE with the timers that repeat it until its ACK arrives; None until the
+    2xx is sent."""
     _sequences: dict[str, ReliableSequence]
     _last: PendingResponse | None = None
     """The most recent provisional response if it is a reliable response, else None.
 
-    It is sent again each minute, without its body and with a new RSeq.
+    A reliable response is sent again each minute, without its body and with a new RSeq.
     """
     _waiting_2xx: Callable[[float], None] | None = None
     """The function that sends the 2xx after the awaited PRACK; None if no 2xx waits for a PRACK."""
@@ -100,8 +102,8 @@ class InviteServer(ServerRequest):
     def begin(self, now: float) -> None:
         """Schedule a 100 for 200 ms from now (RFC 3261 section 17.2.1).
 
-        The 100 is not sent if another response is sent before. It is not sent immediately, because
-        some phones treat a 100 as the final response and ignore a 401 that follows.
+        If another response is sent before that time, no 100 is sent. The 100 is delayed because
+        some phones ignore a 401 that follows a 100.
         """
         self.dialogs = {}
         self._sequences = {}
@@ -121,15 +123,19 @@ class InviteServer(ServerRequest):
         reliable: bool = False,
         now: float,
     ) -> Dialog | None:
-        """Send a response to the INVITE; for most arguments, see `ServerRequest.respond`.
+        """Send a response to the INVITE.
 
-        A provisional response above 100 is sent reliably if `reliable` is true or the caller
-        requires this. The response is then repeated until its PRACK arrives. A further reliable
-        response in the same early dialog is sent only after this PRACK. If no PRACK arrives within
-        64*T1, the core answers the INVITE with 504 and emits `PrackMissing`.
+        All arguments except `reliable` are explained at `ServerRequest.respond`.
+
+        A provisional response above 100 is sent reliably if `reliable` is true or if the caller
+        requires all of them to be reliable. A reliable response is repeated until its PRACK
+        arrives. A further reliable response in the same early dialog is sent only after this PRACK.
+        If no PRACK arrives within 64*T1, the core answers the INVITE with 504 and emits
+        `PrackMissing`.
 
         If a reliable response with a body still waits for its PRACK, a 2xx is sent only after this
-        PRACK (RFC 3262 section 3). Until the 2xx is sent, the caller may still cancel.
+        PRACK (RFC 3262 section 3). Until the 2xx is sent, a CANCEL of the caller still has its
+        effect.
 
         Raises:
             ProtocolError: A final response was already sent, or `reliable` is true and the caller
@@ -172,7 +178,7 @@ class InviteServer(ServerRequest):
         return dialog
 
     def _send_2xx(self, response: PendingResponse, now: float) -> Dialog:
-        """Send a 2xx, or store it until the PRACK to a response with a body has arrived."""
+        """Send a 2xx. If a response with a body still waits for its PRACK, send the 2xx later."""
         self.dialog = dialog = self._dialog_for(response.tag or "")
         dialog.confirm_by_our_2xx()
         sequence = self._sequences.get(response.tag or "")
@@ -191,7 +197,7 @@ class InviteServer(ServerRequest):
         return dialog
 
     def _send_final(self, response: PendingResponse, now: float) -> None:
-        """Send a final response now, and drop the early dialogs."""
+        """Send a final response now, and drop the dialogs that are still early."""
         self._stop(self._trying)
         self._stop(self._refresh)
         close_all(self._sequences.values())
@@ -226,7 +232,7 @@ class InviteServer(ServerRequest):
         return self._sequences[tag]
 
     def _send_waiting_2xx(self, now: float) -> None:
-        """If a 2xx waits and no response with a body waits for its PRACK, send the 2xx."""
+        """Send the waiting 2xx, if there is one and no response with a body waits for its PRACK."""
         if self._waiting_2xx is not None and not any(
             s.body_unacknowledged for s in self._sequences.values()
         ):
@@ -240,9 +246,9 @@ class InviteServer(ServerRequest):
         self._core.emit(PrackMissing(self))
 
     def _send_failure(self, status: int, why: str, now: float) -> None:
-        """Send a non-2xx final response; a 2xx that waits for a PRACK is dropped.
+        """Send a final response other than 2xx; drop a 2xx that still waits for a PRACK.
 
-        The dialog of the dropped 2xx ends with the reason `why`.
+        If a 2xx was dropped, its dialog ends with `why` as the reason.
         """
         held, self._waiting_2xx = self._waiting_2xx is not None, None
         self._send_final(PendingResponse(status, None, (), b"", self._tag(None, status)), now)
@@ -260,9 +266,10 @@ class InviteServer(ServerRequest):
         super().refuse_statelessly(status, headers=headers, now=now)
 
     def checkpoint(self) -> dict[str, object]:
-        """Return the INVITE as plain values.
+        """Return the INVITE as plain values, which can be stored as JSON.
 
-        After a restart, `Endpoint.restore_invite` makes the INVITE again from these values.
+        After a restart, `Endpoint.restore_invite` makes the handle of the INVITE again from these
+        values.
         """
         return {
             "request": bytes(self.request).decode("latin-1"),
@@ -273,8 +280,8 @@ class InviteServer(ServerRequest):
     def on_cancel(self, request: Request, now: float) -> None:
         """Answer the INVITE with 487, because the caller has cancelled it by `request`.
 
-        `request` is a CANCEL, or a BYE in the early dialog. After a final response to the INVITE,
-        `request` has no effect (RFC 3261 section 9.2).
+        `request` is a CANCEL, or a BYE in the early dialog. If a final response to the INVITE was
+        already sent, `request` has no effect (RFC 3261 section 9.2).
         """
         if self._final and self._waiting_2xx is None:
             return
@@ -283,9 +290,10 @@ class InviteServer(ServerRequest):
         self._send_failure(487, "cancelled", now)
 
     def end_with_dialog(self, now: float) -> None:
-        """Send 487 to the re-INVITE if no final response was sent, because its dialog has ended.
+        """Send 487 to the re-INVITE if it has no final response yet, because its dialog has ended.
 
-        See RFC 3261 section 15.1.2. If a 2xx to the re-INVITE was sent, it is no longer repeated.
+        See RFC 3261 section 15.1.2. If a 2xx to the re-INVITE was already sent, it is no longer
+        repeated.
         """
         if not self._final or self._waiting_2xx is not None:
             self._waiting_2xx = None
@@ -295,7 +303,7 @@ class InviteServer(ServerRequest):
 
     @property
     def ack_due(self) -> bool:
-        """True while the ACK to our 2xx is awaited, and while this 2xx itself waits for a PRACK."""
+        """True while our 2xx waits for its ACK, and before that while the 2xx waits for a PRACK."""
         repeated = self.repeated_2xx
         return self._waiting_2xx is not None or (repeated is not None and repeated.is_due)
 

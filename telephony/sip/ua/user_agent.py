@@ -15,16 +15,16 @@ from telephony.sip.ua.repeated_2xx import AckKey, Repeated2xx
 
 
 class UserAgent:
-    """The state of one user agent (RFC 3261 section 6): its dialogs and unacknowledged responses.
+    """The state of one user agent (RFC 3261 section 6): dialogs and unacknowledged responses.
 
     A 2xx is acknowledged by an ACK, and a reliable provisional response by a PRACK.
 
     Attributes:
         core: The state that all parts of the SIP core share.
         dialogs: The early and confirmed dialogs.
-        credentials: The function that answers challenges; None to report each challenge to the
-            application.
-        awaiting_ack: The 2xx responses that wait for their ACK.
+        credentials: The function that returns credentials for a challenge (401 or 407). If it is
+            None, each challenge is reported to the application.
+        awaiting_ack: For each 2xx that waits for its ACK, the object that repeats the 2xx.
         awaiting_prack: For each reliable provisional response that waits for its PRACK, the
             sequence that sent the response.
     """
@@ -32,7 +32,10 @@ class UserAgent:
     def __init__(
         self, core: Core, open_request: Callable[[UserAgent, Dialog, Draft], ClientRequest]
     ) -> None:
-        """Start without dialogs; `open_request` makes the handle of a request within a dialog."""
+        """Start without dialogs.
+
+        `open_request` makes the handle of a request that we send within a dialog.
+        """
         self.core = core
         self.dialogs = Dialogs(core, partial(open_request, self))
         self.credentials: Credentials | None = None
