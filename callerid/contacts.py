@@ -165,10 +165,10 @@ class Contacts:
                 )
 
     async def save_confirmation(self, call_id: str, person_id: str, confirmation: str) -> None:
-        """Save the advisor's answer to the question whether the caller is the person with the id
-        `person_id`.
+        """Save the advisor's answer to the question whether the caller is this person.
 
-        `confirmation` is the answer, the value of a `PopConfirmation`.
+        `person_id` is the id of the person, and `confirmation` is the answer: the value of a
+        `PopConfirmation`.
         """
         async with self._writer.begin() as connection:
             await connection.execute(

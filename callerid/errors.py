@@ -3,9 +3,9 @@
 CallerIdError
 ├── NumberError          a text is not a telephone number
 ├── ImportFileError      an import file has faults, each with its line and column
-├── SourceError a directory cannot be searched now
-├── ChoiceError a person cannot be chosen or confirmed in the screen-pop
-└── ContactError a contact note cannot be saved, such as a note without a purpose
+├── SourceError          a directory cannot be searched now
+├── ChoiceError          a person cannot be chosen or confirmed in the screen-pop
+└── ContactError         a contact note cannot be saved, such as a note without a purpose
 """
 
 from __future__ import annotations
@@ -53,15 +53,12 @@ class ImportFileError(CallerIdError):
 
 
 class SourceError(CallerIdError):
-    """A directory cannot be searched now. It is unknown whether the directory contains the person
-    who calls."""
+    """A directory cannot be searched now, so it is unknown whether the caller is in it."""
 
 
 class ChoiceError(CallerIdError):
-    """The advisor cannot choose or confirm a person: no candidate of the screen-pop has this id, or
-    no person is chosen."""
+    """No person is chosen, or the screen-pop has no candidate with the id of the chosen person."""
 
 
 class ContactError(CallerIdError):
-    """The contact note cannot be saved: a required field is empty, or the call was never
-    answered."""
+    """A required field of the contact note is empty, or the call of the note was never answered."""

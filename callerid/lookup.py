@@ -66,8 +66,10 @@ class Lookup:
         self._budget_s = budget_s
 
     async def look_up(self, caller: CallerId) -> LookupResult:
-        """Search for this caller and return the result. An error in a directory causes no
-        exception."""
+        """Search for this caller and return the result.
+
+        An error in a directory causes no exception; the result names the directory in `failed`.
+        """
         if caller.withheld:
             return LookupResult(LookupStatus.WITHHELD)
         if caller.number is None or not caller.number.e164:

@@ -62,8 +62,10 @@ class PhoneNumber:
 
     @property
     def bare(self) -> str:
-        """The number in E.164 without its extension; for an internal extension, the extension
-        itself."""
+        """The number in E.164 without its extension.
+
+        For an internal extension, which has no such number, the extension is returned.
+        """
         return self.e164 or self.extension
 
     @property

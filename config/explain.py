@@ -1,6 +1,7 @@
 """Messages about the faults of a settings file.
 
-Each message gives the line of a setting, what is wrong with the setting, and what to write.
+Each message says in which line the faulty setting is, what is wrong with the setting, and what to
+write instead.
 """
 
 from __future__ import annotations
@@ -48,15 +49,18 @@ def faults_of(
     found = [
         SettingsFault(_line(lines, item["loc"]), _dotted(item["loc"]), _message(dict(item), model))
         for item in items
-        # If items of a list are faulty, pydantic also reports that the list is too short. Only the
-        # faulty items are reported here.
+        # If some items of a list are faulty, pydantic also reports that the list has too few items.
+        # Only the faulty items are reported here.
         if not (item["type"] == "too_short" and item["loc"] in inner)
     ]
     return tuple(sorted(dict.fromkeys(found), key=lambda fault: fault.line))
 
 
 def lines_of(text: str) -> dict[Location, int]:
-    """Return the line number, from 1, of each table and each key in a TOML text."""
+    """Return the line number, from 1, of each table and each key in a TOML text.
+
+    The dict key is the path to a table or key, such as `("trunks", 0, "name")`.
+    """
     lines: dict[Location, int] = {}
     counts: dict[Location, int] = {}
     table: Location = ()
@@ -122,15 +126,17 @@ def _message(item: dict[str, Any], model: type[BaseModel]) -> str:
     if item["type"] != "value_error":
         return f"{name} must be {wanted}" if wanted else f"{name}: {item['msg']}"
     problem = str(item["ctx"]["error"])
-    # Some texts begin with a quoted setting, because they concern several settings of one table.
-    # Then a colon follows the table's name: `[sip]: "session_expires" must be …`.
+    # Some error texts begin with a quoted setting, because the error concerns several settings of
+    # one table. In this case, the table's name and a colon are put before the text: `[sip]:
+    # "session_expires" must be …`.
     return f"{name}: {problem}" if name and problem.startswith('"') else f"{name} {problem}".strip()
 
 
 def _name(location: Location, model: type[BaseModel]) -> str:
-    """Return the setting's name in quotes, or the header of a table, such as `[sip]`.
+    """Return the name of a setting in quotes, such as `"sip.listen"`.
 
-    Return "" if `location` is the whole file.
+    If `location` is a table, return the header of the table, such as `[sip]` or `[[trunks]] number
+    2`. If it is the whole file, return "".
     """
     if not location or (field := _field(location, model)) is None:
         return f'"{_dotted(location)}"' if location else ""
@@ -178,10 +184,11 @@ def _model(location: Location, model: type[BaseModel]) -> type[BaseModel] | None
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model class of the section that a field can contain; None if there is no section.
+    """Return the model class of a table, from the type `annotation` of the field for this table.
 
-    `annotation` is the type of the field. The model class is this type itself, a member of a union,
-    or the type of the items of a tuple.
+    The model class is `annotation` itself, a member of the union `annotation`, or the type of the
+    items of the tuple `annotation`. Return None if none of these is a model class: the field is
+    then not a table.
     """
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation

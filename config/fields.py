@@ -1,8 +1,8 @@
 """The types of the fields of settings: which values are valid, and the error for other values.
 
-sections.py says what a value means and which settings belong together. values.py has the classes of
-values that are written in a special form, such as ranges. The text of each error begins with "must
-be …", because the name of the setting is put before it.
+The text of each error begins with "must be …", because the message puts the name of the setting
+before the text. The module sections.py contains the sections and their fields. The module values.py
+contains the classes of values that are written in a special form, such as ranges.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _DTMF_CODE = re.compile(r"[0-9*#]{2,8}")
 
 
 def parse_with(kind: Any) -> PlainValidator:
-    """Return a validator for values of the class `kind`.
+    """Return a validator for a field whose values are objects of the class `kind`.
 
-    The validator accepts an object of this class, or a text that `kind.parse` can read.
+    The validator accepts an object of this class. It also accepts a text, and replaces the text by
+    the object that `kind.parse` makes from it.
     """
 
     def validate(value: object) -> object:

@@ -1,8 +1,8 @@
 """The models of the sections of `galwad.toml`: one class for each table.
 
-In an error message, the description of a field follows the words "must be". The models cannot be
-changed after loading. They refuse unknown settings. Their errors never repeat a value, because
-settings contain secrets.
+The `description` of a field is written so that an error message can put the words "must be" before
+it. A model cannot be changed after loading, and it refuses unknown settings. The errors never
+repeat a value, because settings contain secrets.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class NodeSection(Section):
 
 
 class SipSection(Section):
-    """`[sip]`: the addresses on which calls arrive, and the times and limits of signalling.
+    """`[sip]`: our addresses for SIP, and the times and limits of signalling.
 
     All times are in seconds.
     """
@@ -155,9 +155,10 @@ class SipSection(Section):
 
 
 class Trunk(Section):
-    """`[[trunks]]`: a trunk, with the addresses from which its peers may call without a password.
+    """`[[trunks]]`: a trunk, and the addresses from which it may call us without a password.
 
-    The section also has our account at the trunk, if there is one.
+    If we have an account at the trunk, the section also has the name and the password of the
+    account.
     """
 
     name: str = Field(min_length=1, description='a name for the log, such as "pstn"')
@@ -209,10 +210,10 @@ class Trunk(Section):
         return self
 
     def matches(self, host: str, port: int, transport: str) -> bool:
-        """Return whether a message from this address comes from the trunk.
+        """Return whether a message that arrived from `host` and `port` comes from the trunk.
 
-        For a message over TCP or TLS the port is ignored, because a peer opens connections from any
-        port.
+        If the trunk has a transport, `transport` must be the same. Over TCP and TLS, `port` is
+        ignored, because a peer may open a connection from any port.
         """
         if self.transport not in {None, transport.lower()}:
             return False
@@ -260,7 +261,7 @@ class Phone(Section):
 
 
 class Route(Section):
-    """`[[routes]]`: the extensions or the SIP URI to ring if a certain number is called."""
+    """`[[routes]]`: the extensions or the SIP URI that a call to a certain number rings."""
 
     called: Annotated[Pattern, parse_with(Pattern)] = Field(
         description='exact ("01970000000"), a prefix ("0197*"), "*" or "/expression/"'
@@ -300,7 +301,7 @@ class Route(Section):
 
 
 class Destination(Section):
-    """`[[destinations]]`: what a transfer to a certain target does to the recording of the call."""
+    """`[[destinations]]`: the class of a transfer target, which decides about the recording."""
 
     match: Annotated[Pattern, parse_with(Pattern)] = Field(
         description='a number ("301"), a prefix ("3*"), "/expression/" or a whole "sip:…" URI'
@@ -332,7 +333,9 @@ class Destination(Section):
     def matches(self, user: str, uri: str) -> bool:
         """Return whether the target of a transfer is this destination.
 
-        `uri` is the URI in Refer-To without parameters, and `user` is the user part of this URI.
+        `uri` is the URI in Refer-To without parameters, and `user` is the user part of this URI. A
+        pattern that begins with `sip:` or `/sip` is compared with `uri`, every other pattern with
+        `user`.
         """
         return self.match.matches(uri if self.match.text.startswith(("sip:", "/sip")) else user)
 
@@ -443,12 +446,15 @@ class DeskSection(Section):
 
     @property
     def tls(self) -> bool:
-        """True if the desk, and not a proxy, provides TLS for the page."""
+        """True if the desk itself provides TLS for the page; False if this is left to a proxy."""
         return self.tls_certificate is not None
 
     @property
     def origin(self) -> str:
-        """The origin that the requests of a browser must have, such as `https://galwad.example`."""
+        """The origin of the page, such as `https://galwad.example`.
+
+        A request of a browser must have this origin.
+        """
         return self.public_origin or f"{'https' if self.tls else 'http'}://{self.listen}"
 
 

@@ -36,7 +36,7 @@ DEFAULT_PATH = Path("/etc/galwad/galwad.toml")
 _LARGEST = 1 << 20
 """The maximum size of a settings file, in characters.
 
-A settings file with a thousand phones has a tenth of this size.
+For comparison: a settings file with a thousand phones has about a tenth of this size.
 """
 
 
@@ -76,9 +76,9 @@ class Settings(Section):
 
     @property
     def spare_folder(self) -> Path:
-        """The folder for a call's next spool after the disk of `spool_folder` has failed.
+        """The folder for new spools after the disk of `spool_folder` has failed.
 
-        The spare folder is useful only if it is not on the disk of `spool_folder`.
+        The spare folder must be on another disk than `spool_folder`; otherwise it is not used.
         """
         return self.node.state / "spare"
 
@@ -95,10 +95,12 @@ class Settings(Section):
         `unattended_recovery` is true, the first file is `host.key` and the second is `boot.key`.
         Otherwise the first file is `boot.key` and the second is `host.key`.
 
-        New spools are encrypted to the key in the first file. The key in the second file opens
-        spools that were begun before `unattended_recovery` was changed, or while the key on the
-        disk could not be read. The third file is `host.key` in the spare folder. Its key opens
-        spools that were begun while the spare folder was mounted in the place of the spool folder.
+        The third file is always `host.key` in the spare folder.
+
+        New spools are encrypted to the key in the first file. The other two keys only open older
+        spools. The key in the second file opens spools that were begun before `unattended_recovery`
+        was changed, or while `host.key` could not be read. The key in the third file opens spools
+        that were begun while the spare folder was mounted in the place of the spool folder.
         """
         memory, disk = self.node.runtime / "boot.key", self.spool_folder / "host.key"
         ours = (disk, memory) if self.recording.unattended_recovery else (memory, disk)
@@ -121,7 +123,10 @@ class Settings(Section):
 
     @property
     def switch_socket(self) -> Path:
-        """The path of the Unix socket on which the switch accepts links from desk and finaliser."""
+        """The path of the Unix socket for links to the switch.
+
+        On it, the switch accepts links from the desk and from the finaliser.
+        """
         return self.node.runtime / "switch.sock"
 
     @property
@@ -130,7 +135,7 @@ class Settings(Section):
         return self.node.runtime / "desk.sock"
 
     def find_trunk(self, host: str, port: int, transport: str = "udp") -> Trunk | None:
-        """Return the first trunk that sends from this address over this transport.
+        """Return the first trunk in the settings that sends from this address over this transport.
 
         Return None if there is no such trunk.
         """
@@ -143,20 +148,20 @@ class Settings(Section):
         return wanted in {None, transport.lower()}
 
     def find_route(self, *called: str) -> Route | None:
-        """Return the first route for a called number, or None.
+        """Return the first route in the settings that fits a called number; None if no route fits.
 
         `called` has all forms of the called number, such as the national and the international
-        form, each without escapes and parameters. A route fits if its pattern matches one of these
-        forms.
+        form, each without SIP escapes (such as `%2B`) and without parameters. A route fits if its
+        pattern matches one of these forms.
         """
         fits = (route for route in self.routes if any(map(route.called.matches, called)))
         return next(fits, None)
 
     def find_destination(self, uri: str, *users: str) -> Destination | None:
-        """Return the first destination that fits the target of a transfer, or None.
+        """Return the first destination that fits a transfer target; None if no destination fits.
 
-        `uri` is the URI in Refer-To without parameters. `users` has all forms in which the user
-        part of this URI may be written.
+        `uri` is the URI in Refer-To without parameters. `users` has all forms of the user part of
+        this URI, such as the national and the international form of a number; one of them must fit.
         """
         fits = (d for d in self.destinations if any(d.matches(user, uri) for user in users))
         return next(fits, None)
@@ -164,8 +169,8 @@ class Settings(Section):
     def srtp_rule_of(self, extension: str, otherwise: SrtpRule | None = None) -> SrtpRule:
         """Return the SRTP rule of the phone with this extension.
 
-        If the settings contain a rule for the phone, that rule is returned. Otherwise, `otherwise`
-        is returned, or the rule in [media] if `otherwise` is None.
+        The result is the rule that the settings contain for this phone. If there is none, the
+        result is `otherwise`. If `otherwise` is None too, the result is the rule in [media].
         """
         own = next((phone.srtp for phone in self.phones if phone.extension == extension), None)
         return own or otherwise or self.media.srtp

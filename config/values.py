@@ -25,10 +25,10 @@ def _port(text: str) -> int:
 
 
 def host_of_family(hosts: Iterable[str] | None, address: str) -> str | None:
-    """Return the first IP address in `hosts` of the same family (IPv4 or IPv6) as `address`.
+    """Return the first IP address in `hosts` that is of the same family (IPv4, IPv6) as `address`.
 
-    If there is no such address, return a host name from `hosts`. Return None if `hosts` has no host
-    name either, or is None.
+    If there is no such address, return the last host name in `hosts`. If there is no host name
+    either, or if `hosts` is None, return None.
     """
     named = None
     for host in hosts or ():
@@ -69,9 +69,10 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An address at which SIP arrives, written `udp:`, `tcp:` or `tls:` and then `HOST:PORT`.
+    """An address on which SIP requests are received, such as `udp:192.0.2.10:5060`.
 
-    Port 0 means any free port.
+    It is written as `udp:`, `tcp:` or `tls:`, then the IP address, `:` and the port. Port 0 means
+    that the system chooses a free port.
     """
 
     transport: str
@@ -80,7 +81,7 @@ class Listener:
 
     @classmethod
     def parse(cls, text: str) -> Listener:
-        """Read an address for SIP.
+        """Read the address of a listener.
 
         Examples are `udp:192.0.2.10:5060`, `tcp:[2001:db8::10]:5060` and `tls:0.0.0.0:5061`.
         """
@@ -103,9 +104,9 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The addresses from which a trunk sends: an IP network and a port.
+    """The IP addresses (a network) and the port from which a trunk sends.
 
-    `port` is None if every port is allowed.
+    `port` is None if the trunk may send from every port.
     """
 
     network: IPv4Network | IPv6Network
@@ -132,14 +133,14 @@ class Peer:
 
     @property
     def is_single_address(self) -> bool:
-        """True if the network is a single address."""
+        """True if `network` contains only one address."""
         return self.network.num_addresses == 1
 
     def matches(self, host: str, port: int | None) -> bool:
         """Return whether a message from this IP address and port comes from the peer.
 
-        `port` is None for a message over TCP or TLS, because such a connection may come from any
-        port.
+        `port` is None for a message over TCP or TLS: such a connection may come from any port, so
+        only the IP address is compared.
         """
         try:
             address = ip_address(host)
@@ -166,7 +167,8 @@ class PortRange:
     def parse(cls, text: str) -> PortRange:
         """Read a text such as `20000-21999`.
 
-        The first port must be even and the last port odd, so that the range consists of pairs.
+        The first port must be even and the last port odd, so that the range consists of pairs of an
+        RTP port and an RTCP port.
         """
         match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
         first, last = (int(match[1]), int(match[2])) if match else (1, 0)
@@ -179,7 +181,7 @@ class PortRange:
 
     @property
     def calls(self) -> int:
-        """The number of simultaneous calls for which there are enough ports.
+        """The number of calls at the same time for which this range has enough ports.
 
         A call has two legs, and each leg needs two ports.
         """
@@ -193,8 +195,8 @@ class PortRange:
 class Pattern:
     """A pattern for a called number, or for the target of a transfer.
 
-    A pattern is an exact text, or a prefix that ends in `*`, or a regular expression between
-    slashes. A single `*` matches every text. A regular expression must match the whole text.
+    A pattern has one of four forms: an exact text, a prefix followed by `*`, only `*`, which
+    matches every text, or a regular expression between slashes, which must match the whole text.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""The module that `python -m galwad` runs; it starts Galwad's command line."""
+"""The module that `python -m galwad` runs. The module starts Galwad's command line."""
 
 from __future__ import annotations
 

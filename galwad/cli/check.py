@@ -25,7 +25,7 @@ def check(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     """Check settings, folders, ports, keys, database, coverage, clock and limits.
 
     Run the command on the server, as the service's user or as root. The exit status is 1 if there
-    is a fault, otherwise 0, even if there are warnings. The command changes nothing and does not
+    is a fault, otherwise 0, even if there are warnings. The command changes no data and does not
     disturb a running service.
     """
     settings = load_settings(config)

@@ -17,7 +17,7 @@ app = new_group(AuditGroup)
 
 @app.callback()
 def audit() -> None:
-    """List, export and verify the audit: a chain of entries that shows who did what.
+    """List, export and verify the audit: a chain of entries that show who did what.
 
     Each entry has the digest of the entry before it, so a later change to an entry is detected.
     """

@@ -29,10 +29,10 @@ def anchor(
 ) -> None:
     """Append the newest entry's number and hash to a file that you keep.
 
-    If you do this once a day, no one can change or remove older entries without being noticed. Run
-    the command on a machine to which the server's administrators have no access. The command first
-    checks that the chain still contains the newest anchor in the file. If it does not, nothing is
-    added to the file.
+    If you do this once a day, each change or removal of an older entry can be found. Run the
+    command on a machine to which the server's administrators have no access. The command first
+    checks that the chain still contains the entry of the newest anchor in the file. If it does not,
+    the command fails and adds nothing to the file.
     """
     added = anchors.add_anchor(output, server)
     if json:

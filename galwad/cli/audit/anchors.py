@@ -25,8 +25,8 @@ def read_anchors(path: Path) -> list[Anchor]:
 def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
     """Yield a problem if `anchors` has no anchor of this node's audit chain.
 
-    `verify` ignores the anchors of other nodes. If there is no anchor of this node, `verify` has
-    compared the chain with no anchor.
+    The command `verify` ignores the anchors of other nodes. So if there is no anchor of this node,
+    the command has not compared the chain with any anchor.
     """
     others = sorted({anchor.node for anchor in anchors})
     if node not in others:
@@ -37,11 +37,11 @@ def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
 def add_anchor(path: Path, server: str) -> Anchor:
     """Append the head of the server's audit chain to a file of anchors, and return the new anchor.
 
-    Nothing is appended if the chain no longer contains the newest anchor in the file.
+    Nothing is appended if the chain no longer contains the entry of the newest anchor in the file.
 
     Raises:
-        CliError: The chain no longer contains that anchor, the server is not the node of the
-            anchors in the file, or the file cannot be read or written.
+        CliError: The chain no longer contains that entry, the server is another node than that of
+            the newest anchor in the file, or the file cannot be read or written.
     """
     if path.exists() and not path.is_file():
         raise CliError(f"{path} is not a file", "give the file of your anchors")

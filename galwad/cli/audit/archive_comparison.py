@@ -1,9 +1,9 @@
 """Comparison of an archive with the audit chain: lost, replaced, added and disposed recordings.
 
-The chain has the digest of every indexed manifest and of every replaced header. It also has an
-entry for each disposal that was ordered. An entry may be added to the chain some minutes after its
-event. Therefore the newest events in the archive may have no entry yet. The differences about these
-events are reported separately.
+The chain has the digest of the manifest of every indexed recording, and the digest of every header
+that was replaced. It also has an entry for each order to dispose of a recording. The entry about an
+event may be added to the chain some minutes after the event. Therefore the newest events in the
+archive may have no entry yet. Differences that may have this cause are reported separately.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _HEADERS: Final = {"header.replaced": 1, "header.not-replaced": -1}
 class Differences:
     """The differences between an archive and an audit chain.
 
-    `late` has the differences about events without an entry that happened less than ten minutes
-    before or after the newest entry. The entries of these events may be added to the chain later.
-    `problems` has all other differences.
+    A difference is in `late` if an event has no entry, but happened less than ten minutes before or
+    after the newest entry of the chain. The entry for such an event may still be added to the
+    chain. All other differences are in `problems`.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -53,52 +53,56 @@ class ChainFacts:
     def __init__(self) -> None:
         self.end_s = 0.0
         self.indexed: dict[str, str] = {}
-        """For each call id, the digest of the indexed manifest."""
+        """For each call id, the digest of the recording's manifest that the chain states. This is
+        the manifest from which the index row was made."""
         self._replaced: Counter[tuple[str, str]] = Counter()
-        """For each pair of call id and digest of an old header: the number of times that this
-        header was replaced by another header."""
+        """For each pair of a call id and the digest of a header: how many times this header was
+        replaced by another header, according to the chain."""
         self._ordered: set[tuple[str, str, int, str]] = set()
         self._known_to_be_gone: set[str] = set()
 
     def add(self, link: ChainEntry) -> None:
-        """Add the facts of the next entry. Entries must be added in the sequence of the chain."""
+        """Add the facts of one entry. Entries must be added in the sequence of the chain."""
         self.end_s = link.at_us / _US
         stated = link.facts
         call_id = str(stated.get("call_id"))
         if link.kind == "recording.indexed":
             self.indexed[call_id] = str(stated.get("manifest_sha256"))
         elif link.kind in _HEADERS and stated.get("old_sha256") != stated.get("new_sha256"):
-            # The entry of a replacement adds 1 to the count of the old header. If two commands
-            # replace the same header at the same time, one replacement is refused. The chain then
-            # also has an entry of the refusal, which subtracts 1.
+            # An entry about a replacement adds 1 to the count of the header that was replaced. If
+            # two commands replace the same header at the same time, one of the replacements is
+            # refused. The chain then has an entry about the refusal too, which subtracts 1 from the
+            # same count.
             self._replaced[call_id, str(stated.get("old_sha256"))] += _HEADERS[link.kind]
         elif link.kind == _ORDERED:
             self._ordered.add((call_id, link.node, link.seq, link.hash))
         elif link.kind == "disposal.replayed" or (
             link.kind == "recording.reindexed" and stated.get("disposed") is True
         ):
-            # A restore has removed the entry that ordered this disposal. The entry `link` takes its
-            # place: it was added after the restore, because the recording has a valid certificate.
+            # A restore has removed the entry with the order for this disposal. The entry `link`
+            # stands for that entry: it was added after the restore, when the valid certificate of
+            # the disposal was found.
             self._known_to_be_gone.add(call_id)
 
     def orders(self, call_id: str, found: Certificate) -> bool:
-        """Return whether an entry of the chain ordered the disposal that `found` certifies."""
+        """Return whether the chain has the order for the disposal that `found` certifies."""
         place = found.audit
         order = call_id, place.node, place.seq, place.hash
         return order in self._ordered or call_id in self._known_to_be_gone
 
     def replaced(self, call_id: str, header_sha256: str) -> bool:
-        """Return whether the header with this digest was replaced by another header."""
+        """Return whether the header with this digest was replaced, according to the chain."""
         return self._replaced[call_id, header_sha256] > 0
 
     def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
-        """Return the text of a problem, and whether a later entry may explain the problem.
+        """Return the text of a problem, and whether the problem may be only a late entry.
 
-        `text` says that the chain has no entry of an event, and `time_text` is the time of that
-        event. A later entry may explain the problem if the event happened less than ten minutes
-        before or after the chain's newest entry. If the event happened ten minutes or more after
-        this entry, advice to export the chain again is added to the text. If `time_text` cannot be
-        read, the second value is False.
+        The problem is that the chain has no entry of an event. `text` states this, and `time_text`
+        is the time of the event. The second value is True if the event happened less than ten
+        minutes before or after the chain's newest entry, because the entry may then still be added
+        to the chain. If the event happened ten minutes or more after the newest entry, the returned
+        text also advises to export the chain again. If `time_text` cannot be read, the second value
+        is False.
         """
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))
@@ -112,8 +116,8 @@ class ChainFacts:
 def compare_with_archive(facts: ChainFacts, folder: Path, since: str) -> Differences:
     """Compare every copy of a recording below `folder` with the facts of the chain.
 
-    `since` is a period in words; only calls on the first day of this period or later are compared.
-    If `since` is empty, all calls are compared.
+    `since` names a period, such as "last week" or "2026-11". Only calls that began on or after the
+    first day of this period are compared. If `since` is empty, all calls are compared.
     """
     if not folder.is_dir():
         raise CliError(f"{folder} is not a folder", "give the archive's folder, or that of a copy")
@@ -147,7 +151,7 @@ def _differences(facts: ChainFacts, call_id: str, folder: Path) -> list[tuple[st
     """Return the problems of one copy of a recording, compared with the chain.
 
     Each problem is a pair. The first value is the text of the problem. The second value is True if
-    an entry that is added to the chain later may explain the problem.
+    the problem may be only that an entry was not added to the chain yet.
     """
     paths = [folder / f"{call_id}.{each}" for each in ("manifest", "header", "disposal")]
     if any(path.exists() and not path.is_file() for path in paths):
@@ -172,8 +176,8 @@ def _manifest(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str
 def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
     """Yield a problem if the header is an old header, which a rewrap has replaced.
 
-    An old header has a valid signature. If the record of the rewrap is missing too, only the audit
-    chain shows that the header is old.
+    An old header still has a valid signature. If the record of the rewrap is missing too, nothing
+    but the audit chain shows that the header is old.
     """
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -199,7 +203,7 @@ def _sealed(path: Path) -> str:
 def _disposal(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
     """Yield a problem if a certificate states a disposal that no entry of the chain ordered.
 
-    A person who stole the node's key could have signed such a certificate.
+    Such a certificate may be forged: a person who stole the node's key can sign one.
     """
     try:
         found = CERTIFICATE.read(path.read_bytes())

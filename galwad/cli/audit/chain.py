@@ -1,4 +1,4 @@
-"""The entries of an audit chain: read from the server or an exported file, or found by a search.
+"""The entries of an audit chain: all entries of a server or an exported file, or a search.
 
 In the code, an entry of the chain is called a link.
 """
@@ -25,7 +25,7 @@ _US: Final = 1_000_000
 
 
 def fetch(server: str) -> Iterator[ChainEntry]:
-    """Yield the entries of the server's audit chain, up to the newest entry."""
+    """Yield all entries of the server's audit chain, from the first to the newest."""
     after = 0
     while True:
         page = ask(server, "GET", f"/audit?after={after}&limit={_PAGE}")
@@ -44,10 +44,9 @@ def read(path: Path) -> Iterator[ChainEntry]:
 
 
 def lines_of(path: Path) -> Iterator[str]:
-    """Yield the lines of a file, each at most `_LONGEST` characters long.
+    """Yield the lines of a file; a line of more than `_LONGEST` characters is yielded in parts.
 
-    A longer line is not from Galwad. It is returned in several parts, so that it cannot fill the
-    memory.
+    Galwad writes no such line. It is divided so that it cannot fill the memory.
     """
     with path.open(encoding="utf-8") as file:
         while line := file.readline(_LONGEST):
@@ -78,7 +77,7 @@ class ChainReader:
     """
 
     def __init__(self, links: Iterable[ChainEntry], on_link: Callable[[ChainEntry], None]) -> None:
-        """Read the first entry. The iteration calls `on_link` with every entry."""
+        """Read the first entry of `links`. The iteration calls `on_link` with every entry."""
         self._links = iter(links)
         self._on_link = on_link
         self._first = next(self._links, None)
@@ -92,7 +91,10 @@ class ChainReader:
 
 
 def search(server: str, query: Mapping[str, str], limit: int) -> list[ChainEntry]:
-    """Return the newest entries that match `query`, at most `limit`, sorted from old to new."""
+    """Return the newest entries that match `query`, sorted from old to new.
+
+    At most `limit` entries are returned. `query` has the fields of the server's audit search.
+    """
     found: list[ChainEntry] = []
     before: dict[str, int] = {}
     while len(found) < limit:

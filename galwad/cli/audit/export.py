@@ -26,8 +26,8 @@ def export(
 ) -> None:
     """Export the whole chain, one entry a line, for `audit verify` or standard tools.
 
-    The export contains the names of people and the telephone numbers that were not erased from the
-    chain.
+    The export contains names of people and telephone numbers, except those that were erased from
+    the chain.
     """
     count = 0
     with atomic_file(output, replace=force) as file:

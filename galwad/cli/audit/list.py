@@ -33,8 +33,8 @@ def list_(
 ) -> None:
     """List entries, sorted from old to new. Erased names of people are not shown.
 
-    The audit records each use of this command. A day runs from midnight to midnight in the centre's
-    time zone. `audit list --recording ID` shows who did what with a recording.
+    Each use of this command is itself entered in the audit. A day runs from midnight to midnight in
+    the centre's time zone. `audit list --recording ID` shows who did what with a recording.
     """
     wanted = {
         "kind": kind,

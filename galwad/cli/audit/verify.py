@@ -47,19 +47,19 @@ def verify(
     """Verify the chain: each hash, each day's signature, each anchor.
 
     With --recordings, also check that each indexed recording still exists, and that its manifest
-    has not changed since it was indexed. Prints each entry and each recording that has changed.
+    has not changed since it was indexed. Each problem is printed with its entry or its recording.
 
-    After a restore, the chain continues with a day key that no earlier key signed, and the entries
-    made after the backup are missing. A restore is therefore reported as a problem. If you know of
-    the restore, give --restored: then it is not reported.
+    After a restore, the chain continues with a new day key, which is not signed by the earlier day
+    key, and the entries made after the backup are missing. Therefore a restore is reported as a
+    problem. If you know of the restore, give its hash with --restored: then it is not reported.
     """
     # Read the anchors before the chain. If they were read after it, a new anchor could name an
     # entry that was added to the chain after the chain was read.
     kept = anchor_files.read_anchors(anchors) if anchors is not None else None
     links: Iterable[ChainEntry] = chain.read(file) if file is not None else chain.fetch(server)
     known: list[Restore] = []
-    # read all entries before the verification: the entry of a restore explains problems of entries
-    # that come before it
+    # read all entries before the verification, because the entry of a restore can explain a problem
+    # of an entry that comes before it in the chain
     if restored:
         links = list(links)
         known = _restores(links, restored)
@@ -92,9 +92,9 @@ def verify(
 
 
 def _restores(links: Iterable[ChainEntry], hashes: Collection[str]) -> list[Restore]:
-    """Return the restores whose entries in the chain have these hashes.
+    """Return the restores whose entries in the chain have the hashes `hashes`.
 
-    `backup restore` prints the hash of its entry.
+    The command `backup restore` adds an entry to the chain, and prints the hash of the entry.
 
     Raises:
         CliError: The chain has no restore with one of the hashes.
@@ -114,8 +114,8 @@ def _verify(
 ) -> ChainVerification:
     """Verify a chain, and compare it with anchors.
 
-    The anchors of other nodes are ignored. If a restore in `known` removed an entry, the anchor of
-    that entry is ignored too.
+    The anchors of other nodes are ignored. An anchor is also ignored if a restore in `known`
+    removed the entry that the anchor names.
     """
     heads = [
         anchor.head

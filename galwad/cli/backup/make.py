@@ -25,12 +25,12 @@ def make(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Back up database, headers, manifests, certificates, the signed set and the node's key.
+    """Back up database, headers, manifests, certificates, signed recipient set and node key.
 
     The service continues to run. Payloads are not in the backup: copy them with rsync, as the
-    operations guide says. The backup has callers' numbers and the node's signing key, so encrypt
-    the folder. Keep the backup for weeks, not for years, because the headers in the backup can open
-    a recording even after its disposal.
+    operations guide says. The backup contains callers' numbers and the node's signing key, so
+    encrypt the folder. Keep the backup for weeks, not for years: with a header from the backup, a
+    recording can be opened even after its disposal.
     """
     settings = load_settings(config)
     with (

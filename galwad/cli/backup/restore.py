@@ -39,11 +39,11 @@ def restore(
 ) -> None:
     """Restore a server that lost its database, and repeat the disposals made since the backup.
 
-    First copy the payloads back to the archive, from your copy of the archive. That copy also has
-    the certificates of disposals that were made after the backup: copy them back too. No process of
-    Galwad may be running. A header that a
-    certificate names is not restored, and is destroyed if it is in the archive. Files that are
-    already in the archive stay as they are. If the command is interrupted, run it again.
+    First copy the payloads back to the archive, from your copy of the archive. Your copy also has
+    the certificates of the disposals that were made after the backup: copy these back too. No
+    process of Galwad may be running. If a certificate of disposal names a header, this header is
+    not restored, and it is destroyed if it is in the archive. Files that are already in the archive
+    stay as they are. If the command is interrupted, run it again.
     """
     settings = load_settings(config)
     missing = [place for place in certificates or () if not place.exists()]

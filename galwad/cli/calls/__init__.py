@@ -1,6 +1,7 @@
-"""`galwad calls`: list the calls in progress, and check every second of the answered calls.
+"""`galwad calls`: list calls in progress, and check that answered calls are fully explained.
 
-Each second must be recorded, or there must be a reason why it is not recorded.
+Each second of an answered call must be explained: it is recorded, or there is a reason why it is
+not recorded.
 """
 
 from __future__ import annotations
@@ -20,4 +21,4 @@ app = new_group(CallsGroup)
 
 @app.callback()
 def calls() -> None:
-    """List calls in progress, and check that every second of the answered calls is explained."""
+    """List calls in progress; check that each second of the answered calls is explained."""

@@ -1,4 +1,4 @@
-"""`galwad calls coverage`: check the calls of a day, and show the time that nothing explains.
+"""`galwad calls coverage`: check the calls of a period, and show unexplained time.
 
 Time is explained if it is recorded, or if there is a reason why it is not recorded.
 """
@@ -23,7 +23,7 @@ app = new_command()
 _US: Final = 1_000_000
 _MAX_WIDTH: Final = 100
 _TIMEOUT_S: Final = 900.0
-"""The time in seconds that the server may take for its response.
+"""The longest time in seconds to wait for the server's response.
 
 The server reads a manifest for each call. This takes minutes for a year of a busy centre.
 """
@@ -43,8 +43,9 @@ def coverage(
 
     Shows a timeline of each call that has unexplained seconds. Prints each orphan in the whole
     archive: a file, row or spool whose counterpart is missing, such as a recording without its
-    database row. Nothing is deleted. The exit status is 1 if anything is found. The server makes
-    the same check every night, and raises an alarm for each new finding.
+    database row. Nothing is deleted. The exit status is 1 if a call has unexplained seconds or
+    there is an orphan, else 0. The server makes the same check every night, and raises an alarm for
+    each new finding.
     """
     found = _fetch(date, server)
     if json:
@@ -57,12 +58,13 @@ def coverage(
 
 
 def _fetch(words: str, server: str) -> dict[str, Any]:
-    """Return the server's coverage report for the period that the text `words` describes.
+    """Return the server's coverage report for the period that `words` names.
 
-    The days of the period run from midnight to midnight in the centre's time zone.
+    `words` is a text such as "yesterday" or "2026-11". A day begins at midnight in the centre's
+    time zone.
 
     Raises:
-        CliError: `words` describes no period, or the request failed.
+        CliError: `words` names no period, or the request failed.
     """
     path = f"/coverage?{urlencode({'when': checked_period(words, '--date')})}"
     answer: dict[str, Any] = ask(server, "GET", path, timeout_s=_TIMEOUT_S)
@@ -106,9 +108,10 @@ def _show_call(call: dict[str, Any]) -> None:
 
 
 def _spans(call: dict[str, Any]) -> list[TimelineSpan]:
-    """Return the timeline of the call, with its gaps and its unexplained time.
+    """Return the timeline of the call: its recorded time, its gaps and its unexplained time.
 
-    If a segment and a gap overlap, they contradict each other. The overlap is then unexplained.
+    If a segment and a gap overlap, they contradict each other, so the server reports the overlap as
+    unexplained time.
     """
     unexplained = [
         TimelineSpan("unexplained", part["from_us"], part["to_us"], _length(part))
@@ -135,7 +138,7 @@ def _sentence(found: dict[str, Any]) -> str:
 
 
 def _failure(found: dict[str, Any]) -> CliError | None:
-    """Return the error with which the command ends; None if everything is explained.
+    """Return the error with which the command ends; None if it ends without an error.
 
     There is an error if a call has unexplained time, or if there is an orphan, such as a recording
     without its database row.

@@ -14,7 +14,9 @@ app = new_command()
 
 @app.command("list", epilog="Example: galwad calls list")
 def list_(*, server: Server = "", json: Json = False) -> None:
-    """List the calls in progress that you may see: state, advisor, recording.
+    """List the calls in progress, with their state, advisor and recording state.
+
+    Only the calls that you have permission to see are listed.
 
     The column RECORDING shows the state that the recorder itself reports. "(not yet durable)" means
     that the disk has not yet confirmed the newest pause or resume.

@@ -44,7 +44,7 @@ _CHECKS: Final[tuple[Check, ...]] = (
 def run(settings: Settings) -> list[CheckResult]:
     """Run all checks and return their results.
 
-    The faults should be corrected in the sequence of the results.
+    The results are in the sequence in which their faults should be corrected.
     """
     return [result for check in _CHECKS for result in _results(check, settings)]
 
@@ -52,7 +52,8 @@ def run(settings: Settings) -> list[CheckResult]:
 def _results(check: Check, settings: Settings) -> Iterator[CheckResult]:
     """Yield the results of one check.
 
-    If the check raises an `OSError`, the error becomes a fault, so that the other checks still run.
+    If the check raises an `OSError`, a fault is yielded for the error, so that the other checks
+    still run.
     """
     try:
         yield from check(settings)

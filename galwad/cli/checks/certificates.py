@@ -1,6 +1,6 @@
 """Checks of the certificates of the page and of SIP over TLS.
 
-A certificate must be readable, valid today, and issued for the right host names.
+A certificate must be readable, valid now, and issued for the names of the hosts that use it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STORE = Path("/etc/credstore")
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Check the certificates of the page and of SIP, and the CA certificates that SIP trusts."""
+    """Check the page's certificate, the SIP certificate, and the CA certificates for SIP peers."""
     yield from _page(settings)
     sip = settings.sip
     if sip.tls_certificate is not None and sip.tls_key is not None:
@@ -58,7 +58,8 @@ def _page(settings: Settings) -> Iterator[CheckResult]:
 def pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Iterator[CheckResult]:
     """Check a certificate and its private key.
 
-    Both must be usable, and the certificate must name all `hosts`.
+    Both must be readable and must belong together, and the certificate must name all `hosts`.
+    `name` is the name of this check in its results.
     """
     certificate, key = _stored(certificate), _stored(key)
     for path in (certificate, key):
@@ -139,12 +140,12 @@ def _authorities(path: Path) -> CheckResult:
 
 
 def _stored(path: Path) -> Path:
-    """Return the file from which this process can read a certificate or a key.
+    """Return the path from which this process can read a certificate or a key.
 
-    `path` is the file's path in the settings. For a unit, systemd copies files from /etc/credstore
-    to a folder in /run/credentials, which only the unit can read. If `path` is in /run/credentials
-    but does not exist for this process, return the original file in /etc/credstore. Otherwise
-    return `path`.
+    `path` is the file's path in the settings. If it is in /run/credentials, systemd copies the file
+    there from /etc/credstore for one unit, and only this unit can read the copy. If the copy does
+    not exist for this process, return the path of the original in /etc/credstore. In all other
+    cases, return `path`.
     """
     if path.exists() or not path.is_relative_to(_CREDENTIALS):
         return path

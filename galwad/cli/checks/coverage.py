@@ -23,7 +23,7 @@ from galwad.desk.coverage.orphan_fixes import fix_of
 _MAX_SHOWN: Final = 10
 _LATE_S: Final = 3600.0
 """The time in seconds that the nightly check of a large archive may take. A warning is given only
-if the check has not ended this long after it was due."""
+if the check has not ended when this time has passed after its planned start."""
 _CALLS: Final = {
     "recording.missing": (
         "was answered, but has no recording",
@@ -39,8 +39,8 @@ _CALLS: Final = {
 def check(settings: Settings) -> Iterator[CheckResult]:
     """Read the findings of the most recent nightly coverage check from the database.
 
-    If the database cannot be read, nothing is yielded, because the check of the database reports
-    this fault. The database is not changed.
+    If the database cannot be read, nothing is yielded here: this fault is a result of the check in
+    checks/database.py. The database is not changed.
     """
     if not settings.database.exists():
         return
@@ -80,8 +80,8 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckRe
 def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[CheckResult]:
     """Yield a result for a node whose coverage was never checked.
 
-    If the first nightly check is overdue, the result is a warning. If the node has no recordings,
-    there is no result.
+    If the first nightly check should have ended before `now`, the result is a warning. Otherwise,
+    the result shows when the first check is due. If the node has no recordings, there is no result.
     """
     if not connection.execute("SELECT 1 FROM recordings LIMIT 1").fetchone():
         return
@@ -97,7 +97,10 @@ def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> It
 
 
 def _open_findings(connection: sqlite3.Connection) -> Iterator[CheckResult]:
-    """Yield a result for each unresolved finding, at most `_MAX_SHOWN`, and one for the rest."""
+    """Yield one result for each unresolved finding, at most `_MAX_SHOWN` of them.
+
+    If there are more findings, one further result gives their number.
+    """
     found = connection.execute(
         "SELECT key FROM coverage_findings ORDER BY key LIMIT ?", (_MAX_SHOWN,)
     ).fetchall()

@@ -12,7 +12,7 @@ from galwad.desk.database import scripts
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Check the database by reading it; nothing is changed."""
+    """Check the database, which is opened only for reading."""
     database = settings.database
     if not database.exists():
         yield warning(
@@ -50,8 +50,8 @@ def _version(connection: sqlite3.Connection) -> CheckResult:
 def _sound(connection: sqlite3.Connection) -> Iterator[CheckResult]:
     """Check the database file by SQLite's quick_check.
 
-    In normal use, a damaged page of the file might not be read for years, so the damage would not
-    be found.
+    Without this check, damage could stay unnoticed for years, because normal use might never read
+    the damaged page of the file.
     """
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
@@ -83,10 +83,10 @@ def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[Chec
 
 
 def _routes(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckResult]:
-    """Yield a warning for each route and phone in the settings that names something missing.
+    """Yield a warning for each route and phone in the settings that names a missing phone or user.
 
-    A route may name missing extensions or missing users, and a phone a missing user. A disabled
-    user and the extension of a disabled user count as missing.
+    A route may name an extension that no phone has, or an advisor who is not a user. A phone may
+    name a person who is not a user. Disabled users and their extensions count as missing.
     """
     rows = connection.execute("SELECT name, extension FROM users WHERE NOT disabled").fetchall()
     phones = {row[1] for row in rows if row[1]} | {p.extension for p in settings.phones}

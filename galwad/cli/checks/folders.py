@@ -1,4 +1,7 @@
-"""Checks that the state and runtime folders exist and are writable, private and on the right disk.
+"""Checks of the state and runtime folders: they exist, are writable, and other users cannot enter.
+
+The runtime folder must be in memory (tmpfs), and the disks of the state folder must have free
+space.
 
 Under systemd, the state folder belongs to root. The state folder contains links to the private
 folders of the units (DynamicUser=), so the units must have permission to traverse the state folder.
@@ -19,10 +22,11 @@ from galwad.cli.checks.result import CheckResult, fault, fine, warning
 _LEAST_FREE = 1_000_000_000
 _PARTS = ("archive", "desk", "finaliser", "keys", "spare", "spool", "switch")
 _NOT_THE_DISK = frozenset({errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.EISDIR, errno.ENOSPC})
-"""Errors of a test write that do not show a broken disk.
+"""The errors of a test write that are not faults of the disk.
 
-An error of this set has one of three causes. The folder belongs to another user, the file system
-does not support files without a name, or the disk is full. Another check reports a full disk.
+Such an error has one of three causes: the folder belongs to another user, the file system does not
+support files without a name, or the disk is full. For a full disk, the check of the free space
+yields a fault.
 """
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
@@ -48,9 +52,10 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _free_space(state: Path) -> Iterator[CheckResult]:
-    """Yield the free space of each disk that is used in the state folder.
+    """Yield a result with the free space of each disk on which the state folder and its folders
+    are.
 
-    The folders in the state folder, such as spool and archive, may be on different disks.
+    The folders in `state`, such as spool and archive, may be on different disks.
     """
     disks: dict[int, Path] = {}
     for path in (state, *sorted(state.iterdir())):
@@ -67,7 +72,7 @@ def _free_space(state: Path) -> Iterator[CheckResult]:
 def _unwritable(state: Path) -> Iterator[CheckResult]:
     """Yield a fault for each folder whose disk does not accept writes.
 
-    The disk is broken, or the file system has become read-only.
+    Such a disk is broken, or its file system has become read-only.
     """
     for path in sorted(state.iterdir()):
         why = _write_error(path) if path.is_dir() else ""
@@ -77,9 +82,9 @@ def _unwritable(state: Path) -> Iterator[CheckResult]:
 
 
 def _write_error(folder: Path) -> str:
-    """Write a nameless temporary file in `folder`, with fsync, and return the text of an error.
+    """Write a temporary file without a name in `folder`, with fsync; return the error as text.
 
-    The text is empty if the write succeeds, or if the error is one of `_NOT_THE_DISK`.
+    The text is empty if there is no error, or if the error is one of `_NOT_THE_DISK`.
     """
     try:
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -137,9 +142,9 @@ def _private(name: str, path: Path) -> Iterator[CheckResult]:
 
 
 def filesystem(path: Path) -> str:
-    """Return the type of the file system that contains `path`, such as "tmpfs".
+    """Return the type of the file system that contains `path`.
 
-    The types are those in /proc/mounts.
+    The type is written as in /proc/mounts, such as "tmpfs" or "ext4".
     """
     best, kind = "", ""
     real = str(path.resolve())

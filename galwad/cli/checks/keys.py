@@ -33,9 +33,9 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 def _node_key(path: Path) -> Iterator[CheckResult]:
     """Check the length of the node's signing key.
 
-    If the key is missing, there is no fault, because the finaliser makes the key later. If this
-    process has no permission to read the key, the key is not checked, because the key belongs to
-    another user.
+    A missing key is not a fault, because the finaliser makes the key later. Nor is it a fault if
+    this process has no permission to read the key: the key then belongs to another user and is not
+    checked.
     """
     try:
         length = len(path.read_bytes())
@@ -52,7 +52,7 @@ def _node_key(path: Path) -> Iterator[CheckResult]:
 def _newest(settings: Settings) -> int:
     """Return the highest serial number of all recipient sets in the audit chain.
 
-    Return 0 if the audit chain cannot be read.
+    Return 0 if the audit chain cannot be read or contains no recipient set.
     """
     query = "SELECT body FROM audit_entries WHERE node = ? AND kind = ?"
     if not settings.database.exists():

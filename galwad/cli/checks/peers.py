@@ -16,7 +16,7 @@ _TIMEOUT_S = 2.0
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for each peer that gets OPTIONS from the switch, and for each registration.
+    """Yield a result for each peer to which the switch sends OPTIONS, and for each registration.
 
     If no switch is running, there is no result.
     """

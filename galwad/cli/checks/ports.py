@@ -1,4 +1,4 @@
-"""Checks that the ports of SIP, media and the page are free, or that a running Galwad uses them."""
+"""Checks that the ports for SIP, media and the page are free, or are in use by a running Galwad."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _transports(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a fault for each SIP target with a transport on which the switch does not listen."""
+    """Yield a fault for each target URI whose transport is missing in the setting [sip] listen."""
     ours = {listener.transport for listener in settings.sip.listen}
     for text in [r.target for r in settings.routes] + [d.target for d in settings.destinations]:
         try:
@@ -60,7 +60,7 @@ def is_running(settings: Settings) -> bool:
 
 
 def _bind(kind: socket.SocketKind, place: HostPort) -> str:
-    """Try to bind a socket to `place`; return the error as text, empty if there is no error."""
+    """Try to bind a socket to `place`; return the error as text, or "" if there is no error."""
     try:
         family = socket.AF_INET6 if ip_address(place.host).version == 6 else socket.AF_INET
     except ValueError:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Grade(StrEnum):
-    """The severity of a result."""
+    """The severity of the result of a check."""
 
     FINE = "fine"
     WARNING = "warning"

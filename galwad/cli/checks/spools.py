@@ -17,11 +17,11 @@ _MAX_SHOWN: Final = 10
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a fault for each spool that cannot be opened.
+    """Yield a fault for each spool that cannot be opened without an officer.
 
-    The check tries the boot keys of this machine, which open spools without an officer, and the
-    keys that an officer recovered. It also reports spools in the spare folder, and recovered keys
-    that the finaliser cannot read.
+    The check tries the boot keys of this machine, and the keys that an officer has already
+    recovered. It also yields a warning if there are spools in the spare folder, and a fault for
+    each recovered key that the finaliser cannot read.
     """
     keys = settings.node.runtime / "spool-keys"
     found: list[CheckResult] = []
@@ -31,7 +31,8 @@ def check(settings: Settings) -> Iterator[CheckResult]:
         for path in sorted(
             each for folder in settings.spool_folders for each in folder.glob("*.spool")
         ):
-            # the spool has just been sealed and removed, or the file is not a spool
+            # errors are ignored here: the spool has just been sealed and removed, or the file is
+            # not a spool
             with contextlib.suppress(SpoolError, FileNotFoundError):
                 header = read_header(path)
                 if not boot_key_for(header, boot_keys) and not recovered_keys(keys, [path]):
@@ -45,7 +46,10 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _moved(spare: Path) -> Iterator[CheckResult]:
-    """Warn if spools are in the spare folder, because the disk of the spool folder failed."""
+    """Yield a warning if there are spools in the folder `spare`.
+
+    Spools are made there only after the disk of the spool folder has failed.
+    """
     calls = {path.name.partition(".")[0] for path in spare.glob("*.spool")}
     if calls:
         what = f"the recording of {len(calls)} calls" if len(calls) > 1 else "a call's recording"
@@ -70,8 +74,8 @@ def _locked(path: Path, header: SpoolHeader) -> CheckResult:
 def _misplaced(keys: Path) -> Iterator[CheckResult]:
     """Yield a fault for each recovered key that the finaliser cannot read.
 
-    The finaliser cannot read a key file with another owner than the folder `keys`. This happens,
-    for example, if root copied the file into the folder.
+    The finaliser cannot read a key file if its owner is not the owner of the folder `keys`, for
+    example because root copied the file into the folder.
     """
     for path in sorted(keys.glob("*.recovered")):
         if path.stat().st_uid != keys.stat().st_uid:

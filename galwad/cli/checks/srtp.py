@@ -14,7 +14,7 @@ from telephony.sip.message.uri import Uri
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a warning for each peer that must use SRTP but may send its signalling without TLS."""
+    """Yield a warning for each peer that must use SRTP, but whose signalling may be without TLS."""
     speaks_tls = any(listener.transport == "tls" for listener in settings.sip.listen)
     for who in _unsafe(settings, speaks_tls=speaks_tls):
         yield warning(
@@ -31,9 +31,10 @@ def _unsafe(settings: Settings, *, speaks_tls: bool) -> Iterator[str]:
 
 
 def _parties(settings: Settings) -> Iterator[tuple[str, str | None, bool]]:
-    """Yield each peer in the settings, its SRTP rule, and whether it always uses TLS.
+    """Yield for each peer in the settings its name, its SRTP rule, and True if it always uses TLS.
 
-    The rule is None if the peer has no rule of its own and the default applies.
+    The name is a text such as "trunk pstn". The rule is None if the settings have no SRTP rule for
+    this peer; then the rule in [media] applies.
     """
     for trunk in settings.trunks:
         yield f"trunk {trunk.name}", trunk.srtp, trunk.transport == "tls"

@@ -17,4 +17,4 @@ app = new_group(DirectoryGroup)
 
 @app.callback()
 def directory() -> None:
-    """Manage the directory of the people who may call."""
+    """Manage the directory of the people whom Galwad can identify when they call."""

@@ -26,11 +26,12 @@ def import_(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Import people from a CSV file. If a line has a fault, nothing is imported.
+    """Import people from a CSV file. If any line has a fault, no line is imported.
 
     The first line names the columns: reference, name and numbers are required; language, kind,
     shared, do_not_pop, address, postcode, email, date_of_birth and notes are optional. A row
-    replaces the person with the same reference. Each fault is reported with its line number.
+    replaces the person in the directory who has the same reference. Each fault is reported with its
+    line number.
     """
     settings = load_settings(config)
     try:
