@@ -41,8 +41,9 @@ def login(
     """Sign in to a server, for the commands that send requests to it.
 
     The token is stored in ~/.config/galwad/client.toml, which only you can read. The password is
-    not stored. The token has the same time limits as a session of the page: it becomes invalid
-    after some time without use, and at the latest a fixed time after the login. Then log in again.
+    not stored. The token has the same time limits as a session of the page. It becomes invalid if
+    it is not used for some time, and in any case at a fixed time after the login. If the token is
+    invalid, log in again.
     """
     known = client_settings()
     authority = tls_ca or known.certificate
@@ -82,8 +83,9 @@ def _asked(what: str, *, hide: bool = False) -> str:
 
 
 def _keep(file: Path, server: str, token: str, certificate: Path | None) -> None:
-    """Write `client.toml`, readable only by its owner.
+    """Write `file` (client.toml), which only its owner can read.
 
+    The file has the server's address, the token, and the path of `certificate` if this is not None.
     The file is written completely or not at all.
     """
     lines = [f"server = {jsonlib.dumps(server)}", f"token = {jsonlib.dumps(token)}"]

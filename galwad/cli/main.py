@@ -1,7 +1,8 @@
-"""The `galwad` command: its groups of commands, its exit statuses, and failed writes of output.
+"""The `galwad` command: its groups of commands, its exit statuses, and its errors.
 
-A command fails by raising a `CliError`. Only `run` and `main` print a `CliError`, as a line and a
-hint on stderr. They also return the exit status: 0 done, 1 failed, 2 used wrongly.
+A command fails by raising a `CliError`. Only this module prints a `CliError`: the error and a hint,
+on stderr. The exit status is 0 if the command succeeded, 1 if it failed, 2 if it was used wrongly,
+and 130 if it was interrupted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import typer
 from galwad.cli.support.console import CliError, print_error
 from galwad.cli.support.lazy import LazyGroup
 
-# Typer has its own copy of click. UsageError is not public there, but BadParameter derives from it.
+# Typer has its own copy of click. The class UsageError is not public there, but its subclass
+# BadParameter is.
 _UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 _INTERRUPTED = 130
 _INTERRUPTED_HINT: Final = "the command may have done its work: check before you run it again"
@@ -74,7 +76,7 @@ def galwad(
         ),
     ] = False,
 ) -> None:
-    """Receive calls, show who is calling, record what is allowed, and verify the recordings."""
+    """Receive calls, show who is calling, record calls without payments, verify recordings."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -103,7 +105,8 @@ def run(arguments: Sequence[str]) -> int:
         what = f"use {error.filename}" if error.filename else "write the output"
         print_error(CliError(f"cannot {what}: {reason}", _INTERRUPTED_HINT))
         return 1
-    # the status was set above, or Typer caught the interrupt and returned this status
+    # the status was set in an `except` above, or it was returned by Typer, which then caught the
+    # interrupt
     if status == _INTERRUPTED:
         print_error(CliError("interrupted", _INTERRUPTED_HINT))
     return status if isinstance(status, int) else 0
@@ -112,7 +115,8 @@ def run(arguments: Sequence[str]) -> int:
 def _wrong_usage(error: Any) -> CliError:
     where = error.ctx.command_path if error.ctx else "galwad"
     message = str(error.format_message())
-    # if the command has no verb, Typer's message is the whole help text
+    # if only a group is given and no command, such as `galwad audit`, Typer's message is the whole
+    # help text
     if message.startswith("Usage:"):
         print(message, file=sys.stderr)
         message = "a command is missing"
@@ -125,7 +129,8 @@ def _wrong_usage(error: Any) -> CliError:
 def main() -> None:
     """Run the `galwad` command and exit the process.
 
-    This works even if standard output is closed or full, or cannot encode all characters.
+    This function also works if standard output is closed, cannot be written because a disk is full,
+    or cannot encode all characters.
     """
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
@@ -137,9 +142,8 @@ def main() -> None:
 def _flushed(status: int) -> int:
     """Flush standard output and return the exit status.
 
-    If the flush succeeds, or if `status` is not 0, return `status`. If the flush fails and `status`
-    is 0, print an error and return 1. No error is printed if standard output is a closed pipe, or
-    if `status` is not 0, because then an error was already printed.
+    The exit status is `status`, except if the flush fails and `status` is 0: then it is 1, and an
+    error is printed. If the reason is that standard output is a closed pipe, no error is printed.
     """
     try:
         sys.stdout.flush()
@@ -158,6 +162,7 @@ def _flushed(status: int) -> int:
 def _drop_output() -> None:
     """Redirect standard output to /dev/null.
 
-    Without this, the interpreter would try to write the remaining output when it exits.
+    Otherwise the interpreter, when it exits, would again try to write the output that could not be
+    written.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

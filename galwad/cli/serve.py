@@ -51,11 +51,11 @@ def serve(
 ) -> None:
     """Run the daemon: switch, desk and finaliser.
 
-    Without --only, the three processes are children of this process, and a child that dies is
-    started again. At SIGTERM, no new calls are accepted, and calls in progress continue until they
-    end. Then the processes stop; the desk stops after the others. At a second SIGTERM, all
-    processes stop immediately. The log goes to stderr. With --json, or if stderr is not a terminal,
-    each line of the log is a JSON object.
+    Without --only, this process starts the three processes as its children, and starts a child
+    again if it dies. At SIGTERM, no new calls are accepted, and calls in progress continue until
+    they end. Then the processes stop, the desk as the last one. At a second SIGTERM, all processes
+    stop immediately. The log goes to stderr. With --json, or if stderr is not a terminal, each line
+    of the log is a JSON object.
     """
     supervise.die_with_parent()
     forbid_core_dumps()

@@ -52,8 +52,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _free_space(state: Path) -> Iterator[CheckResult]:
-    """Yield a result with the free space of each disk on which the state folder and its folders
-    are.
+    """Yield a result for each disk on which `state` or a folder in it is: its free space.
 
     The folders in `state`, such as spool and archive, may be on different disks.
     """

@@ -30,10 +30,11 @@ def init(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Create FOLDER/identity.txt with an identity, which opens recordings, and a signing key.
+    """Create FOLDER/identity.txt with your two keys: an identity and a signing key.
 
-    Only you can read the file. Keep a copy of it in a safe place, because no recording can ever be
-    opened without an identity. The file never goes to the server.
+    The identity opens recordings. The signing key signs the set of people who can open recordings.
+    Only you can read the file. Keep a copy of the file in a safe place, because without an identity
+    no recording can ever be opened. Never put the file on the server.
 
     With --passphrase, the file is FOLDER/identity.age, which can be opened only with the
     passphrase. `age -d` and every command that reads the file ask for the passphrase.

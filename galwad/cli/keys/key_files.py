@@ -1,6 +1,7 @@
-"""Functions that read an officer's key file, and that print the public halves of its two keys.
+"""Functions that read an officer's key file, and that print the two public keys.
 
-The two keys are an identity and a signing key.
+The file has an identity, whose public half is the recipient, and a signing key, whose public half
+is the public signing key.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ def key_errors() -> Iterator[None]:
 def key_file(folder: Path) -> Path:
     """Return the path of the key file in `folder`.
 
-    If only a key file with a passphrase exists, return its path. Otherwise return the path of the
-    key file without a passphrase. If `folder` is itself a key file and not a folder, return
-    `folder`.
+    If `folder` is a file, it is itself the key file and is returned. In a folder, the result is the
+    path of the key file with a passphrase if there is only this one, and else the path of the key
+    file without a passphrase, even if that does not exist.
     """
     if not folder.is_dir():
         return folder

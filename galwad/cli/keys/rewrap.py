@@ -50,13 +50,13 @@ def rewrap(
 ) -> None:
     """Give every recording a new header, for the recipients in the server's signed set.
 
-    Headers are opened on this machine, with the identity in FOLDER. Payloads are not changed. A new
-    header replaces the old header only after the new header was read back from the server and shown
-    to open the same payload. If the command is interrupted, run it again: it continues where it
-    stopped.
+    Headers are opened on this machine, with the identity in FOLDER. Payloads are not changed.
+    Before a new header replaces the old header, the command reads the new header back from the
+    server and checks that it opens the same payload. If the command is interrupted, run it again:
+    it continues where it stopped.
 
-    A rewrap does not protect old copies: a person who could open a recording before can still open
-    an old copy of it.
+    A rewrap does not protect old copies of headers: a person who could open a recording before the
+    rewrap can still open it with an old copy of its header.
     """
     reference = required("--reference", reference, "KEYS-2026")
     with key_errors():

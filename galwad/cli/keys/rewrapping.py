@@ -1,10 +1,10 @@
 """The work of `galwad keys rewrap`: new headers, made and verified on the officer's machine.
 
 The recordings are rewrapped one after another. For each recording, the command fetches the header,
-checks it against the signed manifest or rewrap record, opens it and makes a new header. The new
-header is sent to the server, read back and verified, and only then put in force. A recording whose
-header is already for the recipients in the server's set is skipped, so an interrupted run can be
-started again.
+checks that the header is the one that the signed manifest or rewrap record names, opens it and
+makes a new header. The new header is sent to the server, read back and verified. Only then does the
+server replace the old header by it. A recording whose header is already for the recipients in the
+server's set is skipped, so an interrupted run can be started again.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class RewrapOptions:
     identities: Sequence[Identity]
     reference: str
     recipients: RecipientSet | None
-    """The signed set that the server must have. If None, any set that this officer signed is
-    accepted."""
+    """The signed set that must be the set on the server; otherwise the command stops. If this is
+    None, the server may have any set that this officer signed."""
     node_key: str | None
     former: Sequence[str]
     """The public signing keys of earlier officers, whose rewraps are accepted."""
@@ -45,13 +45,16 @@ class RewrapOptions:
 
 @dataclass(slots=True)
 class RewrapResult:
-    """The results of a rewrap so far: the server's recipient set, counts, and errors by call id."""
+    """The results of a rewrap so far: the server's recipient set, counts, and errors.
+
+    `failed` has an error text for the call id of each recording that was not rewrapped.
+    """
 
     recipients: RecipientSet
     recordings: int = 0
     waiting: int = 0
-    """The number of recordings whose header, before this rewrap, was not for the recipients in the
-    server's set."""
+    """The number of recordings whose header had to be replaced when the command began, because it
+    was not for the recipients in the server's set."""
     rewrapped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -72,7 +75,7 @@ class RewrapResult:
 
 
 def named(recipients: RecipientSet) -> Iterator[tuple[str, str]]:
-    """Yield the name and the key's fingerprint of each recipient in the set."""
+    """Yield for each recipient in the set its name and its fingerprint."""
     keys = zip(recipients.named, recipients.recipients, strict=True)
     yield from ((entry.name, fingerprint(key)) for entry, key in keys)
 
@@ -120,9 +123,10 @@ def _set_in_force(client: httpx.Client, options: RewrapOptions) -> RecipientSet:
 
 
 def _waiting(client: httpx.Client, result: RewrapResult) -> list[str]:
-    """Return the call ids of the recordings whose header is not for the recipients in the set.
+    """Return the call ids of the recordings whose headers are not for the recipients in the set.
 
-    The number of all recordings that were not disposed of is stored in `result.recordings`.
+    The set is `result.recipients`. Also store the number of all recordings, except those that were
+    disposed of, in `result.recordings`.
     """
     wanted = sorted(result.recipients.fingerprints)
     waiting: list[str] = []
@@ -164,7 +168,8 @@ def _replace(
 ) -> None:
     """Replace the header of one recording.
 
-    This takes several requests. The old header is in force until the final request.
+    Several requests are sent to the server. Only the final request replaces the old header by the
+    new one.
 
     Raises:
         _RefusedError: The recording cannot be rewrapped.
@@ -205,7 +210,10 @@ def _answer(response: httpx.Response) -> Any:
 
 
 def lines(result: RewrapResult, *, only_count: bool) -> Iterator[str]:
-    """Yield the results as lines of text: the server's recipient set, counts, and errors."""
+    """Yield the results as lines of text: the server's recipient set, counts, and errors.
+
+    With `only_count`, the number of recordings to rewrap is shown instead of the number rewrapped..
+    """
     found = result.recipients
     yield f"set number {found.serial}, signed {found.signed_at}"
     for name, mark in named(found):

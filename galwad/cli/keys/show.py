@@ -13,7 +13,8 @@ app = new_command()
 def show(folder: Folder, *, json: Json = False) -> None:
     """Print the public halves of your keys: your recipient and your public signing key.
 
-    The public signing key is printed as the lines that the server's galwad.toml needs.
+    The public signing key is printed in the form that the server's galwad.toml needs: as the
+    setting `officer_key` in the table [recording].
     """
     with key_errors():
         found = load_officer(folder)

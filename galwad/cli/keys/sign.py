@@ -53,8 +53,8 @@ def sign(
 ) -> None:
     """Sign the set of recipients who can open recordings; the server refuses an unsigned set.
 
-    Your own recipient is in the set unless you give --without-me. Put the file at the path that the
-    server's setting `recipients` names (by default keys/recipients.json in the state folder).
+    Your own recipient is in the set, except with --without-me. Put the signed file on the server,
+    at the path in the setting `recipients` (by default keys/recipients.json in the state folder).
     """
     with key_errors():
         officer = load_officer(folder)

@@ -27,4 +27,4 @@ app = new_group(RecordingsGroup)
 
 @app.callback()
 def recordings() -> None:
-    """Find recordings, look at them, fetch them, verify them and dispose of them."""
+    """Find, show, fetch, verify, retain and dispose of recordings."""

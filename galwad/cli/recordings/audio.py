@@ -1,8 +1,8 @@
 """Export of a decrypted recording to a file: the whole recording or a slice, as FLAC or WAV.
 
-The decrypted recording is a FLAC file, so an export of the whole recording as FLAC is a copy. A
-slice is made in memory, exact to the millisecond. In every export, the caller is on the left
-channel and the advisor on the right channel, and no sample is changed.
+A decrypted recording is a FLAC file, so it is simply copied if the whole recording is exported as
+FLAC. A slice is cut in memory; its start and end are exact to the millisecond. In every export, the
+caller is on the left channel and the advisor on the right channel, and no sample is changed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def export(
 ) -> float:
     """Write the recording, or a slice of it, to `target`; return the written length in seconds.
 
-    `kind` is "flac" or "wav". `from_s` and `to_s` are in seconds; None means the recording's start
-    and end.
+    `kind` is "flac" or "wav". `from_s` and `to_s` are the start and the end of the slice, in
+    seconds from the recording's start. None stands for the recording's own start or end.
 
     Raises:
         CliError: The audio cannot be read, the slice is longer than an hour, or `from_s` is after
@@ -54,8 +54,8 @@ def export(
 def _read_to_the_end(plain: BinaryIO) -> None:
     """Read the whole recording once, so that every byte is authenticated.
 
-    If only libsndfile read the recording, it could hide an error in the middle of the recording,
-    such as a failed authentication.
+    It is not enough that libsndfile reads the recording: libsndfile could ignore an error in the
+    middle, such as a failed authentication.
     """
     while plain.read(1 << 20):
         continue

@@ -1,8 +1,8 @@
 """`galwad recordings fetch`: download an encrypted recording and decrypt it to a local file.
 
-Temporary files contain only encrypted data. The whole recording is authenticated before the first
-decoded sample is written. The output file receives its name at the end, so it appears completely or
-not at all.
+Temporary files contain only encrypted data. Before the first sample is written to the output file,
+the whole recording is read and authenticated. The output file gets its name only when it is
+complete, so it appears completely or not at all.
 """
 
 from __future__ import annotations
@@ -118,9 +118,9 @@ def fetch(
 ) -> None:
     """Fetch a recording, and decrypt it here with your identity.
 
-    The server enters purpose and reference in the audit before it sends the first byte. The server
-    sends encrypted data, which the server itself cannot decrypt. The output file appears completely
-    or not at all.
+    Before the server sends the first byte, it enters the purpose and the reference in the audit.
+    The data that the server sends is encrypted, and the server itself cannot decrypt it. The output
+    file appears completely or not at all.
     """
     options = FetchOptions(
         call_id=checked_id(call_id),
@@ -145,8 +145,8 @@ def fetch(
 def _fetch(options: FetchOptions, server: str) -> FetchResult:
     """Fetch a recording and write the output file.
 
-    The options and files on this machine are checked before any request is sent. The reason is that
-    the server makes an audit entry of a fetch for each request, even if the command then fails.
+    The options and the files on this machine are checked before a request is sent, because for each
+    request the server adds an entry about a fetch to the audit, even if the command fails later.
     """
     _check_options(options)
     output, kind = _output(options)
@@ -207,7 +207,8 @@ def _check_options(options: FetchOptions) -> None:
 def _output(options: FetchOptions) -> tuple[Path, AudioFormat]:
     """Return the path and the format of the output file.
 
-    The path is checked here, before the recording is fetched.
+    This function also checks that the file can be written, because this must be known before the
+    recording is fetched.
     """
     if options.raw:
         ending = "pcapng.age" if options.sealed else "pcapng"

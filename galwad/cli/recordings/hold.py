@@ -11,6 +11,6 @@ app = new_command()
 
 @app.command(epilog='Example: galwad recordings hold 20261125-093000-abcdefgh --reason "claim 17"')
 def hold(call_id: CallId, *, reason: Reason, server: Server = "", json: Json = False) -> None:
-    """Retain a recording: it cannot be disposed of until it is released."""
+    """Retain a recording: it cannot be disposed of until `galwad recordings release` ends this."""
     change_retention("PUT", call_id, reason, server)
     print_state(call_id, "held", as_json=json)

@@ -46,8 +46,8 @@ def list_(
 ) -> None:
     """List recordings, the newest first.
 
-    The audit records who searched and by which options, but not the options' values. A day runs
-    from midnight to midnight in the centre's time zone.
+    Each search is entered in the audit, with the user and the names of the options, but without the
+    options' values. A day runs from midnight to midnight in the centre's time zone.
     """
     wanted: dict[str, Any] = {
         "when": checked_period(when, "--when"),
@@ -78,10 +78,10 @@ def list_(
 
 
 def _pages(server: str, query: dict[str, Any], limit: int) -> dict[str, Any]:
-    """Return up to `limit` rows that match `query`, fetched page by page.
+    """Return at most `limit` rows that match `query`; the rows are fetched page by page.
 
-    The result also has the value `after`: the position at which the next page begins, or None if
-    there are no more rows.
+    The result has two values. `rows` are the rows. `after` is the position in the search after the
+    returned rows, or None if there are no more rows.
     """
     rows: list[dict[str, Any]] = []
     while True:

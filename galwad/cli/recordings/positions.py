@@ -11,13 +11,13 @@ _TIME: Final = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,9})?
 
 
 def read_position(text: str, option: str) -> float | None:
-    """Return the position or length in seconds that `text` states; None if `text` is empty.
+    """Return a position or a length as a number of seconds; None if `text` is empty.
 
-    `text` has a form such as `80`, `1:20` or `1:02:03.5`. `option` is the option's name, for the
-    error.
+    `text` has the form `80` (seconds), `1:20` (minutes) or `1:02:03.5` (hours). `option` is the
+    name of the command-line option, which the error names.
 
     Raises:
-        CliError: The text cannot be read.
+        CliError: `text` has another form.
     """
     if not text:
         return None

@@ -45,9 +45,9 @@ def purge(
     """Dispose of a recording: destroy its header, and store a signed certificate in its place.
 
     This cannot be undone, because no copy of the payload can be read without the header. Keep the
-    certificate. If you restore a backup that still has the header, the certificate shows that the
-    header must be destroyed again. You need the right "purge" (`galwad users rights`). The command
-    does not dispose of a retained recording (`galwad recordings hold`).
+    certificate. If you later restore a backup that still has the header, the restore finds the
+    certificate and destroys the header again. You need the right "purge" (`galwad users rights`).
+    The command does not dispose of a retained recording (`galwad recordings hold`).
     """
     body = {"reason": reason, "reference": required("--reference", reference, "R-2026-11")}
     path = f"/recordings/{checked_id(call_id)}"
@@ -83,8 +83,8 @@ def _confirm(row: dict[str, Any]) -> None:
 def _keep(text: str, output: Path) -> None:
     """Write a copy of the certificate to `output`.
 
-    The disposal was done before this function is called. It remains done if the copy cannot be
-    written.
+    When this function is called, the recording is already disposed of. If the copy cannot be
+    written, this does not change.
     """
     try:
         with atomic_file(output, replace=False, mode=0o644) as file:

@@ -1,9 +1,9 @@
-"""`galwad recordings recover`: get the key of a spool that is locked since a reboot.
+"""`galwad recordings recover`: get the key of a spool that the server cannot open since a reboot.
 
 The command needs an identity, the secret age key of a recipient. A person who has the spool's key
 can decrypt the audio in the spool. Therefore the server makes an entry in its audit chain before
-the command writes the key to a file. With `--offline`, no request is sent to the server. In this
-case, the entry is made only when the finaliser uses the key and reports the use to the desk.
+the command writes the key to a file. With `--offline`, no request is sent to the server. With
+`--offline`, the entry is made later: when the finaliser uses the key and reports this to the desk.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ app = new_command()
 class WrittenKey:
     """A key that was written to a file.
 
-    `audited` is true if the server's audit chain has an entry that names the person who recovered
-    the key.
+    `audited` is true if the server has already made an entry in its audit chain about this
+    recovery. It is false with `--offline`.
     """
 
     call_id: str
@@ -81,9 +81,9 @@ def recover(
     """Recover spools that a reboot locked: write the key of each spool to a file, for the server.
 
     Run the command on your own machine, signed in as an administrator. Before a key is written, the
-    server enters in the audit who recovers the key, and why. Each key opens only one spool. Put the
-    key on the server as the operations guide says. The finaliser then makes a recording from the
-    spool.
+    server enters in the audit who recovers the key, and the reference (not with --offline). Each
+    key opens only one spool. Put the key on the server as the operations guide says. The finaliser
+    then makes a recording from the spool.
     """
     reference = required("--reference", reference, "POWER-2026-11")
     keys = _recover_keys(spools, identity)
@@ -108,7 +108,8 @@ def _recover_keys(spools: list[Path], identity: Path) -> list[RecoveredKey]:
     """Return the keys of all `spools`.
 
     Raises:
-        CliError: A spool cannot be opened with this identity, or cannot be read.
+        CliError: A spool is not encrypted for an identity in the file `identity`, or a file cannot
+            be read.
     """
     identities = sealed.read_identity(identity).identities
     try:
@@ -124,7 +125,7 @@ def _recover_keys(spools: list[Path], identity: Path) -> list[RecoveredKey]:
 
 
 def _audit(key: RecoveredKey, reference: str, server: str) -> None:
-    """Have the server enter the recovery of `key` in its audit chain.
+    """Let the server make an entry about the recovery of `key` in its audit chain.
 
     Raises:
         CliError: The server made no entry. In this case the key must not be written.

@@ -25,7 +25,11 @@ _WORDS: Final = {"indexed": "indexed", "known": "has its row", "provable": "whol
 
 @dataclass(slots=True)
 class ReindexResult:
-    """The results by call id: `rows` has the server's responses, `failed` the error texts."""
+    """The results of the command, for each call id.
+
+    `rows` has the server's response if the row was made or verified, and `failed` has the error
+    text if it was not.
+    """
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -62,10 +66,11 @@ def reindex(
 ) -> None:
     """Make new rows in the index for recordings without a row, from their signed manifests.
 
-    After a restore, these are the recordings that were made since the backup. The server uses its
-    own signing key to verify each recording, up to the final byte. Then it makes the row in the
-    index. No file is changed. A manifest does not state who called, on which line, or who answered,
-    so these facts stay unknown. If the command is interrupted, run it again.
+    After a restore, the recordings that were made since the backup have no row. The server verifies
+    each recording to its final byte, with its own signing key or a key of --node-key. Only then
+    does it make the row in the index. No file is changed. A manifest does not state who called, on
+    which line, or who answered, so these facts stay unknown. If the command is interrupted, run it
+    again.
     """
     body = {
         "reference": required("--reference", reference, "RESTORE-2026-11"),
@@ -106,7 +111,8 @@ def _reindex_each(
     with open_client(server) as client, progress_bar("reindexing", quiet=quiet) as shown:
         for call_id in shown.track(call_ids):
             with http_errors():
-                # The server reads the payload to its end, which takes a long time on a slow disk.
+                # The long timeout is needed because the server reads the whole payload, which takes
+                # long on a slow disk.
                 response = client.post(f"/recordings/{call_id}/reindex", json=body, timeout=40)
             if response.status_code in _PER_RECORDING_STATUSES:
                 result.failed[call_id] = refusal(response)[0]

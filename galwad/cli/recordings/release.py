@@ -13,6 +13,6 @@ app = new_command()
     epilog='Example: galwad recordings release 20261125-093000-abcdefgh --reason "claim settled"'
 )
 def release(call_id: CallId, *, reason: Reason, server: Server = "", json: Json = False) -> None:
-    """End the retention of a recording, so that the recording may be disposed of again."""
+    """End the retention of a recording, so that it is no longer kept from disposal."""
     change_retention("DELETE", call_id, reason, server)
     print_state(call_id, "released", as_json=json)

@@ -23,7 +23,7 @@ _NO_MANIFEST = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 @app.command(epilog="Example: galwad recordings show 20261125-093000-abcdefgh")
 def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
-    """Show the timeline of a recording: talk, payment, transfer and faults, with their times."""
+    """Show the timeline of a recording: recorded parts and gaps, with their times and reasons."""
     detail = ask(server, "GET", f"/recordings/{checked_id(call_id)}")
     if json:
         print_json(detail)
@@ -56,7 +56,7 @@ def _who(row: dict[str, Any]) -> str:
 
 
 def _segments(manifest: str | None) -> list[int]:
-    """Return the start of each segment, in microseconds since the recording's start.
+    """Return the time at which each segment begins, in microseconds since the recording's start.
 
     The list is empty if the manifest is missing or damaged.
     """
@@ -82,7 +82,7 @@ def _warn(row: dict[str, Any], manifest: str | None) -> None:
 
 
 def _raw(manifest: str | None) -> str:
-    """Return the number of packets that could not be decoded, as text such as "12 packets".
+    """Return how many packets could not be decoded, as a text such as "12 packets".
 
     Return "some packets" if the manifest does not show the number.
     """

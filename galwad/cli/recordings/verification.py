@@ -1,7 +1,7 @@
 """Verification of recordings: those in a folder, one recording, or all recordings on the server.
 
-`recording.archive.verify` decides whether a recording is complete and unchanged. This module finds
-the recordings to verify, and returns a text for each verdict.
+The module `recording.archive.verify` checks whether a recording is complete and unchanged. This
+module finds the recordings to verify, and makes a text from the verdict about each recording.
 """
 
 from __future__ import annotations
@@ -80,16 +80,18 @@ def verify(
     """Verify recordings in a folder or on the server, and return the verdict for each recording.
 
     `what` is a folder, one file of a recording, or the call id of a recording on the server. If
-    `what` is empty, all recordings on the server are verified.
+    `what` is empty, all recordings on the server at `server` are verified.
 
-    `since` is a period in words, such as "last week". Only calls that began at or after the start
-    of this period are verified.
+    `since` is a period in words, such as "last week". Only recordings of calls that began at or
+    after the start of this period are verified.
 
     `node_key` is the node's public key, or the name of a file that holds the key. If it is None, a
-    valid signature by any key is accepted.
+    recording may be signed with any key.
 
     `officer_keys` are the public keys of officers whose rewraps are accepted, or names of files
-    that hold the keys. Rewraps by the owner of the file `identity` are accepted too.
+    that hold the keys. `identity` is a file with an identity. If it is given, each recording in a
+    folder is also decrypted to its end, and rewraps that the owner of the file signed are accepted
+    too.
     """
     key = public_key(node_key, "--node-key") if node_key else None
     officers = [public_key(text, "--officer-key") for text in officer_keys]
@@ -123,8 +125,8 @@ def verify(
 def _recordings_in(what: str, begin: float) -> list[tuple[Path, str]]:
     """Return the folder and the call id of each recording to verify.
 
-    `what` is a folder or a file of one recording. In a folder, only calls that began at or after
-    `begin`, in Unix seconds, are returned.
+    `what` is a folder or a file of one recording. In a folder, only recordings of calls that began
+    at or after `begin`, in Unix seconds, are included.
     """
     path = Path(what)
     if path.is_dir():
@@ -145,13 +147,16 @@ def _recordings_in(what: str, begin: float) -> list[tuple[Path, str]]:
 
 
 def _begin(words: str) -> float:
-    """Return the start, in Unix seconds, of the period in `words`; 0 if `words` is empty."""
+    """Return the start, in Unix seconds, of the period that `words` names.
+
+    Return 0 if `words` is empty.
+    """
     since = read_period(words, "--since")
     return since.since if since is not None else 0.0
 
 
 def _indexed(begin: float, server: str) -> Iterator[str]:
-    """Yield the call ids of the recordings in the server's index, fetched page by page.
+    """Yield the call ids of the recordings in the server's index; the index is read page by page.
 
     Only calls that began at or after `begin`, in Unix seconds, are included.
     """
@@ -167,7 +172,7 @@ def _indexed(begin: float, server: str) -> Iterator[str]:
 def _verify_on_server(
     call_id: str, key: str | None, officers: Sequence[str], server: str
 ) -> RecordingVerdict:
-    """Verify the manifest of a recording on the server, and compare the manifest with the index."""
+    """Verify the manifest of a recording that is on the server, and compare it with the index."""
     detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
     row, text = detail["recording"], detail["manifest"]
     if detail.get("disposal"):

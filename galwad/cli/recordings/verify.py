@@ -50,10 +50,11 @@ def verify(
 ) -> None:
     """Verify recordings: signature, digests, lengths. Each fault that is found is printed.
 
-    A folder (with its subfolders) or one .manifest file is verified offline. For a call id, only
-    the server's manifest is verified and compared with the index. To verify the audio too, copy the
-    archive and verify the copy. With --identity, each byte is decrypted and decoded. This finds
-    even changes that a thief signed with the node's key.
+    A folder (with its subfolders) or one .manifest file is verified offline, including the
+    payloads. For a call id, only the manifest is fetched from the server, verified and compared
+    with the index. To verify the payload too, copy the archive and verify the copy. With
+    --identity, each recording is also decrypted and decoded to its final byte. This finds even
+    changes that a thief signed with the node's key.
     """
     verdicts = verification.verify(
         what,

@@ -26,13 +26,14 @@ from telephony.errors import ProtocolError, TelephonyError
 from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
 _AFTERWARDS_S: Final = 2.0
-"""The length in seconds of the talk that follows a pause or a transfer."""
+"""The length in seconds of the talk after a pause has ended and after a transfer."""
 _TRANSFER_WITHIN_S: Final = 60.0
 """The maximum time in seconds that a transfer may take."""
 _GOOD_SIMILARITY: Final = 0.9
-"""A similarity of sent and received audio below this value, 0 to 1, causes a warning.
+"""If the similarity of sent and received audio (0 to 1) is below this value, there is a warning.
 
-If only G.711 is used between the phones, the similarity is much higher.
+If the audio between the phones is never converted from G.711 to another codec, the similarity is
+much higher.
 """
 _MIN_SIMILARITY: Final = 0.5
 _LOSS: Final = 0.01
@@ -56,7 +57,7 @@ class Spoken:
 
 @dataclass(slots=True)
 class SimulatedCall:
-    """One simulated call in progress, and the data to check its recording afterwards."""
+    """One simulated call, and the data with which its recording is checked after the call."""
 
     phone: VoIPPhone
     answerers: list[Answerer]
@@ -75,10 +76,10 @@ class SimulatedCall:
 
 @asynccontextmanager
 async def step(report: Report, name: str) -> AsyncIterator[None]:
-    """Run the body of the `with` statement as the step `name`.
+    """Run the body of the `with` statement as a part of the step `name`.
 
-    If the body raises a `StepError`, report the step as failed and raise the error again, which
-    ends the simulation.
+    If the body raises a `StepError`, add the step to `report` as failed and raise the error again.
+    The error ends the simulation.
     """
     try:
         yield
@@ -93,10 +94,11 @@ def elapsed_ms(began: float) -> int:
 
 
 async def talk(report: Report, call: SimulatedCall, phase: str, seconds: float) -> None:
-    """Let both parties speak for `seconds`, and report how well each party heard the other.
+    """Let both parties speak for `seconds`, and report how well each party received the other.
 
-    The report gets one step for each direction: caller to answerer, and answerer to caller. Nothing
-    happens if this command controls only one of the two phones.
+    `phase` names the talk in the report, such as "after the pause". The report gets one step for
+    each direction: caller to answerer, and answerer to caller. Nothing happens if this command
+    controls only one of the two phones.
     """
     if call.caller is None or call.answerer is None:
         return
@@ -133,9 +135,10 @@ def judge(report: Report, phase: str, heard: Heard) -> None:
 
 
 async def listen(plan: Plan, report: Report, call: SimulatedCall) -> None:
-    """Speak as the caller, and report how many packets of the other phone arrived and were lost.
+    """Speak as the caller, and report how well packets of the other phone were received.
 
-    This function is used if this command does not control the phone that answered.
+    The report shows how many packets were received and lost. This function is used if this command
+    does not control the phone that answered.
     """
     voice, began = call.caller, time.monotonic()
     if voice is None:
@@ -157,7 +160,10 @@ async def listen(plan: Plan, report: Report, call: SimulatedCall) -> None:
 async def in_the_call(
     plan: Plan, report: Report, call: SimulatedCall, api: ApiClient | None
 ) -> None:
-    """Do the planned actions in this sequence: send DTMF digits, pause and resume, transfer."""
+    """Do the planned actions in this order: DTMF digits, pause and resume, transfer.
+
+    An action that is not planned is left out.
+    """
     if plan.dtmf:
         await _keys(plan, report, call)
     if plan.pause:
@@ -173,8 +179,8 @@ async def _keys(plan: Plan, report: Report, call: SimulatedCall) -> None:
     try:
         async with asyncio.timeout(plan.timeout + len(plan.dtmf)):
             await call.caller_call.send_dtmf(plan.dtmf)
-            # The final DTMF digit may arrive late, and an unwanted second copy of a digit may
-            # arrive later still.
+            # Wait, because the final DTMF digit may arrive late, and because an unwanted second
+            # copy of a digit may arrive even later.
             await asyncio.sleep(0.3)
     except (ProtocolError, TimeoutError):
         report.fail("keys", "telephone-event was not agreed on", "the trunk or PBX has none")
@@ -208,7 +214,7 @@ async def _pause(plan: Plan, report: Report, call: SimulatedCall, api: ApiClient
 
 
 async def _timed(report: Report, name: str, means: str, act: Callable[[], Awaitable[None]]) -> None:
-    """Run `act`, which pauses or resumes the recording, as the step `name`; report its duration.
+    """Run `act` as the step `name`, and report its duration; `act` pauses or resumes the recording.
 
     `means` names the method in the report: "the API" or "the record key".
     """
@@ -220,10 +226,11 @@ async def _timed(report: Report, name: str, means: str, act: Callable[[], Awaita
 
 
 async def _press(plan: Plan, call: SimulatedCall, record: Literal["on", "off"]) -> None:
-    """Press the record key of the answering phone: send an INFO with a Record header field.
+    """Press the record key of the answering phone: send an INFO with the header field Record.
 
     Raises:
-        StepError: This command controls no answering phone, or the server refused the INFO.
+        StepError: This command does not control the answering phone, or the server refused the INFO
+            or did not respond.
     """
     if call.answerer_call is None:
         raise StepError("no phone of this command is in the call", _LOG)
@@ -275,9 +282,10 @@ async def _within(
 
 
 async def _answer_any(answerers: list[Answerer]) -> tuple[str, VoIPCall] | None:
-    """Answer the first call that rings at one of the `answerers`.
+    """Wait until a call rings at one of the `answerers`, and answer the first call that rings.
 
-    Return the extension at which the call rang, and the call. Return None if `answerers` is empty.
+    Return the extension at which the call rang, and the call. If `answerers` is empty, do not wait,
+    and return None.
     """
     ringing = {asyncio.ensure_future(a.next_ringing()): a.extension for a in answerers}
     if not ringing:
@@ -320,8 +328,8 @@ async def _blind(call: SimulatedCall, number: str) -> int:
 async def _join(call: SimulatedCall, number: str) -> int:
     """Do an attended transfer from the answering phone to `number`.
 
-    The answering phone holds the caller and calls `number`. When that call is answered, the phone
-    connects the caller with the party at `number`.
+    The answering phone puts the caller on hold and calls `number`. When the call to `number` is
+    answered, the answering phone connects the caller with the party at `number`.
 
     Return the SIP status of the transfer, or 0 if this command does not control the answering
     phone.

@@ -1,4 +1,4 @@
-"""Requests to the server's API in a simulation: list calls, pause, resume, fetch a recording."""
+"""The requests of a simulation to the server's API: calls, pause, resume, recordings."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from galwad.cli.support.download import download
 from recording.age.file import Identity
 
 _SEALED_WITHIN_S: Final = 30.0
-"""The maximum time in seconds from the end of a call until the call's recording is sealed."""
+"""The maximum time in seconds to wait, after a call has ended, until its recording is sealed."""
 _BEGINS_WITHIN_S: Final = 3.0
-"""The maximum time in seconds, after a call was answered, until its recording has begun."""
+"""The maximum time in seconds to wait, after a call was answered, until its recording has begun."""
 _RETRY_S: Final = 0.2
 
 
@@ -41,9 +41,9 @@ class OpenedRecording:
 class ApiClient:
     """A client of the server's API.
 
-    The client uses the stored login of `galwad login`. If `pause_token` (the token of a payment
-    system) is not empty, the client uses this token to pause and to resume. The client decrypts the
-    recording with `identities`.
+    The client uses the login that `galwad login` stored. Only for pause and resume it uses
+    `pause_token`, the token of a payment system, if this is not empty. The client decrypts
+    recordings with `identities`.
     """
 
     def __init__(
@@ -70,11 +70,12 @@ class ApiClient:
     async def new_call(self, known: set[str], plan: Plan) -> str:
         """Wait until the recording of the new call has begun, and return the call's id.
 
-        `known` has the ids of the earlier calls. The new call is the call at the answering
-        extension whose id is not in `known`.
+        `known` has the ids of the calls that were in progress before. The new call is the only call
+        whose id is not in `known` and that is at the extension of the plan's first answering phone.
 
         Raises:
-            StepError: The recording does not begin, the call is not found, or the request failed.
+            StepError: The recording does not begin, there is no new call or more than one, or the
+                request failed.
         """
         extension, limit = plan.answering[0].extension, time.monotonic() + _BEGINS_WITHIN_S
         while True:
@@ -98,7 +99,7 @@ class ApiClient:
         """Resume the recording of the call at `extension` by the API for payment systems.
 
         Raises:
-            StepError: The request failed, or the recording does not continue.
+            StepError: The request failed, or the recording is still paused afterwards.
         """
         await self._payment("DELETE", extension, "recording")
 
@@ -109,9 +110,9 @@ class ApiClient:
             raise StepError(f"the recording is {outcome['state']}{durable}", "see its alarms")
 
     def recording(self, call_id: str, reference: str) -> OpenedRecording:
-        """Wait until the recording of a call is sealed; fetch it, decrypt it and return it.
+        """Wait until a call's recording is sealed; then fetch, decrypt and return the recording.
 
-        `reference` is the reference that the audit chain records for this fetch.
+        `reference` is entered in the audit chain as the reference of this fetch.
 
         Raises:
             CliError: The recording does not appear, cannot be fetched, or cannot be decrypted with

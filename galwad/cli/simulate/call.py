@@ -116,11 +116,11 @@ def call(
 ) -> None:
     """Place a call to a running Galwad, answer it, talk, and judge the result.
 
-    This command controls both phones. Each phone sends noise that is different in each run. Each
-    step is reported: how long it took, what was heard, and what is in the recording. While the
-    command runs, a real phone of the same extension rings too. With --calls, the command places
-    many calls, at the rate of --rate calls each second. In these calls the phones only talk. The
-    exit status is 0, or 1 if a step failed.
+    This command controls both phones. Each phone sends noise instead of speech, and the noise is
+    different in each run. Each step is reported: how long it took, what was received, and with
+    --identity also what is in the recording. While the command runs, a real phone of the same
+    extension rings too. With --calls, the command places many calls, at the rate of --rate calls
+    each second. In these calls the phones only talk. The exit status is 1 if a step failed, else 0.
     """
     accounts = [name for name in (as_, *(answer or ())) if name]
     secrets = _passwords(accounts, from_stdin=password_stdin)
@@ -170,12 +170,12 @@ def _passwords(accounts: list[str], *, from_stdin: bool) -> list[str]:
 
 
 def _dialable(plan: Plan) -> None:
-    """Check that the phone number and the names of the phones can be part of a SIP URI.
+    """Check that the phone numbers and the names of the phones can be part of a SIP URI.
 
     The check is made before any phone rings.
 
     Raises:
-        CliError: The phone number or a name is not valid.
+        CliError: A phone number or a name is not valid.
     """
     wanted = {"the number": plan.number, "--transfer": plan.transfer, "--attended": plan.attended}
     accounts = [a.extension for a in (*plan.answering, *([plan.acts_as] if plan.acts_as else ()))]
@@ -254,7 +254,8 @@ def _run(plan: Plan) -> Report:
 def _api_client(plan: Plan) -> ApiClient | None:
     """Return the API client, or None if the plan does not use the API.
 
-    The address and the identity file are checked here, before any phone rings.
+    This function also checks the address and the identity file, because it is called before any
+    phone rings.
     """
     by_api = plan.pause > 0 and plan.pause_by is PauseBy.API
     if plan.identity is None and not by_api:
@@ -282,7 +283,10 @@ def _afterwards(plan: Plan, report: Report, api: ApiClient, call: SimulatedCall 
 
 
 def _hush() -> None:
-    """Turn off the log of the simulated phones, because the report has the result of each step."""
+    """Turn off the log of the simulated phones.
+
+    The report shows the result of each step instead.
+    """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 

@@ -1,4 +1,4 @@
-"""The errors of a simulation: each explains a SIP status to the administrator, with a hint."""
+"""The errors of a simulation, which explain SIP statuses to the administrator, with hints."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _INVITE: Final = {
 
 
 def unreachable_error(plan: Plan) -> StepError:
-    """Return the error for a server that did not respond."""
+    """Return the error for the case that the server did not respond."""
     hint = _REACH + (_TLS if plan.addresses.transport is PhoneTransport.TLS else "")
     return StepError(f"no answer from {plan.addresses}", hint)
 

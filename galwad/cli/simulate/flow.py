@@ -18,7 +18,7 @@ from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
 _HANG_UP_S: Final = 5.0
 _RING_S: Final = 60.0
-"""The maximum ringing time, in seconds, of a phone that this command does not control."""
+"""The maximum time in seconds for which a phone may ring that this command does not control."""
 _NOT_REACHED: Final = {
     CallState.RINGING: (
         "no ringing",
@@ -36,8 +36,8 @@ async def simulate(
 ) -> SimulatedCall | None:
     """Run one simulated call as planned, and add the result of each step to `report`.
 
-    If later steps depend on a failed step, the run ends and None is returned. Otherwise the call is
-    returned.
+    Return the call, even if a step failed. Only if a step failed on which later steps depend, the
+    run ends there and None is returned.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -75,9 +75,9 @@ async def _connected(
 async def registered(
     plan: Plan, report: Report, stack: AsyncExitStack, answerer: Answerer
 ) -> Answerer:
-    """Register a phone, as a separate step of the run, and return the registered phone.
+    """Register the phone `answerer`, as a step of its own in `report`, and return `answerer`.
 
-    The phone is unregistered when the exit stack `stack` closes.
+    When the exit stack `stack` closes, the phone is unregistered again.
     """
     name, began = f"register {answerer.extension}", time.monotonic()
     async with step(report, name):

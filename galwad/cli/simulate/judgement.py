@@ -13,7 +13,7 @@ from galwad.cli.simulate.steps import Report
 PAUSED: Final = "paused"
 _THERE: Final = 0.9
 _ABSENT: Final = 0.3
-"""The similarity, 0 to 1, up to which audio is judged to be absent from a recording.
+"""If the similarity (0 to 1) is not above this value, the audio is not in the recording.
 
 The similarity of two different half seconds of noise is always lower.
 """
@@ -23,10 +23,11 @@ _REPORT: Final = "keep the recording and the journals, and report it"
 
 
 def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spoken]) -> None:
-    """Check that audio is in the recording where it must be, and absent where it must be absent.
+    """Check that the recording has the audio that it must have, and not the audio of pauses.
 
+    Audio of a pause must not be recorded, nor audio after a transfer if the transfer made a gap.
     Also check that payment gaps are silent, and that segments and gaps add up to the talk time.
-    `spoken` is the audio that the phones sent, phase by phase.
+    `spoken` has the audio that the phones sent in each phase of the call.
     """
     moved = any(gap["reason"] == "transfer" for gap in there.manifest["gaps"])
     for part in spoken:

@@ -22,8 +22,8 @@ from telephony.errors import TelephonyError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 _LATE: Final = 0.1
-"""The maximum delay, in seconds, of a task of the load test. If a task runs later than this after
-it was due, this machine is too slow and its measurements are not reliable."""
+"""The maximum delay, in seconds, with which a task of the load test may run. If a task runs even
+later after it was due, this machine is too slow and its measurements are not reliable."""
 _JUDGED: Final = 40
 """The maximum number of legs whose received audio is compared with the sent audio.
 
@@ -39,17 +39,18 @@ class Tally:
     """The results of the load test so far."""
 
     setup: list[int] = field(default_factory=list)
-    """The time from INVITE to 200 of each answered call, in milliseconds."""
+    """For each answered call, the time from the INVITE to the 200, in milliseconds."""
     refused: Counter[int] = field(default_factory=Counter)
     """The number of failed calls for each SIP status; status 0 means that there was no response."""
     cut: int = 0
-    """The number of legs that ended during the talk; a call has two legs."""
+    """The number of legs that ended too early, during the talk. A call has two legs."""
     received: int = 0
     lost: int = 0
     jitter: float = 0.0
     similarities: list[float] = field(default_factory=list)
     late: float = 0.0
-    """The longest delay, in seconds, with which this machine ran a task of the load test."""
+    """The longest delay, in seconds, from the time at which a task of the load test was due until
+    it ran."""
 
 
 class LoadTest:
@@ -143,7 +144,10 @@ class LoadTest:
         tally.jitter = max(tally.jitter, there.jitter)
 
     async def _watch(self) -> None:
-        """Measure the delay, in seconds, with which this machine runs the load test's tasks."""
+        """Measure how late this machine runs a task after it was due.
+
+        The longest delay, in seconds, is stored in `tally.late`.
+        """
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + 0.1
@@ -152,7 +156,10 @@ class LoadTest:
 
 
 def report_tally(report: Report, tally: Tally, plan: Plan) -> None:
-    """Add the results of the load test to `report`: calls, audio, and delays of this machine."""
+    """Add the results of the load test to `report`.
+
+    The results are those of the calls, of the audio, and the delays of this machine.
+    """
     _report_calls(report, tally, plan)
     if tally.setup:
         _report_media(report, tally)

@@ -19,7 +19,7 @@ from telephony.phone import (
 from telephony.phone.reception import ReceptionQuality
 
 _SETTLING: Final = 1.5
-"""The maximum time in seconds to wait, after all audio was sent, for audio still to be received."""
+"""The maximum time in seconds to wait, after all audio was sent, until all audio is received."""
 _TAIL: Final = RATE // 4
 
 
@@ -57,7 +57,7 @@ class Answerer:
     async def next_ringing(self) -> VoIPCall:
         """Wait for the next call that rings at this phone, and return it.
 
-        A call that stopped ringing before it was returned is skipped.
+        A call that has already stopped ringing is not returned.
         """
         while True:
             call = await self.incoming.get()
@@ -75,7 +75,7 @@ def socket_error(plan: Plan, error: OSError) -> StepError:
 
 
 class CallAudio:
-    """Sends the audio of one leg of an answered call, and stores the audio that is received."""
+    """Sends audio on one leg of an answered call, and stores the audio received on this leg."""
 
     def __init__(self, who: str, call: VoIPCall) -> None:
         """Start to store the received audio; this requires a running event loop."""
@@ -90,7 +90,7 @@ class CallAudio:
 
     @property
     def place(self) -> int:
-        """The present position in the received audio: the number of samples received so far."""
+        """The number of samples received so far: the present position in the received audio."""
         return len(self._heard) // 2
 
     def heard(self, since: int) -> Samples:
@@ -120,11 +120,11 @@ class Heard:
     """The number of packets that arrived."""
     lost: int
     jitter: float
-    """The jitter in seconds, measured when the talk ended."""
+    """The jitter of the received packets in seconds, as measured at the end of the talk."""
 
     @property
     def loss(self) -> float:
-        """The share of packets that were lost, 0 to 1."""
+        """The share of the sent packets that were lost, 0 to 1."""
         expected = self.received + self.lost
         return self.lost / expected if expected else 0.0
 
@@ -135,7 +135,8 @@ async def converse(
     """Let both parties speak at the same time, and return the quality of each direction.
 
     `said` has the samples that `first` sends and the samples that `second` sends. The result has
-    two items: the direction from `second` to `first`, then the direction from `first` to `second`.
+    two items: first the quality of the direction from `second` to `first`, then that of the
+    direction from `first` to `second`.
 
     Raises:
         StepError: The call ended during the talk, or this machine is too slow.

@@ -17,7 +17,7 @@ from telephony.phone.phone import CallCallback
 PORTS: Final = (30_000, 32_999)
 """The lowest and the highest media port for the simulated phones.
 
-A call uses two ports for each of its two legs; the range is large enough for 500 calls.
+A call uses two ports for each of its two legs, so 500 calls need 2000 ports.
 """
 KEYS: Final = "0123456789*#"
 
@@ -31,7 +31,7 @@ class PhoneTransport(StrEnum):
 
 
 class SrtpPolicy(StrEnum):
-    """The use of SRTP by the simulated phones: off, optional (offered) or required."""
+    """The use of SRTP by the simulated phones: off, optional (only offered) or required."""
 
     OFF = "off"
     OPTIONAL = "optional"
@@ -63,9 +63,9 @@ class Addresses:
     host_as_typed: str
     """The server's host as the user typed it; the server's TLS certificate must name this host."""
     local_host: str
-    """The address of this machine that the answering phones use to reach the server."""
+    """The address of this machine from which the answering phones send to the server."""
     caller: str
-    """The address of this machine from which the caller calls."""
+    """The address of this machine from which the calling phone sends to the server."""
     caller_port: int = 0
     ca: Path | None = None
 
@@ -90,9 +90,10 @@ class Plan:
     talk: float = 4.0
     """The length of the talk in seconds."""
     timeout: float = 10.0
-    """The longest time in seconds that a step may take.
+    """The longest time in seconds to wait for one event in a step, such as a ringing or an answer.
 
-    If this command does not control the phone that answers, the answer may take longer.
+    If this command does not control the phone that answers, the wait for the answer may be longer,
+    and so may the wait for a transfer.
     """
     dtmf: str = ""
     pause: float = 0.0
@@ -102,11 +103,11 @@ class Plan:
     attended: str = ""
     calls: int = 1
     rate: float = 1.0
-    """The number of calls that are placed each second."""
+    """The number of new calls that are placed in each second."""
     identity: Path | None = None
     reference: str = ""
     api: str = ""
-    """The address of the API; if it is empty, the address that `galwad login` stored is used."""
+    """The address of the server's API; "" for the address that `galwad login` stored."""
 
     @property
     def caller_name(self) -> str:
@@ -114,13 +115,13 @@ class Plan:
         return self.acts_as.extension if self.acts_as else "caller"
 
     def calling_phone(self) -> VoIPPhone:
-        """Return the phone of the caller; the phone is not started yet."""
+        """Make and return the calling phone, which is not started yet."""
         account = self.acts_as or SipLogin(self.caller, "")
         addresses = self.addresses
         return self._phone(account, (addresses.caller, addresses.caller_port))
 
     def answering_phone(self, account: SipLogin, callback: CallCallback) -> VoIPPhone:
-        """Return the phone that will register with `account`; the phone is not started yet.
+        """Make and return a phone that will register with `account`. The phone is not started yet.
 
         `callback` receives each call that rings at the phone.
         """
@@ -151,13 +152,13 @@ class Plan:
 
 
 def locate(text: str, transport: PhoneTransport, bind: str, ca: Path | None) -> Addresses:
-    """Return the server's address, and this machine's address from which the server is reached.
+    """Return the server's address, and the address of this machine from which packets reach it.
 
-    `text` is the value of --sip, and `bind` is the value of --bind.
+    `text` is the value of --sip, `bind` is the value of --bind, and `ca` is the value of --tls-ca.
 
     Raises:
-        CliError: `text` is not an address, the host's name is unknown, `ca` is not a file, or there
-            is no route to the server.
+        CliError: `text` is not an address, the server's host name cannot be resolved, `ca` is not a
+            file, or there is no route to the server.
     """
     host, port = _split(text, 5061 if transport is PhoneTransport.TLS else 5060)
     try:

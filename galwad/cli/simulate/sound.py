@@ -1,8 +1,8 @@
 """The sound of the simulated parties: noise with the rhythm of syllables, new for each run.
 
-No two pieces of this noise are similar. Therefore a piece can be found again in received or
-recorded sound. The similarity shows how much a phone line changed the piece, and whether a
-recording contains the piece.
+No two pieces of this noise are similar to each other. Therefore a piece that was sent can be found
+in the received or the recorded sound. The similarity of the piece and the found place shows how
+much the telephone line changed the piece, or whether a recording contains it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RATE: Final = 8000
 _SYLLABLE: Final = 1200
 _PIECE: Final = RATE // 2
 _LATEST: Final = 2 * RATE
-"""The longest delay, in samples, with which speech may arrive."""
+"""The longest delay, in samples, with which the sent noise may arrive at the other phone."""
 _PEAK: Final = 20_000
 _PASSES: Final = (300, 3200)
 """The lowest and the highest frequency of the noise, in Hz; every telephone line transmits this
@@ -56,9 +56,9 @@ def from_pcm(pcm: bytes) -> Samples:
 def similarity_at(heard: Samples, said: Samples) -> float:
     """Return how similar the received sound `heard` is to the sound `said`, 0 to 1.
 
-    `said` must begin at the start of `heard`, or at most `_LATEST` samples later. `said` is divided
-    into pieces of half a second. Each piece is searched for separately in `heard`, because a
-    telephone line may stretch and shift the sound a little.
+    `said` is expected to begin in `heard` at most `_LATEST` samples after the start of `heard`.
+    `said` is divided into pieces of half a second. Each piece is searched for separately in
+    `heard`, because a telephone line may stretch and shift the sound a little.
     """
     pieces = _pieces(said)
     found = [_best(heard[at : at + len(piece) + _LATEST], piece) for at, piece in pieces]
@@ -66,11 +66,11 @@ def similarity_at(heard: Samples, said: Samples) -> float:
 
 
 def similarity_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> tuple[float, float]:
-    """Search for parts of `said` in `recorded`; return the mean and the maximum similarity.
+    """Search for pieces of `said` in `recorded`; return the mean and the maximum similarity.
 
-    About `pieces` parts of `said`, each half a second long, are compared with every place in
-    `recorded`. The similarity of a part is that of the most similar place. The mean and the maximum
-    of all parts are returned, both from 0 to 1.
+    About `pieces` pieces of `said`, each half a second long, are compared with every place in
+    `recorded`. The similarity of a piece is its similarity to the most similar place. The mean and
+    the maximum of the similarities of all pieces are returned, both from 0 to 1.
     """
     every = _pieces(said)
     some = every[:: max(1, len(every) // pieces)]

@@ -35,7 +35,7 @@ _MARKS: Final = {
 
 
 class StepError(Exception):
-    """A step has failed, and later steps depend on it. `hint` says how to correct the failure."""
+    """A step has failed, and later steps depend on it. `hint` says what the user can do."""
 
     def __init__(self, text: str, hint: str = "") -> None:
         super().__init__(text)
@@ -76,11 +76,14 @@ class Report:
         self.steps.append(Step(name, StepResult.FINE, text, figures=figures))
 
     def warn(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
-        """Add a step that succeeded, but with a result that the administrator should examine."""
+        """Add a step that succeeded, but whose result the administrator should examine."""
         self.steps.append(Step(name, StepResult.WARNING, text, hint, figures))
 
     def fail(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
-        """Add a step that failed; the simulation continues with the next step."""
+        """Add a step that failed.
+
+        This does not end the simulation: only a `StepError` ends it.
+        """
         self.steps.append(Step(name, StepResult.FAULT, text, hint, figures))
 
     def skip(self, name: str, text: str) -> None:

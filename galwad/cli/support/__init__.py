@@ -1,1 +1,1 @@
-"""Helpers that several groups of commands use; this package has no commands of its own."""
+"""Helpers that several groups of commands use. This package contains no commands."""

@@ -23,9 +23,9 @@ from recording.errors import AuditError, RecordingError, reason_of
 
 
 def administration(settings: Settings) -> Administration:
-    """Return the `Administration` object for the server's database.
+    """Return the `Administration` object for the server's database, which `settings` names.
 
-    The settings name the database. The state folder is created if it is missing.
+    The state folder is created if it is missing and this process is root.
     """
     _create_state_folder(settings.node.state)
     return Administration(settings.database, settings.node.name, settings.sip.realm)
@@ -34,8 +34,8 @@ def administration(settings: Settings) -> Administration:
 def _create_state_folder(state: Path) -> None:
     """Create the state folder with mode 0755, if the process is root and the folder is missing.
 
-    systemd would give the folder the same mode, because the units must be able to traverse the
-    folder. The mode is set explicitly because root's umask may be stricter.
+    The mode allows the units to traverse the folder; systemd would use the same mode. The mode is
+    set explicitly because root's umask might remove a part of it.
     """
     if os.geteuid() == 0 and not state.exists():
         state.mkdir(parents=True)
@@ -45,10 +45,10 @@ def _create_state_folder(state: Path) -> None:
 def chown_to_service(settings: Settings) -> None:
     """Give the files that root created in the desk's folder to the owner of that folder.
 
-    This concerns only new files, such as a new database: older files already have this owner, and
-    SQLite gives each new journal file to the owner of the database. The process does all its work
-    as root, not as the service's user, because that user cannot reach the private folders of other
-    services.
+    If the process is not root, do nothing. Only new files, such as a new database, belong to root:
+    older files already have the folder's owner, and SQLite gives each new journal file to the owner
+    of the database. The commands run as root, not as the service's user, because that user cannot
+    reach the private folders of other services.
     """
     folder = settings.database.parent
     if os.geteuid() != 0 or not folder.exists():
@@ -63,7 +63,7 @@ def chown_to_service(settings: Settings) -> None:
 def on_the_server(settings: Settings) -> Iterator[None]:
     """Turn an error about the database or its data into a `CliError` with a line and a hint.
 
-    At the end, also call `chown_to_service`.
+    At the end of the body, with or without an error, also call `chown_to_service`.
     """
     try:
         try:

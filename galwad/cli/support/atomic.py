@@ -1,4 +1,4 @@
-"""Output files that appear completely or not at all."""
+"""Writing of output files so that they appear completely or not at all."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _UNKNOWN: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 def atomic_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.BufferedRandom]:
     """Yield a new file for writing and reading; it is named `path` only if the body succeeds.
 
-    Until then the file has no name, so that nothing remains of it if the process dies. If the file
-    system does not support files without a name, the file has a temporary name in the same folder.
-    If `replace` is false and a file exists at `path` when the body ends, the existing file is not
-    changed and the new file is deleted.
+    Before that, the file has no name, so that nothing remains of it if the process dies. If the
+    file system does not support files without a name, the file first has a temporary name in the
+    same folder. If `replace` is false and a file exists at `path` when the body ends, the existing
+    file is not changed and the new file is deleted.
 
     Raises:
         CliError: The file cannot be written, or `path` exists and `replace` is false.
@@ -83,8 +83,8 @@ def check_writable(
 ) -> None:
     """Raise a `CliError` if `atomic_file` could not write to `path`.
 
-    Commands call this function before they do any work. `hint` says what to do if the file already
-    exists.
+    A command calls this function first, before it does any work. If a file exists at `path` and
+    `replace` is false, the error has the hint `hint`.
     """
     check_replaceable(path)
     if not path.parent.is_dir():
@@ -98,9 +98,10 @@ def check_writable(
 def _opened(part: Path, mode: int) -> int:
     """Open a file without a name in the folder of `part`, and return its descriptor.
 
-    If files without a name are not supported there, create and open `part`.
+    If the folder's file system does not support files without a name, create the file `part`, open
+    it and return its descriptor.
     """
-    # an earlier process with the same process id was killed and left this file
+    # remove a file that an earlier process with the same process id left because it was killed
     part.unlink(missing_ok=True)
     if _NAMELESS:
         try:
@@ -113,8 +114,8 @@ def _opened(part: Path, mode: int) -> int:
 
 def _name(descriptor: int, path: Path) -> None:
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    # The path in /proc is a link to the file without a name. Python must call linkat(2), which can
-    # follow this link; Python does so only if dst_dir_fd is given.
+    # The path in /proc is a link to the file without a name. To give the file a name, Python must
+    # follow this link by linkat(2). Python calls linkat(2) only if dst_dir_fd is given.
     try:
         os.link(f"/proc/self/fd/{descriptor}", path.name, dst_dir_fd=folder, follow_symlinks=True)
     finally:
