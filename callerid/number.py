@@ -111,11 +111,11 @@ def presented_caller(
 ) -> CallerId:
     """Return the phone number that the caller presents.
 
-    If the caller requests privacy, `WITHHELD` is returned: by the Privacy header field, by the host
-    anonymous.invalid, or by a user part such as "anonymous". Otherwise, the number is the user part
-    in From, if this is a telephone number or an internal extension. Otherwise, if the call comes
-    from a trusted trunk, the number is the first telephone number or internal extension in
-    `asserted`. If no number is found, `NO_NUMBER` is returned.
+    A caller requests privacy by the Privacy header field, by the host anonymous.invalid, or by a
+    user part such as "anonymous". In this case, `WITHHELD` is returned. Otherwise, the number is
+    the user part in From, if this is a telephone number or an internal extension. Otherwise, if the
+    call comes from a trusted trunk, the number is the first telephone number or internal extension
+    in `asserted`. If no number is found, `NO_NUMBER` is returned.
 
     Args:
         from_user: The user part of the URI in From.

@@ -261,7 +261,7 @@ class Phone(Section):
 
 
 class Route(Section):
-    """`[[routes]]`: the extensions or the SIP URI that a call to a certain number rings."""
+    """`[[routes]]`: the extensions, or the SIP URI, to which calls to a certain number go."""
 
     called: Annotated[Pattern, parse_with(Pattern)] = Field(
         description='exact ("01970000000"), a prefix ("0197*"), "*" or "/expression/"'
@@ -301,7 +301,10 @@ class Route(Section):
 
 
 class Destination(Section):
-    """`[[destinations]]`: the class of a transfer target, which decides about the recording."""
+    """`[[destinations]]`: the class of the target of a transfer.
+
+    The class decides what a transfer to this target does to the recording of the call.
+    """
 
     match: Annotated[Pattern, parse_with(Pattern)] = Field(
         description='a number ("301"), a prefix ("3*"), "/expression/" or a whole "sip:…" URI'

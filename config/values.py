@@ -106,7 +106,7 @@ class Listener:
 class Peer:
     """The IP addresses (a network) and the port from which a trunk sends.
 
-    `port` is None if the trunk may send from every port.
+    `port` is None if the trunk may send from any port.
     """
 
     network: IPv4Network | IPv6Network

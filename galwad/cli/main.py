@@ -76,7 +76,7 @@ def galwad(
         ),
     ] = False,
 ) -> None:
-    """Receive calls, show who is calling, record calls without payments, verify recordings."""
+    """Receive calls, show who is calling, record calls (but no payments), verify recordings."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -105,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
         what = f"use {error.filename}" if error.filename else "write the output"
         print_error(CliError(f"cannot {what}: {reason}", _INTERRUPTED_HINT))
         return 1
-    # the status was set in an `except` above, or it was returned by Typer, which then caught the
+    # the status was set in an `except` above, or it was returned by Typer, which had caught the
     # interrupt
     if status == _INTERRUPTED:
         print_error(CliError("interrupted", _INTERRUPTED_HINT))

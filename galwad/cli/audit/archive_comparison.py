@@ -53,8 +53,8 @@ class ChainFacts:
     def __init__(self) -> None:
         self.end_s = 0.0
         self.indexed: dict[str, str] = {}
-        """For each call id, the digest of the recording's manifest that the chain states. This is
-        the manifest from which the index row was made."""
+        """For each call id, the digest that the chain states for the recording's manifest. The
+        entry was made when the manifest was put into the index."""
         self._replaced: Counter[tuple[str, str]] = Counter()
         """For each pair of a call id and the digest of a header: how many times this header was
         replaced by another header, according to the chain."""
@@ -95,7 +95,7 @@ class ChainFacts:
         return self._replaced[call_id, header_sha256] > 0
 
     def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
-        """Return the text of a problem, and whether the problem may be only a late entry.
+        """Return the text of a problem, and whether a later entry may solve the problem.
 
         The problem is that the chain has no entry of an event. `text` states this, and `time_text`
         is the time of the event. The second value is True if the event happened less than ten
@@ -151,7 +151,7 @@ def _differences(facts: ChainFacts, call_id: str, folder: Path) -> list[tuple[st
     """Return the problems of one copy of a recording, compared with the chain.
 
     Each problem is a pair. The first value is the text of the problem. The second value is True if
-    the problem may be only that an entry was not added to the chain yet.
+    a later entry in the chain may solve the problem.
     """
     paths = [folder / f"{call_id}.{each}" for each in ("manifest", "header", "disposal")]
     if any(path.exists() and not path.is_file() for path in paths):

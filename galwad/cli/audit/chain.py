@@ -46,7 +46,7 @@ def read(path: Path) -> Iterator[ChainEntry]:
 def lines_of(path: Path) -> Iterator[str]:
     """Yield the lines of a file; a line of more than `_LONGEST` characters is yielded in parts.
 
-    Galwad writes no such line. It is divided so that it cannot fill the memory.
+    Galwad writes no such line. A longer line is divided so that it cannot fill the memory.
     """
     with path.open(encoding="utf-8") as file:
         while line := file.readline(_LONGEST):

@@ -52,7 +52,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _free_space(state: Path) -> Iterator[CheckResult]:
-    """Yield a result for each disk on which `state` or a folder in it is: its free space.
+    """Yield the free space of each disk that holds `state` or a folder in `state`.
 
     The folders in `state`, such as spool and archive, may be on different disks.
     """

@@ -53,8 +53,8 @@ class RewrapResult:
     recipients: RecipientSet
     recordings: int = 0
     waiting: int = 0
-    """The number of recordings whose header had to be replaced when the command began, because it
-    was not for the recipients in the server's set."""
+    """The number of recordings to rewrap: those whose header, when the command began, was not for
+    the recipients in the server's set."""
     rewrapped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -212,7 +212,8 @@ def _answer(response: httpx.Response) -> Any:
 def lines(result: RewrapResult, *, only_count: bool) -> Iterator[str]:
     """Yield the results as lines of text: the server's recipient set, counts, and errors.
 
-    With `only_count`, the number of recordings to rewrap is shown instead of the number rewrapped..
+    With `only_count`, the number of recordings to rewrap is shown instead of the number of
+    rewrapped recordings.
     """
     found = result.recipients
     yield f"set number {found.serial}, signed {found.signed_at}"

@@ -17,7 +17,7 @@ from telephony.phone.phone import CallCallback
 PORTS: Final = (30_000, 32_999)
 """The lowest and the highest media port for the simulated phones.
 
-A call uses two ports for each of its two legs, so 500 calls need 2000 ports.
+A call uses two ports for each of its two legs, so 500 calls need 2000 of these ports.
 """
 KEYS: Final = "0123456789*#"
 
@@ -90,7 +90,8 @@ class Plan:
     talk: float = 4.0
     """The length of the talk in seconds."""
     timeout: float = 10.0
-    """The longest time in seconds to wait for one event in a step, such as a ringing or an answer.
+    """The longest time in seconds to wait for one event in a step, such as the ringing or the
+    answer.
 
     If this command does not control the phone that answers, the wait for the answer may be longer,
     and so may the wait for a transfer.

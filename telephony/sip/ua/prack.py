@@ -26,7 +26,7 @@ class RSeqTracker:
         self._last: dict[str, int] = {}
 
     def accept(self, tag: str, rseq: int) -> bool:
-        """Return whether a reliable response is the next one of its dialog; if so, store its RSeq.
+        """Return whether a reliable response is the next one in its dialog; if so, store its RSeq.
 
         `tag` is the To tag of the response and identifies the dialog. The first response of a
         dialog is always the next one. False is returned for a copy of an earlier response, and if

@@ -63,7 +63,7 @@ class ReliableSequence:
 
     Attributes:
         body_unacknowledged: True while a response with a body waits for its PRACK. While this is
-            true, no 2xx to the INVITE may be sent.
+            true, a 2xx to the INVITE must wait and is not sent.
     """
 
     def __init__(

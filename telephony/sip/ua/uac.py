@@ -1,8 +1,9 @@
 """The client's side of an INVITE (RFC 3261 sections 9.1 and 13.2): the handle of a sent INVITE.
 
 One INVITE may have several 2xx, and its responses may create several early dialogs. An
-`InviteClient` handles all responses to one INVITE. If the INVITE is cancelled, it sends the CANCEL
-only after the first provisional response. The INVITE itself is repeated by the transaction.
+`InviteClient` handles all responses to one INVITE. If the INVITE is cancelled, the `InviteClient`
+sends the CANCEL, but only after the first provisional response. The INVITE itself is repeated by
+the transaction.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class InviteClient(UserAgentClient):
     """An INVITE that we send, outside a dialog or within one.
 
     Attributes:
-        dialogs: For each To tag of the peer, the early or confirmed dialog. Empty for a re-INVITE.
+        dialogs: For each To tag in the responses of the peer, the early or confirmed dialog with
+            this tag. Empty for a re-INVITE.
         cancelled: True once `cancel` was called before a final response arrived.
     """
 

@@ -232,7 +232,7 @@ class InviteServer(ServerRequest):
         return self._sequences[tag]
 
     def _send_waiting_2xx(self, now: float) -> None:
-        """Send the waiting 2xx, if there is one and no response with a body waits for its PRACK."""
+        """Send the waiting 2xx, if any, unless a response with a body still waits for its PRACK."""
         if self._waiting_2xx is not None and not any(
             s.body_unacknowledged for s in self._sequences.values()
         ):
@@ -290,7 +290,7 @@ class InviteServer(ServerRequest):
         self._send_failure(487, "cancelled", now)
 
     def end_with_dialog(self, now: float) -> None:
-        """Send 487 to the re-INVITE if it has no final response yet, because its dialog has ended.
+        """The dialog has ended: send 487 to the re-INVITE if it has no final response yet.
 
         See RFC 3261 section 15.1.2. If a 2xx to the re-INVITE was already sent, it is no longer
         repeated.
