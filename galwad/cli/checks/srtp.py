@@ -34,7 +34,7 @@ def _parties(settings: Settings) -> Iterator[tuple[str, str | None, bool]]:
     """Yield for each peer in the settings its name, its SRTP rule, and True if it always uses TLS.
 
     The name is a text such as "trunk pstn". The rule is None if the settings have no SRTP rule for
-    this peer; then the rule in [media] applies.
+    this peer; this module then uses the rule in [media].
     """
     for trunk in settings.trunks:
         yield f"trunk {trunk.name}", trunk.srtp, trunk.transport == "tls"
