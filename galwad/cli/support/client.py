@@ -1,8 +1,9 @@
 """The client that the commands use for the HTTP API.
 
-The server's address and the token come from `--server`, from `$GALWAD_SERVER` and `$GALWAD_TOKEN`,
-or from the file `client.toml` in the user's configuration folder. `galwad login` writes that file.
-If a request fails, the client raises a `CliError`.
+The server's address comes from `--server`, `$GALWAD_SERVER` or the file `client.toml`. The token
+comes from `$GALWAD_TOKEN` or the same file. If several of these sources have a value, the first of
+them in this order is used. The file is in the user's configuration folder, and `galwad login`
+writes it. If a request fails, the client raises a `CliError`.
 """
 
 from __future__ import annotations
@@ -39,15 +40,19 @@ _MEND = "correct it, or remove it and run `galwad login`"
 def client_file() -> Path:
     """Return the path of the file in which `galwad login` stores the server's address and token.
 
-    The path is `galwad/client.toml` in the folder `$XDG_CONFIG_HOME`. If that variable is not set,
-    the folder is `~/.config`.
+    The path is `$XDG_CONFIG_HOME/galwad/client.toml`. If this variable is not set, the path is
+    `~/.config/galwad/client.toml`.
     """
     base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return Path(base) / "galwad" / "client.toml"
 
 
 class ClientSettings(BaseSettings):
-    """The settings of an API client. Environment variables override the file `client.toml`."""
+    """The settings of an API client, from environment variables and the file `client.toml`.
+
+    If a setting is in both, the value in the environment variable is used. For example,
+    `$GALWAD_SERVER` replaces `server` in the file.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="GALWAD_", frozen=True, extra="forbid", hide_input_in_errors=True
@@ -70,7 +75,7 @@ class ClientSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources of the settings: arguments, environment variables, `client.toml`.
 
-        If two sources have a value for the same setting, the first of these sources is used.
+        If several sources have a value for a setting, the first of them in this order is used.
         """
         file = TomlConfigSettingsSource(settings_cls, toml_file=client_file())
         return init_settings, env_settings, file
@@ -80,8 +85,8 @@ def client_settings() -> ClientSettings:
     """Read the client's settings from the environment and `client.toml`.
 
     Raises:
-        CliError: The file cannot be read, or a value is wrong. The message gives the line number of
-            the wrong value in the file.
+        CliError: The file cannot be read, or a value is wrong. If the wrong value is in the file,
+            the message gives its line number.
     """
     file = client_file()
     try:
@@ -101,10 +106,11 @@ def _text(file: Path) -> str:
 
 
 def base_url(server: str) -> str:
-    """Return the server's address without a final slash, if the address is valid.
+    """Return the server's address `server` without a final slash.
 
     Raises:
-        CliError: The address is not valid, or it is a plain HTTP address of another machine.
+        CliError: The address is missing or not valid, or it is a plain HTTP address of another
+            machine.
     """
     try:
         url = httpx.URL(server)
@@ -137,12 +143,13 @@ def open_client(
 ) -> httpx.Client:
     """Return an HTTP client of the API, which sends a token unless `anonymous` is true.
 
-    The client sends `token` or, if `token` is empty, the token in the settings. `authority` is
-    a PEM file with a certificate authority. If `authority` is given, the client trusts this
-    authority and not the authority in the settings.
+    If `server` is empty, the address in the settings is used. If `token` is empty, the token in the
+    settings is used. `authority` is a PEM file with a certificate authority. If `authority` is
+    given, the client trusts this authority and not the authority in the settings.
 
     Raises:
-        CliError: There is no valid address or token, or the certificate file cannot be read.
+        CliError: There is no valid address. Or `anonymous` is false and there is no valid token. Or
+            the certificate file cannot be read.
     """
     settings = client_settings()
     url = base_url(server or settings.server)
@@ -178,7 +185,7 @@ def _authorities(certificate: Path | None) -> ssl.SSLContext:
 
 @contextmanager
 def http_errors() -> Iterator[None]:
-    """Turn an error of httpx into a `CliError` with one line and a hint."""
+    """Turn an error of httpx in the `with` statement into a `CliError` with one line and a hint."""
     try:
         yield
     except httpx.ConnectError as error:
@@ -200,7 +207,7 @@ def http_errors() -> Iterator[None]:
 def _certificate_fault(error: BaseException | None) -> str:
     """Return the reason why TLS rejected the server's certificate.
 
-    Return "" if `error` has another cause.
+    Return "" if `error` was not caused by a rejected certificate.
     """
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
@@ -226,7 +233,8 @@ def check_response(response: httpx.Response) -> None:
     if response.status_code == httpx.codes.UNAUTHORIZED and (
         not hint or "Authorization" in response.request.headers
     ):
-        # The server's hint is for users of the web page. This hint names the command to use.
+        # The hint in the response is for users of the web page. A user of the command line needs
+        # the name of the command instead.
         hint = "run `galwad login`"
     wrong_usage = response.status_code == httpx.codes.UNPROCESSABLE_ENTITY
     raise CliError(message, hint, status=2 if wrong_usage else 1)
@@ -260,7 +268,7 @@ def ask(
 ) -> Any:
     """Send one request; return the JSON document in the response, or None if it has no content.
 
-    `timeout_s` is the time in seconds that the server may take to respond.
+    The request fails if the server does not respond within `timeout_s` seconds.
 
     Raises:
         CliError: The request failed, or the server refused it.

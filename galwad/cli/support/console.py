@@ -65,8 +65,8 @@ def print_json(value: Any) -> None:
 def console() -> Console:
     """Return a console that prints to stdout.
 
-    If stdout is not a terminal, the console never shortens a line. Square brackets are printed
-    unchanged, because a caller's name may contain them. The console does not read them as markup.
+    If stdout is not a terminal, the console never shortens a line. Square brackets in a text are
+    printed unchanged and are not read as markup, because a caller's name may contain them.
     """
     width = None if sys.stdout.isatty() else _ANY_WIDTH
     return Console(highlight=False, markup=False, emoji=False, width=width)
@@ -76,8 +76,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: st
     """Print a table with these columns and rows, or the sentence `empty` if there are no rows."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
-        # The first column identifies the row, so it is never shortened. The other columns are
-        # shortened if there is not enough space, the widest column first.
+        # The first column identifies the row, so it is never shortened. If there is not enough
+        # space, the widest of the other columns is shortened first.
         table.add_column(_cell(column), no_wrap=index == 0)
     for row in rows:
         table.add_row(*map(_cell, row))
@@ -89,7 +89,7 @@ def _cell(text: str) -> Text:
 
 
 def local_time(epoch: float) -> str:
-    """Return a Unix time as date and time in this machine's time zone."""
+    """Return a Unix time as text in this machine's time zone, such as `2026-11-24 09:30:00`."""
     return datetime.fromtimestamp(epoch, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -102,7 +102,7 @@ def clock(seconds: float) -> str:
 
 
 def size(octets: int) -> str:
-    """Return a number of octets as text, in B, kB or MB."""
+    """Return a number of octets as text in B, kB or MB, such as `1.5 MB`."""
     if octets < 1000:
         return f"{octets} B"
     if octets < 1_000_000:

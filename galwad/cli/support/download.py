@@ -24,11 +24,11 @@ def download(
 ) -> Iterator[tuple[bytes, BinaryIO]]:
     """Fetch an encrypted recording; yield its header and a file with its payload.
 
-    The digest of the payload is checked before anything is yielded. With `raw`, the file does not
-    have the audio but the packets that could not be decoded.
+    The digest of the payload is checked before the header and the file are yielded. If `raw` is
+    true, the file has the packets that could not be decoded instead of the audio.
 
     Raises:
-        CliError: The server refused the request, or the digest is wrong.
+        CliError: The server refused the request, or the digest of the received file is wrong.
     """
     body = {"purpose": purpose, "reference": reference} | ({"raw": True} if raw else {})
     path = f"/recordings/{call_id}/fetch"
@@ -55,10 +55,10 @@ def download(
 
 @contextmanager
 def _temporary_file_errors() -> Iterator[None]:
-    """Turn an `OSError` from the temporary file into a `CliError`.
+    """Turn an `OSError` of the temporary file into a `CliError`.
 
-    Errors of the file that the user asked for do not reach this function, because `atomic_file`
-    handles them.
+    The download is finally written to an output file. An error of the output file does not reach
+    this function, because `atomic_file` handles it.
     """
     try:
         yield

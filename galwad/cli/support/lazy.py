@@ -14,8 +14,8 @@ class LazyGroup(TyperGroup):
     """A group of commands whose modules are in the Python package `package`.
 
     The module of a command has the same name as the command. If the name is a keyword of Python,
-    the module's name has an underscore at the end, such as `import_`. Each module has a Typer app
-    named `app`. Each subclass sets `package` and `names`.
+    the module's name has an underscore at the end: the module of the command `import` is `import_`.
+    Each module has a Typer app named `app`. Each subclass sets `package` and `names`.
     """
 
     package: ClassVar[str]
@@ -42,10 +42,10 @@ class LazyGroup(TyperGroup):
 
 
 def new_group(commands: type[LazyGroup]) -> typer.Typer:
-    """Return a new Typer app for a group of commands.
+    """Return a new Typer app for the group of commands that the class `commands` describes.
 
-    The module of the group adds a function to this app with `app.callback`. The docstring of that
-    function is the group's help text.
+    The module that calls this function adds a function to the app with `app.callback`. The
+    docstring of the added function is the group's help text.
     """
     return typer.Typer(
         cls=commands, rich_markup_mode=None, add_completion=False, no_args_is_help=True

@@ -20,14 +20,18 @@ A thief who has the key file can try any number of passphrases, so a short passp
 
 
 def passphrase_of(path: Path) -> str:
-    """Return the passphrase of an encrypted key file, from the environment or from the user."""
+    """Return the passphrase of the encrypted key file `path`.
+
+    The passphrase comes from `$GALWAD_PASSPHRASE`. If this variable is not set, the user types it.
+    """
     return os.environ.get(VARIABLE, "") or _asked(f"Passphrase of {path}", twice=False)
 
 
 def new_passphrase() -> str:
     """Return the passphrase for a new key file.
 
-    The passphrase comes from an environment variable or from the user, who types it twice.
+    The passphrase comes from `$GALWAD_PASSPHRASE`. If this variable is not set, the user types the
+    passphrase twice.
 
     Raises:
         CliError: The passphrase is too short. Or the user cannot be asked, because there is no

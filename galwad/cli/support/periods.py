@@ -9,7 +9,7 @@ from galwad.periods import HINT, Period, period
 
 
 def read_period(words: str, option: str) -> Period | None:
-    """Return the period that `words` mean; None if `words` is empty.
+    """Return the period that `words` describe, such as "last week"; None if `words` is empty.
 
     Raises:
         CliError: The words cannot be read. The message contains `option`, the name of the option.
@@ -25,7 +25,7 @@ def read_period(words: str, option: str) -> Period | None:
 def checked_period(words: str, option: str) -> str:
     """Return `words` unchanged if they can be read as a period.
 
-    Only the server turns the words into a period, because it knows the centre's time zone.
+    Only the server turns the words into a period, because the server knows the centre's time zone.
 
     Raises:
         CliError: The words cannot be read. The message contains `option`, the name of the option.

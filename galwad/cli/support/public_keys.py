@@ -12,8 +12,8 @@ from recording.keys.keyring import parse_public
 def public_key(text: str, option: str) -> str:
     """Return a public signing key as base64 text.
 
-    `text` is either this base64 text or the path of a file that contains it. `option` is the name
-    of the command-line option, for the error message.
+    `text` is the key as base64, or the path of a file that contains the key as base64. `option` is
+    the name of the command-line option, for the error message.
 
     Raises:
         CliError: `text` is neither a public key nor the path of a file with a public key.

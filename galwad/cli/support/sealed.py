@@ -27,10 +27,10 @@ def read_identity(path: Path) -> IdentityFile:
 
 
 def signer_of(file: IdentityFile) -> list[str]:
-    """Return the public signing key of an officer, as a list with one item.
+    """Return the public signing key in an officer's key file, as a list with one item.
 
-    `file` is the officer's key file. If the file has an identity but no signing key, return an
-    empty list.
+    `file` is the content of the key file. If it has an identity but no signing key, return an empty
+    list.
     """
     try:
         return [OfficerKeys.of(file).public_key]
@@ -40,11 +40,11 @@ def signer_of(file: IdentityFile) -> list[str]:
 
 @contextmanager
 def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> Iterator[BinaryIO]:
-    """Yield the decrypted recording as a file.
+    """Yield a file from which the decrypted recording is read.
 
     Raises:
         CliError: None of the identities can decrypt the recording, or the recording is damaged. If
-            it is damaged, the error may be raised only when the file is read.
+            it is damaged, the error may be raised only when the yielded file is read.
     """
     try:
         yield io.BufferedReader(open_parts(header, payload, identities))
@@ -62,6 +62,6 @@ def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> 
 def as_cli_error(error: RecordingError, otherwise: str) -> CliError:
     """Return a `CliError` for an error of the package `recording`.
 
-    The hint is the error's own hint. If the error has no hint, the hint is `otherwise`.
+    The hint is the hint of `error` or, if `error` has no hint, the text `otherwise`.
     """
     return CliError(str(error), getattr(error, "hint", "") or otherwise)

@@ -23,8 +23,8 @@ _US = 1_000_000
 class SpanStyle:
     """The style of one kind of span.
 
-    `glyph` is the character that draws the span, and `plain` is the character for ASCII output.
-    `style` is the colour.
+    `glyph` is the character that draws the span, and `plain` is the character that draws it in
+    ASCII output. `style` is the colour.
     """
 
     name: str
@@ -61,21 +61,23 @@ class TimelineSpan:
 def spans_of(
     gaps: Iterable[TimelineSpan], talk_us: int, begins: Iterable[int] = ()
 ) -> list[TimelineSpan]:
-    """Return the spans of the whole call in the sequence of their times.
+    """Return the spans of the whole call, sorted by their start.
 
-    These are the spans in `gaps`, and the recorded spans between them. If an unexplained span and
-    another span of `gaps` overlap, the overlap is shown as unexplained. `talk_us` is the length of
-    the call, and `begins` has the starts of the segments, both in microseconds. If a segment begins
-    inside a recorded span, the span is divided there. This happens, for example, when another
-    advisor took over.
+    The result has the spans in `gaps`, and recorded spans for the rest of the call. Some spans in
+    `gaps` are unexplained. If an unexplained span and another span in `gaps` overlap, the
+    overlapping part is shown as unexplained. `talk_us` is the length of the call in microseconds.
+    `begins` has the starts of the segments, in microseconds since the recording's start. If a
+    segment begins inside a recorded span, the span is divided there. This happens, for example,
+    when another advisor takes over.
     """
     return list(_divided(_covered(_visible(list(gaps)), talk_us), sorted(begins)))
 
 
 def _visible(gaps: Sequence[TimelineSpan]) -> Iterable[TimelineSpan]:
-    """Yield the gaps, but without the parts that overlap an unexplained span.
+    """Yield the unexplained spans in `gaps`, and then the other spans in `gaps`.
 
-    The unexplained spans in `gaps` are yielded first, unchanged.
+    The unexplained spans are unchanged. The other spans are without the parts that overlap an
+    unexplained span.
     """
     unexplained = sorted(
         (gap for gap in gaps if gap.kind == _UNEXPLAINED.name), key=lambda span: span.from_us
@@ -119,11 +121,12 @@ def _covered(gaps: Iterable[TimelineSpan], talk_us: int) -> list[TimelineSpan]:
 
 
 def draw(spans: Sequence[TimelineSpan], width: int, *, plain: bool) -> Text:
-    """Return the timeline, `width` characters long. Each span has at least one character.
+    """Return the timeline as a text of `width` characters.
 
-    If there are more spans than `width`, the timeline has one character for each span. A cross
-    marks the place where one segment follows another without a gap. With `plain`, the timeline has
-    only ASCII characters, and the mark is `|`.
+    Each span has at least one character. So if there are more spans than `width`, the timeline is
+    longer than `width`: it has one character for each span. A cross marks the place where one
+    segment follows another without a gap. With `plain`, the timeline has only ASCII characters, and
+    `|` replaces the cross.
     """
     total = max(spans[-1].to_us, 1)
     width = max(width, len(spans))
@@ -149,10 +152,10 @@ def _cells(spans: Sequence[TimelineSpan], total: int, width: int) -> list[int]:
 
 
 def scale(spans: Sequence[TimelineSpan], width: int) -> str:
-    """Return the row of times to print below the timeline.
+    """Return the row of times to print below a timeline of `width` characters.
 
-    The row shows the start and the end of the call. It also shows the start of each span for which
-    there is enough space.
+    The row shows the time at which the call ends. It also shows the time at which each span starts,
+    if there is enough space for this time.
     """
     total = max(spans[-1].to_us, 1)
     end = clock(total / _US)
@@ -195,9 +198,10 @@ def recorded_us(spans: Iterable[TimelineSpan]) -> int:
 
 
 def reasons(spans: Iterable[TimelineSpan]) -> str:
-    """Return the kinds of the gaps as text, such as `payment, 2 transfer`.
+    """Return the kinds of the gaps in `spans` as text, such as `payment, 2 transfer`.
 
-    A number before a kind is the number of gaps of this kind. It is printed only if it is above 1.
+    This example means one gap of the kind payment and two gaps of the kind transfer. So a kind has
+    a number only if there are several gaps of this kind.
     """
     names = sorted(span.kind for span in spans if span.kind != RECORDED.name)
     counted = [(name, len(list(group))) for name, group in itertools.groupby(names)]

@@ -1,4 +1,4 @@
-"""`galwad users`: the users who may sign in, and their phones. These commands run on the server."""
+"""`galwad users`: the users who may sign in, and their phones. Run these commands on the server."""
 
 from __future__ import annotations
 

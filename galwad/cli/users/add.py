@@ -1,4 +1,4 @@
-"""`galwad users add`: add a user and, if the user has one, a phone."""
+"""`galwad users add`: add a user and, with `--extension`, an account for the user's phone."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def add(
 ) -> None:
     """Add a user.
 
-    The command asks for the user's password, unless it reads the password from standard input
-    (--password-stdin) or generates it (--generate). Secrets that the command generates, such as a
-    machine's token, are printed once. The database stores only hashes of them.
+    The command asks at the terminal for the new user's password, unless it reads the password from
+    standard input (--password-stdin) or generates it (--generate). Secrets that the command
+    generates, such as a machine's token, are printed once. The database stores only hashes of them.
     """
     settings = load_settings(config)
     password = _password(role, password_stdin=password_stdin, generate=generate)

@@ -28,7 +28,7 @@ def rights(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Set the rights of a user. Rights that are not named are removed.
+    """Set the rights of a user. The user loses all rights that are not named.
 
     A machine may have the rights payments, metrics and anchors. An administrator may have the right
     purge, which is required to dispose of recordings. The change takes effect at the user's next
