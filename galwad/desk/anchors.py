@@ -1,7 +1,7 @@
 """The file of anchors on this machine. An anchor is a stored head of the audit chain.
 
-The desk appends an anchor once a day. If the audit chain is later changed, it differs from the
-anchors.
+The desk appends an anchor once a day. If an entry of the audit chain is changed later, the chain no
+longer agrees with the anchors, so the change can be found.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ class AnchorFile:
         self._on_alarm = on_alarm
 
     async def head(self) -> Anchor | None:
-        """Return an anchor of the present head; None if the audit chain has no entry yet."""
+        """Return an anchor of the audit chain's present head; None if the chain has no entry."""
         head = await self._audit.head()
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return None if head is None else Anchor(self._node, head, at)
 
     async def append(self) -> None:
-        """Append an anchor of the present head to the file.
+        """Append an anchor of the audit chain's present head to the file.
 
-        Append nothing if the audit chain has no entry yet. Raise an alarm if the file cannot be
-        read or written, or if the newest anchor in the file differs from the audit chain.
+        Append nothing if the audit chain has no entry yet. If the newest anchor in the file differs
+        from the audit chain, raise an alarm, and still append the new anchor. Also raise an alarm
+        if the file cannot be read or written.
         """
         anchor = await self.head()
         if anchor is None:

@@ -1,8 +1,8 @@
 """The desk process: the ASGI application, its HTTP server, and the function `run`.
 
-TLS is required if other machines can reach the listening address. This module handles signals
-itself and does not leave them to uvicorn. At SIGTERM the desk must first end the event streams,
-because the shutdown of uvicorn waits for open streams.
+TLS is required if other machines can reach the address on which the server listens. This module,
+and not uvicorn, handles signals. At SIGTERM the desk must first end the event streams, because the
+shutdown of uvicorn waits for open streams.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ log = structlog.get_logger()
 
 
 class UnsafeListenerError(Exception):
-    """The listening address can be reached from other machines, and TLS is not set up."""
+    """Other machines can reach the address on which the server listens, and TLS is not set up."""
 
 
 def options_of(settings: Settings) -> DeskOptions:
@@ -125,7 +125,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Install no signal handlers. This replaces the method of uvicorn that installs them.
+        """Install no signal handlers. This method replaces the uvicorn method that installs them.
 
         The function `_main` of this module handles the signals.
         """
@@ -146,8 +146,9 @@ class DeskServer:
         """Start the desk and its HTTP server; return when the server accepts requests.
 
         Raises:
-            UnsafeListenerError: There is no TLS, and the address is not loopback.
-            OSError: The address cannot be used, or the server ended while it was starting.
+            UnsafeListenerError: There is no TLS, and the server's address is not a loopback
+                address.
+            OSError: The server cannot listen on the address, or it ended while it was starting.
         """
         options = self.desk.options
         if options.tls_certificate is None and not _loopback(options.host):
@@ -169,8 +170,8 @@ class DeskServer:
         ready.cancel()
         if self._task.done():
             listener.close()
-            # If the HTTP server failed, its error is raised here. An example is a TLS key that
-            # cannot be read.
+            # If the HTTP server failed, this line raises its error. An example is the error for a
+            # TLS key that cannot be read.
             await self._task
             raise OSError("the HTTP server ended at once")
 
@@ -181,10 +182,10 @@ class DeskServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            # If a public origin is set, a reverse proxy on this machine forwards the requests. It
-            # adds the header field X-Forwarded-For with the client's address. The limits for failed
-            # sign-ins need this address. The header field is ignored in requests that come directly
-            # from another machine.
+            # If a public origin is set, a reverse proxy on this machine forwards the requests. The
+            # proxy adds the header field X-Forwarded-For with the client's address, which the
+            # limits for failed sign-ins need. If a request comes directly from another machine,
+            # this header field is ignored.
             proxy_headers=options.public_origin is not None,
             forwarded_allow_ips=["127.0.0.1", "::1"],
             lifespan="off",

@@ -1,8 +1,8 @@
-"""The socket `desk.sock`: it receives the messages of the finaliser and of the command line.
+"""The socket `desk.sock`: it receives the messages from the finaliser and from commands.
 
-After a crash, the finaliser may report a recording a second time, because the desk acknowledges a
-recording only after its index row is committed to the database. A recording that is reported twice
-has only one index row.
+The desk acknowledges a recording only after its index row is committed to the database. So after a
+crash, the finaliser may report a recording a second time. A recording that is reported twice has
+only one index row.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class DeskSocket:
     async def stop(self) -> None:
         """Stop listening, close the links to finalisers, and finish the messages in progress.
 
-        Messages that arrive later are ignored. No recording is lost: the finaliser repeats its
-        messages about recordings when it connects to a desk again.
+        A message that arrives after the call of this method is ignored. No recording is lost: when
+        the finaliser connects to a desk again, it repeats its messages about recordings.
         """
         self._stopping = True
         if self._server is not None:

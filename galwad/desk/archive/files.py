@@ -21,7 +21,7 @@ def checked_id(call_id: str) -> str:
     """Return `call_id` unchanged if it has the form of a call id and is safe in a file name.
 
     Raises:
-        ApiError: 404, the text does not have the form of a call id.
+        ApiError: 404, `call_id` does not have the form of a call id.
     """
     if not is_call_id(call_id):
         raise ApiError(404, "no recording has this id", "an id looks like 20260131-101500-abcdefgh")
@@ -32,8 +32,9 @@ def checked_id(call_id: str) -> str:
 class SealedFiles:
     """The two parts of an encrypted recording: the bytes of its header, and an open payload file.
 
-    `payload_length` is in bytes. If the client requested the packets that could not be decoded, the
-    open file has these packets instead of the payload. `stream` closes the file.
+    If the client requested the packets that could not be decoded, the open file has these packets
+    instead of the payload. `payload_length` is the length of this file in bytes. `stream` closes
+    the file.
     """
 
     header: bytes
@@ -78,11 +79,11 @@ class ArchiveFolder:
     def open(self, recording: RecordingSummary, kind: str, wanted: int) -> SealedFiles:
         """Read a recording's header, and open the file that the client receives after the header.
 
-        `kind` is "payload" for the audio, or "raw" for the packets that could not be decoded.
-        `wanted` is the size in bytes that this file must have.
+        `kind` says which file is opened: "payload" is the audio, and "raw" the packets that could
+        not be decoded. `wanted` is the size in bytes that the opened file must have.
 
         Raises:
-            ApiError: 409, a file is missing or its size is not `wanted`.
+            ApiError: 409, the header or the file is missing, or the file's size is not `wanted`.
         """
         with contextlib.ExitStack() as opened:
             try:

@@ -21,7 +21,10 @@ log = structlog.get_logger()
 
 
 class FinaliserDownError(ApiError):
-    """The finaliser is not connected, or did not reply in time. The HTTP client receives a 503."""
+    """The finaliser is not connected, or did not reply in time.
+
+    The response to the HTTP request has the status 503.
+    """
 
     def __init__(self, error: str = "the finaliser cannot be reached") -> None:
         super().__init__(503, error, "try again: what is already done is not done twice")
@@ -47,7 +50,8 @@ class FinaliserClient:
     def detach(self, link: Link) -> None:
         """Remove a link that has closed.
 
-        If the link was a finaliser's, all requests that wait for a reply fail.
+        If it was the link of a finaliser, all requests that wait for a reply fail. Any other link
+        is ignored.
         """
         if link in self._links:
             self._links.discard(link)

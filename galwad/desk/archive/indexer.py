@@ -43,18 +43,18 @@ class Indexer:
         self._on_indexed = on_indexed
         self._on_alarm = on_alarm
         self._without_caller: set[str] = set()
-        """The ids of the calls for which the alarm `recording.locked` was already raised.
+        """The ids of the calls for which this object has raised the alarm `recording.locked`.
 
-        Here the alarm says that a recording is archived, but that the caller's phone number is
-        stored only in the call's spool, which cannot be opened.
+        The alarm of this object says that the recording is archived, but without the caller's phone
+        number. This number is stored only in the call's spool, which cannot be opened.
         """
 
     async def index(self, sealed: Sealed) -> bool:
         """Index a recording from the finaliser's report, and return whether the row is complete.
 
-        True means that the finaliser may remove the call's spools. False means that the spools are
-        still needed. Either no row was written, or the phone number, the line and the advisor are
-        stored only in the spools.
+        True means that the row has the phone number, the line and the advisor, so the finaliser may
+        remove the call's spools. False means that the spools are still needed: no row was written,
+        or these three facts are stored only in the spools.
         """
         try:
             known = await self._catalogue.get(sealed.call_id)
@@ -91,7 +91,7 @@ class Indexer:
         return new
 
     async def _audit_recovery(self, sealed: Sealed) -> None:
-        """Add an audit entry which says that an officer's key opened spools of this call."""
+        """Add an audit entry: an officer's key opened spools of the call in `sealed`."""
         lives = ",".join(str(life) for life in sealed.recovered)
         await self._audit.append("spool.recovered", {"call_id": sealed.call_id, "lives": lives})
 

@@ -1,8 +1,8 @@
 """Watches the file with the signed set of recipients, and adds an audit entry for each change.
 
-An administrator puts the file in place, and the finaliser accepts or refuses it. The recipients in
-the file can decrypt new recordings. So the audit chain must show each change of the recipients. It
-also shows a change with a valid signature of the officer.
+An administrator puts the file on the server, and the finaliser accepts or refuses it. The
+recipients in the file can decrypt new recordings. So the audit chain must show each change of the
+recipients, even a change with a valid signature of the officer.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from recording.keys.keyring import RecipientSet
 RECIPIENTS_CHANGED: Final = "recipients.changed"
 _INTERVAL_S: Final = 60.0
 _MAX_SETS: Final = 1000
-"""The greatest number of earlier audit entries about recipient sets that a check reads.
+"""The largest number of earlier audit entries about recipient sets that one check reads.
 
-This number is enough, because a new set is signed only a few times a year.
+The check looks in them for the highest serial number. This number of entries is enough, because a
+new set is signed only a few times a year.
 """
 log = structlog.get_logger()
 
 
 def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> int:
-    """Return the highest serial number of the recipient sets that this officer signed.
+    """Return the highest serial number of the valid recipient sets that an officer signed.
 
-    `noted` has the facts of audit entries about recipient sets. Return 0 if none of these entries
-    is about a valid set signed with `officer_key`.
+    `noted` has the facts of audit entries about recipient sets. Sets that are not signed with
+    `officer_key` are ignored. Return 0 if no set remains.
     """
     serials = (
         facts.get("serial") for facts in noted if facts.get("officer_key", "") == officer_key
@@ -58,9 +59,10 @@ class RecipientsWatch:
         self._on_alarm = on_alarm
 
     async def check(self) -> None:
-        """Add an audit entry if the recipient set has changed or is no longer valid.
+        """Add an audit entry if the recipient set differs from the set in the newest such entry.
 
-        Raise an alarm if the new set has a lower serial number than an earlier set.
+        A set that is no longer valid counts as different. Raise an alarm if the new set has a lower
+        serial number than the set in an earlier entry.
         """
         if self._path is None:
             return

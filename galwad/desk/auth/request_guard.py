@@ -38,7 +38,8 @@ class RequestGuard:
 
     `origin` is the value that a browser's `Origin` header must have. If `origin` is None, the
     `Origin` header must match the request's `Host` header. `cookie` is the name of the session
-    cookie. `secure` is true if browsers use TLS.
+    cookie. `secure` is true if browsers use TLS; the responses then have the header
+    Strict-Transport-Security.
     """
 
     def __init__(self, app: ASGIApp, *, cookie: str, origin: str | None, secure: bool) -> None:
@@ -48,7 +49,10 @@ class RequestGuard:
         self._secure = secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check the request, call the application, and add security headers to the response."""
+        """Check the request, call the application, and add security headers to the response.
+
+        If the check refuses the request, the application is not called.
+        """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -69,7 +73,7 @@ class RequestGuard:
             await self._app(scope, receive, dressed)
         except Exception:
             log.exception("request.failed", method=scope["method"])
-            # The status of a response cannot be changed after the response has started.
+            # After a response has started, its status can no longer be changed to 500.
             if not started:
                 failure = answer(500, "the request failed on the server", "see the desk's journal")
                 await failure(scope, receive, dressed)
@@ -87,7 +91,8 @@ class RequestGuard:
 
         A GET, HEAD or OPTIONS request is harmless, because it changes nothing. A request that has
         no `Origin` header and no session cookie is also harmless, because it does not use any
-        user's session.
+        user's session. A request comes from our own page if its `Origin` header says so. If it has
+        no `Origin` header, its `Sec-Fetch-Site` header must be "same-origin".
         """
         if scope["method"] in _SAFE:
             return True

@@ -6,10 +6,10 @@ machine's session ends only at sign-out and when the machine's user is disabled.
 streams check their session every few seconds, so the stream of an ended session also ends.
 
 Users must be able to pause a recording even if the disk is full or slow, or does not respond. So
-while the database does not respond, a session stays valid if the database confirmed it before. That
-is safe, because during that time no sign-out can be stored, and the limits `idle` and `absolute`
-are checked in memory. The time of a session's most recent use is written in the background, so no
-request waits for this write.
+while the database does not respond, a session stays valid if the desk has read it from the database
+earlier. That is safe, because during that time no sign-out can be stored, and the limits `idle` and
+`absolute` are checked in memory. The time of a session's most recent use is written in the
+background, so no request waits for this write.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from galwad.desk.auth.tables import sessions, users
 from galwad.desk.auth.users import User, user_of
 
 Kind = Literal["page", "cli", "machine"]
-# The time of a session's most recent use is written at most once in this number of seconds. So most
-# requests write nothing.
+# The time of a session's most recent use is written to the database at most once in this number of
+# seconds. So most requests write nothing.
 _SEEN_INTERVAL_S = 30.0
 _TIMEOUT_S = 1.0
-"""The time in seconds for which a request waits for the database to confirm a known session.
+"""The time in seconds that a request waits while the database is asked about a known session.
 
-After this time the result of the previous read of this session is used.
+If there is no result after this time, the result of the previous read of this session is used.
 """
 _RETRY_S = 10.0
 """The time in seconds between two attempts to read from a database that does not respond.
@@ -53,7 +53,7 @@ log = structlog.get_logger()
 class Session:
     """A session that is in force. `key` is the SHA-256 digest of the session's token.
 
-    The session ends at the Unix time `until`, or earlier. `until` is None for the session of a
+    The session ends at the Unix time `until` at the latest. `until` is None for the session of a
     machine, which does not expire.
     """
 
@@ -72,8 +72,8 @@ class Session:
 class _Known:
     """A session that the database has confirmed.
 
-    `seen` is the Unix time of the session's most recent use. The database may still have an earlier
-    time.
+    `seen` is the Unix time of the session's most recent use. The database may still have the time
+    of an earlier use, which is in `stored`.
     """
 
     session: Session
@@ -85,7 +85,8 @@ class _Known:
 class Sessions:
     """Opens, finds and ends sessions.
 
-    `idle` and `absolute` are in seconds. `clock` returns the Unix time in seconds.
+    A person's session ends after `idle` seconds without use, and `absolute` seconds after it was
+    opened. `clock` returns the Unix time in seconds.
     """
 
     def __init__(
@@ -101,9 +102,9 @@ class Sessions:
         self._clock = clock
         self._known: dict[str, _Known] = {}
         self._unanswered: float | None = None
-        """The monotonic time in seconds of the newest read to which the database did not respond.
+        """The monotonic time in seconds of the newest read to which the database has not responded.
 
-        The value is None while the database responds.
+        The value is None again as soon as the database responds to a read.
         """
         self._sign_outs = 0
         """The number of sign-outs so far.
@@ -135,7 +136,7 @@ class Sessions:
     async def find(self, token: str) -> Session | None:
         """Return the session to which a token belongs; None if there is no session in force.
 
-        The present time is recorded as the time of the session's most recent use.
+        The present time is stored as the time of the session's most recent use.
         """
         key = _key(token)
         known = await self._lookup(key)
@@ -147,8 +148,8 @@ class Sessions:
     async def alive(self, session: Session, *, busy: bool = False) -> bool:
         """Return whether the session is still in force.
 
-        If `busy` is true, the present time is recorded as the time of the session's most recent
-        use.
+        `busy` is true if the user is active now, for example talks on a call. The present time is
+        then stored as the time of the session's most recent use.
         """
         known = await self._lookup(session.key)
         if known is not None and busy:
@@ -163,7 +164,10 @@ class Sessions:
         self._known.pop(session.key, None)
 
     async def stop(self) -> None:
-        """Wait at most `_STOP_S` seconds for reads and writes of the database, then cancel them."""
+        """Wait until the reads and writes of the database that are in progress have finished.
+
+        Cancel those that have not finished after `_STOP_S` seconds.
+        """
         tasks = {*self._reads, *([] if self._writing is None else [self._writing])}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_STOP_S)
@@ -184,8 +188,8 @@ class Sessions:
 
     async def _read_with_timeout(self, key: str) -> _Known | None:
         if self._unanswered is not None:
-            # Only this request tries the database again. For the next `_RETRY_S` seconds, other
-            # requests use the sessions in memory.
+            # Only this request tries the database again. All other requests in the next `_RETRY_S`
+            # seconds use the sessions in memory.
             self._unanswered = time.monotonic()
         task = asyncio.create_task(self._read(key))
         self._reads.add(task)
@@ -251,8 +255,8 @@ class Sessions:
                 async with self._engine.begin() as connection:
                     await connection.execute(statement, rows)
             except SQLAlchemyError:
-                # This error is only logged, because a full disk must not prevent a pause. The next
-                # use of the session writes a later time.
+                # The failed write is only logged, because a full disk must not prevent a pause.
+                # When the session is used again, the time of that use is written.
                 log.warning("session.use_not_noted")
 
     def _has_ended(self, now: float) -> ColumnElement[bool]:

@@ -1,13 +1,13 @@
 """Limits for failed sign-ins: they slow the guessing of passwords, but do not lock advisors out.
 
-The failed sign-ins of the most recent `WINDOW_S` seconds are counted, with three limits. First,
-after `MAX_FAILURES_PER_PAIR` failures of one account from one address, the account cannot sign in
-from that address. Second, after `MAX_FAILURES_PER_ADDRESS` failures from one address, no account
-can sign in from that address. Third, after `MAX_FAILURES_PER_ACCOUNT` failures of one account from
-all addresses together, the account must wait before each sign-in. The wait becomes longer each
-time, up to `MAX_DELAY_S` seconds.
+Only the failed sign-ins within the most recent `WINDOW_S` seconds are counted. There are three
+limits. First, while one account has `MAX_FAILURES_PER_PAIR` failures from one address, it cannot
+sign in from that address. Second, while one address has `MAX_FAILURES_PER_ADDRESS` failures, no
+account can sign in from it. Third, while one account has `MAX_FAILURES_PER_ACCOUNT` failures from
+all addresses together, it must wait before each sign-in. The wait doubles with each further
+failure, up to `MAX_DELAY_S` seconds.
 
-If an account has signed in from an address before, another rule replaces these limits for this
+If an account has signed in from an address before, another rule replaces all three limits for this
 account at this address. Only the failures of this account from this address are counted. After
 `MAX_FAILURES_PER_PAIR` failures the account must wait before each sign-in, but can always sign in
 after the wait. So an attacker at another address cannot lock an advisor out. The counts are stored
@@ -24,15 +24,16 @@ WINDOW_S = 900.0
 MAX_FAILURES_PER_PAIR = 10
 """The limit for the failed sign-ins of one account from one address.
 
-At this number the account can no longer sign in from this address. If the account has signed in
-from this address before, it must only wait before each sign-in.
+At this number, an account that has not signed in from this address before cannot sign in from it.
+An account that has signed in from this address before is not blocked, but must wait before each
+sign-in.
 """
 MAX_FAILURES_PER_ADDRESS = 30
 MAX_FAILURES_PER_ACCOUNT = 20
 """The limit for the failed sign-ins of one account from all addresses together.
 
-At this number the account must wait before each sign-in. This limit does not apply to an address
-from which the account has signed in before.
+At this number the account must wait before each sign-in. At an address from which the account has
+signed in before, this limit does not apply.
 """
 MAX_DELAY_S = 60.0
 _MAX_TIMES = max(MAX_FAILURES_PER_PAIR, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_ACCOUNT) + 7
@@ -73,8 +74,8 @@ class Throttle:
     def failed(self, account: str, address: str) -> None:
         """Count a failed sign-in of `account` from `address`.
 
-        Call this method before a password is checked. If the password is right, call `succeeded`,
-        which removes the failure again. So parallel sign-ins cannot exceed a limit.
+        Call this method before the password is checked. So several sign-ins at the same time cannot
+        exceed a limit. If the password is right, call `succeeded`, which removes the failure again.
         """
         now = self._clock()
         if len(self._failures) > _MAX_KEYS:
@@ -83,10 +84,11 @@ class Throttle:
             self._failures.setdefault(key, deque(maxlen=_MAX_TIMES)).append(now)
 
     def succeeded(self, account: str, address: str) -> None:
-        """Record a successful sign-in of `account` from `address`.
+        """Store that `account` has signed in from `address`, and remove failures from the counts.
 
-        Remove the failure that was counted before the password was checked, and all earlier
-        failures of this account from this address.
+        The failure that was counted before the password was checked is removed from all counts. The
+        earlier failures of this account from this address are removed only from the count for this
+        account at this address.
         """
         self._known_pairs[account, address] = None
         self._known_pairs.move_to_end((account, address))

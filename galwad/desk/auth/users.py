@@ -1,11 +1,11 @@
 """The users: each has a name and a role, and may have the extension of a phone.
 
 Passwords are stored as argon2id hashes. Only one password is checked at a time, so that many
-parallel sign-ins cannot overload the machine. SIP passwords are stored only as digest HA1 values,
-which the switch needs. A user with the role `machine` has no password, but a bearer token and a
-list of rights. The role of any other user decides what the user may do. There is one exception: an
-administrator who disposes of recordings also needs the right `purge`, which must be given
-separately.
+parallel sign-ins cannot overload the machine. Of a SIP password, only the two HA1 digests are
+stored, which the switch needs. A user with the role `machine` has no password, but a bearer token
+and a list of rights. The role of any other user decides what the user may do. There is one
+exception: to dispose of recordings, an administrator also needs the right `purge`, which must be
+given separately.
 """
 
 from __future__ import annotations
@@ -92,10 +92,11 @@ class Users:
         """Add a user. `realm` is the SIP realm, from which the HA1 values are computed.
 
         `password` must be None for a user with the role `machine`. Every other user must have a
-        password.
+        password. `sip_password` is the password of the user's phone; None if the phone may not
+        register.
 
         Raises:
-            UserError: A value is not valid, or another user has the name or extension.
+            UserError: A value is not valid, or another user already has this name or extension.
         """
         _check(user, password, sip_password)
         hashed = _NO_PASSWORD if password is None else await self._hash(password)
@@ -122,7 +123,7 @@ class Users:
             raise UserError(f'the name "{user.name}" or the extension is already in use') from None
 
     async def disable(self, name: str) -> None:
-        """Disable a user: end all sessions of the user, and allow no new sign-in.
+        """Disable a user: end all sessions of this user, and refuse every new sign-in.
 
         Raises:
             UserError: There is no such user.
@@ -159,7 +160,7 @@ class Users:
         return None if row is None else user_of(row)
 
     async def all(self) -> list[User]:
-        """Return all users, sorted by name."""
+        """Return all users, including disabled users, sorted by name."""
         async with self._engine.connect() as connection:
             rows = (await connection.execute(select(users).order_by(users.c.name))).all()
         return [user_of(row) for row in rows]
@@ -212,7 +213,7 @@ class Users:
 
 
 def digest_ha1(extension: str, realm: str, password: str) -> tuple[str, str]:
-    """Return two HA1 digest values (RFC 7616, section 3.4.2): with MD5, and with SHA-256."""
+    """Return the HA1 digests of a SIP password (RFC 7616, section 3.4.2): MD5, then SHA-256."""
     text = f"{extension}:{realm}:{password}".encode()
     md5 = hashlib.md5(text, usedforsecurity=False)
     return md5.hexdigest(), hashlib.sha256(text).hexdigest()

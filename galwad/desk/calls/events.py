@@ -4,8 +4,8 @@ The hub stores the newest `MEMORY` events. So a page that was disconnected can r
 that it missed. Event numbers continue to rise after a restart of the desk.
 
 An event about a change of a call has two immutable values: the call before the change, and the call
-after the change. When the event is sent to a user, the user's view of the call is made from these
-values. So all users share one list of events. An event may be sent late, but it still shows only
+after the change. A user's view of the call is made from these two values when the event is sent to
+the user. So all users share one list of events. An event may be sent late, but it still shows only
 those facts that the user was allowed to see at the time of the change.
 """
 
@@ -32,7 +32,8 @@ Audience: TypeAlias = Literal["own", "supervisors", "everybody"]
 class Event:
     """A change of a call, or an alarm.
 
-    `before` is None for a new call, and `after` is None for a removed call. `audience` says which
+    For a change, `before` is None if the call is new, and `after` is None if the call is removed.
+    For an alarm, `after` is the live call that the alarm concerns, or None. `audience` says which
     users receive an alarm: "own" means the users whom the call concerns, "supervisors" means these
     users and all supervisors, and "everybody" means every user.
     """
@@ -78,7 +79,7 @@ class EventHub:
 
     @property
     def last(self) -> int:
-        """The number of the newest event."""
+        """The number of the newest event; before the first event, the desk's start in Unix ms."""
         return self._last
 
     def call(self, before: DeskCall | None, after: DeskCall | None) -> None:
@@ -99,7 +100,7 @@ class EventHub:
         """Publish an alarm of the kind `kind` to the users in `audience`.
 
         For an alarm about a live call, `call` is that call. For an alarm about a call that is not
-        live, `call_id` is the call's id.
+        live, `call_id` is the call's id. For an alarm about no call, both are None.
         """
         named = call.call_id if call is not None else call_id
         alarm = AlarmEvent(kind=kind, call_id=named, since=time.time())
@@ -120,9 +121,9 @@ class EventHub:
     async def wait(self, wake_count: int, seconds: float) -> None:
         """Wait until `wake` is called, but at most `seconds`.
 
-        To miss no event, a stream must read the hub's attribute `wake_count` before it reads any
-        state, and pass the value to this method. If `wake` was called after the stream read the
-        attribute, this method returns immediately.
+        To miss no event, a stream must first read the hub's attribute `wake_count`, then look for
+        new events, and then pass the value of `wake_count` to this method. If `wake` was called
+        since the stream read the attribute, this method returns immediately.
         """
         if wake_count != self.wake_count:
             return
@@ -133,7 +134,7 @@ class EventHub:
             return
 
     def wake(self) -> None:
-        """Wake every stream. The stream then looks for new events and checks its session again."""
+        """Wake every stream. Each stream then looks for events and checks its session again."""
         self.wake_count += 1
         self._woken.set()
         self._woken = asyncio.Event()

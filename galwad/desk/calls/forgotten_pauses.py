@@ -1,7 +1,8 @@
 """Alarms for pauses that may have been forgotten.
 
-A pause continues until its pause holder ends it. After `ADVISOR_S` seconds of pause the advisor
-receives an alarm. After `SUPERVISOR_S` seconds the supervisors also receive an alarm.
+A pause continues until its pause holder ends it. After `ADVISOR_S` seconds of pause the call's
+advisor receives an alarm. After `SUPERVISOR_S` seconds of pause the advisor and all supervisors
+receive a second alarm.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class ForgottenPauses:
         self._warned: dict[tuple[str, float], str] = {}
 
     def check(self) -> None:
-        """Raise the alarms that are due now and were not raised before."""
+        """Raise each alarm that is due now and was not yet raised during the same pause."""
         raised = {}
         for call in self._calls.all():
             if call.state.recording != "paused":

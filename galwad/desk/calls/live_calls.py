@@ -1,10 +1,10 @@
 """Live calls: the state of each call that the switch reports, and its screen-pop.
 
 A `DeskCall` is one call as an immutable value. Its methods decide which users may see the call, and
-which parts of the call they may see. `LiveCalls` stores the calls. It is changed only on the event
-loop, and notifies a listener of every change. Wrap-up is the time from the end of an answered call
-until the call's contact note (the advisor's note about the call) is saved. The call stays in the
-store until the end of its wrap-up.
+which parts of the call they may see. `LiveCalls` stores the calls, and notifies a listener of every
+change. The stored calls are changed only on the event loop. Wrap-up is the time from the end of an
+answered call until the call's contact note (the advisor's note about the call) is saved. The call
+stays in the store until the end of its wrap-up.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from galwad.messages import CallerFacts, CallStatus, Party
 
 
 def presented_by(facts: CallerFacts) -> CallerId:
-    """Return the caller's number that the page shows.
+    """Return the caller's phone number, as the page shows it.
 
-    The function `presented_caller` chooses the number from the facts that the switch reports.
+    The function `presented_caller` chooses this number from the numbers in the switch's report
+    `facts`.
     """
     return presented_caller(
         facts.from_user, facts.from_host, facts.asserted, facts.privacy, trusted=facts.trusted
@@ -51,7 +52,8 @@ class DeskCall:
     """True if the desk added this call with `LiveCalls.add_without_note`.
 
     The desk does this for a call that it did not have in memory, so that the advisor can write the
-    contact note. The call has ended, unless the switch reports the call again.
+    contact note. Such a call is in wrap-up. If the switch reports the call again, the call is still
+    in progress, and this value becomes false.
     """
 
     @property
@@ -61,24 +63,24 @@ class DeskCall:
 
     @property
     def advisor_name(self) -> str | None:
-        """The user name of the `advisor`; None if there is no advisor or no user name."""
+        """The user name of the party in `advisor`; None if there is no party or user name."""
         return (self.advisor.user or None) if self.advisor else None
 
     @property
     def advisor(self) -> Party | None:
-        """The party that is responsible for the call; None until a phone has answered.
+        """The party that is responsible for the call; None until the call is answered.
 
-        It is the party that answered. If an advisor transferred the call to a party that is not a
-        user of the desk, this advisor remains responsible.
+        It is the party that has the call now, with one exception. If an advisor transferred the
+        call to a party that is not a user of the desk, the advisor remains responsible.
         """
         return self.transferred_by or self.state.advisor
 
     def page_state(self, *, own: bool) -> PopState:
         """Return the call's state as a page shows it.
 
-        `own` is true if the page belongs to a user whom the call concerns. If `own` is true and the
-        responsible advisor has transferred the call to a party that is not a user of the desk, the
-        state is "wrapup", although the call continues.
+        `own` is true if the page belongs to a user whom the call concerns (see `concerns`). On such
+        a page, the state is "wrapup" if the responsible advisor has transferred the call to a party
+        that is not a user of the desk, although the call continues.
         """
         sent_on = own and self.transferred_by is not None
         return "wrapup" if self.wrapup or sent_on else self.state.state
@@ -86,10 +88,10 @@ class DeskCall:
     def is_handled_by(self, user: User) -> bool:
         """Return whether this user is responsible for the call or for its contact note.
 
-        Normally only the call's `advisor` is responsible. If a PBX answered and did not name an
-        advisor, all users in the group that the PBX rang are responsible. An advisor who
-        transferred the call to a party that is not a user of the desk is responsible until the
-        contact note is saved.
+        Normally only the call's `advisor` is responsible. If a PBX answered the call for a group
+        and did not name an advisor, all users in the group are responsible. If an advisor
+        transferred the call to a party that is not a user of the desk, this advisor is responsible
+        only until the contact note is saved.
         """
         if self.advisor is None or (self.transferred_by is not None and self.note is not None):
             return False
@@ -115,7 +117,7 @@ class DeskCall:
         )
 
     def is_talking(self, user: User) -> bool:
-        """Return whether the call is answered or on hold and this user is responsible for it."""
+        """Return whether this user is responsible for the call and it is answered or on hold."""
         return self.page_state(own=True) in {"answered", "held"} and self.is_handled_by(user)
 
     def visible(self, user: User) -> bool:
@@ -206,15 +208,15 @@ class LiveCalls:
         return self._calls.get(call_id)
 
     def all(self) -> list[DeskCall]:
-        """Return all calls in the store, oldest first."""
+        """Return all calls in the store, sorted by their start, the earliest first."""
         return sorted(self._calls.values(), key=lambda call: (call.state.started, call.call_id))
 
     def changed(self, state: CallStatus) -> DeskCall | None:
-        """Store the state of a call that the switch has reported.
+        """Store `state`, the switch's report about the state of a call.
 
-        Return the call if its caller must now be looked up, otherwise None. Ignore `state` if its
-        version is lower than that of the stored state, or if the call is in wrap-up. The state
-        is never ignored if `restored` is true in the stored call.
+        Return the call if its caller must now be looked up, otherwise None. Ignore `state` if the
+        stored state of this call has a higher version, or if the stored call is in wrap-up. There
+        is one exception: if `restored` is true in the stored call, `state` is always stored.
         """
         before = self._calls.get(state.call_id)
         if before is None:
@@ -233,10 +235,11 @@ class LiveCalls:
             and state.advisor.user != before.advisor_name
         ):
             if state.advisor.user:
-                # The new advisor has not yet confirmed the caller's identity.
+                # A new advisor has taken over the call, and has not yet confirmed the caller's
+                # identity.
                 pop = replace(pop, confirmation=None)
-            # An advisor has claimed the call, but this state of the switch does not name the
-            # advisor yet. So the desk's value is used.
+            # An advisor has claimed the call, but `state` does not name this advisor yet. So the
+            # advisor of the stored call is kept.
             elif state.group:
                 state = msgspec.structs.replace(state, advisor=before.advisor, group=())
             else:
@@ -247,10 +250,10 @@ class LiveCalls:
         return call if restored else None
 
     def snapshot(self, states: Iterable[CallStatus], now: float) -> list[DeskCall]:
-        """Store the states of all live calls, which the switch sends when it connects.
+        """Store the states of all live calls, which the switch sends when the desk connects to it.
 
-        End each call in the store that `states` does not contain. Return the calls whose callers
-        must now be looked up. `now` is the Unix time in seconds.
+        If a call in the store is not in `states`, end this call at the time `now` (Unix seconds).
+        Return the calls whose callers must now be looked up.
         """
         states = tuple(states)
         known = {state.call_id for state in states}
@@ -259,8 +262,9 @@ class LiveCalls:
                 self.ended(call.call_id, now, answered=call.state.advisor is not None)
         new = []
         for state in states:
-            # A restarted switch numbers the versions of a call from the beginning. So the stored
-            # version number is set to 0. Otherwise the new state would be ignored as older.
+            # After a restart, the switch numbers the versions of a call from the beginning again.
+            # So the version of the stored state is set to 0. Otherwise the new state would be
+            # ignored, because its version is lower.
             before = self._calls.get(state.call_id)
             if before is not None and not before.wrapup:
                 stale = replace_version(before.state, 0)
@@ -273,8 +277,8 @@ class LiveCalls:
     def ended(self, call_id: str, ended: float, *, answered: bool) -> None:
         """End a call at the Unix time `ended`.
 
-        If the call was answered, has an advisor, and its contact note is not saved, the call stays
-        in the store until the note is saved. Otherwise the call is removed now.
+        If the call was answered, has an advisor and has no saved contact note, it stays in the
+        store until the note is saved. In all other cases the call is removed now.
         """
         call = self._calls.get(call_id)
         if call is None or call.wrapup:
@@ -324,10 +328,10 @@ class LiveCalls:
         return self._put(replace(call, pop=call.pop.choose(person_id)))
 
     def claim(self, call: DeskCall, advisor: Party) -> DeskCall:
-        """Store which advisor of a group talks to the caller, after a PBX answered for the group.
+        """Store that `advisor`, one of a group's advisors, talks to the caller.
 
-        Return the changed call. The call disappears from the pages of all other advisors in the
-        group.
+        A PBX answered the call for this group. Return the changed call. The call disappears from
+        the pages of all other advisors in the group.
         """
         state = msgspec.structs.replace(call.state, advisor=advisor, group=())
         return self._put(replace(call, state=state))
@@ -335,9 +339,10 @@ class LiveCalls:
     def confirm(
         self, call: DeskCall, confirmation: PopConfirmation, person_id: str | None
     ) -> DeskCall:
-        """Store whether the advisor has confirmed that the caller is the person with `person_id`.
+        """Store whether the caller is the person with `person_id`, as the advisor has found out.
 
-        Return the changed call.
+        `confirmation` is the advisor's answer. If `person_id` is None, the person that was chosen
+        before is meant. Return the changed call.
 
         Raises:
             ChoiceError: The advisor cannot confirm this person now.

@@ -92,17 +92,17 @@ class SwitchClient:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def set_phones(self) -> None:
-        """Send the switch the accounts of those phones that may register.
+        """Send the switch the accounts of all phones that may register.
 
         If there is no link, nothing is sent. The accounts are also sent each time the link opens.
         """
         self._connector.send(SetPhones(await self._phones()))
 
     def claim(self, call_id: str, advisor: Party) -> None:
-        """Report to the switch which advisor of a group talks to the caller.
+        """Report to the switch that `advisor`, one of a group's advisors, talks to the caller.
 
-        This is needed if a PBX answered the call for the group. If there is no link, nothing is
-        sent.
+        The switch needs this report if a PBX answered the call for the group. If there is no link,
+        nothing is sent.
         """
         self._connector.send(ClaimCall(call_id, advisor))
 
@@ -110,7 +110,7 @@ class SwitchClient:
         """Report to the switch that the ends of these calls are stored in the ledger.
 
         The switch repeats its message about the end of a call until it receives this report. If
-        there is no link, nothing is sent, and the switch will repeat its message.
+        there is no link, no report is sent, so the switch will repeat its message.
         """
         self._connector.send(LedgerHas(tuple(call_ids)))
 
