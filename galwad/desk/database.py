@@ -1,8 +1,8 @@
 """The desk's database: functions that open it and upgrade its schema.
 
-The database is SQLite in WAL mode, and each commit waits until the data is on the disk. SQLAlchemy
-begins and ends the transactions, and Python's SQLite driver does not. If an engine has the
-execution option `immediate`, each transaction takes the write lock at its start. A transaction that
+The database is SQLite in WAL mode, and each commit waits until the data is on the disk. SQLAlchemy,
+and not Python's SQLite driver, begins and ends the transactions. If an engine has the execution
+option `immediate`, each of its transactions takes the write lock at its start. A transaction that
 first reads and then writes needs this option. PostgreSQL ignores the option. The values in SQL
 statements never appear in a log or in an exception's text.
 
@@ -41,7 +41,7 @@ This is less than the 30 s that systemd gives the desk to start.
 
 
 class SchemaError(Exception):
-    """The database's schema cannot be upgraded to the present version.
+    """The database's schema cannot be upgraded to the version that this software needs.
 
     The database was not changed. `hint` says what the operator must do.
     """
@@ -64,8 +64,8 @@ def open_engine(path: Path) -> AsyncEngine:
 
 def _prepare(connection: Any, record: object) -> None:
     _leave_transactions_to_sqlalchemy(connection, record)
-    # Without `closing`, the file would stay open after a failed statement until the next garbage
-    # collection.
+    # Without `closing`, the database file would stay open after a failed PRAGMA until the next
+    # garbage collection.
     with closing(connection.cursor()) as cursor:
         for pragma in _PRAGMAS:
             cursor.execute(pragma)
@@ -102,8 +102,8 @@ def upgrade(path: Path) -> None:
         if not _is_newest(engine, path):
             _run_revisions(engine)
     except SQLAlchemyError as error:
-        # The text of SQLite's own error, such as "database is locked", contains no value from the
-        # database.
+        # The text of SQLite's own error, such as "database is locked", may be shown, because it
+        # contains no value from the database.
         cause = getattr(error, "orig", None) or type(error).__name__
         raise SchemaError(
             f"cannot upgrade the database {path}: {cause}", "run `galwad check`"

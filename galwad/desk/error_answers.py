@@ -41,7 +41,7 @@ def answer(status: int, error: str, hint: str = "", retry_after: int = 0) -> JSO
 
 
 def install(app: FastAPI) -> None:
-    """Install in `app` the handlers that turn each exception into a response."""
+    """Install in `app` the handlers that turn the exceptions of endpoints into responses."""
     known = {"body", "query", "path", *field_names()}
 
     @app.exception_handler(ApiError)
@@ -77,19 +77,21 @@ def install(app: FastAPI) -> None:
 
 
 def _field(location: tuple[int | str, ...], known: Collection[str]) -> str:
-    """Return the path of a field that is not valid, such as `body.limit`.
+    """Return the name of a request's field that is not valid, such as `body.limit`.
 
-    The path has only the API's own field names, which are in `known`. Other names come from the
-    client and are left out. If no name remains, return "body".
+    `location` is the path of the field, part by part. `known` has the API's own field names. Parts
+    that are not in `known` come from the client and are left out. If no part remains, return
+    "body".
     """
     names = [part for part in location if isinstance(part, str) and part.isidentifier()]
     return ".".join(name for name in names if name in known) or "body"
 
 
 def _most(item: Mapping[str, Any]) -> str:
-    """Return a note with the maximum length if `item` reports that a text is too long.
+    """Return the maximum length of a field if `item` reports that the field's text is too long.
 
-    Return "" if `item` reports another error.
+    The result is a text such as " (at most 40 characters)". Return "" if `item` reports another
+    error.
     """
     too_long = item["type"] == "string_too_long"
     return f" (at most {item['ctx']['max_length']} characters)" if too_long else ""

@@ -19,7 +19,10 @@ class ApiError(Exception):
 
 
 class SwitchDownError(ApiError):
-    """The switch is not connected, or did not reply in time. The HTTP client receives a 503."""
+    """The switch is not connected, or did not reply in time.
+
+    The response to the HTTP request has the status 503.
+    """
 
     def __init__(self, error: str = "the switch cannot be reached") -> None:
         super().__init__(

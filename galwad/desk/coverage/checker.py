@@ -31,10 +31,11 @@ taken at different moments.
 """
 _PAGE: Final = 500
 MAX_FINDINGS: Final = 1000
-"""The maximum number of faulty calls, and also of orphans, for which one check raises alarms.
+"""The maximum number of faulty calls for which one check raises alarms.
 
-A response lists at most the same number of orphans. An orphan is a file, index row or spool that
-lacks its counterpart. If thousands of files are lost, more alarms would not help.
+The same maximum applies to the orphans for which one check raises alarms, and to the orphans in a
+response. An orphan is a file, index row or spool that lacks its counterpart. If thousands of files
+are lost, more alarms would not help.
 """
 
 
@@ -92,7 +93,7 @@ class CoverageChecker:
         """
         self._spools: dict[str, orphans.UnsealedSpool] = {}
         self._knows_spools = False
-        """True after a finaliser has reported which spools are not sealed yet."""
+        """True if a finaliser has reported the unsealed spools since the desk's start."""
 
     def spools_left(self, spools: Iterable[WaitingSpool]) -> None:
         """Store the finaliser's newest report, which lists all spools that are not sealed yet."""
@@ -108,8 +109,9 @@ class CoverageChecker:
         """Check the calls that were answered at or after `since` and before `until` (Unix seconds).
 
         The whole archive is also searched for orphans, which are files, index rows and spools that
-        lack a counterpart. `calls_in_progress` has the ids of the calls that have not ended. It is
-        None if the switch is not connected, because these calls are then not known.
+        lack a counterpart. `calls_in_progress` has the ids of the calls that have not ended. If it
+        is None, because the switch is not connected, each call without an end in the ledger counts
+        as in progress.
         """
         result = CoverageResult()
         calls = {
@@ -180,7 +182,8 @@ class CoverageChecker:
         if is_young(call.answered if call.ended is None else call.ended, now):
             return None
         row = await self._catalogue.get(call.call_id)
-        # A row outside the checked period means that the clock was corrected during the call.
+        # A row that is found here is outside the checked period, because the clock was corrected
+        # during the call.
         if row is not None:
             return await asyncio.to_thread(self._cover, row, call)
         waiting = next((s for s in self._spools.values() if s.call_id == call.call_id), None)

@@ -1,4 +1,4 @@
-"""Writes the switch's reports about answered calls into the ledger, several at a time."""
+"""Writes the switch's reports about answered calls into the ledger, several in one transaction."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ class LedgerWriter:
         """Set up the writer.
 
         When the ends of calls are stored in the database, `on_stored` receives the ids of these
-        calls and reports them to the switch. Until the switch receives this report, it repeats its
-        own report of the end. `clock` returns the Unix time in seconds.
+        calls, and reports to the switch that their ends are stored. Until this report arrives, the
+        switch repeats its message about the end of each of these calls. `clock` returns the Unix
+        time in seconds.
         """
         self._ledger = ledger
         self._on_stored = on_stored
@@ -65,7 +66,7 @@ class LedgerWriter:
     async def flush(self) -> bool:
         """Write all queued entries to the ledger in one transaction; return whether that succeeded.
 
-        If the database reports an error, the entries stay in the queue.
+        If the database reports an error, the entries stay in the queue, and the result is False.
         """
         batch = tuple(self._entries)
         try:

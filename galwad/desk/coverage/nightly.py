@@ -1,9 +1,9 @@
 """The nightly check: it checks coverage once a day and raises an alarm for each new finding.
 
 Each check is entered in the audit chain with its time. So the audit chain proves that each check
-was done. It also shows whether a check was missed while the desk was down. Such a check is done
-when the desk runs again. If the newest entry has a time in the future, the clock was wrong during
-that check. This entry is ignored, because otherwise no check would be done until that time.
+was done, and shows whether a check was missed while the desk was down. A missed check is done when
+the desk runs again. If the newest entry has a time in the future, the clock was wrong during that
+check. This entry is ignored, because otherwise no check would be done before the time in the entry.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class NightlyCheck:
         """Check coverage, raise an alarm for each new finding, and record the check.
 
         The check is recorded as an entry of the audit chain. The checked period begins one day
-        before the previous check and ends now.
+        before the previous check or, if there was none, one day before now. The period ends now.
         """
         now = self._clock()
         last = await self._last(now)
@@ -124,10 +124,10 @@ class NightlyCheck:
 
 
 def next_time(at: str, after: float, zone: tzinfo | None = None) -> float:
-    """Return the first time later than `after` at which the clock shows the time of day `at`.
+    """Return the first time after `after` at which the time of day is `at`, such as "03:00".
 
-    `after` and the result are Unix seconds. If `zone` is None, the clock shows this machine's time
-    zone.
+    `after` and the result are Unix seconds. The time of day is in the time zone `zone` or, if
+    `zone` is None, in this machine's time zone.
     """
     moment = time.fromisoformat(at)
     day = datetime.fromtimestamp(after, zone).date()

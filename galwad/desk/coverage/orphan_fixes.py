@@ -27,8 +27,8 @@ _SPOOL_FIXES: Final = {
 def fix_of(kind: str, why: str = "") -> str:
     """Return the advice for an orphan: a short text that says what the operator can do.
 
-    `kind` is the kind of the orphan. `why` is used only for a spool that could not be sealed: it is
-    the kind of the alarm about that spool. Otherwise `why` is "".
+    `kind` is the kind of the orphan. If the orphan is a spool that could not be sealed, `why` is
+    the kind of the alarm about that spool. For every other orphan, `why` is "".
     """
     if why in _SPOOL_FIXES:
         return _SPOOL_FIXES[why]

@@ -1,1 +1,1 @@
-"""Changes that commands make directly to the server's files, even if the desk is not running."""
+"""Changes that commands make directly to the server's files, whether or not the desk is running."""

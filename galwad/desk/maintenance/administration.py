@@ -52,10 +52,11 @@ class Administration:
     ) -> str | None:
         """Add a user. If the user is a machine, return its bearer token, otherwise return None.
 
-        The token is not stored, so it is available only now.
+        The token is not stored, so it is available only now. `sip_password` is the password of the
+        user's phone; None if the phone may not register.
 
         Raises:
-            UserError: A value is not valid, or another user has the name or extension.
+            UserError: A value is not valid, or another user already has this name or extension.
         """
         async with self._opened() as (engine, audit):
             await Users(engine).add(user, password, sip_password, self._realm)
@@ -69,7 +70,7 @@ class Administration:
             return None
 
     async def disable_user(self, name: str) -> None:
-        """Disable a user: end all sessions of the user, and allow no new sign-in.
+        """Disable a user: end all sessions of this user, and refuse every new sign-in.
 
         Raises:
             UserError: There is no such user.
@@ -125,7 +126,7 @@ class Administration:
 
 
 async def poke(desk_socket: Path) -> bool:
-    """Notify the running desk that users have changed. Return False if no desk is running."""
+    """Notify the desk that users have changed; return False if no desk is running."""
     try:
         reader, writer = await asyncio.open_unix_connection(desk_socket)
     except OSError:

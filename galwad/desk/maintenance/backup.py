@@ -3,9 +3,9 @@
 A backup is a folder. It never contains the recording officer's keys. The file `backup.json` is
 written after all other files, so a folder without `backup.json` is not a finished backup. A backup
 does not contain the encrypted audio (payloads). Payloads never change after they are written, so
-the operator copies them with another tool. A restore needs a node without a database. If a
-recording was disposed of after the backup was made, the restore destroys the recording's header
-again.
+the operator copies them with another tool. A backup can be restored only on a node that has no
+database. If a recording was disposed of after the backup was made, the backup still has the
+recording's header. In this case, the restore destroys the header again.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ class BackupError(Exception):
 
 
 class LastEntry(msgspec.Struct, frozen=True):
-    """The number and hash of the newest entry of an audit chain, at a backup or a restore.
+    """The number and hash of the newest entry of an audit chain, when a backup or restore was made.
 
-    If a person stores the number and the hash outside the server, they can later prove that the
-    audit chain was not changed.
+    A person who stores the number and the hash outside the server can later prove that the audit
+    chain was not changed.
     """
 
     seq: int
@@ -100,9 +100,9 @@ class Restored:
     disposals: int
     """The number of recordings for which the restore found a valid certificate of disposal."""
     destroyed: tuple[str, ...]
-    """The ids of the disposed recordings whose header the restore has destroyed."""
+    """The ids of the disposed recordings whose header this restore has destroyed."""
     missing: int
-    """The number of headers that the backup's folder has lost since the backup was made."""
+    """The number of headers that the backup had when it was made, and lacks now."""
     problems: tuple[str, ...]
     audit: LastEntry
     """The number and hash of the audit entry that records this restore."""
@@ -130,7 +130,8 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     folder.chmod(0o700)
     try:
         with lock_folder(folder):
-            # Check again, because another process may have written to the folder meanwhile.
+            # The folder is locked now. Check again, because another process may have written to the
+            # folder since the first check.
             _check_empty(folder)
             return _make(settings, settings_file, folder)
     except FolderLockedError:
@@ -273,7 +274,8 @@ def _head(database: Path, node: str) -> LastEntry:
 def _names(table: Mapping[str, Any], before: str = "") -> set[str]:
     """Return the names of all settings in `table`, with dots between the levels: `node.name`.
 
-    The values of the settings are left out. `before` is put before each name in `table`.
+    The values of the settings are left out. `before` is the start of each returned name, such as
+    `node.`; it is "" if `table` is the whole file.
     """
     found: set[str] = set()
     for key, value in table.items():
@@ -322,7 +324,7 @@ def _all_processes_stopped(settings: Settings) -> Iterator[None]:
 def _node_key(settings: Settings, folder: Path) -> str:
     """Return the node's public key. If the node has no private key, restore it from the backup.
 
-    If the backup has no private key either, make a new key.
+    If the backup has no private key either, make a new key pair.
 
     Raises:
         BackupError: The private keys of the node and of the backup differ, or the backup's private
@@ -346,11 +348,10 @@ def _node_key(settings: Settings, folder: Path) -> str:
 
 
 def _interrupted_restore(settings: Settings, description: Description) -> LastEntry | None:
-    """Return the audit entry that an interrupted earlier restore of this backup has written.
+    """Return the audit entry of an earlier, interrupted restore of this backup.
 
-    Return None if there is no such entry, or if the node has written other entries after it. A
-    restore repeats disposals and writes an entry for each of them. These entries are not counted as
-    other entries.
+    Return None if there is no such entry, or if a process of the node has added an entry after it.
+    A restore itself adds an entry for each disposal that it repeats; these entries may follow.
     """
     query = "SELECT seq, hash, kind, body FROM audit_entries WHERE node = ? ORDER BY seq DESC"
     wanted = description.made, description.audit.seq
@@ -408,8 +409,8 @@ def _audit(engine: AsyncEngine, settings: Settings) -> AuditLog:
 async def _record_restore(part: Path, settings: Settings, restored: Facts) -> LastEntry:
     """Add an audit entry about the restore, and end the sessions of all people.
 
-    `part` is the restored database file. The tokens of machines stay valid. Return the new audit
-    entry.
+    `part` is the restored database file. The sessions of machines do not end, so their tokens stay
+    valid. Return the new audit entry.
     """
     engine = open_engine(part)
     try:
@@ -460,7 +461,7 @@ def _certificates_in(place: Path) -> list[Path]:
 
 
 def _ensure_folder(folder: Path) -> Path:
-    """Create the folder if it is missing, and return it.
+    """Create the folder if it is missing, and return `folder`.
 
     `folder` may be a symbolic link that systemd has made. In that case, the folder to which the
     link points is created.

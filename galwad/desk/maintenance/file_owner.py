@@ -10,9 +10,10 @@ from config.settings import Settings
 def chown_to_service(settings: Settings) -> None:
     """Change the owner of the restored node's files to the user that runs the services.
 
-    If the process does not run as root, do nothing. The new owner is the first owner of a service's
-    folder who is not root. The archive folder is examined last: rsync may have copied the archive
-    from another host, together with the owner on that host.
+    If the process does not run as root, do nothing. The owners of the node's folders are examined
+    one after another. The first of these owners that is not root becomes the new owner. The archive
+    folder is examined last: rsync may have copied the archive from another host, together with the
+    owner on that host.
     """
     if os.geteuid() != 0:
         return
