@@ -2,8 +2,9 @@
 
 The parts are the database, the links to the switch and the finaliser, the lookup of callers, and
 the live calls with their events. Data that must survive a restart of the desk is written to the
-database before the desk acknowledges the data. Live calls and screen-pops are only in memory. After
-a restart, the desk rebuilds them from the switch's snapshot and looks the callers up again.
+database before the desk acknowledges the message with this data. Live calls and screen-pops are
+only in memory. After a restart, the desk rebuilds them from the switch's snapshot and looks the
+callers up again.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class DeskOptions:
 
     @property
     def audit_key(self) -> Path:
-        """The file with the present day's private key, which signs the audit chain.
+        """The file with the present day key, the private key that signs the audit chain.
 
         The file is in the folder of the database.
         """
@@ -100,10 +101,10 @@ class DeskOptions:
 
     @property
     def cookie(self) -> str:
-        """The name of the session cookie.
+        """The name of the session cookie. If browsers use TLS, the name has the prefix `__Host-`.
 
-        With the prefix `__Host-`, a browser sends the cookie only to this host and only over TLS
-        (RFC 6265bis).
+        With this prefix, a browser sends the cookie only to this host and only over TLS (RFC
+        6265bis).
         """
         return "__Host-galwad" if self.secure else "galwad"
 
@@ -125,7 +126,8 @@ class Desk:
         self.peers_down = 0
         """The number of monitored peers that do not respond, or that refuse our registration.
 
-        The switch monitors trunks and other peers, with OPTIONS or by their reply to our REGISTER.
+        The switch monitors trunks and other peers by their responses to our OPTIONS or REGISTER
+        requests.
         """
         self.calls = LiveCalls(self._call_changed)
         self.users = Users(self.engine, hasher)
@@ -283,8 +285,8 @@ class Desk:
         self.metrics.switch_connected.set(connected)
         kind = "switch.connected" if connected else "switch.lost"
         log.info(kind)
-        # The first connection to the switch after the desk's start is shown on the pages, but it is
-        # neither logged nor counted as an alarm.
+        # After the desk's start, the first connection to the switch is shown on the pages, but it
+        # does not count as an alarm in the log and the metrics.
         if connected and not self._switch_lost:
             self.hub.alarm(kind, audience="everybody")
         else:
@@ -294,7 +296,8 @@ class Desk:
     def calls_in_progress(self) -> set[str] | None:
         """Return the ids of the calls that have not ended. Calls in wrap-up have ended.
 
-        Return None while the switch is not connected, because the calls are then not known.
+        Return None while the switch is not connected, because the desk then does not know the
+        calls.
         """
         if not self.switch.connected:
             return None
@@ -305,7 +308,7 @@ class Desk:
         self.metrics.orphans.set(len(result.orphans))
 
     def claim(self, call: DeskCall, user: User) -> DeskCall:
-        """Record `user` as the advisor of a call, if a PBX answered the call for a group.
+        """Make `user` the advisor of a call that a PBX answered for a group.
 
         Return the changed call. If the advisor is already known, or `user` is not in the group,
         return the call unchanged.
@@ -333,8 +336,8 @@ class Desk:
     async def _open_note(self, call: DeskCall) -> None:
         """Open the contact note (the advisor's note about a call) of a call that was just answered.
 
-        The note is opened now, so that the advisor cannot forget to write it. If a note for this
-        call is already saved, that note is stored in the live call.
+        The note is opened when the call is answered, so that the advisor cannot forget to write it.
+        If a note for this call is already saved, that note is stored in the live call.
         """
         call = self.calls.get(call.call_id) or call
         if call.advisor is None:
@@ -376,9 +379,9 @@ class Desk:
         self.calls.set_recording_link(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
 
     def _audit_cut(self, seq: int) -> None:
-        """Raise an alarm because audit entries below number `seq` are missing from the database.
+        """Raise an alarm: the audit entries directly before number `seq` are missing.
 
-        The desk continues to run.
+        The entries are missing from the database. The desk continues to run.
         """
         self._alarm(Alarm("audit.cut", None, f"the audit entries before number {seq} are missing"))
 

@@ -1,6 +1,7 @@
 """Request and response bodies about the archive.
 
-They are for rewrapping headers, for retaining and disposing of recordings, and for reindexing.
+The bodies are for rewrapping headers, for retaining and disposing of recordings, and for
+reindexing.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class SignedSet(BaseModel):
 class HeaderQuery(RequestBody):
     """A request to list headers, sorted by call id.
 
-    The list begins with the first call id above `after` and has at most `limit` headers.
+    The list has at most `limit` headers. It begins with the first call id that comes after `after`
+    in this order, or with the first of all if `after` is "".
     """
 
     after: str = Field(default="", max_length=24, pattern=r"^[0-9a-z-]*$")
@@ -38,10 +40,10 @@ class HeaderState(BaseModel):
     """The state of a recording's header.
 
     `recipients` has the fingerprints of the recipients who can open the header. `current` is true
-    if the header file has the digest that the record of the most recent rewrap names. If there was
-    no rewrap, the manifest must name the digest. Manifests of older software name no digest, and
-    `current` is then true. `current` is false if the header or the manifest is missing,
-    or if the manifest or the record cannot be read.
+    if the header file has the expected digest. The expected digest is in the record of the most
+    recent rewrap or, if there was no rewrap, in the manifest. A manifest of older software has no
+    digest of the header; `current` is then true for any header. `current` is false if the header or
+    the manifest is missing, or if the manifest or the record cannot be read.
     """
 
     call_id: str
@@ -58,7 +60,7 @@ class HeaderPage(BaseModel):
 
 
 class HeaderReason(RequestBody):
-    """A request to fetch a header. `reference` is the reason.
+    """A request to fetch a header. `reference` is the reason, such as the number of a case.
 
     The reason is entered in the audit chain before the header is sent.
     """
@@ -115,10 +117,10 @@ class RetainReason(RequestBody):
 
 
 class Recover(RequestBody):
-    """A notice that an officer takes the key of a spool.
+    """A notice that an officer gets the decrypted key of a spool.
 
-    `life` is the number of the spool within its call, and `reference` is the reason. Both are
-    entered in the audit chain.
+    With this key, the officer can decrypt the audio in the spool. `life` is the number of the spool
+    within its call, and `reference` is the reason. Both are entered in the audit chain.
     """
 
     life: int = Field(ge=1, le=1_000_000)
@@ -128,7 +130,8 @@ class Recover(RequestBody):
 class Purge(RequestBody):
     """A request to dispose of a recording.
 
-    `reason` and `reference` are entered in the audit chain before anything is destroyed.
+    `reason` is the kind of reason, such as "erasure", and `reference` is the reference of the case.
+    Both are entered in the audit chain before anything is destroyed.
     """
 
     reason: DisposalReason
@@ -142,7 +145,7 @@ class Purged(BaseModel):
 
 
 class Unindexed(BaseModel):
-    """The sorted call ids of recordings in the archive that have no row in the index."""
+    """The call ids, sorted, of the archived recordings that have no row in the index."""
 
     call_ids: list[str]
 
@@ -153,9 +156,9 @@ PublicKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]
 class Reindex(RequestBody):
     """A request to index a recording again. `reference` is the reason.
 
-    `node_keys` and `officer_keys` are earlier public keys in base64. Signatures that were made with
-    these keys are also accepted. If `dry_run` is true, the recording is verified but nothing is
-    written.
+    `node_keys` and `officer_keys` are earlier public keys of the node and of officers, in base64.
+    Signatures that were made with these keys are also accepted. If `dry_run` is true, the recording
+    is verified but nothing is written.
     """
 
     reference: RequiredText
@@ -167,8 +170,8 @@ class Reindex(RequestBody):
 class Reindexed(BaseModel):
     """The index row of a recording.
 
-    `state` is "indexed" if the row is new, and "known" if the row existed before. In a dry run no
-    row is written: `state` is "provable" if the recording was verified and its row could be
+    `state` is "indexed" if this request wrote the row, and "known" if the row existed before. A dry
+    run writes no row: `state` is then "provable" if the recording was verified and its row could be
     written.
     """
 

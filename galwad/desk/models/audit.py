@@ -15,9 +15,9 @@ MAX_ENTRY_NUMBER: Final = 2**31 - 1
 class AuditQuery(RequestBody):
     """A search for audit entries. Each entry in the result matches all given filters.
 
-    The newest entries are returned first. `actor` is a user's name, or the complete actor in an
-    entry, such as `os:root`. If `before` is given, only entries with a number below `before` are
-    returned.
+    The newest entries are returned first. `actor` is a user's name, such as `anna`, or an actor
+    exactly as it is written in entries, such as `os:root`. If `before` is given, only entries with
+    a number below `before` are returned.
     """
 
     kind: ShortText | None = None
@@ -29,9 +29,10 @@ class AuditQuery(RequestBody):
 
 
 class AuditPage(BaseModel):
-    """A page of audit entries. `last` is the number of the entry at the end of the page.
+    """A page of audit entries. `last` is the number of the final entry in `lines`.
 
-    Each item of `lines` is one entry in the form of an audit export (see
+    If `lines` is empty, `last` is 0 in the response to a search, and the request's `after` in any
+    other response. Each item of `lines` is one entry in the form of an audit export (see
     `recording.audit.chain.ChainEntry`). The database also has columns with the number, time and
     kind of each entry. `contradicting` has the numbers of the entries whose columns differ from the
     entry's text. In the response to a search, `contradicting` is empty.
@@ -45,8 +46,8 @@ class AuditPage(BaseModel):
 class AuditHead(BaseModel):
     """The present head of the audit chain, in the form of one line of an anchor file.
 
-    An anchor is a head that is stored outside the server. `earlier` is the hash of the entry that
-    the request named by its number. It is None if there is no such entry.
+    An anchor is a head that is stored outside the server. `earlier` is the hash of the entry whose
+    number the request gave as `seq`; None if there is no such entry.
     """
 
     anchor: str

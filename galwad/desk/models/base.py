@@ -20,7 +20,7 @@ RequiredText: TypeAlias = Annotated[
 class RequestBody(BaseModel):
     """The base class of all request bodies.
 
-    A body with an unknown field is refused. Error texts do not contain the values that were sent.
+    A body with an unknown field is refused. The error texts do not contain the values in the body.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)

@@ -11,10 +11,10 @@ from galwad.desk.models.calls import RecordingShown
 class PauseRequest(RequestBody):
     """A request to pause or resume one call, for the pause holder `holder`.
 
-    If `holder` is missing, the pause holder is the page or, if the request has a machine's token,
-    the machine. A request to pause cannot name another pause holder. In a request to resume, a
-    supervisor may name any pause holder, and the advisor in the call may name a phone, such as
-    `phone:201`.
+    If `holder` is missing, the pause holder is the machine if the request has a machine's token,
+    and otherwise the page. In a request to pause, `holder` cannot name any other pause holder. In a
+    request to resume, a supervisor may name any pause holder, and the advisor who has the call may
+    name a phone, such as `phone:201`.
     """
 
     holder: ShortText | None = None
@@ -33,8 +33,8 @@ class PaymentTarget(RequestBody):
 class PauseOutcome(BaseModel):
     """The response to a request to pause or resume: the real state of the gate.
 
-    `durable` is false if the disk did not confirm the state in time. `calls` has the ids of the
-    calls that were paused or resumed.
+    `durable` is false if the disk did not confirm in time that this state is stored. `calls` has
+    the ids of the calls that were paused or resumed.
     """
 
     state: RecordingShown

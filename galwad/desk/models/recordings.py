@@ -24,15 +24,15 @@ Time: TypeAlias = Annotated[float, Field(ge=0, le=10**11, allow_inf_nan=False)] 
 The function `galwad.periods.period` reads the words, in the time zone of the desk's settings.
 """
 Length: TypeAlias = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
-"""The length of a recording in seconds."""
+"""The talk time of a recording, in seconds."""
 
 
 class RecordingQuery(RequestBody):
     """A search for recordings. All filters are optional.
 
-    `when` is a period in words, such as "yesterday". If `since` or `until` is a period in words,
-    the beginning of that period is used. To get the next page, set `after` to the value of `after`
-    in the previous page.
+    `when` is a period in words, such as "yesterday". If `since` or `until` is such a period, it
+    means the time at which the period begins. To get the next page, set `after` to the value of
+    `after` in the previous page.
     """
 
     number: ShortText | None = None
@@ -89,7 +89,8 @@ class RecordingRow(BaseModel):
     named: bool = True
     """True if the row has the phone number, line and advisor.
 
-    It is false if the row was made only from the manifest, which does not contain them.
+    It is false if the row was made only from the manifest, which does not contain these three
+    facts.
     """
 
 

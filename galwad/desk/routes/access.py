@@ -1,4 +1,4 @@
-"""The FastAPI dependencies that give an endpoint the desk, or the session of a permitted user.
+"""The FastAPI dependencies of the endpoints: they return the desk, or a permitted user's session.
 
 Two functions check whether a user may see or change a live call: `live_call` and `own_call`.
 """
@@ -108,7 +108,7 @@ def own_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
 
     Raises:
         ApiError: 404, there is no such call, or the user may not see it. 403, another advisor has
-            the call. 409, no user has answered the call yet.
+            the call. 409, the call rings at this user's phone but the user has not answered it.
     """
     call = live_call(desk, session, call_id)
     if not call.concerns(session.user):

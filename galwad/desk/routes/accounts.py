@@ -21,7 +21,8 @@ router = APIRouter()
 async def login(body: Login, request: Request, response: Response, desk: TheDesk) -> Me:
     """Sign a user in by name and password.
 
-    After too many failed sign-ins for one account or from one address, the client must wait.
+    After too many failed sign-ins for one account or from one address, the client must wait before
+    the next sign-in, and receives the status 429.
     """
     address = request.client.host if request.client else ""
     name = body.user.lower()

@@ -103,7 +103,11 @@ async def head(
     _session: Annotated[Session, Depends(_anchor_keeper)],
     seq: Annotated[int, Query(ge=0, le=MAX_ENTRY_NUMBER)] = 0,
 ) -> AuditHead:
-    """Return the audit chain's present head as an anchor, and the hash of entry number `seq`."""
+    """Return the audit chain's present head as an anchor, and the hash of entry number `seq`.
+
+    The hash is None if there is no entry with this number. The number 0 means that no hash is
+    requested.
+    """
     anchor = await desk.anchors.head()
     if anchor is None:
         raise ApiError(404, "the audit has no entry yet", "sign in with a password first")

@@ -66,7 +66,7 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
 async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -> ContactSaved:
     """Save the contact note of a call. If the call is in wrap-up, remove it from the live calls.
 
-    A supervisor may also save the note, for example when the advisor has left.
+    A supervisor may also save the note, for example if the advisor has gone home.
     """
     if not session.user.supervises:
         desk.claim(own_call(desk, session, call_id), session.user)

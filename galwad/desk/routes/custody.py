@@ -1,8 +1,8 @@
 """Endpoints to retain, release, dispose of and recover recordings.
 
-Only administrators may use these endpoints, and each use is entered in the audit chain. This module
-checks whether a recording may be disposed of. After that the finaliser signs the certificate and
-destroys the recording's header.
+Only administrators may use these endpoints, and each use is entered in the audit chain. Before a
+disposal, this module checks whether the recording may be disposed of. The finaliser then signs the
+certificate and destroys the recording's header.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ async def release(call_id: str, body: RetainReason, desk: TheDesk, session: Admi
 
 @router.post("/recordings/{call_id}/recover", status_code=204)
 async def recover(call_id: str, body: Recover, desk: TheDesk, session: Administrator) -> None:
-    """Add an audit entry which says that an officer takes the key of a spool.
+    """Add an audit entry which says that an officer gets the decrypted key of a spool.
 
-    This request does not give the key to the officer. The key is encrypted, and the officer
+    The response does not contain the key. The key is encrypted in the spool, and the officer
     decrypts it with their own identity.
     """
     facts: Facts = {"call_id": checked_id(call_id), "life": body.life}
@@ -101,8 +101,8 @@ async def _dispose(
             lambda ref: _order(ref, facts, session.actor, desk.options.node, ordered)
         )
     except ApiError as error:
-        # If there is a certificate, the recording was disposed of, although no reply arrived. Then
-        # no failure is recorded.
+        # If there is a certificate, the recording was disposed of, and only the reply is missing.
+        # So no failure is entered in the audit chain.
         if desk.archive.content(recording, "disposal") is None:
             await desk.audit.append("recording.not-purged", {**facts, "why": error.error}, personal)
         raise

@@ -3,10 +3,10 @@
 The page and payment systems use these endpoints. Each request waits until the switch has reported
 the real state of the gate.
 
-A pause does not wait for its audit entry. A request to resume waits, because a recording must not
-resume without an audit entry. If the entry takes too long, the request is refused and the recording
-stays paused. The request is not carried out later, because the recording would then resume at a
-moment that no user expects.
+A request to pause does not wait for its audit entry. A request to resume waits, because a recording
+must not resume without an audit entry. If the entry takes too long, the request to resume is
+refused and the recording stays paused. The request is not carried out later, because the recording
+would then resume at a moment that no user expects.
 
 A user may end the pause of another pause holder only if the user can know that the payment is over.
 A supervisor may end the pause of any pause holder. The advisor who has the call may end the pause
@@ -37,7 +37,8 @@ log = structlog.get_logger()
 
 Action = Literal["hold", "release"]
 """The name of an action in the audit chain and the metrics: "hold" pauses, "release" resumes."""
-# All users of the page are one pause holder, so that a supervisor can end an advisor's pause.
+# All users of the page are the same pause holder, so that a supervisor can end a pause that an
+# advisor began on the page.
 PAGE = "page"
 _PHONE = "phone:"
 _AUDIT_S = 2.0
@@ -54,7 +55,7 @@ _RETRY_S = 5.0
 async def pause(
     call_id: str, desk: TheDesk, session: SignedIn, body: PauseRequest | None = None
 ) -> PauseOutcome:
-    """Pause the recording of a call. If the same pause holder pauses it again, nothing changes."""
+    """Pause the recording of a call. If the pause holder has already paused it, nothing changes."""
     return await _for_call(desk, session, call_id, "hold", body)
 
 
@@ -64,20 +65,27 @@ async def resume(
 ) -> PauseOutcome:
     """End the pause of one pause holder of a call.
 
-    The recording resumes when the call has no pause holder any more.
+    `PauseRequest` describes which pause holder this is. The recording resumes when the call has no
+    pause holder any more.
     """
     return await _for_call(desk, session, call_id, "release", body)
 
 
 @router.put("/payments")
 async def pause_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
-    """Pause the recordings of all calls of an advisor or an extension."""
+    """Pause the recordings of all calls of an advisor or an extension.
+
+    The pause holder is the machine that sends the request or, if a person sends it, the page.
+    """
     return await _for_all(desk, session, body, "hold")
 
 
 @router.delete("/payments")
 async def resume_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
-    """End the pauses of one pause holder in all calls of an advisor or an extension."""
+    """End the pauses of one pause holder in all calls of an advisor or an extension.
+
+    The pause holder is the machine that sends the request or, if a person sends it, the page.
+    """
     return await _for_all(desk, session, body, "release")
 
 

@@ -222,7 +222,7 @@ def _reject_contradicting_filters(filters: Filters) -> None:
 
 
 async def _with_known_line(desk: Desk, filters: Filters) -> Filters:
-    """Return the filters, with the line's name in the spelling of the index.
+    """Return the filters, with the line's name written exactly as in the index.
 
     The user may have typed the name differently, for example in lower case.
     """

@@ -2,8 +2,8 @@
 
 After a restore from a backup, the recordings that were made after the backup have no row. The
 finaliser verifies the signatures of such a recording, with the present keys and with earlier keys
-from the request. This module adds an audit entry with the user who made the request, and writes the
-row. No file in the archive is changed.
+from the request. This module adds an audit entry that names the user who made the request, and
+writes the row. No file in the archive is changed.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administr
 
     In a dry run, verify the recording but write nothing. If there is a row, the recording is not
     verified again, with one exception. If the archive has a certificate of the recording's disposal
-    and the index does not show the disposal, the recording is verified and the disposal is entered
-    in the index.
+    but the index does not show the disposal, the recording is verified and, except in a dry run,
+    the disposal is entered in the index.
     """
     row = await desk.catalogue.get(checked_id(call_id))
     if row is not None:

@@ -1,7 +1,8 @@
 """The endpoint for the event stream, which sends changes to a page.
 
-A stream begins with a snapshot of all calls, or with the events that the page has missed. After
-that the stream sends each change that the signed-in user may see.
+A new page's stream begins with a snapshot of all live calls. After a lost connection, a page's
+stream begins with the events that the page has missed. After that the stream sends each change that
+the signed-in user may see.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from galwad.desk.service import Desk
 
 router = APIRouter()
 
-# A stream without events checks its session again after this number of seconds. The stream sends no
-# heartbeats itself, because FastAPI sends them.
+# A stream that has no event to send checks its session again after this number of seconds. The
+# stream sends no heartbeats itself, because FastAPI sends them.
 CHECK_S = 10.0
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
 
@@ -37,7 +38,8 @@ async def events(
     """Send the changes of live calls and the alarms to a page, as a stream of events.
 
     After a lost connection, the page sends the header field `Last-Event-ID` with the id of the
-    newest event that it has received. The stream then continues with the next event.
+    newest event that it has received. The stream then continues with the next event. If the hub no
+    longer stores all events since then, the stream begins with a snapshot instead.
     """
     position = int(last_event_id) if _EVENT_ID.fullmatch(last_event_id) else -1
     looked = time.monotonic() - CHECK_S
