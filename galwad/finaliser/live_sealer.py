@@ -42,7 +42,8 @@ calls needs the space.
 _SLICE_FRAMES: Final = 60
 """The number of spool frames in a slice. A frame holds about one second of a call.
 
-A slice is sealed without interruption. Then a slice of the next call is sealed.
+A slice is sealed without interruption. After a slice of one call, a slice of another call is
+sealed.
 """
 log = structlog.get_logger()
 
@@ -58,8 +59,8 @@ class LiveSealer:
     def __init__(self, spools: Spools, archive: Archive, keys: Callable[[], SpoolKeys]) -> None:
         """Set up the sealer. It does not follow any call yet.
 
-        `keys` returns the keys that decrypt spools. If `keys` raises an error, the call is not
-        followed.
+        `keys` returns the keys that decrypt spools. It is called for each call that is to be
+        followed. If it raises an error, this call is not followed.
         """
         self._spools = spools
         self._archive = archive
@@ -69,10 +70,13 @@ class LiveSealer:
         self._lock = Lock()
 
     def follow(self, enough: Callable[[], bool]) -> None:
-        """Seal the finished parts of all calls in progress, in slices.
+        """Seal the finished parts of all calls in progress, one slice of one call after another.
 
-        After each slice, `enough` is called, and this method returns if the result is True.
-        Otherwise the call that has waited longest is next.
+        The next slice is always of the call whose previous slice was sealed longest ago. After each
+        slice, `enough` is called, and this method returns if the result is True. It also returns
+        when no call has another finished slice. If the archive's disk has less than
+        `MIN_FREE_BYTES` free, nothing is sealed, and the sealed parts of all followed calls are
+        discarded.
         """
         if self._archive.free_bytes < MIN_FREE_BYTES:
             self.discard_all()
@@ -123,7 +127,10 @@ class LiveSealer:
             self._followed.pop(call_id).discard()
 
     def _is_new(self, call_id: str, path: Path) -> bool:
-        """Return whether the sealing of this call can begin now, while the call is in progress."""
+        """Return whether the sealing of this call can begin now, while the call is in progress.
+
+        For example, it cannot begin if it has begun or failed before, or if the spool is too small.
+        """
         if (
             len(self._followed) >= _MAX_CALLS
             or call_id in self._followed
@@ -146,7 +153,7 @@ class LiveSealer:
         return True
 
     def _step(self, call_id: str) -> bool:
-        """Seal one slice of a call, then let all other followed calls go first.
+        """Seal one slice of a call, then put the call behind all other followed calls.
 
         Return True if another slice of the call can be sealed now.
         """

@@ -6,8 +6,9 @@ desk is down, calls are still sealed, and are indexed later. If a call cannot be
 finaliser tries again when it next looks at the spool folders.
 
 Calls that have just ended are sealed first, then calls that an outage left unsealed. In each of
-these two groups, small calls are sealed before large calls. `SEALING_TASKS` calls are sealed at the
-same time, so that a short call rarely waits for a long call or for the disk.
+these two groups, calls with small spools are sealed before calls with large spools. `SEALING_TASKS`
+calls are sealed at the same time, so that a short call rarely waits for a long call or for the
+disk.
 
 To follow a call means to seal the finished parts of its spool while the call is still in progress,
 so that little work remains when the call ends. On SIGTERM the finaliser first seals every call that
@@ -92,7 +93,7 @@ class Finaliser:
         self._in_sealing: dict[str, bool] = {}
         """The ids of the calls that are being sealed now.
 
-        The value of an id is True if the call must be queued again after this sealing.
+        The value of an id is True if the call must be queued again when this sealing fails.
         """
         self._free = asyncio.Event()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -144,8 +145,8 @@ class Finaliser:
     async def _work(self) -> None:
         """Seal ended calls and follow calls in progress until `stop` is called.
 
-        To follow a call means to seal the finished parts of its spool. After `stop`, call
-        `_finish`, which seals the remaining calls that have ended.
+        To follow a call means to seal the finished parts of its spool. When `stop` has been called,
+        this method calls `_finish`, which seals the remaining calls that have ended.
         """
         stopping = asyncio.create_task(self._stopping.wait())
         hands = [asyncio.create_task(self._seal_queued()) for _ in range(SEALING_TASKS)]
@@ -172,8 +173,9 @@ class Finaliser:
     async def _finish(self) -> None:
         """Seal all calls that have ended, then wait until the desk has indexed their recordings.
 
-        The wait for the desk lasts at most `index_wait_s` seconds. A second call of `stop` ends the
-        wait, and only the calls that are already being sealed are finished.
+        The wait for the desk lasts at most `index_wait_s` seconds. If `stop` is called a second
+        time, only the calls that are already being sealed are finished, and the wait for the desk
+        ends at once.
         """
         supervise.stopping()
         try:
@@ -207,10 +209,10 @@ class Finaliser:
 
         try:
             await asyncio.to_thread(self._sealer.follow, enough)
-        # A missing folder is reported when the finaliser next looks for closed spools.
+        # If a folder is missing, this is reported when the finaliser next looks for closed spools.
         except OSError:
             return
-        except Exception:  # An error here must not stop the sealing of ended calls.
+        except Exception:  # An error of one followed call must not stop the sealing of ended calls.
             log.exception("calls.not_followed")
 
     async def _take(self, call_id: str) -> None:
@@ -264,7 +266,8 @@ class Finaliser:
         """Queue a call whose spools are closed. `size` is the total size of these spools in bytes.
 
         If the call is being sealed now, it is not queued but only marked, because another of its
-        spools may have been closed meanwhile. If the sealing fails, a marked call is queued again.
+        spools may have been closed meanwhile. A marked call is queued again when this sealing has
+        failed, but not when it has succeeded.
         """
         if call_id in self._in_sealing:
             self._in_sealing[call_id] = True
@@ -288,7 +291,7 @@ class Finaliser:
             # A spool folder or its disk is missing. The finaliser looks again later.
             except OSError as error:
                 log.error("spools.not_seen", why=error.strerror)  # noqa: TRY400 - it says what
-            # Whatever file caused this error, the finaliser must look again later.
+            # The finaliser must look again later, whatever caused this error.
             except Exception:
                 log.exception("spools.not_seen")
             try:
@@ -342,7 +345,7 @@ class Finaliser:
             case SpoolClosed():
                 size = self._sealer.size(message.call_id)
                 self._enqueue(message.call_id, size, just_ended=True)
-            # The switch has connected. While there was no link, it may have closed spools.
+            # The switch has connected. While it was not connected, it may have closed spools.
             case Hello():
                 self._look_soon()
 
@@ -365,7 +368,8 @@ class Finaliser:
     async def _forget(self, call_id: str) -> None:
         try:
             await asyncio.to_thread(self._sealer.forget, call_id)
-        # The finaliser tries again after it has next looked for closed spools.
+        # The spools could not be removed. The finaliser tries again after it has next looked for
+        # closed spools.
         except (OSError, RecordingError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
             self._alarm(Alarm("spool.not_removed", call_id, why))
@@ -392,7 +396,7 @@ def folders_of(settings: Settings) -> Folders:
 
 
 def sealer_of(settings: Settings) -> Sealer:
-    """Return a `Sealer` with these settings. Raise the same errors as `Sealer`."""
+    """Return a `Sealer` with these settings. The errors that `Sealer` raises are not caught."""
     software = f"galwad {version('galwad')}"
     officer_key = settings.recording.officer_key
     return Sealer(folders_of(settings), settings.node.name, software, officer_key)
