@@ -36,7 +36,7 @@ _PRAGMAS = (
 _OTHERS_S = 20.0
 """The seconds to wait while another process upgrades the database.
 
-This is less than the 30 s that systemd gives the desk to start.
+This time is less than the 30 s that systemd gives the desk to start.
 """
 
 

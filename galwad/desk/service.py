@@ -357,10 +357,11 @@ class Desk:
             self.calls.note_saved(call.call_id, note)
 
     async def _indexed(self, sealed: Sealed) -> None:
-        """Update metrics, alarms and the live call for a recording that is now in the index.
+        """Update the metrics and the live call for a recording that is now in the index.
 
-        If an advisor answered the call and the call is not among the live calls, open the call's
-        contact note (the advisor's note about the call).
+        If the recording has unexplained talk time, raise an alarm. If an advisor answered the call
+        and the call is not among the live calls, open the call's contact note (the advisor's note
+        about the call).
         """
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)

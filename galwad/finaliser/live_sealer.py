@@ -1,7 +1,7 @@
 """Seals parts of calls that are still in progress, so that little work remains when a call ends.
 
 To follow a call means to seal the finished parts of its spool while the call is in progress. After
-an error the call is no longer followed. It is then sealed from its spool when it has ended.
+an error the call is no longer followed, and is sealed from its spool after its end.
 """
 
 from __future__ import annotations
@@ -168,6 +168,6 @@ class LiveSealer:
         return more
 
     def _give_up(self, call_id: str, error: Exception) -> None:
-        """Stop sealing this call while it is in progress. It will be sealed after its end."""
+        """Seal no more parts of this call before its end. It will be sealed after its end."""
         self._given_up.add(call_id)
         log.warning("call.not_followed", call_id=call_id, why=type(error).__name__)

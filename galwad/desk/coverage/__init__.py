@@ -1,5 +1,5 @@
 """The coverage check, which runs once a day and on request.
 
-It checks that each answered call is in the index and in the archive, or has a spool that is not
-sealed yet.
+For each answered call, the check looks for an index row and a recording in the archive, or for a
+spool that is not sealed yet.
 """

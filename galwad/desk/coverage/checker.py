@@ -153,7 +153,7 @@ class CoverageChecker:
         return [alarms[key] for key in sorted(fresh)]
 
     async def unexplained_reported(self, call_id: str) -> None:
-        """Record that the alarm `recording.unexplained` was already raised for this call.
+        """Store that the alarm `recording.unexplained` was already raised for this call.
 
         The desk uses this method when it indexes a recording with unexplained talk time. So the
         next check does not raise the alarm a second time.
@@ -173,8 +173,8 @@ class CoverageChecker:
     ) -> CallCoverage | None:
         """Return the coverage of a call that has no index row in the checked period.
 
-        Return None if the call is still in progress, or if it ended so recently that its row may
-        not be written yet.
+        Return None if the call is still in progress, or if it ended so recently that its row is
+        perhaps not written yet.
         """
         now = self._clock()
         if call.ended is None and (calls_in_progress is None or call.call_id in calls_in_progress):

@@ -93,10 +93,10 @@ class NightlyCheck:
         return now >= next_time(self._at, self._begun if last is None else last, self._zone)
 
     async def check(self) -> CoverageResult:
-        """Check coverage, raise an alarm for each new finding, and record the check.
+        """Check coverage, raise an alarm for each new finding, and add an audit entry.
 
-        The check is recorded as an entry of the audit chain. The checked period begins one day
-        before the previous check or, if there was none, one day before now. The period ends now.
+        The audit entry has the result of the check. The checked period begins one day before the
+        previous check or, if there was none, one day before now. The period ends now.
         """
         now = self._clock()
         last = await self._last(now)

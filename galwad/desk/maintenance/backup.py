@@ -105,7 +105,7 @@ class Restored:
     """The number of headers that the backup had when it was made, and lacks now."""
     problems: tuple[str, ...]
     audit: LastEntry
-    """The number and hash of the audit entry that records this restore."""
+    """The number and hash of the audit entry about this restore."""
 
 
 def make(settings: Settings, settings_file: Path, folder: Path) -> Description:

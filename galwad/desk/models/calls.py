@@ -136,8 +136,8 @@ class Confirmation(RequestBody):
 class Contact(RequestBody):
     """A request to save the contact note, which the advisor writes about a call.
 
-    If a person calls for another person, `on_behalf_of` is the other person, and `authority` says
-    why the caller may do so. Both are required unless `caller_type` is "self".
+    If the caller speaks for another person, `on_behalf_of` is this other person, and `authority`
+    says why the caller may speak for this person. Both are required unless `caller_type` is "self".
     """
 
     purpose: RequiredText

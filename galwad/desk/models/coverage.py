@@ -19,8 +19,8 @@ class CallSpan(BaseModel):
 class FaultyCall(BaseModel):
     """A call that did not pass the coverage check.
 
-    The call has talk time that neither segments nor gaps explain, or the records about the call
-    contradict each other.
+    The call has talk time that neither segments nor gaps explain, or the call's ledger entry, index
+    row and manifest contradict each other.
     """
 
     call_id: str
@@ -49,8 +49,8 @@ class Coverage(BaseModel):
 
     `calls` is the number of calls that could be checked. The durations are sums over these calls,
     in microseconds. `in_progress` is the number of calls that could not be checked, because they
-    continue, or ended so recently that their recording may not be indexed yet. `amiss` lists the
-    calls that did not pass the check. `orphans` lists files, index rows and spools that lack a
+    continue, or ended so recently that their recording is perhaps not indexed yet. `amiss` lists
+    the calls that did not pass the check. `orphans` lists files, index rows and spools that lack a
     counterpart. `more_orphans` is the number of orphans that are not in the list.
     """
 

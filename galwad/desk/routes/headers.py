@@ -112,7 +112,7 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
     """Put a recording's new header in force, after `stage` has stored it.
 
     An audit entry about the replacement is written first. If the replacement then fails, a second
-    entry records the failure.
+    audit entry reports the failure.
     """
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
