@@ -51,9 +51,9 @@ class Link:
         return self._writer.is_closing()
 
     def send(self, message: AnyMessage) -> None:
-        """Queue a message to be sent.
+        """Queue a message to be sent. If the link is closed, do nothing.
 
-        Disconnect the peer if more than `MAX_BACKLOG` bytes then wait to be sent.
+        If more than `MAX_BACKLOG` bytes are in the queue after that, disconnect the peer.
         """
         if self._writer.is_closing():
             return
@@ -80,7 +80,7 @@ class Link:
             raise LinkError("not a message of this version") from error
 
     async def close(self) -> None:
-        """Send the queued messages, then close the socket."""
+        """Send the queued messages, close the socket, and wait until it is closed."""
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
@@ -109,10 +109,11 @@ def _bind(path: Path) -> socket.socket:
 async def serve(
     path: Path, on_message: Handler, on_close: Callable[[Link], None] | None = None
 ) -> asyncio.Server:
-    """Listen on the socket file `path` (mode 0660), and replace an older socket file.
+    """Listen on the socket file `path` (mode 0660), and return the server.
 
-    `on_message` is called for each received message, with the link and the message. `on_close` is
-    called when a link has ended, with that link.
+    A socket file that an earlier process left at `path` is replaced. `on_message` is called for
+    each received message, with the link and the message. `on_close` is called when a link has
+    ended, with that link.
     """
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -159,7 +160,7 @@ class Connector:
         return self.link is not None and not self.link.closed
 
     def send(self, message: AnyMessage) -> bool:
-        """Send a message and return True; return False if there is no link."""
+        """Queue a message to be sent, and return True; if there is no link, return False."""
         if self.link is None or self.link.closed:
             return False
         self.link.send(message)

@@ -1,12 +1,13 @@
 """The log of a process: each line on stderr is one event, with a name and fields.
 
-On a terminal, the lines are coloured text. For the systemd journal, the lines are JSON, with the
-priority of each entry (sd-daemon(3)), so that `journalctl -p warning` finds warnings and errors.
+On a terminal, the lines are coloured text. For the systemd journal, each line is the event's
+priority (sd-daemon(3)), followed by the event as JSON, so that `journalctl -p warning` finds
+warnings and errors.
 
-If an exception is logged, only its type and the source lines in its traceback appear in the log.
-The text and the variables of an exception are never logged, because they may contain what a caller
-or an advisor sent. For the same reason, the text of another library's log record is never logged.
-Only the record's logger, module and line are logged.
+If an exception is logged, only the exception's type and the source lines in its traceback appear in
+the log. The text and the variables of an exception are never logged, because they may contain what
+a caller or an advisor sent. For the same reason, the text of a log record from another library is
+never logged. Of such a record, only the logger, the module and the line number are logged.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _PRIORITIES: Final[Mapping[str, int]] = {
 def configure(process: str, *, as_json: bool) -> None:
     """Set up structlog and the standard library's logging for this process.
 
-    `process` is the name of the process in each event. If `as_json` is true, the lines are JSON.
+    `process` is the name of the process in each event. The lines are JSON if `as_json` is true,
+    otherwise text.
     """
     renderer: Processor
     if as_json:
@@ -73,10 +75,10 @@ def _journal_listens() -> bool:
 
 
 def exception_without_text(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Replace the exception in the field `exc_info` by two fields that do not contain its text.
+    """Replace the exception in the field `exc_info` by two fields without the exception's text.
 
-    The field `exception` is the type of the exception. The field `passed` lists the source lines of
-    the exception's traceback.
+    The field `exception` is the name of the exception's type. The field `passed` lists at most 20
+    source lines of the exception's traceback, the innermost ones, each as `FILE:LINE`.
     """
     info = event.pop("exc_info", None)
     if info is True:
@@ -99,7 +101,7 @@ class LibraryHandler(logging.Handler):
     """Writes the log records of other libraries to our log, without the text of the records."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log a record's logger, module and line, but not the record's text.
+        """Log the logger, the module and the line number of a record, but not the record's text.
 
         The text may contain data that a caller sent.
         """
@@ -127,7 +129,7 @@ class _Named:
 class _ForTheJournal:
     """Writes each log event as one line: first the event's priority, then its fields as JSON.
 
-    The journal reads the priority and removes it from the line.
+    The priority has the form `<4>`. The journal reads the priority and removes it from the line.
     """
 
     def __init__(self) -> None:

@@ -3,10 +3,10 @@
 The switch exchanges messages with the desk and the finaliser over `switch.sock`. The finaliser
 exchanges messages with the desk over `desk.sock`. `galwad.link` sends and receives the messages.
 
-A message about a call contains the whole state of the call, and receiving it twice does no harm.
-After a link was interrupted, a `CallsSnapshot` is therefore enough to bring the desk up to date.
-Phone numbers and names of people are only in these messages and in the sealed files. No process
-logs the fields of a message.
+A message about a call contains the whole state of the call, so it does no harm if the same message
+is received twice. After a link was interrupted, a `CallsSnapshot` is therefore enough to bring the
+desk up to date. Phone numbers and names of people are only in these messages and in encrypted
+files. No process logs the fields of a message.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class LinkMessage(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=F
 
 
 class CallerFacts(msgspec.Struct, frozen=True):
-    """The facts about the caller in the caller's INVITE, before any lookup.
+    """The facts about the caller in the caller's INVITE, before the caller is looked up.
 
     `from_user` and `from_host` are the user part and the host of the From URI. `asserted` are the
-    user parts in P-Asserted-Identity, in the sequence of the header field. `privacy` are the values
-    of the Privacy header field, in lower case. `trusted` says whether Galwad believes the
+    user parts in P-Asserted-Identity, in the same sequence as in the INVITE. `privacy` are the
+    values of the Privacy header field, in lower case. `trusted` says whether Galwad believes the
     identities that the caller's trunk asserts (RFC 3325, RFC 3323).
     """
 
@@ -91,9 +91,9 @@ class CallStatus(msgspec.Struct, frozen=True):
 class Hello(LinkMessage, frozen=True):
     """The first message that a client sends on `switch.sock` or `desk.sock`.
 
-    `role` says which kind of process the client is: a desk, a finaliser or a `galwad` command. The
-    switch answers the `Hello` of a finaliser with the same message. From then on, the switch
-    notifies the finaliser of each closed spool.
+    `role` says which kind of process the client is: a desk, a finaliser or a `galwad` command. When
+    a finaliser sends its `Hello` to the switch, the switch sends the same `Hello` back. From then
+    on, the switch notifies the finaliser of each closed spool.
     """
 
     role: Role
@@ -121,8 +121,8 @@ class CallEnded(LinkMessage, frozen=True):
     known. `since` is the time of the answer in Unix seconds; if it is 0, the desk computes the time
     from `ended` and `talk_us`.
 
-    `for_ledger` is true if the call was answered and was to be recorded, even if it was not
-    recorded. The switch repeats a message with a true `for_ledger` until the desk sends
+    `for_ledger` is true if the call was answered and had to be recorded. It is true even if the
+    recording failed. The switch repeats a message with a true `for_ledger` until the desk sends
     `LedgerHas`.
     """
 
@@ -154,9 +154,10 @@ class Alarm(LinkMessage, frozen=True):
 class PeerStatus(msgspec.Struct, frozen=True):
     """The state of a peer that the switch monitors.
 
-    If `asked_by` is "options", `up` says whether the peer answers OPTIONS. If `asked_by` is
-    "register", `up` says whether the peer accepts our registration. `name` is the trunk's name, the
-    peer's address, or the trunk's name and address. It is never a phone number.
+    If `asked_by` is "options", `up` says whether the peer answers OPTIONS, and `name` is the peer's
+    address; for a trunk, `name` is the trunk's name and the address. If `asked_by` is "register",
+    `up` says whether the peer accepts our registration, and `name` is the trunk's name. `name` is
+    never a phone number.
     """
 
     name: str
@@ -167,10 +168,11 @@ class PeerStatus(msgspec.Struct, frozen=True):
 class Figures(LinkMessage, frozen=True):
     """From the switch to the desk, every few seconds: the load, and counts of errors.
 
+    `calls` is the number of live calls, and `phones` the number of registered bindings.
     `loop_lag_ms` is the longest delay of the event loop since the previous `Figures`, in ms.
     `sources_banned` is the number of sources that are banned now. `peers` are the states of the
-    peers that the switch monitors because the settings say so. The following numbers are counted
-    since the process started:
+    peers to which the switch sends OPTIONS or REGISTER, as set in the settings. The following
+    numbers are counted since the process started:
 
     - `media_refused`: how often an unexpected sender began to send media to one of our ports;
     - `sip_dropped`: datagrams that were not SIP;
@@ -219,8 +221,8 @@ class Pause(LinkMessage, frozen=True, tag="Hold"):
 
     Exactly one of three fields is given: `call_id` pauses one call, `extension` pauses the calls of
     a phone, and `user` pauses the calls of a user. `holder` names the pause holder, who must later
-    send `Resume`. `trigger` says whether the page or the API asked for the pause. `actor` is
-    written to the manifest.
+    send `Resume`. `trigger` says whether the page or the API asked for the pause. `actor` names the
+    user who asked, such as `user:anna`, and is written to the manifest.
     """
 
     ref: int
@@ -233,11 +235,12 @@ class Pause(LinkMessage, frozen=True, tag="Hold"):
 
 
 class Resume(LinkMessage, frozen=True, tag="Release"):
-    """From the desk to the switch: a pause holder ends its pause of one or more calls.
+    """From the desk to the switch: a pause holder stops pausing one or more calls.
 
     Exactly one of `call_id`, `extension` and `user` says for which calls: one call, the calls of a
     phone, or the calls of a user. `holder` is the pause holder of the earlier `Pause`. `trigger`
-    says whether the page or the API sent the request. `actor` is written to the manifest.
+    says whether the page or the API sent the request. `actor` names the user who sent the request,
+    such as `user:anna`, and is written to the manifest.
     """
 
     ref: int
@@ -285,11 +288,12 @@ class SpoolClosed(LinkMessage, frozen=True):
 class Sealed(RecordingSummary, LinkMessage, frozen=True):
     """From the finaliser to the desk: a recording is complete in the archive.
 
-    The personal fields, such as the phone number, are read from the sealed spool, so that the index
-    is complete even if the desk was not running during the call. If the personal fields cannot be
-    decrypted any more, they are empty and `personal` is False. The index then keeps the values that
-    it already has. `undecoded` is the number of packets that could not be decoded. `recovered`
-    lists the life numbers of the spools that were opened with a key from an officer.
+    The personal fields, such as the phone number, were read from the spool during sealing, so that
+    the index is complete even if the desk was not running during the call. If the personal fields
+    cannot be decrypted any more, they are empty in this message, and `personal` is False. The index
+    then keeps the values that it already has. `undecoded` is the number of packets that could not
+    be decoded. `recovered` lists the life numbers of the spools that were opened with a key from an
+    officer.
     """
 
     personal: bool = True
@@ -328,10 +332,11 @@ class Indexed(LinkMessage, frozen=True):
 
 
 class StageHeader(LinkMessage, frozen=True):
-    """From the desk to the finaliser: store a new header and the officer's record of this header.
+    """From the desk to the finaliser: store a new header and its signed record.
 
-    The header is that of the recording of `call_id`. The new header and its record are stored
-    beside the present ones. The present header and record stay in force until `CommitHeader`.
+    The header belongs to the recording of `call_id`. The officer has signed the record, which
+    describes the header. The new header and its record are stored beside the present ones. Until
+    `CommitHeader`, the present header and its record stay in force.
     """
 
     ref: int
@@ -389,11 +394,11 @@ class VerifyRecording(LinkMessage, frozen=True, tag="Prove"):
 class VerifiedRecording(msgspec.Struct, frozen=True):
     """The facts for a recording's index row, read from the recording's files.
 
-    The desk needs these facts if its database is lost and only the recording's files are left.
-    `sealed.personal` is False, because the personal fields can be read only from a spool.
-    `node_key` is the key that signed the manifest. `disposed` and `disposal` come from the disposal
-    certificate. `disposed` is the time of the disposal in Unix seconds, or 0 if the recording is
-    not disposed of. `disposal` is the reason for the disposal.
+    The desk needs these facts if its database is lost and only the recording's files are left. In
+    `sealed`, the field `personal` is False, because the personal fields can be read only from a
+    spool. `node_key` is the key that signed the manifest. `disposed` and `disposal` come from the
+    disposal certificate. `disposed` is the time of the disposal in Unix seconds, or 0 if the
+    recording is not disposed of. `disposal` is the reason for the disposal.
     """
 
     sealed: Sealed

@@ -1,4 +1,4 @@
-"""Converts a user's words, such as `yesterday`, `last week` or `2026-11-24`, to a period of time.
+"""Converts words such as `yesterday`, `last week` or `2026-11-24` to a period in Unix seconds.
 
 A day runs from midnight to midnight in the time zone that is passed to `period`. A week begins on
 Monday.
@@ -35,10 +35,10 @@ class Period:
 def period(text: str, now: float, zone: tzinfo | None = None) -> Period:
     """Return the period that the words in `text` mean at the Unix time `now` (in seconds).
 
-    `zone` is the time zone of the days; the default is the local time zone. The name of a weekday
-    means the most recent day of that name before today. `last 7 days` ends with today. A point in
-    time without seconds, such as `2026-11-24T09:30`, means that whole minute. A point in time with
-    seconds, such as `2026-11-24T09:30:15`, means that whole second.
+    `zone` is the time zone of the days; None means the local time zone. The name of a weekday means
+    the most recent day of that name before today. `last 7 days` means today and the six days before
+    it. A point in time without seconds, such as `2026-11-24T09:30`, means that whole minute. A
+    point in time with seconds, such as `2026-11-24T09:30:15`, means that whole second.
 
     Raises:
         ValueError: The text does not mean a period, or its date does not exist.

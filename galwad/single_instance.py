@@ -1,7 +1,8 @@
-"""A lock, so that only one process of each kind uses a state folder.
+"""A lock on a state folder, so that only one process uses the folder.
 
-The lock works whether systemd, `galwad serve` or a person starts the process. Without the lock, two
-finalisers would overwrite each other's recordings, and two switches would continue the same calls.
+The switch, the desk and the finaliser each have their own state folder. The lock works for a
+process that systemd, `galwad serve` or a person has started. Without the lock, two finalisers would
+overwrite each other's recordings, and two switches would continue the same calls.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """Lock a folder until the `with` block or the process ends (flock(2)).
 
     `folder` is the state folder of this process. If the folder is missing or cannot be opened, no
-    lock is set and no error is raised, because the process must answer calls even then. The process
-    itself reports the work that it cannot do without the folder.
+    lock is set and no error is raised here, because the process must answer calls even then. The
+    parts of the process that need the folder report the error.
 
     Raises:
         FolderLockedError: Another process has locked the folder.

@@ -4,8 +4,9 @@
 restarts it, and waits longer before each further restart. When the supervisor itself is asked to
 stop, it stops the children in a sequence in which no recording is lost. The switch stops first,
 after its calls have ended. Then the finaliser seals the spools of these calls and stops. The desk
-stops last, because advisors pause the remaining calls on the desk's page. The functions `ready`,
-`stopping` and `watchdog` send a service's messages of sd_notify(3) without libsystemd.
+stops last, because advisors need its page to pause calls until the last call has ended. A child
+process uses the functions `ready`, `stopping` and `watchdog` to send messages of sd_notify(3)
+without libsystemd.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ _PATIENCE_S: Final[Mapping[ProcessName, float | None]] = {
 """The time in seconds in which each process must end after it was asked to stop.
 
 None means no limit: the switch waits for the end of its calls, however long they last. The
-finaliser needs the time to seal the remaining spools. If the boot key is only in memory, a spool
-that is not sealed now cannot be opened without an officer after a reboot of the machine.
+finaliser needs the time to seal the remaining spools. If the boot key is only in memory, a reboot
+of the machine destroys it. A spool that was not sealed before the reboot can then be opened only by
+an officer.
 """
 _PR_SET_PDEATHSIG = 1
 
@@ -53,8 +55,8 @@ log = structlog.get_logger()
 def notify(state: str) -> bool:
     """Send `state` as one sd_notify message, and return True.
 
-    Return False if no process asked for such messages ($NOTIFY_SOCKET is not set), or if sending
-    failed.
+    `state` is the text of the message, such as `READY=1`. Return False if no process asked for such
+    messages ($NOTIFY_SOCKET is not set), or if sending failed.
     """
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
@@ -100,10 +102,11 @@ def watchdog_interval() -> float | None:
 async def watchdog() -> None:
     """Send watchdog messages while the event loop runs. Run this function as a task.
 
-    After systemd has asked a unit to stop, systemd's watchdog does not apply any more. If the event
-    loop hung then, the process would never end. Therefore this function also restarts an alarm
-    timer of the kernel after each message. If the event loop hangs, the timer expires, and its
-    signal SIGALRM ends the process. The timer expires a little later than systemd's watchdog would.
+    When systemd has asked a unit to stop, systemd's watchdog does not apply any more. Without
+    another watchdog, a process whose event loop hangs after that would never end. Therefore this
+    function also restarts an alarm timer of the kernel after each message. If the event loop hangs,
+    the timer is not restarted, it expires, and its signal SIGALRM ends the process. The timer runs
+    for 1.5 times the time that systemd's watchdog allows.
     """
     interval = watchdog_interval()
     if interval is None:
@@ -249,9 +252,10 @@ class Supervisor:
         self.children: dict[ProcessName, Child] = {}
 
     async def run(self) -> int:
-        """Run the three processes until a signal arrives, then stop them. Return the exit status.
+        """Run the three processes, stop them after a signal, and return the exit status.
 
-        The exit status is 1 if a process could not be started, otherwise 0.
+        If a process cannot be started, the other processes are stopped and the exit status is 1.
+        Otherwise it is 0.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -269,7 +273,7 @@ class Supervisor:
         return 0 if fine else 1
 
     def signalled(self) -> None:
-        """Handle a signal: drain the processes at the first signal, kill them at the second."""
+        """At the first signal, let the processes finish their work; at the second, kill them."""
         if self._stop.is_set():
             self._stop_now.set()
         self._stop.set()
@@ -302,8 +306,8 @@ class Supervisor:
     async def _drained(self, name: ProcessName, runner: asyncio.Task[None]) -> None:
         """Wait until a child that was asked to stop has ended.
 
-        If the child's time in `_PATIENCE_S` is over, or if a second signal arrives, send SIGTERM to
-        the child again, and send SIGKILL one second later.
+        If the child needs longer than its time in `_PATIENCE_S`, or if a second signal arrives,
+        send SIGTERM to the child again, and send SIGKILL one second later.
         """
         hurry = asyncio.create_task(self._stop_now.wait())
         await asyncio.wait(

@@ -1,8 +1,9 @@
 """Sealing of calls: turns the spools of a call into a recording in the archive.
 
 This module uses no sockets and no event loop. If a call cannot be sealed, its spools are kept.
-Spools are deleted in two cases: `forget` deletes them after the desk has confirmed the recording,
-and `seal` deletes them if the call's recording was disposed of.
+`Sealer.forget` removes spools after the desk has confirmed that the recording is in its index.
+`Sealer.seal` removes the spools of a call, instead of sealing them, if the call's recording was
+disposed of earlier.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ from recording.spool import is_live, remove_spool
 from recording.spool.recovery import recovered_keys, shred_recovered
 
 _WAITING_S: Final = 300.0
-"""The age in seconds from which an unsealed spool is reported to the desk.
+"""The time in seconds without a change after which an unsealed spool is reported to the desk.
 
 Sealing usually takes only moments, so an older spool shows that something is wrong.
 """
@@ -74,10 +75,10 @@ class Folders:
 
 
 class Sealer:
-    """Seals calls. The methods block the thread that calls them.
+    """Turns the spools of calls into recordings. Each method blocks the thread that runs it.
 
     Several threads may use the same sealer at the same time, but only for different calls. Only one
-    thread may call `follow`.
+    of these threads may use `follow`.
     """
 
     def __init__(self, folders: Folders, node: str, software: str, officer_key: str) -> None:
@@ -85,7 +86,8 @@ class Sealer:
 
         Raises:
             KeyFileError: The signing key cannot be read.
-            OSError: The archive cannot be written.
+            OSError: The archive folder cannot be created, or the public key cannot be written into
+                it.
         """
         self._folders = folders
         self._officer_key = officer_key
@@ -107,9 +109,9 @@ class Sealer:
     def _archive_identity(self) -> tuple[int, int] | None:
         """Return the device and inode numbers of the archive folder; None if the folder is missing.
 
-        If these numbers change, another disk is mounted, or the archive's disk is not mounted any
-        more. A recording must not be sealed into an empty mount point: as soon as the archive's
-        disk is mounted there again, the disk would hide the recording.
+        If these numbers change while the finaliser runs, another disk is mounted, or the archive's
+        disk is not mounted any more. A recording must not be written into an empty mount point,
+        because it would be hidden as soon as the archive's disk is mounted there again.
         """
         try:
             there = self._folders.archive.stat()
@@ -121,7 +123,7 @@ class Sealer:
         """Return the calls whose spools are complete, with the oldest call first.
 
         The result maps each call id to the total size of the call's spools in bytes. Each spool
-        folder is read only once, even if many calls wait there after an outage.
+        folder is read only once, even if many calls wait to be sealed after an outage.
         """
         return {
             call_id: _bytes(paths)
@@ -130,10 +132,10 @@ class Sealer:
         }
 
     def unreadable(self, closed: Collection[str]) -> dict[str, str]:
-        """Find the spools that cannot be opened, and return their error texts.
+        """Return the error texts of the spools that cannot be opened.
 
-        The result maps the call id to one text with the errors of all spools of the call. The calls
-        in `closed` are skipped.
+        The result maps the id of a call to one text with the errors of all spools of this call.
+        `closed` has the ids of the calls whose spools are complete. These calls are not examined.
         """
         found = {}
         for call_id, paths in sorted(self._spools.by_call().items()):
@@ -153,11 +155,12 @@ class Sealer:
         return found if self._finished(call_id, found) else []
 
     def waiting(self, closed: Collection[str], why: Mapping[str, str]) -> tuple[WaitingSpool, ...]:
-        """Return the spools that have not been changed for `_WAITING_S` seconds.
+        """Return the files that have not been changed for `_WAITING_S` seconds and are not sealed.
 
-        `closed` has the ids of the calls whose spools are complete. The result contains spools of
-        these calls, and also files whose name has no valid call id. `why` maps the id of each call
-        that could not be sealed to the `kind` of the alarm about the call.
+        `closed` has the ids of the calls whose spools are complete. The result has files of two
+        kinds only: the spools of these calls, and files whose name ends in `.spool` but has no
+        valid call id. `why` maps the id of each call that could not be sealed to the `kind` of the
+        alarm about the call.
         """
         now = time.time()
         found = []
@@ -170,7 +173,8 @@ class Sealer:
             with contextlib.suppress(OSError):
                 since = path.lstat().st_mtime
                 # If the clock was wrong when the spool was last changed, `since` can be far in the
-                # future. No process writes to such a spool now, so `abs` treats the spool as old.
+                # future. Because of `abs`, such a spool counts as old too: it is complete, so no
+                # process writes to it any more.
                 if abs(now - since) >= _WAITING_S:
                     name = os.fsencode(path.name).decode(errors="backslashreplace")
                     found.append(WaitingSpool(name, call_id, since, why.get(call_id, "")))
@@ -197,9 +201,9 @@ class Sealer:
         """Seal a call from its spools.
 
         Returns:
-            The message about the new recording, or the alarm that says why sealing failed. None if
-                the call has no complete spools. None also if the recording was disposed of; the
-                call's spools are then removed.
+            The message about the new recording, or the alarm that says why sealing failed. None in
+                two cases: the call has no complete spools, or its recording was disposed of
+                earlier. In the second case, the call's spools are removed.
         """
         spools = self.spools(call_id)
         if not spools:
@@ -235,10 +239,10 @@ class Sealer:
                 following.discard()
 
     def _disposed_of(self, call_id: str, spools: Iterable[Path]) -> Alarm | None:
-        """Remove the spools of a call whose recording was disposed of.
+        """Remove the spools of a call whose recording was disposed of, and return None.
 
-        Return None if the spools were removed. If this node did not sign the certificate of
-        disposal, keep the spools and return an alarm.
+        If this node did not sign the certificate of disposal, keep the spools and return an alarm
+        instead.
         """
         if self._disposals.find(call_id) is None:
             why = "a certificate of its disposal lies there that this node did not sign"
@@ -248,22 +252,22 @@ class Sealer:
         return None
 
     def follow(self, enough: Callable[[], bool]) -> None:
-        """Seal, for each call in progress, the part of its spool that is already written.
+        """For each call in progress, seal the part of the call that is already in its spool.
 
-        The function `enough` is called regularly. Return when `enough` returns True, or when
-        nothing is left to seal at present.
+        The function `enough` is called regularly. This method returns as soon as `enough` returns
+        True, or when nothing more can be sealed at present.
         """
         self._live_sealer.follow(enough)
 
     def discard_all(self) -> None:
-        """Discard the sealed parts of calls in progress.
+        """Discard the parts of calls in progress that `follow` has sealed.
 
-        Call this before the process ends, because the parts are useless to another process.
+        This method must run before the process ends, because another process cannot use the parts.
         """
         self._live_sealer.discard_all()
 
     def _keys(self, spools: Iterable[Path] = ()) -> SpoolKeys:
-        """Return the keys that open spools.
+        """Return the boot keys and other keys with which spools can be opened.
 
         The result also contains the keys that officers recovered for the spools in `spools`.
         """
@@ -273,10 +277,12 @@ class Sealer:
         return SpoolKeys(ours, folder, recovered, tuple(filter(None, further)))
 
     def _boot_keys(self) -> list[bytes | None]:
-        """Return the boot keys that exist; empty if there are none. No entry is None.
+        """Return all boot keys that exist. The list is empty if there are none.
 
-        A boot key encrypts the keys of this machine's spools. A boot key that is only in memory is
-        lost at a reboot. If `unattended_recovery` is set, a boot key is stored on a disk.
+        The list never contains None; its type allows None because `_keys` uses `[None]` instead of
+        an empty list. A boot key encrypts the keys of this machine's spools. A boot key that is
+        only in memory is lost at a reboot. If `unattended_recovery` is set, a boot key is stored on
+        a disk.
 
         Raises:
             KeyFileError: A boot key cannot be read, and no other boot key was found.
@@ -307,9 +313,9 @@ class Sealer:
                 remove_spool(each, self._folders.runtime_keys)
 
     def amend(self, order: ArchiveOrder) -> ArchiveReply:
-        """Carry out a request of the desk that concerns a sealed recording, and return the reply.
+        """Carry out the desk's request `order` about a sealed recording, and return the reply.
 
-        If a request is refused, nothing is changed.
+        If the request is refused, nothing is changed, and the reply contains the reason.
         """
         try:
             content = self._amended(order)
@@ -370,7 +376,8 @@ def _unreadable(path: Path) -> str:
 def _bytes(paths: Iterable[Path]) -> int:
     total = 0
     for path in paths:
-        # An error is ignored here: either the spool was removed, or sealing will report the error.
+        # An error of `stat` is ignored here: either the spool was removed, or sealing will report
+        # the error.
         with contextlib.suppress(OSError):
             total += path.stat().st_size
     return total
@@ -379,7 +386,8 @@ def _bytes(paths: Iterable[Path]) -> int:
 def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) -> Sealed:
     """Return the message that reports a sealed recording to the desk.
 
-    `recovered` has the life numbers of the spools that were opened with a key from an officer.
+    `recovered` has the life numbers of those spools of the call that were opened with a key from an
+    officer.
     """
     manifest, personal = recording.manifest, recording.personal or PersonalFacts()
     return Sealed(

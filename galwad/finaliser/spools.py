@@ -1,4 +1,4 @@
-"""Finds spools by name in the two spool folders: the first folder, and the one on the spare disk.
+"""Finds the spool files in the two spool folders: the first folder, and that on the spare disk.
 
 If the first disk fails during a call, the switch copies the call's spool to the spare disk, so the
 same spool may be in both folders. The copied file gets its final name only when it is complete.
@@ -37,11 +37,12 @@ class Spools:
         """Return the path of every file whose name ends in `.spool`.
 
         If files of the same name are in both folders, only the path on the spare disk is returned.
-        If the first disk has failed, only the spools on the spare disk are returned.
+        If the first folder cannot be read, only the spools on the spare disk are returned.
 
         Raises:
-            OSError: The first folder cannot be read, and there is no spool on the spare disk.
-                (`glob` is not used here, because it would hide this error.)
+            OSError: The first folder cannot be read, and there is no spool on the spare disk. Or
+                the folder on the spare disk exists, but cannot be read. (`glob` is not used here,
+                because it would hide such an error.)
         """
         spare = list(self._spares())
         try:
@@ -67,19 +68,19 @@ class Spools:
         return found
 
     def of(self, call_id: str) -> list[Path]:
-        """Return the spools of one call, sorted by life; [] if the folders cannot be read."""
+        """Return the spools of one call, sorted by life; [] if `all` raises an `OSError`."""
         try:
             return sorted(self.by_call().get(call_id, ()), key=life_of)
         except OSError:
             return []
 
     def places(self, path: Path) -> list[Path]:
-        """Return every path at which this spool is stored, with `path` as the final one.
+        """Return every path at which the spool at `path` is stored; the final entry is `path`.
 
-        The same spool may also be in the other folder. If the disk of the other folder cannot be
-        read now, only `path` is returned. The spool on that disk is then left there. When the disk
-        can be read again, the finaliser finds this spool, and finds that its call is already
-        archived.
+        A file of the same name in the other spool folder is the same spool. If the disk of that
+        folder cannot be read now, only `path` is returned, and the spool on that disk is not
+        removed. When the disk can be read again, the finaliser finds this spool there, and finds
+        that its call is already archived.
         """
         others = [folder / path.name for folder in (self._first, self._spare)]
         return [*(other for other in others if other != path and os.path.lexists(other)), path]

@@ -14,7 +14,8 @@ from recording.audit import log as audit_log
 from recording.index import custody, ledger
 from recording.index.catalogue import metadata as recording_metadata
 
-# The import of each module adds the module's tables to the metadata of its package.
+# These modules are imported because each import adds the module's tables to one of the objects in
+# `METADATA`.
 TABLE_MODULES = (contacts, audit_log, custody, ledger)
 METADATA = [callerid_metadata, desk_metadata, recording_metadata]
 
