@@ -32,8 +32,8 @@ def dearmored(text: bytes) -> bytes:
 
     Raises:
         ArmorError: There is text before or after the armor, a line has the wrong length, or the
-            base64 is not canonical. Each line of base64 must have 64 columns; only the final line
-            may be shorter.
+            base64 is not canonical. Each line of base64 must have 64 characters; only the final
+            line may be shorter.
     """
     lines = text.split(b"\n")
     filled = [place for place, line in enumerate(lines) if line.strip()] or [0]

@@ -163,7 +163,7 @@ def new_file_key() -> bytes:
 
 
 def open_header(header: bytes, identities: Iterable[AnyIdentity]) -> bytes:
-    """Return the file key in a header that is stored in its own file. Raises `AgeError`.
+    """Return the file key in `header`, a complete header without a payload. Raises `AgeError`.
 
     At least one of the identities must be able to decrypt the file key.
     """

@@ -75,7 +75,7 @@ class IdentityFile:
 
 
 def protected(text: str, passphrase: Passphrase) -> bytes:
-    """Encrypt the text of an identity file with a passphrase, and return it in ASCII armor.
+    """Encrypt the text of an identity file with a passphrase; return the result in ASCII armor.
 
     Armor consists of lines of text, so that a user can print the file.
     """

@@ -99,12 +99,12 @@ def scrypt_parameters(stanza: Stanza) -> tuple[bytes, int]:
 
 
 def encode(data: bytes) -> str:
-    """Return `data` as base64 without padding, which is the form in age headers."""
+    """Return `data` as base64 without padding. Age headers use this form."""
     return base64.b64encode(data).rstrip(b"=").decode()
 
 
 def decode(text: bytes) -> bytes:
-    """Decode base64 without padding, which is the form in age headers.
+    """Decode base64 without padding, the form that age headers use.
 
     Raises:
         Base64Error: `text` is not base64 without padding, or is not canonical: `encode` returns
