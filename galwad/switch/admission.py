@@ -1,9 +1,9 @@
 """Admission of calls and registrations: trunks by their address, phones by digest authentication.
 
-Digest authentication follows RFC 3261 section 22 and RFC 8760. Requests from all other senders are
-refused. This module collects in `CallerFacts` what an INVITE says about its caller. From these
-facts, the desk decides whether the caller is a known person, is unknown, or has withheld the
-number.
+Digest authentication follows RFC 3261 section 22 and RFC 8760. A request from any sender that is
+neither a trunk nor an authenticated phone is refused. `CallerFacts` contains what an INVITE says
+about its caller. From these facts, the desk decides whether the caller is a known person, is
+unknown, or has withheld the number.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Admission:
     def facts(self, line: str) -> Mapping[str, str | bool | None]:
         """Return the fields of the `call` event, which is written to the spool.
 
-        `line` is the label of the call's route in the settings, which advisors see. The fields are
-        personal data. They are encrypted in the spool, like the audio.
+        `line` is the label that the settings give to the call's route. Advisors see this label. The
+        fields are personal data. They are encrypted in the spool, like the audio.
         """
         caller = presented_caller(
             self.caller.from_user,
@@ -110,7 +110,11 @@ class AdmissionControl:
         )
 
     def invite(self, invite: InviteServer, now: float) -> Admission | Rejection:
-        """Admit a trunk by its address or a phone by its password, or return a `Rejection`."""
+        """Return an `Admission` if the INVITE is admitted, or the `Rejection` that refuses it.
+
+        An INVITE from a trunk is admitted by its source address, an INVITE from a phone by its
+        password.
+        """
         request = invite.request
         trunk = self._settings.find_trunk(*invite.source[:3])
         if trunk is not None:

@@ -1,4 +1,4 @@
-"""The party at the advisor's end of one call: the phones that ring, and the phone that answered.
+"""The parties at the advisor's end of one call: those that ring, and the one that answered.
 
 A phone that is registered with the switch belongs to a known user. If the call goes to a PBX, the
 PBX names the phone that answered (P-Asserted-Identity, Remote-Party-ID). Until the PBX has named a
@@ -30,23 +30,24 @@ class AdvisorSide:
         self.ringing: tuple[Party, ...] = ()
         self.advisor: Party | None = None
         self.group: tuple[Party, ...] = ()
-        """The advisors behind the PBX that answered. One of these advisors has the call.
+        """The group of advisors behind a PBX that has answered the call. One of them has the call.
 
-        The tuple is empty before an answer by a PBX, and again when the advisor is known.
+        The tuple is empty if no PBX has answered, after an advisor has claimed the call, and after
+        a new party has got the call.
         """
         self.target: Target | None = None
-        """The target that most recently talked with the caller; None before the answer."""
+        """The target that most recently talked with the caller; None until the call is answered."""
         self.identity = ""
-        """The user part by which a PBX names the party at the advisor's end.
+        """The user part of the URI by which a PBX identifies the party at the advisor's end.
 
-        It is "" if no PBX has named the party.
+        It is "" if no PBX has identified the party.
         """
 
     @property
     def candidates(self) -> tuple[Party, ...]:
-        """A group of advisors, one of whom has the call.
+        """The group of advisors behind the PBX, while it is not known which of them has the call.
 
-        It is empty before the answer, and when it is known which advisor has the call.
+        The tuple is empty before the answer, and when it is known which advisor has the call.
         """
         return self.group if self.advisor and not self.advisor.user else ()
 
@@ -61,8 +62,9 @@ class AdvisorSide:
     def concern(self, *, extension: str = "", user: str = "") -> bool:
         """Return whether the call belongs to the phone `extension` or to the user `user`.
 
-        Before the answer, a call belongs to each phone and each user that it rings. After the
-        answer, it belongs only to the phone that answered and to this phone's user.
+        Before the answer, a call belongs to each phone that rings for it and to the user of this
+        phone. After the answer, it belongs only to the phone that answered and to this phone's
+        user.
         """
         parties = (self.advisor,) if self.advisor else self.ringing
         return any(
@@ -70,7 +72,7 @@ class AdvisorSide:
         )
 
     def dialled(self, targets: Iterable[Target]) -> None:
-        """Set the parties that the route rings: the targets, and the advisors behind a PBX."""
+        """Set the parties that ring now: those at `targets`, and the advisors behind the PBX."""
         self.rings_at(targets)
         self.ringing += self._behind_the_pbx
 
@@ -79,7 +81,7 @@ class AdvisorSide:
         self.ringing = tuple(Party(target.name, target.user) for target in targets)
 
     def rings_again(self, target: Target) -> None:
-        """Set the party at `target` as the only party that rings. This party had the call before.
+        """Set the party at `target`, which had the call before, as the only ringing party.
 
         If a PBX has given a name to the party, the party keeps this name.
         """
@@ -94,8 +96,8 @@ class AdvisorSide:
     def answered(self, target: Target) -> Party:
         """Make the party that answered at `target` the call's advisor, and return this party.
 
-        If the target is a PBX that has named the party, the party has this name. Otherwise, it has
-        the name of the target.
+        If `target` is a PBX that has named the party, the returned party has the name from the PBX.
+        Otherwise, it has the name of `target`.
         """
         self.ringing, self.target = (), target
         self.advisor = self._party(target)
@@ -109,9 +111,10 @@ class AdvisorSide:
         return self.advisor
 
     def resumed(self, answered: AnsweredState) -> Party:
-        """Restore the state from before a restart, and return the party at the advisor's end.
+        """Restore the state in `answered`, and return the party at the advisor's end.
 
-        If there was no advisor, the returned party has no extension and no user.
+        The state is that from before a restart. If there was no advisor, the returned party has no
+        extension and no user.
         """
         self.advisor, self.group = answered.advisor, answered.group
         self.target = answered.target.target() if answered.target is not None else None
@@ -131,7 +134,7 @@ class AdvisorSide:
         return True
 
     def identified(self, event: sip.IdentityChanged) -> bool:
-        """Store a PBX's name for the party at the advisor's end; return True if the name is new.
+        """Store a name from a PBX for the party at the advisor's end; return True if it is new.
 
         If the call's target is a phone that is registered with us, ignore the name and return
         False.
@@ -145,10 +148,10 @@ class AdvisorSide:
         return True
 
     def renamed(self, *, somebody_else: bool) -> None:
-        """Give the party at the advisor's end the name in `identity`.
+        """Give the party at the advisor's end the name that is stored in `identity`.
 
-        If `somebody_else` is true, the name is that of a new party. The new party is not one of the
-        group, so the group is cleared.
+        If `somebody_else` is true, this name belongs to a new party, who now has the call. The new
+        party is not one of the group, so the group is cleared.
         """
         if somebody_else:
             self.group = ()
@@ -162,11 +165,11 @@ class AdvisorSide:
 
 
 def is_handover(before: str, destination: DestinationClass) -> bool:
-    """Return whether the new name that a PBX gives during a call is the name of a new party.
+    """Return whether the new name that a PBX gives during a call belongs to a new party.
 
     `before` is the previous name from the PBX; "" if the PBX gave no name before. `destination` is
-    the class of the new name. If there was a previous name, a new name always means a new party. If
-    there was none, the new name may be that of the advisor who answered. In this case, the name
-    means a new party only if its class is neither centre nor unknown.
+    the destination class of the new name. If there was a previous name, a new name always means a
+    new party. If there was none, the new name may be that of the advisor who answered. In this
+    case, the name means a new party only if `destination` is neither centre nor unknown.
     """
     return bool(before) or destination not in {DestinationClass.CENTRE, DestinationClass.UNKNOWN}

@@ -2,9 +2,9 @@
 
 Each SIP event is handled completely on the event loop as soon as it arrives, and no handler waits.
 A REFER or a payment trigger therefore shuts the gate before anything else happens. Two kinds of
-work must wait for the disk: the confirmation that a pause is on the disk, and a resume. Each runs
-as a task. After a payment, only a resume task opens the gate. After a transfer, the handler of a
-SIP event opens the gate when the transfer fails, or when the call is back in the centre.
+work must wait for the disk, and each runs as a task: confirming that a pause is on the disk, and
+resuming. After a payment, only such a task opens the gate. After a transfer, the handler of a SIP
+event opens the gate when the transfer fails, or when the call is back in the centre.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class SwitchCall:
 
         If the INVITE was refused, the returned call has already ended. `ringing_call` is given if
         this call was already ringing before a restart of the switch. The new call then has the call
-        id and the payment pauses from before the restart.
+        id and the payment pauses that the call had before the restart.
         """
         legs = BackToBackCall.incoming(
             context.endpoint,
@@ -300,8 +300,8 @@ class SwitchCall:
     def settle(self, now: Clock) -> None:
         """Handle the legs' events, save the checkpoint and send the call's state to the desk.
 
-        Call this method after each input to the call. The method also sets the timer of the legs,
-        and sends the SIP messages that wait in the endpoint.
+        Call this method after each input to the call. The method also starts the timer that the
+        legs need next, and sends the SIP messages that wait in the SIP endpoint.
         """
         self._in_settle = True
         try:
@@ -401,7 +401,7 @@ class SwitchCall:
         self.publish()
 
     def targets(self, now: float) -> tuple[Target, ...]:
-        """Return the targets that the call's route rings now."""
+        """Return the targets that the call's route would ring at the time `now`."""
         return self._context.router.targets(self._route, self.admission.called, now)
 
     def caller_target(self) -> Target:

@@ -53,12 +53,13 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     advisor: Party | None
     group: tuple[Party, ...]
-    """The advisors behind the PBX that answered. One of these advisors has the call.
+    """The group of advisors behind a PBX that has answered the call. One of them has the call.
 
-    The tuple is empty if the advisor is known.
+    The tuple is empty if no PBX has answered, after an advisor has claimed the call, and after a
+    new party has got the call.
     """
     target: TargetCheckpoint | None
-    """The target that most recently talked with the caller; None if there is none."""
+    """The target that most recently talked with the caller; None if there was no such target."""
     identity: str
     referred_to: DestinationClass
     outside: bool = msgspec.field(name="away")
@@ -84,7 +85,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     legs: msgspec.Raw
     """The legs in JSON, as `telephony.b2bua` saved them.
 
-    Only `telephony.b2bua` reads the fields in this JSON.
+    Only `telephony.b2bua` knows the meaning of the fields in this JSON.
     """
 
     def legs_values(self) -> Mapping[str, object]:

@@ -3,10 +3,10 @@
 Each call has one small file in the runtime folder (in memory, not on disk) that contains a
 `Checkpoint`. The file is replaced whenever the checkpoint changes, and removed when the call ends.
 
-If the folder is full, a changed checkpoint cannot be saved. The old file is then wrong: for
-example, it may say that the gate is open although the gate is now shut. Therefore the first octet
-of the old file is overwritten, which needs no space. From a file that is marked in this way, a new
-process reads only the legs, and ends them.
+If the folder is full, a changed checkpoint cannot be saved. The call's file is then out of date:
+for example, it may say that the gate is open although the gate is now shut. Therefore the first
+octet of this file is overwritten, which needs no space. From a file whose first octet is
+overwritten, a new process reads only the legs, and ends them.
 """
 
 from __future__ import annotations

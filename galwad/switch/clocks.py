@@ -1,7 +1,7 @@
-"""The present time of the switch, on two clocks.
+"""The present time of the switch, read from two clocks: the wall clock and the monotonic clock.
 
-The clocks are read once for each event that enters the switch: a message, a timer, a command or the
-end of a disk operation. The time is passed as `now` to all functions that handle the event.
+Both clocks are read once for each event that enters the switch: a message, a timer, a command or
+the end of a disk operation. The result is passed as `now` to all functions that handle the event.
 """
 
 from __future__ import annotations

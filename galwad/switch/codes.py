@@ -1,6 +1,7 @@
-"""Pause and resume requests from an advisor's phone, by a dialled code or the phone's record key.
+"""Requests to pause or resume from an advisor's phone, by a dialled code or the "Record" button.
 
-The digits of a dialled code arrive as telephone events (RFC 4733) or in INFO requests
+The button is also called the record key. The phone then sends a `Record` header field. The digits
+of a dialled code arrive as telephone events (RFC 4733) or in INFO requests
 (`application/dtmf-relay`). `CodeListener` stores only as many digits as the longer code has, and
 forgets the digits when it has recognised a code.
 """
@@ -18,7 +19,7 @@ from telephony.sip.message.messages import Request
 
 
 class PauseAction(Enum):
-    """The two requests that a dialled code or a phone's record key can make: pause and resume."""
+    """The two requests that an advisor can make with the phone: pause and resume recording."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -50,8 +51,8 @@ class PaymentCodes:
 class CodeListener:
     """Recognises the dialled codes in the DTMF digits of one leg.
 
-    For each code, the listener calls `on_code` with the action (pause or resume) and with the
-    arrival time of the code's final digit, in monotonic seconds.
+    Each time a code was dialled, the listener calls `on_code` with the action (pause or resume) and
+    with the arrival time of the code's final digit, in monotonic seconds.
     """
 
     def __init__(self, book: PaymentCodes, on_code: Callable[[PauseAction, float], None]) -> None:

@@ -26,9 +26,10 @@ class DeskCommands:
         self._phones = phones
 
     async def pause(self, command: Pause) -> PauseReply:
-        """Pause the calls that the command names.
+        """Pause the recordings of the calls that `command` names, and return the reply.
 
-        First, the gates of all these calls are shut. Only then does this method wait for the disks.
+        First, the gates of all these calls are shut. After that, this method waits until the disks
+        have confirmed the pauses.
         """
         calls, trigger = self._meant(command), Trigger(command.trigger)
         confirmations = [
@@ -38,7 +39,7 @@ class DeskCommands:
         return _reply(command.ref, calls, durable=all(durable))
 
     async def resume(self, command: Resume) -> PauseReply:
-        """Remove the pause holder of the command from every call that the command names."""
+        """Remove `command.holder` from the pause holders of the calls that `command` names."""
         calls = self._meant(command)
         durable = await asyncio.gather(
             *(call.pauses.resume(command.holder, command.actor) for call in calls)

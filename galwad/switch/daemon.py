@@ -169,8 +169,8 @@ class Switch:
         for helper in helpers:
             helper.cancel()
         self._relay.close_all()
-        # The process ends with live calls if it hands over. Write their audio to the spools, so
-        # that the next process can continue the calls.
+        # If the switch hands over, its calls are still live here. Their audio is written to the
+        # spools, so that the next process can continue the calls.
         for call in self.calls.values():
             call.recording.tick()
         self._transport.close()
@@ -225,8 +225,8 @@ class Switch:
     def _update_guard(self, now: float) -> None:
         """Replace the guard's set of known hosts.
 
-        Known hosts are those of registered phones, of the targets and registrars in the settings,
-        and of the peers with which we have calls.
+        A host is known if it is the host of a registered phone, of a target or registrar in the
+        settings, or of a peer with which we have a call.
         """
         registered = self._phones.hosts(now)
         self._guard.set_known_hosts(registered | self._router.hosts() | self._endpoint.peers())
@@ -334,10 +334,10 @@ class Switch:
             call.on_silence(leg_id, seconds)
 
     def _on_refused(self, leg_id: str, _host: str, _port: int) -> None:
-        """Count media packets from an unexpected sender to a leg's port, and raise an alarm.
+        """Count one burst of media packets from an unexpected sender, and raise an alarm.
 
-        The relay calls this method once for many such packets in quick succession, when the first
-        of them arrives.
+        The packets arrive at the port of the leg `leg_id`. The relay calls this method once for
+        each burst of such packets, when the first of them arrives.
         """
         self._refused += 1
         call = call_of_leg(self.calls, leg_id)

@@ -1,6 +1,7 @@
 """SIP events outside the calls in progress: new calls, registrations and pings.
 
-An event that belongs to a call in progress is passed to this call. All other requests are refused.
+An event that belongs to a call in progress is passed to this call. A request of any other kind is
+refused.
 """
 
 from __future__ import annotations
@@ -105,9 +106,9 @@ class EventDispatcher:
         """Give an advisor's place in a call to the sender of an INVITE with Replaces (RFC 3891).
 
         The sender must be trusted: one of our phones, or a trusted trunk such as the centre's PBX.
-        Any other sender gets 603. `replaced` is the leg that Replaces names: the advisor's leg. If
-        Replaces names no leg that can be replaced, `replaced` is a SIP status instead, and the
-        INVITE is refused with this status.
+        Any other sender gets 603. `replaced` is the advisor's leg to which the Replaces header
+        field refers. If this header field refers to no leg that can be replaced, `replaced` is a
+        SIP status instead, and the INVITE is refused with this status.
         """
         call = None if isinstance(replaced, int) else self._calls.get(replaced.call.call_id)
         if isinstance(replaced, int):
@@ -118,7 +119,7 @@ class EventDispatcher:
             call.transfers.replace_advisor(replaced, invite, admission, now)
 
     def _unanswered(self, event: sip.InviteFailed) -> None:
-        """After a failed INVITE, mark the target's address if it is unreachable or overloaded.
+        """If an INVITE failed because its target was unreachable or overloaded, mark this address.
 
         For some time, a marked address is tried after all other addresses (RFC 3263 section 4.3,
         RFC 3261 section 21.5.4).
@@ -139,7 +140,7 @@ class EventDispatcher:
         legs = find_call(event)
         if legs is None:
             if isinstance(event, sip.InviteAnswered):
-                # This response belongs to an INVITE from before a restart. There is no call for
+                # `event` is a 2xx response to an INVITE that we sent before a restart. No call has
                 # this INVITE any more.
                 decline(event, now.mono)
             return
@@ -149,7 +150,8 @@ class EventDispatcher:
                 self._context.relay.drain(*call.legs.legs)
             call.on_sip(event, now)
         else:
-            # The call has ended. A 2xx response that arrives so late needs an ACK and a BYE.
+            # The call has ended, but its legs still handle events: a 2xx response that arrives
+            # after the end of the call needs an ACK and a BYE.
             legs.handle(event, now.mono)
 
     def _standalone(self, transaction: ServerRequest, now: Clock) -> None:

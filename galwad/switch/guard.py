@@ -1,9 +1,9 @@
 """Protection against floods: a rate limit for each source of SIP messages, and temporary bans.
 
 The guard decides about a message before the message is parsed, so that dropping a message costs
-only a few microseconds. A source is an IPv4 address or an IPv6 /64. A source is known if we have
-calls, phones or routes with it, or if it has proved a password. Trunks and known sources have a
-larger rate limit and are never banned.
+only a few microseconds. A source is an IPv4 address or an IPv6 /64. A source is known if it belongs
+to one of our calls, phones or routes, or if it has sent a correct password. Trunks and known
+sources have a larger rate limit and are never banned.
 
 Every other source is a stranger. A stranger is banned for a while if it exceeds its rate limit too
 often, sends malformed messages or fails to authenticate. Each further ban lasts twice as long. A
@@ -46,7 +46,7 @@ Each failure of a source adds to the source's count. When the count reaches the 
 banned. Between failures, the count falls at a constant speed.
 """
 PROVED_S: Final = 3600.0
-"""The time in seconds for which a source stays known after it has sent a correct password.
+"""The time in seconds for which a source is known after it has sent a correct password.
 
 This is the usual lifetime of a registration.
 """
@@ -55,22 +55,22 @@ _KNOWN_FACTOR: Final = 10
 _FAILURE: Final = 100
 _SHED: Final = 2
 _CHALLENGED: Final = 10
-"""The weight of a request without credentials, in hundredths of a failure.
+"""A request without credentials counts as this many hundredths of a failure.
 
-The weight of a message above the rate limit is `_SHED`, also in hundredths of a failure. Both
-weights are small, because a site whose phones all start together sends many such messages.
+A message above the rate limit counts as `_SHED` hundredths of a failure. Both numbers are small,
+because a site whose phones all start together sends many such messages.
 """
 _THINNING_STARTS_AT: Final = 1000
 _THINNING_S: Final = 10.0
-"""The time in seconds for which the kernel drops most messages of strangers.
+"""The time in seconds for which the kernel drops most of the messages that strangers send.
 
-To drop most messages is called thinning. Thinning starts when the guard has dropped
-`_THINNING_STARTS_AT` messages of strangers within one second.
+This is called thinning. Thinning starts when the guard has dropped `_THINNING_STARTS_AT` messages
+of strangers within one second.
 """
 _USUAL_MESSAGE_BYTES: Final = 2048
-"""The usual maximum length of a message in bytes.
+"""The length in bytes up to which a message counts as one message for the rate limit.
 
-A message of n times this length counts as n messages for the rate limit.
+Most messages are shorter. A message of n times this length counts as n messages.
 """
 _MAX_STRANGER_BYTES: Final = 16 * 1024
 """The maximum length in bytes of a message from a stranger.
@@ -98,8 +98,8 @@ class Bucket:
     """A token bucket: a rate limiter that allows one event for each token in the bucket.
 
     Tokens are added to the bucket at a fixed rate per second. The bucket holds at most the tokens
-    that are added in `in_advance_s` seconds. A full bucket therefore allows this number of events
-    at the same time. The state of the bucket is one number.
+    that are added in `in_advance_s` seconds. If the bucket is full, as many events as it has tokens
+    are allowed at the same time. The state of the bucket is one number.
     """
 
     __slots__ = ("_due", "_in_advance_s")
@@ -109,11 +109,11 @@ class Bucket:
         self._in_advance_s = in_advance_s
 
     def take(self, rate: float, now: float, count: float = 1.0) -> bool:
-        """Take `count` tokens and return True; return False if the bucket has a debt.
+        """Take `count` tokens and return True; if the bucket has a debt, only return False.
 
-        The bucket has a debt if it had fewer than `count` tokens at an earlier call. The debt ends
-        when enough tokens have been added. `rate` is the number of tokens that are added per
-        second. `now` is the time in seconds.
+        If the bucket has fewer than `count` tokens, the missing tokens become its debt. The debt
+        ends when enough tokens have been added. `rate` is the number of tokens that are added per
+        second. `now` is the present monotonic time in seconds.
         """
         due = max(self._due, now)
         if due - now > self._in_advance_s:
@@ -160,13 +160,15 @@ class FloodGuard:
 
         Args:
             sip: The `[sip]` settings, which contain the rate limits and the length of a ban.
-            is_trunk: Returns whether a trunk sends from this host and port with this transport.
-            in_call: Returns whether a Call-ID belongs to one of our calls.
+            is_trunk: A function that returns whether a trunk sends from this host and port with
+                this transport.
+            in_call: A function that returns whether a Call-ID belongs to one of our calls.
             trunks: The networks of the trunks.
-            set_filter: Sets the kernel's filter. It is called when the bans change, and when the
-                thinning of strangers begins or ends. Its first argument has the banned networks,
-                with the newest ban first. Its second argument is None while there is no thinning.
-                During thinning, it has the networks whose messages the kernel must not drop.
+            set_filter: A function that sets the kernel's filter. It is called when the bans change,
+                and when thinning begins or ends. (During thinning, the kernel drops most of the
+                messages from strangers.) The first argument has the banned networks, with the
+                newest ban first. The second argument is None while there is no thinning. During
+                thinning, it has the networks whose messages the kernel must not drop.
         """
         self.shed = 0
         """The number of messages that were dropped without being parsed.
@@ -188,7 +190,7 @@ class FloodGuard:
         self._thinned_until = float("-inf")
 
     def accepts_message(self, data: bytes, source: Address, now: float) -> bool:
-        """Return whether a received message may be parsed."""
+        """Return whether a received message is to be parsed. If not, it must be dropped."""
         origin = origin_of(source.host)
         if self._barred(origin, now):
             self.shed += 1
@@ -227,8 +229,8 @@ class FloodGuard:
     def is_privileged(self, source: Address, now: float) -> bool:
         """Return whether the source is a trunk or known.
 
-        A new connection from such a source is accepted even if strangers have as many connections
-        as the settings allow.
+        A new connection from such a source is accepted even if strangers already have all the
+        connections that the settings allow.
         """
         return self.kind_of(source, now) is not SourceKind.STRANGER
 
@@ -262,8 +264,8 @@ class FloodGuard:
     def set_known_hosts(self, hosts: Iterable[str]) -> None:
         """Replace the set of hosts with which we have calls, phones or routes.
 
-        Call this method once a second. The bans of the new hosts end immediately. The next `sweep`
-        also removes these hosts from the kernel's filter.
+        Call this method once a second. If a host in `hosts` is banned, its ban ends immediately.
+        The next `sweep` also removes this host from the kernel's filter.
         """
         self._known = frozenset(origin_of(host) for host in hosts)
         for origin in self._known & self._bans.keys():
@@ -362,7 +364,7 @@ class FloodGuard:
             self._set_filter(*current)
 
     def _start_thinning(self, now: float) -> None:
-        """Set the kernel's filter to drop most messages of strangers for `_THINNING_S` seconds.
+        """Make the kernel drop most of the messages from strangers for `_THINNING_S` seconds.
 
         The kernel drops these messages because they are too many for this process.
         """

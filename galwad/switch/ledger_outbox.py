@@ -21,7 +21,7 @@ from galwad.messages import CallEnded
 from recording.files.atomic import write_atomic
 
 MAX_WAITING: Final = 20_000
-"""The maximum number of calls that wait. Above this number, the oldest calls are dropped.
+"""The maximum number of calls that wait for the desk. Above it, the oldest calls are dropped.
 
 This is enough for a long weekend of a busy centre.
 """
@@ -62,7 +62,7 @@ class LedgerOutbox:
             self._news.set()
 
     def keep(self, ended: CallEnded) -> None:
-        """Store a call that has ended. `remove` removes the call after the desk's confirmation."""
+        """Store a call that has ended, until `remove` removes it after the desk's confirmation."""
         self._waiting[ended.call_id] = self._unwritten[ended.call_id] = ended
         self._cut()
         self._news.set()
@@ -125,10 +125,7 @@ class LedgerOutbox:
             self._refused(error)
 
     def _refused(self, error: OSError) -> None:
-        """Log an error of the disk. The calls stay in memory.
-
-        Further errors are not logged until a write has succeeded again.
-        """
+        """Log a disk error if it is the first since a successful write. Calls stay in memory."""
         if not self._silent:
             self._silent = True
             log.error("outbox.not_written", reason=error.strerror)
@@ -176,7 +173,8 @@ def _read(path: Path) -> bytes:
 def _append(path: Path, lines: bytes, *, sync: bool = True) -> int:
     """Append the lines to the file, and return the number of bytes written.
 
-    After an error, the bytes that were already written are removed from the file again.
+    After an error, those bytes of `lines` that were already written are removed from the file
+    again.
 
     Raises:
         OSError: The lines cannot be written.

@@ -2,8 +2,8 @@
 
 A desk that connects receives a snapshot of the live calls. It then receives the ended calls that
 may be missing in its ledger (`ledger_outbox.py`). A finaliser that connects receives its own
-`Hello` back, and then searches the spool folder by itself. From then on, the finaliser is notified
-of each closed spool.
+`Hello` back. The finaliser then searches the spool folder for the spools that were closed before.
+From then on, the switch notifies the finaliser of each closed spool.
 
 The desk's commands (pause, resume, claim, phones) are passed to the daemon's `Commands` object. The
 reply to a command is sent on the link on which the command arrived.
@@ -47,10 +47,10 @@ class Commands(Protocol):
     """The commands that the desk can send to the switch."""
 
     async def pause(self, command: Pause) -> PauseReply:
-        """Pause the calls that the command names."""
+        """Pause the recordings of the calls that `command` names, and return the reply."""
 
     async def resume(self, command: Resume) -> PauseReply:
-        """Remove the pause holder of the command from the calls that the command names."""
+        """Remove `command.holder` from the pause holders of the calls that `command` names."""
 
     def claim(self, command: ClaimCall) -> None:
         """Set the advisor of a call, after a PBX has answered the call without naming a user."""
@@ -78,7 +78,7 @@ class LinkServer:
     async def listen(self, path: Path) -> Server:
         """Open the socket at `path`, and return its server.
 
-        The server must be closed at the end.
+        The code that calls this method must close the server at the end of the process.
         """
         return await link.serve(path, self._on_message, self._forget)
 
@@ -87,10 +87,10 @@ class LinkServer:
         self._send(self._desks, CallChanged(call=call))
 
     def call_ended(self, ended: CallEnded) -> None:
-        """Notify every desk that a call has ended.
+        """Notify every connected desk that a call has ended.
 
-        If the desk's ledger must contain the call, store the message until the desk confirms that
-        its ledger has the call.
+        If the call must be in the ledger, `ended` is also stored until a desk confirms that the
+        ledger contains the call.
         """
         if ended.for_ledger:
             self.outbox.keep(ended)
@@ -111,7 +111,9 @@ class LinkServer:
     def alarm(self, kind: str, call_id: str | None = None, detail: str = "") -> None:
         """Log an alarm and send it to every desk.
 
-        If no desk is connected, the alarm is stored and sent to the next desk that connects.
+        `call_id` is None if the alarm is not about a certain call. `detail` is a text that explains
+        the alarm to a person. If no desk is connected, the alarm is stored and sent to the next
+        desk that connects.
         """
         log.error("alarm", kind=kind, call_id=call_id, detail=detail)
         message = Alarm(kind=kind, call_id=call_id, detail=detail)

@@ -1,8 +1,8 @@
 """The addresses of the SIP URIs in the settings, sorted by the priority of RFC 3263.
 
-The names in the URIs are looked up at the start and then once a minute. While the cached DNS
-answers are valid, a lookup costs nothing. A call never waits for a lookup. An address that did not
-respond is tried after all other addresses for a while.
+The names in the URIs are looked up when the switch starts, and then once a minute. While the cached
+DNS answers are valid, a lookup costs nothing. A call never waits for a lookup. An address that did
+not respond is tried after all other addresses for a while.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ class Locations:
         return tuple(sorted(found, key=lambda address: self._down.get(address, now) > now))
 
     def mark_failed(self, address: Address, seconds: float = HELD_DOWN_S) -> None:
-        """Sort this address after all others for `seconds` seconds, because it did not respond."""
+        """Sort this address after all others for `seconds` seconds.
+
+        The address did not respond, or it responded that it is overloaded.
+        """
         now = self._clock()
         self._down = {known: until for known, until in self._down.items() if until > now}
         self._down[address] = max(now + seconds, self._down.get(address, 0.0))
@@ -92,16 +95,20 @@ class Locations:
         self._down.pop(address, None)
 
     async def begin(self) -> None:
-        """Look up all names, but wait no longer than one second.
+        """Look up all names, but stop the lookups after one second.
 
-        The switch accepts calls even if some addresses are not known yet.
+        The switch accepts calls even if some addresses are not known yet. `run` looks up all names
+        again.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
                 await self.refresh()
 
     async def refresh(self) -> None:
-        """Look up all names once. If no server answers, the previous DNS answer stays in use."""
+        """Look up all names once.
+
+        If no DNS server answers a question, the earlier DNS answer to this question stays in use.
+        """
         await asyncio.gather(*(self._refresh(uri) for uri in self._uris))
 
     async def _refresh(self, uri: Uri) -> None:
@@ -132,7 +139,7 @@ class Locations:
 
 
 def speaks_of(sip: SipSection) -> tuple[TransportFamily, ...]:
-    """Return the pairs of transport and IP version in `[sip] listen`, in the same sequence."""
+    """Return the pairs of transport and IP version in `[sip] listen`, in the setting's sequence."""
     return tuple(
         dict.fromkeys(
             TransportFamily(listener.transport.upper(), ":" in listener.host)

@@ -37,7 +37,7 @@ class NoRecorder:
     storage: Final = NoStorage()
 
     def __init__(self, on_change: Callable[[], None]) -> None:
-        """Start without pauses. `on_change` is called after each pause."""
+        """Start without pauses. `on_change` is called each time `pause` is called."""
         self._on_change = on_change
         self._pauses: dict[str, EarlyPause] = {}
 
@@ -72,7 +72,7 @@ class NoRecorder:
     ) -> None:
         """Remember a pause of `holder`. If this holder already has a pause, change nothing.
 
-        The time of arrival is not used.
+        The argument `arrived_mono` is not used.
         """
         del arrived_mono
         self._pauses.setdefault(holder, EarlyPause(holder, trigger, actor))
@@ -110,7 +110,7 @@ class NoRecorder:
         """Do nothing, because no audio waits to be written."""
 
     def ended(self, cause: str) -> None:
-        """Do nothing when the call ends, because there is no recording to end."""
+        """Do nothing at the end of the call, because there is no recording that ends."""
 
     def close(self) -> None:
         """Do nothing, because no spool is open."""

@@ -17,7 +17,7 @@ _TELEPHONE = re.compile(r"(?:\+|0|44)[0-9]{7,}")
 
 
 def spellings(called: str) -> tuple[str, ...]:
-    """Return all forms of a called number: as it was called, international (+44…), national (0…).
+    """Return all forms of a called number: `called` itself, international (+44…), national (0…).
 
     Equal forms are returned only once. If `called` is not a telephone number, only `called` itself
     is returned.

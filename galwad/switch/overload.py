@@ -1,8 +1,8 @@
 """Refusal of new calls (503, RFC 3261 section 21.5.4) to protect the calls in progress.
 
 A new call is refused in three cases: there are already as many calls as the settings allow, no
-media ports are free, or the event loop is late while other calls are in progress. A full disk is
-not a reason to refuse a call, because a call can continue without being recorded.
+media ports are free, or the delay of the event loop is too long while other calls are in progress.
+A full disk is not a reason to refuse a call, because a call can continue without being recorded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LOOK_BACK_S: Final = 1.0
 _PAIRS_A_CALL: Final = 2
 _REMEMBERED: Final = 1024
 _COPIES_COME_S: Final = 32.0
-"""The time in seconds for which a caller may retransmit its INVITE (64*T1)."""
+"""The longest time in seconds for which a caller retransmits its INVITE (64*T1)."""
 _QUIET_S: Final = 30.0
 
 log = structlog.get_logger()
@@ -46,7 +46,7 @@ class OverloadControl:
         self._answered: dict[tuple[str, ...], float] = {}
 
     def late(self, seconds: float, now: float) -> None:
-        """Store that the event loop was late by `seconds` at the time `now`."""
+        """Store that the event loop had a delay of `seconds` at the time `now`."""
         self._late.append((now, seconds))
         while self._late[0][0] < now - _LOOK_BACK_S:
             self._late.popleft()

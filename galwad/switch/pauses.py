@@ -1,9 +1,9 @@
 """Payment pauses of one call: by the page, the API, a dialled code or a phone's record key.
 
 The gate shuts as soon as a request to pause arrives, before anything else is done. Two kinds of
-work must wait for the disk: the confirmation of a pause, and a resume. Each runs in a coroutine or
-a task. Dialled codes and record keys work only on the advisor's phone. The caller's phone cannot
-pause or resume.
+work must wait for the disk: confirming a pause, and resuming. Coroutines do this work, so that the
+event loop does not wait. Dialled codes and record keys work only on the advisor's phone. The
+caller's phone cannot pause or resume.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from telephony.aio.relay import Watcher
 from telephony.sip.message.messages import Request
 
 AnswerKey = Callable[[int, int, str | None, Clock], None]
-"""The type of a function that answers a request that a phone's record key has sent.
+"""The type of a function that responds to the SIP request of a phone's record key.
 
 The arguments are the request id, the SIP status, the reason phrase (None for the default) and
 `now`.
@@ -39,9 +39,9 @@ class RequestState(Enum):
     """
 
     WAITING = "waiting"
-    """The request is to resume, and waits until the event loop has time for it."""
+    """The request is to resume, and no work has been done for it yet."""
     SUPERSEDED = "superseded"
-    """The phone has made another request after this request, so this request changes nothing."""
+    """The phone has made a later request, so this request changes nothing."""
     CONFIRMING = "confirming"
     """The disk is asked to confirm that the pause or the resume is stored."""
     DURABLE = "durable"
@@ -59,11 +59,11 @@ class _PauseRequest:
 
     @property
     def confirmed(self) -> bool:
-        """True if the disk has stored the request, or if the request was superseded by another."""
+        """True if the change is on the disk, or if a later request has superseded this one."""
         return self._state in {RequestState.DURABLE, RequestState.SUPERSEDED}
 
     def enter(self, state: RequestState) -> None:
-        """Change the state of the request, and log it. Only this method changes the state."""
+        """Change the request's state, and log the change. Only this method changes the state."""
         self._log.debug("payment.request", before=self._state.value, state=state.value)
         self._state = state
 
@@ -83,8 +83,8 @@ class Pauses:
     ) -> None:
         """Connect the parts. `actor` returns the phone that has the call now.
 
-        If a dialled code or record key of this phone requests a pause, this phone is the pause
-        holder.
+        If this phone requests a pause, by a dialled code or its record key, the phone is also the
+        pause holder. `book` has the dialled codes.
         """
         self._recording = recording
         self._codes = CodeListener(book, self._on_code) if book else None
@@ -109,7 +109,7 @@ class Pauses:
         """Shut the gate now, and return a coroutine that waits until the disk has stored the pause.
 
         The gate is shut when this method is called, not when the coroutine runs. The coroutine
-        returns whether the disk has stored the pause in time. The gate stays shut even if the
+        returns whether the disk has stored the pause within 250 ms. The gate stays shut even if the
         coroutine returns False. `arrived_mono` is the time at which the request arrived, in
         monotonic seconds; None means now.
         """
@@ -149,21 +149,25 @@ class Pauses:
     def _carry_out(
         self, wanted: PauseAction, trigger: Trigger, arrived_mono: float
     ) -> Coroutine[None, None, bool]:
-        """Shut the gate now if `wanted` is a pause; return a coroutine for the work with the disk.
+        """Shut the gate now if `wanted` is a pause; return a coroutine for the rest of the work.
 
-        The coroutine confirms the pause, or carries out the resume. The coroutine returns whether
-        the disk has stored the change in time.
+        The coroutine waits for the disk: it confirms the pause, or carries out the resume. The
+        coroutine returns whether the disk has stored the change in time.
         """
         actor = self._actor()
         if wanted is PauseAction.PAUSE:
-            # This pause supersedes a resume that still waits.
+            # This pause supersedes an earlier resume if the work for that resume has not begun.
             self._latest_resume = None
             return self.pause(actor, trigger, actor, arrived_mono)
         self._latest_resume = request = _PauseRequest(RequestState.WAITING, self._log)
         return self._resume_if_latest(actor, request)
 
     async def _resume_if_latest(self, actor: str, request: _PauseRequest) -> bool:
-        """Resume, but only if the phone has made no other request while this request waited."""
+        """Carry out the resume `request`, unless the phone has made a later request.
+
+        Return True if the disk has stored the change in time, or if a later request has superseded
+        `request`.
+        """
         if self._latest_resume is not request:
             request.enter(RequestState.SUPERSEDED)
             return request.confirmed
@@ -175,11 +179,11 @@ class Pauses:
         return self._confirmed(request, durable=await self._recording.resume(holder, actor))
 
     async def _answer_when_done(self, request_id: int, done: Coroutine[None, None, bool]) -> bool:
-        """Wait for the disk's result, then answer the request of a record key.
+        """Wait for the result of `done`, then respond to the request of a record key.
 
-        The request is answered with 200 if the disk has stored the change, otherwise with 500. If
-        the disk has not stored a resume, the gate stays shut. Return whether the disk has stored
-        the change.
+        `done` returns whether the disk has stored the change. If it has, the response is 200,
+        otherwise 500. If the disk has not stored a resume, the gate stays shut. Return the result
+        of `done`.
         """
         durable = await done
         status, reason = (200, None) if durable else (500, "Not Confirmed On Disk")

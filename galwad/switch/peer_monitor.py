@@ -1,8 +1,8 @@
 """Regular OPTIONS requests ("pings") to trunks and targets with `options_every` in the settings.
 
 A peer that does not respond is tried after all other peers. Calls from such a peer are still
-accepted. In alarms and logs, a trunk appears with its name in the settings and its address. A
-target appears only with its address, because its URI may contain a phone number.
+accepted. Alarms and logs show a trunk by its name and its address. They show a target only by its
+address, because its URI may contain a phone number.
 """
 
 from __future__ import annotations
@@ -133,10 +133,10 @@ class PeerMonitor:
 
 
 def addresses_of(trunk: Trunk) -> list[Address]:
-    """Return the addresses of a trunk that can be pinged.
+    """Return those addresses of a trunk that can be pinged.
 
-    An entry of the settings that is a single address can be pinged. An entry that is a network of
-    several addresses cannot.
+    An entry of the settings can be pinged if it is a single address, but not if it is a network of
+    several addresses.
     """
     transport = (trunk.transport or "udp").upper()
     return [

@@ -104,15 +104,15 @@ class Phones:
         return "" if account is None else account.user
 
     def bindings(self, extension: str, now: float) -> list[Binding]:
-        """Return the extension's bindings with their proxies (Path), sorted by preference."""
+        """Return the extension's bindings with their proxies (Path), highest q value first."""
         return self._registrar.reachable(extension, now)
 
     def registered(self, now: float) -> int:
-        """Return the number of bindings of all phones."""
+        """Return the number of bindings of all phones at the time `now`."""
         return self._registrar.count(now)
 
     def register(self, extension: str, request: Request, source: Address, now: float) -> Response:
-        """Store the bindings in an authenticated REGISTER, and return the response to send.
+        """Store the bindings that an authenticated REGISTER requests; return the response to send.
 
         The rules are in RFC 3261 section 10.3.
         """
@@ -127,7 +127,7 @@ class Phones:
         return answer
 
     def hosts(self, now: float) -> set[str]:
-        """Return the IP addresses from which phones have registered."""
+        """Return the source IP addresses of all bindings at the time `now`."""
         return self._registrar.hosts(now)
 
     def save(self, now: float) -> None:
@@ -160,8 +160,8 @@ def is_same_phone(one: Binding, other: Binding) -> bool:
     """Return whether two bindings belong to the same phone.
 
     Both bindings must have been registered over a connection, such as TCP. If `one` has a
-    `+sip.instance`, `other` must have the same `+sip.instance`. If `one` has none, the user part of
-    the Contact and the source address must be equal.
+    `+sip.instance`, `other` must have the same `+sip.instance`. If `one` has no `+sip.instance`,
+    the two bindings must have the same user part of the Contact and the same source IP address.
     """
     if not (one.source.flow and other.source.flow):
         return False

@@ -1,4 +1,4 @@
-"""The legs of a call that are recorded: track 0 is the caller's leg, track 1 the advisor's leg."""
+"""The recorded legs of a call: track 0 is the caller's leg, and track 1 the advisor's leg."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RecordedLegs:
         self._tracks: dict[str, int] = {}
 
     def connect(self, recorder: Recorder, caller_leg: str, advisor_leg: str | None) -> None:
-        """Record the legs `caller_leg` and `advisor_leg` with `recorder`.
+        """Record the audio of the legs `caller_leg` and `advisor_leg` with `recorder` from now on.
 
         `advisor_leg` is None if the caller talks with no party at present.
         """
@@ -37,7 +37,10 @@ class RecordedLegs:
             self.follow(advisor_leg)
 
     def follow(self, advisor_leg: str) -> None:
-        """Record the leg `advisor_leg` as the advisor's leg from now on."""
+        """From now on, record the audio of `advisor_leg` on track 1, the advisor's track.
+
+        The leg that was recorded on track 1 before is not recorded any more.
+        """
         for leg_id, track in list(self._tracks.items()):
             if track == TRACKS[Side.CALLEE]:
                 del self._tracks[leg_id]
@@ -46,7 +49,7 @@ class RecordedLegs:
         self._attach(advisor_leg)
 
     def negotiated(self, event: MediaNegotiated) -> None:
-        """Store the codecs in `event`, on which one leg and its peer have agreed.
+        """Store the codecs that `event` reports: one leg and its peer have agreed on these codecs.
 
         If the leg is recorded, the codecs are also written to the spool. They must be in the spool
         before the leg's first packet, because the decoder needs the codecs to decode the packet.

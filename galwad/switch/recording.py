@@ -59,12 +59,12 @@ class CallRecording:
 
     @property
     def state(self) -> RecordingState:
-        """The real state of the recording, which the page shows."""
+        """The state of the recording at present. The page shows this state."""
         return self._recorder.state
 
     @property
     def faulty(self) -> bool:
-        """True if a disk error prevents recording, now or after the present pause."""
+        """True if a disk error prevents recording now, or would prevent it after this pause."""
         state = self._recorder.state
         paused_too = state is RecordingState.PAUSED and not self._recorder.status().storage_works
         return state is RecordingState.FAULT or paused_too
@@ -96,7 +96,11 @@ class CallRecording:
 
     @property
     def shut_causes(self) -> ShutCauses:
-        """The causes that keep the gate shut. The next switch process gives them to `resumed`."""
+        """The causes that keep the gate shut at present.
+
+        They are saved in the checkpoint. The next switch process passes them to `resumed` of this
+        class as `standing`.
+        """
         return self._recorder.shut_causes
 
     def answered(self, caller_leg: str, advisor_leg: str, party: Party, now: Clock) -> None:
@@ -147,7 +151,7 @@ class CallRecording:
         return recorder
 
     def _start(self, recorder: Recorder) -> None:
-        """Start the recorder's regular work, and make it call `catch_up` before the gate opens.
+        """Start the recorder, and make it call `RecordedLegs.catch_up` before the gate opens.
 
         Just before the gate opens, the sockets may still hold packets that arrived while the gate
         was shut. `RecordedLegs.catch_up` makes the relay read these packets while the gate is still
@@ -157,12 +161,15 @@ class CallRecording:
         recorder.start()
 
     def follow(self, advisor_leg: str, party: Party) -> None:
-        """Record `advisor_leg` as the advisor's leg from now on; `party` is the new advisor."""
+        """From now on, record the audio of `advisor_leg` on the advisor's track.
+
+        `party` is the advisor at this leg, and is written to the spool.
+        """
         self._legs.follow(advisor_leg)
         self._recorder.event("advisor", {"user": party.user, "extension": party.extension})
 
     def negotiated(self, event: MediaNegotiated) -> None:
-        """Store the codecs in `event`, on which one leg and its peer have agreed.
+        """Store the codecs that `event` reports: one leg and its peer have agreed on these codecs.
 
         If the leg is recorded, the codecs are also written to the spool. They must be in the spool
         before the leg's first packet, because the decoder needs the codecs to decode the packet.
@@ -180,9 +187,9 @@ class CallRecording:
         self._recorder.pause(holder, trigger, actor, arrived_mono=arrived_mono)
 
     async def make_durable(self) -> bool:
-        """Wait until everything that was recorded until now is on the disk.
+        """Wait until all audio and events that were recorded until now are on the disk.
 
-        Return whether the disk confirmed the storage in time.
+        Return whether the disk confirmed this in time, which is within 250 ms.
         """
         return self._note(durable=await self._recorder.make_durable())
 
@@ -197,8 +204,8 @@ class CallRecording:
         """Shut the gate if the advisor transfers the call to a party outside the centre.
 
         If the party is within the centre, the gate is not shut, and a new segment begins. `label`
-        is the text of the transfer's target in the settings, or the extension of one of our phones;
-        "" for any other target.
+        is the pattern in the settings that matches the transfer's target, or the extension of one
+        of our phones; "" for any other target.
         """
         self._recorder.referred(destination, actor, label)
 
@@ -232,8 +239,8 @@ class CallRecording:
     def end(self, cause: str) -> bool:
         """Close the spool of a call that has ended, and return whether the call has a spool.
 
-        A call has no spool if it is not to be recorded, or if no spool could be created on any
-        disk.
+        `cause` says why the call ended. A call has no spool if it is not to be recorded, or if no
+        spool could be created on any disk.
         """
         self._recorder.ended(cause)
         self._recorder.close()

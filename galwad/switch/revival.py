@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Revived:
-    """The result of a restart: how many calls continue, and how many calls were ended."""
+    """The result of `revive`: the number of calls that continue, and of calls that were ended."""
 
     going_on: int
     cut_off: int

@@ -33,7 +33,7 @@ class TransferTarget:
     destination: DestinationClass
     targets: tuple[Target, ...]
     label: str
-    """The target's text in the settings, or the extension of one of our phones.
+    """The pattern in the settings that matches the target, or the extension of one of our phones.
 
     For any other target, the label is "". The label is thus never an outside number that a person
     dialled.
@@ -94,7 +94,7 @@ class Router:
         return self._at(route.target or "", called, route.srtp)
 
     def refer(self, refer_to: NameAddr, now: float) -> TransferTarget | None:
-        """Return the class and the targets of a Refer-To; None if the switch may not dial them."""
+        """Return the class and the targets of a Refer-To; None if no target can be rung."""
         user = refer_to.uri.dialled
         uri = f"sip:{user}@{refer_to.uri.host}"
         destination = self._settings.find_destination(uri, *spellings(user))
@@ -121,7 +121,10 @@ class Router:
         return referral.targets if referral is not None and inside else ()
 
     def classify(self, identity: Uri) -> DestinationClass:
-        """Return the destination class of an identity that a PBX gives to the advisor's end."""
+        """Return the destination class of an identity.
+
+        A PBX gives this identity to the party at the advisor's end.
+        """
         user = identity.dialled
         destination: Destination | None = self._settings.find_destination(
             f"sip:{user}@{identity.host}", *spellings(user)
@@ -131,10 +134,10 @@ class Router:
         return DestinationClass.CENTRE if self._phones.known(user) else DestinationClass.UNKNOWN
 
     def place(self, dialled: str) -> tuple[DestinationClass, str]:
-        """Return the class of a number that a phone dialled, and the number's text in the settings.
+        """Return the class of a number that a phone dialled, and the pattern that matches it.
 
-        If the settings do not contain the number, but it is the extension of one of our phones, the
-        text is the extension. Otherwise the text is "".
+        The pattern is a text in the settings. If no pattern in the settings matches, but the number
+        is the extension of one of our phones, the text is the extension. Otherwise the text is "".
         """
         destination = self._dialled(dialled)
         if destination is not None:

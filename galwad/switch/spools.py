@@ -76,8 +76,8 @@ class SpoolFactory:
         """Return the boot key for new spools: the key that encrypts the spools' own keys.
 
         `first` and `second` are files of boot keys. `first` is on the disk or in memory, as the
-        settings say. If `first` is on the disk and cannot be read, return the key in `second`,
-        which is then in memory. Calls can thus be recorded even in this case.
+        settings say. If `first` is on the disk and cannot be read, return the key in `second`, a
+        file in memory. Calls can thus be recorded even in this case.
 
         Raises:
             KeyFileError: `first` is in memory and cannot be read, or neither file can be read.
@@ -109,8 +109,8 @@ class SpoolFactory:
         try:
             data = self._recipients_path.read_bytes()
         except OSError:
-            # The error is ignored here, because `RecipientSet.load` raises an error with the
-            # reason.
+            # The error is ignored here: `RecipientSet.load` reads the same file, and raises an
+            # error with the reason.
             data = b""
         if self._verified is None or self._verified[0] != data:
             self._verified = None
@@ -217,8 +217,8 @@ class SpoolFactory:
 class CallSpools:
     """The spools of one call, with their life numbers, from 1.
 
-    Each process that continues the call begins a new spool. A change to the spare disk begins a new
-    spool too.
+    Each process that continues the call begins a new spool. When the recording moves to the spare
+    disk, it also begins a new spool.
     """
 
     def __init__(self, factory: SpoolFactory, call_id: str) -> None:

@@ -27,7 +27,8 @@ from telephony.sip.ua.uas import InviteServer
 class TransferableCall(Protocol):
     """The parts of a live call that `CallTransfers` uses.
 
-    `CallTransfers` uses them for its own call, and also for another call that is joined with it.
+    `CallTransfers` uses these parts of its own call. When another call is joined with its own call,
+    it uses these parts of the other call too.
     """
 
     admission: Admission
@@ -38,7 +39,7 @@ class TransferableCall(Protocol):
     transfers: CallTransfers
 
     def targets(self, now: float) -> tuple[Target, ...]:
-        """Return the targets that the call's route rings now."""
+        """Return the targets that the call's route would ring at the time `now`."""
 
     def caller_target(self) -> Target:
         """Return the caller as a target, so that another call can be connected to the caller."""
@@ -70,11 +71,11 @@ class CallTransfers:
         self._router = router
         self._find = find
         self.referred_to = DestinationClass.UNKNOWN
-        """The destination class of the most recent transfer's target."""
+        """The destination class of the most recent transfer's target; UNKNOWN if there was none."""
         self.outside = False
-        """True while the caller, after a transfer, talks with a party outside the centre."""
+        """True while the caller talks with a party outside the centre because of a transfer."""
         self.identity_class: DestinationClass | None = None
-        """The destination class of the identity that a PBX has given to the advisor's end.
+        """The destination class of a PBX's identity for the party at the advisor's end.
 
         None if a PBX has given no new identity since the most recent transfer.
         """
@@ -115,10 +116,10 @@ class CallTransfers:
     def _send_after(
         self, event: sip.TransferRequested, consultation: TransferableCall | None, now: Clock
     ) -> None:
-        """Transfer the caller to a consulted party that has not answered the advisor yet.
+        """Transfer the caller to a party that the advisor has rung, and that has not answered yet.
 
-        The targets of the consultation call are rung for the caller, and the consultation call
-        ends.
+        The advisor's call to this party is the consultation call. Its targets are rung for the
+        caller, and the consultation call ends.
         """
         rings = consultation is not None and not consultation.legs.answered
         targets = consultation.targets(now.mono) if consultation is not None and rings else ()
@@ -166,8 +167,8 @@ class CallTransfers:
         """Return a plan for joining two calls in which the recorded call continues.
 
         A plan says which of the two calls continues and which ends. If the call that ends in `plan`
-        is recorded and the other call is not, return a plan with the two calls exchanged. If they
-        cannot be exchanged, or need not be, return `plan`.
+        is recorded and the other call is not, return a plan in which the other call ends. If that
+        is not possible, or not necessary, return `plan`.
         """
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)
@@ -224,15 +225,16 @@ class CallTransfers:
 
         - after a transfer to a party outside the centre: the class of the transfer's target;
         - otherwise, if a PBX has given an identity: the class of this identity;
-        - otherwise: the class of the dialled number.
+        - otherwise: the class of the number that the caller dialled.
         """
         router, admission, there = self._router, giver.admission, giver.transfers
         if side is sip.Side.CALLER:
             caller = admission.caller.from_user
             return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
         if there.outside:
-            # If `referred_to` is `CENTRE` here, a transfer back to the centre has begun but is not
-            # complete. The class of the party outside, who still has the call, is then unknown.
+            # If `referred_to` is `CENTRE` although the caller talks with a party outside, a
+            # transfer back to the centre has begun but is not complete. The class of the party
+            # outside is then unknown.
             inside = there.referred_to is DestinationClass.CENTRE
             return DestinationClass.UNKNOWN if inside else there.referred_to, ""
         return (
@@ -283,7 +285,8 @@ class CallTransfers:
     def _back(self) -> None:
         """Undo the effect of a failed transfer on the recording.
 
-        If the caller was already talking with a party outside the centre, change nothing.
+        If the caller talked with a party outside the centre even before this transfer, change
+        nothing.
         """
         if not self.outside:
             self._call.recording.transfer_failed()

@@ -1,7 +1,7 @@
 """Our accounts at trunks that require a password: our credentials and our registrations.
 
-A call that arrives because of a registration is admitted like any other call of the trunk, by its
-source address. Logs contain the name of a trunk, never the registered number.
+A call that a trunk sends to our registered address is admitted like any other call of the trunk, by
+its source address. Logs contain the name of a trunk, never the registered number.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class TrunkAccounts:
                     self._report(name, registration)
 
     def peer_statuses(self) -> Iterator[PeerStatus]:
-        """Yield the state of each registration to which the trunk has responded."""
+        """Yield the state of each registration that has succeeded or failed at least once."""
         for name, standing in self._reported.items():
             yield PeerStatus(name, "register", standing is RegistrationState.REGISTERED)
 
