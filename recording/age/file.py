@@ -84,7 +84,7 @@ class Recipient:
         """Encrypt the file key to this recipient, and return a stanza with the result.
 
         Raises:
-            AgeError: The recipient is a point of low order.
+            AgeError: The recipient's public key is a point of low order.
         """
         ephemeral = X25519PrivateKey.generate()
         share = ephemeral.public_key().public_bytes_raw()

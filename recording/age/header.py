@@ -138,8 +138,8 @@ def make_header(file_key: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
     """Return a header from which each of the recipients can get the file key.
 
     Raises:
-        AgeError: There is no recipient, or a recipient is a point of low order. Or there are
-            several recipients, one of which is a passphrase.
+        AgeError: There is no recipient, or a recipient's public key is a point of low order. Or
+            there are several recipients, one of which is a passphrase.
     """
     if not recipients:
         raise AgeError("a file without recipients could never be opened")
