@@ -63,12 +63,12 @@ class Party(msgspec.Struct, frozen=True):
 class CallStatus(msgspec.Struct, frozen=True):
     """The whole state of one live call.
 
-    Three times are in Unix seconds: `started` is the start of the call, `since` the start of the
-    present `state`, and `recording_since` the start of the present state in `recording`. `ringing`
-    are the phones that ring now. `advisor` is the phone that answered. If a PBX has answered but
-    has not named a user yet, `group` lists the advisors, one of whom has the call. `holders` are
-    the pause holders. `durable` is False if the disk did not confirm the most recent pause or
-    resume in time.
+    While the same switch process runs, each newer state of a call has a higher `version`. Three
+    times are in Unix seconds: `started` is the start of the call, `since` the start of the present
+    `state`, and `recording_since` the start of the present state in `recording`. `ringing` are the
+    phones that ring now. `advisor` is the phone that answered. If a PBX has answered but has not
+    named a user yet, `group` lists the advisors, one of whom has the call. `holders` are the pause
+    holders. `durable` is False if the disk did not confirm the most recent pause or resume in time.
     """
 
     call_id: str
@@ -222,7 +222,7 @@ class Pause(LinkMessage, frozen=True, tag="Hold"):
     Exactly one of three fields is given: `call_id` pauses one call, `extension` pauses the calls of
     a phone, and `user` pauses the calls of a user. `holder` names the pause holder, who must later
     send `Resume`. `trigger` says whether the page or the API asked for the pause. `actor` names the
-    user who asked, such as `user:anna`, and is written to the manifest.
+    user or system that asked, such as `user:anna`, and is written to the manifest.
     """
 
     ref: int
@@ -239,8 +239,8 @@ class Resume(LinkMessage, frozen=True, tag="Release"):
 
     Exactly one of `call_id`, `extension` and `user` says for which calls: one call, the calls of a
     phone, or the calls of a user. `holder` is the pause holder of the earlier `Pause`. `trigger`
-    says whether the page or the API sent the request. `actor` names the user who sent the request,
-    such as `user:anna`, and is written to the manifest.
+    says whether the page or the API sent the request. `actor` names the user or system that sent
+    the request, such as `user:anna`, and is written to the manifest.
     """
 
     ref: int

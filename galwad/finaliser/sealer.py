@@ -111,7 +111,7 @@ class Sealer:
 
         If these numbers change while the finaliser runs, another disk is mounted, or the archive's
         disk is not mounted any more. A recording must not be written into an empty mount point,
-        because it would be hidden as soon as the archive's disk is mounted there again.
+        because the recording would be hidden as soon as the archive's disk is mounted there again.
         """
         try:
             there = self._folders.archive.stat()

@@ -53,7 +53,7 @@ class AdvisorSide:
 
     @property
     def actor(self) -> str:
-        """The actor at the advisor's end, in the form that the manifest uses.
+        """The party at the advisor's end, in the form in which the manifest names an actor.
 
         It is `phone:EXTENSION` after the answer, and `system` before the answer.
         """

@@ -395,7 +395,10 @@ class SwitchCall:
         self.settle(now)
 
     def talk_with(self, leg_id: str, target: Target) -> None:
-        """Record the leg of a new party at the advisor's end, and show this party on the page."""
+        """From now on, record the audio of the leg `leg_id` as the advisor's, and show its party.
+
+        `target` is the leg's party, a new party at the advisor's end. The page shows this party.
+        """
         self.recording.follow(leg_id, self.advisor_side.replaced(target))
         self._listen_for_codes(leg_id)
         self.publish()

@@ -1,9 +1,9 @@
 """Requests to pause or resume from an advisor's phone, by a dialled code or the "Record" button.
 
-The button is also called the record key. The phone then sends a `Record` header field. The digits
-of a dialled code arrive as telephone events (RFC 4733) or in INFO requests
-(`application/dtmf-relay`). `CodeListener` stores only as many digits as the longer code has, and
-forgets the digits when it has recognised a code.
+The button is also called the record key. When it is pressed, the phone sends a request with a
+`Record` header field. The digits of a dialled code arrive as telephone events (RFC 4733) or in INFO
+requests (`application/dtmf-relay`). `CodeListener` stores only as many digits as the longer code
+has, and forgets the digits when it has recognised a code.
 """
 
 from __future__ import annotations

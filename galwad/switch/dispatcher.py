@@ -140,8 +140,8 @@ class EventDispatcher:
         legs = find_call(event)
         if legs is None:
             if isinstance(event, sip.InviteAnswered):
-                # `event` is a 2xx response to an INVITE that we sent before a restart. No call has
-                # this INVITE any more.
+                # `event` is a 2xx response to an INVITE that we sent before a restart. There is no
+                # call for this INVITE any more.
                 decline(event, now.mono)
             return
         call = self._calls.get(legs.call_id)

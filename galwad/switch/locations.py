@@ -60,7 +60,7 @@ class Locations:
         self._uris = [uri for uri in uris if self._has_name(uri)]
 
     def __call__(self, uri: Uri) -> tuple[Address, ...]:
-        """Return the addresses of a URI, with the best address first.
+        """Return the addresses of a URI, in the sequence in which they are to be tried.
 
         The result is () if no address is known yet.
         """

@@ -152,7 +152,8 @@ class Pauses:
         """Shut the gate now if `wanted` is a pause; return a coroutine for the rest of the work.
 
         The coroutine waits for the disk: it confirms the pause, or carries out the resume. The
-        coroutine returns whether the disk has stored the change in time.
+        coroutine returns True if the disk has stored the change in time, or if a later request has
+        superseded the resume.
         """
         actor = self._actor()
         if wanted is PauseAction.PAUSE:
@@ -181,9 +182,9 @@ class Pauses:
     async def _answer_when_done(self, request_id: int, done: Coroutine[None, None, bool]) -> bool:
         """Wait for the result of `done`, then respond to the request of a record key.
 
-        `done` returns whether the disk has stored the change. If it has, the response is 200,
-        otherwise 500. If the disk has not stored a resume, the gate stays shut. Return the result
-        of `done`.
+        `done` returns True if the disk has stored the change, or if a later request has superseded
+        the request. The response is then 200. Otherwise it is 500; if the request was to resume,
+        the gate stays shut. Return the result of `done`.
         """
         durable = await done
         status, reason = (200, None) if durable else (500, "Not Confirmed On Disk")

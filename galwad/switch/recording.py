@@ -64,7 +64,7 @@ class CallRecording:
 
     @property
     def faulty(self) -> bool:
-        """True if a disk error prevents recording now, or would prevent it after this pause."""
+        """True if a disk error prevents recording now, or will prevent it when a pause ends."""
         state = self._recorder.state
         paused_too = state is RecordingState.PAUSED and not self._recorder.status().storage_works
         return state is RecordingState.FAULT or paused_too
@@ -104,7 +104,7 @@ class CallRecording:
         return self._recorder.shut_causes
 
     def answered(self, caller_leg: str, advisor_leg: str, party: Party, now: Clock) -> None:
-        """Open the first spool, and record the two legs from now on.
+        """Open the first spool, and record the audio of the two legs from now on.
 
         `party` is the advisor who answered. If the call is not to be recorded, do nothing.
         """
@@ -187,9 +187,9 @@ class CallRecording:
         self._recorder.pause(holder, trigger, actor, arrived_mono=arrived_mono)
 
     async def make_durable(self) -> bool:
-        """Wait until all audio and events that were recorded until now are on the disk.
+        """Wait at most 250 ms for the disk to store all audio and events recorded until now.
 
-        Return whether the disk confirmed this in time, which is within 250 ms.
+        Return whether the disk has confirmed the storage in this time.
         """
         return self._note(durable=await self._recorder.make_durable())
 

@@ -121,9 +121,9 @@ class Router:
         return referral.targets if referral is not None and inside else ()
 
     def classify(self, identity: Uri) -> DestinationClass:
-        """Return the destination class of an identity.
+        """Return the destination class of `identity`.
 
-        A PBX gives this identity to the party at the advisor's end.
+        `identity` is a URI that a PBX gives to the party at the advisor's end.
         """
         user = identity.dialled
         destination: Destination | None = self._settings.find_destination(
@@ -136,8 +136,9 @@ class Router:
     def place(self, dialled: str) -> tuple[DestinationClass, str]:
         """Return the class of a number that a phone dialled, and the pattern that matches it.
 
-        The pattern is a text in the settings. If no pattern in the settings matches, but the number
-        is the extension of one of our phones, the text is the extension. Otherwise the text is "".
+        The pattern is returned as it is written in the settings. If no pattern matches, but the
+        number is the extension of one of our phones, the extension is returned in its place.
+        Otherwise, "" is returned in its place.
         """
         destination = self._dialled(dialled)
         if destination is not None:

@@ -45,7 +45,10 @@ class TransferableCall(Protocol):
         """Return the caller as a target, so that another call can be connected to the caller."""
 
     def talk_with(self, leg_id: str, target: Target) -> None:
-        """Record the leg of a new party at the advisor's end, and show this party on the page."""
+        """From now on, record the audio of the leg `leg_id` as the advisor's, and show its party.
+
+        `target` is the leg's party, a new party at the advisor's end. The page shows this party.
+        """
 
     def publish(self) -> None:
         """Send the call's present state to the desk."""

@@ -28,7 +28,7 @@ Alarm = Callable[[str, str | None, str], None]
 
 
 class TrunkAccounts:
-    """Answers the challenges of every trunk that has a password, and registers at its registrar."""
+    """Answers the challenges of trunks that have a password, and registers at their registrars."""
 
     def __init__(
         self, settings: Settings, endpoint: Endpoint, locate: Locate, alarm: Alarm
