@@ -395,9 +395,10 @@ class SwitchCall:
         self.settle(now)
 
     def talk_with(self, leg_id: str, target: Target) -> None:
-        """From now on, record the audio of the leg `leg_id` as the advisor's, and show its party.
+        """Make `target` the new party at the advisor's end, and record the audio of its leg.
 
-        `target` is the leg's party, a new party at the advisor's end. The page shows this party.
+        From now on, the leg `leg_id` is recorded as the advisor's leg, and the page shows the
+        party.
         """
         self.recording.follow(leg_id, self.advisor_side.replaced(target))
         self._listen_for_codes(leg_id)
