@@ -1,10 +1,10 @@
 """Writes and reads the payload of an age v1 file (https://c2sp.org/age#payload).
 
 A payload is a nonce of 16 bytes, followed by encrypted chunks of 64 KiB (the STREAM construction).
-The writer keeps the first chunk in memory until the file is complete, because a FLAC encoder
-changes the first bytes of its file at the end. The writer encrypts each later chunk as soon as the
-chunk is full, so the writer's memory use does not grow. The reader is seekable, and raises a
-different error for each kind of fault.
+The writer keeps the first chunk in memory until it is closed, because a FLAC encoder changes the
+first bytes of its file last. The writer encrypts each later chunk when the next chunk begins, so
+the writer's memory use does not grow. The reader is seekable, and raises a different error for each
+kind of fault.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SEALED: Final = CHUNK + TAG
 
 
 def payload_cipher(file_key: bytes, nonce: bytes) -> ChaCha20Poly1305:
-    """Return the cipher for all chunks of the payload with this nonce."""
+    """Return the cipher for all chunks of a payload; `nonce` is the payload's nonce."""
     key = HKDF(SHA256(), 32, salt=nonce, info=b"payload").derive(file_key)
     return ChaCha20Poly1305(key)
 
@@ -46,9 +46,9 @@ def _chunk_nonce(index: int, *, last: bool) -> bytes:
 class PayloadWriter(io.RawIOBase):
     """A file object that encrypts the bytes that are written to it.
 
-    `fd` is an empty file that is open for writing; the writer fills it with one payload. Only bytes
-    in the first chunk can be overwritten later. The first chunk is written to the file only by
-    `close`, so without `close` the file cannot be decrypted.
+    `fd` is the descriptor of an empty file that is open for writing. The writer fills this file
+    with one payload. Only bytes in the first chunk can be overwritten later. `close` writes the
+    first chunk to the file. Without `close`, the file cannot be decrypted.
     """
 
     def __init__(self, fd: int, file_key: bytes) -> None:
@@ -72,23 +72,23 @@ class PayloadWriter(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return the position in the plaintext, in bytes."""
+        """Return the position of the next write, in bytes from the plaintext's start."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set the position in the plaintext, and return it.
+        """Set the position of the next write in the plaintext, and return this position.
 
-        Any position is accepted here; `write` checks whether it can write at the position.
+        This method does not check the position. `write` checks it.
         """
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
         self._position = base + offset
         return self._position
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
-        """Write all of `data` at the position, and return the number of bytes.
+        """Write all of `data` at the current position, and return the number of bytes in `data`.
 
         Raises:
-            PayloadError: The position is after the end of the written bytes, or `data` would
+            PayloadError: The current position is after the end of the plaintext, or `data` would
                 overwrite bytes after the first chunk.
         """
         view = memoryview(data).cast("B")
@@ -134,9 +134,9 @@ class PayloadWriter(io.RawIOBase):
             view, offset = view[written:], offset + written
 
     def close(self) -> None:
-        """Encrypt and write the last chunk, and then the first chunk.
+        """Encrypt and write the payload's last chunk, then its first chunk, and close the writer.
 
-        The file `fd` stays open and is not synced.
+        The file `fd` is neither closed nor synced.
         """
         if not self.closed:
             try:
@@ -147,7 +147,10 @@ class PayloadWriter(io.RawIOBase):
                 self.discard()
 
     def discard(self) -> None:
-        """Close the writer without writing the chunks that are in memory."""
+        """Close the writer, but do not write the chunks that are still in memory.
+
+        The file `fd` is not closed.
+        """
         self._first.clear()
         self._tail.clear()
         super().close()
@@ -155,7 +158,8 @@ class PayloadWriter(io.RawIOBase):
     def __del__(self) -> None:
         """Discard a writer that was not closed.
 
-        Otherwise the base class would call `close`, which would complete the payload by accident.
+        The `__del__` of the base class is not used, because it calls `close`, which would complete
+        the payload by accident.
         """
         if not self.closed:
             self.discard()
@@ -171,8 +175,8 @@ class PayloadReader(io.RawIOBase):
         """Read the payload's nonce.
 
         Raises:
-            HeaderTruncatedError: The nonce is missing or incomplete. The error has this name,
-                because age regards the nonce as a part of the header.
+            HeaderTruncatedError: The nonce is missing or incomplete. This error is raised because
+                age regards the nonce as a part of the header.
             TruncatedError: The bytes after the nonce are too few for a chunk.
         """
         super().__init__()
@@ -198,15 +202,15 @@ class PayloadReader(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Return True, because `seek` accepts every position from 0."""
+        """Return True, because `seek` accepts every position that is not negative."""
         return True
 
     def tell(self) -> int:
-        """Return the position in the plaintext, in bytes."""
+        """Return the position of the next read, in bytes from the plaintext's start."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set the position in the plaintext, and return it.
+        """Set the position of the next read in the plaintext, and return this position.
 
         With `os.SEEK_END`, this method first authenticates the payload's last chunk. It raises
         `PayloadError` if that chunk is faulty.
@@ -232,13 +236,14 @@ class PayloadReader(io.RawIOBase):
         return self._size
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        """Read plaintext at the position into the buffer, and return the number of bytes.
+        """Read from the current position into `buffer`, and return the number of bytes.
 
-        At most the rest of one chunk is read.
+        One call reads bytes of one chunk only. The result is 0 at the end of the plaintext.
 
-        Two faults are reported later. Either the file ends after a chunk of full length that is not
-        the payload's last chunk, or data follows a last chunk of full length. In both cases, the
-        plaintext of this chunk is still returned, and the next read raises the error.
+        There are two faults in which the plaintext of a chunk of full length is returned, and only
+        the first read after this chunk raises the error. Either the file ends after this chunk,
+        although it is not the payload's last chunk. Or data follows this chunk, although it is the
+        payload's last chunk.
 
         Raises:
             PayloadError: The payload is faulty; the error's class shows the kind of fault. The
@@ -255,9 +260,9 @@ class PayloadReader(io.RawIOBase):
         return len(part)
 
     def _check(self, position: int) -> None:
-        """Raise the stored error of the payload's end, if `position` is at or after that end.
+        """Raise the error that `_open_misplaced` stored, if `position` is after the faulty chunk.
 
-        `_open_misplaced` stored the error.
+        If no error is stored, do nothing.
         """
         if self._end is not None and position >= self._end[0]:
             raise self._end[1]
@@ -283,12 +288,12 @@ class PayloadReader(io.RawIOBase):
         return plaintext
 
     def _open_misplaced(self, index: int, sealed: bytes, *, last: bool) -> bytes:
-        """Decrypt a chunk that is not at the place in the file for which it was encrypted.
+        """Decrypt a chunk whose encryption contradicts its place in the file.
 
-        There are two cases. The chunk was encrypted as the last chunk, but data follows it. Or the
-        chunk is at the end of the file (`last`), but was not encrypted as the last chunk. If the
-        chunk has the full length, this method returns the chunk's plaintext, and the next read
-        raises the error.
+        If `last` is true, the chunk is at the end of the file, but was not encrypted as the
+        payload's last chunk. If `last` is false, the chunk was encrypted as the last chunk, but
+        data follows it. If the chunk has the full length, this method returns the chunk's
+        plaintext, and stores the error for the first read after the chunk.
 
         Raises:
             PayloadError: The chunk was changed, or does not have the full length.

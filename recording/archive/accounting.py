@@ -26,7 +26,7 @@ class Interval(msgspec.Struct, frozen=True, order=True):
 
 @dataclass(frozen=True, slots=True)
 class TalkBalance:
-    """The talk time of one call, compared with its recorded time and its gaps.
+    """The talk time of one call, compared with the call's segments and gaps.
 
     Attributes:
         talk_us: The talk time, in microseconds.
@@ -52,9 +52,10 @@ class TalkBalance:
 
 
 def balance(talk_us: int, segments: Iterable[Interval], gaps: Iterable[Interval]) -> TalkBalance:
-    """Compare the talk time of a call with its segments and gaps.
+    """Compare the talk time of a call with the call's segments and gaps.
 
-    Parts of segments and gaps that are outside the talk time are ignored.
+    The talk time is the time from 0 to `talk_us`. Parts of segments and gaps outside this time are
+    ignored.
     """
     whole = Interval(0, talk_us)
     recorded = _merged(segments, whole)

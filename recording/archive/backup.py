@@ -3,9 +3,9 @@
 The small objects are header, manifest, rewrap record and disposal certificate. This module does not
 copy payloads. A payload never changes, so any copy program can copy it.
 
-A header from a backup makes a recording readable again. Therefore a header is not restored if a
-certificate says that the recording was disposed of. If such a certificate exists and the archive
-still has the header, the header is destroyed.
+A header from a backup makes a recording readable again. Therefore `restore` does not restore the
+header if a certificate says that the recording was disposed of. If the archive still has the header
+of such a recording, `repeat_disposals` destroys the header.
 """
 
 from __future__ import annotations
@@ -53,7 +53,11 @@ class Certificates:
 
 
 def back_up(archive: Path, target: Path) -> CopyCounts:
-    """Copy the small objects of each recording, and the nodes' public keys, to the folder `target`.
+    """Copy the archive's files, except the payloads and raw objects, to the folder `target`.
+
+    The copied files are each recording's header, manifest, rewrap record and disposal certificate,
+    and the nodes' public keys. If a recording was disposed of, its header and rewrap record are not
+    copied.
 
     Args:
         archive: The archive's folder. The node may be in operation during the backup.
@@ -83,10 +87,10 @@ def headers_in(backup: Path) -> int:
 
 
 def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
-    """Return a dict that maps each suffix to the bytes of the recording's object with this suffix.
+    """Return the bytes of a recording's small objects, by file suffix, such as "manifest".
 
-    Only the small objects are included. The header and the rewrap record are from the same rewrap.
-    If the recording was disposed of, the header and the rewrap record are omitted.
+    The small objects are header, manifest, rewrap record and disposal certificate. If the recording
+    was disposed of, the header and the rewrap record are left out.
     """
     found = {}
     for suffix in _BESIDE:
@@ -104,10 +108,10 @@ def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
 
 
 def _header_and_record(path: Path) -> tuple[bytes | None, bytes | None]:
-    """Read a header and its rewrap record, and return both from the same rewrap.
+    """Return the header at `path`, and its rewrap record; None stands for a missing file.
 
-    A rewrap replaces the record first and the header last. So if the header did not change while
-    the record was read, the header and the record are from the same rewrap.
+    A rewrap replaces the record first and the header last. If the header changed while the record
+    was read, both files are read again, so that both are from the same rewrap.
     """
     while True:
         header, record = _read(path), _read(path.with_suffix(".rewrap"))
@@ -119,8 +123,8 @@ def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certific
     """Read disposal certificates, and check that each has the signature of a trusted node.
 
     Args:
-        places: Certificate files, and folders. In each folder and all its subfolders, this function
-            reads the files `*.disposal`.
+        places: The paths of certificate files and of folders. In each folder and all its
+            subfolders, only the files `*.disposal` are read.
         node_keys: The public keys of the trusted nodes (base64).
     """
     found = Certificates()
@@ -137,10 +141,11 @@ def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certific
 
 
 def certificates_in(place: Path) -> list[Path]:
-    """Return the paths of the certificate files at `place`, which may be outside the archive.
+    """Return the paths of the certificate files at `place`, inside or outside the archive.
 
-    If `place` is a file, the list contains only this file. If `place` is a folder, the folder and
-    all its subfolders are searched. A file with any name is found if it contains a certificate.
+    If `place` is a file, the list contains only this file. If `place` is a folder, the list
+    contains all files `*.disposal` in this folder and its subfolders, and also files with other
+    names if they contain a certificate.
     """
     if not place.is_dir():
         return [place]
@@ -190,9 +195,9 @@ def restore(backup: Path, archive: Path, disposed: Collection[str]) -> CopyCount
 def _stage(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Iterator[Path]:
     """Write objects of a recording to temporary files, and yield the final path of each object.
 
-    The code that uses this generator syncs the disk, and then renames the files. So a file with a
-    final path is always complete. An incomplete file with a final path would never be repaired,
-    because the next restore does not replace objects that the archive already has.
+    `restore` uses this generator. It syncs the disk and then renames each temporary file to its
+    final path, so a file at a final path is always complete. An incomplete file there would never
+    be repaired, because the next restore does not replace objects that the archive already has.
     """
     for suffix in suffixes:
         data = _read(folder / f"{call_id}.{suffix}")
@@ -203,9 +208,10 @@ def _stage(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Ite
 
 
 def _suffixes_to_restore(folder: Path, call_id: str, disposed: bool) -> list[str]:  # noqa: FBT001 - one fact
-    """Return the suffixes of the objects that the archive lacks and that may be restored.
+    """Return the suffixes of the objects to restore: objects that are missing in `folder`.
 
-    A rewrap record is restored only together with its header.
+    `folder` is the recording's folder in the archive. If the recording was disposed of, only its
+    manifest is restored. A rewrap record is restored only together with its header.
     """
     wanted = ["manifest"]
     if not disposed and not (folder / f"{call_id}.header").exists():
@@ -214,16 +220,16 @@ def _suffixes_to_restore(folder: Path, call_id: str, disposed: bool) -> list[str
 
 
 def repeat_disposals(archive: Path, found: Mapping[str, tuple[Certificate, bytes]]) -> list[str]:
-    """Destroy the header of each recording that has a disposal certificate.
+    """Destroy the header of each recording that has a disposal certificate in `found`.
 
-    Before that, write the certificate to the archive if the archive does not have it.
+    If the archive does not have the certificate, the certificate is first written to the archive.
 
     Args:
         archive: The archive's folder.
         found: The certificates by call id, each with the bytes of its file.
 
     Returns:
-        The call ids of the recordings that still had a header.
+        The call ids of the recordings whose header existed until now.
     """
     again = []
     for call_id, (_, data) in sorted(found.items()):

@@ -20,14 +20,14 @@ _MOST_NOTES = 100
 _SPACING_US = 60_000
 """The shortest time in microseconds between two separate losses of frames.
 
-If less time passes between two unreadable frames, both belong to the same loss. In a continuous
-stream, the time from one packet to the next is shorter than this.
+If two unreadable frames are less than this time apart, they belong to the same loss. In a
+continuous stream, two consecutive packets are always less than this time apart.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class PersonalFacts:
-    """The facts about people in a call, which only the index may store.
+    """The facts about people in a call. The index stores them; the manifest never contains them.
 
     Attributes:
         number: The caller's number; None if it is unknown or withheld.
@@ -49,11 +49,14 @@ class CallFacts:
     """
 
     def __init__(self, started_wall_us: int) -> None:
-        """Begin without facts. `started_wall_us` is the Unix time of offset 0, in microseconds."""
+        """Set up an object that has no facts yet.
+
+        `started_wall_us` is the Unix time of offset 0, in microseconds.
+        """
         self.started_us = started_wall_us
         self.answered = False
         self.beginning_missing = False
-        """True if the call's first spool, with the beginning of the call, is missing."""
+        """True if the spool with the beginning of the call no longer exists."""
         self.ended_us: int | None = None
         self.last_us = 0
         self.personal = PersonalFacts()
@@ -102,9 +105,9 @@ class CallFacts:
                 self.ended_us = at_us
 
     def reached(self, at_us: int) -> None:
-        """Record that the spool has an event or a packet at this offset.
+        """Record that the spool has an event or a packet at the offset `at_us`.
 
-        `last_us` is the latest of these offsets.
+        The attribute `last_us` is the latest offset that was recorded.
         """
         if at_us > self.last_us:  # noqa: PLR1730 - once a packet, and max() takes twice the time
             self.last_us = at_us
@@ -112,10 +115,10 @@ class CallFacts:
     def lost(self, record: LostRecord, shift_us: int) -> None:
         """Record a loss: frames of a spool that cannot be read.
 
-        Erased frames are ignored, because the spool's events already describe a gap for these
-        frames. Some frames cannot be read because their keys were never written to the spool. If
-        such frames follow each other, they are recorded as one loss. `shift_us` is added to the
-        times in `record` to get offsets.
+        `shift_us` is added to the times in `record` to get offsets. Erased frames are not recorded
+        as a loss, because the spool's events already describe a gap for these frames. If the keys
+        of the frames were never written to the spool, and the loss directly before this loss has
+        the same reason, both are recorded as one loss.
         """
         read_until = self.last_us
         if record.to_us is not None:
@@ -123,8 +126,8 @@ class CallFacts:
         if record.why is LossReason.ERASED:
             return
         start = read_until
-        # `read_until` can be before the loss, because a spool can begin with a repetition of older
-        # events. The lost packets begin at `from_us`.
+        # The loss begins at `from_us`, if this time is known. It can be later than `read_until`,
+        # because a spool can begin with a repetition of older events.
         if record.from_us is not None:
             start = max(read_until, record.from_us + shift_us)
         end = None if record.to_us is None else record.to_us + shift_us
@@ -138,10 +141,12 @@ class CallFacts:
     def interrupted(self, resumed_us: int, *, moved: bool, complete: bool) -> None:
         """Record that a spool has no END frame, and that the next spool continues the call.
 
-        The time from the last record of the interrupted spool to `resumed_us` becomes a fault gap.
+        The time from the last record of the interrupted spool to `resumed_us` becomes a fault gap,
+        unless a gap is already open or `complete` is true.
 
         Args:
-            resumed_us: The offset of the first new record in the next spool.
+            resumed_us: The offset of the next spool's first record that is not a repetition of a
+                record in the interrupted spool.
             moved: True if the same process wrote both spools, because the disk of the interrupted
                 spool failed. False if the process stopped, and a new process began the next spool.
             complete: True if the interrupted spool was read up to the point at which the next spool
@@ -169,8 +174,8 @@ class CallFacts:
     def finish(self) -> int:
         """Complete the segments and gaps, and return the call's length in microseconds.
 
-        Each loss becomes a gap, unless a gap covers it already. Time in a gap is removed from the
-        segments, so segments and gaps add up to the length.
+        Each part of a loss that no gap covers yet becomes a gap. Time in a gap is removed from the
+        segments, so segments and gaps add up to the call's length.
         """
         end = self.last_us if self.ended_us is None else self.ended_us
         self._close(end)
@@ -187,11 +192,12 @@ class CallFacts:
         return end
 
     def _add_loss_gap(self, lost: Interval, why: LossReason, refused: Iterable[Gap]) -> None:
-        """Add a fault gap for the parts of a loss that no gap covers yet.
+        """Add a fault gap for each part of the loss `lost` that no gap covers yet.
 
-        `refused` are the gaps during which the disk did not accept writes. A frame that the disk
-        did not accept leaves a missing frame number in the spool. This looks like damage, but it is
-        not damage. Therefore a loss within one of these gaps is ignored if its reason is damage.
+        `why` is the reason of the loss. `refused` are the gaps during which the disk did not accept
+        writes. A frame that the disk did not accept leaves a missing frame number in the spool,
+        which looks like damage. Therefore, if `why` is damage and the loss is within a gap of
+        `refused`, the loss is ignored.
         """
         has_gap = any(
             gap.from_us - _SPACING_US < lost.from_us and lost.to_us <= gap.to_us for gap in refused
@@ -210,7 +216,7 @@ class CallFacts:
         return balance(talk_us, self.segments, self.gaps).unaccounted
 
     def _close(self, at_us: int) -> None:
-        """End the open segment or gap at `at_us`. If its length is 0, drop it."""
+        """End the open segment or gap at `at_us`. A segment or gap of length 0 is not stored."""
         if self._segment is not None and self._segment[0] < at_us:
             start, destination = self._segment
             self.segments.append(Segment(start, at_us, destination))
@@ -244,10 +250,10 @@ class CallFacts:
 
 
 def payloads_of(fields: Mapping[str, Field]) -> tuple[int, dict[int, PayloadCodec]]:
-    """Return the track and the RTP payload types that a `media` event gives in its fields.
+    """Return the track of a `media` event, and the codec of each RTP payload type in the event.
 
-    If the event's track is malformed, the returned track is -1. Malformed payload types are left
-    out.
+    `fields` are the event's fields. If the track is missing or malformed, -1 is returned for it.
+    Malformed payload types are left out.
     """
     track, table = fields.get("track"), fields.get("payloads")
     found: dict[int, PayloadCodec] = {}

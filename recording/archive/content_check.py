@@ -1,8 +1,8 @@
-"""Checks the audio of a recording. This needs an age identity that opens the recording.
+"""Checks the audio of a recording. The check needs an age identity that opens the recording.
 
-The module checks three things: the recording opens, the audio is as long as the manifest says, and
-the gaps are silent. These checks also find a manifest that was changed and then signed with a
-stolen key of the node.
+The module checks three things: the identity opens the recording, the audio is as long as the
+manifest says, and the gaps are silent. These checks also find a manifest that was changed and then
+signed with a stolen key of the node.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def check_content(
 ) -> Iterator[str]:
     """Yield a description of each difference between the recording's audio and the manifest.
 
-    To decrypt the audio, this function needs one identity in `identities` that opens the header.
+    At least one identity in `identities` must open the header. If none does, the only description
+    says so.
     """
     try:
         header = (folder / f"{call_id}.header").read_bytes()
@@ -58,8 +59,8 @@ def _read_to_its_end(
 ) -> io.BufferedIOBase:
     """Decrypt and authenticate a whole payload, and return a file object with its plaintext.
 
-    The whole payload is authenticated before the audio decoder reads it, so the decoder never gets
-    bytes that were changed. Raises `AgeError`, `OSError`.
+    The file object is returned only after the whole payload was authenticated. So the audio decoder
+    never gets bytes that were changed. Raises `AgeError`, `OSError`.
     """
     reader = io.BufferedReader(open_parts(header, payload, identities), _BLOCK)
     while reader.read(_BLOCK):
@@ -77,10 +78,10 @@ def _samples(manifest: Manifest) -> int:
 
 
 def _count_samples(audio: soundfile.SoundFile, manifest: Manifest) -> tuple[int, int]:
-    """Return the number of samples of a channel, and the number of gaps that are not silent.
+    """Return the number of samples in each channel, and the number of gaps that are not silent.
 
-    A gap is not silent if any of its samples is not zero. Gaps with the reason `fault` are not
-    checked, because sound from before or after such a gap may overlap the edges of the gap.
+    A gap is not silent if at least one of its samples is not zero. Gaps with the reason `fault` are
+    not checked, because sound from before or after such a gap may overlap the edges of the gap.
     """
     rate, at = manifest.rate, 0
     meant = (gap for gap in manifest.gaps if gap.reason != "fault")

@@ -1,9 +1,9 @@
-"""Disposal: destroys a recording's header and writes a signed certificate in its place.
+"""Disposal: writes a signed certificate, and then destroys the recording's header.
 
-After that, no person can decrypt the payload or a copy of the payload. The node signs the
+Without the header, no person can decrypt the payload or a copy of the payload. The node signs the
 certificate (`ID.disposal`). The certificate is on the disk before the header is destroyed, so each
 destroyed recording has a certificate. Disposal is final: if the header is restored from a backup,
-the header is destroyed again.
+`recording.archive.backup` destroys the header again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REASONS: Final = ("retention", "erasure", "mistake", "order")
 
 
 class AuditPlace(msgspec.Struct, frozen=True):
-    """The audit entry about a disposal order, identified by its place in the audit chain.
+    """The place in an audit chain of the entry about a disposal order.
 
     Attributes:
         node: The node that wrote the audit chain.
@@ -54,7 +54,7 @@ class Certificate(msgspec.Struct, frozen=True):
     node: str
     payload: ObjectFacts
     header_sha256: str
-    """The SHA-256 of the destroyed header; empty if there was no header."""
+    """The SHA-256 of the destroyed header; empty if the header was already missing."""
     reason: str
     """The reason of the disposal: one of `REASONS`.
 
@@ -101,7 +101,11 @@ class Disposer:
         return self.archive / folder_of(call_id) / f"{call_id}.disposal"
 
     def find(self, call_id: str) -> Certificate | None:
-        """Return a recording's disposal certificate if this node signed it; otherwise None."""
+        """Return a recording's disposal certificate that this node signed.
+
+        Returns None if there is no certificate, or if it is malformed, belongs to another recording
+        or is signed by another node.
+        """
         try:
             data = self.path(call_id).read_bytes()
             found = CERTIFICATE.read(data, (public_text(self.node.key.public_key()),))
@@ -112,7 +116,8 @@ class Disposer:
     def dispose(self, order: DisposalOrder) -> bytes:
         """Write a certificate, then destroy the header; return the bytes of the certificate's file.
 
-        If the recording already has a certificate from this node, no new certificate is written.
+        If the recording already has a certificate from this node, this certificate stays unchanged,
+        and the header is destroyed.
 
         Raises:
             DisposalError: Nothing was changed, for one of these reasons. The order's reason is not
@@ -160,11 +165,11 @@ class Disposer:
 
 
 def destroy_header(folder: Path, call_id: str) -> bool:
-    """Overwrite and delete a recording's header, its staged header and its unfinished header.
+    """Overwrite and delete a recording's header, and the temporary files of a new header.
 
     Returns True if at least one of these files existed. Overwriting destroys the data only if the
-    disk writes new data to the same place. With other disks, the old data may still be on the disk
-    after the file is deleted.
+    disk writes new data to the same place. On other disks, the old data may still be there after
+    the file is deleted.
     """
     found = list(_headers(folder, call_id))
     for path in found:

@@ -1,8 +1,9 @@
 """Replaces headers in the archive in two steps, for the officer's client.
 
 In the first step, this module stages the new header: it writes the new header to a separate file,
-and reads that file back. The officer's client then verifies the bytes that were read back. In the
-second step, this module commits the new header: it replaces the old header by the new header.
+and returns the bytes that it reads from this file afterwards. The officer's client verifies these
+bytes. In the second step, this module commits the new header: it replaces the old header by the new
+header.
 
 The server has no age identity, so it cannot check whether a header opens its payload. Therefore it
 accepts a new header only under three conditions. First, the officer signed a record about the new
@@ -31,8 +32,8 @@ _AGAIN: Final = "run `galwad keys rewrap` again"
 class HeaderStore:
     """The headers of an archive.
 
-    The methods raise `RewrapError` if a header is not accepted; the headers in force are then
-    unchanged. They raise `OSError` if a read or write on the disk fails.
+    Each method raises `RewrapError` if it does not accept a new header. The recording's old header
+    is then unchanged. Each method raises `OSError` if a read or write on the disk fails.
 
     Attributes:
         archive: The archive's folder.
@@ -45,7 +46,7 @@ class HeaderStore:
     officer_key: str
 
     def stage(self, call_id: str, payload_sha256: str, header: bytes, record: bytes) -> bytes:
-        """Write a new header and its record to the disk, without putting them in force.
+        """Write a new header and its record to separate files. Do not replace the old files yet.
 
         Args:
             call_id: The recording's call id.
@@ -63,15 +64,18 @@ class HeaderStore:
         return place.staged("header").read_bytes()
 
     def commit(self, call_id: str, payload_sha256: str, header_sha256: str) -> None:
-        """Put the staged header with this SHA-256 in force, unless it is already in force.
+        """Replace the old header and record by the staged header and record.
+
+        `header_sha256` is the SHA-256 of the staged header. If no header is staged and the
+        recording's header already has this SHA-256, nothing is changed.
 
         The record is replaced before the header. If the process crashes between these two steps,
-        the new record is in force together with the old header, and the officer must run the rewrap
-        again. The old header is accepted for this, because the new record names the old header as
+        the recording has the new record and the old header, and the officer must run the rewrap
+        again. The officer's client accepts the old header then, because the new record names it as
         the header that was to be replaced.
 
-        When the new header is on the disk, the old header's file is overwritten with zeros.
-        Otherwise the old header could still open the recording after a disposal.
+        When the new header is on the disk, the old header's file is overwritten with zeros. Without
+        this, the old header could still open the recording after a disposal.
         """
         place = _RecordingFiles(self.archive / folder_of(call_id), call_id)
         try:

@@ -1,8 +1,8 @@
 """Seals a call while it is in progress, so that little work remains at the end of the call.
 
-This module works through the spool in the same steps as `sealing.seal_audio`, but it reads only
-records that can no longer change. Sealing during the call may fail: `LiveSealing.finish` then
-returns None, and the whole call must be sealed with `seal_audio`.
+This module processes the spool in the same steps as `sealing.seal_audio`, but it reads only records
+that can no longer change. If the spool is incomplete or damaged, `LiveSealing.finish` returns None,
+and the whole call must be sealed again with `seal_audio`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ class LiveSealing:
         """Open the spool.
 
         Args:
-            part: The temporary file for the payload. `discard` removes it, unless it is committed.
-            raw: The file for packets that cannot be decoded. `discard` removes it, unless it is
-                committed.
+            part: The temporary file for the payload. `discard` removes it if it was not committed
+                before.
+            raw: The file for packets that cannot be decoded. `discard` removes it if it was not
+                committed before.
             spool: The spool's path.
             keys: The keys, one of which must open the spool.
             call_id: The call id.
@@ -60,8 +61,8 @@ class LiveSealing:
     def step(self, frames: int) -> bool:
         """Read up to `frames` frames of the spool, and seal the records that can no longer change.
 
-        A frame has the packets of about one second. Returns False if no more frames can be sealed
-        yet.
+        A frame has the packets of about one second. Returns False if the spool has no more frames
+        that can be sealed at present, and otherwise True.
         """
         try:
             for _ in range(frames):
@@ -88,8 +89,8 @@ class LiveSealing:
         self._reading.end(self._reader)
         try:
             return self._reading.finish(self._flac, self.raw)
-        # `finish` decodes the packets that are still waiting. The first wideband packet can be
-        # among them.
+        # `SealingPass.finish` decodes the packets that are still waiting. One of them can be the
+        # first wideband packet of the call.
         except WidebandError:
             self._restart_wideband()
             return self.finish()
@@ -103,8 +104,8 @@ class LiveSealing:
     def _restart_wideband(self) -> None:
         """Start again from the spool's first record, with a sample rate of 16 kHz.
 
-        This is necessary when the first wideband packet is found, because sealing begins with 8
-        kHz. A rate of 16 kHz is enough for every codec.
+        This method is called when the first wideband packet is found, because sealing begins with 8
+        kHz. A sample rate of 16 kHz is enough for every codec.
         """
         self._release()
         os.ftruncate(self.part.fd, 0)

@@ -26,7 +26,9 @@ class Segment(Interval, frozen=True):
 
 
 class Gap(Interval, frozen=True):
-    """A stretch of the call that is silent in the recording, on purpose or because of a fault.
+    """A stretch of the call that was not recorded, on purpose or because of a fault.
+
+    The audio of the recording is silent in this stretch.
 
     Attributes:
         reason: payment, transfer, fault or erased.
@@ -48,7 +50,7 @@ class TrackFacts(msgspec.Struct, frozen=True):
         codecs: A dict with the number of packets of each codec.
         received: The number of packets that arrived.
         lost: The number of packets that never arrived.
-        late: The number of packets that arrived too late.
+        late: The number of packets that arrived too late to be recorded.
         duplicate: The number of packets that arrived a second time.
         malformed: The number of packets that are not valid RTP.
         undecoded: The number of packets that could not be decoded. The recording is silent in their
@@ -122,7 +124,7 @@ class RawFacts(ObjectFacts, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """The description of one recording, readable without the recording's key."""
+    """The description of one recording. The description is not encrypted."""
 
     format: str
     call_id: str
@@ -177,10 +179,9 @@ MANIFEST: Final = DocumentType("manifest", FORMAT, Manifest, "node")
 
 
 def sign_manifest(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:
-    """Return the bytes of a manifest file.
+    """Sign a manifest with the node's `key`, and return the bytes of the manifest's file.
 
-    The file contains the manifest, the node's public key and the signature. The signature is made
-    with `key`.
+    The file contains the manifest, the node's public key and the signature.
     """
     return MANIFEST.sign(manifest, key)
 

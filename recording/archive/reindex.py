@@ -1,7 +1,7 @@
 """Verifies a recording that has no row in the index, so that a new row can be made.
 
-The manifest has all facts for the row, except the caller, the line and the advisor. These three
-facts were in the spool, which no longer exists, so they are empty in the new row.
+The manifest has all facts for the new row except three: the caller, the line and the advisor. These
+three facts were in the spool, which no longer exists, so they are empty in the new row.
 """
 
 from __future__ import annotations
@@ -40,12 +40,15 @@ def verify_unindexed(
 ) -> VerifiedRecording:
     """Read a whole recording, and compare it with its manifest.
 
+    If the recording was disposed of, only its certificate is compared with its manifest.
+
     Args:
         archive: The archive's folder.
         call_id: The recording's call id.
         node_keys: The public keys of trusted nodes (base64). One of these nodes must have signed
             the manifest.
-        officer_keys: The public keys of officers (base64) whose rewraps are trusted.
+        officer_keys: The public keys of officers (base64) whose rewraps are trusted. If there are
+            none, a header that a rewrap replaced raises `ArchiveError`.
 
     Raises:
         ArchiveError: The recording is incomplete or was changed, or no node in `node_keys` signed

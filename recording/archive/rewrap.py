@@ -1,12 +1,12 @@
 """Rewrapping: makes a new header, for other recipients, with the file key of the old header.
 
 To make the new header, a person needs an age identity that opens the old header. The officer signs
-a record about the rewrap, which says which header is in force. The record is stored in the file
+a record about the rewrap. The record says which header is in force, and is stored in the file
 `ID.rewrap`, beside the manifest. Both the verification of recordings and the officer's client use
 `classify_header` to check a header.
 
-Rewrapping does not withdraw access, because a person who knows the payload's file key still knows
-it afterwards.
+Rewrapping does not withdraw access: a person who knows the payload's file key can still decrypt the
+payload after the rewrap.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def facts_of(data: bytes) -> ObjectFacts:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A new header and the signed record about it, in the memory of the officer's client."""
+    """A new header and the signed record about it. Only the officer's client has this object."""
 
     header: bytes
     record: bytes
@@ -71,11 +71,11 @@ class Replacement:
     def verify(self, found: bytes) -> None:
         """Check that the server stored the new header correctly.
 
-        The header that the server read back from its disk must be the new header. The officer's
-        identities must open that header, and must find the payload's file key in it.
+        `found` must be equal to the new header. Each of the officer's identities in `_openers` must
+        open it, and must find the payload's file key in it.
 
         Args:
-            found: The header that the server read back.
+            found: The header that the server read back from its disk.
 
         Raises:
             RewrapError: `found` is another header, or contains another file key.
@@ -128,14 +128,14 @@ def rewrap(
 
 
 def check_stanzas(header: bytes, recipients: int) -> None:
-    """Raise an error unless the header has `recipients` X25519 stanzas that are all different.
+    """Raise an error unless the header has exactly `recipients` X25519 stanzas, all different.
 
     This function cannot check to which recipients the stanzas belong, because only a recipient's
     identity can show this.
 
     Raises:
-        HeaderError: The header is malformed. Or it has a stanza of another type, two equal stanzas,
-            or another number of stanzas.
+        HeaderError: The header is malformed, has a stanza of another type than X25519, has two
+            equal stanzas, or has another number of stanzas than `recipients`.
     """
     parsed = Header.parse(header)
     if len(parsed.stanzas) != recipients:
@@ -147,7 +147,7 @@ def check_stanzas(header: bytes, recipients: int) -> None:
 
 
 def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]) -> Rewrap:
-    """Verify and return the record of the recording's most recent rewrap.
+    """Verify and return a recording's rewrap record, which is about the most recent rewrap.
 
     Args:
         manifest: The recording's manifest.
@@ -168,9 +168,9 @@ def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]
 class HeaderStatus(Enum):
     """The origin of the header that a recording has in the archive.
 
-    The header can be from the sealing (FIRST), from the most recent rewrap (REWRAPPED), or from
-    before the most recent rewrap (EARLIER). If no signed document names the header, its origin is
-    UNKNOWN.
+    FIRST: the sealing made the header. REWRAPPED: the most recent rewrap made the header. EARLIER:
+    the header is older than the most recent rewrap, which should have replaced it. UNKNOWN: no
+    signed document names the header.
     """
 
     FIRST = "as it was sealed"
@@ -199,15 +199,16 @@ def classify_header(
 ) -> HeaderVerdict:
     """Check a header against the manifest and the record of the most recent rewrap.
 
-    Manifests of older software do not contain the digest of the header. If the manifest does not
-    contain this digest and there is no rewrap record, every header is accepted.
+    Manifests of older software do not contain the digest of the header. With such a manifest, and
+    without a rewrap record, every header is accepted.
 
     Args:
         manifest: The recording's manifest.
         found: The size and digest of the header in the archive.
         record: The bytes of the file `ID.rewrap`; None if there is no such file.
         officer_keys: The public keys (base64) of trusted officers. One of these officers must have
-            signed the record. If no key is given, the record is not used.
+            signed the record. If no key is given but a record exists, only the header that the
+            manifest names is accepted.
     """
     first = manifest.header in {None, found}
     otherwise = HeaderStatus.FIRST if first else HeaderStatus.UNKNOWN
@@ -231,7 +232,7 @@ def _by_record(manifest: Manifest, found: ObjectFacts, read: Rewrap) -> HeaderVe
 
 
 def _difference(expected: ObjectFacts | None, found: ObjectFacts) -> str:
-    """Return a text about how a header differs from `expected`; "" if `expected` is None."""
+    """Return how the header `found` differs from `expected`, as text; "" if `expected` is None."""
     return "" if expected is None else difference("header", expected, found.size)
 
 

@@ -1,8 +1,8 @@
 """Seals the spools of one call: their audio becomes one FLAC file, encrypted as an age payload.
 
 The packet times in all spools of a call come from the same monotonic clock, so this module can put
-all packets on one time axis. The FLAC file is encrypted while it is written, so plaintext exists
-only in memory. Only the audio that is not sealed yet is in memory (the window of `Timeline`).
+all packets on one time axis. The FLAC file is encrypted while it is written. So plaintext exists
+only in memory, and only of the audio that is not sealed yet (the window of `Timeline`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class SpoolKeys:
     """The key that encrypts the keys of new spools; None if there is no such key."""
     runtime_keys: Path | None = None
     spool_keys: dict[int, bytes] = field(default_factory=dict)
-    """The spool keys that were recovered with a recipient's identity.
+    """The spool keys that a recipient decrypted with an age identity.
 
     The dict maps the spool's number in its call (its life) to the spool's key.
     """
@@ -86,7 +86,7 @@ class SpoolKeys:
 
 
 def _checked_header(path: Path) -> SpoolHeader:
-    """Return a spool's header, after checking that the file has the name that the header requires.
+    """Return a spool's header. Check that the file's name agrees with the header.
 
     Without this check, a renamed spool would be archived as the recording of another call.
 
@@ -126,8 +126,8 @@ class SealedAudio:
 class SealingPass:
     """Processes the spools of a call one after another, at one sample rate.
 
-    For each spool, call `begin`, then `take` for each record of the spool, then `end`. `take` is a
-    generator: call `write` each time it yields. After the last spool, call `finish`.
+    For each spool, call `begin`, then `take` for each record of the spool, then `end`. After the
+    last spool, call `finish`. `take` is a generator: call `write` each time `take` yields.
     """
 
     def __init__(self, rate: int, started_wall_us: int) -> None:
@@ -140,14 +140,20 @@ class SealingPass:
         self._same_process = False
         self._last_index = 0
         self._complete = False
-        """True if the previous spool was read up to the point at which the current spool begins."""
+        """True if nothing was lost between the previous spool and the current spool.
+
+        The value is False until the current spool's `goes-on` event proves this.
+        """
         self._spool_start_us = 0
         self._answer_us = 0
         self._advanced_us = 0
         self._interruption_open = False
 
     def begin(self, spool: SpoolReader) -> None:
-        """Begin the call's next spool, before the spool's first record is processed."""
+        """Begin the call's next spool.
+
+        This method must be called before the spool's first record is given to `take`.
+        """
         header, last = spool.header, self._last
         self._first, self._last = self._first or header, header
         self._spool_start_us = header.us_after(self._first)
@@ -182,15 +188,18 @@ class SealingPass:
             self.timeline.mark_break()
 
     def end(self, spool: SpoolReader) -> None:
-        """Store the facts about a spool, after all records of the spool were processed."""
+        """Store the facts about a spool in `lives`.
+
+        This method must be called after the spool's final record was given to `take`.
+        """
         life = spool.header.life
         self.lives.append(SpoolFacts(life, spool.interrupted, spool.truncated, spool.damaged))
         self._last_index = spool.last_index
 
     def write(self, flac: FlacPayload, raw: RawPayload) -> None:
-        """Seal the audio and the undecodable packets that can no longer change.
+        """Seal the audio that can no longer change, and the undecodable packets of the same time.
 
-        Audio in the timeline's window can still change, so it is not sealed yet. Raises
+        Audio in the timeline's window can still change, so this audio is not sealed yet. Raises
         `ArchiveError`, `OSError`.
         """
         flac.write_all(self.timeline.blocks())
@@ -211,11 +220,11 @@ class SealingPass:
         )
 
     def _end_interruption(self, at_us: int) -> None:
-        """End the interruption between two spools, if the record at `at_us` is a new record.
+        """End the interruption between two spools, unless the record at `at_us` is a repetition.
 
-        If the disk failed, the same process continues the call in a spool on another disk. This
-        spool begins with a repetition of events of the previous spool. These repeated events are
-        not new, so they do not end the interruption.
+        If the disk of a spool fails, the process continues the call in a new spool on another disk.
+        The new spool begins with a repetition of events of the failed spool. These repeated events
+        do not end the interruption.
         """
         since = self.facts.last_us
         if self._interruption_open and not (self._same_process and at_us <= since):
@@ -232,9 +241,10 @@ class SealingPass:
         yield from self._advance(at_us)
 
     def _advance(self, at_us: int) -> Iterator[None]:
-        """Advance the timeline to `at_us` in steps of at most one minute.
+        """Advance the timeline to `at_us` in steps of at most one minute. Yield after each step.
 
-        The steps are limited so that a long time without packets does not fill the memory.
+        The code that uses this generator seals the audio after each step. Without these steps, the
+        audio of a long time without packets would fill the memory.
         """
         while at_us - self._advanced_us >= _STEP_US:
             self._advanced_us = min(at_us, self._advanced_us + _MINUTE_US)
@@ -258,9 +268,9 @@ class SealingPass:
     def _answered(self, event: EventRecord, at_us: int) -> None:
         """Set the recording's start, which is the time of the call's answer.
 
-        If the process restarted after the answer, the event's field `since_us` is the time since
-        the answer, in microseconds. If this field is set in the first spool that still exists, an
-        earlier spool is missing, and the beginning of the recording is missing with it.
+        If the process restarted after the answer, the event's field `since_us` is the time from the
+        answer to this event, in microseconds. If the first spool that still exists has such an
+        event, an earlier spool is missing, and the beginning of the recording is missing with it.
         """
         since = event.fields.get("since_us")
         since_us = since if isinstance(since, int) else 0
@@ -287,8 +297,8 @@ class SealingPass:
     def _goes_on_from_the_last(self, fields: Mapping[str, Field]) -> bool:
         """Return True if the previous spool was read up to the point at which this spool continues.
 
-        `fields` are the fields of this spool's `goes-on` event: the life of the previous spool, and
-        the index of the final frame that was written to that spool.
+        `fields` are the fields of this spool's `goes-on` event: `life` is the number of the
+        previous spool, `after` is the index of the final frame that was written to that spool.
         """
         life, after = fields.get("life"), fields.get("after")
         follows = self._same_process and self.lives[-1].life == life
@@ -298,7 +308,7 @@ class SealingPass:
 def seal_audio(
     fd: int, raw: RawPayload, spools: Sequence[Path], keys: SpoolKeys, call_id: str
 ) -> SealedAudio:
-    """Seal the audio of a call into the empty file `fd`.
+    """Seal the audio of a call into an empty file, which has the descriptor `fd`.
 
     The audio has a sample rate of 8 kHz, or of 16 kHz if the call has a wideband packet. Packets
     that cannot be decoded are written to `raw`.

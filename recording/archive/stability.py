@@ -2,7 +2,7 @@
 
 Sealing, rewrapping and disposing of a recording take several steps. Between two steps the recording
 is incomplete, but not damaged. Therefore, if a check finds a problem, this module repeats the check
-until the recording's files no longer change.
+until the recording's files no longer change, but at most ten times in all.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _MAX_CHECKS: Final = 10
 def check_when_stable(
     check: Callable[[], Found], has_problem: Callable[[Found], object], folder: Path, call_id: str
 ) -> Found:
-    """Call `check` until its result can be trusted, and return the result.
+    """Call `check` until its result can be trusted, at most ten times; return the last result.
 
-    A problem that `check` finds may be only a change in progress. So if `has_problem(result)` is
-    true, and the recording's files changed during the check or in the `QUIET_S` seconds before it,
-    `check` is called again. It is called at most ten times.
+    A problem that `check` finds may be only a change in progress. So `check` is called again if
+    `has_problem(result)` is true and the recording's files changed during the check or in the
+    `QUIET_S` seconds before the check.
     """
     for _ in range(_MAX_CHECKS):
         began = time.time()
@@ -45,7 +45,7 @@ def _last_changed(folder: Path, call_id: str) -> float:
     """Return the Unix time in seconds of the most recent change of any file of this recording.
 
     Staged and unfinished files are included. The time is the ctime of the file's inode, because a
-    program cannot set the ctime.
+    program can set a file's mtime but not its ctime. Returns 0 if the folder cannot be read.
     """
     newest = 0.0
     try:
@@ -55,6 +55,6 @@ def _last_changed(folder: Path, call_id: str) -> float:
                     newest = max(newest, entry.stat(follow_symlinks=False).st_ctime)
     except FileNotFoundError:  # a file was renamed or unlinked just now
         return time.time()
-    except OSError:  # `check` has already reported this error
+    except OSError:  # `check` reads the same folder, and has already reported this error
         return 0.0
     return newest

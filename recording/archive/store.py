@@ -1,11 +1,11 @@
 """The archive: it stores each recording as several files (objects) in the folder `YYYY/MM/DD`.
 
 The objects are committed in this sequence: `ID.raw` (only if some packets could not be decoded),
-`ID.payload`, `ID.header`, `ID.manifest`. A recording exists if its manifest exists.
+`ID.payload`, `ID.header`, `ID.manifest`. A recording exists only if its manifest exists.
 
 To commit an object, this module writes a file with a temporary name, syncs it and renames it. If a
-recording is incomplete, it is made again from its spools. This is possible because the spools are
-removed only after the index has the recording. Plaintext is never written to the disk.
+recording is incomplete, it is made again from its spools. The spools still exist then, because they
+are removed only after the index has the recording. Plaintext is never written to the disk.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ class SealedRecording:
     folder: str
     """The recording's folder, relative to the archive."""
     personal: PersonalFacts | None
-    """The facts about people in the call, which only the index may store.
+    """The facts about people in the call. The index stores them, not the manifest.
 
-    None if these facts are unknown. This happens if the recording was sealed earlier, and the call
-    now has a spool that none of the keys opens.
+    None if these facts are unknown, for example if the recording was sealed before and one of the
+    call's spools can no longer be opened.
     """
 
 
@@ -91,8 +91,8 @@ def folder_of(call_id: str) -> str:
 class Archive:
     """Stores the recordings of calls in a folder.
 
-    A call that is already sealed is not sealed again. Several threads may use the same `Archive` if
-    each thread seals a different call.
+    A call that is already sealed is sealed again only if it has a new spool. Several threads may
+    use the same `Archive` at the same time, but two threads must not seal the same call.
     """
 
     def __init__(self, root: Path, node: SealingNode) -> None:
@@ -114,7 +114,7 @@ class Archive:
         return self._root / folder_of(call_id) / f"{call_id}.{suffix}"
 
     def begin_live(self, call_id: str, spool: Path, keys: SpoolKeys) -> LiveSealing:
-        """Begin to seal a call that is still in progress and has only this spool.
+        """Begin to seal a call that is still in progress. `spool` must be the call's only spool.
 
         Raises the same errors as `seal`.
         """
@@ -135,16 +135,18 @@ class Archive:
         recipients: RecipientSet,
         following: LiveSealing | None = None,
     ) -> SealedRecording:
-        """Make the recording of a call from its spools, unless the recording exists already.
+        """Make the recording of a call from its spools, and return the recording.
 
-        `following` is the sealing that began during the call. If it succeeded, its payload is used.
+        If a recording that was made from all these spools already exists, it is returned unchanged.
+        `following` is the sealing that began during the call. If it succeeds, its payload is used.
+        Otherwise, the call is sealed from its spools.
 
         Raises:
             SpoolKeyError: The call is not sealed yet, and it has a spool that none of the keys
                 opens.
             SpoolError: A spool has no readable header.
-            ArchiveError: The call cannot be sealed. Or the call was sealed earlier and now has a
-                new spool, but some of the earlier spools no longer exist.
+            ArchiveError: The call cannot be sealed. Or the call was sealed before and now has a new
+                spool, but `spools` lacks a spool from which the present recording was made.
             OSError: A read or write on the disk failed.
         """
         lives = {int(path.name.split(".")[1]) for path in spools}
@@ -158,7 +160,8 @@ class Archive:
         made = None if following is None else _finish_live(following, spools)
         sound, payload, raw = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)
-        # A rewrap record of an earlier payload does not describe the new payload.
+        # If there is a rewrap record, it is about an earlier payload of the call, not about the new
+        # payload.
         self.path(call_id, "rewrap").unlink(missing_ok=True)
         write_atomic(self.path(call_id, "header"), header)
         header_facts = ObjectFacts(len(header), hashlib.sha256(header).hexdigest())
@@ -183,10 +186,10 @@ class Archive:
         return manifest if there and manifest.call_id == call_id else None
 
     def _make_folder(self, folder: Path) -> None:
-        """Make the folder for the recordings of one day.
+        """Make the folder for the recordings of one day, if it does not exist yet.
 
         Only one thread at a time makes a folder. If two threads need the same new folder, the
-        second thread waits until the folder's name is on the disk.
+        thread that is second waits until the folder's name is on the disk.
         """
         with self._making:
             make_folder(folder, self._root)
@@ -254,9 +257,10 @@ def sealed_recording(
 def _finish_live(following: LiveSealing, spools: Sequence[Path]) -> _Objects | None:
     """Complete and commit the payload that was sealed during the call.
 
-    Returns None if that fails; the unfinished files are then removed. The error is not reported
-    here, because `Archive.seal` then seals the call again from its start. If the fault still
-    exists, `Archive.seal` gets the same error.
+    Returns None if the payload cannot be completed, or if the call has another spool than
+    `following`. The unfinished files are then removed. An error is not reported here, because
+    `Archive.seal` then seals the call from its spools. If the cause of the error still exists,
+    `Archive.seal` gets the same error.
     """
     try:
         sound = following.finish() if list(spools) == [following.spool] else None
@@ -276,8 +280,8 @@ def _finish_live(following: LiveSealing, spools: Sequence[Path]) -> _Objects | N
 def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | None:
     """Read the personal facts from the spools of a call that is already sealed.
 
-    This is done because the index may not have these facts yet. Returns None if there is a spool
-    that none of the keys opens.
+    The facts are read again, because the index may not have them yet. Returns None if there is a
+    spool that none of the keys opens.
     """
     facts = CallFacts(0)
     try:

@@ -1,8 +1,8 @@
 """The summary of a recording: the facts that the index stores and that users search.
 
 A summary is made from the recording's manifest, and from the personal facts in the call's spools.
-The finaliser's message to the desk, the row in the index and the API's response have the same
-fields as the summary.
+The message from the finaliser to the desk, the recording's row in the index and the API's response
+all have the fields of `RecordingSummary`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Verifies recordings.
 
 Signatures and digests are verified without an age identity. The audio is verified only if there is
-an age identity that opens the recording. Only this module decides whether a recording is whole.
-`galwad recordings verify` prints its verdicts.
+an age identity that opens the recording. Only this module decides whether a recording is whole. The
+command `galwad recordings verify` prints the verdicts of this module.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _SMALL: Final = ("manifest", "header", "rewrap", "disposal")
 _LARGEST: Final = 64 << 20
 """The maximum size in bytes of a small object, such as a manifest.
 
-The manifest of a real recording is smaller. A gap takes about a hundred bytes of the manifest, and
-a call that lasts a whole day has some thousand gaps.
+The manifest of a real recording is smaller: a call that lasts a whole day has some thousand gaps,
+and each gap takes about a hundred bytes of the manifest.
 """
 _ID_TIME: Final = "%Y%m%d-%H%M%S"
 _US: Final = 1_000_000
@@ -69,7 +69,7 @@ class RecordingVerdict:
 
     call_id: str
     problems: tuple[str, ...] = ()
-    """The differences between the recording in the archive and the recording as it was sealed."""
+    """The problems that the recording did not have when it was sealed, such as a changed object."""
     notes: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     """The faults that the recording already had when it was sealed.
@@ -89,14 +89,16 @@ class RecordingVerdict:
     def has_unexplained_damage(self) -> bool:
         """True if there are problems or faults.
 
-        A missing object is not a problem if the recording was disposed of and a certificate proves
-        this.
+        If a valid certificate proves that the recording was disposed of, a missing object is not a
+        problem.
         """
         return bool(self.problems or self.faults)
 
 
 def recordings_below(folder: Path) -> list[tuple[Path, str]]:
-    """Return the folder and call id of every recording with an object in `folder` or below it.
+    """Return the folder and call id of every recording in `folder` and its subfolders.
+
+    A recording is included if it has at least one object.
 
     The list is sorted by call id.
 
@@ -126,6 +128,8 @@ def verify_recording(
 ) -> RecordingVerdict:
     """Verify a recording's header, payload and raw object against its manifest.
 
+    If the recording has a disposal certificate, verify the certificate instead.
+
     Args:
         folder: The folder with the objects.
         call_id: The recording's call id.
@@ -135,7 +139,7 @@ def verify_recording(
         officer_keys: The public keys (base64) of the officers whose rewraps are accepted, from a
             trusted source. A key that is stored beside the recording is never used.
         identities: The age identities with which the whole audio is decrypted and decoded. If there
-            are none, the audio is not decrypted.
+            are none, or if a problem was already found, the audio is not decrypted.
     """
     unsafe = tuple(_unsafe_objects(folder, call_id))
     if unsafe:
@@ -185,8 +189,8 @@ def verify_disposal(
 ) -> RecordingVerdict:
     """Return the verdict on a disposal certificate.
 
-    The certificate must name this recording and have the node's signature. In this case the verdict
-    has the certificate in `disposal`. In all other cases the verdict has a problem.
+    If the certificate names this recording and has the node's signature, the verdict has the
+    certificate in `disposal`. Otherwise the verdict has a problem.
 
     Args:
         call_id: The recording's call id.
@@ -210,10 +214,10 @@ def verify_disposal(
 
 
 def _disposed(folder: Path, call_id: str, public_key: str | None) -> RecordingVerdict:
-    """Verify a recording that has a disposal certificate.
+    """Return the verdict on a recording that has a disposal certificate.
 
-    A header that still exists is a problem. A payload that still exists must be the payload that
-    the certificate names.
+    If the header still exists, this is a problem. If the payload still exists, it must be the
+    payload that the certificate names.
     """
     places = {name: folder / f"{call_id}.{name}" for name in ("disposal", "manifest", "payload")}
     try:
@@ -249,8 +253,8 @@ def verify_indexed(
         manifest_sha256: The manifest's digest in the index.
         payload_sha256: The payload's digest in the index.
         payload_size: The payload's size in the index, in bytes.
-        public_key: The node's public signing key (base64), from a trusted source. If None, the key
-            in the manifest is accepted.
+        public_key: The node's public signing key (base64), from a trusted source. If None, the
+            manifest's signature is verified with the key in the manifest itself.
         rewrap: The record of the recording's most recent rewrap; b"" if it was never rewrapped. The
             record is ignored if `officer_keys` is empty.
         officer_keys: The public keys (base64) of the officers whose rewraps are accepted.
@@ -314,7 +318,7 @@ def _faults(manifest: Manifest) -> Iterator[str]:
 
 
 def _folder_problems(folder: Path, call_id: str) -> Iterator[str]:
-    """Yield a problem if the folder YYYY/MM/DD has another date than the recording's call id."""
+    """Yield a problem if the path ends with another date (YYYY/MM/DD) than that of the call id."""
     match = _DAY.fullmatch(folder.absolute().as_posix())
     if match and "".join(match.groups()) != call_id[:8]:
         yield f"it lies in the folder of another day, {'/'.join(match.groups())}"
@@ -332,7 +336,10 @@ def _raw(path: Path, manifest: Manifest) -> Iterator[str]:
 
 
 def _payload(path: Path, expected: ObjectFacts, name: str = "payload") -> Iterator[str]:
-    """Yield a problem if a file does not have the size and digest that the manifest gives."""
+    """Yield a problem if the file `path` does not have the `expected` size and digest.
+
+    `name` is the object's name for the problem's text, such as "raw object".
+    """
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -344,7 +351,10 @@ def _payload(path: Path, expected: ObjectFacts, name: str = "payload") -> Iterat
 
 
 def _header(path: Path, manifest: Manifest, officer_keys: Collection[str]) -> HeaderVerdict:
-    """Return a verdict on the recording's header file: its origin, and what is wrong with it."""
+    """Return the header's origin, and a text that says what is wrong with the header.
+
+    `path` is the path of the recording's header.
+    """
     record = path.with_suffix(".rewrap")
     try:
         header = path.read_bytes()
