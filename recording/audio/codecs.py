@@ -1,11 +1,12 @@
 """Decodes RTP payloads to samples.
 
 G.711 is decoded with tables, L16 with numpy, and other codecs with PyAV, which is imported only
-when it is needed. A decoder returns mono int16 samples at its own sampling rate.
+when it is needed. A decoder returns mono int16 samples; `Decoder.rate` is their sampling rate.
 
-Some codecs have no decoder here. The audio is silent in place of their packets. These packets are
-stored unchanged (`recording.audio.raw_packets`), and are counted in the manifest. The audio is also
-silent in place of lost packets, because no decoder here invents samples for them.
+Some codecs have no decoder here. Packets of these codecs are stored unchanged
+(`recording.audio.raw_packets`), and are counted in the manifest. The audio is silent in their
+place. The audio is also silent in place of lost packets, because no decoder here invents samples
+for lost packets.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _SILENT: Final = frozenset({_NOISE, "TELEPHONE-EVENT"})
 
 @dataclass(frozen=True, slots=True)
 class PayloadCodec:
-    """A codec as it is named in the SDP; `clock` is the clock rate of the RTP timestamp, in Hz."""
+    """The name and parameters of a codec, as in SDP; `clock` is the RTP timestamp's rate in Hz."""
 
     name: str
     clock: int
@@ -50,7 +51,7 @@ class PayloadCodec:
 
     @property
     def carries_no_speech(self) -> bool:
-        """True if packets of this codec have only comfort noise or DTMF digits, no speech."""
+        """True if packets of this codec have only comfort noise or DTMF digits, and no speech."""
         return self.name.upper() in _SILENT
 
     @property
@@ -119,9 +120,10 @@ def _alaw_table() -> Samples:
 
 
 class G711:
-    """The decoder of PCMU or PCMA (ITU-T G.711), at any sampling rate, with any number of channels.
+    """The decoder of PCMU or PCMA (ITU-T G.711).
 
-    `decoder_for` creates this decoder only for the rates in `_LINEAR_RATES`.
+    This decoder accepts any sampling rate and any number of channels. But `decoder_for` creates it
+    only for the rates in `_LINEAR_RATES`.
     """
 
     _tables: Final = {"PCMU": _ulaw_table(), "PCMA": _alaw_table()}
@@ -208,7 +210,8 @@ class Av:
 def _deinterleave(samples: NDArray[np.int16], channels: int) -> NDArray[np.int16]:
     """Return interleaved samples as one row for each channel.
 
-    A group has one sample of each channel. If the final group is incomplete, it is dropped.
+    Interleaved samples are groups with one sample of each channel. If the final group is
+    incomplete, it is dropped.
     """
     return samples[: len(samples) // channels * channels].reshape(-1, channels).T
 
@@ -216,7 +219,7 @@ def _deinterleave(samples: NDArray[np.int16], channels: int) -> NDArray[np.int16
 def mix(channels: NDArray[np.int16] | NDArray[np.float32]) -> Samples:
     """Mix all channels (rows) into one channel with 16-bit samples.
 
-    If the samples are floating-point numbers, 1.0 is the largest level.
+    If the samples are floating-point numbers, their range is -1.0 to 1.0.
     """
     whole = np.issubdtype(channels.dtype, np.integer)
     if whole and len(channels) == 1:

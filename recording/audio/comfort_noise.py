@@ -1,10 +1,10 @@
 """Comfort noise: computes the background noise that a sender describes for a silence.
 
-RFC 3389 defines an RTP payload that describes the noise. It has the level of the noise and,
-optionally, the shape of the spectrum. A G.729 sender describes the noise in a special frame (ITU-T
-G.729, Annex B); only the level in that frame is used here. Each sample of the noise depends only on
-its position on the track. So the noise is the same, whether it is computed in one long piece or in
-several short pieces.
+RFC 3389 defines an RTP payload that describes the noise. This RTP payload has the level of the
+noise and, optionally, the shape of the noise's spectrum. A G.729 sender describes the noise in a
+special frame (ITU-T G.729, Annex B); this module uses only the level in that frame. Each sample of
+the noise depends only on the sample's position on the track. So the noise is the same, however many
+pieces it is computed in.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from recording.audio.codecs import NARROW, WIDE, PayloadCodec, Samples, clip
 
 _FULL: Final = 32767.0
-"""The level of the loudest square wave, which is 0 dBov (RFC 3389, section 3)."""
+"""The amplitude of the loudest square wave. Its level is 0 dBov (RFC 3389, section 3)."""
 _PERIOD_S: Final = 4
 _MOST_ORDER: Final = 16
 
@@ -43,8 +43,8 @@ def announced_noise(codec: PayloadCodec, rtp_payload: bytes) -> bytes:
 def is_silence(codec: PayloadCodec, rtp_payload: bytes) -> bool:
     """Return whether a packet with this RTP payload has no audio.
 
-    Such a packet has comfort noise, DTMF digits or an empty RTP payload. Audio that cannot be
-    decoded here still counts as audio.
+    Such a packet has only comfort noise, only DTMF digits, or an empty RTP payload. Audio that
+    cannot be decoded here still counts as audio.
     """
     if not rtp_payload or codec.carries_no_speech:
         return True
@@ -55,9 +55,9 @@ def _sid_level(frame: bytes) -> bytes:
     """Convert the level in a G.729 silence descriptor (two bytes) to an RFC 3389 payload.
 
     The five bits before the final bit are an index (RFC 3551, section 4.5.6). The index gives the
-    level of the excitation: the first six steps of the index are 4 dB each, all later steps are 2
-    dB each. The level of the noise is twice the level of the excitation (ITU-T G.729, Annex
-    B.4.2.1), which means 6 dB more.
+    level of the excitation: each of the first six steps of the index adds 4 dB, and each later step
+    adds 2 dB. The noise has twice the amplitude of the excitation (ITU-T G.729, Annex B.4.2.1), so
+    its level is 6 dB higher.
     """
     index = int.from_bytes(frame, "big") >> 1 & 0x1F
     level_db = min(4 * index - 8, 2 * index + 4) + 6
@@ -72,15 +72,15 @@ class Noise:
 
         Args:
             rtp_payload: The RFC 3389 payload.
-            clock: The rate in Hz at which the sender sampled the noise. The noise has no
-                frequencies above half of this rate.
+            clock: The rate in Hz at which the sender sampled the noise. All frequencies of the
+                noise are below half of this rate.
             rate: The sampling rate of the track, in Hz.
         """
         heard_at = min(max(clock, NARROW), 3 * WIDE)
         self._table = _noise_table(bytes(rtp_payload[: 1 + _MOST_ORDER]), heard_at, rate)
 
     def samples(self, start: int, count: int) -> Samples:
-        """Return the `count` samples of noise that begin at the track's position `start`."""
+        """Return `count` samples of noise; the first sample has the position `start`."""
         return self._table[np.arange(start, start + count) % len(self._table)]
 
 
@@ -88,8 +88,8 @@ class Noise:
 def _noise_table(rtp_payload: bytes, clock: int, rate: int) -> Samples:
     """Return `_PERIOD_S` seconds of noise. The noise can be repeated without an audible click.
 
-    The RFC 3389 payload gives the magnitude of each frequency. The phase of each frequency is
-    random.
+    The RFC 3389 payload gives the magnitude of the noise at each frequency. The phase at each
+    frequency is random.
     """
     phases = _phases(rate)
     shape = np.zeros(len(phases))
@@ -112,12 +112,12 @@ def _phases(rate: int) -> NDArray[np.complex128]:
 
 
 def _envelope(quantised: bytes, points: int) -> NDArray[np.float64]:
-    """Return the magnitudes of an all-pole filter at frequencies from 0 to half the sample rate.
+    """Return the magnitude response of an all-pole filter from 0 Hz to half the sample rate.
 
     `quantised` has the filter's reflection coefficients, one byte each. The byte 127 means zero
-    (RFC 3389, section 3.2). Levinson's recursion computes the filter from these coefficients: each
-    coefficient makes the filter longer by one. `points` is the length of the Fourier transform. The
-    result has `points // 2 + 1` magnitudes.
+    (RFC 3389, section 3.2). Levinson's recursion computes the filter from these coefficients; with
+    each coefficient, the filter gets one more term. `points` is the length of the Fourier
+    transform. The result has `points // 2 + 1` magnitudes.
     """
     filter_ = np.ones(1)
     for byte in quantised:

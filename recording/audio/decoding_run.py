@@ -1,6 +1,6 @@
-"""A run: the RTP payloads of packets that follow each other without a break.
+"""A run: the RTP payloads of packets whose audio has no break from packet to packet.
 
-The RTP payloads of a run are joined, so that the decoder is called only once for all of them.
+The RTP payloads of a run are joined, so that the decoder is called only once for the whole run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class DecodingRun:
         packets.
         """
         self.end = 0
-        """The position on the track at which the samples of the next packet begin."""
+        """The position on the track at which the samples of the run end."""
         self.decoder: StreamDecoder | None = None
         self.codec = ""
         self._parts: list[bytes] = []
@@ -38,7 +38,8 @@ class DecodingRun:
     def begin(self, decoder: StreamDecoder, codec: str, position: int) -> None:
         """Begin a new run whose samples start at `position` on the track.
 
-        The packets of the previous run must have been removed with `take`.
+        `codec` is the text of the codec, such as `PCMA/8000`. Before this method is called, the
+        packets of the previous run must be removed with `take`.
         """
         self.decoder, self.codec, self.end = decoder, codec, position
 

@@ -35,8 +35,8 @@ class FlacPayload:
                 channels=2,
                 subtype="PCM_16",
                 format="FLAC",
-                # Level 0 is a quarter faster than the default level. Files with speech are then 1 %
-                # larger.
+                # With level 0, encoding is a quarter faster than with the default level, and files
+                # with speech are 1 % larger.
                 compression_level=0.0,
             )
             self._file.title = call_id
@@ -66,19 +66,19 @@ class FlacPayload:
         self._writer.close()
 
     def discard(self) -> None:
-        """Release the encoder and the payload writer; does nothing after `close`."""
+        """Release the encoder and the payload writer. After `close`, this method does nothing."""
         try:
             self._file.close()
         except soundfile.SoundFileError:
-            # The file is discarded, so the failed write of the end of the FLAC file does not
-            # matter.
+            # The file is discarded, so it does not matter that the end of the FLAC file could not
+            # be written.
             return
         finally:
             self._writer.discard()
 
 
 class _Sink:
-    """A file object for libsndfile, which writes the FLAC file into the age payload.
+    """The file object to which libsndfile writes the FLAC file; its bytes go to the age payload.
 
     A C library such as libsndfile cannot pass on a Python exception. So this class stores the error
     of a failed write, and `check` raises the error later.
@@ -101,7 +101,7 @@ class _Sink:
         return b""
 
     def check(self) -> None:
-        """Raise the first error of a write; do nothing if there was none."""
+        """Raise the error of the first write that failed; do nothing if no write failed."""
         if self._failure is not None:
             raise self._failure
 

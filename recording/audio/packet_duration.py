@@ -1,8 +1,9 @@
 """The duration of the sound in a packet, computed from the RTP payload without decoding it.
 
-The durations are needed to compare the arrival times of packets. A packet can be sent only after
-its last sample was recorded. For example, two senders begin to record at the same time. The sender
-with packets of 60 ms then sends its first packet 40 ms later than the sender with packets of 20 ms.
+The durations are needed to compare the arrival times of packets of different lengths. A packet can
+be sent only after its last sample was recorded. For example, two senders begin to record at the
+same time, one with packets of 20 ms, the other with packets of 60 ms. The sender with packets of 60
+ms then sends its first packet 40 ms later.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ _SAMPLE_BYTES: Final = {"PCMU": 1, "PCMA": 1, "L16": 2}
 
 
 def duration_us(name: str, clock: int, channels: int, rtp_payload: bytes) -> int:
-    """Return the duration in µs of the sound in one RTP payload; at most a second.
+    """Return the duration in µs of the sound in one RTP payload.
 
-    `name`, `clock` (in Hz) and `channels` are the values that the SDP gives for the codec.
+    `name`, `clock` (in Hz) and `channels` are the values that the SDP gives for the codec. If the
+    duration is longer than a second, one second is returned.
     """
     return min(_announced_us(name.upper(), clock, channels, rtp_payload), _LONGEST_US)
 
@@ -34,7 +36,7 @@ def _announced_us(codec: str, clock: int, channels: int, rtp_payload: bytes) -> 
     if not rtp_payload:
         return USUAL_US
     if codec == "G722":
-        # G.722 has 8000 bytes a second, so the clock rate in the SDP is not needed.
+        # G.722 always has 8000 bytes a second. The clock rate in the SDP is not needed.
         return len(rtp_payload) * US // 8000
     if codec in _SAMPLE_BYTES:
         return len(rtp_payload) // (_SAMPLE_BYTES[codec] * max(1, channels)) * US // max(1, clock)

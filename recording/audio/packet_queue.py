@@ -1,4 +1,4 @@
-"""Stores the packets of one stream that are not written to the track yet.
+"""Stores the packets of one stream until they are written to the track.
 
 Some of these packets wait for packets with lower sequence numbers. The other packets are *strays*:
 the sequence number of a stray is far from the sequence number that is expected next. The classes
@@ -13,16 +13,16 @@ from collections.abc import Iterator
 from recording.audio.stream_clock import Packet
 
 HOLD_US = 400_000
-"""The time in µs for which a packet waits for packets with lower sequence numbers.
+"""The longest time in µs for which a packet waits for packets with lower sequence numbers.
 
-A stray also waits for this time, to see if more strays follow.
+A stray also waits for this time, so that it is known whether more strays follow.
 """
 _NEAR = 3000
 _MOST = 2000
-"""The maximum number of packets that may wait.
+"""The maximum number of waiting packets, and also the maximum number of strays.
 
-With packets of 5 ms, these are ten seconds of audio. If a network delays packets, it can later
-deliver as many as this together.
+With packets of 5 ms, these are ten seconds of audio. A network that delays packets for some time
+can deliver this number of packets together afterwards.
 """
 
 
@@ -55,14 +55,14 @@ class PacketQueue:
         return self._heap[0]
 
     def push(self, packet: Packet) -> None:
-        """Add a packet. No packet in the queue may have the same sequence number."""
+        """Add a packet whose sequence number is not in the queue yet."""
         if not self._heap:
             self.since_us = packet.at_us
         heapq.heappush(self._heap, packet)
         self._numbers.add(packet.sequence)
 
     def pop(self) -> Packet:
-        """Remove the packet with the lowest sequence number from the queue and return it."""
+        """Remove and return the packet with the lowest sequence number."""
         packet = heapq.heappop(self._heap)
         self._numbers.discard(packet.sequence)
         return packet
@@ -90,8 +90,8 @@ class Strays:
         """Return True if the strays show that the sender numbers its packets from a new value.
 
         The strays show this if the first stray arrived at least `HOLD_US` before `now_us`, or if
-        there are more than `_MOST` strays. When a packet arrives that is not a stray, `RtpStream`
-        removes all strays. So all packets that arrived after the first stray are also strays.
+        there are more than `_MOST` strays. All packets after the first stray are then also strays,
+        because `RtpStream` removes all strays when a packet arrives that is not a stray.
         """
         came = self._came
         return bool(came) and (now_us - came[0].at_us >= HOLD_US or len(came) > _MOST)
@@ -102,10 +102,10 @@ class Strays:
         return came
 
     def take_alike(self) -> tuple[list[Packet], int]:
-        """Remove all strays. Return the strays that belong together, and the number of the others.
+        """Remove all strays. Return the strays of the new numbering, and how many others there are.
 
-        Strays belong together if their sequence numbers are near the sequence number of the stray
-        that arrived most recently.
+        A stray belongs to the new numbering if its sequence number is near the sequence number of
+        the stray that arrived most recently.
         """
         came = self.take()
         last = came[-1].sequence

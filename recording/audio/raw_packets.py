@@ -1,8 +1,9 @@
-"""Stores RTP packets that cannot be decoded here, unchanged, in a second payload of the recording.
+"""Stores RTP packets that cannot be decoded here in a second payload of the recording.
 
-The file `ID.raw` is encrypted with the same file key as `ID.payload`. So `cat ID.header ID.raw`
-prints a complete age file, and destroying the header makes both payloads unreadable. After
-decryption, the file is a pcapng file, which many programs can read
+The packets are stored unchanged. The file `ID.raw` with the second payload is encrypted with the
+same file key as the audio payload `ID.payload`. So `cat ID.header ID.raw` prints a complete age
+file, and destroying the header makes both payloads unreadable. After decryption, the second payload
+is a pcapng file, which many programs can read
 (https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html).
 """
 
@@ -111,7 +112,8 @@ class RawPayload:
     def _block(self, started_us: int, packet: UndecodedPacket) -> bytes:
         """Return the enhanced packet block (pcapng) of one packet.
 
-        The first block of a payload type has a comment that describes the codec.
+        The first block of a track with this payload type and this codec has a comment that
+        describes the codec.
         """
         data = _in_ip(packet.track, packet.data[:_MOST])
         high, low = divmod(max(0, started_us + packet.at_us), 1 << 32)
@@ -128,7 +130,7 @@ class RawPayload:
     def close(self) -> int:
         """Complete the payload and return the descriptor of its file. Raises `OSError`.
 
-        Return -1 if there was no packet, and so there is no file.
+        Return -1 if no packet was written. There is no file in this case.
         """
         if self._part is None or self._writer is None:
             return -1
@@ -138,7 +140,8 @@ class RawPayload:
     def commit(self) -> None:
         """Sync the file and rename it to its final path.
 
-        If there is no file because there was no packet, remove an older file at this path.
+        If no packet was written, there is no new file. In this case, remove the file that an
+        earlier sealing left at the final path, if there is one.
         """
         if self._part is not None:
             self._part.commit()

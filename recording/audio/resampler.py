@@ -4,13 +4,13 @@ The filter's phases are computed in advance. The filter delays the output by hal
 length. At the lower of the two sample rates, the delay is about half a millisecond.
 
 `av.AudioResampler` is not used, because its first output is shorter than its input: 16 to 32
-samples are missing if the input is 20 ms long. The packets would then be written at wrong
-positions. In this module, each output has the same duration as its input.
+samples are missing if the input is 20 ms long. With such an output, packets would be written at
+wrong positions. In this module, each output has the same duration as its input.
 
 For a minute of audio in packets of 20 ms, this module needs 19 to 38 ms of processor time, and
 `av.AudioResampler` needs 40 to 44 ms. An advantage of `av.AudioResampler` is its wider pass band.
-In a conversion from 8 to 16 kHz, its level at 3.4 kHz is 0.0 dB, with images at -52 dB. In this
-module the level is -1.1 dB, with images at -54 dB.
+In a conversion from 8 to 16 kHz, the level at 3.4 kHz is 0.0 dB with `av.AudioResampler`, and the
+images are at -52 dB. With this module, the level is -1.1 dB, and the images are at -54 dB.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Floats = NDArray[np.float32]
 _LOBES: Final = 12
 """The number of zero crossings of the sinc function on each side of its centre."""
 _PASS: Final = 0.92
-"""The fraction of the lower rate's band that passes the filter.
+"""The filter's cut-off frequency, as a fraction of half the lower sample rate.
 
-The filter needs the rest of the band for its slope.
+The filter needs the frequencies above its cut-off frequency for its slope.
 """
 
 
@@ -46,7 +46,7 @@ class Resampler:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the stored input samples. The next input samples do not follow them directly."""
+        """Forget the stored input samples, because the next input does not directly follow them."""
         self._tail = np.zeros(self._bank.shape[1] - 1, dtype=np.float32)
         self._at = 0
 
@@ -89,7 +89,8 @@ class Resampler:
 def _bank(up: int, down: int) -> Floats:
     """Return the low-pass filters: each row is the filter for one phase, with a gain of 1.
 
-    For each `down` input samples, the conversion makes `up` output samples.
+    A phase is a possible place of an output sample between two input samples; there are `up`
+    phases. The conversion makes `up` output samples from `down` input samples.
     """
     slower = max(1.0, down / up)
     half = ceil(_LOBES * slower)

@@ -1,9 +1,10 @@
 """Sorts the packets of one RTP stream (one SSRC), and decides the position of each packet.
 
-If packets with lower sequence numbers are missing, a packet waits 0.4 seconds for them. Packets
-also wait 0.4 seconds at the start of a stream, after a gap, and when a packet's arrival time
-contradicts the stream's clock. The packets that arrive in this time are used together to decide the
-stream's position. `recording.audio.stream_writer` decodes the packets and writes them to the track.
+If packets with lower sequence numbers are missing, a packet waits up to 0.4 seconds for them.
+Packets also wait 0.4 seconds at the start of a stream, after a gap, and when a packet's arrival
+time contradicts the stream's clock. All packets that arrive in this time decide together where the
+stream's audio begins on the track. `recording.audio.stream_writer` decodes the packets and writes
+their audio to the track.
 
 Two terms are used in this module. The *number* of a packet is its extended sequence number, which
 never wraps. A *stray* is a packet whose number is far from the number that is expected next.
@@ -25,9 +26,9 @@ from recording.spool.burst import RTP_HEADER, TrackBurst
 _MOST_MISSING = 3000
 _MOST_BEHIND = 100
 _LAG_US = 4_000_000
-"""The time in µs for which all packets must be late before their delay is treated as permanent.
+"""The time in µs after which a large delay of all packets is treated as permanent.
 
-A shorter delay can be a temporary delay in the network.
+A large delay that ends earlier can be a temporary delay in the network.
 """
 _NEVER_US = 1 << 62
 _PLAIN = 0x80
@@ -43,27 +44,29 @@ class StreamState(Enum):
     NEW = "new"
     """No packet was written since the stream began or since it was interrupted.
 
-    The next sequence number and the positions are not known.
+    The number of the next packet, and the packet's position on the track, are not known yet.
     """
     CONFIRMED = "confirmed"
     """Packets have confirmed the clock, so the expected packet is written immediately."""
     DOUBTED = "doubted"
-    """The clock must be confirmed by packets with audio.
+    """The clock may be wrong, so the next packets with audio must confirm it.
 
-    Either a packet's arrival time contradicted the clock, or no packet with audio has arrived yet.
+    The reason is a long silence, a packet whose arrival time contradicted the clock, or the start
+    of a stream that had no packet with audio yet.
     """
     LAGGING = "lagging"
-    """All packets are late.
+    """All packets arrive later than the clock expects them.
 
-    Either the network is slow, or the sender's clock stopped for a while.
+    Either the network is slow, or the sender's clock stopped for a while. The packets must wait
+    until it is known which of these two is true.
     """
 
 
 class RtpStream:
     """The packets of one SSRC, and the state of the stream's clock.
 
-    This class is not divided, because every packet that arrives can change three things together:
-    the expected packet number, the clock and the state.
+    This class is not divided, because one packet can change the expected packet number, the clock
+    and the state at the same time.
 
     Attributes:
         state: The state of the stream's clock. Only `_set_state` changes the state.
@@ -96,18 +99,18 @@ class RtpStream:
         self._step_us = 0
 
     def _set_state(self, state: StreamState) -> None:
-        """Change the state. No other method changes the state.
+        """Change the state. Only this method changes the state.
 
-        Packets wait for `_patience_us` and then decide the next state: NEW becomes CONFIRMED or
-        DOUBTED, and DOUBTED and LAGGING become CONFIRMED. When a packet's arrival time contradicts
-        the clock, CONFIRMED becomes DOUBTED or LAGGING. When the stream is interrupted, every state
-        becomes NEW.
+        In all states except CONFIRMED, packets wait for `_patience_us`. After that, the state
+        becomes CONFIRMED if one of the waiting packets has audio, and otherwise DOUBTED. When a
+        packet contradicts the clock, CONFIRMED becomes DOUBTED or LAGGING, and LAGGING becomes
+        DOUBTED. When the stream is interrupted, every state becomes NEW.
         """
         self.state = state
 
     @property
     def _patience_us(self) -> int:
-        """The time in µs for which packets must wait before they can confirm the clock."""
+        """The time in µs for which packets must wait before they are used to confirm the clock."""
         return _LAG_US if self.state is StreamState.LAGGING else HOLD_US
 
     @property
@@ -155,9 +158,9 @@ class RtpStream:
     def take_expected_burst(self, burst: TrackBurst, start: int, end: int) -> int:
         """Add consecutive packets of a burst to the current run, and return how many were added.
 
-        A burst is a group of packets that are stored together. The first packet has the index
-        `start`. Packets are added up to, but not including, the first packet that `take_expected`
-        would not add, or the packet with the index `end`.
+        A burst is a group of packets that are stored together. The packets from the index `start`
+        to the index `end` (exclusive) are examined. Adding stops before the first packet that
+        `take_expected` would not add.
         """
         if burst.length != self._length or self._clock is None:
             return 0
@@ -242,8 +245,8 @@ class RtpStream:
         """Return whether the packet is a stray. There are two cases.
 
         The packet's number is far from the number that is expected next. Or a packet with the same
-        number was written already, but this packet's timestamp is later than all written audio. In
-        the second case, the packet cannot be a duplicate.
+        number was written already, but the timestamp of this packet gives a position after all
+        written audio. In the second case, this packet cannot be a duplicate.
         """
         if self._next is None:
             return False
@@ -254,7 +257,7 @@ class RtpStream:
             return False
         if packet.has_no_audio:
             return False
-        # If the packet were a duplicate, its position would be before the end of the written audio.
+        # A duplicate has a position before the end of the written audio.
         clock = self._clock
         return clock is not None and clock.position(packet) >= self._audio.end
 
@@ -276,11 +279,11 @@ class RtpStream:
     def _lost_before(self, packet: Packet) -> int:
         """Return the number of packets that were lost before the stray `packet`.
 
-        The missing numbers are the numbers from the expected number up to the stray's number. They
-        mean lost packets only if the audio of so many packets fits into the silence before the
-        stray. If the audio would be longer than the silence, the sender has begun to number its
-        packets from a new value, and the result is 0. The result is also 0 if the stray has a lower
-        number than expected or contradicts the clock.
+        The missing numbers are the numbers from the expected number up to the stray's number. If
+        packets with these numbers were lost, their audio must fit into the silence before the
+        stray. If their audio would be longer than the silence, no packets were lost: the sender has
+        begun to number its packets from a new value. The result is then 0. The result is also 0 if
+        the stray has a lower number than expected or contradicts the clock.
         """
         if self._next is None or self._clock is None or self._clock.contradicts(packet):
             return 0
@@ -289,9 +292,10 @@ class RtpStream:
         return missing if 0 < missing * packet.length_us <= 1.1 * silence_us else 0
 
     def _drop_strays(self) -> None:
-        """Remove the strays, and count or write each stray as a late packet or a duplicate.
+        """Remove the strays, and treat each stray as a late packet or as a duplicate.
 
-        This is right because a packet with an expected number arrived after the strays.
+        A stray is written if its number is in `missing`; otherwise the stray is only counted. The
+        strays are not the start of a new numbering, because an expected packet arrived after them.
         """
         for each in self._strays.take():
             behind = 0 if self._next is None else self._next - each.sequence
@@ -311,8 +315,8 @@ class RtpStream:
     def _check_clock(self, packet: Packet) -> None:
         """Change the state if this packet contradicts the clock or follows a long silence.
 
-        In this case, this packet and the packets after it must wait. They then decide the stream's
-        position again.
+        After such a change, this packet and the packets after it must wait. Together they then
+        confirm the clock or set a new clock.
         """
         if packet.has_no_audio:
             return
@@ -321,8 +325,9 @@ class RtpStream:
         if self._clock is None:
             return
         if self.state is StreamState.LAGGING and not self._clock.fits(packet):
-            # The waiting packets were all late, but this packet is early or has another clock rate.
-            # So the waiting packets are written now, and this packet is not examined with them.
+            # The waiting packets all arrived later than the clock expects. This packet arrived
+            # earlier than the clock expects, or has another clock rate. So the waiting packets are
+            # written now, without this packet.
             self.flush()
             self._set_state(StreamState.DOUBTED)
         if not self._is_confirmed:
@@ -339,7 +344,7 @@ class RtpStream:
             self._set_state(StreamState.LAGGING)
 
     def mark_break(self) -> None:
-        """Begin the stream again after an interruption.
+        """Interrupt the stream: write the waiting packets, and begin again with the next packet.
 
         Packets that do not arrive during the interruption are not counted as lost. After the
         interruption, the timestamps may begin at any value.
@@ -366,7 +371,7 @@ class RtpStream:
     def end(self) -> None:
         """Write all waiting packets and finish the audio.
 
-        This method is called when the next packet does not directly follow these packets.
+        This method is called when the next audio does not directly follow the written audio.
         """
         self.flush()
         self._audio.finish()
@@ -374,10 +379,10 @@ class RtpStream:
     def drain(self, now_us: int) -> None:
         """Write the waiting packets that need not wait any longer at the time `now_us`.
 
-        A packet need not wait any longer if its number is expected next, or if the packet has
-        waited for `HOLD_US`. But if the clock is not confirmed, no packet is written until the
-        first waiting packet has waited for `_patience_us`. The waiting packets then confirm the
-        clock.
+        If the clock is confirmed, a packet need not wait any longer if its number is expected next,
+        or if the packet has waited for `HOLD_US`. If the clock is not confirmed, no packet is
+        written until the first waiting packet has waited for `_patience_us`. The waiting packets
+        then confirm the clock or set a new clock.
         """
         waiting = self._waiting
         if not waiting:
@@ -394,7 +399,7 @@ class RtpStream:
     def _confirm_clock(self) -> None:
         """Use the waiting packets with audio to confirm the clock or to make a new clock.
 
-        If the waiting packets have only comfort noise, these packets decide the clock. The state is
+        If no waiting packet has audio, packets with comfort noise are used instead. The state is
         then DOUBTED, because a packet with audio must still confirm the clock.
         """
         if self.state is StreamState.NEW:
@@ -452,7 +457,7 @@ class RtpStream:
         return self._clock is not None and self._audio.write(packet, self._clock)
 
     def _note(self, packet: Packet) -> None:
-        """Count the packet for its codec. Count a packet without RTP payload as withheld."""
+        """Count the packet for its codec. A packet without RTP payload counts only as withheld."""
         if packet.rtp_payload:
             self._track.counted.codecs[str(packet.codec)] += 1
         else:

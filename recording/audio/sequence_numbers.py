@@ -1,4 +1,4 @@
-"""Extended sequence numbers: the sequence numbers of one RTP stream, which never wrap or repeat."""
+"""Extends the 16-bit sequence numbers of one RTP stream to numbers that do not wrap."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _MODULUS = 1 << 16
 class SequenceExtender:
     """Computes the extended sequence number of each packet of a stream.
 
-    This is also possible if the sender gives the same sequence number to all packets.
+    If the sender gives the same sequence number to all packets, the extended numbers still differ.
     """
 
     def __init__(self) -> None:
@@ -25,10 +25,10 @@ class SequenceExtender:
         Many extended numbers belong to the same 16-bit sequence number. The result is the extended
         number that is nearest to `near`. If `near` is None, the result is the 16-bit number.
 
-        A packet is compared with the packet before it. If both have the same sequence number and
-        the same timestamp, the packet is a duplicate. If they have the same sequence number but
-        different timestamps, the packet is a new packet. In this case 1 is added to the number of
-        this packet and of all later packets.
+        The packet is compared with the packet that was received before it. If both packets have the
+        same sequence number and the same timestamp, this packet is a duplicate. If both have the
+        same sequence number but different timestamps, this packet is a new packet. In this case 1
+        is added to the extended numbers of this packet and of all later packets.
         """
         if self.last and head[2] == self.last[2] and head[3] != self.last[3]:
             self._added += 1

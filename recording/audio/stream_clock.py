@@ -1,9 +1,9 @@
 """Computes the position of each packet of an RTP stream on the track.
 
-A *position* is a number of samples since the recording's start. The *time base* of a stream says
-which position belongs to one certain timestamp. The first packets of a stream set the time base:
-the packet with the smallest delay decides. The position of every other packet is computed from the
-packet's timestamp and the time base.
+A *position* is a number of samples since the recording's start. The *time base* of a stream is one
+timestamp together with its position. The position of each packet is computed from the packet's
+timestamp and the time base. The first packets of a stream set the time base: the arrival of the
+packet with the smallest delay in the network decides.
 
 The *delay* of a packet is the time from the packet's computed position to the packet's arrival. If
 the delays show that the sender's clock is faster or slower than our clock, the time base is moved
@@ -60,13 +60,13 @@ LAGS_US = 60_000
 These packets show whether the network is slow for a while or the sender's clock has changed.
 """
 _SAME_US = 20_000
-"""The largest time in µs by which a packet that confirms the time base may be early or late."""
+"""A packet confirms the time base if it arrives at most this time, in µs, early or late."""
 _FEW = 3
 _APART_US = 500_000
 
 
 class _TimestampRate(NamedTuple):
-    """The rate at which a stream's timestamps grow: by `ticks` in `in_us` microseconds."""
+    """The rate at which a stream's timestamps grow: by `ticks` in each `in_us` microseconds."""
 
     ticks: int
     in_us: int
@@ -96,8 +96,8 @@ class Packet:
     """The duration of the packet's audio minus the usual 20 ms, in µs.
 
     The value is negative if the audio is shorter than 20 ms. The value is needed because a packet
-    is sent after its last sample was recorded. If a long packet and a short packet are sent at the
-    same time, the audio of the long packet began earlier.
+    is sent after its last sample was recorded. If a packet of 60 ms and a packet of 20 ms are sent
+    at the same time, the audio of the packet of 60 ms began 40 ms earlier.
     """
 
     @property
@@ -115,7 +115,10 @@ class Packet:
 
     @property
     def has_no_audio(self) -> bool:
-        """True if the packet has no audio, only comfort noise, DTMF digits or no RTP payload."""
+        """True if the packet has no audio.
+
+        Such a packet has only comfort noise, only DTMF digits, or no RTP payload.
+        """
         return is_silence(self.codec, self.rtp_payload)
 
 
@@ -128,25 +131,28 @@ class StreamClock:
 
     def __init__(self, rate: int, packet: Packet, position: int) -> None:
         self.stretch = 0
-        """The number of samples that must be added to the audio of the next packet.
+        """The number of samples by which the audio of the next packet must be made longer.
 
-        A negative number means that samples must be removed.
+        If the number is negative, the audio must be made shorter.
         """
         self._rate = rate
         self._early = -EARLY_US * rate // _US
         self._step = rate // 2000
         self.judged_us = packet.at_us
-        """The arrival time (µs) of the packet at which the time base was most recently checked.
+        """The arrival time (µs) of the packet with which the time base was most recently checked.
 
-        Delays of earlier packets were evaluated at this check.
+        In this check, the delays of this packet and of the packets before it were evaluated.
         """
         self._proven_us = packet.at_us
-        """The most recent time (µs) at which enough delays confirmed or corrected the time base."""
+        """The most recent time (µs) at which the time base was set, confirmed or corrected.
+
+        The delays of a single second neither confirm nor correct the time base.
+        """
         self._moves: dict[int, int] = {}
         """The future moves of the time base.
 
-        The dict maps the extended sequence number of a packet to a number of samples. The time base
-        is moved by this number when this packet is written.
+        The dict maps a packet's extended sequence number to a number of samples. When the packet is
+        written, the time base is moved later by this number of samples.
         """
         self._rebase(packet, position)
 
@@ -154,7 +160,7 @@ class StreamClock:
     def anchored(cls, packets: list[Packet], rate: int, former: StreamClock | None) -> StreamClock:
         """Return the clock that gives the positions of these packets.
 
-        If the arrivals of the packets agree with the clock `former`, return `former`. Otherwise
+        If enough packets arrived when the clock `former` expects them, return `former`. Otherwise
         return a new clock. The packet with the smallest delay sets the time base of the new clock.
         `rate` is the track's sampling rate in Hz.
         """
@@ -176,9 +182,9 @@ class StreamClock:
     def _agrees_with(self, packets: list[Packet]) -> bool:
         """Return True if enough of these packets arrived when this clock expects them.
 
-        In this case, also correct the time base and forget the stored delays. The correction is
-        limited to the drift that is possible since `_proven_us`, if the sender's clock has an error
-        of at most `_PPM`.
+        At least `_FEW` packets are enough, or all packets if there are fewer. If the result is
+        True, also correct the time base and delete the stored delays. The correction is at most the
+        drift of a clock with an error of `_PPM` since `_proven_us`.
         """
         if any(packet.codec.clock != self._clock_rate for packet in packets):
             return False
@@ -229,7 +235,7 @@ class StreamClock:
         return late or error < self._early or packet.codec.clock != self._clock_rate
 
     def fits(self, packet: Packet) -> bool:
-        """Return whether the packet has this clock's rate and did not arrive too early.
+        """Return whether the packet has this clock's clock rate and did not arrive too early.
 
         A packet is too early if it arrived more than `EARLY_US` before it was due.
         """
@@ -244,13 +250,12 @@ class StreamClock:
         return (self.arrival_position(packet) - self.position(packet)) * _US > LAGS_US * self._rate
 
     def accept_late(self, packets: list[Packet]) -> bool:
-        """Return whether these packets agree with this clock and are only late.
+        """Return whether these packets agree with this clock, except that they may be late.
 
-        A delay is permanent if all later packets have at least this delay. If the result is True
-        and the packets have a permanent delay, this method plans a move of the time base. The time
-        base is moved by the permanent delay, at the first packet with this delay. `next_position`
-        makes the move. If the permanent delay grows during these packets, several moves are
-        planned.
+        If the result is True, moves of the time base are planned for a permanent delay. The
+        permanent delay at a packet is the smallest delay among this packet and all packets after
+        it. At each packet at which the permanent delay has grown by more than `_SAME_US`,
+        `next_position` moves the time base by this growth.
         """
         ordered = sorted(packets)
         errors = [self.arrival_position(packet) - self.position(packet) for packet in ordered]
@@ -264,7 +269,7 @@ class StreamClock:
         moved = self._correction = self.stretch = 0
         for packet, later in zip(ordered, least, strict=True):
             if ordered[-1].at_us - packet.at_us < LATE_US:
-                # The few packets after this packet cannot show whether its delay is permanent.
+                # Too few packets follow this packet to show whether its delay is permanent.
                 break
             if (later - moved) * _US > _SAME_US * self._rate:
                 self._moves[packet.sequence] = later - moved
@@ -305,10 +310,10 @@ class StreamClock:
         return self._steps > 0 and self._correction != 0
 
     def note(self, late_us: int) -> bool:
-        """Store the delay in µs of the packet with the next sequence number.
+        """Store the delay of the stream's next packet, `late_us` in µs; return whether it was stored.
 
-        Return True if the delay was stored. If the result is False, `next_position` must be called
-        for this packet, because the time base may have to move.
+        If the delay is not stored, `next_position` must be called for this packet, because the time
+        base may have to move.
         """
         if len(self._errors) >= self._enough - 1 or self._is_correcting:
             return False
@@ -334,11 +339,11 @@ class StreamClock:
         return len(taken)
 
     def next_position(self, packet: Packet) -> int:
-        """Return the position of the next packet. Correct the time base by its arrival time.
+        """Return the position of the stream's next packet, and use its delay for corrections.
 
-        The position is computed from the timestamp, even if the packet is very late. Before this
-        method is called, packets that contradict the time base (`contradicts`, `is_lagging`) must
-        be examined together with the packets after them.
+        The position is computed from the timestamp, even if the packet is very late. If
+        `contradicts` or `is_lagging` is true for the packet, the packet must be examined together
+        with the packets after it before this method is called.
         """
         if self._moves:
             self._base += self._moves.pop(packet.sequence, 0)
@@ -368,11 +373,11 @@ class StreamClock:
         return position
 
     def _note_minimum(self, least: int) -> None:
-        """Store the smallest delay (in samples) among the packets of one second.
+        """Store the smallest delay `least` (in samples) among the packets of one second.
 
-        Jitter can look like a wrong time base, but only for a short time. Therefore the smallest
-        delay in five such seconds counts as the error of the time base. `_correction_step` then
-        corrects the time base in small steps.
+        Jitter can look like a wrong time base, but only for a short time. Therefore the smallest of
+        five such values counts as the error of the time base. `_correction_step` then corrects the
+        time base in small steps.
         """
         self._errors.clear()
         if not self._correction:
@@ -387,16 +392,17 @@ class StreamClock:
     def _is_much(self, samples: int) -> bool:
         """Return whether an error of the time base is so large that it must be corrected.
 
-        `samples` is the error. A smaller error can be caused by jitter.
+        `samples` is the error, in samples. Smaller errors are not corrected, because jitter can
+        cause them.
         """
         return abs(samples) > 3 * self._step
 
     def _correction_step(self) -> int:
-        """Move the time base by one inaudible step.
+        """Move the time base by one step that cannot be heard.
 
-        The length of this packet's audio is changed by the same number of samples (`stretch`).
         Return the number of samples by which the time base was moved. A negative number means a
-        move to an earlier position.
+        move to an earlier position. `stretch` gets the same number, because the audio of the packet
+        becomes longer or shorter by this number.
         """
         self._steps -= 1
         move = max(-self._step, min(self._step, self._correction))
@@ -412,12 +418,12 @@ def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _Ti
     The result is the clock rate of the codec, unless the packets clearly show another rate. Some
     senders of G.722 add 16,000 to the timestamp in each second. Some senders of Opus use the
     sampling rate of their microphone, or add 1 for each packet. Some senders never change the
-    timestamp. In all these cases, the timestamp grows by the same number from each packet to the
-    next. The arrival times then agree with the durations of the packets, but not with the
+    timestamp. In all these cases, the timestamp grows by the same number (or 0) from each packet to
+    the next, and the arrival times agree with the durations of the packets, but not with the
     timestamps.
 
-    `former` is the stream's clock until now. If `former` already has the other rate, the arrival
-    times are not checked.
+    `former` is the stream's clock until now. If `former` already has the rate that the packets
+    show, this rate is returned without a check of the arrival times.
     """
     first, last = min(packets), max(packets)
     expected, length_us = _TimestampRate(first.codec.clock or NARROW, _US), first.length_us

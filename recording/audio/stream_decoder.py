@@ -45,8 +45,8 @@ class StreamDecoder:
     def resamples(self) -> bool:
         """True if the decoded samples are resampled.
 
-        The number of samples of a single packet can then be wrong by one. Over many packets, the
-        number of samples is exact.
+        A single packet can then have one sample too many or too few. Over many packets, the number
+        of samples is exact.
         """
         return self._resampler is not None
 

@@ -41,10 +41,11 @@ class StreamWriter:
         return max(self._end, self.run.end)
 
     def write(self, packet: Packet, clock: StreamClock) -> bool:
-        """Write the next packet of the stream to the track.
+        """Write the next packet of the stream to the track, or add it to the run.
 
-        If the packet describes comfort noise, also begin the noise. Return True if the packet was
-        added to the run, so that it is decoded later together with the other packets of the run.
+        Return True if the packet was added to the run. The packet is then decoded and written
+        later, together with the other packets of the run. If the packet describes comfort noise,
+        also begin the noise.
         """
         noise = packet.noise
         if packet.has_no_audio:
@@ -66,7 +67,7 @@ class StreamWriter:
         return False
 
     def write_late(self, packet: Packet, clock: StreamClock) -> None:
-        """Write a late packet at its position, although later packets were already written."""
+        """Write a packet that arrived after packets with higher numbers were already written."""
         self.write_run()
         # The stream's own decoder has already decoded later packets. Its state is then wrong for
         # this packet, so a new decoder is used.
@@ -92,8 +93,8 @@ class StreamWriter:
         """Finish the most recently written audio.
 
         This method is called if the next audio does not directly follow the written audio. The
-        decoder may still have some samples of the written audio. These samples are written to the
-        track. If `before` is given, only samples before this position are written.
+        decoder may still have some final samples of the written audio. This method writes these
+        samples to the track; if `before` is given, only those before this position.
         """
         decoder, self._last = self._last, None
         if decoder is not None:
@@ -106,8 +107,8 @@ class StreamWriter:
     def _fits_run(self, packet: Packet, position: int, clock: StreamClock) -> bool:
         """Return whether the packet can be added to the current run.
 
-        If the run is empty, is full or has another decoder, write the run to the track, and begin a
-        new run at `position`.
+        If the run is empty, is full or has another decoder, the run is written to the track, and a
+        new run begins at `position`. The packet can then be added to the new run.
         """
         decoder = self._decoder_for(packet.codec)
         if decoder is None or not decoder.stateless or clock.stretch:
@@ -120,11 +121,11 @@ class StreamWriter:
         return True
 
     def _follows_last(self, decoder: StreamDecoder, start: int, *, touches: bool) -> bool:
-        """Return whether the next samples of this decoder continue the most recently written audio.
+        """Return whether the next samples of this decoder directly follow the written audio.
 
         There are two conditions. First, the same decoder decoded the most recently written audio.
-        Second, `touches` is true: that audio ends at the position `start`, where the next samples
-        begin. If the result is False, this method finishes the most recently written audio.
+        Second, `touches` is true: the written audio ends at the position `start`, where the next
+        samples begin. If the result is False, this method finishes the written audio.
         """
         follows = touches and decoder is self._last
         if not follows:

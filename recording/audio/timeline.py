@@ -75,8 +75,8 @@ class Timeline:
         """Process the packets of a burst, with the same result as if `packet` were called for each.
 
         The generator yields arrival times of packets. Call `advance` with each yielded time. An
-        arrival time is yielded if it is at least `step_us` after the previous yielded time, or
-        after `advanced_us` if no time was yielded yet.
+        arrival time is yielded if it is at least `step_us` after the time that was yielded before
+        it. The first yielded time is at least `step_us` after `advanced_us`.
 
         Args:
             burst: The packets.
@@ -131,7 +131,7 @@ class Timeline:
             track.mark_break(position)
 
     def undecoded(self) -> list[UndecodedPacket]:
-        """Return the undecodable packets that have left the window and were not returned before.
+        """Return the undecodable packets from before the window that were not returned before.
 
         A packet that arrived in a gap is never returned. A packet is also never returned if a part
         of its audio belongs to a gap.
@@ -140,10 +140,10 @@ class Timeline:
         return given
 
     def _finalise_undecoded(self, end: int | None) -> None:
-        """Let `undecoded` return the undecodable packets that arrived before the position `end`.
+        """Let `undecoded` return the undecodable packets that arrived before `end`.
 
-        All samples before `end` are final. If `end` is None, `undecoded` may return all undecodable
-        packets.
+        `end` is a position on the track; all samples before it are final. If `end` is None,
+        `undecoded` may return all undecodable packets.
         """
         for number, track in enumerate(self._tracks):
             for each, position in track.undecoded:

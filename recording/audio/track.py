@@ -50,11 +50,11 @@ class Track:
         self.undecoded: list[tuple[Packet, int]] = []
         """The packets that cannot be decoded, each with the position of its audio.
 
-        The timeline removes them from this list.
+        `Timeline` removes the packets from this list.
         """
 
     def count(self) -> TrackCount:
-        """Return the packet counts. Packets that have not arrived yet are counted as lost."""
+        """Return the packet counts. Packets that are missing at present are counted as lost."""
         missing = sum(len(stream.missing) for stream in self._streams.values())
         return TrackCount(
             self.counted.received,
@@ -68,7 +68,7 @@ class Track:
         )
 
     def set_payload_types(self, payloads: Mapping[int, PayloadCodec]) -> None:
-        """Replace the codecs of the dynamic payload types by the given codecs."""
+        """Replace the codecs of all dynamic payload types by those in `payloads`."""
         self._payloads = {**STATIC, **payloads}
         for stream in self._streams.values():
             stream.expect_nothing()
@@ -113,9 +113,10 @@ class Track:
         return self._streams[ssrc]
 
     def mark_break(self, position: int) -> None:
-        """Begin all streams again after an interruption, and end any comfort noise at `position`.
+        """Interrupt all streams, and end any comfort noise at `position`.
 
-        Packets that do not arrive during the interruption are not counted as lost.
+        Packets that do not arrive during the interruption are not counted as lost. After the
+        interruption, each stream begins again with its next packet.
         """
         for stream in self._streams.values():
             stream.mark_break()
@@ -137,10 +138,9 @@ class Track:
     def keep_undecoded(self, packet: Packet, position: int) -> bool:
         """Store a packet that cannot be decoded, and return True.
 
-        If all samples at the positions of the packet's audio are final, the packet is too late. The
-        packet is then not stored, and the result is False. The track cannot store such a packet,
-        because the packet may belong to a gap (such as a payment), and earlier gaps are no longer
-        known.
+        If all samples at the positions of the packet's audio are final, the packet has arrived too
+        late. It is then not stored, and the result is False. It must not be stored, because it may
+        belong to a gap (such as a payment), and gaps in the final samples are no longer known.
         """
         if position + packet.length_us * self.rate // _US < self._start:
             return False
@@ -195,7 +195,7 @@ class Track:
         return True
 
     def take(self, count: int) -> Samples:
-        """Return the next `count` samples and make them final."""
+        """Return the first `count` samples that are not final, and make them final."""
         self._write_noise(self._start + count)
         begin = self._start - self._origin
         taken = np.zeros(count, dtype=np.int16)

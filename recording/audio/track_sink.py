@@ -13,7 +13,7 @@ from recording.audio.stream_clock import Packet
 HEADER: Final = struct.Struct("!BBHII")
 """The fields of the fixed RTP header (RFC 3550, section 5.1).
 
-They are the flags, the marker and payload type, the sequence number, the timestamp and the SSRC.
+The five fields are: flags; marker and payload type; sequence number; timestamp; SSRC.
 """
 
 
@@ -57,7 +57,7 @@ class TrackSink(Protocol):
         """
 
     def begin_noise(self, position: int, noise: bytes, clock: int) -> None:
-        """Fill the silence that begins at `position` with comfort noise.
+        """Fill the silence that begins at `position` with comfort noise, up to the next audio.
 
         `noise` is the description of the noise (an RFC 3389 payload). `clock` is the rate in Hz at
         which the sender sampled the noise.

@@ -1,8 +1,8 @@
-"""Anchors: former heads of the audit chain. A custodian keeps them in a file, one in each line.
+"""Anchors: former heads of the audit chain. A custodian keeps a file with one anchor in each line.
 
 A head is the number and hash of the chain's newest entry at one time. A person who controls the
-server can rewrite today's entries of the chain, and can remove entries from its end. The anchors
-show such changes if the custodian keeps the file where this person cannot change it.
+server can rewrite today's entries of the chain, and can remove entries from the chain's end. The
+anchors show such changes if the custodian keeps the file where this person cannot change it.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ class Restore:
     def parse(cls, entry: ChainEntry) -> Restore | None:
         """Return the restore that an entry records; None if the entry does not record a restore.
 
-        The entry must directly follow the newest entry of the backup. Only an entry with a day key
-        may be between these two entries. An entry at any other place is ignored, because it could
-        hide that other entries were removed.
+        The entry must be the next entry after the newest entry of the backup, or the next but one
+        if the entry with a new day key is between them. An entry at any other place is ignored,
+        because it could hide that other entries were removed.
         """
         made, last = entry.facts.get("made"), entry.facts.get("seq")
         if entry.kind != RESTORED or not isinstance(made, str) or not isinstance(last, int):
@@ -99,7 +99,7 @@ class Restore:
 
     @property
     def unsigned_day_key(self) -> int | None:
-        """The number of the day-key entry that the previous day key did not sign.
+        """The number of the entry with the new day key, which the previous day key did not sign.
 
         None if the previous day key still existed after the restore. In this case no new day key
         was needed.
@@ -160,7 +160,8 @@ def last_anchor(path: Path) -> Anchor | None:
 def append_anchor(path: Path, anchor: Anchor) -> None:
     """Append an anchor to a file as one line, and sync the file.
 
-    If the line cannot be written completely, the file is not changed. Raises `OSError`.
+    If the line cannot be written completely, the incomplete line is removed, and `OSError` is
+    raised.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
     try:
@@ -168,7 +169,7 @@ def append_anchor(path: Path, anchor: Anchor) -> None:
         if _lacks_its_end(path, before):
             line = b"\n" + line
         if os.write(descriptor, line) != len(line):
-            # Otherwise the next anchor would be appended to this incomplete line.
+            # Without this, the next anchor would be appended to the incomplete line.
             os.ftruncate(descriptor, before)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(descriptor)

@@ -25,8 +25,8 @@ DAY_KEY: Final = "day-key"
 RESTORED: Final = "backup.restored"
 """The kind of the entry that records a restore from a backup.
 
-This entry directly follows the newest entry of the backup. Only an entry with a day key may be
-between the two.
+This entry is the next entry after the newest entry of the backup. If a new day key was needed, the
+entry with the new day key is between them.
 """
 GENESIS: Final = "0" * 64
 _YEAR_10000_US: Final = 253_402_300_800_000_000
@@ -38,8 +38,9 @@ The check is necessary because a number in JSON may be of any size.
 DAY_US: Final = 86_400_000_000
 """The length of a UTC day in microseconds.
 
-This length is needed to check the day key of each entry. Before each entry, the chain must have a
-day key. The nearest day key before the entry must be from the entry's day or from a later day.
+This length is needed to check the day key of each entry. Before each entry, the chain must have an
+entry with a day key. The day key that is nearest before the entry must be from the entry's day, or
+from a later day if the recorded action happened before the day key was made.
 """
 
 
@@ -239,7 +240,7 @@ class ChainChecker:
     def result(self) -> ChainVerification:
         """Return the result of all checks.
 
-        This method must be called after the newest entry was checked.
+        Call this method after `check` was called for the newest entry.
         """
         for seq in sorted(self._anchors):
             what = "it is gone"
@@ -318,7 +319,7 @@ def chained(previous: str, body: str) -> str:
 
 
 def day_key_text(head: str, public_key: str) -> bytes:
-    """Return the text that a day key signs before it is destroyed.
+    """Return the text that a day key signs before the day key is destroyed.
 
     Args:
         head: The hash of the chain's newest entry.

@@ -1,10 +1,11 @@
 """The day key of the audit chain: an Ed25519 key for each day.
 
-Each day key signs the next day's public key and is then destroyed. The private key is in a file
-with mode 0600. When the day changes, three steps are done. First, the next day's private key is
-written to a second file (`.next`). Then the next day's public key is written to the audit chain.
-Finally, the second file replaces the first file. If the process crashes before the final step,
-`DayKeys.current` finds this out from the chain's newest public key, and does the final step.
+Each day key signs the next day's public key and is then destroyed. The day's private key is in a
+file with mode 0600. When the day changes, the process does three steps. First, it writes the next
+day's private key to a second file (`.next`). Then it writes the next day's public key to the audit
+chain. Finally, it replaces the first file by the second file. If the process crashes before the
+final step, the newest public key in the chain belongs to the second file. In this case
+`DayKeys.current` does the final step.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class DayKeys:
         self._next = path.with_name(path.name + ".next")
 
     def current(self, announced: str) -> Ed25519PrivateKey | None:
-        """Return the private key of the public key `announced`; None if the private key is lost.
+        """Return the private key that belongs to the public key `announced`; None if it is lost.
 
         `announced` is the newest public key in the audit chain, in hexadecimal.
         """
@@ -44,7 +45,7 @@ class DayKeys:
         return None
 
     def successor(self) -> Ed25519PrivateKey:
-        """Make the next day's key, and write and sync it to the file `.next`."""
+        """Make the next day's key, write it to the file `.next`, and sync this file."""
         key = Ed25519PrivateKey.generate()
         descriptor = os.open(self._next, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:

@@ -5,11 +5,11 @@ hash. Personal values (such as names) are not in the chain. For each personal va
 salted commitment. The values and their salts are in separate database rows, and the chain stays
 valid if these rows are deleted. This module never deletes these rows.
 
-Each day has a signing key (`recording.audit.day_key`). This key signs the chain's head and the next
-day's public key, and is then destroyed. So a person who controls the server today cannot rewrite
-the entries of yesterday. But this person can rewrite today's entries and remove entries from the
-end of the chain. Such a change is detected only for entries up to the newest anchor. An anchor is
-an earlier head of the chain that a custodian keeps.
+Each day has a signing key (`recording.audit.day_key`). When the day changes, the old day's key
+signs the chain's head and the new day's public key, and is then destroyed. So a person who controls
+the server today cannot rewrite the entries of yesterday. But this person can rewrite today's
+entries and remove entries from the end of the chain. Of these changes, only changes of entries up
+to the newest anchor are detected. An anchor is an earlier head of the chain that a custodian keeps.
 """
 
 from __future__ import annotations
@@ -82,10 +82,9 @@ audit_values = Table(
 
 _US = 1_000_000
 _AHEAD_DAYS = 7
-"""If a day key is this number of days or more in the future, it is replaced.
+"""If a day key is from a day this many days or more after the day of a new entry, it is replaced.
 
-Such a day key was made while the clock was wrong. The replacement is made when the next entry is
-written.
+Such a day key was made while the clock was wrong. It is replaced before the new entry is written.
 """
 
 Facts = Mapping[str, str | int | bool]
@@ -159,8 +158,8 @@ class AuditLog:
             node: The name of the node whose chain it is.
             key: The path of the file with the day key.
             clock: Returns the time in Unix seconds.
-            on_cut: The function that is called if a new entry shows that the entries directly
-                before it were deleted from the database. It receives the new entry's number.
+            on_cut: The function that is called with the number of a new entry if the entries
+                directly before the new entry were deleted from the database.
         """
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
@@ -187,8 +186,8 @@ class AuditLog:
             at: The time of the recorded action, in Unix seconds; None means now.
 
         Raises:
-            AuditError: The entry could not be written. In this case, the action that the entry
-                records must not be carried out.
+            AuditError: The entry could not be written. The code that called this method must then
+                not carry out the action that the entry should record.
         """
         at_us = int((self._clock() if at is None else at) * _US)
         try:
@@ -208,8 +207,8 @@ class AuditLog:
     async def _last(self, connection: AsyncConnection) -> tuple[Head, int]:
         """Return the chain's head, and the highest entry number that must not be used again.
 
-        This number is usually the number of the newest entry. It is higher if newer entries were
-        deleted from the database, but their personal values were not deleted. A new entry must not
+        This number is usually the number of the newest entry. The number is higher if later entries
+        were deleted from the database without their personal values. A new entry must not
         get the number of a deleted entry: the write could fail, or the old personal values would
         seem to belong to the new entry.
         """
@@ -313,7 +312,7 @@ class AuditLog:
             return await _with_values(connection, self._node, statement)
 
     async def entries(self, after: int = 0, limit: int = 500) -> list[AuditEntry]:
-        """Return up to `limit` entries with `seq` > `after`, sorted by `seq`."""
+        """Return up to `limit` entries with `seq` > `after`, sorted by `seq`, without hashes."""
         return [
             AuditEntry(
                 entry.seq,
