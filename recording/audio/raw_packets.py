@@ -54,7 +54,7 @@ class RawPayload:
     """The file with the undecoded packets of one recording. The first packet creates the file."""
 
     def __init__(self, path: Path) -> None:
-        """Prepare to write to `path`, whose folder must exist. No file is created yet."""
+        """Prepare to write to `path`. Its folder must exist. The file is not created yet."""
         self.packets = 0
         self._path = path
         self._part: PendingFile | None = None

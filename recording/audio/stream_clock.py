@@ -30,7 +30,7 @@ _SECOND_US = 1_000_000
 _FEWEST_A_SECOND = 8
 _PROOF_S = 5
 _LONGEST_SECOND_US = 5_000_000
-"""The time in µs after which the stored delays of packets are evaluated, even if they are few.
+"""The time in µs after which the stored delays are evaluated, even if only a few are stored.
 
 The time is counted from the most recent check of the time base. Usually the delays of one second of
 packets are evaluated together. But if the sender is mostly silent, it takes longer than one second
@@ -310,10 +310,10 @@ class StreamClock:
         return self._steps > 0 and self._correction != 0
 
     def note(self, late_us: int) -> bool:
-        """Store the delay of the stream's next packet, `late_us` in µs; return whether it was stored.
+        """Store the delay `late_us` (µs) of the stream's next packet, unless a check is needed now.
 
-        If the delay is not stored, `next_position` must be called for this packet, because the time
-        base may have to move.
+        Return whether the delay was stored. If it was not stored, `next_position` must be called
+        for this packet, because the time base may have to move.
         """
         if len(self._errors) >= self._enough - 1 or self._is_correcting:
             return False

@@ -1,1 +1,1 @@
-"""The audit chain: its entries and their hashes, its day keys, and the anchors of custodians."""
+"""The audit chain: entries and their hashes, day keys, and the anchors that custodians keep."""

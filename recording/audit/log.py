@@ -208,9 +208,9 @@ class AuditLog:
         """Return the chain's head, and the highest entry number that must not be used again.
 
         This number is usually the number of the newest entry. The number is higher if later entries
-        were deleted from the database without their personal values. A new entry must not
-        get the number of a deleted entry: the write could fail, or the old personal values would
-        seem to belong to the new entry.
+        were deleted from the database without their personal values. A new entry must not get the
+        number of a deleted entry: the write could fail, or the old personal values would seem to
+        belong to the new entry.
         """
         entries, values = audit_entries.c, audit_values.c
         statement = (
