@@ -1,10 +1,10 @@
 """Writes and reads the payload of an age v1 file (https://c2sp.org/age#payload).
 
 A payload is a nonce of 16 bytes, followed by encrypted chunks of 64 KiB (the STREAM construction).
-The writer keeps the first chunk in memory until it is closed, because a FLAC encoder changes the
-first bytes of its file last. The writer encrypts each later chunk when the next chunk begins, so
-the writer's memory use does not grow. The reader is seekable, and raises a different error for each
-kind of fault.
+The writer keeps the first chunk in memory until `close` is called, because a FLAC encoder changes
+the first bytes of its file last. The writer encrypts each later chunk when the next chunk begins,
+so the writer's memory use does not grow. The reader is seekable, and raises a different error for
+each kind of fault.
 """
 
 from __future__ import annotations
@@ -175,8 +175,8 @@ class PayloadReader(io.RawIOBase):
         """Read the payload's nonce.
 
         Raises:
-            HeaderTruncatedError: The nonce is missing or incomplete. This error is raised because
-                age regards the nonce as a part of the header.
+            HeaderTruncatedError: The nonce is missing or incomplete. (In age, the nonce counts as a
+                part of the header.)
             TruncatedError: The bytes after the nonce are too few for a chunk.
         """
         super().__init__()

@@ -126,8 +126,8 @@ class CallFacts:
         if record.why is LossReason.ERASED:
             return
         start = read_until
-        # The loss begins at `from_us`, if this time is known. It can be later than `read_until`,
-        # because a spool can begin with a repetition of older events.
+        # The loss begins at `from_us`, if this time is known. This time can be later than
+        # `read_until`, because a spool can begin with a repetition of older events.
         if record.from_us is not None:
             start = max(read_until, record.from_us + shift_us)
         end = None if record.to_us is None else record.to_us + shift_us

@@ -29,7 +29,7 @@ REASONS: Final = ("retention", "erasure", "mistake", "order")
 
 
 class AuditPlace(msgspec.Struct, frozen=True):
-    """The place in an audit chain of the entry about a disposal order.
+    """The place of one entry in an audit chain: the entry about a disposal order.
 
     Attributes:
         node: The node that wrote the audit chain.

@@ -71,8 +71,8 @@ class HeaderStore:
 
         The record is replaced before the header. If the process crashes between these two steps,
         the recording has the new record and the old header, and the officer must run the rewrap
-        again. The officer's client accepts the old header then, because the new record names it as
-        the header that was to be replaced.
+        again. The officer's client accepts the old header then, because the new record names the
+        old header as the header that was to be replaced.
 
         When the new header is on the disk, the old header's file is overwritten with zeros. Without
         this, the old header could still open the recording after a disposal.

@@ -48,7 +48,7 @@ def verify_unindexed(
         node_keys: The public keys of trusted nodes (base64). One of these nodes must have signed
             the manifest.
         officer_keys: The public keys of officers (base64) whose rewraps are trusted. If there are
-            none, a header that a rewrap replaced raises `ArchiveError`.
+            none, a recording with a rewrapped header raises `ArchiveError`.
 
     Raises:
         ArchiveError: The recording is incomplete or was changed, or no node in `node_keys` signed

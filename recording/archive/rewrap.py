@@ -72,7 +72,7 @@ class Replacement:
         """Check that the server stored the new header correctly.
 
         `found` must be equal to the new header. Each of the officer's identities in `_openers` must
-        open it, and must find the payload's file key in it.
+        open `found`, and must find the payload's file key there.
 
         Args:
             found: The header that the server read back from its disk.
@@ -232,7 +232,7 @@ def _by_record(manifest: Manifest, found: ObjectFacts, read: Rewrap) -> HeaderVe
 
 
 def _difference(expected: ObjectFacts | None, found: ObjectFacts) -> str:
-    """Return how the header `found` differs from `expected`, as text; "" if `expected` is None."""
+    """Return a text that says how `found` differs from `expected`; "" if `expected` is None."""
     return "" if expected is None else difference("header", expected, found.size)
 
 

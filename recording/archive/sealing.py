@@ -2,7 +2,7 @@
 
 The packet times in all spools of a call come from the same monotonic clock, so this module can put
 all packets on one time axis. The FLAC file is encrypted while it is written. So plaintext exists
-only in memory, and only of the audio that is not sealed yet (the window of `Timeline`).
+only in memory, and only for audio that is not sealed yet (the window of `Timeline`).
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class SealedRecording:
     folder: str
     """The recording's folder, relative to the archive."""
     personal: PersonalFacts | None
-    """The facts about people in the call. The index stores them, not the manifest.
+    """The facts about people in the call. The index stores these facts; the manifest does not.
 
     None if these facts are unknown, for example if the recording was sealed before and one of the
     call's spools can no longer be opened.
@@ -257,7 +257,7 @@ def sealed_recording(
 def _finish_live(following: LiveSealing, spools: Sequence[Path]) -> _Objects | None:
     """Complete and commit the payload that was sealed during the call.
 
-    Returns None if the payload cannot be completed, or if the call has another spool than
+    Returns None if the payload cannot be completed, or if the call has other spools than the one in
     `following`. The unfinished files are then removed. An error is not reported here, because
     `Archive.seal` then seals the call from its spools. If the cause of the error still exists,
     `Archive.seal` gets the same error.

@@ -318,7 +318,7 @@ def _faults(manifest: Manifest) -> Iterator[str]:
 
 
 def _folder_problems(folder: Path, call_id: str) -> Iterator[str]:
-    """Yield a problem if the path ends with another date (YYYY/MM/DD) than that of the call id."""
+    """Yield a problem if `folder` ends with another date (YYYY/MM/DD) than that in the call id."""
     match = _DAY.fullmatch(folder.absolute().as_posix())
     if match and "".join(match.groups()) != call_id[:8]:
         yield f"it lies in the folder of another day, {'/'.join(match.groups())}"

@@ -3,8 +3,8 @@
 RFC 3389 defines an RTP payload that describes the noise. This RTP payload has the level of the
 noise and, optionally, the shape of the noise's spectrum. A G.729 sender describes the noise in a
 special frame (ITU-T G.729, Annex B); this module uses only the level in that frame. Each sample of
-the noise depends only on the sample's position on the track. So the noise is the same, however many
-pieces it is computed in.
+the noise depends only on the sample's position on the track. So it makes no difference whether the
+noise is computed in one long piece or in several short pieces.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run: the RTP payloads of packets whose audio has no break from packet to packet.
+"""A run: the RTP payloads of consecutive packets, without a break in the audio between them.
 
 The RTP payloads of a run are joined, so that the decoder is called only once for the whole run.
 """

@@ -78,7 +78,7 @@ class FlacPayload:
 
 
 class _Sink:
-    """The file object to which libsndfile writes the FLAC file; its bytes go to the age payload.
+    """A file object for libsndfile: the bytes that libsndfile writes go into the age payload.
 
     A C library such as libsndfile cannot pass on a Python exception. So this class stores the error
     of a failed write, and `check` raises the error later.

@@ -159,8 +159,8 @@ class RtpStream:
         """Add consecutive packets of a burst to the current run, and return how many were added.
 
         A burst is a group of packets that are stored together. The packets from the index `start`
-        to the index `end` (exclusive) are examined. Adding stops before the first packet that
-        `take_expected` would not add.
+        to the index `end` (exclusive) are examined one after another. The method stops at the first
+        packet that `take_expected` would not add.
         """
         if burst.length != self._length or self._clock is None:
             return 0
@@ -294,8 +294,8 @@ class RtpStream:
     def _drop_strays(self) -> None:
         """Remove the strays, and treat each stray as a late packet or as a duplicate.
 
-        A stray is written if its number is in `missing`; otherwise the stray is only counted. The
-        strays are not the start of a new numbering, because an expected packet arrived after them.
+        This method is called if the strays are not the start of a new numbering. A stray is written
+        if its number is in `missing`; otherwise the stray is only counted.
         """
         for each in self._strays.take():
             behind = 0 if self._next is None else self._next - each.sequence

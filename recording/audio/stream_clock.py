@@ -38,7 +38,7 @@ until so many packets arrive.
 """
 _MOST_STEPS = 4
 _PPM = 300
-"""The largest error of a sender's clock that is assumed, in parts per million."""
+"""The largest error that is assumed for a sender's clock, in parts per million."""
 QUIET_US = 2_000_000
 """The length in µs of a silence after which the next packets must confirm the time base.
 
@@ -182,9 +182,9 @@ class StreamClock:
     def _agrees_with(self, packets: list[Packet]) -> bool:
         """Return True if enough of these packets arrived when this clock expects them.
 
-        At least `_FEW` packets are enough, or all packets if there are fewer. If the result is
-        True, also correct the time base and delete the stored delays. The correction is at most the
-        drift of a clock with an error of `_PPM` since `_proven_us`.
+        `_FEW` such packets are enough; if `packets` has fewer, all of them are needed. If the
+        result is True, also correct the time base and delete the stored delays. The correction is
+        at most the drift since `_proven_us` of a clock with an error of `_PPM`.
         """
         if any(packet.codec.clock != self._clock_rate for packet in packets):
             return False
@@ -210,7 +210,7 @@ class StreamClock:
         return self._timestamp_rate == timestamp_rate
 
     def arrival_position(self, packet: Packet) -> int:
-        """Return the position of a packet, computed as if its arrival had no delay."""
+        """Return the position of a packet, computed from its arrival time as if it had no delay."""
         return (packet.at_us - packet.lead_us) * self._rate // _US
 
     def _rebase(self, packet: Packet, position: int) -> None:
@@ -341,9 +341,9 @@ class StreamClock:
     def next_position(self, packet: Packet) -> int:
         """Return the position of the stream's next packet, and use its delay for corrections.
 
-        The position is computed from the timestamp, even if the packet is very late. If
-        `contradicts` or `is_lagging` is true for the packet, the packet must be examined together
-        with the packets after it before this method is called.
+        The position is computed from the timestamp, even if the packet is very late. Before this
+        method is called, a packet for which `contradicts` or `is_lagging` is true must be examined
+        together with the packets after it.
         """
         if self._moves:
             self._base += self._moves.pop(packet.sequence, 0)

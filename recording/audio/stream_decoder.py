@@ -84,8 +84,9 @@ class StreamDecoder:
 class StreamDecoders:
     """The decoders of one stream, by codec.
 
-    There are at most `_MOST` decoders. If one more is needed, it replaces the oldest decoder. If
-    the stream uses the codec of a replaced decoder again, a new decoder is created.
+    There are at most `_MOST` decoders. If one more is needed, it replaces the decoder that was
+    created first. If the stream uses the codec of a replaced decoder again, a new decoder is
+    created.
     """
 
     def __init__(self, rate: int) -> None:

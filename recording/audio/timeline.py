@@ -131,7 +131,7 @@ class Timeline:
             track.mark_break(position)
 
     def undecoded(self) -> list[UndecodedPacket]:
-        """Return the undecodable packets from before the window that were not returned before.
+        """Return the undecodable packets that are older than the window and not returned yet.
 
         A packet that arrived in a gap is never returned. A packet is also never returned if a part
         of its audio belongs to a gap.

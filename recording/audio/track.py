@@ -139,8 +139,8 @@ class Track:
         """Store a packet that cannot be decoded, and return True.
 
         If all samples at the positions of the packet's audio are final, the packet has arrived too
-        late. It is then not stored, and the result is False. It must not be stored, because it may
-        belong to a gap (such as a payment), and gaps in the final samples are no longer known.
+        late. Such a packet is not stored, and the result is False, because the packet may belong to
+        a gap (such as a payment), and gaps in the final samples are no longer known.
         """
         if position + packet.length_us * self.rate // _US < self._start:
             return False

@@ -86,9 +86,9 @@ class Restore:
     def parse(cls, entry: ChainEntry) -> Restore | None:
         """Return the restore that an entry records; None if the entry does not record a restore.
 
-        The entry must be the next entry after the newest entry of the backup, or the next but one
-        if the entry with a new day key is between them. An entry at any other place is ignored,
-        because it could hide that other entries were removed.
+        The entry must be the first entry after the newest entry of the backup, or the second entry
+        if the first entry has a new day key. An entry at any other place is ignored, because it
+        could hide that other entries were removed.
         """
         made, last = entry.facts.get("made"), entry.facts.get("seq")
         if entry.kind != RESTORED or not isinstance(made, str) or not isinstance(last, int):

@@ -25,8 +25,8 @@ DAY_KEY: Final = "day-key"
 RESTORED: Final = "backup.restored"
 """The kind of the entry that records a restore from a backup.
 
-This entry is the next entry after the newest entry of the backup. If a new day key was needed, the
-entry with the new day key is between them.
+This entry is the first entry after the newest entry of the backup, or the second entry if the first
+entry has a new day key.
 """
 GENESIS: Final = "0" * 64
 _YEAR_10000_US: Final = 253_402_300_800_000_000

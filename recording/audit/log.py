@@ -82,9 +82,10 @@ audit_values = Table(
 
 _US = 1_000_000
 _AHEAD_DAYS = 7
-"""If a day key is from a day this many days or more after the day of a new entry, it is replaced.
+"""A day key is replaced if its day is at least this number of days after the day of a new entry.
 
-Such a day key was made while the clock was wrong. It is replaced before the new entry is written.
+Such a day key was made while the clock was wrong. The day key is replaced before the new entry is
+written.
 """
 
 Facts = Mapping[str, str | int | bool]
