@@ -5,11 +5,11 @@ RecordingError
 ├── AuditError                 the audit chain cannot be read or written
 ├── ChainError                 a text is not an export of the audit chain, or not an anchor
 ├── KeySetError                the set of recipients is unsigned, or signed by another person
-├── KeyFileError               a key file is missing, malformed or accessible to others
-├── ManifestError              a manifest or a signed record cannot be read, or is wrongly signed
+├── KeyFileError               a key file is missing, malformed or accessible to other users
+├── ManifestError              a signed document cannot be read, or its signature is wrong
 ├── ArchiveError               a recording cannot be sealed or opened
 │   ├── RewrapError            the new header cannot replace the old header
-│   ├── DisposalError          a disposal order is invalid, or does not fit the recording
+│   ├── DisposalError          a disposal order is invalid, or is for another recording
 │   └── AgeError               an age v1 file or key is faulty
 │       ├── KeyTextError       the text is not a recipient or an identity
 │       ├── ArmorError         the ASCII armor does not follow the format
@@ -64,8 +64,8 @@ class SpoolWriteError(SpoolError):
     """A frame could not be written to the spool, because the disk is full, faulty or hanging.
 
     Attributes:
-        lost_from_us: The time at which the media in the lost frame begins, in microseconds since
-            the spool's start; None if the lost frame contained no media.
+        lost_from_us: The time at which the lost media begins, in microseconds since the spool's
+            start; None if the frame that could not be written contained no media.
     """
 
     def __init__(self, message: str, lost_from_us: int | None = None) -> None:
@@ -74,7 +74,7 @@ class SpoolWriteError(SpoolError):
 
 
 class SpoolGoneError(SpoolWriteError):
-    """The spool's disk is gone, or its file was removed or renamed."""
+    """The spool's disk is gone, or the spool's file was removed or renamed."""
 
 
 class SpoolSyncError(SpoolError):
@@ -117,15 +117,15 @@ class _HintedError(RecordingError):
 
 
 class KeySetError(_HintedError):
-    """The set of recipients cannot be trusted, so nothing may be sealed to its recipients."""
+    """The set of recipients is invalid or not signed by the officer, so nothing may be sealed."""
 
 
 class KeyFileError(_HintedError):
-    """A key file is missing, malformed or accessible to others."""
+    """A key file is missing, malformed or accessible to other users of the machine."""
 
 
 class ManifestError(RecordingError):
-    """A manifest, rewrap record or disposal certificate is unreadable, or wrongly signed."""
+    """A manifest, rewrap record or disposal certificate is unreadable or has a wrong signature."""
 
 
 class ArchiveError(RecordingError):
@@ -137,7 +137,7 @@ class RewrapError(ArchiveError):
 
 
 class DisposalError(ArchiveError):
-    """A recording cannot be disposed of, for example because it does not fit the disposal order."""
+    """A recording cannot be disposed of, for example because the order is for another recording."""
 
 
 class AgeError(ArchiveError):
@@ -149,19 +149,19 @@ class KeyTextError(AgeError):
 
 
 class ArmorError(AgeError):
-    """The ASCII armor around the file does not follow the format."""
+    """The ASCII armor around an age file does not follow the format."""
 
 
 class HeaderError(AgeError):
-    """The header does not follow the age v1 format."""
+    """The header of an age file does not follow the age v1 format."""
 
 
 class HeaderTruncatedError(HeaderError):
-    """The file ends before its payload begins."""
+    """The age file ends before its payload begins."""
 
 
 class VersionError(HeaderError):
-    """The file is not an age v1 file: its first line differs."""
+    """The file is not an age v1 file: its first line is another one."""
 
 
 class Base64Error(HeaderError):
@@ -169,7 +169,7 @@ class Base64Error(HeaderError):
 
 
 class StanzaError(HeaderError):
-    """A stanza is malformed or missing, or there is another stanza beside a passphrase stanza."""
+    """A stanza is malformed or missing, or a passphrase stanza is not the only stanza."""
 
 
 class LowOrderError(StanzaError):
@@ -180,7 +180,7 @@ class LowOrderError(StanzaError):
 
 
 class WorkFactorError(StanzaError):
-    """A passphrase's work factor is above the limit, or needs more memory than this machine has."""
+    """A passphrase stanza's work factor is above the limit, or needs more memory than there is."""
 
 
 class HeaderMacError(HeaderError):
@@ -208,13 +208,13 @@ class EmptyLastChunkError(PayloadError):
 
 
 class BadTagError(PayloadError):
-    """A chunk's authentication tag is wrong, because the chunk was changed or moved."""
+    """A chunk's authentication tag is wrong: the chunk was changed, or moved within the file."""
 
 
 def has_failed(error: BaseException) -> bool:
-    """Return True if the error comes from a disk that failed, and False if the disk is only full.
+    """Return True if the error comes from a disk that failed and may never work again.
 
-    A disk that failed may never work again.
+    Return False if the disk is only full, or if the error does not come from a disk.
     """
     refusal = error.__cause__ if isinstance(error, RecordingError) else error
     full = {errno.ENOSPC, errno.EDQUOT}

@@ -2,13 +2,13 @@
 
 The policy depends on four independent facts. The gate is open while all four are true: the call is
 answered, the call is in the centre, no pause holder pauses the recording for a payment, and the
-storage works. From these facts, the policy also derives the state that the page shows, and the
+disk stores media. From these facts, the policy also derives the state that the page shows, and the
 segments and gaps of the recording. Segments and gaps add up to the call's talk time.
 
 When several causes keep the gate shut, the gap shows only one of them. A transfer out of the centre
 comes first, then a new party on the advisor's side, then the oldest payment pause, then a storage
-fault. When this cause changes, one gap ends and the next gap begins at the same instant, so gaps
-never overlap.
+fault. When the cause that the gap shows changes, this gap ends and the next gap begins at the same
+instant, so gaps never overlap.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class DestinationClass(StrEnum):
     """The class of a call's destination.
 
     A call is recorded only while its destination has the class `CENTRE`. A destination of the class
-    `UNKNOWN` is treated like a department outside the centre.
+    `UNKNOWN` is treated like a destination of the class `DEPARTMENT`.
     """
 
     CENTRE = "centre"
@@ -43,7 +43,7 @@ class DestinationClass(StrEnum):
 
 
 class GapReason(StrEnum):
-    """The reason why a stretch of the call is silent in its recording."""
+    """The reason of a gap, which is a stretch of the call that is not recorded."""
 
     PAYMENT = "payment"
     TRANSFER = "transfer"
@@ -104,7 +104,7 @@ class GapStarted:
 
 @dataclass(frozen=True, slots=True)
 class GapEnded:
-    """An output of the policy: the present gap ends at `at`."""
+    """An output of the policy: the gap that began most recently ends at `at`."""
 
     at: int
 
@@ -125,8 +125,8 @@ class ShutCauses(msgspec.Struct, frozen=True):
     """The causes that keep an answered call's gate shut, except a storage fault.
 
     These causes are saved in the checkpoint, so that the next process can continue the call.
-    `referral` is None unless a transfer took the call out of the centre. `identity` is None unless
-    a new party appeared on the advisor's side.
+    `referral` is the cause if a transfer took the call out of the centre, otherwise None.
+    `identity` is the cause if a new party appeared on the advisor's side, otherwise None.
     """
 
     pauses: tuple[tuple[str, ShutCause], ...] = msgspec.field(default=(), name="holds")
@@ -145,10 +145,10 @@ _STATE_OF_GAP = {
 class Policy:
     """Decides whether the gate of one call is open.
 
-    Each kind of event has a method. The method returns a tuple of outputs, which must be carried
-    out in sequence. `at` is always a time in microseconds since the spool's start. If `at` is
-    earlier than the start of the present segment or gap, that start is used instead, so that
-    segments and gaps never overlap.
+    Each kind of event has a method, such as `answered`. The method returns a tuple of outputs,
+    which the caller must carry out in the given order. `at` is always the time of the event, in
+    microseconds since the spool's start. If `at` is earlier than the start of the present segment
+    or gap, this start is used instead of `at`, so that segments and gaps never overlap.
     """
 
     def __init__(self) -> None:
@@ -194,9 +194,9 @@ class Policy:
         return self._storage is None
 
     def answered(self, at: int) -> tuple[Output, ...]:
-        """Record that the call was answered.
+        """Handle the answer of the call.
 
-        Recording starts unless a cause keeps the gate shut.
+        Recording starts now, unless a cause keeps the gate shut.
         """
         if self._answered or self._ended:
             return ()
@@ -209,13 +209,14 @@ class Policy:
 
     @property
     def shut_causes(self) -> ShutCauses:
-        """The present causes that keep the gate shut. `restored` needs them after a restart."""
+        """The present causes that keep the gate shut; `restored` receives them after a restart."""
         return ShutCauses(tuple(self._pauses.items()), self._referral, self._identity)
 
     def restored(self, causes: ShutCauses, at: int) -> tuple[Output, ...]:
         """Continue the recording of a call that was answered before the process restarted.
 
-        `causes` are the saved causes that keep the gate shut. If there are none, recording starts.
+        `causes` are the causes that the earlier process saved. If `causes` is empty, recording
+        starts now. Otherwise the gate stays shut.
         """
         if self._answered or self._ended:
             return ()
@@ -234,10 +235,11 @@ class Policy:
     ) -> tuple[Output, ...]:
         """Shut the gate for the pause holder `holder`, because the caller gives payment details.
 
-        If `holder` already keeps the recording paused, nothing changes. `erase_to` is a time in
-        microseconds since the spool's start: stored media from this time on is also erased, but
-        never media before the present segment. The erased time becomes a gap with the reason
-        `erased`.
+        If `holder` already keeps the recording paused, nothing changes.
+
+        If `erase_to` is given, media that is already stored is also erased. `erase_to` is the start
+        of the erased part, in microseconds since the spool's start. Media from before the present
+        segment is never erased. The erased part becomes a gap with the reason `erased`.
         """
         if self._ended or holder in self._pauses:
             return ()
@@ -245,7 +247,7 @@ class Policy:
         return self._update_gap(at, erase_to=erase_to)
 
     def resume(self, holder: str, at: int) -> tuple[Output, ...]:
-        """End the pause of `holder`. If there is no pause of `holder`, nothing changes."""
+        """End the pause of `holder`, if any. The gate opens unless another cause keeps it shut."""
         if self._ended or self._pauses.pop(holder, None) is None:
             return ()
         return self._update_gap(at)
@@ -258,9 +260,10 @@ class Policy:
         *,
         trigger: Trigger = Trigger.REFER,
     ) -> tuple[Output, ...]:
-        """Record that the advisor's side transfers the call.
+        """Handle a transfer by the advisor's side to a party of the class `destination`.
 
-        A transfer within the centre begins a new segment. Any other transfer shuts the gate.
+        If the destination is in the centre, a new segment begins, but only if the gate is open. Any
+        other transfer shuts the gate. `actor` is the person or system that transfers the call.
         """
         if self._ended:
             return ()
@@ -272,14 +275,17 @@ class Policy:
         return self._next_segment(at)
 
     def transfer_failed(self, at: int) -> tuple[Output, ...]:
-        """Record that the transfer failed, so the call is in the centre again."""
+        """Handle a failed transfer: the transfer no longer keeps the gate shut."""
         if self._ended or self._referral is None:
             return ()
         self._referral = None
         return self._update_gap(at)
 
     def returned(self, at: int) -> tuple[Output, ...]:
-        """Record that the call is in the centre again, after a transfer or a new party."""
+        """Handle the return of the call to the centre.
+
+        A transfer or a new party on the advisor's side then no longer keeps the gate shut.
+        """
         if self._ended or (self._referral is None and self._identity is None):
             return ()
         self._referral = self._identity = None
@@ -297,10 +303,10 @@ class Policy:
         return self._update_gap(at)
 
     def identity_classed(self, destination: DestinationClass, at: int) -> tuple[Output, ...]:
-        """Record the destination class of the new party on the advisor's side of the call.
+        """Handle the destination class of the new party on the advisor's side of the call.
 
-        The class `CENTRE` ends the gap that `identity_changed` began, but not the gap of a
-        transfer.
+        If the class is `CENTRE`, the new party no longer keeps the gate shut. Otherwise the new
+        party still keeps it shut. A transfer keeps the gate shut in both cases.
         """
         if self._ended or self._identity is None:
             return ()
@@ -313,21 +319,21 @@ class Policy:
     def storage_failed(
         self, at: int, *, trigger: Trigger = Trigger.STORAGE, actor: str = "system"
     ) -> tuple[Output, ...]:
-        """Record that media cannot be stored on the disk from `at` on."""
+        """Shut the gate, because media that arrives at or after `at` cannot be stored."""
         if self._ended or self._storage is not None:
             return ()
         self._storage = ShutCause(GapReason.FAULT, trigger, actor)
         return self._update_gap(at)
 
     def storage_recovered(self, at: int) -> tuple[Output, ...]:
-        """Record that the disk accepts writes again."""
+        """End the storage fault. The gate opens if no other cause keeps it shut."""
         if self._ended or self._storage is None:
             return ()
         self._storage = None
         return self._update_gap(at)
 
     def ended(self, at: int) -> tuple[Output, ...]:
-        """Record that the call is over."""
+        """Handle the end of the call: shut the gate for ever, and end the present gap, if any."""
         if self._ended:
             return ()
         was_open = self.gate_open
@@ -342,8 +348,8 @@ class Policy:
     def _cause(self) -> ShutCause | None:
         """Return the cause that the gap shows; None if no cause keeps the gate shut.
 
-        If there are several causes, the first in this sequence is returned: a transfer, a new party
-        on the advisor's side, the oldest pause, a storage fault.
+        If there are several causes, the first in this list is returned: a transfer, a new party on
+        the advisor's side, the oldest pause, a storage fault.
         """
         if self._referral is not None:
             return self._referral
@@ -355,8 +361,8 @@ class Policy:
         """Begin or end a gap if the cause that keeps the gate shut has changed.
 
         Returns the outputs for this change. Returns an empty tuple if the cause is the same as
-        before, or if the call is not answered yet. After the answer, gaps are changed only here and
-        in `ended`.
+        before, or if the call is not answered yet. After the answer, gaps begin only here, and end
+        only here and in `ended`.
 
         If a pause must also erase stored media, `erase_to` is the start of the erased part: all
         media stored since that time is erased, but never media before the present segment.

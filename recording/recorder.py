@@ -2,9 +2,9 @@
 
 The recorder gives each fact about the call to the policy. The policy returns outputs, which the
 recorder carries out immediately and in sequence: it opens or shuts the gate, erases media, and
-writes events that record these actions. If an event cannot be written to the disk, the event waits
-in memory until the disk works again. Media never waits in memory for the disk: if media cannot be
-written, it is lost.
+writes events about these actions to the spool. If an event cannot be written to the disk, the event
+waits in memory until the disk works again. Media never waits in memory for the disk: if media
+cannot be written, it is lost.
 
 All methods run in the event loop's thread. Only the methods that wait for a sync are asynchronous.
 """
@@ -41,9 +41,9 @@ from recording.status import RecordingStatus, StatusNotifier
 __all__ = ["Recorder", "RecordingStatus"]
 
 RELEASE_TIMEOUT_S = 5.0
-"""The time limit in seconds for the sync that stores the end of a pause.
+"""The time limit in seconds for the sync after the end of a pause was written to the spool.
 
-This sync writes only a few kilobytes. If it takes longer, the disk is treated as failed.
+This sync writes only a few kilobytes. If the sync takes longer, the disk is treated as failed.
 """
 CLOCK_EVENT_US = 60_000_000
 """The interval in microseconds at which the recorder writes the wall clock's time to the spool.
@@ -55,8 +55,9 @@ Jumps of the wall clock are therefore visible in the manifest.
 class Recorder:
     """Stores the media of one call while the policy allows it, and the events of the call.
 
-    Call every method in the event loop's thread. Most methods give one fact to the policy and carry
-    out the policy's outputs. They are in one class because they share one queue of outputs.
+    Call every method in the event loop's thread. Most methods give one fact, such as a pause, to
+    the policy and carry out the policy's outputs. All methods are in one class because they share
+    one queue of outputs.
     `SpoolStorage` does the work on the disk.
     """
 
@@ -84,14 +85,14 @@ class Recorder:
             wall: The wall clock, in Unix seconds.
             tick_s: The time between two ticks, in seconds. `recording.spool.intervals.tick_for`
                 computes it from the lookback.
-            erase_back_s: A payment pause also erases the media of this many seconds before the
-                pause, if the lookback is long enough. 0 erases nothing.
+            erase_back_s: The number of seconds before a payment pause whose media the pause also
+                erases; less media is erased if the lookback is shorter. 0 erases nothing.
             on_change: The function that receives the new status after each change.
             sync: The thread that syncs the spool folder once a second and notifies this recorder of
                 failed syncs; None if there is no such thread.
             open_on_other_disk: The function that creates and returns the next spool on another
                 disk. The recorder calls this function if the disk of the current spool fails for
-                too long. None if there is no other disk.
+                ten seconds (`MOVE_AFTER_US`). None if there is no other disk.
         """
         self.gate = RecordingGate(started.mono, self._disk_failed)
         self.before_open: Callable[[], None] = lambda: None
@@ -140,12 +141,12 @@ class Recorder:
 
     @property
     def pause_holders(self) -> tuple[str, ...]:
-        """The pause holders that keep the gate shut; the holder of the oldest pause first."""
+        """The pause holders that keep the recording paused; the oldest pause first."""
         return self._policy.pause_holders
 
     @property
     def writer(self) -> SpoolWriter | None:
-        """The spool to which the gate writes; None if no spool could be opened yet."""
+        """The writer that stores the packets of the gate; None until a spool was opened."""
         return self.storage.writer
 
     def status(self) -> RecordingStatus:
@@ -157,7 +158,7 @@ class Recorder:
         """The function that the relay calls with each packet of a recorded leg.
 
         While the gate is shut, no packet is stored. A packet that arrived while the gate was shut
-        is dropped, even if the relay calls the function only after the gate has opened. If the
+        is dropped, even if the relay calls this function only after the gate has opened. If the
         packet contains a DTMF digit (telephone-event), only the fixed RTP header is stored.
         """
         return self.gate.store
@@ -188,8 +189,8 @@ class Recorder:
             self._clock_due_us = now + CLOCK_EVENT_US
             self._put_event("clock", {"wall": self._wall()}, now)
         elif self._nothing_stored() and self.state is not RecordingState.ENDED:
-            # If the process dies in a gap, or while neither party sends packets, no packet shows
-            # how long the call was. Regular "pulse" events show the call's length instead.
+            # If the process dies, the last packet in the spool shows the call's length. In a gap, or
+            # while neither party sends packets, "pulse" events show the call's length instead.
             self._put_event("pulse", {}, now)
         self._stored_before = self.gate.stored
         try:
@@ -212,9 +213,9 @@ class Recorder:
         self._put_event(kind, fields, self._now())
 
     def answered(self, advisor: str, extension: str) -> None:
-        """Record that the call was answered.
+        """Write the event "answered" to the spool, and open the gate unless a cause keeps it shut.
 
-        Recording starts unless a cause keeps the gate shut.
+        `advisor` is the advisor who answered; `extension` is the extension of their phone.
         """
         at = self._now()
         self._put_event("answered", {"advisor": advisor, "extension": extension}, at)
@@ -230,10 +231,11 @@ class Recorder:
         return self._policy.shut_causes
 
     def restored(self, causes: ShutCauses, advisor: str, extension: str, since_us: int = 0) -> None:
-        """Continue the recording after a restart of the process.
+        """Continue the recording of an answered call after a restart of the process.
 
-        If `causes` contains any cause, the gate stays shut. `since_us` is the time since the call's
-        answer, in microseconds.
+        `causes` are the causes that the earlier process saved; if there are any, the gate stays
+        shut. `advisor` and `extension` are as in `answered`. `since_us` is the time from the call's
+        answer until now, in microseconds.
         """
         at = self._now()
         who: dict[str, Field] = {"advisor": advisor, "extension": extension}
@@ -247,8 +249,8 @@ class Recorder:
     ) -> None:
         """Shut the gate now, because the pause holder `holder` pauses the recording.
 
-        `arrived_mono` is the time in monotonic seconds at which the trigger arrived; None means
-        now.
+        `actor` is the person or system that pauses. `arrived_mono` is the time in monotonic seconds
+        at which the trigger, such as an INFO request, arrived; None means now.
         """
         self._pause_count[holder] = self._pause_count.get(holder, 0) + 1
         at = self._now() if arrived_mono is None else self._started.at_us(arrived_mono)
@@ -263,7 +265,8 @@ class Recorder:
     async def make_durable(self, timeout_s: float = 0.25) -> bool:
         """Sync the spool to the disk; return False if that fails or takes longer than `timeout_s`.
 
-        This method never opens the gate.
+        Also return False if nothing can be synced, because no spool is open or events wait in
+        memory. This method never opens the gate.
         """
         try:
             job = self.storage.sync_soon()
@@ -279,15 +282,15 @@ class Recorder:
         return True
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """End the pause of the pause holder `holder`.
+        """End the pause of the pause holder `holder`. `actor` is the person or system that ends it.
 
         The end of the pause is first written to the spool and synced. Then the gate opens, if no
         other cause keeps it shut. If `holder` starts a new pause during the sync, the new pause
         stays in force.
 
         Returns True if the end of the pause is on the disk, or if there is no pause of `holder`.
-        Returns False if the end of the pause could not be synced. The pause is then over too, but
-        a storage fault keeps the gate shut.
+        Returns False if the end of the pause could not be synced. In this case the pause also ends,
+        but a storage fault keeps the gate shut.
         """
         if holder not in self._policy.pause_holders:
             return True
@@ -310,10 +313,11 @@ class Recorder:
         trigger: Trigger = Trigger.REFER,
         arrived_mono: float | None = None,
     ) -> None:
-        """Record that the advisor's side transfers the call.
+        """Handle a transfer by the advisor's side to a party of the class `destination`.
 
-        Recording continues only if the destination is in the centre. `to` is the destination's
-        name. `arrived_mono` is the time in monotonic seconds at which the trigger, such as a REFER
+        If the destination is not in the centre, the gate is shut. `actor` is the person or system
+        that transfers the call. `to` is the destination's name, for the next segment.
+        `arrived_mono` is the time in monotonic seconds at which the trigger, such as a REFER
         request, arrived; None means now.
         """
         at = self._now() if arrived_mono is None else self._started.at_us(arrived_mono)
@@ -321,12 +325,15 @@ class Recorder:
         self._execute(self._policy.referred(destination, actor, at, trigger=trigger))
 
     def transfer_failed(self) -> None:
-        """Record that the transfer failed, so the call is in the centre again."""
+        """Handle a failed transfer: the transfer no longer keeps the gate shut."""
         self._segment_fields = _CENTRE
         self._execute(self._policy.transfer_failed(self._now()))
 
     def returned(self) -> None:
-        """Record that the call came back to the centre."""
+        """Handle the return of the call to the centre.
+
+        A transfer or a new party on the advisor's side then no longer keeps the gate shut.
+        """
         self._segment_fields = _CENTRE
         self._execute(self._policy.returned(self._now()))
 
@@ -339,9 +346,9 @@ class Recorder:
         self._execute(self._policy.identity_changed(actor, self._now()))
 
     def identity_classed(self, destination: DestinationClass, to: str = "") -> None:
-        """Record the destination class of the new party on the advisor's side of the call.
+        """Handle the destination class of the new party on the advisor's side of the call.
 
-        `to` is the new party's name.
+        Recording can continue only if the class is `CENTRE`. `to` is the new party's name.
         """
         self._segment_fields = _segment(destination, to)
         self._execute(self._policy.identity_classed(destination, self._now()))
@@ -352,14 +359,14 @@ class Recorder:
             self._disk_failed(error)
 
     def sync_succeeded(self) -> None:
-        """Record that syncs succeed again; `SpoolSync` calls this method."""
+        """Remember that syncs succeed again; `SpoolSync` calls this method."""
         if self.storage.is_synced_by_thread:
             self.storage.sync_succeeded()
 
     def ended(self, cause: str) -> None:
-        """Record that the call is over.
+        """Shut the gate for ever, end the present gap, and write the event "ended" to the spool.
 
-        The present gap, if there is one, ends now. The gate is shut for ever.
+        `cause` is a text that says why the call ended. If the call has already ended, do nothing.
         """
         if self._policy.state is RecordingState.ENDED:
             return
@@ -401,7 +408,7 @@ class Recorder:
             self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
     def _execute(self, outputs: Iterable[Output]) -> None:
-        """Carry out the policy's outputs in sequence, then notify `on_change` of a new status.
+        """Carry out the policy's outputs in order, then call `on_change` if the status has changed.
 
         If the policy requires a shut gate, the gate is shut before any output is carried out. If
         the disk fails while an output is carried out, the policy returns more outputs for this
@@ -418,7 +425,7 @@ class Recorder:
         finally:
             self._executing = False
         if self._policy.gate_open and not self.gate.is_open:
-            self.before_open()  # this may read a packet with a DTMF code that starts a new pause
+            self.before_open()  # this may read a DTMF code that starts a new pause
         self.gate.is_open = self._policy.gate_open
         self._notifier.notify(self._now)
 
@@ -469,7 +476,8 @@ class Recorder:
     def _disk_failed(self, error: RecordingError | OSError) -> None:
         """Shut the gate and begin a gap with the reason *fault*.
 
-        If media is lost, the gap begins at the arrival of the first lost packet; otherwise, now.
+        If media is lost, the gap begins at the arrival of the first lost packet. Otherwise the gap
+        begins now.
         """
         self.storage.record_error(error)
         self.gate.is_open = False

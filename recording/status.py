@@ -12,16 +12,16 @@ class RecordingStatus:
 
     state: RecordingState
     since_us: int
-    """The time at which this state began, in microseconds since the spool's start."""
+    """The time at which `state` began, in microseconds since the spool's start."""
     pause_holders: tuple[str, ...]
     storage_works: bool
 
 
 class StatusNotifier:
-    """Calls `on_change` with the new status each time a policy's status changes.
+    """Calls `on_change` with the new status each time a recording's status changes.
 
     Attributes:
-        last: The status after the most recent change.
+        last: The status after the most recent change; before any change, the initial status.
     """
 
     def __init__(self, policy: Policy, on_change: Callable[[RecordingStatus], None] | None) -> None:
@@ -30,7 +30,7 @@ class StatusNotifier:
         self._on_change = on_change
 
     def notify(self, now: Callable[[], int]) -> None:
-        """Call `on_change` if the policy's status has changed since the previous `notify`.
+        """Call `on_change` if the recording's status has changed since the previous `notify`.
 
         `now` returns the present time in microseconds since the spool's start.
         """

@@ -1,1 +1,1 @@
-"""Atomic writes of files, and disks that fail or do not answer. File formats are not here."""
+"""Functions for atomic writes of files, and classes for disks that may fail or hang."""

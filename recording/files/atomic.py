@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Final
 
 _SMALL: Final = 1 << 20
-"""The maximum size in bytes of a file that a person writes by hand or that has only one line."""
+"""The maximum size in bytes of a file that `read_small` reads.
+
+Such a file is written by hand, or has only one line.
+"""
 
 
 class PendingFile:
@@ -27,7 +30,7 @@ class PendingFile:
     def __init__(self, path: Path, mode: int = 0o640) -> None:
         """Create the empty temporary file. A temporary file of an earlier process is removed first.
 
-        Raises `OSError`.
+        `mode` has the file's permissions, such as 0o640. Raises `OSError`.
         """
         self._path = path
         self._part = path.with_name(f".{path.name}.part")
@@ -102,7 +105,7 @@ def replace_unsynced(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write `data` to the file at `path`, without a sync. An existing file is replaced.
 
     The data is first written to a temporary file in the same folder. The temporary file's name ends
-    with `.new`. After a power cut, the file at `path` may be empty, or be the old file.
+    with `.new`. After a power cut, the file at `path` may be empty, or may have the old content.
 
     Raises:
         OSError: The data cannot be written. The old file is then unchanged.
@@ -129,7 +132,7 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def write_unsynced(path: Path, data: bytes) -> None:
-    """Write `data` directly to the file at `path`, without a sync.
+    """Write `data` to the file at `path`, without a temporary file and without a sync.
 
     Before the file is treated as complete, it must be synced with `sync_file`.
     """
@@ -169,7 +172,7 @@ def zero_fill(file: FileIO) -> None:
 
 
 def make_folder(folder: Path, root: Path) -> None:
-    """Create the archive's folder for one day and the parent folders that do not exist.
+    """Create `folder`, the archive's folder for one day, and all its parents that do not exist.
 
     The names of all new folders are synced. The names in `root`, the archive's top folder, are
     synced even if no folder is new.

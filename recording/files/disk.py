@@ -31,8 +31,8 @@ This wait is needed because the disk may soon hang again.
 _WAIT_PARTS: Final = 10
 """The number of short waits that together make up the time limit of a job.
 
-If the whole process is stopped for a while, only the short wait of that moment times out. A single
-long wait would time out although the disk does not hang.
+If the whole process is stopped for a while, only one short wait times out, and the next short wait
+follows. A single long wait would time out although the disk does not hang.
 """
 _THREADS: Final = 4
 
@@ -40,7 +40,7 @@ _THREADS: Final = 4
 class Disk:
     """A disk that is assumed never to hang. Every job runs immediately, in the calling thread.
 
-    The methods' texts also describe the subclass `WatchedDisk`, whose disk may hang.
+    The docstrings of the methods also describe the subclass `WatchedDisk`, whose disk may hang.
 
     Attributes:
         threads: The executor for long jobs such as a sync; None for the event loop's default
@@ -57,8 +57,9 @@ class Disk:
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
         """Run `job` and return its result, or raise the error that `job` raised.
 
-        If the disk hangs (only in `WatchedDisk`), `job` is not run at all, or it ends too late. If
-        it ends too late, `undo` is called with its result, before the disk runs any other job.
+        If the disk hangs (only in `WatchedDisk`), `job` is either not run at all or ends after the
+        time limit. If `job` ends after the time limit, `undo` is called with the result of `job`,
+        before any other job runs.
 
         Raises:
             TimeoutError: The disk hangs.
@@ -80,9 +81,9 @@ class WatchedDisk(Disk):
     When a job is not finished within the time limit, the disk is treated as hanging. The disk is
     used again `backoff_s` seconds after it has finished this job.
 
-    Only one thread may call `run`. When the disk hangs, this thread waits for `time_limit_s` at
-    most, and only for the first job; `run` then raises an error immediately for each further job.
-    As an exception, a job that was given to `run_later` may also call `run`.
+    Only one thread may call `run`; a job that was given to `run_later` may also call it. When the
+    disk begins to hang, the thread waits `time_limit_s` at most, for one job. While the disk is
+    treated as hanging, `run` raises an error immediately for each further job.
 
     Attributes:
         time_limit_s: The time limit in seconds for each job. A new value applies to the next job.
@@ -107,7 +108,8 @@ class WatchedDisk(Disk):
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
         """Run `job` in the disk's thread, and return its result or raise its error.
 
-        If the disk hangs, `TimeoutError` is raised. A late result of `job` is given to `undo`.
+        If the disk hangs, `TimeoutError` is raised. If `job` ends after the time limit, its result
+        is given to `undo`.
         """
         if threading.current_thread() is self._thread:
             return job()
@@ -120,7 +122,8 @@ class WatchedDisk(Disk):
     def run_later(self, job: Callable[[], None]) -> None:
         """Run `job` in the disk's thread, after all earlier jobs, even if the disk hangs now.
 
-        If `job` fails within the time limit, its error is raised. A later error is ignored.
+        This method waits for `job` until the time limit, but not if the disk hangs already. If
+        `job` raises an error during this wait, the error is raised here. A later error is ignored.
         """
         if threading.current_thread() is self._thread:
             job()
@@ -134,8 +137,9 @@ class WatchedDisk(Disk):
     def _wait_for(self, job: "_Job[Any]", *, give_up: bool = True) -> bool:
         """Give a job to the disk's thread, and return whether it was done within the time limit.
 
-        If the job was too late, the disk is treated as hanging from now on. If `give_up` is True,
-        a late job is also cancelled: the disk's thread does not start the job, or undoes it.
+        If the job was not done in time, the disk is treated as hanging from now on. If `give_up` is
+        True, the job is then also cancelled: the disk's thread does not start the job, or undoes
+        it if it has already started.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run_jobs, name="disk", daemon=True)
@@ -146,7 +150,7 @@ class WatchedDisk(Disk):
                 return True
         self._given_up = job
         if give_up and not job.decided.acquire(blocking=False):
-            job.done.acquire()  # the job ended at the same moment as the time limit, so in time
+            job.done.acquire()  # the job was done just before the time limit: it is not late
             self._given_up = None
             return True
         return False

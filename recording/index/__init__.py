@@ -1,1 +1,1 @@
-"""The database about the archive: recordings, answered calls, retention and coverage."""
+"""The database about the archive: recordings, answered calls, custody and coverage checks."""

@@ -1,8 +1,8 @@
-"""The index: a database with one row for each recording, and with the gaps of each recording.
+"""The index: a database with a row for each recording, and a row for each gap of a recording.
 
-The audio is in the archive. When a recording is complete in the archive, the finaliser sends a
-message to the desk, and the desk writes the row. If the desk receives the message again, nothing
-changes. The callers' phone numbers are in E.164 form if possible.
+The audio is not in the index, but in the archive. When a recording is complete in the archive, the
+finaliser sends a message to the desk, and the desk writes the rows. If the desk receives the same
+message again, nothing changes. The callers' phone numbers are in E.164 form if possible.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ class Catalogue:
             async with self._engine.connect() as connection:
                 if await connection.scalar(exact) is not None:
                     return text
-                # Each statement jumps to the next line name in the database index. This is fast,
-                # because even a million rows have only a few different line names.
+                # Each SQL statement jumps in the database index to the name of the next telephone
+                # line. This is fast, because even a million rows have only a few different names.
                 found: list[str] = []
                 after = ""
                 while len(found) < _BATCH:
@@ -151,15 +151,15 @@ class Catalogue:
         return alike[0] if len(alike) == 1 else text
 
     async def in_order(self, after: str, limit: int = 500) -> Page:
-        """Return one page of recordings with a call id greater than `after`, sorted by call id."""
+        """Return the first `limit` recordings with a call id after `after`, sorted by call id."""
         statement = select(recordings).where(recordings.c.call_id > after)
         rows = await self._read(statement.order_by(recordings.c.call_id).limit(limit + 1))
         return _page(rows, limit)
 
     async def add_fetch_reference(self, call_id: str, reference: str) -> None:
-        """Record that a user fetched the recording and gave this reference, such as a case number.
+        """Store the reference, such as a case number, that a user gave on fetching this recording.
 
-        If this reference is already stored for the recording, nothing changes.
+        If this reference is already stored for this recording, nothing changes.
         """
         try:
             async with self._writer.begin() as connection:

@@ -1,9 +1,9 @@
 """Coverage: checks that each second of a call is in the recording, or in a gap with a reason.
 
 The module compares three sources: the call's length as the switch measured it, the row in the
-index, and the signed manifest. The result contains all contradictions between these sources. It
-also contains the intervals of talk time that no segment and no gap explains, in microseconds since
-the recording's start. The module has no I/O.
+index, and the signed manifest. The result contains all contradictions between these sources. The
+result also contains the intervals of talk time that are in no segment and in no gap, in
+microseconds since the recording's start. The module has no I/O.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recording.errors import ManifestError
 from recording.index.ledger import AnsweredCall
 
 SLACK_US: Final = 1_000_000
-"""The accepted difference, in µs, between a call's length in the switch and in the recording."""
+"""The largest accepted difference, in µs, between a call's length in switch and recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class CallCoverage:
         call_id: The call id.
         started: The time of the answer, in Unix seconds.
         talk_us: The talk time, in microseconds.
-        recorded_us: The recorded time, in microseconds.
+        recorded_us: The length of the recorded part of the talk time, in microseconds.
         gaps: The gaps of the recording, the earliest first.
         unexplained: The parts of the talk time that no segment and no gap covers, or that more than
             one of them covers.
@@ -53,7 +53,7 @@ class CallCoverage:
 
     @property
     def gap_us(self) -> int:
-        """The total length of the gaps, in µs. This time is missing for a known reason."""
+        """The total length of the gaps, in µs. Each gap has a reason why it is not recorded."""
         return sum(gap.length_us for gap in self.gaps)
 
     @property

@@ -84,9 +84,9 @@ class Custodian:
         self._writer = engine.execution_options(immediate=True)
 
     async def of(self, call_ids: Collection[str]) -> dict[str, Custody]:
-        """Return a dict from the call id of each recording to the recording's custody.
+        """Return a dict from call id to custody, for the recordings with these call ids.
 
-        The dict does not contain recordings that are neither retained nor disposed of.
+        The dict has only those recordings of `call_ids` that are retained or were disposed of.
         """
         try:
             async with self._engine.connect() as connection:
@@ -105,7 +105,7 @@ class Custodian:
         return found
 
     async def one(self, call_id: str) -> Custody:
-        """Return the custody of the recording with this call id."""
+        """Return the custody of a recording; `NOT_RETAINED` if none is stored."""
         return (await self.of((call_id,))).get(call_id, NOT_RETAINED)
 
     async def all_disposed(self) -> set[str]:
@@ -144,7 +144,7 @@ class Custodian:
             raise _failed(error) from None
 
     async def disposed(self, call_id: str, reason: str, at: float) -> None:
-        """Record that a recording was disposed of at the time `at` (Unix seconds).
+        """Store the disposal of a recording: its reason, and its time `at` (Unix seconds).
 
         If a disposal of the recording is already stored, nothing changes.
         """

@@ -121,7 +121,7 @@ class Ledger:
         self._writer = engine.execution_options(immediate=True)
 
     async def add(self, entries: Sequence[LedgerEntry]) -> None:
-        """Write the entries in sequence. If an error occurs, none of the entries is written."""
+        """Write the entries in the given order. If an error occurs, no entry is written."""
         try:
             async with self._writer.begin() as connection:
                 for entry in entries:
@@ -136,7 +136,7 @@ class Ledger:
             raise _failed(error) from None
 
     async def between(self, since: float, until: float) -> list[AnsweredCall]:
-        """Return the calls that were answered from `since` until before `until` (Unix seconds).
+        """Return the calls answered at or after `since` and before `until` (Unix seconds).
 
         The earliest call comes first.
         """
@@ -166,11 +166,11 @@ class Ledger:
         return known
 
     async def new_findings(self, found: Collection[str], at: float) -> set[str]:
-        """Return the new findings of a coverage check, and store these findings as known.
+        """Return the findings in `found` that are not in the table of known findings, and add them.
 
-        `found` are all findings of the check. A finding is new if it is not stored as known. Known
-        findings that the check did not find again are deleted. `at` is the present time in Unix
-        seconds, which is stored with each new finding.
+        `found` are all findings of a coverage check. A known finding that is not in `found` is
+        deleted from the table. `at` is the present time in Unix seconds, which is stored with each
+        added finding.
         """
         try:
             async with self._writer.begin() as connection:
@@ -185,9 +185,9 @@ class Ledger:
         return fresh
 
     async def mark_known(self, finding: str, at: float) -> None:
-        """Store a finding as known since `at` (Unix seconds).
+        """Add a finding to the table of known findings, with the present time `at` (Unix seconds).
 
-        `new_findings` then does not return this finding as new.
+        Later, `new_findings` does not return this finding.
         """
         try:
             async with self._writer.begin() as connection:

@@ -1,8 +1,8 @@
-"""Orphans: files and index rows of recordings that do not match each other.
+"""Orphans: archive files, index rows and spools that lack their counterpart.
 
 Examples are a row of the index without files in the archive, files without a row, and a spool that
 was not sealed in time. This module finds each orphan and describes the orphan in one line of text.
-It only reads: a person decides what to do about an orphan.
+This module changes nothing: a person decides what to do about an orphan.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class UnsealedSpool:
         name: The name of the spool's file.
         call_id: The call id.
         since: The time in Unix seconds from which the spool has waited to be sealed.
-        why: The alarm of a failed attempt to seal the spool; empty before the first attempt.
+        why: The kind of the alarm after a failed attempt to seal the spool; "" if there is none.
     """
 
     name: str
@@ -51,8 +51,8 @@ class Orphan:
         name: A path in the archive or in the spool folder.
         call_id: The call id; "" if the mismatch does not concern a single call.
         text: A description in one line.
-        why: The alarm of a failed attempt to seal the spool. It is empty if there was no alarm, or
-            if the mismatch does not concern a spool.
+        why: The kind of the alarm after a failed attempt to seal the spool; "" if there is no such
+            alarm, or if the mismatch does not concern a spool.
     """
 
     kind: str
@@ -92,8 +92,8 @@ def orphans(
         root: The archive's folder.
         rows: A dict from each call id in the index to the recording's folder in the index.
         disposed: The call ids of the recordings that were disposed of, according to the index.
-        spools: A dict from file name to spool, for all spools that wait to be sealed. The
-            recordings of these calls may be incomplete, and are therefore not orphans.
+        spools: A dict from file name to spool, for all spools that wait to be sealed. The archive
+            files of these spools' calls may be incomplete, and are therefore not orphans.
         now: The present time, in Unix seconds.
 
     Raises:
@@ -149,10 +149,10 @@ def unindexed(root: Path, known: Collection[str]) -> list[str]:
 def spool_orphans(
     spools: Mapping[str, UnsealedSpool], known: AbstractSet[str], now: float
 ) -> Iterator[Orphan]:
-    """Yield an orphan for each spool that waits too long to be sealed.
+    """Yield an orphan for each spool that has waited for `YOUNG_S` or longer to be sealed.
 
-    `known` are the call ids of the calls that were answered or are in the index. A spool of any
-    other call is an orphan of the kind "spool without call".
+    `known` are the call ids of the calls that were answered or are in the index. If a spool's call
+    is in `known`, the orphan's kind is "spool not sealed", otherwise "spool without call".
     """
     for name, spool in sorted(spools.items()):
         if is_young(spool.since, now):
@@ -171,8 +171,9 @@ def spool_orphans(
 def is_young(since: float, now: float) -> bool:
     """Return True if `since` (Unix seconds) is less than ten minutes before or after `now`.
 
-    A file or spool from such a time may still be incomplete. The function returns False for a time
-    in the more distant future, which can only come from a wrong clock or a manipulated file.
+    If a file or spool was changed at such a time, it may still be incomplete. For a time more than
+    ten minutes after `now`, the function returns False: only a wrong clock or a manipulated file
+    gives such a time.
     """
     return abs(now - since) < YOUNG_S
 
@@ -221,20 +222,21 @@ def _changed(path: Path) -> float:
 
 
 def _missing_objects(kinds: AbstractSet[str]) -> AbstractSet[str]:
-    """Return the types of files that are missing for a recording with files of the types `kinds`.
+    """Return the types of files that a recording lacks if it has files of the types `kinds`.
 
-    If there is a disposal certificate, the recording needs no header and no payload. Only the
-    existence of the certificate is checked here; `recording.archive.verify` checks its signature.
+    A recording needs a payload, a header and a manifest. With a disposal certificate, it needs only
+    the manifest. This function only checks that the certificate exists; `recording.archive.verify`
+    checks the certificate's signature.
     """
     absent = _ALL - kinds
     return absent - {"header", "payload"} if "disposal" in kinds else absent
 
 
 def _problem(kinds: AbstractSet[str], disposed: bool) -> tuple[str, str] | None:  # noqa: FBT001
-    """Return the kind and the description of the orphan if a recording's files are wrong.
+    """Return (kind, description) of the orphan if a recording lacks a file or has one too many.
 
-    Returns None if the files are correct. `kinds` are the types of the recording's files.
-    `disposed` is True if the index says that the recording was disposed of.
+    Returns None if the recording has exactly the files that it needs. `kinds` are the types of the
+    recording's files. `disposed` is True if the index says that the recording was disposed of.
     """
     absent = _missing_objects(kinds)
     if {"disposal", "header"} <= kinds:

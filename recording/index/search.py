@@ -1,7 +1,7 @@
 """Search in the index of recordings: the filters, and the SQL statement for them.
 
 This module does not execute the statement. Each filter has a database index with the same sort
-order as the result. So SQLite finds a page out of a million recordings in milliseconds.
+order as the result, so SQLite finds a page out of a million recordings in milliseconds.
 `tests/recording/index/test_catalogue.py` checks that SQLite uses these database indices.
 """
 
@@ -26,10 +26,10 @@ from sqlalchemy import (
 from recording.index.tables import gap_reasons, recordings, references
 
 RARE_BELOW: Final = 2000
-"""The limit below which a talk time is *rare*.
+"""The number of recordings below which a talk time is *rare*.
 
-A search is for a rare talk time if fewer recordings than this number match its filter for the talk
-time. SQLite finds and sorts this number of recordings in some milliseconds.
+A talk time is rare if the filter for it matches fewer recordings than this. SQLite finds and sorts
+this many recordings in a few milliseconds.
 """
 _PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,17})?)/([0-9a-z-]{1,24})")
 
@@ -43,7 +43,7 @@ class Filters:
         advisor: The advisor who answered.
         extension: The extension of the advisor's phone.
         line: The name of the telephone line.
-        since: The earliest start, in Unix seconds.
+        since: The earliest start of the recording, in Unix seconds.
         until: The time before which the recording must have started, in Unix seconds.
         min_us: The shortest talk time, in microseconds.
         max_us: The longest talk time, in microseconds.
@@ -68,8 +68,8 @@ class Filters:
 class Cursor:
     """The place in a list of recordings at which a page ended and the next page begins.
 
-    The place is given by the start (Unix seconds) and the call id of the page's final recording. So
-    the place stays correct if recordings are added or removed before the next page is read.
+    The place is the start (Unix seconds) and the call id of the page's final recording. So the
+    place stays correct if recordings are added or removed before the next page is read.
     """
 
     started: float
@@ -100,8 +100,8 @@ def search_statement(
         filters: The filters.
         after: The place at which the previous page ended; None for the first page.
         rare: True if fewer than `RARE_BELOW` recordings match the filter for the talk time. The
-            statement then finds these few recordings by their talk time, and sorts them. If False,
-            the statement reads the recordings from the latest on, until the page is full.
+            statement then finds all recordings with this talk time, and sorts them. If False, the
+            statement reads the recordings from the latest on, until the page is full.
     """
     one = filters.number, filters.advisor, filters.extension, filters.reference
     narrow = rare or any(one)
@@ -118,11 +118,11 @@ def search_statement(
         statement = statement.where(
             tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
         )
-    # SQLite uses no database index for an expression, such as `concat("")` or `+ 0`. The line
-    # becomes an expression if another filter matches fewer recordings: the database index of that
-    # filter is then faster than the database index of the line. In the outer query, the talk time
-    # is always an expression. The database index of the talk time is fast only for a rare talk
-    # time, and then the subquery uses it.
+    # SQLite cannot use the database index of a column inside an expression, such as `talk_us + 0`.
+    # If `narrow` is True, another filter matches fewer recordings than the filter for the line. The
+    # column `line` is then put into an expression, so that SQLite uses the database index of that
+    # other filter. The column `talk_us` is always put into an expression here: its database index
+    # is fast only for a rare talk time, and then the subquery uses this database index.
     line = at.line.concat("") if narrow else at.line
     if rare:
         others = recordings.alias("others")

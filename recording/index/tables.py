@@ -1,6 +1,6 @@
 """The SQL tables of the index of recordings.
 
-`metadata` is the SQLAlchemy metadata of the whole database; other modules add their tables to it.
+`metadata` is the SQLAlchemy metadata of the tables here and of the tables in other modules.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ recordings = Table(
     Column("manifest_sha256", String(64), nullable=False),
     Column("unexplained_us", BigInteger, nullable=False),
     Column("raw_size", BigInteger, nullable=False, server_default="0"),
-    # The first five database indices have the same sort order as a search result, so a search can
-    # read them in sequence. They also contain the talk time, so a search for a rare talk time can
-    # skip a million recordings without reading the rows of the table.
+    # Each of the first five database indices has the same sort order as a search result, so a
+    # search can read one of them from its end. They also contain the talk time, so a search by talk
+    # time can skip a million recordings without reading the rows of the table.
     Index("recordings_by_start", "started", "call_id", "talk_us"),
     Index("recordings_by_number", "number", "started", "call_id", "talk_us"),
     Index("recordings_by_advisor", "advisor", "started", "call_id", "talk_us"),
@@ -60,10 +60,10 @@ gaps = Table(
     Column("to_us", BigInteger, nullable=False),
 )
 
-# This table is for searches by gap reason. It has one row for each call and gap reason, with the
-# same sort order as a search result. It repeats the columns `talk_us` and `line`, because searches
-# by gap reason often filter by them too. So a search reads this table in sequence, and reads from
-# `recordings` only the rows of its result.
+# This table is for searches by gap reason. It has one row for each gap reason of each call. The
+# rows have the same sort order as a search result. This table repeats the columns `talk_us` and
+# `line`, because searches by gap reason often also filter by talk time or line. So a search reads
+# this table in sequence, and reads from `recordings` only the rows of its result.
 gap_reasons = Table(
     "recording_gap_reasons",
     metadata,

@@ -120,7 +120,7 @@ class OfficerKeys:
     def load(cls, path: Path, ask: Ask | None = None) -> Self:
         """Read the keys from a file that `save` wrote. Raises `KeyFileError`.
 
-        If the file is protected, `ask` is called for the passphrase.
+        If the file is encrypted with a passphrase, `ask` is called for the passphrase.
         """
         return cls.of(IdentityFile.read(path, ask))
 
@@ -136,7 +136,7 @@ def _signing_key(text: str, path: Path) -> Ed25519PrivateKey:
 
 
 class NamedRecipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A person who can open recordings.
+    """A person who can decrypt recordings.
 
     Attributes:
         name: The person's name or function, such as "IG officer".
@@ -186,9 +186,10 @@ class RecipientSet:
 
     @classmethod
     def of(cls, named: Iterable[tuple[str, Recipient]], serial: int) -> Self:
-        """Return a new set with the present date.
+        """Return a new set of these recipients, dated now.
 
-        `serial` must be higher than the serial number of the set that is replaced.
+        `named` are pairs (name, public key). The caller passes a `serial` that is higher than the
+        serial number of the set that is replaced.
         """
         entries = tuple(NamedRecipient(name, str(recipient)) for name, recipient in named)
         return cls(entries, serial, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
@@ -262,7 +263,7 @@ def load_or_create_boot_key(path: Path) -> bytes:
 def load_boot_key(path: Path) -> bytes | None:
     """Return the boot key: 32 bytes under which this machine encrypted the keys of its spools.
 
-    Return None if the file does not exist: then this machine uses no boot key from this file.
+    Return None if the file does not exist: there is then no boot key at `path`.
     Raises `KeyFileError`.
     """
     try:
@@ -288,7 +289,7 @@ def _load_or_create(path: Path, mode: int) -> bytes:
             try:
                 write_new(path, os.urandom(32), mode)
             except FileExistsError:
-                return _load_or_create(path, mode)  # another process has just created the file
+                return _load_or_create(path, mode)  # another process created the file: read its key
         return _of_length(path.read_bytes(), path)
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}") from None

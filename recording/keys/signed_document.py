@@ -9,8 +9,8 @@ object with three members:
   the canonical JSON of the document. The context line is `galwad TYPE v1`; TYPE is the document's
   type.
 
-The signature is verified before the document is interpreted. So the signature also covers fields
-that the verifying program does not know.
+The signature is verified over the bytes of the whole document, before its fields are interpreted.
+So the signature also covers fields that the verifying program does not know.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def canonical_json(value: object) -> bytes:
 def _canonical_base64(*texts: str) -> bool:
     """Return True if these base64 texts are exactly as an encoder writes them.
 
-    The last character of a base64 text may have unused bits. An encoder writes them as zeros.
+    The last character of a base64 text may have unused bits. An encoder sets these bits to 0.
     """
     return all(base64.b64encode(base64.b64decode(each)).decode() == each for each in texts)
 
@@ -77,7 +77,7 @@ class DocumentType(Generic[T]):
         return f"galwad {self.name} v1\n".encode()
 
     def sign(self, document: T, key: Ed25519PrivateKey) -> bytes:
-        """Sign a document with `key`, and return the content of the signed document's file."""
+        """Sign a document with `key`, and return the signed document as bytes for a file."""
         signature = key.sign(self._context + canonical_json(document))
         line = {
             "key": public_text(key.public_key()),
