@@ -141,7 +141,7 @@ class Recorder:
 
     @property
     def pause_holders(self) -> tuple[str, ...]:
-        """The pause holders that keep the recording paused; the oldest pause first."""
+        """The holders that keep the recording paused; the holder of the oldest pause first."""
         return self._policy.pause_holders
 
     @property
@@ -189,8 +189,8 @@ class Recorder:
             self._clock_due_us = now + CLOCK_EVENT_US
             self._put_event("clock", {"wall": self._wall()}, now)
         elif self._nothing_stored() and self.state is not RecordingState.ENDED:
-            # If the process dies, the last packet in the spool shows the call's length. In a gap, or
-            # while neither party sends packets, "pulse" events show the call's length instead.
+            # If the process dies, the last packet in the spool shows the call's length. In a gap,
+            # or while neither party sends packets, "pulse" events show the call's length instead.
             self._put_event("pulse", {}, now)
         self._stored_before = self.gate.stored
         try:
@@ -425,7 +425,8 @@ class Recorder:
         finally:
             self._executing = False
         if self._policy.gate_open and not self.gate.is_open:
-            self.before_open()  # this may read a DTMF code that starts a new pause
+            # This may read a packet with a DTMF code that starts a new pause: the gate stays shut.
+            self.before_open()
         self.gate.is_open = self._policy.gate_open
         self._notifier.notify(self._now)
 

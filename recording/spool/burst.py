@@ -1,8 +1,8 @@
-"""Bursts: the packets of one media frame as arrays, if all packets have the same length.
+"""Bursts: the packets of one media frame as arrays, if all these packets have the same length.
 
-The packets of most media frames have the same length. A burst gives the same audio as single
-packets, but in less time. One hour of a call has 360,000 packets. A Python loop over these packets
-takes longer than the encoding of the audio.
+In most media frames, all packets have the same length. A burst is decoded to the same audio as its
+single packets, but in less time. One hour of a call has 360,000 packets. A Python loop over these
+packets takes longer than the encoding of the audio.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class BurstRecord:
 def unpack_burst(from_us: int, plaintext: bytes) -> BurstRecord | None:
     """Return the packets in the plaintext of a media frame.
 
-    `from_us` is the time, in µs since the spool's start, at which the frame begins.
+    `from_us` is the arrival of the frame's earliest packet, in µs since the spool's start.
 
     Return None if there are fewer than eight packets, or if the packets differ in length.
     """
@@ -103,16 +103,16 @@ class TrackBurst:
         return b"".join((self._heads[index].tobytes(), self._payload[index].tobytes()))
 
     def rtp_payload(self, start: int, end: int) -> bytes:
-        """Return the joined RTP payloads of the packets at `start` to before `end`."""
+        """Return the joined RTP payloads of the packets from index `start` to index `end` - 1."""
         joined: bytes = self._payload[start:end].tobytes()
         return joined
 
     def consecutive(self, start: int) -> int:
-        """Return the number of consecutive packets from the packet at index `start` on.
+        """Return the number of consecutive packets that begin with the packet at index `start`.
 
-        The packet at `start` is included. Two packets are consecutive if the second has the next
+        The packet at `start` is counted too. Two packets are consecutive if the second has the next
         sequence number, the same SSRC, and a timestamp that is higher by the number of bytes in
-        one RTP payload. Counting also stops after a packet with the sequence number 65,535.
+        one RTP payload. A packet with the sequence number 65,535 is always the last one counted.
         """
         at = bisect_right(self._breaks, start)
         end = self._breaks[at] if at < len(self._breaks) else len(self.at_us)

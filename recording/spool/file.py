@@ -1,8 +1,8 @@
 """The file operations of a spool.
 
 The operations create a locked file, append data completely or not at all, sync the file, and check
-that the file still has its name. All operations are jobs for the spool's `Disk`, so that a hanging
-disk does not block the switch. Only a sync is not such a job: it runs in a separate thread.
+that the file is still at its path. All operations except the sync are jobs for the spool's `Disk`,
+so that a hanging disk does not block the switch. The sync runs in a separate thread.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ class SpoolFile:
         try:
             self._disk.run(lambda: _append(fd, data, size), lambda _: os.ftruncate(fd, size))
         except OSError:
-            with contextlib.suppress(OSError):  # if this fails, `is_at_path` updates `size` later
+            with contextlib.suppress(OSError):  # if `fstat` fails, `is_at_path` reads `size` later
                 self.size = self._disk.run(lambda: os.fstat(fd).st_size)
             raise
         self.size += len(data)
@@ -59,7 +59,7 @@ class SpoolFile:
         return self._disk.run(lambda: os.pread(self._fd, size, offset))
 
     def is_at_path(self) -> bool:
-        """Return whether `path` still leads to this file. Also update `size`."""
+        """Return whether the file at `path` is still this file. Also read `size` again."""
         there, ours = self._disk.run(lambda: (self.path.stat(), os.fstat(self._fd)))
         self.size = ours.st_size
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
@@ -80,7 +80,7 @@ class SpoolFile:
 
     @property
     def is_hanging(self) -> bool:
-        """True while the disk hangs, which means that a job on it does not return."""
+        """True while the disk is treated as hanging (see `WatchedDisk`)."""
         return self._disk.is_hanging
 
     def run_later(self, job: Callable[[], None]) -> None:
@@ -115,7 +115,7 @@ class SpoolFile:
     def duplicate(self) -> int:
         """Return a second descriptor of the file.
 
-        The file stays locked until this descriptor is closed and `close` is called.
+        The file stays locked until both this descriptor is closed and `close` has been called.
         """
         return os.dup(self._fd)
 
@@ -155,6 +155,6 @@ def _append(fd: int, data: bytes, size: int) -> None:
     try:
         write_all(fd, data)
     except OSError:
-        with contextlib.suppress(OSError):  # `SpoolReader` skips a partial write that remains
+        with contextlib.suppress(OSError):  # if `ftruncate` fails, `SpoolReader` skips the part
             os.ftruncate(fd, size)
         raise

@@ -1,10 +1,10 @@
-"""Reads a spool while it is still being written, but only frames that can no longer change.
+"""A reader for a spool that is still being written. Frames that can still change are not read yet.
 
 A media frame can be erased by a late payment trigger until the frame's key is written to the file
 (`SpoolWriter.erase_back_to`). From then on, the frame is *final*. The follower reads only final
-frames, so its records are the same as the first records that `read_spool` returns after the call.
-If a frame is damaged or missing, the follower returns no more records, and `complete` stays False.
-The whole spool must then be read with `read_spool`.
+frames. So its records are equal to the first records that `read_spool` returns after the call. If a
+frame is damaged or missing, the follower returns no more records, and `complete` stays False. The
+whole spool must then be read with `read_spool`.
 """
 
 import os
@@ -17,16 +17,17 @@ from recording.spool.scanner import frame_at
 
 
 class SpoolFollower(SpoolReader):
-    """Returns the records of a growing spool, frame by frame.
+    """A reader that returns the records of a growing spool, frame by frame.
 
     The follower remembers two positions in the file. The records of all frames before the first
     position (`_offset`) were returned. All frames before the second position (`_ahead`) were
-    searched for keys and tombstones. `_ahead` is usually some seconds of the call after `_offset`.
+    searched for keys and tombstones. The frames between the two positions usually contain some
+    seconds of the call.
     Only the data between the two positions needs memory.
     """
 
     def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
-        """Set up a follower of an open file. Only the class method `open` calls this method."""
+        """Set up a follower of an open file. Other modules call the class method `open`."""
         super().__init__(fd, header, seal, start)
         self._offset = self._ahead = start
         self._ahead_index = 1
@@ -44,8 +45,8 @@ class SpoolFollower(SpoolReader):
         """Return the records of the next frame; an empty result if the frame has no records.
 
         Return None if the next frame is not written yet, if the next frame can still change, or if
-        the follower has stopped because of damage. `batch` combines all packets of a frame into one
-        value (see `SpoolReader.batched`).
+        the follower has stopped because of damage. `batch` is the function that combines all
+        packets of a frame into one value (see `Batcher`).
         """
         self._batch = batch
         self._end = os.fstat(self._fd).st_size
@@ -97,9 +98,10 @@ class SpoolFollower(SpoolReader):
         return index in self._keys
 
     def _look_ahead(self) -> bool:
-        """Read the frame at `_ahead`, and remember the keys or the erased frames that it lists.
+        """Read the frame at `_ahead`, and move `_ahead` to the next frame.
 
-        Then move `_ahead` to the next frame. Return False if the frame is not written yet.
+        If the frame contains keys or is a tombstone, remember its keys or its erased frames. Return
+        False if no frame is written at `_ahead` yet.
         """
         frame = self._frame_of(self._ahead, self._ahead_index)
         if frame is None:
@@ -119,11 +121,10 @@ class SpoolFollower(SpoolReader):
     def _check(self, erased: set[int]) -> None:
         """Stop the follower if a final frame was erased, which should never happen.
 
-        `erased` are the indices of the frames that the newest tombstone added to the erased frames.
+        `erased` are the indices of the erased frames that only the newest tombstone lists.
 
-        Also forget the keys of frames whose records were already returned. `take` has forgotten
-        these keys before. But the file contains each key twice, so the follower may have read the
-        key again.
+        Also forget the keys of frames whose records were already returned. `take` forgets each key
+        once, but the file contains the key twice, so the follower may have read it again later.
         """
         if any(index < self._next_index or index in self._keys for index in erased):
             self._stuck = True

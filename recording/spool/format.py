@@ -2,9 +2,9 @@
 
 This module opens no files. `docs/file-formats.md` describes the format in full. A spool file begins
 with two copies of the file header; the frames follow. Each frame has its own frame header, a CRC
-and AES-256-GCM ciphertext. The CRC shows damage even without a key. The associated data of the
-encryption are the frame header and the file's *identity*, which is the SHA-256 of the file header's
-body. So no frame can be moved, renumbered or copied into another file without being noticed.
+and AES-256-GCM ciphertext. With the CRC, damage can be found without a key. The associated data of
+the encryption are the frame header and the file's *identity*, which is the SHA-256 of the file
+header's body. So no frame can be moved, renumbered or copied into another file unnoticed.
 
 Frames are numbered from 1; this number is the frame's *index*. *Offsets* are microseconds since the
 start of the spool.
@@ -52,9 +52,9 @@ A frame header with a greater length is damaged or forged. Such a frame is treat
 that no more than this number of bytes is read into memory for one frame.
 """
 MAX_MEDIA = MAX_CIPHERTEXT // 2
-"""The length in bytes above which a media frame is written before the next packet is added.
+"""The length in bytes of an open media frame above which no packet is added to it.
 
-A shorter media frame is written at the next tick.
+A longer media frame is written before the next packet; any other media frame, at the next tick.
 """
 
 PACKET = struct.Struct(">IBI")
@@ -67,8 +67,8 @@ _U32 = 0xFFFFFFFF
 _NEVER_US = 253_402_300_800_000_000
 """The start of the year 10,000 in Unix microseconds.
 
-A spool header with a start in the year 10,000 or later is treated as damaged, because Python's
-dates end with the year 9999.
+A file header whose spool started in the year 10,000 or later is treated as damaged, because
+Python's dates end with the year 9999.
 """
 
 _EVENT_DECODER = msgspec.msgpack.Decoder(tuple[str, dict[str, object]])
@@ -76,7 +76,7 @@ _HEADER_DECODER = msgspec.msgpack.Decoder(SpoolHeader)
 
 
 class FrameKind(IntEnum):
-    """The kinds of frames. The content of a frame determines its kind."""
+    """The kinds of frames. Each kind of content has its own kind of frame."""
 
     MEDIA = 1
     """Packets. Each MEDIA frame has its own key; frames of all other kinds use the spool key."""
@@ -90,8 +90,8 @@ class FrameKind(IntEnum):
     TOMBSTONE = 4
     """The list of erased media frames, and of the *replacement* frames.
 
-    A replacement frame is a new media frame with those packets of an erased frame that were not to
-    be erased.
+    A replacement frame is a new media frame. It contains those packets of an erased frame that
+    must stay readable.
     """
     END = 5
 
@@ -112,8 +112,8 @@ class Tombstone(msgspec.Struct, frozen=True, array_like=True):
     from_us: int
     """The start of the erasure, as an offset in µs.
 
-    Those packets of the erased frames that arrived at or after this offset are unreadable. Earlier
-    packets are in the replacement frames.
+    The erased frames' packets that arrived at or after this offset are now unreadable. The erased
+    frames' earlier packets are in the replacement frames.
     """
     erased: list[int]
     """The indices of the media frames whose keys were destroyed."""
@@ -150,7 +150,7 @@ class SpoolFrame:
 
     @property
     def size(self) -> int:
-        """The frame's length in the file, in bytes."""
+        """The length of the whole frame in the file, in bytes."""
         return FRAME_OVERHEAD + len(self.ciphertext)
 
 
@@ -216,7 +216,7 @@ def frame_length(raw: bytes) -> int | None:
 def parse_frame(raw: bytes, crc: bytes, ciphertext: bytes) -> SpoolFrame | None:
     """Return the frame made of a frame header (`raw`), a CRC and a ciphertext.
 
-    Return None if the CRC does not fit the frame header and the ciphertext.
+    Return None if `crc` is not the CRC of the frame header and the ciphertext.
     """
     if CRC.pack(zlib.crc32(ciphertext, zlib.crc32(raw))) != crc:
         return None
@@ -267,7 +267,10 @@ def pack_event(kind: str, fields: Mapping[str, Field]) -> bytes:
 
 
 def unpack_event(at_us: int, plaintext: bytes) -> EventRecord | None:
-    """Return the event in the plaintext of an EVENT frame; None if it cannot be decoded."""
+    """Return the event in the plaintext of an EVENT frame; None if it cannot be decoded.
+
+    `at_us` is the time of the event, in µs since the spool's start.
+    """
     try:
         kind, fields = _EVENT_DECODER.decode(plaintext)
     except msgspec.DecodeError:

@@ -10,9 +10,10 @@ FAILURES = (RecordingError, OSError)
 """The errors that a spool raises when data cannot be written to the disk or runtime folder."""
 
 Tap = Callable[[int, bytes, float, bool], None]
-"""The function that the media relay calls for each packet.
+"""The function that the media relay calls for each packet of a recorded leg.
 
-Its arguments are `(track, data, arrival_mono, withheld)`. `arrival_mono` is the packet's arrival in
+Its arguments are `(track, data, arrival_mono, withheld)`. `track` is the number of the party that
+sent the packet, and `data` the datagram. `arrival_mono` is the packet's arrival in
 monotonic seconds. `withheld` is True if the RTP payload must not be stored.
 """
 _HEADER_BYTES = 12
@@ -22,8 +23,8 @@ _HEADER_BYTES = 12
 class RecordingGate:
     """Decides for each packet whether it is stored. The recorder opens and shuts the gate.
 
-    The object has few attributes, so that little memory must be read when a packet arrives. At
-    this moment, the object is seldom in the processor's caches.
+    The object has few attributes, because it is seldom in the processor's caches when a packet
+    arrives: with few attributes, little memory must be read.
     """
 
     started: float
@@ -34,7 +35,7 @@ class RecordingGate:
     open_from_us: int = 0
     """The offset in µs from which packets may be stored.
 
-    A packet that arrived before this offset is dropped, even if the relay calls `store` later.
+    A packet that arrived before this offset is dropped, even if `store` is called after it.
     """
     writer: SpoolWriter | None = None
     stored: int = 0

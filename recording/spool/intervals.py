@@ -2,16 +2,16 @@
 
 A *tick* writes the waiting packets of a spool into a new frame, and writes the keys of older frames
 into the spool file. A *flush* syncs all spools to the disk. A packet survives a power cut if both
-its frame and the frame's key are on the disk. Until then, three waits follow each other:
+its frame and the frame's key are on the disk. From its arrival until then, a packet waits:
 
 - until a tick writes the frame: `tick_for(lookback)` at most
 - until a tick writes the frame's key: the lookback and `_MARGIN_S`. This sum is a whole number of
   ticks, so a tick comes at the end of this wait
 - until a flush has ended: at most `FLUSH_S` until the flush begins, and the duration of the flush
 
-With a lookback of 5 s, a packet waits at most lookback + 0.84 + 0.04 + 1 s and the duration of one
-flush. With any lookback, a packet waits at most lookback + 2 s, if a flush takes at most
-`FLUSH_MAY_LAST_S`.
+With a lookback of 5 s, `tick_for` returns 0.84 s. A packet then waits at most 0.84 + 5.04 + 1 s
+and the duration of one flush. With any lookback, a packet waits at most lookback + 2 s, if a flush
+takes at most `FLUSH_MAY_LAST_S`.
 """
 
 import math
@@ -29,9 +29,9 @@ FLUSH_MAY_LAST_S: Final = 0.06
 _MARGIN_S: Final = 0.04
 """A margin in seconds for ticks that come late.
 
-One tick writes a frame. A later tick writes the frame's key, when the frame is older than the
-lookback. If the first tick is late and the second tick is not, the frame may still be too young for
-the second tick. With this margin, the first tick may come up to 0.04 s too late.
+One tick writes a frame. A later tick writes the frame's key, if the frame is then older than the
+lookback. If the first tick is late and the second tick is on time, the frame may not be old enough
+at the second tick. Because of this margin, it is old enough if the first tick is up to 0.04 s late.
 """
 
 

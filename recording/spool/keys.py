@@ -1,4 +1,4 @@
-"""Stores frame keys until they are published in the spool file, and encrypts the spool key.
+"""Storage of frame keys until they are in the spool file, and encryption of the spool key.
 
 To *publish* a key means to write it into the spool file. The unpublished keys of each open spool
 are in a file in the runtime folder (a tmpfs). This file consists of *slots* of the same size. Each
@@ -88,7 +88,7 @@ class KeySlots:
     def close(self, *, unlink: bool) -> None:
         """Close the file.
 
-        If `unlink` is True, also remove the file. Its keys must then no longer be needed.
+        If `unlink` is True, also remove the file; do this only if no key in the file is needed.
         """
         os.close(self._fd)
         if unlink:
@@ -128,7 +128,10 @@ def shred_keys(path: Path) -> None:
 
 
 def wrap_spool_key(spool_key: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
-    """Return the spool key encrypted under the boot key: a nonce, then AES-256-GCM ciphertext."""
+    """Return the spool key encrypted under the boot key: a nonce, then AES-256-GCM ciphertext.
+
+    The spool key can be decrypted only with the same `spool_id`.
+    """
     nonce = os.urandom(12)
     return nonce + AESGCM(boot_key).encrypt(nonce, spool_key, _WRAP_CONTEXT + spool_id)
 
@@ -137,7 +140,7 @@ def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
     """Return the spool key that `wrap_spool_key` encrypted.
 
     Raises:
-        SpoolKeyError: The spool key was encrypted under another boot key, or was changed.
+        SpoolKeyError: `wrapped` was changed, or was made with another `boot_key` or `spool_id`.
     """
     try:
         return AESGCM(boot_key).decrypt(wrapped[:12], wrapped[12:], _WRAP_CONTEXT + spool_id)

@@ -14,13 +14,13 @@ _MAX_SPAN_US = 0xFFFFFFFF
 
 @dataclass(slots=True)
 class UnpublishedFrame:
-    """An encrypted media frame whose key is still only in memory and in the runtime folder.
+    """An encrypted media frame whose key is still in memory and in the runtime folder.
 
-    The writer will publish the key (write it into the spool file) or destroy the key.
+    The writer will either publish the key (write it into the spool file) or destroy the key.
 
-    `span` is the arrival of the earliest and of the latest packet, in µs since the spool's start.
-    `offset` is the position of the frame in the file, in bytes. `size` is the frame's length in
-    bytes.
+    `span` is (arrival of the earliest packet, arrival of the latest packet), both in µs since the
+    spool's start. `offset` is the position of the frame in the file, in bytes. `size` is the
+    frame's length in bytes.
     """
 
     index: int
@@ -40,20 +40,21 @@ class OpenFrame:
     """The plaintext of the next media frame. Packets are added until the frame is encrypted."""
 
     first_us: int = 0
-    """The offset (µs) of the first packet. The times in `packed` count from this offset."""
+    """The offset (µs) of the first packet. The packets' times in `packed` count from it."""
     last_us: int = 0
     packed: bytearray = field(default_factory=bytearray)
 
     def takes(self, at_us: int) -> bool:
         """Return whether a packet that arrived at the offset `at_us` can be added.
 
-        If the result is False, this frame must first be written to the spool and emptied.
+        Return False if the frame is full, or if the packet arrived before the frame's first packet.
+        The frame must then be written to the spool and emptied before the packet is added.
         """
         packed = len(self.packed)
         return not packed or (packed <= MAX_MEDIA and 0 <= at_us - self.first_us <= _MAX_SPAN_US)
 
     def add(self, track: int, at_us: int, data: bytes) -> None:
-        """Append a packet, for which `takes` must have returned True."""
+        """Append a packet. Call this method only if `takes` returned True for the packet."""
         packed = self.packed
         if not packed:
             self.first_us = self.last_us = at_us

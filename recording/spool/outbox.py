@@ -16,8 +16,8 @@ from recording.spool.writer import SpoolWriter
 _MAX_WAITING = 10_000
 """The maximum number of events that wait in memory.
 
-10,000 events are enough for all pauses during a fault that lasts a day. If there are more, the
-oldest event whose kind is not in `_NEVER_DROPPED` is dropped. Packets never wait in the outbox.
+10,000 events are enough for all pauses during a fault that lasts a day. If one more event is added,
+the oldest event whose kind is not in `_NEVER_DROPPED` is dropped. Packets never wait in the outbox.
 """
 _NEVER_DROPPED = frozenset({"call", "answered"})
 """The kinds of events without which a recording has no caller, no advisor or no beginning."""
@@ -113,7 +113,7 @@ class SpoolOutbox:
 
         If the events cannot be written, no END frame is written, so that `SpoolReader` reports the
         spool as interrupted. If the disk hangs, the spool is closed as soon as the disk works
-        again. After `close`, no method may be called. `at_us` is the offset of the call's end.
+        again. After `close`, do not call any method. `at_us` is the offset of the call's end.
         """
         self._earlier.close()
         writer = self.writer

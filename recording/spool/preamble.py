@@ -2,8 +2,8 @@
 
 When the disk of a spool is gone, the call continues in a new spool (`SpoolOutbox.move`). The new
 spool must be readable even if the old spool is lost. So it begins with copies of events that still
-apply, such as the present pauses. If the old spool is not lost, these events are read twice, and
-this must make no difference. So each event is repeated unchanged, with its original time.
+apply, such as the present pauses. If the old spool is not lost, these events are read twice. Each
+copy has the same content and time as its original, so the second reading makes no difference.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ class Preamble:
         self._facts: dict[tuple[str, Field], _Fact] = {}
 
     def note(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Remember an event that was written. Forget earlier events that no longer apply."""
+        """Remember an event that was written to the spool. Forget events that no longer apply."""
         fact = kind, fields, at_us
         match kind:
             case "call":

@@ -1,4 +1,4 @@
-"""Reads a spool that is no longer being written, even if the spool is interrupted or damaged.
+"""A reader for a spool that is no longer being written, even if it is interrupted or damaged.
 
 `SpoolReader` reads the file twice. The first pass collects the published keys (the keys in RELEASE
 frames) and the indices of the erased frames. The second pass yields the records. A longer file
@@ -43,15 +43,15 @@ from recording.spool.scanner import Scanner, find_header, frame_at
 RECENT = 16
 """The number of most recent media frames whose positions in the file are remembered.
 
-The positions are needed to find replacement frames. A few are enough, because a tombstone directly
-follows the replacement frames that it lists.
+The positions are needed to find replacement frames. 16 positions are enough, because a tombstone
+directly follows the replacement frames that it lists.
 """
 _UNPUBLISHED_US: Final = 120_000_000
 """An upper limit in µs for the time from a packet's arrival until the frame's key is in the file.
 
-The key is written after the lookback. The lookback is at most one minute, so two minutes are more
-than enough. At the end of a file, there may be frames without a key. These frames are at most two
-minutes later than the final frame that can be decrypted.
+The key is written after the lookback. The lookback is at most one minute; the second minute is a
+margin. The frames at the end of a file may have no key in the file. The packets of these frames
+arrived at most two minutes after the packets of the final frame that can be decrypted.
 """
 Batcher = Callable[[int, bytes], object | None]
 """A function that combines all packets of a media frame into one value.
@@ -79,7 +79,7 @@ def read_header(path: Path) -> SpoolHeader:
 
 
 def is_live(path: Path) -> bool:
-    """Return whether the spool is still being written, which means that its file is locked."""
+    """Return True if the spool's file is locked, because a process still writes it."""
     fd = _open(path)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -120,7 +120,7 @@ def read_spool(
 
     Raises:
         SpoolHeaderError: The file has no header of a spool that this program can read.
-        SpoolKeyError: The given key does not open this spool, or no key was given.
+        SpoolKeyError: The key does not open this spool, or neither key was given.
         OSError: The file cannot be read.
     """
     reader = SpoolReader.open(path, boot_key, spool_key)
@@ -132,8 +132,8 @@ def read_spool(
 class SpoolReader(Iterator[Record]):
     """An iterator over the records of one spool, in the sequence in which they were written.
 
-    All methods are in one class because they share the index of the frame that is expected next.
-    The attributes have their final values only after all records were read.
+    All methods are in one class because they share the index that the next frame should have. The
+    attributes except `header` have their final values only after all records were read.
 
     Attributes:
         header: The file header.
@@ -149,7 +149,7 @@ class SpoolReader(Iterator[Record]):
     def open(cls, path: Path, boot_key: bytes | None, spool_key: bytes | None = None) -> Self:
         """Open a spool with a boot key or with the spool's own key.
 
-        If two keys are given, `spool_key` is used. Raises `SpoolHeaderError`, `SpoolKeyError` and
+        If both keys are given, `spool_key` is used. Raises `SpoolHeaderError`, `SpoolKeyError` and
         `OSError`, for the same reasons as `read_spool`.
         """
         fd = _open(path)
@@ -169,7 +169,7 @@ class SpoolReader(Iterator[Record]):
         return reader
 
     def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
-        """Set up a reader of an open file. Only the class method `open` calls this method."""
+        """Set up a reader of an open file. Other modules call the class method `open`."""
         self.header = header
         self.interrupted = True
         self.truncated = False
@@ -182,10 +182,10 @@ class SpoolReader(Iterator[Record]):
         self._keys: dict[int, bytes] = {}
         self._erased: set[int] = set()
         self._replacement_of: dict[int, tuple[int, int, int]] = {}
-        """The replacement frames: a dict from the index of the erased frame to a tuple.
+        """A dict from the index of an erased frame to a tuple about its replacement frame.
 
-        The tuple contains the index of the replacement frame, its position in the file (-1 if it
-        was not found), and the offset (µs) before which all packets in it arrived.
+        The tuple contains the index of the replacement frame, the position of this frame in the
+        file (-1 if the frame was not found), and the offset (µs) before which its packets arrived.
         """
         self._replacements: set[int] = set()
         self._next_index = 1
@@ -303,10 +303,10 @@ class SpoolReader(Iterator[Record]):
                 self._replacements.add(new)
 
     def _records_of(self, frame: SpoolFrame) -> _Records | None:
-        """Return a frame's records; None if the frame's key is known but the frame is invalid.
+        """Return a frame's records; None if the key is known but does not decrypt the frame.
 
-        If the key of a media frame is not known, the result is empty. A later `LostRecord` reports
-        this frame.
+        If the key of a media frame is not known, the result is empty, and `_losses_before` later
+        yields a `LostRecord` for this frame.
         """
         if frame.kind is FrameKind.MEDIA:
             return self._media(frame)
@@ -382,16 +382,17 @@ class SpoolReader(Iterator[Record]):
         yield from records
 
     def _losses_before(self, before: int, until_us: int | None) -> _Records:
-        """Yield a `LostRecord` for any unreadable frames between two readable frames.
+        """Yield the losses between the previous readable frame and the next readable frame.
 
-        A frame without a known key cannot be decrypted. Its CRC is correct, but the frame may be
-        forged. So its offsets are limited to the time between the two readable frames.
+        Each frame without a known key gets its own `LostRecord`; frames that are missing one after
+        another share one. A frame without a known key has a correct CRC, but it may be forged. So
+        the offsets of its `LostRecord` are limited to the time between the two readable frames.
 
         Args:
-            before: The index of the second readable frame. At the end of the file, the index after
+            before: The index of the next readable frame. At the end of the file, the index after
                 the final frame.
-            until_us: The first offset of the second readable frame. None at the end of the file;
-                the time is then limited to `_UNPUBLISHED_US` after the first readable frame.
+            until_us: The first offset of the next readable frame. None at the end of the file; the
+                offsets are then limited to `_UNPUBLISHED_US` after the previous readable frame.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
         waiting = [entry for entry in self._without_key if entry[0] < before]
@@ -414,12 +415,12 @@ class SpoolReader(Iterator[Record]):
     def _skip_replacements(self, before: int) -> None:
         """Skip the indices of replacement frames, so that these frames are not reported as lost.
 
-        Start at the index that is expected next. Stop at the first index that is not the index of
-        a replacement frame, at the latest at the index `before`.
+        Start at the index that the next frame should have. Stop at the first index that is not the
+        index of a replacement frame, at the latest at the index `before`.
 
-        If frames are lost directly before a replacement frame, the offsets of the replacement frame
-        do not show when this loss ended, because its packets are older. The loss is then reported
-        as lasting until the next frame that is not a replacement frame.
+        If frames are lost directly before a replacement frame, the packets of the replacement frame
+        arrived before the lost packets. So its offsets do not show the end of the loss. The
+        `LostRecord` of the loss then ends at the next frame that is not a replacement frame.
         """
         while self._next_index < before and self._next_index in self._replacements:
             self._next_index += 1
@@ -429,12 +430,12 @@ class SpoolReader(Iterator[Record]):
         return LostRecord(self._next_index, before - 1, self.last_us, until, LossReason.DAMAGED)
 
     def _losses_at_end(self, scanner: Scanner) -> _Records:
-        """Yield a `LostRecord` for each unreadable part at the end of a file with no END frame."""
+        """Yield the losses at the end of a file without an END frame, as `LostRecord`s."""
         last = max((index for index, _, _ in self._without_key), default=self._next_index - 1)
         why = LossReason.TRUNCATED if scanner.truncated else LossReason.DAMAGED
         if self._next_index == 1 and (last or scanner.has_garbage):
-            # No frame could be decrypted, so the file header may be from another file. The times
-            # of the loss are therefore unknown.
+            # No frame could be decrypted, so the file header may be from another file. The offsets
+            # in the frames may then be wrong, so the `LostRecord` has no offsets.
             yield LostRecord(1, max(1, last), None, None, why)
             return
         yield from self._losses_before(last + 1, None)
@@ -444,9 +445,9 @@ class SpoolReader(Iterator[Record]):
 
 
 def _open(path: Path) -> int:
-    """Return a descriptor of the regular file at this path.
+    """Return a descriptor of the regular file at `path`.
 
-    If the path is a pipe, this function does not wait until a process writes to the pipe.
+    If there is a pipe at `path`, this function does not wait until a process writes to the pipe.
 
     Raises:
         SpoolHeaderError: The path is not a regular file.

@@ -43,7 +43,7 @@ class SpoolHeader:
     recipients_wrapped: bytes
     """The spool key as an age file for the archive's recipients; empty if the archive has none."""
     key_check: bytes
-    """A digest of the spool key, which shows whether a given spool key is the right one.
+    """A digest of the spool key. If a given spool key has another digest, it is the wrong key.
 
     `recording.spool.keys.key_check` computes this digest.
     """
@@ -56,10 +56,10 @@ class SpoolHeader:
     def us_after(self, first: "SpoolHeader") -> int:
         """Return the microseconds from the start of the spool `first` to the start of this spool.
 
-        The two spools belong to one call. Their times of the monotonic clock are compared, because
-        the wall clock may have been changed. A reboot sets the monotonic clock back, but no call
-        continues after a reboot: the checkpoint of a call is in a tmpfs. If a spool has no time of
-        the monotonic clock, the wall clock is used.
+        The two spools belong to one call. The monotonic start times are compared, because the wall
+        clock may have been changed between the two starts. A reboot sets the monotonic clock to 0,
+        but no call continues after a reboot: the checkpoint of a call is in a tmpfs. If a spool has
+        no monotonic start time, the wall clock's start times are compared.
         """
         if self.started_mono_us >= first.started_mono_us > 0:
             return self.started_mono_us - first.started_mono_us
@@ -68,8 +68,8 @@ class SpoolHeader:
     def continues(self, last: "SpoolHeader") -> bool:
         """Return whether one process wrote the spool `last` and then this spool of the same call.
 
-        A process begins another spool when the disk of a spool fails. Such spools have the same
-        start time.
+        A process begins another spool of a call when the disk fails. All spools that one process
+        writes for a call have the same start time.
         """
         same = self.started_mono_us, self.started_wall_us
         return self.started_mono_us > 0 and same == (last.started_mono_us, last.started_wall_us)
@@ -79,7 +79,7 @@ class LossReason(StrEnum):
     """The reason why a part of a spool cannot be read."""
 
     DAMAGED = "damaged"
-    """Bytes were changed, or are missing inside the file."""
+    """Bytes were changed, or bytes are missing before the end of the file."""
     TRUNCATED = "truncated"
     """The file ends inside a frame."""
     UNRELEASED = "unreleased"
@@ -116,9 +116,9 @@ class LostRecord:
     first_index: int
     last_index: int
     from_us: int | None
-    """The earliest offset (µs) of the lost packets; None if it is unknown."""
+    """The earliest offset (µs) of the lost packets; None if this offset is unknown."""
     to_us: int | None
-    """The latest offset (µs) of the lost packets; None if it is unknown.
+    """The latest offset (µs) of the lost packets; None if this offset is unknown.
 
     For example, this offset is unknown at the end of a truncated file.
     """

@@ -2,8 +2,8 @@
 
 The spool's file header contains the spool key twice: encrypted under the boot key, and encrypted to
 the archive's recipients. A recipient can decrypt the spool key with their identity, on another
-machine. The server receives the spool key and stores it in the runtime folder. The spool key opens
-only this spool. When the call is archived, the server overwrites the stored spool key.
+machine. A user then gives the spool key to the server, which stores it in the runtime folder. The
+spool key opens only this spool. When the call is archived, the server overwrites the stored key.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class RecoveredKey:
 
 
 def recover_key(spool: Path, identities: Iterable[Identity]) -> RecoveredKey:
-    """Decrypt the key of a spool with one of the identities, and return it.
+    """Decrypt the spool key of a spool with one of the identities, and return the spool key.
 
     Only the file header is read, so a file with the spool's first 130 KB is enough.
 

@@ -1,8 +1,8 @@
 """Copies a call's earlier spools from a disk that is gone into the folder of the current spool.
 
-A disk is gone if it was unmounted while a spool was open, or if another disk was mounted over it.
-The recorder does not close the spool's file, so the spool can still be read. It is copied because
-the disk may never be mounted again.
+A disk is gone if it was unmounted while a spool was open, or if another disk was mounted on the
+same folder. The spool's file is still open, so the spool can still be read. The spool is copied
+because the disk may never be mounted again.
 """
 
 import contextlib
@@ -15,9 +15,9 @@ from recording.files.atomic import sync_folder, write_all
 
 _PIECE: Final = 1 << 20
 _LEAVE: Final = 2
-"""A spool is copied only if the free space on the disk is at least twice the spool's size.
+"""The minimum free space on the disk for the copy of a spool, as a multiple of the spool's size.
 
-So at least half of the free space remains for the spools of live calls.
+After the copy, at least half of the free space remains for the spools of live calls.
 """
 _thread = ThreadPoolExecutor(1, thread_name_prefix="spool-rescue")
 
@@ -38,8 +38,8 @@ class EarlierSpools:
     def copy_to(self, beside: int, folder: Path) -> None:
         """Let a thread copy the earlier spools into `folder`, one after another.
 
-        An incomplete copy is removed. Otherwise the incomplete copy would be used instead of the
-        complete spool when the disk is mounted again.
+        If a copy cannot be completed, it is removed. A spool that remains on a disk is complete,
+        and must not be replaced by an incomplete copy when this disk is mounted again.
 
         Args:
             beside: A descriptor of the current spool in `folder`. The thread closes this descriptor

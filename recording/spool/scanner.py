@@ -1,4 +1,4 @@
-"""Finds the frames in a spool file. After damaged bytes, the search continues at the next frame.
+"""A scanner that finds the frames in a spool file, even after damaged bytes.
 
 The file is read in small pieces. A frame header with a length above `MAX_CIPHERTEXT` is treated as
 damaged.
@@ -25,9 +25,9 @@ from recording.spool.records import SpoolHeader
 
 _PIECE = 1 << 16
 _NEVER_WRITTEN = bytes(16)
-"""16 zero bytes, as many bytes as a frame's authentication tag has.
+"""16 zero bytes: the length of the authentication tag with which a frame ends.
 
-No completely written frame ends with 16 zero bytes.
+A frame that was written completely does not end with 16 zero bytes.
 """
 
 
@@ -36,11 +36,11 @@ class Scanner:
 
     Attributes:
         offset: The position in the file at which the most recently yielded frame begins.
-        damaged: True if there were bytes between two frames that belong to neither frame.
-        has_garbage: True if the most recently read bytes do not belong to a frame.
-        truncated: True if the file ends inside a frame, or ends with 16 zero bytes. The disk may
-            first reserve space for a frame and write the frame later. If the power fails between
-            these steps, the file ends with zero bytes.
+        damaged: True if there were bytes before a frame that belong to no frame.
+        has_garbage: True if the bytes after the most recently yielded frame belong to no frame.
+        truncated: True if the file ends inside a frame, or ends with 16 zero bytes. The file system
+            may make the file longer before it writes the frame. If the power fails between these
+            two steps, the file ends with zero bytes.
     """
 
     def __init__(self, fd: int, start: int, end: int) -> None:
@@ -67,7 +67,7 @@ class Scanner:
             self.offset += frame.size
 
     def reject(self) -> None:
-        """Treat the most recently yielded frame as damaged bytes; it does not belong to this file.
+        """Treat the most recently yielded frame as damaged bytes, because it is not from this file.
 
         The scanner then searches for the next frame inside these bytes.
         """

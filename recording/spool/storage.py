@@ -1,13 +1,13 @@
-"""The storage of one call's spool: remembers faults of the disk and finds out when they are over.
+"""The storage of one call's spool. It remembers a fault of the disk until the fault is over.
 
 A fault ends in one of these cases:
 
 - After a failed write: a write succeeds, and the disk has enough free bytes.
 - After a failed sync: a write and a sync succeed, and the disk has enough free bytes.
-- If the spool's disk stays unmounted: the call continues in a new file in the same folder. This
-  folder is then on another disk.
-- If the disk fails for too long: the call continues in a new file in another folder, on another
-  disk. If the disk is only full, there is no new file.
+- If the spool's disk stays unmounted: the call continues in a new file at the same folder's path.
+  Without the unmounted disk, this path is on the disk below.
+- If the disk fails for `MOVE_AFTER_US`: the call continues in a new file in another folder, on
+  another disk. If the disk is only full, there is no new file.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ ROOM_TO_RESUME: Final = 64 * 1024
 This space is enough for some seconds of a call, so that the next fault does not follow directly.
 """
 MOVE_AFTER_US: Final = 10_000_000
-"""The time in µs for which a spool must be gone, or its disk must fail, before a new spool begins.
+"""A new spool begins when the spool has been gone, or its disk has failed, for this time in µs.
 
-An unmounted disk is usually mounted again within seconds, even if its journal is checked first. The
-mounted disk hides all files that were written to the empty mount point. So a new spool should not
-begin too early. After this time, it is more important that the conversation is recorded again.
+An unmounted disk is usually mounted again within seconds, even if its journal is checked first.
+When it is mounted again, it hides all files that were written to its mount point in between. So a
+new spool should not begin too early. But after this time, recording again is more important.
 """
 
 
@@ -58,10 +58,11 @@ class SpoolStorage:
             open_spool: The function that creates the next spool of the call.
             now: The function that returns the microseconds since the spool's start.
             failed: The function that is called with the error of a failed sync.
-            open_on_other_disk: The function that creates the next spool on another disk. After one
-                success, this function is not called again. None if there is no other disk.
-            synced: The folder whose spools `SpoolSync` syncs each second. If None, all spools are
-                treated as synced by `SpoolSync`.
+            open_on_other_disk: The function that creates the next spool on another disk. After
+                this function has created one spool, it is not called again. None if there is no
+                other disk.
+            synced: The folder whose spools `SpoolSync` syncs each second. None means that
+                `SpoolSync` syncs the spools in every folder.
         """
         self.outbox = SpoolOutbox(open_spool)
         self.error: RecordingError | OSError | None = None
@@ -88,8 +89,8 @@ class SpoolStorage:
     def record_error(self, error: RecordingError | OSError) -> None:
         """Remember an error of the spool.
 
-        If the error shows that the spool is gone or that the disk fails, also remember when such
-        errors began.
+        If the error shows that the spool is gone or that the disk fails, also remember the time of
+        the first such error.
         """
         self.error = error
         if isinstance(error, SpoolSyncError):
@@ -100,7 +101,7 @@ class SpoolStorage:
             self._failing_since = self._now()
 
     def sync_succeeded(self) -> None:
-        """Record that a sync has succeeded. The data written before the sync is on the disk."""
+        """Remember that a sync has succeeded. The data written before this sync is on the disk."""
         self._synced = True
 
     def sync_if_needed(self) -> None:
@@ -131,8 +132,8 @@ class SpoolStorage:
         """Try to write the waiting events, and return whether the fault is over.
 
         If the spool has been gone, or the disk has failed, for `MOVE_AFTER_US`, the call continues
-        in a new spool. If no spool can be written, an error of one of the types `FAILURES` is
-        raised.
+        in a new spool. If neither the old nor a new spool can be written, an error of one of the
+        types `FAILURES` is raised.
         """
         try:
             self._check_path()
@@ -196,7 +197,7 @@ class SpoolStorage:
     def _try_sync(self) -> None:
         """Start a sync if no sync is running.
 
-        After a failed sync, the fault can end only when a sync succeeds.
+        After a failed sync, the fault continues until a sync succeeds.
         """
         if self._probe is None or self._probe.done():
             self._probe = self.sync_soon()

@@ -2,9 +2,9 @@
 
 A separate thread makes the system call, so the event loop does not wait for the disk. If written
 data cannot be stored, `syncfs` returns an error only once, and only for a descriptor that was
-opened before the error. So `SpoolSync` opens the folder before the first spool is created. The
-error does not show which file is affected. So after a failed round, the recorders of all open
-spools are notified.
+opened before the error. So `SpoolSync` opens the folder before the first spool is created. An error
+of `syncfs` does not show which file is affected. So the recorders of all open spools are notified
+of a failed round.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class SyncListener(Protocol):
         """Handle the error of a failed sync. `SpoolSync` calls this method after each failure."""
 
     def sync_succeeded(self) -> None:
-        """Note that syncs work again: a sync has succeeded after one or more failed syncs."""
+        """Handle the first successful sync after one or more failed syncs."""
 
 
 def syncfs(fd: int) -> None:
@@ -57,14 +57,14 @@ class SpoolSync:
 
     Attributes:
         folder: The folder whose file system the thread syncs.
-        last_round_s: The duration of the most recent sync, in seconds.
-        error: The error of the most recent sync; None if that sync succeeded.
+        last_round_s: The duration of the most recent sync, in seconds; 0 before the first sync.
+        error: The error of the most recent sync; None if that sync succeeded, or before the first.
     """
 
     def __init__(
         self, folder: Path, *, interval_s: float = FLUSH_S, call: Callable[[int], None] = syncfs
     ) -> None:
-        """Open the folder of the spools. Errors of writes before this moment are not noticed.
+        """Open the folder of the spools. No sync reports writes that failed before this moment.
 
         Args:
             folder: The folder of the spools.
@@ -82,15 +82,15 @@ class SpoolSync:
         self._thread: threading.Thread | None = None
 
     def attach(self, listener: SyncListener) -> None:
-        """Notify `listener` of failed syncs from now on."""
+        """From now on, notify `listener` of each failed sync, and when syncs succeed again."""
         self._listeners[listener] = None
 
     def detach(self, listener: SyncListener) -> None:
-        """Stop notifying `listener` of failed syncs."""
+        """Stop notifying `listener`."""
         self._listeners.pop(listener, None)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Start the thread. The listeners are called in the thread of the event loop `loop`."""
+        """Start the thread that syncs. The listeners are called in the thread of `loop`."""
         self._thread = threading.Thread(
             target=self._run, args=(loop,), name="spool-sync", daemon=True
         )
@@ -122,8 +122,8 @@ class SpoolSync:
     def _rest_s(self) -> float:
         """Return the time in seconds to wait before the next sync.
 
-        A sync should start `interval_s` seconds after the start of the previous sync. But after the
-        end of the previous sync, the thread waits at least a quarter of `interval_s`.
+        A sync usually starts `interval_s` seconds after the start of the previous sync. If the
+        previous sync took long, the thread still waits a quarter of `interval_s` after its end.
         """
         return max(self._interval_s - self.last_round_s, self._interval_s / 4)
 
@@ -143,8 +143,8 @@ class SpoolSync:
     def _reopen_if_remounted(self) -> None:
         """Open the folder again if a disk was mounted on the folder or unmounted from it.
 
-        The folder's path then leads to another disk, on which new spools are created. For spools on
-        the earlier disk, `SpoolWriter.check_path` finds the change.
+        The folder's path is then on another disk, and new spools are created there. The open spools
+        are still on the earlier disk; `SpoolWriter.check_path` finds out that they are gone.
         """
         there, ours = self.folder.stat(), os.fstat(self._fd)
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):

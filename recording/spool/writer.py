@@ -1,4 +1,4 @@
-"""Writes the spool of one call.
+"""The writer of a call's spool.
 
 Packets are collected in memory, in the open frame. About once a second the recorder calls `tick`.
 `tick` encrypts the open frame under a new key, writes the frame to the file, and publishes the keys
@@ -40,25 +40,26 @@ from recording.spool.records import Clock, Field, SpoolHeader
 WRITTEN_TWICE = frozenset(
     {"call", "answered", "media", "segment", "gap-start", "gap-end", "goes-on", "advisor", "ended"}
 )
-"""The kinds of events that are written twice, in two frames.
+"""The kinds of events that are written twice, in two equal frames.
 
-The packets and events after such an event cannot be understood without it. Because there are two
-frames, the event is still readable if one frame is damaged.
+The packets and events after such an event cannot be understood without this event. Because there
+are two frames, the event is still readable if one frame is damaged.
 """
 _encode = msgspec.msgpack.encode
 _Packets = list[tuple[int, int, bytes]]
 
 
 class SpoolWriter:
-    """The writer of one spool file of a call. Data is only appended.
+    """The writer of one spool file of a call. It only appends data to the file.
 
     All methods must be called in the same thread; only the function that `sync_job` returns may run
     in another thread. Every method that writes raises `SpoolWriteError` if the data cannot be
     written. The writer can still be used after such an error, and all data that is written later is
     readable.
 
-    All methods are in one class because the bytes, the key and the index of a frame must be stored
-    together or not at all. `SpoolFile` has the file operations, and `KeySlots` stores the keys.
+    The methods are not split into several classes, because the bytes, the key and the index of a
+    frame must be stored together or not at all. `SpoolFile` has the file operations, and `KeySlots`
+    stores the keys.
     """
 
     @classmethod
@@ -122,7 +123,7 @@ class SpoolWriter:
     def __init__(
         self, file: SpoolFile, slots: KeySlots, header: SpoolHeader, seal: FrameCipher
     ) -> None:
-        """Set up the writer of an open file. Only the class method `create` calls this method."""
+        """Set up the writer of an open file. Other modules call the class method `create`."""
         self.path = file.path
         self.header = header
         self.closed = False
@@ -139,8 +140,8 @@ class SpoolWriter:
         """Add one packet to the open frame, which contains the packets in memory.
 
         This method runs for every packet, so it usually makes no system call. In two rare cases,
-        the open frame is first written: the frame is full because `tick` was not called, or the new
-        packet arrived before the frame's first packet.
+        the open frame is written before the packet is added: the open frame is full because `tick`
+        was not called, or the packet arrived before the open frame's first packet.
 
         Args:
             track: The track of the party that sent the packet.
@@ -166,8 +167,8 @@ class SpoolWriter:
     def tick(self, now_us: int) -> None:
         """Write the packets in memory, and the keys of frames that are older than the lookback.
 
-        This method must be called at least once a second. It makes one write at most. `now_us` is
-        the present time, as an offset in µs.
+        Call this method at least once a second. All data is written in one write; if there is no
+        data, nothing is written. `now_us` is the present time, as an offset in µs.
         """
         self._append(release_at=now_us)
 
@@ -178,7 +179,7 @@ class SpoolWriter:
 
     @property
     def erasable_from_us(self) -> int:
-        """The earliest offset (µs) whose packets `erase_back_to` can still erase."""
+        """The offset (µs) from which on `erase_back_to` can still erase every packet."""
         return self._released_to_us + 1
 
     def erase_back_to(self, at_us: int) -> None:
@@ -189,7 +190,8 @@ class SpoolWriter:
         frame.
 
         The replacement frames and the tombstone (the list of erased frames) are written together,
-        in one write. Then the keys of the erased frames are destroyed, even if the write failed.
+        in one write. After the write, the keys of the erased frames are destroyed, even if the
+        write failed.
 
         Raises:
             SpoolWriteError: The write failed, or a key in the runtime folder could not be
@@ -263,11 +265,11 @@ class SpoolWriter:
 
     @property
     def is_hanging(self) -> bool:
-        """True while the disk hangs, which means that a write to it does not return."""
+        """True while the disk is treated as hanging (see `WatchedDisk`)."""
         return self._file.is_hanging
 
     def run_when_disk_recovers(self, job: Callable[[], None]) -> None:
-        """Run `job` in the disk's thread as soon as the hanging disk works again."""
+        """Run `job` in the disk's thread: now, or when the disk works again if it hangs."""
         self._file.run_later(job)
 
     @property
@@ -325,7 +327,7 @@ class SpoolWriter:
     def adopt_open_frame(self, frame: OpenFrame) -> None:
         """Take over the open frame (the packets in memory) of the call's previous spool.
 
-        This writer's own open frame is written first.
+        Before that, this writer's own open frame is written.
         """
         self.flush_frame()
         self._open = frame
@@ -402,11 +404,10 @@ class SpoolWriter:
     def _reseal(
         self, saved: dict[int, _Packets]
     ) -> tuple[list[bytes], list[UnpublishedFrame], list[tuple[int, int]]]:
-        """Make a replacement frame for each erased frame that has packets to save.
+        """Make a replacement frame for each erased frame that has packets which must stay readable.
 
-        The packets to save are the packets that are not to be erased. `saved` is a dict from the
-        index of an erased frame to its packets to save. If the list of packets is empty, the erased
-        frame gets no replacement frame.
+        `saved` is a dict from the index of an erased frame to these packets of the frame. If the
+        list of packets is empty, the erased frame gets no replacement frame.
 
         Return the bytes of the replacement frames, the descriptions of these frames, and pairs
         (index of the erased frame, index of its replacement frame).
@@ -454,12 +455,13 @@ class SpoolWriter:
         published: list[UnpublishedFrame] | None = None,
         lost_from: int | None = None,
     ) -> None:
-        """Write frames to the file. If that succeeds, update the writer's state.
+        """Write frames to the file. If that succeeds, remember which keys are published now.
 
         Args:
             blocks: The bytes of each frame.
-            media: The descriptions of the new media frames in `blocks`.
-            published: The frames whose keys are in the RELEASE frames in `blocks`.
+            media: The descriptions of the new media frames in `blocks`; None if there are none.
+            published: The media frames whose keys are in the RELEASE frames in `blocks`; None if
+                there are none.
             lost_from: The offset (µs) of the first packet that is lost if the write fails; None if
                 no packet is lost.
 
