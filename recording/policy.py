@@ -247,7 +247,10 @@ class Policy:
         return self._update_gap(at, erase_to=erase_to)
 
     def resume(self, holder: str, at: int) -> tuple[Output, ...]:
-        """End the pause of `holder`, if any. The gate opens unless another cause keeps it shut."""
+        """End the pause of `holder`. The gate opens unless another cause keeps it shut.
+
+        If there is no pause of `holder`, nothing changes.
+        """
         if self._ended or self._pauses.pop(holder, None) is None:
             return ()
         return self._update_gap(at)
@@ -275,7 +278,10 @@ class Policy:
         return self._next_segment(at)
 
     def transfer_failed(self, at: int) -> tuple[Output, ...]:
-        """Handle a failed transfer: the transfer no longer keeps the gate shut."""
+        """Handle a failed transfer: the call is in the centre again.
+
+        The transfer no longer keeps the gate shut.
+        """
         if self._ended or self._referral is None:
             return ()
         self._referral = None
@@ -284,7 +290,7 @@ class Policy:
     def returned(self, at: int) -> tuple[Output, ...]:
         """Handle the return of the call to the centre.
 
-        A transfer or a new party on the advisor's side then no longer keeps the gate shut.
+        After this, neither a transfer nor a new party on the advisor's side keeps the gate shut.
         """
         if self._ended or (self._referral is None and self._identity is None):
             return ()
@@ -306,7 +312,7 @@ class Policy:
         """Handle the destination class of the new party on the advisor's side of the call.
 
         If the class is `CENTRE`, the new party no longer keeps the gate shut. Otherwise the new
-        party still keeps it shut. A transfer keeps the gate shut in both cases.
+        party still keeps it shut. If a transfer also keeps the gate shut, it continues to do so.
         """
         if self._ended or self._identity is None:
             return ()

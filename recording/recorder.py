@@ -57,8 +57,7 @@ class Recorder:
 
     Call every method in the event loop's thread. Most methods give one fact, such as a pause, to
     the policy and carry out the policy's outputs. All methods are in one class because they share
-    one queue of outputs.
-    `SpoolStorage` does the work on the disk.
+    one queue of outputs. `SpoolStorage` does the work on the disk.
     """
 
     def __init__(
@@ -85,8 +84,8 @@ class Recorder:
             wall: The wall clock, in Unix seconds.
             tick_s: The time between two ticks, in seconds. `recording.spool.intervals.tick_for`
                 computes it from the lookback.
-            erase_back_s: The number of seconds before a payment pause whose media the pause also
-                erases; less media is erased if the lookback is shorter. 0 erases nothing.
+            erase_back_s: A payment pause also erases the media of this many seconds before the
+                pause, or of the lookback if the lookback is shorter. 0 erases nothing.
             on_change: The function that receives the new status after each change.
             sync: The thread that syncs the spool folder once a second and notifies this recorder of
                 failed syncs; None if there is no such thread.
@@ -146,7 +145,7 @@ class Recorder:
 
     @property
     def writer(self) -> SpoolWriter | None:
-        """The writer that stores the packets of the gate; None until a spool was opened."""
+        """The writer to which the gate gives packets; None until a spool was opened."""
         return self.storage.writer
 
     def status(self) -> RecordingStatus:
@@ -325,14 +324,17 @@ class Recorder:
         self._execute(self._policy.referred(destination, actor, at, trigger=trigger))
 
     def transfer_failed(self) -> None:
-        """Handle a failed transfer: the transfer no longer keeps the gate shut."""
+        """Handle a failed transfer: the call is in the centre again.
+
+        The transfer no longer keeps the gate shut.
+        """
         self._segment_fields = _CENTRE
         self._execute(self._policy.transfer_failed(self._now()))
 
     def returned(self) -> None:
         """Handle the return of the call to the centre.
 
-        A transfer or a new party on the advisor's side then no longer keeps the gate shut.
+        After this, neither a transfer nor a new party on the advisor's side keeps the gate shut.
         """
         self._segment_fields = _CENTRE
         self._execute(self._policy.returned(self._now()))
@@ -425,7 +427,8 @@ class Recorder:
         finally:
             self._executing = False
         if self._policy.gate_open and not self.gate.is_open:
-            # This may read a packet with a DTMF code that starts a new pause: the gate stays shut.
+            # This may read a packet with a DTMF code that starts a new pause. The gate then stays
+            # shut.
             self.before_open()
         self.gate.is_open = self._policy.gate_open
         self._notifier.notify(self._now)

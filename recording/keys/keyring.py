@@ -1,9 +1,9 @@
 """The officer's keys, the set of recipients that the officer signs, and the keys of the node.
 
 The server seals recordings only to recipients (public keys) in a set that the officer signed. The
-officer's public key is in the server's settings. The officer's key file is an age identity file,
-which `age -d -i` also accepts. A passphrase may protect the file. A comment line in the file
-contains the officer's signing key.
+officer's public signing key is in the server's settings. The officer's key file is an age identity
+file, which `age -d -i` also accepts. The file can be encrypted with a passphrase. A comment line in
+the file contains the officer's secret signing key.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class SpoolFile:
         try:
             self._disk.run(lambda: _append(fd, data, size), lambda _: os.ftruncate(fd, size))
         except OSError:
-            with contextlib.suppress(OSError):  # if `fstat` fails, `is_at_path` reads `size` later
+            with contextlib.suppress(OSError):  # if `fstat` fails, `is_at_path` updates `size`
                 self.size = self._disk.run(lambda: os.fstat(fd).st_size)
             raise
         self.size += len(data)
@@ -59,7 +59,7 @@ class SpoolFile:
         return self._disk.run(lambda: os.pread(self._fd, size, offset))
 
     def is_at_path(self) -> bool:
-        """Return whether the file at `path` is still this file. Also read `size` again."""
+        """Return whether the file at `path` is still this file. Also read `size` from the disk."""
         there, ours = self._disk.run(lambda: (self.path.stat(), os.fstat(self._fd)))
         self.size = ours.st_size
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
@@ -155,6 +155,6 @@ def _append(fd: int, data: bytes, size: int) -> None:
     try:
         write_all(fd, data)
     except OSError:
-        with contextlib.suppress(OSError):  # if `ftruncate` fails, `SpoolReader` skips the part
+        with contextlib.suppress(OSError):  # if this fails, `SpoolReader` skips the partial data
             os.ftruncate(fd, size)
         raise

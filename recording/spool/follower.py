@@ -22,8 +22,7 @@ class SpoolFollower(SpoolReader):
     The follower remembers two positions in the file. The records of all frames before the first
     position (`_offset`) were returned. All frames before the second position (`_ahead`) were
     searched for keys and tombstones. The frames between the two positions usually contain some
-    seconds of the call.
-    Only the data between the two positions needs memory.
+    seconds of the call. Only these frames need memory.
     """
 
     def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
@@ -124,7 +123,7 @@ class SpoolFollower(SpoolReader):
         `erased` are the indices of the erased frames that only the newest tombstone lists.
 
         Also forget the keys of frames whose records were already returned. `take` forgets each key
-        once, but the file contains the key twice, so the follower may have read it again later.
+        once, but the file contains the key twice, so the follower may have read the key again.
         """
         if any(index < self._next_index or index in self._keys for index in erased):
             self._stuck = True

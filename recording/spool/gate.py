@@ -13,8 +13,8 @@ Tap = Callable[[int, bytes, float, bool], None]
 """The function that the media relay calls for each packet of a recorded leg.
 
 Its arguments are `(track, data, arrival_mono, withheld)`. `track` is the number of the party that
-sent the packet, and `data` the datagram. `arrival_mono` is the packet's arrival in
-monotonic seconds. `withheld` is True if the RTP payload must not be stored.
+sent the packet, and `data` is the datagram. `arrival_mono` is the packet's arrival in monotonic
+seconds. `withheld` is True if the RTP payload must not be stored.
 """
 _HEADER_BYTES = 12
 
@@ -35,7 +35,7 @@ class RecordingGate:
     open_from_us: int = 0
     """The offset in µs from which packets may be stored.
 
-    A packet that arrived before this offset is dropped, even if `store` is called after it.
+    A packet that arrived before this offset is dropped, even if `store` is called later.
     """
     writer: SpoolWriter | None = None
     stored: int = 0

@@ -303,7 +303,7 @@ class SpoolReader(Iterator[Record]):
                 self._replacements.add(new)
 
     def _records_of(self, frame: SpoolFrame) -> _Records | None:
-        """Return a frame's records; None if the key is known but does not decrypt the frame.
+        """Return a frame's records; None if they cannot be decoded although the key is known.
 
         If the key of a media frame is not known, the result is empty, and `_losses_before` later
         yields a `LostRecord` for this frame.
@@ -384,8 +384,8 @@ class SpoolReader(Iterator[Record]):
     def _losses_before(self, before: int, until_us: int | None) -> _Records:
         """Yield the losses between the previous readable frame and the next readable frame.
 
-        Each frame without a known key gets its own `LostRecord`; frames that are missing one after
-        another share one. A frame without a known key has a correct CRC, but it may be forged. So
+        Each frame without a known key gets its own `LostRecord`; consecutive missing frames share
+        one `LostRecord`. A frame without a known key has a correct CRC, but it may be forged. So
         the offsets of its `LostRecord` are limited to the time between the two readable frames.
 
         Args:

@@ -38,8 +38,8 @@ class EarlierSpools:
     def copy_to(self, beside: int, folder: Path) -> None:
         """Let a thread copy the earlier spools into `folder`, one after another.
 
-        If a copy cannot be completed, it is removed. A spool that remains on a disk is complete,
-        and must not be replaced by an incomplete copy when this disk is mounted again.
+        A copy that cannot be completed is removed, so that it is not used instead of the complete
+        spool when the disk of that spool is mounted again.
 
         Args:
             beside: A descriptor of the current spool in `folder`. The thread closes this descriptor

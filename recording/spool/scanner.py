@@ -25,7 +25,7 @@ from recording.spool.records import SpoolHeader
 
 _PIECE = 1 << 16
 _NEVER_WRITTEN = bytes(16)
-"""16 zero bytes: the length of the authentication tag with which a frame ends.
+"""16 zero bytes. A frame ends with an authentication tag of this length.
 
 A frame that was written completely does not end with 16 zero bytes.
 """
@@ -36,7 +36,7 @@ class Scanner:
 
     Attributes:
         offset: The position in the file at which the most recently yielded frame begins.
-        damaged: True if there were bytes before a frame that belong to no frame.
+        damaged: True if bytes that belong to no frame were found before a frame.
         has_garbage: True if the bytes after the most recently yielded frame belong to no frame.
         truncated: True if the file ends inside a frame, or ends with 16 zero bytes. The file system
             may make the file longer before it writes the frame. If the power fails between these

@@ -5,7 +5,7 @@ A fault ends in one of these cases:
 - After a failed write: a write succeeds, and the disk has enough free bytes.
 - After a failed sync: a write and a sync succeed, and the disk has enough free bytes.
 - If the spool's disk stays unmounted: the call continues in a new file at the same folder's path.
-  Without the unmounted disk, this path is on the disk below.
+  While the disk is unmounted, this path is on another disk.
 - If the disk fails for `MOVE_AFTER_US`: the call continues in a new file in another folder, on
   another disk. If the disk is only full, there is no new file.
 """
@@ -61,8 +61,8 @@ class SpoolStorage:
             open_on_other_disk: The function that creates the next spool on another disk. After
                 this function has created one spool, it is not called again. None if there is no
                 other disk.
-            synced: The folder whose spools `SpoolSync` syncs each second. None means that
-                `SpoolSync` syncs the spools in every folder.
+            synced: The folder whose spools `SpoolSync` syncs each second. If None,
+                every spool is treated as synced by `SpoolSync`.
         """
         self.outbox = SpoolOutbox(open_spool)
         self.error: RecordingError | OSError | None = None
@@ -82,7 +82,7 @@ class SpoolStorage:
 
     @property
     def is_synced_by_thread(self) -> bool:
-        """True if `SpoolSync` syncs the spool, or if there is no spool yet."""
+        """True if `SpoolSync` syncs the spool, or if no spool was opened yet."""
         writer = self.writer
         return writer is None or self._synced_folder in {None, writer.path.parent}
 

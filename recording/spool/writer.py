@@ -269,7 +269,7 @@ class SpoolWriter:
         return self._file.is_hanging
 
     def run_when_disk_recovers(self, job: Callable[[], None]) -> None:
-        """Run `job` in the disk's thread: now, or when the disk works again if it hangs."""
+        """Run `job` in the disk's thread. If the disk hangs, `job` runs when it works again."""
         self._file.run_later(job)
 
     @property
@@ -406,8 +406,8 @@ class SpoolWriter:
     ) -> tuple[list[bytes], list[UnpublishedFrame], list[tuple[int, int]]]:
         """Make a replacement frame for each erased frame that has packets which must stay readable.
 
-        `saved` is a dict from the index of an erased frame to these packets of the frame. If the
-        list of packets is empty, the erased frame gets no replacement frame.
+        `saved` is a dict from the index of an erased frame to the frame's packets that must stay
+        readable. If the list of packets is empty, the erased frame gets no replacement frame.
 
         Return the bytes of the replacement frames, the descriptions of these frames, and pairs
         (index of the erased frame, index of its replacement frame).
