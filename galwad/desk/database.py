@@ -14,7 +14,8 @@ the next start of the desk continues from that schema.
 from __future__ import annotations
 
 import functools
-from contextlib import closing
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,19 @@ def open_engine(path: Path) -> AsyncEngine:
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
+    event.listen(engine.sync_engine, "invalidate", _roll_back)
     return engine
+
+
+def _roll_back(connection: Any, _record: object, _error: BaseException | None) -> None:
+    """End the transaction of a connection that is closed because its task was cancelled.
+
+    SQLite keeps a closed connection, with its locks, until all its statements are finalized. Python
+    finalizes the statement of the cancelled task at the next garbage collection. Until then, no
+    other connection could write.
+    """
+    with suppress(sqlite3.Error):  # the connection is closed in any case
+        connection.rollback()
 
 
 def _prepare(connection: Any, record: object) -> None:

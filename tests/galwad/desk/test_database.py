@@ -6,6 +6,7 @@ Covers `galwad/desk/auth/tables.py` and `recording/index/tables.py`.
 from __future__ import annotations
 
 import asyncio
+import gc
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -72,3 +73,31 @@ async def test_transactions_that_read_before_they_write_wait_for_each_other(tmp_
         found = await connection.exec_driver_sql("SELECT value FROM counter")
         assert found.scalar_one() == 20
     await engine.dispose()
+
+
+async def test_a_cancelled_transaction_does_not_keep_the_database_locked(tmp_path):
+    """Without a garbage collection, SQLite would keep the lock of an unfinished SELECT."""
+    path = tmp_path / "galwad.db"
+    upgrade(path)
+    other = open_engine(path)
+
+    async def work(engine):
+        async with engine.execution_options(immediate=True).begin() as connection:
+            for _ in range(50):
+                await connection.exec_driver_sql("SELECT 1 UNION SELECT 2")
+                await connection.exec_driver_sql("UPDATE users SET name = name")
+
+    gc.disable()
+    try:
+        for attempt in range(60):
+            engine = open_engine(path)
+            task = asyncio.create_task(work(engine))
+            await asyncio.sleep(attempt * 0.0002)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await engine.dispose()
+            async with other.execution_options(immediate=True).begin() as connection:
+                await connection.exec_driver_sql("UPDATE users SET name = name")
+    finally:
+        gc.enable()
+        await other.dispose()
