@@ -4,7 +4,8 @@ RecordingError
 ├── CatalogueError             the index cannot be read or written
 ├── AuditError                 the audit chain cannot be read or written
 ├── ChainError                 a text is not an export of the audit chain, or not an anchor
-├── KeySetError                the set of recipients is unsigned, or signed by another person
+├── KeySetError                the set of recipients is invalid or unsigned
+│   └── WrongOfficerError      the set is not signed by the officer of the settings
 ├── KeyFileError               a key file is missing, malformed or accessible to other users
 ├── ManifestError              a signed document cannot be read, or its signature is wrong
 ├── ArchiveError               a recording cannot be sealed or opened
@@ -118,6 +119,10 @@ class _HintedError(RecordingError):
 
 class KeySetError(_HintedError):
     """The set of recipients is invalid or not signed by the officer, so nothing may be sealed."""
+
+
+class WrongOfficerError(KeySetError):
+    """The set of recipients is not signed by the officer whose key the settings have."""
 
 
 class KeyFileError(_HintedError):

@@ -1,8 +1,9 @@
-"""Each class name means one thing, and docstrings keep to docs/style.md."""
+"""Each class name means one thing; texts keep to docs/style.md; libraries name no commands."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -43,3 +44,30 @@ def test_docstrings_and_comments_keep_to_the_style_guide():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == ""
     assert done.returncode == 0
+
+
+def test_the_errors_of_recording_and_telephony_name_no_commands_of_galwad():
+    """These packages can be used without the command line, which adds its own hints."""
+    # A text with a line break is the context of a signature, not an error.
+    commands = "audit|backup|calls|check|directory|keys|login|recordings|serve|simulate|users"
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for package in ("recording", "telephony")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for node in strings(ast.parse(path.read_text(encoding="utf-8")))
+        if re.search(rf"galwad ({commands})\b", node.value) and "\n" not in node.value
+    ]
+    assert found == []
+
+
+def strings(tree):
+    """Yield the string constants of a module that are not docstrings."""
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if is_text and id(node) not in docstrings:
+            yield node

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json as jsonlib
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from galwad.cli.support.atomic import atomic_file
 from galwad.cli.support.client import ask, base_url, client_file, client_settings
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
@@ -91,17 +91,12 @@ def _keep(file: Path, server: str, token: str, certificate: Path | None) -> None
     lines = [f"server = {jsonlib.dumps(server)}", f"token = {jsonlib.dumps(token)}"]
     if certificate is not None:
         lines.append(f"certificate = {jsonlib.dumps(str(certificate))}")
-    new = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            new.touch(mode=0o600)
-            new.write_text("\n".join(lines) + "\n", encoding="utf-8")
-            new.replace(file)
-        finally:
-            new.unlink(missing_ok=True)
     except OSError as error:
         reason = (error.strerror or "it failed").lower()
         raise CliError(
             f"cannot write {file}: {reason}", "set $XDG_CONFIG_HOME to a folder of yours"
         ) from None
+    with atomic_file(file, replace=True) as out:
+        out.write(("\n".join(lines) + "\n").encode())

@@ -25,7 +25,7 @@ from recording.files.atomic import sync_file, sync_folder, write_unsynced, zero_
 from recording.keys.keyring import RecipientSet
 
 _COMMIT_ORDER: Final = ("rewrap", "header")
-_AGAIN: Final = "run `galwad keys rewrap` again"
+_AGAIN: Final = "rewrap the recording again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,7 @@ def _by_record(manifest: Manifest, found: ObjectFacts, read: Rewrap) -> HeaderVe
     if read.header == found:
         return HeaderVerdict(HeaderStatus.REWRAPPED, "", read)
     if manifest.header == found or read.replaces == found.sha256:
-        text = "the header is from before its last rewrap: `galwad keys rewrap` mends that"
+        text = "the header is from before its last rewrap: rewrap the recording again"
         return HeaderVerdict(HeaderStatus.EARLIER, text, read)
     return HeaderVerdict(HeaderStatus.UNKNOWN, _difference(read.header, found), read)
 

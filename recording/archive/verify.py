@@ -228,7 +228,7 @@ def _disposed(folder: Path, call_id: str, public_key: str | None) -> RecordingVe
     problems = [*verdict.problems, *_folder_problems(folder, call_id)]
     if verdict.disposal is not None:
         if (folder / f"{call_id}.header").exists():
-            problems.append("its header is there again: `galwad recordings purge` destroys it")
+            problems.append("its header is there again: purge the recording again")
         if places["payload"].exists():
             problems += _payload(places["payload"], verdict.disposal.payload)
     return replace(verdict, problems=tuple(problems))

@@ -26,14 +26,14 @@ from recording.age import bech32
 from recording.age.file import Identity, Recipient, make_header
 from recording.age.identity_file import Ask, IdentityFile, protected
 from recording.age.passphrase import Passphrase
-from recording.errors import AgeError, KeyFileError, KeySetError
+from recording.errors import AgeError, KeyFileError, KeySetError, WrongOfficerError
 from recording.files.atomic import read_small, write_new
 
 FORMAT: Final = "galwad-recipients-1"
 _CONTEXT: Final = b"galwad recipients v1\n"
 _SIGNING: Final = "GALWAD-SIGNING-KEY-"
 _SIGNING_COMMENT: Final = "signing key"
-_SIGN_HINT: Final = "sign it on the officer's machine: galwad keys sign"
+_SIGN_HINT: Final = "the officer must sign the set of recipients again"
 
 
 def fingerprint(recipient: Recipient) -> str:
@@ -52,7 +52,7 @@ def parse_public(text: str) -> Ed25519PublicKey:
         return Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):
         raise KeySetError(
-            "this is no public signing key", "44 characters of base64, from: galwad keys show"
+            "this is no public signing key", "a public signing key is 44 characters of base64"
         ) from None
 
 
@@ -113,7 +113,10 @@ class OfficerKeys:
         """
         text = file.comments.get(_SIGNING_COMMENT)
         if text is None:
-            raise KeyFileError(f"{file.path} holds no signing key", "made by: galwad keys init")
+            raise KeyFileError(
+                f"{file.path} holds no signing key",
+                "use the key file that was made for the officer",
+            )
         return cls(file.identities[0], _signing_key(text, file.path))
 
     @classmethod
@@ -219,9 +222,9 @@ class RecipientSet:
             signature = base64.b64decode(file.signature, validate=True)
             parse_public(officer_key).verify(signature, file.signed_bytes())
         except (InvalidSignature, binascii.Error, ValueError):
-            raise KeySetError(
+            raise WrongOfficerError(
                 "the set of recipients is not signed by the officer of the settings",
-                "compare recording.officer_key with: galwad keys show",
+                "compare recording.officer_key with the officer's public signing key",
             ) from None
         found = cls(tuple(file.recipients), file.serial, file.signed_at)
         found.check()

@@ -12,7 +12,7 @@ from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.desk.archive.recipients_watch import RECIPIENTS_CHANGED, highest_serial
 from recording.audit.chain import ChainEntry
-from recording.errors import KeySetError
+from recording.errors import KeySetError, WrongOfficerError
 from recording.keys.keyring import RecipientSet
 
 _NODE_KEY_LENGTH: Final = 32
@@ -71,7 +71,8 @@ def _recipients(settings: Settings) -> CheckResult:
     try:
         found = RecipientSet.load(path, settings.recording.officer_key)
     except KeySetError as error:
-        return fault("recipients", str(error), error.hint)
+        verb = "show" if isinstance(error, WrongOfficerError) else "sign"
+        return fault("recipients", str(error), f"{error.hint}: galwad keys {verb}")
     pairs = zip(found.named, found.fingerprints, strict=True)
     newest = _newest(settings)
     if found.serial < newest:

@@ -56,6 +56,20 @@ def test_check_passes_on_a_complete_installation(run, settings_file, tmp_path):
     assert f"{', '.join(marks)} can open recordings" in done.out
 
 
+def test_check_names_the_command_that_repairs_a_recipient_set(run, settings_file, tmp_path):
+    file = tmp_path / "state" / "keys" / "recipients.json"
+    file.parent.mkdir()
+    other = OfficerKeys.generate()
+    file.write_text("{}")
+    assert fix_of_recipients(run, settings_file).endswith("again: galwad keys sign")
+    file.write_bytes(RecipientSet.of([("one", other.identity.recipient)], 1).sign(other.signing))
+    assert fix_of_recipients(run, settings_file).endswith("signing key: galwad keys show")
+
+
+def fix_of_recipients(run, settings_file):
+    return findings(run("check", "--json", "--config", settings_file))["recipients", "fault"]
+
+
 def test_check_warns_of_an_older_recipient_set_that_was_put_back(run, settings_file, tmp_path):
     officer = OfficerKeys.generate()
     found = re.search('officer_key = "(.*)"', settings_file.read_text())
