@@ -63,11 +63,11 @@ class Party(msgspec.Struct, frozen=True):
 class CallStatus(msgspec.Struct, frozen=True):
     """The whole state of one live call.
 
-    While the same switch process runs, each newer state of a call has a higher `version`. Three
-    times are in Unix seconds: `started` is the start of the call, `since` the start of the present
-    `state`, and `recording_since` the start of the present state in `recording`. `ringing` are the
-    phones that ring now. `advisor` is the phone that answered. If a PBX has answered but has not
-    named a user yet, `group` lists the advisors, one of whom has the call. `holders` are the pause
+    While the same switch process runs, each newer state of a call has a higher `version`.
+    `started` is the start of the call, `since` the start of the present `state`, and
+    `recording_since` the start of the present state in `recording`, all in Unix seconds. `ringing`
+    are the phones that ring now. `advisor` is the phone that answered. If a PBX has answered
+    without naming a user, `group` lists the advisors who may have the call. `holders` are the pause
     holders. `durable` is False if the disk did not confirm the most recent pause or resume in time.
     """
 
@@ -116,14 +116,12 @@ class CallEnded(LinkMessage, frozen=True):
     """From the switch to the desk: a call has ended.
 
     `ended` is the time of the call's end in Unix seconds. `answered` is true if the call was
-    answered and a recording of the call will follow; it is false for an answered call that was not
-    recorded. `talk_us` is the talk time in microseconds by the monotonic clock; None if it is not
-    known. `since` is the time of the answer in Unix seconds; if it is 0, the desk computes the time
-    from `ended` and `talk_us`.
+    answered and recorded. `talk_us` is the talk time in microseconds by the monotonic clock;
+    None if it is not known. `since` is the time of the answer in Unix seconds. If `since` is 0, the
+    desk computes this time from `ended` and `talk_us`.
 
-    `for_ledger` is true if the call was answered and had to be recorded. It is true even if the
-    recording failed. The switch repeats a message with a true `for_ledger` until the desk sends
-    `LedgerHas`.
+    `for_ledger` is true if the call was answered and had to be recorded, even if the recording
+    failed. The switch then repeats the message until the desk sends `LedgerHas`.
     """
 
     call_id: str
@@ -154,10 +152,9 @@ class Alarm(LinkMessage, frozen=True):
 class PeerStatus(msgspec.Struct, frozen=True):
     """The state of a peer that the switch monitors.
 
-    If `asked_by` is "options", `up` says whether the peer answers OPTIONS, and `name` is the peer's
-    address; for a trunk, `name` is the trunk's name and the address. If `asked_by` is "register",
-    `up` says whether the peer accepts our registration, and `name` is the trunk's name. `name` is
-    never a phone number.
+    If `asked_by` is "options", `up` says whether the peer answers OPTIONS. If `asked_by` is
+    "register", `up` says whether the peer accepts our registration. `name` is a trunk's name, the
+    peer's address, or both. It is never a phone number.
     """
 
     name: str
@@ -253,9 +250,10 @@ class Resume(LinkMessage, frozen=True, tag="Release"):
 
 
 class ClaimCall(LinkMessage, frozen=True, tag="Take"):
-    """From the desk to the switch: the call's advisor, unknown until now, is `advisor`.
+    """From the desk to the switch: `advisor` is the advisor who has the call.
 
-    `advisor` must be in the call's `group`.
+    The switch does not know the advisor if a PBX answered the call without naming a user. `advisor`
+    must be in the call's `group`.
     """
 
     call_id: str
@@ -288,12 +286,11 @@ class SpoolClosed(LinkMessage, frozen=True):
 class Sealed(RecordingSummary, LinkMessage, frozen=True):
     """From the finaliser to the desk: a recording is complete in the archive.
 
-    The personal fields, such as the phone number, were read from the spool during sealing, so that
-    the index is complete even if the desk was not running during the call. If the personal fields
-    cannot be decrypted any more, they are empty in this message, and `personal` is False. The index
-    then keeps the values that it already has. `undecoded` is the number of packets that could not
-    be decoded. `recovered` lists the life numbers of the spools that were opened with a key from an
-    officer.
+    The personal fields, such as the phone number, are read from the spool. So the index is complete
+    even if the desk was not running during the call. If the personal fields cannot be decrypted,
+    they are empty and `personal` is False; the index then keeps the values that it has. `undecoded`
+    is the number of packets that could not be decoded. `recovered` lists the life numbers of the
+    spools that were opened with a key from an officer.
     """
 
     personal: bool = True
@@ -394,11 +391,11 @@ class VerifyRecording(LinkMessage, frozen=True, tag="Prove"):
 class VerifiedRecording(msgspec.Struct, frozen=True):
     """The facts for a recording's index row, read from the recording's files.
 
-    The desk needs these facts if its database is lost and only the recording's files are left. In
-    `sealed`, the field `personal` is False, because the personal fields can be read only from a
-    spool. `node_key` is the key that signed the manifest. `disposed` and `disposal` come from the
-    disposal certificate. `disposed` is the time of the disposal in Unix seconds, or 0 if the
-    recording is not disposed of. `disposal` is the reason for the disposal.
+    If the desk has lost its database, it can write the index row again from these facts. In
+    `sealed`, the personal fields are empty and `personal` is False, because only a spool contains
+    these fields. `node_key` is the key that signed the manifest. `disposed` and `disposal` come
+    from the disposal certificate. `disposed` is the time of the disposal in Unix seconds, or 0 if
+    the recording is not disposed of. `disposal` is the reason for the disposal.
     """
 
     sealed: Sealed

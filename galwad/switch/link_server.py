@@ -2,8 +2,8 @@
 
 A desk that connects receives a snapshot of the live calls. It then receives the ended calls that
 may be missing in its ledger (`ledger_outbox.py`). A finaliser that connects receives its own
-`Hello` back. The finaliser then searches the spool folder for the spools that were closed before.
-From then on, the switch notifies the finaliser of each closed spool.
+`Hello` back. The finaliser then searches the spool folder for spools that are already closed. From
+then on, the switch notifies the finaliser of each closed spool.
 
 The desk's commands (pause, resume, claim, phones) are passed to the daemon's `Commands` object. The
 reply to a command is sent on the link on which the command arrived.
@@ -156,9 +156,9 @@ class LinkServer:
         task.add_done_callback(self._sending.discard)
 
     async def _send_ended(self, peer: link.Link) -> None:
-        """Send the ended calls that wait for confirmation to a desk that has connected.
+        """Send a newly connected desk the ended calls that no desk has confirmed.
 
-        After an outage, thousands of ended calls can wait. These calls are sent a few at a time, so
+        After an outage, there can be thousands of these calls. They are sent a few at a time, so
         that the calls in progress are not delayed.
         """
         waiting = self.outbox.waiting

@@ -240,10 +240,9 @@ class PayloadReader(io.RawIOBase):
 
         One call reads bytes of one chunk only. The result is 0 at the end of the plaintext.
 
-        There are two faults in which the plaintext of a chunk of full length is returned, and only
-        the first read after this chunk raises the error. Either the file ends after this chunk,
-        although it is not the payload's last chunk. Or data follows this chunk, although it is the
-        payload's last chunk.
+        If the payload was cut after a whole chunk, this chunk's plaintext is still returned. Only
+        the next read raises the error. The same is true if data follows the payload's last chunk
+        and this chunk has the full length.
 
         Raises:
             PayloadError: The payload is faulty; the error's class shows the kind of fault. The

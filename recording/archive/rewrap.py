@@ -71,16 +71,15 @@ class Replacement:
     def verify(self, found: bytes) -> None:
         """Check that the server stored the new header correctly.
 
-        `found` must be equal to the new header. Each of the officer's identities in `_openers` must
-        open `found`, and must find the payload's file key there.
+        `found` must be equal to the new header. The officer's identities in `_openers` must decrypt
+        the payload's file key from `found`.
 
         Args:
             found: The header that the server read back from its disk.
 
         Raises:
             RewrapError: `found` is another header, or contains another file key.
-            AgeError: `found` is not a header, or one of the officer's identities in `_openers` does
-                not open it.
+            AgeError: `found` is not a header, or an identity in `_openers` does not open it.
         """
         if found != self.header:
             raise RewrapError("the server read back another header than it was sent")
@@ -207,8 +206,8 @@ def classify_header(
         found: The size and digest of the header in the archive.
         record: The bytes of the file `ID.rewrap`; None if there is no such file.
         officer_keys: The public keys (base64) of trusted officers. One of these officers must have
-            signed the record. If no key is given but a record exists, only the header that the
-            manifest names is accepted.
+            signed the record. If there is a record but no key, the header must have the digest that
+            is in the manifest.
     """
     first = manifest.header in {None, found}
     otherwise = HeaderStatus.FIRST if first else HeaderStatus.UNKNOWN
@@ -242,8 +241,8 @@ def difference(name: str, expected: ObjectFacts, size: int) -> str:
     Args:
         name: The object's name for the text, such as "header".
         expected: The size and digest that were signed.
-        size: The size in bytes of the object in the archive. If it is equal to the signed size, the
-            digests must differ.
+        size: The size in bytes of the object in the archive. If this is the signed size, the text
+            says that the digest is another one.
     """
     if size < expected.size:
         return f"the {name} is cut: {size} of {expected.size} bytes"

@@ -1,8 +1,8 @@
 """Stores the packets of one stream until they are written to the track.
 
-Some of these packets wait for packets with lower sequence numbers. The other packets are *strays*:
-the sequence number of a stray is far from the sequence number that is expected next. The classes
-here only store the packets. `recording.audio.rtp_stream` decides when the packets are written.
+`PacketQueue` has the packets that wait for packets with lower sequence numbers. `Strays` has the
+packets whose sequence numbers are far from the expected one. `recording.audio.rtp_stream` decides
+when the packets are written.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from recording.audio.stream_clock import Packet
 HOLD_US = 400_000
 """The longest time in µs for which a packet waits for packets with lower sequence numbers.
 
-A stray also waits for this time, so that it is known whether more strays follow.
+A packet whose sequence number is far from the expected one also waits for this time.
 """
 _NEAR = 3000
 _MOST = 2000
-"""The maximum number of waiting packets, and also the maximum number of strays.
+"""The maximum number of packets in a `PacketQueue`, and the maximum number in `Strays`.
 
-With packets of 5 ms, these are ten seconds of audio. A network that delays packets for some time
-can deliver this number of packets together afterwards.
+With packets of 5 ms, these are ten seconds of audio. After an interruption, a network can deliver
+so many packets at once.
 """
 
 
@@ -69,11 +69,10 @@ class PacketQueue:
 
 
 class Strays:
-    """The strays of a stream, sorted by their arrival.
+    """Packets whose sequence numbers are far from the expected one, sorted by their arrival.
 
-    A stray is a packet whose sequence number is far from the sequence number that is expected next.
-    Either the stray is very late, or the sender has begun to number its packets from a new value.
-    The packets after the stray show which of these two is true.
+    Either such a packet is very late, or the sender has jumped to new sequence numbers. The packets
+    that follow show which of these two is true.
     """
 
     def __init__(self) -> None:
@@ -83,29 +82,28 @@ class Strays:
         return len(self._came)
 
     def add(self, packet: Packet) -> None:
-        """Add a stray after the strays that arrived earlier."""
+        """Add a packet after the packets that arrived earlier."""
         self._came.append(packet)
 
     def is_a_beginning(self, now_us: int) -> bool:
-        """Return True if the strays show that the sender numbers its packets from a new value.
+        """Return True if the packets show that the sender has jumped to new sequence numbers.
 
-        The strays show this if the first stray arrived at least `HOLD_US` before `now_us`, or if
-        there are more than `_MOST` strays. All packets after the first stray are then also strays,
-        because `RtpStream` removes all strays when a packet arrives that is not a stray.
+        This is so if the first packet arrived at least `HOLD_US` before `now_us`, or if there are
+        more than `_MOST` packets. No packet with an expected number has arrived in the meantime,
+        because `RtpStream` would then have removed these packets.
         """
         came = self._came
         return bool(came) and (now_us - came[0].at_us >= HOLD_US or len(came) > _MOST)
 
     def take(self) -> list[Packet]:
-        """Remove all strays and return them."""
+        """Remove all packets and return them."""
         came, self._came = self._came, []
         return came
 
     def take_alike(self) -> tuple[list[Packet], int]:
-        """Remove all strays. Return the strays of the new numbering, and how many others there are.
+        """Remove all packets. Return those with new numbers, and the count of the others.
 
-        A stray belongs to the new numbering if its sequence number is near the sequence number of
-        the stray that arrived most recently.
+        A sequence number is new if it is near the number of the packet that arrived last.
         """
         came = self.take()
         last = came[-1].sequence

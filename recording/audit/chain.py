@@ -25,8 +25,8 @@ DAY_KEY: Final = "day-key"
 RESTORED: Final = "backup.restored"
 """The kind of the entry that records a restore from a backup.
 
-This entry is the first entry after the newest entry of the backup, or the second entry if the first
-entry has a new day key.
+This entry follows the newest entry of the backup. Only an entry with a new day key (the signing key
+of the day) can be between them.
 """
 GENESIS: Final = "0" * 64
 _YEAR_10000_US: Final = 253_402_300_800_000_000
@@ -38,9 +38,9 @@ The check is necessary because a number in JSON may be of any size.
 DAY_US: Final = 86_400_000_000
 """The length of a UTC day in microseconds.
 
-This length is needed to check the day key of each entry. Before each entry, the chain must have an
-entry with a day key. The day key that is nearest before the entry must be from the entry's day, or
-from a later day if the recorded action happened before the day key was made.
+Each day has its own signing key, the day key. The chain must have the entry with the day key before
+all other entries of this day. So an entry is faulty if its day is later than the day of the last
+day key before it.
 """
 
 
@@ -178,8 +178,8 @@ class ChainChecker:
             node: The name of the node that wrote the chain. If "", the name in the first entry is
                 used.
             anchors: Former heads of the chain, which the chain must contain.
-            unsigned: The numbers of day-key entries that may lack the previous day key's signature,
-                because the chain was restored from a backup.
+            unsigned: The numbers of entries whose new day key (the signing key of the day) may lack
+                the signature of the previous day key, because of a restore from a backup.
         """
         self._node = node
         self._unsigned = frozenset(unsigned)
@@ -260,7 +260,8 @@ def verify_entries(
     Args:
         entries: The entries, from the oldest to the newest.
         anchors: Former heads of the chain, which the chain must contain.
-        unsigned: The numbers of day-key entries that may lack the previous day key's signature.
+        unsigned: The numbers of entries whose new day key (the signing key of the day) may lack the
+            signature of the previous day key.
     """
     checker = ChainChecker("", anchors, unsigned)
     for entry in entries:
@@ -319,10 +320,10 @@ def chained(previous: str, body: str) -> str:
 
 
 def day_key_text(head: str, public_key: str) -> bytes:
-    """Return the text that a day key signs before the day key is destroyed.
+    """Return the text that one day's signing key signs when the next day's key replaces it.
 
     Args:
         head: The hash of the chain's newest entry.
-        public_key: The next day key's public key, in hexadecimal.
+        public_key: The public key of the next day, in hexadecimal.
     """
     return f"galwad audit day key\n{head}\n{public_key}".encode()

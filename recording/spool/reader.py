@@ -1,7 +1,7 @@
-"""A reader for a spool that is no longer being written, even if it is interrupted or damaged.
+"""Reads a spool that no process writes any more; the spool may be incomplete or damaged.
 
-`SpoolReader` reads the file twice. The first pass collects the published keys (the keys in RELEASE
-frames) and the indices of the erased frames. The second pass yields the records. A longer file
+`SpoolReader` reads the file twice. The first pass collects the frame keys in the RELEASE frames and
+the indices of the erased frames. The second pass yields the records. A longer file
 needs more memory only for these keys and indices.
 
 A frame is *authentic* if the spool key or the frame's own key decrypts it. If indices are missing
@@ -41,10 +41,10 @@ from recording.spool.records import (
 from recording.spool.scanner import Scanner, find_header, frame_at
 
 RECENT = 16
-"""The number of most recent media frames whose positions in the file are remembered.
+"""The number of recent media frames whose positions in the file are remembered.
 
-The positions are needed to find replacement frames. 16 positions are enough, because a tombstone
-directly follows the replacement frames that it lists.
+When a part of a frame is erased, its other packets are copied to a new frame. The tombstone that
+lists the new frames directly follows them, so 16 positions are enough to find them.
 """
 _UNPUBLISHED_US: Final = 120_000_000
 """An upper limit in µs for the time from a packet's arrival until the frame's key is in the file.
@@ -140,8 +140,7 @@ class SpoolReader(Iterator[Record]):
         interrupted: True if the file has no END frame, because the writer's process ended early or
             the disk failed.
         truncated: True if the file ends inside a frame.
-        damaged: True if any byte of the file was changed, even in a copy of the file header that
-            was not needed.
+        damaged: True if any byte of the file was changed, even if all records could be read.
         last_us: The latest offset (µs) in all frames that were read so far.
     """
 
@@ -182,10 +181,11 @@ class SpoolReader(Iterator[Record]):
         self._keys: dict[int, bytes] = {}
         self._erased: set[int] = set()
         self._replacement_of: dict[int, tuple[int, int, int]] = {}
-        """A dict from the index of an erased frame to a tuple about its replacement frame.
+        """For the index of each erased frame, facts about its replacement frame.
 
-        The tuple contains the index of the replacement frame, the position of this frame in the
-        file (-1 if the frame was not found), and the offset (µs) before which its packets arrived.
+        The replacement frame has the packets that were not erased. The facts are its index, its
+        position in the file (-1 if it was not found), and an offset in µs. All its packets arrived
+        before this offset.
         """
         self._replacements: set[int] = set()
         self._next_index = 1
@@ -266,8 +266,8 @@ class SpoolReader(Iterator[Record]):
     def _collect(self) -> None:
         """Make the first pass over the file.
 
-        Collect the keys in the RELEASE frames, the indices in the tombstones, and the positions of
-        the replacement frames in the file.
+        Collect the frame keys, the indices of the erased frames, and the positions of the frames
+        that replace erased frames.
         """
         recent: dict[int, int] = {}
         scanner = Scanner(self._fd, self._start, self._end)
@@ -303,10 +303,10 @@ class SpoolReader(Iterator[Record]):
                 self._replacements.add(new)
 
     def _records_of(self, frame: SpoolFrame) -> _Records | None:
-        """Return a frame's records; None if they cannot be decoded although the key is known.
+        """Return a frame's records; None if we know the key but cannot decode the frame.
 
-        If the key of a media frame is not known, the result is empty, and `_losses_before` later
-        yields a `LostRecord` for this frame.
+        If the key of a media frame is not known, the result is an empty iterator. `_losses_before`
+        later yields a `LostRecord` for this frame.
         """
         if frame.kind is FrameKind.MEDIA:
             return self._media(frame)
@@ -352,8 +352,8 @@ class SpoolReader(Iterator[Record]):
     def _records_of_erased(self, frame: SpoolFrame) -> Sequence[object]:
         """Return the records that are yielded in place of an erased frame.
 
-        If a replacement frame has packets of the erased frame, these packets are returned first.
-        Then follows a `LostRecord` for the erased part.
+        Packets that were not erased come first. They were copied to another frame before the
+        erasure. A `LostRecord` for the erased part follows.
         """
         kept: Sequence[object] = ()
         from_us, index = frame.from_us, frame.index
@@ -382,17 +382,17 @@ class SpoolReader(Iterator[Record]):
         yield from records
 
     def _losses_before(self, before: int, until_us: int | None) -> _Records:
-        """Yield the losses between the previous readable frame and the next readable frame.
+        """Yield a `LostRecord` for each loss between the previous and the next readable frame.
 
-        Each frame without a known key gets its own `LostRecord`; consecutive missing frames share
-        one `LostRecord`. A frame without a known key has a correct CRC, but it may be forged. So
-        the offsets of its `LostRecord` are limited to the time between the two readable frames.
+        Consecutive missing frames are one loss. Each frame whose key is not known is a loss of its
+        own. Such a frame may be forged, so its offsets are limited to the time between the two
+        readable frames.
 
         Args:
             before: The index of the next readable frame. At the end of the file, the index after
                 the final frame.
             until_us: The first offset of the next readable frame. None at the end of the file; the
-                offsets are then limited to `_UNPUBLISHED_US` after the previous readable frame.
+                limit is then `_UNPUBLISHED_US` after the previous readable frame.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
         waiting = [entry for entry in self._without_key if entry[0] < before]
@@ -415,12 +415,11 @@ class SpoolReader(Iterator[Record]):
     def _skip_replacements(self, before: int) -> None:
         """Skip the indices of replacement frames, so that these frames are not reported as lost.
 
-        Start at the index that the next frame should have. Stop at the first index that is not the
-        index of a replacement frame, at the latest at the index `before`.
+        Only indices below `before` are skipped.
 
-        If frames are lost directly before a replacement frame, the packets of the replacement frame
-        arrived before the lost packets. So its offsets do not show the end of the loss. The
-        `LostRecord` of the loss then ends at the next frame that is not a replacement frame.
+        A replacement frame contains old packets: those packets of an erased frame that were not
+        erased. So its offsets do not show when a loss directly before it ends. Such a loss ends at
+        the next frame that is not a replacement frame.
         """
         while self._next_index < before and self._next_index in self._replacements:
             self._next_index += 1

@@ -5,8 +5,7 @@ a flow number is sent over an existing connection of one of these kinds:
 
 - a connection that we opened to the address,
 - an accepted TCP connection that comes from exactly this address,
-- an accepted connection whose peer has asked us to send the requests to this address over this
-  connection (alias, RFC 5923).
+- an accepted connection whose peer allows us to use it for this address (alias, RFC 5923).
 
 If there is no such connection, a new connection is opened.
 """
@@ -93,8 +92,7 @@ class Connections:
         """Bind the address `wanted`, accept connections there, and return the bound address.
 
         If `wanted` has the port 0, the system chooses the port of the bound address. If `tls` has
-        no server context, no connection is accepted at this address. The address is then used only
-        for connections that we open.
+        no server context, the address is used only for connections that we open.
 
         Raises:
             OSError: The address cannot be bound.
@@ -142,11 +140,10 @@ class Connections:
             connection.abort(reason)
 
     def alias(self, flow: Address, port: int) -> None:
-        """Allow requests to the peer's port `port` on a connection from this peer (RFC 5923).
+        """Use an accepted connection also for requests to the peer's port `port` (RFC 5923).
 
-        `flow` is the address of the connection, which the peer has opened. From now on, a request
-        to the peer's IP address and `port` is sent over this connection if the request is meant for
-        a host name or IP address in the peer's certificate.
+        `flow` is the address of the connection. The connection is used only for requests to a host
+        name or IP address in the peer's certificate.
         """
         connection = self._by_address.get(flow)
         if connection is None:

@@ -32,7 +32,7 @@ class _OwnOffer:
     """An offer to send to `leg`, built from the newest session description of the leg `source`.
 
     The function `then` is called when the peer of `leg` has accepted or refused the offer. If no
-    offer is needed or possible, it is called at once. If `leg` ends first, it may not be called.
+    offer is needed or possible, it is called at once. If `leg` ends, it is perhaps never called.
     """
 
     leg: Leg
@@ -66,18 +66,16 @@ class Alignment:
         self._offer(_OwnOffer(leg, source), now)
 
     def align_both(self, one: Leg, other: Leg, now: float) -> None:
-        """Send an offer to each of two newly joined legs, to one leg after the other.
+        """Send an offer to two newly joined legs, first to one leg and then to the other.
 
         The offer to each leg contains the newest session description of the other leg's peer. A
-        hold that one of these two peers has set continues. A hold that an earlier peer has set
-        ends.
+        hold by one of these two peers continues. A hold by an earlier peer ends.
 
-        Normally, `one` gets its offer first. If the newest descriptions of the two legs share no
-        audio codec, `other` gets its offer first. The peer of `other` may still accept the codecs
-        of `one`, because a description may name only a few of the codecs that a peer supports.
+        `one` gets its offer first. But if the newest descriptions of the two legs share no audio
+        codec, `other` is first, because its peer may support codecs that it has not named.
 
-        If the first leg refuses its offer, the second leg still gets its offer. If the second leg
-        then agrees, the first leg gets a new offer.
+        The second leg gets its offer even if the first leg refuses. If only the second leg agrees,
+        the first leg gets a new offer.
         """
         if not self._share(one, other):
             one, other = other, one
@@ -130,13 +128,13 @@ class Alignment:
         self._offers.offer(leg, asked, answered, now)
 
     def _asked(self, wanted: _OwnOffer) -> SessionDescription | None:
-        """Return the session description of the offer `wanted`; None if no offer is needed.
+        """Return the session description of the offer `wanted`; None if nothing is to be offered.
 
-        No offer is needed if its codecs and direction are already agreed on the leg. Also return
-        None if the peer of the source leg has sent no session description yet.
+        Nothing is to be offered if the codecs and the direction are already agreed on the leg, or
+        if the peer of `wanted.source` has sent no session description yet.
 
         Raises:
-            SdpParseError: The source leg's description has no media stream that we support.
+            SdpParseError: The description of this peer has no media stream that we support.
         """
         source, allowed = wanted.source.media, self._allowed
         said = source.remote_description

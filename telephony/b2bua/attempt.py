@@ -29,9 +29,10 @@ from telephony.sip.transport.address import is_ipv6
 
 ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 _PREFERRED = (486, 480, 603, 415, 420, 484, 488)
-"""Failure statuses that are passed on to the caller before other statuses of the same class.
+"""Failure statuses that explain a failure well; the best is first.
 
-The status that explains a failure best is first.
+If branches fail with different statuses of the same class, the caller gets the status that is
+first in this list. Statuses that are not in this list come after it.
 """
 
 
@@ -60,7 +61,7 @@ class Failure:
 
 
 class AttemptListener(Protocol):
-    """The part of a call that starts an attempt and handles its result."""
+    """The object that starts an `Attempt`, and handles its responses and its result."""
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
         """Handle a provisional response of a branch, for example ringing or early media."""
@@ -91,10 +92,10 @@ class InviteTemplate:
     """The caller's offer; None means that our INVITE has no offer and asks the target for one."""
     max_forwards: int
     direction: Direction | None = None
-    """The direction to offer in place of the one in `offer`; None keeps the direction of `offer`.
+    """The direction to offer; None means the direction in `offer`.
 
-    A transfer needs this field. If the earlier peer had put the caller on hold, the offer to the
-    new peer must not contain this hold.
+    A transfer sets the direction, so that a hold by the earlier peer is not offered to the new
+    peer.
     """
 
 
@@ -275,9 +276,9 @@ class Attempt:
     def failed(self, leg: Leg, event: InviteFailed, now: float) -> None:
         """Handle a failure response to the INVITE of a branch, or a missing response.
 
-        After a 422 that asks for a longer session interval, the INVITE is sent again with this
-        interval. Otherwise, the target's next address is tried, then a redirection. If neither is
-        possible, the branch has failed.
+        If a 422 asks for a longer session interval, the INVITE is sent again with this interval. In
+        all other cases, the target's next address is tried. If there is none, a redirection is
+        tried. If there is none, the branch has failed.
         """
         if self.over or not leg.alive:
             return

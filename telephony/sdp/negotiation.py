@@ -90,11 +90,11 @@ def cut_offer(
     allowed: Sequence[str] = DEFAULT_ALLOWED,
     srtp: Srtp = Srtp.OFF,
 ) -> SessionDescription:
-    """Return `offer` with only one live section: the audio that we carry, with allowed codecs.
+    """Return `offer` reduced to the audio section that we carry, with only the allowed codecs.
 
-    `allowed` has the encoding names of these codecs. `srtp` is the protection that the media of the
-    offer may have. The sequence of the codecs, fmtp, ptime and unknown attributes do not change.
-    The other sections stay in their places and are refused with port 0.
+    All other sections stay in their places, but with port 0 (refused). `allowed` has the encoding
+    names of the allowed codecs. These codecs keep their sequence and their fmtp. Ptime and unknown
+    attributes do not change. `srtp` is the protection that the media of the offer may have.
 
     Raises:
         SdpParseError: There is no audio, no audio with the protection that `srtp` requires, or no

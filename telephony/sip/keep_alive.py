@@ -1,7 +1,7 @@
 """Regular OPTIONS requests that check whether a neighbour responds (RFC 3261 section 11).
 
 A neighbour is a SIP element to which we send requests, such as a trunk. A `KeepAlive` sends OPTIONS
-to the address of one neighbour, and again a fixed time after the result of each check. Any final
+to the address of one neighbour. A fixed time after the result, it sends the next OPTIONS. Any final
 response except 408 and 503 shows that the neighbour is alive, even if the neighbour refuses
 OPTIONS. This module does no I/O and reads no clock.
 """
@@ -21,7 +21,7 @@ _DEAD_STATUSES = (408, 503)
 
 
 class PeerHealth(enum.Enum):
-    """The state of a neighbour, as far as we know it."""
+    """The state of a SIP element to which we send OPTIONS."""
 
     UNKNOWN = "unknown"
     """The neighbour has not responded yet, or we have not sent OPTIONS yet."""
@@ -91,10 +91,10 @@ class KeepAlive:
             self._answered(503, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Let the next check start at `now`, because the connection to the address `peer` is lost.
+        """Handle the loss of the connection to the address `peer`.
 
-        Do nothing if `peer` is not the address of our neighbour, if the most recent check did not
-        find the neighbour alive, or if we wait for the response to an OPTIONS.
+        If `peer` is our neighbour and was alive at its most recent check, the next check starts at
+        `now`. If a check is in progress, nothing changes.
         """
         waits = self._next is not None and self.health is PeerHealth.ALIVE
         if waits and peer == self.destination:

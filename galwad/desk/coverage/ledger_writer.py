@@ -31,16 +31,15 @@ class LedgerWriter:
     ) -> None:
         """Set up the writer.
 
-        When the ends of calls are stored in the database, `on_stored` receives the ids of these
-        calls, and reports to the switch that their ends are stored. Until this report arrives, the
-        switch repeats its message about the end of each of these calls. `clock` returns the Unix
-        time in seconds.
+        When the ends of calls are stored in the database, `on_stored` is called with the ids of
+        these calls. It must report them to the switch, which otherwise repeats its messages about
+        the ends. `clock` returns the Unix time in seconds.
         """
         self._ledger = ledger
         self._on_stored = on_stored
         self._clock = clock
         self._entered: set[str] = set()
-        """The ids of the calls that are entered as answered and have not ended."""
+        """The ids of the calls in progress whose answer was entered in the ledger."""
         self._unacknowledged: set[str] = set()
         """The ids of ended calls whose end is not stored yet.
 

@@ -30,9 +30,9 @@ Length: TypeAlias = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 class RecordingQuery(RequestBody):
     """A search for recordings. All filters are optional.
 
-    `when` is a period in words, such as "yesterday". If `since` or `until` is such a period, it
-    means the time at which the period begins. To get the next page, set `after` to the value of
-    `after` in the previous page.
+    `when` is a period in words, such as "yesterday". In `since` and `until`, "yesterday" means
+    the start of yesterday. To get the next page, set `after` to the value of `after` in the
+    previous page.
     """
 
     number: ShortText | None = None

@@ -18,14 +18,12 @@ def next_hop(
 ) -> NextHop:
     """Return the destination, local address and fallback address of a dialog's next request.
 
-    In this text, "the known address" is `send_to`, or `peer` if `send_to` is None. The destination
-    is the first of these that is possible:
+    If `send_to` is not None, the destination is `send_to`. Otherwise it is `peer`, or the address
+    in `target` if both of these are true:
 
-    - the known address, if its transport is TCP or TLS, and the URI `target` has the same IP
-      address and transport (the existing connection is then used);
-    - the address in `target`, if `send_to` is None, and `target` contains an IP address that we can
-      reach;
-    - in all other cases, the known address.
+    - `target` contains an IP address that we can reach;
+    - its transport is UDP, or `peer` has another IP address or another transport. (With TCP or TLS
+      and the same IP address, the existing connection to `peer` is used.)
 
     Args:
         addresses: Our local addresses.

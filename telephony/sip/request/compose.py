@@ -125,9 +125,8 @@ def compose_response(
     """Compose a response to `request`.
 
     The Contact `contact` is added if the response creates or refreshes a dialog. Allow and
-    Supported are added to a 405, and to a 2xx to INVITE or OPTIONS. If `headers` contains a field
-    with one of these names, our own field of this name is not added. `to_tag` is used only if the
-    To of the request has no tag.
+    Supported are added to a 405, and to a 2xx to INVITE or OPTIONS. A field in `headers` replaces
+    our own field of the same name. `to_tag` is used only if the To of the request has no tag.
     """
     response = respond(request, status, reason, to_tag=to_tag)
     defaults = []

@@ -31,8 +31,8 @@ class ConnectionOffered(SipEvent):
 class PeerLost(SipEvent):
     """The connection to `peer` is lost, or could not be opened.
 
-    Some requests to this peer had received no response. If the application called
-    `Endpoint.unreachable`, they have failed with 503. If it called `Endpoint.connection_lost`, they
+    If the connection could not be opened (`Endpoint.unreachable`), requests that have received no
+    response fail with 503. If the connection is lost (`Endpoint.connection_lost`), these requests
     are sent again.
     """
 

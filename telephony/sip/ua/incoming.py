@@ -59,10 +59,10 @@ class Incoming:
             self._read(data, source, ours, now)
 
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Respond to the malformed message in `fault`, a unit of the kind "fault" of a stream.
+        """Respond to the malformed message in `fault`, which was read from a byte stream.
 
-        Send no response if the message has no valid top Via, or if it is an ACK. Whether or not a
-        response is sent, the message is counted as dropped.
+        Send no response to an ACK, or to a message without a valid top Via. The message is always
+        counted as dropped.
         """
         error = SipParseError(fault.why, fault.status)
         answer = answer_malformed(fault.data, error, source, local)
