@@ -91,16 +91,17 @@ class Settings(Section):
     def boot_keys(self) -> tuple[Path, ...]:
         """The files of the keys with which this machine can open spools without an officer.
 
+        New spools are encrypted to the key in the first file. The other two keys only open older
+        spools.
+
         `boot.key` is in memory and is lost at a reboot; `host.key` is on the disk. If
         `unattended_recovery` is true, the first file is `host.key` and the second is `boot.key`.
-        Otherwise the first file is `boot.key` and the second is `host.key`.
+        Otherwise the first file is `boot.key` and the second is `host.key`. The second file opens
+        spools that were begun before `unattended_recovery` was changed, or while `host.key` could
+        not be read.
 
-        The third file is always `host.key` in the spare folder.
-
-        New spools are encrypted to the key in the first file. The other two keys only open older
-        spools. The key in the second file opens spools that were begun before `unattended_recovery`
-        was changed, or while `host.key` could not be read. The key in the third file opens spools
-        that were begun while the spare folder was mounted in the place of the spool folder.
+        The third file is `host.key` in the spare folder. It opens spools that were begun while the
+        spare folder was mounted in the place of the spool folder.
         """
         memory, disk = self.node.runtime / "boot.key", self.spool_folder / "host.key"
         ours = (disk, memory) if self.recording.unattended_recovery else (memory, disk)

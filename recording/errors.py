@@ -166,7 +166,7 @@ class HeaderTruncatedError(HeaderError):
 
 
 class VersionError(HeaderError):
-    """The file is not an age v1 file: its first line is another one."""
+    """The file does not begin with the first line of an age v1 file."""
 
 
 class Base64Error(HeaderError):

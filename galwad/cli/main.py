@@ -142,8 +142,8 @@ def main() -> None:
 def _flushed(status: int) -> int:
     """Flush standard output and return the exit status.
 
-    The exit status is `status`, except if the flush fails and `status` is 0: then it is 1, and an
-    error is printed. If the reason is that standard output is a closed pipe, no error is printed.
+    If the flush fails and `status` is 0, print an error and return 1. Otherwise return `status`. No
+    error is printed if standard output is a closed pipe.
     """
     try:
         sys.stdout.flush()

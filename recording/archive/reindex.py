@@ -22,7 +22,7 @@ from recording.keys.signed_document import unverified_key
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRecording:
-    """A recording whose objects match its manifest, and whose manifest a trusted node signed."""
+    """A recording that matches its manifest. A trusted node signed the manifest."""
 
     recording: SealedRecording
     node_key: str
@@ -30,8 +30,8 @@ class VerifiedRecording:
     disposal: Certificate | None
     """The certificate of the recording's disposal.
 
-    None if the recording was not disposed of. If there is a certificate, the new row must say that
-    the recording was disposed of.
+    None if the recording was not disposed of. If there is a certificate, the recording's new row in
+    the index must show the disposal.
     """
 
 

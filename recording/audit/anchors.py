@@ -86,9 +86,8 @@ class Restore:
     def parse(cls, entry: ChainEntry) -> Restore | None:
         """Return the restore that an entry records; None if the entry does not record a restore.
 
-        The entry must be the first entry after the newest entry of the backup, or the second entry
-        if the first entry has a new day key. An entry at any other place is ignored, because it
-        could hide that other entries were removed.
+        A restore is recorded in the first entry after the backup, or in the second if the first has
+        a new day key. A later entry is ignored, because it could hide that entries were removed.
         """
         made, last = entry.facts.get("made"), entry.facts.get("seq")
         if entry.kind != RESTORED or not isinstance(made, str) or not isinstance(last, int):
@@ -99,10 +98,9 @@ class Restore:
 
     @property
     def unsigned_day_key(self) -> int | None:
-        """The number of the entry with the new day key, which the previous day key did not sign.
+        """The number of the entry with the new day key; None if the restore needed no new day key.
 
-        None if the previous day key still existed after the restore. In this case no new day key
-        was needed.
+        The previous day key did not sign the new day key, because its private key was lost.
         """
         return self.seq - 1 if self.seq - 1 > self.last else None
 
@@ -141,7 +139,7 @@ def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
 
 
 def last_anchor(path: Path) -> Anchor | None:
-    """Return the newest anchor in a file, which is in the final line.
+    """Return the last anchor in a file; it is the newest.
 
     Returns None if the file is missing, is malformed or has no anchor, or if this process has no
     permission to read the file.

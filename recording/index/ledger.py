@@ -1,4 +1,4 @@
-"""The ledger: a table of answered calls. A second table has the known findings of coverage checks.
+"""The ledger (a table of answered calls), and a table of the coverage problems already found.
 
 The switch reports the answered calls. The ledger does not depend on the spools and the archive, so
 it shows which recordings must exist: if a call in the ledger has no recording, the recording is

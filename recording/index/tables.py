@@ -60,10 +60,9 @@ gaps = Table(
     Column("to_us", BigInteger, nullable=False),
 )
 
-# This table is for searches by gap reason. It has one row for each gap reason of each call. The
-# rows have the same sort order as a search result. This table repeats the columns `talk_us` and
-# `line`, because searches by gap reason often also filter by talk time or line. So a search reads
-# this table in sequence, and reads from `recordings` only the rows of its result.
+# Searches by gap reason use this table. It has one row for each gap reason of each call, in the
+# order of a search result. It repeats `talk_us` and `line`, because these searches often filter by
+# them too. So a search reads from `recordings` only the rows of its result.
 gap_reasons = Table(
     "recording_gap_reasons",
     metadata,

@@ -15,13 +15,13 @@ _GAP = ("gap-start", None)
 
 
 class Preamble:
-    """A collection of the events of one call that still apply."""
+    """The events with which the next spool of a call must begin."""
 
     def __init__(self) -> None:
         self._facts: dict[tuple[str, Field], _Fact] = {}
 
     def note(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Remember an event that was written to the spool. Forget events that no longer apply."""
+        """Add an event that was written to the spool. Remove events that it ends or replaces."""
         fact = kind, fields, at_us
         match kind:
             case "call":

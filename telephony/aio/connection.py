@@ -76,7 +76,7 @@ class ConnectionLimits:
     linger_s: float = 1.0
     """The seconds for which a connection stays open after an unreadable message.
 
-    We have already sent our response to this message. In this time, the peer can read the response.
+    The delay gives the peer time to read our response to this message.
     """
 
 
@@ -123,7 +123,8 @@ class Connection(asyncio.Protocol):
 
         Args:
             owner: The object that receives the messages.
-            peer: The address of the peer. The address has the `flow` 0 if we open the connection.
+            peer: The address of the peer. Its `flow` is the connection's id if the peer opened the
+                connection, and 0 if we open it.
             local: Our listening address to which the connection belongs.
             limits: The limits on bytes and times.
         """
@@ -261,8 +262,7 @@ class Connection(asyncio.Protocol):
     def _half_close(self) -> None:
         """Send no more data, and close the connection after `linger_s` seconds.
 
-        Our response to the peer's unreadable message was sent before. In this time, the peer can
-        read the response.
+        The delay gives the peer time to read our response to its unreadable message.
         """
         self._reason = self._reason or EndReason.BROKEN
         transport = self._transport

@@ -40,7 +40,10 @@ _EVENT_BYTES = HEADER_BYTES + 4
 
 
 def reader_of(leg: MediaLeg) -> Reader:
-    """Return the reader for `leg.pair.rtp`, the socket to which any host can send."""
+    """Return the function that reads packets from `leg.pair.rtp`.
+
+    Any host can send to this socket.
+    """
     path = _path_of(leg, leg.pair.rtp)
     if path is None:
         return _discarding_reader(leg, leg.pair.rtp)
@@ -48,7 +51,7 @@ def reader_of(leg: MediaLeg) -> Reader:
 
 
 def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
-    """Return the reader for `leg.connected`.
+    """Return the function that reads packets from `leg.connected`.
 
     The kernel delivers only packets from the peer to this socket.
     """
@@ -60,10 +63,9 @@ def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
 
 
 def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
-    """Return a reader that calls `reader`, and sets `Counters.first` after the first valid packet.
+    """Return a function that calls `reader` and stores the time of the first valid packet.
 
-    After that packet, the returned reader makes the relay use new readers, which no longer check
-    for the first packet.
+    The time is stored in `Counters.first`. After that, the relay no longer uses this function.
     """
 
     def read(now: float) -> None:
@@ -215,7 +217,7 @@ def _opened(
 
 
 def _path_of(leg: MediaLeg, sock: socket.socket) -> _Path | None:
-    """Return the `_Path` for RTP that the leg's peer sends to `sock`.
+    """Return the object that reads RTP of the leg's peer from `sock` and forwards it.
 
     Return None if the peer is unknown or must not send.
     """
@@ -236,12 +238,11 @@ def _path_of(leg: MediaLeg, sock: socket.socket) -> _Path | None:
 
 
 def _sent_unconnected(leg: MediaLeg, data: bytes) -> bool:
-    """Try again to send a packet from `leg` to the joined leg's peer; return whether it was sent.
+    """Try again to forward a packet that `leg` has received; return whether it was sent.
 
     The joined leg's connected socket has failed to send the packet, perhaps because of an ICMP
     error for an earlier packet. This function uses the joined leg's unconnected socket, `pair.rtp`.
-    If the joined leg has SRTP, this function sends nothing, because `_SrtpSender` has already tried
-    both sockets.
+    With SRTP, nothing is sent, because `_SrtpSender` has already tried both sockets.
     """
     peer = leg.peer
     target = peer.destination if peer else None
@@ -329,13 +330,13 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool
 
 
 def _tap_header(leg: MediaLeg, data: bytes, now: float) -> None:
-    """Pass only the RTP header to the tap, so that the recorder does not count a lost packet."""
+    """Pass only the RTP header to the recorder, so that it does not count the packet as lost."""
     if leg.tap is not None:
         leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 
 
 def _discarding_reader(leg: MediaLeg, sock: socket.socket) -> Reader:
-    """Return a reader that counts and drops RTP, for a peer that is unknown or must not send."""
+    """Return a function that counts and drops RTP, for a peer that is unknown or must not send."""
     receive, counters = sock.recvfrom, leg.counters
 
     def read(now: float) -> None:
@@ -402,7 +403,7 @@ def forward_control(leg: MediaLeg, data: bytes, source: tuple[str, int], now: fl
 
 
 def control_reader_of(leg: MediaLeg) -> Reader:
-    """Return the reader for the leg's RTCP socket."""
+    """Return the function that reads packets from the leg's RTCP socket."""
     receive: Callable[[int], tuple[bytes, tuple[str, int]]] = leg.pair.rtcp.recvfrom
 
     def read(now: float) -> None:

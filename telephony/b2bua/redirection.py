@@ -1,8 +1,9 @@
 """Redirection: a target responds with a 3xx, so we ring other targets (RFC 3261 8.1.3.4).
 
 The application has a list of its own targets. For each Contact in the 3xx, the application decides
-which of these targets to ring. If a Contact matches none of these targets, it is not rung. A target
-is rung only once in an attempt, so that two phones cannot redirect a call to each other for ever.
+which of these targets to ring. If a Contact matches none of these targets, it is not rung. In one
+attempt to reach a callee, no target is rung twice: two phones could otherwise redirect the call to
+each other for ever.
 """
 
 from __future__ import annotations

@@ -59,9 +59,8 @@ class VoIPCall:
         moved_to: The URIs in the most recent 3xx, the preferred URI first. If `VoIPPhone.call`
             placed the call with `follow` true, the phone calls these URIs itself. Otherwise the
             program may call them.
-        takes_over: Another call of this phone: the INVITE of this call asks us to replace that call
-            by this call (Replaces, RFC 3891). `answer` then ends that other call. None if the
-            INVITE has no Replaces.
+        takes_over: Another call of this phone, which this call replaces (RFC 3891). `answer` ends
+            the other call. None if the INVITE has no Replaces.
         infos: The INFO requests received, oldest first.
     """
 
@@ -354,11 +353,11 @@ class VoIPCall:
         """Queue audio for sending, and wait until less than 200 ms of queued audio remain.
 
         While the queue is empty, the call sends silence. After the end of the call, new audio is
-        ignored without an error, because the program sees the end in `state` and in `read_audio`.
+        ignored, because the program sees the end in `state` and in `read_audio`.
 
         Raises:
-            InvalidStateError: The call is not answered. A ringing call accepts audio too, but only
-                after both sides have agreed on SDP.
+            InvalidStateError: The call is not answered, and it is not a ringing call in which both
+                sides have agreed on SDP.
         """
         if self.state is CallState.ENDED:
             return
@@ -426,8 +425,7 @@ class VoIPCall:
         """Send a REFER that asks the peer to call `uri`.
 
         Return the final status that the peer reports for its call to `uri`, or the status with
-        which the peer refused the REFER. If the returned status is a 2xx, end our call (RFC 5589
-        section 6.1), if the peer has not already ended it.
+        which the peer refused the REFER. After a 2xx, end our call (RFC 5589 section 6.1).
         """
         self.refer_sent = ReferSent(self.requests, self.changes)
         status = await self.refer_sent.send(dialog, self._account.address, uri)

@@ -25,10 +25,7 @@ from telephony.sdp import LocalMedia, RemoteMedia, Srtp, fresh_keys
 
 _TICK: Final = 0.02
 _AHEAD: Final = 10 * FRAME
-"""The number of samples in the audio queue below which `write` returns: 200 ms of audio.
-
-More samples than this can be in the queue while `write` waits.
-"""
+"""`write` waits while the audio queue has this many samples (200 ms of audio) or more."""
 _REPORT: Final = 5.0
 """The mean time in seconds between two RTCP reports.
 
@@ -36,9 +33,9 @@ Each interval is random within ± 50 % of this mean (RFC 3550 section 6.2). The 
 first report is half as long.
 """
 _LATE: Final = 1.0
-"""The longest delay of the event loop, in seconds, for which we send the delayed packets later.
+"""The longest delay of the event loop, in seconds, after which all overdue packets are still sent.
 
-If the delay is longer, the delayed packets are dropped.
+After a longer delay, only one packet is sent, and the rest of the audio stays in the queue.
 """
 
 
@@ -178,8 +175,7 @@ class MediaStream:
             sent = self.protection.protect_control(data) if self.protection else data
             sock.sendto(sent, (remote.rtcp_host or remote.host, remote.rtcp_port))
         except (OSError, SrtpError):
-            # We ignore this error, for example of a peer whose port is closed: only this packet is
-            # lost.
+            # Only this packet is lost, for example because the peer's port is closed.
             return
 
     def _read_all(self, descriptor: int, take: Callable[[bytes, str], None]) -> None:

@@ -38,9 +38,8 @@ _HEADERS: Final = {"header.replaced": 1, "header.not-replaced": -1}
 class Differences:
     """The differences between an archive and an audit chain.
 
-    A difference is in `late` if an event has no entry, but happened less than ten minutes before or
-    after the newest entry of the chain. The entry for such an event may still be added to the
-    chain. All other differences are in `problems`.
+    A difference is in `late` if the chain lacks an entry, but the entry may still be added to it
+    (`ChainFacts.with_timing`). All other differences are in `problems`.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -53,8 +52,8 @@ class ChainFacts:
     def __init__(self) -> None:
         self.end_s = 0.0
         self.indexed: dict[str, str] = {}
-        """For each call id, the digest that the chain states for the recording's manifest. The
-        entry was made when the manifest was put into the index."""
+        """For each call id, the digest of the manifest that was put into the index, according to
+        the chain."""
         self._replaced: Counter[tuple[str, str]] = Counter()
         """For each pair of a call id and the digest of a header: how many times this header was
         replaced by another header, according to the chain."""
@@ -79,9 +78,8 @@ class ChainFacts:
         elif link.kind == "disposal.replayed" or (
             link.kind == "recording.reindexed" and stated.get("disposed") is True
         ):
-            # A restore has removed the entry with the order for this disposal. The entry `link`
-            # stands for that entry: it was added after the restore, when the valid certificate of
-            # the disposal was found.
+            # A restore has removed the order for this disposal from the chain. The entry `link` was
+            # added later, when the valid certificate of the disposal was found.
             self._known_to_be_gone.add(call_id)
 
     def orders(self, call_id: str, found: Certificate) -> bool:
@@ -99,10 +97,9 @@ class ChainFacts:
 
         The problem is that the chain has no entry of an event. `text` states this, and `time_text`
         is the time of the event. The second value is True if the event happened less than ten
-        minutes before or after the chain's newest entry, because the entry may then still be added
-        to the chain. If the event happened ten minutes or more after the newest entry, the returned
-        text also advises to export the chain again. If `time_text` cannot be read, the second value
-        is False.
+        minutes before or after the chain's newest entry. If the event happened later than that, the
+        returned text also advises to export the chain again. If `time_text` cannot be read, the
+        second value is False.
         """
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))
@@ -176,8 +173,8 @@ def _manifest(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str
 def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
     """Yield a problem if the header is an old header, which a rewrap has replaced.
 
-    An old header still has a valid signature. If the record of the rewrap is missing too, nothing
-    but the audit chain shows that the header is old.
+    An old header still has a valid signature. Without the record of the rewrap, only the audit
+    chain shows that the header is old.
     """
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -55,7 +55,7 @@ def lines_of(path: Path) -> Iterator[str]:
 
 @contextmanager
 def file_errors(path: Path) -> Iterator[None]:
-    """Turn an error of reading the file `path` into a `CliError` with one line and a hint."""
+    """Turn an error of reading the file `path` into a `CliError`."""
     try:
         yield
     except ChainError as error:
@@ -77,7 +77,7 @@ class ChainReader:
     """
 
     def __init__(self, links: Iterable[ChainEntry], on_link: Callable[[ChainEntry], None]) -> None:
-        """Read the first entry of `links`. The iteration calls `on_link` with every entry."""
+        """Read the first entry of `links`. Before an entry is yielded, `on_link` gets it."""
         self._links = iter(links)
         self._on_link = on_link
         self._first = next(self._links, None)

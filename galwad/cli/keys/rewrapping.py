@@ -1,10 +1,10 @@
 """The work of `galwad keys rewrap`: new headers, made and verified on the officer's machine.
 
 The recordings are rewrapped one after another. For each recording, the command fetches the header,
-checks that the header is the one that the signed manifest or rewrap record names, opens it and
-makes a new header. The new header is sent to the server, read back and verified. Only then does the
-server replace the old header by it. A recording whose header is already for the recipients in the
-server's set is skipped, so an interrupted run can be started again.
+compares it with the signed manifest or rewrap record, and makes a new header. The new header is
+sent to the server, read back and verified. Only then does the server replace the old header.
+
+If an interrupted command is started again, it skips the recordings that it has already rewrapped.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class RewrapOptions:
     identities: Sequence[Identity]
     reference: str
     recipients: RecipientSet | None
-    """The signed set that must be the set on the server; otherwise the command stops. If this is
-    None, the server may have any set that this officer signed."""
+    """The signed set of recipients. If the server has another set, the command stops. If None, the
+    server may have any set that this officer signed."""
     node_key: str | None
     former: Sequence[str]
     """The public signing keys of earlier officers, whose rewraps are accepted."""
@@ -53,8 +53,7 @@ class RewrapResult:
     recipients: RecipientSet
     recordings: int = 0
     waiting: int = 0
-    """The number of recordings to rewrap: those whose header, when the command began, was not for
-    the recipients in the server's set."""
+    """The number of recordings whose headers needed a rewrap when the command began."""
     rewrapped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 

@@ -41,9 +41,9 @@ class OpenedRecording:
 class ApiClient:
     """A client of the server's API.
 
-    The client uses the login that `galwad login` stored. Only for pause and resume it uses
-    `pause_token`, the token of a payment system, if this is not empty. The client decrypts
-    recordings with `identities`.
+    The client uses the login that `galwad login` stored. If `pause_token` (the token of a payment
+    system) is not empty, it is used for pause and resume. The client decrypts recordings with
+    `identities`.
     """
 
     def __init__(
@@ -70,8 +70,8 @@ class ApiClient:
     async def new_call(self, known: set[str], plan: Plan) -> str:
         """Wait until the recording of the new call has begun, and return the call's id.
 
-        `known` has the ids of the calls that were in progress before. The new call is the only call
-        whose id is not in `known` and that is at the extension of the plan's first answering phone.
+        `known` has the ids of the calls that were in progress before. The new call must be at the
+        extension of the plan's first answering phone.
 
         Raises:
             StepError: The recording does not begin, there is no new call or more than one, or the

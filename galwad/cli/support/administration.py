@@ -34,8 +34,8 @@ def administration(settings: Settings) -> Administration:
 def _create_state_folder(state: Path) -> None:
     """Create the state folder with mode 0755, if the process is root and the folder is missing.
 
-    The mode allows the units to traverse the folder; systemd would use the same mode. The mode is
-    set explicitly because root's umask might remove a part of it.
+    With this mode, all services can reach their own folders in it; systemd would use the same mode.
+    The mode is set explicitly because root's umask might remove a part of it.
     """
     if os.geteuid() == 0 and not state.exists():
         state.mkdir(parents=True)
@@ -45,10 +45,9 @@ def _create_state_folder(state: Path) -> None:
 def chown_to_service(settings: Settings) -> None:
     """Give the files that root created in the desk's folder to the owner of that folder.
 
-    If the process is not root, do nothing. Only new files, such as a new database, belong to root:
-    older files already have the folder's owner, and SQLite gives each new journal file to the owner
-    of the database. The commands run as root, not as the service's user, because that user cannot
-    reach the private folders of other services.
+    If the process is not root, do nothing. The commands run as root, because the service's user
+    cannot reach the private folders of other services. SQLite itself gives its journal files to the
+    owner of the database.
     """
     folder = settings.database.parent
     if os.geteuid() != 0 or not folder.exists():
@@ -61,9 +60,9 @@ def chown_to_service(settings: Settings) -> None:
 
 @contextmanager
 def on_the_server(settings: Settings) -> Iterator[None]:
-    """Turn an error about the database or its data into a `CliError` with a line and a hint.
+    """Turn an error about the database or its data into a `CliError`.
 
-    At the end of the body, with or without an error, also call `chown_to_service`.
+    At the end of the `with` block, with or without an error, call `chown_to_service`.
     """
     try:
         try:

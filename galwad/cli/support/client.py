@@ -185,7 +185,7 @@ def _authorities(certificate: Path | None) -> ssl.SSLContext:
 
 @contextmanager
 def http_errors() -> Iterator[None]:
-    """Turn an error of httpx in the `with` statement into a `CliError` with one line and a hint."""
+    """Turn an error of httpx in the `with` block into a `CliError`."""
     try:
         yield
     except httpx.ConnectError as error:

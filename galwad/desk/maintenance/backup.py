@@ -350,8 +350,8 @@ def _node_key(settings: Settings, folder: Path) -> str:
 def _interrupted_restore(settings: Settings, description: Description) -> LastEntry | None:
     """Return the audit entry of an earlier, interrupted restore of this backup.
 
-    Return None if there is no such entry, or if a process of the node has added an entry after it.
-    A restore itself adds an entry for each disposal that it repeats; these entries may follow.
+    Return None if there is no such entry, or if another entry follows it. Entries of the kind
+    `disposal.replayed` are ignored, because the restore itself adds them.
     """
     query = "SELECT seq, hash, kind, body FROM audit_entries WHERE node = ? ORDER BY seq DESC"
     wanted = description.made, description.audit.seq

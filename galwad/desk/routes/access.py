@@ -16,7 +16,7 @@ from galwad.desk.service import Desk
 
 
 def desk_of(request: Request) -> Desk:
-    """Return the desk of the application that received the request."""
+    """Return the `Desk` object of the web application that received the request."""
     desk: Desk = request.app.state.desk
     return desk
 

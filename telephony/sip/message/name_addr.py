@@ -103,8 +103,8 @@ def _parse(text: str) -> NameAddr:
         rest = text[end:].lstrip(WHITESPACE)
         return _bracketed(name, rest) if rest.startswith("<") else _misquoted(text)
     before, bracket, after = text.partition("<")
-    # A quote before the bracket has one of two causes. The bracket may belong to a parameter value
-    # such as +sip.instance="<urn:…>", or the display name may contain quotes.
+    # If a quote and a semicolon are before the bracket, the bracket belongs to a parameter, such as
+    # +sip.instance="<urn:…>". If only a quote is before it, the display name contains quotes.
     if bracket and '"' not in before:
         return _bracketed(before.strip(WHITESPACE), bracket + after)
     if bracket and ";" not in before:

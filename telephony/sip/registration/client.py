@@ -32,8 +32,11 @@ MAX_EXPIRES: Final = 86_400
 expiry, we behave as if it had granted this one."""
 FIRST_RETRY_DELAY: Final = 30.0
 MAX_RETRY_DELAY: Final = 1800.0
-"""The pause before the next REGISTER: FIRST_RETRY_DELAY seconds after the first failure, and never
-more than MAX_RETRY_DELAY seconds. Each pause is multiplied by a random factor between 0.5 and 1."""
+"""The longest pause, in seconds, between a failed REGISTER and the next REGISTER.
+
+The first pause is `FIRST_RETRY_DELAY`. Each further failure doubles the pause. The pause is then
+multiplied by a random factor between 0.5 and 1.
+"""
 
 
 class RegistrationState(enum.Enum):
@@ -103,8 +106,8 @@ class Registration:
         """Send REGISTER if the time that `next_timer` returns has come.
 
         `destinations` are the present addresses of the registrar, the preferred address first.
-        After each failure, the next REGISTER is sent to the next address in the list; the first
-        address follows the last. If the list is empty, this is a failure with the status 503.
+        After each failure, the next address is tried, and after the last address the first. An
+        empty list counts as a failure with the status 503.
         """
         if self._next is None or now < self._next:
             return
@@ -115,7 +118,7 @@ class Registration:
         self._register(tried, self._expires, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Let REGISTER be due at `now`, because the connection to the address `peer` is lost.
+        """Set the time of the next REGISTER to `now`, because the connection to `peer` is lost.
 
         Do nothing if we did not send our most recent REGISTER to `peer`, or if we are not
         registered.
