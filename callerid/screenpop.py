@@ -123,12 +123,11 @@ class ScreenPop:
     def confirm(self, confirmation: PopConfirmation, person_id: str | None) -> ScreenPop:
         """Return a new screen-pop with the advisor's answer about a person.
 
-        `person_id` is the id of this person; if it is None, the answer is about the chosen person.
-        With another answer than NOT_THEM, the person becomes the chosen person. With NOT_THEM, no
-        person is chosen any more, and no error is raised.
+        `person_id` is the id of this person; None means the chosen person. If `confirmation` is
+        NOT_THEM, the new screen-pop has no chosen person. Otherwise this person is chosen.
 
         Raises:
-            ChoiceError: No person is chosen, or no candidate has this id.
+            ChoiceError: No person is chosen, or no candidate has this id. Not raised for NOT_THEM.
         """
         chosen = person_id or self.chosen
         if confirmation is PopConfirmation.NOT_THEM:

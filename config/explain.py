@@ -126,9 +126,8 @@ def _message(item: dict[str, Any], model: type[BaseModel]) -> str:
     if item["type"] != "value_error":
         return f"{name} must be {wanted}" if wanted else f"{name}: {item['msg']}"
     problem = str(item["ctx"]["error"])
-    # Some error texts begin with a quoted setting, because the error concerns several settings of
-    # one table. In this case, the table's name and a colon are put before the text: `[sip]:
-    # "session_expires" must be …`.
+    # An error text about several settings of one table begins with the quoted name of a setting.
+    # The table's name and a colon are put before it: `[sip]: "session_expires" must be …`.
     return f"{name}: {problem}" if name and problem.startswith('"') else f"{name} {problem}".strip()
 
 

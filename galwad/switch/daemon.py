@@ -169,8 +169,8 @@ class Switch:
         for helper in helpers:
             helper.cancel()
         self._relay.close_all()
-        # If the switch hands over, its calls are still live here. Their audio is written to the
-        # spools, so that the next process can continue the calls.
+        # After SIGUSR1, the calls are still live here. Write their audio to the spools, so that the
+        # next process can continue the calls.
         for call in self.calls.values():
             call.recording.tick()
         self._transport.close()
@@ -223,7 +223,7 @@ class Switch:
             await asyncio.sleep(1.0)
 
     def _update_guard(self, now: float) -> None:
-        """Replace the guard's set of known hosts.
+        """Replace the set of known hosts, which the guard never bans.
 
         A host is known if it is the host of a registered phone, of a target or registrar in the
         settings, or of a peer with which we have a call.
@@ -334,10 +334,10 @@ class Switch:
             call.on_silence(leg_id, seconds)
 
     def _on_refused(self, leg_id: str, _host: str, _port: int) -> None:
-        """Count one burst of media packets from an unexpected sender, and raise an alarm.
+        """Count a refusal of media from an unexpected sender, and raise an alarm.
 
-        The packets arrive at the port of the leg `leg_id`. The relay calls this method once for
-        each burst of such packets, when the first of them arrives.
+        The relay calls this method when a leg refuses a media packet, but only if the leg has
+        refused no other packet in the five seconds before.
         """
         self._refused += 1
         call = call_of_leg(self.calls, leg_id)

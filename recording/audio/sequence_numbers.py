@@ -25,10 +25,9 @@ class SequenceExtender:
         Many extended numbers belong to the same 16-bit sequence number. The result is the extended
         number that is nearest to `near`. If `near` is None, the result is the 16-bit number.
 
-        The packet is compared with the packet that was received before it. If both packets have the
-        same sequence number and the same timestamp, this packet is a duplicate. If both have the
-        same sequence number but different timestamps, this packet is a new packet. In this case 1
-        is added to the extended numbers of this packet and of all later packets.
+        If the packet has the same sequence number as the packet received before it, but another
+        timestamp, it is a new packet. From this packet on, 1 is added to all extended numbers. If
+        the timestamp is also the same, the packet is a duplicate, and nothing is added.
         """
         if self.last and head[2] == self.last[2] and head[3] != self.last[3]:
             self._added += 1

@@ -43,8 +43,8 @@ class TrackCount:
 class TrackSink(Protocol):
     """The interface of the track to which a stream writes its samples.
 
-    A position is a number of samples since the recording's start. A sample is final when it can no
-    longer change.
+    A position is a number of samples since the recording's start. The sample at a position is
+    *final* when it can no longer change.
     """
 
     rate: int
@@ -53,7 +53,8 @@ class TrackSink(Protocol):
     def write(self, position: int, samples: Samples) -> bool:
         """Write samples that begin at `position`.
 
-        Return False if no sample was written because all the positions are final.
+        Return False if no sample was written, because the samples at these positions can no longer
+        change.
         """
 
     def begin_noise(self, position: int, noise: bytes, clock: int) -> None:
@@ -66,6 +67,6 @@ class TrackSink(Protocol):
     def keep_undecoded(self, packet: Packet, position: int) -> bool:
         """Store a packet that cannot be decoded, with the position of its audio.
 
-        Return False if the packet is not stored because the samples at all positions of its audio
-        are final.
+        Return False if the packet was not stored, because no sample of its audio can be changed any
+        more.
         """

@@ -26,10 +26,9 @@ from sqlalchemy import (
 from recording.index.tables import gap_reasons, recordings, references
 
 RARE_BELOW: Final = 2000
-"""The number of recordings below which a talk time is *rare*.
+"""If fewer recordings than this match the filter for the talk time, the talk time is *rare*.
 
-A talk time is rare if the filter for it matches fewer recordings than this. SQLite finds and sorts
-this many recordings in a few milliseconds.
+SQLite finds and sorts this many recordings in a few milliseconds.
 """
 _PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,17})?)/([0-9a-z-]{1,24})")
 
@@ -118,11 +117,11 @@ def search_statement(
         statement = statement.where(
             tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
         )
-    # SQLite cannot use the database index of a column inside an expression, such as `talk_us + 0`.
-    # If `narrow` is True, another filter matches fewer recordings than the filter for the line. The
-    # column `line` is then put into an expression, so that SQLite uses the database index of that
-    # other filter. The column `talk_us` is always put into an expression here: its database index
-    # is fast only for a rare talk time, and then the subquery uses this database index.
+    # SQLite does not use the database index of a column that is inside an expression, such as
+    # `talk_us + 0`. Two columns are put into expressions, so that SQLite uses a faster index:
+    # - `line`, if `narrow` is True: another filter then matches fewer recordings.
+    # - `talk_us`, always: its index is fast only for a rare talk time, and is then used by the
+    #   subquery.
     line = at.line.concat("") if narrow else at.line
     if rare:
         others = recordings.alias("others")

@@ -18,9 +18,9 @@ class UnpublishedFrame:
 
     The writer will either publish the key (write it into the spool file) or destroy the key.
 
-    `span` is (arrival of the earliest packet, arrival of the latest packet), both in µs since the
-    spool's start. `offset` is the position of the frame in the file, in bytes. `size` is the
-    frame's length in bytes.
+    `span` has the arrival times of the earliest and the latest packet, in µs since the spool's
+    start. `offset` is the position of the frame in the file, in bytes. `size` is the frame's length
+    in bytes.
     """
 
     index: int
@@ -29,7 +29,7 @@ class UnpublishedFrame:
     offset: int
     size: int
     published: int = 0
-    """The number of RELEASE frames in the file that contain the frame's key.
+    """The number of times that the frame's key was written into the spool file.
 
     If this number is not 0, the frame can no longer be erased.
     """
@@ -40,15 +40,19 @@ class OpenFrame:
     """The plaintext of the next media frame. Packets are added until the frame is encrypted."""
 
     first_us: int = 0
-    """The offset (µs) of the first packet. The packets' times in `packed` count from it."""
+    """The arrival time of the first packet, in µs since the spool's start.
+
+    The packets' times in `packed` are relative to this time.
+    """
     last_us: int = 0
     packed: bytearray = field(default_factory=bytearray)
 
     def takes(self, at_us: int) -> bool:
-        """Return whether a packet that arrived at the offset `at_us` can be added.
+        """Return whether the frame can take a packet that arrived at `at_us`.
 
-        Return False if the frame is full, or if the packet arrived before the frame's first packet.
-        The frame must then be written to the spool and emptied before the packet is added.
+        `at_us` is in µs since the spool's start. Return False if the frame is full, or if the
+        packet arrived before the frame's first packet. The caller must then write the frame to the
+        spool and empty it.
         """
         packed = len(self.packed)
         return not packed or (packed <= MAX_MEDIA and 0 <= at_us - self.first_us <= _MAX_SPAN_US)
@@ -65,7 +69,7 @@ class OpenFrame:
 
     @property
     def span(self) -> tuple[int, int]:
-        """The earliest and the latest offset of the packets in the frame, in µs."""
+        """The arrival times of the earliest and latest packet, in µs since the spool's start."""
         return self.first_us, self.last_us
 
     def clear(self) -> None:
@@ -73,7 +77,7 @@ class OpenFrame:
         self.packed = bytearray()
 
     def forget_from(self, at_us: int) -> None:
-        """Remove the packets whose offset is `at_us` or later."""
+        """Remove the packets that arrived at `at_us` (µs since the spool's start) or later."""
         if not self.packed or self.last_us < at_us:
             return
         packets = unpack_packets(self.first_us, bytes(self.packed)) or []

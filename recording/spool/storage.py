@@ -4,8 +4,9 @@ A fault ends in one of these cases:
 
 - After a failed write: a write succeeds, and the disk has enough free bytes.
 - After a failed sync: a write and a sync succeed, and the disk has enough free bytes.
-- If the spool's disk stays unmounted: the call continues in a new file at the same folder's path.
-  While the disk is unmounted, this path is on another disk.
+- If the spool file is missing for `MOVE_AFTER_US`, because its disk was unmounted: the call
+  continues in a new file. This file is in the folder with the same path, which is now on another
+  disk.
 - If the disk fails for `MOVE_AFTER_US`: the call continues in a new file in another folder, on
   another disk. If the disk is only full, there is no new file.
 """
@@ -26,11 +27,11 @@ ROOM_TO_RESUME: Final = 64 * 1024
 This space is enough for some seconds of a call, so that the next fault does not follow directly.
 """
 MOVE_AFTER_US: Final = 10_000_000
-"""A new spool begins when the spool has been gone, or its disk has failed, for this time in µs.
+"""A new spool begins if the spool file is missing, or its disk fails, for this time in µs.
 
-An unmounted disk is usually mounted again within seconds, even if its journal is checked first.
-When it is mounted again, it hides all files that were written to its mount point in between. So a
-new spool should not begin too early. But after this time, recording again is more important.
+An unmounted disk is usually mounted again within seconds, even if its journal is checked first. The
+mounted disk hides all files that were written to its mount point while it was unmounted. So a new
+spool should not begin too early. But after this time, recording again is more important.
 """
 
 
@@ -61,8 +62,8 @@ class SpoolStorage:
             open_on_other_disk: The function that creates the next spool on another disk. After
                 this function has created one spool, it is not called again. None if there is no
                 other disk.
-            synced: The folder whose spools `SpoolSync` syncs each second. If None,
-                every spool is treated as synced by `SpoolSync`.
+            synced: The folder whose spools `SpoolSync` syncs each second. If None, every spool is
+                treated as synced by `SpoolSync`.
         """
         self.outbox = SpoolOutbox(open_spool)
         self.error: RecordingError | OSError | None = None
@@ -89,8 +90,8 @@ class SpoolStorage:
     def record_error(self, error: RecordingError | OSError) -> None:
         """Remember an error of the spool.
 
-        If the error shows that the spool is gone or that the disk fails, also remember the time of
-        the first such error.
+        If the error shows that the spool file is missing or that the disk fails, also remember the
+        time of the first such error.
         """
         self.error = error
         if isinstance(error, SpoolSyncError):
@@ -115,8 +116,9 @@ class SpoolStorage:
     def sync_soon(self) -> "asyncio.Future[None] | None":
         """Start a sync of the spool in a thread and return the future of the sync.
 
-        Return None if no spool is open or if there are waiting events. If the sync fails, the
-        function `failed` is called with the error. Raises the errors of `SpoolWriter.sync_job`.
+        Return None if no spool is open, or if some events are not written to it yet. If the sync
+        fails, the function `failed` is called with the error. Raises the errors of
+        `SpoolWriter.sync_job`.
         """
         job, writer = self.outbox.sync_soon(), self.writer
 
@@ -129,11 +131,11 @@ class SpoolStorage:
         return job
 
     def try_recovery(self) -> bool:
-        """Try to write the waiting events, and return whether the fault is over.
+        """Try to write the events that are not written yet, and return whether the fault is over.
 
-        If the spool has been gone, or the disk has failed, for `MOVE_AFTER_US`, the call continues
-        in a new spool. If neither the old nor a new spool can be written, an error of one of the
-        types `FAILURES` is raised.
+        If the spool file has been missing, or the disk has failed, for `MOVE_AFTER_US`, the call
+        continues in a new spool. Raises one of the errors `FAILURES` if neither the old nor a new
+        spool can be written.
         """
         try:
             self._check_path()
@@ -173,10 +175,10 @@ class SpoolStorage:
     def _check_path(self) -> None:
         """Check that the spool's path still leads to the spool file.
 
-        If the spool file has been gone for `MOVE_AFTER_US`, the call continues in a new spool.
+        If the file has been missing for `MOVE_AFTER_US`, the call continues in a new spool.
 
         Raises:
-            SpoolGoneError: The spool file is gone, but for less than `MOVE_AFTER_US`.
+            SpoolGoneError: The spool file is missing, but for less than `MOVE_AFTER_US`.
         """
         if self.writer is None:
             return

@@ -4,10 +4,10 @@ A copy of each leg's RTP goes to the leg's tap, a function that stores packets. 
 decides when a socket is read, and `media_path` handles each packet.
 
 The relay does not change the RTP payload, SSRC, sequence number or timestamp. It changes the
-payload type if the two legs have different numbers for a codec. Of a telephone event, the tap
-receives only the RTP header, which does not contain the DTMF digit. Without the header, the
-recorder would count the packet as lost. SRTP protects the media only between a leg and its peer.
-Inside the relay, and for the tap, media is not encrypted.
+payload type if the two legs have different numbers for a codec. The tap receives only the RTP
+header of a telephone event, because the rest of the packet contains the DTMF digit. Without the
+header, the recorder would count the packet as lost. SRTP protects the media only between a leg and
+its peer. Inside the relay, and for the tap, media is not encrypted.
 
 Media is sent to the address in the peer's SDP. The leg's `SourceRule` decides from which addresses
 media is accepted.
@@ -119,8 +119,8 @@ class Relay:
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
         """Apply the peer's SDP to a leg: the peer's address, SRTP keys and media directions.
 
-        If the address or port has changed, a leg with the rule LATCH accepts the sender of the next
-        valid packet as its peer.
+        If the address or port has changed, a leg with the source rule LATCH forgets the sender that
+        it has accepted, and accepts the sender of the next valid packet.
         """
         leg = self._legs[leg_id]
         moved = leg.remote is None or (leg.remote.host, leg.remote.rtp_port) != (
@@ -204,7 +204,7 @@ class Relay:
     def set_source_rule(self, leg_id: str, rule: SourceRule) -> None:
         """Use `rule` from now on to decide which senders are accepted as the leg's peer.
 
-        Forget the address that the rule LATCH has accepted before.
+        If `rule` is LATCH, the leg accepts the sender of the next valid packet.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:

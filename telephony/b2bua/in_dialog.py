@@ -1,12 +1,13 @@
 """Handle the requests within a dialog: pass a request on to the other leg or respond to it.
 
 `exchange.py` handles the offers in a confirmed dialog. INFO, MESSAGE and NOTIFY are passed on to
-the other leg in the sequence in which they arrive. In each direction, the next of these requests
-waits until the one before it has its response. A BYE does not wait for them. The bodies of INFO,
-MESSAGE and NOTIFY may contain DTMF digits, so they are passed on without being read.
+the other leg in the sequence in which they arrive. In each direction, such a request waits until
+the request before it has its response. A BYE does not wait. The bodies of INFO, MESSAGE and NOTIFY
+may contain DTMF digits, so they are passed on without being read.
 
 An INFO with a `Record` header field means that the record key of a phone was pressed. This INFO is
-not passed on. If the phone is the joined callee, the owner of the call decides about the response.
+not passed on. If it comes from the callee, the event `RecordRequested` reports it, and the receiver
+of the event decides about the response.
 
 A PRACK is handled here only if it contains an offer. Such a PRACK gets 488: no callee has answered
 the call yet, so no SDP answer is possible. Before the call is answered, an UPDATE with an offer
@@ -36,10 +37,10 @@ A status without an entry is passed on unchanged. 401 and 407 ask us, and not th
 credentials.
 """
 _STATUS_WITHOUT_RESPONSE: Final = {408: 504, 481: 500}
-"""Maps the failure status of a request to which the other leg sent no response.
+"""Maps a failure status to the status that the sender gets, if the other leg sent no response.
 
-The result is the status that the sender gets. The failure status itself is chosen by the core, such
-as 408 after a timeout. A status without an entry is sent unchanged.
+The core chooses the failure status, for example 408 after a timeout. A status without an entry is
+sent unchanged.
 
 408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
 failed.

@@ -37,9 +37,9 @@ class PendingRefer:
     asked_at: float
     accepted: bool = False
     last_ringing_leg: Leg | None = None
-    """The target's leg whose ringing was most recently reported to the sender of the REFER.
+    """The leg that we last reported as ringing to the sender of the REFER.
 
-    None before the first report.
+    It is a leg to a target of the transfer. None before the first report.
     """
 
     @classmethod
@@ -78,8 +78,7 @@ def notify_request(
 
     The body of the NOTIFY (a sipfrag) is "SIP/2.0" and `status_line`, for example "200 OK". If
     `last` is true, this NOTIFY is the final one and ends the subscription. If not, the subscription
-    expires `lasts` seconds after this NOTIFY. `then` is
-    called with the response to the NOTIFY.
+    expires `lasts` seconds after this NOTIFY. `then` is called with the response to the NOTIFY.
     """
     state = "terminated;reason=noresource" if last else f"active;expires={lasts}"
     fields = (("Event", event), ("Subscription-State", state), _SIPFRAG)

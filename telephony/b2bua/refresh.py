@@ -35,10 +35,10 @@ class Refresh:
         self._core = core
         self._offers = offers
         self._tried_at: dict[str, float] = {}
-        """For each leg id, the earliest time of the next refresh after a try, in monotonic seconds.
+        """For each leg id, the time of the leg's next refresh, in monotonic seconds.
 
-        The time is set when a refresh is sent, is refused, or cannot be sent. If a leg has no entry
-        here, its session timer gives the time of the next refresh.
+        A leg has an entry only after a refresh was sent, was refused, or could not be sent. Without
+        an entry, the leg's session timer gives the time of the next refresh.
         """
         self._pending_fields: dict[str, HeaderFields] = {}
         """For each leg id, extra header fields to send with the leg's next refresh."""

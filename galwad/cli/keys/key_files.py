@@ -37,9 +37,9 @@ def key_errors() -> Iterator[None]:
 def key_file(folder: Path) -> Path:
     """Return the path of the key file in `folder`.
 
-    If `folder` is a file, it is itself the key file and is returned. In a folder, the result is the
-    path of the key file with a passphrase if there is only this one, and else the path of the key
-    file without a passphrase, even if that does not exist.
+    If the folder has only the key file with a passphrase, return the path of this file. Otherwise
+    return the path of the key file without a passphrase, even if this file does not exist. If
+    `folder` is not a folder, it is the path of the key file itself and is returned.
     """
     if not folder.is_dir():
         return folder

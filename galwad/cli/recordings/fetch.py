@@ -65,7 +65,7 @@ class FetchResult:
     sealed: bool = False
 
     def as_json(self) -> dict[str, object]:
-        """Return the facts as a mapping for JSON output."""
+        """Return the path, size, digest and length of the output file as a mapping for JSON."""
         return {
             "file": str(self.file),
             "octets": self.octets,
@@ -74,7 +74,7 @@ class FetchResult:
         }
 
     def sentence(self) -> str:
-        """Return the facts as one line of text."""
+        """Return the path, size, length and digest of the output file as one line of text."""
         length = f", {clock(self.seconds)}" if self.seconds is not None else ""
         length += ", still sealed" if self.sealed else ""
         return f"{self.file} ({size(self.octets)}{length}) sha256 {self.sha256}"

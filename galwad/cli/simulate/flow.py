@@ -18,7 +18,7 @@ from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
 _HANG_UP_S: Final = 5.0
 _RING_S: Final = 60.0
-"""The maximum time in seconds for which a phone may ring that this command does not control."""
+"""The maximum ringing time in seconds if a person answers the phone, and not this command."""
 _NOT_REACHED: Final = {
     CallState.RINGING: (
         "no ringing",
@@ -36,8 +36,8 @@ async def simulate(
 ) -> SimulatedCall | None:
     """Run one simulated call as planned, and add the result of each step to `report`.
 
-    Return the call, even if a step failed. Only if a step failed on which later steps depend, the
-    run ends there and None is returned.
+    Return the call, even if a step failed. But if the later steps depend on the failed step, stop
+    there and return None.
     """
     async with AsyncExitStack() as stack:
         try:

@@ -57,8 +57,8 @@ def download(
 def _temporary_file_errors() -> Iterator[None]:
     """Turn an `OSError` of the temporary file into a `CliError`.
 
-    The download is finally written to an output file. An error of the output file does not reach
-    this function, because `atomic_file` handles it.
+    The code that writes the output file also runs inside this context manager. Its errors do not
+    arrive here, because `atomic_file` handles them.
     """
     try:
         yield

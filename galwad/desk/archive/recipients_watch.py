@@ -32,10 +32,10 @@ log = structlog.get_logger()
 
 
 def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> int:
-    """Return the highest serial number of the valid recipient sets that an officer signed.
+    """Return the highest serial number among the valid recipient sets that an officer signed.
 
-    `noted` has the facts of audit entries about recipient sets. Sets that are not signed with
-    `officer_key` are ignored. Return 0 if no set remains.
+    Each item of `noted` has the facts of the audit entry about one set. `officer_key` is the
+    officer's public signing key. Return 0 if there is no valid set with a signature by this key.
     """
     serials = (
         facts.get("serial") for facts in noted if facts.get("officer_key", "") == officer_key
@@ -44,7 +44,7 @@ def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> i
 
 
 class RecipientsWatch:
-    """Compares the recipient set with the most recent audit entry about a recipient set."""
+    """Checks the file with the recipient set, and adds an audit entry if the set has changed."""
 
     def __init__(
         self,
@@ -59,10 +59,10 @@ class RecipientsWatch:
         self._on_alarm = on_alarm
 
     async def check(self) -> None:
-        """Add an audit entry if the recipient set differs from the set in the newest such entry.
+        """Add an audit entry if the recipient set has changed since the newest entry about it.
 
-        A set that is no longer valid counts as different. Raise an alarm if the new set has a lower
-        serial number than the set in an earlier entry.
+        A set that has become invalid also counts as changed. Raise an alarm if the new set has a
+        lower serial number than a set in an earlier entry.
         """
         if self._path is None:
             return

@@ -328,10 +328,10 @@ class LiveCalls:
         return self._put(replace(call, pop=call.pop.choose(person_id)))
 
     def claim(self, call: DeskCall, advisor: Party) -> DeskCall:
-        """Store that `advisor`, one of a group's advisors, talks to the caller.
+        """Store that `advisor` talks to the caller, after a PBX has answered the call for a group.
 
-        A PBX answered the call for this group. Return the changed call. The call disappears from
-        the pages of all other advisors in the group.
+        `advisor` is in this group. The call disappears from the pages of all other advisors in the
+        group. Return the changed call.
         """
         state = msgspec.structs.replace(call.state, advisor=advisor, group=())
         return self._put(replace(call, state=state))
@@ -339,10 +339,10 @@ class LiveCalls:
     def confirm(
         self, call: DeskCall, confirmation: PopConfirmation, person_id: str | None
     ) -> DeskCall:
-        """Store whether the caller is the person with `person_id`, as the advisor has found out.
+        """Store the advisor's answer to the question whether the caller is a certain person.
 
-        `confirmation` is the advisor's answer. If `person_id` is None, the person that was chosen
-        before is meant. Return the changed call.
+        `confirmation` is the answer. `person_id` is the id of the person; None means the person
+        that was chosen before. Return the changed call.
 
         Raises:
             ChoiceError: The advisor cannot confirm this person now.

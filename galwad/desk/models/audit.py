@@ -29,13 +29,15 @@ class AuditQuery(RequestBody):
 
 
 class AuditPage(BaseModel):
-    """A page of audit entries. `last` is the number of the final entry in `lines`.
+    """A page of audit entries: the response to a search, or to a request for the chain.
 
-    If `lines` is empty, `last` is 0 in the response to a search, and the request's `after` in any
-    other response. Each item of `lines` is one entry in the form of an audit export (see
-    `recording.audit.chain.ChainEntry`). The database also has columns with the number, time and
-    kind of each entry. `contradicting` has the numbers of the entries whose columns differ from the
-    entry's text. In the response to a search, `contradicting` is empty.
+    Each item of `lines` is one entry in the form of an audit export (see
+    `recording.audit.chain.ChainEntry`). `last` is the number of the final entry. If there is no
+    entry, `last` is 0 after a search, and the request's `after` otherwise.
+
+    The database also has columns with the number, time and kind of each entry. `contradicting` has
+    the numbers of the entries whose columns differ from the entry's text. It is empty after a
+    search.
     """
 
     lines: list[str]

@@ -403,8 +403,9 @@ class Dialog(DialogAddresses):
     def draft_again(self, draft: Draft, headers: HeaderList) -> Draft:
         """Return a copy of `draft` with the header fields `headers` and the next CSeq number.
 
-        The core uses the copy to send a request again with credentials. The request may also be a
-        BYE: unlike `draft`, this method does not raise ProtocolError after a BYE.
+        The core uses the copy to send a request again with credentials. A BYE may also need
+        credentials. So, unlike the method `Dialog.draft`, this method raises no ProtocolError after
+        a BYE.
         """
         self._local_cseq += 1
         return replace(draft, cseq=self._local_cseq, headers=headers)

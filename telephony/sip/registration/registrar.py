@@ -68,12 +68,11 @@ class Binding:
     def address(self) -> Address:
         """The address to which a request to the phone is sent.
 
-        If the REGISTER came over a connection, this is its source address, so that the same
-        connection is used (RFC 5626). If the REGISTER came by UDP, this address depends on a URI:
-        that of the nearest proxy in the path, or that of the Contact if there is no path. If the
-        host in this URI is the source IP address of the REGISTER, this is the host and port in the
-        URI. If it is another host, the sender is behind NAT, and this is the source address of the
-        REGISTER.
+        If the REGISTER came over a connection, the request is sent to the REGISTER's source
+        address, over the same connection (RFC 5626). If the REGISTER came by UDP, the request is
+        sent to the host and port in a URI: the URI of the nearest proxy in the path, or of the
+        Contact if there is no path. If the host in that URI is not the REGISTER's source IP
+        address, the sender is behind NAT. The request is then sent to the source address.
         """
         uri = self.path[0].uri if self.path else self.contact.uri
         if self.source.reliable or uri.host != self.source.host:
@@ -83,9 +82,8 @@ class Binding:
     def is_same_contact(self, other: NameAddr) -> bool:
         """Return whether `other` is the Contact of this binding.
 
-        If both Contacts have the same `+sip.instance` (the id of a phone), they are the same if
-        their registration ids (`reg-id`) are equal. Otherwise they are the same if their URIs are
-        equivalent.
+        If both have the same `+sip.instance` (the id of a phone), their registration ids (`reg-id`)
+        must be equal. Otherwise their URIs must be equivalent.
         """
         instance = self.contact.parameter("+sip.instance")
         if instance and instance == other.parameter("+sip.instance"):
@@ -112,9 +110,8 @@ class Registrar:
             max_expires: The longest expiry in seconds. If a phone requests a longer expiry, the
                 binding gets the expiry `max_expires`.
             default_expires: The expiry in seconds for a phone that does not request an expiry.
-            max_bindings: The maximum number of bindings of one address-of-record. If there are more
-                after a REGISTER, then of all its bindings, old and new, those that expire first are
-                removed.
+            max_bindings: The maximum number of bindings of one address-of-record. If a REGISTER
+                exceeds it, the bindings that expire first are removed, whether old or new.
         """
         self._min_expires = min_expires
         self._max_expires = max_expires
