@@ -98,7 +98,7 @@ class Recorder:
         """The function that the recorder calls directly before it opens the gate.
 
         The function reads the packets that are still in the sockets. These packets arrived while
-        the gate was shut. The gate is shut until the function has ended, so it drops these packets.
+        the gate was shut. They are dropped, because the gate opens only after that.
         """
         self._started = started
         self._clock = clock
@@ -453,7 +453,7 @@ class Recorder:
                 self._put_event("gap-end", {}, at)
 
     def _put_event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Add an event to the outbox, and write all events in the outbox if the storage works."""
+        """Write an event to the spool. During a storage fault, the event waits in memory."""
         self.storage.outbox.put(kind, fields, at_us)
         if self._policy.storage_works:
             try:

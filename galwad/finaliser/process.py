@@ -212,7 +212,7 @@ class Finaliser:
         # If a folder is missing, this is reported when the finaliser next looks for closed spools.
         except OSError:
             return
-        except Exception:  # An error of one followed call must not stop the sealing of ended calls.
+        except Exception:  # An error in a live call must not stop the sealing of ended calls.
             log.exception("calls.not_followed")
 
     async def _take(self, call_id: str) -> None:
@@ -265,9 +265,8 @@ class Finaliser:
     def _enqueue(self, call_id: str, size: int, *, just_ended: bool = False) -> None:
         """Queue a call whose spools are closed. `size` is the total size of these spools in bytes.
 
-        If the call is being sealed now, it is not queued but only marked, because another of its
-        spools may have been closed meanwhile. A marked call is queued again when this sealing has
-        failed, but not when it has succeeded.
+        While the call is being sealed, it is not queued. If that sealing fails, the call is queued,
+        because another of its spools may have been closed meanwhile.
         """
         if call_id in self._in_sealing:
             self._in_sealing[call_id] = True
@@ -336,7 +335,7 @@ class Finaliser:
         self._remind()
 
     def _remind(self) -> None:
-        """Send the desk again each sealed recording that it has not confirmed as indexed."""
+        """Repeat the report of each sealed recording that the desk has not confirmed as indexed."""
         for sealed in self._sealed.values():
             self._desk.send(sealed)
 

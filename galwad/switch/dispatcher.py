@@ -106,9 +106,9 @@ class EventDispatcher:
         """Give an advisor's place in a call to the sender of an INVITE with Replaces (RFC 3891).
 
         The sender must be trusted: one of our phones, or a trusted trunk such as the centre's PBX.
-        Any other sender gets 603. `replaced` is the advisor's leg to which the Replaces header
-        field refers. If this header field refers to no leg that can be replaced, `replaced` is a
-        SIP status instead, and the INVITE is refused with this status.
+        Any other sender gets 603. `replaced` is the advisor's leg that the Replaces names. If the
+        Replaces names no leg that can be replaced, `replaced` is the SIP status with which the
+        INVITE is refused.
         """
         call = None if isinstance(replaced, int) else self._calls.get(replaced.call.call_id)
         if isinstance(replaced, int):
@@ -119,7 +119,7 @@ class EventDispatcher:
             call.transfers.replace_advisor(replaced, invite, admission, now)
 
     def _unanswered(self, event: sip.InviteFailed) -> None:
-        """If an INVITE failed because its target was unreachable or overloaded, mark this address.
+        """If an INVITE failed because an address was unreachable or overloaded, mark that address.
 
         For some time, a marked address is tried after all other addresses (RFC 3263 section 4.3,
         RFC 3261 section 21.5.4).

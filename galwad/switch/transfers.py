@@ -1,7 +1,7 @@
 """Transfers of a call: their effect on the recording, and the party that has the call afterwards.
 
 This module handles each transfer, blind or attended, before `telephony.b2bua` rings or joins any
-leg. Depending on the class of the transfer's destination, the gate shuts before anything else
+leg. If the class of the transfer's destination requires it, the gate shuts before anything else
 happens.
 """
 
@@ -27,8 +27,7 @@ from telephony.sip.ua.uas import InviteServer
 class TransferableCall(Protocol):
     """The parts of a live call that `CallTransfers` uses.
 
-    `CallTransfers` uses these parts of its own call. When another call is joined with its own call,
-    it uses these parts of the other call too.
+    `CallTransfers` uses these parts of its own call, and of a call that is joined with it.
     """
 
     admission: Admission
@@ -168,11 +167,11 @@ class CallTransfers:
             each.settle(now)
 
     def _prefer_recorded(self, plan: JoinPlan) -> JoinPlan:
-        """Return a plan for joining two calls in which the recorded call continues.
+        """Return a plan for joining two calls; if possible, the recorded call continues.
 
-        A plan says which of the two calls continues and which ends. If the call that ends in `plan`
-        is recorded and the other call is not, return a plan in which the other call ends. If that
-        is not possible, or not necessary, return `plan`.
+        In `plan`, one call continues and the other call ends. If only the call that ends is
+        recorded, return a plan in which that call continues. If this is not possible, or not
+        necessary, return `plan`.
         """
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)

@@ -68,11 +68,10 @@ def _expand(prefix: str) -> list[int]:
 
 
 def _regroup(data: bytes | list[int], from_bits: int, to_bits: int, *, pad: bool) -> list[int]:
-    """Divide the bits of `data` into groups of another size, and return the groups as numbers.
+    """Divide the bits of `data` into groups of `to_bits` bits, and return the groups as numbers.
 
-    Each number in `data` has `from_bits` bits, and each returned number has `to_bits` bits. If
-    `pad` is True, zero bits are added to complete the final group. If `pad` is False, the bits that
-    do not fill a group are padding and are not returned.
+    Each number in `data` has `from_bits` bits. If `pad` is True, zero bits complete the final
+    group. If `pad` is False, the bits after the last complete group are padding, and are left out.
 
     Raises:
         KeyTextError: The padding has `from_bits` bits or more, or is not zero.

@@ -105,20 +105,16 @@ class CallFacts:
                 self.ended_us = at_us
 
     def reached(self, at_us: int) -> None:
-        """Record that the spool has an event or a packet at the offset `at_us`.
-
-        The attribute `last_us` is the latest offset that was recorded.
-        """
+        """Update `last_us`, the latest offset of an event or packet, with the offset `at_us`."""
         if at_us > self.last_us:  # noqa: PLR1730 - once a packet, and max() takes twice the time
             self.last_us = at_us
 
     def lost(self, record: LostRecord, shift_us: int) -> None:
-        """Record a loss: frames of a spool that cannot be read.
+        """Store a loss: frames of a spool that cannot be read.
 
-        `shift_us` is added to the times in `record` to get offsets. Erased frames are not recorded
-        as a loss, because the spool's events already describe a gap for these frames. If the keys
-        of the frames were never written to the spool, and the loss directly before this loss has
-        the same reason, both are recorded as one loss.
+        `shift_us` is added to the times in `record` to get offsets. Erased frames are not stored as
+        a loss, because the spool's events already describe a gap for them. Two losses of frames
+        without keys become one loss if the second directly follows the first.
         """
         read_until = self.last_us
         if record.to_us is not None:
@@ -139,18 +135,18 @@ class CallFacts:
         self._lost.append((start, end, record.why))
 
     def interrupted(self, resumed_us: int, *, moved: bool, complete: bool) -> None:
-        """Record that a spool has no END frame, and that the next spool continues the call.
+        """Handle a spool without an END frame. The next spool continues the call.
 
         The time from the last record of the interrupted spool to `resumed_us` becomes a fault gap,
         unless a gap is already open or `complete` is true.
 
         Args:
-            resumed_us: The offset of the next spool's first record that is not a repetition of a
-                record in the interrupted spool.
+            resumed_us: The offset of the first new record in the next spool. The records before it
+                repeat records of the interrupted spool.
             moved: True if the same process wrote both spools, because the disk of the interrupted
                 spool failed. False if the process stopped, and a new process began the next spool.
-            complete: True if the interrupted spool was read up to the point at which the next spool
-                continues. Then nothing is lost, so there is no gap.
+            complete: True if nothing is lost, because the interrupted spool was read up to the
+                point at which the next spool continues.
         """
         neither = self._segment is None and self._gap is None
         since = min(self.last_us, self._covered_until_us) if neither else self.last_us
@@ -195,9 +191,8 @@ class CallFacts:
         """Add a fault gap for each part of the loss `lost` that no gap covers yet.
 
         `why` is the reason of the loss. `refused` are the gaps during which the disk did not accept
-        writes. A frame that the disk did not accept leaves a missing frame number in the spool,
-        which looks like damage. Therefore, if `why` is damage and the loss is within a gap of
-        `refused`, the loss is ignored.
+        writes. If `why` is damage and the loss is within such a gap, nothing is added: the spool
+        only lacks frames that the disk did not accept.
         """
         has_gap = any(
             gap.from_us - _SPACING_US < lost.from_us and lost.to_us <= gap.to_us for gap in refused
@@ -237,7 +232,7 @@ class CallFacts:
         )
 
     def _advised(self, advisor: str, extension: str) -> None:
-        """Record the advisor who answered first. Later advisors are ignored."""
+        """Store the advisor who answered first. Later advisors are ignored."""
         known = self.personal
         if not known.advisor and not known.extension:
             self.personal = PersonalFacts(known.number, known.line, advisor, extension)

@@ -40,7 +40,7 @@ _OBJECTS: Final = ("payload", "header")
 _LARGE: Final = ("payload", "raw")
 _SMALL: Final = ("manifest", "header", "rewrap", "disposal")
 _LARGEST: Final = 64 << 20
-"""The maximum size in bytes of a small object, such as a manifest.
+"""The maximum size in bytes of a manifest, header, rewrap record or disposal certificate.
 
 The manifest of a real recording is smaller: a call that lasts a whole day has some thousand gaps,
 and each gap takes about a hundred bytes of the manifest.
@@ -69,7 +69,7 @@ class RecordingVerdict:
 
     call_id: str
     problems: tuple[str, ...] = ()
-    """The problems that the recording did not have when it was sealed, such as a changed object."""
+    """The problems that the recording did not have when it was sealed, such as a changed file."""
     notes: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     """The faults that the recording already had when it was sealed.
@@ -89,7 +89,7 @@ class RecordingVerdict:
     def has_unexplained_damage(self) -> bool:
         """True if there are problems or faults.
 
-        If a valid certificate proves that the recording was disposed of, a missing object is not a
+        If a valid certificate proves that the recording was disposed of, a missing file is not a
         problem.
         """
         return bool(self.problems or self.faults)
@@ -98,9 +98,7 @@ class RecordingVerdict:
 def recordings_below(folder: Path) -> list[tuple[Path, str]]:
     """Return the folder and call id of every recording in `folder` and its subfolders.
 
-    A recording is included if it has at least one object.
-
-    The list is sorted by call id.
+    A recording is included if at least one of its files is present. The list is sorted by call id.
 
     Raises:
         OSError: A folder cannot be read. The error is raised because the recordings in this folder
@@ -126,15 +124,15 @@ def verify_recording(
     officer_keys: Collection[str] = (),
     identities: Iterable[Identity] = (),
 ) -> RecordingVerdict:
-    """Verify a recording's header, payload and raw object against its manifest.
+    """Verify a recording's header, payload and undecoded packets against its manifest.
 
     If the recording has a disposal certificate, verify the certificate instead.
 
     Args:
-        folder: The folder with the objects.
+        folder: The folder with the recording's files.
         call_id: The recording's call id.
         public_key: The node's public signing key (base64), from a trusted source. If None, the key
-            in the manifest is accepted. The verdict then proves only that the objects belong
+            in the manifest is accepted. The verdict then proves only that the files belong
             together; it does not prove who made them.
         officer_keys: The public keys (base64) of the officers whose rewraps are accepted, from a
             trusted source. A key that is stored beside the recording is never used.
@@ -169,13 +167,13 @@ def verify_recording(
 
 
 def _unsafe_objects(folder: Path, call_id: str) -> Iterator[str]:
-    """Yield a problem for each object that is not safe to read.
+    """Yield a problem for each file of the recording that is not safe to read.
 
-    Pipes and devices are not safe. An object that should be small, such as a header, is not safe if
-    it is so large that it would fill the memory.
+    Pipes and devices are not safe. A file that should be small, such as the header, is not safe if
+    it is larger than `_LARGEST`, because it would fill the memory.
     """
     for name in (*_LARGE, *_SMALL):
-        # The error is ignored here. The code that reads this object later reports the error.
+        # The code that reads this file later reports the error.
         with contextlib.suppress(OSError):
             found = (folder / f"{call_id}.{name}").stat()
             if not stat.S_ISREG(found.st_mode):

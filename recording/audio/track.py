@@ -24,7 +24,7 @@ _US = 1_000_000
 _ROOM_S = 32
 """The length of the sample buffer in seconds.
 
-The final samples are removed from the buffer when they fill half of it.
+Samples that were given to the encoder are removed when they fill half of the buffer.
 """
 
 
@@ -43,7 +43,7 @@ class Track:
         self._origin = 0
         """The position of the first sample in the buffer."""
         self._start = 0
-        """The position of the first sample that is not final."""
+        """The position of the first sample that was not yet given to the encoder."""
         self._noise: Noise | None = None
         self._noise_at = 0
         """The position up to which the noise is written to the samples."""
@@ -91,7 +91,7 @@ class Track:
         stream.packet(at_us, head, codec, rtp_payload, data)
 
     def burst(self, burst: TrackBurst, start: int, end: int) -> None:
-        """Process the packets `start` to `end` (exclusive) of a burst.
+        """Process the packets `start` to `end` (exclusive) of `burst`.
 
         The result is the same as if `packet` were called for each of these packets.
         """
@@ -138,9 +138,9 @@ class Track:
     def keep_undecoded(self, packet: Packet, position: int) -> bool:
         """Store a packet that cannot be decoded, and return True.
 
-        If all samples at the positions of the packet's audio are final, the packet has arrived too
-        late. Such a packet is not stored, and the result is False, because the packet may belong to
-        a gap (such as a payment), and gaps in the final samples are no longer known.
+        If `take` has already returned the samples of the packet's whole time, the packet is too
+        late: it is not stored, and the result is False. Such a packet may belong to a gap, such as
+        a payment, and the gaps of that time are no longer known.
         """
         if position + packet.length_us * self.rate // _US < self._start:
             return False
@@ -173,8 +173,8 @@ class Track:
     def write(self, position: int, samples: Samples) -> bool:
         """Write samples that begin at `position`.
 
-        Samples at final positions are not written. Return False if no sample was written because
-        all the positions are final.
+        Samples at positions that `take` has already returned are not written. Return False if
+        no sample was written for this reason.
         """
         if self._noise is not None and position >= self._noise_at:
             self._end_noise(position)
@@ -195,7 +195,7 @@ class Track:
         return True
 
     def take(self, count: int) -> Samples:
-        """Return the first `count` samples that are not final, and make them final."""
+        """Return the next `count` samples. After this, these samples can no longer change."""
         self._write_noise(self._start + count)
         begin = self._start - self._origin
         taken = np.zeros(count, dtype=np.int16)

@@ -171,9 +171,8 @@ def spool_orphans(
 def is_young(since: float, now: float) -> bool:
     """Return True if `since` (Unix seconds) is less than ten minutes before or after `now`.
 
-    If a file or spool was changed at such a time, it may still be incomplete. For a time more than
-    ten minutes after `now`, the function returns False: only a wrong clock or a manipulated file
-    gives such a time.
+    A file or spool that was changed at such a time may be incomplete. Return False for later times,
+    because they come from a wrong clock or a manipulated file.
     """
     return abs(now - since) < YOUNG_S
 

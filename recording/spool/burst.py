@@ -20,7 +20,7 @@ from recording.spool.records import PacketRecord
 RTP_HEADER = 12
 _MOST_US = 1 << 62
 _FEWEST = 8
-"""The minimum number of packets in a burst. Fewer packets are decoded faster one by one."""
+"""A `BurstRecord` has at least this many packets. Fewer packets are decoded faster one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class BurstRecord:
     """The datagrams: each row is one packet, each column one byte."""
 
     def packets(self) -> Iterator[PacketRecord]:
-        """Yield each packet of the burst as a `PacketRecord`."""
+        """Yield each packet as a `PacketRecord`."""
         for at_us, track, data in zip(
             self.at_us.tolist(), self.track.tolist(), self.data, strict=True
         ):
@@ -65,7 +65,7 @@ def unpack_burst(from_us: int, plaintext: bytes) -> BurstRecord | None:
 
 
 class TrackBurst:
-    """The packets of a burst that belong to one track.
+    """The packets of a `BurstRecord` that belong to one track.
 
     The index of a packet is its position among these packets: 0 for the packet that arrived first.
     """

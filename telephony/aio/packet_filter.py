@@ -30,8 +30,7 @@ whose source is not in a blocked network.
 ONE_IN: Final = 64
 """One in this many datagrams from unknown sources is accepted. The choice is random.
 
-A source is unknown if it is in no blocked network and in no known network. If `program` gets None
-as the known networks, all datagrams from unknown sources are accepted.
+A source is unknown if it is neither in a blocked network nor in a known network.
 """
 
 _SO_ATTACH_FILTER: Final = 26

@@ -107,7 +107,7 @@ class Exchange:
     def is_forwarding(self, transaction: ServerRequest) -> bool:
         """Return whether the exchange in progress passes on the request of `transaction`.
 
-        Its header fields are then passed on too.
+        If it does, the header fields of the request are passed on too.
         """
         return self._forwarded is not None and self._forwarded.transaction is transaction
 
@@ -407,7 +407,7 @@ class Exchange:
             self._offers.cancel(forwarded.target, now)
 
     def on_leg_ended(self, leg: Leg) -> None:
-        """If the exchange in progress waits for an ACK, and `leg` is one of its legs, delete it."""
+        """Delete the exchange in progress if it waits for an ACK and `leg` is one of its legs."""
         awaited, forwarded = self._awaited_ack, self._forwarded
         if awaited is not None and leg in {awaited.source, awaited.target}:
             self._awaited_ack = None

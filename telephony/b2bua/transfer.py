@@ -46,11 +46,10 @@ _LAST_NOTIFY_WAIT: Final = 4.0
 After that time, we send a BYE to the leg to which we sent the NOTIFY.
 """
 _RECENT_FAILURE_WAIT: Final = 2.0
-"""The time in seconds after a failed transfer in which a hang-up does not end the caller's call.
+"""The seconds after a failed transfer in which a BYE of the REFER's sender does not end the call.
 
-This applies only to a hang-up of the REFER's sender. Some phones hang up automatically when they
-receive the NOTIFY about the failure (baresip 1.1 does so 10 ms later). The users of these phones do
-not intend to end the caller's call.
+Some phones hang up automatically when they receive the NOTIFY about the failure (baresip 1.1 does
+so 10 ms later). The users of these phones do not intend to end the caller's call.
 """
 
 
@@ -133,10 +132,9 @@ class ReferTransfers:
     def _may_refer(self, leg: Leg, request: Request) -> bool:
         """Return whether the peer of `leg` may send this REFER.
 
-        The callee that is joined with the caller may send any REFER. The caller may send only a
-        REFER whose Refer-To has a Replaces, which asks to join this call with another call. The
-        Replaces must name a leg of the other call. This leg must be the joined callee of the other
-        call, and its peer must be at the same host as the caller.
+        The callee that is joined with the caller may send any REFER. The caller may only ask to
+        join this call with another call, by a REFER with Replaces. The Replaces must name the
+        joined callee of the other call. This callee must be at the same host as the caller.
         """
         if not self._core.settings.allow_transfer:
             return False
@@ -161,13 +159,11 @@ class ReferTransfers:
             answer(referral.transaction, status, now)
 
     def accept(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
-        """Answer the REFER `request_id` with 202 and ring the targets, if this is possible.
+        """Answer the REFER `request_id` with 202, ring the targets, and return True.
 
-        Return True if it was possible. If the REFER no longer waits for a decision, return False
-        and do nothing else. In two cases, refuse the REFER with 603 and return False. The first
-        case is that the sender of the REFER is not the callee that is joined with the caller. The
-        second case is that the REFER has a Replaces that does not name a leg of the sender in
-        another call.
+        If the REFER no longer waits for a decision, do nothing and return False. Refuse the REFER
+        with 603 and return False if its sender is not the callee that is joined with the caller, or
+        if its Replaces names no leg of the sender in another call.
         """
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.accepted:

@@ -30,13 +30,13 @@ MOST_WRAPS: Final = 32
 A stream with 50 packets a second reaches it after about twelve hours.
 """
 _LEAP: Final = 0x7000
-"""The step in the sequence number from one search packet to the next.
+"""The step between the sequence numbers of the packets that `find_rollover` makes.
 
 The step is less than 32768 (half of the 65536 sequence numbers), because libsrtp would take a
 larger step as a step backwards.
 """
 _BEHIND: Final = 0x1000
-"""The distance in sequence numbers between the final search packet and the received packet.
+"""`find_rollover` makes packets up to this many sequence numbers before the received packet.
 
 With this distance, the received packet is newer than all packets in the replay window, so libsrtp
 does not refuse it as a repeated packet.

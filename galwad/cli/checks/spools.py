@@ -20,8 +20,8 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     """Yield a fault for each spool that cannot be opened without an officer.
 
     The check tries the boot keys of this machine, and the keys that an officer has already
-    recovered. It also yields a warning if there are spools in the spare folder, and a fault for
-    each recovered key that the finaliser cannot read.
+    recovered. It also yields a fault for each recovered key that the finaliser cannot read, and a
+    warning if there are spools in the spare folder, which is used after a disk failure.
     """
     keys = settings.node.runtime / "spool-keys"
     found: list[CheckResult] = []

@@ -13,9 +13,9 @@ from galwad.cli.simulate.steps import Report
 PAUSED: Final = "paused"
 _THERE: Final = 0.9
 _ABSENT: Final = 0.3
-"""If the similarity (0 to 1) is not above this value, the audio is not in the recording.
+"""Audio counts as absent from the recording if its similarity to the recording is at most this.
 
-The similarity of two different half seconds of noise is always lower.
+The similarity is from 0 to 1. Two different half seconds of noise always have a lower similarity.
 """
 _US: Final = 1_000_000
 _LENGTH_S: Final = 0.05
@@ -23,11 +23,11 @@ _REPORT: Final = "keep the recording and the journals, and report it"
 
 
 def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spoken]) -> None:
-    """Check that the recording has the audio that it must have, and not the audio of pauses.
+    """Compare the recording with the audio that the phones sent, and report the results.
 
-    Audio of a pause must not be recorded, nor audio after a transfer if the transfer made a gap.
-    Also check that payment gaps are silent, and that segments and gaps add up to the talk time.
-    `spoken` has the audio that the phones sent in each phase of the call.
+    Audio of a pause must be absent. Audio after a transfer must be absent if the transfer made a
+    gap. All other audio must be present. Payment gaps must be silent, and segments and gaps must
+    add up to the talk time. `spoken` has the audio that the phones sent in each phase of the call.
     """
     moved = any(gap["reason"] == "transfer" for gap in there.manifest["gaps"])
     for part in spoken:

@@ -90,11 +90,10 @@ class Plan:
     talk: float = 4.0
     """The length of the talk in seconds."""
     timeout: float = 10.0
-    """The longest time in seconds to wait for one event in a step, such as the ringing or the
-    answer.
+    """The longest time in seconds to wait for one event, such as the ringing or the answer.
 
-    If this command does not control the phone that answers, the wait for the answer may be longer,
-    and so may the wait for a transfer.
+    Other limits apply to a transfer, and to the answer of a phone that this command does not
+    control.
     """
     dtmf: str = ""
     pause: float = 0.0

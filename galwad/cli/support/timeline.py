@@ -63,21 +63,20 @@ def spans_of(
 ) -> list[TimelineSpan]:
     """Return the spans of the whole call, sorted by their start.
 
-    The result has the spans in `gaps`, and recorded spans for the rest of the call. Some spans in
-    `gaps` are unexplained. If an unexplained span and another span in `gaps` overlap, the
-    overlapping part is shown as unexplained. `talk_us` is the length of the call in microseconds.
-    `begins` has the starts of the segments, in microseconds since the recording's start. If a
-    segment begins inside a recorded span, the span is divided there. This happens, for example,
-    when another advisor takes over.
+    The result has the spans in `gaps`, and recorded spans for the rest of the call. If an
+    unexplained span overlaps another span in `gaps`, the overlapping part is unexplained.
+    `talk_us` is the length of the call in microseconds. `begins` has the starts of the segments, in
+    microseconds since the recording's start. A recorded span is divided where a segment begins,
+    for example when another advisor takes over.
     """
     return list(_divided(_covered(_visible(list(gaps)), talk_us), sorted(begins)))
 
 
 def _visible(gaps: Sequence[TimelineSpan]) -> Iterable[TimelineSpan]:
-    """Yield the unexplained spans in `gaps`, and then the other spans in `gaps`.
+    """Yield the spans in `gaps`, the unexplained spans first.
 
-    The unexplained spans are unchanged. The other spans are without the parts that overlap an
-    unexplained span.
+    If another span overlaps an unexplained span, the overlapping part of the other span is left
+    out.
     """
     unexplained = sorted(
         (gap for gap in gaps if gap.kind == _UNEXPLAINED.name), key=lambda span: span.from_us

@@ -45,8 +45,8 @@ class Indexer:
         self._without_caller: set[str] = set()
         """The ids of the calls for which this object has raised the alarm `recording.locked`.
 
-        The alarm of this object says that the recording is archived, but without the caller's phone
-        number. This number is stored only in the call's spool, which cannot be opened.
+        Here the alarm means that the recording is archived without the caller's phone number. This
+        number is stored only in the call's spool, which cannot be opened.
         """
 
     async def index(self, sealed: Sealed) -> bool:

@@ -31,7 +31,7 @@ class ClientRequest(ABC):
     def __init__(
         self, core: Core, draft: Draft, *, owner: object = None, sent: Request | None = None
     ) -> None:
-        """Make the handle, and compose the request from the draft; do not send the request.
+        """Compose the request from the draft; do not send the request.
 
         If an earlier process has already sent the request, `sent` is this request, and no new
         request is composed.
@@ -66,11 +66,10 @@ class ClientRequest(ABC):
         return self._attempt is attempt
 
     def on_failure(self, status: int, now: float) -> None:
-        """Report the failure to the application, or send the request by UDP instead of TCP.
+        """Send the request by UDP if the peer refused TCP; otherwise report the failure.
 
-        `status` is 408, 487 or 503. The request is sent by UDP if `status` is 503 and the request
-        was sent over TCP only because of its length: the peer has refused TCP (RFC 3261 section
-        18.1.1). In all other cases, the application receives the failure.
+        `status` is 408, 487 or 503. The peer refused TCP if `status` is 503 and the request was
+        sent over TCP only because of its length (RFC 3261 section 18.1.1).
         """
         draft, self._as_datagram = self._as_datagram, None
         if status != 503 or draft is None:
@@ -106,19 +105,18 @@ class ClientRequest(ABC):
         self.destination, self.local = draft.destination, draft.local.address
 
     def _begin_next(self, draft: Draft, now: float) -> None:
-        """Compose the request again from `draft`, and send it; the handle does not change."""
+        """Compose the request again from `draft`, and send it."""
         self._as_datagram = None
         self._take(draft)
         self.begin(now)
 
 
 class IgnoringUser:
-    """A transaction user that ignores responses. It is used for CANCEL and PRACK.
+    """A transaction user that ignores the responses to a CANCEL or PRACK.
 
-    For PRACK, its subclass `_Prack` is used, which responds to challenges, but ignores all other
-    responses. If no response to the CANCEL or PRACK arrives, nothing is done: if a PRACK is lost,
-    the callee stops waiting for the PRACK after a time; if a CANCEL is lost, the INVITE ends after
-    its own time limit.
+    For a PRACK, the subclass `_Prack` responds to challenges, and ignores all other responses. If
+    no response arrives, nothing is done. If a PRACK is lost, the callee stops waiting for the PRACK
+    after a time. If a CANCEL is lost, the INVITE ends after its own time limit.
     """
 
     def __init__(self, core: Core, request: Request) -> None:
@@ -129,7 +127,7 @@ class IgnoringUser:
         """Ignore the response."""
 
     def on_failure(self, status: int, now: float) -> None:
-        """Do nothing, although no response will arrive."""
+        """Ignore the failure: no response to this request will arrive."""
 
     def on_terminated(self, now: float) -> None:
         """Remove the terminated transaction from the core's transactions."""
