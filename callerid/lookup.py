@@ -56,9 +56,9 @@ class DirectorySource(Protocol):
 
 
 class Lookup:
-    """Searches all directories at the same time.
+    """Looks up a caller in all directories at the same time.
 
-    `budget_s` is the time limit in seconds for the search in all of them together.
+    `budget_s` is the time limit in seconds for the whole lookup.
     """
 
     def __init__(self, sources: Sequence[DirectorySource], budget_s: float = BUDGET_S) -> None:
@@ -68,7 +68,8 @@ class Lookup:
     async def look_up(self, caller: CallerId) -> LookupResult:
         """Search for this caller and return the result.
 
-        An error in a directory causes no exception; the result names the directory in `failed`.
+        If a directory fails, no exception is raised; the result has the directory's name in
+        `failed`.
         """
         if caller.withheld:
             return LookupResult(LookupStatus.WITHHELD)

@@ -1,4 +1,4 @@
-"""A person in a directory: the data that a screen-pop may show before and after confirmation."""
+"""A person in a directory: the data that a screen-pop can show about this person."""
 
 from __future__ import annotations
 

@@ -67,9 +67,9 @@ def open_engine(path: Path) -> AsyncEngine:
 def _roll_back(connection: Any, _record: object, _error: BaseException | None) -> None:
     """End the transaction of a connection that is closed because its task was cancelled.
 
-    SQLite keeps a closed connection, with its locks, until all its statements are finalized. Python
-    finalizes the statement of the cancelled task at the next garbage collection. Until then, no
-    other connection could write.
+    SQLite holds the locks of a closed connection until all its statements are finalized. Python
+    finalizes the statement of a cancelled task only at the next garbage collection. Without the
+    rollback, no other connection could write until then.
     """
     with suppress(sqlite3.Error):  # the connection is closed in any case
         connection.rollback()

@@ -83,7 +83,7 @@ class DeskOptions:
 
     @property
     def audit_key(self) -> Path:
-        """The file with the present day key, the private key that signs the audit chain.
+        """The file with the private key that signs the audit chain. Each day has a new key.
 
         The file is in the folder of the database.
         """
@@ -285,8 +285,8 @@ class Desk:
         self.metrics.switch_connected.set(connected)
         kind = "switch.connected" if connected else "switch.lost"
         log.info(kind)
-        # After the desk's start, the first connection to the switch is shown on the pages, but it
-        # does not count as an alarm in the log and the metrics.
+        # The first connection to the switch after the desk's start is normal. So it is only shown
+        # on the pages, and is not an alarm in the log and the metrics.
         if connected and not self._switch_lost:
             self.hub.alarm(kind, audience="everybody")
         else:
@@ -334,10 +334,10 @@ class Desk:
         )
 
     async def _open_note(self, call: DeskCall) -> None:
-        """Open the contact note (the advisor's note about a call) of a call that was just answered.
+        """Open the contact note of a call that was just answered.
 
-        The note is opened when the call is answered, so that the advisor cannot forget to write it.
-        If a note for this call is already saved, that note is stored in the live call.
+        The note is opened at once, so that the advisor cannot forget to write it. If a note for
+        this call is already saved, store it in the live call.
         """
         call = self.calls.get(call.call_id) or call
         if call.advisor is None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 from recording.audio.stream_decoder import StreamDecoder
 
 _MOST = 50
-"""The maximum number of packets in a run. With packets of 20 ms, this is one second of audio."""
+"""The maximum number of packets that are decoded together.
+
+With packets of 20 ms, this is one second of audio.
+"""
 
 
 class DecodingRun:
@@ -16,13 +19,9 @@ class DecodingRun:
 
     def __init__(self) -> None:
         self.count = 0
-        """The number of packets in the run.
-
-        The length of `_parts` can be smaller, because one part can have the RTP payloads of several
-        packets.
-        """
+        """The number of packets in `_parts`. One part can hold several packets."""
         self.end = 0
-        """The position on the track at which the samples of the run end."""
+        """The position on the track at which the samples of the added packets end."""
         self.decoder: StreamDecoder | None = None
         self.codec = ""
         self._parts: list[bytes] = []
@@ -32,14 +31,14 @@ class DecodingRun:
 
     @property
     def room(self) -> int:
-        """The number of packets that can still be added to the run."""
+        """The number of packets that can still be added."""
         return _MOST - self.count
 
     def begin(self, decoder: StreamDecoder, codec: str, position: int) -> None:
-        """Begin a new run whose samples start at `position` on the track.
+        """Set the decoder and the codec of the next packets.
 
-        `codec` is the text of the codec, such as `PCMA/8000`. Before this method is called, the
-        packets of the previous run must be removed with `take`.
+        `codec` is the text of the codec, such as `PCMA/8000`. The samples of the next packets start
+        at `position` on the track. Remove all earlier packets with `take` first.
         """
         self.decoder, self.codec, self.end = decoder, codec, position
 
@@ -55,7 +54,7 @@ class DecodingRun:
             self.end += len(rtp_payload) * self.decoder.scale
 
     def take(self) -> bytes:
-        """Remove all packets from the run and return their joined RTP payloads."""
+        """Remove all packets and return their joined RTP payloads."""
         rtp_payload = b"".join(self._parts)
         self._parts.clear()
         self.count = 0

@@ -1,1 +1,1 @@
-"""The audit chain: entries and their hashes, day keys, and the anchors that custodians keep."""
+"""The audit chain: entries and their hashes, the signing key of each day, and the anchors."""

@@ -8,8 +8,8 @@ valid if these rows are deleted. This module never deletes these rows.
 Each day has a signing key (`recording.audit.day_key`). When the day changes, the old day's key
 signs the chain's head and the new day's public key, and is then destroyed. So a person who controls
 the server today cannot rewrite the entries of yesterday. But this person can rewrite today's
-entries and remove entries from the end of the chain. Of these changes, only changes of entries up
-to the newest anchor are detected. An anchor is an earlier head of the chain that a custodian keeps.
+entries and remove entries from the end of the chain. This is detected only for entries up to the
+newest anchor. An anchor is an earlier head of the chain that a custodian keeps.
 """
 
 from __future__ import annotations
@@ -82,10 +82,9 @@ audit_values = Table(
 
 _US = 1_000_000
 _AHEAD_DAYS = 7
-"""A day key is replaced if its day is at least this number of days after the day of a new entry.
+"""The signing key of a day is replaced if that day is at least this many days in the future.
 
-Such a day key was made while the clock was wrong. The day key is replaced before the new entry is
-written.
+Such a key was made while the clock was wrong. It is replaced before the next entry is written.
 """
 
 Facts = Mapping[str, str | int | bool]
@@ -208,10 +207,10 @@ class AuditLog:
     async def _last(self, connection: AsyncConnection) -> tuple[Head, int]:
         """Return the chain's head, and the highest entry number that must not be used again.
 
-        This number is usually the number of the newest entry. The number is higher if later entries
-        were deleted from the database without their personal values. A new entry must not get the
-        number of a deleted entry: the write could fail, or the old personal values would seem to
-        belong to the new entry.
+        This number is usually the number of the newest entry. It is higher if later entries were
+        deleted from the database, but their personal values were not. If a new entry got the number
+        of a deleted entry, the write could fail, or the new entry could get the wrong personal
+        values.
         """
         entries, values = audit_entries.c, audit_values.c
         statement = (
@@ -228,11 +227,13 @@ class AuditLog:
     async def _roll_day_key(
         self, connection: AsyncConnection, head: Head, at_us: int
     ) -> tuple[Head, bool]:
-        """Write an entry with a new day key, if an entry at the time `at_us` needs a new day key.
+        """Write an entry with a new day key (signing key), if an entry at `at_us` needs one.
 
-        A new day key is needed in three cases. The newest day key is from an earlier day than
-        `at_us`, or from a day that is `_AHEAD_DAYS` days or more after `at_us`, or its private key
-        is lost. Returns the chain's head, and True if a new day key was written.
+        A new day key is needed if the newest one is from an earlier day than `at_us`. It is also
+        needed if the newest one is `_AHEAD_DAYS` days or more ahead of `at_us`, or if the newest
+        private key is lost.
+
+        Return the chain's head, and True if a new day key was written.
         """
         table = audit_entries.c
         own = table.node == self._node

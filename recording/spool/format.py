@@ -52,9 +52,10 @@ A frame header with a greater length is damaged or forged. Such a frame is treat
 that no more than this number of bytes is read into memory for one frame.
 """
 MAX_MEDIA = MAX_CIPHERTEXT // 2
-"""The length in bytes of an open media frame above which no packet is added to it.
+"""The length in bytes above which the open media frame is full.
 
-A longer media frame is written before the next packet; any other media frame, at the next tick.
+A full frame is written before the next packet is added. A frame that is not full is written at the
+next tick.
 """
 
 PACKET = struct.Struct(">IBI")

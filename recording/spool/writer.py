@@ -189,9 +189,8 @@ class SpoolWriter:
         also has packets from before `at_us`, these packets are written again in a replacement
         frame.
 
-        The replacement frames and the tombstone (the list of erased frames) are written together,
-        in one write. After the write, the keys of the erased frames are destroyed, even if the
-        write failed.
+        The replacement frames and the tombstone (the list of erased frames) are written in one
+        write. Then the keys of the erased frames are destroyed, even if the write failed.
 
         Raises:
             SpoolWriteError: The write failed, or a key in the runtime folder could not be
@@ -269,7 +268,7 @@ class SpoolWriter:
         return self._file.is_hanging
 
     def run_when_disk_recovers(self, job: Callable[[], None]) -> None:
-        """Run `job` in the disk's thread. If the disk hangs, `job` runs when it works again."""
+        """Run `job` in the disk's thread. If the disk hangs, `job` waits until the disk works."""
         self._file.run_later(job)
 
     @property
@@ -455,7 +454,7 @@ class SpoolWriter:
         published: list[UnpublishedFrame] | None = None,
         lost_from: int | None = None,
     ) -> None:
-        """Write frames to the file. If that succeeds, remember which keys are published now.
+        """Write frames to the file, and then remember which frame keys the file contains.
 
         Args:
             blocks: The bytes of each frame.

@@ -222,8 +222,8 @@ class CallCore:
     def set_ringback(self, *, wanted: bool) -> None:
         """Start or stop the ringing tone that the caller hears while waiting.
 
-        `wanted` is true to start the tone. Do nothing if the tone was already started or stopped,
-        or if the media plane cannot play the tone.
+        If `wanted` is true, start the tone, unless it already plays. If `wanted` is false, stop the
+        tone, if it plays. If the media plane cannot play the tone, do nothing.
         """
         if wanted != self.ringback and isinstance(self.plane, RingbackPlane):
             act = self.plane.start_ringback if wanted else self.plane.stop_ringback

@@ -82,7 +82,7 @@ class CallResumed:
 
 @dataclass(frozen=True, slots=True)
 class TransferRequested:
-    """A party that may transfer the call has sent a well-formed REFER.
+    """A party has sent a well-formed REFER, and this party is allowed to transfer the call.
 
     The owner must call `accept_transfer`, `join` or `refuse_transfer` within 5 seconds. If it does
     not, the call refuses the REFER with 603.

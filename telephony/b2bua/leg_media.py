@@ -1,9 +1,8 @@
 """The media state of one leg: its ports, its o= line and the session descriptions of both sides.
 
 Each leg has its own o= line. The version in the o= line grows only when our description changes
-(RFC 3264 8). The agreed description is replaced only after an offer got its SDP answer. If the peer
-refuses our offer, the agreed description does not change. A different description after that gets a
-higher version than the refused offer.
+(RFC 3264 8). The agreed description changes only when an offer is accepted, not when it is refused.
+The version of a refused offer is not used again for a different description.
 """
 
 from __future__ import annotations
@@ -141,7 +140,7 @@ class LegMedia:
         allowed: Sequence[str],
         direction: Direction | None = None,
     ) -> bool:
-        """Return whether a new offer would have the codecs and direction already agreed.
+        """Return whether a new offer would only repeat the agreed codecs and direction.
 
         The arguments are the same as for `pass_on`, which builds the new offer.
 
@@ -155,11 +154,11 @@ class LegMedia:
     def is_unchanged(
         self, offer: SessionDescription, source: LegMedia, allowed: Sequence[str]
     ) -> bool:
-        """Return whether a new offer to the peer would change nothing for the peer.
+        """Return whether a new offer would only repeat values that are already agreed.
 
-        The arguments are the same as for `pass_on`, which builds the new offer. The codecs, the
-        direction, ptime and maxptime of the new offer are compared with our agreed description. The
-        other party's SRTP key and address are not compared, because our peer never receives them.
+        The codecs, the direction, ptime and maxptime are compared. The other party's SRTP key and
+        address are not compared, because our peer never receives them. The arguments are the same
+        as for `pass_on`, which builds the new offer.
 
         Raises:
             SdpParseError: The offer contains no media stream that we support.
@@ -293,8 +292,9 @@ def _codecs_and_direction(session: SessionDescription) -> object:
 def _visible_media(session: SessionDescription) -> object:
     """Return the codecs, the direction, ptime and maxptime of the audio section.
 
-    If one party sends an offer, our offer to the other party contains these values of it. None
-    means that there is no audio section.
+    The result is only used to compare two session descriptions. It has only values that we copy
+    from one party's offer into our offer to the other party. None means that there is no audio
+    section.
     """
     index = session.audio_index()
     if index is None:

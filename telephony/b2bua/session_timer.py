@@ -44,8 +44,8 @@ class SessionTimer:
     def refresh_at(self) -> float:
         """The time at which we send a refresh, if we are the side that refreshes.
 
-        The time is on the same clock as `started`. It is half a session interval after `started`,
-        when the session was created or most recently refreshed.
+        The time is on the same clock as `started`. It is half a session interval after the session
+        was created or most recently refreshed.
         """
         return self.started + self.interval / 2
 
@@ -88,11 +88,10 @@ def supports_timer(message: Request | Response) -> bool:
 def agree_to_request(request: Request, settings: CallSettings, now: float) -> SessionTimer:
     """Return the session timer for an INVITE or UPDATE that we will answer with a 2xx.
 
-    If the peer does not support session timers, the leg still has a session timer, and we send the
-    refreshes. A Session-Expires in the request of such a peer was added by a proxy. We do not use a
-    longer interval than this proxy asks for (RFC 4028 section 9). The only exception is an interval
-    below 90 s, which becomes 90 s. `settings.min_se` does not apply to a peer that does not support
-    session timers, because this peer would not understand a 422.
+    If the peer does not support session timers, we send the refreshes. A Session-Expires in its
+    request was added by a proxy. Our interval is not longer than this proxy asks for (RFC 4028
+    section 9), but at least 90 s. `settings.min_se` does not apply to such a peer, because it would
+    not understand a 422.
 
     Raises:
         IntervalTooSmallError: The peer supports session timers and asks for less than
@@ -135,9 +134,8 @@ def agree_to_response(
     """Return the session timer that is in force after a 2xx to our INVITE or UPDATE.
 
     We send the refreshes, unless the Session-Expires of the 2xx says that the peer sends them. If
-    the 2xx has no Session-Expires, the interval is our own `settings.session_expires`, or `least`
-    if that is longer. `least` is the longest Min-SE that the peer has sent so far on this leg, in
-    seconds.
+    the 2xx has no Session-Expires, the interval is `settings.session_expires` or `least`, whichever
+    is longer. `least` is the longest Min-SE that the peer has sent so far on this leg, in seconds.
     """
     value = response.headers.get("Session-Expires")
     said = _seconds(value)

@@ -35,7 +35,7 @@ _RINGS = {180, 183}
 
 
 def handle(account: PhoneAccount, call: VoIPCall, event: SipEvent) -> None:
-    """Handle an event of the SIP core that belongs to `call`, and wake the coroutines that wait."""
+    """Handle an event of `call`, and wake the coroutines that wait for a change of the call."""
     if not _on_setup(account, call, event):
         _in_dialog(account, call, event)
     call.changes.notify()

@@ -31,10 +31,9 @@ def remote_media(theirs: SessionDescription, ours: SessionDescription | None = N
     `theirs` is the peer's session description. `ours` is our description for the peer; it is None
     before we have sent one. Media flows only in the directions that both descriptions allow.
 
-    The peer may send with the payload types in `ours`. Some peers also send with the payload types
-    in `theirs`. So the result contains both. The two descriptions may give the same payload type to
-    different codecs. Then the codec in `ours` applies if the peer accepts this codec. Otherwise the
-    codec in `theirs` applies.
+    The peer should send with the payload types in `ours`, but some peers also send with those in
+    `theirs`. So the result contains both. If a payload type has one codec in `ours` and another in
+    `theirs`, the codec in `ours` applies if the peer accepts it, otherwise the codec in `theirs`.
 
     Raises:
         SdpParseError: There is no live audio section, its address is not a unicast IP literal, or
@@ -78,8 +77,9 @@ def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, 
 def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) -> int | None:
     """Return the index in `theirs` of the audio section that both descriptions agree on.
 
-    If `theirs` has live audio at the index of our live audio section, return this index. Otherwise
-    return the index of the first live audio section of `theirs`, or None if there is none.
+    An audio section is live if its port is not 0. If `theirs` has a live audio section at the same
+    index as `ours`, return this index. Otherwise return the index of the first live audio section
+    of `theirs`. If there is none, return None.
     """
     index = ours.audio_index() if ours is not None else None
     if index is not None and index < len(theirs.media) and theirs.media[index].is_rtp_audio:

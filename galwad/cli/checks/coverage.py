@@ -22,8 +22,9 @@ from galwad.desk.coverage.orphan_fixes import fix_of
 
 _MAX_SHOWN: Final = 10
 _LATE_S: Final = 3600.0
-"""The time in seconds that the nightly check of a large archive may take. A warning is given only
-if the check has not ended when this time has passed after its planned start."""
+"""The time limit for the nightly check, in seconds after its planned start. If the check has not
+ended by then, a warning is given. The limit is long, because a large archive takes long to check.
+"""
 _CALLS: Final = {
     "recording.missing": (
         "was answered, but has no recording",
@@ -39,8 +40,8 @@ _CALLS: Final = {
 def check(settings: Settings) -> Iterator[CheckResult]:
     """Read the findings of the most recent nightly coverage check from the database.
 
-    If the database cannot be read, nothing is yielded here: this fault is a result of the check in
-    checks/database.py. The database is not changed.
+    If the database cannot be read, yield nothing: `checks/database.py` reports this fault. The
+    database is not changed.
     """
     if not settings.database.exists():
         return

@@ -85,8 +85,9 @@ def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[Chec
 def _routes(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckResult]:
     """Yield a warning for each route and phone in the settings that names a missing phone or user.
 
-    A route may name an extension that no phone has, or an advisor who is not a user. A phone may
-    name a person who is not a user. Disabled users and their extensions count as missing.
+    Three faults are found: a route rings an extension that no phone has, a route has an advisor who
+    is not a user, or a phone belongs to a person who is not a user. Disabled users and their
+    extensions count as missing.
     """
     rows = connection.execute("SELECT name, extension FROM users WHERE NOT disabled").fetchall()
     phones = {row[1] for row in rows if row[1]} | {p.extension for p in settings.phones}

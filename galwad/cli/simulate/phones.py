@@ -19,7 +19,7 @@ from telephony.phone import (
 from telephony.phone.reception import ReceptionQuality
 
 _SETTLING: Final = 1.5
-"""The maximum time in seconds to wait, after all audio was sent, until all audio is received."""
+"""The maximum time in seconds to wait for the last audio to arrive, after all audio was sent."""
 _TAIL: Final = RATE // 4
 
 

@@ -32,8 +32,8 @@ MAX_FAILURES_PER_ADDRESS = 30
 MAX_FAILURES_PER_ACCOUNT = 20
 """The limit for the failed sign-ins of one account from all addresses together.
 
-At this number the account must wait before each sign-in. At an address from which the account has
-signed in before, this limit does not apply.
+An account with this many failures must wait before each sign-in, except at an address from which it
+has signed in before.
 """
 MAX_DELAY_S = 60.0
 _MAX_TIMES = max(MAX_FAILURES_PER_PAIR, MAX_FAILURES_PER_ADDRESS, MAX_FAILURES_PER_ACCOUNT) + 7
@@ -86,9 +86,8 @@ class Throttle:
     def succeeded(self, account: str, address: str) -> None:
         """Store that `account` has signed in from `address`, and remove failures from the counts.
 
-        The failure that was counted before the password was checked is removed from all counts. The
-        earlier failures of this account from this address are removed only from the count for this
-        account at this address.
+        The failure that `failed` counted for this sign-in is removed from all counts. Earlier
+        failures are removed only from the count for this account at this address.
         """
         self._known_pairs[account, address] = None
         self._known_pairs.move_to_end((account, address))

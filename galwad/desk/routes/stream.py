@@ -38,8 +38,8 @@ async def events(
     """Send the changes of live calls and the alarms to a page, as a stream of events.
 
     After a lost connection, the page sends the header field `Last-Event-ID` with the id of the
-    newest event that it has received. The stream then continues with the next event. If the hub no
-    longer stores all events since then, the stream begins with a snapshot instead.
+    newest event that it has received. The stream then continues with the next event. If the next
+    event is no longer stored, the stream begins with a snapshot instead.
     """
     position = int(last_event_id) if _EVENT_ID.fullmatch(last_event_id) else -1
     looked = time.monotonic() - CHECK_S
@@ -47,9 +47,8 @@ async def events(
         while True:
             turn = desk.hub.wake_count
             busy = False
-            # While the user talks on a call, the session counts as used. The search for this call
-            # goes through all live calls, so it is done at most once in `CHECK_S` seconds, even if
-            # there are many events.
+            # While the user talks on a call, the session counts as used. To find this out, all live
+            # calls are searched, so this is done at most once in `CHECK_S` seconds.
             if time.monotonic() - looked >= CHECK_S:
                 looked = time.monotonic()
                 busy = any(call.is_talking(session.user) for call in desk.calls.all())
