@@ -204,8 +204,8 @@ class CallRecording:
         """Shut the gate if the advisor transfers the call to a party outside the centre.
 
         If the party is within the centre, the gate is not shut, and a new segment begins. `label`
-        is the pattern in the settings that matches the transfer's target, or the extension of one
-        of our phones; "" for any other target.
+        names the transfer's target. It is the matching pattern in the settings, or the extension of
+        one of our phones. For any other target, it is "".
         """
         self._recorder.referred(destination, actor, label)
 

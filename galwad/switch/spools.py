@@ -75,9 +75,8 @@ class SpoolFactory:
     def _load_key(self, first: Path, second: Path) -> bytes:
         """Return the boot key for new spools: the key that encrypts the spools' own keys.
 
-        `first` and `second` are files of boot keys. `first` is on the disk or in memory, as the
-        settings say. If `first` is on the disk and cannot be read, return the key in `second`, a
-        file in memory. Calls can thus be recorded even in this case.
+        Return the key in the file `first`. If this file is on the disk and cannot be read, return
+        the key in the file `second`, which is in memory. Calls can thus still be recorded.
 
         Raises:
             KeyFileError: `first` is in memory and cannot be read, or neither file can be read.

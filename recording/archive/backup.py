@@ -1,7 +1,7 @@
-"""Backs up and restores the archive's small objects, and repeats disposals after a restore.
+"""Backs up and restores the archive's small files, and repeats disposals after a restore.
 
-The small objects are header, manifest, rewrap record and disposal certificate. This module does not
-copy payloads. A payload never changes, so any copy program can copy it.
+The small files are each recording's header, manifest, rewrap record and disposal certificate. This
+module does not copy payloads. A payload never changes, so any copy program can copy it.
 
 A header from a backup makes a recording readable again. Therefore `restore` does not restore the
 header if a certificate says that the recording was disposed of. If the archive still has the header
@@ -53,9 +53,9 @@ class Certificates:
 
 
 def back_up(archive: Path, target: Path) -> CopyCounts:
-    """Copy the archive's files, except the payloads and raw objects, to the folder `target`.
+    """Copy the archive's small files to the folder `target`.
 
-    The copied files are each recording's header, manifest, rewrap record and disposal certificate,
+    The small files are each recording's header, manifest, rewrap record and disposal certificate,
     and the nodes' public keys. If a recording was disposed of, its header and rewrap record are not
     copied.
 
@@ -87,10 +87,10 @@ def headers_in(backup: Path) -> int:
 
 
 def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
-    """Return the bytes of a recording's small objects, by file suffix, such as "manifest".
+    """Return the bytes of a recording's small files, by file suffix, such as "manifest".
 
-    The small objects are header, manifest, rewrap record and disposal certificate. If the recording
-    was disposed of, the header and the rewrap record are left out.
+    The small files are the header, manifest, rewrap record and disposal certificate. If the
+    recording was disposed of, the header and the rewrap record are left out.
     """
     found = {}
     for suffix in _BESIDE:
@@ -141,11 +141,11 @@ def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certific
 
 
 def certificates_in(place: Path) -> list[Path]:
-    """Return the paths of the certificate files at `place`, inside or outside the archive.
+    """Return the paths of the certificate files at `place`.
 
-    If `place` is a file, the list contains only this file. If `place` is a folder, the list
-    contains all files `*.disposal` in this folder and its subfolders, and also files with other
-    names if they contain a certificate.
+    If `place` is a file, return only its path. If `place` is a folder, return the paths of all
+    certificate files in the folder and its subfolders. A file is a certificate file if its name
+    ends in `.disposal` or if it contains a certificate.
     """
     if not place.is_dir():
         return [place]
@@ -165,10 +165,10 @@ def _files(places: Iterable[Path]) -> Iterator[Path]:
 
 
 def restore(backup: Path, archive: Path, disposed: Collection[str]) -> CopyCounts:
-    """Copy objects from a backup to the archive if the archive does not have them.
+    """Copy files from a backup to the archive if the archive does not have them.
 
-    Objects that the archive has are newer than the backup, so they are not replaced. The headers
-    and rewrap records of the calls in `disposed` are not restored.
+    Files that the archive has are newer than the backup, so they are not replaced. The headers and
+    rewrap records of the calls in `disposed` are not restored.
     """
     done = CopyCounts()
     for folder, found in groupby(recordings_below(backup), itemgetter(0)):
@@ -193,11 +193,11 @@ def restore(backup: Path, archive: Path, disposed: Collection[str]) -> CopyCount
 
 
 def _stage(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Iterator[Path]:
-    """Write objects of a recording to temporary files, and yield the final path of each object.
+    """Copy files of a recording to temporary files, and yield the final path of each file.
 
-    `restore` uses this generator. It syncs the disk and then renames each temporary file to its
-    final path, so a file at a final path is always complete. An incomplete file there would never
-    be repaired, because the next restore does not replace objects that the archive already has.
+    `restore` syncs the disk and then renames each temporary file to its final path. A file at a
+    final path is thus always complete. This is important because a restore never replaces a file
+    that the archive already has.
     """
     for suffix in suffixes:
         data = _read(folder / f"{call_id}.{suffix}")
@@ -208,10 +208,11 @@ def _stage(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Ite
 
 
 def _suffixes_to_restore(folder: Path, call_id: str, disposed: bool) -> list[str]:  # noqa: FBT001 - one fact
-    """Return the suffixes of the objects to restore: objects that are missing in `folder`.
+    """Return the suffixes of the files to restore, such as "manifest".
 
-    `folder` is the recording's folder in the archive. If the recording was disposed of, only its
-    manifest is restored. A rewrap record is restored only together with its header.
+    These files are missing in `folder`, the recording's folder in the archive. If the recording was
+    disposed of, only its manifest is restored. A rewrap record is restored only together with its
+    header.
     """
     wanted = ["manifest"]
     if not disposed and not (folder / f"{call_id}.header").exists():
@@ -229,7 +230,7 @@ def repeat_disposals(archive: Path, found: Mapping[str, tuple[Certificate, bytes
         found: The certificates by call id, each with the bytes of its file.
 
     Returns:
-        The call ids of the recordings whose header existed until now.
+        The call ids of the recordings whose headers were destroyed.
     """
     again = []
     for call_id, (_, data) in sorted(found.items()):

@@ -107,14 +107,14 @@ class ClockCheck(msgspec.Struct, frozen=True):
 
 
 class ObjectFacts(msgspec.Struct, frozen=True):
-    """The size in bytes, and the SHA-256 in hexadecimal, of an object in the archive."""
+    """The size in bytes, and the SHA-256 in hexadecimal, of a file in the archive."""
 
     size: int
     sha256: str
 
 
 class RawFacts(ObjectFacts, frozen=True):
-    """The facts about the raw object: the file with the packets that could not be decoded.
+    """The facts about the file with the packets that could not be decoded.
 
     Attributes:
         packets: The number of packets in the file.

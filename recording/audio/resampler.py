@@ -8,9 +8,9 @@ samples are missing if the input is 20 ms long. With such an output, packets wou
 wrong positions. In this module, each output has the same duration as its input.
 
 For a minute of audio in packets of 20 ms, this module needs 19 to 38 ms of processor time, and
-`av.AudioResampler` needs 40 to 44 ms. An advantage of `av.AudioResampler` is its wider pass band.
-In a conversion from 8 to 16 kHz, the level at 3.4 kHz is 0.0 dB with `av.AudioResampler`, and the
-images are at -52 dB. With this module, the level is -1.1 dB, and the images are at -54 dB.
+`av.AudioResampler` needs 40 to 44 ms. The pass band of `av.AudioResampler` is wider. From 8 to
+16 kHz, its level at 3.4 kHz is 0.0 dB, and its images are at -52 dB. The level of this module is
+-1.1 dB, and its images are at -54 dB.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOBES: Final = 12
 _PASS: Final = 0.92
 """The filter's cut-off frequency, as a fraction of half the lower sample rate.
 
-The filter needs the frequencies above its cut-off frequency for its slope.
+It is less than 1, because above this frequency the filter's gain falls only gradually.
 """
 
 

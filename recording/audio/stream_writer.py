@@ -37,15 +37,15 @@ class StreamWriter:
 
     @property
     def end(self) -> int:
-        """The position at which the audio of this stream ends, including the audio in the run."""
+        """The position at which the audio of this stream ends, including the audio in `run`."""
         return max(self._end, self.run.end)
 
     def write(self, packet: Packet, clock: StreamClock) -> bool:
-        """Write the next packet of the stream to the track, or add it to the run.
+        """Write the next packet of the stream to the track, or add it to `run`.
 
-        Return True if the packet was added to the run. The packet is then decoded and written
-        later, together with the other packets of the run. If the packet describes comfort noise,
-        also begin the noise.
+        Return True if the packet was added to `run`. It is then decoded and written later, together
+        with the other packets in `run`. If the packet describes comfort noise, fill the silence
+        up to the next audio with this noise.
         """
         noise = packet.noise
         if packet.has_no_audio:
@@ -67,7 +67,7 @@ class StreamWriter:
         return False
 
     def write_late(self, packet: Packet, clock: StreamClock) -> None:
-        """Write a packet that arrived after packets with higher numbers were already written."""
+        """Write a packet that arrived after packets with higher sequence numbers were written."""
         self.write_run()
         # The stream's own decoder has already decoded later packets. Its state is then wrong for
         # this packet, so a new decoder is used.
@@ -80,7 +80,7 @@ class StreamWriter:
             self._track.counted.late += 1
 
     def write_run(self) -> None:
-        """Decode the packets of the run, write their samples to the track, and empty the run."""
+        """Decode the packets that wait in `run`, write their samples, and empty `run`."""
         decoder = self.run.decoder
         if self.run and decoder is not None:
             rtp_payload = self.run.take()
@@ -90,11 +90,10 @@ class StreamWriter:
             self._end = self.run.end
 
     def finish(self, before: int | None = None) -> None:
-        """Finish the most recently written audio.
+        """Write the last samples of the most recent audio, which the decoder still has.
 
-        This method is called if the next audio does not directly follow the written audio. The
-        decoder may still have some final samples of the written audio. This method writes these
-        samples to the track; if `before` is given, only those before this position.
+        Call this method if the next audio does not directly follow this audio. Only samples
+        before the position `before` are written. If `before` is None, all are written.
         """
         decoder, self._last = self._last, None
         if decoder is not None:
@@ -105,10 +104,10 @@ class StreamWriter:
                 self._track.write(self._end, rest)
 
     def _fits_run(self, packet: Packet, position: int, clock: StreamClock) -> bool:
-        """Return whether the packet can be added to the current run.
+        """Return whether the packet can be added to the packets that wait in `run`.
 
-        If the run is empty, is full or has another decoder, the run is written to the track, and a
-        new run begins at `position`. The packet can then be added to the new run.
+        If `run` is full or has another decoder, its packets are first written to the track. An
+        empty `run` begins at `position`.
         """
         decoder = self._decoder_for(packet.codec)
         if decoder is None or not decoder.stateless or clock.stretch:
@@ -123,9 +122,9 @@ class StreamWriter:
     def _follows_last(self, decoder: StreamDecoder, start: int, *, touches: bool) -> bool:
         """Return whether the next samples of this decoder directly follow the written audio.
 
-        There are two conditions. First, the same decoder decoded the most recently written audio.
-        Second, `touches` is true: the written audio ends at the position `start`, where the next
-        samples begin. If the result is False, this method finishes the written audio.
+        This is the case if the same decoder decoded the written audio and `touches` is true.
+        `touches` says that the written audio ends at `start`, where the next samples begin. If the
+        result is False, this method calls `finish`.
         """
         follows = touches and decoder is self._last
         if not follows:

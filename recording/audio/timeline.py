@@ -23,9 +23,9 @@ __all__ = ["Timeline", "TrackCount", "WidebandError"]
 
 TRACKS = 2
 WINDOW_S = 10
-"""The length of the window in seconds.
+"""The time in seconds for which samples can still change.
 
-If a packet is delayed for longer than the window, its audio is not recorded.
+If a packet is delayed for longer than this, its audio is not recorded.
 """
 _HEADER = 12
 _US = 1_000_000
@@ -34,8 +34,8 @@ _US = 1_000_000
 class Timeline:
     """Receives the packets of a call as they arrive, and returns blocks of stereo samples.
 
-    All times are microseconds since the recording's start. Final samples are removed from memory,
-    so the memory use does not grow with the length of the call.
+    All times are microseconds since the recording's start. Returned samples are removed from
+    memory, so the memory use does not grow with the length of the call.
     """
 
     def __init__(self, rate: int) -> None:
@@ -72,17 +72,17 @@ class Timeline:
     def burst(
         self, burst: BurstRecord, shift_us: int, advanced_us: int, step_us: int
     ) -> Iterator[int]:
-        """Process the packets of a burst, with the same result as if `packet` were called for each.
+        """Process many packets, with the same result as if `packet` were called for each.
 
-        The generator yields arrival times of packets. Call `advance` with each yielded time. An
-        arrival time is yielded if it is at least `step_us` after the time that was yielded before
-        it. The first yielded time is at least `step_us` after `advanced_us`.
+        After some of the packets, the generator yields the packet's arrival time. The caller must
+        then call `advance` with this time.
 
         Args:
             burst: The packets.
             shift_us: The microseconds that are added to the arrival time of each packet.
             advanced_us: The time for which `advance` was most recently called.
-            step_us: The shortest time in µs between two yielded times.
+            step_us: The shortest time in µs from `advanced_us` to the first yielded time, and from
+                one yielded time to the next.
         """
         at_us = burst.at_us + shift_us
         picks = [np.flatnonzero(burst.track == track) for track in range(TRACKS)]
@@ -131,19 +131,19 @@ class Timeline:
             track.mark_break(position)
 
     def undecoded(self) -> list[UndecodedPacket]:
-        """Return the undecodable packets that are older than the window and not returned yet.
+        """Return the undecodable packets that were not returned before.
 
-        A packet that arrived in a gap is never returned. A packet is also never returned if a part
-        of its audio belongs to a gap.
+        Packets from the most recent `WINDOW_S` seconds are returned later. A packet is never
+        returned if it arrived in a gap, or if a part of its audio belongs to a gap.
         """
         given, self._undecoded = self._undecoded, []
         return given
 
     def _finalise_undecoded(self, end: int | None) -> None:
-        """Let `undecoded` return the undecodable packets that arrived before `end`.
+        """Add undecodable packets to the packets that `undecoded` returns next.
 
-        `end` is a position on the track; all samples before it are final. If `end` is None,
-        `undecoded` may return all undecodable packets.
+        A packet is added if it arrived before the position `end` on the track. If `end` is None,
+        all packets are added. A packet in a gap is dropped.
         """
         for number, track in enumerate(self._tracks):
             for each, position in track.undecoded:
@@ -170,9 +170,10 @@ class Timeline:
         )
 
     def advance(self, now_us: int) -> None:
-        """Move the end of the window to `now_us`.
+        """Set the present time to `now_us`.
 
-        Samples from before the window become final, in blocks of one second.
+        Samples that are more than `WINDOW_S` seconds older can no longer change. `blocks` yields
+        them in blocks of one second.
         """
         for track in self._tracks:
             track.advance(now_us)
@@ -181,7 +182,7 @@ class Timeline:
             self._emit(self.rate)
 
     def blocks(self) -> Iterator[Samples]:
-        """Yield the samples that became final and were not yielded before.
+        """Yield the samples that can no longer change and were not yielded before.
 
         Each block is an int16 array of shape (n, 2), with a row for each position and a column for
         each track.
@@ -190,7 +191,7 @@ class Timeline:
             yield self._ready.popleft()
 
     def finish(self, length_us: int) -> None:
-        """Make all samples final. The audio then has exactly the call's length, `length_us`."""
+        """End the audio at `length_us`, the call's length. `blocks` then yields the rest."""
         for track in self._tracks:
             track.flush()
         end = self._sample(length_us)

@@ -49,7 +49,7 @@ class SpoolFile:
         try:
             self._disk.run(lambda: _append(fd, data, size), lambda _: os.ftruncate(fd, size))
         except OSError:
-            with contextlib.suppress(OSError):  # if `fstat` fails, `is_at_path` updates `size`
+            with contextlib.suppress(OSError):  # if this fails, `is_at_path` corrects `size` later
                 self.size = self._disk.run(lambda: os.fstat(fd).st_size)
             raise
         self.size += len(data)

@@ -57,9 +57,9 @@ class SpoolHeader:
         """Return the microseconds from the start of the spool `first` to the start of this spool.
 
         The two spools belong to one call. The monotonic start times are compared, because the wall
-        clock may have been changed between the two starts. A reboot sets the monotonic clock to 0,
-        but no call continues after a reboot: the checkpoint of a call is in a tmpfs. If a spool has
-        no monotonic start time, the wall clock's start times are compared.
+        clock may have been changed between the two starts. The wall clock is used only if a spool
+        has no monotonic start time. The machine has not rebooted between the two starts, because no
+        call continues after a reboot: its checkpoint is in a tmpfs.
         """
         if self.started_mono_us >= first.started_mono_us > 0:
             return self.started_mono_us - first.started_mono_us
@@ -101,7 +101,7 @@ class PacketRecord:
 class EventRecord:
     """One event of the call; `at_us` is its time in µs since the spool's start.
 
-    In the spool, an event follows all packets that the recorder stored before the event.
+    A spool contains packets and events in the sequence in which the recorder wrote them.
     """
 
     at_us: int

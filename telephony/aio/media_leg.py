@@ -32,7 +32,7 @@ Watcher = Callable[[bytes, float], None]
 
 _BURST_S = 5.0
 _FORGERIES = 25
-"""The number of packets with failed SRTP authentication from which on the owner is notified.
+"""The owner is notified when this number of packets with failed SRTP authentication has arrived.
 
 Fewer such packets are normal, because they were sent just before an SRTP key changed.
 """
@@ -57,7 +57,7 @@ class SourceRule(StrEnum):
 
 @dataclass(slots=True)
 class Counters:
-    """The counts of one leg's packets since the leg was opened. `rtcp` counts only RTCP packets."""
+    """The counts of one leg's packets since the leg was opened."""
 
     received: int = 0
     """The number of valid RTP packets from the peer, telephone events included."""
@@ -123,8 +123,8 @@ class MediaLeg:
     rebuild_readers: "Callable[[MediaLeg | None], None]" = lambda _: None
     """A function that makes new readers (the functions that read a leg's sockets).
 
-    It is called with a leg after a setting of that leg has changed. If called with None, it does
-    nothing.
+    It must be called after each change of a leg's setting. The argument is this leg; None is
+    ignored.
     """
     connected: socket.socket | None = None
     """The RTP socket that is connected to the address `connected_to`.
@@ -170,7 +170,7 @@ class MediaLeg:
     """The time from which the relay waits for media on this leg, in monotonic seconds.
 
     It is the most recent time at which the leg was opened, got its peer's SDP or was joined with
-    another leg. A silence of the leg begins at this time or later.
+    another leg. Until the next packet arrives, the leg is silent from this time on.
     """
     silence_reported: bool = False
     refused_at: float = float("-inf")
@@ -267,10 +267,10 @@ class MediaLeg:
         return (host, port) == self.latched
 
     def refuse_forged(self, host: str, port: int, now: float) -> None:
-        """Count a refused packet with failed SRTP authentication; perhaps notify the owner.
+        """Count a refused packet with failed SRTP authentication.
 
-        The owner of the leg is not notified of the first `_FORGERIES` - 1 of these packets after a
-        change of the SDP. For each later packet, `refuse` decides whether to notify the owner.
+        The first `_FORGERIES` - 1 of these packets after a change of the SDP are only counted. Each
+        later packet is passed to `refuse`, which can notify the leg's owner.
         """
         self.forged += 1
         if self.forged < _FORGERIES:

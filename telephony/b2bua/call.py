@@ -245,27 +245,27 @@ class BackToBackCall:
         `request_id` is the id in the event `TransferRequested`.
 
         Returns:
-            True if the REFER was accepted. False in four cases: the REFER no longer waits for a
-                decision, `targets` is empty, the call has ended, or the REFER must be refused. In
-                the last case, this method refuses the REFER with 603: the sender of the REFER is
-                not the joined callee, or the Replaces in the REFER identifies no other call of the
-                sender.
+            True if the REFER was accepted. False if the REFER no longer waits for a decision, if
+                `targets` is empty, or if the call has ended. Also False if the sender of the REFER
+                is not the joined callee, or if the Replaces in the REFER identifies no other call
+                of the sender. In these two cases, the REFER is refused with 603.
         """
         return not self.ended and bool(targets) and self._transfers.accept(request_id, targets, now)
 
     def call_named_by_replaces(self, request_id: int) -> LegOwner | None:
-        """Return the second call of an attended transfer; None if there is no second call.
+        """Return the second call of an attended transfer.
 
-        The Replaces in the REFER identifies a dialog of the second call. Also return None if the
-        peer of this dialog is not at the same host as the sender of the REFER.
+        The Replaces in the REFER identifies a dialog of the second call. Return None if there is no
+        such dialog, or if its peer is not at the same host as the sender of the REFER.
         """
         named = self._transfers.leg_in_other_call(request_id)
         return None if named is None else named.call
 
     def join_plan(self, request_id: int) -> JoinPlan | None:
-        """Return a plan for joining this call with the call from `call_named_by_replaces`.
+        """Return a plan for joining this call with the second call of an attended transfer.
 
-        None means that the two calls cannot be joined now.
+        `call_named_by_replaces` returns the second call. None means that the two calls cannot be
+        joined now.
         """
         leg, named = self._transfers.transferor, self._transfers.leg_in_other_call(request_id)
         return None if leg is None or named is None else plan_join(leg, named)
@@ -275,8 +275,7 @@ class BackToBackCall:
 
         The party that sent the REFER leaves both calls. The call of `plan.kept_leg` continues and
         emits `Joined`. The call of `plan.ending_leg` ends and emits `CallEnded`. The owner must
-        read the events of both calls. `target` describes the party on `plan.moved_leg`, with all
-        data that is known.
+        read the events of both calls. `target` describes the party on `plan.moved_leg`.
         """
         plan.ending_leg.call.core.remove_moved_leg(plan.moved_leg)
         plan.kept_leg.call.add_moved_leg(plan.moved_leg, target, now)
@@ -293,9 +292,9 @@ class BackToBackCall:
     def replace_callee(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
         """Replace the joined callee by the party that sent an INVITE with Replaces (RFC 3891).
 
-        `old` is the leg that `leg_to_replace` returned. `target` describes the new party, with all
-        data that is known. This method always sends a final response to `invite`. If the response
-        is 200, the call emits `Joined`, and the peer of `old` gets a BYE.
+        `old` is the leg that `leg_to_replace` returned. `target` describes the new party. This
+        method always sends a final response to `invite`. If the response is 200, the call emits
+        `Joined`, and the peer of `old` gets a BYE.
         """
         if self.ended or old is not self._core.callee:
             answer(invite, 481, now)

@@ -4,9 +4,9 @@ The common party is the transferor. It has a call with each of two other parties
 calls, it sends a REFER with a Replaces, which identifies its dialog in the other call. Both dialogs
 are with us, so we join the calls ourselves and forward nothing.
 
-One call continues. It is a call in which the transferor is the callee. The other call ends. One
-of its legs moves to the call that continues: the leg that is joined with the transferor's leg. The
-transferor leaves both calls.
+One call continues: a call in which the transferor is the callee. The other call ends, and the party
+that talked with the transferor there moves to the call that continues. The transferor leaves both
+calls.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from telephony.sip.message.replaces import Replaces
 
 @dataclass(frozen=True, slots=True)
 class JoinPlan:
-    """The three legs that take part when two calls are joined.
+    """A plan for joining two calls: the transferor's leg in each call, and the leg that moves.
 
-    The transferor is the party that is in both calls and leaves them.
+    The transferor is the party that is in both calls. It leaves both calls when they are joined.
     """
 
     kept_leg: Leg

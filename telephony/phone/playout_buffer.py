@@ -27,12 +27,11 @@ timestamps (see `PlayoutBuffer`).
 class PlayoutBuffer:
     """The audio of one received stream as 16-bit linear PCM, from the first unread sample.
 
-    Each sample has a position. The position is the time of the sample, in samples after the first
-    sample received. The buffer calculates the position from the RTP timestamp. After a new SSRC or
-    a jump of the timestamp, the new timestamps have no known relation to the old timestamps. The
-    position of the first packet after such a change is therefore calculated from its time of
-    arrival, but is never before the end of the audio that is already in the buffer. The positions
-    of later packets are calculated from their timestamps again.
+    Each sample has a position: the number of samples from the first sample received. The buffer
+    calculates the position from the RTP timestamp. After a new SSRC or a jump of the timestamp, the
+    position of the first packet is calculated from its time of arrival. It is never before the end
+    of the audio in the buffer. The positions of later packets are calculated from their timestamps
+    again.
     """
 
     def __init__(self) -> None:

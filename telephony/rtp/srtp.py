@@ -1,11 +1,11 @@
 """SRTP and SRTCP (RFC 3711, RFC 7714) of one leg: protect and unprotect packets with libsrtp.
 
 For each key, this module has one libsrtp session. A new negotiation does not end the session,
-because the two sides may agree on the key again later. The earlier session of this key is then used
-again. A new session with this key would be wrong for two reasons. First, the module could not set
-the roll-over counter of a new libsrtp session. Second, one key must never protect two packets with
-the same index. Our own keys do not change until the leg ends. If a peer's roll-over counter is not
-0 at its first packet, the module `rollover` finds the counter.
+because the two sides may agree on the same key again. The session is then used again. A new session
+could not continue the roll-over counter of the earlier session, so it would protect two packets
+with the same key and the same index. SRTP forbids this. Our own keys do not change until the leg
+ends. If a peer's roll-over counter is not 0 at its first packet, the module `rollover` finds the
+counter.
 
 A new key of the peer is in force from the first packet that is authentic with this key. Until then
 the old key is used, because some packets with the old key are still on the network.
@@ -43,9 +43,9 @@ _KEPT_SESSIONS: Final = 8
 A peer has several keys if it has several early dialogs, or if it has changed its key.
 """
 _STALE: Final = 5
-"""The number of packets that libsrtp refuses as too old before we treat their source as restarted.
+"""The number of refused packets after which their source gets a new SSRC.
 
-These packets must follow each other without an accepted packet between them.
+libsrtp refuses these packets as too old. No packet is accepted between them.
 """
 _SEARCHES: Final = 50
 """The largest number of searches for a roll-over counter with one key. A search takes 0.5 ms."""
@@ -81,7 +81,7 @@ class _Sender:
         It contains only the sources that are sent with a new SSRC.
         """
         self._original: dict[bytes, bytes] = {}
-        """The same sources as in `_assigned`: a table from the new SSRC to the original SSRC."""
+        """The reverse of `_assigned`: a table from the new SSRC to the original SSRC."""
         self._streams = 0
         self._stale = 0
 
@@ -121,9 +121,9 @@ class _Sender:
     def _on_stale(self, data: bytes) -> bytes:
         """Handle a packet that libsrtp refuses as too old.
 
-        If this packet is one of the first `_STALE` - 1 packets that libsrtp has refused one after
-        another, this packet is lost. Otherwise the source of this packet gets a new SSRC, and the
-        packet is protected with the new SSRC.
+        If libsrtp has refused fewer than `_STALE` packets one after another, the packet is lost. If
+        it has refused `_STALE` packets, the source of the packet gets a new SSRC, and the packet is
+        protected with the new SSRC.
 
         Raises:
             SrtpError: The packet is lost, or it cannot be protected with the new SSRC.
@@ -196,10 +196,10 @@ class _Receiver:
             raise SrtpError(str(error)) from None
 
     def _unprotect_first(self, data: bytes) -> bytes:
-        """Unprotect a packet that needs special handling.
+        """Unprotect a packet whose SSRC is not in `_simple_sources`.
 
-        Such a packet is the first packet of a source, has an MKI, or is from a source in
-        `_wrapped`.
+        It is the first packet of its source, or has an MKI, or the roll-over counter of its source
+        did not begin with 0.
         """
         if len(data) < _SMALLEST:
             raise SrtpError("shorter than any SRTP packet")

@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
 class SdpLine(NamedTuple):
-    """One `type=value` line of a session description. The `repr` of a line does not show a key."""
+    """One `type=value` line of a session description. Its `repr` never shows an encryption key."""
 
     type: str
     value: str

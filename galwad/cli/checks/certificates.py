@@ -142,10 +142,9 @@ def _authorities(path: Path) -> CheckResult:
 def _stored(path: Path) -> Path:
     """Return the path from which this process can read a certificate or a key.
 
-    `path` is the file's path in the settings. If it is in /run/credentials, systemd copies the file
-    there from /etc/credstore for one unit, and only this unit can read the copy. If the copy does
-    not exist for this process, return the path of the original in /etc/credstore. In all other
-    cases, return `path`.
+    `path` is the file's path in the settings. A file in /run/credentials is systemd's copy of a
+    file in /etc/credstore, and only one unit can read this copy. If this process has no such copy,
+    return the path in /etc/credstore. In all other cases, return `path`.
     """
     if path.exists() or not path.is_relative_to(_CREDENTIALS):
         return path

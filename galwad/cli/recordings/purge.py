@@ -83,8 +83,7 @@ def _confirm(row: dict[str, Any]) -> None:
 def _keep(text: str, output: Path) -> None:
     """Write a copy of the certificate to `output`.
 
-    When this function is called, the recording is already disposed of. If the copy cannot be
-    written, this does not change.
+    The recording is already disposed of, and stays so even if the copy cannot be written.
     """
     try:
         with atomic_file(output, replace=False, mode=0o644) as file:

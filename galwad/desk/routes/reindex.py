@@ -46,10 +46,8 @@ async def lost(desk: TheDesk, _session: Administrator) -> Unindexed:
 async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administrator) -> Reindexed:
     """Return a recording's index row. If there is no row, verify the recording and write the row.
 
-    In a dry run, verify the recording but write nothing. If there is a row, the recording is not
-    verified again, with one exception. If the archive has a certificate of the recording's disposal
-    but the index does not show the disposal, the recording is verified and, except in a dry run,
-    the disposal is entered in the index.
+    If the recording was disposed of but its row does not show this, verify the recording and enter
+    the disposal in the index. In a dry run, verify the recording but write nothing.
     """
     row = await desk.catalogue.get(checked_id(call_id))
     if row is not None:

@@ -10,17 +10,13 @@ from telephony.sip.message.grammar import is_token
 
 @dataclass(frozen=True, slots=True)
 class Replaces:
-    """The value of a Replaces header field: the Call-ID and tags of the dialog to replace.
-
-    We have received the header field, or we send it to a peer.
-    """
+    """The value of a Replaces header field: the Call-ID and tags of the dialog to replace."""
 
     call_id: str
     to_tag: str
-    """In the dialog to replace, the tag of the side to which this Replaces is sent. `0` means that
-    this side has no tag (RFC 2543)."""
+    """The dialog's local tag at the receiver of the Replaces. `0` means no tag (RFC 2543)."""
     from_tag: str
-    """In the dialog to replace, the tag of the side to which this Replaces is not sent."""
+    """The dialog's remote tag at the receiver of the Replaces."""
     early_only: bool = False
     """True if the dialog must not be replaced after it was confirmed."""
 

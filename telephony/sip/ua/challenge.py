@@ -21,8 +21,10 @@ destination. It returns the header field (name, value) with the credentials. It 
 application has no password for the destination, or if the destination has refused the password."""
 
 MAX_CHALLENGES: Final = 4
-"""The maximum number of challenges after which the same request is sent again: one from a proxy,
-one from a server, and one more from each of them because the nonce was stale."""
+"""The maximum number of times that one request is sent again after a challenge.
+
+A proxy and a server may each challenge it once, and once more because the nonce was stale.
+"""
 
 
 class ChallengeAnswers:
@@ -43,9 +45,9 @@ class ChallengeAnswers:
         """Return the header fields with credentials with which to send `request` again.
 
         If both a proxy and a server have challenged the request, the result has both header fields,
-        Proxy-Authorization and Authorization. Return None if the application must process
-        `response`: if it is not a challenge, if we have no credentials for it, or if there were
-        more than `MAX_CHALLENGES` challenges.
+        Proxy-Authorization and Authorization. Return None if `response` is not a challenge, if we
+        have no credentials for it, or if there were more than `MAX_CHALLENGES` challenges. The
+        application must then process `response`.
         """
         if response.status not in {401, 407} or credentials is None:
             return None

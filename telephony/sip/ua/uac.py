@@ -50,10 +50,10 @@ class InviteProgress(SipEvent):
 class InviteAnswered(SipEvent):
     """A 2xx to our INVITE has arrived; there is one event for each dialog that a 2xx creates.
 
-    The application must call `dialog.ack(client, now=now)`. If the dialog is not needed, the
-    application must also send a BYE in it. This can be because another fork has already answered,
-    or because the peer sent its 2xx before our CANCEL arrived. In the second case,
-    `client.cancelled` is true.
+    The application must call `dialog.ack(client, now=now)`. If it does not need the dialog, it must
+    also send a BYE in the dialog, for example if another fork has already answered. If
+    `client.cancelled` is true, the peer sent its 2xx before our CANCEL arrived, and the dialog is
+    not needed.
     """
 
     client: InviteClient
@@ -124,10 +124,12 @@ class InviteClient(UserAgentClient):
     def cancel(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> None:
         """Cancel the INVITE by a CANCEL (RFC 3261 section 9.1).
 
-        The CANCEL is sent now, or, if no provisional response has arrived yet, after the first one.
-        Later the event `InviteFailed` is emitted, usually with 487; if the peer sent a 2xx before
-        the CANCEL arrived, `InviteAnswered` is emitted instead. If a final response has already
-        arrived, this method does nothing. `headers`, for example a Reason, are added to the CANCEL.
+        If no provisional response has arrived yet, the CANCEL is sent after the first one. If a
+        final response has already arrived, this method does nothing. `headers`, for example a
+        Reason, are added to the CANCEL.
+
+        After the CANCEL, the event `InviteFailed` is emitted, usually with 487. If the peer sent a
+        2xx before the CANCEL arrived, `InviteAnswered` is emitted instead.
         """
         if self._finished or self.cancelled:
             return

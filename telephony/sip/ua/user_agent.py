@@ -25,8 +25,8 @@ class UserAgent:
         credentials: The function that returns credentials for a challenge (401 or 407). If it is
             None, each challenge is reported to the application.
         awaiting_ack: For each 2xx that waits for its ACK, the object that repeats the 2xx.
-        awaiting_prack: For each reliable provisional response that waits for its PRACK, the
-            sequence that sent the response.
+        awaiting_prack: For each reliable provisional response that waits for its PRACK, the object
+            that repeats the response.
     """
 
     def __init__(
