@@ -102,11 +102,10 @@ def watchdog_interval() -> float | None:
 async def watchdog() -> None:
     """Send watchdog messages while the event loop runs. Run this function as a task.
 
-    When systemd has asked a unit to stop, systemd's watchdog does not apply any more. Without
-    another watchdog, a process whose event loop hangs after that would never end. Therefore this
-    function also restarts an alarm timer of the kernel after each message. If the event loop hangs,
-    the timer is not restarted, it expires, and its signal SIGALRM ends the process. The timer runs
-    for 1.5 times the time that systemd's watchdog allows.
+    After each message, the function also restarts a kernel timer. If the event loop hangs, the
+    timer expires, and its signal SIGALRM ends the process. The timer is needed because systemd
+    ignores its watchdog while a unit stops. The timer runs for 1.5 times the time that systemd's
+    watchdog allows.
     """
     interval = watchdog_interval()
     if interval is None:

@@ -30,8 +30,8 @@ call ends.
 _MAX_CALLS: Final = 400
 """The maximum number of calls that can be followed at the same time.
 
-To follow a call means to seal its spool while the call is in progress. Each of these calls needs
-two open files and about 0.5 MB of memory.
+To follow a call means to seal its spool while the call is in progress. A followed call needs two
+open files and about 0.5 MB of memory.
 """
 MIN_FREE_BYTES: Final = 1 << 30
 """The free space in bytes that the archive's disk must have to seal calls in progress.
@@ -70,13 +70,12 @@ class LiveSealer:
         self._lock = Lock()
 
     def follow(self, enough: Callable[[], bool]) -> None:
-        """Seal the finished parts of all calls in progress, one slice of one call after another.
+        """Seal the finished parts of all calls in progress.
 
-        The next slice is always of the call whose previous slice was sealed longest ago. After each
-        slice, `enough` is called, and this method returns if the result is True. It also returns
-        when no call has another finished slice. If the archive's disk has less than
-        `MIN_FREE_BYTES` free, nothing is sealed, and the sealed parts of all followed calls are
-        discarded.
+        The calls take turns: each turn seals one slice (about a minute) of one call. `enough` is
+        called after each turn. The method returns when `enough` returns True, or when nothing is
+        left to seal. If the archive's disk has less than `MIN_FREE_BYTES` free, nothing is sealed,
+        and the sealed parts of all followed calls are discarded.
         """
         if self._archive.free_bytes < MIN_FREE_BYTES:
             self.discard_all()
@@ -102,8 +101,8 @@ class LiveSealer:
     def take(self, call_id: str) -> LiveSealing | None:
         """Return the parts of an ended call that were sealed while the call was in progress.
 
-        Return None if there are no such parts. When the caller has finished with the returned
-        object, it must call the object's method `discard`.
+        Return None if there are no such parts. The code that receives the object must call its
+        method `discard` at the end.
         """
         with self._lock:
             self._given_up.discard(call_id)
@@ -127,9 +126,9 @@ class LiveSealer:
             self._followed.pop(call_id).discard()
 
     def _is_new(self, call_id: str, path: Path) -> bool:
-        """Return whether the sealing of this call can begin now, while the call is in progress.
+        """Return whether to begin now to seal this call, which is still in progress.
 
-        For example, it cannot begin if it has begun or failed before, or if the spool is too small.
+        For example, return False if the spool is too small, or if an attempt has failed before.
         """
         if (
             len(self._followed) >= _MAX_CALLS
@@ -153,9 +152,9 @@ class LiveSealer:
         return True
 
     def _step(self, call_id: str) -> bool:
-        """Seal one slice of a call, then put the call behind all other followed calls.
+        """Seal the next `_SLICE_FRAMES` frames of a call; return True if more can be sealed now.
 
-        Return True if another slice of the call can be sealed now.
+        The call moves to the end of the queue of followed calls.
         """
         following = self._followed.pop(call_id)
         try:

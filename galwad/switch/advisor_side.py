@@ -81,7 +81,7 @@ class AdvisorSide:
         self.ringing = tuple(Party(target.name, target.user) for target in targets)
 
     def rings_again(self, target: Target) -> None:
-        """Set the party at `target`, which had the call before, as the only ringing party.
+        """Set the party at `target` as the only ringing party. This party had the call before.
 
         If a PBX has given a name to the party, the party keeps this name.
         """
@@ -111,10 +111,9 @@ class AdvisorSide:
         return self.advisor
 
     def resumed(self, answered: AnsweredState) -> Party:
-        """Restore the state in `answered`, and return the party at the advisor's end.
+        """Restore the state from before a restart, and return the party at the advisor's end.
 
-        The state is that from before a restart. If there was no advisor, the returned party has no
-        extension and no user.
+        If there was no advisor, the returned party has no extension and no user.
         """
         self.advisor, self.group = answered.advisor, answered.group
         self.target = answered.target.target() if answered.target is not None else None
@@ -150,8 +149,8 @@ class AdvisorSide:
     def renamed(self, *, somebody_else: bool) -> None:
         """Give the party at the advisor's end the name that is stored in `identity`.
 
-        If `somebody_else` is true, this name belongs to a new party, who now has the call. The new
-        party is not one of the group, so the group is cleared.
+        If `somebody_else` is true, the name belongs to a new party. The call is then no longer with
+        an advisor of the group, so the group is cleared.
         """
         if somebody_else:
             self.group = ()
@@ -167,9 +166,9 @@ class AdvisorSide:
 def is_handover(before: str, destination: DestinationClass) -> bool:
     """Return whether the new name that a PBX gives during a call belongs to a new party.
 
-    `before` is the previous name from the PBX; "" if the PBX gave no name before. `destination` is
-    the destination class of the new name. If there was a previous name, a new name always means a
-    new party. If there was none, the new name may be that of the advisor who answered. In this
-    case, the name means a new party only if `destination` is neither centre nor unknown.
+    `before` is the previous name from the PBX; "" if there was none. `destination` is the
+    destination class of the new name. A name that follows a previous name always belongs to a new
+    party. The first name may be that of the advisor who answered. It belongs to a new party only if
+    `destination` is neither centre nor unknown.
     """
     return bool(before) or destination not in {DestinationClass.CENTRE, DestinationClass.UNKNOWN}

@@ -115,8 +115,7 @@ class LedgerOutbox:
     def close(self) -> None:
         """Write the calls that are not in the file yet, at the end of the process.
 
-        The file is not synced to the disk, because only the process ends and the machine continues
-        to run.
+        The file is not synced to the disk: the written data survives the end of the process.
         """
         try:
             if self._unwritten:
@@ -173,8 +172,7 @@ def _read(path: Path) -> bytes:
 def _append(path: Path, lines: bytes, *, sync: bool = True) -> int:
     """Append the lines to the file, and return the number of bytes written.
 
-    After an error, those bytes of `lines` that were already written are removed from the file
-    again.
+    If an error occurs, the file is cut back to its previous length.
 
     Raises:
         OSError: The lines cannot be written.

@@ -106,10 +106,10 @@ def _take_up(
     checkpoint: Checkpoint,
     now: Clock,
 ) -> SwitchCall | None:
-    """Return the continued call, or None if the call cannot be continued.
+    """Continue an answered call, or let a ringing call ring again; return the continued call.
 
-    For a call that was ringing, None is returned too. The INVITE of this call is handled again, and
-    begins a new call.
+    Return None if the call cannot be continued. Also return None for a ringing call, because its
+    INVITE is handled again and begins a new call.
     """
     legs, admission = checkpoint.legs_values(), checkpoint.admission
     cancel_branches(context.endpoint, legs, now.mono)

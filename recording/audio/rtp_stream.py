@@ -1,10 +1,10 @@
 """Sorts the packets of one RTP stream (one SSRC), and decides the position of each packet.
 
 If packets with lower sequence numbers are missing, a packet waits up to 0.4 seconds for them.
-Packets also wait 0.4 seconds at the start of a stream, after a gap, and when a packet's arrival
-time contradicts the stream's clock. All packets that arrive in this time decide together where the
-stream's audio begins on the track. `recording.audio.stream_writer` decodes the packets and writes
-their audio to the track.
+Packets also wait 0.4 seconds at the start of a stream, after a long silence, and when a packet's
+arrival time contradicts the stream's clock. The position of the stream's audio on the track is then
+calculated from all packets that arrived in this time. `recording.audio.stream_writer` decodes the
+packets and writes their audio to the track.
 
 Two terms are used in this module. The *number* of a packet is its extended sequence number, which
 never wraps. A *stray* is a packet whose number is far from the number that is expected next.
@@ -66,7 +66,7 @@ class RtpStream:
     """The packets of one SSRC, and the state of the stream's clock.
 
     This class is not divided, because one packet can change the expected packet number, the clock
-    and the state at the same time.
+    and the clock's state.
 
     Attributes:
         state: The state of the stream's clock. Only `_set_state` changes the state.
@@ -88,8 +88,7 @@ class RtpStream:
         self._next: int | None = None
         """The number of the packet that is expected next; None if the number is unknown.
 
-        In all states except NEW, each packet with a lower number was written, or the stream no
-        longer waits for it.
+        The stream does not wait for packets with lower numbers, except in the state NEW.
         """
         self._audio = StreamWriter(track)
         self._run = self._audio.run
@@ -128,10 +127,10 @@ class RtpStream:
         return number < self._next
 
     def take_expected(self, head: tuple[int, ...], at_us: int, data: bytes) -> bool:
-        """Add a packet to the current run of consecutive packets, if it is the expected packet.
+        """Take a packet if it is the expected packet; return whether it was taken.
 
-        This is the fast path for most packets. The method returns True if the packet was added. If
-        it returns False, the packet must be given to the method `packet`.
+        This is the fast path for most packets. The taken packets are decoded later, many at once.
+        A packet that was not taken must be given to the method `packet`.
 
         Args:
             head: The fixed RTP header as five numbers: flags, marker and payload type, sequence
@@ -156,11 +155,11 @@ class RtpStream:
         return True
 
     def take_expected_burst(self, burst: TrackBurst, start: int, end: int) -> int:
-        """Add consecutive packets of a burst to the current run, and return how many were added.
+        """Take several packets as `take_expected` takes one; return how many were taken.
 
-        A burst is a group of packets that are stored together. The packets from the index `start`
-        to the index `end` (exclusive) are examined one after another. The method stops at the first
-        packet that `take_expected` would not add.
+        `burst` is a group of packets that are stored together. The method begins with the packet at
+        the index `start`. It stops before the index `end`, or at the first packet that
+        `take_expected` would not take.
         """
         if burst.length != self._length or self._clock is None:
             return 0
@@ -190,10 +189,7 @@ class RtpStream:
         self._expected = flags, kind, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc
 
     def expect_nothing(self) -> None:
-        """Make `take_expected` return False for the next packet.
-
-        The method `packet` then examines the next packet.
-        """
+        """Make `take_expected` return False for the next packet, so that `packet` examines it."""
         self._expected = None
 
     def packet(
@@ -242,11 +238,11 @@ class RtpStream:
             self._enqueue(packet)
 
     def _is_stray(self, packet: Packet) -> bool:
-        """Return whether the packet is a stray. There are two cases.
+        """Return whether the packet's number does not continue the numbers of the stream.
 
-        The packet's number is far from the number that is expected next. Or a packet with the same
-        number was written already, but the timestamp of this packet gives a position after all
-        written audio. In the second case, this packet cannot be a duplicate.
+        This is true if the number is far from the expected number. It is also true if a packet with
+        the same number was written already, but this packet's timestamp is after all written audio.
+        Such a packet is not a duplicate.
         """
         if self._next is None:
             return False
@@ -257,15 +253,15 @@ class RtpStream:
             return False
         if packet.has_no_audio:
             return False
-        # A duplicate has a position before the end of the written audio.
+        # The position of a duplicate is before the end of the written audio.
         clock = self._clock
         return clock is not None and clock.position(packet) >= self._audio.end
 
     def _judge_strays(self, now_us: int) -> None:
         """Restart the stream if the sender now numbers its packets from a new value.
 
-        The strays show this (`Strays.is_a_beginning`). They are then the first packets of the
-        restarted stream.
+        Packets whose number is far from the expected number (strays) show this. The restarted
+        stream begins with these packets.
         """
         if self._strays.is_a_beginning(now_us):
             strays, others = self._strays.take_alike()
@@ -277,13 +273,12 @@ class RtpStream:
                 self.packet(each.at_us, head, each.codec, each.rtp_payload, each.data)
 
     def _lost_before(self, packet: Packet) -> int:
-        """Return the number of packets that were lost before the stray `packet`.
+        """Return the number of packets that were lost before `packet`.
 
-        The missing numbers are the numbers from the expected number up to the stray's number. If
-        packets with these numbers were lost, their audio must fit into the silence before the
-        stray. If their audio would be longer than the silence, no packets were lost: the sender has
-        begun to number its packets from a new value. The result is then 0. The result is also 0 if
-        the stray has a lower number than expected or contradicts the clock.
+        The number of `packet` is far from the expected number. If the packets between these two
+        numbers were lost, their audio must fit into the silence before `packet`. If it does not
+        fit, return 0: the sender has begun to number its packets from a new value. Also return 0 if
+        the number is lower than expected, or if `packet` contradicts the clock.
         """
         if self._next is None or self._clock is None or self._clock.contradicts(packet):
             return 0
@@ -292,10 +287,10 @@ class RtpStream:
         return missing if 0 < missing * packet.length_us <= 1.1 * silence_us else 0
 
     def _drop_strays(self) -> None:
-        """Remove the strays, and treat each stray as a late packet or as a duplicate.
+        """Remove the packets whose numbers were far from the expected number (strays).
 
         This method is called if the strays are not the start of a new numbering. A stray is written
-        if its number is in `missing`; otherwise the stray is only counted.
+        if its number is in `missing`. Every other stray is only counted.
         """
         for each in self._strays.take():
             behind = 0 if self._next is None else self._next - each.sequence
@@ -315,8 +310,8 @@ class RtpStream:
     def _check_clock(self, packet: Packet) -> None:
         """Change the state if this packet contradicts the clock or follows a long silence.
 
-        After such a change, this packet and the packets after it must wait. Together they then
-        confirm the clock or set a new clock.
+        After a change, this packet and the next packets must wait. The waiting packets are later
+        used to confirm the clock or to make a new clock.
         """
         if packet.has_no_audio:
             return
@@ -325,9 +320,8 @@ class RtpStream:
         if self._clock is None:
             return
         if self.state is StreamState.LAGGING and not self._clock.fits(packet):
-            # The waiting packets all arrived later than the clock expects. This packet arrived
-            # earlier than the clock expects, or has another clock rate. So the waiting packets are
-            # written now, without this packet.
+            # The waiting packets all arrived late. This packet arrived early, or has another clock
+            # rate, so the waiting packets must be written without it.
             self.flush()
             self._set_state(StreamState.DOUBTED)
         if not self._is_confirmed:
@@ -377,12 +371,11 @@ class RtpStream:
         self._audio.finish()
 
     def drain(self, now_us: int) -> None:
-        """Write the waiting packets that need not wait any longer at the time `now_us`.
+        """Write the packets that have waited long enough at the time `now_us`.
 
-        If the clock is confirmed, a packet need not wait any longer if its number is expected next,
-        or if the packet has waited for `HOLD_US`. If the clock is not confirmed, no packet is
-        written until the first waiting packet has waited for `_patience_us`. The waiting packets
-        then confirm the clock or set a new clock.
+        If the clock is confirmed, a packet waits until its number is the expected number, but at
+        most `HOLD_US`. If the clock is not confirmed, all packets wait until the first one has
+        waited for `_patience_us`. They are then used to confirm the clock or to make a new clock.
         """
         waiting = self._waiting
         if not waiting:
@@ -442,8 +435,7 @@ class RtpStream:
     def _write_packet(self, packet: Packet) -> bool:
         """Write one packet. From now on, the stream does not wait for packets with lower numbers.
 
-        Return True if the packet was added to the current run of consecutive packets, which are
-        decoded together later.
+        Return True if the packet will be decoded later, together with the next packets.
         """
         if self._next is None:
             return False
@@ -457,7 +449,10 @@ class RtpStream:
         return self._clock is not None and self._audio.write(packet, self._clock)
 
     def _note(self, packet: Packet) -> None:
-        """Count the packet for its codec. A packet without RTP payload counts only as withheld."""
+        """Count the packet for its codec.
+
+        If the packet was stored without its RTP payload, count it only as withheld.
+        """
         if packet.rtp_payload:
             self._track.counted.codecs[str(packet.codec)] += 1
         else:

@@ -57,9 +57,8 @@ class Disk:
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
         """Run `job` and return its result, or raise the error that `job` raised.
 
-        If the disk hangs (only in `WatchedDisk`), `job` is either not run at all or ends after the
-        time limit. If `job` ends after the time limit, `undo` is called with the result of `job`,
-        before any other job runs.
+        The disk of a `WatchedDisk` may hang. `run` then raises TimeoutError. If `job` still ends
+        later, `undo` is called with its result, before any other job runs.
 
         Raises:
             TimeoutError: The disk hangs.
@@ -82,8 +81,8 @@ class WatchedDisk(Disk):
     used again `backoff_s` seconds after it has finished this job.
 
     Only one thread may call `run`; a job that was given to `run_later` may also call it. When the
-    disk begins to hang, the thread waits `time_limit_s` at most, for one job. While the disk is
-    treated as hanging, `run` raises an error immediately for each further job.
+    disk begins to hang, `run` raises an error after `time_limit_s` seconds. While the disk is
+    treated as hanging, `run` raises an error immediately.
 
     Attributes:
         time_limit_s: The time limit in seconds for each job. A new value applies to the next job.
@@ -108,8 +107,8 @@ class WatchedDisk(Disk):
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
         """Run `job` in the disk's thread, and return its result or raise its error.
 
-        If the disk hangs, `TimeoutError` is raised. If `job` ends after the time limit, its result
-        is given to `undo`.
+        If the disk hangs, raise `TimeoutError`. If `job` ends later, `undo` is called with its
+        result.
         """
         if threading.current_thread() is self._thread:
             return job()
@@ -138,8 +137,8 @@ class WatchedDisk(Disk):
         """Give a job to the disk's thread, and return whether it was done within the time limit.
 
         If the job was not done in time, the disk is treated as hanging from now on. If `give_up` is
-        True, the job is then also cancelled: the disk's thread does not start the job, or undoes
-        it if it has already started.
+        True, the job is then cancelled. The disk's thread does not start a cancelled job; if the
+        job has already started, the thread undoes it when it ends.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run_jobs, name="disk", daemon=True)

@@ -42,7 +42,7 @@ def keys_path(folder: Path, call_id: str, life: int) -> Path:
 
 
 class KeySlots:
-    """The file with those frame keys of one open spool that are not yet in the spool file.
+    """The file that stores the frame keys of one open spool until they are in the spool file.
 
     Every method can raise `OSError`.
     """
@@ -88,7 +88,7 @@ class KeySlots:
     def close(self, *, unlink: bool) -> None:
         """Close the file.
 
-        If `unlink` is True, also remove the file; do this only if no key in the file is needed.
+        If `unlink` is True, also remove the file. All keys in the file are then lost.
         """
         os.close(self._fd)
         if unlink:

@@ -23,7 +23,7 @@ _thread = ThreadPoolExecutor(1, thread_name_prefix="spool-rescue")
 
 
 class EarlierSpools:
-    """The earlier spools of one call, on disks that are gone. The spools' files stay open."""
+    """The spools of one call that can no longer be opened by their paths. Their files stay open."""
 
     def __init__(self) -> None:
         self._spools: list[tuple[int, str]] = []
@@ -38,8 +38,8 @@ class EarlierSpools:
     def copy_to(self, beside: int, folder: Path) -> None:
         """Let a thread copy the earlier spools into `folder`, one after another.
 
-        A copy that cannot be completed is removed, so that it is not used instead of the complete
-        spool when the disk of that spool is mounted again.
+        An incomplete copy is removed. Otherwise it could be used in place of the complete spool,
+        whose disk may be mounted again later.
 
         Args:
             beside: A descriptor of the current spool in `folder`. The thread closes this descriptor

@@ -1,10 +1,9 @@
 """Syncs all open spools to the disk with one `syncfs` system call a second, called a *round*.
 
-A separate thread makes the system call, so the event loop does not wait for the disk. If written
-data cannot be stored, `syncfs` returns an error only once, and only for a descriptor that was
-opened before the error. So `SpoolSync` opens the folder before the first spool is created. An error
-of `syncfs` does not show which file is affected. So the recorders of all open spools are notified
-of a failed round.
+A separate thread makes the system call, so the event loop does not wait for the disk. `SpoolSync`
+opens the folder before the first spool is created, because `syncfs` reports a failed write only for
+a descriptor that was opened before the write failed. It reports each failure only once, and does
+not say which file is affected. So the recorders of all open spools are notified of a failed round.
 """
 
 import asyncio

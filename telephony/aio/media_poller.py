@@ -21,7 +21,7 @@ The argument of the function is the current time in monotonic seconds.
 """
 
 MOST_QUEUED = 256
-"""The largest number of waiting packets that are read from one socket without a pause.
+"""The largest number of packets that one call of `drain` reads from its socket.
 
 One leg's peer sends about this many packets in five seconds. Reading them takes 2.5 ms.
 """
@@ -32,9 +32,9 @@ One packet is read from each socket. Reading a packet takes 10 µs, so a poll de
 the event loop by at most 0.7 ms.
 """
 _POLL_S = 0.002
-"""The seconds between two polls.
+"""The time in seconds between two polls.
 
-If a wake-up comes less than `_POLL_S` seconds after the one before it, polling begins.
+The poller begins to poll if two wake-ups of the event loop are less than `_POLL_S` apart.
 """
 
 
@@ -125,7 +125,7 @@ class MediaPoller:
         count = 1
         try:
             count = self._serve(self._poll, self._clock())
-        finally:  # even if the tap of one leg raises an error, other legs need a poll
+        finally:  # even if the reader of one socket raises an error, other sockets need a poll
             if count:
                 pause = 0.0 if count == _BATCH else _POLL_S
                 self._timer = asyncio.get_running_loop().call_later(pause, self._poll_again)
@@ -143,6 +143,6 @@ class MediaPoller:
         found = poll.poll(0, _BATCH)
         for number, _ in found:
             reader = readers.get(number)
-            if reader is not None:  # a reader called before in this loop may have closed this leg
+            if reader is not None:  # an earlier reader may have removed this socket
                 reader(now)
         return len(found)

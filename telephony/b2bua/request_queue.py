@@ -108,10 +108,9 @@ class RequestQueue:
     def on_final_response(
         self, client: ClientRequest, response: Response | None, status: int, now: float
     ) -> None:
-        """Handle the final response to one of our requests within the dialog, or its failure.
+        """Call the callback of a request that has ended, and send the next waiting request.
 
-        If the request failed without a final response, `response` is None. Call the callback of the
-        request, and then send the next waiting request.
+        `response` is the final response; None if the request failed without one.
         """
         then = self._callbacks.pop(client, None)
         if self._unanswered is client:

@@ -69,10 +69,10 @@ class Setup:
         self.find_targets: FindTargets = lambda _contact, _now: ()
         self.attempt: Attempt | None = None
         self.awaiting_ack: tuple[Leg, InviteAnswered, SessionDescription] | None = None
-        """The leg that has answered, its event for the 2xx, and the offer in that 2xx.
+        """The leg that has answered, the event that reports its 2xx, and the offer in this 2xx.
 
-        The value is set while we wait for the caller's ACK, which will contain the answer to that
-        offer. The value is None if the caller's INVITE contained an offer.
+        The value is set while we wait for the caller's ACK, which contains the SDP answer;
+        otherwise it is None. If the caller's INVITE had an offer, it is always None.
         """
 
     # --- the caller's INVITE ----------------------------------------------------------------

@@ -117,14 +117,17 @@ class Endpoint:
     def contact(self, user: str, destination: Address, local: Address | None = None) -> str:
         """Return our Contact, with the address at which `destination` can reach us.
 
-        A REGISTER or OPTIONS to `destination` needs this Contact. `user` is the user part of the
-        Contact URI. `local` is our local address for the Contact. If `local` is None, the Contact
-        has the local address that was added first, among those with the IP family and transport of
-        `destination`.
+        The Contact is for a REGISTER or OPTIONS to `destination`.
+
+        Args:
+            user: The user part of the Contact URI.
+            destination: The address of the peer.
+            local: Our local address; None for the first one that has the IP family and transport
+                of `destination`.
 
         Raises:
-            ProtocolError: `local` is None, and we have no local address of the IP family and
-                transport of `destination`. Or `local` was never added with `listen`.
+            ProtocolError: We have no suitable local address, or `local` was never added with
+                `listen`.
         """
         return own_contact(user, self._core.local_addresses.choose(local, destination))
 
@@ -148,11 +151,11 @@ class Endpoint:
         self._incoming.receive(data, source, local, now)
 
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Respond to the malformed message in `fault`, a unit of the kind "fault" of a stream.
+        """Respond to a malformed message that arrived over a connection.
 
-        Send no response if the message has no valid top Via, or if it is an ACK. Whether or not a
-        response is sent, the transport must then close the connection, because the rest of the
-        stream cannot be divided into messages.
+        `fault` contains the message. Send no response if the message has no valid top Via, or if it
+        is an ACK. The transport must then close the connection, because the rest of the stream
+        cannot be divided into messages.
         """
         self._incoming.refuse(fault, source, local)
 
@@ -362,8 +365,7 @@ class Endpoint:
     def peer_reconnected(self, old: Address, new: Address) -> None:
         """Replace the address `old` by `new` in all dialogs.
 
-        The connection with the address `old` was lost, and the same peer has opened the connection
-        with the address `new`.
+        The peer's connection from `old` was lost, and the peer has connected again from `new`.
         """
         for dialog in self._agent.dialogs:
             if dialog.send_to == old:

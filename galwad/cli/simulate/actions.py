@@ -30,10 +30,10 @@ _AFTERWARDS_S: Final = 2.0
 _TRANSFER_WITHIN_S: Final = 60.0
 """The maximum time in seconds that a transfer may take."""
 _GOOD_SIMILARITY: Final = 0.9
-"""If the similarity of sent and received audio (0 to 1) is below this value, there is a warning.
+"""The similarity of sent and received audio (0 to 1) below which the report has a warning.
 
-If the audio between the phones is never converted from G.711 to another codec, the similarity is
-much higher.
+The similarity is much higher if no element on the path converts the audio from G.711 to another
+codec.
 """
 _MIN_SIMILARITY: Final = 0.5
 _LOSS: Final = 0.01
@@ -214,9 +214,9 @@ async def _pause(plan: Plan, report: Report, call: SimulatedCall, api: ApiClient
 
 
 async def _timed(report: Report, name: str, means: str, act: Callable[[], Awaitable[None]]) -> None:
-    """Run `act` as the step `name`, and report its duration; `act` pauses or resumes the recording.
+    """Pause or resume the recording with `act`, and report this as the step `name`.
 
-    `means` names the method in the report: "the API" or "the record key".
+    The report shows the duration and `means`, the method: "the API" or "the record key".
     """
     began = time.monotonic()
     async with step(report, name):

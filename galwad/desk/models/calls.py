@@ -92,9 +92,8 @@ class Pop(BaseModel):
 class PageSnapshot(BaseModel):
     """All live calls that the signed-in user may see, sent as an event.
 
-    A new stream begins with this event. A stream that is in progress receives this event if the
-    desk no longer has all events that the stream has missed. `switch` is true while the switch is
-    connected.
+    A new stream begins with this event. It is also sent if a page has missed events that the desk
+    no longer stores. `switch` is true while the switch is connected.
     """
 
     calls: list[Pop]

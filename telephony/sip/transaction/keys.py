@@ -28,15 +28,13 @@ def server_key(request: Request, method: str | None = None) -> ServerKey:
     """Return the key that identifies a server transaction: branch, sent-by, CSeq number and method.
 
     If the branch does not start with the magic cookie, the key consists instead of the values by
-    which RFC 2543 identifies a transaction. Both forms of the key contain the CSeq number. It is
-    the same in a request, its retransmissions, its ACK and its CANCEL. Some phones use the same
-    branch for different requests (pyVoIP does this after a 401); the different CSeq numbers then
-    show that these requests belong to different transactions.
+    which RFC 2543 identifies a transaction. Both forms of the key contain the CSeq number, because
+    some phones use the same branch for different requests (pyVoIP does this after a 401). The CSeq
+    number is the same in a request, its retransmissions, its ACK and its CANCEL.
 
     The key of an ACK contains the method INVITE, because an ACK to a non-2xx belongs to the
-    transaction of its INVITE. If `method` is not None, the key contains `method` instead of the
-    method of `request`: for a CANCEL and the `method` INVITE, this gives the key of the INVITE to
-    cancel.
+    transaction of its INVITE. If `method` is not None, it replaces the method of `request`. So the
+    key of the INVITE that a CANCEL cancels is `server_key(cancel, "INVITE")`.
     """
     method = method or request.method
     if method == "ACK":

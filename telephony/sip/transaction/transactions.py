@@ -44,9 +44,10 @@ class Transactions:
         self._clients: dict[ClientKey, tuple[ClientTransaction, Address]] = {}
         self._servers: dict[ServerKey, ServerTransaction] = {}
         self._originals: dict[MergeKey, ServerKey] = {}
-        """For each received request, the key of the server transaction of the copy that arrived
-        first. With it we recognise merged requests: copies of a request that arrive later by
-        another path (RFC 3261 section 8.2.2.2)."""
+        """For each received request, the key of the server transaction of its first copy.
+
+        Later copies that arrive by another path are merged requests (RFC 3261 section 8.2.2.2).
+        """
         self._call_ids: Counter[str] = Counter()
         """For each Call-ID, the number of client transactions that have this Call-ID."""
 

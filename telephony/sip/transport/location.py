@@ -107,7 +107,7 @@ def locate(uri: Uri, available: Sequence[TransportFamily], rng: random.Random) -
 def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
     """Return the SRV records in the sequence in which to try them (RFC 2782).
 
-    Records with the target `.` are removed, because it means that there is no server.
+    Records with the target `.` are removed, because this target means that there is no server.
     """
     left = [srv for srv in records if isinstance(srv, Srv) and srv.target.strip(".")]
     arranged: list[Srv] = []

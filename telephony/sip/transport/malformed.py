@@ -99,9 +99,9 @@ def _with_to_tag(line: str, data: bytes) -> str:
 def _fields(lines: list[bytes]) -> dict[str, list[str]]:
     """Return the values of the header fields that are copied to the response, by field name.
 
-    Continuation lines are joined. A value is removed if it is longer than `_MAX_LINE`, or contains
-    CR, LF or NUL. But such a value of a Via is replaced by "", because without it the next Via
-    would become the top Via.
+    Continuation lines are joined. A value is left out if it is longer than `_MAX_LINE`, or contains
+    CR, LF or NUL. A Via with such a value becomes "", so that the next Via does not become the top
+    Via.
     """
     found: dict[str, list[str]] = {}
     for line in lines:

@@ -41,10 +41,10 @@ def reply_address(via: Via, source: Address) -> Address:
 
 
 def reply_fallback(via: Via, source: Address) -> Address | None:
-    """Return the address for a new connection that we open if the request's connection is lost.
+    """Return the address to which we connect if the request's connection is lost.
 
-    If the request came by UDP, return None. Otherwise this is the IP address of `source` with the
-    port in the Via (RFC 3261 section 18.2.2).
+    The address is the IP address of `source` with the port in the Via (RFC 3261 section 18.2.2).
+    Return None if the request came by UDP.
     """
     if not source.reliable:
         return None

@@ -20,9 +20,11 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transaction.timers import Timer
 
 MAX_WAITING: Final = 8
-"""The largest number of responses of one sequence that may wait to be sent. If this many wait, a
-new response without a body (such as another 180) is dropped; a new response with a body waits
-too."""
+"""The largest number of responses of one sequence that may wait to be sent.
+
+If this many wait, a new response without a body, such as another 180, is dropped. A new response
+with a body waits nevertheless.
+"""
 
 
 PrackKey = tuple[DialogId, int, int]
@@ -51,8 +53,8 @@ class PendingResponse:
     def without_body(self) -> PendingResponse:
         """Return this response without its body.
 
-        An `InviteServer` sends its most recent reliable provisional response again each minute. The
-        response is sent again without a body, because a session description is sent only once.
+        An `InviteServer` repeats its most recent reliable provisional response each minute. The
+        repetition has no body, because a session description is sent only once.
         """
         kept = tuple(row for row in self.headers if not row[0].lower().startswith("content-"))
         return replace(self, headers=kept, body=b"")
@@ -62,8 +64,8 @@ class ReliableSequence:
     """The reliable responses of one early dialog, which are sent one after another.
 
     Attributes:
-        body_unacknowledged: True while a response with a body waits for its PRACK. While this is
-            true, a 2xx to the INVITE must wait and is not sent.
+        body_unacknowledged: True while a response with a body waits for its PRACK. Meanwhile, no
+            2xx to the INVITE may be sent.
     """
 
     def __init__(
@@ -101,8 +103,7 @@ class ReliableSequence:
     def send(self, provisional: PendingResponse, now: float) -> None:
         """Send `provisional` as soon as the PRACKs to all earlier responses have arrived.
 
-        If `MAX_WAITING` responses already wait to be sent, `provisional` is dropped if it has no
-        body, and also waits if it has a body.
+        Drop `provisional` if it has no body and `MAX_WAITING` responses already wait.
         """
         if self._outstanding and len(self._waiting) >= MAX_WAITING and not provisional.body:
             return

@@ -246,9 +246,9 @@ class InviteServer(ServerRequest):
         self._core.emit(PrackMissing(self))
 
     def _send_failure(self, status: int, why: str, now: float) -> None:
-        """Send a final response other than 2xx; drop a 2xx that still waits for a PRACK.
+        """Send a final response other than 2xx.
 
-        If a 2xx was dropped, its dialog ends with `why` as the reason.
+        If a 2xx still waits for a PRACK, drop it and end its dialog; `why` is the reason.
         """
         held, self._waiting_2xx = self._waiting_2xx is not None, None
         self._send_final(PendingResponse(status, None, (), b"", self._tag(None, status)), now)
