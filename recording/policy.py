@@ -173,7 +173,7 @@ class Policy:
 
     @property
     def gate_open(self) -> bool:
-        """True while media may be stored. Only the policy's four facts decide this."""
+        """True while media may be stored: during the call, if no cause keeps the gate shut."""
         return (
             self._answered
             and not self._ended
@@ -367,11 +367,10 @@ class Policy:
         """Begin or end a gap if the cause that keeps the gate shut has changed.
 
         Returns the outputs for this change. Returns an empty tuple if the cause is the same as
-        before, or if the call is not answered yet. After the answer, gaps begin only here, and end
-        only here and in `ended`.
+        before, or if the call is not answered yet.
 
-        If a pause must also erase stored media, `erase_to` is the start of the erased part: all
-        media stored since that time is erased, but never media before the present segment.
+        If a pause must also erase stored media, `erase_to` is the start of the erased part. Media
+        from before the present segment is never erased.
         """
         before, cause = self._gap, self._cause()
         if not self._answered or cause == before:

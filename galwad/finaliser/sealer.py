@@ -109,9 +109,9 @@ class Sealer:
     def _archive_identity(self) -> tuple[int, int] | None:
         """Return the device and inode numbers of the archive folder; None if the folder is missing.
 
-        If these numbers change while the finaliser runs, another disk is mounted, or the archive's
-        disk is not mounted any more. A recording must not be written into an empty mount point,
-        because the recording would be hidden as soon as the archive's disk is mounted there again.
+        If the numbers change while the finaliser runs, the archive's disk was unmounted, or another
+        disk was mounted. A recording must not be written into an empty mount point, because the
+        recording would be hidden when the archive's disk is mounted again.
         """
         try:
             there = self._folders.archive.stat()
@@ -132,10 +132,10 @@ class Sealer:
         }
 
     def unreadable(self, closed: Collection[str]) -> dict[str, str]:
-        """Return the error texts of the spools that cannot be opened.
+        """Return the error texts of the spools that cannot be opened, by call id.
 
-        The result maps the id of a call to one text with the errors of all spools of this call.
-        `closed` has the ids of the calls whose spools are complete. These calls are not examined.
+        If a call has several such spools, their errors are joined into one text. The calls in
+        `closed` are not examined, because their spools are complete.
         """
         found = {}
         for call_id, paths in sorted(self._spools.by_call().items()):
@@ -173,8 +173,7 @@ class Sealer:
             with contextlib.suppress(OSError):
                 since = path.lstat().st_mtime
                 # If the clock was wrong when the spool was last changed, `since` can be far in the
-                # future. Because of `abs`, such a spool counts as old too: it is complete, so no
-                # process writes to it any more.
+                # future. With `abs`, such a spool also counts as old.
                 if abs(now - since) >= _WAITING_S:
                     name = os.fsencode(path.name).decode(errors="backslashreplace")
                     found.append(WaitingSpool(name, call_id, since, why.get(call_id, "")))
@@ -260,9 +259,10 @@ class Sealer:
         self._live_sealer.follow(enough)
 
     def discard_all(self) -> None:
-        """Discard the parts of calls in progress that `follow` has sealed.
+        """Discard the unfinished recordings that `follow` has begun.
 
-        This method must run before the process ends, because another process cannot use the parts.
+        This method must run before the process ends, because another process cannot continue these
+        recordings.
         """
         self._live_sealer.discard_all()
 
@@ -279,10 +279,8 @@ class Sealer:
     def _boot_keys(self) -> list[bytes | None]:
         """Return all boot keys that exist. The list is empty if there are none.
 
-        The list never contains None; its type allows None because `_keys` uses `[None]` instead of
-        an empty list. A boot key encrypts the keys of this machine's spools. A boot key that is
-        only in memory is lost at a reboot. If `unattended_recovery` is set, a boot key is stored on
-        a disk.
+        The list never contains None. Its type allows None because `_keys` uses `[None]` instead of
+        an empty list.
 
         Raises:
             KeyFileError: A boot key cannot be read, and no other boot key was found.

@@ -36,13 +36,12 @@ class Spools:
     def all(self) -> list[Path]:
         """Return the path of every file whose name ends in `.spool`.
 
-        If files of the same name are in both folders, only the path on the spare disk is returned.
+        If both folders have a file of the same name, only the path on the spare disk is returned.
         If the first folder cannot be read, only the spools on the spare disk are returned.
 
         Raises:
             OSError: The first folder cannot be read, and there is no spool on the spare disk. Or
-                the folder on the spare disk exists, but cannot be read. (`glob` is not used here,
-                because it would hide such an error.)
+                the folder on the spare disk exists, but cannot be read.
         """
         spare = list(self._spares())
         try:
@@ -77,10 +76,9 @@ class Spools:
     def places(self, path: Path) -> list[Path]:
         """Return every path at which the spool at `path` is stored; the final entry is `path`.
 
-        A file of the same name in the other spool folder is the same spool. If the disk of that
-        folder cannot be read now, only `path` is returned, and the spool on that disk is not
-        removed. When the disk can be read again, the finaliser finds this spool there, and finds
-        that its call is already archived.
+        A file of the same name in the other spool folder is the same spool. If that folder cannot
+        be read now, only `path` is returned. The finaliser finds the other file when the folder can
+        be read again.
         """
         others = [folder / path.name for folder in (self._first, self._spare)]
         return [*(other for other in others if other != path and os.path.lexists(other)), path]
@@ -91,5 +89,6 @@ def _each_once(paths: list[Path]) -> list[Path]:
 
 
 def _spools_in(folder: Path) -> list[Path]:
+    # `glob` is not used, because it would hide an error.
     with os.scandir(folder) as entries:
         return [folder / entry.name for entry in entries if entry.name.endswith(".spool")]

@@ -1,9 +1,10 @@
 """The state of a call that the next switch process needs to continue the call.
 
-Each checkpoint file contains one `Checkpoint`. A checkpoint contains the admission, the parties,
-the causes that keep the gate shut, and the legs in the form that `telephony.b2bua` restores. If the
-call is still ringing, the checkpoint contains the INVITE, which the next process handles like a new
-INVITE. A checkpoint contains phone numbers, so it is stored only in the runtime folder.
+Each checkpoint file contains one `Checkpoint`. A checkpoint contains the facts about the caller,
+the parties, the causes that keep the gate shut, and the legs in the form that `telephony.b2bua`
+restores. If the call is still ringing, the checkpoint contains the INVITE, which the next process
+handles like a new INVITE. A checkpoint contains phone numbers, so it is stored only in the runtime
+folder.
 
 The argument `name=` of a field is the field's name in the file. This name never changes, so that a
 process of a newer release can read the files of an older release.
@@ -53,10 +54,10 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     advisor: Party | None
     group: tuple[Party, ...]
-    """The group of advisors behind a PBX that has answered the call. One of them has the call.
+    """The group of advisors behind the PBX that answered the call. One of them has the call.
 
-    The tuple is empty if no PBX has answered, after an advisor has claimed the call, and after a
-    new party has got the call.
+    The tuple is empty if a phone answered. It becomes empty when an advisor claims the call, or
+    when a new party gets the call.
     """
     target: TargetCheckpoint | None
     """The target that most recently talked with the caller; None if there was no such target."""

@@ -34,9 +34,9 @@ from telephony.sip.ua.auth import AuthOutcome
 MAX_SOURCES: Final = 4096
 """The maximum number of entries in each of the guard's tables.
 
-The guard has a table of sources, a table of bans, and a table of sources that proved a password.
-When a table is full, the guard removes the table's oldest entry: the source that was quiet for the
-longest time, the oldest ban, or the source whose password was proved the longest time ago.
+The tables contain sources, bans, and sources that have sent a correct password. When a table is
+full, its oldest entry is removed. The oldest source is the source that has been quiet for the
+longest time.
 """
 LONGEST_BAN_S: Final = 86_400.0
 WINDOW_S: Final = 300.0
@@ -62,10 +62,10 @@ because a site whose phones all start together sends many such messages.
 """
 _THINNING_STARTS_AT: Final = 1000
 _THINNING_S: Final = 10.0
-"""The time in seconds for which the kernel drops most of the messages that strangers send.
+"""The time in seconds for which the kernel drops most messages from strangers (unknown sources).
 
-This is called thinning. Thinning starts when the guard has dropped `_THINNING_STARTS_AT` messages
-of strangers within one second.
+This is called thinning. It starts when the guard has dropped `_THINNING_STARTS_AT` messages from
+strangers within one second.
 """
 _USUAL_MESSAGE_BYTES: Final = 2048
 """The length in bytes up to which a message counts as one message for the rate limit.
@@ -73,7 +73,7 @@ _USUAL_MESSAGE_BYTES: Final = 2048
 Most messages are shorter. A message of n times this length counts as n messages.
 """
 _MAX_STRANGER_BYTES: Final = 16 * 1024
-"""The maximum length in bytes of a message from a stranger.
+"""The maximum length in bytes of a message from a stranger (an unknown source).
 
 A longer message is dropped, because parsing it would take milliseconds.
 """
@@ -95,11 +95,10 @@ class SourceKind(Enum):
 
 
 class Bucket:
-    """A token bucket: a rate limiter that allows one event for each token in the bucket.
+    """A token bucket: a rate limiter in which each event takes tokens from the bucket.
 
-    Tokens are added to the bucket at a fixed rate per second. The bucket holds at most the tokens
-    that are added in `in_advance_s` seconds. If the bucket is full, as many events as it has tokens
-    are allowed at the same time. The state of the bucket is one number.
+    Tokens are added at a fixed rate per second. A full bucket has the tokens of `in_advance_s`
+    seconds. All these tokens can be taken at once.
     """
 
     __slots__ = ("_due", "_in_advance_s")
@@ -109,7 +108,7 @@ class Bucket:
         self._in_advance_s = in_advance_s
 
     def take(self, rate: float, now: float, count: float = 1.0) -> bool:
-        """Take `count` tokens and return True; if the bucket has a debt, only return False.
+        """Take `count` tokens and return True, or return False if the bucket has a debt.
 
         If the bucket has fewer than `count` tokens, the missing tokens become its debt. The debt
         ends when enough tokens have been added. `rate` is the number of tokens that are added per
@@ -197,9 +196,9 @@ class FloodGuard:
             return False
         kind = self.kind_of(source, now)
         if kind is not SourceKind.STRANGER and source.reliable:
-            # A trunk or a known source has no rate limit on a stream connection, for two reasons.
-            # If one message of a stream was dropped, the rest of the stream could not be parsed.
-            # And if this process is too slow, TCP slows the sender down.
+            # On a stream connection (TCP or TLS), a trunk or a source that we know has no rate
+            # limit. If we dropped one message of a stream, we could not parse the rest. And if this
+            # process is too slow, TCP slows the sender down.
             return True
         if kind is not SourceKind.STRANGER and self._of_a_call(data):
             return True
@@ -227,17 +226,16 @@ class FloodGuard:
         return False
 
     def is_privileged(self, source: Address, now: float) -> bool:
-        """Return whether the source is a trunk or known.
+        """Return whether the source is a trunk, or a source that we know.
 
-        A new connection from such a source is accepted even if strangers already have all the
-        connections that the settings allow.
+        Such a source can connect even if the maximum number of connections is reached.
         """
         return self.kind_of(source, now) is not SourceKind.STRANGER
 
     def on_malformed(self, source: Address, now: float) -> None:
-        """Count a failure of a source that has sent an incomplete message, or data that is not SIP.
+        """Count a failure of `source`, because its data was not a complete SIP message.
 
-        The failures of a source can lead to a ban.
+        Too many failures lead to a ban.
         """
         self._failed(source, _FAILURE, "malformed", now)
 
@@ -288,7 +286,7 @@ class FloodGuard:
         return sum(1 for ban in self._bans.values() if ban.until > now)
 
     def kind_of(self, source: Address, now: float) -> SourceKind:
-        """Return whether a source is a trunk, known or a stranger at the time `now`."""
+        """Return the kind of a source now: a trunk, a source that we know, or a stranger."""
         if self._is_trunk(source.host, source.port, source.transport):
             return SourceKind.TRUNK
         origin = origin_of(source.host)

@@ -197,9 +197,9 @@ class SealingPass:
         self._last_index = spool.last_index
 
     def write(self, flac: FlacPayload, raw: RawPayload) -> None:
-        """Seal the audio that can no longer change, and the undecodable packets of the same time.
+        """Write the audio that can no longer change, and the undecodable packets of the same time.
 
-        Audio in the timeline's window can still change, so this audio is not sealed yet. Raises
+        The most recent ten seconds of audio can still change, so they are not written yet. Raises
         `ArchiveError`, `OSError`.
         """
         flac.write_all(self.timeline.blocks())
@@ -220,11 +220,11 @@ class SealingPass:
         )
 
     def _end_interruption(self, at_us: int) -> None:
-        """End the interruption between two spools, unless the record at `at_us` is a repetition.
+        """End the interruption between two spools if the record at `at_us` is new.
 
         If the disk of a spool fails, the process continues the call in a new spool on another disk.
-        The new spool begins with a repetition of events of the failed spool. These repeated events
-        do not end the interruption.
+        The new spool begins with events that are also in the previous spool. These events are not
+        new, so they do not end the interruption.
         """
         since = self.facts.last_us
         if self._interruption_open and not (self._same_process and at_us <= since):

@@ -76,8 +76,7 @@ class RawPayload:
         created when the first packet is written.
 
         Args:
-            file_key: The file key of the recording's audio payload. Both files have the same file
-                key.
+            file_key: The file key of the recording's audio payload, which also encrypts this file.
             call_id: The call's id.
             channels: The name of each track.
         """

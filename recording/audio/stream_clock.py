@@ -1,17 +1,16 @@
 """Computes the position of each packet of an RTP stream on the track.
 
 A *position* is a number of samples since the recording's start. The *time base* of a stream is one
-timestamp together with its position. The position of each packet is computed from the packet's
-timestamp and the time base. The first packets of a stream set the time base: the arrival of the
-packet with the smallest delay in the network decides.
+timestamp and its position. The position of each packet is computed from the packet's timestamp and
+the time base. The first packets of a stream set the time base. Of these packets, the one that the
+network delayed least gets the position that belongs to its arrival time.
 
 The *delay* of a packet is the time from the packet's computed position to the packet's arrival. If
 the delays show that the sender's clock is faster or slower than our clock, the time base is moved
 in steps of half a millisecond.
 
-After a gap, or when a packet's arrival contradicts the time base, the next few packets must confirm
-the time base. If these packets do not confirm the time base, they set a new time base. This is
-necessary because the sender's timestamps may have jumped while no packet was received.
+After a gap, or when a packet arrives much too early or too late, the sender's timestamps may have
+jumped. The next few packets then confirm the time base or set a new one.
 """
 
 from __future__ import annotations
@@ -139,20 +138,17 @@ class StreamClock:
         self._early = -EARLY_US * rate // _US
         self._step = rate // 2000
         self.judged_us = packet.at_us
-        """The arrival time (µs) of the packet with which the time base was most recently checked.
-
-        In this check, the delays of this packet and of the packets before it were evaluated.
-        """
+        """The arrival time (µs) of the newest packet that was used to check the time base."""
         self._proven_us = packet.at_us
         """The most recent time (µs) at which the time base was set, confirmed or corrected.
 
-        The delays of a single second neither confirm nor correct the time base.
+        The packets of one second are not enough to confirm or correct the time base.
         """
         self._moves: dict[int, int] = {}
-        """The future moves of the time base.
+        """The planned moves of the time base.
 
         The dict maps a packet's extended sequence number to a number of samples. When the packet is
-        written, the time base is moved later by this number of samples.
+        written, this number is added to the position of the time base.
         """
         self._rebase(packet, position)
 
@@ -182,9 +178,9 @@ class StreamClock:
     def _agrees_with(self, packets: list[Packet]) -> bool:
         """Return True if enough of these packets arrived when this clock expects them.
 
-        `_FEW` such packets are enough; if `packets` has fewer, all of them are needed. If the
-        result is True, also correct the time base and delete the stored delays. The correction is
-        at most the drift since `_proven_us` of a clock with an error of `_PPM`.
+        `_FEW` packets are enough, or all packets if there are fewer. If the result is True, also
+        correct the time base and delete the stored delays. The correction is at most the drift that
+        a clock error of `_PPM` can have caused since `_proven_us`.
         """
         if any(packet.codec.clock != self._clock_rate for packet in packets):
             return False
@@ -226,9 +222,11 @@ class StreamClock:
         self.stretch = 0
 
     def contradicts(self, packet: Packet) -> bool:
-        """Return whether the packet's arrival or clock rate contradicts the time base.
+        """Return whether the packet contradicts the time base.
 
-        If the result is True, the next packets must confirm the time base or set a new one.
+        This is so if it arrived more than `EARLY_US` too early or `LATE_US` too late, or if its
+        codec has another clock rate. The next packets must then confirm the time base or set a new
+        one.
         """
         error = self.arrival_position(packet) - self.position(packet)
         late = error * _US > LATE_US * self._rate
@@ -245,17 +243,17 @@ class StreamClock:
     def is_lagging(self, packet: Packet) -> bool:
         """Return whether the packet's delay is above `LAGS_US`.
 
-        If the result is True, the packets after this packet must be examined.
+        The packets after it then show whether the network is slow for a while, or the sender's
+        clock has changed.
         """
         return (self.arrival_position(packet) - self.position(packet)) * _US > LAGS_US * self._rate
 
     def accept_late(self, packets: list[Packet]) -> bool:
         """Return whether these packets agree with this clock, except that they may be late.
 
-        If the result is True, moves of the time base are planned for a permanent delay. The
-        permanent delay at a packet is the smallest delay among this packet and all packets after
-        it. At each packet at which the permanent delay has grown by more than `_SAME_US`,
-        `next_position` moves the time base by this growth.
+        If the result is True, this method also plans moves of the time base, because the delay may
+        be permanent. A delay is permanent if all later packets have at least this delay. When the
+        permanent delay has grown by more than `_SAME_US`, `next_position` moves the time base.
         """
         ordered = sorted(packets)
         errors = [self.arrival_position(packet) - self.position(packet) for packet in ordered]
@@ -310,10 +308,10 @@ class StreamClock:
         return self._steps > 0 and self._correction != 0
 
     def note(self, late_us: int) -> bool:
-        """Store the delay `late_us` (µs) of the stream's next packet, unless a check is needed now.
+        """Store the delay `late_us` (µs) of the stream's next packet, and return True.
 
-        Return whether the delay was stored. If it was not stored, `next_position` must be called
-        for this packet, because the time base may have to move.
+        Return False if the delay was not stored, because the time base may have to move.
+        `next_position` must then be called for this packet.
         """
         if len(self._errors) >= self._enough - 1 or self._is_correcting:
             return False
@@ -341,9 +339,9 @@ class StreamClock:
     def next_position(self, packet: Packet) -> int:
         """Return the position of the stream's next packet, and use its delay for corrections.
 
-        The position is computed from the timestamp, even if the packet is very late. Before this
-        method is called, a packet for which `contradicts` or `is_lagging` is true must be examined
-        together with the packets after it.
+        The position is computed from the timestamp, even if the packet is very late. If
+        `contradicts` or `is_lagging` is true for the packet, first check the clock with `anchored`
+        or `accept_late`.
         """
         if self._moves:
             self._base += self._moves.pop(packet.sequence, 0)
@@ -373,11 +371,11 @@ class StreamClock:
         return position
 
     def _note_minimum(self, least: int) -> None:
-        """Store the smallest delay `least` (in samples) among the packets of one second.
+        """Store `least`, the smallest delay (in samples) among the packets of one second.
 
-        Jitter can look like a wrong time base, but only for a short time. Therefore the smallest of
-        five such values counts as the error of the time base. `_correction_step` then corrects the
-        time base in small steps.
+        When five such delays are stored, the smallest of them counts as the error of the time base.
+        One delay is not enough, because jitter can look like an error for a short time.
+        `_correction_step` then corrects the time base in small steps.
         """
         self._errors.clear()
         if not self._correction:
@@ -415,15 +413,14 @@ class StreamClock:
 def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _TimestampRate:
     """Return the rate at which the packets' timestamps grow.
 
-    The result is the clock rate of the codec, unless the packets clearly show another rate. Some
-    senders of G.722 add 16,000 to the timestamp in each second. Some senders of Opus use the
-    sampling rate of their microphone, or add 1 for each packet. Some senders never change the
-    timestamp. In all these cases, the timestamp grows by the same number (or 0) from each packet to
-    the next, and the arrival times agree with the durations of the packets, but not with the
-    timestamps.
+    Usually this is the clock rate of the codec. But some senders of G.722 add 16,000 to the
+    timestamp in each second. Some senders of Opus use the sampling rate of their microphone, or add
+    1 for each packet. Some senders never change the timestamp. Such a rate is returned only if the
+    timestamp grows by the same number (or 0) from each packet to the next. In addition, the arrival
+    times must agree with the durations of the packets better than with the timestamps.
 
-    `former` is the stream's clock until now. If `former` already has the rate that the packets
-    show, this rate is returned without a check of the arrival times.
+    `former` is the stream's clock until now. If `former` already has such a rate, the arrival times
+    are not checked.
     """
     first, last = min(packets), max(packets)
     expected, length_us = _TimestampRate(first.codec.clock or NARROW, _US), first.length_us

@@ -266,8 +266,7 @@ def load_or_create_boot_key(path: Path) -> bytes:
 def load_boot_key(path: Path) -> bytes | None:
     """Return the boot key: 32 bytes under which this machine encrypted the keys of its spools.
 
-    Return None if the file does not exist: there is then no boot key at `path`.
-    Raises `KeyFileError`.
+    Return None if the file does not exist. Raises `KeyFileError`.
     """
     try:
         return _of_length(path.read_bytes(), path)

@@ -1,8 +1,8 @@
 """A reader for a spool that is still being written. Frames that can still change are not read yet.
 
-A media frame can be erased by a late payment trigger until the frame's key is written to the file
+A late payment trigger can erase a media frame until the frame's key is written to the file
 (`SpoolWriter.erase_back_to`). From then on, the frame is *final*. The follower reads only final
-frames. So its records are equal to the first records that `read_spool` returns after the call. If a
+frames. So it returns the same records that `read_spool` returns when the spool is complete. If a
 frame is damaged or missing, the follower returns no more records, and `complete` stays False. The
 whole spool must then be read with `read_spool`.
 """
@@ -83,9 +83,9 @@ class SpoolFollower(SpoolReader):
     def _is_decided(self, frame: SpoolFrame) -> bool:
         """Return True if the follower knows that a frame can no longer change.
 
-        A media frame can no longer change if its key was found, or if it was erased. If packets of
-        an erased frame were written again in a replacement frame, the replacement frame's key must
-        also have been found.
+        A media frame can no longer change if its key was found, or if it was erased. If some
+        packets of an erased frame were written again in another frame, the key of the other frame
+        must also have been found.
         """
         index = frame.index
         if frame.kind is not FrameKind.MEDIA or index in self._replacements:
@@ -120,10 +120,11 @@ class SpoolFollower(SpoolReader):
     def _check(self, erased: set[int]) -> None:
         """Stop the follower if a final frame was erased, which should never happen.
 
-        `erased` are the indices of the erased frames that only the newest tombstone lists.
+        `erased` are the indices of the frames that are in the newest tombstone, but not in an
+        earlier tombstone.
 
-        Also forget the keys of frames whose records were already returned. `take` forgets each key
-        once, but the file contains the key twice, so the follower may have read the key again.
+        Also forget the keys of frames whose records were already returned. The file contains each
+        key twice, so the follower may have read such a key again.
         """
         if any(index < self._next_index or index in self._keys for index in erased):
             self._stuck = True

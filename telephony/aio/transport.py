@@ -84,8 +84,8 @@ class SipTransport:
         Args:
             local: The address to bind. With port 0, the system chooses the port.
             advertised: The address to write into Via and Contact. If its port is 0, the bound port
-                is used. If `advertised` is None, the bound address is used. If this is a wildcard
-                address, it is replaced by the local address that this machine's default route uses.
+                is used. If `advertised` is None, the bound address is used. If the bound address is
+                a wildcard, the local address of this machine's default route is used.
             tls: The TLS contexts; required for a TLS address.
 
         Raises:
@@ -123,8 +123,8 @@ class SipTransport:
     def received(self, data: bytes, source: Address, local: Address) -> None:
         """Pass a received message to the endpoint, and then call `flush`.
 
-        A message that the source filter does not accept is dropped. After `queue_received`, the
-        message goes to the queue instead.
+        A message that the source filter does not accept is dropped. From `queue_received` until
+        `release_received`, a message is only put into the queue.
         """
         now = self.now
         if not self._filter.accepts_message(data, source, now):
@@ -152,7 +152,10 @@ class SipTransport:
         self.flush()
 
     def on_unreachable(self, destination: Address) -> None:
-        """Make each request to `destination` fail that has received no response yet."""
+        """Handle the fact that `destination` cannot be reached.
+
+        Each request to `destination` that has no response yet fails.
+        """
         if not self._closed:
             self.endpoint.unreachable(destination, self.now)
             self.flush()

@@ -18,7 +18,7 @@ class Ping:
         self.answer = asyncio.get_running_loop().create_future()
 
     def on_response(self, event: StandaloneResponse) -> None:
-        """Handle the final response to the OPTIONS, or the event that no response came.
+        """Handle the result of the OPTIONS: a final response, or no response.
 
         A provisional response is ignored.
         """

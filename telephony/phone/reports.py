@@ -63,10 +63,10 @@ class Reports:
         self._sent = 0
         """The number of packets that we had sent when we wrote our previous report."""
         self._last_sr: tuple[int, float] | None = None
-        """The NTP time in the peer's most recent sender report, and the time of its arrival.
+        """The NTP time in the peer's most recent sender report, and the report's arrival time.
 
-        Only the middle 32 bits of the NTP time are stored. The time of arrival is in seconds, by
-        the clock of `now` in `read`. None before the first sender report.
+        Only the middle 32 bits of the NTP time are stored. The arrival time is a monotonic time in
+        seconds. None before the first sender report.
         """
 
     def write(self, sender: RtpSender, heard: ReceptionCounter, wall: float, now: float) -> bytes:
@@ -144,7 +144,7 @@ def _peer_report(block: ReportBlock, wall: float) -> PeerReport:
     trip = None
     if block.last_sender_report:
         ticks = short_time(wall) - block.last_sender_report - block.delay & 0xFFFFFFFF
-        # If `ticks` is 2**31 or more, the difference is negative. The difference can be slightly
-        # negative, because the times are rounded.
+        # The times are rounded, so a very short round trip can give a negative number of ticks.
+        # `ticks` is then 2**31 or more.
         trip = ticks / _SHORT if ticks < 2**31 else 0.0
     return PeerReport(block.fraction_lost / 256, block.lost, block.jitter / _RATE, trip)

@@ -62,7 +62,7 @@ class LocalMedia:
     port: int
     srtp: Srtp = Srtp.OFF
     keys: Mapping[Suite, MasterKey] = field(default_factory=dict, repr=False, compare=False)
-    """A table from a suite to the SRTP key for the media that we send.
+    """For each SRTP suite, the key for the media that we send.
 
     The keys are not used while `srtp` is off.
     """

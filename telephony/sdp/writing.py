@@ -102,9 +102,9 @@ def session_lines(
 ) -> tuple[SdpLine, ...]:
     """Return the session-level lines of a description that we write.
 
-    These are our own lines, with our address in `local`, and some of the peer's session-level lines
-    in `kept`. A line of `kept` is left out if it describes the peer, or if we write a line of its
-    type ourselves. The returned lines are sorted by type as RFC 8866 section 5 requires.
+    They contain our address from `local`. `kept` are the peer's session-level lines, which are
+    copied. A line is not copied if it describes the peer, or if we write a line of its type
+    ourselves. The returned lines are sorted by type as RFC 8866 section 5 requires.
     """
     family = f"IN IP{ip_address(local.host).version} {local.host}"
     lines = [
@@ -142,8 +142,8 @@ def with_codecs(
         table: The codecs of the result, in sequence. Each dict key is the codec's payload type in
             the result.
         renumbered: Maps payload types of `section` to payload types of the result. The attributes
-            fmtp and rtcp-fb are copied with the payload type of the result; if their payload type
-            is not a dict key, they are left out.
+            fmtp and rtcp-fb are copied with the payload type of the result. They are left out if
+            their payload type is not in `renumbered`.
     """
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     for line in section.lines:

@@ -49,9 +49,9 @@ def verify(
     With --recordings, also check that each indexed recording still exists, and that its manifest
     has not changed since it was indexed. Each problem is printed with its entry or its recording.
 
-    After a restore, the chain continues with a new day key, which is not signed by the earlier day
-    key, and the entries made after the backup are missing. Therefore a restore is reported as a
-    problem. If you know of the restore, give its hash with --restored: then it is not reported.
+    After a restore, the entries made after the backup are missing, and the chain continues with a
+    new key, which the earlier key did not sign. Therefore a restore is reported as a problem. If
+    you know of the restore, give its hash with --restored: then it is not reported.
     """
     # Read the anchors before the chain. If they were read after it, a new anchor could name an
     # entry that was added to the chain after the chain was read.
@@ -97,7 +97,7 @@ def _restores(links: Iterable[ChainEntry], hashes: Collection[str]) -> list[Rest
     The command `backup restore` adds an entry to the chain, and prints the hash of the entry.
 
     Raises:
-        CliError: The chain has no restore with one of the hashes.
+        CliError: One of the hashes is not the hash of a restore in the chain.
     """
     there = {link.hash: found for link in links if (found := Restore.parse(link)) is not None}
     strangers = [each for each in hashes if each not in there]

@@ -80,8 +80,8 @@ def list_(
 def _pages(server: str, query: dict[str, Any], limit: int) -> dict[str, Any]:
     """Return at most `limit` rows that match `query`; the rows are fetched page by page.
 
-    The result has two values. `rows` are the rows. `after` is the position in the search after the
-    returned rows, or None if there are no more rows.
+    The result has two values. `rows` are the rows. `after` is the value with which a new search can
+    continue after these rows, or None if there are no more rows.
     """
     rows: list[dict[str, Any]] = []
     while True:

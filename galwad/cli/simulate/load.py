@@ -22,8 +22,10 @@ from telephony.errors import TelephonyError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 _LATE: Final = 0.1
-"""The maximum delay, in seconds, with which a task of the load test may run. If a task runs even
-later after it was due, this machine is too slow and its measurements are not reliable."""
+"""The maximum delay of a task in the load test, in seconds.
+
+If a delay is longer, this machine is too slow, and its measurements are not reliable.
+"""
 _JUDGED: Final = 40
 """The maximum number of legs whose received audio is compared with the sent audio.
 
@@ -144,7 +146,7 @@ class LoadTest:
         tally.jitter = max(tally.jitter, there.jitter)
 
     async def _watch(self) -> None:
-        """Measure how late this machine runs a task after it was due.
+        """Wake up every 0.1 seconds, and measure how late each wake-up is.
 
         The longest delay, in seconds, is stored in `tally.late`.
         """
@@ -156,10 +158,7 @@ class LoadTest:
 
 
 def report_tally(report: Report, tally: Tally, plan: Plan) -> None:
-    """Add the results of the load test to `report`.
-
-    The results are those of the calls, of the audio, and the delays of this machine.
-    """
+    """Add the results of the load test to `report`: calls, audio, and this machine's delays."""
     _report_calls(report, tally, plan)
     if tally.setup:
         _report_media(report, tally)

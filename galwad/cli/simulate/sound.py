@@ -1,8 +1,8 @@
 """The sound of the simulated parties: noise with the rhythm of syllables, new for each run.
 
 No two pieces of this noise are similar to each other. Therefore a piece that was sent can be found
-in the received or the recorded sound. The similarity of the piece and the found place shows how
-much the telephone line changed the piece, or whether a recording contains it.
+in the received or the recorded sound. The similarity of the two sounds shows whether the piece is
+there, and how much the telephone line changed it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """The users: each has a name and a role, and may have the extension of a phone.
 
 Passwords are stored as argon2id hashes. Only one password is checked at a time, so that many
-parallel sign-ins cannot overload the machine. Of a SIP password, only the two HA1 digests are
-stored, which the switch needs. A user with the role `machine` has no password, but a bearer token
-and a list of rights. The role of any other user decides what the user may do. There is one
-exception: to dispose of recordings, an administrator also needs the right `purge`, which must be
-given separately.
+parallel sign-ins cannot overload the machine. A SIP password is stored as two HA1 digests, which
+the switch needs. A user with the role `machine` has no password, but a bearer token and a list of
+rights. The role of any other user decides what the user may do. Only the right `purge` must be
+given separately: an administrator needs it to dispose of recordings.
 """
 
 from __future__ import annotations

@@ -31,11 +31,10 @@ taken at different moments.
 """
 _PAGE: Final = 500
 MAX_FINDINGS: Final = 1000
-"""The maximum number of faulty calls for which one check raises alarms.
+"""The maximum number of faulty calls, and of orphans, for which one check raises alarms.
 
-The same maximum applies to the orphans for which one check raises alarms, and to the orphans in a
-response. An orphan is a file, index row or spool that lacks its counterpart. If thousands of files
-are lost, more alarms would not help.
+A response also lists at most this many orphans. If thousands of files are lost, more alarms would
+not help.
 """
 
 
@@ -108,10 +107,9 @@ class CoverageChecker:
     ) -> CoverageResult:
         """Check the calls that were answered at or after `since` and before `until` (Unix seconds).
 
-        The whole archive is also searched for orphans, which are files, index rows and spools that
-        lack a counterpart. `calls_in_progress` has the ids of the calls that have not ended. If it
-        is None, because the switch is not connected, each call without an end in the ledger counts
-        as in progress.
+        Also search the whole archive for orphans. `calls_in_progress` has the ids of the calls that
+        have not ended. It is None if the switch is not connected. Each call without an end in the
+        ledger then counts as in progress.
         """
         result = CoverageResult()
         calls = {

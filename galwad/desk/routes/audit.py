@@ -89,7 +89,7 @@ async def search(
     )
     links = await desk.audit.search(sought, body.before, body.limit)
     given = sorted(body.model_dump(exclude_none=True, exclude={"limit", "before"}))
-    # The searched call id is entered as `of` and not as `call_id`. Otherwise a later search for
+    # The call id in the query is stored as `of`, not as `call_id`. Otherwise a later search for
     # this call would also find this entry, although the entry does not concern the call's
     # recording.
     facts: Facts = {"by": ",".join(given), "of": sought.call_id, "entries": len(links)}

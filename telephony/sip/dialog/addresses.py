@@ -39,11 +39,9 @@ class DialogAddresses:
         local_address: The address of our socket for this dialog.
         peer: The address from which the dialog's INVITE came, or to which we sent the INVITE.
         send_to: The address to which all our requests are sent, for example that of a phone behind
-            NAT. The application may set it. If it is None, the URI of the first route decides, or
-            the remote target if there is no route. A request is then sent to the IP address in this
-            URI, except in two cases, in which it is sent to `peer`: the URI contains a host name or
-            an IP address that we cannot reach; or the URI has the IP address and the transport of
-            `peer`, and this transport is TCP or TLS (the existing connection is then used).
+            NAT. The application may set it. If it is None, `next_hop` chooses `peer`, or the
+            address in the URI of the first route. If there is no route, the remote target is used
+            as this URI.
         contact: The value of our Contact header field in this dialog.
     """
 

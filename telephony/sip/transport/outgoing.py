@@ -21,10 +21,11 @@ class OutgoingMessage:
     destination: Address
     local: Address
     fallback: Address | None = None
-    """The address to which the transport opens a new connection if no connection to `destination`
-    is open. If it is None, the transport opens a connection to `destination` itself. This is not
-    possible if `destination` is a connection that the peer opened (`destination.flow` is not 0);
-    the message is then not sent."""
+    """The address to which the message is sent if no connection to `destination` is open.
+
+    If it is None, the transport opens a connection to `destination`. But a connection that the peer
+    opened (`destination.flow` is not 0) cannot be opened again; the message is then not sent.
+    """
 
 
 class NextHop(NamedTuple):

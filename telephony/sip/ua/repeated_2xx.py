@@ -31,9 +31,9 @@ class Repeated2xx:
     ) -> None:
         """Prepare to repeat the 2xx whose ACK has the key `key`.
 
-        `waiting` has this object under the key from the call of `start` to the call of `stop`.
-        `repeat` sends the 2xx again. When the ACK arrives, `on_ack` is called; after 64*T1 without
-        an ACK, `on_missing` is called. If `stop` is called first, neither function is called.
+        From `start` until `stop`, `waiting[key]` is this object. `repeat` sends the 2xx again. When
+        the ACK arrives, `on_ack` is called; after 64*T1 without an ACK, `on_missing` is called. If
+        `stop` is called first, neither function is called.
         """
         self._core = core
         self._waiting = waiting
