@@ -43,8 +43,8 @@ log = structlog.get_logger()
 class SwitchCall:
     """One call from its INVITE to its end.
 
-    This class owns all parts of the call. After each input to any part, `settle` must be called.
-    `settle` updates all the other parts.
+    This class is large because it owns all parts of the call and connects their inputs. After each
+    input to any part, `settle` must be called. `settle` updates all the other parts.
     """
 
     def __init__(

@@ -61,7 +61,11 @@ class Counts:
 
 
 class Endpoint:
-    """One SIP user agent, which can have several local addresses."""
+    """One SIP user agent, which can have several local addresses.
+
+    This class is large because it contains every method that an application needs. Most methods
+    only call a method of one part of the core.
+    """
 
     def __init__(
         self,

@@ -171,6 +171,9 @@ class Dialogs:
 class Dialog(DialogAddresses):
     """One dialog, which the core creates. The application never creates a dialog.
 
+    This class is large because every request and response of the dialog, in both directions, can
+    change its state, its CSeq numbers and its pending INVITE.
+
     Attributes, in addition to those of `DialogAddresses`:
         state: The state: early, confirmed or terminated.
         caller: True if we sent the INVITE that created the dialog, False if the peer sent it.

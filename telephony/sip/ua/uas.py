@@ -76,6 +76,9 @@ class PrackMissing(SipEvent):
 class InviteServer(ServerRequest):
     """An INVITE that we received, outside a dialog or within one.
 
+    This class is large because the responses, the PRACKs, the ACK and a CANCEL of one INVITE can
+    arrive in any sequence, and all depend on the responses that were sent before.
+
     Attributes:
         dialogs: For each of our To tags, the dialog that a response with this tag has created.
         dialog: The dialog of our 2xx; None before the 2xx. For a re-INVITE, always the dialog in
