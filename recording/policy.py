@@ -366,8 +366,8 @@ class Policy:
     def _update_gap(self, at: int, *, erase_to: int | None = None) -> tuple[Output, ...]:
         """Begin or end a gap if the cause that keeps the gate shut has changed.
 
-        Returns the outputs for this change. Returns an empty tuple if the cause is the same as
-        before, or if the call is not answered yet.
+        Returns the outputs, such as `GapStarted`, that the caller of this method must carry out.
+        The tuple is empty if the cause is the same as before, or if the call is not answered yet.
 
         If a pause must also erase stored media, `erase_to` is the start of the erased part. Media
         from before the present segment is never erased.

@@ -133,8 +133,8 @@ class RtpStream:
         A packet that was not taken must be given to the method `packet`.
 
         Args:
-            head: The fixed RTP header as five numbers: flags, marker and payload type, sequence
-                number, timestamp, SSRC.
+            head: The fixed RTP header as five numbers: the first byte (with the flags), the second
+                byte (marker and payload type), the sequence number, the timestamp, and the SSRC.
             at_us: The arrival time, in µs since the recording's start.
             data: The whole datagram as received.
         """
@@ -155,7 +155,7 @@ class RtpStream:
         return True
 
     def take_expected_burst(self, burst: TrackBurst, start: int, end: int) -> int:
-        """Take several packets as `take_expected` takes one; return how many were taken.
+        """Do the work of `take_expected` for several packets; return how many were taken.
 
         `burst` is a group of packets that are stored together. The method begins with the packet at
         the index `start`. It stops before the index `end`, or at the first packet that
@@ -189,7 +189,7 @@ class RtpStream:
         self._expected = flags, kind, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc
 
     def expect_nothing(self) -> None:
-        """Make `take_expected` return False for the next packet, so that `packet` examines it."""
+        """Make `take_expected` refuse the next packet, so that the method `packet` handles it."""
         self._expected = None
 
     def packet(
@@ -204,8 +204,8 @@ class RtpStream:
 
         Args:
             at_us: The arrival time, in µs since the recording's start.
-            head: The fixed RTP header as five numbers: flags, marker and payload type, sequence
-                number, timestamp, SSRC.
+            head: The fixed RTP header as five numbers: the first byte (with the flags), the second
+                byte (marker and payload type), the sequence number, the timestamp, and the SSRC.
             codec: The codec of the payload type.
             rtp_payload: The RTP payload.
             data: The whole datagram as received.
@@ -253,7 +253,8 @@ class RtpStream:
             return False
         if packet.has_no_audio:
             return False
-        # The position of a duplicate is before the end of the written audio.
+        # The number was used before. If the packet is a duplicate, its position is before the end
+        # of the written audio.
         clock = self._clock
         return clock is not None and clock.position(packet) >= self._audio.end
 
@@ -273,12 +274,13 @@ class RtpStream:
                 self.packet(each.at_us, head, each.codec, each.rtp_payload, each.data)
 
     def _lost_before(self, packet: Packet) -> int:
-        """Return the number of packets that were lost before `packet`.
+        """Return how many packets were lost before `packet`.
 
-        The number of `packet` is far from the expected number. If the packets between these two
-        numbers were lost, their audio must fit into the silence before `packet`. If it does not
-        fit, return 0: the sender has begun to number its packets from a new value. Also return 0 if
-        the number is lower than expected, or if `packet` contradicts the clock.
+        The sequence number of `packet` is far from the expected one. If the packets between these
+        two sequence numbers were lost, their audio must fit into the silence before `packet`. If it
+        does not fit, return 0: the sender has begun to number its packets from a new value. Also
+        return 0 if the sequence number is lower than expected, or if `packet` contradicts the
+        clock.
         """
         if self._next is None or self._clock is None or self._clock.contradicts(packet):
             return 0
@@ -287,10 +289,10 @@ class RtpStream:
         return missing if 0 < missing * packet.length_us <= 1.1 * silence_us else 0
 
     def _drop_strays(self) -> None:
-        """Remove the packets whose numbers were far from the expected number (strays).
+        """Remove all strays, the packets whose numbers were far from the expected number.
 
-        This method is called if the strays are not the start of a new numbering. A stray is written
-        if its number is in `missing`. Every other stray is only counted.
+        If the number of a stray is in `missing`, the stray is written. If not, the stray is only
+        counted. This method is called if the sender did not begin a new numbering.
         """
         for each in self._strays.take():
             behind = 0 if self._next is None else self._next - each.sequence
@@ -320,8 +322,9 @@ class RtpStream:
         if self._clock is None:
             return
         if self.state is StreamState.LAGGING and not self._clock.fits(packet):
-            # The waiting packets all arrived late. This packet arrived early, or has another clock
-            # rate, so the waiting packets must be written without it.
+            # The waiting packets all arrived later than the clock expects them. This packet arrived
+            # earlier than the clock expects it, or has another clock rate. So the waiting packets
+            # must be written without it.
             self.flush()
             self._set_state(StreamState.DOUBTED)
         if not self._is_confirmed:

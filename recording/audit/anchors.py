@@ -86,8 +86,9 @@ class Restore:
     def parse(cls, entry: ChainEntry) -> Restore | None:
         """Return the restore that an entry records; None if the entry does not record a restore.
 
-        A restore is recorded in the first entry after the backup, or in the second if the first has
-        a new day key. A later entry is ignored, because it could hide that entries were removed.
+        The entry must directly follow the newest entry of the backup. Only an entry with a new day
+        key (the signing key of the day) can be between them. A later entry is ignored, because it
+        could hide that entries were removed.
         """
         made, last = entry.facts.get("made"), entry.facts.get("seq")
         if entry.kind != RESTORED or not isinstance(made, str) or not isinstance(last, int):
@@ -98,9 +99,10 @@ class Restore:
 
     @property
     def unsigned_day_key(self) -> int | None:
-        """The number of the entry with the new day key; None if the restore needed no new day key.
+        """The number of the entry with the day key that was made because of the restore.
 
-        The previous day key did not sign the new day key, because its private key was lost.
+        A day key is the signing key of one day. The previous day key did not sign the new one,
+        because its own private key was lost. None if the restore needed no new day key.
         """
         return self.seq - 1 if self.seq - 1 > self.last else None
 

@@ -118,10 +118,10 @@ def search_statement(
             tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
         )
     # SQLite does not use the database index of a column that is inside an expression, such as
-    # `talk_us + 0`. Two columns are put into expressions, so that SQLite uses a faster index:
-    # - `line`, if `narrow` is True: another filter then matches fewer recordings.
-    # - `talk_us`, always: its index is fast only for a rare talk time, and is then used by the
-    #   subquery.
+    # `talk_us + 0`. Below, two columns are put into expressions, because another index is faster:
+    # - `line`, if `narrow` is True. Another filter then matches fewer recordings.
+    # - `talk_us`, always. Its index is fast only if `rare` is True. The subquery below then
+    #   uses it.
     line = at.line.concat("") if narrow else at.line
     if rare:
         others = recordings.alias("others")

@@ -116,9 +116,9 @@ class SpoolStorage:
     def sync_soon(self) -> "asyncio.Future[None] | None":
         """Start a sync of the spool in a thread and return the future of the sync.
 
-        Return None if no spool is open, or if some events are not written to it yet. If the sync
-        fails, the function `failed` is called with the error. Raises the errors of
-        `SpoolWriter.sync_job`.
+        If no spool is open, or if some events are not written to it yet, do nothing and return
+        None. If the sync fails, the argument `failed` of the constructor is called with the error.
+        Raises the errors of `SpoolWriter.sync_job`.
         """
         job, writer = self.outbox.sync_soon(), self.writer
 

@@ -32,7 +32,7 @@ Watcher = Callable[[bytes, float], None]
 
 _BURST_S = 5.0
 _FORGERIES = 25
-"""The owner is notified when this number of packets with failed SRTP authentication has arrived.
+"""`on_refused` is called when this number of packets with failed SRTP authentication has arrived.
 
 Fewer such packets are normal, because they were sent just before an SRTP key changed.
 """
@@ -170,7 +170,7 @@ class MediaLeg:
     """The time from which the relay waits for media on this leg, in monotonic seconds.
 
     It is the most recent time at which the leg was opened, got its peer's SDP or was joined with
-    another leg. Until the next packet arrives, the leg is silent from this time on.
+    another leg. If no packet has arrived since then, the silence of the leg began at this time.
     """
     silence_reported: bool = False
     refused_at: float = float("-inf")
@@ -269,8 +269,8 @@ class MediaLeg:
     def refuse_forged(self, host: str, port: int, now: float) -> None:
         """Count a refused packet with failed SRTP authentication.
 
-        The first `_FORGERIES` - 1 of these packets after a change of the SDP are only counted. Each
-        later packet is passed to `refuse`, which can notify the leg's owner.
+        After a change of the SDP, the first `_FORGERIES` - 1 of these packets are only counted. For
+        each later packet, `refuse` is called, which can call `on_refused`.
         """
         self.forged += 1
         if self.forged < _FORGERIES:
@@ -279,9 +279,9 @@ class MediaLeg:
             self.refuse(host, port, now)
 
     def refuse(self, host: str, port: int, now: float) -> None:
-        """Count a refused packet, and notify the owner of the leg by calling `on_refused`.
+        """Count a refused packet, and report it by calling `on_refused`.
 
-        The owner is notified only if no packet was refused in the previous five seconds.
+        `on_refused` is called only if no packet was refused in the previous five seconds.
         """
         self.counters.refused += 1
         quiet = now - self.refused_at > _BURST_S

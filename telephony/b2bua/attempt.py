@@ -274,11 +274,14 @@ class Attempt:
                 self._core.end_leg(other, EndCause.ANSWERED_ELSEWHERE, now, ELSEWHERE)
 
     def failed(self, leg: Leg, event: InviteFailed, now: float) -> None:
-        """Handle a failure response to the INVITE of a branch, or a missing response.
+        """Handle the failure of a branch's INVITE: a failure response, or no response.
 
-        If a 422 asks for a longer session interval, the INVITE is sent again with this interval. In
-        all other cases, the target's next address is tried. If there is none, a redirection is
-        tried. If there is none, the branch has failed.
+        This method does the first of these actions that is possible:
+
+        - After a 422 that asks for a longer session interval: send the INVITE with this interval.
+        - After a 503 or no response: send the INVITE to the target's next address.
+        - After a redirection (3xx): ring the new targets.
+        - End the branch as failed.
         """
         if self.over or not leg.alive:
             return

@@ -84,8 +84,8 @@ class CallResumed:
 class TransferRequested:
     """A party has sent a well-formed REFER, and this party is allowed to transfer the call.
 
-    The owner must call `accept_transfer`, `join` or `refuse_transfer` within 5 seconds. If it does
-    not, the call refuses the REFER with 603.
+    Within 5 seconds, the call's owner (the application) must call `accept_transfer`, `join` or
+    `refuse_transfer`. Otherwise the REFER is refused with 603.
     """
 
     request_id: int

@@ -105,9 +105,9 @@ class Exchange:
         self._awaited_ack: AwaitedAck | None = None
 
     def is_forwarding(self, transaction: ServerRequest) -> bool:
-        """Return whether the exchange in progress passes on the request of `transaction`.
+        """Return whether the request of `transaction` is now passed on to the other leg.
 
-        If it does, the header fields of the request are passed on too.
+        If so, the header fields of the request are passed on too.
         """
         return self._forwarded is not None and self._forwarded.transaction is transaction
 

@@ -37,10 +37,10 @@ A status without an entry is passed on unchanged. 401 and 407 ask us, and not th
 credentials.
 """
 _STATUS_WITHOUT_RESPONSE: Final = {408: 504, 481: 500}
-"""Maps a failure status to the status that the sender gets, if the other leg sent no response.
+"""Maps a failure status to the status that the sender of a request gets.
 
-The core chooses the failure status, for example 408 after a timeout. A status without an entry is
-sent unchanged.
+This dict is used if the other leg sent no response to the request. The core then chooses the
+failure status, for example 408 after a timeout. A status without an entry is sent unchanged.
 
 408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
 failed.

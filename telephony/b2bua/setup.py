@@ -71,8 +71,9 @@ class Setup:
         self.awaiting_ack: tuple[Leg, InviteAnswered, SessionDescription] | None = None
         """The leg that has answered, the event that reports its 2xx, and the offer in this 2xx.
 
-        The value is set while we wait for the caller's ACK, which contains the SDP answer;
-        otherwise it is None. If the caller's INVITE had an offer, it is always None.
+        The value is set only while we wait for the caller's ACK, which contains the SDP answer. At
+        all other times the value is None. If the caller's INVITE had an offer, we do not wait for
+        the ACK.
         """
 
     # --- the caller's INVITE ----------------------------------------------------------------

@@ -117,8 +117,8 @@ def _folder(name: str, path: Path) -> CheckResult:
 def _parts(state: Path) -> Iterator[CheckResult]:
     """Check that other users cannot enter the folders in the state folder.
 
-    If some of these folders are links to private folders, also check that the systemd units can
-    pass through `state`.
+    If some of these folders are links (systemd makes links to folders in /var/lib/private), also
+    check that `state` has the permission that lets the systemd units follow the links.
     """
     if not state.is_dir():
         return

@@ -63,8 +63,10 @@ def spans_of(
 ) -> list[TimelineSpan]:
     """Return the spans of the whole call, sorted by their start.
 
-    The result has the spans in `gaps`, and recorded spans for the rest of the call. If an
+    The result has the spans in `gaps`, and recorded spans for the rest of the call. A span in
+    `gaps` can be unexplained: no segment and no gap covers it, or more than one covers it. If an
     unexplained span overlaps another span in `gaps`, the overlapping part is unexplained.
+
     `talk_us` is the length of the call in microseconds. `begins` has the starts of the segments, in
     microseconds since the recording's start. A recorded span is divided where a segment begins,
     for example when another advisor takes over.
@@ -73,7 +75,7 @@ def spans_of(
 
 
 def _visible(gaps: Sequence[TimelineSpan]) -> Iterable[TimelineSpan]:
-    """Yield the spans in `gaps`, the unexplained spans first.
+    """Yield the spans in `gaps`, but first the unexplained spans (see `spans_of`).
 
     If another span overlaps an unexplained span, the overlapping part of the other span is left
     out.

@@ -84,10 +84,11 @@ class Throttle:
             self._failures.setdefault(key, deque(maxlen=_MAX_TIMES)).append(now)
 
     def succeeded(self, account: str, address: str) -> None:
-        """Store that `account` has signed in from `address`, and remove failures from the counts.
+        """Store that `account` has signed in from `address`, and correct the counts of failures.
 
-        The failure that `failed` counted for this sign-in is removed from all counts. Earlier
-        failures are removed only from the count for this account at this address.
+        Before the password was checked, `failed` counted this sign-in as a failure. This failure is
+        removed from all counts. Earlier failures are removed only from the count for this account
+        at this address.
         """
         self._known_pairs[account, address] = None
         self._known_pairs.move_to_end((account, address))

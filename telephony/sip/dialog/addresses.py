@@ -39,9 +39,9 @@ class DialogAddresses:
         local_address: The address of our socket for this dialog.
         peer: The address from which the dialog's INVITE came, or to which we sent the INVITE.
         send_to: The address to which all our requests are sent, for example that of a phone behind
-            NAT. The application may set it. If it is None, `next_hop` chooses `peer`, or the
-            address in the URI of the first route. If there is no route, the remote target is used
-            as this URI.
+            NAT. The application may set it. If it is None, `next_hop` chooses one of two addresses:
+            `peer`, or the address in the URI of the first route. Without a route, this second
+            address is the address in `remote_target`.
         contact: The value of our Contact header field in this dialog.
     """
 
