@@ -99,10 +99,10 @@ class LiveSealer:
                 return
 
     def take(self, call_id: str) -> LiveSealing | None:
-        """Return the parts of an ended call that were sealed while the call was in progress.
+        """Return the object that sealed parts of an ended call while the call was in progress.
 
-        Return None if there are no such parts. The code that receives the object must call its
-        method `discard` at the end.
+        Return None if there is no such object. When the object is no longer needed, its method
+        `discard` must be called.
         """
         with self._lock:
             self._given_up.discard(call_id)

@@ -34,10 +34,11 @@ class Spools:
         self._spare = spare
 
     def all(self) -> list[Path]:
-        """Return the path of every file whose name ends in `.spool`.
+        """Return the path of every file whose name ends in `.spool`, in the two spool folders.
 
-        If both folders have a file of the same name, only the path on the spare disk is returned.
-        If the first folder cannot be read, only the spools on the spare disk are returned.
+        One is the first folder; the other one is on the spare disk. If both folders have a file of
+        the same name, only the path on the spare disk is returned. If the first folder cannot be
+        read, only the spools on the spare disk are returned.
 
         Raises:
             OSError: The first folder cannot be read, and there is no spool on the spare disk. Or

@@ -1,9 +1,10 @@
 """Computes the position of each packet of an RTP stream on the track.
 
-A *position* is a number of samples since the recording's start. The *time base* of a stream is one
-timestamp and its position. The position of each packet is computed from the packet's timestamp and
-the time base. The first packets of a stream set the time base. Of these packets, the one that the
-network delayed least gets the position that belongs to its arrival time.
+A *track* is one channel of the stereo recording: the audio of one side of the call. A *position*
+is a number of samples since the recording's start. The *time base* of a stream is one timestamp and
+its position. The position of each packet is computed from the packet's timestamp and the time base.
+The first packets of a stream set the time base. Of these packets, the one that the network delayed
+least gets the position that belongs to its arrival time.
 
 The *delay* of a packet is the time from the packet's computed position to the packet's arrival. If
 the delays show that the sender's clock is faster or slower than our clock, the time base is moved
@@ -142,7 +143,8 @@ class StreamClock:
         self._proven_us = packet.at_us
         """The most recent time (µs) at which the time base was set, confirmed or corrected.
 
-        The packets of one second are not enough to confirm or correct the time base.
+        While packets arrive regularly, the delays of five seconds are needed to confirm or correct
+        the time base.
         """
         self._moves: dict[int, int] = {}
         """The planned moves of the time base.
@@ -252,8 +254,9 @@ class StreamClock:
         """Return whether these packets agree with this clock, except that they may be late.
 
         If the result is True, this method also plans moves of the time base, because the delay may
-        be permanent. A delay is permanent if all later packets have at least this delay. When the
-        permanent delay has grown by more than `_SAME_US`, `next_position` moves the time base.
+        be permanent. At each packet, the permanent delay is the smallest delay of this packet and
+        of the packets after it. When the permanent delay has grown by more than `_SAME_US` since
+        the previous move, `next_position` moves the time base.
         """
         ordered = sorted(packets)
         errors = [self.arrival_position(packet) - self.position(packet) for packet in ordered]
@@ -337,11 +340,13 @@ class StreamClock:
         return len(taken)
 
     def next_position(self, packet: Packet) -> int:
-        """Return the position of the stream's next packet, and use its delay for corrections.
+        """Return the position of the stream's next packet.
 
-        The position is computed from the timestamp, even if the packet is very late. If
-        `contradicts` or `is_lagging` is true for the packet, first check the clock with `anchored`
-        or `accept_late`.
+        The position is computed from the timestamp, even if the packet is very late. The packet's
+        delay is also used to correct the time base.
+
+        If `contradicts` is true for the packet, the clock must first be checked with `anchored`. If
+        `is_lagging` is true, the clock must first be checked with `accept_late`.
         """
         if self._moves:
             self._base += self._moves.pop(packet.sequence, 0)
@@ -415,12 +420,12 @@ def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _Ti
 
     Usually this is the clock rate of the codec. But some senders of G.722 add 16,000 to the
     timestamp in each second. Some senders of Opus use the sampling rate of their microphone, or add
-    1 for each packet. Some senders never change the timestamp. Such a rate is returned only if the
-    timestamp grows by the same number (or 0) from each packet to the next. In addition, the arrival
-    times must agree with the durations of the packets better than with the timestamps.
+    1 for each packet. Some senders never change the timestamp.
 
-    `former` is the stream's clock until now. If `former` already has such a rate, the arrival times
-    are not checked.
+    A rate that is not the clock rate is returned only on two conditions. First, the timestamp grows
+    by the same number (or 0) from each packet to the next. Second, the arrival times agree with the
+    durations of the packets better than with the timestamps. If the stream's clock until now,
+    `former`, already has this rate, the second condition is not checked.
     """
     first, last = min(packets), max(packets)
     expected, length_us = _TimestampRate(first.codec.clock or NARROW, _US), first.length_us

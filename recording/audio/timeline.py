@@ -80,7 +80,7 @@ class Timeline:
         Args:
             burst: The packets.
             shift_us: The microseconds that are added to the arrival time of each packet.
-            advanced_us: The time for which `advance` was most recently called.
+            advanced_us: The argument of the most recent call of `advance`, in µs.
             step_us: The shortest time in µs from `advanced_us` to the first yielded time, and from
                 one yielded time to the next.
         """
@@ -142,8 +142,8 @@ class Timeline:
     def _finalise_undecoded(self, end: int | None) -> None:
         """Add undecodable packets to the packets that `undecoded` returns next.
 
-        A packet is added if it arrived before the position `end` on the track. If `end` is None,
-        all packets are added. A packet in a gap is dropped.
+        Packets in a gap are dropped. Packets that arrived at the position `end` on the track, or
+        later, wait for a later call of this method. If `end` is None, no packets wait.
         """
         for number, track in enumerate(self._tracks):
             for each, position in track.undecoded:

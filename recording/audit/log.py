@@ -1,15 +1,16 @@
 """The audit log: it records which person did what, in one audit chain for each node.
 
 The chain is append-only: the hash of each entry covers the entry's body and the previous entry's
-hash. Personal values (such as names) are not in the chain. For each personal value, the chain has a
-salted commitment. The values and their salts are in separate database rows, and the chain stays
-valid if these rows are deleted. This module never deletes these rows.
+hash. Personal values (such as names) are not in the chain. For each personal value, the chain has
+an HMAC, whose key is a random salt. The values and their salts are in separate database rows, and
+the chain stays valid if these rows are deleted. This module never deletes these rows.
 
 Each day has a signing key (`recording.audit.day_key`). When the day changes, the old day's key
 signs the chain's head and the new day's public key, and is then destroyed. So a person who controls
 the server today cannot rewrite the entries of yesterday. But this person can rewrite today's
-entries and remove entries from the end of the chain. This is detected only for entries up to the
-newest anchor. An anchor is an earlier head of the chain that a custodian keeps.
+entries and remove entries from the end of the chain. Such changes are detected only for entries up
+to the newest anchor. An *anchor* is an earlier head of the chain, kept by a person who does not run
+the server.
 """
 
 from __future__ import annotations

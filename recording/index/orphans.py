@@ -171,8 +171,8 @@ def spool_orphans(
 def is_young(since: float, now: float) -> bool:
     """Return True if `since` (Unix seconds) is less than ten minutes before or after `now`.
 
-    A file or spool that was changed at such a time may be incomplete. Return False for later times,
-    because they come from a wrong clock or a manipulated file.
+    A file or spool that was changed at such a time may be incomplete. If `since` is ten minutes or
+    more in the future, return False: the time comes from a wrong clock or a manipulated file.
     """
     return abs(now - since) < YOUNG_S
 

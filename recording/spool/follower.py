@@ -118,7 +118,9 @@ class SpoolFollower(SpoolReader):
         return True
 
     def _check(self, erased: set[int]) -> None:
-        """Stop the follower if a final frame was erased, which should never happen.
+        """Stop the follower if a frame was erased after its key was written to the file.
+
+        This should never happen, because such a frame can no longer change.
 
         `erased` are the indices of the frames that are in the newest tombstone, but not in an
         earlier tombstone.

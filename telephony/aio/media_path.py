@@ -65,7 +65,8 @@ def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
 def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
     """Return a function that calls `reader` and stores the time of the first valid packet.
 
-    The time is stored in `Counters.first`. After that, the relay no longer uses this function.
+    The time is stored in `Counters.first`. After that, the relay no longer uses the returned
+    function.
     """
 
     def read(now: float) -> None:
@@ -330,7 +331,10 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool
 
 
 def _tap_header(leg: MediaLeg, data: bytes, now: float) -> None:
-    """Pass only the RTP header to the recorder, so that it does not count the packet as lost."""
+    """Give the recorder only the RTP header of a packet.
+
+    Without the header, the recorder would count the packet as lost.
+    """
     if leg.tap is not None:
         leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 

@@ -352,8 +352,8 @@ class VoIPCall:
     async def write_audio(self, pcm: bytes) -> None:
         """Queue audio for sending, and wait until less than 200 ms of queued audio remain.
 
-        While the queue is empty, the call sends silence. After the end of the call, new audio is
-        ignored, because the program sees the end in `state` and in `read_audio`.
+        While the queue is empty, the call sends silence. After the end of the call, the audio is
+        dropped, and no exception is raised. The program sees the end in `state` and `read_audio`.
 
         Raises:
             InvalidStateError: The call is not answered, and it is not a ringing call in which both

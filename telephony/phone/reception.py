@@ -152,7 +152,7 @@ class ReceptionCounter:
         transit = now - timestamp / _RATE
         if self._transit is not None:
             apart = abs(transit - self._transit)
-            # If the transit time changes by 2**31 ticks or more, the timestamp has wrapped.
+            # If `apart` is larger, it is not jitter: the timestamp has wrapped.
             if apart < 2**31 / _RATE:
                 self._jitter += (apart - self._jitter) / 16
         self._transit = transit

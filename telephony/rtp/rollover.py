@@ -32,14 +32,15 @@ A stream with 50 packets a second reaches it after about twelve hours.
 _LEAP: Final = 0x7000
 """The step between the sequence numbers of the packets that `find_rollover` makes.
 
-The step is less than 32768 (half of the 65536 sequence numbers), because libsrtp would take a
-larger step as a step backwards.
+`find_rollover` gives these packets to libsrtp, so that libsrtp's roll-over counter grows. The step
+is less than 32768 (half of the 65536 sequence numbers), because libsrtp would take a larger step as
+a step backwards.
 """
 _BEHIND: Final = 0x1000
 """`find_rollover` makes packets up to this many sequence numbers before the received packet.
 
-With this distance, the received packet is newer than all packets in the replay window, so libsrtp
-does not refuse it as a repeated packet.
+`find_rollover` gives these packets to libsrtp, so that libsrtp's roll-over counter grows. The
+received packet is newer than all these packets, so libsrtp does not refuse it as a repeated packet.
 """
 
 

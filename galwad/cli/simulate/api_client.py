@@ -70,8 +70,8 @@ class ApiClient:
     async def new_call(self, known: set[str], plan: Plan) -> str:
         """Wait until the recording of the new call has begun, and return the call's id.
 
-        `known` has the ids of the calls that were in progress before. The new call must be at the
-        extension of the plan's first answering phone.
+        `known` has the ids of the calls that were in progress before. The new call is the call that
+        is not in `known` and has the extension of the plan's first answering phone.
 
         Raises:
             StepError: The recording does not begin, there is no new call or more than one, or the

@@ -18,7 +18,10 @@ from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
 _HANG_UP_S: Final = 5.0
 _RING_S: Final = 60.0
-"""The maximum ringing time in seconds if a person answers the phone, and not this command."""
+"""The maximum ringing time in seconds of a phone that a person answers.
+
+The plan's `timeout` is the maximum if this command answers the call.
+"""
 _NOT_REACHED: Final = {
     CallState.RINGING: (
         "no ringing",

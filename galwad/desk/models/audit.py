@@ -32,12 +32,13 @@ class AuditPage(BaseModel):
     """A page of audit entries: the response to a search, or to a request for the chain.
 
     Each item of `lines` is one entry in the form of an audit export (see
-    `recording.audit.chain.ChainEntry`). `last` is the number of the final entry. If there is no
-    entry, `last` is 0 after a search, and the request's `after` otherwise.
+    `recording.audit.chain.ChainEntry`). `last` is the number of the last entry in `lines`. If
+    `lines` is empty, the response to a search has 0 as `last`, and the response to a request for
+    the chain has the request's `after`.
 
     The database also has columns with the number, time and kind of each entry. `contradicting` has
-    the numbers of the entries whose columns differ from the entry's text. It is empty after a
-    search.
+    the numbers of the entries whose columns differ from the entry's text. In the response to a
+    search, it is always empty.
     """
 
     lines: list[str]

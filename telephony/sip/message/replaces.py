@@ -14,9 +14,12 @@ class Replaces:
 
     call_id: str
     to_tag: str
-    """The dialog's local tag at the receiver of the Replaces. `0` means no tag (RFC 2543)."""
+    """The local tag of the dialog to replace, as seen by the UA that receives the Replaces.
+
+    `0` means that the dialog has no local tag (RFC 2543).
+    """
     from_tag: str
-    """The dialog's remote tag at the receiver of the Replaces."""
+    """The remote tag of the dialog to replace, as seen by the UA that receives the Replaces."""
     early_only: bool = False
     """True if the dialog must not be replaced after it was confirmed."""
 

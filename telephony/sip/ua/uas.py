@@ -251,7 +251,7 @@ class InviteServer(ServerRequest):
     def _send_failure(self, status: int, why: str, now: float) -> None:
         """Send a final response other than 2xx.
 
-        If a 2xx still waits for a PRACK, drop it and end its dialog; `why` is the reason.
+        If a 2xx still waits for a PRACK, drop the 2xx and end its dialog for the reason `why`.
         """
         held, self._waiting_2xx = self._waiting_2xx is not None, None
         self._send_final(PendingResponse(status, None, (), b"", self._tag(None, status)), now)
