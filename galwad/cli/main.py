@@ -142,8 +142,8 @@ def main() -> None:
 def _flushed(status: int) -> int:
     """Flush standard output and return the exit status.
 
-    If the flush fails and `status` is 0, print an error and return 1. Otherwise return `status`. No
-    error is printed if standard output is a closed pipe.
+    If the flush fails and `status` is 0, return 1. Also print an error, unless standard output is a
+    closed pipe. In all other cases, return `status`.
     """
     try:
         sys.stdout.flush()

@@ -62,10 +62,10 @@ because a site whose phones all start together sends many such messages.
 """
 _THINNING_STARTS_AT: Final = 1000
 _THINNING_S: Final = 10.0
-"""The time in seconds for which the kernel drops most messages from strangers (unknown sources).
+"""The duration of thinning, in seconds.
 
-This is called thinning. It starts when the guard has dropped `_THINNING_STARTS_AT` messages from
-strangers within one second.
+During thinning, the kernel drops most messages from strangers (unknown sources). Thinning starts
+when the guard has dropped `_THINNING_STARTS_AT` messages from strangers within one second.
 """
 _USUAL_MESSAGE_BYTES: Final = 2048
 """The length in bytes up to which a message counts as one message for the rate limit.
@@ -286,7 +286,7 @@ class FloodGuard:
         return sum(1 for ban in self._bans.values() if ban.until > now)
 
     def kind_of(self, source: Address, now: float) -> SourceKind:
-        """Return the kind of a source now: a trunk, a source that we know, or a stranger."""
+        """Return whether a source is now a trunk, a source that we know, or a stranger."""
         if self._is_trunk(source.host, source.port, source.transport):
             return SourceKind.TRUNK
         origin = origin_of(source.host)

@@ -121,9 +121,9 @@ class Router:
         return referral.targets if referral is not None and inside else ()
 
     def classify(self, identity: Uri) -> DestinationClass:
-        """Return the destination class of the party at the advisor's end.
+        """Return the destination class of the party that a PBX has connected with the caller.
 
-        `identity` is the URI by which a PBX identifies this party.
+        `identity` is the URI by which the PBX identifies this party.
         """
         user = identity.dialled
         destination: Destination | None = self._settings.find_destination(
@@ -136,8 +136,8 @@ class Router:
     def place(self, dialled: str) -> tuple[DestinationClass, str]:
         """Return the class of a number that a phone dialled, and the pattern that matches it.
 
-        The pattern is returned as it is written in the settings. If no pattern matches, the second
-        value is the number itself if it is the extension of one of our phones, otherwise "".
+        The pattern is returned as it is written in the settings. If no pattern matches, the number
+        itself is returned for an extension of one of our phones, and "" for any other number.
         """
         destination = self._dialled(dialled)
         if destination is not None:

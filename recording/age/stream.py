@@ -240,9 +240,10 @@ class PayloadReader(io.RawIOBase):
 
         One call reads bytes of one chunk only. The result is 0 at the end of the plaintext.
 
-        If the payload was cut after a whole chunk, this chunk's plaintext is still returned. Only
-        the next read raises the error. The same is true if data follows the payload's last chunk
-        and this chunk has the full length.
+        If the payload was cut after a whole chunk, this chunk's plaintext is still returned, and
+        the next read raises an error. If data follows the payload's last chunk, the plaintext of
+        the last chunk is also returned before the error, but only if this chunk has the full
+        length.
 
         Raises:
             PayloadError: The payload is faulty; the error's class shows the kind of fault. The

@@ -87,7 +87,7 @@ class RecordingVerdict:
 
     @property
     def has_unexplained_damage(self) -> bool:
-        """True if there are problems or faults.
+        """True if `problems` or `faults` has an element.
 
         If a valid certificate proves that the recording was disposed of, a missing file is not a
         problem.

@@ -1,7 +1,7 @@
 """Converts a stream from one sample rate to another with a windowed sinc filter.
 
-The filter's phases are computed in advance. The filter delays the output by half the filter's
-length. At the lower of the two sample rates, the delay is about half a millisecond.
+The filter's coefficients are computed in advance. The filter delays the output by half the filter's
+length: 12 samples at the lower of the two sample rates, which is 1.5 ms at 8 kHz.
 
 `av.AudioResampler` is not used, because its first output is shorter than its input: 16 to 32
 samples are missing if the input is 20 ms long. With such an output, packets would be written at
@@ -9,8 +9,8 @@ wrong positions. In this module, each output has the same duration as its input.
 
 For a minute of audio in packets of 20 ms, this module needs 19 to 38 ms of processor time, and
 `av.AudioResampler` needs 40 to 44 ms. The pass band of `av.AudioResampler` is wider. From 8 to
-16 kHz, its level at 3.4 kHz is 0.0 dB, and its images are at -52 dB. The level of this module is
--1.1 dB, and its images are at -54 dB.
+16 kHz, its level at 3.4 kHz is 0.0 dB, and its images (unwanted copies of the sound above 4 kHz)
+are at -52 dB. The level of this module is -1.1 dB, and its images are at -54 dB.
 """
 
 from __future__ import annotations

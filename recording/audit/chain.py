@@ -38,9 +38,8 @@ The check is necessary because a number in JSON may be of any size.
 DAY_US: Final = 86_400_000_000
 """The length of a UTC day in microseconds.
 
-Each day has its own signing key, the day key. The chain must have the entry with the day key before
-all other entries of this day. So an entry is faulty if its day is later than the day of the last
-day key before it.
+Each day has its own signing key, the day key. The entry with the day key must stand before all
+other entries of the day. If it does not, these entries are faulty.
 """
 
 
@@ -178,8 +177,10 @@ class ChainChecker:
             node: The name of the node that wrote the chain. If "", the name in the first entry is
                 used.
             anchors: Former heads of the chain, which the chain must contain.
-            unsigned: The numbers of entries whose new day key (the signing key of the day) may lack
-                the signature of the previous day key, because of a restore from a backup.
+            unsigned: The numbers of entries that add a new day key. In these entries, the
+                signature of the previous day key may be missing. (Each day has its own signing key,
+                the day key. After a restore from a backup, the private half of the previous day key
+                is lost.)
         """
         self._node = node
         self._unsigned = frozenset(unsigned)
@@ -260,8 +261,8 @@ def verify_entries(
     Args:
         entries: The entries, from the oldest to the newest.
         anchors: Former heads of the chain, which the chain must contain.
-        unsigned: The numbers of entries whose new day key (the signing key of the day) may lack the
-            signature of the previous day key.
+        unsigned: The numbers of entries that add a new day key. In these entries, the signature of
+            the previous day key may be missing. (Each day has its own signing key, the day key.)
     """
     checker = ChainChecker("", anchors, unsigned)
     for entry in entries:
@@ -320,10 +321,12 @@ def chained(previous: str, body: str) -> str:
 
 
 def day_key_text(head: str, public_key: str) -> bytes:
-    """Return the text that one day's signing key signs when the next day's key replaces it.
+    """Return the text that the old day key signs when a new day key replaces it.
+
+    Each day has its own signing key, the day key.
 
     Args:
         head: The hash of the chain's newest entry.
-        public_key: The public key of the next day, in hexadecimal.
+        public_key: The public half of the new day key, in hexadecimal.
     """
     return f"galwad audit day key\n{head}\n{public_key}".encode()

@@ -57,8 +57,8 @@ class Disk:
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
         """Run `job` and return its result, or raise the error that `job` raised.
 
-        The disk of a `WatchedDisk` may hang. `run` then raises TimeoutError. If `job` still ends
-        later, `undo` is called with its result, before any other job runs.
+        The disk of a `WatchedDisk` may hang. `run` then raises TimeoutError. If `job` ends after
+        this error, `undo` is called with the result of `job`, before any other job runs.
 
         Raises:
             TimeoutError: The disk hangs.
@@ -107,8 +107,8 @@ class WatchedDisk(Disk):
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
         """Run `job` in the disk's thread, and return its result or raise its error.
 
-        If the disk hangs, raise `TimeoutError`. If `job` ends later, `undo` is called with its
-        result.
+        If the disk hangs, raise `TimeoutError`. If `job` ends after this error, `undo` is called
+        with the result of `job`.
         """
         if threading.current_thread() is self._thread:
             return job()
@@ -137,8 +137,8 @@ class WatchedDisk(Disk):
         """Give a job to the disk's thread, and return whether it was done within the time limit.
 
         If the job was not done in time, the disk is treated as hanging from now on. If `give_up` is
-        True, the job is then cancelled. The disk's thread does not start a cancelled job; if the
-        job has already started, the thread undoes it when it ends.
+        True, the job is also cancelled: a job that has not started is not run, and a job that has
+        started is undone after its end.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run_jobs, name="disk", daemon=True)

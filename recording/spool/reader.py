@@ -1,8 +1,8 @@
 """Reads a spool that no process writes any more; the spool may be incomplete or damaged.
 
 `SpoolReader` reads the file twice. The first pass collects the frame keys in the RELEASE frames and
-the indices of the erased frames. The second pass yields the records. A longer file
-needs more memory only for these keys and indices.
+the indices of the erased frames. The second pass yields the records. A longer file needs more
+memory only for these keys and indices.
 
 A frame is *authentic* if the spool key or the frame's own key decrypts it. If indices are missing
 between two authentic frames, the frames with these indices are reported as lost.
@@ -183,9 +183,9 @@ class SpoolReader(Iterator[Record]):
         self._replacement_of: dict[int, tuple[int, int, int]] = {}
         """For the index of each erased frame, facts about its replacement frame.
 
-        The replacement frame has the packets that were not erased. The facts are its index, its
-        position in the file (-1 if it was not found), and an offset in µs. All its packets arrived
-        before this offset.
+        The replacement frame has those packets of the erased frame that were not erased. The facts
+        are the index of the replacement frame, its position in the file (-1 if it was not found),
+        and an offset in µs. All packets in the replacement frame arrived before this offset.
         """
         self._replacements: set[int] = set()
         self._next_index = 1
@@ -417,9 +417,10 @@ class SpoolReader(Iterator[Record]):
 
         Only indices below `before` are skipped.
 
-        A replacement frame contains old packets: those packets of an erased frame that were not
-        erased. So its offsets do not show when a loss directly before it ends. Such a loss ends at
-        the next frame that is not a replacement frame.
+        A replacement frame contains those packets of an erased frame that were not erased. If other
+        frames were lost directly before the replacement frame, its packets are older than the
+        lost packets. So its offsets do not show when the loss ends. The loss ends at the next frame
+        that is not a replacement frame.
         """
         while self._next_index < before and self._next_index in self._replacements:
             self._next_index += 1

@@ -183,11 +183,11 @@ class SpoolWriter:
         return self._released_to_us + 1
 
     def erase_back_to(self, at_us: int) -> None:
-        """Make packets unreadable that arrived at or after the offset `at_us`.
+        """Erase the packets that arrived at or after the offset `at_us`: make them unreadable.
 
-        A packet stays readable if the key of its frame is already in the file. If an erased frame
-        also has packets from before `at_us`, these packets are written again in a replacement
-        frame.
+        A packet is not erased if the key of its frame is already in the file. If an erased frame
+        also has packets that arrived before `at_us`, these earlier packets are written again in a
+        replacement frame.
 
         The replacement frames and the tombstone (the list of erased frames) are written in one
         write. Then the keys of the erased frames are destroyed, even if the write failed.

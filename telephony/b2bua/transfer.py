@@ -46,10 +46,11 @@ _LAST_NOTIFY_WAIT: Final = 4.0
 After that time, we send a BYE to the leg to which we sent the NOTIFY.
 """
 _RECENT_FAILURE_WAIT: Final = 2.0
-"""The seconds after a failed transfer in which a BYE of the REFER's sender does not end the call.
+"""The time in seconds after a failed transfer during which a BYE does not end the call.
 
-Some phones hang up automatically when they receive the NOTIFY about the failure (baresip 1.1 does
-so 10 ms later). The users of these phones do not intend to end the caller's call.
+This applies only to a BYE from the sender of the REFER. Some phones hang up automatically when they
+receive the NOTIFY about the failure (baresip 1.1 does so 10 ms later). The users of these phones do
+not intend to end the caller's call.
 """
 
 
@@ -161,9 +162,10 @@ class ReferTransfers:
     def accept(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
         """Answer the REFER `request_id` with 202, ring the targets, and return True.
 
-        If the REFER no longer waits for a decision, do nothing and return False. Refuse the REFER
-        with 603 and return False if its sender is not the callee that is joined with the caller, or
-        if its Replaces names no leg of the sender in another call.
+        If the REFER no longer waits for a decision, do nothing and return False. If the sender of
+        the REFER is not the callee that is joined with the caller, refuse the REFER with 603 and
+        return False. Do the same if the Replaces in the REFER identifies no other call of the
+        sender.
         """
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.accepted:

@@ -77,9 +77,9 @@ def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, 
 def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) -> int | None:
     """Return the index in `theirs` of the audio section that both descriptions agree on.
 
-    An audio section is live if its port is not 0. If `theirs` has a live audio section at the same
-    index as `ours`, return this index. Otherwise return the index of the first live audio section
-    of `theirs`. If there is none, return None.
+    An audio section is live if its port is not 0. If the first live audio section of `ours` has the
+    same index as a live audio section of `theirs`, return this index. Otherwise return the index of
+    the first live audio section of `theirs`; None if there is none.
     """
     index = ours.audio_index() if ours is not None else None
     if index is not None and index < len(theirs.media) and theirs.media[index].is_rtp_audio:

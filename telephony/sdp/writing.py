@@ -138,12 +138,13 @@ def with_codecs(
     """Return `section` with the codecs in `table` instead of its own codecs.
 
     Args:
-        section: The section to change. Its attributes except rtpmap, fmtp and rtcp-fb are copied.
+        section: The section to change. New rtpmap attributes, made from `table`, replace its rtpmap
+            attributes. Its other attributes are copied.
         table: The codecs of the result, in sequence. Each dict key is the codec's payload type in
             the result.
-        renumbered: Maps payload types of `section` to payload types of the result. The attributes
-            fmtp and rtcp-fb are copied with the payload type of the result. They are left out if
-            their payload type is not in `renumbered`.
+        renumbered: Maps payload types of `section` to payload types of the result. A copy of an
+            fmtp or rtcp-fb attribute gets the payload type of the result. If its payload type is
+            not in `renumbered`, the attribute is not copied.
     """
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     for line in section.lines:

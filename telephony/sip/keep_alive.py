@@ -1,9 +1,10 @@
 """Regular OPTIONS requests that check whether a neighbour responds (RFC 3261 section 11).
 
 A neighbour is a SIP element to which we send requests, such as a trunk. A `KeepAlive` sends OPTIONS
-to the address of one neighbour. A fixed time after the result, it sends the next OPTIONS. Any final
-response except 408 and 503 shows that the neighbour is alive, even if the neighbour refuses
-OPTIONS. This module does no I/O and reads no clock.
+to the address of one neighbour. When the final response has arrived, or the request has failed, it
+waits a fixed time and then sends the next OPTIONS. Any final response except 408 and 503 shows that
+the neighbour is alive, even if the neighbour refuses OPTIONS. This module does no I/O and reads no
+clock.
 """
 
 from __future__ import annotations

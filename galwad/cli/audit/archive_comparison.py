@@ -52,8 +52,10 @@ class ChainFacts:
     def __init__(self) -> None:
         self.end_s = 0.0
         self.indexed: dict[str, str] = {}
-        """For each call id, the digest of the manifest that was put into the index, according to
-        the chain."""
+        """For each call id, the digest of the recording's manifest.
+
+        It is taken from the entry that was added when the recording was put into the index.
+        """
         self._replaced: Counter[tuple[str, str]] = Counter()
         """For each pair of a call id and the digest of a header: how many times this header was
         replaced by another header, according to the chain."""
@@ -95,11 +97,11 @@ class ChainFacts:
     def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
         """Return the text of a problem, and whether a later entry may solve the problem.
 
-        The problem is that the chain has no entry of an event. `text` states this, and `time_text`
-        is the time of the event. The second value is True if the event happened less than ten
-        minutes before or after the chain's newest entry. If the event happened later than that, the
-        returned text also advises to export the chain again. If `time_text` cannot be read, the
-        second value is False.
+        The problem is that the chain has no entry of an event. `text` describes the problem, and
+        `time_text` is the time of the event. The second value is True if the event happened less
+        than ten minutes before or after the chain's newest entry. If the event happened ten minutes
+        or more after the newest entry, the returned text also advises to export the chain again. If
+        `time_text` cannot be read, the second value is False.
         """
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))

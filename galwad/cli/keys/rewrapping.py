@@ -36,7 +36,7 @@ class RewrapOptions:
     reference: str
     recipients: RecipientSet | None
     """The signed set of recipients. If the server has another set, the command stops. If None, the
-    server may have any set that this officer signed."""
+    server may have any set that `officer` signed."""
     node_key: str | None
     former: Sequence[str]
     """The public signing keys of earlier officers, whose rewraps are accepted."""

@@ -33,8 +33,8 @@ _PAGE: Final = 500
 MAX_FINDINGS: Final = 1000
 """The maximum number of faulty calls, and of orphans, for which one check raises alarms.
 
-A response also lists at most this many orphans. If thousands of files are lost, more alarms would
-not help.
+The desk's response to a request for a check also lists at most this many orphans. If thousands of
+files are lost, more alarms would not help.
 """
 
 

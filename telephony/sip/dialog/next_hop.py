@@ -18,6 +18,8 @@ def next_hop(
 ) -> NextHop:
     """Return the destination, local address and fallback address of a dialog's next request.
 
+    The fallback address is used if no connection to the destination is open.
+
     If `send_to` is not None, the destination is `send_to`. Otherwise it is `peer`, or the address
     in `target` if both of these are true:
 

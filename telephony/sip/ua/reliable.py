@@ -20,10 +20,9 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transaction.timers import Timer
 
 MAX_WAITING: Final = 8
-"""The largest number of responses of one sequence that may wait to be sent.
+"""If this many responses of one sequence wait to be sent, a new response without a body is dropped.
 
-If this many wait, a new response without a body, such as another 180, is dropped. A new response
-with a body waits nevertheless.
+Such a response may be another 180. A new response with a body is never dropped for this reason.
 """
 
 
