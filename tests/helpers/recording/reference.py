@@ -237,14 +237,14 @@ def offsets(heard, should, rate, *, put_right=0, within_ms=60, piece_ms=100):
     clock was corrected, so that the two halves of the piece have different delays.
     """
     margin, size = within_ms * rate // 1000, piece_ms * rate // 1000
-    heard = np.concatenate([np.zeros(margin), _dull(heard, rate), np.zeros(margin + size)])
-    spoken, should = should, _dull(should, rate)
     found, missed = [], []
     for at in range(0, len(should) - size + 1, size):
-        if np.count_nonzero(spoken[at : at + size]) < 0.6 * size:
+        if np.count_nonzero(should[at : at + size]) < 0.6 * size:
             continue
-        piece, window = should[at : at + size], heard[at : at + size + 2 * margin]
-        energies = np.convolve(window**2, np.ones(size), "valid")
+        piece = _dull(should, rate, at, size)
+        window = _dull(heard, rate, at - margin, size + 2 * margin)
+        until = np.concatenate([[0.0], np.cumsum(window**2)])
+        energies = until[size:] - until[:-size]
         alike = np.correlate(window, piece, "valid")
         alike /= np.sqrt(np.maximum(energies, 1) * (piece @ piece))
         best = int(np.argmax(alike))
@@ -256,9 +256,17 @@ def offsets(heard, should, rate, *, put_right=0, within_ms=60, piece_ms=100):
     return found
 
 
-def _dull(samples, rate):
-    """Remove high frequencies, so that a correction by one sample does not change the match."""
-    return np.convolve(samples.astype(float), np.ones(rate // 1000), "same")
+def _dull(samples, rate, start, count):
+    """Return `count` samples from `start` on, without high frequencies; silence outside.
+
+    Without high frequencies, a correction by one sample does not change the match.
+    """
+    width = rate // 1000
+    first = start - width
+    part = np.zeros(count + 2 * width)
+    known = samples[max(first, 0) : start + count + width]
+    part[max(-first, 0) :][: len(known)] = known
+    return np.convolve(part, np.ones(width), "same")[width:-width]
 
 
 def silences(should, rate, margin_ms):
