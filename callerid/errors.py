@@ -3,7 +3,7 @@
 CallerIdError
 ├── NumberError          a text is not a telephone number
 ├── ImportFileError      an import file has faults, each with its line and column
-├── SourceError          a directory cannot be searched now
+├── SourceError          a directory of people cannot be searched now
 ├── ChoiceError          a person cannot be chosen or confirmed in the screen-pop
 └── ContactError         a contact note cannot be saved, such as a note without a purpose
 """

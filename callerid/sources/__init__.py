@@ -1,1 +1,1 @@
-"""The directories that a lookup can search: one module for each directory."""
+"""The directories of people in which a caller is looked up: one module for each directory."""

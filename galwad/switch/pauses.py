@@ -1,9 +1,12 @@
-"""Payment pauses of one call: by the page, the API, a dialled code or a phone's record key.
+"""Payment pauses of one call.
+
+A pause is requested by the page, the API, or the advisor's phone. On the phone, the advisor dials a
+code or presses the record key (the key of the phone that starts and stops recording). The caller's
+phone cannot pause or resume.
 
 The gate shuts as soon as a request to pause arrives, before anything else is done. Two kinds of
 work must wait for the disk: confirming a pause, and resuming. Coroutines do this work, so that the
-event loop does not wait. Dialled codes and record keys work only on the advisor's phone. The
-caller's phone cannot pause or resume.
+event loop does not wait.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ from telephony.aio.relay import Watcher
 from telephony.sip.message.messages import Request
 
 AnswerKey = Callable[[int, int, str | None, Clock], None]
-"""The type of a function that responds to the SIP request of a phone's record key.
+"""The type of a function that responds to the SIP request for a pause or a resume.
+
+A phone sends this SIP request when its record key (the key to stop and start recording) is pressed.
 
 The arguments are the request id, the SIP status, the reason phrase (None for the default) and
 `now`.
@@ -39,7 +44,7 @@ class RequestState(Enum):
     """
 
     WAITING = "waiting"
-    """The request is to resume, and no work has been done for it yet."""
+    """The state of a request to resume until the work for it begins."""
     SUPERSEDED = "superseded"
     """The phone has made a later request, so this request changes nothing."""
     CONFIRMING = "confirming"
@@ -47,7 +52,10 @@ class RequestState(Enum):
     DURABLE = "durable"
     """The disk has confirmed that the pause or the resume is stored."""
     NOT_DURABLE = "not durable"
-    """The disk has not confirmed the request in time. If the gate is shut, it stays shut."""
+    """The disk has not confirmed a pause within 250 ms, or a resume within 5 s.
+
+    If the gate is shut, it stays shut.
+    """
 
 
 class _PauseRequest:
@@ -81,10 +89,10 @@ class Pauses:
         answer_key: AnswerKey,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
-        """Connect the parts. `actor` returns the phone that has the call now.
+        """Start with no request to pause or to resume.
 
-        If this phone requests a pause, by a dialled code or its record key, the phone is also the
-        pause holder. `book` has the dialled codes.
+        `book` has the dialled codes. `actor` returns the phone of the advisor who has the call now.
+        If this phone requests a pause, the phone is also the pause holder.
         """
         self._recording = recording
         self._codes = CodeListener(book, self._on_code) if book else None
@@ -118,7 +126,10 @@ class Pauses:
         return self._confirm(_PauseRequest(RequestState.CONFIRMING, self._log))
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """Remove the pause holder `holder`; return whether the disk stored the change in time."""
+        """End the pause of `holder`. `actor` is the user or system that requests this.
+
+        Return whether the disk has confirmed the change within 5 s.
+        """
         return await self._resume(holder, actor, _PauseRequest(RequestState.WAITING, self._log))
 
     def info(self, request: Request, now: Clock) -> None:
@@ -130,10 +141,11 @@ class Pauses:
             self._codes.info(request, now.mono)
 
     def record_key(self, request_id: int, value: str, now: Clock) -> None:
-        """Pause or resume because the record key of the advisor's phone was pressed.
+        """Handle a SIP request by which the advisor's phone pauses or resumes the recording.
 
-        The phone's request is answered after the disk has confirmed the change. `value` is `off`
-        for a pause and `on` for a resume. Any other value is answered with 400.
+        The phone sends this request when its record key (the key to stop and start recording) is
+        pressed. `value` is `off` for a pause and `on` for a resume. A response is sent when the
+        disk has confirmed the change. For any other value, the response is 400.
         """
         wanted = record_key(value)
         if wanted is None:
@@ -149,11 +161,11 @@ class Pauses:
     def _carry_out(
         self, wanted: PauseAction, trigger: Trigger, arrived_mono: float
     ) -> Coroutine[None, None, bool]:
-        """Shut the gate now if `wanted` is a pause; return a coroutine for the rest of the work.
+        """Shut the gate now if `wanted` is a pause; return a coroutine that waits for the disk.
 
-        The coroutine waits for the disk: it confirms the pause, or carries out the resume. The
-        coroutine returns True if the disk has stored the change in time, or if a later request has
-        superseded the resume.
+        For a resume, the coroutine does the whole work. The coroutine returns True if the disk has
+        confirmed a pause within 250 ms or a resume within 5 s, or if a later request has superseded
+        the resume.
         """
         actor = self._actor()
         if wanted is PauseAction.PAUSE:
@@ -166,8 +178,8 @@ class Pauses:
     async def _resume_if_latest(self, actor: str, request: _PauseRequest) -> bool:
         """Carry out the resume `request`, unless the phone has made a later request.
 
-        Return True if the disk has stored the change in time, or if a later request has superseded
-        `request`.
+        Return True if the disk has confirmed the resume within 5 s, or if a later request has
+        superseded `request`.
         """
         if self._latest_resume is not request:
             request.enter(RequestState.SUPERSEDED)
@@ -180,11 +192,11 @@ class Pauses:
         return self._confirmed(request, durable=await self._recording.resume(holder, actor))
 
     async def _answer_when_done(self, request_id: int, done: Coroutine[None, None, bool]) -> bool:
-        """Wait for the result of `done`, then respond to the request of a record key.
+        """Wait for `done`, then respond to the phone's request to pause or to resume.
 
         `done` returns True if the disk has stored the change, or if a later request has superseded
-        the request. The response is then 200. Otherwise it is 500; if the request was to resume,
-        the gate stays shut. Return the result of `done`.
+        this one. The response is then 200. Otherwise the response is 500, and the gate stays shut.
+        Return the result of `done`.
         """
         durable = await done
         status, reason = (200, None) if durable else (500, "Not Confirmed On Disk")

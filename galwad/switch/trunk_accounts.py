@@ -33,7 +33,7 @@ class TrunkAccounts:
     def __init__(
         self, settings: Settings, endpoint: Endpoint, locate: Locate, alarm: Alarm
     ) -> None:
-        """Connect the parts.
+        """Prepare our accounts at the trunks that have a password; send nothing yet.
 
         `locate` returns the addresses of a registrar's URI. `alarm` sends an alarm when a
         registration fails.

@@ -145,8 +145,8 @@ class Archive:
             SpoolKeyError: The call is not sealed yet, and it has a spool that none of the keys
                 opens.
             SpoolError: A spool has no readable header.
-            ArchiveError: The call cannot be sealed. Or the call was sealed before and now has a new
-                spool, but `spools` lacks a spool from which the present recording was made.
+            ArchiveError: The call cannot be sealed. Or the call has a recording and a new spool,
+                but a spool from which this recording was made is not in `spools`.
             OSError: A read or write on the disk failed.
         """
         lives = {int(path.name.split(".")[1]) for path in spools}
@@ -160,8 +160,7 @@ class Archive:
         made = None if following is None else _finish_live(following, spools)
         sound, payload, raw = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)
-        # If there is a rewrap record, it is about an earlier payload of the call, not about the new
-        # payload.
+        # This file describes a rewrap of the old header. A new header is written below.
         self.path(call_id, "rewrap").unlink(missing_ok=True)
         write_atomic(self.path(call_id, "header"), header)
         header_facts = ObjectFacts(len(header), hashlib.sha256(header).hexdigest())

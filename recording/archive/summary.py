@@ -41,7 +41,7 @@ class RecordingSummary(msgspec.Struct, frozen=True):
 
     @property
     def has_personal_facts(self) -> bool:
-        """True if at least one of number, line, advisor and extension is known.
+        """True if the caller's number, the called line, the advisor or the extension is known.
 
         It is False in a summary that was made only from a manifest.
         """

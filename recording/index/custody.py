@@ -19,7 +19,7 @@ from recording.errors import CatalogueError, reason_of
 from recording.index.catalogue import metadata
 
 _BATCH = 2000
-"""The number of call ids in each part, when all call ids are read in parts."""
+"""The maximum number of call ids that one database query reads."""
 
 retentions = Table(
     "recording_holds",
@@ -68,7 +68,7 @@ NOT_RETAINED = Custody()
 
 
 class Custodian:
-    """The custody of one node's recordings.
+    """Stores which of a node's recordings are retained, and which were disposed of.
 
     Every method raises `CatalogueError` if the database fails.
     """
@@ -77,8 +77,9 @@ class Custodian:
         self.deciding = asyncio.Lock()
         """The lock for code that checks the custody of a recording and then acts on the result.
 
-        For example, a purge holds this lock while it checks that a recording is not retained and
-        then orders the disposal. A request to retain the recording waits until the purge is done.
+        For example, a request to dispose of a recording takes this lock, checks that the recording
+        is not retained, and orders the disposal. A request to retain the recording waits until the
+        disposal is done.
         """
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
@@ -105,7 +106,10 @@ class Custodian:
         return found
 
     async def one(self, call_id: str) -> Custody:
-        """Return the custody of a recording; `NOT_RETAINED` if none is stored."""
+        """Return whether a recording is retained or was disposed of, with the reason.
+
+        The result is `NOT_RETAINED` if the recording is not retained and was not disposed of.
+        """
         return (await self.of((call_id,))).get(call_id, NOT_RETAINED)
 
     async def all_disposed(self) -> set[str]:

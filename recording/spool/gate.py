@@ -12,9 +12,9 @@ FAILURES = (RecordingError, OSError)
 Tap = Callable[[int, bytes, float, bool], None]
 """The function that the media relay calls for each packet of a recorded leg.
 
-Its arguments are `(track, data, arrival_mono, withheld)`. `track` is the number of the party that
-sent the packet, and `data` is the datagram. `arrival_mono` is the packet's arrival in monotonic
-seconds. `withheld` is True if the RTP payload must not be stored.
+Its arguments are `(track, data, arrival_mono, withheld)`. `track` is 0 for a packet from the
+caller and 1 for a packet from the advisor. `data` is the datagram. `arrival_mono` is the packet's
+arrival in monotonic seconds. `withheld` is True if the RTP payload must not be stored.
 """
 _HEADER_BYTES = 12
 
@@ -33,9 +33,9 @@ class RecordingGate:
     """The function that receives the error when packets cannot be written to the disk."""
     is_open: bool = False
     open_from_us: int = 0
-    """The offset in µs from which packets may be stored.
+    """The time from which packets may be stored, in microseconds since the spool's start.
 
-    A packet that arrived before this offset is dropped, even if `store` is called later.
+    A packet that arrived before this time is dropped, even if `store` is called later.
     """
     writer: SpoolWriter | None = None
     stored: int = 0

@@ -9,9 +9,9 @@ field must always have a default, and no field may be removed.
 
 A checkpoint contains phone numbers. Until the call is answered, the checkpoint also contains the
 SRTP key of a caller with SRTP. Therefore, store a checkpoint only in memory (the runtime folder),
-never on a disk. Keys that already encrypt media are not in the checkpoint. To continue with them,
-the next process would have to know how many times the RTP sequence number has wrapped to 0 (RFC
-3711 3.3.1). Instead, the next process offers new keys to the legs with SRTP.
+never on a disk. SRTP keys that already encrypt media are not in the checkpoint. The next process
+could not use these keys, because it does not know how many times the RTP sequence number has
+wrapped to 0 (RFC 3711 section 3.3.1). Instead, it offers new keys to the legs with SRTP.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
             raise ProtocolError("not the checkpoint of a target") from error
 
     def to_values(self) -> dict[str, Any]:
-        """Return this checkpoint as plain values."""
+        """Return this checkpoint as a `dict` of simple values that can be stored."""
         values: dict[str, Any] = msgspec.to_builtins(self)
         return values
 
@@ -112,12 +112,12 @@ class MediaCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The media of a leg. Session descriptions are stored as text without their SRTP keys."""
 
     origin: tuple[int, int]
-    """The session id and the version in the o= line of our description."""
+    """The session id and the version in the o= line of our session description."""
     host: str
     port: int
     srtp: Srtp
     protected: bool
-    """True if the two sides of the leg have agreed on SRTP."""
+    """True if we and the leg's peer have agreed on SRTP."""
     said: str | None
     ours: str | None
     theirs: str | None
@@ -176,7 +176,7 @@ class LegCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransferCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The caller's INVITE, and the state of the transfer in progress."""
+    """The caller's INVITE, and the state of the call's transfer, if there is one."""
 
     request: str
     """The caller's INVITE as text; the SRTP keys in its body are replaced by zeros."""
@@ -184,7 +184,7 @@ class TransferCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     serial: int
     """The id of the newest REFER in this call."""
     accepted: bool
-    """True if a REFER had been accepted and its transfer was still in progress."""
+    """True if a REFER was accepted and its transfer has not ended yet."""
     event: str | None
     """The Event header field for the transfer's final NOTIFY; None if no NOTIFY is to be sent."""
     recall: TargetCheckpoint | None
@@ -241,7 +241,7 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
         return checkpoint
 
     def to_values(self) -> dict[str, Any]:
-        """Return this checkpoint as plain values."""
+        """Return this checkpoint as a `dict` of simple values that can be stored."""
         values: dict[str, Any] = msgspec.to_builtins(self)
         return values
 

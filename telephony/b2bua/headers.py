@@ -159,7 +159,7 @@ def passed_fields(headers: Headers, trust: Trust) -> HeaderFields:
 
 
 def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
-    """Return the header fields with a sender's new identity.
+    """Return the header fields in `headers` that state the sender's identity or ask for privacy.
 
     The result is empty if the receiver may not get the identity.
     """

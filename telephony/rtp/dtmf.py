@@ -14,7 +14,8 @@ from telephony.rtp.packet import RtpPacket
 _LONGEST = 0xFFFF
 """The largest value of the duration field, in ticks of the event's clock.
 
-A segment has this duration if another segment follows it.
+If a digit is pressed for longer, it is sent as several segments (RFC 4733 section 2.5.1.3). All
+segments except the last have this duration.
 """
 _KEYS = "0123456789*#ABCD"
 
@@ -30,8 +31,9 @@ class TelephoneEvent:
     duration: int
     """The time since the event began, in ticks of the event's clock.
 
-    If the event has several segments, it is the time since the present segment began. The clock has
-    8000 Hz, unless the SDP gives a different frequency.
+    A long event is sent in several segments (RFC 4733 section 2.5.1.3). For such an event, it is
+    the time since the present segment began. The clock has 8000 Hz, unless the SDP gives a
+    different frequency.
     """
 
     @classmethod

@@ -81,13 +81,14 @@ def recover(
     """Recover spools that a reboot locked: write the key of each spool to a file, for the server.
 
     Run the command on your own machine, signed in as an administrator. Before a key is written, the
-    server enters in the audit who recovers the key, and the reference (not with --offline). Each
-    key opens only one spool. Put the key on the server as the operations guide says. The finaliser
-    then makes a recording from the spool.
+    server makes an entry in its audit chain, with your name and the reference (but not with
+    --offline). Each key opens only one spool. Put the key on the server as the operations guide
+    says. The finaliser then makes a recording from the spool.
     """
     reference = required("--reference", reference, "POWER-2026-11")
     keys = _recover_keys(spools, identity)
-    for key in keys:  # check the path before the audit chain records the recovery
+    # If a key file cannot be written, stop before the audit chain has an entry about the recovery.
+    for key in keys:
         check_writable(output / key.name, replace=force)
     for key in () if offline else keys:
         _audit(key, reference, server)

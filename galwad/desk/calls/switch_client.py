@@ -1,4 +1,7 @@
-"""The desk's side of `switch.sock`: it receives live calls, and sends pauses and phone accounts.
+"""The desk's end of the link to the switch, over the Unix socket `switch.sock`.
+
+The desk receives the states of the live calls. It sends requests to pause and to resume recordings,
+and the accounts of the phones.
 
 A reply has the reference number of its request. A request waits at most two seconds for the reply,
 and fails immediately if the link to the switch is lost. The page then shows an error, because it
@@ -99,10 +102,10 @@ class SwitchClient:
         self._connector.send(SetPhones(await self._phones()))
 
     def claim(self, call_id: str, advisor: Party) -> None:
-        """Report to the switch that `advisor`, one of a group's advisors, talks to the caller.
+        """Report to the switch that `advisor` has the call.
 
-        The switch needs this report if a PBX answered the call for the group. If there is no link,
-        nothing is sent.
+        The switch needs this report if a PBX has answered the call: the switch then does not know
+        which of the advisors behind the PBX has the call. If there is no link, nothing is sent.
         """
         self._connector.send(ClaimCall(call_id, advisor))
 

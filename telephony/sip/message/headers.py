@@ -108,7 +108,9 @@ def _decode(line: bytes) -> str:
 
 
 class Headers:
-    """The header fields of a message in sequence. Several fields may have the same name.
+    """The header fields of a message, in their original sequence.
+
+    Several fields may have the same name.
 
     Names are compared without regard to upper and lower case. The long and the compact form of a
     name are equal.

@@ -44,8 +44,8 @@ class DialogRequestFailed(SipEvent):
     dialog: Dialog
     transaction: ClientRequest
     status: int
-    """The reason: 408 for a timeout, 503 if the peer is unreachable, 487 if our CANCEL had no
-    effect."""
+    """The reason: 408 for a timeout, 503 if the peer is unreachable, 487 if we cancelled an INVITE
+    and the peer sent no final response to it."""
 
 
 @dataclass(frozen=True, slots=True)
