@@ -77,8 +77,8 @@ def _journal_listens() -> bool:
 def exception_without_text(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Replace the exception in the field `exc_info` by two fields without the exception's text.
 
-    The field `exception` is the name of the exception's type. The field `passed` lists at most 20
-    source lines of the exception's traceback, the innermost ones, each as `FILE:LINE`.
+    The field `exception` is the name of the exception's type. The field `passed` is a list with the
+    innermost frames of the exception's traceback, at most 20, each as `FILE:LINE`.
     """
     info = event.pop("exc_info", None)
     if info is True:
@@ -101,9 +101,9 @@ class LibraryHandler(logging.Handler):
     """Writes the log records of other libraries to our log, without the text of the records."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log the logger, the module and the line number of a record, but not the record's text.
+        """Write a log event without the record's text, which may contain data that a caller sent.
 
-        The text may contain data that a caller sent.
+        The event has the name of the record's logger, the module and the line number.
         """
         info = record.exc_info[1] if record.exc_info else None
         structlog.get_logger().log(

@@ -47,7 +47,7 @@ class DeskCommands:
         return _reply(command.ref, calls, durable=all(durable))
 
     def claim(self, command: ClaimCall) -> None:
-        """Set the advisor of a call, after a PBX has answered the call without naming a user."""
+        """Set the advisor of a call that a PBX has answered, if the advisor is not known."""
         call = self._calls.get(command.call_id)
         if call is not None:
             call.claim(command.advisor)

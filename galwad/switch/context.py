@@ -41,7 +41,10 @@ class CallContext:
 
 
 def call_settings(settings: Settings, admission: Admission) -> CallSettings:
-    """Return the settings for the legs of a call that was admitted as `admission`."""
+    """Return the settings for the legs of a call.
+
+    `admission` has the facts about the caller and the rules for the caller's leg.
+    """
     sip = settings.sip
     return CallSettings(
         ring_timeout=sip.ring_timeout,

@@ -1,7 +1,7 @@
-"""Functions that write files so that a file's name appears only when the file is complete.
+"""Functions that write files, read small files, and sync files and folders to the disk.
 
-Most of these functions also sync the file to the disk. A function that does not sync the file has
-`unsynced` in its name.
+Most of the functions that write a file first write a temporary file. It gets its final name when it
+is complete. `replace_unsynced` and `write_unsynced` do not sync the file.
 """
 
 from __future__ import annotations
@@ -174,8 +174,7 @@ def zero_fill(file: FileIO) -> None:
 def make_folder(folder: Path, root: Path) -> None:
     """Create `folder`, the archive's folder for one day, and all its parents that do not exist.
 
-    The names of all new folders are synced. The names in `root`, the archive's top folder, are
-    synced even if no folder is new.
+    The parent of each new folder is synced. `root`, the archive's top folder, is always synced.
     """
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)

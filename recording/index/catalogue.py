@@ -36,8 +36,8 @@ _BATCH = 2000
 class Page:
     """One page of a list of recordings.
 
-    `after` is the place at which this page ends and the next page begins; None if this is the last
-    page.
+    `after` identifies the final recording of this page; the next page begins after this recording.
+    It is None if there is no next page.
     """
 
     rows: tuple[RecordingSummary, ...]
@@ -135,8 +135,8 @@ class Catalogue:
             async with self._engine.connect() as connection:
                 if await connection.scalar(exact) is not None:
                     return text
-                # Each SQL statement jumps in the database index to the name of the next telephone
-                # line. This is fast, because even a million rows have only a few different names.
+                # Each pass of the loop reads the next name from the database index. This is fast,
+                # because even a million rows have only a few different line names.
                 found: list[str] = []
                 after = ""
                 while len(found) < _BATCH:
@@ -157,7 +157,7 @@ class Catalogue:
         return _page(rows, limit)
 
     async def add_fetch_reference(self, call_id: str, reference: str) -> None:
-        """Store the reference, such as a case number, that a user gave on fetching this recording.
+        """Store the reference, such as a case number, with which a user fetched this recording.
 
         If this reference is already stored for this recording, nothing changes.
         """

@@ -57,7 +57,10 @@ class Ringback:
             self._timer = loop.call_soon(self._tick)
 
     def stop(self, leg: MediaLeg) -> None:
-        """Stop the ringing tone for the leg's peer. When no leg remains, the timer also stops."""
+        """Stop the ringing tone for the leg's peer.
+
+        If no other leg has a ringing tone, also stop the timer that sends the packets.
+        """
         stream = self._streams.pop(leg.leg_id, None)
         if stream is not None and stream.packets:
             leg.send_control(_report(stream) + goodbye(stream.ssrc))

@@ -24,9 +24,9 @@ class PhoneAccount:
 
     server: Address
     domain: Uri
-    """The server's host and port as the program passed them to `VoIPPhone`.
+    """A URI with the server's host and port, as they were passed to `VoIPPhone`.
 
-    We use them in the URIs that we send.
+    We use this host and port in the URIs that we send.
     """
     username: str
     transport: SipTransport

@@ -66,7 +66,8 @@ async def notify_progress(call: VoIPCall, dialog: Dialog, request: Request, new:
 async def _next_status(new: VoIPCall, status: int, asked_in: VoIPCall) -> int:
     """Wait until the status of `new` differs from `status`, and return the new status.
 
-    If the call `asked_in` ends first, return the current status of `new`, which may be `status`.
+    `asked_in` is the call in which the REFER was received. If it ends during the wait, return the
+    current status of `new`, even if this is still `status`.
     """
     await new.changes.until(lambda: _status(new) != status or asked_in.state is CallState.ENDED)
     return _status(new)

@@ -1,8 +1,8 @@
 """The lookup of a phone's server: an IP literal, a host name or a domain (RFC 3263).
 
-If the program gives a port, the operating system looks up the host's address (RFC 3263 section
-4.2). Without a port, DNS (SRV records) gives the machines that serve the domain over the phone's
-transport, and the sequence in which we try them.
+If the server is given with a port, the operating system looks up the host's address (RFC 3263
+section 4.2). Without a port, DNS (SRV records) gives the machines that serve the domain over the
+phone's transport, and the sequence in which we try them.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ async def find_servers(server: Address, dns: DnsClient, here: str = "") -> list[
     """Return the addresses of the phone's server; the phone tries the first address first.
 
     Args:
-        server: The server as the program gave it. If it has a port, the result is only one address:
-            the first address that the operating system finds.
+        server: The phone's server. If it has a port, the result is only one address: the first
+            address that the operating system finds.
         dns: The DNS client, used if `server` has no port.
         here: Our own address. If it is not empty, all results are of the same family (IPv4 or
             IPv6).
@@ -80,8 +80,8 @@ async def _by_domain(
 def _shown(there: Address, name: str) -> str:
     """Return the name that the certificate of the server at `there` must contain.
 
-    `name` is the host that the program gave. Return `name` if the transport is TLS and `name` is
-    not an IP literal. Otherwise return "".
+    `name` is the host for which the lookup was made. Return `name` if the transport is TLS and
+    `name` is not an IP literal. Otherwise return "".
     """
     try:
         ip_address(name)

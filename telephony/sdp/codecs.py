@@ -23,8 +23,8 @@ DEFAULT_ALLOWED: tuple[str, ...] = (
 )
 """The encoding names that an offer may contain; we remove all other codecs from an offer.
 
-These are the codecs that the finaliser can decode, DTMF digits (telephone-event) and comfort noise
-(CN).
+The finaliser can decode the audio codecs in this tuple. The other two names are for DTMF digits
+(telephone-event) and comfort noise (CN).
 """
 
 
@@ -112,9 +112,9 @@ def renumbered(table: Mapping[int, Codec], known: Mapping[int, Codec]) -> dict[i
     """Return new payload types for the codecs in `table`, without a conflict with `known`.
 
     `known` is the codec table that is in use. A payload type in `known` must not change its codec
-    (RFC 3264 section 8.3.2). So a codec in `known` gets the payload type that it has there. A codec
-    that is not in `known` keeps its own payload type in `table` if this payload type is free.
-    Otherwise the codec gets a free dynamic payload type.
+    (RFC 3264 section 8.3.2). A codec that is also in `known` gets its payload type from `known`.
+    Any other codec keeps its payload type from `table` if this payload type is free. Otherwise the
+    codec gets a free dynamic payload type.
 
     Returns:
         A table from the payload type in `table` to the new payload type. All new payload types are

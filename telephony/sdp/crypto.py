@@ -70,7 +70,7 @@ class MasterKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """The two keys of one SRTP stream, which have the same suite.
+    """The two SRTP keys of a leg, our key and the peer's key. Both have the same suite.
 
     Each side uses its own key to encrypt the packets that it sends.
     """

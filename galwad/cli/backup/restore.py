@@ -41,9 +41,9 @@ def restore(
 
     First copy the payloads back to the archive, from your copy of the archive. Your copy also has
     the certificates of the disposals that were made after the backup: copy these back too. No
-    process of Galwad may be running. If a certificate of disposal names a header, this header is
-    not restored, and it is destroyed if it is in the archive. Files that are already in the archive
-    stay as they are. If the command is interrupted, run it again.
+    process of Galwad may be running. If a recording has a certificate of disposal, its header is
+    not restored; if the header is in the archive, it is destroyed. All other files that are already
+    in the archive stay as they are. If the command is interrupted, run it again.
     """
     settings = load_settings(config)
     missing = [place for place in certificates or () if not place.exists()]

@@ -25,10 +25,10 @@ _WORDS: Final = {"indexed": "indexed", "known": "has its row", "provable": "whol
 
 @dataclass(slots=True)
 class ReindexResult:
-    """The results of the command, for each call id.
+    """The result for each recording.
 
-    `rows` has the server's response if the row was made or verified, and `failed` has the error
-    text if it was not.
+    After a success, the server's response is in `rows`. After a failure, the error text is in
+    `failed`. The keys of both dicts are call ids.
     """
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)

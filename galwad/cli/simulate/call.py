@@ -120,7 +120,8 @@ def call(
     different in each run. Each step is reported: how long it took, what was received, and with
     --identity also what is in the recording. While the command runs, a real phone of the same
     extension rings too. With --calls, the command places many calls, at the rate of --rate calls
-    each second. In these calls the phones only talk. The exit status is 1 if a step failed, else 0.
+    each second. --calls cannot be combined with --dtmf, --pause, --transfer, --attended or
+    --identity. The exit status is 1 if a step failed, else 0.
     """
     accounts = [name for name in (as_, *(answer or ())) if name]
     secrets = _passwords(accounts, from_stdin=password_stdin)

@@ -1,8 +1,8 @@
-"""The socket `desk.sock`: it receives the messages from the finaliser and from commands.
+"""The socket `desk.sock`, to which the finaliser and the command-line interface send messages.
 
-The desk acknowledges a recording only after its index row is committed to the database. So after a
-crash, the finaliser may report a recording a second time. A recording that is reported twice has
-only one index row.
+When the finaliser reports a recording, the desk commits the recording's index row to the database
+and then acknowledges the report. If the desk crashes before it acknowledges a report, the finaliser
+sends the report again. A recording that is reported twice has only one index row.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class DeskSocket:
     async def stop(self) -> None:
         """Stop listening, close the links to finalisers, and finish the messages in progress.
 
-        A message that arrives after the call of this method is ignored. No recording is lost: when
-        the finaliser connects to a desk again, it repeats its messages about recordings.
+        New messages are ignored from now on. No recording is lost: when the finaliser connects to a
+        desk again, it repeats its messages about recordings.
         """
         self._stopping = True
         if self._server is not None:

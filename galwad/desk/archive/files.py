@@ -30,11 +30,10 @@ def checked_id(call_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SealedFiles:
-    """The two parts of an encrypted recording: the bytes of its header, and an open payload file.
+    """The two parts of an encrypted age file: the bytes of the header, and an open file.
 
-    If the client requested the packets that could not be decoded, the open file has these packets
-    instead of the payload. `payload_length` is the length of this file in bytes. `stream` closes
-    the file.
+    The open file, `payload`, has the encrypted audio of a recording, or the encrypted packets that
+    could not be decoded. `payload_length` is the length of this file in bytes. `stream` closes it.
     """
 
     header: bytes

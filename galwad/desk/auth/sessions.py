@@ -35,9 +35,10 @@ Kind = Literal["page", "cli", "machine"]
 # seconds. So most requests write nothing.
 _SEEN_INTERVAL_S = 30.0
 _TIMEOUT_S = 1.0
-"""The time in seconds that a request waits while the database is asked about a known session.
+"""The longest time in seconds that a request waits while its session is read from the database.
 
-If there is no result after this time, the result of the previous read of this session is used.
+After this time, the result of the previous read of the session is used. If the session was never
+read before, there is no time limit.
 """
 _RETRY_S = 10.0
 """The time in seconds between two attempts to read from a database that does not respond.
@@ -102,9 +103,9 @@ class Sessions:
         self._clock = clock
         self._known: dict[str, _Known] = {}
         self._unanswered: float | None = None
-        """The monotonic time in seconds of the newest read to which the database has not responded.
+        """The time of the newest read, in monotonic seconds, while the database does not respond.
 
-        The value is None again as soon as the database responds to a read.
+        None while the database responds.
         """
         self._sign_outs = 0
         """The number of sign-outs so far.
@@ -255,8 +256,8 @@ class Sessions:
                 async with self._engine.begin() as connection:
                     await connection.execute(statement, rows)
             except SQLAlchemyError:
-                # The failed write is only logged, because a full disk must not prevent a pause.
-                # When the session is used again, the time of that use is written.
+                # The times of these uses could not be written. This is only logged, because a full
+                # disk must not prevent a pause. The next use of a session writes a new time.
                 log.warning("session.use_not_noted")
 
     def _has_ended(self, now: float) -> ColumnElement[bool]:

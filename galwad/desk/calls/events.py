@@ -79,7 +79,11 @@ class EventHub:
 
     @property
     def last(self) -> int:
-        """The number of the newest event; before the first event, the desk's start in Unix ms."""
+        """The number of the newest event.
+
+        Before the first event, it is the time of the desk's start in Unix milliseconds. So event
+        numbers continue to rise after a restart.
+        """
         return self._last
 
     def call(self, before: DeskCall | None, after: DeskCall | None) -> None:

@@ -54,10 +54,10 @@ async def release(call_id: str, body: RetainReason, desk: TheDesk, session: Admi
 
 @router.post("/recordings/{call_id}/recover", status_code=204)
 async def recover(call_id: str, body: Recover, desk: TheDesk, session: Administrator) -> None:
-    """Add an audit entry which says that an officer gets the decrypted key of a spool.
+    """Add an audit entry which says that an officer decrypts the key of a spool.
 
-    The response does not contain the key. The key is encrypted in the spool, and the officer
-    decrypts it with their own identity.
+    The desk does not send the key. The encrypted key is in the spool, and the officer decrypts it
+    with their own identity.
     """
     facts: Facts = {"call_id": checked_id(call_id), "life": body.life}
     personal = {"actor": session.actor, "reference": body.reference}
@@ -101,8 +101,8 @@ async def _dispose(
             lambda ref: _order(ref, facts, session.actor, desk.options.node, ordered)
         )
     except ApiError as error:
-        # If there is a certificate, the recording was disposed of, and only the reply is missing.
-        # So no failure is entered in the audit chain.
+        # If there is a certificate, the finaliser has disposed of the recording, and only its reply
+        # was lost. So no failure is entered in the audit chain.
         if desk.archive.content(recording, "disposal") is None:
             await desk.audit.append("recording.not-purged", {**facts, "why": error.error}, personal)
         raise

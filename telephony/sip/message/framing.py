@@ -173,7 +173,7 @@ class Framer:
         return self._measure(bytes(buffer[: found.end()]))
 
     def _measure(self, head: bytes) -> StreamUnit | None:
-        """Store the lengths of head and body in this object, so that it knows where the body ends.
+        """Store the lengths of the message's head and body in this object.
 
         `head` is the start line and the header fields. The length of the body is the
         Content-Length, which is mandatory in a stream (RFC 3261 section 18.3).

@@ -318,7 +318,7 @@ def _check_headers(message: Request | Response) -> None:
         _ = message.vias
     if cseq.method != message.method and message.method in KNOWN_METHODS:
         # This error causes a 400, so it is raised only for methods that RFCs define. A request with
-        # any other method must get a 501; the module incoming.py sends it.
+        # any other method must get a 501, which the module incoming.py sends.
         raise SipParseError("the CSeq names another method than the request line")
 
 

@@ -22,9 +22,9 @@ LONGEST_DATAGRAM: Final = 1300
 def over_tcp(core: Core, draft: Draft, request: Request, now: float) -> Draft | None:
     """Return the draft changed to TCP if the request is too long for UDP; None otherwise.
 
-    Also return None if we have no TCP address, if the peer has refused TCP, or if the peer's real
-    address differs from the address in its URI: such a peer is behind NAT, and we cannot open a
-    connection to it.
+    Also return None if we have no TCP address, or if the peer has refused TCP. Also return None if
+    the address in the peer's URI is not the address to which we send. The peer is then behind NAT,
+    and we cannot open a connection to it.
     """
     destination = draft.destination
     if destination.reliable or core.tcp_refusals.has(destination, now):

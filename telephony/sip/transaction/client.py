@@ -34,10 +34,10 @@ class ClientState(enum.Enum):
     """The non-INVITE request was sent; no response has arrived yet."""
     PROCEEDING = "proceeding"
     """A provisional response has arrived, but no final one. An INVITE can remain in this state
-    without a time limit, because a phone may ring for any time."""
+    without a time limit, because there is no limit on how long a phone may ring."""
     COMPLETED = "completed"
     """A final response has arrived (for an INVITE: a final response other than a 2xx). If the
-    response arrives again, it is dropped."""
+    response arrives again, it is not passed to the user."""
     ACCEPTED = "accepted"
     """A 2xx to an INVITE has arrived. Each 2xx that arrives after it, from the same fork or from
     another fork, is also passed to the user."""
@@ -57,8 +57,8 @@ class ClientUser(Protocol):
     def on_failure(self, status: int, now: float) -> None:
         """Process the failure of the request: no final response will arrive.
 
-        `status` is the reason. It is 408 if the time of timer B or F has passed, 503 if the
-        transport has failed, and 487 if a CANCEL had no effect.
+        `status` is the reason. It is 408 if timer B or F has fired, 503 if the transport has
+        failed, and 487 if an INVITE got no final response even after our CANCEL.
         """
 
     def on_terminated(self, now: float) -> None:

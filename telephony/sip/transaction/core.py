@@ -1,6 +1,6 @@
 """The state that all parts of the SIP core share: settings, timers, transactions and queues.
 
-`Endpoint` and the handles of requests read and change this state. This module makes no decisions.
+`Endpoint` and the objects for single requests, such as `ClientRequest`, read and change this state.
 """
 
 from __future__ import annotations
