@@ -38,7 +38,7 @@ class PhoneNumber:
 
     @classmethod
     def parse(cls, text: str, region: str = REGION) -> PhoneNumber:
-        """Read a phone number from a text; every form that people or trunks use is valid.
+        """Read a phone number from a text, in any form that people or trunks use.
 
         `region` is the country to which a number without a country code belongs, such as "GB".
 

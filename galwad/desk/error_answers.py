@@ -77,7 +77,7 @@ def install(app: FastAPI) -> None:
 
 
 def _field(location: tuple[int | str, ...], known: Collection[str]) -> str:
-    """Return the name of a request's field that is not valid, such as `body.limit`.
+    """Return the name of the invalid field of a request, such as `body.limit`.
 
     `location` is the path of the field, part by part. `known` has the API's own field names. Parts
     that are not in `known` come from the client and are left out. If no part remains, return

@@ -43,8 +43,8 @@ log = structlog.get_logger()
 class SwitchCall:
     """One call from its INVITE to its end.
 
-    This class is large because it owns all parts of the call and connects their inputs. After each
-    input to any part, `settle` must be called. `settle` updates all the other parts.
+    This class is large because it owns all parts of the call and connects them. After each input
+    to any part, `settle` must be called. `settle` updates all the other parts.
     """
 
     def __init__(
@@ -365,7 +365,7 @@ class SwitchCall:
         self.recording.negotiated(event)
 
     def claim(self, advisor: Party) -> None:
-        """Handle a claim, by which `advisor` says that they have the call.
+        """Handle a claim: the message that `advisor` is the person who talks with the caller.
 
         If the claim is accepted, `advisor` becomes the call's advisor. A claim is accepted only
         from a member of the call's group, and only while the call's advisor is not known.
@@ -395,10 +395,9 @@ class SwitchCall:
         self.settle(now)
 
     def talk_with(self, leg_id: str, target: Target) -> None:
-        """Make `target` the new party at the advisor's end, and record the audio of its leg.
+        """Make `target` the new party at the advisor's end; `leg_id` is the leg of `target`.
 
-        From now on, the leg `leg_id` is recorded as the advisor's leg, and the page shows the
-        party.
+        From now on, this leg is recorded as the advisor's leg, and the page shows the new party.
         """
         self.recording.follow(leg_id, self.advisor_side.replaced(target))
         self._listen_for_codes(leg_id)

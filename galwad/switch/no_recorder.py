@@ -83,7 +83,10 @@ class NoRecorder:
         return True
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """Remove the pause of this holder. Return True, because there is nothing to write."""
+        """Remove the pause of this holder.
+
+        Return True, which means that nothing remains to be written to the disk.
+        """
         del actor
         self._pauses.pop(holder, None)
         return True

@@ -1,8 +1,8 @@
 """Regular OPTIONS requests ("pings") to trunks and targets with `options_every` in the settings.
 
-A peer that does not respond is tried after all other peers. Calls from such a peer are still
-accepted. Alarms and logs show a trunk by its name and its address. They show a target only by its
-address, because its URI may contain a phone number.
+If a peer does not respond, we send a call to this peer only after all other peers have failed.
+Calls from this peer are still accepted. Alarms and logs show a trunk by its name and its address.
+They show a target only by its address, because the URI of a target may contain a phone number.
 """
 
 from __future__ import annotations

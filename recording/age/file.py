@@ -84,7 +84,7 @@ class Recipient:
         """Encrypt the file key to this recipient, and return a stanza with the result.
 
         Raises:
-            AgeError: The recipient's public key is a point of low order.
+            AgeError: The recipient's public key is not safe (a point of low order).
         """
         ephemeral = X25519PrivateKey.generate()
         share = ephemeral.public_key().public_bytes_raw()
@@ -126,7 +126,7 @@ class Identity:
 
         Raises:
             HeaderError: The stanza has the type X25519, but is malformed. The error is a
-                `LowOrderError` if the public key in the stanza is a point of low order.
+                `LowOrderError` if the public key in the stanza is not safe (a point of low order).
         """
         if stanza.kind != X25519:
             return None
@@ -191,7 +191,7 @@ def open_file(source: BinaryIO, identities: Iterable[AnyIdentity]) -> PayloadRea
         ArmorError: The file's armor does not follow the specification.
         HeaderError: The header does not follow the specification, or was changed.
         NoMatchError: None of the identities can decrypt the file key.
-        PayloadError: The payload is too short for a chunk.
+        PayloadError: The payload is too short to be valid.
     """
     start = source.tell()
     armored = looks_armored(source.read(_GLANCE))

@@ -43,7 +43,7 @@ class AnyRecipient(Protocol):
 
 
 class AnyIdentity(Protocol):
-    """An identity of any type: an object that can open a file."""
+    """An identity of any type: an object that can decrypt a file key."""
 
     def unwrap(self, stanza: Stanza) -> bytes | None:
         """Return the decrypted file key of a stanza; None if the stanza is for another identity.
@@ -126,7 +126,7 @@ class Header:
         """Verify the header's MAC with `file_key`, and return `file_key`.
 
         Raises:
-            HeaderMacError: The header was changed, or contains another file key.
+            HeaderMacError: The header was changed, or `file_key` is not the header's file key.
         """
         signed = self.raw[: self.raw.rindex(b"---") + 3]
         if not hmac.compare_digest(_mac(file_key, signed), self.mac):
@@ -138,8 +138,8 @@ def make_header(file_key: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
     """Return a header from which each of the recipients can get the file key.
 
     Raises:
-        AgeError: There is no recipient, or a recipient's public key is a point of low order. Or
-            there are several recipients, one of which is a passphrase.
+        AgeError: There is no recipient, or a recipient's public key is not safe (a point of low
+            order). Or there are several recipients, one of which is a passphrase.
     """
     if not recipients:
         raise AgeError("a file without recipients could never be opened")

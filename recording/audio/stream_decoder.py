@@ -29,7 +29,7 @@ class StreamDecoder:
 
     @classmethod
     def of(cls, codec: PayloadCodec, rate: int) -> StreamDecoder | None:
-        """Return a new decoder for a codec; None if the codec cannot be decoded here.
+        """Return a new decoder for a codec; None if Galwad cannot decode the codec.
 
         `rate` is the sampling rate of the track, in Hz.
         """
@@ -94,7 +94,7 @@ class StreamDecoders:
         self._made: dict[PayloadCodec, StreamDecoder | None] = {}
 
     def of(self, codec: PayloadCodec) -> StreamDecoder | None:
-        """Return the stream's decoder for a codec; None if the codec cannot be decoded here."""
+        """Return the stream's decoder for a codec; None if Galwad cannot decode the codec."""
         if codec not in self._made:
             if len(self._made) >= _MOST:
                 del self._made[next(iter(self._made))]

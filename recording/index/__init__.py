@@ -1,1 +1,4 @@
-"""The database about the archive: recordings, answered calls, custody and coverage checks."""
+"""The database about the archive: recordings, answered calls and coverage checks.
+
+The database also has each recording's custody: whether it is retained or was disposed of.
+"""

@@ -20,7 +20,8 @@ from recording.errors import ManifestError
 from recording.index.ledger import AnsweredCall
 
 SLACK_US: Final = 1_000_000
-"""The largest accepted difference, in µs, between a call's length in switch and recording."""
+"""The largest accepted difference between a recording's length and the talk time that the switch
+measured, in µs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,10 +34,12 @@ A frame that was written completely does not end with 16 zero bytes.
 class Scanner:
     """An iterator over the frames of one file, from the position `start` to the position `end`.
 
+    Damaged bytes are bytes that belong to no frame.
+
     Attributes:
         offset: The position in the file at which the most recently yielded frame begins.
-        damaged: True if bytes that belong to no frame were found before a frame.
-        has_garbage: True if the bytes after the most recently yielded frame belong to no frame.
+        damaged: True if damaged bytes were found before the last frame that was found.
+        has_garbage: True if damaged bytes were found after the last frame that was found.
         truncated: True if the file ends inside a frame, or ends with 16 zero bytes. The file system
             may make the file longer before it writes the frame. If the power fails between these
             two steps, the file ends with zero bytes.
@@ -124,8 +126,8 @@ def frame_at(fd: int, position: int, end: int) -> SpoolFrame | None:
 def find_header(fd: int, name: str) -> tuple[SpoolHeader, bytes, int, bool]:
     """Find the first undamaged copy of the file header.
 
-    Return the header, the file's identity, the position in the file at which the frames begin, and
-    True if both copies of the header are undamaged.
+    Return the header, the SHA-256 of its body, the position in the file at which the frames begin,
+    and True if both copies of the header are undamaged.
 
     Args:
         fd: The descriptor of the file.

@@ -1,4 +1,4 @@
-"""Find the IP address of this machine to which its peers send.
+"""Find the IP address at which other machines reach this machine.
 
 The search is needed if the settings give only a wildcard address (0.0.0.0 or ::) to listen on.
 """
@@ -26,7 +26,7 @@ def reachable_host(listen: str) -> str:
         return listen
     try:
         return host_towards(_WILDCARDS[listen])
-    except OSError:  # without a default route, no other machine can reach this machine
+    except OSError:  # no default route: this machine probably has no network
         return "::1" if listen == "::" else "127.0.0.1"
 
 

@@ -39,7 +39,7 @@ class Offers:
         self.start_timer: Callable[[Leg, SessionTimer], None] = lambda _leg, _timer: None
 
     def offering(self, leg: Leg) -> bool:
-        """Return whether our INVITE within the leg's dialog has no final response yet."""
+        """Return whether an INVITE that we sent within the leg's dialog is still in progress."""
         return leg.id in self._under_way
 
     def busy(self, leg: Leg) -> bool:

@@ -2,8 +2,7 @@
 
 Dialogs, media, session timers and the joined pair of legs are restored. Steps that were in progress
 are lost: an offer without an answer is forgotten, and a transfer counts as failed. If the sender of
-the REFER has already left the call, and the caller is therefore not joined with a leg, we ring that
-sender again.
+the REFER has already left the call, the caller has no other party, so we ring the sender again.
 """
 
 from __future__ import annotations
@@ -55,10 +54,10 @@ def invite_of(checkpoint: CallCheckpoint) -> Request:
 def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> None:
     """Cancel our INVITEs that had no final response when the earlier process ended.
 
-    `data` is a checkpoint as plain values (dicts, lists, strings and numbers). Its entries about
-    INVITEs are skipped if they are not valid. If a target answers with a 2xx before it gets our
-    CANCEL, the endpoint emits an `InviteAnswered` that belongs to no call. The application must
-    pass that event to `attempt.decline`.
+    `data` is a checkpoint as plain values (dicts, lists, strings and numbers). Entries that
+    are not valid are skipped. A target may answer with a 2xx before it gets our CANCEL. The
+    endpoint then emits an `InviteAnswered`. No call needs this event, so the application must pass
+    the event to `attempt.decline`.
     """
     branches = data.get("branches")
     for branch in branches if isinstance(branches, list) else ():
@@ -125,9 +124,9 @@ def _hang_up_leavers(core: CallCore, now: float) -> None:
 
 
 def _offer_new_keys(core: CallCore, alignment: Alignment, now: float) -> None:
-    """Offer new keys to the joined legs with SRTP.
+    """Offer new keys to each of the two joined legs, if the leg uses SRTP.
 
-    These legs have no media until they have agreed to the new keys.
+    Such a leg has no media until its peer has accepted the new keys.
     """
     callee = core.callee
     if callee is not None:
@@ -165,8 +164,8 @@ def _agree(media: LegMedia, facts: MediaCheckpoint) -> None:
     media.last_sent = session_from_text(facts.said)
     media.holds_other = facts.holding
     if facts.protected:
-        # The description `theirs` is not in force, because an offer with new keys follows. We need
-        # only the codecs in it.
+        # Only the codecs in `theirs` are needed. The rest is not in force, because an offer with
+        # new keys follows.
         media.remote_description = theirs
     elif ours is not None and theirs is not None:
         media.agree(ours, theirs)

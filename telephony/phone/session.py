@@ -103,8 +103,8 @@ class SessionRefresher:
             The header fields of the session timer for our 2xx.
 
         Raises:
-            IntervalTooSmallError: The peer requests an interval below our Min-SE (90 s). Refuse the
-                request with 422 and `rejection_headers`.
+            IntervalTooSmallError: The peer requests an interval below our Min-SE (90 s). The
+                response to the request must then be a 422 with `rejection_headers`.
         """
         now = asyncio.get_running_loop().time()
         timer = agree_to_request(request, self._settings, now)

@@ -29,18 +29,19 @@ class Transport:
 
 
 def usable_keys(section: MediaDescription, srtp: Srtp) -> tuple[Crypto, ...]:
-    """Return the keys in a peer's section that a leg can use, in the sequence of the section.
+    """Return the keys in a peer's section that a leg can use, in the order of the section.
 
-    `srtp` is the protection that the leg may have. Keys in a section with the profile RTP/AVP are
-    also used, because phones that prefer SRTP may offer SRTP in this form (RFC 8643).
+    `srtp` is the leg's setting. If SRTP is off, the leg can use no keys. Otherwise, keys in a
+    section with the profile RTP/AVP can also be used, because phones that prefer SRTP may offer
+    SRTP in this form (RFC 8643).
     """
     return () if srtp is Srtp.OFF else parse_crypto_lines(section.attributes("crypto"))
 
 
 def can_carry(section: MediaDescription, srtp: Srtp) -> bool:
-    """Return whether a leg can carry the audio section of a peer.
+    """Return whether a leg supports the protection (SRTP or none) of a peer's audio section.
 
-    `srtp` is the protection that the leg may have: none, optional SRTP or only SRTP.
+    `srtp` is the leg's setting: SRTP is off, optional or required.
     """
     if usable_keys(section, srtp):
         return True

@@ -96,10 +96,9 @@ def check_writable(
 
 
 def _opened(part: Path, mode: int) -> int:
-    """Open a file without a name in the folder of `part`, and return its descriptor.
+    """Create a file in the folder of `part`, open the file, and return its descriptor.
 
-    If the folder's file system does not support files without a name, create the file `part`, open
-    it and return its descriptor.
+    The file has no name. But if the file system does not support this, the file is `part`.
     """
     # remove a file that an earlier process with the same process id left because it was killed
     part.unlink(missing_ok=True)

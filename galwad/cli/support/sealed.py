@@ -27,9 +27,9 @@ def read_identity(path: Path) -> IdentityFile:
 
 
 def signer_of(file: IdentityFile) -> list[str]:
-    """Return the public signing key in an officer's key file, as a list with one item.
+    """Return an officer's public signing key, as a list with one item.
 
-    `file` is the content of the key file. If it has an identity but no signing key, return an empty
+    `file` is the content of the officer's key file. If the file has no signing key, return an empty
     list.
     """
     try:

@@ -261,8 +261,8 @@ class DigestServer:
         return True
 
     def _forget(self, now: float) -> None:
-        # A nonce was made before its first use. So a nonce that was first used before `limit` has
-        # expired, and need not be stored.
+        # A nonce is always older than its first use. So a nonce whose first use is older than the
+        # lifetime has expired, and need not be stored.
         limit = now - self._lifetime - 1.0
         self._used = {nonce: use for nonce, use in self._used.items() if use[0] >= limit}
 
