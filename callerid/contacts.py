@@ -1,10 +1,11 @@
 """Contact notes: the notes of the advisors that say who called, and why.
 
-An empty note is opened when a call is answered, so that no note is forgotten. The advisor writes
+An empty note is created when a call is answered, so that no note is forgotten. The advisor writes
 the note later. Each time the note is saved with changes, it gets the next version number, starting
-with 1. In the same database transaction, the new version is put into the outbox. A CRM connector
-takes the version from the outbox; while the CRM is down, the version stays in the outbox. A version
-is identified by call id and version number, so a repeated delivery does no harm.
+with 1. In the same database transaction, the new version is put into the outbox, which is a table
+of the versions for the CRM. A CRM connector sends the version to the CRM. While the CRM is down,
+the version waits in the outbox. A version is identified by call id and version number, so a
+repeated delivery does no harm.
 """
 
 from __future__ import annotations
@@ -114,9 +115,9 @@ class OpenContact:
 
 @dataclass(frozen=True, slots=True)
 class QueuedVersion:
-    """One version of a contact note that was not sent to the CRM yet.
+    """One version of a contact note. The CRM has not accepted this version yet.
 
-    `payload` is this version of the note as JSON.
+    `payload` is the version as JSON.
     """
 
     call_id: str
@@ -132,11 +133,10 @@ class Contacts:
         self._writer = engine.execution_options(immediate=True)
 
     async def open_note(self, contact: OpenContact) -> None:
-        """Open the contact note of an answered call.
+        """Create the empty contact note of an answered call.
 
-        If the note was already opened but is not written yet, the advisor and the extension in
-        `contact` replace the advisor and the extension of the note. If the note is already written,
-        nothing changes.
+        If the note already exists and is still empty, it gets the advisor and the extension from
+        `contact`. If the note is already written, nothing changes.
         """
         async with self._writer.begin() as connection:
             found = await connection.scalar(

@@ -195,8 +195,8 @@ class PortRange:
 class Pattern:
     """A pattern for a called number, or for the target of a transfer.
 
-    A pattern has one of four forms: an exact text, a prefix followed by `*`, only `*`, which
-    matches every text, or a regular expression between slashes, which must match the whole text.
+    A pattern has one of four forms: an exact text; a prefix followed by `*`; only `*`, which
+    matches every text; or a regular expression between slashes, which must match the whole text.
     """
 
     text: str

@@ -96,9 +96,9 @@ class AdmissionControl:
         secret: bytes,
         count_outcome: Callable[[Address, AuthOutcome, float], None] = lambda *_: None,
     ) -> None:
-        """Create the digest server.
+        """Prepare the digest authentication.
 
-        `secret` is the key that signs the nonces. It is random, and each process has a new one.
+        `secret` is the key that signs the nonces: a random key, which is new in each process.
         `count_outcome` is called after each check of a request's credentials, with the request's
         source, the outcome and the monotonic time in seconds.
         """

@@ -29,8 +29,7 @@ def check_content(
 ) -> Iterator[str]:
     """Yield a description of each difference between the recording's audio and the manifest.
 
-    At least one identity in `identities` must open the header. If none does, the only description
-    says so.
+    If no identity in `identities` opens the recording, yield only one description, which says this.
     """
     try:
         header = (folder / f"{call_id}.header").read_bytes()

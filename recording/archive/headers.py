@@ -38,7 +38,7 @@ class HeaderStore:
     Attributes:
         archive: The archive's folder.
         recipients: The path of the file with the set of recipients in force.
-        officer_key: The public key (base64) of the officer who signs this set and the records.
+        officer_key: The public key (base64) of the officer, who signs this set and each rewrap.
     """
 
     archive: Path
@@ -64,15 +64,15 @@ class HeaderStore:
         return place.staged("header").read_bytes()
 
     def commit(self, call_id: str, payload_sha256: str, header_sha256: str) -> None:
-        """Replace the old header and record by the staged header and record.
+        """Replace the header and the rewrap record by the new ones that `stage` has written.
 
-        `header_sha256` is the SHA-256 of the staged header. If no header is staged and the
-        recording's header already has this SHA-256, nothing is changed.
+        `header_sha256` is the SHA-256 of the new header. If there is no new header,
+        and the header in force already has this SHA-256, nothing is changed.
 
         The record is replaced before the header. If the process crashes between these two steps,
         the recording has the new record and the old header, and the officer must run the rewrap
-        again. The officer's client accepts the old header then, because the new record names the
-        old header as the header that was to be replaced.
+        again. The officer's client then accepts the old header, because the new record contains the
+        SHA-256 of the old header too.
 
         When the new header is on the disk, the old header's file is overwritten with zeros. Without
         this, the old header could still open the recording after a disposal.
@@ -136,7 +136,7 @@ def _wrong(signed: Rewrap, manifest: Manifest, recipients: RecipientSet) -> list
 
 @dataclass(frozen=True, slots=True)
 class _RecordingFiles:
-    """The paths of one recording's files, and of the staged files that are not in force yet."""
+    """The paths of one recording's files, and of the new files that will replace them."""
 
     folder: Path
     call_id: str

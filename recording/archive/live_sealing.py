@@ -1,6 +1,6 @@
 """Seals a call while it is in progress, so that little work remains at the end of the call.
 
-This module processes the spool in the same steps as `sealing.seal_audio`, but it reads only records
+This module processes the spool in the same steps as `sealing.seal_audio`, but it reads only frames
 that can no longer change. If the spool is incomplete or damaged, `LiveSealing.finish` returns None,
 and the whole call must be sealed again with `seal_audio`.
 """
@@ -59,10 +59,10 @@ class LiveSealing:
         self._reading.begin(self._reader)
 
     def step(self, frames: int) -> bool:
-        """Read up to `frames` frames of the spool, and seal the records that can no longer change.
+        """Seal up to `frames` more frames of the spool.
 
-        A frame has the packets of about one second. Returns False if the spool has no more frames
-        that can be sealed at present, and otherwise True.
+        Only frames that can no longer change are sealed. A frame has the packets of about one
+        second. Returns False if there are no more such frames at present, and otherwise True.
         """
         try:
             for _ in range(frames):
@@ -77,7 +77,7 @@ class LiveSealing:
         return True
 
     def finish(self) -> SealedAudio | None:
-        """Seal the remaining records after the end of the call, and return the result.
+        """Seal the rest of the spool after the end of the call, and return the result.
 
         Returns None if the spool is incomplete or damaged. In this case the call must be sealed
         with `seal_audio`.
@@ -96,16 +96,16 @@ class LiveSealing:
             return self.finish()
 
     def discard(self) -> None:
-        """Close the spool, and remove the payload and the raw file if they are not committed."""
+        """Close the spool. Remove each of the files `part` and `raw` that is not committed."""
         self._release()
         self.part.discard()
         self.raw.discard()
 
     def _restart_wideband(self) -> None:
-        """Start again from the spool's first record, with a sample rate of 16 kHz.
+        """Start again from the beginning of the spool, with a sample rate of 16 kHz.
 
-        This method is called when the first wideband packet is found, because sealing begins with 8
-        kHz. A sample rate of 16 kHz is enough for every codec.
+        Sealing begins with 8 kHz. This method is called when the first wideband packet is found. A
+        sample rate of 16 kHz is enough for every codec.
         """
         self._release()
         os.ftruncate(self.part.fd, 0)

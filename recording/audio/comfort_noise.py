@@ -3,8 +3,8 @@
 RFC 3389 defines an RTP payload that describes the noise. This RTP payload has the level of the
 noise and, optionally, the shape of the noise's spectrum. A G.729 sender describes the noise in a
 special frame (ITU-T G.729, Annex B); this module uses only the level in that frame. Each sample of
-the noise depends only on the sample's position on the track. So it makes no difference whether the
-noise is computed in one long piece or in several short pieces.
+the noise depends only on the number of samples before it on the audio track. So it makes no
+difference whether the noise is computed in one long piece or in several short pieces.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Noise:
         self._table = _noise_table(bytes(rtp_payload[: 1 + _MOST_ORDER]), heard_at, rate)
 
     def samples(self, start: int, count: int) -> Samples:
-        """Return `count` samples of noise; the first sample has the position `start`."""
+        """Return `count` samples of noise, beginning with sample number `start` of the track."""
         return self._table[np.arange(start, start + count) % len(self._table)]
 
 

@@ -25,16 +25,20 @@ def public_hex(key: Ed25519PrivateKey) -> str:
 
 
 class DayKeys:
-    """The file with today's day key, and the file with the next day's key while the day changes."""
+    """The files of the audit chain's private day keys (one key for each day).
+
+    The first file has today's key. The second file (`.next`) has the next day's key, and exists
+    only while the day changes.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._next = path.with_name(path.name + ".next")
 
     def current(self, announced: str) -> Ed25519PrivateKey | None:
-        """Return the private key that belongs to the public key `announced`; None if it is lost.
+        """Return the private day key whose public key is `announced`; None if no file has it.
 
-        `announced` is the newest public key in the audit chain, in hexadecimal.
+        `announced` is the newest public day key in the audit chain, in hexadecimal.
         """
         for path in (self._path, self._next):
             key = _read(path)
@@ -45,7 +49,7 @@ class DayKeys:
         return None
 
     def successor(self) -> Ed25519PrivateKey:
-        """Make the next day's key, write it to the file `.next`, and sync this file."""
+        """Make the next day's private key, write this key to the file `.next`, and return it."""
         key = Ed25519PrivateKey.generate()
         descriptor = os.open(self._next, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -56,9 +60,10 @@ class DayKeys:
         return key
 
     def rotate(self) -> None:
-        """Replace the current key's file by the next key's file, and overwrite the old key's data.
+        """Replace the file of the old day key by the file `.next`, which has the next day's key.
 
-        If another process has already done this, nothing changes.
+        The data of the old file is overwritten with zeros. If another process has already replaced
+        the file, nothing changes.
         """
         with ExitStack() as opened:
             old = None

@@ -16,11 +16,11 @@ from recording.spool.writer import SpoolWriter
 _MAX_WAITING = 10_000
 """The maximum number of events that wait in memory.
 
-10,000 events are enough for all pauses during a fault that lasts a day. If one more event is added,
+10,000 events are enough for all pauses in one day without a working disk. If there are more events,
 the oldest event whose kind is not in `_NEVER_DROPPED` is dropped. Packets never wait in the outbox.
 """
 _NEVER_DROPPED = frozenset({"call", "answered"})
-"""The kinds of events without which a recording has no caller, no advisor or no beginning."""
+"""The kinds of events from which a recording gets its caller, its advisor and its beginning."""
 
 
 class SpoolOutbox:
@@ -90,9 +90,10 @@ class SpoolOutbox:
         self.writer = new
 
     def erase_back_to(self, at_us: int) -> None:
-        """Make packets unreadable that arrived at or after the offset `at_us`.
+        """Make packets unreadable that arrived at the time `at_us` or later.
 
-        `SpoolWriter.erase_back_to` describes which packets can still be erased.
+        `at_us` is in microseconds since the spool's start. `SpoolWriter.erase_back_to` describes
+        which packets can still be erased.
         """
         if self.writer is not None and not self.writer.closed:
             self.writer.erase_back_to(at_us)
@@ -113,7 +114,8 @@ class SpoolOutbox:
 
         If the events cannot be written, no END frame is written, so that `SpoolReader` reports the
         spool as interrupted. If the disk hangs, the spool is closed as soon as the disk works
-        again. After `close`, do not call any method. `at_us` is the offset of the call's end.
+        again. After `close`, do not call any method. `at_us` is the time of the call's end, in
+        microseconds since the spool's start.
         """
         self._earlier.close()
         writer = self.writer

@@ -46,7 +46,7 @@ _FOLLOWING: Final = {
 
 
 class CallLegs(Protocol):
-    """The methods by which one call uses the legs of another call.
+    """The legs of a call, with the methods that other calls may use.
 
     `CallCore` implements this protocol.
     """
@@ -123,7 +123,11 @@ class Leg:
         self.allow: frozenset[str] = frozenset()
         """The methods in the peer's most recent Allow header field, in upper case."""
         self.identity: tuple[str, str] | None = None
-        """The peer's identity: header field name and `identity_key`; None while it is unknown."""
+        """The peer's SIP identity; None while the identity is unknown.
+
+        The first text is the name of the header field that states the identity, such as "Contact".
+        The second text is the identity itself (see `identity_key`).
+        """
         self.requests = RequestQueue(self)
         """The queue of the requests that we send within the leg's dialog."""
 
@@ -162,11 +166,11 @@ class Leg:
             self.allow = frozenset(word.strip().upper() for word in allow.split(","))
 
     def set_identity(self, header: str, key: str) -> bool:
-        """Store the peer's identity, and return whether the identity is new.
+        """Store the peer's SIP identity, and return whether the identity is new.
 
-        `header` is the name of the header field with the identity. `key` is the `identity_key` of
-        the identity. If the stored identity came from a more reliable header field, the new
-        identity is ignored. For example, a Contact does not replace a P-Asserted-Identity.
+        `header` is the name of the header field that states the identity. `key` is the identity as
+        a text (see `identity_key`). If the stored identity came from a more reliable header field,
+        the new identity is ignored. For example, a Contact does not replace a P-Asserted-Identity.
         """
         before = self.identity
         weight = IDENTITY_HEADERS.index(header)

@@ -31,7 +31,7 @@ def _unsafe(settings: Settings, *, speaks_tls: bool) -> Iterator[str]:
 
 
 def _parties(settings: Settings) -> Iterator[tuple[str, str | None, bool]]:
-    """Yield for each peer in the settings its name, its SRTP rule, and True if it always uses TLS.
+    """Yield each peer in the settings: its name, its SRTP rule, and whether it always uses TLS.
 
     The name is a text such as "trunk pstn". The rule is None if the settings have no SRTP rule for
     this peer; this module then uses the rule in [media].

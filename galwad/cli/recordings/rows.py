@@ -1,4 +1,4 @@
-"""Conversion of a recording's row, as the server sends it, into the spans of a timeline."""
+"""Makes the timeline of a recording from the recording's index row, which the server sent."""
 
 from __future__ import annotations
 

@@ -89,9 +89,11 @@ def verify(
     recording may be signed with any key.
 
     `officer_keys` are the public keys of officers whose rewraps are accepted, or names of files
-    that hold the keys. `identity` is a file with an identity. If it is given, each recording in a
-    folder is also decrypted to its end, and rewraps that the owner of the file signed are accepted
-    too.
+    that hold the keys.
+
+    `identity` is the path of a key file with an age identity. If it is not None, each recording in
+    a folder is also decrypted to its end. If the key file also has a signing key, rewraps that were
+    signed with this key are accepted too.
     """
     key = public_key(node_key, "--node-key") if node_key else None
     officers = [public_key(text, "--officer-key") for text in officer_keys]

@@ -91,9 +91,9 @@ class Administration:
             await audit.append("user.rights-set", facts, {"user": name, "actor": _actor()})
 
     async def note(self, kind: str, facts: Facts | None = None) -> Head:
-        """Append an entry to the audit chain. The entry's actor is the operating system's user.
+        """Append an entry to the audit chain, and return the number and hash of the entry.
 
-        Return the number and hash of the new entry.
+        The actor in the entry is the user that runs this process.
         """
         async with self._opened() as (_, audit):
             return await audit.append(kind, facts, {"actor": _actor()})

@@ -75,7 +75,8 @@ async def resume(
 async def pause_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
     """Pause the recordings of all calls of an advisor or an extension.
 
-    The pause holder is the machine that sends the request or, if a person sends it, the page.
+    If a machine sends the request, the machine is the pause holder. If a person sends the request,
+    the page is the pause holder.
     """
     return await _for_all(desk, session, body, "hold")
 
@@ -84,7 +85,8 @@ async def pause_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> Pa
 async def resume_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
     """End the pauses of one pause holder in all calls of an advisor or an extension.
 
-    The pause holder is the machine that sends the request or, if a person sends it, the page.
+    If a machine sends the request, the machine is the pause holder. If a person sends the request,
+    the page is the pause holder.
     """
     return await _for_all(desk, session, body, "release")
 

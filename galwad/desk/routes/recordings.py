@@ -222,9 +222,10 @@ def _reject_contradicting_filters(filters: Filters) -> None:
 
 
 async def _with_known_line(desk: Desk, filters: Filters) -> Filters:
-    """Return the filters, with the line's name written exactly as in the index.
+    """Return the filters, with the text of `line` written exactly as in the index.
 
-    The user may have typed the name differently, for example in lower case.
+    `line` is the label of a route in the settings. The user may have typed the label differently,
+    for example in lower case.
     """
     if filters.line is None:
         return filters

@@ -91,9 +91,9 @@ class TimerQueue:
         return len(self._heap) - self._dead
 
     def at(self, when: float, action: Callable[[float], None]) -> Timer:
-        """Add a timer that calls `action` with the present time, at `when`; return the timer.
+        """Add a timer that calls `action` at the time `when`, and return the timer.
 
-        `when` is a monotonic time in seconds.
+        `action` receives the time at which it is called. Both times are monotonic, in seconds.
         """
         timer = Timer(when, action, self)
         heapq.heappush(self._heap, (when, next(self._order), timer))

@@ -24,8 +24,8 @@ class Address(NamedTuple):
     """For TLS, the name that the peer's certificate must contain (RFC 5922 section 7.3). If it is
     "", the certificate must contain the IP address."""
     flow: int = 0
-    """If the peer opened the connection to us, the id of this connection (RFC 5626), otherwise 0. A
-    message to an address with an id other than 0 must use this connection."""
+    """0, or the id of a connection that the peer opened to us (RFC 5626). If the id is not 0, a
+    message to this address must use that connection."""
 
     @property
     def reliable(self) -> bool:

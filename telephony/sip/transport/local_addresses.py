@@ -62,9 +62,8 @@ class LocalAddresses:
     def choose(self, address: Address | None, destination: Address) -> LocalAddress:
         """Return the local address from which to send to `destination`.
 
-        This is the local address whose socket has the address `address`. If `address` is None, it
-        is the local address that was added first, among those with the destination's transport and
-        IP family.
+        `address` is the address of the socket to use. If `address` is None, return the local
+        address that was added first, among those with the destination's transport and IP family.
 
         Raises:
             ProtocolError: `address` was not added. Or `address` is None, and no local address has
