@@ -52,8 +52,9 @@ class LiveSealer:
     """Follows calls: seals the finished parts of their spools while the calls are in progress.
 
     The methods block the thread in which they run. Only one thread may use `follow`. Any thread may
-    use `take`, which waits until the current slice is sealed. `take` is used for a call whose spool
-    is closed, so this call is not followed again.
+    use `take`. If `follow` is sealing a slice (`_SLICE_FRAMES` frames of a spool), `take` waits
+    until this slice is sealed. After `take`, the call is not followed again, because `take` is used
+    only for a call whose spool is closed.
     """
 
     def __init__(self, spools: Spools, archive: Archive, keys: Callable[[], SpoolKeys]) -> None:
@@ -75,7 +76,7 @@ class LiveSealer:
         The calls take turns: each turn seals one slice (about a minute) of one call. `enough` is
         called after each turn. The method returns when `enough` returns True, or when nothing is
         left to seal. If the archive's disk has less than `MIN_FREE_BYTES` free, nothing is sealed,
-        and the sealed parts of all followed calls are discarded.
+        and the parts that are already sealed are discarded.
         """
         if self._archive.free_bytes < MIN_FREE_BYTES:
             self.discard_all()
@@ -109,7 +110,7 @@ class LiveSealer:
             return self._followed.pop(call_id, None)
 
     def discard_all(self) -> None:
-        """Discard the sealed parts of all followed calls."""
+        """Discard the parts of calls in progress that are already sealed."""
         with self._lock:
             for following in self._followed.values():
                 following.discard()

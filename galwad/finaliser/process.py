@@ -282,8 +282,8 @@ class Finaliser:
         lost, and at least every `look_round_s` seconds.
         """
         while True:
-            # Clear the event before looking. If the event is set while the finaliser looks, it
-            # looks again.
+            # Clear the event first. If the event is set while the finaliser searches the spool
+            # folders, the finaliser searches them again.
             self._look.clear()
             try:
                 await self._look_at_the_folder()
@@ -367,7 +367,7 @@ class Finaliser:
     async def _forget(self, call_id: str) -> None:
         try:
             await asyncio.to_thread(self._sealer.forget, call_id)
-        # The spools could not be removed. The finaliser tries again after it has next looked for
+        # The spools could not be removed. The finaliser tries again after its next search for
         # closed spools.
         except (OSError, RecordingError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)

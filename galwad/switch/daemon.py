@@ -223,10 +223,11 @@ class Switch:
             await asyncio.sleep(1.0)
 
     def _update_guard(self, now: float) -> None:
-        """Replace the set of known hosts, which the guard never bans.
+        """Replace the set of known hosts.
 
-        A host is known if it is the host of a registered phone, of a target or registrar in the
-        settings, or of a peer with which we have a call.
+        The guard, which bans attackers, never bans a known host. A host is known if it is the host
+        of a registered phone, of a target or registrar in the settings, or of a peer with which we
+        have a call.
         """
         registered = self._phones.hosts(now)
         self._guard.set_known_hosts(registered | self._router.hosts() | self._endpoint.peers())
@@ -235,7 +236,11 @@ class Switch:
         self._transport.drop_from(barred, friends)
 
     async def _watch_loop(self) -> None:
-        """Measure the event loop's delay ten times a second, and send `Figures` every 5 s."""
+        """Measure the event loop's delay ten times a second, and send `Figures` every 5 s.
+
+        `Figures` is the message to the desk with the longest delay and other figures, such as the
+        number of calls.
+        """
         while True:
             worst = 0.0
             until = self._loop.time() + FIGURES_S
@@ -263,7 +268,7 @@ class Switch:
             )
 
     async def _drain(self) -> None:
-        """Wait until all calls have ended. After a second signal, hang up the remaining calls."""
+        """Wait until all calls have ended. After a second SIGTERM, hang up the remaining calls."""
         supervise.stopping()
         log.info("switch.draining", calls=len(self.calls))
         self._trunk_accounts.stop(read_clocks().mono)

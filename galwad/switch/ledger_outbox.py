@@ -26,9 +26,9 @@ MAX_WAITING: Final = 20_000
 This is enough for a long weekend of a busy centre.
 """
 PATIENCE_S: Final = 1.0
-"""The time in seconds that a call waits in memory before it is written to the file.
+"""The time in seconds that an ended call waits in memory before it is written to the outbox file.
 
-If the desk confirms the call within this time, the call is never written to the file.
+If the desk confirms within this time that the ledger has the call, the call is never written.
 """
 _MAX_FILE_BYTES: Final = 512 * MAX_WAITING
 log = structlog.get_logger()
@@ -93,7 +93,10 @@ class LedgerOutbox:
                 self._news.set()
 
     async def _settle(self) -> bool:
-        """Write the waiting calls to the file, or empty it; return False after a disk error."""
+        """Write the waiting calls to the file; if no call waits, empty the file.
+
+        Return False after a disk error.
+        """
         fresh = tuple(self._unwritten.values())
         try:
             if not self._waiting or self._written > _MAX_FILE_BYTES:

@@ -349,9 +349,10 @@ def _payload(path: Path, expected: ObjectFacts, name: str = "payload") -> Iterat
 
 
 def _header(path: Path, manifest: Manifest, officer_keys: Collection[str]) -> HeaderVerdict:
-    """Return the header's origin, and a text that says what is wrong with the header.
+    """Check the recording's header, which is the file `path`, and return the verdict.
 
-    `path` is the path of the recording's header.
+    The verdict says whether the sealing or a rewrap made the header, if this is known. It also has
+    a text that says what is wrong with the header.
     """
     record = path.with_suffix(".rewrap")
     try:

@@ -111,8 +111,8 @@ class RawPayload:
     def _block(self, started_us: int, packet: UndecodedPacket) -> bytes:
         """Return the enhanced packet block (pcapng) of one packet.
 
-        The first block of a track with this payload type and this codec has a comment that
-        describes the codec.
+        If this is the track's first packet with this payload type and codec, the block has a
+        comment that describes the codec.
         """
         data = _in_ip(packet.track, packet.data[:_MOST])
         high, low = divmod(max(0, started_us + packet.at_us), 1 << 32)

@@ -280,7 +280,7 @@ class RtpStream:
         two sequence numbers were lost, their audio must fit into the silence before `packet`. If it
         does not fit, return 0: the sender has begun to number its packets from a new value. Also
         return 0 if the sequence number is lower than expected, or if `packet` contradicts the
-        clock.
+        stream's clock (see `StreamClock.contradicts`).
         """
         if self._next is None or self._clock is None or self._clock.contradicts(packet):
             return 0
@@ -323,8 +323,8 @@ class RtpStream:
             return
         if self.state is StreamState.LAGGING and not self._clock.fits(packet):
             # The waiting packets all arrived later than the clock expects them. This packet arrived
-            # earlier than the clock expects it, or has another clock rate. So the waiting packets
-            # must be written without it.
+            # too early, or has another clock rate. So it cannot confirm the clock together with the
+            # waiting packets, and they are written now.
             self.flush()
             self._set_state(StreamState.DOUBTED)
         if not self._is_confirmed:
@@ -452,9 +452,9 @@ class RtpStream:
         return self._clock is not None and self._audio.write(packet, self._clock)
 
     def _note(self, packet: Packet) -> None:
-        """Count the packet for its codec.
+        """Add the packet to the count of its codec.
 
-        If the packet was stored without its RTP payload, count it only as withheld.
+        If the packet was stored without its RTP payload, add it only to the count `withheld`.
         """
         if packet.rtp_payload:
             self._track.counted.codecs[str(packet.codec)] += 1

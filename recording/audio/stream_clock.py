@@ -143,14 +143,14 @@ class StreamClock:
         self._proven_us = packet.at_us
         """The most recent time (µs) at which the time base was set, confirmed or corrected.
 
-        While packets arrive regularly, the delays of five seconds are needed to confirm or correct
+        If packets arrive regularly, the packets of five seconds are needed to confirm or correct
         the time base.
         """
         self._moves: dict[int, int] = {}
         """The planned moves of the time base.
 
-        The dict maps a packet's extended sequence number to a number of samples. When the packet is
-        written, this number is added to the position of the time base.
+        The dict maps a packet's extended sequence number to a distance in samples. When the packet
+        is written, the distance is added to the position of the time base.
         """
         self._rebase(packet, position)
 
@@ -172,7 +172,8 @@ class StreamClock:
         )
         apart = _APART_US * rate // _US
         while len(errors) > 1 and errors[1] - errors[0] > apart:
-            # This delay is much smaller than all other delays, so the packet's timestamp is wrong.
+            # The smallest delay is much smaller than all other delays, so the timestamp of its
+            # packet is wrong.
             del errors[0]
         clock._base = errors[0]
         return clock
@@ -180,7 +181,7 @@ class StreamClock:
     def _agrees_with(self, packets: list[Packet]) -> bool:
         """Return True if enough of these packets arrived when this clock expects them.
 
-        `_FEW` packets are enough, or all packets if there are fewer. If the result is True, also
+        Enough means `_FEW` packets, or all packets if there are fewer. If the result is True, also
         correct the time base and delete the stored delays. The correction is at most the drift that
         a clock error of `_PPM` can have caused since `_proven_us`.
         """
@@ -253,10 +254,10 @@ class StreamClock:
     def accept_late(self, packets: list[Packet]) -> bool:
         """Return whether these packets agree with this clock, except that they may be late.
 
-        If the result is True, this method also plans moves of the time base, because the delay may
-        be permanent. At each packet, the permanent delay is the smallest delay of this packet and
-        of the packets after it. When the permanent delay has grown by more than `_SAME_US` since
-        the previous move, `next_position` moves the time base.
+        If the result is True, also plan moves of the time base, because the delay may be permanent.
+        `next_position` later makes these moves. The permanent delay at a packet is the smallest
+        delay of this packet and of all later packets. A move is planned at each packet where the
+        permanent delay has grown by more than `_SAME_US` since the previous move.
         """
         ordered = sorted(packets)
         errors = [self.arrival_position(packet) - self.position(packet) for packet in ordered]
@@ -404,8 +405,8 @@ class StreamClock:
         """Move the time base by one step that cannot be heard.
 
         Return the number of samples by which the time base was moved. A negative number means a
-        move to an earlier position. `stretch` gets the same number, because the audio of the packet
-        becomes longer or shorter by this number.
+        move to an earlier position. Also set `stretch` to this number, because the audio of the
+        next packet to decode must become longer or shorter by this number.
         """
         self._steps -= 1
         move = max(-self._step, min(self._step, self._correction))

@@ -37,15 +37,15 @@ class StreamWriter:
 
     @property
     def end(self) -> int:
-        """The position at which the audio of this stream ends, including the audio in `run`."""
+        """The position at which this stream's audio ends, with the packets that wait in `run`."""
         return max(self._end, self.run.end)
 
     def write(self, packet: Packet, clock: StreamClock) -> bool:
         """Write the next packet of the stream to the track, or add it to `run`.
 
-        Return True if the packet was added to `run`. It is then decoded and written later, together
-        with the other packets in `run`. If the packet describes comfort noise, fill the silence
-        up to the next audio with this noise.
+        `run` has packets that wait; later they are decoded together and written. Return True if the
+        packet was added to `run`. If the packet describes comfort noise, fill the silence up to the
+        next audio with this noise.
         """
         noise = packet.noise
         if packet.has_no_audio:
@@ -106,8 +106,8 @@ class StreamWriter:
     def _fits_run(self, packet: Packet, position: int, clock: StreamClock) -> bool:
         """Return whether the packet can be added to the packets that wait in `run`.
 
-        If `run` is full or has another decoder, its packets are first written to the track. An
-        empty `run` begins at `position`.
+        If `run` is full or has another decoder, first write all its packets to the track. An empty
+        `run` begins at `position`, the position of this packet.
         """
         decoder = self._decoder_for(packet.codec)
         if decoder is None or not decoder.stateless or clock.stretch:

@@ -374,7 +374,8 @@ class AuditLog:
 async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -> ChainVerification:
     """Verify the whole audit chain of a node.
 
-    `anchors` are former heads of the chain, which a custodian keeps. The chain must contain them.
+    `anchors` are earlier heads of the chain, kept by a person who does not run the server. The
+    chain must contain them.
     """
     checker = ChainChecker(node, anchors)
     async with engine.connect() as connection:

@@ -133,8 +133,8 @@ def _without_files(call_id: str, folder: str) -> Orphan:
 def unindexed(root: Path, known: Collection[str]) -> list[str]:
     """Return the call ids of recordings that have a manifest but are not in the index.
 
-    `galwad recordings reindex` restores the rows of those recordings that pass its checks. `known`
-    are the call ids in the index.
+    `galwad recordings reindex` checks these recordings, and restores the rows of those that pass.
+    `known` are the call ids in the index.
     """
     return sorted(
         {

@@ -118,10 +118,10 @@ def search_statement(
             tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
         )
     # SQLite does not use the database index of a column that is inside an expression, such as
-    # `talk_us + 0`. Below, two columns are put into expressions, because another index is faster:
+    # `talk_us + 0`. The outer statement below has two columns in expressions, because another index
+    # is faster:
     # - `line`, if `narrow` is True. Another filter then matches fewer recordings.
-    # - `talk_us`, always. Its index is fast only if `rare` is True. The subquery below then
-    #   uses it.
+    # - `talk_us`, always. Its index is fast only if `rare` is True, and then the subquery uses it.
     line = at.line.concat("") if narrow else at.line
     if rare:
         others = recordings.alias("others")

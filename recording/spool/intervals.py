@@ -24,13 +24,13 @@ A tick writes the waiting packets to the spool. If the process crashes, the pack
 after the last tick are lost. These are less than one second of audio.
 """
 FLUSH_S: Final = 1.0
-"""The time in seconds from the start of one flush to the start of the next flush."""
+"""The seconds between the starts of two flushes. A flush syncs all spools to the disk."""
 FLUSH_MAY_LAST_S: Final = 0.06
 _MARGIN_S: Final = 0.04
-"""The time in seconds by which the tick that writes a frame may be late.
+"""The time in seconds by which the write of a frame may be late.
 
-A frame's key is written by a tick that comes lookback + `_MARGIN_S` after the tick that wrote the
-frame. The frame must then be older than the lookback, even if it was written late.
+The frame's key is written lookback + `_MARGIN_S` after the time at which the write of the frame was
+due. So the frame is then older than the lookback, even if the write of the frame was late.
 """
 
 

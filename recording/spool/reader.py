@@ -47,7 +47,7 @@ When a part of a frame is erased, its other packets are copied to a new frame. T
 lists the new frames directly follows them, so 16 positions are enough to find them.
 """
 _UNPUBLISHED_US: Final = 120_000_000
-"""An upper limit in µs for the time from a packet's arrival until the frame's key is in the file.
+"""An upper limit in µs for the time from a packet's arrival until its frame's key is in the file.
 
 The key is written after the lookback. The lookback is at most one minute; the second minute is a
 margin. The frames at the end of a file may have no key in the file. The packets of these frames
@@ -56,8 +56,8 @@ arrived at most two minutes after the packets of the final frame that can be dec
 Batcher = Callable[[int, bytes], object | None]
 """A function that combines all packets of a media frame into one value.
 
-Its arguments are the frame's first offset (µs) and the frame's plaintext. If it returns None, the
-packets are yielded one by one.
+Its arguments are the arrival of the frame's earliest packet (µs since the spool's start) and the
+frame's plaintext. If it returns None, the packets are yielded one by one.
 """
 _Records = Iterator[object]
 _release = msgspec.msgpack.Decoder(PublishedKeys)
@@ -141,7 +141,7 @@ class SpoolReader(Iterator[Record]):
             the disk failed.
         truncated: True if the file ends inside a frame.
         damaged: True if any byte of the file was changed, even if all records could be read.
-        last_us: The latest offset (µs) in all frames that were read so far.
+        last_us: The latest time (µs since the spool's start) in all frames that were read so far.
     """
 
     @classmethod
@@ -185,7 +185,8 @@ class SpoolReader(Iterator[Record]):
 
         The replacement frame has those packets of the erased frame that were not erased. The facts
         are the index of the replacement frame, its position in the file (-1 if it was not found),
-        and an offset in µs. All packets in the replacement frame arrived before this offset.
+        and a time in µs since the spool's start. All packets in the replacement frame arrived
+        before this time.
         """
         self._replacements: set[int] = set()
         self._next_index = 1
@@ -385,14 +386,15 @@ class SpoolReader(Iterator[Record]):
         """Yield a `LostRecord` for each loss between the previous and the next readable frame.
 
         Consecutive missing frames are one loss. Each frame whose key is not known is a loss of its
-        own. Such a frame may be forged, so its offsets are limited to the time between the two
+        own. Such a frame may be forged, so its times are limited to the time between the two
         readable frames.
 
         Args:
             before: The index of the next readable frame. At the end of the file, the index after
                 the final frame.
-            until_us: The first offset of the next readable frame. None at the end of the file; the
-                limit is then `_UNPUBLISHED_US` after the previous readable frame.
+            until_us: The first time in the next readable frame, in µs since the spool's start. None
+                at the end of the file; the limit is then `_UNPUBLISHED_US` after the previous
+                readable frame.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
         waiting = [entry for entry in self._without_key if entry[0] < before]
@@ -419,8 +421,8 @@ class SpoolReader(Iterator[Record]):
 
         A replacement frame contains those packets of an erased frame that were not erased. If other
         frames were lost directly before the replacement frame, its packets are older than the
-        lost packets. So its offsets do not show when the loss ends. The loss ends at the next frame
-        that is not a replacement frame.
+        lost packets, and do not show when the loss ends. The loss ends at the next frame that is
+        not a replacement frame.
         """
         while self._next_index < before and self._next_index in self._replacements:
             self._next_index += 1
@@ -434,8 +436,8 @@ class SpoolReader(Iterator[Record]):
         last = max((index for index, _, _ in self._without_key), default=self._next_index - 1)
         why = LossReason.TRUNCATED if scanner.truncated else LossReason.DAMAGED
         if self._next_index == 1 and (last or scanner.has_garbage):
-            # No frame could be decrypted, so the file header may be from another file. The offsets
-            # in the frames may then be wrong, so the `LostRecord` has no offsets.
+            # No frame could be decrypted, so the file header may be from another file. The times
+            # in the frames may then be wrong, so the `LostRecord` has no times.
             yield LostRecord(1, max(1, last), None, None, why)
             return
         yield from self._losses_before(last + 1, None)

@@ -116,11 +116,14 @@ class LostRecord:
     first_index: int
     last_index: int
     from_us: int | None
-    """The earliest offset (µs) of the lost packets; None if this offset is unknown."""
-    to_us: int | None
-    """The latest offset (µs) of the lost packets; None if this offset is unknown.
+    """The time before which no lost packet arrived, in µs since the spool's start.
 
-    For example, this offset is unknown at the end of a truncated file.
+    None if this time is unknown.
+    """
+    to_us: int | None
+    """The time after which no lost packet arrived, in µs since the spool's start.
+
+    None if this time is unknown, for example at the end of a truncated file.
     """
     why: LossReason
 

@@ -194,7 +194,7 @@ class Relay:
         `track` is the track number that `tap` receives with each packet.
 
         This method and `set_source_rule`, `watch_events` and `stop_ringback` do nothing for an
-        unknown leg, because their caller may not know yet that the leg is closed.
+        unknown leg, because the code that calls them may not know yet that the leg is closed.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
@@ -252,7 +252,7 @@ class Relay:
         """Return the time since which the leg has been silent, in monotonic seconds.
 
         This is the later of two times: the arrival of the most recent valid RTP packet from the
-        peer, and the time `waiting_since` of the leg.
+        peer, and the time from which the relay waits for media from the peer (`waiting_since`).
         """
         leg = self._legs[leg_id]
         return max(leg.counters.last or 0.0, leg.waiting_since)
@@ -299,8 +299,8 @@ class Relay:
     def _connect(self, leg: MediaLeg) -> None:
         """Connect `leg.connected`, the leg's second RTP socket, to the address of the leg's peer.
 
-        While the peer's address is not known, the leg has no second RTP socket, and `pair.rtp`
-        receives and sends all RTP.
+        While the peer's address is not known, the leg has no second RTP socket. Its first RTP
+        socket, `pair.rtp`, then receives and sends all RTP.
         """
         address = leg.address
         if address == leg.connected_to:
@@ -315,7 +315,7 @@ class Relay:
                 leg.connected = connected_socket(leg.pair.rtp, address)
                 self._poller.watch(leg.connected)
             leg.connected_to = address
-        except OSError:  # no route now, or too many open files; use `pair.rtp`
+        except OSError:  # no route now, or too many open files; use the first RTP socket
             self._close_connected(leg)
 
     def _close_connected(self, leg: MediaLeg) -> None:

@@ -52,7 +52,8 @@ class BackToBackCall:
     At most one callee leg is joined with the caller's leg. The owner of the call is the application
     that uses this class. For each endpoint event of this call (see `find_call`), the owner calls
     `handle(event, now)`. After `handle`, and after every other method that changes the call, the
-    owner calls `next_event()` until the result is None, and then flushes the endpoint.
+    owner calls `next_event()` until the result is None, and then sends the messages that the
+    endpoint's method `outgoing()` returns.
 
     After `CallEnded`, late endpoint events can still arrive, for example a 200 that crossed our
     CANCEL. The owner must also pass late events to `handle`. The owner does not need a reference to
@@ -318,7 +319,7 @@ class BackToBackCall:
         self._in_dialog.answer_record(request_id, status, reason, now)
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
-        """Ring these targets for `recall_timeout` seconds after a failed transfer.
+        """Ring these targets because a transfer failed; ring at most `recall_timeout` seconds.
 
         Call this method after an event `TransferFailed` in which `transferor_gone` is true, and
         before the next call of `handle_timer`. If this method is not called, `handle_timer` rings

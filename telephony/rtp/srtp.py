@@ -43,10 +43,7 @@ _KEPT_SESSIONS: Final = 8
 A peer has several keys if it has several early dialogs, or if it has changed its key.
 """
 _STALE: Final = 5
-"""The number of refused packets after which their source gets a new SSRC.
-
-libsrtp refuses these packets as too old. No packet is accepted between them.
-"""
+"""If libsrtp refuses this many consecutive packets as too old, their source gets a new SSRC."""
 _SEARCHES: Final = 50
 """The largest number of searches for a roll-over counter with one key. A search takes 0.5 ms."""
 _FORGED: Final = "authentication"
@@ -223,7 +220,9 @@ class _Receiver:
     def _search(self, data: bytes, source: bytes) -> bytes | None:
         """Unprotect the first packet of a source whose roll-over counter is above 0.
 
-        Return None if the counter is not found, or if the limit of sources or searches is reached.
+        The roll-over counter is searched first. Return None if it is not found. Also return None
+        without a search if this key already has `_MOST_SOURCES` sources, or if `_SEARCHES` searches
+        were already made with it.
         """
         full = len(self._sources) >= _MOST_SOURCES and source not in self._sources
         if full or self._searches >= _SEARCHES:

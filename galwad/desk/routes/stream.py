@@ -23,8 +23,8 @@ from galwad.desk.service import Desk
 
 router = APIRouter()
 
-# A stream that has no event to send checks its session again after this number of seconds. The
-# stream sends no heartbeats itself, because FastAPI sends them.
+# A stream that has no event to send checks again after this number of seconds whether its user is
+# still signed in. The stream sends no heartbeats itself, because FastAPI sends them.
 CHECK_S = 10.0
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
 
@@ -47,8 +47,8 @@ async def events(
         while True:
             turn = desk.hub.wake_count
             busy = False
-            # While the user talks on a call, the session counts as used. To find this out, all live
-            # calls are searched, so this is done at most once in `CHECK_S` seconds.
+            # While the user talks on a call, the user's session counts as used. The search for such
+            # a call reads all live calls, so it is made at most once in `CHECK_S` seconds.
             if time.monotonic() - looked >= CHECK_S:
                 looked = time.monotonic()
                 busy = any(call.is_talking(session.user) for call in desk.calls.all())
