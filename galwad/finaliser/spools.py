@@ -56,7 +56,7 @@ class Spools:
     def _spares(self) -> Iterator[Path]:
         try:
             yield from _spools_in(self._spare)
-        except FileNotFoundError:  # The switch has not created the spare folder yet.
+        except FileNotFoundError:  # The switch has not created the folder yet.
             return
 
     def by_call(self) -> dict[str, list[Path]]:

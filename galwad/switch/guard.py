@@ -196,9 +196,9 @@ class FloodGuard:
             return False
         kind = self.kind_of(source, now)
         if kind is not SourceKind.STRANGER and source.reliable:
-            # On a stream connection (TCP or TLS), a trunk or a source that we know has no rate
-            # limit. If we dropped one message of a stream, we could not parse the rest. And if this
-            # process is too slow, TCP slows the sender down.
+            # On a stream connection (TCP or TLS), trunks and known sources have no rate limit. If
+            # we dropped one message of a stream, we could not parse the rest. And if this process
+            # is too slow, TCP slows the sender down.
             return True
         if kind is not SourceKind.STRANGER and self._of_a_call(data):
             return True
@@ -226,7 +226,7 @@ class FloodGuard:
         return False
 
     def is_privileged(self, source: Address, now: float) -> bool:
-        """Return whether the source is a trunk, or a source that we know.
+        """Return whether the source is a trunk or is known (see `kind_of`).
 
         Such a source can connect even if the maximum number of connections is reached.
         """
@@ -260,7 +260,7 @@ class FloodGuard:
                 pass  # not a failure, because the password was right and only the nonce was too old
 
     def set_known_hosts(self, hosts: Iterable[str]) -> None:
-        """Replace the set of hosts with which we have calls, phones or routes.
+        """Replace the set of known hosts: the hosts of calls and phones, and those in the settings.
 
         Call this method once a second. If a host in `hosts` is banned, its ban ends immediately.
         The next `sweep` also removes this host from the kernel's filter.
@@ -286,7 +286,11 @@ class FloodGuard:
         return sum(1 for ban in self._bans.values() if ban.until > now)
 
     def kind_of(self, source: Address, now: float) -> SourceKind:
-        """Return whether a source is now a trunk, a source that we know, or a stranger."""
+        """Return whether a source is now a trunk, a known source or a stranger.
+
+        A source is known if its host is in the most recent `set_known_hosts`, or if it has sent a
+        correct password within the previous `PROVED_S` seconds.
+        """
         if self._is_trunk(source.host, source.port, source.transport):
             return SourceKind.TRUNK
         origin = origin_of(source.host)

@@ -98,8 +98,8 @@ class CallRecording:
     def shut_causes(self) -> ShutCauses:
         """The causes that keep the gate shut at present.
 
-        They are saved in the checkpoint. The next switch process passes them to `resumed` of this
-        class as `standing`.
+        They are saved in the checkpoint. After a restart, the method `resumed` gets them in its
+        argument `standing`.
         """
         return self._recorder.shut_causes
 
@@ -194,7 +194,7 @@ class CallRecording:
         return self._note(durable=await self._recorder.make_durable())
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """Remove the pause holder `holder`. Return whether the disk confirmed the removal in time.
+        """Remove the pause holder `holder`. Return whether the disk confirmed this within 5 s.
 
         After the confirmation, the gate opens unless another cause keeps the gate shut.
         """

@@ -206,8 +206,8 @@ def classify_header(
         found: The size and digest of the header in the archive.
         record: The bytes of the file `ID.rewrap`; None if there is no such file.
         officer_keys: The public keys (base64) of trusted officers. One of these officers must have
-            signed the record. If there is a record but no key, the header must have the digest that
-            is in the manifest.
+            signed the record. If there is a record but `officer_keys` is empty, the header must
+            have the digest that is in the manifest.
     """
     first = manifest.header in {None, found}
     otherwise = HeaderStatus.FIRST if first else HeaderStatus.UNKNOWN

@@ -26,7 +26,8 @@ class SequenceExtender:
         number that is nearest to `near`. If `near` is None, the result is the 16-bit number.
 
         If the packet has the same sequence number as the packet received before it, but another
-        timestamp, it is a new packet. From this packet on, 1 is added to all extended numbers. If
+        timestamp, it is a new packet. The sender should have given it the next sequence number.
+        Therefore 1 is added to the sequence numbers of this packet and of all later packets. If
         the timestamp is also the same, the packet is a duplicate, and nothing is added.
         """
         if self.last and head[2] == self.last[2] and head[3] != self.last[3]:

@@ -1,9 +1,9 @@
 """The officer's keys, the set of recipients that the officer signs, and the keys of the node.
 
-The server seals recordings only to recipients (public keys) in a set that the officer signed. The
-officer's public signing key is in the server's settings. The officer's key file is an age identity
-file, which `age -d -i` also accepts. The file can be encrypted with a passphrase. A comment line in
-the file contains the officer's secret signing key.
+The server encrypts recordings only for recipients (public keys) in a set that the officer signed.
+The officer's public signing key is in the server's settings. The officer's key file is an age
+identity file, which `age -d -i` also accepts. The file can be encrypted with a passphrase. A
+comment line in the file contains the officer's secret signing key.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class _SetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class RecipientSet:
-    """The set of recipients to whom recordings are sealed. The officer signs it.
+    """The set of recipients who can decrypt new recordings. The officer signs the set.
 
     Attributes:
         named: The recipients with their names.

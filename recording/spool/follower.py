@@ -83,9 +83,9 @@ class SpoolFollower(SpoolReader):
     def _is_decided(self, frame: SpoolFrame) -> bool:
         """Return True if the follower knows that a frame can no longer change.
 
-        A media frame can no longer change if its key was found, or if it was erased. If some
-        packets of an erased frame were written again in another frame, the key of the other frame
-        must also have been found.
+        A media frame can no longer change if its key was found in the file, or if it was erased.
+        If some packets of an erased frame were written again in another frame, the key of the other
+        frame must also have been found.
         """
         index = frame.index
         if frame.kind is not FrameKind.MEDIA or index in self._replacements:

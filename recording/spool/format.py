@@ -113,8 +113,8 @@ class Tombstone(msgspec.Struct, frozen=True, array_like=True):
     from_us: int
     """The start of the erasure, as an offset in µs.
 
-    The erased frames' packets that arrived at or after this offset are now unreadable. The erased
-    frames' earlier packets are in the replacement frames.
+    The packets of the erased frames that arrived at this offset or later are unreadable. The
+    earlier packets of these frames were written again in new frames (see `replaced`).
     """
     erased: list[int]
     """The indices of the media frames whose keys were destroyed."""

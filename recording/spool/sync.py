@@ -63,7 +63,7 @@ class SpoolSync:
     def __init__(
         self, folder: Path, *, interval_s: float = FLUSH_S, call: Callable[[int], None] = syncfs
     ) -> None:
-        """Open the folder of the spools. No sync reports writes that failed before this moment.
+        """Open the folder of the spools. A sync does not report writes that failed before this.
 
         Args:
             folder: The folder of the spools.
@@ -143,7 +143,8 @@ class SpoolSync:
         """Open the folder again if a disk was mounted on the folder or unmounted from it.
 
         The folder's path is then on another disk, and new spools are created there. The open spools
-        are still on the earlier disk; `SpoolWriter.check_path` finds out that they are gone.
+        are on the earlier disk, and their paths no longer lead to them. `SpoolWriter.check_path`
+        detects this.
         """
         there, ours = self.folder.stat(), os.fstat(self._fd)
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):

@@ -268,7 +268,10 @@ class SpoolWriter:
         return self._file.is_hanging
 
     def run_when_disk_recovers(self, job: Callable[[], None]) -> None:
-        """Run `job` in the disk's thread. If the disk hangs, `job` waits until the disk works."""
+        """Run `job` now. If the disk hangs, run `job` as soon as the disk works again.
+
+        If the disk is a `WatchedDisk`, `job` runs in that disk's own thread.
+        """
         self._file.run_later(job)
 
     @property

@@ -123,8 +123,8 @@ class MediaLeg:
     rebuild_readers: "Callable[[MediaLeg | None], None]" = lambda _: None
     """A function that makes new readers (the functions that read a leg's sockets).
 
-    It must be called after each change of a leg's setting. The argument is this leg; None is
-    ignored.
+    It must be called after each change of a leg's setting. The argument is this leg. If the
+    argument is None, the function does nothing.
     """
     connected: socket.socket | None = None
     """The RTP socket that is connected to the address `connected_to`.
@@ -142,9 +142,10 @@ class MediaLeg:
     events: set[int] = field(default_factory=set)
     """The payload types that mean telephone events on this leg, or meant them earlier."""
     kinds: bytes = b""
-    """A look-up table: for each value of a packet's second byte, the kind of such a packet.
+    """A look-up table: for each value of a packet's second byte, the packet's kind.
 
-    `kinds_of` makes the table. It is empty until `remote` is set.
+    The kinds are audio, event, RTCP and unknown. `kinds_of` makes the table. The table is empty
+    until `remote` is set.
     """
     tap: Tap | None = None
     track: int = 0
@@ -235,7 +236,7 @@ class MediaLeg:
         if target is None or self.remote is None:
             return
         sock = self.pair.rtp if self.remote.rtcp_mux else self.pair.rtcp
-        with contextlib.suppress(OSError, SrtpError):  # RTCP will repeat the report
+        with contextlib.suppress(OSError, SrtpError):  # the next RTCP report replaces a lost one
             sock.sendto(self.protection.protect_control(data) if self.protection else data, target)
 
     def is_possible_source(self, host: str, port: int) -> bool:

@@ -65,8 +65,8 @@ def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
 def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
     """Return a function that calls `reader` and stores the time of the first valid packet.
 
-    The time is stored in `Counters.first`. After that, the relay no longer uses the returned
-    function.
+    The time is stored in `Counters.first`. When it is stored, the relay replaces the returned
+    function by a new reader.
     """
 
     def read(now: float) -> None:
@@ -278,11 +278,11 @@ def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
-    """Return a look-up table that gives a packet's kind for each value of its second byte.
+    """Return a look-up table: for each value of a packet's second byte, the packet's kind.
 
-    The second byte contains the marker bit and the payload type. `payloads` contains pairs of a
-    payload type and its kind. The result is cached, so that legs with the same pairs share one
-    table.
+    The kinds are audio, event, RTCP and unknown (see `kinds_of`). The second byte contains the
+    marker bit and the payload type. `payloads` contains pairs (payload type, kind). The result
+    is cached, so that legs with the same pairs share one table.
     """
     kinds = bytearray([_UNKNOWN]) * 256
     for number, kind in payloads:

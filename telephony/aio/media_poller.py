@@ -143,6 +143,6 @@ class MediaPoller:
         found = poll.poll(0, _BATCH)
         for number, _ in found:
             reader = readers.get(number)
-            if reader is not None:  # an earlier reader may have removed this socket
+            if reader is not None:  # another socket's reader may have removed this socket
                 reader(now)
         return len(found)

@@ -75,7 +75,10 @@ class AttemptListener(Protocol):
         """
 
     def on_failure(self, failure: Failure, now: float) -> None:
-        """Handle the failure of the whole attempt. `failure` is what the caller must receive."""
+        """Handle the failure of the whole attempt.
+
+        `failure` is the failure with the lowest `rank` among all failures of the attempt.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +103,10 @@ class InviteTemplate:
 
 
 class Attempt:
-    """One attempt to reach a callee: it rings one or more branches for one listener.
+    """One attempt to reach a callee. It rings one or more branches.
 
-    A branch is a callee leg to which we have sent an INVITE.
+    A branch is a callee leg to which we have sent an INVITE. The attempt reports its progress and
+    result to an `AttemptListener`.
     """
 
     def __init__(
@@ -316,9 +320,9 @@ class Attempt:
         return False
 
     def _redirect(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """If the response is a 3xx, end its leg and ring the targets that `redirections` returns.
+        """If the response is a 3xx, end `leg` and ring the targets that `redirections` returns.
 
-        Return True if at least one target is rung. Return False, without ending the leg, if
+        Return True if at least one target is rung. Return False, without ending `leg`, if
         `redirections` returns no target or too few ports are free.
         """
         if self.redirections is None or event.response is None:

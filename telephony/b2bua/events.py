@@ -33,7 +33,8 @@ class LegRinging:
 class CallRedirected:
     """A target has redirected the call to other targets, which now ring.
 
-    The owner knows these targets, because its `FindTargets` function has returned them.
+    The call's owner (the application) knows these targets, because its `FindTargets` function has
+    returned them.
     """
 
     leg_id: str
@@ -45,9 +46,10 @@ class CallRedirected:
 class CallAnswered:
     """A callee has answered the call with a 2xx. The caller's 200 is not sent yet.
 
-    Only the first callee that answers causes this event. The owner starts the recording when it
-    gets this event. The owner reads all events after each use of `handle`, and only then sends
-    `Endpoint.outgoing`. Therefore, the owner handles this event before the caller gets the 200.
+    Only the first callee that answers causes this event. The call's owner (the application) starts
+    the recording when it gets this event. The owner reads all events after each use of `handle`,
+    and only then sends `Endpoint.outgoing`. Therefore, the owner handles this event before the
+    caller gets the 200.
     """
 
     leg_id: str
@@ -130,9 +132,9 @@ class Joined:
 class TransferFailed:
     """The target of a transfer did not answer.
 
-    If `transferor_gone` is true, the sender of the REFER has hung up. The owner must then call
-    `ring_again` with the targets to ring. If the owner does not do so, the call rings the sender of
-    the REFER again.
+    If `transferor_gone` is true, the sender of the REFER has hung up. The call's owner (the
+    application) must then call `ring_again` with the targets to ring. If the owner does not do so,
+    the call rings the sender of the REFER again.
 
     If `transferor_gone` is false, the caller and the sender of the REFER are still joined. The
     sender receives a NOTIFY about the failure. Until two seconds after the response to this NOTIFY,
@@ -172,7 +174,7 @@ class RecordRequested:
     """The callee has pressed the record key of the phone, so the phone has sent an INFO.
 
     The INFO has a `Record` header field and is never passed on to the caller. The phone gets no
-    response until the owner calls `answer_record`.
+    response until the call's owner (the application) calls `answer_record`.
     """
 
     request_id: int

@@ -58,7 +58,7 @@ class Refresh:
         self._refresh(leg, now)
 
     def next_timer(self) -> float | None:
-        """Return the time at which `timer` must be called; None if no session timer runs."""
+        """Return the time at which to call the method `timer`; None if no session timer runs."""
         return min((self._due(leg) for leg in self._legs()), default=None)
 
     def _legs(self) -> list[Leg]:
@@ -137,7 +137,7 @@ class Refresh:
         if not leg.talking or leg.dialog is None:
             return
         if status not in _LATER:
-            # The peer does not accept header fields with the new name, so do not send them again.
+            # The peer does not accept these header fields, so do not send them again.
             self._pending_fields.pop(leg.id, None)
         if status in _DEAD:
             self._core.end(EndCause.PEER_GONE, now, _REASON)

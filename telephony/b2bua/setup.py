@@ -162,10 +162,12 @@ class Setup:
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
         """Send a target's provisional response to the caller.
 
-        If several targets ring, the caller gets only one 180 without SDP for all of them. A
-        response with an SDP answer is sent reliably if the caller supports reliable responses (RFC
-        3262). If the caller's INVITE requires reliable responses, every response is sent reliably.
-        After an SDP answer was sent reliably, later responses with the same To tag have no SDP.
+        If several targets ring, only one response is sent for all of them: a 180 without SDP.
+
+        A response with an SDP answer is sent reliably if the caller supports reliable responses
+        (RFC 3262). If the caller's INVITE requires reliable responses, every response is sent
+        reliably. After an SDP answer was sent reliably, later responses with the same To tag have
+        no SDP.
         """
         response = event.response
         if self.offer is None and requires_reliable(self._invite.request):

@@ -88,8 +88,8 @@ class RemoteMedia:
     payloads: Mapping[int, Codec] = field(default_factory=dict)
     """The payload types that the peer may *send*.
 
-    The payload types in our SDP for the peer come first, then the payload types in the peer's own
-    SDP.
+    They are all payload types in our SDP for the peer, followed by those that are only in the
+    peer's own SDP.
     """
     accepts: Mapping[int, Codec] = field(default_factory=dict)
     """The payload types that the peer *receives*. They are from the peer's own SDP."""

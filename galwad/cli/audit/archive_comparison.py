@@ -95,12 +95,12 @@ class ChainFacts:
         return self._replaced[call_id, header_sha256] > 0
 
     def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
-        """Return the text of a problem, and whether a later entry may solve the problem.
+        """Return a text about a missing entry, and whether the entry may still be added.
 
-        The problem is that the chain has no entry of an event. `text` describes the problem, and
+        The chain has no entry about an event. `text` is the text about this problem, and
         `time_text` is the time of the event. The second value is True if the event happened less
         than ten minutes before or after the chain's newest entry. If the event happened ten minutes
-        or more after the newest entry, the returned text also advises to export the chain again. If
+        or more after the newest entry, the returned text also says: export the chain again. If
         `time_text` cannot be read, the second value is False.
         """
         try:
@@ -150,7 +150,7 @@ def _differences(facts: ChainFacts, call_id: str, folder: Path) -> list[tuple[st
     """Return the problems of one copy of a recording, compared with the chain.
 
     Each problem is a pair. The first value is the text of the problem. The second value is True if
-    a later entry in the chain may solve the problem.
+    an entry that explains the problem may still be added to the chain.
     """
     paths = [folder / f"{call_id}.{each}" for each in ("manifest", "header", "disposal")]
     if any(path.exists() and not path.is_file() for path in paths):

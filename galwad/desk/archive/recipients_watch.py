@@ -59,10 +59,10 @@ class RecipientsWatch:
         self._on_alarm = on_alarm
 
     async def check(self) -> None:
-        """Add an audit entry if the recipient set has changed since the newest entry about it.
+        """Compare the present recipient set with the newest audit entry about a recipient set.
 
-        A set that has become invalid also counts as changed. Raise an alarm if the new set has a
-        lower serial number than a set in an earlier entry.
+        If they differ, add an audit entry. A set that has become invalid also counts as different.
+        Raise an alarm if the new set has a lower serial number than a set in an earlier entry.
         """
         if self._path is None:
             return

@@ -1,8 +1,8 @@
 """The coverage check: it compares answered calls with the index, the archive and the spools.
 
 The ledger, which `ledger_writer.py` writes, has the answered calls. The finaliser reports which
-spools are not sealed yet. This module collects the data, and `recording.index.coverage` and
-`recording.index.orphans` compare them. No recording is changed or deleted here.
+spools are not sealed yet. This module collects the data. `recording.index.coverage` and
+`recording.index.orphans` do the comparison. No recording is changed or deleted here.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ taken at different moments.
 """
 _PAGE: Final = 500
 MAX_FINDINGS: Final = 1000
-"""The maximum number of faulty calls, and of orphans, for which one check raises alarms.
+"""One check raises alarms for at most this many faulty calls, and at most this many orphans.
 
-The desk's response to a request for a check also lists at most this many orphans. If thousands of
-files are lost, more alarms would not help.
+A call is faulty if it did not pass the check. The desk's response to a request for a check also
+lists at most this many orphans. If thousands of files are lost, more alarms would not help.
 """
 
 

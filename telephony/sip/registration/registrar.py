@@ -82,8 +82,8 @@ class Binding:
     def is_same_contact(self, other: NameAddr) -> bool:
         """Return whether `other` is the Contact of this binding.
 
-        If both have the same `+sip.instance` (the id of a phone), their registration ids (`reg-id`)
-        must be equal. Otherwise their URIs must be equivalent.
+        For two Contacts with the same `+sip.instance` (the id of a phone), the registration ids
+        (`reg-id`) must be equal. For all other Contacts, the URIs must be equivalent.
         """
         instance = self.contact.parameter("+sip.instance")
         if instance and instance == other.parameter("+sip.instance"):
@@ -147,7 +147,7 @@ class Registrar:
         return [b for b in self._bindings.get(aor, ()) if b.expires_at > now]
 
     def contacts(self, aor: str, now: float) -> list[tuple[Uri, Address]]:
-        """Return for each phone that is registered for `aor` its Request-URI and `Binding.address`.
+        """Return the Request-URI and `Binding.address` of each phone that is registered for `aor`.
 
         The phone with the highest q value is first. Among phones with the same q value, the phone
         whose binding expires latest is first.

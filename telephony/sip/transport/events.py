@@ -23,8 +23,7 @@ class ConnectionOffered(SipEvent):
     source: Address
     """The peer's address, with the id of the connection that the peer opened (`Address.flow`)."""
     port: int
-    """The port in the peer's Via. The peer allows us to send requests for this port over the
-    connection."""
+    """The port in the peer's Via. Our requests to this port of the peer may use the connection."""
 
 
 @dataclass(frozen=True, slots=True)

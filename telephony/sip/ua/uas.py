@@ -306,7 +306,7 @@ class InviteServer(ServerRequest):
 
     @property
     def ack_due(self) -> bool:
-        """True while our 2xx waits for its ACK, and before that while the 2xx waits for a PRACK."""
+        """True while our 2xx waits for its ACK, or waits for a PRACK before it can be sent."""
         repeated = self.repeated_2xx
         return self._waiting_2xx is not None or (repeated is not None and repeated.is_due)
 
