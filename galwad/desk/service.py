@@ -83,9 +83,9 @@ class DeskOptions:
 
     @property
     def audit_key(self) -> Path:
-        """The file with the private key that signs the audit chain. Each day has a new key.
+        """The file with the private key that signs today's entries of the audit chain.
 
-        The file is in the folder of the database.
+        Each day, a new key replaces the key in the file. The file is in the folder of the database.
         """
         return self.database.with_name("audit.key")
 
@@ -334,10 +334,10 @@ class Desk:
         )
 
     async def _open_note(self, call: DeskCall) -> None:
-        """Open the contact note of a call that was just answered.
+        """Store in the database that the advisor of `call` must write a contact note.
 
-        The note is opened at once, so that the advisor cannot forget to write it. If a note for
-        this call is already saved, store it in the live call.
+        This is done as soon as the call is answered, so that the note is not forgotten. If the note
+        is already saved, add it to the live call.
         """
         call = self.calls.get(call.call_id) or call
         if call.advisor is None:
@@ -357,11 +357,11 @@ class Desk:
             self.calls.note_saved(call.call_id, note)
 
     async def _indexed(self, sealed: Sealed) -> None:
-        """Update the metrics and the live call for a recording that is now in the index.
+        """Handle a recording that is now in the index.
 
-        If the recording has unexplained talk time, raise an alarm. If an advisor answered the call
-        and the call is not among the live calls, open the call's contact note (the advisor's note
-        about the call).
+        Update the metrics, and store the recording's API path in the live call. If the recording
+        has unexplained talk time, raise an alarm. If an advisor answered the call, but the call is
+        not among the live calls, let the advisor still write its contact note.
         """
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)

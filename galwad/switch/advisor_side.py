@@ -2,7 +2,7 @@
 
 A phone that is registered with the switch belongs to a known user. If the call goes to a PBX, the
 PBX names the phone that answered (P-Asserted-Identity, Remote-Party-ID). Until the PBX has named a
-phone, it is not known which advisor of the group has the call.
+phone, it is not known which of the advisors behind the PBX (the group) has the call.
 """
 
 from __future__ import annotations
@@ -121,10 +121,10 @@ class AdvisorSide:
         return answered.advisor or Party("")
 
     def claim(self, advisor: Party) -> bool:
-        """Handle a claim, by which `advisor` says that they have the call; return True if accepted.
+        """Make `advisor` the call's advisor, at this advisor's own request.
 
-        If the claim is accepted, `advisor` becomes the call's advisor. A claim is accepted only
-        from a member of the group, and only while the call's advisor is not known.
+        Return True if this was done. Do nothing and return False if `advisor` is not in `group`, or
+        if it is already known which advisor has the call.
         """
         ours = any(party.user == advisor.user for party in self.group)
         if not ours or self.advisor is None or self.advisor.user:

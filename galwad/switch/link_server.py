@@ -66,7 +66,10 @@ class LinkServer:
     """Holds the links to all connected desks and finalisers, and sends messages on these links."""
 
     def __init__(self, commands: Commands, outbox: Path) -> None:
-        """Start without links. `outbox` is the path of the file of a `LedgerOutbox`."""
+        """Start without links.
+
+        `outbox` is the path of the file with the ended calls that no desk has confirmed.
+        """
         self._commands = commands
         self._sending: set[asyncio.Task[None]] = set()
         self._desks: set[link.Link] = set()
@@ -101,7 +104,7 @@ class LinkServer:
         self._send(self._finalisers, SpoolClosed(call_id=call_id))
 
     def figures(self, figures: Figures) -> None:
-        """Send the switch's figures to every desk, and store them.
+        """Send `figures`, the switch's load and error counts, to every desk, and store them.
 
         The stored figures are sent to each `galwad` command that connects.
         """

@@ -54,7 +54,7 @@ class TransferableCall(Protocol):
         """Send the call's present state to the desk."""
 
     def settle(self, now: Clock) -> None:
-        """Handle the events of the call's legs, after each input to the call."""
+        """Handle the events that the legs of the call have emitted."""
 
     def hangup(self, reason: str, now: Clock) -> None:
         """End every leg of the call."""

@@ -82,7 +82,7 @@ class SpoolFacts(msgspec.Struct, frozen=True):
 
     Attributes:
         life: The spool's number among the spools of the call.
-        interrupted: True if the spool has no END frame.
+        interrupted: True if the spool was not closed properly: it has no END frame.
         truncated: True if the file ends inside a frame.
         damaged: True if the file was changed.
     """

@@ -142,7 +142,8 @@ class SealingPass:
         self._complete = False
         """True if nothing was lost between the previous spool and the current spool.
 
-        The value is False until the current spool's `goes-on` event proves this.
+        The value is False until the event `goes-on` of the current spool proves this. The event
+        says with which frame the previous spool ended.
         """
         self._spool_start_us = 0
         self._answer_us = 0
@@ -295,10 +296,10 @@ class SealingPass:
             self.timeline.end_gap(at_us)
 
     def _goes_on_from_the_last(self, fields: Mapping[str, Field]) -> bool:
-        """Return True if the previous spool was read up to the point at which this spool continues.
+        """Return True if the previous spool was read up to its final frame.
 
-        `fields` are the fields of this spool's `goes-on` event: `life` is the number of the
-        previous spool, `after` is the index of the final frame that was written to that spool.
+        `fields` describes the previous spool: `life` is its number, and `after` is the index of its
+        final frame. The current spool has these fields in its event `goes-on`.
         """
         life, after = fields.get("life"), fields.get("after")
         follows = self._same_process and self.lives[-1].life == life
@@ -376,7 +377,7 @@ def _track_facts(counts: Iterable[TrackCount]) -> Iterator[TrackFacts]:
 
 
 def spool_faults(sound: SealedAudio) -> list[FaultFacts]:
-    """Return a fault for each spool that is damaged, and for each spool without an END frame."""
+    """Return a fault for each spool that is damaged, and for each that was not closed properly."""
     return [
         FaultFacts(sound.talk_us, f"spool {life.life} {what}")
         for life in sound.lives

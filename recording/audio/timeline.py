@@ -78,7 +78,7 @@ class Timeline:
         then call `advance` with this time.
 
         Args:
-            burst: The packets.
+            burst: The packets, which are stored together as one record.
             shift_us: The microseconds that are added to the arrival time of each packet.
             advanced_us: The argument of the most recent call of `advance`, in µs.
             step_us: The shortest time in µs from `advanced_us` to the first yielded time, and from

@@ -101,8 +101,8 @@ class Restore:
     def unsigned_day_key(self) -> int | None:
         """The number of the entry with the day key that was made because of the restore.
 
-        A day key is the signing key of one day. The previous day key did not sign the new one,
-        because its own private key was lost. None if the restore needed no new day key.
+        A day key is the signing key of one day. The previous day key did not sign the new day key,
+        because the previous private key was lost. None if the restore needed no new day key.
         """
         return self.seq - 1 if self.seq - 1 > self.last else None
 

@@ -37,9 +37,9 @@ recordings = Table(
     Column("manifest_sha256", String(64), nullable=False),
     Column("unexplained_us", BigInteger, nullable=False),
     Column("raw_size", BigInteger, nullable=False, server_default="0"),
-    # Each of the first five database indices has the same sort order as a search result, so a
-    # search can read one of them from its end. They also contain the talk time, so a search by talk
-    # time can skip a million recordings without reading the rows of the table.
+    # A search reads one of the first five database indices backwards, from the newest recording to
+    # the oldest. This is the order of a search result, so nothing needs to be sorted. The indices
+    # also contain the talk time, so a search by talk time reads only the table rows that match.
     Index("recordings_by_start", "started", "call_id", "talk_us"),
     Index("recordings_by_number", "number", "started", "call_id", "talk_us"),
     Index("recordings_by_advisor", "advisor", "started", "call_id", "talk_us"),

@@ -38,8 +38,8 @@ class EarlierSpools:
     def copy_to(self, beside: int, folder: Path) -> None:
         """Let a thread copy the earlier spools into `folder`, one after another.
 
-        An incomplete copy is removed. Otherwise it could be used in place of the complete spool,
-        whose disk may be mounted again later.
+        An incomplete copy of a spool is removed, so that it is never used in place of the complete
+        spool. The complete spool can be used if its disk is mounted again later.
 
         Args:
             beside: A descriptor of the current spool in `folder`. The thread closes this descriptor

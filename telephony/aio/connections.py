@@ -168,18 +168,18 @@ class Connections:
     # The methods that the interface ConnectionOwner requires
 
     def received(self, data: bytes, source: Address, local: Address) -> None:
-        """Pass a received message to the owner."""
+        """Pass a received message to the `MessageReceiver`."""
         self._owner.received(data, source, local)
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Pass `fault`, an unreadable part of the byte stream, to the owner."""
+        """Pass `fault`, an unreadable part of the byte stream, to the `MessageReceiver`."""
         self._owner.on_framing_lost(fault, source, local)
 
     def on_established(self, connection: Connection) -> None:
         """Add an accepted connection to the table.
 
-        A TCP connection gets a second entry in the table: the peer's address without the flow
-        number.
+        A TCP connection gets a second entry in the table. This entry has the peer's address with
+        `flow` 0, so that messages to this address use the connection.
         """
         if connection.accepted:
             self._by_address[connection.peer] = connection
@@ -188,9 +188,10 @@ class Connections:
         self._watch()
 
     def on_ended(self, connection: Connection, reason: EndReason) -> None:
-        """Remove a connection, and report its destinations (`connection.served`) to the owner.
+        """Remove a connection, and report each of its destinations to the `MessageReceiver`.
 
-        The owner needs this report, because messages to these destinations may be lost.
+        The report is needed, because messages to these destinations (`connection.served`) may be
+        lost.
         """
         self.endings[reason] += 1
         for address in [key for key, each in self._by_address.items() if each is connection]:

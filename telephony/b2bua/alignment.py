@@ -32,7 +32,8 @@ class _OwnOffer:
     """An offer to send to `leg`, built from the newest session description of the leg `source`.
 
     The function `then` is called when the peer of `leg` has accepted or refused the offer. If no
-    offer is needed or possible, it is called at once. If `leg` ends, it is perhaps never called.
+    offer is needed or possible, `then` is called at once. If `leg` ends, `then` is perhaps never
+    called.
     """
 
     leg: Leg
@@ -161,7 +162,7 @@ class Alignment:
         return None if self._again is None else self._again[1]
 
     def timer(self, now: float) -> None:
-        """If an offer waits after a 491 response and its time has come, send the offer again."""
+        """Send the waiting offer again if it is time to do so (see `next_timer`)."""
         if self._again is not None and now >= self._again[1]:
             (wanted, _), self._again = self._again, None
             self._offer(wanted, now)

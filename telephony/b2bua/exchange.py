@@ -105,7 +105,7 @@ class Exchange:
         self._awaited_ack: AwaitedAck | None = None
 
     def is_forwarding(self, transaction: ServerRequest) -> bool:
-        """Return whether the request of `transaction` is now passed on to the other leg.
+        """Return whether the request of `transaction` is being passed on to the other leg.
 
         If so, the header fields of the request are passed on too.
         """
@@ -192,8 +192,8 @@ class Exchange:
         """Send the SDP answer to an offer of `leg` without asking the other leg.
 
         `said` is the newest session description of the other leg's peer. The SDP answer is built
-        from it. If `said` is None, because no other leg is talking, the SDP answer is built only
-        from the offer and our own settings.
+        from `said`. If there is no such description (None), the SDP answer is built only from the
+        offer and our own settings.
         """
         try:
             ours = leg.media.answer(offer, said, self._allowed)
@@ -274,8 +274,8 @@ class Exchange:
             if forwarded.target_offer is not None:
                 target.media.agree(forwarded.target_offer, theirs)
             if forwarded.transaction.answered or not source.talking:
-                # The target has accepted the offer, but the sender of the offer no longer waits for
-                # a response. So send the target a new offer with the media from before the offer.
+                # The target has accepted our offer, but the source no longer waits for a response,
+                # so its media does not change. Send the target an offer with this unchanged media.
                 self._alignment.align(target, source, now)
                 return
             ours = source.media.answer(offer, theirs, self._allowed)

@@ -61,10 +61,10 @@ class InDialogRequests:
         self._transfers = transfers
         self._serial = 0
         self._keys: dict[int, ServerRequest] = {}
-        """The INFOs from a phone's record key that have no response yet.
+        """The INFOs with a `Record` header field that have no response yet.
 
-        The dict key is the `request_id` in `RecordRequested`. The call's owner decides about the
-        response.
+        A phone sends such an INFO when its record key is pressed. The dict key is the `request_id`
+        in `RecordRequested`. The call's owner decides about the response.
         """
 
     def request(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
@@ -197,7 +197,10 @@ class InDialogRequests:
             self._core.emit(RecordRequested(self._serial, leg.id, value))
 
     def answer_record(self, request_id: int, status: int, reason: str | None, now: float) -> None:
-        """Respond to the INFO `request_id` of a record key, if it has no response yet."""
+        """Respond to the INFO `request_id`, which a phone sent when its record key was pressed.
+
+        Do nothing if the INFO already has a response.
+        """
         transaction = self._keys.pop(request_id, None)
         if transaction is not None:
             answer(transaction, status, now, reason=reason)

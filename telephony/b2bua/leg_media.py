@@ -203,9 +203,9 @@ class LegMedia:
         )
 
     def current(self) -> SessionDescription | None:
-        """Return our agreed description, so that it can be sent again.
+        """Return our description in the latest complete SDP exchange, to send it again.
 
-        None means that no SDP exchange is complete yet.
+        Return None if no SDP exchange is complete yet.
         """
         ours = self.local_description
         return self.describe(lambda origin: with_origin(ours, origin)) if ours is not None else None
@@ -217,7 +217,7 @@ class LegMedia:
 
     @property
     def peer_not_receiving(self) -> bool:
-        """True if the peer's agreed description says that the peer receives no media.
+        """True if the latest complete SDP exchange says that the peer receives no media.
 
         Also true if no SDP exchange is complete yet.
         """

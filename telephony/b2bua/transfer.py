@@ -75,8 +75,9 @@ class ReferTransfers:
     """The transfers of one call, one at a time.
 
     This class is the `AttemptListener` of each attempt to ring the target of a transfer. The class
-    is large because the steps of a transfer (REFER, ringing, NOTIFY, BYE and recall) can happen in
-    any sequence, and each step depends on the other steps.
+    is large because the steps of a transfer can happen in any sequence, and each step depends on
+    the other steps. The steps are REFER, ringing, NOTIFY, BYE, and ringing the sender of the REFER
+    again after a failure.
     """
 
     def __init__(
@@ -97,16 +98,16 @@ class ReferTransfers:
         self._recalling = False
         """True during a recall: after a failed transfer, we ring the sender of the REFER."""
         self._recall_at: float | None = None
-        """The time at which we ring `_recall_target`; None if no recall is planned.
+        """The time at which we ring `_recall_target` again; None if this is not planned.
 
         Before this time, the call's owner may call `ring_again` to ring other targets instead.
         """
         self._recall_target: Target | None = None
         self._last_notify: tuple[Leg, float] | None = None
-        """The leg that has not yet responded to its final NOTIFY, and the time of its BYE.
+        """The leg to which we sent the final NOTIFY, and the time at which we send it a BYE.
 
-        If the leg responds before that time, it gets the BYE immediately. The value is None if no
-        leg has an unanswered final NOTIFY.
+        If the response to the NOTIFY arrives before that time, we send the BYE immediately. The
+        value is None if we do not wait for such a response.
         """
         self._recent_failure: RecentFailure | None = None
 
@@ -305,10 +306,11 @@ class ReferTransfers:
             self._core.end(EndCause.TRANSFERRED, now)
 
     def on_failure(self, failure: Failure, now: float) -> None:
-        """Handle the end of an attempt in which no target of a transfer or recall has answered.
+        """Handle the failure of an attempt to ring targets.
 
-        Report the failed transfer. If the sender of the REFER has already hung up, plan a recall.
-        If a recall has failed, end the call.
+        If the targets were those of a transfer, report the failed transfer. If the sender of the
+        REFER has already hung up, plan to ring the sender again. If the attempt to ring the sender
+        again has failed, end the call.
         """
         if self._recalling:
             self._core.end(EndCause.RECALL_FAILED, now)
@@ -328,8 +330,9 @@ class ReferTransfers:
         self._core.emit(failed)
 
     def _report_transferor_gone(self, leg: Leg, request_id: int, status: int, now: float) -> None:
-        """Report a transfer that failed after the REFER's sender hung up, and plan the recall.
+        """Report a failed transfer, and plan to ring the sender of the REFER again.
 
+        The sender, whose leg is `leg`, has already hung up.
         `status` is the SIP status with which the transfer failed.
         """
         self._core.emit(TransferFailed(request_id, status, transferor_gone=True))
@@ -361,10 +364,10 @@ class ReferTransfers:
         return True
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
-        """Start the planned recall, and ring `targets` in it.
+        """Ring `targets`, after a transfer has failed and the sender of the REFER has hung up.
 
-        If the application does not call this method, the recall rings the sender of the REFER. Do
-        nothing if no recall is planned.
+        If the application does not call this method, we ring the sender of the REFER again. Do
+        nothing if no such ringing is planned.
         """
         if self._recall_at is None:
             return
@@ -418,14 +421,14 @@ class ReferTransfers:
         )
 
     def resume(self, before: TransferCheckpoint, now: float) -> None:
-        """Take over the state in `before` after a restart of the process.
+        """Continue after a restart of the process, with the saved state `before`.
 
-        A transfer that was in progress before the restart counts as failed.
+        A transfer that was in progress before the restart counts as failed. If the caller is not
+        joined with a leg, we ring the target in `before.recall`.
 
         Raises:
-            ProtocolError: The caller is not joined with a leg, and the checkpoint names no target
-                for a recall.
-            SipParseError: The target for the recall cannot be read from the checkpoint.
+            ProtocolError: The caller is not joined with a leg, and `before.recall` is None.
+            SipParseError: The target in `before.recall` cannot be read.
         """
         self.max_forwards, self._serial = before.max_forwards, before.serial
         callee, event, recall = self._core.callee, before.event, before.recall
@@ -460,8 +463,9 @@ class ReferTransfers:
     def timer(self, now: float) -> None:
         """Do all steps whose time has come.
 
-        Such a step can be a recall, the BYE after a final NOTIFY without a response, the refusal of
-        a REFER about which the call's owner has not decided in time, or the end of ringing.
+        The possible steps are: ring the sender of a REFER again after its transfer has failed; send
+        a BYE if the final NOTIFY has no response; refuse a REFER if the call's owner has not
+        decided in time; end the ringing of targets.
         """
         if self._recall_at is not None and now >= self._recall_at:
             self._recall(now)

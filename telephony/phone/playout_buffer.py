@@ -29,9 +29,9 @@ class PlayoutBuffer:
 
     Each sample has a position: the number of samples from the first sample received. The buffer
     calculates the position from the RTP timestamp. After a new SSRC or a jump of the timestamp, the
-    position of the first packet is calculated from its time of arrival. It is never before the end
-    of the audio in the buffer. The positions of later packets are calculated from their timestamps
-    again.
+    position of the first packet is calculated from its time of arrival. This position is never
+    before the end of the audio in the buffer. The positions of later packets are calculated from
+    their timestamps again.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class PlayoutBuffer:
         After a new SSRC or a jump of the timestamp, the buffer uses a new number.
         """
         self._last = 0
-        """The highest RTP timestamp since the most recent jump or new SSRC.
+        """The highest RTP timestamp since the most recent jump of the timestamp or new SSRC.
 
         The timestamp is extended: it continues to grow beyond 32 bits.
         """

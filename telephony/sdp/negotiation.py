@@ -115,18 +115,17 @@ def forwarded_offer(
     previous: SessionDescription | None = None,
     direction: Direction | None = None,
 ) -> SessionDescription:
-    """Return our offer for the other leg, made from the offer of the first peer.
+    """Return our offer for the other leg, made from `offer`, which a peer has sent.
 
-    The offer is cut to one audio section (see `cut_offer`) and gets our own address (see
-    `rewrite`). It has the sections and payload types that the other leg already has.
+    Our offer has our own address, and only one audio section of `offer` (see `cut_offer`).
 
     Args:
-        offer: The first peer's offer.
+        offer: The peer's offer.
         local: Our address on the other leg, and the protection of the media on that leg.
         origin: The o= line for the other leg.
-        allowed: The encoding names of the codecs that the offer may contain.
-        srtp: The protection that media may have on the leg of the first peer.
-        previous: Our most recent description on the other leg. The new offer has the same m-lines
+        allowed: The encoding names of the codecs that our offer may contain.
+        srtp: The protection that media may have on the leg of the peer that sent `offer`.
+        previous: Our most recent description on the other leg. Our new offer has the same m-lines
             in the same sequence, and its codecs have the same payload types (RFC 3264 section 8).
             None means that the new offer has one audio section.
         direction: The direction to offer; None means the direction in `offer`.

@@ -31,7 +31,7 @@ class PeerHealth(enum.Enum):
 
 
 class KeepAlive:
-    """The OPTIONS checks of one neighbour.
+    """The OPTIONS checks of one neighbour: a SIP element to which we send requests.
 
     The code that uses this object calls `handle_timer` at the time that `next_timer` returns. It
     also calls `handle` for each event `StandaloneResponse` in which `transaction.owner` is this

@@ -76,10 +76,10 @@ class SimulatedCall:
 
 @asynccontextmanager
 async def step(report: Report, name: str) -> AsyncIterator[None]:
-    """Run the body of the `with` statement as a part of the step `name`.
+    """Add the step `name` to `report` as failed if the body of `with` raises a `StepError`.
 
-    If the body raises a `StepError`, add the step to `report` as failed and raise the error again.
-    The error ends the simulation.
+    The error is then raised again, and ends the simulation. If the body raises no error, nothing is
+    added.
     """
     try:
         yield
@@ -111,7 +111,7 @@ async def talk(report: Report, call: SimulatedCall, phase: str, seconds: float) 
 
 
 def judge(report: Report, phase: str, heard: Heard) -> None:
-    """Add one step to the report: how well the listener in `heard` received the speaker."""
+    """Add a step for `phase` to `report`: the audio quality in one direction, from `heard`."""
     name = f"{phase}: {heard.speaker} to {heard.listener}"
     expected = heard.received + heard.lost
     text = (
@@ -214,9 +214,10 @@ async def _pause(plan: Plan, report: Report, call: SimulatedCall, api: ApiClient
 
 
 async def _timed(report: Report, name: str, means: str, act: Callable[[], Awaitable[None]]) -> None:
-    """Pause or resume the recording with `act`, and report this as the step `name`.
+    """Pause or resume the recording by calling `act`, and report this as the step `name`.
 
-    The report shows the duration and `means`, the method: "the API" or "the record key".
+    The report shows the duration, and `means` as the method: "the API", or "the record key" of the
+    phone.
     """
     began = time.monotonic()
     async with step(report, name):

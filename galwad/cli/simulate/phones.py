@@ -165,7 +165,7 @@ async def _settled(voices: tuple[CallAudio, CallAudio], wanted: list[int]) -> No
             for voice, place in zip(voices, wanted, strict=True):
                 await voice.call.changes.until(lambda v=voice, p=place: v.place >= p)  # type: ignore[misc]
     except TimeoutError:
-        return  # the result of the step shows that audio is missing
+        return  # the report will show that audio is missing
 
 
 def _judged(

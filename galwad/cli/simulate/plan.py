@@ -39,7 +39,7 @@ class SrtpPolicy(StrEnum):
 
 
 class PauseBy(StrEnum):
-    """The method by which a recording is paused: the phone's record key, or the API."""
+    """The method of pausing the recording: a key of the phone, or the API."""
 
     KEY = "key"
     API = "api"

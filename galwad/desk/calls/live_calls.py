@@ -78,9 +78,9 @@ class DeskCall:
     def page_state(self, *, own: bool) -> PopState:
         """Return the call's state as a page shows it.
 
-        `own` is true if the page belongs to a user whom the call concerns (see `concerns`). On such
-        a page, the state is "wrapup" if the responsible advisor has transferred the call to a party
-        that is not a user of the desk, although the call continues.
+        `own` is true if the page belongs to a user whom the call concerns (see `concerns`). If an
+        advisor has transferred the call to a party that is not a user of the desk, the state on
+        such a page is "wrapup", even while the call continues.
         """
         sent_on = own and self.transferred_by is not None
         return "wrapup" if self.wrapup or sent_on else self.state.state

@@ -46,8 +46,8 @@ async def lost(desk: TheDesk, _session: Administrator) -> Unindexed:
 async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administrator) -> Reindexed:
     """Return a recording's index row. If there is no row, verify the recording and write the row.
 
-    If the recording was disposed of but its row does not show this, verify the recording and enter
-    the disposal in the index. In a dry run, verify the recording but write nothing.
+    If the recording was disposed of but an existing row does not show this, verify the recording
+    and enter the disposal in the index. A dry run does the same, except that it writes nothing.
     """
     row = await desk.catalogue.get(checked_id(call_id))
     if row is not None:

@@ -31,8 +31,8 @@ from telephony.sip.transport.outgoing import OutgoingMessage
 
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _SURVIVES_481 = {"NOTIFY", "REFER", "PRACK"}
-"""The methods of requests in a dialog to which the response 481 does not end the dialog. Such a 481
-may concern only the subscription of a NOTIFY or REFER, or only the response that a PRACK
+"""A 481 response to a request with one of these methods does not end the dialog. The 481 may
+concern only the subscription of a NOTIFY or REFER, or only the response that a PRACK
 acknowledges."""
 
 _KEPT_ACKS = 4
@@ -72,7 +72,7 @@ class DialogRefusal(NamedTuple):
 
 
 class SentInvite(Protocol):
-    """The methods that a dialog needs of the handle of an INVITE that we have sent.
+    """The handle of an INVITE that we have sent, with only the method that a dialog calls.
 
     A handle is the object with which the application controls one request.
     """
@@ -85,7 +85,7 @@ class SentInvite(Protocol):
 
 
 class ReceivedUpdate(Protocol):
-    """The property that a dialog needs of the handle of an UPDATE that the peer has sent.
+    """The handle of an UPDATE that the peer has sent, with only the property that a dialog uses.
 
     A handle is the object with which the application controls one request.
     """
@@ -96,7 +96,7 @@ class ReceivedUpdate(Protocol):
 
 
 class ReceivedInvite(ReceivedUpdate, Protocol):
-    """The part that a dialog needs of the handle of an INVITE that the peer has sent."""
+    """The handle of an INVITE that the peer has sent, with only the members that a dialog uses."""
 
     @property
     def ack_due(self) -> bool:
