@@ -73,7 +73,7 @@ class SipSection(Section):
     )
     advertise: Hosts | None = Field(
         default=None,
-        description="the host by which others reach us, or a list of one for IPv4 and one for IPv6",
+        description="the host where peers reach Galwad, or a list of one for IPv4 and one for IPv6",
     )
     tls_certificate: FilePath | None = Field(
         default=None, description="the full path of the PEM file with the certificate"

@@ -10,11 +10,11 @@ _SWITCH = {
     "calls": "Calls in the switch",
     "phones": "Registered phones",
     "loop_lag_ms": "Worst delay of the event loop in the last seconds",
-    "media_refused": "Bursts of media from strangers, since its start",
-    "sip_dropped": "Datagrams that were no SIP for us, since its start",
-    "faults": "Exceptions that should not have been, since its start",
-    "calls_refused": "Calls refused by 503 for want of room, since its start",
-    "sip_shed": "Messages and connections from floods, not read, since its start",
+    "media_refused": "Bursts of media from unknown addresses, since its start",
+    "sip_dropped": "Datagrams that were not SIP for Galwad, since its start",
+    "faults": "Unexpected exceptions, since its start",
+    "calls_refused": "Calls refused with 503 because of overload, since its start",
+    "sip_shed": "Messages and connections that were not read because of floods, since its start",
     "sources_banned": "Addresses that are barred now",
 }
 
@@ -31,12 +31,14 @@ class Metrics:
             "galwad_desk_live_calls", "Calls on the advisors' pages", registry=self.registry
         )
         self.switch_connected = Gauge(
-            "galwad_desk_switch_connected", "1 while the switch is there", registry=self.registry
+            "galwad_desk_switch_connected",
+            "1 while the switch is connected",
+            registry=self.registry,
         )
         self.streams = Gauge("galwad_desk_streams", "Open event streams", registry=self.registry)
         self.lookups = Histogram(
             "galwad_desk_lookup_seconds",
-            "From the call's appearance to its filled pop",
+            "From the call's appearance to its complete screen-pop",
             ["status"],
             buckets=(0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 1.5),
             registry=self.registry,
@@ -60,7 +62,7 @@ class Metrics:
         )
         self.undecoded = Counter(
             "galwad_desk_undecoded_packets",
-            "Packets of recordings that no decoder took; they are kept as they came",
+            "Packets of recordings that could not be decoded; they are kept undecoded",
             registry=self.registry,
         )
         self.faulty_calls = Gauge(
@@ -70,7 +72,7 @@ class Metrics:
         )
         self.orphans = Gauge(
             "galwad_desk_orphans",
-            "Files, rows and spools that miss what belongs to them, by the last nightly check",
+            "Files, rows and spools that lack their counterpart, by the last nightly check",
             registry=self.registry,
         )
         self.fetched = Counter(
@@ -86,7 +88,7 @@ class Metrics:
         }
         self._peers = Gauge(
             "galwad_switch_peer_up",
-            "1 while a trunk or target answers, or holds our registration",
+            "1 while a trunk or target answers, or accepts our registration",
             ["peer", "asked_by"],
             registry=self.registry,
         )

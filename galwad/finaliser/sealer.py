@@ -208,7 +208,10 @@ class Sealer:
         if not spools:
             return None
         if self._archive_identity() != self._archive_at_start:
-            text = "the archive's disk is another than at the start: mount it again, or restart us"
+            text = (
+                "the archive's disk is not the one that was mounted at the start: "
+                "mount it again, or restart the finaliser"
+            )
             return Alarm("recording.not_sealed", call_id, text)
         if self._disposals.path(call_id).exists():
             return self._disposed_of(call_id, spools)
@@ -227,7 +230,7 @@ class Sealer:
             return Alarm(
                 "recording.locked",
                 call_id,
-                "its spool is of another boot: it stays as it is, for the archive's recipients",
+                "its spool is of another boot: only a recipient of the archive can open it",
             )
         except RecordingError as error:
             return Alarm("recording.not_sealed", call_id, str(error))
@@ -244,7 +247,7 @@ class Sealer:
         instead.
         """
         if self._disposals.find(call_id) is None:
-            why = "a certificate of its disposal lies there that this node did not sign"
+            why = "there is a certificate of its disposal that this node did not sign"
             return Alarm("recording.not_sealed", call_id, why)
         self._remove(spools)
         log.info("spool.disposed", call_id=call_id)
@@ -344,7 +347,9 @@ class Sealer:
 
     def _proven(self, order: VerifyRecording) -> VerifiedRecording:
         if self._spools.of(order.call_id):
-            raise ArchiveError("its spool is still there: it is indexed when that is sealed")
+            raise ArchiveError(
+                "its spool still exists: the recording is indexed when the spool is sealed"
+            )
         found = verify_unindexed(
             self._folders.archive,
             order.call_id,
@@ -414,9 +419,11 @@ def alarms_of(sealed: Sealed) -> Iterable[Alarm]:
     """Yield the alarms that a sealed recording raises, such as one for unexplained talk time."""
     if sealed.unexplained_us:
         seconds = f"{sealed.unexplained_us / 1e6:.1f} s"
-        yield Alarm("recording.unexplained", sealed.call_id, f"{seconds} of talk are unexplained")
+        yield Alarm(
+            "recording.unexplained", sealed.call_id, f"{seconds} of talk time are unexplained"
+        )
     if sealed.undecoded:
         packets = f"{sealed.undecoded} packet" + "s" * (sealed.undecoded > 1)
-        yield Alarm("recording.undecoded", sealed.call_id, f"{packets} kept as they came")
+        yield Alarm("recording.undecoded", sealed.call_id, f"{packets} kept undecoded")
     if sealed.interrupted:
         yield Alarm("recording.interrupted", sealed.call_id, "it ends where the switch stopped")

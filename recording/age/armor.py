@@ -45,7 +45,7 @@ def dearmored(text: bytes) -> bytes:
     body = lines[1:-1]
     widths = [len(line) for line in body]
     if any(width != _COLUMNS for width in widths[:-1]) or max(widths, default=0) > _COLUMNS:
-        raise ArmorError(f"a line of the armor has not {_COLUMNS} columns")
+        raise ArmorError(f"a line of the armor does not have {_COLUMNS} columns")
     if widths and not widths[-1]:
         raise ArmorError("the armor ends with an empty line")
     joined = b"".join(body)

@@ -41,11 +41,11 @@ def decode(text: str) -> tuple[str, bytes]:
         raise KeyTextError("upper and lower case are mixed")
     prefix, separator, rest = text.rpartition("1")
     if not separator or not prefix or len(rest) < _CHECKSUM or not _PRINTABLE.issuperset(text):
-        raise KeyTextError("this is no key")
+        raise KeyTextError("this is not a key")
     try:
         values = [_VALUES[character] for character in rest.lower()]
     except KeyError:
-        raise KeyTextError("a character that no key has") from None
+        raise KeyTextError("a character is not allowed in a key") from None
     if _polymod([*_expand(prefix.lower()), *values]) != 1:
         raise KeyTextError("the checksum is wrong: a character was mistyped or is missing")
     return prefix, bytes(_regroup(values[:-_CHECKSUM], 5, 8, pad=False))

@@ -209,7 +209,7 @@ def encrypt_small(data: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
         AgeError: The data is longer than 64 KiB, or no valid header can be made for the recipients.
     """
     if len(data) > CHUNK:
-        raise AgeError(f"more than {CHUNK} bytes are no small thing")
+        raise AgeError(f"the data is longer than {CHUNK} bytes")
     file_key, nonce = new_file_key(), os.urandom(NONCE)
     sealed = payload_cipher(file_key, nonce).encrypt(bytes(11) + b"\x01", data, None)
     return make_header(file_key, recipients) + nonce + sealed

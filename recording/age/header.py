@@ -73,7 +73,7 @@ class Header:
         source = io.BytesIO(data)
         header = cls.read(source)
         if source.tell() != len(data):
-            raise HeaderError("something follows the header")
+            raise HeaderError("there is data after the header")
         return header
 
     @classmethod
@@ -90,7 +90,7 @@ class Header:
         """
         lines = _Lines(source)
         if lines.next() != _VERSION[:-1]:
-            raise VersionError("this is no age file of version 1")
+            raise VersionError("this is not an age file of version 1")
         stanzas: list[Stanza] = []
         while not (line := lines.next()).startswith(b"---"):
             stanzas.append(_stanza(line, lines))
@@ -187,7 +187,7 @@ def _stanza(line: bytes, lines: _Lines) -> Stanza:
 
 def _check_alone(stanzas: Sequence[Stanza]) -> None:
     if len(stanzas) > 1 and any(stanza.kind == SCRYPT for stanza in stanzas):
-        raise StanzaError("a passphrase cannot stand beside other recipients")
+        raise StanzaError("a passphrase cannot be combined with other recipients")
 
 
 def _mac(file_key: bytes, signed: bytes) -> bytes:

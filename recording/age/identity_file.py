@@ -24,7 +24,7 @@ from recording.files.atomic import read_small
 
 Ask = Callable[[Path], str]
 """The type of a function that asks the user for the passphrase of the file with this path."""
-_WANTED: Final = "an age identity file is wanted"
+_WANTED: Final = "use an age identity file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +57,19 @@ class IdentityFile:
             if _protected(data):
                 data = _opened(path, data, ask)
             elif path.stat().st_mode & 0o077:
-                raise KeyFileError(f"{path} is open to others", f"chmod 600 {path}")
+                raise KeyFileError(f"{path} is accessible to other users", f"chmod 600 {path}")
             lines = [line.strip() for line in data.decode().splitlines()]
         except OSError as error:
             raise KeyFileError(f"{path}: {(error.strerror or '').lower()}") from None
         except UnicodeDecodeError:
-            raise KeyFileError(f"{path} is no identity file", _WANTED) from None
+            raise KeyFileError(f"{path} is not an identity file", _WANTED) from None
         try:
             keys = [line for line in lines if line and not line.startswith("#")]
             found = tuple(Identity.parse(line) for line in keys)
         except AgeError as error:
             raise KeyFileError(f"{path}: {error}", _WANTED) from None
         if not found:
-            raise KeyFileError(f"{path} holds no identity", _WANTED)
+            raise KeyFileError(f"{path} contains no identity", _WANTED)
         comments = [line[1:].partition(": ") for line in lines if line.startswith("#")]
         return cls(path, found, {name.strip(): text.strip() for name, _, text in comments})
 
@@ -98,11 +98,11 @@ def _opened(path: Path, data: bytes, ask: Ask | None) -> bytes:
         stanza = Header.read(io.BytesIO(sealed)).stanzas[0]
         check_native(stanza)
         if stanza.kind != SCRYPT:
-            raise KeyFileError(f"{path} is sealed to keys, not by a passphrase", _WANTED)
+            raise KeyFileError(f"{path} is encrypted to keys, not with a passphrase", _WANTED)
         return decrypt_small(sealed, [Passphrase(ask(path))])
     except NoMatchError:
         raise KeyFileError(
-            f"{path}: the passphrase is wrong", "look at caps lock and the keyboard's layout"
+            f"{path}: the passphrase is wrong", "check caps lock and the keyboard's layout"
         ) from None
     except AgeError as error:
         raise KeyFileError(f"{path}: {error}", "restore it from its copy") from None

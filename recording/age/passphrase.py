@@ -74,7 +74,9 @@ class Passphrase:
             return None
         salt, factor = scrypt_parameters(stanza)
         if factor > self.max_work_factor:
-            raise WorkFactorError(f"work factor {factor}: {self.max_work_factor} is the most")
+            raise WorkFactorError(
+                f"work factor {factor} is above the limit of {self.max_work_factor}"
+            )
         try:
             return self._cipher(salt, factor).decrypt(_ZERO_NONCE, stanza.body, None)
         except InvalidTag:
@@ -91,4 +93,4 @@ class Passphrase:
         try:
             return self.text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
-            raise KeyTextError("a passphrase that is no text") from None
+            raise KeyTextError("the passphrase is not valid text") from None

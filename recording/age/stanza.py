@@ -71,7 +71,7 @@ def x25519_share(stanza: Stanza) -> bytes:
         Base64Error: The base64 of the public key is not canonical.
     """
     if len(stanza.arguments) != 2:
-        raise StanzaError("an X25519 stanza has one argument")
+        raise StanzaError("an X25519 stanza must have one argument")
     share = decode(stanza.arguments[1].encode())
     if len(share) != 32 or len(stanza.body) != _WRAPPED:
         raise StanzaError("an X25519 stanza of the wrong length")
@@ -87,14 +87,14 @@ def scrypt_parameters(stanza: Stanza) -> tuple[bytes, int]:
         WorkFactorError: The work factor has too many digits.
     """
     if len(stanza.arguments) != 3:
-        raise StanzaError("a scrypt stanza has two arguments")
+        raise StanzaError("a scrypt stanza must have two arguments")
     salt, factor = decode(stanza.arguments[1].encode()), stanza.arguments[2]
     if len(salt) != SALT or len(stanza.body) != _WRAPPED:
         raise StanzaError("a scrypt stanza of the wrong length")
     if _DECIMAL.fullmatch(factor) is None:
-        raise StanzaError("a work factor is a decimal number without leading zeros")
+        raise StanzaError("a work factor must be a decimal number without leading zeros")
     if len(factor) > _MOST_DIGITS:
-        raise WorkFactorError("the work factor is beyond all measure")
+        raise WorkFactorError("the work factor has too many digits")
     return salt, int(factor)
 
 

@@ -93,7 +93,7 @@ class PayloadWriter(io.RawIOBase):
         """
         view = memoryview(data).cast("B")
         if self._position > self._length:
-            raise PayloadError("a hole in the payload")
+            raise PayloadError("the position is after the end of the payload")
         if self._position < CHUNK:
             head = view[: CHUNK - self._position]
             self._first[self._position : self._position + len(head)] = head

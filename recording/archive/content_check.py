@@ -40,15 +40,15 @@ def check_content(
                 with soundfile.SoundFile(reader) as audio:
                     yield from _audio_problems(audio, manifest)
             elif reader.tell():
-                yield "there is audio inside, and the manifest says that there is none"
+                yield "the payload has audio, but the manifest says that it has none"
         if manifest.raw is not None:
             with (folder / f"{call_id}.raw").open("rb") as raw:
                 _read_to_its_end(header, raw, identities)
     except AgeError as error:
         mine = ", ".join(fingerprint(identity.recipient) for identity in identities)
-        yield f"it does not open with {mine}: {error}"
+        yield f"it cannot be opened with {mine}: {error}"
     except soundfile.SoundFileError:
-        yield "what is inside is no whole FLAC file"
+        yield "the decrypted payload is not a complete FLAC file"
     except OSError as error:
         yield f"it cannot be read: {(error.strerror or '').lower()}"
 
@@ -104,11 +104,11 @@ def _count_samples(audio: soundfile.SoundFile, manifest: Manifest) -> tuple[int,
 def _audio_problems(audio: soundfile.SoundFile, manifest: Manifest) -> Iterator[str]:
     expected = _samples(manifest)
     if (audio.samplerate, audio.channels) != (manifest.rate, 2):
-        yield "the audio inside is not of the kind that the manifest says"
+        yield "the audio's rate or channels are not those in the manifest"
     decoded, loud = _count_samples(audio, manifest)
     if loud:
-        yield f"there is sound in {loud} of its gaps, which no fault explains"
+        yield f"there is sound in {loud} of its gaps that are not faults"
     if decoded != expected:
-        yield f"the audio inside has {decoded} samples, the manifest says {expected}"
+        yield f"the audio has {decoded} samples, but the manifest says {expected}"
     if audio.title != manifest.call_id:
-        yield "the audio inside is that of another call"
+        yield "the audio is that of another call"

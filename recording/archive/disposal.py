@@ -131,14 +131,14 @@ class Disposer:
         done = self.find(order.call_id)
         if done is None:
             if path.exists():
-                raise DisposalError("a certificate lies there that this node did not sign")
+                raise DisposalError("there is a certificate that this node did not sign")
             write_atomic(path, CERTIFICATE.sign(self._certificate(order), self.node.key))
         destroy_header(path.parent, order.call_id)
         return path.read_bytes()
 
     def _certificate(self, order: DisposalOrder) -> Certificate:
         if order.reason not in REASONS:
-            raise DisposalError("this is no reason for a disposal")
+            raise DisposalError("the reason of the disposal is unknown")
         manifest = self._manifest(order)
         header = self.path(order.call_id).with_suffix(".header")
         known = header.exists()
@@ -158,7 +158,7 @@ class Disposer:
         try:
             manifest = verify_manifest(self.path(order.call_id).with_suffix(".manifest"))
         except ManifestError as error:
-            raise DisposalError(f"what it is cannot be certified: {error}") from None
+            raise DisposalError(f"the recording cannot be certified: {error}") from None
         if (manifest.call_id, manifest.payload.sha256) != (order.call_id, order.payload_sha256):
             raise DisposalError("the manifest is not that of the recording in the index")
         return manifest

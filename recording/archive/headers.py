@@ -130,7 +130,7 @@ def _wrong(signed: Rewrap, manifest: Manifest, recipients: RecipientSet) -> list
         wrong.append("the record is that of another recording")
     in_force = recipients.serial, list(recipients.fingerprints)
     if (signed.recipients_serial, signed.recipients) != in_force:
-        wrong.append(f"the record is for another set than number {recipients.serial}, in force")
+        wrong.append(f"the record is not for set number {recipients.serial}, which is in force")
     return wrong
 
 

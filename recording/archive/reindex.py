@@ -91,5 +91,5 @@ def disposed_at(certificate: Certificate) -> float:
     try:
         moment = time.strptime(certificate.disposed, "%Y-%m-%dT%H:%M:%SZ")
     except ValueError:
-        raise ArchiveError("the certificate of its disposal names no time") from None
+        raise ArchiveError("the certificate of its disposal has no valid time") from None
     return float(calendar.timegm(moment))

@@ -30,7 +30,7 @@ from recording.keys.keyring import RecipientSet
 from recording.keys.signed_document import DocumentType
 
 FORMAT: Final = "galwad-rewrap-1"
-UNPROVEN: Final = "the header was replaced: who by, only the officer's key proves (--officer-key)"
+UNPROVEN: Final = "the header was replaced: only the officer's key proves by whom (--officer-key)"
 
 
 class Rewrap(msgspec.Struct, frozen=True):
@@ -82,12 +82,12 @@ class Replacement:
             AgeError: `found` is not a header, or an identity in `_openers` does not open it.
         """
         if found != self.header:
-            raise RewrapError("the server read back another header than it was sent")
+            raise RewrapError("the server has stored another header than it received")
         header = Header.parse(found)
         header.verified(self._file_key)
         for identity in self._openers:
             if not hmac.compare_digest(header.unwrap([identity]), self._file_key):
-                raise RewrapError("the new header gives another key than the old one")
+                raise RewrapError("the new header has another file key than the old one")
 
 
 def rewrap(
@@ -138,7 +138,9 @@ def check_stanzas(header: bytes, recipients: int) -> None:
     """
     parsed = Header.parse(header)
     if len(parsed.stanzas) != recipients:
-        raise HeaderError(f"the header has {len(parsed.stanzas)} stanzas, the set {recipients}")
+        raise HeaderError(
+            f"the header has {len(parsed.stanzas)} stanzas, but the set has {recipients}"
+        )
     if any(stanza.kind != X25519 for stanza in parsed.stanzas):
         raise HeaderError("the header has a stanza of another type than X25519")
     if len({x25519_share(stanza) for stanza in parsed.stanzas}) != recipients:
@@ -175,7 +177,7 @@ class HeaderStatus(Enum):
     FIRST = "as it was sealed"
     REWRAPPED = "that of the last rewrap"
     EARLIER = "from before the last rewrap"
-    UNKNOWN = "none that anybody signed"
+    UNKNOWN = "named by no signed document"
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def _checked_header(path: Path) -> SpoolHeader:
     header = read_header(path)
     its_own = f"{header.call_id}.{header.life}.spool"
     if path.name != its_own:
-        raise SpoolHeaderError(f"{path.name} is {its_own}, renamed or copied: move it away")
+        raise SpoolHeaderError(f"{path.name} is a renamed or copied {its_own}: move it away")
     return header
 
 

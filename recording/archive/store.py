@@ -84,7 +84,7 @@ def folder_of(call_id: str) -> str:
     """
     match = _CALL_ID.fullmatch(call_id)
     if match is None:
-        raise ArchiveError("this is no call id")
+        raise ArchiveError("this is not a call id")
     return "/".join(match.groups())
 
 
@@ -156,7 +156,7 @@ class Archive:
             if lives <= sealed:
                 return self._described(done, _personal_of(spools, keys))
             if not sealed <= lives:
-                raise ArchiveError("another spool of this call came after it was archived")
+                raise ArchiveError("this call got another spool after it was archived")
         made = None if following is None else _finish_live(following, spools)
         sound, payload, raw = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)

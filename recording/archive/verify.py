@@ -177,9 +177,9 @@ def _unsafe_objects(folder: Path, call_id: str) -> Iterator[str]:
         with contextlib.suppress(OSError):
             found = (folder / f"{call_id}.{name}").stat()
             if not stat.S_ISREG(found.st_mode):
-                yield f"the {name} is no file"
+                yield f"the {name} is not a regular file"
             elif name in _SMALL and found.st_size > _LARGEST:
-                yield f"the {name} is too large to be one"
+                yield f"the {name} is too large"
 
 
 def verify_disposal(
@@ -226,7 +226,7 @@ def _disposed(folder: Path, call_id: str, public_key: str | None) -> RecordingVe
     problems = [*verdict.problems, *_folder_problems(folder, call_id)]
     if verdict.disposal is not None:
         if (folder / f"{call_id}.header").exists():
-            problems.append("its header is there again: purge the recording again")
+            problems.append("its header exists again: purge the recording again")
         if places["payload"].exists():
             problems += _payload(places["payload"], verdict.disposal.payload)
     return replace(verdict, problems=tuple(problems))
@@ -288,10 +288,10 @@ def _identity_problems(manifest: Manifest, call_id: str) -> Iterator[str]:
     try:
         named = calendar.timegm(time.strptime(manifest.call_id[:15], _ID_TIME))
     except ValueError:
-        yield "its manifest names a call of no day"
+        yield "the date in its manifest's call id is not valid"
         return
     if abs(manifest.started_us - named * _US) > _DAY_US:
-        yield f"it was re-dated: it says that it began at {manifest.started}"
+        yield f"its date was changed: its manifest says that it began at {manifest.started}"
     yield from _sum_problems(manifest)
 
 
@@ -304,13 +304,13 @@ def _sum_problems(manifest: Manifest) -> Iterator[str]:
     found = balance(manifest.talk_us, manifest.segments, manifest.gaps)
     unexplained = sum(each.length_us for each in found.unaccounted)
     if unexplained > manifest.unexplained_us:
-        yield "its segments and gaps do not add up to its talk"
+        yield "its segments and gaps do not add up to its talk time"
 
 
 def _faults(manifest: Manifest) -> Iterator[str]:
     if manifest.unexplained:
         seconds, tenths = divmod(manifest.unexplained_us // 100_000, 10)
-        yield f"{seconds}.{tenths} s are explained by nothing"
+        yield f"{seconds}.{tenths} s of talk time are unexplained"
     if manifest.damaged:
         yield "it was sealed from a damaged spool"
 
@@ -319,7 +319,7 @@ def _folder_problems(folder: Path, call_id: str) -> Iterator[str]:
     """Yield a problem if `folder` ends with another date (YYYY/MM/DD) than that in the call id."""
     match = _DAY.fullmatch(folder.absolute().as_posix())
     if match and "".join(match.groups()) != call_id[:8]:
-        yield f"it lies in the folder of another day, {'/'.join(match.groups())}"
+        yield f"it is in the folder of another day, {'/'.join(match.groups())}"
 
 
 def _raw(path: Path, manifest: Manifest) -> Iterator[str]:
@@ -330,7 +330,7 @@ def _raw(path: Path, manifest: Manifest) -> Iterator[str]:
     if manifest.raw is not None:
         yield from _payload(path, manifest.raw, "raw object")
     elif path.exists():
-        yield "there is a raw object that the manifest does not know"
+        yield "there is a raw object that the manifest does not name"
 
 
 def _payload(path: Path, expected: ObjectFacts, name: str = "payload") -> Iterator[str]:
@@ -374,7 +374,7 @@ def _unreadable(name: str, error: OSError) -> str:
 
 def _header_notes(manifest: Manifest, judged: HeaderVerdict) -> Iterator[str]:
     if judged.header is HeaderStatus.FIRST and manifest.header is None:
-        yield "sealed when manifests said nothing of the header: only an identity proves that"
+        yield "sealed when manifests did not name the header: only an identity proves the header"
     if judged.header is HeaderStatus.REWRAPPED and judged.record is not None:
         yield rewrapped(judged.record)
 

@@ -42,11 +42,11 @@ class Anchor:
             fields = json.loads(line)
             node, seq, hash_, at = (fields[name] for name in ("node", "seq", "hash", "at"))
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise ChainError("this is no anchor") from None
+            raise ChainError("this is not an anchor") from None
         if fields.get("format") != FORMAT or not isinstance(seq, int) or seq < 1:
-            raise ChainError("this is no anchor")
+            raise ChainError("this is not an anchor")
         if not _HASH.fullmatch(str(hash_)):
-            raise ChainError("this anchor has no hash")
+            raise ChainError("this anchor has no valid hash")
         return cls(str(node), Head(seq, str(hash_)), str(at))
 
     def __str__(self) -> str:
@@ -121,7 +121,7 @@ class Restore:
     def __str__(self) -> str:
         return (
             f"entry {self.seq}: restored from the backup of {self.made}; "
-            f"what was written after entry {self.last} until then is lost"
+            f"the entries from then until the restore are lost"
         )
 
 

@@ -102,9 +102,9 @@ class ChainEntry:
             }
             entry = cls.of_body(str(document["body"]), str(document["hash"]), values)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise ChainError("this is no line of an audit's export") from None
+            raise ChainError("this is not a line of an audit's export") from None
         if str(entry) != line.rstrip("\n"):
-            raise ChainError("this line is not as it was exported")
+            raise ChainError("this line was changed after the export")
         return entry
 
     def __str__(self) -> str:
@@ -203,9 +203,9 @@ class ChainChecker:
         if seq > self.last + 1:
             self._add_finding(seq, f"{seq - self.last - 1} entries before it are missing")
         elif seq <= self.last:
-            self._add_finding(seq, "it is out of its order")
+            self._add_finding(seq, "it is out of order")
         if chained(self._hash, entry.body) != entry.hash:
-            self._add_finding(seq, "it was changed, or what stood before it")
+            self._add_finding(seq, "it or the entry before it was changed")
         body = parsed(entry.body)
         self._node = self._node or str(body.get("node", ""))
         shown = (self._node, seq, entry.at_us, entry.kind)
@@ -214,12 +214,12 @@ class ChainChecker:
         commitments = _table(body, "commitments")
         for name, (salt, value) in entry.values.items():
             if commitments.get(name) != commitment(salt, name, value):
-                self._add_finding(seq, f"its value {name} is not the one committed to")
+                self._add_finding(seq, f"its value {name} does not match its commitment")
         if entry.kind == DAY_KEY:
             self._day_key(seq, _table(body, "facts"))
             self._day_us = entry.at_us // DAY_US * DAY_US
         elif self._public and entry.at_us >= self._day_us + DAY_US:
-            self._add_finding(seq, "no day key of its day stands before it")
+            self._add_finding(seq, "there is no day key of its day before it")
         if self._anchors.pop(seq, {entry.hash}) != {entry.hash}:
             self._add_finding(seq, "an anchor kept elsewhere has another hash")
         self._hash, self.last = entry.hash, seq
@@ -244,11 +244,11 @@ class ChainChecker:
         Call this method after `check` was called for the newest entry.
         """
         for seq in sorted(self._anchors):
-            what = "it is gone"
+            what = "it is missing"
             if seq > self.last:
                 end = f"the chain ends with entry {self.last}"
-                what = f"{end}: it was cut, unless it is an older export"
-            self._add_finding(seq, f"an anchor kept elsewhere names it, and {what}")
+                what = f"{end}: its end was removed, or this is an older export"
+            self._add_finding(seq, f"an anchor kept elsewhere names it, but {what}")
         head = Head(self.last, self._hash) if self._count else None
         return ChainVerification(self._count, head, tuple(self._findings))
 

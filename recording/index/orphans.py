@@ -117,7 +117,7 @@ def orphans(
         yield from _stale_parts(folder, now)
     if rows and is_empty:
         kind = "archive is empty"
-        text = f"the index has {len(rows)} recordings, and the archive nothing of them"
+        text = f"the index has {len(rows)} recordings, but the archive has no files of them"
         yield Orphan(kind, ".", "", text)
         return
     for call_id in sorted(missing):
@@ -126,7 +126,7 @@ def orphans(
 
 def _without_files(call_id: str, folder: str) -> Orphan:
     kind = "row without files"
-    text = "the index has it, the archive has none of its three files"
+    text = "the index has it, but the archive has none of its three files"
     return Orphan(kind, f"{folder}/{call_id}", call_id, text)
 
 
@@ -162,8 +162,8 @@ def spool_orphans(
             "spool without call" if stranger else "spool not sealed",
             name,
             spool.call_id,
-            ("nobody knows of its call" if stranger else "its call has ended")
-            + (f"; it was tried: {spool.why}" if spool.why else "; it was not tried yet"),
+            ("its call is unknown" if stranger else "its call has ended")
+            + (f"; sealing failed: {spool.why}" if spool.why else "; sealing was not tried yet"),
             spool.why,
         )
 
@@ -239,9 +239,9 @@ def _problem(kinds: AbstractSet[str], disposed: bool) -> tuple[str, str] | None:
     """
     absent = _missing_objects(kinds)
     if {"disposal", "header"} <= kinds:
-        return "header of a disposal", "it was disposed of, and can be opened all the same"
+        return "header of a disposal", "it was disposed of, but it can still be opened"
     if "disposal" in kinds and not disposed:
-        text = "a certificate says that it was disposed of, and the index does not"
+        text = "a certificate says that it was disposed of, but the index does not"
         return "disposal without row", text
     if not absent:
         return None
@@ -271,14 +271,14 @@ def _file_orphans(
             "files without manifest",
             f"{name}.{min(kinds)}",
             call_id,
-            "without a manifest it is no recording, and no spool is left to make it from",
+            "it has no manifest, and there is no spool to make a new one from",
         )
     elif row is not None and row != folder:
         yield Orphan(
             "files of another day",
             name,
             call_id,
-            f"the index says that they lie in {row}",
+            f"the index says that they are in {row}",
         )
     elif problem:
         what, text = problem

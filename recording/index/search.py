@@ -83,7 +83,7 @@ class Cursor:
         """
         found = _PLACE.fullmatch(text)
         if found is None:
-            raise ValueError("no place in the list")
+            raise ValueError("this is not a place in the list")
         return cls(float(found[1]), found[2])
 
     def __str__(self) -> str:

@@ -52,7 +52,7 @@ def parse_public(text: str) -> Ed25519PublicKey:
         return Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):
         raise KeySetError(
-            "this is no public signing key", "a public signing key is 44 characters of base64"
+            "this is not a public signing key", "a public signing key is 44 characters of base64"
         ) from None
 
 
@@ -114,7 +114,7 @@ class OfficerKeys:
         text = file.comments.get(_SIGNING_COMMENT)
         if text is None:
             raise KeyFileError(
-                f"{file.path} holds no signing key",
+                f"{file.path} contains no signing key",
                 "use the key file that was made for the officer",
             )
         return cls(file.identities[0], _signing_key(text, file.path))
@@ -134,7 +134,7 @@ def _signing_key(text: str, path: Path) -> Ed25519PrivateKey:
     except AgeError as error:
         raise KeyFileError(f"{path}: the signing key: {error}") from None
     if prefix != _SIGNING or len(raw) != 32:
-        raise KeyFileError(f"{path}: this is no signing key")
+        raise KeyFileError(f"{path}: this is not a signing key")
     return Ed25519PrivateKey.from_private_bytes(raw)
 
 

@@ -121,7 +121,9 @@ class DocumentType(Generic[T]):
         except (InvalidSignature, KeySetError, TypeError, RecursionError):
             raise ManifestError(f"the {self.name} was changed: its signature is wrong") from None
         if not as_written:
-            raise ManifestError(f"the {self.name} was changed: it is not as it was written")
+            raise ManifestError(
+                f"the {self.name} was changed: its bytes are not those that were written"
+            )
         return self._interpreted(body)
 
     def _interpreted(self, body: object) -> T:

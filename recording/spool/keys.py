@@ -72,7 +72,7 @@ class KeySlots:
         slot = self._free[-1]
         entry = _SLOT.pack(index, bytes(key), zlib.crc32(key, zlib.crc32(index.to_bytes(4, "big"))))
         if os.pwrite(self._fd, entry, _START + slot * _SLOT.size) != _SLOT.size:
-            raise OSError(f"the runtime folder takes no more keys: {self.path.parent}")
+            raise OSError(f"the runtime folder is full: {self.path.parent}")
         self._by_index[index] = self._free.pop()
 
     def forget(self, index: int) -> None:

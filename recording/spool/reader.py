@@ -458,5 +458,5 @@ def _open(path: Path) -> int:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise SpoolHeaderError(f"{path.name} is no file")
+        raise SpoolHeaderError(f"{path.name} is not a regular file")
     return fd

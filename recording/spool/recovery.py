@@ -56,13 +56,13 @@ def recover_key(spool: Path, identities: Iterable[Identity]) -> RecoveredKey:
     """
     header = read_header(spool)
     if not header.recipients_wrapped:
-        raise SpoolKeyError("the spool was begun when there were no recipients: nobody has its key")
+        raise SpoolKeyError("the spool has no key for recipients: there were none when it was made")
     try:
         key = decrypt_small(header.recipients_wrapped, identities)
     except AgeError as error:
         raise SpoolKeyError(f"the spool's key is not for these identities: {error}") from None
     if not _is_key_of(header, key):
-        raise SpoolKeyError("what the header holds for its recipients is not the spool's key")
+        raise SpoolKeyError("the header's key for the recipients is not the spool's key")
     return RecoveredKey(header.call_id, header.life, key)
 
 

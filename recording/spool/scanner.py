@@ -153,4 +153,4 @@ def find_header(fd: int, name: str) -> tuple[SpoolHeader, bytes, int, bool]:
             header, identity, length = spare
             return header, identity, position + length, False
         position = data.find(HEADER_MAGIC, position + 1)
-    raise SpoolHeaderError(f"{name} does not begin as a spool does")
+    raise SpoolHeaderError(f"{name} has no readable spool header")

@@ -206,7 +206,9 @@ class SpoolWriter:
         finally:
             remaining = [frame.index for frame in erased if not self._forget(frame)]
         if remaining:
-            raise SpoolWriteError(f"{self.path.name}: keys of frames {remaining} stay behind")
+            raise SpoolWriteError(
+                f"{self.path.name}: the keys of frames {remaining} were not destroyed"
+            )
 
     def _write_tombstone(self, erased: list[UnpublishedFrame], at_us: int) -> None:
         """Write the replacement frames of these erased frames, then two equal tombstones.
@@ -242,7 +244,7 @@ class SpoolWriter:
         except OSError as error:
             raise SpoolGoneError(f"{self.path.name} is gone: {error.strerror}") from error
         if not in_place:
-            raise SpoolGoneError(f"{self.path.name}: another file lies in its place")
+            raise SpoolGoneError(f"{self.path.name}: another file has its name")
 
     @property
     def free_bytes(self) -> int:

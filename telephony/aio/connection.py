@@ -84,13 +84,13 @@ class EndReason(enum.StrEnum):
     """The reason why a connection ended. `Connections.endings` counts the connections by reason."""
 
     PEER = "closed by the peer"
-    US = "closed by us"
+    US = "closed locally"
     SLOW = "does not read"
     SILENT = "idle"
     DEAD = "does not answer"
     BROKEN = "not SIP"
     REFUSED = "cannot connect"
-    BARRED = "not welcome"
+    BARRED = "address is barred"
 
 
 class ConnectionOwner(Protocol):

@@ -101,7 +101,7 @@ class Connections:
         """
         if (wanted.transport == "TLS") is (tls is None):
             raise ProtocolError(
-                "an address needs certificates (`tls`) if it is for TLS, and only then"
+                "a TLS address needs certificates (`tls`); another address has none"
             )
         sock = bind(socket.SOCK_STREAM, wanted)
         host, port = sock.getsockname()[:2]

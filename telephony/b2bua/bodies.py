@@ -29,7 +29,7 @@ def require_sdp_accepted(request: Request) -> None:
         text.partition(";")[0].rstrip().lower() for text in request.headers.get_list("Accept")
     }
     if "Accept" in request.headers and not ranges & _SDP_RANGES:
-        raise SipParseError("no session description is accepted", status=406)
+        raise SipParseError("the Accept header field does not include SDP", status=406)
 
 
 def wants_ipv6(request: Request, source: Address) -> bool:
@@ -55,7 +55,7 @@ def description(message: Request | Response) -> SessionDescription | None:
     if not message.body:
         return None
     if (message.headers.get("Content-Encoding") or "identity").strip().lower() != "identity":
-        raise SipParseError("the body has an encoding", status=415)
+        raise SipParseError("the body has a Content-Encoding", status=415)
     kind = message.content_type
     if kind == "application/sdp":
         return SessionDescription.parse(message.body)
@@ -63,4 +63,4 @@ def description(message: Request | Response) -> SessionDescription | None:
         parts = (part.body for part in parts_of(message) if part.type == "application/sdp")
         found = next(parts, None)
         return SessionDescription.parse(found) if found is not None else None
-    raise SipParseError("the body is no session description", status=415)
+    raise SipParseError("the body is not a session description", status=415)

@@ -220,7 +220,7 @@ class BackToBackCall:
         if self.ended:
             return
         if self._setup is None or self._setup.attempt is not None or not targets:
-            raise ProtocolError("a call is dialled once, and to somebody")
+            raise ProtocolError("the call was dialled before, or there are no targets")
         self._setup.dial(targets, now)
 
     def reject(self, status: int, now: float, reason: str | None = None) -> None:

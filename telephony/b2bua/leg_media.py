@@ -109,7 +109,7 @@ class LegMedia:
         if index is not None and not _share_audio(ours.media[index].codecs(), remote.accepts):
             raise SdpParseError("offer and answer share no audio codec", status=488)
         if self.local.srtp is Srtp.REQUIRED and remote.keys is None:
-            raise SdpParseError("no SRTP where nothing else will do", status=488)
+            raise SdpParseError("the leg requires SRTP, but the peer offers none", status=488)
         self.local_description, self.remote_description = agreed(ours, theirs), theirs
         self.remote = remote
         if self._open:
@@ -236,7 +236,7 @@ class LegMedia:
 
     def _reachable(self, remote: RemoteMedia) -> RemoteMedia:
         if (":" in remote.host) != (":" in self.local.host):
-            raise SdpParseError("media at an address of another family than ours", status=488)
+            raise SdpParseError("the peer's media is not of our address family", status=488)
         return remote
 
     def rows(self) -> tuple[tuple[int, str, int, int, str], ...]:

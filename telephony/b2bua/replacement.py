@@ -127,7 +127,7 @@ class CalleeReplacement:
         require_sdp_accepted(request)
         offer = description(request)
         if offer is None:
-            raise ParseError("a newcomer makes the offer", status=488)
+            raise ParseError("an INVITE with Replaces must have an offer", status=488)
         cut_offer(offer, settings.codecs, target.srtp)
         return offer, agree_to_request(request, settings, now)
 

@@ -156,7 +156,7 @@ def _restore_leg(core: CallCore, before: LegCheckpoint) -> None:
 
 def _require_caller(core: CallCore) -> None:
     if not core.legs or core.caller.side is not Side.CALLER:
-        raise ProtocolError("a call without a caller")
+        raise ProtocolError("the checkpoint has no caller")
 
 
 def _agree(media: LegMedia, facts: MediaCheckpoint) -> None:

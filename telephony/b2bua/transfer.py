@@ -434,7 +434,7 @@ class ReferTransfers:
         callee, event, recall = self._core.callee, before.event, before.recall
         if callee is None:
             if recall is None:
-                raise ProtocolError("nobody is left to talk with the caller")
+                raise ProtocolError("the checkpoint has neither a callee nor a recall")
             self._recall_target, self._recall_at = recall.target(), now
         elif event is not None:
             last = notify_request(event, _CUT_SHORT, _ignore_response, lasts=self._lasts, last=True)

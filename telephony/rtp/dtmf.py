@@ -44,7 +44,7 @@ class TelephoneEvent:
             RtpParseError: The RTP payload is shorter than four bytes.
         """
         if len(payload) < 4:
-            raise RtpParseError("a telephone event has four bytes")
+            raise RtpParseError("a telephone event is shorter than four bytes")
         return cls(
             code=payload[0],
             end=payload[1] >= 0x80,

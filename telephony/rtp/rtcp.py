@@ -119,7 +119,7 @@ def parse_compound(data: bytes) -> tuple[RtcpPacket, ...]:
         packets.append(packet)
         offset = end
     if not packets:
-        raise RtpParseError("an empty datagram is no RTCP")
+        raise RtpParseError("the datagram is empty")
     return tuple(packets)
 
 

@@ -112,7 +112,7 @@ class _Sender:
             SrtpError: `_MOST_SOURCES` SSRCs have already been counted.
         """
         if self._streams >= _MOST_SOURCES:
-            raise SrtpError("more sources than one call has")
+            raise SrtpError("too many sources for one call")
         self._streams += 1
 
     def _on_stale(self, data: bytes) -> bytes:
@@ -127,7 +127,7 @@ class _Sender:
         """
         self._stale += 1
         if self._stale < _STALE:
-            raise SrtpError("a packet that comes far too late")
+            raise SrtpError("the packet is too late")
         sent_as = data[8:12]
         source = self._original.get(sent_as, sent_as)
         self._assign_ssrc(source)
@@ -199,7 +199,7 @@ class _Receiver:
         did not begin with 0.
         """
         if len(data) < _SMALLEST:
-            raise SrtpError("shorter than any SRTP packet")
+            raise SrtpError("too short for an SRTP packet")
         if self.key.mki:
             data = _without(data, self.key.mki, _TAGS.get(self.key.suite, 0))
         source = data[8:12]
@@ -237,14 +237,14 @@ class _Receiver:
 
     def unprotect_control(self, data: bytes) -> bytes:
         if len(data) < _SMALLEST:
-            raise SrtpError("shorter than any SRTCP packet")
+            raise SrtpError("too short for an SRTCP packet")
         if self.key.mki:
             data = _without(data, self.key.mki, _CONTROL_TAG if self.key.suite in _TAGS else 0)
         return self._open(data, data[4:8], self._session.unprotect_rtcp)
 
     def _open(self, data: bytes, source: bytes, function: Callable[[bytes], bytes]) -> bytes:
         if source not in self._sources and len(self._sources) >= _MOST_SOURCES:
-            raise SrtpError("more sources than one call has")
+            raise SrtpError("too many sources for one call")
         try:
             plain = function(data)
         except (Error, ValueError) as error:
@@ -257,7 +257,7 @@ def _without(data: bytes, mki: bytes, tag: int) -> bytes:
     end = len(data) - tag
     start = end - len(mki)
     if start < _SMALLEST or data[start:end] != mki:
-        raise SrtpError("another MKI than that of the key")
+        raise SrtpError("the MKI is not that of the key")
     return data[:start] + data[end:]
 
 

@@ -130,7 +130,7 @@ def _literal(host: str | None) -> str:
     try:
         address = ip_address(host or "")
     except ValueError:
-        raise SdpParseError("the connection address is no IP literal", status=488) from None
+        raise SdpParseError("the connection address is not an IP address", status=488) from None
     if address.is_multicast:
         raise SdpParseError("the connection address is multicast", status=488)
     return str(address)

@@ -99,7 +99,7 @@ class Crypto:
         """
         found = _CRYPTO.fullmatch(value.strip())
         if found is None:
-            raise SdpParseError("not 'tag suite inline:key'", status=488)
+            raise SdpParseError("an a=crypto is not 'tag suite inline:key'", status=488)
         tag, name, keys, parameters = found.groups()
         if name not in set(Suite):
             raise SdpParseError("an SRTP suite that is not supported", status=488)
@@ -119,7 +119,7 @@ def _key(suite: Suite, text: str) -> MasterKey:
     """
     method, colon, rest = text.partition(":")
     if method.lower() != "inline" or not colon or ";" in rest:
-        raise SdpParseError("not one inline SRTP key", status=488)
+        raise SdpParseError("an a=crypto does not have exactly one inline key", status=488)
     encoded, *more = rest.split("|")
     mki = b""
     if more and ":" in more[-1]:

@@ -75,7 +75,7 @@ def _carried(session: SessionDescription, allowed: Sequence[str], srtp: Srtp) ->
     index = session.find(fits) if index is None else index
     if index is None:
         audio = session.find(lambda media: media.port > 0 and media.kind.lower() == "audio")
-        why = "no audio" if audio is None else "no codec or no protection in common"
+        why = "no audio" if audio is None else "no common codec or protection"
         raise SdpParseError(why, status=488)
     return index
 

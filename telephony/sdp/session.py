@@ -244,7 +244,7 @@ class SessionDescription:
         """
         origins = [line for line in self.lines if line.type == "o"]
         if len(origins) != 1 or len(origins[0].value.split()) != 6:
-            raise SdpParseError("there is not one o= line with six fields")
+            raise SdpParseError("there is not exactly one o= line with six fields")
         _connection(self.lines)
         for index, media in enumerate(self.media):
             self.host(index)
@@ -265,7 +265,7 @@ class SessionDescription:
             or text.count("\r") != text.count("\n")
             or text.count("\n") != (len(every) + len(self.media))
         ):
-            raise ProtocolError("a line of a session description holds CR, LF or NUL")
+            raise ProtocolError("a line of a session description contains CR, LF or NUL")
         return text
 
     def __bytes__(self) -> bytes:
@@ -314,7 +314,7 @@ def _lines(data: str | bytes) -> Iterator[SdpLine]:
         raise SdpParseError("a session description is too long")
     text = data.decode("utf-8", "surrogateescape") if isinstance(data, bytes) else data
     if "\0" in text:
-        raise SdpParseError("a session description holds NUL")
+        raise SdpParseError("a session description contains NUL")
     rows = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     if len(rows) > MAX_LINES:
         raise SdpParseError(f"more than {MAX_LINES} lines")

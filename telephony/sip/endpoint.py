@@ -258,7 +258,7 @@ class Endpoint:
                 address. Or a header field contains CR, LF or NUL.
         """
         if method in {"INVITE", "ACK", "CANCEL"}:
-            raise ProtocolError("INVITE, ACK and CANCEL have calls of their own")
+            raise ProtocolError("this method does not send INVITE, ACK or CANCEL")
         draft = self._draft(
             method,
             uri,

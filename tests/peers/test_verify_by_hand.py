@@ -178,7 +178,7 @@ def test_galwads_own_commands_find_the_same_faults(desktop):
     seq = json.loads((folder / "anchors.jsonl").read_text())["seq"]
     (folder / "chain.jsonl").write_text("".join(lines[: seq - 1]))
     cut = desktop.run("audit", "verify", "chain.jsonl", "--anchors", "anchors.jsonl", status=1)
-    assert f"entry {seq}: an anchor kept elsewhere names it, and the chain ends" in cut
+    assert f"entry {seq}: an anchor kept elsewhere names it, but the chain ends" in cut
     assert f"{call_id}  whole" in desktop.run("recordings", "verify", "--since", "yesterday")
 
 

@@ -77,7 +77,7 @@ class RecipientsWatch:
             newest = highest_serial((link.facts for link in earlier), self._officer_key)
             serial = highest_serial([facts], self._officer_key)
             if 0 < serial < newest:
-                text = f"set number {serial} is in force, and number {newest} was before it"
+                text = f"set number {serial} is in force, but number {newest} was in force before"
                 self._on_alarm(Alarm("recipients.put_back", detail=text))
 
     async def run(self) -> None:

@@ -11,16 +11,22 @@ from typing import Final
 _FIXES: Final = {
     "archive is empty": "mount its disk again; if it is lost, restore it from a copy",
     "files without row": "`galwad recordings reindex` proves it, and makes its row",
-    "files without manifest": "restore that from a copy; else keep it, `age -d` may open it",
+    "files without manifest": (
+        "restore the manifest from a copy; else keep the files, `age -d` may open them"
+    ),
     "row without files": "restore them from a copy of the archive",
     "files of another day": "move all its files there; `galwad recordings verify` proves them",
-    "header of a disposal": "`galwad recordings purge` destroys it, if the certificate is ours",
-    "disposal without row": "`galwad recordings purge` ends it, if the certificate is ours",
+    "header of a disposal": (
+        "`galwad recordings purge` destroys it, if this node signed the certificate"
+    ),
+    "disposal without row": (
+        "`galwad recordings purge` completes it, if this node signed the certificate"
+    ),
     "unfinished file": "if its call has a recording, remove it",
 }
 _SPOOL_FIXES: Final = {
     "recording.locked": "`galwad recordings recover` with an officer's identity",
-    "recording.no_recipients": "put the signed set of recipients right; it is sealed then",
+    "recording.no_recipients": "correct the signed set of recipients; the spool is then sealed",
 }
 
 

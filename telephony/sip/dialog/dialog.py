@@ -306,7 +306,7 @@ class Dialog(DialogAddresses):
         del now  # `now` is not used, because no timer retransmits an ACK.
         number = client.request.cseq.number
         if number not in self._acks:
-            raise ProtocolError("no 2xx to that INVITE came in this dialog")
+            raise ProtocolError("this dialog has received no 2xx to that INVITE")
         if self._acks[number] is None:
             credentials = (
                 (name, value)

@@ -29,7 +29,7 @@ class CSeq:
 
     def __post_init__(self) -> None:
         if not 0 <= self.number <= MAX_NUMBER or not is_token(self.method):
-            raise ProtocolError("a CSeq is out of range or its method is no token")
+            raise ProtocolError("a CSeq is out of range, or its method is not a token")
 
     @classmethod
     def parse(cls, text: str) -> CSeq:

@@ -305,7 +305,7 @@ def _check_headers(message: Request | Response) -> None:
     keys = [row[0] for row in message.headers.rows]
     for name in _SINGLE:
         if keys.count(name) > 1:
-            raise SipParseError("a header that may stand once stands there again")
+            raise SipParseError("a header field that may occur once occurs twice")
     _ = message.via, message.from_, message.to
     if not message.call_id:
         raise SipParseError("an empty Call-ID")

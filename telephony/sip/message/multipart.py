@@ -79,7 +79,7 @@ def parse_multipart(content_type: str, body: bytes) -> list[BodyPart]:
         if start is None:
             break
         if len(parts) >= MAX_PARTS:
-            raise SipParseError("a multipart body of too many parts", status=413)
+            raise SipParseError("a multipart body with too many parts", status=413)
     if start is not None:
         parts.append(_parse_part(body[start:]))
     if not parts:

@@ -35,11 +35,11 @@ class Replaces:
         for parameter in parameters:
             name, _, value = parameter.partition("=")
             if (key := name.strip().lower()) in found:
-                raise SipParseError("a Replaces parameter is there twice")
+                raise SipParseError("a Replaces parameter occurs twice")
             found[key] = value.strip()
         tags = found.get("to-tag", ""), found.get("from-tag", "")
         if not call_id or any(c.isspace() for c in call_id) or not all(map(is_token, tags)):
-            raise SipParseError("Replaces wants a Call-ID, a to-tag and a from-tag")
+            raise SipParseError("Replaces has no valid Call-ID, to-tag or from-tag")
         return cls(call_id, *tags, early_only="early-only" in found)
 
     def __str__(self) -> str:

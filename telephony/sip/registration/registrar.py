@@ -241,10 +241,10 @@ class Registrar:
             SipParseError: The Contact is not a sip or sips URI, or its expiry is too short.
         """
         if contact.uri.scheme not in SIP_SCHEMES:
-            raise SipParseError("a contact that is no SIP address")
+            raise SipParseError("a Contact is not a SIP address")
         seconds = self._seconds(contact, request)
         if 0 < seconds < self._min_expires:
-            raise SipParseError("too short an expiry", status=423)
+            raise SipParseError("the expiry of a Contact is too short", status=423)
         bare = NameAddr("", contact.uri, drop_parameter(contact.parameters, "expires"))
         expires_at = now + min(seconds, self._max_expires)
         return Binding(bare, request.call_id, request.cseq.number, source, expires_at, path)
@@ -295,7 +295,7 @@ def _contacts(request: Request) -> list[str]:
 def _path(request: Request) -> tuple[NameAddr, ...]:
     path = tuple(NameAddr.parse(proxy) for proxy in request.headers.get_list("Path"))
     if len(path) > MAX_PATH or any(proxy.uri.scheme not in SIP_SCHEMES for proxy in path):
-        raise SipParseError("a path that is too long, or leads by something else than SIP")
+        raise SipParseError("a Path is too long, or has an entry that is not a SIP address")
     return path
 
 
@@ -307,7 +307,7 @@ def _parse_seconds(text: str) -> int:
 
 def _remove_all(held: list[Binding], request: Request, wanted: list[str]) -> list[Binding]:
     if len(wanted) != 1 or request.headers.get("Expires") != "0":
-        raise SipParseError("a wildcard that does not stand alone, or without Expires: 0")
+        raise SipParseError("a wildcard Contact is not the only Contact, or has no Expires: 0")
     for binding in held:
         _require_newer(binding, request)
     return []
@@ -315,7 +315,7 @@ def _remove_all(held: list[Binding], request: Request, wanted: list[str]) -> lis
 
 def _require_newer(binding: Binding, request: Request) -> None:
     if binding.call_id == request.call_id and request.cseq.number <= binding.cseq:
-        raise SipParseError("an older REGISTER came after a newer one")
+        raise SipParseError("an older REGISTER arrived after a newer one")
 
 
 def _contact_headers(held: Iterable[Binding], now: float) -> list[tuple[str, str]]:

@@ -49,7 +49,7 @@ class LocalAddresses:
                 `::`, to which peers cannot send.
         """
         if (advertised or address).host in {"0.0.0.0", "::"}:  # noqa: S104 - refused here
-            raise ProtocolError("a wildcard address needs an advertised one")
+            raise ProtocolError("a wildcard address needs an advertised address")
         self._by_socket[address] = LocalAddress(address, advertised or address)
 
     def get(self, address: Address) -> LocalAddress | None:
@@ -73,7 +73,7 @@ class LocalAddresses:
         if found is not None:
             return found
         if address is not None:
-            raise ProtocolError("that local address was never given to listen()")
+            raise ProtocolError("the local address was not passed to listen()")
         raise ProtocolError("no local address of the destination's family and transport")
 
     def reaching(

@@ -46,7 +46,7 @@ def _restore(dialogs: Dialogs, data: dict[str, object]) -> Dialog:
     remote = NameAddr.parse(_text(data["remote"]))
     call_id = _text(data["call_id"])
     if DialogId(call_id, local.tag or "", remote.tag or "") in dialogs:
-        raise ProtocolError("that dialog is here already")
+        raise ProtocolError("the dialog already exists")
     remote_cseq = data["remote_cseq"]
     peer = _address(data["peer"])
     send_to = data["send_to"]

@@ -52,7 +52,7 @@ class Incoming:
         """Process a received message. This method raises no error."""
         ours = self._core.local_addresses.get(local)
         if ours is None:
-            self._core.drop(source, "came to no address of ours")
+            self._core.drop(source, "unknown local address")
         elif not data.strip(b"\r\n\0 "):
             self._core.dropped["keep-alive"] += 1
         else:
@@ -99,16 +99,16 @@ class Incoming:
 
     def _response(self, response: Response, source: Address, now: float) -> None:
         if not self._core.local_addresses.has(response.via.host, response.via.port):
-            self._core.drop(source, "response to somebody else")
+            self._core.drop(source, "response for another address")
             return
         # A response to us has only our own Via entry. RFC 3261 section 8.1.3.3: a response with
         # several Via entries was sent to the wrong element or is damaged, so it is dropped.
         if len(response.headers.get_list("Via")) > 1:
-            self._core.drop(source, "response that is not for us alone")
+            self._core.drop(source, "response with several Via entries")
             return
         transaction = self._core.transactions.client_of(response)
         if transaction is None:
-            self._core.drop(source, "response to no request of ours")
+            self._core.drop(source, "response without a matching request")
             return
         transaction.receive(response, now)
 
@@ -139,7 +139,7 @@ class Incoming:
         elif isinstance(transaction, InviteServerTransaction):
             transaction.acknowledge(now)
         elif dialog_id not in self._agent.dialogs:
-            self._core.drop(source, "ACK to nothing")
+            self._core.drop(source, "ACK without a matching dialog")
 
     def _despite_wrong_tag(
         self, transaction: InviteServerTransaction, request: Request

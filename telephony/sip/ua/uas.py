@@ -149,7 +149,7 @@ class InviteServer(ServerRequest):
         if self._final:
             raise ProtocolError("a final response was sent before")
         if reliable and not self.takes_reliable:
-            raise ProtocolError("the caller does not take reliable provisional responses")
+            raise ProtocolError("the caller does not support reliable provisional responses")
         response = PendingResponse(status, reason, tuple(headers), body, self._tag(to_tag, status))
         self._stop(self._trying)
         self._stop(self._refresh)

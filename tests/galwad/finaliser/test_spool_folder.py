@@ -38,13 +38,13 @@ async def test_a_file_name_that_is_not_utf_8_is_reported_and_prevents_no_seal(si
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (os.mkfifo, "is no file"),
-        (os.mkdir, "is no file"),
-        (lambda path: path.symlink_to("/dev/zero"), "is no file"),
+        (os.mkfifo, "is not a regular file"),
+        (os.mkdir, "is not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
         (lambda path: path.symlink_to(path), "too many levels of symbolic links"),
         (lambda path: path.symlink_to("away"), "no such file or directory"),
         (lambda path: path.touch(), "is empty"),
-        (lambda path: path.write_bytes(bytes(4096)), "does not begin as a spool does"),
+        (lambda path: path.write_bytes(bytes(4096)), "has no readable spool header"),
     ],
 )
 async def test_a_spool_name_that_is_not_a_spool_raises_an_alarm_and_delays_no_call(site, make, why):
@@ -69,7 +69,7 @@ async def test_a_copied_or_renamed_spool_raises_an_alarm_and_is_not_sealed(site,
     async with site.desk() as peer, site.running(look_round_s=0.05):
         alarm = await peer.next(Alarm)
         assert alarm.kind == "recording.not_sealed"
-        assert alarm.detail == f"{name} is {first.name}, renamed or copied: move it away"
+        assert alarm.detail == f"{name} is a renamed or copied {first.name}: move it away"
         copy.unlink()
         assert (await peer.next(Sealed)).call_id == FIRST
         await site.gone(first)
@@ -112,5 +112,5 @@ def test_the_reasons_of_all_unreadable_spools_of_a_call_are_reported(site):
     (site.spool / f"{FIRST}.1.spool").mkdir()
     (site.spool / f"{FIRST}.2.spool").symlink_to("away")
     assert sealer_of(site.settings).unreadable(()) == {
-        FIRST: f"{FIRST}.1.spool is no file; {FIRST}.2.spool: no such file or directory"
+        FIRST: f"{FIRST}.1.spool is not a regular file; {FIRST}.2.spool: no such file or directory"
     }

@@ -72,7 +72,7 @@ def test_no_passphrase_is_requested_for_a_plain_file(file):
 
 
 def test_a_file_that_others_can_read_is_refused_only_if_it_is_plain(file):
-    with pytest.raises(KeyFileError, match="open to others"):
+    with pytest.raises(KeyFileError, match="accessible to other users"):
         IdentityFile.read(file(TEXT.encode(), 0o644), never)
     assert IdentityFile.read(file(protected(TEXT, QUICK), 0o644), tell).identities[0] == FIRST
 
@@ -86,10 +86,10 @@ def test_a_file_that_others_can_read_is_refused_only_if_it_is_plain(file):
         (protected(TEXT, QUICK).replace(b"\n", b" \n", 1), "the armor's first line"),
         (header(closed(passphrase=SECRET, factor=5)) + chunks(b"", last=False), "stops"),
         (protected("no key at all", QUICK), "not an age identity"),
-        (protected("# a comment\n", QUICK), "holds no identity"),
-        (encrypt_small(b"\xff\xfe", [QUICK]), "no identity file"),
-        (b"\xff\xfe", "no identity file"),
-        (b"", "holds no identity"),
+        (protected("# a comment\n", QUICK), "contains no identity"),
+        (encrypt_small(b"\xff\xfe", [QUICK]), "not an identity file"),
+        (b"\xff\xfe", "not an identity file"),
+        (b"", "contains no identity"),
     ],
     ids=lambda value: value if isinstance(value, str) else "file",
 )

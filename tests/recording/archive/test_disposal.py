@@ -109,7 +109,7 @@ def test_a_header_that_returns_after_disposal_is_damage_until_destroyed_again(ro
     room.path("header").write_bytes(header)
     verdict = room.office.verdict()
     assert verdict.has_unexplained_damage
-    assert "is there again" in verdict.problems[0]
+    assert "exists again" in verdict.problems[0]
     assert room.dispose(reason="mistake", by="user:huw") == first
     assert not room.path("header").exists()
     assert not room.office.verdict().has_unexplained_damage
@@ -162,7 +162,7 @@ def test_a_certificate_of_another_recording_is_refused(room):
     ("changes", "text"),
     [
         ({"payload_sha256": "0" * 64}, "not that of the recording in the index"),
-        ({"reason": "boredom"}, "no reason"),
+        ({"reason": "boredom"}, "the reason of the disposal is unknown"),
     ],
 )
 def test_a_disposal_order_with_a_wrong_digest_or_reason_changes_nothing(room, changes, text):

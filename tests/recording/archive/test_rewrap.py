@@ -259,16 +259,16 @@ def test_the_server_refuses_a_header_that_the_officer_did_not_sign(room):
     junk = dataclasses.replace(new, header=make_header(new_file_key(), room.set.recipients))
     refused(room, junk, "another header")
     refused(room, dataclasses.replace(new, record=b"{}"), "malformed")
-    refused(room, dataclasses.replace(new, header=b"no header\n"), "no age file")
+    refused(room, dataclasses.replace(new, header=b"no header\n"), "not an age file")
 
 
 def test_the_server_refuses_a_header_for_another_set_than_the_one_in_force(room):
     other = RecipientSet.of([("Officer", room.officer.identity.recipient)], 2)
-    refused(room, room.make(other), "1 stanzas, the set 2")
+    refused(room, room.make(other), "1 stanzas, but the set has 2")
     two = RecipientSet.of([("a", room.deputy.recipient), ("b", Identity.generate().recipient)], 2)
-    refused(room, room.make(two), "another set than number 2")
+    refused(room, room.make(two), "not for set number 2")
     same = RecipientSet.of(zip("ab", room.set.recipients, strict=True), 3)
-    refused(room, room.make(same), "another set than number 2")
+    refused(room, room.make(same), "not for set number 2")
     room.set_file.write_text("{}")
     refused(room, room.make(), "set of recipients|malformed")
 

@@ -72,7 +72,7 @@ def test_a_check_waits_for_a_recording_that_is_being_disposed_of(sealed, clock, 
     path(sealed, "header").write_bytes(b"not overwritten yet")
     clock.work = lambda: disposals.dispose(order)
     verdict, seen = looked(sealed)
-    assert "is there again" in seen[0].problems[0]
+    assert "exists again" in seen[0].problems[0]
     assert (verdict.has_unexplained_damage, verdict.disposal is not None) == (False, True)
 
 

@@ -96,12 +96,12 @@ def test_a_manifest_without_a_header_digest_can_still_be_verified(office):
     (office.folder / f"{CALL_ID}.manifest").write_bytes(canonical_json(document) + b"\n")
     verdict = office.verdict()
     assert verdict.whole
-    assert any("nothing of the header" in note for note in verdict.notes)
+    assert any("did not name the header" in note for note in verdict.notes)
     header = make_header(new_file_key(), [office.officer.identity.recipient])
     (office.folder / f"{CALL_ID}.header").write_bytes(header)
     assert office.verdict().whole
     (found,) = office.verdict(identities=[office.officer.identity]).problems
-    assert "does not open" in found
+    assert "cannot be opened" in found
 
 
 def test_a_recording_in_the_folder_of_another_day_is_reported(office):
@@ -109,7 +109,7 @@ def test_a_recording_in_the_folder_of_another_day_is_reported(office):
     moved = office.folder.parent / "02"
     office.folder.rename(moved)
     (found,) = verify_recording(moved, CALL_ID).problems
-    assert found == "it lies in the folder of another day, 2026/03/02"
+    assert found == "it is in the folder of another day, 2026/03/02"
 
 
 def test_a_change_to_any_byte_of_a_manifest_is_reported(office):
@@ -148,13 +148,13 @@ def test_sound_in_a_moved_gap_is_reported(office):
     (gap,), (first, last) = manifest.gaps, manifest.segments
     later = msgspec.structs.replace(gap, to_us=gap.to_us + 1000)
     after = msgspec.structs.replace(last, from_us=later.to_us)
-    heard = ("there is sound in 1 of its gaps, which no fault explains",)
+    heard = ("there is sound in 1 of its gaps that are not faults",)
     assert signed_anew(office, manifest, gaps=[later], segments=[first, after]) == heard
 
 
 def test_segments_and_gaps_that_do_not_add_up_are_reported_without_an_identity(office):
     manifest = paused(office)
-    text = "its segments and gaps do not add up to its talk"
+    text = "its segments and gaps do not add up to its talk time"
     assert text in signed_anew(office, manifest, gaps=[])
     longer = msgspec.structs.replace(manifest.gaps[0], from_us=0)
     assert text in signed_anew(office, manifest, gaps=[longer])
@@ -168,4 +168,4 @@ def test_a_manifest_that_denies_audio_in_the_payload_is_reported(office, changes
     signed = sign_manifest(manifest, office.node.key)
     (office.folder / f"{CALL_ID}.manifest").write_bytes(signed)
     verdict = office.verdict(identities=[office.officer.identity])
-    assert verdict.problems == ("there is audio inside, and the manifest says that there is none",)
+    assert verdict.problems == ("the payload has audio, but the manifest says that it has none",)

@@ -225,7 +225,7 @@ def test_damage_to_the_raw_object_is_reported(office, damage, problem):
 def test_a_raw_object_that_the_manifest_does_not_name_is_reported(office):
     office.seal(office.simple())
     (office.folder / f"{CALL_ID}.raw").write_bytes(b"x")
-    assert office.verdict().problems == ("there is a raw object that the manifest does not know",)
+    assert office.verdict().problems == ("there is a raw object that the manifest does not name",)
 
 
 def test_sealing_again_replaces_a_lost_raw_object(office):

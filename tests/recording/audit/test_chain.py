@@ -57,15 +57,15 @@ async def test_changed_dropped_and_moved_entries_are_reported(entries):
         *entries[:2],
         ChainEntry.of_body(entries[2].body.replace('"b"', '"x"'), entries[2].hash),
     ]
-    assert found([*changed, *entries[3:]]) == [(3, "it was changed, or what stood before it")]
+    assert found([*changed, *entries[3:]]) == [(3, "it or the entry before it was changed")]
     assert (4, "1 entries before it are missing") in found([*entries[:2], *entries[3:]])
-    assert (2, "it is out of its order") in found([*entries[:3], entries[1], *entries[3:]])
+    assert (2, "it is out of order") in found([*entries[:3], entries[1], *entries[3:]])
     salted = {"actor": (b"x", "user:huw")}
     other = ChainEntry(
         2, entries[1].at_us, entries[1].kind, entries[1].body, entries[1].hash, salted
     )
     assert found([entries[0], other, *entries[2:]]) == [
-        (2, "its value actor is not the one committed to")
+        (2, "its value actor does not match its commitment")
     ]
 
 
@@ -73,10 +73,10 @@ async def test_an_anchor_after_the_chains_end_and_one_of_a_missing_entry_differ_
     entries,
 ):
     anchors = [Head(2, entries[1].hash), Head(9, "0" * 64)]
-    later = "an anchor kept elsewhere names it, and the chain ends with entry 5"
+    later = "an anchor kept elsewhere names it, but the chain ends with entry 5"
     assert found([entries[0], *entries[2:]], anchors)[-2:] == [
-        (2, "an anchor kept elsewhere names it, and it is gone"),
-        (9, f"{later}: it was cut, unless it is an older export"),
+        (2, "an anchor kept elsewhere names it, but it is missing"),
+        (9, f"{later}: its end was removed, or this is an older export"),
     ]
 
 
@@ -86,7 +86,7 @@ async def test_a_cut_tail_is_reported_only_with_an_anchor(entries):
     assert found(entries, [head]) == []
     (cut,) = found(entries[:4], [head])
     assert cut[0] == 5
-    assert cut[1].startswith("an anchor kept elsewhere names it, and the chain ends with entry 4: ")
+    assert cut[1].startswith("an anchor kept elsewhere names it, but the chain ends with entry 4: ")
 
 
 async def test_two_different_anchors_of_one_entry_are_reported(entries):
@@ -165,7 +165,7 @@ async def test_every_changed_byte_of_an_export_is_reported(entries):
             except ChainError:
                 continue
             assert told, changed
-    with pytest.raises(ChainError, match="not as it was exported"):
+    with pytest.raises(ChainError, match="changed after the export"):
         list(read_export([f" {line}"]))
 
 
@@ -201,7 +201,7 @@ async def test_a_rewritten_chain_without_a_day_key_is_reported(entries):
             seq = len(chain) + 1
             body = link.body.replace(f'"seq":{link.seq}', f'"seq":{seq}')
             chain.append(forged(body, chain[-1].hash if chain else GENESIS))
-    assert found(chain) == [(4, "no day key of its day stands before it")]
+    assert found(chain) == [(4, "there is no day key of its day before it")]
 
 
 def restored(seq, last):

@@ -111,7 +111,7 @@ async def test_a_search_filters_entries_and_returns_the_newest_first(audit, cloc
 async def test_a_changed_entry_is_reported(audit, engine):
     await three(audit)
     await sql(engine, "UPDATE audit_entries SET body = replace(body, 'call-1', 'call-9')")
-    assert await findings(engine) == [(3, "it was changed, or what stood before it")]
+    assert await findings(engine) == [(3, "it or the entry before it was changed")]
 
 
 async def test_a_changed_value_or_column_is_reported(audit, engine):
@@ -119,7 +119,7 @@ async def test_a_changed_value_or_column_is_reported(audit, engine):
     await sql(engine, "UPDATE audit_values SET value = 'user:huw' WHERE seq = 2")
     await sql(engine, "UPDATE audit_entries SET at_us = at_us + 1 WHERE seq = 3")
     assert await findings(engine) == [
-        (2, "its value actor is not the one committed to"),
+        (2, "its value actor does not match its commitment"),
         (3, "its columns contradict its body"),
     ]
 
@@ -137,7 +137,7 @@ async def test_a_cut_tail_is_reported_only_with_an_anchor(audit, engine):
     assert await findings(engine) == []
     ((seq, text),) = await findings(engine, [head])
     assert seq == 4
-    assert "names it, and the chain ends with entry 3: it was cut" in text
+    assert "names it, but the chain ends with entry 3: its end was removed" in text
     assert (await findings(engine, [Head(3, "0" * 64)]))[0][0] == 3
 
 

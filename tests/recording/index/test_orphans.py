@@ -86,7 +86,7 @@ def test_files_without_a_manifest_and_a_spool_are_reported(archive, office):
     (office.folder / f"{CALL_ID}.manifest").unlink()
     (orphan,) = found(archive, {})
     assert orphan.name == f"2026/03/01/{CALL_ID}.header"
-    assert "no spool is left" in orphan.text
+    assert "there is no spool to make a new one from" in orphan.text
 
 
 def test_files_of_a_call_that_still_has_a_spool_are_not_orphans(archive, office):

@@ -135,7 +135,7 @@ def test_an_identity_file_without_a_signing_key_is_refused(tmp_path):
     path = tmp_path / "plain"
     path.touch(0o600)
     path.write_text(f"{Identity.generate()}\n")
-    with pytest.raises(KeyFileError, match="holds no signing key") as caught:
+    with pytest.raises(KeyFileError, match="contains no signing key") as caught:
         OfficerKeys.load(path)
     assert caught.value.hint
 
@@ -143,9 +143,9 @@ def test_an_identity_file_without_a_signing_key_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("key", "told"),
     [
-        ("GALWAD-SIGNING-KEY-1XXX", "the signing key: this is no key"),
-        (str(Identity.generate()), "this is no signing key"),
-        (bech32.encode("GALWAD-SIGNING-KEY-", bytes(31)), "this is no signing key"),
+        ("GALWAD-SIGNING-KEY-1XXX", "the signing key: this is not a key"),
+        (str(Identity.generate()), "this is not a signing key"),
+        (bech32.encode("GALWAD-SIGNING-KEY-", bytes(31)), "this is not a signing key"),
     ],
     ids=["mistyped", "another key", "too short"],
 )
@@ -164,7 +164,7 @@ def test_keys_that_cannot_be_written_raise_key_file_error(tmp_path, officer):
 
 def test_a_malformed_public_key_is_refused():
     for text in ("", "AAAA", "not base64!"):
-        with pytest.raises(KeySetError, match="no public signing key"):
+        with pytest.raises(KeySetError, match="not a public signing key"):
             parse_public(text)
 
 

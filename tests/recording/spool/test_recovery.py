@@ -72,7 +72,7 @@ def test_an_identity_that_is_not_a_recipient_recovers_no_key(spools):
 
 
 def test_a_spool_without_recipients_cannot_be_recovered(spools):
-    with pytest.raises(SpoolKeyError, match="nobody has its key"):
+    with pytest.raises(SpoolKeyError, match="the spool has no key for recipients"):
         recover_key(spool_of(spools), [OFFICER])
 
 

@@ -382,7 +382,7 @@ def test_a_first_spool_found_after_archiving_is_refused_and_kept(live, office, m
     manifest = office.seal(*paths).manifest
     assert balanced(manifest)
     paths[0].unlink()
-    with pytest.raises(ArchiveError, match="came after it was archived"):
+    with pytest.raises(ArchiveError, match="got another spool after it was archived"):
         office.seal(disk / f"{CALL_ID}.1.spool")
     assert (disk / f"{CALL_ID}.1.spool").exists()
     assert office.archive.find(CALL_ID) == manifest

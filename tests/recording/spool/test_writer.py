@@ -251,7 +251,7 @@ def test_a_moved_or_replaced_spool_file_is_noticed(spools):
     with pytest.raises(SpoolWriteError, match="is gone"):
         writer.check_path()
     writer.path.write_bytes(b"another")
-    with pytest.raises(SpoolWriteError, match="another file lies in its place"):
+    with pytest.raises(SpoolWriteError, match="another file has its name"):
         writer.check_path()
     away.replace(writer.path)
     writer.check_path()

@@ -215,12 +215,12 @@ def test_keep_alives_are_counted_without_an_answer_or_event(endpoint):
 def test_a_response_to_another_elements_request_is_dropped(endpoint):
     data = message("OPTIONS").replace(b"OPTIONS sip:bob@192.0.2.2 SIP/2.0", b"SIP/2.0 200 OK")
     answers(endpoint, data)
-    assert events(endpoint)[0].why == "response to somebody else"
+    assert events(endpoint)[0].why == "response for another address"
 
 
 def test_a_stray_ack_is_dropped(endpoint):
     assert answers(endpoint, message("ACK", to=";tag=x")) == []
-    assert events(endpoint)[0].why == "ACK to nothing"
+    assert events(endpoint)[0].why == "ACK without a matching dialog"
 
 
 def test_an_ack_to_our_2xx_is_reported_once_and_its_copies_are_absorbed(endpoint):

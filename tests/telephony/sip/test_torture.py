@@ -64,8 +64,8 @@ RFC_4475 = [
     Case("3.1.1.9", "semiuri", None, None, OTHER, "well-formed; the semicolon is the user's"),
     Case("3.1.1.10", "transports", None, None, OTHER, "well-formed"),
     Case("3.1.1.11", "mpart01", None, None, OTHER, "well-formed; the body holds NULs"),
-    Case("3.1.1.12", "unreason", None, None, DROP, "well-formed; a response to somebody else"),
-    Case("3.1.1.13", "noreason", None, None, DROP, "well-formed; a response to somebody else"),
+    Case("3.1.1.12", "unreason", None, None, DROP, "well-formed; a response for another address"),
+    Case("3.1.1.13", "noreason", None, None, DROP, "well-formed; a response for another address"),
     # Invalid messages.
     Case("3.1.2.1", "badinv01", 400, 400, None, "should be refused with 400"),
     Case("3.1.2.2", "clerr", 400, 400, None, "should be refused with 400 when it came by UDP"),

@@ -20,7 +20,7 @@ from recording.audit.chain import GENESIS, ChainEntry, Head, canonical, chained
 
 CALL = "20261125-093000-abcdefgh"
 NAMED = "an anchor kept elsewhere names it"
-CUT = "it was cut, unless it is an older export"
+CUT = "its end was removed, or this is an older export"
 SEALED = 1_795_599_301
 """The time at which the archive's recording was sealed, in Unix seconds."""
 
@@ -75,7 +75,7 @@ def write(path, links):
         (lambda links: links[1:], "entry 2: 1 entries before it are missing"),
         (
             lambda links: [*links[:2], ChainEntry.of_body(links[2].body, "0" * 64)],
-            "entry 3: it was changed, or what stood before it",
+            "entry 3: it or the entry before it was changed",
         ),
         (
             lambda links: links[:2],
@@ -128,12 +128,14 @@ def test_a_long_chain_is_verified_without_loading_it_whole(run, tmp_path):
 def test_a_malformed_export_or_anchor_file_is_reported(run, tmp_path):
     bad = tmp_path / "bad"
     bad.write_text("hello\n")
-    assert f"{bad}: line 1: this is no line of an audit's export" in run("audit", "verify", bad).err
+    assert (
+        f"{bad}: line 1: this is not a line of an audit's export" in run("audit", "verify", bad).err
+    )
     (tmp_path / "empty").touch()
     assert "no entry to verify" in run("audit", "verify", tmp_path / "empty").err
     assert "cannot read" in run("audit", "verify", tmp_path / "none").err
     good = write(tmp_path / "good", chain("x"))
-    assert "this is no anchor" in run("audit", "verify", good, "--anchors", bad).err
+    assert "this is not an anchor" in run("audit", "verify", good, "--anchors", bad).err
 
 
 def test_a_recording_that_differs_from_the_chain_is_reported(run, archive, tmp_path):

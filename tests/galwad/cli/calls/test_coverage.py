@@ -37,7 +37,7 @@ AMISS: dict[str, Any] = {
             "kind": "row without files",
             "name": f"2026/11/25/{CALL}",
             "call_id": CALL,
-            "text": "the index has it, the archive has none of its three files",
+            "text": "the index has it, but the archive has none of its three files",
             "fix": "restore them from a copy of the archive",
         }
     ],

@@ -181,7 +181,7 @@ def test_a_recording_whose_spool_still_exists_is_not_reindexed(run, house):
     spool = house.site.spool / f"{CALLS[0]}.1.spool"
     spool.write_bytes(b"whatever")
     done = run("recordings", "reindex", CALLS[0], *WHY)
-    assert "NOT INDEXED: its spool is still there" in done.out
+    assert "NOT INDEXED: its spool still exists" in done.out
 
 
 def test_only_an_administrator_may_reindex(run, house, monkeypatch):

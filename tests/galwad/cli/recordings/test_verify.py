@@ -92,7 +92,7 @@ def test_a_pipe_or_huge_file_in_place_of_a_recordings_file_is_reported(run, fold
     path.unlink(missing_ok=True)
     os.mkfifo(path)
     assert run("recordings", "verify", folder, "--json").json()[0]["problems"] == [
-        f"the {part} is no file"
+        f"the {part} is not a regular file"
     ]
     if part in {"manifest", "disposal"}:
         export = tmp_path / "chain.jsonl"
@@ -104,7 +104,7 @@ def test_a_pipe_or_huge_file_in_place_of_a_recordings_file_is_reported(run, fold
         with path.open("wb") as file:
             file.truncate(1 << 40)
         (verdict,) = run("recordings", "verify", folder, "--json").json()
-        assert verdict["problems"] == [f"the {part} is too large to be one"]
+        assert verdict["problems"] == [f"the {part} is too large"]
 
 
 def test_verifying_an_empty_or_missing_folder_fails(run, tmp_path):
@@ -136,7 +136,7 @@ def test_a_recording_with_unexplained_time_is_not_whole(run, archive, folder):
     segments = [{"from_us": 1_000_000, "to_us": 300_000_000, "destination": "centre"}]
     manifest = archive.signed(archive.digest, segments=segments, unexplained=unexplained)
     (folder / f"{CALL}.manifest").write_bytes(manifest)
-    assert "1.0 s are explained by nothing" in run("recordings", "verify", folder).out
+    assert "1.0 s of talk time are unexplained" in run("recordings", "verify", folder).out
 
 
 @pytest.mark.parametrize("call_id", ["garbage", "", "20269999-999999-abcdefgh"])
@@ -168,7 +168,7 @@ def test_huge_numbers_in_a_manifest_are_reported(run, archive, folder, number):
     changes = {"started_us": number, "unexplained": unexplained}
     (folder / f"{CALL}.manifest").write_bytes(archive.signed(archive.digest, **changes))
     done = run("recordings", "verify", folder)
-    assert "it was re-dated" in done.out
+    assert "its date was changed" in done.out
 
 
 def test_an_unreadable_folder_is_an_error_and_not_taken_as_empty(folder, tmp_path):
@@ -212,7 +212,7 @@ def test_a_manifest_with_a_forged_start_date_is_reported(run, archive, folder):
     (folder / f"{CALL}.manifest").write_bytes(later)
     done = run("recordings", "verify", folder)
     assert done.status == 1
-    assert "re-dated: it says that it began at 2026-11-27" in done.out
+    assert "its date was changed: its manifest says that it began at 2026-11-27" in done.out
 
 
 def test_verify_with_since_skips_earlier_recordings(run, folder, tmp_path):

@@ -71,7 +71,7 @@ async def test_an_older_recipient_set_that_is_put_back_raises_an_alarm(room):
     await check()
     (alarm,) = alarms
     assert alarm.kind == "recipients.put_back"
-    assert alarm.detail == "set number 1 is in force, and number 2 was before it"
+    assert alarm.detail == "set number 1 is in force, but number 2 was in force before"
     room.officer = OfficerKeys.generate()  # another officer's serials begin at 1 again
     room.sign(1, first)
     await check()

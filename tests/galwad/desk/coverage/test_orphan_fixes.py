@@ -12,7 +12,7 @@ from galwad.desk.coverage.orphan_fixes import fix_of
     [
         ("row without files", "restore them from a copy"),
         ("header of a disposal", "`galwad recordings purge` destroys it"),
-        ("disposal without row", "`galwad recordings purge` ends it"),
+        ("disposal without row", "`galwad recordings purge` completes it"),
         ("archive is empty", "mount its disk again"),
         ("no header", "restore it from a copy"),
         ("manifest without payload", "restore it from a copy"),

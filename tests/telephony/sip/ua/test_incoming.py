@@ -127,6 +127,6 @@ def test_a_response_with_a_second_via_is_dropped(endpoint):
     answer = [b"SIP/2.0 200 OK", *lines[1:]]
     further = [*answer[:2], b"Via: SIP/2.0/UDP far.example;branch=z9hG4bK0", *answer[2:]]
     send(endpoint, b"\r\n".join(further))
-    assert why(endpoint) == ["response that is not for us alone"]
+    assert why(endpoint) == ["response with several Via entries"]
     send(endpoint, b"\r\n".join(answer))
     assert endpoint.next_event().response.status == 200
