@@ -34,7 +34,7 @@ class Revived:
     cut_off: int
 
     def __str__(self) -> str:
-        return f"{self.going_on} calls go on, {self.cut_off} were cut off"
+        return f"{self.going_on} calls continue, {self.cut_off} were cut off"
 
 
 def revive(

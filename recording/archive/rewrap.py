@@ -247,7 +247,7 @@ def difference(name: str, expected: ObjectFacts, size: int) -> str:
             says that the digest is another one.
     """
     if size < expected.size:
-        return f"the {name} is cut: {size} of {expected.size} bytes"
+        return f"the {name} is incomplete: {size} of {expected.size} bytes"
     if size > expected.size:
         return f"the {name} has {size - expected.size} bytes too many"
     return f"the {name} was changed or swapped: it has another digest"

@@ -220,7 +220,7 @@ class SessionDescription:
         """
         lines = list(_lines(data))
         if not lines or lines[0] != SdpLine("v", "0"):
-            raise SdpParseError("a session description begins with v=0")
+            raise SdpParseError("a session description does not begin with v=0")
         starts = [index for index, line in enumerate(lines) if line.type == "m"]
         if len(starts) > MAX_MEDIA:
             raise SdpParseError(f"more than {MAX_MEDIA} m= lines")

@@ -136,7 +136,7 @@ def test_fifty_calls_continue_after_a_restart(start, ended):
     restart(service)
     service.log.wait("call.resumed", 50)
     assert service.media_ports_in_use() == ports
-    everyone = "50 calls go on, 0 were cut off"
+    everyone = "50 calls continue, 0 were cut off"
     service.log.wait("alarm", kind="switch.restarted", detail=everyone)
     for number in range(1, 51):
         caller.poke(f"call-{number}@peers")

@@ -27,7 +27,7 @@ class FinaliserDownError(ApiError):
     """
 
     def __init__(self, error: str = "the finaliser cannot be reached") -> None:
-        super().__init__(503, error, "try again: what is already done is not done twice")
+        super().__init__(503, error, "try again: completed steps are not repeated")
 
 
 class FinaliserClient:

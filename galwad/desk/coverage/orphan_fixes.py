@@ -10,12 +10,12 @@ from typing import Final
 
 _FIXES: Final = {
     "archive is empty": "mount its disk again; if it is lost, restore it from a copy",
-    "files without row": "`galwad recordings reindex` proves it, and makes its row",
+    "files without row": "`galwad recordings reindex` verifies it, and adds its row",
     "files without manifest": (
         "restore the manifest from a copy; else keep the files, `age -d` may open them"
     ),
     "row without files": "restore them from a copy of the archive",
-    "files of another day": "move all its files there; `galwad recordings verify` proves them",
+    "files of another day": "move all its files there; `galwad recordings verify` verifies them",
     "header of a disposal": (
         "`galwad recordings purge` destroys it, if this node signed the certificate"
     ),

@@ -333,7 +333,7 @@ def _node_key(settings: Settings, folder: Path) -> str:
     path, kept = settings.node.state / "finaliser" / "manifest.key", folder / "manifest.key"
     if path.exists():
         if kept.exists() and path.read_bytes() != kept.read_bytes():
-            hint = "move the node's key away, but keep it: what it signed needs its public half"
+            hint = "move the node's key away, but keep it: its public half verifies what it signed"
             raise BackupError("the node's signing key is not that of the backup", hint)
     elif kept.exists():
         try:

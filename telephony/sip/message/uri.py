@@ -275,7 +275,7 @@ def _parse(text: str) -> Uri:
     if scheme == "tel":
         number, _, tail = rest.partition(";")
         if "?" in number:
-            raise SipParseError("a tel URI has no headers")
+            raise SipParseError("a tel URI cannot have headers")
         return Uri("tel", _lenient(number, _TEL_NUMBER), parameters=_split_parameters(tail))
     if scheme not in SIP_SCHEMES:
         return Uri(scheme, rest)

@@ -211,7 +211,7 @@ async def test_an_answered_call_in_a_file_of_an_earlier_release_is_continued(cen
     centre.phone("192.0.2.1", "01632960001")
     centre.phone("192.0.2.201", "201", register)
     text = leave(centre, call_id)
-    assert str(centre.revive()) == "1 calls go on, 0 were cut off"
+    assert str(centre.revive()) == "1 calls continue, 0 were cut off"
     call = centre.calls[call_id]
     assert call.state().state == "answered"
     assert call.recording.holders == ("user:sian",)

@@ -44,7 +44,7 @@ def change_mac(path: Path) -> None:
         (lambda f: change(f / f"{CALL_ID}.header", 3), "header is damaged"),
         (lambda f: change(f / f"{CALL_ID}.header", 40), "header was changed or swapped"),
         (lambda f: change_mac(f / f"{CALL_ID}.header"), "header was changed or swapped"),
-        (lambda f: os.truncate(f / f"{CALL_ID}.payload", 5000), "payload is cut: 5000 of"),
+        (lambda f: os.truncate(f / f"{CALL_ID}.payload", 5000), "payload is incomplete: 5000 of"),
         (lambda f: os.truncate(f / f"{CALL_ID}.header", 50), "header is damaged"),
         (lambda f: (f / f"{CALL_ID}.payload").unlink(), "payload is missing"),
         (lambda f: (f / f"{CALL_ID}.header").unlink(), "header is missing"),

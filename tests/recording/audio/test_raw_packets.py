@@ -211,7 +211,7 @@ def test_a_call_that_turns_wideband_stores_each_undecoded_packet_once(office):
     ("damage", "problem"),
     [
         (lambda raw: raw.unlink(), "the raw object is missing"),
-        (lambda raw: os.truncate(raw, 50), "the raw object is cut: 50 of"),
+        (lambda raw: os.truncate(raw, 50), "the raw object is incomplete: 50 of"),
         (lambda raw: raw.write_bytes(bytes(raw.stat().st_size)), "the raw object was changed"),
     ],
 )

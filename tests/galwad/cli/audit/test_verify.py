@@ -79,7 +79,7 @@ def write(path, links):
         ),
         (
             lambda links: links[:2],
-            f"entry 3: {NAMED}, and the chain ends with entry 2: {CUT}",
+            f"entry 3: {NAMED}, but the chain ends with entry 2: {CUT}",
         ),
     ],
 )
