@@ -230,7 +230,7 @@ class Sealer:
             return Alarm(
                 "recording.locked",
                 call_id,
-                "its spool is of another boot: only a recipient of the archive can open it",
+                "its spool is of another boot: it is kept, and only a recipient can open it",
             )
         except RecordingError as error:
             return Alarm("recording.not_sealed", call_id, str(error))

@@ -177,7 +177,7 @@ class HeaderStatus(Enum):
     FIRST = "as it was sealed"
     REWRAPPED = "that of the last rewrap"
     EARLIER = "from before the last rewrap"
-    UNKNOWN = "named by no signed document"
+    UNKNOWN = "not named by any signed document"
 
 
 @dataclass(frozen=True, slots=True)

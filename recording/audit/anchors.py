@@ -121,7 +121,7 @@ class Restore:
     def __str__(self) -> str:
         return (
             f"entry {self.seq}: restored from the backup of {self.made}; "
-            f"the entries from then until the restore are lost"
+            f"entries written after entry {self.last} and before the restore are lost"
         )
 
 
