@@ -3,8 +3,9 @@
 Each SIP event is handled completely on the event loop as soon as it arrives, and no handler waits.
 A REFER or a payment trigger therefore shuts the gate before anything else happens. Two kinds of
 work must wait for the disk, and each runs as a task: confirming that a pause is on the disk, and
-resuming. After a payment, only such a task opens the gate. After a transfer, the handler of a SIP
-event opens the gate when the transfer fails, or when the call is back in the centre.
+resuming. After a payment, only a task that resumes the recording opens the gate. After a transfer,
+the handler of a SIP event opens the gate when the transfer fails, or when the call is back in the
+centre.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 RFC 3389 defines an RTP payload that describes the noise. This RTP payload has the level of the
 noise and, optionally, the shape of the noise's spectrum. A G.729 sender describes the noise in a
-special frame (ITU-T G.729, Annex B); this module uses only the level in that frame. Each sample of
-the noise depends only on the number of samples before it on the audio track. So it makes no
-difference whether the noise is computed in one long piece or in several short pieces.
+special frame (ITU-T G.729, Annex B); this module uses only the level in that frame. For the same
+description, each sample of the noise depends only on its position on the audio track. So it makes
+no difference whether the noise is computed in one long piece or in several short pieces.
 """
 
 from __future__ import annotations

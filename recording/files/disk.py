@@ -180,7 +180,7 @@ class _Job(Generic[T]):
 
     def do(self) -> None:
         """Run the job. The disk's thread calls this method."""
-        if not self.decided.locked():  # a job that was cancelled before it began is not run
+        if not self.decided.locked():  # locked already: the job was cancelled before it began
             try:
                 self._gave = self._work()
             except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread

@@ -29,8 +29,9 @@ FLUSH_MAY_LAST_S: Final = 0.06
 _MARGIN_S: Final = 0.04
 """The time in seconds by which the write of a frame may be late.
 
-The frame's key is written lookback + `_MARGIN_S` after the time at which the write of the frame was
-due. So the frame is then older than the lookback, even if the write of the frame was late.
+The time from the due write of a frame to the write of the frame's key is the lookback plus
+`_MARGIN_S`. When the key is written, the frame is therefore older than the lookback, even if the
+frame itself was written late.
 """
 
 

@@ -25,8 +25,9 @@ from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
 DATAGRAM_BYTES = 8_192
 """The size of the largest datagram that is read, in bytes.
 
-A datagram can be larger than an Ethernet frame: 20 ms of stereo L16 at 48 kHz have 3852 bytes, and
-20 ms of Opus have at most 7662 bytes.
+A datagram can be larger than an Ethernet frame. An RTP packet with 20 ms of stereo L16 at 48 kHz
+has 3852 bytes. An RTP packet with 120 ms of Opus has six frames of at most 1275 bytes (RFC 6716,
+section 3.4), so it has fewer than 7700 bytes.
 """
 _PLAIN, _PLAIN_BYTES = 0x80, 12
 """The first byte and the minimum length, in bytes, of a plain RTP packet.

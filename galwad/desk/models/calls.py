@@ -120,7 +120,7 @@ class AlarmEvent(BaseModel):
 
 
 class Choice(RequestBody):
-    """A request that says which possible person the advisor has identified as the caller."""
+    """A request that says which of the possible people the advisor has identified as the caller."""
 
     person_id: RequiredText
 

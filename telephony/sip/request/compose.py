@@ -1,6 +1,7 @@
 """The composition of requests and responses: the sequence and values of their header fields.
 
-Handles and dialogs supply the values. The module messages.py writes the result as bytes.
+The values come from the dialogs, and from the objects for single requests, such as `InviteClient`.
+The module messages.py writes the result as bytes.
 """
 
 from __future__ import annotations
