@@ -20,6 +20,23 @@ settings.register_profile(
 settings.load_profile("galwad")
 
 
+LONGEST = (
+    "tests/peers/test_storage.py",
+    "tests/scripts/test_demo.py",
+    "tests/test_requirements.py",
+    "tests/peers/test_accessibility.py",
+    "tests/galwad/desk/test_upgrade.py",
+    "tests/peers/test_bad_networks.py",
+    "tests/recording/audio/test_timeline_reference.py",
+)
+"""The files that take a minute or more. They start first, because each runs in one process."""
+
+
+def pytest_collection_modifyitems(items):
+    ranks = {file: rank for rank, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(LONGEST)))
+
+
 def pytest_addoption(parser):
     parser.addoption("--crashes", type=int, default=5, help="of the crash matrix (200 for proof)")
     parser.addoption("--crash-seed", type=int, default=1, help="when, and of which process")

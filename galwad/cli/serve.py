@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from enum import StrEnum
+from types import ModuleType
 from typing import Annotated, Final
 
 import structlog
@@ -66,6 +68,19 @@ def serve(
     raise typer.Exit(_run(only, settings))
 
 
+def _load(name: str) -> ModuleType:
+    """Import a module and the modules that it needs.
+
+    Python collects no garbage meanwhile. The collections would take a fifth of the time, and find
+    nothing.
+    """
+    gc.disable()
+    try:
+        return importlib.import_module(name)
+    finally:
+        gc.enable()
+
+
 def _run(only: Process, settings: Settings) -> int:
     folder = settings.node.state / only
     try:
@@ -74,7 +89,7 @@ def _run(only: Process, settings: Settings) -> int:
         log.warning("folder.missing", folder=str(folder), reason=error.strerror)
     try:
         with lock_folder(folder):
-            return int(importlib.import_module(_MODULES[only]).run(settings))
+            return int(_load(_MODULES[only]).run(settings))
     except FolderLockedError as error:
         raise CliError(
             str(error), f"only one {only} can run: stop that one first, or let it run"
