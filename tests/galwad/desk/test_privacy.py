@@ -10,6 +10,7 @@ import sys
 
 import msgspec
 import pytest
+import structlog
 
 from callerid.directory import import_csv
 from galwad.logs import configure
@@ -33,8 +34,10 @@ def journal(monkeypatch):
     text = io.StringIO()
     monkeypatch.setattr(sys, "stderr", text)
     monkeypatch.setattr(sys, "stdout", text)
+    before = structlog.get_config()
     configure("desk", as_json=True)
-    return text
+    yield text
+    structlog.configure(**before)
 
 
 async def test_a_callers_number_and_name_reach_no_log_even_when_requests_fail(

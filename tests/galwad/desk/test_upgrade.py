@@ -31,6 +31,8 @@ from galwad.desk.database import SchemaError, open_engine, scripts, upgrade
 from helpers.loopback import free_port
 from recording.audit.log import verify
 
+pytestmark = pytest.mark.slow  # dozens of processes upgrade databases and are killed meanwhile
+
 PATIENCE_S = 30.0
 LEFT = Path(__file__).with_name("databases")
 REVISIONS = sorted(each.revision for each in scripts().walk_revisions())

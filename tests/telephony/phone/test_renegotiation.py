@@ -8,13 +8,16 @@ import asyncio
 import pytest
 
 from telephony.sdp import Direction
+from telephony.sip.dialog.dialog import Dialog
 
 
 async def within(awaitable, seconds=5):
     return await asyncio.wait_for(awaitable, seconds)
 
 
-async def test_simultaneous_holds_by_both_sides_both_succeed(phones):
+async def test_simultaneous_holds_by_both_sides_both_succeed(phones, monkeypatch):
+    random_delay = Dialog.glare_delay
+    monkeypatch.setattr(Dialog, "glare_delay", lambda dialog: random_delay(dialog) / 10)
     placed, taken = await phones.connect()
     await within(asyncio.gather(placed.hold(), taken.hold()), 20)
     assert placed.media.stream.remote.receive is taken.media.stream.remote.receive is False

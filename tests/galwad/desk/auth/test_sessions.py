@@ -100,7 +100,10 @@ async def stuck_disk(running):
         yield stuck
 
 
-async def test_a_pause_works_while_the_disk_hangs_but_a_resume_is_refused(running, stuck_disk):
+async def test_a_pause_works_while_the_disk_hangs_but_a_resume_is_refused(
+    running, stuck_disk, monkeypatch
+):
+    monkeypatch.setattr("galwad.desk.routes.payments._AUDIT_S", 0.2)
     sian, payments = await running.answered(CALL), await running.machine("pay", "payments")
     url = f"/api/v1/calls/{CALL}/payment"
     async with stuck_disk():

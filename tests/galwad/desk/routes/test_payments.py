@@ -142,7 +142,13 @@ async def test_a_lost_switch_is_logged_and_counted_as_an_alarm(running, sian):
         assert f'galwad_desk_alarms_total{{kind="{kind}"}} 1.0' in text
 
 
-async def test_a_forgotten_pause_is_logged_and_counted_as_an_alarm(running, sian):
+@pytest.fixture
+def check_often(monkeypatch):
+    """Let the desk look for forgotten pauses often; this comes before the desk starts."""
+    monkeypatch.setattr("galwad.desk.calls.forgotten_pauses._INTERVAL_S", 0.05)
+
+
+async def test_a_forgotten_pause_is_logged_and_counted_as_an_alarm(check_often, running, sian):
     since = time.time() - ADVISOR_S
     with structlog.testing.capture_logs() as logged:
         running.switch.change(CALL, recording="paused", recording_since=since)
