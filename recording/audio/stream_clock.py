@@ -209,7 +209,10 @@ class StreamClock:
         return self._timestamp_rate == timestamp_rate
 
     def arrival_position(self, packet: Packet) -> int:
-        """Return the position of a packet, computed from its arrival time as if it had no delay."""
+        """Return the position, in samples, that a packet has if its network delay is zero.
+
+        The position is computed from the packet's arrival time.
+        """
         return (packet.at_us - packet.lead_us) * self._rate // _US
 
     def _rebase(self, packet: Packet, position: int) -> None:
