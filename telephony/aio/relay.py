@@ -163,12 +163,6 @@ class Relay:
             leg.peer, leg.payload_map = partner, dict(payload_map)
         self._rebuild_readers(one, other)
 
-    def separate(self, leg_id: str) -> None:
-        """Stop relaying from and to the leg. The leg keeps its ports and its tap."""
-        leg = self._legs[leg_id]
-        self._leave(leg)
-        self._rebuild_readers(leg)
-
     def close(self, leg_id: str) -> None:
         """Remove the leg and free its ports. Does nothing if the leg is unknown."""
         leg = self._legs.pop(leg_id, None)

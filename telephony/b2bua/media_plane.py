@@ -43,9 +43,6 @@ class MediaPlane(Protocol):
         with another leg before, that join ends.
         """
 
-    def separate(self, leg_id: str) -> None:
-        """Stop relaying media from and to the leg. Its ports stay open."""
-
     def close(self, leg_id: str) -> None:
         """Free the leg's ports."""
 

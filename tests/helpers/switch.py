@@ -63,7 +63,7 @@ class FakeRelay:
         return local
 
     def close(self, leg_id):
-        self.separate(leg_id)
+        self._separate(leg_id)
         del self.open_legs[leg_id]
         self.taps.pop(leg_id, None)
 
@@ -71,11 +71,11 @@ class FakeRelay:
         assert leg_id in self.open_legs
 
     def join(self, a, b, _a_to_b, _b_to_a):
-        self.separate(a)
-        self.separate(b)
+        self._separate(a)
+        self._separate(b)
         self.joins[a], self.joins[b] = b, a
 
-    def separate(self, leg_id):
+    def _separate(self, leg_id):
         other = self.joins.pop(leg_id, None)
         self.joins.pop(other, None)
 

@@ -53,18 +53,18 @@ class FakePlane:
 
     def join(self, a, b, a_to_b, b_to_a):
         assert {a, b} <= set(self.open_legs)
-        self.separate(a)
-        self.separate(b)
+        self._separate(a)
+        self._separate(b)
         self.joins[a], self.joins[b] = b, a
         self.maps[a, b], self.maps[b, a] = a_to_b, b_to_a
 
-    def separate(self, leg_id):
+    def _separate(self, leg_id):
         other = self.joins.pop(leg_id, None)
         if other is not None:
             self.joins.pop(other, None)
 
     def close(self, leg_id):
-        self.separate(leg_id)
+        self._separate(leg_id)
         del self.open_legs[leg_id]
 
     def start_ringback(self, leg_id):

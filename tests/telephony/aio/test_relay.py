@@ -263,7 +263,7 @@ async def test_a_leg_without_a_partner_still_feeds_its_tap(pair, relay, rtp, unt
     a, _ = pair
     kept = []
     relay.set_tap("a", 0, lambda *what: kept.append(what))
-    relay.separate("a")
+    relay.close("b")
     a.send(rtp())
     await until(lambda: kept)
     assert a.counters.withheld == 1
@@ -332,17 +332,19 @@ async def test_silence_is_reported_once_until_media_returns(pair, relay, told, r
     assert [what[1] for what in told].count("a") == 2
 
 
-async def test_a_leg_on_hold_or_without_a_partner_is_not_reported_as_silent(pair, relay, told):
-    a, _ = pair
-    a.configure(receive=False)
-    relay.separate("b")
-    relay.sweep(relay.silent_since("b") + 100)
+async def test_a_leg_on_hold_or_without_a_partner_is_not_reported_as_silent(
+    pair, relay, phone, told
+):
+    for leg in pair:
+        leg.configure(receive=False)
+    phone("c").configure()
+    relay.sweep(relay.silent_since("c") + 100)
     assert told == []
 
 
 async def test_ringback_is_one_g711_stream_of_20_ms_packets(pair, relay):
     a, _ = pair
-    relay.separate("a")
+    relay.close("b")
     relay.start_ringback("a")
     relay.start_ringback("a")
     first, second = await a.heard(), await a.heard()
