@@ -34,9 +34,9 @@ from telephony.sip.ua.auth import AuthOutcome
 MAX_SOURCES: Final = 4096
 """The maximum number of entries in each of the guard's tables.
 
-The tables contain sources, bans, and sources that have sent a correct password. When a table is
-full, its oldest entry is removed. The oldest source is the source that has been quiet for the
-longest time.
+There are three tables: sources, bans, and sources that have sent a correct password. When a table
+is full, its oldest entry is removed. In the table of sources, the oldest entry is the source that
+has been quiet for the longest time.
 """
 LONGEST_BAN_S: Final = 86_400.0
 WINDOW_S: Final = 300.0
@@ -288,8 +288,8 @@ class FloodGuard:
     def kind_of(self, source: Address, now: float) -> SourceKind:
         """Return whether a source is now a trunk, a known source or a stranger.
 
-        A source is known if its host is in the most recent `set_known_hosts`, or if it has sent a
-        correct password within the previous `PROVED_S` seconds.
+        A source is known if the most recent `hosts` of `set_known_hosts` contain its host. A source
+        is also known if it has sent a correct password within the previous `PROVED_S` seconds.
         """
         if self._is_trunk(source.host, source.port, source.transport):
             return SourceKind.TRUNK

@@ -144,8 +144,8 @@ class Phones:
     def _write(self) -> None:
         try:
             for path, data in list(self._unwritten.items()):
-                # The files are not synced to the disk: after a power failure, the desk and the
-                # phones send this data again.
+                # The file is not synced to the disk. After a power failure, the desk sends its
+                # accounts again, and the phones register again.
                 self._disk.run(partial(replace_unsynced, path, data))
                 del self._unwritten[path]
         except OSError as error:

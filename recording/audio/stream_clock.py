@@ -30,11 +30,10 @@ _SECOND_US = 1_000_000
 _FEWEST_A_SECOND = 8
 _PROOF_S = 5
 _LONGEST_SECOND_US = 5_000_000
-"""The time in µs after which the stored delays are evaluated, even if only a few are stored.
+"""The time in µs after which the time base is checked again, even if few delays are stored.
 
-The time is counted from the most recent check of the time base. Usually the delays of one second of
-packets are evaluated together. But if the sender is mostly silent, it takes longer than one second
-until so many packets arrive.
+Usually a check uses the delays of all packets that a sender sends in one second. A sender that is
+mostly silent needs more than one second to send this number of packets.
 """
 _MOST_STEPS = 4
 _PPM = 300
@@ -95,9 +94,9 @@ class Packet:
     lead_us: int = field(compare=False)
     """The duration of the packet's audio minus the usual 20 ms, in µs.
 
-    The value is negative if the audio is shorter than 20 ms. The value is needed because a packet
-    is sent after its last sample was recorded. If a packet of 60 ms and a packet of 20 ms are sent
-    at the same time, the audio of the packet of 60 ms began 40 ms earlier.
+    The value is negative if the audio is shorter than 20 ms. A packet is sent when its audio ends,
+    so a longer packet has audio that began earlier. If a packet of 60 ms and a packet of 20 ms are
+    sent at the same time, the audio of the packet of 60 ms began 40 ms earlier.
     """
 
     @property
@@ -143,8 +142,8 @@ class StreamClock:
         self._proven_us = packet.at_us
         """The most recent time (µs) at which the time base was set, confirmed or corrected.
 
-        If packets arrive regularly, the packets of five seconds are needed to confirm or correct
-        the time base.
+        While packets arrive regularly, the time base is confirmed or corrected about every five
+        seconds.
         """
         self._moves: dict[int, int] = {}
         """The planned moves of the time base.
@@ -182,8 +181,8 @@ class StreamClock:
         """Return True if enough of these packets arrived when this clock expects them.
 
         Enough means `_FEW` packets, or all packets if there are fewer. If the result is True, also
-        correct the time base and delete the stored delays. The correction is at most the drift that
-        a clock error of `_PPM` can have caused since `_proven_us`.
+        correct the time base and delete the stored delays. The size of the correction is limited to
+        the time since `_proven_us`, multiplied by `_PPM`.
         """
         if any(packet.codec.clock != self._clock_rate for packet in packets):
             return False
@@ -249,18 +248,19 @@ class StreamClock:
     def is_lagging(self, packet: Packet) -> bool:
         """Return whether the packet's delay is above `LAGS_US`.
 
-        The packets after it then show whether the network is slow for a while, or the sender's
-        clock has changed.
+        If so, the packets after this packet show whether the network is slow for a while or the
+        sender's clock has changed.
         """
         return (self.arrival_position(packet) - self.position(packet)) * _US > LAGS_US * self._rate
 
     def accept_late(self, packets: list[Packet]) -> bool:
-        """Return whether these packets agree with this clock, except that they may be late.
+        """Return False if one of these packets does not fit this clock (see `fits`), else True.
 
-        If the result is True, also plan moves of the time base, because the delay may be permanent.
-        `next_position` later makes these moves. The permanent delay at a packet is the smallest
-        delay of this packet and of all later packets. A move is planned at each packet where the
-        permanent delay has grown by more than `_SAME_US` since the previous move.
+        Late packets fit too. If the delays of all packets are above `LAGS_US`, also plan moves of
+        the time base, because a delay may be permanent. `next_position` later makes these moves.
+        The permanent delay at a packet is the smallest delay of this packet and of all later
+        packets. A move is planned at each packet where the permanent delay has grown by more than
+        `_SAME_US` since the previous move.
         """
         ordered = sorted(packets)
         errors = [self.arrival_position(packet) - self.position(packet) for packet in ordered]
@@ -301,9 +301,9 @@ class StreamClock:
     def approximate_position(self, packet: Packet) -> int:
         """Return the position of a packet that has no audio.
 
-        The position is computed from the timestamp if the packet's delay is between -`EARLY_US` and
-        `LATE_US` and its codec has the stream's clock rate. Otherwise the position is computed from
-        the arrival time.
+        The position is computed from the timestamp if the packet's codec has the stream's clock
+        rate and the packet's delay is between -`EARLY_US` and `LATE_US`. Otherwise the position is
+        computed from the arrival time.
         """
         position, arrival = self.position(packet), self.arrival_position(packet)
         late = LATE_US * self._rate // _US
@@ -317,8 +317,8 @@ class StreamClock:
     def note(self, late_us: int) -> bool:
         """Store the delay `late_us` (µs) of the stream's next packet, and return True.
 
-        Return False if the delay was not stored, because the time base may have to move.
-        `next_position` must then be called for this packet.
+        If the time base may have to move, store nothing and return False. The caller must then
+        call `next_position` for this packet.
         """
         if len(self._errors) >= self._enough - 1 or self._is_correcting:
             return False
@@ -427,9 +427,9 @@ def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _Ti
     1 for each packet. Some senders never change the timestamp.
 
     A rate that is not the clock rate is returned only on two conditions. First, the timestamp grows
-    by the same number (or 0) from each packet to the next. Second, the arrival times agree with the
-    durations of the packets better than with the timestamps. If the stream's clock until now,
-    `former`, already has this rate, the second condition is not checked.
+    by the same number from each packet to the next; this number may be 0. Second, the arrival times
+    agree with the durations of the packets better than with the timestamps. If the stream's clock
+    until now, `former`, already has this rate, the second condition is not checked.
     """
     first, last = min(packets), max(packets)
     expected, length_us = _TimestampRate(first.codec.clock or NARROW, _US), first.length_us

@@ -27,11 +27,11 @@ FLUSH_S: Final = 1.0
 """The seconds between the starts of two flushes. A flush syncs all spools to the disk."""
 FLUSH_MAY_LAST_S: Final = 0.06
 _MARGIN_S: Final = 0.04
-"""The time in seconds by which the write of a frame may be late.
+"""The time in seconds by which a tick may be late.
 
-The time from the due write of a frame to the write of the frame's key is the lookback plus
+One tick writes a frame. The tick that writes the frame's key is due after the lookback plus
 `_MARGIN_S`. When the key is written, the frame is therefore older than the lookback, even if the
-frame itself was written late.
+first of these two ticks was late.
 """
 
 

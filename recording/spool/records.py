@@ -66,10 +66,10 @@ class SpoolHeader:
         return self.started_wall_us - first.started_wall_us
 
     def continues(self, last: "SpoolHeader") -> bool:
-        """Return whether one process wrote the spool `last` and then this spool of the same call.
+        """Return whether this spool and the spool `last` were written by the same process.
 
-        A process begins another spool of a call when the disk fails. All spools that one process
-        writes for a call have the same start time.
+        The two spools belong to one call. A process begins another spool of a call when the disk
+        fails. All spools that one process writes for a call have the same start time.
         """
         same = self.started_mono_us, self.started_wall_us
         return self.started_mono_us > 0 and same == (last.started_mono_us, last.started_wall_us)
@@ -116,12 +116,12 @@ class LostRecord:
     first_index: int
     last_index: int
     from_us: int | None
-    """The time before which no lost packet arrived, in µs since the spool's start.
+    """The earliest time at which a lost packet may have arrived, in µs since the spool's start.
 
     None if this time is unknown.
     """
     to_us: int | None
-    """The time after which no lost packet arrived, in µs since the spool's start.
+    """The latest time at which a lost packet may have arrived, in µs since the spool's start.
 
     None if this time is unknown, for example at the end of a truncated file.
     """

@@ -1,14 +1,14 @@
 """The storage of one call's spool. It remembers a fault of the disk until the fault is over.
 
-A fault ends in one of these cases:
+A fault after a failed write ends when a write succeeds and the disk has enough free bytes. A fault
+after a failed sync ends when a write and a sync succeed and the disk has enough free bytes.
 
-- After a failed write: a write succeeds, and the disk has enough free bytes.
-- After a failed sync: a write and a sync succeed, and the disk has enough free bytes.
-- If the spool file is missing for `MOVE_AFTER_US`, because its disk was unmounted: the call
-  continues in a new file. This file is in the folder with the same path, which is now on another
-  disk.
-- If the disk fails for `MOVE_AFTER_US`: the call continues in a new file in another folder, on
-  another disk. If the disk is only full, there is no new file.
+In two other cases, the fault ends because the call continues in a new file:
+
+- The spool file is missing for `MOVE_AFTER_US`, because its disk was unmounted. The new file is in
+  the folder with the same path, which is now on another disk.
+- The disk fails for `MOVE_AFTER_US`. The new file is in another folder, on another disk. A disk
+  that is only full does not count as a disk that fails.
 """
 
 import asyncio
@@ -31,7 +31,8 @@ MOVE_AFTER_US: Final = 10_000_000
 
 An unmounted disk is usually mounted again within seconds, even if its journal is checked first. The
 mounted disk hides all files that were written to its mount point while it was unmounted. So a new
-spool should not begin too early. But after this time, recording again is more important.
+spool should not begin too early. It should not begin too late either, because the call is not
+recorded until then.
 """
 
 
@@ -62,8 +63,8 @@ class SpoolStorage:
             open_on_other_disk: The function that creates the next spool on another disk. After
                 this function has created one spool, it is not called again. None if there is no
                 other disk.
-            synced: The folder whose spools `SpoolSync` syncs each second. If None, every spool is
-                treated as synced by `SpoolSync`.
+            synced: The folder whose spools `SpoolSync` syncs each second. None if `SpoolSync` syncs
+                the spools in all folders.
         """
         self.outbox = SpoolOutbox(open_spool)
         self.error: RecordingError | OSError | None = None

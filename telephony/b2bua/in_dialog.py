@@ -39,8 +39,8 @@ credentials.
 _STATUS_WITHOUT_RESPONSE: Final = {408: 504, 481: 500}
 """Maps a failure status to the status that the sender of a request gets.
 
-This dict is used if the other leg sent no response to the request. The core then chooses the
-failure status, for example 408 after a timeout. A status without an entry is sent unchanged.
+This dict is used if the other leg's peer sent no response to the request. The failure status is
+then our own, for example 408 after a timeout. A status without an entry is sent unchanged.
 
 408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
 failed.

@@ -23,7 +23,7 @@ class Redirection:
         self.follow = False
         """True if the phone itself calls the URIs of a 3xx.
 
-        If false, only the program may call them.
+        If false, only the program that uses the phone may call them.
         """
         self.targets: list[Uri] = []
         """The URIs in the most recent 3xx response, the preferred URI first."""

@@ -57,8 +57,8 @@ def download(
 def _temporary_file_errors() -> Iterator[None]:
     """Turn an `OSError` of the temporary file into a `CliError`.
 
-    The code that writes the output file also runs inside this context manager. Its errors do not
-    arrive here, because `atomic_file` handles them.
+    The output file is also written inside this context manager. But `atomic_file` handles the
+    errors of the output file, so they do not arrive here.
     """
     try:
         yield
