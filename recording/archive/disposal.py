@@ -29,7 +29,7 @@ REASONS: Final = ("retention", "erasure", "mistake", "order")
 
 
 class AuditPlace(msgspec.Struct, frozen=True):
-    """The place of one entry in an audit chain: the entry about a disposal order.
+    """Identifies the audit entry about a disposal order.
 
     Attributes:
         node: The node that wrote the audit chain.
@@ -165,7 +165,7 @@ class Disposer:
 
 
 def destroy_header(folder: Path, call_id: str) -> bool:
-    """Overwrite and delete a recording's header, and the temporary files of a new header.
+    """Overwrite and delete a recording's header, and any new header in a temporary file.
 
     Returns True if at least one of these files existed. Overwriting destroys the data only if the
     disk writes new data to the same place. On other disks, the old data may still be there after

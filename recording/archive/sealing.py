@@ -108,11 +108,11 @@ class SealedAudio:
 
     Attributes:
         file_key: The age file key that opens the payload.
-        facts: The facts from the events of the spools.
+        facts: The facts about the call, from the events in the spools.
         talk_us: The call's talk time, in microseconds.
         rate: The sample rate, in Hz.
-        tracks: One entry for each channel.
-        lives: One entry for each spool.
+        tracks: The facts about each audio channel.
+        lives: The facts about each spool.
     """
 
     file_key: bytes = field(repr=False)
@@ -207,7 +207,7 @@ class SealingPass:
         raw.write_all(self.facts.started_us, self.timeline.undecoded())
 
     def finish(self, flac: FlacPayload, raw: RawPayload) -> SealedAudio:
-        """Complete the audio and the facts after the last spool, and return the result.
+        """Write the rest of the audio, and return the result of the sealing.
 
         Raises `ArchiveError`, `OSError`.
         """
@@ -221,7 +221,9 @@ class SealingPass:
         )
 
     def _end_interruption(self, at_us: int) -> None:
-        """End the interruption between two spools if the record at `at_us` is new.
+        """End the interruption between two spools if a record is new; `at_us` is its time.
+
+        An interruption is the time without recording after a spool that was not closed properly.
 
         If the disk of a spool fails, the process continues the call in a new spool on another disk.
         The new spool begins with events that are also in the previous spool. These events are not

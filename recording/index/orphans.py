@@ -232,10 +232,14 @@ def _missing_objects(kinds: AbstractSet[str]) -> AbstractSet[str]:
 
 
 def _problem(kinds: AbstractSet[str], disposed: bool) -> tuple[str, str] | None:  # noqa: FBT001
-    """Return (kind, description) of the orphan if a recording lacks a file or has one too many.
+    """Return (kind, description) if the files of a recording make it an orphan; otherwise None.
 
-    Returns None if the recording has exactly the files that it needs. `kinds` are the types of the
-    recording's files. `disposed` is True if the index says that the recording was disposed of.
+    There are three such cases. The recording lacks a file that it needs. Or it has a disposal
+    certificate and still has a header. Or it has a disposal certificate, but the index does not
+    say that it was disposed of.
+
+    `kinds` are the types of the recording's files. `disposed` is True if the index says that the
+    recording was disposed of.
     """
     absent = _missing_objects(kinds)
     if {"disposal", "header"} <= kinds:

@@ -52,10 +52,10 @@ A frame header with a greater length is damaged or forged. Such a frame is treat
 that no more than this number of bytes is read into memory for one frame.
 """
 MAX_MEDIA = MAX_CIPHERTEXT // 2
-"""The length in bytes above which the open media frame is full.
+"""The number of bytes of packets above which a media frame is full.
 
-A full frame is written before the next packet is added. A frame that is not full is written at the
-next tick.
+A full frame is written when the next packet arrives. The next packet then begins a new frame. Other
+frames are written at regular intervals.
 """
 
 PACKET = struct.Struct(">IBI")
@@ -280,7 +280,7 @@ def unpack_event(at_us: int, plaintext: bytes) -> EventRecord | None:
 
 
 def pack_header(header: SpoolHeader) -> tuple[bytes, bytes]:
-    """Return the bytes of one copy of the file header, and the file's identity.
+    """Return the bytes of one copy of the file header, and the SHA-256 of the header's body.
 
     Raises:
         SpoolHeaderError: The body of the header is longer than `MAX_HEADER` bytes.
@@ -304,8 +304,8 @@ def identity_of(body: bytes) -> bytes:
 def parse_header(data: bytes) -> tuple[SpoolHeader, bytes, int] | None:
     """Read the copy of the file header with which `data` begins.
 
-    Return the header, the file's identity and the length of the copy in bytes. Return None if the
-    copy is damaged.
+    Return the header, the SHA-256 of its body, and the length of the copy in bytes. Return None if
+    the copy is damaged.
 
     Raises:
         SpoolHeaderError: The copy is not damaged, but this program does not know its version.

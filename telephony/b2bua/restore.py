@@ -164,8 +164,7 @@ def _agree(media: LegMedia, facts: MediaCheckpoint) -> None:
     media.last_sent = session_from_text(facts.said)
     media.holds_other = facts.holding
     if facts.protected:
-        # Only the codecs in `theirs` are needed. The rest is not in force, because an offer with
-        # new keys follows.
+        # Only the codecs in `theirs` are used, because an offer with new keys follows.
         media.remote_description = theirs
     elif ours is not None and theirs is not None:
         media.agree(ours, theirs)

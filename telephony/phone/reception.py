@@ -64,7 +64,7 @@ class SourceCounts:
 class ReceptionCounter:
     """Counts the packets that one side of a call receives.
 
-    A new SSRC starts a new stream. The numbers of all streams are added together.
+    A new SSRC starts a new stream. The counts include the packets of all streams.
     """
 
     def __init__(self) -> None:

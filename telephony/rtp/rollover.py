@@ -32,15 +32,13 @@ A stream with 50 packets a second reaches it after about twelve hours.
 _LEAP: Final = 0x7000
 """The step between the sequence numbers of the packets that `find_rollover` makes.
 
-`find_rollover` gives these packets to libsrtp, so that libsrtp's roll-over counter grows. The step
-is less than 32768 (half of the 65536 sequence numbers), because libsrtp would take a larger step as
-a step backwards.
+libsrtp reads these packets, so its roll-over counter grows. The step is less than 32768 (half of
+the 65536 sequence numbers): after a larger step, libsrtp would take the packet for an old one.
 """
 _BEHIND: Final = 0x1000
-"""`find_rollover` makes packets up to this many sequence numbers before the received packet.
+"""The last packet that `find_rollover` makes is this many sequence numbers before the received one.
 
-`find_rollover` gives these packets to libsrtp, so that libsrtp's roll-over counter grows. The
-received packet is newer than all these packets, so libsrtp does not refuse it as a repeated packet.
+So the received packet is newer than all these packets, and libsrtp does not refuse it as repeated.
 """
 
 

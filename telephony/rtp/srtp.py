@@ -55,7 +55,7 @@ _SMALLEST: Final = 12
 
 
 class _Sender:
-    """The sending side of one of our keys: it protects packets with this key.
+    """Protects the packets of a leg with one of our keys.
 
     libsrtp refuses the packets of a source as too old in two cases: the source started with new
     sequence numbers, or it continued to send while the peer was on hold. We then send the packets
@@ -154,7 +154,7 @@ class _Sender:
         return protected
 
     def original(self, data: bytes) -> bytes:
-        """Return the peer's RTCP with the original SSRCs of our sources instead of the new SSRCs.
+        """Return the peer's RTCP; each SSRC that we assigned is replaced by the original one.
 
         If the RTCP cannot be read, it is returned unchanged.
         """
@@ -165,7 +165,7 @@ class _Sender:
 
 
 class _Receiver:
-    """The receiving side of one of the peer's keys: it unprotects packets with this key."""
+    """Unprotects the packets of a leg with one of the peer's keys."""
 
     def __init__(self, key: MasterKey) -> None:
         self.key = key
@@ -218,11 +218,11 @@ class _Receiver:
         return plain
 
     def _search(self, data: bytes, source: bytes) -> bytes | None:
-        """Unprotect the first packet of a source whose roll-over counter is above 0.
+        """Find the roll-over counter of the packet `data`, and return the unprotected packet.
 
-        The roll-over counter is searched first. Return None if it is not found. Also return None
-        without a search if this key already has `_MOST_SOURCES` sources, or if `_SEARCHES` searches
-        were already made with it.
+        `data` is the first packet of a source whose roll-over counter is not 0. Return None if the
+        counter is not found. Also return None, without a search, if this key already has
+        `_MOST_SOURCES` sources, or if `_SEARCHES` searches were already made with this key.
         """
         full = len(self._sources) >= _MOST_SOURCES and source not in self._sources
         if full or self._searches >= _SEARCHES:
@@ -350,8 +350,7 @@ class Protection:
     def _receiver_of(self, key: MasterKey) -> _Receiver:
         """Return the receiver for this key.
 
-        At most `_KEPT_SESSIONS` receivers exist. If there are more, the receiver that was not used
-        for the longest time is deleted.
+        If there are then more than `_KEPT_SESSIONS` receivers, delete the least recently used one.
         """
         found = self._receivers.pop(key, None) or _Receiver(key)
         self._receivers[key] = found

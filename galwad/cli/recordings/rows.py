@@ -12,11 +12,11 @@ _US: Final = 1_000_000
 
 
 def spans_of_row(row: dict[str, Any], begins: Iterable[int] = ()) -> list[TimelineSpan]:
-    """Return the timeline of the whole call: its spans, sorted by time.
+    """Return the timeline of the whole call: its recorded periods and its gaps, sorted by time.
 
     `row` is the recording's row from the server. `begins` are the times at which the segments in
     the manifest begin, in microseconds since the recording's start. If a segment begins inside a
-    recorded span, the span is divided there.
+    recorded period, the period is divided there.
     """
     gaps = [
         TimelineSpan(

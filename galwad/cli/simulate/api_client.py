@@ -70,8 +70,8 @@ class ApiClient:
     async def new_call(self, known: set[str], plan: Plan) -> str:
         """Wait until the recording of the new call has begun, and return the call's id.
 
-        `known` has the ids of the calls that were in progress before. The new call is the call that
-        is not in `known` and has the extension of the plan's first answering phone.
+        `known` has the ids of the calls that were in progress before. The new call is not in
+        `known`, and has the extension of `plan.answering[0]`, the phone that answers the call.
 
         Raises:
             StepError: The recording does not begin, there is no new call or more than one, or the
@@ -88,7 +88,7 @@ class ApiClient:
             await asyncio.sleep(_RETRY_S)
 
     async def pause(self, extension: str) -> None:
-        """Pause the recording of the call at `extension` by the API for payment systems.
+        """Use the API for payment systems to pause the recording of the call at `extension`.
 
         Raises:
             StepError: The request failed, or the recording is not paused afterwards.
@@ -96,7 +96,7 @@ class ApiClient:
         await self._payment("PUT", extension, "paused")
 
     async def resume(self, extension: str) -> None:
-        """Resume the recording of the call at `extension` by the API for payment systems.
+        """Use the API for payment systems to resume the recording of the call at `extension`.
 
         Raises:
             StepError: The request failed, or the recording is still paused afterwards.

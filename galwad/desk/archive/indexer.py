@@ -91,7 +91,7 @@ class Indexer:
         return new
 
     async def _audit_recovery(self, sealed: Sealed) -> None:
-        """Add an audit entry: an officer's key opened spools of the call in `sealed`."""
+        """Add an audit entry which says that an officer's key opened spools of this call."""
         lives = ",".join(str(life) for life in sealed.recovered)
         await self._audit.append("spool.recovered", {"call_id": sealed.call_id, "lives": lives})
 

@@ -103,7 +103,7 @@ class Sessions:
         self._clock = clock
         self._known: dict[str, _Known] = {}
         self._unanswered: float | None = None
-        """The time of the newest read, in monotonic seconds, while the database does not respond.
+        """The monotonic time in seconds of the most recent attempt to read from the database.
 
         None while the database responds.
         """

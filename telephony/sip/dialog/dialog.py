@@ -96,7 +96,10 @@ class ReceivedUpdate(Protocol):
 
 
 class ReceivedInvite(ReceivedUpdate, Protocol):
-    """The handle of an INVITE that the peer has sent, with only the members that a dialog uses."""
+    """The handle of an INVITE that the peer has sent, with only the members that a dialog uses.
+
+    A handle is the object with which the application controls one request.
+    """
 
     @property
     def ack_due(self) -> bool:
@@ -414,11 +417,11 @@ class Dialog(DialogAddresses):
         return replace(draft, cseq=self._local_cseq, headers=headers)
 
     def note_invite(self, client: SentInvite) -> None:
-        """Store the handle of our re-INVITE, before the re-INVITE is sent."""
+        """Store our re-INVITE, before it is sent."""
         self._invite_sent = client
 
     def note_bye(self, client: ClientRequest) -> None:
-        """Store the handle of our BYE, before the BYE is sent."""
+        """Store our BYE, before it is sent."""
         self._bye = client
 
     def refresh(self, message: Request | Response) -> None:
@@ -549,11 +552,11 @@ class Dialog(DialogAddresses):
         return self.caller and self.state is DialogState.EARLY
 
     def note_received_invite(self, invite: ReceivedInvite) -> None:
-        """Store the handle of a received INVITE, which has no final response yet."""
+        """Store a received INVITE that has no final response yet."""
         self._invite_received = invite
 
     def note_received_update(self, update: ReceivedUpdate) -> None:
-        """Store the handle of a received UPDATE, which has no final response yet."""
+        """Store a received UPDATE that has no final response yet."""
         self._update_received = update
 
     def confirm_by_our_2xx(self) -> None:
@@ -585,10 +588,10 @@ class Dialog(DialogAddresses):
             self._invite_received.on_cancel(request, now)
 
     def bye_crossed(self, now: float) -> None:
-        """End the dialog if our own BYE still waits for an ACK; our BYE is then never sent.
+        """Drop our own BYE and end the dialog, if our BYE still waits for the ACK to our 2xx.
 
-        The core calls this method after its 200 to the peer's BYE. If our own BYE was already sent,
-        do nothing: the response to our BYE ends the dialog.
+        The core calls this method after its 200 to the peer's BYE. If our BYE was already sent, do
+        nothing: the response to our BYE ends the dialog.
         """
         if self._waiting_bye is not None:
             self.end("bye received", now)

@@ -1,7 +1,7 @@
 """The client side of any request (RFC 3261 section 8.1), inside or outside a dialog.
 
-Each request has a handle, which reports the responses to the application. What only an INVITE needs
-is in the module uac.py. The module client_request.py sends the requests.
+Each request has a handle, which reports the responses to the application. The module uac.py has the
+code that only an INVITE needs. The module client_request.py sends the requests.
 """
 
 from __future__ import annotations
