@@ -22,8 +22,8 @@ _MOST_PEOPLE = 50
 class EmbeddedDirectory:
     """Finds people in the embedded directory by telephone number.
 
-    A search finds the people who have the same number with the same extension. Only if there are
-    none, it finds all people who have the same number with another extension or without one.
+    A search finds the people who have exactly the searched number and extension. Only if there are
+    none, it finds all people who have this number with another extension or without one.
     """
 
     name = "directory"

@@ -336,8 +336,8 @@ class Desk:
     async def _open_note(self, call: DeskCall) -> None:
         """Store in the database that the advisor of `call` must write a contact note.
 
-        This is done as soon as the call is answered, so that the note is not forgotten. If the note
-        is already saved, add it to the live call.
+        This is done as soon as the call is answered, so that the note is not forgotten. If the
+        database already has the note, add the note to the live call.
         """
         call = self.calls.get(call.call_id) or call
         if call.advisor is None:
@@ -361,7 +361,8 @@ class Desk:
 
         Update the metrics, and store the recording's API path in the live call. If the recording
         has unexplained talk time, raise an alarm. If an advisor answered the call, but the call is
-        not among the live calls, let the advisor still write its contact note.
+        not among the live calls and has no contact note, add the call to the live calls. The
+        advisor can then still write the contact note.
         """
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)

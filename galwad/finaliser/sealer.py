@@ -51,9 +51,9 @@ from recording.spool import is_live, remove_spool
 from recording.spool.recovery import recovered_keys, shred_recovered
 
 _WAITING_S: Final = 300.0
-"""The time in seconds without a change after which an unsealed spool is reported to the desk.
+"""A spool that is not sealed is reported to the desk if it has not changed for this many seconds.
 
-Sealing usually takes only moments, so an older spool shows that something is wrong.
+Sealing usually takes only moments, so such a spool shows that something is wrong.
 """
 ArchiveOrder: TypeAlias = StageHeader | CommitHeader | Dispose | VerifyRecording
 log = structlog.get_logger()
@@ -122,8 +122,9 @@ class Sealer:
     def closed(self) -> dict[str, int]:
         """Return the calls whose spools are complete, with the oldest call first.
 
-        The result maps each call id to the total size of the call's spools in bytes. Each spool
-        folder is read only once, even if many calls wait to be sealed after an outage.
+        The result maps each call id to the total size of the call's spools in bytes. This method
+        lists each spool folder once, not once for each call, because many calls may wait after an
+        outage.
         """
         return {
             call_id: _bytes(paths)
@@ -254,10 +255,10 @@ class Sealer:
         return None
 
     def follow(self, enough: Callable[[], bool]) -> None:
-        """For each call in progress, seal the part of the call that is already in its spool.
+        """Begin or continue the recordings of the calls in progress, from the data in their spools.
 
         The function `enough` is called regularly. This method returns as soon as `enough` returns
-        True, or when nothing more can be sealed at present.
+        True, or when nothing more can be done at present.
         """
         self._live_sealer.follow(enough)
 
@@ -270,9 +271,10 @@ class Sealer:
         self._live_sealer.discard_all()
 
     def _keys(self, spools: Iterable[Path] = ()) -> SpoolKeys:
-        """Return the boot keys and other keys with which spools can be opened.
+        """Return the keys with which spools can be opened.
 
-        The result also contains the keys that officers recovered for the spools in `spools`.
+        They are the boot keys, and the keys that officers recovered for the spools in `spools`. The
+        result also names the folder of the frame keys that are not in the spool files.
         """
         folder = self._folders.runtime_keys
         recovered = recovered_keys(folder, spools)

@@ -118,7 +118,7 @@ class LedgerOutbox:
     def close(self) -> None:
         """Write the calls that are not in the file yet, at the end of the process.
 
-        The file is not synced to the disk: the written data survives the end of the process.
+        The file is not synced to the disk, because written data is not lost when the process ends.
         """
         try:
             if self._unwritten:

@@ -41,12 +41,12 @@ class Track:
         self._streams: dict[int, RtpStream] = {}
         self._samples = np.zeros(_ROOM_S * rate, dtype=np.int16)
         self._origin = 0
-        """The position of the first sample in the buffer."""
+        """The number of samples from the recording's start to the first sample in the buffer."""
         self._start = 0
-        """The position of the first sample that was not yet given to the encoder."""
+        """The number of samples that were given to the encoder."""
         self._noise: Noise | None = None
         self._noise_at = 0
-        """The position up to which the noise is written to the samples."""
+        """The position up to which the noise is written, in samples since the recording's start."""
         self.undecoded: list[tuple[Packet, int]] = []
         """The packets that cannot be decoded, each with the position of its audio.
 
@@ -91,7 +91,7 @@ class Track:
         stream.packet(at_us, head, codec, rtp_payload, data)
 
     def burst(self, burst: TrackBurst, start: int, end: int) -> None:
-        """Process the packets `start` to `end` (exclusive) of `burst`.
+        """Process the packets `start` to `end` (exclusive) of `burst`, a list of packets.
 
         The result is the same as if `packet` were called for each of these packets.
         """
@@ -123,24 +123,25 @@ class Track:
         self._end_noise(position)
 
     def advance(self, now_us: int) -> None:
-        """Write the packets that have waited long enough at the time `now_us`.
+        """Write to the track the audio of the packets that have waited long enough.
 
-        They waited for packets with lower sequence numbers.
+        A packet waits for packets with lower sequence numbers. `now_us` is the current time, in µs
+        since the recording's start.
         """
         for stream in self._streams.values():
             stream.advance(now_us)
 
     def flush(self) -> None:
-        """Write all packets that are still waiting, because no more packets follow."""
+        """Write to the track the audio of all waiting packets, because no more packets follow."""
         for stream in self._streams.values():
             stream.end()
 
     def keep_undecoded(self, packet: Packet, position: int) -> bool:
         """Store a packet that cannot be decoded, and return True.
 
-        If `take` has already returned the samples of the packet's whole time, the packet is too
-        late: it is not stored, and the result is False. Such a packet may belong to a gap, such as
-        a payment, and the gaps of that time are no longer known.
+        If `take` has already returned all samples of the packet's time, do not store the packet,
+        and return False. The packet may belong to a gap, such as a payment, but the gaps of that
+        time are no longer known.
         """
         if position + packet.length_us * self.rate // _US < self._start:
             return False

@@ -392,9 +392,9 @@ class SpoolReader(Iterator[Record]):
         Args:
             before: The index of the next readable frame. At the end of the file, the index after
                 the final frame.
-            until_us: The first time in the next readable frame, in µs since the spool's start. None
-                at the end of the file; the limit is then `_UNPUBLISHED_US` after the previous
-                readable frame.
+            until_us: The arrival of the first packet in the next readable frame, in µs since the
+                spool's start. None at the end of the file; the limit is then `_UNPUBLISHED_US`
+                after the previous readable frame.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
         waiting = [entry for entry in self._without_key if entry[0] < before]

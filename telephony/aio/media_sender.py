@@ -58,7 +58,7 @@ class _SrtpSender:
             raise OSError(errno.EPERM, str(error)) from None
         try:
             return self.sender.send(out)
-        except OSError:  # perhaps only an ICMP error for an earlier packet
+        except OSError:  # perhaps an ICMP error for an earlier packet, so try to send again
             return self.otherwise.send(out)
 
 

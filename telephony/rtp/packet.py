@@ -16,8 +16,8 @@ _HEADER = struct.Struct("!BBHII")
 def is_rtp(data: bytes) -> bool:
     """Return whether `data` has the form of an RTP packet.
 
-    This form is version 2, and a length of at least the bytes that the RTP header requires. RTCP on
-    the same port also has this form; `is_rtcp` recognises RTCP (RFC 5761).
+    The version must be 2, and `data` must not be shorter than its RTP header says. RTCP on the same
+    port can also have this form; `is_rtcp` recognises RTCP (RFC 5761).
     """
     size = len(data)
     if size < HEADER_BYTES or data[0] & 0xC0 != 0x80:

@@ -92,9 +92,9 @@ def cut_offer(
 ) -> SessionDescription:
     """Return `offer` reduced to the audio section that we carry, with only the allowed codecs.
 
-    All other sections stay in their places, but with port 0 (refused). `allowed` has the encoding
-    names of the allowed codecs. These codecs keep their sequence and their fmtp. Ptime and unknown
-    attributes do not change. `srtp` is the protection that the media of the offer may have.
+    All other media sections stay in their places, but with port 0 (refused). `allowed` has the
+    encoding names of the allowed codecs. These codecs keep their sequence and their fmtp. Ptime and
+    unknown attributes do not change. `srtp` is the protection that the media of the offer may have.
 
     Raises:
         SdpParseError: There is no audio, no audio with the protection that `srtp` requires, or no
@@ -147,7 +147,7 @@ def forwarded_offer(
 
 
 def _with_payload_types_of(section: MediaDescription, before: MediaDescription) -> MediaDescription:
-    """Return `section` with the payload types that its codecs have in the section `before`.
+    """Return a media section with the payload types that its codecs have in `before`.
 
     A codec that is not in `before` gets a payload type that `before` does not use.
     """
@@ -159,10 +159,10 @@ def _with_payload_types_of(section: MediaDescription, before: MediaDescription) 
 def _in_shape_of(
     session: SessionDescription, previous: SessionDescription | None
 ) -> SessionDescription:
-    """Return `session` with the sections of `previous`, in the same places.
+    """Return `session` with as many media sections as `previous`.
 
-    The only section of `session` gets the place of the audio section in `previous`. All other
-    sections of `previous` are added as refused sections. If `previous` is None, `session` is
+    The only media section of `session` gets the place that the audio section has in `previous`. All
+    other media sections are those of `previous`, but refused. If `previous` is None, `session` is
     returned unchanged.
     """
     if previous is None:
@@ -183,9 +183,10 @@ def forwarded_answer(
 ) -> SessionDescription:
     """Return the answer for the peer that made `offer`, made from the other peer's `answer`.
 
-    The result has the sections of `offer`. Its codecs have the sequence of `answer` and the payload
-    types of `offer`. `local` is our address on the leg of the peer that made `offer`, `origin` is
-    the o= line for this leg, and `allowed` has the encoding names that the result may contain.
+    The result has the media sections of `offer`. Its codecs have the sequence of `answer` and the
+    payload types of `offer`. `local` is our address on the leg of the peer that made `offer`,
+    `origin` is the o= line for this leg, and `allowed` has the encoding names that the result may
+    contain.
 
     Raises:
         SdpParseError: `answer` refuses the audio or has no audio codec in common with `offer`, or
@@ -233,9 +234,10 @@ def _matched(
 def _place_in_offer(
     written: SessionDescription, offer: SessionDescription, index: int
 ) -> SessionDescription:
-    """Return an answer that has all sections of `offer`.
+    """Return an answer to `offer` with one accepted media section, the only one of `written`.
 
-    The only section of `written` is placed at `index`. All other sections are refused with port 0.
+    The accepted section is placed at `index`. All other sections are those of `offer`, but refused
+    with port 0.
     """
     return SessionDescription(written.lines, place_section(written.media[0], offer.media, index))
 
@@ -250,8 +252,8 @@ def own_offer(
 ) -> SessionDescription:
     """Return an offer that we make ourselves, without an offer of another peer.
 
-    `previous` is our most recent description on the leg, or None. The new offer has the sections of
-    `previous` in the same places.
+    `previous` is our most recent description on the leg, or None. The new offer has the media
+    sections of `previous`, in the same sequence.
     """
     table = _numbered(codecs)
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]

@@ -29,11 +29,11 @@ class Transport:
 
 
 def usable_keys(section: MediaDescription, srtp: Srtp) -> tuple[Crypto, ...]:
-    """Return the keys in a peer's section that a leg can use, in the order of the section.
+    """Return the SRTP keys in a peer's audio section that a leg can use, in the section's order.
 
-    `srtp` is the leg's setting. If SRTP is off, the leg can use no keys. Otherwise, keys in a
-    section with the profile RTP/AVP can also be used, because phones that prefer SRTP may offer
-    SRTP in this form (RFC 8643).
+    `srtp` is the leg's setting. If SRTP is off, the leg can use no keys. Otherwise, the leg can
+    also use keys in an audio section with the profile RTP/AVP, because phones that prefer SRTP may
+    offer SRTP in this form (RFC 8643).
     """
     return () if srtp is Srtp.OFF else parse_crypto_lines(section.attributes("crypto"))
 
@@ -62,7 +62,7 @@ def first_offer(local: LocalMedia) -> Transport:
 def later_offer(previous: MediaDescription) -> Transport:
     """Return the transport of our next offer on a leg.
 
-    It is the same transport as in our earlier section `previous`.
+    It is the transport of `previous`, the audio section in our previous description on the leg.
     """
     return Transport(
         previous.protocol, parse_crypto_lines(previous.attributes("crypto")), rtcp_mux=True

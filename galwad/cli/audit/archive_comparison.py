@@ -95,13 +95,13 @@ class ChainFacts:
         return self._replaced[call_id, header_sha256] > 0
 
     def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
-        """Return a text about a missing entry, and whether the entry may still be added.
+        """Return `text`, and whether the chain may still get the entry that it lacks.
 
-        The chain has no entry about an event. `text` is the text about this problem, and
-        `time_text` is the time of the event. The second value is True if the event happened less
-        than ten minutes before or after the chain's newest entry. If the event happened ten minutes
-        or more after the newest entry, the returned text also says: export the chain again. If
-        `time_text` cannot be read, the second value is False.
+        `text` says that the chain has no entry about an event. `time_text` is the time of the
+        event. The second value is True if the event happened less than ten minutes before or after
+        the chain's newest entry. If the event happened ten minutes or more after the newest entry,
+        the returned text also says: export the chain again. If `time_text` cannot be read, the
+        second value is False.
         """
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))
@@ -175,8 +175,8 @@ def _manifest(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str
 def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
     """Yield a problem if the header is an old header, which a rewrap has replaced.
 
-    An old header still has a valid signature. Without the record of the rewrap, only the audit
-    chain shows that the header is old.
+    An old header still has a valid signature. If the signed record of the rewrap is missing, only
+    the audit chain shows that the header is old.
     """
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,6 +1,7 @@
-"""The entries of an audit chain: all entries of a server or an exported file, or a search.
+"""Reads the entries of an audit chain, from a server or from an exported file.
 
-In the code, an entry of the chain is called a link.
+`search` reads only the entries of the server that match a query. In the code, an entry of the chain
+is called a link.
 """
 
 from __future__ import annotations

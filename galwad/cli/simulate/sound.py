@@ -68,9 +68,8 @@ def similarity_at(heard: Samples, said: Samples) -> float:
 def similarity_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> tuple[float, float]:
     """Search for pieces of `said` in `recorded`; return the mean and the maximum similarity.
 
-    About `pieces` pieces of `said`, each half a second long, are compared with every place in
-    `recorded`. The similarity of a piece is its similarity to the most similar place. The mean and
-    the maximum of the similarities of all pieces are returned, both from 0 to 1.
+    About `pieces` pieces of `said`, each half a second long, are searched for. For each piece, the
+    most similar place in `recorded` counts. Both results are from 0 to 1.
     """
     every = _pieces(said)
     some = every[:: max(1, len(every) // pieces)]

@@ -348,7 +348,7 @@ def _node_key(settings: Settings, folder: Path) -> str:
 
 
 def _interrupted_restore(settings: Settings, description: Description) -> LastEntry | None:
-    """Return the audit entry of an earlier, interrupted restore of this backup.
+    """Return the number and hash of the audit entry about an interrupted restore of this backup.
 
     Return None if there is no such entry, or if another entry follows it. Entries of the kind
     `disposal.replayed` are ignored, because the restore itself adds them.
@@ -375,8 +375,8 @@ def _restore_database(
 ) -> LastEntry:
     """Restore the database under a temporary name, and rename it when it is complete.
 
-    Return the audit entry about the restore. `proven` has the valid certificates of disposal, by
-    call id.
+    Return the number and hash of the audit entry about the restore. `proven` has the valid
+    certificates of disposal, by call id.
     """
     _ensure_folder(settings.database.parent)
     part = settings.database.with_name(".galwad.db.restoring")
@@ -410,7 +410,7 @@ async def _record_restore(part: Path, settings: Settings, restored: Facts) -> La
     """Add an audit entry about the restore, and end the sessions of all people.
 
     `part` is the restored database file. The sessions of machines do not end, so their tokens stay
-    valid. Return the new audit entry.
+    valid. Return the number and hash of the new audit entry.
     """
     engine = open_engine(part)
     try:

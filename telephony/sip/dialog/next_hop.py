@@ -52,11 +52,11 @@ def next_hop(
 
 
 def _connect_fallback(known: Address, target: Uri) -> Address | None:
-    """Return the address to which we can connect if the connection from `known` is closed.
+    """Return the address to which we can connect if the peer's connection to us is closed.
 
-    This address has the host of `known` and the port of the URI `target`. Return None if `known` is
-    not the address of a connection that the peer opened, or if the host in `target` is an IP
-    address.
+    The peer opened this connection from the address `known`. The result has the host of `known` and
+    the port of the URI `target`. Return None if the peer opened no connection from `known`, or if
+    the host in `target` is an IP address.
     """
     if not known.flow or is_literal(target.host):
         return None

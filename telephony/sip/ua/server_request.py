@@ -1,8 +1,8 @@
-"""The server's side of any request (RFC 3261 section 8.2): the handle of a received request.
+"""The server's side of any request (RFC 3261 section 8.2): one object for each received request.
 
-The application sends its response by a method of the handle. The handle is a `ServerRequest`, or
-for an INVITE an `InviteServer` (module uas.py). Neither of them repeats responses for a repeated
-request: the package `transaction` does this.
+The application sends its response by a method of the object. The object is a `ServerRequest`, or
+for an INVITE an `InviteServer` (module uas.py). If a request is repeated, the package `transaction`
+repeats the response.
 """
 
 from __future__ import annotations
