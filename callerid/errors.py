@@ -53,7 +53,7 @@ class ImportFileError(CallerIdError):
 
 
 class SourceError(CallerIdError):
-    """A directory cannot be searched now, so it is unknown whether the caller is in it."""
+    """A directory of people cannot be searched now, so the caller may or may not be in it."""
 
 
 class ChoiceError(CallerIdError):

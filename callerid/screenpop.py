@@ -32,7 +32,7 @@ class PopConfirmation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PopCandidate:
-    """The data of a person that may be shown before the advisor has confirmed the person."""
+    """A possible caller. The page may show these data before the advisor confirms the person."""
 
     person_id: str
     name: str

@@ -18,7 +18,7 @@ import msgspec
 
 
 class RecordingState(StrEnum):
-    """The state of a call's recording, derived from the policy's four facts for the page."""
+    """The state of a call's recording. The policy derives it from its facts; the page shows it."""
 
     NOT_STARTED = "not_started"
     RECORDING = "recording"
@@ -312,7 +312,7 @@ class Policy:
         """Handle the destination class of the new party on the advisor's side of the call.
 
         If the class is `CENTRE`, the new party no longer keeps the gate shut. Otherwise the new
-        party still keeps it shut. If a transfer also keeps the gate shut, it continues to do so.
+        party still keeps the gate shut. Other causes that keep the gate shut are not changed.
         """
         if self._ended or self._identity is None:
             return ()

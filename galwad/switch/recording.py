@@ -196,7 +196,8 @@ class CallRecording:
     async def resume(self, holder: str, actor: str) -> bool:
         """Remove the pause holder `holder`. Return whether the disk confirmed this within 5 s.
 
-        After the confirmation, the gate opens unless another cause keeps the gate shut.
+        After the confirmation, the gate opens unless another cause keeps the gate shut. Without the
+        confirmation, a storage fault keeps the gate shut.
         """
         return self._note(durable=await self._recorder.resume(holder, actor))
 
@@ -204,8 +205,8 @@ class CallRecording:
         """Shut the gate if the advisor transfers the call to a party outside the centre.
 
         If the party is within the centre, the gate is not shut, and a new segment begins. `label`
-        names the transfer's target. It is the matching pattern in the settings, or the extension of
-        one of our phones. For any other target, it is "".
+        is the pattern in the settings that matches the transfer's target, or the extension of one
+        of our phones. For any other target, it is "".
         """
         self._recorder.referred(destination, actor, label)
 

@@ -110,11 +110,11 @@ class CallFacts:
             self.last_us = at_us
 
     def lost(self, record: LostRecord, shift_us: int) -> None:
-        """Store a loss: frames of a spool that cannot be read.
+        """Store a loss: one or more frames that cannot be read.
 
         `shift_us` is added to the times in `record` to get offsets. Erased frames are not stored as
-        a loss, because the spool's events already describe a gap for them. Two losses of frames
-        without keys become one loss if the second directly follows the first.
+        a loss, because the spool's events already describe a gap for them. If a frame without a key
+        directly follows another frame without a key, both are stored as one loss.
         """
         read_until = self.last_us
         if record.to_us is not None:
@@ -122,8 +122,8 @@ class CallFacts:
         if record.why is LossReason.ERASED:
             return
         start = read_until
-        # The loss begins at `from_us`, if this time is known. This time can be later than
-        # `read_until`, because a spool can begin with a repetition of older events.
+        # The loss begins at `from_us`, unless this time is unknown or before `read_until`. It is
+        # later than `read_until` if the spool has begun with copies of older events.
         if record.from_us is not None:
             start = max(read_until, record.from_us + shift_us)
         end = None if record.to_us is None else record.to_us + shift_us
@@ -141,12 +141,11 @@ class CallFacts:
         unless a gap is already open or `complete` is true.
 
         Args:
-            resumed_us: The offset of the first new record in the next spool. The records before it
-                repeat records of the interrupted spool.
+            resumed_us: The offset of the first new record in the next spool. The next spool may
+                begin with copies of older records, which are not new.
             moved: True if the same process wrote both spools, because the disk of the interrupted
                 spool failed. False if the process stopped, and a new process began the next spool.
-            complete: True if nothing is lost, because the interrupted spool was read up to the
-                point at which the next spool continues.
+            complete: True if no record is lost between the two spools.
         """
         neither = self._segment is None and self._gap is None
         since = min(self.last_us, self._covered_until_us) if neither else self.last_us

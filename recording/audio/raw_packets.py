@@ -1,4 +1,4 @@
-"""Stores RTP packets that cannot be decoded here in a second payload of the recording.
+"""Stores the RTP packets that we cannot decode. They go into a second payload of the recording.
 
 The packets are stored unchanged. The file `ID.raw` with the second payload is encrypted with the
 same file key as the audio payload `ID.payload`. So `cat ID.header ID.raw` prints a complete age

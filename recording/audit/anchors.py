@@ -86,9 +86,9 @@ class Restore:
     def parse(cls, entry: ChainEntry) -> Restore | None:
         """Return the restore that an entry records; None if the entry does not record a restore.
 
-        The entry must directly follow the newest entry of the backup. Only an entry with a new day
-        key (the signing key of the day) can be between them. A later entry is ignored, because it
-        could hide that entries were removed.
+        The entry must be the first or the second entry after the newest entry of the backup. If it
+        is the second, the first one has a new day key (the signing key of the day). For a third or
+        later entry, None is returned, because it could hide that entries were removed.
         """
         made, last = entry.facts.get("made"), entry.facts.get("seq")
         if entry.kind != RESTORED or not isinstance(made, str) or not isinstance(last, int):

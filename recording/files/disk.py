@@ -31,8 +31,9 @@ This wait is needed because the disk may soon hang again.
 _WAIT_PARTS: Final = 10
 """The number of short waits that together make up the time limit of a job.
 
-If the whole process is stopped for a while, only one short wait times out, and the next short wait
-follows. A single long wait would time out although the disk does not hang.
+If the whole process is stopped for a while, only the present short wait times out, and the job
+still has the time of the next short waits. A single long wait would time out although the disk does
+not hang.
 """
 _THREADS: Final = 4
 
@@ -149,7 +150,8 @@ class WatchedDisk(Disk):
                 return True
         self._given_up = job
         if give_up and not job.decided.acquire(blocking=False):
-            job.done.acquire()  # the job was done just before the time limit: it is not late
+            # The disk's thread acquired `decided` first, so the job was done just in time.
+            job.done.acquire()
             self._given_up = None
             return True
         return False
@@ -168,8 +170,9 @@ class _Job(Generic[T]):
         self.decided = threading.Lock()
         """The lock that decides whether the job was done in time or is cancelled.
 
-        If the disk's thread acquires the lock first, the job was done in time. If the thread that
-        waits for the job acquires the lock first, the job is cancelled.
+        The disk's thread tries to acquire the lock when the job is done. The waiting thread tries
+        to acquire it after the time limit, to cancel the job. Only the first of them succeeds,
+        because the lock is never released.
         """
         self.ended = 0.0
         """The time in monotonic seconds at which the disk finished the job; 0 before that."""
@@ -180,7 +183,8 @@ class _Job(Generic[T]):
 
     def do(self) -> None:
         """Run the job. The disk's thread calls this method."""
-        if not self.decided.locked():  # locked already: the job was cancelled before it began
+        # If `decided` is locked already, the job was cancelled, so it is not run.
+        if not self.decided.locked():
             try:
                 self._gave = self._work()
             except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread

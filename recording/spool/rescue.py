@@ -1,8 +1,8 @@
-"""Copies a call's earlier spools from a disk that is gone into the folder of the current spool.
+"""Copies a call's earlier spools into the folder of its current spool when their disk is gone.
 
 A disk is gone if it was unmounted while a spool was open, or if another disk was mounted on the
 same folder. The spool's file is still open, so the spool can still be read. The spool is copied
-because the disk may never be mounted again.
+because its disk may never be mounted again.
 """
 
 import contextlib

@@ -255,10 +255,11 @@ class SpoolWriter:
         """Return a function that syncs all written data to the disk.
 
         The function blocks, so it must run in a separate thread. It raises `SpoolSyncError` if the
-        sync fails. The spool may be closed before or while the function runs.
+        sync fails. The spool may be closed after `sync_job` has returned, even while the function
+        runs.
 
         Raises:
-            SpoolClosedError: The spool is closed already.
+            SpoolClosedError: The spool was closed before the call of `sync_job`.
         """
         if self.closed:
             raise SpoolClosedError(self.path.name)
@@ -329,9 +330,9 @@ class SpoolWriter:
         return frame
 
     def adopt_open_frame(self, frame: OpenFrame) -> None:
-        """Take over the open frame (the packets in memory) of the call's previous spool.
+        """Write the open frame, then take over the open frame of the call's previous spool.
 
-        Before that, this writer's own open frame is written.
+        An open frame contains the packets in memory.
         """
         self.flush_frame()
         self._open = frame

@@ -28,7 +28,9 @@ class JoinPlan:
     """
 
     kept_leg: Leg
-    """The transferor's leg in the call that continues. In this call, the transferor is the callee.
+    """The transferor's leg in the call that continues; it is the callee leg of this call.
+
+    When the calls are joined, `moved_leg` takes its place.
     """
     ending_leg: Leg
     """The transferor's leg in the call that ends."""

@@ -72,7 +72,7 @@ class RegistrationClient:
             logger.info("phone.not_unregistered", status=error.status)
 
     def on_response(self, event: StandaloneResponse) -> None:
-        """Handle the final response to our REGISTER, or the event that no response came.
+        """Handle the end of our REGISTER: a final response, or the failure to get a response.
 
         A provisional response is ignored.
         """

@@ -22,7 +22,7 @@ from telephony.rtp.rtcp import (
 
 _RATE: Final = 8000
 _SHORT: Final = 65_536
-"""The number of units of a short NTP time (32 bits) in one second: one unit is 1/65536 s."""
+"""A short NTP time (32 bits) counts in units of 1/65536 s. This is the number of units in 1 s."""
 
 
 @dataclass(frozen=True, slots=True)

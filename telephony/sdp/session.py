@@ -290,10 +290,10 @@ class SessionDescription:
         return own if own is not None else _connection(self.lines)
 
     def direction(self, index: int) -> Direction:
-        """Return the direction of section `index`.
+        """Return the direction of section `index`, as seen by the side that wrote the description.
 
-        If the address of the section is 0.0.0.0 or ::, the direction does not include receiving,
-        because such an address means hold: we send no media to it.
+        If the section's address is 0.0.0.0 or ::, the direction does not include receiving, because
+        with such an address this side has put the call on hold.
         """
         said = _direction(self.media[index].lines) or _direction(self.lines) or Direction.SENDRECV
         if self.host(index) in _UNSPECIFIED:
@@ -301,7 +301,7 @@ class SessionDescription:
         return said
 
     def audio_index(self) -> int | None:
-        """Return the index of the first live RTP or SRTP audio section; None if there is none."""
+        """Return the index of the first section with `is_rtp_audio` true; None if there is none."""
         return self.find(lambda media: media.is_rtp_audio)
 
     def find(self, wanted: Callable[[MediaDescription], bool]) -> int | None:

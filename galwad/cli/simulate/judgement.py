@@ -15,7 +15,8 @@ _THERE: Final = 0.9
 _ABSENT: Final = 0.3
 """Audio counts as absent from the recording if its similarity to the recording is at most this.
 
-The similarity is from 0 to 1. Two different half seconds of noise always have a lower similarity.
+The similarity is from 0 to 1. The phones send noise, which is compared in pieces of half a second.
+Two different pieces of noise always have a lower similarity than this.
 """
 _US: Final = 1_000_000
 _LENGTH_S: Final = 0.05

@@ -48,7 +48,7 @@ class ClientRequest(ABC):
         self._attempt: _Attempt | None = None
 
     def begin(self, now: float) -> None:
-        """Send the request. The core calls this once each time that it has composed the request."""
+        """Send the request. Before it is sent again, it must be composed again."""
         longer = over_tcp(self._core, self._draft, self.request, now)
         if longer is not None:
             self._as_datagram = self._draft

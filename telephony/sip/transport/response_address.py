@@ -12,7 +12,9 @@ from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_literal
 
 
 def stamp(via: Via, source: Address) -> Via:
-    """Return the top Via of a request from `source` with the parameters `received` and `rport`.
+    """Return a copy of `via` that has the parameters `rport` and `received` if they are needed.
+
+    `via` is the top Via of a request from `source`.
 
     - `rport` is added if the sender requested it. Its value is the source port.
     - `received` is added if the sender requested `rport`, or if the host in the Via is not the

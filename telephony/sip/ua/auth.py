@@ -81,8 +81,8 @@ class AuthOutcome(enum.Enum):
     MISSING = "missing"
     """The request has no credentials for this realm, or its credentials cannot be parsed."""
     STALE = "stale"
-    """The password is right, but the nonce has expired, or we did not make it, or the request's
-    nonce count was used before."""
+    """The password is right, but the nonce is not accepted: it has expired, we did not make it, or
+    the request's nonce count was used before."""
     REFUSED = "refused"
 
 
@@ -243,11 +243,10 @@ class DigestServer:
         return -1.0 <= now - made_ms / 1000 <= self._lifetime
 
     def _count(self, nonce: str, count: int, now: float) -> bool:
-        """Store the nonce count `count` with which a nonce was used, and return True.
+        """Store the nonce count `count` of a use of `nonce`, and return True.
 
-        Return False if this use is refused. It is refused if the nonce was used with the same or a
-        higher count before, or if this is the first use of the nonce and `MAX_NONCES` other nonces
-        are stored.
+        Store nothing and return False in two cases: `count` is not higher than at the previous use
+        of `nonce`, or this is the first use of `nonce` and `MAX_NONCES` other nonces are stored.
         """
         _, last = self._used.get(nonce, (now, 0))
         if count <= last:
@@ -261,8 +260,8 @@ class DigestServer:
         return True
 
     def _forget(self, now: float) -> None:
-        # A nonce is always older than its first use. So a nonce whose first use is older than the
-        # lifetime has expired, and need not be stored.
+        # A nonce is made before its first use. So if the first use is longer ago than the lifetime,
+        # the nonce has expired and need not be stored.
         limit = now - self._lifetime - 1.0
         self._used = {nonce: use for nonce, use in self._used.items() if use[0] >= limit}
 

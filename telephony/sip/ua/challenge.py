@@ -1,9 +1,10 @@
 """The credentials with which the core sends a request again after a 401 or 407.
 
 See RFC 3261 sections 22.2 and 22.3. The core sends the challenged request again with credentials
-and the next CSeq number, at most `MAX_CHALLENGES` times. The request has the same handle as before.
-The application's function `Credentials` makes the credentials from the password. The application
-receives the 401 or 407 only if there are no credentials for it, or after `MAX_CHALLENGES` attempts.
+and the next CSeq number, at most `MAX_CHALLENGES` times. The `ClientRequest` object stays the
+same. The application's function `Credentials` makes the credentials from the password. The
+application receives the 401 or 407 only if there is no such function, if the function returns None,
+or after `MAX_CHALLENGES` attempts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ application has no password for the destination, or if the destination has refus
 MAX_CHALLENGES: Final = 4
 """The maximum number of times that one request is sent again after a challenge.
 
-A proxy and a server may each challenge it once, and once more because the nonce was stale.
+A proxy and a server may each challenge the request twice: the second time because the nonce was
+stale.
 """
 
 
@@ -42,12 +44,12 @@ class ChallengeAnswers:
         response: Response,
         destination: Address,
     ) -> HeaderList | None:
-        """Return the header fields with credentials with which to send `request` again.
+        """Return the credentials (header fields) with which `request` must be sent again.
 
         If both a proxy and a server have challenged the request, the result has both header fields,
         Proxy-Authorization and Authorization. Return None if `response` is not a challenge, if we
-        have no credentials for it, or if there were more than `MAX_CHALLENGES` challenges. The
-        application must then process `response`.
+        have no credentials for it, or if there were more than `MAX_CHALLENGES` challenges. In
+        these cases, the application must process `response`.
         """
         if response.status not in {401, 407} or credentials is None:
             return None

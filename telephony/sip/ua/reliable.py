@@ -22,7 +22,7 @@ from telephony.sip.transaction.timers import Timer
 MAX_WAITING: Final = 8
 """If this many responses of one sequence wait to be sent, a new response without a body is dropped.
 
-Such a response may be another 180. A new response with a body is never dropped for this reason.
+A typical response without a body is a 180. A response with a body is never dropped for this reason.
 """
 
 
@@ -43,9 +43,9 @@ class PendingResponse:
     tag: str | None
 
     def numbered(self, rseq: int) -> HeaderList:
-        """Return the header fields of this response as a reliable response.
+        """Return `headers`, followed by the Require and RSeq of a reliable response.
 
-        The header fields Require and RSeq are added to this response's `headers`.
+        `rseq` is the value of RSeq.
         """
         return (*self.headers, ("Require", RELIABLE), ("RSeq", str(rseq)))
 
