@@ -20,9 +20,9 @@ class Person:
 
     `person_id` identifies the entry. The id begins with the name of the directory and is not shown
     to advisors. `shared` is true if several people use the entry's number. `do_not_pop` is true if
-    a screen-pop must never show the entry. `main_line` is true if no entry has the caller's
-    extension, so this entry was found by the caller's number without the extension. `details` are
-    shown only after the advisor has confirmed the person.
+    a screen-pop must never show the entry. `main_line` is true if the entry was found by
+    the caller's number without its extension, because no entry has the number with the extension.
+    `details` are shown only after the advisor has confirmed the person.
     """
 
     person_id: str

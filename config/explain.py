@@ -183,11 +183,11 @@ def _model(location: Location, model: type[BaseModel]) -> type[BaseModel] | None
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model class of a table, from the type `annotation` of the field for this table.
+    """Return the model class in a type, or None if the type contains no model class.
 
-    The model class is `annotation` itself, a member of the union `annotation`, or the type of the
-    items of the tuple `annotation`. Return None if none of these is a model class: the field is
-    then not a table.
+    `annotation` is the type of a setting. It may be a model class, a union that has a model class
+    as a member, or a tuple whose items are of a model class. A setting whose type contains a model
+    class is a table of the settings file.
     """
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation

@@ -75,8 +75,9 @@ class SpoolFactory:
     def _load_key(self, first: Path, second: Path) -> bytes:
         """Return the boot key for new spools: the key that encrypts the spools' own keys.
 
-        Return the key in the file `first`. If this file is on the disk and cannot be read, return
-        the key in the file `second`, which is in memory. Calls can thus still be recorded.
+        The file `first` is on the disk or in memory. The file `second` is in memory. Return the key
+        in `first`. If `first` is on the disk and cannot be read, return the key in `second`, so
+        that calls can still be recorded.
 
         Raises:
             KeyFileError: `first` is in memory and cannot be read, or neither file can be read.

@@ -288,12 +288,12 @@ class PayloadReader(io.RawIOBase):
         return plaintext
 
     def _open_misplaced(self, index: int, sealed: bytes, *, last: bool) -> bytes:
-        """Decrypt a chunk whose encryption contradicts its place in the file.
+        """Decrypt a chunk if the payload was cut after it, or if data was added after it.
 
         If `last` is true, the chunk is at the end of the file, but was not encrypted as the
         payload's last chunk. If `last` is false, the chunk was encrypted as the last chunk, but
-        data follows it. If the chunk has the full length, this method returns the chunk's
-        plaintext, and stores the error for the first read after the chunk.
+        data follows it. If the chunk has the full length, return its plaintext, and store an error
+        that a later read will raise when it reaches the end of this chunk.
 
         Raises:
             PayloadError: The chunk was changed, or does not have the full length.

@@ -173,7 +173,7 @@ def _unsafe_objects(folder: Path, call_id: str) -> Iterator[str]:
     it is larger than `_LARGEST`, because it would fill the memory.
     """
     for name in (*_LARGE, *_SMALL):
-        # The code that reads this file later reports the error.
+        # The error is ignored here. The code that reads the file reports it.
         with contextlib.suppress(OSError):
             found = (folder / f"{call_id}.{name}").stat()
             if not stat.S_ISREG(found.st_mode):
@@ -351,8 +351,8 @@ def _payload(path: Path, expected: ObjectFacts, name: str = "payload") -> Iterat
 def _header(path: Path, manifest: Manifest, officer_keys: Collection[str]) -> HeaderVerdict:
     """Check the recording's header, which is the file `path`, and return the verdict.
 
-    The verdict says whether the sealing or a rewrap made the header, if this is known. It also has
-    a text that says what is wrong with the header.
+    The verdict says that the sealing made the header, that a rewrap made it, or that this is
+    unknown. If something is wrong with the header, the verdict has a text about it.
     """
     record = path.with_suffix(".rewrap")
     try:

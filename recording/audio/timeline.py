@@ -74,11 +74,11 @@ class Timeline:
     ) -> Iterator[int]:
         """Process many packets, with the same result as if `packet` were called for each.
 
-        After some of the packets, the generator yields the packet's arrival time. The caller must
-        then call `advance` with this time.
+        At intervals, the generator yields the arrival time of the packet that it has just
+        processed. The caller must then call `advance` with this time.
 
         Args:
-            burst: The packets, which are stored together as one record.
+            burst: The packets, which come from one frame of the spool.
             shift_us: The microseconds that are added to the arrival time of each packet.
             advanced_us: The argument of the most recent call of `advance`, in µs.
             step_us: The shortest time in µs from `advanced_us` to the first yielded time, and from
@@ -140,10 +140,10 @@ class Timeline:
         return given
 
     def _finalise_undecoded(self, end: int | None) -> None:
-        """Add undecodable packets to the packets that `undecoded` returns next.
+        """Let `undecoded` return the undecodable packets that arrived before `end`.
 
-        Packets in a gap are dropped. Packets that arrived at the position `end` on the track, or
-        later, wait for a later call of this method. If `end` is None, no packets wait.
+        `end` is in samples from the recording's start. Packets that arrived later wait for a later
+        call of this method. If `end` is None, no packets wait. Packets in a gap are dropped.
         """
         for number, track in enumerate(self._tracks):
             for each, position in track.undecoded:
@@ -184,8 +184,7 @@ class Timeline:
     def blocks(self) -> Iterator[Samples]:
         """Yield the samples that can no longer change and were not yielded before.
 
-        Each block is an int16 array of shape (n, 2), with a row for each position and a column for
-        each track.
+        Each block is an int16 array of shape (n, 2): n samples of each of the two tracks.
         """
         while self._ready:
             yield self._ready.popleft()

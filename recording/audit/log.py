@@ -117,7 +117,8 @@ class AuditFilter:
     Attributes:
         kind: The entry's event name.
         call_id: The call id in the entry's facts.
-        actor: The entry's personal value `actor`. An entry whose actor was erased never matches.
+        actor: The entry's personal value `actor`. An entry whose actor was erased does not
+            meet this condition.
         since: The earliest time of the entry, in Unix seconds.
         until: The time before which the entry must be, in Unix seconds.
     """
@@ -228,11 +229,10 @@ class AuditLog:
     async def _roll_day_key(
         self, connection: AsyncConnection, head: Head, at_us: int
     ) -> tuple[Head, bool]:
-        """Write an entry with a new day key (signing key), if an entry at `at_us` needs one.
+        """Write an entry with a new day key (signing key), if the newest key must be replaced.
 
-        A new day key is needed if the newest one is from an earlier day than `at_us`. It is also
-        needed if the newest one is `_AHEAD_DAYS` days or more ahead of `at_us`, or if the newest
-        private key is lost.
+        The newest key must be replaced if its day is before the day of `at_us`, if its day is
+        `_AHEAD_DAYS` days or more after the day of `at_us`, or if its private half is lost.
 
         Return the chain's head, and True if a new day key was written.
         """

@@ -2,8 +2,9 @@
 
 A separate thread makes the system call, so the event loop does not wait for the disk. `SpoolSync`
 opens the folder before the first spool is created, because `syncfs` reports a failed write only for
-a descriptor that was opened before the write failed. It reports each failure only once, and does
-not say which file is affected. So the recorders of all open spools are notified of a failed round.
+a descriptor that was opened before the write failed. `syncfs` reports each failure only once,
+and does not say which file is affected. So the recorders of all open spools are notified of a
+failed round.
 """
 
 import asyncio
@@ -63,7 +64,7 @@ class SpoolSync:
     def __init__(
         self, folder: Path, *, interval_s: float = FLUSH_S, call: Callable[[int], None] = syncfs
     ) -> None:
-        """Open the folder of the spools. A sync does not report writes that failed before this.
+        """Open the folder of the spools. A sync reports only writes that failed after this opening.
 
         Args:
             folder: The folder of the spools.

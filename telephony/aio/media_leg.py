@@ -20,9 +20,10 @@ from telephony.sdp import KeyPair, RemoteMedia
 Tap = Callable[[int, bytes, float, bool], None]
 """A function `tap(track, data, arrival_mono, withheld)` that stores a packet.
 
-The function must not raise an error. `arrival_mono` is in monotonic seconds. `withheld` is true for
-a telephone event and for a payload type that was not negotiated. If `withheld` is true, `data`
-contains only the fixed RTP header.
+The function must not raise an error. `track` is 0 for a packet from the caller and 1 for a packet
+from the advisor. `arrival_mono` is in monotonic seconds. `withheld` is true for a telephone event
+and for a payload type that was not negotiated. If `withheld` is true, `data` contains only the
+fixed RTP header.
 """
 Watcher = Callable[[bytes, float], None]
 """A function `watch(data, arrival_mono)` that receives each telephone-event packet.
@@ -121,9 +122,9 @@ class MediaLeg:
     rule: SourceRule
     on_refused: Callable[[str, str, int], None] | None = None
     rebuild_readers: "Callable[[MediaLeg | None], None]" = lambda _: None
-    """A function that makes new readers (the functions that read a leg's sockets).
+    """A function that makes new readers for a leg (the functions that read the leg's sockets).
 
-    It must be called after each change of a leg's setting. The argument is this leg. If the
+    It must be called with the leg as argument after each change of the leg's settings. If the
     argument is None, the function does nothing.
     """
     connected: socket.socket | None = None
@@ -145,7 +146,7 @@ class MediaLeg:
     """A look-up table: for each value of a packet's second byte, the packet's kind.
 
     The kinds are audio, event, RTCP and unknown. `kinds_of` makes the table. The table is empty
-    until `remote` is set.
+    until the peer's SDP is known.
     """
     tap: Tap | None = None
     track: int = 0
@@ -280,9 +281,9 @@ class MediaLeg:
             self.refuse(host, port, now)
 
     def refuse(self, host: str, port: int, now: float) -> None:
-        """Count a refused packet, and report it by calling `on_refused`.
+        """Count a refused packet. For the first packet of a series, call `on_refused`.
 
-        `on_refused` is called only if no packet was refused in the previous five seconds.
+        A series ends when no packet has been refused for five seconds.
         """
         self.counters.refused += 1
         quiet = now - self.refused_at > _BURST_S

@@ -11,7 +11,7 @@ from telephony.sip.events import Address
 
 
 class SourceFilter(Protocol):
-    """Decides, before a message is parsed, whether a message or a connection is accepted."""
+    """Decides which connections are accepted, and which messages are accepted for parsing."""
 
     def accepts_message(self, data: bytes, source: Address, now: float) -> bool:
         """Return whether a received message is accepted.
@@ -24,7 +24,10 @@ class SourceFilter(Protocol):
         """Return whether a connection from this address is accepted."""
 
     def is_privileged(self, source: Address, now: float) -> bool:
-        """Return whether `source` may connect after `ConnectionLimits.connections` is reached."""
+        """Return whether `source` may connect when the maximum number of connections is open.
+
+        This maximum is `ConnectionLimits.connections`.
+        """
 
     def on_malformed(self, source: Address, now: float) -> None:
         """Count a failure of `source`.

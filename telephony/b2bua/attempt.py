@@ -1,8 +1,8 @@
 """Ring one target, or several at the same time, until a target answers or all have failed.
 
 This is the forking of RFC 3261 section 16.7. An attempt controls its branches: the callee legs to
-which it has sent an INVITE. The attempt reports its progress and result to an `AttemptListener`:
-the setup of a call, or a transfer. The listener decides which responses the caller gets.
+which it has sent an INVITE. The attempt reports its progress and result to its `AttemptListener`,
+which is the setup of a call or a transfer. The listener decides which responses the caller gets.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Failure:
 
 
 class AttemptListener(Protocol):
-    """The object that starts an `Attempt`, and handles its responses and its result."""
+    """The object that starts an `Attempt`, and handles the attempt's responses and result."""
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
         """Handle a provisional response of a branch, for example ringing or early media."""
@@ -358,7 +358,8 @@ class Attempt:
     def cancel(self, cause: str, now: float) -> None:
         """End the attempt and all branches whose peers have not answered with a 2xx.
 
-        `cause` is the cause in `LegEnded`. The listener is not notified.
+        `cause` is put into the `LegEnded` event of each ended branch. The attempt's listener is not
+        notified that the attempt has ended.
         """
         self.deadline = None
         for leg in self.branches:

@@ -78,9 +78,9 @@ class AwaitedAck:
     target: Leg | None
     ours: SessionDescription
     theirs: SessionDescription | None
-    """The offer of the target, from which `ours` was made.
+    """The offer that the leg `target` sent us, and from which we made `ours`.
 
-    None means that we made `ours` without asking another leg.
+    None if we made `ours` without asking another leg. `target` is then also None.
     """
 
 
@@ -253,9 +253,10 @@ class Exchange:
 
     @staticmethod
     def _ack_without_offer(forwarded: ForwardedOffer, now: float) -> None:
-        """Send an ACK without SDP if our INVITE without SDP got a 2xx without a usable offer.
+        """Send an ACK without SDP for a 2xx in which the target sent no usable offer.
 
-        Do nothing if the target sent no such 2xx.
+        The 2xx is the response to an INVITE in which we asked for an offer. Do nothing if no 2xx
+        waits for its ACK.
         """
         target = forwarded.target
         if target.invite_to_ack is not None and target.dialog is not None and target.talking:
@@ -274,8 +275,9 @@ class Exchange:
             if forwarded.target_offer is not None:
                 target.media.agree(forwarded.target_offer, theirs)
             if forwarded.transaction.answered or not source.talking:
-                # The target has accepted our offer, but the source no longer waits for a response,
-                # so its media does not change. Send the target an offer with this unchanged media.
+                # The target has accepted our offer, but the source no longer waits for a response.
+                # So the media of the source does not change. Send the target a new offer with the
+                # unchanged media of the source.
                 self._alignment.align(target, source, now)
                 return
             ours = source.media.answer(offer, theirs, self._allowed)

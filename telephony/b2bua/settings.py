@@ -22,10 +22,9 @@ class CallSettings:
     min_se: int = 90
     """The shortest session interval that we accept; it is at least 90."""
     recall_timeout: float = 30.0
-    """The time for which a recall rings the phone of the REFER's sender.
+    """The time for which we ring the sender of a REFER again if the transfer fails.
 
-    If a transfer fails after the sender of its REFER has hung up, Galwad rings this sender again.
-    This is called a recall.
+    This happens only if the sender has already hung up. It is called a recall.
     """
     transfer_timeout: float = 60.0
     """The time for which the target of a transfer rings before the transfer fails."""

@@ -157,9 +157,9 @@ class Endpoint:
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Respond to a malformed message that arrived over a connection.
 
-        `fault` contains the message. Send no response if the message has no valid top Via, or if it
-        is an ACK. The transport must then close the connection, because the rest of the stream
-        cannot be divided into messages.
+        `fault` contains the message. No response is sent if the message has no valid top Via, or if
+        it is an ACK. After every call of this method, the transport must close the connection,
+        because the rest of the stream cannot be divided into messages.
         """
         self._incoming.refuse(fault, source, local)
 

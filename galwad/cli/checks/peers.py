@@ -48,6 +48,6 @@ async def _ask(switch_socket: Path) -> tuple[PeerStatus, ...]:
                 answer = await link.receive()
             finally:
                 await link.close()
-    except (OSError, TimeoutError, LinkError):  # no switch is running, or it is still starting
+    except (OSError, TimeoutError, LinkError):  # the switch is not running or is still starting
         return ()
     return answer.peers if isinstance(answer, Figures) else ()

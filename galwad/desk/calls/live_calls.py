@@ -52,8 +52,8 @@ class DeskCall:
     """True if the desk added this call with `LiveCalls.add_without_note`.
 
     The desk does this for a call that it did not have in memory, so that the advisor can write the
-    contact note. Such a call is in wrap-up. If the switch reports the call again, the call is still
-    in progress, and this value becomes false.
+    contact note. The desk assumes that the call has ended. If the switch then reports the call, the
+    call has not ended, and this value becomes false.
     """
 
     @property
@@ -78,9 +78,9 @@ class DeskCall:
     def page_state(self, *, own: bool) -> PopState:
         """Return the call's state as a page shows it.
 
-        `own` is true if the page belongs to a user whom the call concerns (see `concerns`). If an
-        advisor has transferred the call to a party that is not a user of the desk, the state on
-        such a page is "wrapup", even while the call continues.
+        `own` is true if the page belongs to a user whom the call concerns (see `concerns`). If
+        `own` is true and an advisor has transferred the call to a party that is not a user of the
+        desk, the result is "wrapup", even while the call continues.
         """
         sent_on = own and self.transferred_by is not None
         return "wrapup" if self.wrapup or sent_on else self.state.state

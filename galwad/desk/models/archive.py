@@ -40,10 +40,10 @@ class HeaderState(BaseModel):
     """The state of a recording's header.
 
     `recipients` has the fingerprints of the recipients who can open the header. `current` is true
-    if the header has the digest that was signed. This digest is in the record of the most recent
-    rewrap. If there was no rewrap, it is in the manifest. If the manifest has no digest, because
-    older software wrote it, any header is accepted. `current` is false if the header or the
-    manifest is missing, or if the manifest or the record cannot be read.
+    if the header has the digest in the record of the most recent rewrap or, if there was no rewrap,
+    in the manifest. If older software wrote a manifest without this digest, any header is accepted.
+    `current` is false if the header or the manifest is missing, or if the manifest or the record
+    cannot be read.
     """
 
     call_id: str

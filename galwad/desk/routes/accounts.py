@@ -30,7 +30,8 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     if wait:
         desk.metrics.sign_ins.labels("throttled").inc()
         raise ApiError(429, "too many failed sign-ins", f"wait {wait} s, then try again", wait)
-    # Count a failure before the password is checked. So parallel sign-ins cannot exceed the limit.
+    # The sign-in is counted as failed before the password is checked. Otherwise parallel sign-ins
+    # could exceed the limit.
     desk.throttle.failed(name, address)
     user = await desk.users.check(name, body.password.get_secret_value())
     outcome = "accepted" if user is not None else "refused"

@@ -133,8 +133,8 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
             lambda ref: CommitHeader(ref, call_id, recording.payload_sha256, body.sha256)
         )
     except ApiError as error:
-        # If the header was replaced although the request failed, the audit entry above is correct.
-        # So no entry about a failure is added.
+        # The finaliser may have replaced the header although the request failed. Then the audit
+        # entry above is correct, and no entry about a failure is added.
         if in_force() != body.sha256:
             await desk.audit.append("header.not-replaced", {**facts, "why": error.error}, personal)
         raise
