@@ -249,9 +249,10 @@ class Contacts:
             return [QueuedVersion(*row) for row in await connection.execute(statement)]
 
     async def mark_delivered(self, call_id: str, version: int, now: float) -> None:
-        """Store that the CRM has accepted a version at the time `now`, in seconds since 1970.
+        """Store that the CRM has accepted this version of the call's contact note.
 
-        If an acceptance of this version is already stored, nothing changes.
+        `now` is the time of the acceptance, in seconds since 1970. If an acceptance of this version
+        is already stored, nothing changes.
         """
         async with self._writer.begin() as connection:
             await connection.execute(

@@ -17,7 +17,9 @@ which may be in any sequence:
 | kind | no | `person` (default), `organisation`, `payphone` |
 | shared | no | yes/no: several people use the number, so the screen-pop shows a warning |
 | do_not_pop | no | yes/no: if yes, a screen-pop never shows the person |
-| address, postcode, email, date_of_birth, notes | no | details, shown only after confirmation |
+| address, postcode, email, date_of_birth, notes | no | details of the person |
+
+The screen-pop shows the details only after the advisor has confirmed who the caller is.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ RecordingError
 │       │   ├── VersionError           the file is not an age file of version 1
 │       │   ├── Base64Error            the base64 is not in its canonical form
 │       │   ├── StanzaError            a recipient's stanza is malformed, missing or misplaced
-│       │   │   ├── LowOrderError      the stanza's X25519 share is a point of low order
+│       │   │   ├── LowOrderError      the stanza's public key is a point of low order
 │       │   │   └── WorkFactorError    the stanza's scrypt work factor is too high
 │       │   └── HeaderMacError         the header was changed
 │       ├── NoMatchError       none of the identities is a recipient of the file
@@ -174,11 +174,11 @@ class Base64Error(HeaderError):
 
 
 class StanzaError(HeaderError):
-    """A stanza is malformed or missing, or a passphrase stanza is not the only stanza."""
+    """A stanza is malformed or missing, or a header has a passphrase stanza and other stanzas."""
 
 
 class LowOrderError(StanzaError):
-    """An X25519 share is a point of low order.
+    """The public key in an X25519 stanza is a point of low order, which is not safe.
 
     With such a point, every recipient would compute the same shared secret.
     """

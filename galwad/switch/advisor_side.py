@@ -72,7 +72,7 @@ class AdvisorSide:
         )
 
     def dialled(self, targets: Iterable[Target]) -> None:
-        """Set the parties that ring now: those at `targets`, and the advisors behind the PBX."""
+        """Set the parties that ring now: those at `targets`, and the advisors of the route."""
         self.rings_at(targets)
         self.ringing += self._behind_the_pbx
 
@@ -111,7 +111,7 @@ class AdvisorSide:
         return self.advisor
 
     def resumed(self, answered: AnsweredState) -> Party:
-        """Restore the state from before a restart, and return the party at the advisor's end.
+        """Restore the state `answered` after a restart; return the party at the advisor's end.
 
         If there was no advisor, the returned party has no extension and no user.
         """
@@ -164,11 +164,11 @@ class AdvisorSide:
 
 
 def is_handover(before: str, destination: DestinationClass) -> bool:
-    """Return whether the new name that a PBX gives during a call belongs to a new party.
+    """Return whether the name that a PBX gives during a call belongs to a new party.
 
     `before` is the previous name from the PBX; "" if there was none. `destination` is the
-    destination class of the new name. A name that follows a previous name always belongs to a new
-    party. The first name may be that of the advisor who answered. It belongs to a new party only if
-    `destination` is neither centre nor unknown.
+    destination class of the name. If there was a previous name, the name belongs to a new party.
+    If there was none, the name belongs to a new party only if `destination` is neither centre nor
+    unknown. With one of these two classes, it may be the name of the advisor who answered.
     """
     return bool(before) or destination not in {DestinationClass.CENTRE, DestinationClass.UNKNOWN}

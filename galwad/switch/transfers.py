@@ -44,10 +44,10 @@ class TransferableCall(Protocol):
         """Return the caller as a target, so that another call can be connected to the caller."""
 
     def talk_with(self, leg_id: str, target: Target) -> None:
-        """Make `target` the new party at the advisor's end, and record the audio of its leg.
+        """Make the party at `target` the new party at the advisor's end.
 
-        From now on, the leg `leg_id` is recorded as the advisor's leg, and the page shows the
-        party.
+        From now on, the audio of the leg `leg_id` is recorded as the advisor's audio, and the page
+        shows the new party.
         """
 
     def publish(self) -> None:
@@ -78,9 +78,9 @@ class CallTransfers:
         self.outside = False
         """True while the caller talks with a party outside the centre because of a transfer."""
         self.identity_class: DestinationClass | None = None
-        """The destination class of a PBX's identity for the party at the advisor's end.
+        """The destination class of the new party that a PBX has named at the advisor's end.
 
-        None if a PBX has given no new identity since the most recent transfer.
+        None if a PBX has named no new party since the most recent transfer.
         """
 
     def requested(self, event: sip.TransferRequested, now: Clock) -> None:
@@ -121,8 +121,8 @@ class CallTransfers:
     ) -> None:
         """Transfer the caller to a party that the advisor has rung, and that has not answered yet.
 
-        The advisor's call to this party is the consultation call. Its targets are rung for the
-        caller, and the consultation call ends.
+        The advisor's call to this party is the consultation call. The party is rung for the caller,
+        and the consultation call ends. If `consultation` is None, the REFER is refused.
         """
         rings = consultation is not None and not consultation.legs.answered
         targets = consultation.targets(now.mono) if consultation is not None and rings else ()
@@ -151,8 +151,8 @@ class CallTransfers:
     def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Clock) -> None:
         """Join the advisor's two calls into one.
 
-        If a cause kept the gate of one of the two calls shut, the cause also applies to the joined
-        call.
+        The call that continues takes over every reason for which the gate of the other call must be
+        shut (see `absorb_causes`).
         """
         plan = self._prefer_recorded(plan)
         keeper = self._find(plan.kept_leg.call.call_id)
@@ -208,10 +208,10 @@ class CallTransfers:
         call.settle(now)
 
     def absorb_causes(self, giver: TransferableCall, plan: JoinPlan) -> None:
-        """Shut this call's gate if the call `giver`, which is joined with this call, requires that.
+        """Shut this call's gate if necessary: a party of the call `giver` moves to this call.
 
-        There are two possible reasons: the class of the party that moves to this call, and the
-        pause holders of `giver`.
+        The gate shuts in two cases: the destination class of this party requires it, or `giver` has
+        pause holders.
         """
         self._shut_for(*self._class_of_far_end(giver, plan.moved_leg.side))
         for holder in giver.recording.holders:
@@ -235,9 +235,8 @@ class CallTransfers:
             caller = admission.caller.from_user
             return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
         if there.outside:
-            # If `referred_to` is `CENTRE` although the caller talks with a party outside, a
-            # transfer back to the centre has begun but is not complete. The class of the party
-            # outside is then unknown.
+            # A transfer back to the centre may be in progress. Then `referred_to` is already
+            # `CENTRE`, and the class of the party outside is no longer known.
             inside = there.referred_to is DestinationClass.CENTRE
             return DestinationClass.UNKNOWN if inside else there.referred_to, ""
         return (

@@ -143,9 +143,9 @@ def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certific
 def certificates_in(place: Path) -> list[Path]:
     """Return the paths of the certificate files at `place`.
 
-    If `place` is a file, return only its path. If `place` is a folder, return the paths of all
-    certificate files in the folder and its subfolders. A file is a certificate file if its name
-    ends in `.disposal` or if it contains a certificate.
+    If `place` is a file, return only its path. If `place` is a folder, look in the folder and its
+    subfolders: return the paths of all files whose name ends in `.disposal`, and of all files that
+    contain a certificate and have another name.
     """
     if not place.is_dir():
         return [place]

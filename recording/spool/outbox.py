@@ -20,7 +20,10 @@ _MAX_WAITING = 10_000
 the oldest event whose kind is not in `_NEVER_DROPPED` is dropped. Packets never wait in the outbox.
 """
 _NEVER_DROPPED = frozenset({"call", "answered"})
-"""The kinds of events from which a recording gets its caller, its advisor and its beginning."""
+"""The kinds of events that stay if there are too many waiting events.
+
+A recording gets its caller, its advisor and its beginning from these events.
+"""
 
 
 class SpoolOutbox:
@@ -66,10 +69,10 @@ class SpoolOutbox:
     def move(self, open_spool: Callable[[], SpoolWriter] | None = None) -> None:
         """Continue the call in a new spool. The file of the old spool is not changed.
 
-        The new spool begins with those events of the old spool that still apply, so that the new
-        spool can be read even if the old spool is lost. A thread copies the call's earlier spools
-        into the folder of the new spool. If the new spool cannot be written, an error of
-        `SpoolWriter` is raised, and the call continues in the old spool.
+        The new spool begins with copies of some events, such as those about the caller and the
+        present pause holders. So the new spool can be read even if the old spool is lost. A thread
+        copies the call's earlier spools into the folder of the new spool. If the new spool cannot
+        be written, an error of `SpoolWriter` is raised, and the call continues in the old spool.
 
         Args:
             open_spool: The function that makes the new spool. If None, the function that made the

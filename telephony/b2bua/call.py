@@ -246,10 +246,10 @@ class BackToBackCall:
         `request_id` is the id in the event `TransferRequested`.
 
         Returns:
-            True if the REFER was accepted. False if the REFER no longer waits for a decision, if
-                `targets` is empty, or if the call has ended. Also False if the sender of the REFER
-                is not the joined callee, or if the Replaces in the REFER identifies no other call
-                of the sender. In these two cases, the REFER is refused with 603.
+            True if the REFER was accepted. False if the REFER was refused with 603, because its
+                sender is not the joined callee, or because its Replaces identifies no other call of
+                the sender. Also False, without a response to the REFER, if the REFER no longer
+                waits for a decision, if `targets` is empty, or if the call has ended.
         """
         return not self.ended and bool(targets) and self._transfers.accept(request_id, targets, now)
 

@@ -213,11 +213,11 @@ def identity_of(message: Request | Response) -> tuple[NameAddr, str] | None:
 
 
 def identity_key(identity: NameAddr, header: str) -> str:
-    """Return a text by which two identities are compared.
+    """Return a text by which an identity is compared with other identities.
 
-    Two addresses with the same text count as the same identity. `header` is the name of the
-    address's header field. For a Contact, the text is only the user part, because the host and port
-    of a Contact can change while the party stays the same.
+    If two identities have the same text, they count as the same party. `header` is the name of the
+    header field that contained the identity. For a Contact, the text is only the user part, because
+    the host and port of a Contact can change while the party stays the same.
     """
     user = identity.uri.number if identity.uri.scheme == "tel" else identity.uri.user or ""
     return user if header == "Contact" else f"{user}@{(identity.uri.host or '').lower()}"

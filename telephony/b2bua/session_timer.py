@@ -88,10 +88,12 @@ def supports_timer(message: Request | Response) -> bool:
 def agree_to_request(request: Request, settings: CallSettings, now: float) -> SessionTimer:
     """Return the session timer for an INVITE or UPDATE that we will answer with a 2xx.
 
-    If the peer does not support session timers, we send the refreshes. A Session-Expires in its
-    request was added by a proxy. Our interval is not longer than this proxy asks for (RFC 4028
-    section 9), but at least 90 s. `settings.min_se` does not apply to such a peer, because it would
-    not understand a 422.
+    If the peer does not support session timers, there are three rules:
+
+    - We send the refreshes.
+    - If `request` has a Session-Expires, a proxy has added it. Our interval is then not longer than
+      the interval in this header field (RFC 4028 section 9), but at least 90 s.
+    - `settings.min_se` does not apply, because the peer would not understand a 422.
 
     Raises:
         IntervalTooSmallError: The peer supports session timers and asks for less than

@@ -59,7 +59,7 @@ class Setup:
         The dict key is our To tag in the response.
         """
         self._sent_ringing = False
-        """True after the caller has got a 180 while several targets ring.
+        """True if several targets ring and the caller has already got a 180.
 
         The caller gets only one 180, and not a 180 for each target.
         """
@@ -240,8 +240,8 @@ class Setup:
         """Join the caller with the leg that answered.
 
         `CallAnswered` is emitted before the caller gets its 200. Return 0 if the legs are joined.
-        If the SDP of the target is missing or cannot be used, return a failure status: the attempt
-        then hangs up this target.
+        If the SDP of the target is missing or cannot be used, return a failure status. The target
+        is then hung up.
         """
         core, caller = self._core, self._core.caller
         try:

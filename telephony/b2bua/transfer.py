@@ -285,7 +285,7 @@ class ReferTransfers:
             self._release_transferor(referral, now)
 
     def _release_transferor(self, referral: PendingRefer, now: float) -> None:
-        """Send the final NOTIFY to the sender of the REFER, and a BYE after its response.
+        """Send the final NOTIFY to the sender of the REFER, and a BYE when it has responded.
 
         If no response comes, the BYE is sent after `_LAST_NOTIFY_WAIT` seconds. If the sender hangs
         up before our BYE, we do not send the BYE.
@@ -344,8 +344,8 @@ class ReferTransfers:
     def on_leg_left(self, leg: Leg, now: float) -> bool:
         """Handle a leg whose peer has hung up; return whether the hang-up is a step of a transfer.
 
-        If it is a step of a transfer, the call continues without this leg. Otherwise the call ends
-        if this leg was joined with the caller.
+        If it is a step of a transfer, the call continues without this leg. If not, and if this leg
+        was joined with the caller, the code that uses this method must end the call.
         """
         recent, self._recent_failure = self._recent_failure, None
         if recent is not None and recent.leg is leg and now <= recent.until:
@@ -366,8 +366,8 @@ class ReferTransfers:
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
         """Ring `targets`, after a transfer has failed and the sender of the REFER has hung up.
 
-        If the application does not call this method, we ring the sender of the REFER again. Do
-        nothing if no such ringing is planned.
+        After such a failure, we plan to ring the sender of the REFER again. This method rings
+        `targets` instead. If we do not plan to ring the sender, this method does nothing.
         """
         if self._recall_at is None:
             return

@@ -39,11 +39,12 @@ def restore(
 ) -> None:
     """Restore a server that lost its database, and repeat the disposals made since the backup.
 
-    First copy the payloads back to the archive, from your copy of the archive. Your copy also has
-    the certificates of the disposals that were made after the backup: copy these back too. No
-    process of Galwad may be running. If a recording has a certificate of disposal, its header is
-    not restored; if the header is in the archive, it is destroyed. All other files that are already
-    in the archive stay as they are. If the command is interrupted, run it again.
+    Before you run this command, stop all processes of Galwad. Copy the payloads back to the
+    archive, from your copy of the archive. Your copy also has the certificates of the disposals
+    that were made after the backup: copy these back too. If a recording has a certificate of
+    disposal, its header is not restored; if the header is in the archive, it is destroyed. All
+    other files that are already in the archive stay as they are. If the command is interrupted, run
+    it again.
     """
     settings = load_settings(config)
     missing = [place for place in certificates or () if not place.exists()]

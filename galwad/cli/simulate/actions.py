@@ -26,7 +26,7 @@ from telephony.errors import ProtocolError, TelephonyError
 from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
 _AFTERWARDS_S: Final = 2.0
-"""The length in seconds of the talk after a pause has ended and after a transfer."""
+"""The seconds for which the parties talk after a pause, and also after a transfer."""
 _TRANSFER_WITHIN_S: Final = 60.0
 """The maximum time in seconds that a transfer may take."""
 _GOOD_SIMILARITY: Final = 0.9
@@ -111,7 +111,10 @@ async def talk(report: Report, call: SimulatedCall, phase: str, seconds: float) 
 
 
 def judge(report: Report, phase: str, heard: Heard) -> None:
-    """Add a step for `phase` to `report`: the audio quality in one direction, from `heard`."""
+    """Add one step to `report`: the audio quality in one direction, which `heard` contains.
+
+    `phase` names the talk in the report, such as "after the pause".
+    """
     name = f"{phase}: {heard.speaker} to {heard.listener}"
     expected = heard.received + heard.lost
     text = (
@@ -216,8 +219,8 @@ async def _pause(plan: Plan, report: Report, call: SimulatedCall, api: ApiClient
 async def _timed(report: Report, name: str, means: str, act: Callable[[], Awaitable[None]]) -> None:
     """Pause or resume the recording by calling `act`, and report this as the step `name`.
 
-    The report shows the duration, and `means` as the method: "the API", or "the record key" of the
-    phone.
+    The report shows the duration and the method. `means` is the method: "the API", or "the record
+    key" (the key of a phone that pauses and resumes the recording).
     """
     began = time.monotonic()
     async with step(report, name):

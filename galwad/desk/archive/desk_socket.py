@@ -59,7 +59,7 @@ class DeskSocket:
         self._server = await serve(self._path, self._received, self._gone)
 
     async def stop(self) -> None:
-        """Stop listening, close the links to finalisers, and finish the messages in progress.
+        """Stop listening, close the links to finalisers, and finish handling earlier messages.
 
         New messages are ignored from now on. No recording is lost: when the finaliser connects to a
         desk again, it repeats its messages about recordings.

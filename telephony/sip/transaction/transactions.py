@@ -44,9 +44,10 @@ class Transactions:
         self._clients: dict[ClientKey, tuple[ClientTransaction, Address]] = {}
         self._servers: dict[ServerKey, ServerTransaction] = {}
         self._originals: dict[MergeKey, ServerKey] = {}
-        """For each received request, the key of the server transaction of its first copy.
+        """For each received request, the key of its server transaction.
 
-        Later copies that arrive by another path are merged requests (RFC 3261 section 8.2.2.2).
+        Several copies of a request can arrive by different paths. The key is that of the first
+        copy's transaction. The later copies are merged requests (RFC 3261 section 8.2.2.2).
         """
         self._call_ids: Counter[str] = Counter()
         """For each Call-ID, the number of client transactions that have this Call-ID."""
