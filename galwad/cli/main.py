@@ -115,8 +115,8 @@ def run(arguments: Sequence[str]) -> int:
 def _wrong_usage(error: Any) -> CliError:
     where = error.ctx.command_path if error.ctx else "galwad"
     message = str(error.format_message())
-    # if only a group is given and no command, such as `galwad audit`, Typer's message is the whole
-    # help text
+    # if the user gives only a group (such as `galwad audit`) without a command, Typer's message is
+    # the whole help text
     if message.startswith("Usage:"):
         print(message, file=sys.stderr)
         message = "a command is missing"

@@ -1,13 +1,14 @@
 """Sorts the packets of one RTP stream (one SSRC), and decides the position of each packet.
 
-If packets with lower sequence numbers are missing, a packet waits up to 0.4 seconds for them.
-Packets also wait 0.4 seconds at the start of a stream, after a long silence, and when a packet's
-arrival time contradicts the stream's clock. The position of the stream's audio on the track is then
-calculated from all packets that arrived in this time. `recording.audio.stream_writer` decodes the
-packets and writes their audio to the track.
+Three terms are used in this module. The *number* of a packet is its extended sequence number, which
+never wraps. A *stray* is a packet whose number is far from the number that is expected next. The
+*clock* of a stream converts RTP timestamps into positions on the track (see `StreamClock`).
 
-Two terms are used in this module. The *number* of a packet is its extended sequence number, which
-never wraps. A *stray* is a packet whose number is far from the number that is expected next.
+If packets with lower numbers are missing, a packet waits up to 0.4 seconds for them. Packets also
+wait 0.4 seconds at the start of a stream, after a long silence, and when a packet arrives much
+earlier or later than the clock expects. The packets of these 0.4 seconds then show whether the
+clock is right. If it is wrong, they set a new clock. `recording.audio.stream_writer` decodes the
+packets and writes their audio to the track.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _PLAIN = 0x80
 
 
 class StreamState(Enum):
-    """The state of a stream's clock.
+    """The state of a stream's clock, which converts RTP timestamps into positions on the track.
 
     The state decides whether a packet is written immediately or must wait.
     """
@@ -47,15 +48,15 @@ class StreamState(Enum):
     The number of the next packet, and the packet's position on the track, are not known yet.
     """
     CONFIRMED = "confirmed"
-    """Packets have confirmed the clock, so the expected packet is written immediately."""
+    """The clock is right, so a packet with the expected number is written immediately."""
     DOUBTED = "doubted"
-    """The clock may be wrong, so the next packets with audio must confirm it.
+    """The clock may be wrong. The next packets with audio show whether it is right.
 
-    The reason is a long silence, a packet whose arrival time contradicted the clock, or the start
-    of a stream that had no packet with audio yet.
+    This state follows a long silence, or a packet that arrived much earlier or later than the clock
+    expects. A stream that began without audio also has this state.
     """
     LAGGING = "lagging"
-    """All packets arrive later than the clock expects them.
+    """The packets arrive later than the clock expects from their RTP timestamps.
 
     Either the network is slow, or the sender's clock stopped for a while. The packets must wait
     until it is known which of these two is true.
@@ -65,8 +66,8 @@ class StreamState(Enum):
 class RtpStream:
     """The packets of one SSRC, and the state of the stream's clock.
 
-    This class is not divided, because one packet can change the expected packet number, the clock
-    and the clock's state.
+    The clock converts RTP timestamps into positions on the track. This class is not divided,
+    because one packet can change the expected packet number, the clock and the clock's state.
 
     Attributes:
         state: The state of the stream's clock. Only `_set_state` changes the state.
@@ -101,15 +102,18 @@ class RtpStream:
         """Change the state. Only this method changes the state.
 
         In all states except CONFIRMED, packets wait for `_patience_us`. After that, the state
-        becomes CONFIRMED if one of the waiting packets has audio, and otherwise DOUBTED. When a
-        packet contradicts the clock, CONFIRMED becomes DOUBTED or LAGGING, and LAGGING becomes
-        DOUBTED. When the stream is interrupted, every state becomes NEW.
+        becomes CONFIRMED if one of the waiting packets has audio, and otherwise DOUBTED.
+
+        CONFIRMED becomes LAGGING when a packet is late. It becomes DOUBTED after a long silence, or
+        when a packet is very late, is too early or has another clock rate. LAGGING becomes DOUBTED
+        when a packet is too early or has another clock rate. When the stream is interrupted, every
+        state becomes NEW.
         """
         self.state = state
 
     @property
     def _patience_us(self) -> int:
-        """The time in µs for which packets must wait before they are used to confirm the clock."""
+        """The time in µs for which packets must wait in all states except CONFIRMED."""
         return _LAG_US if self.state is StreamState.LAGGING else HOLD_US
 
     @property
@@ -253,8 +257,8 @@ class RtpStream:
             return False
         if packet.has_no_audio:
             return False
-        # The number was used before. If the packet is a duplicate, its position is before the end
-        # of the written audio.
+        # An earlier packet had the same number. If this packet is a copy of that packet, its
+        # position is before the end of the written audio.
         clock = self._clock
         return clock is not None and clock.position(packet) >= self._audio.end
 
@@ -289,9 +293,9 @@ class RtpStream:
         return missing if 0 < missing * packet.length_us <= 1.1 * silence_us else 0
 
     def _drop_strays(self) -> None:
-        """Remove all strays, the packets whose numbers were far from the expected number.
+        """Remove all strays: packets whose sequence numbers were far from the expected number.
 
-        If the number of a stray is in `missing`, the stray is written. If not, the stray is only
+        A stray is written if it is one of the missing packets (see `missing`). Otherwise it is only
         counted. This method is called if the sender did not begin a new numbering.
         """
         for each in self._strays.take():
@@ -310,10 +314,11 @@ class RtpStream:
         self.drain(_NEVER_US if waiting.is_full else packet.at_us)
 
     def _check_clock(self, packet: Packet) -> None:
-        """Change the state if this packet contradicts the clock or follows a long silence.
+        """Check whether this packet agrees with the clock; if not, change the state.
 
-        After a change, this packet and the next packets must wait. The waiting packets are later
-        used to confirm the clock or to make a new clock.
+        The packet does not agree if it arrives much earlier or later than the clock expects, or has
+        another clock rate. Also change the state after a long silence. After a change, this packet
+        and the next packets must wait. They then show whether the clock is right.
         """
         if packet.has_no_audio:
             return
@@ -322,9 +327,8 @@ class RtpStream:
         if self._clock is None:
             return
         if self.state is StreamState.LAGGING and not self._clock.fits(packet):
-            # The waiting packets all arrived later than the clock expects them. This packet arrived
-            # too early, or has another clock rate. So it cannot confirm the clock together with the
-            # waiting packets, and they are written now.
+            # The waiting packets all arrived late, but this packet arrived too early or has another
+            # clock rate. The waiting packets are written now, without waiting for more packets.
             self.flush()
             self._set_state(StreamState.DOUBTED)
         if not self._is_confirmed:
@@ -366,7 +370,7 @@ class RtpStream:
             self._audio.finish()
 
     def end(self) -> None:
-        """Write all waiting packets and finish the audio.
+        """Write all waiting packets, and the samples that the decoder still has.
 
         This method is called when the next audio does not directly follow the written audio.
         """
@@ -376,9 +380,9 @@ class RtpStream:
     def drain(self, now_us: int) -> None:
         """Write the packets that have waited long enough at the time `now_us`.
 
-        If the clock is confirmed, a packet waits until its number is the expected number, but at
-        most `HOLD_US`. If the clock is not confirmed, all packets wait until the first one has
-        waited for `_patience_us`. They are then used to confirm the clock or to make a new clock.
+        In the state CONFIRMED, a packet waits until its number is the expected number, but at most
+        `HOLD_US`. In all other states, all packets wait until the first one has waited for
+        `_patience_us`. The waiting packets then show whether the clock is right.
         """
         waiting = self._waiting
         if not waiting:
@@ -393,10 +397,11 @@ class RtpStream:
             self._write_packet(waiting.pop())
 
     def _confirm_clock(self) -> None:
-        """Use the waiting packets with audio to confirm the clock or to make a new clock.
+        """Check the clock with the waiting packets that have audio.
 
-        If no waiting packet has audio, packets with comfort noise are used instead. The state is
-        then DOUBTED, because a packet with audio must still confirm the clock.
+        If the clock is wrong, or there is no clock yet, make a new clock. If no waiting packet has
+        audio, packets with comfort noise are used instead. The state is then DOUBTED, because the
+        clock must be checked again with packets that have audio.
         """
         if self.state is StreamState.NEW:
             self._next = self._waiting.first.sequence
@@ -414,7 +419,7 @@ class RtpStream:
     def _restart(self) -> None:
         """Write all waiting packets, and set the state to NEW.
 
-        The next packets then decide the number that is expected next and the stream's position.
+        The next packets then set a new expected number and a new position on the track.
         """
         self.end()
         self._expected = None

@@ -25,9 +25,9 @@ from recording.spool.records import SpoolHeader
 
 _PIECE = 1 << 16
 _NEVER_WRITTEN = bytes(16)
-"""16 zero bytes. A frame ends with an authentication tag of this length.
+"""16 zero bytes. If a file ends with them, its final bytes were never written.
 
-A frame that was written completely does not end with 16 zero bytes.
+A complete frame ends with an authentication tag of 16 bytes, which are not all zero.
 """
 
 

@@ -178,8 +178,8 @@ class Connections:
     def on_established(self, connection: Connection) -> None:
         """Add an accepted connection to the table.
 
-        A TCP connection gets a second entry in the table. This entry has the peer's address with
-        `flow` 0, so that messages to this address use the connection.
+        The connection is found by the peer's address with the connection's number in the field
+        `flow`. A TCP connection is also found by the peer's address without this number.
         """
         if connection.accepted:
             self._by_address[connection.peer] = connection

@@ -153,7 +153,7 @@ class Alignment:
         return True
 
     def on_leg_ended(self, leg: Leg) -> None:
-        """Delete the offer that waits to be sent again, if `leg` is one of the offer's two legs."""
+        """Delete the waiting offer if it is for `leg`, or describes the media of its peer."""
         if self._again is not None and leg in {self._again[0].leg, self._again[0].source}:
             self._again = None
 

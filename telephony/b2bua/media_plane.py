@@ -38,9 +38,9 @@ class MediaPlane(Protocol):
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
         """Relay media between the legs `a` and `b`.
 
-        `a_to_b` maps each payload type that the peer of `a` sends to the payload type that the peer
-        of `b` receives; `b_to_a` does the same for the opposite direction. If `a` or `b` was joined
-        with another leg before, that join ends.
+        `a_to_b` has, for each payload type from the peer of `a`, the payload type that the peer of
+        `b` expects. `b_to_a` has the same for the opposite direction. If `a` or `b` was joined with
+        another leg before, that join ends.
         """
 
     def close(self, leg_id: str) -> None:

@@ -17,10 +17,10 @@ _MOST_UNREAD: Final = 600 * RATE
 If more samples arrive, the oldest samples are dropped.
 """
 _JUMP: Final = 10 * RATE
-"""The largest change of the RTP timestamp from packet to packet, in samples.
+"""A change of the RTP timestamp by more than this number of samples is a jump.
 
-After a larger change, forwards or backwards, the new timestamps are not compared with the old
-timestamps (see `PlayoutBuffer`).
+The change is from packet to packet, forwards or backwards. After a jump, the new timestamps are not
+compared with the old timestamps (see `PlayoutBuffer`).
 """
 
 
@@ -47,7 +47,8 @@ class PlayoutBuffer:
         self._zero = 0
         """The number that is added to an extended RTP timestamp to get a position, in samples.
 
-        After a new SSRC or a jump of the timestamp, the buffer uses a new number.
+        Positions are counted from the first sample received. After a new SSRC or a jump of the
+        timestamp, the buffer uses a new number.
         """
         self._last = 0
         """The highest RTP timestamp since the most recent jump of the timestamp or new SSRC.

@@ -64,7 +64,7 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
 
 @router.put("/calls/{call_id}/contact")
 async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -> ContactSaved:
-    """Save the contact note of a call. If the call is in wrap-up, remove it from the live calls.
+    """Save the contact note of a call. During wrap-up, also remove the call from the live calls.
 
     A supervisor may also save the note, for example if the advisor has gone home.
     """

@@ -1,9 +1,9 @@
-"""The server's side of an INVITE (RFC 3261 sections 9.2 and 13.3): the handle of a received INVITE.
+"""The server's side of an INVITE (RFC 3261 sections 9.2 and 13.3).
 
-An `InviteServer` may create several early dialogs. It sends its most recent provisional response
-again once a minute, so that the caller continues to wait. If a 2xx or a reliable provisional
-response is not acknowledged, it is repeated by the module repeated_2xx.py or reliable.py. All other
-responses are repeated by the transaction.
+An `InviteServer` is one received INVITE. It may create several early dialogs. It sends its most
+recent provisional response again once a minute, so that the caller continues to wait. If a 2xx or a
+reliable provisional response is not acknowledged, it is repeated by the module repeated_2xx.py or
+reliable.py. All other responses are repeated by the transaction.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class PrackMissing(SipEvent):
 class InviteServer(ServerRequest):
     """An INVITE that we received, outside a dialog or within one.
 
-    This class is large because the responses, the PRACKs, the ACK and a CANCEL of one INVITE can
-    arrive in any sequence, and all depend on the responses that were sent before.
+    This class is large because the PRACKs, the ACK and a CANCEL of one INVITE can arrive in any
+    sequence, and their effect depends on the responses that we sent before.
 
     Attributes:
         dialogs: For each of our To tags, the dialog that a response with this tag has created.
@@ -271,8 +271,7 @@ class InviteServer(ServerRequest):
     def checkpoint(self) -> dict[str, object]:
         """Return the INVITE as plain values, which can be stored as JSON.
 
-        After a restart, `Endpoint.restore_invite` makes the handle of the INVITE again from these
-        values.
+        After a restart, `Endpoint.restore_invite` uses these values to process the INVITE again.
         """
         return {
             "request": bytes(self.request).decode("latin-1"),
