@@ -76,9 +76,9 @@ class Recorder:
         """Open the spool. If that fails, start with a storage fault and try again later.
 
         Args:
-            open_spool: The function that creates and returns the call's next spool. Offset 0 of the
-                spool is the time `started`. The recorder calls the function again if the disk of
-                the current spool was unmounted and is not mounted again soon.
+            open_spool: The function that creates and returns the call's next spool. Times in the
+                spool count from `started`. The recorder calls the function again if the disk of the
+                current spool was unmounted and is not mounted again soon.
             started: The call's start, by the monotonic clock and by the wall clock.
             clock: The monotonic clock, in seconds.
             wall: The wall clock, in Unix seconds.
@@ -98,7 +98,8 @@ class Recorder:
         """The function that the recorder calls directly before it opens the gate.
 
         The function reads the packets that are still in the sockets. These packets arrived while
-        the gate was shut. They are dropped, because the gate opens only after that.
+        the gate was shut. They are dropped, because the gate opens only after this function
+        has returned.
         """
         self._started = started
         self._clock = clock
@@ -315,9 +316,9 @@ class Recorder:
         """Handle a transfer by the advisor's side to a party of the class `destination`.
 
         If the destination is not in the centre, the gate is shut. `actor` is the person or system
-        that transfers the call. `to` is the destination's name, for the next segment.
-        `arrived_mono` is the time in monotonic seconds at which the trigger, such as a REFER
-        request, arrived; None means now.
+        that transfers the call. `to` is the destination's name, which is stored with the next
+        segment. `arrived_mono` is the time in monotonic seconds at which the trigger, such as a
+        REFER request, arrived; None means now.
         """
         at = self._now() if arrived_mono is None else self._started.at_us(arrived_mono)
         self._segment_fields = _segment(destination, to)

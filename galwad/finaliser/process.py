@@ -63,8 +63,8 @@ _SLICE_WHILE_OTHERS_WAIT_S: Final = 0.05
 _Rank: TypeAlias = tuple[bool, int]
 """The rank of a call in the queue; the lowest rank is sealed first.
 
-The first value is False if the call has just ended, and True otherwise. The second value is the
-size of the call's spools in bytes.
+The first value is False if the switch has just reported the call's end, and True if the finaliser
+has found the call in a spool folder. The second value is the size of the call's spools in bytes.
 """
 _MOST_ALARMS: Final = 1000
 log = structlog.get_logger()
@@ -247,7 +247,7 @@ class Finaliser:
             self._alarm(outcome)
 
     def _alarm(self, alarm: Alarm) -> None:
-        """Send an alarm to the desk, only once for each pair of kind and call.
+        """Send an alarm to the desk, unless this kind of alarm was already raised for the call.
 
         If there is no link to the desk, the alarm is stored, and sent when the desk connects.
         """
@@ -265,8 +265,8 @@ class Finaliser:
     def _enqueue(self, call_id: str, size: int, *, just_ended: bool = False) -> None:
         """Queue a call whose spools are closed. `size` is the total size of these spools in bytes.
 
-        While the call is being sealed, it is not queued. If that sealing fails, the call is queued,
-        because another of its spools may have been closed meanwhile.
+        If the call is being sealed now, it is queued only if this sealing fails. It may fail
+        because one of the call's spools was not closed yet.
         """
         if call_id in self._in_sealing:
             self._in_sealing[call_id] = True
@@ -310,9 +310,9 @@ class Finaliser:
     async def _send_waiting(self, closed: Collection[str]) -> None:
         """Send the desk the list of spools that are not sealed yet, if the list has changed.
 
-        The desk cannot read the spool folders. It compares this list with its ledger of calls.
-        `closed` has the ids of the calls whose spools are closed or cannot be read. The list has
-        only spools of these calls, and files whose name has no valid call id.
+        The desk cannot read the spool folders. It compares this list with its ledger of calls. The
+        list has the spools of the calls in `closed`, and spools whose names have no valid call id.
+        `closed` has the ids of the calls whose spools are closed or cannot be read.
         """
         why = {alarm.call_id: alarm.kind for alarm in self._alarms.values() if alarm.call_id}
         waiting = WaitingSpools(await asyncio.to_thread(self._sealer.waiting, closed, why))

@@ -207,8 +207,8 @@ class Switch:
     async def _sweep(self) -> None:
         """Do the periodic work once a second, until this task is cancelled.
 
-        The work is: report silent legs, drop expired bindings, register at trunks, ping the
-        monitored peers, report faults, and end the bans that are over.
+        The work is: report legs on which no media arrives, drop expired bindings, register at
+        trunks, ping the monitored peers, report faults, and end the bans that are over.
         """
         while True:
             now = read_clocks().mono

@@ -41,7 +41,10 @@ class EventDispatcher:
         load: OverloadControl,
         drained: Callable[[], bool],
     ) -> None:
-        """Connect the parts; `drained` returns whether the switch refuses all new calls."""
+        """Store the objects that handle the events.
+
+        `drained` returns whether the switch refuses all new calls.
+        """
         self._context = context
         self._admission_control = admission_control
         self._calls = calls

@@ -28,7 +28,7 @@ from telephony.sip.message.uri import Uri, escape_user
 
 @dataclass(frozen=True, slots=True)
 class TransferTarget:
-    """The target of a transfer: its destination class, and the SIP targets to ring."""
+    """The new party of a transfer: its destination class, and the SIP targets to ring."""
 
     destination: DestinationClass
     targets: tuple[Target, ...]

@@ -52,7 +52,7 @@ class HeaderStore:
             call_id: The recording's call id.
             payload_sha256: The SHA-256 of the recording's payload, from the index.
             header: The new header.
-            record: The rewrap record for the file `ID.rewrap`, signed by the officer.
+            record: The officer's signed record about the new header, for the file `ID.rewrap`.
 
         Returns:
             The new header, read back from the file.
@@ -66,8 +66,10 @@ class HeaderStore:
     def commit(self, call_id: str, payload_sha256: str, header_sha256: str) -> None:
         """Replace the header and the rewrap record by the new ones that `stage` has written.
 
-        `header_sha256` is the SHA-256 of the new header. If there is no new header,
-        and the header in force already has this SHA-256, nothing is changed.
+        The rewrap record is the officer's signed record about the header. `payload_sha256` is the
+        SHA-256 of the payload, from the index. `header_sha256` is the SHA-256 of the new header. If
+        `stage` has written no new header, and the present header already has this SHA-256, nothing
+        is changed.
 
         The record is replaced before the header. If the process crashes between these two steps,
         the recording has the new record and the old header, and the officer must run the rewrap
@@ -119,9 +121,9 @@ class HeaderStore:
 
 
 def _wrong(signed: Rewrap, manifest: Manifest, recipients: RecipientSet) -> list[str]:
-    """Return one text for each fault of the rewrap record `signed`.
+    """Return one text for each fault of `signed`, the officer's record about a new header.
 
-    A record has a fault if it is not for the recording that `manifest` describes, or if it is not
+    The record has a fault if it is not for the recording that `manifest` describes, or if it is not
     for `recipients`, which is the set of recipients in force. The list is empty if there is no
     fault.
     """

@@ -96,7 +96,11 @@ class LiveSealing:
             return self.finish()
 
     def discard(self) -> None:
-        """Close the spool. Remove each of the files `part` and `raw` that is not committed."""
+        """Close the spool, and remove the unfinished files.
+
+        These are the temporary file for the payload (`part`) and the file for packets that cannot
+        be decoded (`raw`). A file that was already committed is not removed.
+        """
         self._release()
         self.part.discard()
         self.raw.discard()

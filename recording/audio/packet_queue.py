@@ -89,8 +89,8 @@ class Strays:
         """Return True if the packets show that the sender has jumped to new sequence numbers.
 
         This is so if the first packet arrived at least `HOLD_US` before `now_us`, or if there are
-        more than `_MOST` packets. No packet with an expected number has arrived in the meantime,
-        because `RtpStream` would then have removed these packets.
+        more than `_MOST` packets. `RtpStream` removes these packets when a packet with
+        an expected number arrives. So no such packet has arrived since the first of them.
         """
         came = self._came
         return bool(came) and (now_us - came[0].at_us >= HOLD_US or len(came) > _MOST)

@@ -1,9 +1,9 @@
 """Decodes the packets of one RTP stream and writes their samples to a track.
 
 `recording.audio.rtp_stream` calls this module with the packets sorted by sequence number. A
-`StreamClock` computes the position of each packet. Packets that follow each other without a break
-are collected in a *run*, which is at most one second long. The packets of a run are decoded
-together.
+`StreamClock` computes each packet's position on the track, in samples. Packets that follow each
+other without a break are collected in a *run*, which is at most one second long. The packets of a
+run are decoded together.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ class StreamWriter:
 
     @property
     def end(self) -> int:
-        """The position at which this stream's audio ends, with the packets that wait in `run`."""
+        """The position on the track at which this stream's audio ends, in samples.
+
+        The packets that wait in `run` count as audio.
+        """
         return max(self._end, self.run.end)
 
     def write(self, packet: Packet, clock: StreamClock) -> bool:
@@ -69,8 +72,8 @@ class StreamWriter:
     def write_late(self, packet: Packet, clock: StreamClock) -> None:
         """Write a packet that arrived after packets with higher sequence numbers were written."""
         self.write_run()
-        # The stream's own decoder has already decoded later packets. Its state is then wrong for
-        # this packet, so a new decoder is used.
+        # The stream's own decoder has already decoded later packets, so its state does not fit this
+        # packet. Therefore a new decoder is used.
         decoder = StreamDecoder.of(packet.codec, self._track.rate)
         samples = None if decoder is None else decoder.samples(packet.rtp_payload, follows=False)
         position = clock.position(packet)
@@ -104,10 +107,11 @@ class StreamWriter:
                 self._track.write(self._end, rest)
 
     def _fits_run(self, packet: Packet, position: int, clock: StreamClock) -> bool:
-        """Return whether the packet can be added to the packets that wait in `run`.
+        """Return whether the packet can be added to `run`.
 
-        If `run` is full or has another decoder, first write all its packets to the track. An empty
-        `run` begins at `position`, the position of this packet.
+        If `run` is empty, is full or uses another decoder, this method first writes the packets in
+        `run` to the track, and begins a new run at `position`. `position` is the position of
+        `packet` on the track.
         """
         decoder = self._decoder_for(packet.codec)
         if decoder is None or not decoder.stateless or clock.stretch:

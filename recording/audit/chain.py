@@ -3,8 +3,8 @@
 This module uses no database. It gets the entries from `recording.audit.log` or from an export. An
 export is a text with one JSON object in each line; anyone can check it with `sha256sum` and
 `openssl`. The hash of an entry covers the previous entry's hash and the entry's body. An anchor is
-a former head of the chain that a custodian keeps. With an anchor, the checks can find out that
-entries at the end of the chain were removed.
+a former head of the chain. A person who does not run the server keeps it. With an anchor, the
+checks can find out that entries at the end of the chain were removed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ DAY_KEY: Final = "day-key"
 RESTORED: Final = "backup.restored"
 """The kind of the entry that records a restore from a backup.
 
-This entry follows the newest entry of the backup. Only an entry with a new day key (the signing key
-of the day) can be between them.
+Between the newest entry of the backup and this entry, there is at most one entry. That entry adds a
+new day key (the signing key of the day).
 """
 GENESIS: Final = "0" * 64
 _YEAR_10000_US: Final = 253_402_300_800_000_000
@@ -38,8 +38,8 @@ The check is necessary because a number in JSON may be of any size.
 DAY_US: Final = 86_400_000_000
 """The length of a UTC day in microseconds.
 
-Each day has its own signing key, the day key. The entry with the day key must stand before all
-other entries of the day. If it does not, these entries are faulty.
+Each day has its own signing key, the day key. An entry is faulty if it stands before the entry that
+adds the day key of its day.
 """
 
 
@@ -281,10 +281,10 @@ def read_export(lines: Iterable[str]) -> Iterator[ChainEntry]:
 
 
 def commitment(salt: bytes, name: str, value: str) -> str:
-    """Return the commitment to a personal value, in hexadecimal.
+    """Return the commitment to a personal value: a hash that stands for the value in the chain.
 
-    The commitment is an HMAC-SHA256 with the salt as its key. The HMAC covers the value's name, a
-    zero byte and the value.
+    The commitment is an HMAC-SHA256 in hexadecimal, with the salt as its key. The HMAC covers the
+    value's name, a zero byte and the value.
     """
     return hmac.new(salt, f"{name}\0{value}".encode(), hashlib.sha256).hexdigest()
 

@@ -40,8 +40,8 @@ def add_anchor(path: Path, server: str) -> Anchor:
     Nothing is appended if the chain no longer contains the entry of the newest anchor in the file.
 
     Raises:
-        CliError: The chain no longer contains that entry. Or the newest anchor in the file is from
-            another node. Or the file cannot be read or written.
+        CliError: The chain no longer contains the entry of the newest anchor in the file. Or this
+            anchor is from another node. Or the file cannot be read or written.
     """
     if path.exists() and not path.is_file():
         raise CliError(f"{path} is not a file", "give the file of your anchors")

@@ -63,9 +63,9 @@ def spans_of(
 ) -> list[TimelineSpan]:
     """Return the spans of the whole call, sorted by their start.
 
-    The result has the spans in `gaps`, and recorded spans for the rest of the call. A span in
-    `gaps` can be unexplained: no segment and no gap covers it, or more than one covers it. If an
-    unexplained span overlaps another span in `gaps`, the overlapping part is unexplained.
+    `gaps` has the call's gaps and its unexplained spans. A stretch of the call is unexplained if it
+    is in no segment and no gap, or in more than one of them. If an unexplained span overlaps a gap,
+    the overlapping part is unexplained. For the rest of the call, the result has recorded spans.
 
     `talk_us` is the length of the call in microseconds. `begins` has the starts of the segments, in
     microseconds since the recording's start. A recorded span is divided where a segment begins,
@@ -75,11 +75,7 @@ def spans_of(
 
 
 def _visible(gaps: Sequence[TimelineSpan]) -> Iterable[TimelineSpan]:
-    """Yield the spans in `gaps`, but first the unexplained spans (see `spans_of`).
-
-    If another span overlaps an unexplained span, the overlapping part of the other span is left
-    out.
-    """
+    """Yield the unexplained spans in `gaps`, then the gaps without their unexplained parts."""
     unexplained = sorted(
         (gap for gap in gaps if gap.kind == _UNEXPLAINED.name), key=lambda span: span.from_us
     )

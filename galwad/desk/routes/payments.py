@@ -65,8 +65,8 @@ async def resume(
 ) -> PauseOutcome:
     """End the pause of one pause holder of a call.
 
-    `PauseRequest` describes which pause holder this is. The recording resumes when the call has no
-    pause holder any more.
+    `PauseRequest.holder` names the pause holder; see `PauseRequest` for the default. The recording
+    resumes when the call has no pause holder any more.
     """
     return await _for_call(desk, session, call_id, "release", body)
 

@@ -163,7 +163,7 @@ class Registrar:
         return held[::-1]
 
     def count(self, now: float) -> int:
-        """Return the number of bindings of all addresses-of-record that have not expired."""
+        """Return the number of unexpired bindings of all addresses-of-record together."""
         return sum(len(self.bindings(aor, now)) for aor in self._bindings)
 
     def hosts(self, now: float) -> set[str]:
