@@ -147,7 +147,7 @@ class AdvisorSide:
         return True
 
     def renamed(self, *, somebody_else: bool) -> None:
-        """Give the party at the advisor's end the name that is stored in `identity`.
+        """Use the name in the attribute `identity` for the party at the advisor's end.
 
         If `somebody_else` is true, the name belongs to a new party. The call is then no longer with
         an advisor of the group, so the group is cleared.

@@ -67,6 +67,6 @@ class TrackSink(Protocol):
     def keep_undecoded(self, packet: Packet, position: int) -> bool:
         """Store a packet that cannot be decoded, with the position of its audio.
 
-        Return False if the packet was not stored, because the samples at all positions of its audio
+        Return False if the packet is not stored because it came too late: all samples of its audio
         can no longer change.
         """

@@ -104,8 +104,8 @@ class SpoolOutbox:
     def sync_soon(self) -> "asyncio.Future[None] | None":
         """Start a sync of the spool in a thread and return the future of the sync.
 
-        Return None if no spool is open, or if there are waiting events. Raises the errors of
-        `SpoolWriter.sync_job`.
+        Return None if no spool is open, or if events still wait to be written. This method raises
+        the errors of `SpoolWriter.sync_job`.
         """
         if self.writer is None or self.writer.closed or self._waiting:
             return None

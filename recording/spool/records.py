@@ -116,7 +116,7 @@ class LostRecord:
     first_index: int
     last_index: int
     from_us: int | None
-    """The earliest time at which a lost packet may have arrived, in µs since the spool's start.
+    """The earliest possible arrival of a packet that the spool has lost, in µs since its start.
 
     None if this time is unknown.
     """

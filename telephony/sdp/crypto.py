@@ -24,7 +24,7 @@ _MOST_PACKETS = 2**48
 
 
 class Srtp(StrEnum):
-    """The types of protection that a leg may use for its media."""
+    """The rule for a leg's media: unprotected only, SRTP only, or both allowed."""
 
     OFF = "off"
     """Only plain RTP is allowed."""

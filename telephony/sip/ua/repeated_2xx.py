@@ -44,7 +44,7 @@ class Repeated2xx:
         self._deadline: Timer | None = None
 
     def start(self, now: float) -> None:
-        """Start to repeat the 2xx, which was sent just before this call."""
+        """Start to repeat the 2xx, which has just been sent for the first time."""
         self._waiting[self._key] = self
         self._schedule_repeat(self._core.timings.t1, now)
         self._deadline = self._core.timers.at(now + self._core.timings.timeout, self._give_up)
