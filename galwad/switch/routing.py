@@ -94,7 +94,7 @@ class Router:
         return self._at(route.target or "", called, route.srtp)
 
     def refer(self, refer_to: NameAddr, now: float) -> TransferTarget | None:
-        """Return the destination class and the targets of a Refer-To; None if no target can be rung."""
+        """Return the destination class and targets of a Refer-To; None if no target can be rung."""
         user = refer_to.uri.dialled
         uri = f"sip:{user}@{refer_to.uri.host}"
         destination = self._settings.find_destination(uri, *spellings(user))

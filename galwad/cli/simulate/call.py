@@ -1,4 +1,4 @@
-"""`galwad simulate call`: place one call or many calls, answer, talk, and judge the result."""
+"""`galwad simulate call`: simulate callers and advisors, and report whether each call succeeds."""
 
 from __future__ import annotations
 

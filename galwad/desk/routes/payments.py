@@ -55,7 +55,10 @@ _RETRY_S = 5.0
 async def pause(
     call_id: str, desk: TheDesk, session: SignedIn, body: PauseRequest | None = None
 ) -> PauseOutcome:
-    """Pause the recording of a call. If the pause holder has already paused it, nothing changes."""
+    """Pause the recording of a call for the pause holder that sends the request.
+
+    If this pause holder has already paused the recording, nothing changes.
+    """
     return await _for_call(desk, session, call_id, "hold", body)
 
 
