@@ -337,7 +337,7 @@ class Desk:
         """Store in the database that the advisor of `call` must write a contact note.
 
         This is done as soon as the call is answered, so that the note is not forgotten. If the
-        database already has the note, add the note to the live call.
+        advisor has already saved a note, copy it from the database to the live call.
         """
         call = self.calls.get(call.call_id) or call
         if call.advisor is None:

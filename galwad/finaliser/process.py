@@ -61,7 +61,7 @@ While one call waits for the disk, the processor can work on another call.
 _SLICE_S: Final = 1.0
 _SLICE_WHILE_OTHERS_WAIT_S: Final = 0.05
 _Rank: TypeAlias = tuple[bool, int]
-"""The rank of a call in the queue; the lowest rank is sealed first.
+"""The rank of a call in the queue. The call with the lowest rank is sealed first.
 
 The first value is False if the switch has just reported the call's end, and True if the finaliser
 has found the call in a spool folder. The second value is the size of the call's spools in bytes.

@@ -288,8 +288,8 @@ class FloodGuard:
     def kind_of(self, source: Address, now: float) -> SourceKind:
         """Return whether a source is now a trunk, a known source or a stranger.
 
-        A source is known if the most recent `hosts` of `set_known_hosts` contain its host. A source
-        is also known if it has sent a correct password within the previous `PROVED_S` seconds.
+        A source is known if `set_known_hosts` was last called with its host. A source is also known
+        if it has sent a correct password within the previous `PROVED_S` seconds.
         """
         if self._is_trunk(source.host, source.port, source.transport):
             return SourceKind.TRUNK

@@ -88,9 +88,9 @@ class Strays:
     def is_a_beginning(self, now_us: int) -> bool:
         """Return True if the packets show that the sender has jumped to new sequence numbers.
 
-        This is so if the first packet arrived at least `HOLD_US` before `now_us`, or if there are
-        more than `_MOST` packets. `RtpStream` removes these packets when a packet with
-        an expected number arrives. So no such packet has arrived since the first of them.
+        This is so if the first stray arrived at least `HOLD_US` before `now_us`, or if there are
+        more than `_MOST` strays. When a packet arrives that is not a stray, `RtpStream` removes all
+        strays. So since the first stray, only strays have arrived.
         """
         came = self._came
         return bool(came) and (now_us - came[0].at_us >= HOLD_US or len(came) > _MOST)

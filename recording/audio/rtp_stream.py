@@ -257,8 +257,9 @@ class RtpStream:
             return False
         if packet.has_no_audio:
             return False
-        # An earlier packet had the same number. If this packet is a copy of that packet, its
-        # position is before the end of the written audio.
+        # A packet with the same number was already written. A copy of that packet would have a
+        # position before the end of the written audio. If this packet has a later position, it is
+        # not a copy.
         clock = self._clock
         return clock is not None and clock.position(packet) >= self._audio.end
 

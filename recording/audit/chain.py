@@ -38,8 +38,8 @@ The check is necessary because a number in JSON may be of any size.
 DAY_US: Final = 86_400_000_000
 """The length of a UTC day in microseconds.
 
-Each day has its own signing key, the day key. An entry is faulty if it stands before the entry that
-adds the day key of its day.
+Each day has its own signing key, the day key. The first entry of a day must add this key. If it
+does not, the checks report a fault.
 """
 
 

@@ -117,8 +117,8 @@ class AuditFilter:
     Attributes:
         kind: The entry's event name.
         call_id: The call id in the entry's facts.
-        actor: The entry's personal value `actor`. An entry whose actor was erased does not
-            meet this condition.
+        actor: The person or program that caused the entry, such as "user:mair". If this name was
+            erased from an entry, the entry does not meet this condition.
         since: The earliest time of the entry, in Unix seconds.
         until: The time before which the entry must be, in Unix seconds.
     """

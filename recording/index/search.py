@@ -118,9 +118,9 @@ def search_statement(
             tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
         )
     # SQLite does not use the database index of a column that is inside an expression, such as
-    # `talk_us + 0`. Such expressions prevent the use of two slow indices:
-    # - of `line`, if `narrow` is True, because another filter then matches fewer recordings;
-    # - of `talk_us`, always. This index is fast if `rare` is True, but then the subquery uses it.
+    # `talk_us + 0`. Such expressions are used here where an index would be slow:
+    # - for `line`, if `narrow` is True. Another filter then matches fewer recordings.
+    # - for `talk_us`, always. Only the subquery below uses the index of `talk_us`.
     line = at.line.concat("") if narrow else at.line
     if rare:
         others = recordings.alias("others")

@@ -29,9 +29,9 @@ class UnpublishedFrame:
     offset: int
     size: int
     published: int = 0
-    """The number of times that the key was written into the spool file.
+    """The number of times that the frame's key was written into the spool file.
 
-    A key is written twice. After the first write, the frame can no longer be erased. After the
+    Each key is written twice. After the first write, the frame can no longer be erased. After the
     second write, the key is overwritten in memory and in the runtime folder.
     """
 

@@ -72,7 +72,7 @@ class SpoolOutbox:
         The new spool begins with copies of some events, such as those about the caller and the
         present pause holders. So the new spool can be read even if the old spool is lost. A thread
         copies the call's earlier spools into the folder of the new spool. If the new spool cannot
-        be written, an error of `SpoolWriter` is raised, and the call continues in the old spool.
+        be written, the call continues in the old spool, and the error from `SpoolWriter` is raised.
 
         Args:
             open_spool: The function that makes the new spool. If None, the function that made the

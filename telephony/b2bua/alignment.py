@@ -153,7 +153,10 @@ class Alignment:
         return True
 
     def on_leg_ended(self, leg: Leg) -> None:
-        """Delete the waiting offer if it is for `leg`, or describes the media of its peer."""
+        """Delete the waiting offer if it was to be sent to `leg`.
+
+        Also delete it if it was to be built from the session description of `leg`.
+        """
         if self._again is not None and leg in {self._again[0].leg, self._again[0].source}:
             self._again = None
 

@@ -28,9 +28,9 @@ class JoinPlan:
     """
 
     kept_leg: Leg
-    """The transferor's leg in the call that continues; it is the callee leg of this call.
+    """The transferor's leg in the call that continues. In this call, the transferor is the callee.
 
-    When the calls are joined, `moved_leg` takes its place.
+    When the calls are joined, `moved_leg` replaces `kept_leg`.
     """
     ending_leg: Leg
     """The transferor's leg in the call that ends."""

@@ -164,7 +164,8 @@ def _agree(media: LegMedia, facts: MediaCheckpoint) -> None:
     media.last_sent = session_from_text(facts.said)
     media.holds_other = facts.holding
     if facts.protected:
-        # Only the codecs in `theirs` are used, because an offer with new keys follows.
+        # The SRTP keys in `theirs` are not used, only the codecs. We will send an offer with new
+        # keys.
         media.remote_description = theirs
     elif ours is not None and theirs is not None:
         media.agree(ours, theirs)

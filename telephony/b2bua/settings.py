@@ -22,9 +22,9 @@ class CallSettings:
     min_se: int = 90
     """The shortest session interval that we accept; it is at least 90."""
     recall_timeout: float = 30.0
-    """The time for which we ring the sender of a REFER again if the transfer fails.
+    """The time in seconds for which we ring the sender of a REFER after the transfer has failed.
 
-    This happens only if the sender has already hung up. It is called a recall.
+    We ring the sender only if it has already hung up. This ringing is called a recall.
     """
     transfer_timeout: float = 60.0
     """The time for which the target of a transfer rings before the transfer fails."""

@@ -173,10 +173,11 @@ def _manifest(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str
 
 
 def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem if the header is an old header, which a rewrap has replaced.
+    """Yield a problem if the file `path` has a header from before a rewrap of the recording.
 
-    An old header still has a valid signature. If the signed record of the rewrap is missing, only
-    the audit chain shows that the header is old.
+    For example, an old copy of the header was put back after the rewrap. The old header still has a
+    valid signature. If the signed record of the rewrap is missing, only the audit chain shows that
+    the header is old.
     """
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -63,9 +63,9 @@ def spans_of(
 ) -> list[TimelineSpan]:
     """Return the spans of the whole call, sorted by their start.
 
-    `gaps` has the call's gaps and its unexplained spans. A stretch of the call is unexplained if it
-    is in no segment and no gap, or in more than one of them. If an unexplained span overlaps a gap,
-    the overlapping part is unexplained. For the rest of the call, the result has recorded spans.
+    `gaps` has the call's gaps and its unexplained spans. A span is unexplained if no segment and no
+    gap covers it, or if more than one covers it. If an unexplained span overlaps a gap, the
+    overlapping part is unexplained. The rest of the call is recorded.
 
     `talk_us` is the length of the call in microseconds. `begins` has the starts of the segments, in
     microseconds since the recording's start. A recorded span is divided where a segment begins,

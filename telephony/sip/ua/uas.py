@@ -271,7 +271,8 @@ class InviteServer(ServerRequest):
     def checkpoint(self) -> dict[str, object]:
         """Return the INVITE as plain values, which can be stored as JSON.
 
-        After a restart, `Endpoint.restore_invite` uses these values to process the INVITE again.
+        After a restart, `Endpoint.restore_invite` uses these values to process the INVITE from the
+        start, as if it had just arrived.
         """
         return {
             "request": bytes(self.request).decode("latin-1"),
