@@ -311,8 +311,8 @@ class Policy:
     def identity_classed(self, destination: DestinationClass, at: int) -> tuple[Output, ...]:
         """Handle the destination class of the new party on the advisor's side of the call.
 
-        If the class is `CENTRE`, the new party no longer keeps the gate shut. Otherwise the new
-        party still keeps the gate shut. Other causes that keep the gate shut are not changed.
+        The gate was shut because of this party (see `identity_changed`). It now opens if the class
+        is `CENTRE` and no other cause keeps it shut.
         """
         if self._ended or self._identity is None:
             return ()

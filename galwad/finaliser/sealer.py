@@ -257,7 +257,7 @@ class Sealer:
     def follow(self, enough: Callable[[], bool]) -> None:
         """Begin or continue the recordings of the calls in progress, from the data in their spools.
 
-        The function `enough` is called regularly. This method returns as soon as `enough` returns
+        After each step, the function `enough` is called. This method returns when `enough` returns
         True, or when nothing more can be done at present.
         """
         self._live_sealer.follow(enough)

@@ -72,7 +72,7 @@ class AdvisorSide:
         )
 
     def dialled(self, targets: Iterable[Target]) -> None:
-        """Set the parties that ring now: those at `targets`, and the advisors of the route."""
+        """Set the parties that ring now: those at `targets`, and the route's advisors at a PBX."""
         self.rings_at(targets)
         self.ringing += self._behind_the_pbx
 

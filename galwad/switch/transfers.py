@@ -235,8 +235,8 @@ class CallTransfers:
             caller = admission.caller.from_user
             return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
         if there.outside:
-            # A transfer back to the centre may be in progress. Then `referred_to` is already
-            # `CENTRE`, and the class of the party outside is no longer known.
+            # The party at the advisor's end is outside the centre. If a transfer back to the centre
+            # is in progress, `referred_to` is already `CENTRE`, and the party's class is not known.
             inside = there.referred_to is DestinationClass.CENTRE
             return DestinationClass.UNKNOWN if inside else there.referred_to, ""
         return (

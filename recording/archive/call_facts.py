@@ -122,8 +122,9 @@ class CallFacts:
         if record.why is LossReason.ERASED:
             return
         start = read_until
-        # The loss begins at `from_us`, unless this time is unknown or before `read_until`. It is
-        # later than `read_until` if the spool has begun with copies of older events.
+        # The loss begins at the later of `read_until` and `from_us`. If `from_us` is unknown, the
+        # loss begins at `read_until`. `from_us` is later if the spool has begun with copies of
+        # older events.
         if record.from_us is not None:
             start = max(read_until, record.from_us + shift_us)
         end = None if record.to_us is None else record.to_us + shift_us

@@ -221,13 +221,13 @@ class SealingPass:
         )
 
     def _end_interruption(self, at_us: int) -> None:
-        """End the interruption between two spools if a record is new; `at_us` is its time.
+        """End the interruption, if there is one, because the next record was read.
 
-        An interruption is the time without recording after a spool that was not closed properly.
+        `at_us` is the record's time. An interruption is the time without recording after a spool
+        that was not closed properly.
 
-        If the disk of a spool fails, the process continues the call in a new spool on another disk.
-        The new spool begins with events that are also in the previous spool. These events are not
-        new, so they do not end the interruption.
+        If the disk of a spool fails, the same process continues the call in a new spool. This spool
+        begins with copies of events from the previous spool. A copy does not end the interruption.
         """
         since = self.facts.last_us
         if self._interruption_open and not (self._same_process and at_us <= since):

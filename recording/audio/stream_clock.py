@@ -181,8 +181,8 @@ class StreamClock:
         """Return True if enough of these packets arrived when this clock expects them.
 
         Enough means `_FEW` packets, or all packets if there are fewer. If the result is True, also
-        correct the time base and delete the stored delays. The size of the correction is limited to
-        the time since `_proven_us`, multiplied by `_PPM`.
+        correct the time base and delete the stored delays. The correction is at most the error that
+        a sender's clock can have made since `_proven_us` (see `_PPM`).
         """
         if any(packet.codec.clock != self._clock_rate for packet in packets):
             return False
@@ -254,13 +254,14 @@ class StreamClock:
         return (self.arrival_position(packet) - self.position(packet)) * _US > LAGS_US * self._rate
 
     def accept_late(self, packets: list[Packet]) -> bool:
-        """Return False if one of these packets does not fit this clock (see `fits`), else True.
+        """Return whether all these packets fit this clock (see `fits`). A late packet also fits.
 
-        Late packets fit too. If the delays of all packets are above `LAGS_US`, also plan moves of
-        the time base, because a delay may be permanent. `next_position` later makes these moves.
-        The permanent delay at a packet is the smallest delay of this packet and of all later
-        packets. A move is planned at each packet where the permanent delay has grown by more than
-        `_SAME_US` since the previous move.
+        If all packets fit, and the delay of each packet is above `LAGS_US`, also plan moves of the
+        time base. `next_position` later makes these moves.
+
+        A part of a delay may be permanent. The permanent part at a packet is the smallest delay of
+        this packet and all later packets. Where this part has grown by more than `_SAME_US` since
+        the previous move, the next move is planned.
         """
         ordered = sorted(packets)
         errors = [self.arrival_position(packet) - self.position(packet) for packet in ordered]

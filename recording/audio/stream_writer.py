@@ -109,9 +109,9 @@ class StreamWriter:
     def _fits_run(self, packet: Packet, position: int, clock: StreamClock) -> bool:
         """Return whether the packet can be added to `run`.
 
-        If `run` is empty, is full or uses another decoder, this method first writes the packets in
-        `run` to the track, and begins a new run at `position`. `position` is the position of
-        `packet` on the track.
+        `position` is the packet's position on the track. If `run` is full or has packets for
+        another decoder, write these packets to the track and empty `run`. If `run` is empty, it
+        begins at `position`, so the packet can be added.
         """
         decoder = self._decoder_for(packet.codec)
         if decoder is None or not decoder.stateless or clock.stretch:

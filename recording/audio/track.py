@@ -46,7 +46,10 @@ class Track:
         """The number of samples that were given to the encoder."""
         self._noise: Noise | None = None
         self._noise_at = 0
-        """The position up to which the noise is written, in samples since the recording's start."""
+        """The position up to which comfort noise is written.
+
+        It is in samples since the recording's start.
+        """
         self.undecoded: list[tuple[Packet, int]] = []
         """The packets that cannot be decoded, each with the position of its audio.
 
@@ -139,9 +142,9 @@ class Track:
     def keep_undecoded(self, packet: Packet, position: int) -> bool:
         """Store a packet that cannot be decoded, and return True.
 
-        If `take` has already returned all samples of the packet's time, do not store the packet,
-        and return False. The packet may belong to a gap, such as a payment, but the gaps of that
-        time are no longer known.
+        If `take` has already returned the samples at the packet's positions, do not store the
+        packet, and return False. The gaps at these positions are no longer known, so the packet may
+        belong to a gap, such as a payment.
         """
         if position + packet.length_us * self.rate // _US < self._start:
             return False

@@ -29,9 +29,8 @@ FLUSH_MAY_LAST_S: Final = 0.06
 _MARGIN_S: Final = 0.04
 """The time in seconds by which a tick may be late.
 
-One tick writes a frame. The tick that writes the frame's key is due after the lookback plus
-`_MARGIN_S`. When the key is written, the frame is therefore older than the lookback, even if the
-first of these two ticks was late.
+A frame's key must not be written before the frame is older than the lookback. One tick writes the
+frame, perhaps late. So the tick that writes the key is due after the lookback plus `_MARGIN_S`.
 """
 
 

@@ -386,14 +386,14 @@ class SpoolReader(Iterator[Record]):
         """Yield a `LostRecord` for each loss between the previous and the next readable frame.
 
         Consecutive missing frames are one loss. Each frame whose key is not known is a loss of its
-        own. Such a frame may be forged, so its times are limited to the time between the two
-        readable frames.
+        own. Such a frame may be forged, so its times are not trusted: the times of the loss are
+        limited to the time between the two readable frames.
 
         Args:
             before: The index of the next readable frame. At the end of the file, the index after
                 the final frame.
-            until_us: The arrival of the first packet in the next readable frame, in µs since the
-                spool's start. None at the end of the file; the limit is then `_UNPUBLISHED_US`
+            until_us: The arrival time of the first packet in the next readable frame, in µs since
+                the spool's start. None at the end of the file; the limit is then `_UNPUBLISHED_US`
                 after the previous readable frame.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us

@@ -330,9 +330,10 @@ class SpoolWriter:
         return frame
 
     def adopt_open_frame(self, frame: OpenFrame) -> None:
-        """Write the open frame, then take over the open frame of the call's previous spool.
+        """Take over `frame`, the open frame of the call's previous spool.
 
-        An open frame contains the packets in memory.
+        An open frame contains packets that are not written yet. The packets in the open frame of
+        this spool are written first.
         """
         self.flush_frame()
         self._open = frame

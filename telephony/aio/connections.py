@@ -178,8 +178,8 @@ class Connections:
     def on_established(self, connection: Connection) -> None:
         """Add an accepted connection to the table.
 
-        The connection is found by the peer's address with the connection's number in the field
-        `flow`. A TCP connection is also found by the peer's address without this number.
+        The key is the peer's address; its field `flow` has the connection's number. A TCP
+        connection gets a second key, in which `flow` is 0, if the table does not have this key yet.
         """
         if connection.accepted:
             self._by_address[connection.peer] = connection

@@ -246,9 +246,9 @@ class BackToBackCall:
         `request_id` is the id in the event `TransferRequested`.
 
         Returns:
-            True if the REFER was accepted. False if the REFER was refused with 603, because its
-                sender is not the joined callee, or because its Replaces identifies no other call of
-                the sender. Also False, without a response to the REFER, if the REFER no longer
+            True if the REFER was accepted, otherwise False. The REFER is refused with 603 if its
+                sender is not the callee that talks with the caller, or if its Replaces identifies
+                no other call of the sender. This method sends no response if the REFER no longer
                 waits for a decision, if `targets` is empty, or if the call has ended.
         """
         return not self.ended and bool(targets) and self._transfers.accept(request_id, targets, now)

@@ -37,11 +37,10 @@ def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
 def add_anchor(path: Path, server: str) -> Anchor:
     """Append the head of the server's audit chain to a file of anchors, and return the new anchor.
 
-    Nothing is appended if the chain no longer contains the entry of the newest anchor in the file.
-
     Raises:
-        CliError: The chain no longer contains the entry of the newest anchor in the file. Or this
-            anchor is from another node. Or the file cannot be read or written.
+        CliError: The chain no longer contains the entry of the newest anchor in the file. Or the
+            newest anchor in the file is from another node than the server. Or the file cannot be
+            read or written. Nothing is appended in these cases.
     """
     if path.exists() and not path.is_file():
         raise CliError(f"{path} is not a file", "give the file of your anchors")

@@ -68,8 +68,8 @@ def similarity_at(heard: Samples, said: Samples) -> float:
 def similarity_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> tuple[float, float]:
     """Search for pieces of `said` in `recorded`; return the mean and the maximum similarity.
 
-    About `pieces` pieces of `said`, each half a second long, are searched for. For each piece, the
-    most similar place in `recorded` counts. Both results are from 0 to 1.
+    Each piece is half a second long, and there are about as many as `pieces` says. The similarity
+    of a piece is that of the most similar place in `recorded`. Both results are from 0 to 1.
     """
     every = _pieces(said)
     some = every[:: max(1, len(every) // pieces)]

@@ -180,7 +180,8 @@ class CoverageChecker:
         if is_young(call.answered if call.ended is None else call.ended, now):
             return None
         row = await self._catalogue.get(call.call_id)
-        # If the clock was corrected during the call, the call's row is outside the checked period.
+        # If there is a row, its time is outside the checked period, because the clock was corrected
+        # during the call.
         if row is not None:
             return await asyncio.to_thread(self._cover, row, call)
         waiting = next((s for s in self._spools.values() if s.call_id == call.call_id), None)

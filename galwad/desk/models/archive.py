@@ -39,11 +39,13 @@ class HeaderQuery(RequestBody):
 class HeaderState(BaseModel):
     """The state of a recording's header.
 
-    `recipients` has the fingerprints of the recipients who can open the header. `current` is true
-    if the header has the digest in the record of the most recent rewrap or, if there was no rewrap,
-    in the manifest. If older software wrote a manifest without this digest, any header is accepted.
-    `current` is false if the header or the manifest is missing, or if the manifest or the record
-    cannot be read.
+    `recipients` has the fingerprints of the recipients who can open the header.
+
+    `current` is true if the header is the one that the most recent rewrap made or, if there was no
+    rewrap, the sealing. The header's digest is compared with the digest in the record of the
+    rewrap, or in the manifest. A manifest of older software may have no digest; `current` is then
+    true for any header. `current` is false if the header or the manifest is missing, or if the
+    manifest or the record cannot be read.
     """
 
     call_id: str

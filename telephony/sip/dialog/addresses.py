@@ -39,9 +39,9 @@ class DialogAddresses:
         local_address: The address of our socket for this dialog.
         peer: The address from which the dialog's INVITE came, or to which we sent the INVITE.
         send_to: The address to which all our requests are sent, for example that of a phone behind
-            NAT. The application may set it. If it is None, the requests are sent to `peer` or to
-            the address in a URI, as `next_hop` decides. The URI is that of the first route, or
-            `remote_target` if there is no route.
+            NAT. The application may set it. If it is None, `next_hop` chooses between `peer` and
+            the address in the URI of the first route. If there is no route, the URI is
+            `remote_target`.
         contact: The value of our Contact header field in this dialog.
     """
 

@@ -48,7 +48,7 @@ class ClientRequest(ABC):
         self._attempt: _Attempt | None = None
 
     def begin(self, now: float) -> None:
-        """Send the request. Before it is sent again, it must be composed again."""
+        """Send the request. To send it again, first compose it again, with a new Via branch."""
         longer = over_tcp(self._core, self._draft, self.request, now)
         if longer is not None:
             self._as_datagram = self._draft

@@ -20,7 +20,7 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transaction.timers import Timer
 
 MAX_WAITING: Final = 8
-"""If this many responses of one sequence wait to be sent, a new response without a body is dropped.
+"""If this many responses wait in a `ReliableSequence`, a new response without a body is dropped.
 
 A typical response without a body is a 180. A response with a body is never dropped for this reason.
 """
