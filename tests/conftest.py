@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import HealthCheck, settings
 
 from helpers import loopback
 from helpers.certificates import Authority
 from helpers.examples import examples
+
+gc.disable()  # until all test modules are imported
 
 # How long an example takes says something of the machine's load, not of the code; and fixtures
 # that each example could spoil for the next make classes, or folders, here.
@@ -35,6 +39,12 @@ LONGEST = (
 def pytest_collection_modifyitems(items):
     ranks = {file: rank for rank, file in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(LONGEST)))
+
+
+def pytest_collection_finish():
+    """Exclude all that was imported from garbage collections, which would find nothing in it."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_addoption(parser):
