@@ -152,8 +152,11 @@ class Sealer:
         The result is empty while the switch writes a spool of the call, or may still begin another
         spool of the call.
         """
-        found = self._spools.of(call_id)
-        return found if self._finished(call_id, found) else []
+        if not self._finished(call_id, self._spools.of(call_id)):
+            return []
+        # Read the folders again: the copy of an earlier spool may have been completed, and the lock
+        # released, after the folders were read and before the lock was checked.
+        return self._spools.of(call_id)
 
     def waiting(self, closed: Collection[str], why: Mapping[str, str]) -> tuple[WaitingSpool, ...]:
         """Return the files that have not been changed for `_WAITING_S` seconds and are not sealed.

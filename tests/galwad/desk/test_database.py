@@ -91,6 +91,8 @@ async def test_a_cancelled_transaction_does_not_keep_the_database_locked(tmp_pat
     try:
         for attempt in range(60):
             engine = open_engine(path)
+            async with engine.connect():  # the task is not to be cancelled while it connects
+                pass
             task = asyncio.create_task(work(engine))
             await asyncio.sleep(attempt * 0.0002)
             task.cancel()

@@ -6,6 +6,7 @@ Covers `galwad/finaliser/sealer.py`.
 import asyncio
 import base64
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from galwad.finaliser.process import SEALING_TASKS, folders_of
+from galwad.finaliser.process import SEALING_TASKS, folders_of, sealer_of
 from galwad.finaliser.sealer import Sealer
 from galwad.messages import Alarm, Hello, Indexed, Sealed, SpoolClosed, WaitingSpools
 from recording.spool.recovery import recover_key
@@ -219,6 +220,19 @@ async def test_a_live_spool_is_not_sealed_until_its_writer_dies(site):
         assert (sealed.call_id, sealed.interrupted) == (FIRST, True)
         assert (await peer.next(Alarm)).kind == "recording.interrupted"
         await site.gone(live.path)
+
+
+def test_a_copy_of_an_earlier_spool_completed_during_the_check_is_sealed_too(site, monkeypatch):
+    first = site.call(FIRST)
+    copy = first.with_name(f"{FIRST}.2.spool")
+
+    def is_live(path):
+        """Complete the copy and release the lock, after the folder was read."""
+        shutil.copy(path, copy)
+        return False
+
+    monkeypatch.setattr("galwad.finaliser.sealer.is_live", is_live)
+    assert sealer_of(site.settings).spools(FIRST) == [first, copy]
 
 
 async def test_a_spool_with_the_key_of_another_boot_stays_and_raises_one_alarm(site):

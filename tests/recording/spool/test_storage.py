@@ -114,9 +114,9 @@ class Live:
     def spools(self):
         limit = time.monotonic() + PATIENCE_S
         while True:
-            found = sorted(self.office.spools.glob("*.spool"))
-            if not any(is_live(path) for path in found):
-                return found
+            if not any(is_live(path) for path in self.office.spools.glob("*.spool")):
+                # Copies may have been completed since the folder was read.
+                return sorted(self.office.spools.glob("*.spool"))
             assert time.monotonic() < limit, "somebody holds a spool"
             time.sleep(0.01)
 
