@@ -13,7 +13,7 @@
 #   names_a_path ARGUMENT... tells whether an argument is a file or folder (or a test in one)
 #   finish                   ends the script, with an error that names the failed steps, if any
 
-# Store bytecode: otherwise each test process compiles all modules again (about 60 s of the tests).
+# Store bytecode: otherwise each process that the tests start compiles all modules again.
 unset PYTHONDONTWRITEBYTECODE
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
