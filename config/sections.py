@@ -378,6 +378,9 @@ class RecordingSection(Section):
     erase_back: Number = Field(
         default=0, ge=0, le=60, description='a number of seconds, not more than "lookback"'
     )
+    quarantine: Number = Field(
+        default=2, ge=0, le=10, description="a number of seconds from 0 to 10"
+    )
     payment_code_on: DtmfCode | None = Field(
         default=None, description='two to eight of 0-9 * #, such as "*71"'
     )

@@ -219,7 +219,9 @@ class Pause(LinkMessage, frozen=True, tag="Hold"):
     Exactly one of three fields is given: `call_id` pauses one call, `extension` pauses the calls of
     a phone, and `user` pauses the calls of a user. `holder` names the pause holder, who must later
     send `Resume`. `trigger` says whether the page or the API asked for the pause. `actor` names the
-    user or system that asked, such as `user:anna`, and is written to the manifest.
+    user or system that asked, such as `user:anna`, and is written to the manifest. `arrived_mono`
+    is the time at which the desk received the request, in seconds of the machine's monotonic clock;
+    0 means the time at which the switch reads this message.
     """
 
     ref: int
@@ -229,6 +231,7 @@ class Pause(LinkMessage, frozen=True, tag="Hold"):
     call_id: str = ""
     extension: str = ""
     user: str = ""
+    arrived_mono: float = 0.0
 
 
 class Resume(LinkMessage, frozen=True, tag="Release"):

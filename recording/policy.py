@@ -61,6 +61,7 @@ class Trigger(StrEnum):
     REFER = "refer"
     IDENTITY = "identity"
     STORAGE = "storage"
+    OVERFLOW = "overflow"
     CRASH = "crash"
 
 
@@ -182,6 +183,14 @@ class Policy:
             and not self._pauses
             and self._storage is None
         )
+
+    @property
+    def is_confidential(self) -> bool:
+        """True while a pause, a transfer or a new party on the advisor's side shuts the gate.
+
+        Media from such a time must never be stored, not even if it arrives later.
+        """
+        return bool(self._pauses) or self._referral is not None or self._identity is not None
 
     @property
     def pause_holders(self) -> tuple[str, ...]:
@@ -330,6 +339,19 @@ class Policy:
             return ()
         self._storage = ShutCause(GapReason.FAULT, trigger, actor)
         return self._update_gap(at)
+
+    def media_lost(self, since: int, until: int) -> tuple[Output, ...]:
+        """Handle the loss of all media that arrived between `since` and `until`.
+
+        The loss becomes a gap of its own. The gate stays open. While the gate is shut, nothing
+        changes, because there is a gap already.
+        """
+        since = max(since, self._edge)
+        if not self.gate_open or since >= until:
+            return ()
+        self._edge = until
+        fault = ShutCause(GapReason.FAULT, Trigger.OVERFLOW, "system")
+        return (_started(fault, since), GapEnded(until), NewSegment(until))
 
     def storage_recovered(self, at: int) -> tuple[Output, ...]:
         """End the storage fault. The gate opens if no other cause keeps it shut."""

@@ -6,6 +6,10 @@ writes events about these actions to the spool. If an event cannot be written to
 waits in memory until the disk works again. Media never waits in memory for the disk: if media
 cannot be written, it is lost.
 
+A fact takes effect at the time at which it arrived, even if it is handled later. Before the gate is
+shut, the packets that have arrived until then are read: those from before the fact are stored, and
+the others are dropped.
+
 All methods run in the event loop's thread. Only the methods that wait for a sync are asynchronous.
 """
 
@@ -50,6 +54,11 @@ CLOCK_EVENT_US = 60_000_000
 
 Jumps of the wall clock are therefore visible in the manifest.
 """
+SHORTEST_LOSS_US = 60_000
+"""The shortest time in µs without any packet that becomes a gap if the kernel dropped packets.
+
+A shorter loss is one or two packets. The packets of the other party arrived in that time.
+"""
 
 
 class Recorder:
@@ -69,6 +78,7 @@ class Recorder:
         wall: Callable[[], float] = time.time,
         tick_s: float = TICK_S,
         erase_back_s: float = 0.0,
+        quarantine_s: float = 0.0,
         on_change: Callable[[RecordingStatus], None] | None = None,
         sync: SpoolSync | None = None,
         open_on_other_disk: Callable[[], SpoolWriter] | None = None,
@@ -86,6 +96,8 @@ class Recorder:
                 computes it from the lookback.
             erase_back_s: A payment pause also erases the media of this many seconds before the
                 pause, or of the lookback if the lookback is shorter. 0 erases nothing.
+            quarantine_s: The time in seconds for which a stream is not stored after a payment or
+                transfer, if it is not known which of its audio is later than this.
             on_change: The function that receives the new status after each change.
             sync: The thread that syncs the spool folder once a second and notifies this recorder of
                 failed syncs; None if there is no such thread.
@@ -93,13 +105,13 @@ class Recorder:
                 disk. The recorder calls this function if the disk of the current spool fails for
                 ten seconds (`MOVE_AFTER_US`). None if there is no other disk.
         """
-        self.gate = RecordingGate(started.mono, self._disk_failed)
-        self.before_open: Callable[[], None] = lambda: None
-        """The function that the recorder calls directly before it opens the gate.
+        quarantine_us = int(quarantine_s * 1_000_000)
+        self.gate = RecordingGate(started.mono, self._disk_failed, quarantine_us)
+        self.catch_up: Callable[[], None] = lambda: None
+        """The function that gives the recorder the packets that are still in the sockets.
 
-        The function reads the packets that are still in the sockets. These packets arrived while
-        the gate was shut. They are dropped, because the gate opens only after this function
-        has returned.
+        The recorder calls it before it shuts the gate, and after it has opened the gate. The
+        packets are stored or dropped by their time of arrival.
         """
         self._started = started
         self._clock = clock
@@ -115,6 +127,7 @@ class Recorder:
         )
         self._queue: deque[Output] = deque()
         self._executing = False
+        self._opens_at: int | None = None
         self._segment_fields = _CENTRE
         self._pause_count: dict[str, int] = {}
         self._clock_due_us = 0
@@ -212,14 +225,44 @@ class Recorder:
         """
         self._put_event(kind, fields, self._now())
 
-    def answered(self, advisor: str, extension: str) -> None:
+    def answered(self, advisor: str, extension: str, *, arrived_mono: float | None = None) -> None:
         """Write the event "answered" to the spool, and open the gate unless a cause keeps it shut.
 
         `advisor` is the advisor who answered; `extension` is the extension of their phone.
+        `arrived_mono` is the time of the answer in monotonic seconds; None means now.
         """
-        at = self._now()
+        at = self._at(arrived_mono)
         self._put_event("answered", {"advisor": advisor, "extension": extension}, at)
         self._execute(self._policy.answered(at))
+
+    def media(self, track: int, payloads: Mapping[int, tuple[str, int, int, str]]) -> None:
+        """Write the codecs of a track to the spool. They apply to all later packets.
+
+        `payloads` maps each payload type to the codec's name, its RTP clock rate in Hz, its number
+        of channels and its format parameters.
+        """
+        rates = {number: rate for number, (_, rate, _, _) in payloads.items()}
+        self.gate.send_times.set_rates(track, rates)
+        codecs: dict[str, Field] = {str(number): [*codec] for number, codec in payloads.items()}
+        self.event("media", {"track": track, "payloads": codecs})
+
+    def attached(self, track: int) -> None:
+        """Note that the packets of another leg arrive on a track from now on."""
+        self.gate.send_times.attach(track, self._now())
+
+    def media_lost(self, track: int, count: int, since_mono: float, until_mono: float) -> None:
+        """Handle the loss of `count` packets of a track, which the kernel had to drop.
+
+        They arrived between two times, which are in monotonic seconds. If no packet of the other
+        party was stored in the meantime, this time is a gap.
+        """
+        since, until = self._at(since_mono), self._at(until_mono)
+        fields: dict[str, Field] = {"track": track, "count": count, "since_us": since}
+        self._put_event("lost", fields, until)
+        if self.writer is not None:
+            since = max(since, self.writer.latest_us)
+        if until - since >= SHORTEST_LOSS_US:
+            self._execute(self._policy.media_lost(since, until))
 
     @property
     def shut_causes(self) -> ShutCauses:
@@ -253,7 +296,8 @@ class Recorder:
         at which the trigger, such as an INFO request, arrived; None means now.
         """
         self._pause_count[holder] = self._pause_count.get(holder, 0) + 1
-        at = self._now() if arrived_mono is None else self._started.at_us(arrived_mono)
+        at = self._at(arrived_mono)
+        self._stop_at(at)
         erase_to = None
         if self._erase_back_us and self.writer is not None:
             erase_to = max(at - self._erase_back_us, self.writer.erasable_from_us)
@@ -320,41 +364,51 @@ class Recorder:
         segment. `arrived_mono` is the time in monotonic seconds at which the trigger, such as a
         REFER request, arrived; None means now.
         """
-        at = self._now() if arrived_mono is None else self._started.at_us(arrived_mono)
+        at = self._at(arrived_mono)
+        if destination is not DestinationClass.CENTRE:
+            self._stop_at(at)
         self._segment_fields = _segment(destination, to)
         self._execute(self._policy.referred(destination, actor, at, trigger=trigger))
 
-    def transfer_failed(self) -> None:
+    def transfer_failed(self, *, arrived_mono: float | None = None) -> None:
         """Handle a failed transfer: the call is in the centre again.
 
-        The transfer no longer keeps the gate shut.
+        The transfer no longer keeps the gate shut. `arrived_mono` is the time in monotonic seconds
+        at which the failure became known; None means now.
         """
         self._segment_fields = _CENTRE
-        self._execute(self._policy.transfer_failed(self._now()))
+        self._execute(self._policy.transfer_failed(self._at(arrived_mono)))
 
-    def returned(self) -> None:
+    def returned(self, *, arrived_mono: float | None = None) -> None:
         """Handle the return of the call to the centre.
 
         After this, neither a transfer nor a new party on the advisor's side keeps the gate shut.
+        `arrived_mono` is the time of the return in monotonic seconds; None means now.
         """
         self._segment_fields = _CENTRE
-        self._execute(self._policy.returned(self._now()))
+        self._execute(self._policy.returned(self._at(arrived_mono)))
 
-    def identity_changed(self, actor: str) -> None:
+    def identity_changed(self, actor: str, *, arrived_mono: float | None = None) -> None:
         """Shut the gate, because there is a new party on the advisor's side of the call.
 
         The gate stays shut at least until `identity_classed` gives the new party's destination
-        class.
+        class. `arrived_mono` is the time in monotonic seconds at which the message arrived that
+        names the new party; None means now.
         """
-        self._execute(self._policy.identity_changed(actor, self._now()))
+        at = self._at(arrived_mono)
+        self._stop_at(at)
+        self._execute(self._policy.identity_changed(actor, at))
 
-    def identity_classed(self, destination: DestinationClass, to: str = "") -> None:
+    def identity_classed(
+        self, destination: DestinationClass, to: str = "", *, arrived_mono: float | None = None
+    ) -> None:
         """Handle the destination class of the new party on the advisor's side of the call.
 
         Recording can continue only if the class is `CENTRE`. `to` is the new party's name.
+        `arrived_mono` is as in `identity_changed`.
         """
         self._segment_fields = _segment(destination, to)
-        self._execute(self._policy.identity_classed(destination, self._now()))
+        self._execute(self._policy.identity_classed(destination, self._at(arrived_mono)))
 
     def sync_failed(self, error: SpoolSyncError) -> None:
         """Treat a failed sync as a storage fault; `SpoolSync` calls this method."""
@@ -366,14 +420,16 @@ class Recorder:
         if self.storage.is_synced_by_thread:
             self.storage.sync_succeeded()
 
-    def ended(self, cause: str) -> None:
+    def ended(self, cause: str, *, arrived_mono: float | None = None) -> None:
         """Shut the gate for ever, end the present gap, and write the event "ended" to the spool.
 
-        `cause` is a text that says why the call ended. If the call has already ended, do nothing.
+        `cause` is a text that says why the call ended. `arrived_mono` is the time of the end in
+        monotonic seconds; None means now. If the call has already ended, do nothing.
         """
         if self._policy.state is RecordingState.ENDED:
             return
-        at = self._now()
+        at = self._at(arrived_mono)
+        self._stop_at(at)
         self._execute(self._policy.ended(at))
         counts: dict[str, Field] = {"kept": self.gate.stored, "dropped": self.gate.dropped}
         self._put_event("counters", counts, at)
@@ -404,6 +460,19 @@ class Recorder:
     def _now(self) -> int:
         return max(0, self._started.at_us(self._clock()))
 
+    def _at(self, mono: float | None) -> int:
+        """Convert a time in monotonic seconds to µs since the start; None means now."""
+        return self._now() if mono is None else max(0, self._started.at_us(mono))
+
+    def _stop_at(self, at_us: int) -> None:
+        """Store the packets that arrived before `at_us`, and drop those that arrived later.
+
+        All packets that have arrived are read. Call `_execute` afterwards.
+        """
+        if self.gate.is_open:
+            self.gate.stop_at(at_us)
+            self.catch_up()
+
     def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         self.tick()
         if not self._closed:
@@ -418,7 +487,8 @@ class Recorder:
         fault. These outputs are added at the end of the queue.
         """
         self._queue.extend(outputs)
-        self.gate.is_open = self.gate.is_open and self._policy.gate_open
+        if not self._policy.gate_open:
+            self.gate.shut(confidential=self._policy.is_confidential)
         if self._executing:
             return
         self._executing = True
@@ -427,19 +497,22 @@ class Recorder:
                 self._execute_one(self._queue.popleft())
         finally:
             self._executing = False
-        if self._policy.gate_open and not self.gate.is_open:
-            # This may read a packet with a DTMF code that starts a new pause. The gate then stays
-            # shut.
-            self.before_open()
-        self.gate.is_open = self._policy.gate_open
+        if self._policy.gate_open and self._opens_at is not None:
+            self.gate.open(self._opens_at)
+            self._opens_at = None
+            # This may read a packet with a DTMF code that starts a new pause.
+            self.catch_up()
+        elif self._policy.gate_open:
+            self.gate.reopen()
         self._notifier.notify(self._now)
 
     def _execute_one(self, output: Output) -> None:
         match output:
             case Open(at):
-                self.gate.open_from_us = at
+                self._opens_at = at
             case Shut():
-                self.gate.is_open = False
+                self.gate.shut(confidential=self._policy.is_confidential)
+                self._opens_at = None
             case EraseBackTo(at):
                 try:
                     self.storage.outbox.erase_back_to(at)
@@ -485,7 +558,7 @@ class Recorder:
         begins now.
         """
         self.storage.record_error(error)
-        self.gate.is_open = False
+        self.gate.shut()
         if not self._policy.storage_works:
             return
         at = self._now()

@@ -21,7 +21,7 @@ from galwad.messages import CallEnded, CallStatus, Party
 from galwad.switch.admission import Admission
 from galwad.switch.advisor_side import AdvisorSide, is_handover
 from galwad.switch.checkpoint import AnsweredState, CallPhase, Checkpoint, EarlyPause, RingingCall
-from galwad.switch.clocks import read_clocks
+from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.codes import PaymentCodes
 from galwad.switch.context import CallContext, call_settings
 from galwad.switch.pauses import Pauses
@@ -29,7 +29,6 @@ from galwad.switch.recorded_legs import TRACKS
 from galwad.switch.recording import CallRecording
 from galwad.switch.spools import new_call_id
 from galwad.switch.transfers import CallTransfers
-from recording.spool import Clock
 from telephony.aio.relay import SourceRule
 from telephony.b2bua import BackToBackCall, Target, TargetCheckpoint
 from telephony.b2bua import events as sip
@@ -54,7 +53,7 @@ class SwitchCall:
         admission: Admission,
         route: Route,
         legs: BackToBackCall,
-        now: Clock,
+        now: Now,
     ) -> None:
         """Connect the parts of the call. To create a call, call `incoming` or `resumed` instead."""
         self.call_id = legs.call_id
@@ -101,7 +100,7 @@ class SwitchCall:
         invite: InviteServer,
         admission: Admission,
         route: Route,
-        now: Clock,
+        now: Now,
         *,
         ringing_call: RingingCall | None = None,
     ) -> SwitchCall:
@@ -131,7 +130,7 @@ class SwitchCall:
         checkpoint: Checkpoint,
         answered: AnsweredState,
         route: Route,
-        now: Clock,
+        now: Now,
     ) -> SwitchCall:
         """Continue a call that was answered before a restart of the switch.
 
@@ -151,7 +150,7 @@ class SwitchCall:
             call._restore(checkpoint, answered, now)
         except BaseException:
             legs.hangup(now.mono)
-            call.recording.end("not resumed")
+            call.recording.end("not resumed", now)
             raise
         return call
 
@@ -159,7 +158,7 @@ class SwitchCall:
         for hold in pauses:
             self.recording.shut(hold.holder, hold.trigger, hold.actor)
 
-    def _restore(self, checkpoint: Checkpoint, answered: AnsweredState, now: Clock) -> None:
+    def _restore(self, checkpoint: Checkpoint, answered: AnsweredState, now: Now) -> None:
         self.log.info("call.resumed")
         self._started, self._since = checkpoint.started, answered.since
         self._answered_at = answered.answered_at
@@ -225,7 +224,7 @@ class SwitchCall:
     def _caller_leg(self) -> str:
         return next(k for k, leg in self.legs.legs.items() if leg.side is sip.Side.CALLER)
 
-    def start(self, targets: tuple[Target, ...], now: Clock) -> None:
+    def start(self, targets: tuple[Target, ...], now: Now) -> None:
         """Ring the targets. If there are no targets, respond to the caller with 480."""
         self._in_settle = True
         self.log.info("call.started", targets=len(targets))
@@ -239,12 +238,12 @@ class SwitchCall:
             self.legs.reject(480, now.mono)
         self.settle(now)
 
-    def on_sip(self, event: SipEvent, now: Clock) -> None:
+    def on_sip(self, event: SipEvent, now: Now) -> None:
         """Pass a SIP event to the legs of this call, then handle the events of the legs."""
         self.legs.handle(event, now.mono)
         self.settle(now)
 
-    def hangup(self, reason: str, now: Clock) -> None:
+    def hangup(self, reason: str, now: Now) -> None:
         """End every leg of the call; `reason` is the value of a Reason header field (RFC 3326)."""
         self.legs.hangup(now.mono, reason)
         self.settle(now)
@@ -298,7 +297,7 @@ class SwitchCall:
             self._unsent = False
             self._context.links.call_changed(self.state())
 
-    def settle(self, now: Clock) -> None:
+    def settle(self, now: Now) -> None:
         """Handle the legs' events, save the checkpoint and send the call's state to the desk.
 
         Call this method after each input to the call. The method also starts the timer that the
@@ -326,7 +325,7 @@ class SwitchCall:
         self.legs.handle_timer(now.mono)
         self.settle(now)
 
-    def _dispatch(self, event: sip.CallEvent, now: Clock) -> None:  # noqa: C901, PLR0912 - one case for each event
+    def _dispatch(self, event: sip.CallEvent, now: Now) -> None:  # noqa: C901, PLR0912 - one case for each event
         match event:
             case sip.MediaNegotiated():
                 self._negotiated(event)
@@ -339,18 +338,18 @@ class SwitchCall:
             case sip.TransferRequested():
                 self.transfers.requested(event, now)
             case sip.TransferCompleted(_, leg_id, target) | sip.Joined(leg_id, target):
-                self.transfers.completed(leg_id, target)
+                self.transfers.completed(leg_id, target, now)
             case sip.TransferFailed():
                 self.transfers.failed(event, now)
             case sip.Recalled(leg_id, target):
-                self.transfers.recalled(leg_id, target)
+                self.transfers.recalled(leg_id, target, now)
             case sip.InfoReceived(_, side, request):
                 if side is sip.Side.CALLEE:
                     self.pauses.info(request, now)
             case sip.RecordRequested(request_id, _, value):
                 self.pauses.record_key(request_id, value, now)
             case sip.IdentityChanged():
-                self._identified(event)
+                self._identified(event, now)
             case sip.CallHeld(_, side) | sip.CallResumed(_, side):
                 self._held(side, held=isinstance(event, sip.CallHeld))
             case sip.CallEnded(cause):
@@ -376,7 +375,7 @@ class SwitchCall:
             self.recording.event("advisor", fields)
             self.publish()
 
-    def _answered(self, leg_id: str, target: Target, now: Clock) -> None:
+    def _answered(self, leg_id: str, target: Target, now: Now) -> None:
         self.log.info("call.answered")
         self._enter(CallPhase.ANSWERED)
         self._since, self._answered_at = now.wall, now.mono
@@ -391,7 +390,7 @@ class SwitchCall:
         """
         self._context.relay.watch_events(leg_id, self.pauses.watcher)
 
-    def _answer_key(self, request_id: int, status: int, reason: str | None, now: Clock) -> None:
+    def _answer_key(self, request_id: int, status: int, reason: str | None, now: Now) -> None:
         self.legs.answer_record(request_id, status, now.mono, reason)
         self.settle(now)
 
@@ -422,7 +421,7 @@ class SwitchCall:
             srtp=Srtp(admission.srtp),
         )
 
-    def _identified(self, event: sip.IdentityChanged) -> None:
+    def _identified(self, event: sip.IdentityChanged, now: Now) -> None:
         """Handle a new name that a PBX gives to the party at the advisor's end.
 
         The name arrives in P-Asserted-Identity or Remote-Party-ID. If the name means that a new
@@ -435,7 +434,7 @@ class SwitchCall:
         handover = event.source.lower() != "contact" and is_handover(before, destination)
         if handover:
             self.transfers.identity_class = destination
-            self.recording.identified(destination, self.advisor_side.actor)
+            self.recording.identified(destination, self.advisor_side.actor, now)
         self.advisor_side.renamed(somebody_else=handover)
         self.publish()
 
@@ -444,13 +443,13 @@ class SwitchCall:
         self.recording.event("hold" if held else "resume", {"track": TRACKS[side]})
         self.publish()
 
-    def _ended(self, cause: str, now: Clock) -> None:
+    def _ended(self, cause: str, now: Now) -> None:
         self.log.info("call.ended", cause=cause)
         answered = self._phase is not CallPhase.RINGING
         self._enter(CallPhase.ENDED)
         self.advisor_side.rings_at(())
         lasted = round((now.mono - self._answered_at) * 1e6) if self._answered_at else None
-        recorded = self.recording.end(cause)
+        recorded = self.recording.end(cause, now)
         self._send_state()
         self._context.checkpoints.remove(self.call_id)
         for_ledger = answered and self.admission.recorded

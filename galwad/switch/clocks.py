@@ -7,10 +7,33 @@ the end of a disk operation. The result is passed as `now` to all functions that
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from recording.spool import Clock
 
 
-def read_clocks() -> Clock:
-    """Return the present time on the wall clock and on the monotonic clock, both in seconds."""
-    return Clock(time.time(), time.monotonic())
+@dataclass(frozen=True, slots=True)
+class Now(Clock):
+    """The present time, and the time at which the event arrived that is handled now.
+
+    A message can be read long after it arrived, for example if the machine stood still. Timers
+    count from the present time. What a message does to a recording counts from its arrival.
+    """
+
+    arrived: float
+    """The arrival of the event, in monotonic seconds; not later than `mono`."""
+
+    @property
+    def at_arrival(self) -> Clock:
+        """The time of the arrival on both clocks."""
+        return Clock(self.wall - (self.mono - self.arrived), self.arrived)
+
+
+def read_clocks(arrived: float | None = None) -> Now:
+    """Return the present time on the wall clock and on the monotonic clock, both in seconds.
+
+    `arrived` is the arrival of the event that is handled now, in monotonic seconds. If it is None,
+    the event arrives now.
+    """
+    mono = time.monotonic()
+    return Now(time.time(), mono, mono if arrived is None else min(arrived, mono))

@@ -9,6 +9,7 @@ import structlog
 
 from galwad.messages import CallStatus, ClaimCall, Pause, PauseReply, PhoneCredentials, Resume
 from galwad.switch.call import SwitchCall
+from galwad.switch.clocks import read_clocks
 from galwad.switch.phones import Phones
 from recording.policy import RecordingState, Trigger
 
@@ -32,8 +33,9 @@ class DeskCommands:
         have confirmed the pauses.
         """
         calls, trigger = self._meant(command), Trigger(command.trigger)
+        arrived = read_clocks(command.arrived_mono or None).arrived
         confirmations = [
-            call.pauses.pause(command.holder, trigger, command.actor) for call in calls
+            call.pauses.pause(command.holder, trigger, command.actor, arrived) for call in calls
         ]
         durable = await asyncio.gather(*confirmations)
         return _reply(command.ref, calls, durable=all(durable))

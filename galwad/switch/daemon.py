@@ -246,6 +246,7 @@ class Switch:
             until = self._loop.time() + FIGURES_S
             while (now := self._loop.time()) < until:
                 await asyncio.sleep(_PROBE_S)
+                self._transport.check_idle()
                 late = self._loop.time() - now - _PROBE_S
                 self._overload.late(late, self._loop.time())
                 worst = max(worst, late)
@@ -304,7 +305,7 @@ class Switch:
             self._stop_now.set()
 
     def _on_event(self, event: SipEvent) -> None:
-        now = read_clocks()
+        now = read_clocks(self._transport.arrived)
         self._trunk_accounts.on_event(event, now.mono)
         self._peer_monitor.on_event(event, now.mono)
         self._dispatcher.on_event(event, now)

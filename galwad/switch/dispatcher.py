@@ -14,10 +14,10 @@ import structlog
 from galwad.switch.admission import Admission, AdmissionControl, Rejection
 from galwad.switch.call import SwitchCall
 from galwad.switch.checkpoint import RingingCall
+from galwad.switch.clocks import Now
 from galwad.switch.context import CallContext
 from galwad.switch.locations import HELD_DOWN_S
 from galwad.switch.overload import RETRY_AFTER_S, OverloadControl
-from recording.spool import Clock
 from telephony.b2bua import Leg, decline, find_call, leg_to_replace
 from telephony.sip import events as sip
 from telephony.sip.message.messages import Response
@@ -61,7 +61,7 @@ class EventDispatcher:
         """
         self._ringing_calls[sip_call_id] = ringing_call
 
-    def on_event(self, event: sip.SipEvent, now: Clock) -> None:
+    def on_event(self, event: sip.SipEvent, now: Now) -> None:
         """Handle one event of the SIP core immediately."""
         match event:
             case sip.IncomingInvite(invite):
@@ -75,7 +75,7 @@ class EventDispatcher:
                     self._unanswered(event)
                 self._of_a_call(event, now)
 
-    def _invite(self, invite: InviteServer, now: Clock) -> None:
+    def _invite(self, invite: InviteServer, now: Now) -> None:
         ringing_call = self._ringing_calls.pop(invite.request.call_id, None)
         if self._drained() or (ringing_call is None and self._too_much(invite, now.mono)):
             invite.refuse_statelessly(503, headers=[("Retry-After", RETRY_AFTER_S)], now=now.mono)
@@ -104,7 +104,7 @@ class EventDispatcher:
         call.start(self._context.router.targets(route, admission.called, now.mono), now)
 
     def _replace(
-        self, replaced: Leg | int, invite: InviteServer, admission: Admission, now: Clock
+        self, replaced: Leg | int, invite: InviteServer, admission: Admission, now: Now
     ) -> None:
         """Give an advisor's place in a call to the sender of an INVITE with Replaces (RFC 3891).
 
@@ -139,7 +139,7 @@ class EventDispatcher:
         copies = (request.call_id, request.from_.tag or "", number, branch)
         return self._overload.refuses(len(self._calls), copies, now)
 
-    def _of_a_call(self, event: sip.SipEvent, now: Clock) -> None:
+    def _of_a_call(self, event: sip.SipEvent, now: Now) -> None:
         legs = find_call(event)
         if legs is None:
             if isinstance(event, sip.InviteAnswered):
@@ -157,7 +157,7 @@ class EventDispatcher:
             # after the end of the call needs an ACK and a BYE.
             legs.handle(event, now.mono)
 
-    def _standalone(self, transaction: ServerRequest, now: Clock) -> None:
+    def _standalone(self, transaction: ServerRequest, now: Now) -> None:
         match transaction.request.method:
             case "REGISTER":
                 self._admission_control.register(transaction, now)

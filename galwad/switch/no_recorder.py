@@ -91,19 +91,28 @@ class NoRecorder:
         self._pauses.pop(holder, None)
         return True
 
-    def referred(self, destination: DestinationClass, actor: str, to: str = "") -> None:
+    def referred(
+        self,
+        destination: DestinationClass,
+        actor: str,
+        to: str = "",
+        *,
+        arrived_mono: float | None = None,
+    ) -> None:
         """Do nothing, because a transfer has no effect on a call that stores no audio."""
 
-    def transfer_failed(self) -> None:
+    def transfer_failed(self, *, arrived_mono: float | None = None) -> None:
         """Do nothing, because a failed transfer has no effect on a call that stores no audio."""
 
-    def returned(self) -> None:
+    def returned(self, *, arrived_mono: float | None = None) -> None:
         """Do nothing when the call is back in the centre, because no audio is stored."""
 
-    def identity_changed(self, actor: str) -> None:
+    def identity_changed(self, actor: str, *, arrived_mono: float | None = None) -> None:
         """Do nothing when a PBX names a new party, because no audio is stored."""
 
-    def identity_classed(self, destination: DestinationClass) -> None:
+    def identity_classed(
+        self, destination: DestinationClass, *, arrived_mono: float | None = None
+    ) -> None:
         """Do nothing when the class of a new party becomes known, because no audio is stored."""
 
     def event(self, kind: str, fields: Mapping[str, Field]) -> None:
@@ -112,7 +121,16 @@ class NoRecorder:
     def tick(self) -> None:
         """Do nothing, because no audio waits to be written."""
 
-    def ended(self, cause: str) -> None:
+    def media(self, track: int, payloads: Mapping[int, tuple[str, int, int, str]]) -> None:
+        """Do nothing with the codecs of a track, because no audio is stored."""
+
+    def attached(self, track: int) -> None:
+        """Do nothing when another leg is recorded on a track, because no audio is stored."""
+
+    def media_lost(self, track: int, count: int, since_mono: float, until_mono: float) -> None:
+        """Do nothing when the kernel has dropped packets, because no audio is stored."""
+
+    def ended(self, cause: str, *, arrived_mono: float | None = None) -> None:
         """Do nothing at the end of the call, because there is no recording that ends."""
 
     def close(self) -> None:

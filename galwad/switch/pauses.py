@@ -17,15 +17,14 @@ from enum import Enum
 
 import structlog
 
-from galwad.switch.clocks import read_clocks
+from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.codes import CodeListener, PauseAction, PaymentCodes, record_key
 from galwad.switch.recording import CallRecording
 from recording.policy import Trigger
-from recording.spool import Clock
 from telephony.aio.relay import Watcher
 from telephony.sip.message.messages import Request
 
-AnswerKey = Callable[[int, int, str | None, Clock], None]
+AnswerKey = Callable[[int, int, str | None, Now], None]
 """The type of a function that responds to the SIP request for a pause or a resume.
 
 A phone sends this SIP request when its record key (the key to stop and start recording) is pressed.
@@ -132,15 +131,15 @@ class Pauses:
         """
         return await self._resume(holder, actor, _PauseRequest(RequestState.WAITING, self._log))
 
-    def info(self, request: Request, now: Clock) -> None:
+    def info(self, request: Request, now: Now) -> None:
         """Read an INFO request from the advisor's phone.
 
         The request may contain a digit of a dialled code.
         """
         if self._codes is not None:
-            self._codes.info(request, now.mono)
+            self._codes.info(request, now.arrived)
 
-    def record_key(self, request_id: int, value: str, now: Clock) -> None:
+    def record_key(self, request_id: int, value: str, now: Now) -> None:
         """Handle a SIP request by which the advisor's phone pauses or resumes the recording.
 
         The phone sends this request when its record key (the key to stop and start recording) is
@@ -152,7 +151,7 @@ class Pauses:
             self._alarm("record_key.unknown")
             self._answer_key(request_id, 400, "Record Is On Or Off", now)
             return
-        done = self._carry_out(wanted, Trigger.PHONE, now.mono)
+        done = self._carry_out(wanted, Trigger.PHONE, now.arrived)
         self._spawn(self._answer_when_done(request_id, done))
 
     def _on_code(self, code: PauseAction, arrived_mono: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from galwad.switch.no_recorder import NoRecorder
 from recording.recorder import Recorder
-from recording.spool import Field
 from telephony.aio.relay import Relay
 from telephony.b2bua.events import MediaNegotiated, Side
 
@@ -45,6 +44,7 @@ class RecordedLegs:
             if track == TRACKS[Side.CALLEE]:
                 del self._tracks[leg_id]
                 self._relay.set_tap(leg_id, track, None)
+        self._recorder.attached(TRACKS[Side.CALLEE])
         self._tracks[advisor_leg] = TRACKS[Side.CALLEE]
         self._attach(advisor_leg)
 
@@ -64,14 +64,14 @@ class RecordedLegs:
 
     def _attach(self, leg_id: str) -> None:
         self._record_media(leg_id)
-        self._relay.set_tap(leg_id, self._tracks[leg_id], self._recorder.tap)
+        recorder = self._recorder
+        self._relay.set_tap(leg_id, self._tracks[leg_id], recorder.tap, recorder.media_lost)
 
     def _record_media(self, leg_id: str) -> None:
         event = self._negotiated.get(leg_id)
         if event is not None:
-            payloads: dict[str, Field] = {
-                str(number): [name, clock, channels, fmtp]
-                for number, name, clock, channels, fmtp in event.payloads
+            payloads = {
+                number: (name, rate, channels, fmtp)
+                for number, name, rate, channels, fmtp in event.payloads
             }
-            fields: dict[str, Field] = {"track": self._tracks[leg_id], "payloads": payloads}
-            self._recorder.event("media", fields)
+            self._recorder.media(self._tracks[leg_id], payloads)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from galwad.messages import Party
 from galwad.switch.checkpoint import EarlyPause
+from galwad.switch.clocks import Now
 from galwad.switch.no_recorder import NoRecorder
 from galwad.switch.recorded_legs import RecordedLegs
 from galwad.switch.spools import CallSpools, SpoolFactory
@@ -103,19 +104,20 @@ class CallRecording:
         """
         return self._recorder.shut_causes
 
-    def answered(self, caller_leg: str, advisor_leg: str, party: Party, now: Clock) -> None:
-        """Open the first spool, and record the audio of the two legs from now on.
+    def answered(self, caller_leg: str, advisor_leg: str, party: Party, now: Now) -> None:
+        """Open the first spool, and record the audio of the two legs from the answer on.
 
-        `party` is the advisor who answered. If the call is not to be recorded, do nothing.
+        `party` is the advisor who answered. `now.arrived` is the time of the answer. If the call is
+        not to be recorded, do nothing.
         """
         if self._facts is None:
             return
-        recorder = self._begin(self._facts, now)
+        recorder = self._begin(self._facts, now.at_arrival)
         for pause in self._early.pauses:
             recorder.pause(pause.holder, pause.trigger, pause.actor)
         self._early.clear()
         self._legs.connect(recorder, caller_leg, advisor_leg)
-        recorder.answered(party.user, party.extension)
+        recorder.answered(party.user, party.extension, arrived_mono=now.arrived)
         self._start(recorder)
 
     def resumed(
@@ -127,7 +129,7 @@ class CallRecording:
         *,
         lives: int,
         answered: float,
-        now: Clock,
+        now: Now,
     ) -> None:
         """Continue a call that was answered before a restart, in a new spool.
 
@@ -144,21 +146,17 @@ class CallRecording:
         recorder.restored(standing, party.user, party.extension, since_us)
         self._start(recorder)
 
-    def _begin(self, facts: Mapping[str, Field], now: Clock) -> Recorder:
-        self._started = now
-        self._recorder = recorder = self._spools.recorder(now, self._changed)
+    def _begin(self, facts: Mapping[str, Field], started: Clock) -> Recorder:
+        self._started = started
+        self._recorder = recorder = self._spools.recorder(started, self._changed)
         recorder.event("call", facts)
         return recorder
 
     def _start(self, recorder: Recorder) -> None:
-        """Start the recorder, and make it call `RecordedLegs.catch_up` before the gate opens.
-
-        Just before the gate opens, the sockets may still hold packets that arrived while the gate
-        was shut. `RecordedLegs.catch_up` makes the relay read these packets while the gate is still
-        shut, so that they are not stored.
-        """
-        recorder.before_open = self._legs.catch_up
+        """Start the recorder, and let it read the packets that wait in the sockets of the legs."""
+        recorder.catch_up = self._legs.catch_up
         recorder.start()
+        recorder.catch_up()
 
     def follow(self, advisor_leg: str, party: Party) -> None:
         """From now on, record the audio of `advisor_leg` on the advisor's track.
@@ -201,33 +199,36 @@ class CallRecording:
         """
         return self._note(durable=await self._recorder.resume(holder, actor))
 
-    def referred(self, destination: DestinationClass, actor: str, label: str) -> None:
+    def referred(self, destination: DestinationClass, actor: str, label: str, now: Now) -> None:
         """Shut the gate if the advisor transfers the call to a party outside the centre.
+
+        The gate is shut from `now.arrived`, which is when the request for the transfer arrived.
 
         If the party is within the centre, the gate is not shut, and a new segment begins. `label`
         is the pattern in the settings that matches the transfer's target, or the extension of one
         of our phones. For any other target, it is "".
         """
-        self._recorder.referred(destination, actor, label)
+        self._recorder.referred(destination, actor, label, arrived_mono=now.arrived)
 
-    def transfer_failed(self) -> None:
+    def transfer_failed(self, now: Now) -> None:
         """Open the gate after a failed transfer, unless another cause keeps the gate shut."""
-        self._recorder.transfer_failed()
+        self._recorder.transfer_failed(arrived_mono=now.arrived)
 
-    def returned(self) -> None:
+    def returned(self, now: Now) -> None:
         """Open the gate because the call is back in the centre.
 
         The gate does not open if another cause keeps it shut.
         """
-        self._recorder.returned()
+        self._recorder.returned(arrived_mono=now.arrived)
 
-    def identified(self, destination: DestinationClass, actor: str) -> None:
+    def identified(self, destination: DestinationClass, actor: str, now: Now) -> None:
         """Shut the gate if a PBX names a new party (RFC 3325) and the party is outside the centre.
 
         The new party is at the advisor's end. `destination` is the destination class of this party.
+        The gate is shut from `now.arrived`, which is when the new name arrived.
         """
-        self._recorder.identity_changed(actor)
-        self._recorder.identity_classed(destination)
+        self._recorder.identity_changed(actor, arrived_mono=now.arrived)
+        self._recorder.identity_classed(destination, arrived_mono=now.arrived)
 
     def tick(self) -> None:
         """Write the audio that waits in memory to the spool file, without waiting for the disk."""
@@ -237,13 +238,13 @@ class CallRecording:
         """Append an event to the spool, if the call is recorded."""
         self._recorder.event(kind, fields)
 
-    def end(self, cause: str) -> bool:
+    def end(self, cause: str, now: Now) -> bool:
         """Close the spool of a call that has ended, and return whether the call has a spool.
 
-        `cause` says why the call ended. A call has no spool if it is not to be recorded, or if no
-        spool could be created on any disk.
+        `cause` says why the call ended, and `now.arrived` is the time of its end. A call has no
+        spool if it is not to be recorded, or if no spool could be created on any disk.
         """
-        self._recorder.ended(cause)
+        self._recorder.ended(cause, arrived_mono=now.arrived)
         self._recorder.close()
         return self._recorder.writer is not None
 

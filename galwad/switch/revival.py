@@ -16,10 +16,9 @@ from galwad.messages import CallEnded
 from galwad.switch.call import SwitchCall
 from galwad.switch.checkpoint import AnsweredState, Checkpoint, RingingCall
 from galwad.switch.checkpoint_store import UnreadableCheckpoint
-from galwad.switch.clocks import read_clocks
+from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.context import CallContext
 from galwad.switch.dispatcher import EventDispatcher
-from recording.spool import Clock
 from telephony.b2bua import bye_from_checkpoint, cancel_branches, replay_invite
 from telephony.errors import TelephonyError
 
@@ -62,7 +61,7 @@ def _try(
     dispatcher: EventDispatcher,
     call_id: str,
     checkpoint: Checkpoint | UnreadableCheckpoint,
-    now: Clock,
+    now: Now,
 ) -> SwitchCall | None:
     if isinstance(checkpoint, UnreadableCheckpoint):
         cancel_branches(context.endpoint, checkpoint.legs, now.mono)
@@ -86,7 +85,7 @@ def _try(
 
 
 def _tell_its_end(
-    context: CallContext, call_id: str, checkpoint: Checkpoint, answered: AnsweredState, now: Clock
+    context: CallContext, call_id: str, checkpoint: Checkpoint, answered: AnsweredState, now: Now
 ) -> None:
     """Report to the desk that an answered call has ended, because it cannot be continued.
 
@@ -104,7 +103,7 @@ def _take_up(
     dispatcher: EventDispatcher,
     call_id: str,
     checkpoint: Checkpoint,
-    now: Clock,
+    now: Now,
 ) -> SwitchCall | None:
     """Continue an answered call, or let a ringing call ring again; return the continued call.
 
@@ -124,6 +123,6 @@ def _take_up(
     return SwitchCall.resumed(context, checkpoint, checkpoint.answered, route, now)
 
 
-def _hang_up(context: CallContext, call_id: str, legs: Mapping[str, object], now: Clock) -> None:
+def _hang_up(context: CallContext, call_id: str, legs: Mapping[str, object], now: Now) -> None:
     bye_from_checkpoint(context.endpoint, legs, now.mono)
     context.checkpoints.remove(call_id)

@@ -154,6 +154,7 @@ class SpoolFactory:
             started,
             tick_s=tick_for(self._recording.lookback),
             erase_back_s=self._recording.erase_back,
+            quarantine_s=self._recording.quarantine,
             on_change=on_change,
             sync=self.sync,
             open_on_other_disk=open_on_other_disk if self._has_spare else None,

@@ -14,10 +14,10 @@ import structlog
 
 from galwad.switch.admission import Admission
 from galwad.switch.advisor_side import AdvisorSide
+from galwad.switch.clocks import Now
 from galwad.switch.recording import CallRecording
 from galwad.switch.routing import Router
 from recording.policy import DestinationClass, Trigger
-from recording.spool import Clock
 from telephony.b2bua import BackToBackCall, JoinPlan, Leg, Target, plan_join
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
@@ -53,10 +53,10 @@ class TransferableCall(Protocol):
     def publish(self) -> None:
         """Send the call's present state to the desk."""
 
-    def settle(self, now: Clock) -> None:
+    def settle(self, now: Now) -> None:
         """Handle the events that the legs of the call have emitted."""
 
-    def hangup(self, reason: str, now: Clock) -> None:
+    def hangup(self, reason: str, now: Now) -> None:
         """End every leg of the call."""
 
 
@@ -83,7 +83,7 @@ class CallTransfers:
         None if a PBX has named no new party since the most recent transfer.
         """
 
-    def requested(self, event: sip.TransferRequested, now: Clock) -> None:
+    def requested(self, event: sip.TransferRequested, now: Now) -> None:
         """Handle a REFER, which requests a transfer.
 
         A REFER without Replaces requests a blind transfer. If Replaces names the advisor's second
@@ -104,20 +104,20 @@ class CallTransfers:
         else:
             self._send(event, now)
 
-    def _refuse(self, event: sip.TransferRequested, now: Clock) -> None:
+    def _refuse(self, event: sip.TransferRequested, now: Now) -> None:
         self._call.log.info("transfer.refused")
         self._call.legs.refuse_transfer(event.request_id, 603, now.mono)
 
-    def _send(self, event: sip.TransferRequested, now: Clock) -> None:
+    def _send(self, event: sip.TransferRequested, now: Now) -> None:
         referral = self._router.refer(event.refer_to, now.mono)
         if referral is None:
             self._refuse(event, now)
             return
-        self._shut_for(referral.destination, referral.label)
+        self._shut_for(referral.destination, referral.label, now)
         self._ring(event, referral.targets, now)
 
     def _send_after(
-        self, event: sip.TransferRequested, consultation: TransferableCall | None, now: Clock
+        self, event: sip.TransferRequested, consultation: TransferableCall | None, now: Now
     ) -> None:
         """Transfer the caller to a party that the advisor has rung, and that has not answered yet.
 
@@ -129,11 +129,11 @@ class CallTransfers:
         if consultation is None or not targets:
             self._refuse(event, now)
             return
-        self._shut_for(*self._class_of_far_end(consultation, sip.Side.CALLEE))
+        self._shut_for(*self._class_of_far_end(consultation, sip.Side.CALLEE), now)
         if self._ring(event, targets, now):
             consultation.hangup('SIP;cause=200;text="Transferred"', now)
 
-    def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: Clock) -> bool:
+    def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: Now) -> bool:
         """Ring the targets for the caller, and return whether the REFER was accepted.
 
         `telephony.b2bua` accepts or refuses the REFER. If the REFER was not accepted, the call
@@ -144,11 +144,11 @@ class CallTransfers:
         accepted = call.legs.accept_transfer(event.request_id, targets, now.mono)
         if not accepted:
             call.advisor_side.rings_at(())
-            self._back()
+            self._back(now)
         call.publish()
         return accepted
 
-    def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Clock) -> None:
+    def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Now) -> None:
         """Join the advisor's two calls into one.
 
         The call that continues takes over every reason for which the gate of the other call must be
@@ -160,7 +160,7 @@ class CallTransfers:
         if keeper is None or giver is None:
             self._refuse(event, now)
             return
-        keeper.transfers.absorb_causes(giver, plan)
+        keeper.transfers.absorb_causes(giver, plan, now)
         target = plan.moved_leg.target or giver.caller_target()
         self._call.legs.join(event.request_id, plan, target, now.mono)
         for each in (keeper, giver):
@@ -181,7 +181,7 @@ class CallTransfers:
         return (plan_join(plan.ending_leg, plan.kept_leg) or plan) if better else plan
 
     def replace_advisor(
-        self, old: Leg, invite: InviteServer, admission: Admission, now: Clock
+        self, old: Leg, invite: InviteServer, admission: Admission, now: Now
     ) -> None:
         """Give the advisor's place in the call to the sender of an INVITE with Replaces.
 
@@ -204,16 +204,16 @@ class CallTransfers:
         )
         call.legs.replace_callee(old, invite, target, now.mono)
         if call.legs.joined != before:
-            self._shut_for(*self._router.place(user))
+            self._shut_for(*self._router.place(user), now)
         call.settle(now)
 
-    def absorb_causes(self, giver: TransferableCall, plan: JoinPlan) -> None:
+    def absorb_causes(self, giver: TransferableCall, plan: JoinPlan, now: Now) -> None:
         """Shut this call's gate if necessary: a party of the call `giver` moves to this call.
 
         The gate shuts in two cases: the destination class of this party requires it, or `giver` has
         pause holders.
         """
-        self._shut_for(*self._class_of_far_end(giver, plan.moved_leg.side))
+        self._shut_for(*self._class_of_far_end(giver, plan.moved_leg.side), now)
         for holder in giver.recording.holders:
             self._call.recording.shut(holder, Trigger.PHONE, self._call.advisor_side.actor)
 
@@ -245,23 +245,23 @@ class CallTransfers:
             else (there.identity_class, "")
         )
 
-    def _shut_for(self, destination: DestinationClass, label: str) -> None:
+    def _shut_for(self, destination: DestinationClass, label: str, now: Now) -> None:
         call = self._call
         call.log.info("transfer.accepted", destination=destination)
         self.referred_to = destination
         if not self.outside:
-            call.recording.referred(destination, call.advisor_side.actor, label)
+            call.recording.referred(destination, call.advisor_side.actor, label, now)
 
-    def completed(self, leg_id: str, target: Target) -> None:
+    def completed(self, leg_id: str, target: Target, now: Now) -> None:
         """Update the call and its recording after a transfer to `target`."""
         self._call.log.info("transfer.completed")
         inside = self.referred_to is DestinationClass.CENTRE
         if inside and self.outside:
-            self._call.recording.returned()
+            self._call.recording.returned(now)
         self.outside, self.identity_class = not inside, None
         self._call.talk_with(leg_id, target)
 
-    def failed(self, event: sip.TransferFailed, now: Clock) -> None:
+    def failed(self, event: sip.TransferFailed, now: Now) -> None:
         """Give the call back to the advisor after a failed transfer.
 
         If the advisor has already hung up, ring the advisor again.
@@ -270,25 +270,25 @@ class CallTransfers:
         call.log.info("transfer.failed", status=event.status, advisor_gone=event.transferor_gone)
         if not event.transferor_gone:
             call.advisor_side.rings_at(())
-            self._back()
+            self._back(now)
         elif call.advisor_side.target is not None:
             call.advisor_side.rings_again(call.advisor_side.target)
             call.legs.ring_again((call.advisor_side.target,), now.mono)
         call.publish()
 
-    def recalled(self, leg_id: str, target: Target) -> None:
+    def recalled(self, leg_id: str, target: Target, now: Now) -> None:
         """Give the call back to an advisor who was rung again and has answered.
 
         This advisor had requested a transfer and hung up, and then the transfer failed.
         """
-        self._back()
+        self._back(now)
         self._call.talk_with(leg_id, target)
 
-    def _back(self) -> None:
+    def _back(self, now: Now) -> None:
         """Undo the effect of a failed transfer on the recording.
 
         If the caller talked with a party outside the centre even before this transfer, change
         nothing.
         """
         if not self.outside:
-            self._call.recording.transfer_failed()
+            self._call.recording.transfer_failed(now)

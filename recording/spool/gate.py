@@ -1,9 +1,10 @@
 """The gate in front of a call's spool. The gate stores or drops each packet as it arrives."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from recording.errors import RecordingError
+from recording.spool.send_times import MOST_LATE_US, SendTimes
 from recording.spool.writer import SpoolWriter
 
 FAILURES = (RecordingError, OSError)
@@ -17,11 +18,19 @@ caller and 1 for a packet from the advisor. `data` is the datagram. `arrival_mon
 arrival in monotonic seconds. `withheld` is True if the RTP payload must not be stored.
 """
 _HEADER_BYTES = 12
+_NEVER_US = 1 << 62
+_SEQUENCE_LOW_BYTE = 3
+_SAMPLE = 7
+"""One of eight packets of each stream is noted in `SendTimes`: by its RTP sequence number."""
 
 
 @dataclass(slots=True, eq=False)
 class RecordingGate:
     """Decides for each packet whether it is stored. The recorder opens and shuts the gate.
+
+    A packet is stored if it arrived while the gate was open, even if it is read later. After a
+    payment or a transfer, its audio must also be later than that: the network can delay a packet so
+    that it arrives after the gate has opened.
 
     The object has few attributes, because it is seldom in the processor's caches when a packet
     arrives: with few attributes, little memory must be read.
@@ -31,19 +40,62 @@ class RecordingGate:
     """The time in monotonic seconds at which the spool started."""
     on_failure: Callable[[RecordingError | OSError], None]
     """The function that receives the error when packets cannot be written to the disk."""
-    is_open: bool = False
-    open_from_us: int = 0
-    """The time from which packets may be stored, in microseconds since the spool's start.
+    quarantine_us: int = 0
+    """The time in µs after a payment or transfer for which an unknown stream is not stored.
 
-    A packet that arrived before this time is dropped, even if `store` is called later.
+    For such a stream, it is not known which audio is later than the payment or transfer.
     """
     writer: SpoolWriter | None = None
     stored: int = 0
     """The number of packets of both tracks that were stored since the recorder was created."""
     dropped: int = 0
+    send_times: SendTimes = field(default_factory=SendTimes)
+    _checked_until_us: int = 0
+    """Packets that arrived before this time are checked before they are stored."""
+    _until_us: int = 0
+    """Packets that arrived at or after this time are dropped; 0 while the gate is shut."""
+    _open_from_us: int = 0
+    """The time at which the gate opened most recently. Packets from before it are dropped."""
+    _is_confidential: bool = False
+    """True if there was a payment or a transfer since the gate was open."""
+
+    @property
+    def is_open(self) -> bool:
+        """True while packets that arrive now may be stored."""
+        return self._until_us == _NEVER_US
+
+    def shut(self, *, confidential: bool = False) -> None:
+        """Store no packet from now on.
+
+        `confidential` is True if the packets that arrive now must not be stored even if the network
+        delays them until the gate is open again.
+        """
+        self._until_us = 0
+        self._is_confidential |= confidential
+
+    def stop_at(self, at_us: int) -> None:
+        """Store no packet that arrived at or after `at_us` (µs since the spool's start).
+
+        Earlier packets that are not read yet can still be stored, until `shut` is called. Call
+        `open` or `shut` after reading them. If the gate is shut, nothing changes.
+        """
+        self._until_us = min(self._until_us, at_us)
+
+    def open(self, from_us: int) -> None:
+        """Store packets that arrive at or after `from_us` (µs since the spool's start)."""
+        self._open_from_us = self._checked_until_us = from_us
+        if self._is_confidential:
+            self._checked_until_us += max(MOST_LATE_US, self.quarantine_us)
+        self._is_confidential = False
+        self._until_us = _NEVER_US
+
+    def reopen(self) -> None:
+        """Undo `stop_at`, because the gate need not be shut after all."""
+        if self._until_us:
+            self._until_us = _NEVER_US
 
     def store(self, track: int, data: bytes, arrival_mono: float, withheld: bool) -> None:  # noqa: FBT001 - the relay's hot path: keywords cost a packet 50 ns
-        """Store a packet, or drop it if the gate is shut.
+        """Store a packet, or drop it if it may not be stored.
 
         `withheld` is True if the RTP payload must not be stored, for example because the packet
         contains a DTMF digit. Then only the packet's fixed RTP header is stored. The header shows
@@ -51,13 +103,30 @@ class RecordingGate:
         """
         at_us = int((arrival_mono - self.started) * 1_000_000 + 0.5)
         writer = self.writer
-        if not self.is_open or at_us < self.open_from_us or writer is None:
+        if not self._checked_until_us <= at_us < self._until_us and not self._may_store(
+            track, data, at_us
+        ):
+            self.dropped += 1
+            return
+        if writer is None:
             self.dropped += 1
             return
         if withheld:
             data = data[:_HEADER_BYTES]
+        elif not data[_SEQUENCE_LOW_BYTE] & _SAMPLE and at_us >= self._checked_until_us:
+            self.send_times.note_stored(track, data, at_us)
         self.stored += 1
         try:
             writer.packet(track, at_us, data)
         except FAILURES as error:
             self.on_failure(error)
+
+    def _may_store(self, track: int, data: bytes, at_us: int) -> bool:
+        """Return whether a packet may be stored that `store` cannot decide about at once."""
+        if at_us >= self._until_us:
+            self.send_times.note_dropped(track, data, at_us)
+            return False
+        if at_us < self._open_from_us:
+            return False
+        end_us = self._open_from_us
+        return self.send_times.is_after(track, data, at_us, end_us, end_us + self.quarantine_us)

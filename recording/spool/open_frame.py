@@ -34,6 +34,8 @@ class UnpublishedFrame:
     Each key is written twice. After the first write, the frame can no longer be erased. After the
     second write, the key is overwritten in memory and in the runtime folder.
     """
+    ticked_us: int | None = None
+    """The time of the first tick after the frame was written, in µs; None before this tick."""
 
 
 @dataclass(slots=True, eq=False)

@@ -45,6 +45,8 @@ WRITTEN_TWICE = frozenset(
 The packets and events after such an event cannot be understood without this event. Because there
 are two frames, the event is still readable if one frame is damaged.
 """
+_LATE_US = 1_500_000
+"""A frame is late if its latest packet is this old, in µs, at the first tick after its writing."""
 _encode = msgspec.msgpack.encode
 _Packets = list[tuple[int, int, bytes]]
 
@@ -176,6 +178,11 @@ class SpoolWriter:
     def last_index(self) -> int:
         """The index of the latest frame that was written to the file; 0 if there is none yet."""
         return self._written
+
+    @property
+    def latest_us(self) -> int:
+        """The offset (µs) of the latest packet that was added; 0 if there is none."""
+        return self._open.last_us
 
     @property
     def erasable_from_us(self) -> int:
@@ -447,7 +454,20 @@ class SpoolWriter:
         return [(p.at_us, p.track, p.data) for p in packets or () if p.at_us < at_us]
 
     def _due(self, now_us: int) -> list[UnpublishedFrame]:
-        return [f for f in self._unpublished if f.span[1] + self.header.lookback_us <= now_us]
+        """Return the frames whose keys must be published at the time `now_us`.
+
+        If the process was late, the packets of a frame are already old when they are written. A
+        pause that arrived meanwhile may not be handled yet. Such a frame can still be erased during
+        the whole lookback.
+        """
+        due = []
+        for frame in self._unpublished:
+            if frame.ticked_us is None:
+                frame.ticked_us = now_us
+            latest_us = max(frame.span[1], frame.ticked_us - _LATE_US)
+            if latest_us + self.header.lookback_us <= now_us:
+                due.append(frame)
+        return due
 
     def _publish(self, due: list[UnpublishedFrame], at_us: int) -> list[bytes]:
         payload = _encode(PublishedKeys([(f.index, bytes(f.key)) for f in due]))

@@ -14,6 +14,7 @@ import socket
 from dataclasses import dataclass
 from typing import Protocol
 
+from telephony.aio.arrival import StreamArrivals
 from telephony.sip.events import Address
 from telephony.sip.message.framing import Framer, StreamUnit, UnitKind
 
@@ -96,8 +97,12 @@ class EndReason(enum.StrEnum):
 class ConnectionOwner(Protocol):
     """The object to which a connection passes its messages and reports its state."""
 
-    def received(self, data: bytes, source: Address, local: Address) -> None:
-        """Handle a received message."""
+    @property
+    def idle_at(self) -> float:
+        """A recent time, in monotonic seconds, at which no received data waited to be read."""
+
+    def received(self, data: bytes, source: Address, local: Address, arrived: float) -> None:
+        """Handle a received message. `arrived` is its arrival in monotonic seconds."""
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Send a response to `fault`, the unreadable part of the byte stream, if possible.
@@ -141,6 +146,7 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._framer = Framer()
         self._transport: asyncio.Transport | None = None
+        self._arrivals: StreamArrivals | None = None
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._reason: EndReason | None = None
@@ -191,6 +197,7 @@ class Connection(asyncio.Protocol):
         sock = transport.get_extra_info("socket")
         for option in _KEEPALIVE:
             sock.setsockopt(*option)
+        self._arrivals = StreamArrivals(sock)
         self.names = _names(transport.get_extra_info("peercert"))
         if self._reason is not None:
             self.abort(self._reason)
@@ -204,9 +211,13 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Divide the received bytes into messages, and handle each message."""
         now = asyncio.get_running_loop().time()
+        arrived = now
+        if self._arrivals is not None:
+            idle_at = max(self._owner.idle_at, self._last_byte_at)
+            arrived = self._arrivals.latest(now, idle_at)
         self._last_byte_at = now
         for frame in self._framer.feed(data):
-            self._handle_frame(frame)
+            self._handle_frame(frame, arrived)
             if self._ended:
                 return
         if not self._framer.has_partial_message:
@@ -245,12 +256,12 @@ class Connection(asyncio.Protocol):
         self._framer.expect_pong()
         self._write(CRLF + CRLF)
 
-    def _handle_frame(self, frame: StreamUnit) -> None:
+    def _handle_frame(self, frame: StreamUnit, arrived: float) -> None:
         self._ping_unanswered = False
         match frame.kind:
             case UnitKind.MESSAGE:
                 self._had_message = True
-                self._owner.received(frame.data, self.peer, self.local)
+                self._owner.received(frame.data, self.peer, self.local, arrived)
             case UnitKind.PING:
                 self._write(CRLF)
             case UnitKind.PONG:

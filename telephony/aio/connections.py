@@ -40,8 +40,10 @@ The usual reason for a failure is that too many files are open.
 class MessageReceiver(Protocol):
     """The object to which all connections pass their messages and report their failures."""
 
-    def received(self, data: bytes, source: Address, local: Address) -> None:
-        """Handle a received message."""
+    idle_at: float
+
+    def received(self, data: bytes, source: Address, local: Address, arrived: float) -> None:
+        """Handle a received message. `arrived` is its arrival in monotonic seconds."""
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Handle `fault`, an unreadable part of a byte stream.
@@ -167,9 +169,14 @@ class Connections:
 
     # The methods that the interface ConnectionOwner requires
 
-    def received(self, data: bytes, source: Address, local: Address) -> None:
+    @property
+    def idle_at(self) -> float:
+        """A recent time, in monotonic seconds, at which no received data waited to be read."""
+        return self._owner.idle_at
+
+    def received(self, data: bytes, source: Address, local: Address, arrived: float) -> None:
         """Pass a received message to the `MessageReceiver`."""
-        self._owner.received(data, source, local)
+        self._owner.received(data, source, local, arrived)
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Pass `fault`, an unreadable part of the byte stream, to the `MessageReceiver`."""

@@ -25,6 +25,12 @@ from the advisor. `arrival_mono` is in monotonic seconds. `withheld` is true for
 and for a payload type that was not negotiated. If `withheld` is true, `data` contains only the
 fixed RTP header.
 """
+LossListener = Callable[[int, int, float, float], None]
+"""A function `on_lost(track, count, since_mono, until_mono)` for packets that the kernel dropped.
+
+`count` packets from the peer arrived between the two times, which are in monotonic seconds. The
+kernel dropped them because the socket's receive buffer was full.
+"""
 Watcher = Callable[[bytes, float], None]
 """A function `watch(data, arrival_mono)` that receives each telephone-event packet.
 
@@ -89,6 +95,8 @@ class Counters:
     """
     refused: int = 0
     """The number of packets from a wrong sender or with failed SRTP authentication."""
+    overflowed: int = 0
+    """The number of packets that the kernel dropped because the receive buffer was full."""
     malformed: int = 0
     """The number of packets that are neither RTP nor RTCP, such as STUN, DTLS or short packets."""
     rtcp: int = 0
@@ -150,6 +158,7 @@ class MediaLeg:
     """
     tap: Tap | None = None
     track: int = 0
+    on_lost: LossListener | None = None
     watcher: Watcher | None = None
     latched: tuple[str, int] | None = None
     protection: Protection | None = None

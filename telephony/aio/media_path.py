@@ -1,8 +1,8 @@
 """The path of a media packet: a leg of the relay recognises the packet, forwards it and stores it.
 
-`reader_of`, `connected_reader_of` and `control_reader_of` return a reader for a leg. A reader is a
-function that reads and handles one packet. A reader does only the steps that the leg's settings
-need. When a setting changes, a new reader is made.
+`reader_of`, `connected_reader_of` and `control_reader_of` return a reader for a leg. A reader reads
+and handles the packets of one socket (`media_backlog.Reader`). A reader does only the steps that
+the leg's settings need. When a setting changes, a new reader is made.
 
 With hundreds of calls, the processor's caches do not contain a leg's data when a packet arrives.
 Fetching the data takes longer than handling the packet. Therefore, all data that is needed for an
@@ -10,25 +10,19 @@ ordinary packet is in few objects, which a `_Path` contains.
 """
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from telephony.aio.arrival import DATAGRAM_BYTES
+from telephony.aio.media_backlog import Reader
 from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap
-from telephony.aio.media_poller import Reader
 from telephony.aio.media_sender import PacketSender, sender_to
 from telephony.errors import SrtpError
 from telephony.rtp.packet import HEADER_BYTES, is_rtcp, is_rtp
 from telephony.rtp.srtp import Protection
 from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
 
-DATAGRAM_BYTES = 8_192
-"""The size of the largest datagram that is read, in bytes.
-
-A datagram can be larger than an Ethernet frame. An RTP packet with 20 ms of stereo L16 at 48 kHz
-has 3852 bytes. An RTP packet with 120 ms of Opus has six frames of at most 1275 bytes (RFC 6716,
-section 3.4), so it has fewer than 7700 bytes.
-"""
 _PLAIN, _PLAIN_BYTES = 0x80, 12
 """The first byte and the minimum length, in bytes, of a plain RTP packet.
 
@@ -41,47 +35,88 @@ _EVENT_BYTES = HEADER_BYTES + 4
 
 
 def reader_of(leg: MediaLeg) -> Reader:
-    """Return the function that reads packets from `leg.pair.rtp`.
-
-    Any host can send to this socket.
-    """
-    path = _path_of(leg, leg.pair.rtp)
-    if path is None:
-        return _discarding_reader(leg, leg.pair.rtp)
-    return path.read_any if leg.counters.first is not None else _first_reader(leg, path.read_any)
+    """Return the reader of `leg.pair.rtp`. Any host can send to this socket."""
+    sock = leg.pair.rtp
+    settings = _settings_of(leg, sock)
+    if settings is None:
+        return _DiscardingReader(leg, sock)
+    path = _SecureOpenPath(*settings, leg.protection) if leg.protection else _OpenPath(*settings)
+    return path if leg.counters.first is not None else _FirstReader(leg, path)
 
 
 def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
-    """Return the function that reads packets from `leg.connected`.
+    """Return the reader of `leg.connected`, which is `sock`.
 
     The kernel delivers only packets from the peer to this socket.
     """
-    path = _path_of(leg, sock)
-    if path is None:
-        return _discarding_reader(leg, sock)
-    reader = path.read_connected
-    return reader if leg.counters.first is not None else _first_reader(leg, reader)
+    settings = _settings_of(leg, sock)
+    if settings is None:
+        return _DiscardingReader(leg, sock)
+    path = (
+        _SecureConnectedPath(*settings, leg.protection)
+        if leg.protection
+        else _ConnectedPath(*settings)
+    )
+    return path if leg.counters.first is not None else _FirstReader(leg, path)
 
 
-def _first_reader(leg: MediaLeg, reader: Reader) -> Reader:
-    """Return a function that calls `reader` and stores the time of the first valid packet.
+_Settings = tuple[
+    MediaLeg, socket.socket, PacketSender | None, bytes, bytes, Counters, Tap | None, int
+]
 
-    The time is stored in `Counters.first`. When it is stored, the relay replaces the returned
-    function by a new reader.
+
+def _settings_of(leg: MediaLeg, sock: socket.socket) -> _Settings | None:
+    """Return the arguments of a `_Path` that reads RTP of the leg's peer from `sock`.
+
+    Return None if the peer is unknown or must not send.
+    """
+    remote, other = leg.remote, leg.peer
+    if remote is None or not remote.send:
+        return None
+    return (
+        leg,
+        sock,
+        sender_to(other) if other else None,
+        leg.kinds,
+        _second_bytes(tuple(leg.payload_map.items())),
+        leg.counters,
+        leg.tap,
+        leg.track,
+    )
+
+
+@dataclass(slots=True, eq=False)
+class _FirstReader:
+    """The reader of a leg that has received no valid packet yet.
+
+    It passes each packet to `reader`, and stores the time of the first valid packet in
+    `Counters.first`. Then the relay makes new readers, which replace this one.
     """
 
-    def read(now: float) -> None:
-        reader(now)
-        if leg.counters.last is not None:
-            leg.counters.first = leg.counters.last
-            leg.rebuild_readers(leg)
+    leg: MediaLeg
+    reader: Reader
 
-    return read
+    def read(self, now: float) -> None:
+        self.reader.read(now)
+        self._check()
+
+    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+        self.reader.handle(data, source, arrived)
+        self._check()
+
+    def lost(self, count: int, since: float, until: float) -> None:
+        self.reader.lost(count, since, until)
+
+    def _check(self) -> None:
+        counters = self.leg.counters
+        if counters.last is not None:
+            counters.first = counters.last
+            self.leg.rebuild_readers(self.leg)
 
 
 @dataclass(slots=True, eq=False)
 class _Path:
-    """Reads RTP of the leg's peer from `sock`, and forwards it to the joined leg's peer."""
+    """Forwards RTP of the leg's peer, which arrives at `sock`, to the joined leg's peer."""
 
     leg: MediaLeg
     sock: socket.socket
@@ -96,41 +131,24 @@ class _Path:
     tap: Tap | None
     track: int
 
-    def read_connected(self, now: float) -> None:
-        """Read and handle one packet whose source address the kernel has already checked."""
-        try:
-            data = self.sock.recv(DATAGRAM_BYTES)
-        except OSError:  # nothing to read, or a sent packet has caused an ICMP error
-            return
-        if (len(data) >= _PLAIN_BYTES and data[0] == _PLAIN) or is_rtp(data):
-            self._handle(data, now)
-        elif not _shared_port_control(self.leg, data, self.leg.connected_to, now):
-            self.counters.malformed += 1
+    def lost(self, count: int, since: float, until: float) -> None:
+        """Count packets that the kernel dropped, and report them to `MediaLeg.on_lost`."""
+        counters = self.counters
+        counters.overflowed += count
+        if self.tap is not None and self.leg.on_lost is not None:
+            self.leg.on_lost(self.track, count, max(since, counters.last or 0.0), until)
 
-    def read_any(self, now: float) -> None:
-        """Read one packet, check that it comes from the peer, and handle it."""
-        try:
-            data, source = self.sock.recvfrom(DATAGRAM_BYTES)
-        except OSError:
-            return
-        if not is_rtp(data):
-            if not _shared_port_control(self.leg, data, source, now):
-                self.counters.malformed += 1
-        elif self.leg.accept_source(source[0], source[1]):
-            self._handle(data, now)
-        else:
-            self.leg.refuse(source[0], source[1], now)
-
-    def _handle(self, data: bytes, now: float) -> None:
+    def _forward(self, data: bytes, arrived: float) -> None:
+        """Forward a valid RTP packet of the leg's peer, and store it."""
         second = data[1]
         kind = self.kinds[second]
         if kind == _AUDIO_OR_EVENT:  # a payload type that meant events and now means audio
             kind = _EVENT if len(data) == _EVENT_BYTES else _AUDIO
-        if kind and not _handle_non_audio(self.leg, kind, data, now):
+        if kind and not _handle_non_audio(self.leg, kind, data, arrived):
             return
         counters = self.counters
         counters.received += 1
-        counters.last = now
+        counters.last = arrived
         if self.sender is None:
             counters.withheld += 1
         else:
@@ -142,53 +160,90 @@ class _Path:
                 if not _sent_unconnected(self.leg, out):
                     counters.unsent += 1
         if self.tap is not None and not kind:
-            self.tap(self.track, data, now, False)
+            self.tap(self.track, data, arrived, False)
 
 
 @dataclass(slots=True, eq=False)
-class _SecurePath(_Path):
-    """The `_Path` of a leg with SRTP.
+class _ConnectedPath(_Path):
+    """The `_Path` of a socket that is connected to the peer: the kernel checks the source."""
 
-    A packet that is not authentic is not forwarded and not stored. Its sender is never accepted as
-    the leg's peer.
-    """
-
-    protection: Protection
-
-    def read_connected(self, now: float) -> None:
-        """Read, decrypt and handle one packet whose source the kernel has already checked."""
+    def read(self, now: float) -> None:
         try:
             data = self.sock.recv(DATAGRAM_BYTES)
-        except OSError:
+        except OSError:  # nothing to read, or a sent packet has caused an ICMP error
             return
-        if len(data) > HEADER_BYTES and data[0] & 0xC0 == _PLAIN and not is_rtcp(data):
-            try:
-                plain = self.protection.unprotect(data)
-            except SrtpError:
-                self.leg.refuse_forged(*(self.leg.connected_to or _NO_ADDRESS), now)
-                return
-            if plain[0] == _PLAIN or is_rtp(plain):
-                self._handle(plain, now)
-                return
-            self.leg.counters.malformed += 1
-        else:
-            _opened(self.leg, self.protection, data, self.leg.connected_to or _NO_ADDRESS, now)
+        self.handle(data, self.leg.connected_to or _NO_ADDRESS, now)
 
-    def read_any(self, now: float) -> None:
-        """Read, decrypt and handle one packet.
+    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+        if (len(data) >= _PLAIN_BYTES and data[0] == _PLAIN) or is_rtp(data):
+            self._forward(data, arrived)
+        elif not _shared_port_control(self.leg, data, source, arrived):
+            self.counters.malformed += 1
 
-        If the source address cannot belong to the peer, the packet is refused before decryption.
-        """
+
+@dataclass(slots=True, eq=False)
+class _OpenPath(_Path):
+    """The `_Path` of a socket to which any host can send: each source is checked."""
+
+    def read(self, now: float) -> None:
         try:
             data, source = self.sock.recvfrom(DATAGRAM_BYTES)
         except OSError:
             return
+        self.handle(data, source, now)
+
+    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+        if not is_rtp(data):
+            if not _shared_port_control(self.leg, data, source, arrived):
+                self.counters.malformed += 1
+        elif self.leg.accept_source(source[0], source[1]):
+            self._forward(data, arrived)
+        else:
+            self.leg.refuse(source[0], source[1], arrived)
+
+
+@dataclass(slots=True, eq=False)
+class _SecureConnectedPath(_ConnectedPath):
+    """The `_ConnectedPath` of a leg with SRTP.
+
+    A packet that is not authentic is not forwarded and not stored.
+    """
+
+    protection: Protection
+
+    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+        if len(data) > HEADER_BYTES and data[0] & 0xC0 == _PLAIN and not is_rtcp(data):
+            try:
+                plain = self.protection.unprotect(data)
+            except SrtpError:
+                self.leg.refuse_forged(source[0], source[1], arrived)
+                return
+            if plain[0] == _PLAIN or is_rtp(plain):
+                self._forward(plain, arrived)
+                return
+            self.counters.malformed += 1
+        else:
+            _opened(self.leg, self.protection, data, source, arrived)
+
+
+@dataclass(slots=True, eq=False)
+class _SecureOpenPath(_OpenPath):
+    """The `_OpenPath` of a leg with SRTP.
+
+    A packet that is not authentic is not forwarded and not stored. Its sender is never accepted as
+    the leg's peer. If the source address cannot belong to the peer, the packet is refused before
+    decryption.
+    """
+
+    protection: Protection
+
+    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
         if not is_rtcp(data) and not self.leg.is_possible_source(source[0], source[1]):
-            self.leg.refuse(source[0], source[1], now)
+            self.leg.refuse(source[0], source[1], arrived)
             return
-        plain = _opened(self.leg, self.protection, data, source, now)
+        plain = _opened(self.leg, self.protection, data, source, arrived)
         if plain is not None:
-            self._handle(plain, now)
+            self._forward(plain, arrived)
 
 
 def _opened(
@@ -216,27 +271,6 @@ def _opened(
         return plain
     leg.counters.malformed += 1
     return None
-
-
-def _path_of(leg: MediaLeg, sock: socket.socket) -> _Path | None:
-    """Return the object that reads RTP of the leg's peer from `sock` and forwards it.
-
-    Return None if the peer is unknown or must not send.
-    """
-    remote, other = leg.remote, leg.peer
-    if remote is None or not remote.send:
-        return None
-    settings = (
-        leg,
-        sock,
-        sender_to(other) if other else None,
-        leg.kinds,
-        _second_bytes(tuple(leg.payload_map.items())),
-        leg.counters,
-        leg.tap,
-        leg.track,
-    )
-    return _SecurePath(*settings, leg.protection) if leg.protection else _Path(*settings)
 
 
 def _sent_unconnected(leg: MediaLeg, data: bytes) -> bool:
@@ -340,32 +374,41 @@ def _tap_header(leg: MediaLeg, data: bytes, now: float) -> None:
         leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 
 
-def _discarding_reader(leg: MediaLeg, sock: socket.socket) -> Reader:
-    """Return a function that counts and drops RTP, for a peer that is unknown or must not send."""
-    receive, counters = sock.recvfrom, leg.counters
+@dataclass(slots=True, eq=False)
+class _DiscardingReader:
+    """Counts and drops RTP, for a peer that is unknown or must not send."""
 
-    def read(now: float) -> None:
+    leg: MediaLeg
+    sock: socket.socket
+
+    def read(self, now: float) -> None:
         try:
-            data, source = receive(DATAGRAM_BYTES)
+            data, source = self.sock.recvfrom(DATAGRAM_BYTES)
         except OSError:
             return
+        self.handle(data, source, now)
+
+    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+        leg = self.leg
         if leg.protection is not None:
             if not leg.is_possible_source(source[0], source[1]):
-                leg.refuse(source[0], source[1], now)
-            elif _opened(leg, leg.protection, data, source, now) is not None:
+                leg.refuse(source[0], source[1], arrived)
+            elif _opened(leg, leg.protection, data, source, arrived) is not None:
                 # The packet is dropped. It was decrypted only so that libsrtp's packet counter
                 # stays correct.
-                counters.unwanted += 1
-        elif _shared_port_control(leg, data, source, now):
+                leg.counters.unwanted += 1
+        elif _shared_port_control(leg, data, source, arrived):
             pass
         elif not is_rtp(data):
-            counters.malformed += 1
+            leg.counters.malformed += 1
         elif leg.remote is not None and not leg.accept_source(source[0], source[1]):
-            leg.refuse(source[0], source[1], now)
+            leg.refuse(source[0], source[1], arrived)
         else:
-            counters.unwanted += 1
+            leg.counters.unwanted += 1
 
-    return read
+    def lost(self, count: int, since: float, until: float) -> None:
+        del since, until
+        self.leg.counters.overflowed += count
 
 
 def _shared_port_control(
@@ -407,20 +450,32 @@ def forward_control(leg: MediaLeg, data: bytes, source: tuple[str, int], now: fl
         peer.send_control(data)
 
 
-def control_reader_of(leg: MediaLeg) -> Reader:
-    """Return the function that reads packets from the leg's RTCP socket."""
-    receive: Callable[[int], tuple[bytes, tuple[str, int]]] = leg.pair.rtcp.recvfrom
+@dataclass(slots=True, eq=False)
+class _ControlReader:
+    """Forwards RTCP of the leg's peer, which arrives at the leg's RTCP socket."""
 
-    def read(now: float) -> None:
+    leg: MediaLeg
+
+    def read(self, now: float) -> None:
         try:
-            data, source = receive(DATAGRAM_BYTES)
+            data, source = self.leg.pair.rtcp.recvfrom(DATAGRAM_BYTES)
         except OSError:
             return
+        self.handle(data, source, now)
+
+    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+        leg = self.leg
         if not is_rtcp(data):
             leg.counters.malformed += 1
         elif source[0] == _control_host(leg) or (leg.remote and source[0] == leg.remote.rtcp_host):
-            forward_control(leg, data, source, now)
+            forward_control(leg, data, source, arrived)
         elif leg.remote is not None:
-            leg.refuse(source[0], source[1], now)
+            leg.refuse(source[0], source[1], arrived)
 
-    return read
+    def lost(self, count: int, since: float, until: float) -> None:
+        """Ignore lost RTCP: the next report replaces a lost one."""
+
+
+def control_reader_of(leg: MediaLeg) -> Reader:
+    """Return the reader of the leg's RTCP socket."""
+    return _ControlReader(leg)

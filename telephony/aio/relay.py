@@ -17,20 +17,27 @@ import socket
 import time
 from collections.abc import Callable
 
-from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap, Watcher
+from telephony.aio.media_leg import (
+    Counters,
+    LossListener,
+    MediaLeg,
+    SourceRule,
+    Tap,
+    Watcher,
+)
 from telephony.aio.media_path import (
     connected_reader_of,
     control_reader_of,
     kinds_of,
     reader_of,
 )
-from telephony.aio.media_poller import MOST_QUEUED, MediaPoller
+from telephony.aio.media_poller import MediaPoller
 from telephony.aio.ports import PortPair, PortPool, connected_socket
 from telephony.aio.ringback import Ringback
 from telephony.errors import NoPortsError, ProtocolError
 from telephony.sdp import LocalMedia, RemoteMedia
 
-__all__ = ["Counters", "Relay", "SourceRule", "Tap", "Watcher"]
+__all__ = ["Counters", "LossListener", "Relay", "SourceRule", "Tap", "Watcher"]
 
 
 class Relay:
@@ -110,10 +117,8 @@ class Relay:
         leg.rebuild_readers = self._rebuild_readers
         leg.waiting_since = self._clock()
         self._legs[leg_id] = leg
-        self._rebuild_readers(leg)
-        self._poller.set_reader(leg.pair.rtcp, control_reader_of(leg))
-        for sock in (leg.pair.rtp, leg.pair.rtcp):
-            self._poller.watch(sock)
+        self._poller.watch(leg.pair.rtp, reader_of(leg))
+        self._poller.watch(leg.pair.rtcp, control_reader_of(leg))
         return LocalMedia(pool.advertise, pair.port)
 
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
@@ -159,7 +164,7 @@ class Relay:
                 self._leave(leg)
                 leg.waiting_since = now
                 if leg.tap is None and leg.counters.first is not None:
-                    self._discard_queued(leg)
+                    self._poller.discard(*_rtp_sockets(leg))
             leg.peer, leg.payload_map = partner, dict(payload_map)
         self._rebuild_readers(one, other)
 
@@ -182,17 +187,20 @@ class Relay:
         """The number of free port pairs in the pool that has the fewest."""
         return min(pool.free for pool in self._pools.values())
 
-    def set_tap(self, leg_id: str, track: int, tap: Tap | None) -> None:
+    def set_tap(
+        self, leg_id: str, track: int, tap: Tap | None, on_lost: LossListener | None = None
+    ) -> None:
         """Pass packets from the leg's peer to `tap`; None removes the tap.
 
-        `track` is the track number that `tap` receives with each packet.
+        `track` is the track number that `tap` receives with each packet. `on_lost` is called for
+        packets that the kernel dropped.
 
         This method and `set_source_rule`, `watch_events` and `stop_ringback` do nothing for an
         unknown leg, because the code that calls them may not know yet that the leg is closed.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
-            leg.tap, leg.track = tap, track
+            leg.tap, leg.track, leg.on_lost = tap, track, on_lost
             self._rebuild_readers(leg)
 
     def set_source_rule(self, leg_id: str, rule: SourceRule) -> None:
@@ -228,15 +236,13 @@ class Relay:
             self._ringback.stop(leg)
 
     def drain(self, *leg_ids: str) -> None:
-        """Handle now all media that has already arrived for these legs.
+        """Handle now all media that has already arrived for these legs, in order of arrival.
 
-        Call this method before each SIP event is handled. Without it, a delayed event loop might
-        handle the end of a call before the final packets of the call.
+        Call this method before a recording stops, resumes or ends. Without it, a delayed event loop
+        might handle the end of a call before the final packets of the call.
         """
-        now = self._clock()
-        for leg in filter(None, map(self._legs.get, leg_ids)):
-            for sock in filter(None, (leg.pair.rtp, leg.connected)):
-                self._poller.drain(sock, now)
+        legs = filter(None, map(self._legs.get, leg_ids))
+        self._poller.drain(*(sock for leg in legs for sock in _rtp_sockets(leg)))
 
     def counters(self, leg_id: str) -> Counters:
         """Return the leg's live counters. The object can still be read after the leg is closed."""
@@ -307,7 +313,7 @@ class Relay:
                 leg.connected.connect(address)
             else:
                 leg.connected = connected_socket(leg.pair.rtp, address)
-                self._poller.watch(leg.connected)
+                self._poller.watch(leg.connected, connected_reader_of(leg, leg.connected))
             leg.connected_to = address
         except OSError:  # no route now, or too many open files; use the first RTP socket
             self._close_connected(leg)
@@ -318,16 +324,10 @@ class Relay:
             self._poller.forget(sock)
             sock.close()
 
-    @staticmethod
-    def _discard_queued(leg: MediaLeg) -> None:
-        for sock in filter(None, (leg.pair.rtp, leg.connected)):
-            for _ in range(MOST_QUEUED):
-                try:
-                    sock.recv(1)
-                except BlockingIOError:
-                    break
-                except OSError:  # an ICMP error for a packet that we sent earlier
-                    continue
+
+def _rtp_sockets(leg: MediaLeg) -> list[socket.socket]:
+    """Return the sockets at which RTP of the leg's peer arrives."""
+    return [leg.pair.rtp] if leg.connected is None else [leg.pair.rtp, leg.connected]
 
 
 def _is_due(leg: MediaLeg) -> bool:

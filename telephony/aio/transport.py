@@ -68,13 +68,33 @@ class SipTransport:
         self._timer_due = 0.0
         self._flushing = False
         self._closed = False
-        self._queued: list[tuple[bytes, Address, Address]] | None = None
+        self._queued: list[tuple[bytes, Address, Address, float]] | None = None
+        self._arrived: float | None = None
+        self._checked_at = self.idle_at = self._loop.time()
+        """A recent time, in monotonic seconds, at which no received data waited to be read."""
         self._reported: set[str] = set()
 
     @property
     def now(self) -> float:
         """The current time of the event loop, in monotonic seconds. The endpoint uses this time."""
         return self._loop.time()
+
+    @property
+    def arrived(self) -> float:
+        """The arrival of the message whose events `on_event` receives now, in monotonic seconds.
+
+        This is when the kernel received the message, even if it was read much later. For an event
+        without a message, such as the end of a time limit, it is the present time.
+        """
+        return self.now if self._arrived is None else self._arrived
+
+    def check_idle(self) -> None:
+        """Note that the event loop reads what arrives. Call this method ten times a second.
+
+        `idle_at` is then the time of the previous call. If the event loop was late, the present
+        call may come before what has arrived is read, so it does not count yet.
+        """
+        self.idle_at, self._checked_at = self._checked_at, self.now
 
     async def listen(
         self, local: Address, *, advertised: Address | None = None, tls: Tls | None = None
@@ -117,12 +137,13 @@ class SipTransport:
     def release_received(self) -> None:
         """Handle the queued messages. From now on, handle each message when it arrives."""
         queued, self._queued = self._queued or [], None
-        for data, source, local in queued:
-            self.received(data, source, local)
+        for data, source, local, arrived in queued:
+            self.received(data, source, local, arrived)
 
-    def received(self, data: bytes, source: Address, local: Address) -> None:
+    def received(self, data: bytes, source: Address, local: Address, arrived: float) -> None:
         """Pass a received message to the endpoint, and then call `flush`.
 
+        `arrived` is the arrival of the message in monotonic seconds.
         A message that the source filter does not accept is dropped. From `queue_received` until
         `release_received`, a message is only put into the queue.
         """
@@ -132,7 +153,7 @@ class SipTransport:
             return
         if self._queued is not None:
             if len(self._queued) < _MOST_QUEUED:
-                self._queued.append((data, source, local))
+                self._queued.append((data, source, local, arrived))
             else:
                 self.connections.disconnect(source, EndReason.US)
             return
@@ -143,7 +164,11 @@ class SipTransport:
             self._fault("sip.core_fault", error)
         if self.endpoint.malformed != before:
             self._filter.on_malformed(source, now)
-        self.flush()
+        self._arrived = arrived
+        try:
+            self.flush()
+        finally:
+            self._arrived = None
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Send a response to `fault`, an unreadable message, if a response can be built from it."""

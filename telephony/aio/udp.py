@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from telephony.aio import packet_filter
+from telephony.aio.arrival import ArrivalClock, latest_arrival
 from telephony.aio.packet_filter import Network
 from telephony.sip.events import Address
 
@@ -23,8 +24,8 @@ net.core.rmem_max bytes.
 class DatagramOwner(Protocol):
     """The object to which a socket passes its messages and reports its errors."""
 
-    def received(self, data: bytes, source: Address, local: Address) -> None:
-        """Handle a received message."""
+    def received(self, data: bytes, source: Address, local: Address, arrived: float) -> None:
+        """Handle a received message. `arrived` is its arrival in monotonic seconds."""
 
     def error(self) -> None:
         """Handle an error that the system reports for a datagram that we sent earlier."""
@@ -36,6 +37,7 @@ class UdpSocket(asyncio.DatagramProtocol):
     def __init__(self, owner: DatagramOwner) -> None:
         self.local = Address("", 0)
         self._owner = owner
+        self._clock = ArrivalClock()
         self._transport: asyncio.DatagramTransport | None = None
         self._socket: socket.socket | None = None
 
@@ -88,13 +90,17 @@ class UdpSocket(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Store the address to which the socket is bound."""
         self._transport = transport  # type: ignore[assignment]  # a datagram transport
-        self._socket = transport.get_extra_info("socket")
+        self._socket = sock = transport.get_extra_info("socket")
+        latest_arrival(sock, self._clock)  # from now on, the kernel notes arrivals
         host, port = transport.get_extra_info("sockname")[:2]
         self.local = Address(host, port)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Pass a received message to the owner."""
-        self._owner.received(data, Address(addr[0], addr[1]), self.local)
+        arrived = self._clock.now()
+        if self._socket is not None:
+            arrived = latest_arrival(self._socket, self._clock)
+        self._owner.received(data, Address(addr[0], addr[1]), self.local, arrived)
 
     def error_received(self, exc: Exception) -> None:
         """Report a send error to the owner."""

@@ -80,13 +80,18 @@ class FakeRelay:
         self.joins.pop(other, None)
 
     def drain(self, *leg_ids):
-        """Give each tap what is `overdue`, by leg."""
+        """Give each tap the packets of `arrive`."""
         for leg_id in leg_ids:
-            for data in self.overdue.pop(leg_id, ()):
+            for data, arrived in self.overdue.pop(leg_id, ()):
                 track, tap = self.taps[leg_id]
-                tap(track, data, time.monotonic(), False)
+                tap(track, data, arrived, False)
 
-    def set_tap(self, leg_id, track, tap):
+    def arrive(self, leg_ids, packets):
+        """Let packets arrive at each of these legs; `drain` reads them."""
+        now = time.monotonic()
+        self.overdue = {leg_id: [(data, now) for data in packets] for leg_id in leg_ids}
+
+    def set_tap(self, leg_id, track, tap, _on_lost=None):
         if leg_id in self.open_legs:
             self.taps[leg_id] = None if tap is None else (track, tap)
 

@@ -274,6 +274,7 @@ INPUTS = st.one_of(
     st.tuples(st.just("identity_classed"), CLASSES),
     st.tuples(st.just("storage_failed"), st.integers(0, 20)),
     st.tuples(st.just("storage_recovered")),
+    st.tuples(st.just("media_lost"), st.integers(0, 20)),
 )
 
 
@@ -287,6 +288,7 @@ GIVE: dict[str, Callable] = {
     "identity_changed": lambda p, at: p.identity_changed("system", at),
     "identity_classed": lambda p, at, destination: p.identity_classed(destination, at),
     "storage_failed": lambda p, at, back: p.storage_failed(at - back),
+    "media_lost": lambda p, at, back: p.media_lost(at - back, at),
 }
 # the causes that shut the gate, kept as a simple set
 SHUTTING: dict[str, Callable] = {
@@ -300,6 +302,7 @@ SHUTTING: dict[str, Callable] = {
     "identity_classed": lambda against, to: against - ({"identity"} if to is CENTRE else set()),
     "storage_failed": lambda against, _: against | {"storage"},
     "storage_recovered": lambda against: against - {"storage"},
+    "media_lost": lambda against, _: against,
 }
 
 
@@ -395,6 +398,7 @@ def test_nothing_but_the_listed_inputs_shuts_the_gate():
         "returned": lambda p: p.returned(1),
         "identity_classed": lambda p: p.identity_classed(DestinationClass.EXTERNAL, 1),
         "storage_recovered": lambda p: p.storage_recovered(1),
+        "media_lost": lambda p: p.media_lost(0, 1),
     }
     methods = {name for name in vars(Policy) if not name.startswith("_")}
     inputs = {n for n in methods if callable(getattr(Policy, n))}

@@ -6,11 +6,11 @@ from typing import cast
 import pytest
 import structlog
 
+from galwad.switch.clocks import Now
 from galwad.switch.codes import PauseAction, PaymentCodes
 from galwad.switch.pauses import Pauses
 from galwad.switch.recording import CallRecording
 from recording.policy import Trigger
-from recording.spool import Clock
 
 
 class FakeRecording:
@@ -59,7 +59,7 @@ async def desk():
     return Desk()
 
 
-NOW = Clock(0.0, 100.0)
+NOW = Now(0.0, 100.0, 100.0)
 WORDS = {PauseAction.PAUSE: "off", PauseAction.RESUME: "on"}
 
 

@@ -47,7 +47,7 @@ async def test_media_that_arrived_before_a_bye_is_stored_when_the_bye_is_read_fi
 ):
     gate = talk.recording._recorder.gate
     packet = bytes([0x80]) + bytes(171)
-    centre.relay.overdue = {leg_id: [packet] * 50 for leg_id in talk.legs.legs}
+    centre.relay.arrive(talk.legs.legs, [packet] * 50)
     getattr(centre, leaver).ask("BYE")
     assert centre.calls == {}
     assert gate.stored == 100
@@ -56,7 +56,7 @@ async def test_media_that_arrived_before_a_bye_is_stored_when_the_bye_is_read_fi
 async def test_media_of_a_pause_that_is_read_after_the_resume_is_not_stored(centre, talk):
     talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
     secret = bytes([0x80]) + bytes(171)
-    centre.relay.overdue = {leg_id: [secret] * 50 for leg_id in talk.legs.legs}
+    centre.relay.arrive(talk.legs.legs, [secret] * 50)
     await talk.recording.resume("user:sian", "user:sian")
     assert state_of(talk.recording) is RecordingState.RECORDING
     centre.relay.drain(*talk.legs.legs)
@@ -69,7 +69,7 @@ async def test_media_that_arrives_while_the_disk_confirms_a_resume_is_not_stored
     await asyncio.sleep(0)
     assert state_of(talk.recording) is RecordingState.PAUSED
     secret = bytes([0x80]) + bytes(171)
-    centre.relay.overdue = {leg_id: [secret] * 50 for leg_id in talk.legs.legs}
+    centre.relay.arrive(talk.legs.legs, [secret] * 50)
     await releasing
     assert state_of(talk.recording) is RecordingState.RECORDING
     centre.relay.drain(*talk.legs.legs)

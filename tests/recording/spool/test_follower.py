@@ -86,6 +86,8 @@ def test_a_frame_is_returned_once_its_key_is_published(spools):
     writer.packet(0, 0, b"hello")
     writer.event("clock", {"wall": 1}, 10)
     assert taken(follower) == []
+    writer.tick(1_000_000)
+    assert taken(follower) == []
     writer.tick(5_000_000)
     assert taken(follower) == [PacketRecord(0, 0, b"hello"), EventRecord(10, "clock", {"wall": 1})]
     before = follower.complete

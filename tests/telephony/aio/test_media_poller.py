@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 
 import pytest
 
-from telephony.aio.media_poller import MOST_QUEUED, MediaPoller
+from telephony.aio.media_backlog import MOST_AT_ONCE
+from telephony.aio.media_poller import MediaPoller
+
+LATE_S = 0.05
 
 
 @pytest.fixture
@@ -19,62 +23,226 @@ async def poller():
 
 
 @pytest.fixture
-def sock():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
-        made.setblocking(False)
-        made.bind(("127.0.0.1", 0))
-        yield made
+def bound():
+    """Return a function that binds a new socket, with enough space for thousands of packets."""
+    with contextlib.ExitStack() as stack:
+
+        def bind():
+            made = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            made.setblocking(False)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            made.bind(("127.0.0.1", 0))
+            return made
+
+        yield bind
+
+
+@pytest.fixture
+def sock(bound):
+    return bound()
 
 
 @pytest.fixture
 def send(sock):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        yield lambda data=b"x": sender.sendto(data, sock.getsockname())
+        yield lambda data=b"x", to=sock: sender.sendto(data, to.getsockname())
 
 
-def reading(sock, read):
-    """Return a reader that adds each packet's data to `read`."""
-    return lambda _now: read.append(sock.recv(100))
+class Recording:
+    """A reader that notes each packet, its arrival, and reported losses."""
+
+    def __init__(self, sock, taken=None):
+        self.sock = sock
+        self.taken = [] if taken is None else taken
+        self.arrivals = []
+        self.losses = []
+
+    def read(self, now):
+        self.handle(self.sock.recv(100), ("", 0), now)
+
+    def handle(self, data, _source, arrived):
+        self.taken.append(data)
+        self.arrivals.append(arrived)
+
+    def lost(self, count, since, until):
+        self.losses.append((count, since, until))
 
 
 async def test_each_packet_of_a_burst_reaches_the_reader(poller, sock, send, until):
-    read: list[bytes] = []
-    poller.watch(sock)
-    poller.set_reader(sock, reading(sock, read))
+    reader = Recording(sock)
+    poller.watch(sock, reader)
     for number in range(5):
         send(b"%d" % number)
-    await until(lambda: len(read) == 5)
-    assert read == [b"0", b"1", b"2", b"3", b"4"]
+    await until(lambda: len(reader.taken) == 5)
+    assert reader.taken == [b"0", b"1", b"2", b"3", b"4"]
     await asyncio.sleep(0.02)  # polling has ended; the next packet wakes the loop up again
     send(b"5")
-    await until(lambda: len(read) == 6)
+    await until(lambda: len(reader.taken) == 6)
 
 
 async def test_a_socket_is_not_read_after_forget(poller, sock, send):
-    read: list[bytes] = []
-    poller.watch(sock)
-    poller.set_reader(sock, reading(sock, read))
+    reader = Recording(sock)
+    poller.watch(sock, reader)
     poller.forget(sock)
     send()
     await asyncio.sleep(0.02)
-    poller.drain(sock, 0.0)
-    assert read == []
+    poller.drain(sock)
+    assert reader.taken == []
 
 
 async def test_a_socket_can_be_forgotten_twice(poller, sock):
-    poller.watch(sock)
+    poller.watch(sock, Recording(sock))
     poller.forget(sock)
     poller.forget(sock)
 
 
-async def test_drain_reads_waiting_packets_up_to_a_limit(poller, sock, send):
-    read: list[bytes] = []
-    poller.watch(sock)
-    poller.set_reader(sock, reading(sock, read))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-    for _ in range(MOST_QUEUED + 1):
+async def test_drain_handles_every_packet_that_has_arrived(poller, sock, send):
+    reader = Recording(sock)
+    poller.watch(sock, reader)
+    for number in range(3 * MOST_AT_ONCE):
+        send(b"%d" % number)
+    poller.drain(sock)
+    assert reader.taken == [b"%d" % number for number in range(3 * MOST_AT_ONCE)]
+
+
+async def test_discarded_packets_reach_no_reader_and_later_ones_do(poller, sock, send, until):
+    reader = Recording(sock)
+    poller.watch(sock, reader)
+    send(b"early")
+    poller.discard(sock)
+    send(b"late")
+    await until(lambda: reader.taken)
+    assert reader.taken == [b"late"]
+
+
+async def test_the_arrival_of_a_packet_is_when_it_came_not_when_it_is_read(
+    poller, sock, send, until
+):
+    reader = Recording(sock)
+    poller.watch(sock, reader)
+    sent = []
+    for _ in range(4):
+        sent.append(time.monotonic())
         send()
-    poller.drain(sock, 0.0)
-    assert len(read) == MOST_QUEUED
-    poller.drain(sock, 0.0)
-    assert len(read) == MOST_QUEUED + 1
+        time.sleep(LATE_S)  # noqa: ASYNC251 - the event loop stands still, as in a real stall
+    await until(lambda: len(reader.taken) == 4)
+    late = [arrived - at for arrived, at in zip(reader.arrivals, sent, strict=True)]
+    assert all(0 <= each < LATE_S / 2 for each in late), late
+
+
+async def test_waiting_packets_of_several_sockets_are_handled_in_order_of_arrival(
+    poller, bound, send, until
+):
+    taken: list[bytes] = []
+    sockets = [bound() for _ in range(3)]
+    for each in sockets:
+        poller.watch(each, Recording(each, taken))
+    expected = []
+    for number in range(60):  # the first socket gets five times as many packets as the others
+        to = sockets[0] if number % 7 < 5 else sockets[number % 7 - 4]
+        expected.append(b"%d" % number)
+        send(expected[-1], to)
+    await until(lambda: len(taken) == 60)
+    assert taken == expected
+
+
+async def test_drain_handles_the_packets_of_several_sockets_in_order_of_arrival(
+    poller, bound, send
+):
+    taken: list[bytes] = []
+    one, other, third = bound(), bound(), bound()
+    for each in (one, other, third):
+        poller.watch(each, Recording(each, taken))
+    for number, to in enumerate((one, one, other, third, one, other)):
+        send(b"%d" % number, to)
+    poller.drain(other, one)
+    assert taken == [b"0", b"1", b"2", b"4", b"5"]
+
+
+async def test_a_drain_from_within_a_reader_handles_each_packet_once(poller, sock, send):
+    class Draining(Recording):
+        def handle(self, data, source, arrived):
+            super().handle(data, source, arrived)
+            if data == b"1":
+                poller.drain(sock)
+
+    reader = Draining(sock)
+    poller.watch(sock, reader)
+    for number in range(5):
+        send(b"%d" % number)
+    poller.drain(sock)
+    assert reader.taken == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_packets_that_the_kernel_drops_are_reported_before_the_next_packet(
+    poller, sock, send, until
+):
+    reader = Recording(sock)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    poller.watch(sock, reader)
+    before = time.monotonic()
+    for _ in range(100):
+        send()
+    time.sleep(LATE_S)  # noqa: ASYNC251 - the event loop stands still
+    poller.drain(sock)
+    kept = len(reader.taken)
+    assert 0 < kept < 100
+    ((count, since, until_s),) = reader.losses
+    assert count == 100 - kept
+    assert since <= before
+    assert until_s >= reader.arrivals[-1] + LATE_S / 2
+    send(b"next")
+    await until(lambda: reader.taken[-1] == b"next")
+    assert len(reader.losses) == 1
+
+
+async def test_a_loss_in_the_middle_of_a_queue_ends_with_the_packet_after_it(poller, sock, send):
+    reader = Recording(sock)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    poller.watch(sock, reader)
+    for _ in range(100):
+        send()
+    time.sleep(LATE_S)  # noqa: ASYNC251 - the event loop stands still
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)  # space for one more packet
+    send(b"after")
+    poller.drain(sock)
+    assert reader.taken[-1] == b"after"
+    ((count, _, until_s),) = reader.losses
+    assert until_s == reader.arrivals[-1]
+    assert count == 100 - (len(reader.taken) - 1)
+
+
+async def test_a_set_wall_clock_does_not_move_an_arrival(sock, send, until):
+    step = 0.0
+    poller = MediaPoller(time.monotonic, lambda: time.time() + step)
+    reader = Recording(sock)
+    poller.watch(sock, reader)
+    await asyncio.sleep(0.02)
+    at = time.monotonic()
+    send()
+    time.sleep(LATE_S)  # noqa: ASYNC251 - the event loop stands still
+    step = 3600.0  # as if the clock had been set after the packet's arrival
+    await until(lambda: reader.taken)
+    assert 0 <= reader.arrivals[0] - at < LATE_S / 2
+    poller.close()
+
+
+async def test_an_error_of_one_reader_does_not_stop_the_others(poller, bound, send, until):
+    class Broken(Recording):
+        def read(self, now):
+            self.sock.recv(100)
+            raise ValueError("a bug")
+
+        def handle(self, data, source, arrived):
+            raise ValueError("a bug")
+
+    bad, good = bound(), bound()
+    reader = Recording(good)
+    poller.watch(bad, Broken(bad))
+    poller.watch(good, reader)
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    for _ in range(3):
+        send(b"x", bad)
+        send(b"y", good)
+        await asyncio.sleep(0.03)
+    await until(lambda: len(reader.taken) == 3)

@@ -68,7 +68,7 @@ async def test_an_exception_in_the_core_is_logged_once_without_the_message(agent
     with monkeypatch.context() as patch, structlog.testing.capture_logs() as logs:
         patch.setattr(bob.transport.endpoint, "receive", broken)
         for _ in range(3):
-            bob.transport.received(b"07700900123", Address("192.0.2.1", 5060), bob.address)
+            bob.transport.received(b"07700900123", Address("192.0.2.1", 5060), bob.address, 0.0)
     assert bob.transport.faults == 3
     assert [entry["event"] for entry in logs] == ["sip.core_fault"]
     assert "07700900123" not in str(logs)
@@ -88,7 +88,7 @@ async def test_an_exception_in_an_event_handler_does_not_stop_the_next_event(age
     bob.transport._on_event = broken
     with structlog.testing.capture_logs() as logs:
         for _ in range(2):
-            bob.transport.received(b"junk", Address("192.0.2.1", 5060), bob.address)
+            bob.transport.received(b"junk", Address("192.0.2.1", 5060), bob.address, 0.0)
     assert len(seen) == 2
     assert [(e["event"], e["handling"]) for e in logs] == [("sip.event_fault", "MessageDropped")]
 

@@ -1,0 +1,193 @@
+"""When the audio of RTP packets was sent, so that late packets of a pause are recognised.
+
+The network can delay a packet. A packet with audio from a pause can therefore arrive after the
+pause has ended. Its RTP timestamp shows when its audio was sent. To compare the timestamp with our
+clock, each stream (SSRC) has an *anchor*: a timestamp and the arrival time of a packet with this
+timestamp that the network delays least. The anchor is fitted while media may be stored. While it
+may not, the anchor can only become earlier. So if the network becomes slower during a pause, the
+packets of the pause are still seen to belong to it.
+
+The sender's clock can be faster than ours. If no packet has proven the anchor for a while, because
+all were late, the largest possible difference of the clocks is allowed for.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+USUAL_RATE = 8000
+"""The RTP clock rate, in Hz, of a payload type whose rate is not known."""
+_HEADER = struct.Struct(">BBHII")
+_US = 1_000_000
+_MODULUS = 1 << 32
+_USUAL_PACKET_US = 20_000
+_LONGEST_PACKET_US = 200_000
+_EARLY_US = 60_000
+"""A packet that is this much too early, in µs, shows that the timestamps have jumped.
+
+No packet can arrive before it is sent. Less can be the jitter of the packets that set the anchor.
+"""
+MOST_LATE_US = 10_000_000
+"""A packet that is this much too late, in µs, shows that the timestamps have jumped.
+
+This is also the time for which packets are checked after a pause: a network does not delay media
+for longer.
+"""
+_PUNCTUAL_US = 500_000
+"""A stream is fitted only while its packets are at most this late, in µs.
+
+Some senders do not count their timestamps by the clock rate. Their packets seem to become later and
+later.
+"""
+_PROOF_US = 40_000
+"""A packet proves the anchor if it is at most this late, in µs."""
+_PPM = 500
+"""The largest error that is assumed for a sender's clock, in parts per million."""
+_WINDOW_US = 5_000_000
+_FEWEST = 3
+_MOST_STREAMS = 8
+
+
+@dataclass(slots=True)
+class _Stream:
+    """The anchor of one stream.
+
+    `timestamp` and `at_us` are the anchor. `noted` is the number of punctual packets that were
+    noted one after the other while media could be stored, since the anchor was set.
+    """
+
+    rate: int
+    timestamp: int
+    at_us: int
+    heard_us: int
+    proven_us: int
+    """The arrival, in µs, of the latest packet that proves the anchor (`_PROOF_US`)."""
+    noted: int = 0
+    least_late_us: int = MOST_LATE_US
+    """The smallest delay of a packet, in µs, since the window of `_WINDOW_US` began."""
+    window_ends_us: int = 0
+    sequence: int = -1
+    last_timestamp: int = 0
+    packet_us: int = _USUAL_PACKET_US
+    """The duration of a packet's audio in µs."""
+
+    def due_us(self, timestamp: int) -> int:
+        """Return when a packet with this timestamp arrives if the network delays it least."""
+        ahead = (timestamp - self.timestamp) % _MODULUS
+        if ahead >= _MODULUS // 2:
+            ahead -= _MODULUS
+        return self.at_us + ahead * _US // self.rate
+
+    @property
+    def is_fitted(self) -> bool:
+        """True if enough packets were noted while media could be stored."""
+        return self.noted >= _FEWEST
+
+
+class SendTimes:
+    """The streams of a call's recorded legs.
+
+    Times are microseconds since the spool's start. `data` is always a whole datagram; only its
+    fixed RTP header is read.
+    """
+
+    def __init__(self) -> None:
+        self._rates: dict[int, Mapping[int, int]] = {}
+        self._streams: dict[tuple[int, int], _Stream] = {}
+        self._attached_us: dict[int, int] = {}
+
+    def set_rates(self, track: int, rates: Mapping[int, int]) -> None:
+        """Set the RTP clock rate in Hz of each payload type of a track.
+
+        The anchors of the track's streams then count as not fitted. Many phones interrupt their
+        timestamps when the media of a call is negotiated again.
+        """
+        self._rates[track] = rates
+        for key, stream in self._streams.items():
+            if key[0] == track:
+                stream.noted = 0
+
+    def attach(self, track: int, at_us: int) -> None:
+        """Forget the streams of a track, because another leg is recorded on it from now on."""
+        self._attached_us[track] = at_us
+        for key in [key for key in self._streams if key[0] == track]:
+            del self._streams[key]
+
+    def note_stored(self, track: int, data: bytes, at_us: int) -> None:
+        """Fit the anchor of a packet's stream to the packet, which was stored.
+
+        The anchor follows the smallest delay of the last seconds. It is enough to note every eighth
+        packet of a stream.
+        """
+        found = self._find(track, data, at_us)
+        if found is None:
+            return
+        stream, timestamp = found
+        late_us = at_us - stream.due_us(timestamp)
+        stream.noted = stream.noted + 1 if late_us <= _PUNCTUAL_US else 0
+        stream.least_late_us = min(stream.least_late_us, late_us)
+        if at_us >= stream.window_ends_us:
+            due_us = stream.due_us(timestamp)
+            if stream.window_ends_us:
+                due_us += stream.least_late_us
+            stream.timestamp, stream.at_us = timestamp, due_us
+            stream.least_late_us = MOST_LATE_US
+            stream.window_ends_us = at_us + _WINDOW_US
+            stream.proven_us = at_us
+
+    def note_dropped(self, track: int, data: bytes, at_us: int) -> None:
+        """Note a packet that arrived while media may not be stored."""
+        self._find(track, data, at_us)
+
+    def is_after(self, track: int, data: bytes, at_us: int, end_us: int, sure_us: int) -> bool:
+        """Return whether the whole audio of a packet was sent after the time `end_us`.
+
+        If the stream's anchor is not known, the packet must have arrived at or after `sure_us`. A
+        leg that was connected after `end_us` has no audio from before it.
+        """
+        found = self._find(track, data, at_us)
+        if found is None:
+            return at_us >= sure_us
+        stream, timestamp = found
+        if stream.is_fitted:
+            drift_us = (at_us - stream.proven_us) * _PPM // _US
+            return stream.due_us(timestamp) - stream.packet_us - drift_us >= end_us
+        return at_us >= sure_us or self._attached_us.get(track, -1) >= end_us
+
+    def _find(self, track: int, data: bytes, at_us: int) -> tuple[_Stream, int] | None:
+        """Return a packet's stream and timestamp; if the packet is early, move the anchor.
+
+        If the packet shows that the timestamps have jumped, the packet becomes the anchor, which
+        then counts as not fitted. Return None if `data` has no RTP header.
+        """
+        if len(data) < _HEADER.size:
+            return None
+        _, second, sequence, timestamp, ssrc = _HEADER.unpack_from(data)
+        rate = self._rates.get(track, {}).get(second & 0x7F, USUAL_RATE) or USUAL_RATE
+        stream = self._streams.get((track, ssrc))
+        if stream is None:
+            stream = self._add(track, ssrc, _Stream(rate, timestamp, at_us, at_us, at_us))
+        late_us = at_us - stream.due_us(timestamp)
+        if rate != stream.rate or not -_EARLY_US <= late_us <= MOST_LATE_US:
+            stream.rate, stream.noted, stream.window_ends_us = rate, 0, 0
+            stream.least_late_us = MOST_LATE_US
+            late_us = -1
+        if late_us < 0:
+            stream.timestamp, stream.at_us = timestamp, at_us
+        if late_us <= _PROOF_US:
+            stream.proven_us = at_us
+        if sequence == (stream.sequence + 1) & 0xFFFF:
+            step = (timestamp - stream.last_timestamp) % _MODULUS * _US // rate
+            if 0 < step <= _LONGEST_PACKET_US:
+                stream.packet_us = step
+        stream.sequence, stream.last_timestamp = sequence, timestamp
+        stream.heard_us = at_us
+        return stream, timestamp
+
+    def _add(self, track: int, ssrc: int, stream: _Stream) -> _Stream:
+        if len(self._streams) >= _MOST_STREAMS:
+            del self._streams[min(self._streams, key=lambda key: self._streams[key].heard_us)]
+        self._streams[track, ssrc] = stream
+        return stream

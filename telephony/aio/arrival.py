@@ -1,0 +1,225 @@
+"""Arrival times: when the kernel received a datagram, or the latest data of a TCP connection.
+
+A datagram may wait in its socket while this process is busy or stopped. The time at which it is
+read says nothing then. The kernel notes each datagram's arrival by the wall clock (SO_TIMESTAMPNS,
+SIOCGSTAMPNS). This module converts that time to the monotonic clock. For TCP, the kernel knows only
+when the latest data arrived (TCP_INFO).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
+
+DATAGRAM_BYTES: Final = 8_192
+"""The size of the largest datagram that is read, in bytes.
+
+A datagram can be larger than an Ethernet frame. An RTP packet with 20 ms of stereo L16 at 48 kHz
+has 3852 bytes. An RTP packet with 120 ms of Opus has six frames of at most 1275 bytes (RFC 6716,
+section 3.4), so it has fewer than 7700 bytes.
+"""
+
+# The constants of Linux (asm-generic/socket.h, linux/sockios.h, linux/tcp.h).
+_SO_TIMESTAMPNS: Final = 35
+_SO_RXQ_OVFL: Final = 40
+_SO_MEMINFO: Final = 55
+_SIOCGSTAMPNS: Final = 0x8907
+_MEMINFO: Final = struct.Struct("=9I")
+_TIMESPEC: Final = struct.Struct("@ll")
+_COUNT: Final = struct.Struct("=I")
+_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_COUNT.size)
+_TCP_INFO_BYTES: Final = 160
+_LAST_DATA_RECEIVED: Final = 52
+_DATA_SEGMENTS: Final = 152
+_STEP_S: Final = 0.005
+"""The wall clock was set if it moved by more than this time, in seconds, between two readings."""
+_SLACK_S: Final = 0.001
+_MOST_ERRORS: Final = 16
+_TICK_S: Final = 0.011
+"""The largest error of the kernel's time for TCP, in seconds.
+
+The kernel counts in ticks of at most 10 ms (CONFIG_HZ=100) and rounds to milliseconds.
+"""
+
+
+class Datagram(NamedTuple):
+    """A datagram with the time of its arrival."""
+
+    data: bytes
+    source: tuple[str, int]
+    arrived: float
+    """The arrival, in monotonic seconds."""
+    dropped: int
+    """The number of datagrams that the kernel had dropped at this socket when this one arrived.
+
+    The kernel drops datagrams while the socket's receive buffer is full. The count starts when the
+    socket is created, and wraps after 32 bits.
+    """
+
+
+class ArrivalClock:
+    """Converts wall-clock times of the kernel to monotonic times."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Read both clocks once.
+
+        Args:
+            clock: A function that returns the time in monotonic seconds.
+            wall: A function that returns the wall clock's time in Unix seconds.
+        """
+        self._clock = clock
+        self._wall = wall
+        self._offset = self._former_offset = wall() - clock()
+        self._stepped_at = float("-inf")
+
+    def now(self) -> float:
+        """Return the present time in monotonic seconds.
+
+        Also notice whether the wall clock was set since the previous call of this method.
+        """
+        now = self._clock()
+        offset = self._wall() - now
+        if abs(offset - self._offset) > _STEP_S:
+            self._former_offset, self._stepped_at = self._offset, now
+        self._offset = offset
+        return now
+
+    def monotonic(self, wall: float, since: float = float("-inf")) -> float:
+        """Return the monotonic time of a wall-clock time that the kernel noted.
+
+        The result is not in the future. If the wall clock was set recently, `wall` may be a time
+        before or after that step. The later of the two possible results is then returned.
+
+        Args:
+            wall: The time that the kernel noted, in Unix seconds.
+            since: The earliest possible result, in monotonic seconds.
+        """
+        now = self.now()
+        at = wall - self._offset
+        before_step = wall - self._former_offset
+        if before_step <= self._stepped_at and (at > now + _SLACK_S or at < before_step):
+            at = before_step
+        return min(max(at, since), now)
+
+
+def stamp_arrivals(sock: socket.socket) -> None:
+    """Make the kernel note the arrival of each datagram at `sock`, and count those it drops.
+
+    Raises:
+        OSError: This kernel cannot do that.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+
+
+def receive(sock: socket.socket, clock: ArrivalClock, since: float) -> Datagram | None:
+    """Read one datagram from a non-blocking socket; return None if no datagram waits.
+
+    An error that the system reports for a datagram that was sent earlier is skipped. `since` is the
+    earliest possible arrival, as in `ArrivalClock.monotonic`. For `sock`, `stamp_arrivals` must
+    have been called.
+    """
+    for _ in range(_MOST_ERRORS):
+        try:
+            data, ancillary, _, source = sock.recvmsg(DATAGRAM_BYTES, _ANCILLARY_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:  # an ICMP error for a datagram that was sent earlier
+            continue
+        arrived, dropped = None, 0
+        for _, kind, value in ancillary:
+            if kind == _SO_TIMESTAMPNS and len(value) == _TIMESPEC.size:
+                seconds, nanoseconds = _TIMESPEC.unpack(value)
+                arrived = clock.monotonic(seconds + nanoseconds / 1e9, since)
+            elif kind == _SO_RXQ_OVFL and len(value) == _COUNT.size:
+                (dropped,) = _COUNT.unpack(value)
+        if arrived is None:  # it arrived before the kernel was asked to note arrivals
+            arrived = clock.now()
+        return Datagram(data, (source[0], source[1]), arrived, dropped)
+    return None
+
+
+def dropped_at(sock: socket.socket) -> int:
+    """Return how many datagrams the kernel has dropped at `sock` until now; 0 if it cannot say."""
+    try:
+        value = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+    except OSError:
+        return 0
+    return int(_MEMINFO.unpack(value)[8]) if len(value) == _MEMINFO.size else 0
+
+
+class SupportsFileno(Protocol):
+    """A socket, or any object with its file descriptor."""
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
+
+
+def latest_arrival(sock: SupportsFileno, clock: ArrivalClock) -> float:
+    """Return when the datagram arrived that was read most recently from `sock`.
+
+    This function is for a socket that other code reads, such as the event loop. It must be called
+    once when the socket is opened, because only then does the kernel begin to note arrivals. If the
+    kernel has no time, the result is the present time.
+    """
+    value = bytearray(_TIMESPEC.size)
+    try:
+        fcntl.ioctl(sock.fileno(), _SIOCGSTAMPNS, value)
+    except OSError:
+        return clock.now()
+    seconds, nanoseconds = _TIMESPEC.unpack(value)
+    return clock.monotonic(seconds + nanoseconds / 1e9)
+
+
+class SupportsOptions(Protocol):
+    """A socket, or any object with its options."""
+
+    def getsockopt(self, level: int, option: int, size: int, /) -> bytes:
+        """Return the value of a socket option."""
+
+
+class StreamArrivals:
+    """Determines when the data of one TCP connection arrived.
+
+    The kernel knows the arrival of the latest segment only. If several segments arrived since the
+    previous reading, the arrival of the first one is not known.
+    """
+
+    def __init__(self, sock: SupportsOptions) -> None:
+        self._sock = sock
+        self._segments = 0
+        self.latest(0.0, 0.0)
+
+    def latest(self, now: float, idle_at: float) -> float:
+        """Return the arrival of the data that was just read from the connection.
+
+        The result is never later than the arrival. It can be up to 22 ms earlier if one segment
+        arrived, because the kernel's clock for TCP is coarse. If several segments arrived, the
+        result is `idle_at`. If the kernel knows no time, the result is `now`.
+
+        Args:
+            now: The present time in monotonic seconds.
+            idle_at: A time at which nothing waited to be read from the connection.
+        """
+        try:
+            info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        except OSError:
+            return now
+        if len(info) < _DATA_SEGMENTS + 4:
+            return now
+        (ago_ms,) = struct.unpack_from("=I", info, _LAST_DATA_RECEIVED)
+        (segments,) = struct.unpack_from("=I", info, _DATA_SEGMENTS)
+        several = segments - self._segments > 1
+        self._segments = segments
+        ago_s = ago_ms / 1000
+        if several:
+            return min(now, idle_at)
+        return now if ago_s <= _TICK_S else now - ago_s - _TICK_S

@@ -1,0 +1,192 @@
+"""Media packets that waited in their sockets, and are handled in the order of their arrival.
+
+If the process is late, each socket has a queue of packets. The order matters: the packets of both
+parties of a call must reach the recorder in the order in which they arrived, and the packets from
+before a payment pause must be handled before the pause. Therefore the first packet of each queue is
+read, and the one that arrived first is handled first.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from telephony.aio.arrival import ArrivalClock, Datagram, dropped_at, receive
+
+MOST_AT_ONCE: Final = 256
+"""The largest number of packets that one call of `work` handles.
+
+Handling them takes about 3 ms. The event loop can do other work before the next call.
+"""
+_COUNT_MASK: Final = 0xFFFFFFFF
+
+
+class Reader(Protocol):
+    """Handles the packets of one socket."""
+
+    def read(self, now: float) -> None:
+        """Read one datagram from the socket, and handle it.
+
+        `now` is the time of its arrival, in monotonic seconds.
+        """
+
+    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+        """Handle a datagram that was read from the socket.
+
+        `source` is the address of its sender, and `arrived` its arrival in monotonic seconds.
+        """
+
+    def lost(self, count: int, since: float, until: float) -> None:
+        """Handle the fact that the kernel dropped `count` datagrams for lack of space.
+
+        They arrived between `since` and `until`, in monotonic seconds.
+        """
+
+
+@dataclass(slots=True, eq=False)
+class _Queue:
+    """The socket of one reader, and the first packet of its queue, which is already read."""
+
+    sock: socket.socket
+    dropped: int
+    """The number of packets that the kernel had dropped here when it was last asked."""
+    first: Datagram | None = None
+    serial: int = 0
+    """The number under which `first` is in the heap."""
+
+
+class MediaBacklog:
+    """The queues of all media sockets. It is true while it has a packet that is not handled yet.
+
+    A packet that was read and not handled stays in `_Queue.first`. A socket's next packet is read
+    only then. So at most one packet of each socket is in this process's memory.
+    """
+
+    def __init__(self, readers: dict[int, Reader], clock: ArrivalClock) -> None:
+        """Start without sockets. `readers` has the present reader of each socket, by descriptor."""
+        self.since = clock.now()
+        """A time in monotonic seconds: no unhandled packet arrived earlier."""
+        self._readers = readers
+        self._clock = clock
+        self._queues: dict[int, _Queue] = {}
+        self._heap: list[tuple[float, int, int]] = []
+        self._serials = itertools.count(1)
+        self._waiting = 0
+
+    def __bool__(self) -> bool:
+        return self._waiting > 0
+
+    def add(self, sock: socket.socket) -> None:
+        """Add a socket."""
+        self._queues[sock.fileno()] = _Queue(sock, dropped_at(sock))
+
+    def remove(self, sock: socket.socket) -> None:
+        """Remove a socket. Its packets are not handled any more."""
+        queue = self._queues.pop(sock.fileno(), None)
+        if queue is not None:
+            self._take_first(queue)
+
+    def work(self, numbers: Iterable[int]) -> None:
+        """Handle the packets that wait, at most `MOST_AT_ONCE`, in the order of their arrival.
+
+        `numbers` are the descriptors of the sockets at which packets wait. Sockets with a packet in
+        `_Queue.first` are included anyway.
+        """
+        for number in numbers:
+            queue = self._queues.get(number)
+            if queue is not None and queue.first is None:
+                self._read(number, queue)
+        for _ in range(MOST_AT_ONCE):
+            earliest = self._earliest()
+            if earliest is None:
+                return
+            self._handle_first(earliest)
+
+    def drain(self, sockets: Iterable[socket.socket], now: float) -> None:
+        """Handle all packets of these sockets that arrived until `now`, in order of arrival.
+
+        Then ask the kernel whether it dropped packets after the last one that it kept.
+        """
+        numbers = [sock.fileno() for sock in sockets]
+        for number in numbers:
+            queue = self._queues.get(number)
+            if queue is not None and queue.first is None:
+                self._read(number, queue)
+        while True:
+            waiting = [
+                (queue.first.arrived, number)
+                for number in numbers
+                if (queue := self._queues.get(number)) is not None and queue.first is not None
+            ]
+            if not waiting or min(waiting)[0] > now:
+                break
+            self._handle_first(min(waiting)[1])
+        for number in numbers:
+            queue = self._queues.get(number)
+            if queue is not None:
+                self._report_lost(number, queue, dropped_at(queue.sock), now)
+
+    def discard(self, sockets: Iterable[socket.socket], now: float) -> None:
+        """Drop all packets of these sockets that arrived until `now`."""
+        for sock in sockets:
+            queue = self._queues.get(sock.fileno())
+            if queue is None:
+                continue
+            if queue.first is None:
+                self._read(sock.fileno(), queue)
+            while queue.first is not None and queue.first.arrived <= now:
+                queue.dropped = queue.first.dropped
+                self._take_first(queue)
+                self._read(sock.fileno(), queue)
+
+    def _earliest(self) -> int | None:
+        """Return the descriptor of the socket whose first packet arrived first; None if none."""
+        while self._heap:
+            _, serial, number = self._heap[0]
+            queue = self._queues.get(number)
+            if queue is not None and queue.first is not None and queue.serial == serial:
+                return number
+            heapq.heappop(self._heap)  # this packet was handled or dropped in the meantime
+        return None
+
+    def _read(self, number: int, queue: _Queue) -> None:
+        """Read the first packet of a queue, if there is one. The former first one is handled."""
+        queue.first = receive(queue.sock, self._clock, self.since)
+        if queue.first is not None:
+            self._waiting += 1
+            queue.serial = next(self._serials)
+            heapq.heappush(self._heap, (queue.first.arrived, queue.serial, number))
+
+    def _take_first(self, queue: _Queue) -> Datagram | None:
+        first, queue.first = queue.first, None
+        if first is not None:
+            self._waiting -= 1
+        return first
+
+    def _handle_first(self, number: int) -> None:
+        """Handle the first packet of a queue, after reading the next one.
+
+        The next one is read first because the reader may cause this queue to be drained.
+        """
+        queue = self._queues[number]
+        first = self._take_first(queue)
+        if first is None:
+            return
+        self._read(number, queue)
+        if first.dropped != queue.dropped:
+            self._report_lost(number, queue, first.dropped, first.arrived)
+        reader = self._readers.get(number)
+        if reader is not None:
+            reader.handle(first.data, first.source, first.arrived)
+
+    def _report_lost(self, number: int, queue: _Queue, dropped: int, until: float) -> None:
+        count = (dropped - queue.dropped) & _COUNT_MASK
+        reader = self._readers.get(number)
+        if 0 < count <= _COUNT_MASK // 2:
+            queue.dropped = dropped
+            if reader is not None:
+                reader.lost(count, self.since, until)

@@ -1,0 +1,209 @@
+"""The gate recognises packets of a pause that arrive after it, by their RTP timestamps.
+
+Covers `recording/spool/send_times.py` and `recording/spool/gate.py`.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.examples import examples
+from recording.spool.gate import RecordingGate
+
+PACKET_S = 0.020
+QUARANTINE_S = 2.0
+PCMA = 8
+
+
+class Spool:
+    """A spool writer that notes what it is given."""
+
+    def __init__(self):
+        self.taken = []
+
+    def packet(self, track, at_us, data):
+        self.taken.append((track, at_us, data))
+
+
+@dataclass
+class Talker:
+    """A party that sends a packet each 20 ms. `delay(sent)` is the network's delay of a packet."""
+
+    delay: object
+    rate: int = 8000
+    ppm: float = 0.0
+    ssrc: int = 7
+    first_timestamp: int = 0xFFFF0000
+    sent: list = field(default_factory=list)
+
+    def packets(self, start, end):
+        """Return (arrival, moment of sending, datagram) of each packet, by arrival."""
+        for number in range(round(start / PACKET_S), round(end / PACKET_S)):
+            sent = (number + 1) * PACKET_S
+            ticks = round(number * PACKET_S * self.rate * (1 + self.ppm / 1e6))
+            stamp = (self.first_timestamp + ticks) & 0xFFFFFFFF
+            data = struct.pack(">BBHII", 0x80, PCMA, number & 0xFFFF, stamp, self.ssrc)
+            self.sent.append((sent + self.delay(sent), sent, data + bytes(160)))
+        return self.sent
+
+
+def play(gate, spool, packets, pauses):
+    """Give the gate all packets and pauses in order of time.
+
+    `pauses` has (start, end) of each pause in seconds. Return the sending times of the packets that
+    the gate has stored.
+    """
+    events = [(start, 0, "pause") for start, _ in pauses] + [(end, 0, "end") for _, end in pauses]
+    events += [(arrived, 1, (sent, data)) for arrived, sent, data in packets]
+    kept = []
+    for at, _, what in sorted(events, key=lambda event: event[:2]):
+        if what == "pause":
+            gate.shut(confidential=True)
+        elif what == "end":
+            gate.open(round(at * 1e6))
+        else:
+            sent, data = what
+            before = len(spool.taken)
+            gate.store(0, data, at, False)
+            if len(spool.taken) > before:
+                kept.append(sent)
+    return kept
+
+
+def opened_gate():
+    spool = Spool()
+    gate = RecordingGate(0.0, pytest.fail, round(QUARANTINE_S * 1e6))
+    gate.writer = spool
+    gate.open(0)
+    return gate, spool
+
+
+def cost_s(kept, end):
+    """Return the seconds from the end of a pause to the first packet that was kept after it."""
+    return min(sent for sent in kept if sent > end) - PACKET_S - end
+
+
+@pytest.mark.parametrize("rise_s", [0.0, 0.1, 1.0, 2.5, 6.0])
+def test_packets_of_a_pause_that_the_network_delays_are_not_stored(rise_s):
+    gate, spool = opened_gate()
+    talker = Talker(lambda sent: 0.030 if sent < 12 else 0.030 + rise_s)
+    kept = play(gate, spool, talker.packets(0, 40), [(10.0, 20.0)])
+    assert not [sent for sent in kept if 9.99 < sent - PACKET_S + 0.030 < 20.0 - 1e-6]
+    assert cost_s(kept, 20.0) < 0.060  # a packet, and the allowance for the clocks
+
+
+def test_packets_that_are_delayed_only_a_moment_are_not_stored_either():
+    gate, spool = opened_gate()
+    talker = Talker(lambda sent: 1.5 if 19.0 < sent < 20.2 else 0.030)
+    kept = play(gate, spool, talker.packets(0, 40), [(10.0, 20.0)])
+    assert not [sent for sent in kept if 9.99 < sent - PACKET_S + 0.030 < 20.0 - 1e-6]
+
+
+@pytest.mark.parametrize("ppm", [-400, -300, 300, 400])
+@pytest.mark.parametrize("rise_s", [0.0, 1.0])
+def test_a_drifting_clock_lets_no_packet_of_a_long_pause_pass(ppm, rise_s):
+    gate, spool = opened_gate()
+    talker = Talker(lambda sent: 0.030 if sent < 300 else 0.030 + rise_s, ppm=ppm)
+    kept = play(gate, spool, talker.packets(0, 700), [(30.0, 630.0)])
+    assert not [sent for sent in kept if 29.99 < sent - PACKET_S + 0.030 < 630.0 - 1e-6]
+    assert cost_s(kept, 630.0) < 600 * 1e-6 * (500 + abs(ppm)) + 0.060
+
+
+@pytest.mark.parametrize("ssrc", [7, 8])
+def test_a_stream_whose_clock_is_not_known_is_quarantined(ssrc):
+    gate, spool = opened_gate()
+    before = Talker(lambda _: 0.030).packets(0, 15)
+    after = Talker(lambda _: 1.2, ssrc=ssrc, first_timestamp=99_000).packets(15, 40)
+    kept = play(gate, spool, [*before, *after], [(10.0, 20.0)])
+    assert not [sent for sent in kept if 10.0 <= sent < 20.0]
+    assert QUARANTINE_S - 1.3 <= cost_s(kept, 20.0) <= QUARANTINE_S
+
+
+def test_a_leg_that_is_connected_after_the_pause_is_stored_at_once():
+    gate, spool = opened_gate()
+    gate.shut(confidential=True)
+    gate.open(20_000_000)
+    gate.send_times.attach(0, 20_000_000)
+    kept = play(gate, spool, Talker(lambda _: 0.030, ssrc=9).packets(20, 22), [])
+    assert min(kept) == pytest.approx(20.02)
+
+
+def test_a_stream_is_quarantined_after_its_media_was_negotiated_again():
+    gate, spool = opened_gate()
+    talker = Talker(lambda _: 0.030)
+    packets = talker.packets(0, 40)
+    kept = play(gate, spool, [each for each in packets if each[0] < 15], [])
+    gate.shut(confidential=True)
+    gate.send_times.set_rates(0, {PCMA: 8000})
+    gate.open(20_000_000)
+    kept = play(gate, spool, [each for each in packets if each[0] > 20], [])
+    assert cost_s(kept, 20.0) == pytest.approx(QUARANTINE_S, abs=0.1)
+
+
+def test_a_storage_fault_costs_nothing_after_it_has_ended():
+    gate, spool = opened_gate()
+    packets = Talker(lambda sent: 0.030 if sent < 12 else 1.0).packets(0, 40)
+    for arrived, _, data in packets:
+        if gate.is_open and 10 < arrived < 20:
+            gate.shut()
+        if not gate.is_open and arrived >= 20:
+            gate.open(20_000_000)
+        gate.store(0, data, arrived, False)
+    kept = [at for _, at, _ in spool.taken if at >= 20_000_000]
+    assert min(kept) < 20_000_000 + 20_000
+
+
+@pytest.mark.parametrize("step", [0, 1, 320])
+def test_a_sender_with_a_clock_of_its_own_loses_only_the_quarantine(step):
+    gate, spool = opened_gate()
+    packets = [
+        (
+            number * PACKET_S + 0.030,
+            number * PACKET_S,
+            struct.pack(">BBHII", 0x80, PCMA, number & 0xFFFF, number * step, 7) + bytes(160),
+        )
+        for number in range(3000)
+    ]
+    kept = play(gate, spool, packets, [(20.0, 30.0)])
+    assert not [sent for sent in kept if 20.0 <= sent < 30.0]
+    assert cost_s(kept, 30.0) <= QUARANTINE_S
+
+
+def test_no_packet_of_a_thousand_pauses_with_random_delays_is_stored():
+    chance = random.Random(20261127)
+    for _ in range(examples(1000)):
+        base_s, jitter_s = chance.uniform(0.005, 0.300), chance.uniform(0.0, 0.060)
+        rise_s, ppm = chance.uniform(0.0, 3.0), chance.uniform(-300, 300)
+        start = chance.uniform(8.0, 9.0)
+        end = start + chance.uniform(1.0, 12.0)
+        risen_at = chance.uniform(start, end)
+
+        def delay(sent, base_s=base_s, jitter_s=jitter_s, rise_s=rise_s, risen_at=risen_at):
+            return base_s + chance.random() * jitter_s + (rise_s if sent > risen_at else 0.0)
+
+        gate, spool = opened_gate()
+        packets = Talker(delay, ppm=ppm).packets(0, end + 12)
+        kept = play(gate, spool, packets, [(start, end)])
+        assert not [sent for sent in kept if start <= sent + base_s <= end]
+        assert min(sent for sent in kept if sent + base_s > end) + base_s - end < 0.1 + jitter_s
+
+
+@given(st.lists(st.binary(max_size=40), max_size=30))
+def test_arbitrary_data_is_never_stored_in_a_pause_and_raises_nothing(datagrams):
+    gate, spool = opened_gate()
+    for number, data in enumerate(datagrams):
+        gate.store(0, data.ljust(12, b"\0"), number * 0.1, False)
+    gate.shut(confidential=True)
+    before = len(spool.taken)
+    for number, data in enumerate(datagrams):
+        gate.store(number % 2, data, 10 + number * 0.1, False)
+    assert len(spool.taken) == before
+    gate.open(20_000_000)
+    for number, data in enumerate(datagrams):
+        gate.store(number % 2, data.ljust(12, b"\0"), 20 + number * 0.1, False)
