@@ -379,7 +379,7 @@ class RecordingSection(Section):
         default=0, ge=0, le=60, description='a number of seconds, not more than "lookback"'
     )
     quarantine: Number = Field(
-        default=2, ge=0, le=10, description="a number of seconds from 0 to 10"
+        default=3, ge=0, le=10, description="a number of seconds from 0 to 10"
     )
     payment_code_on: DtmfCode | None = Field(
         default=None, description='two to eight of 0-9 * #, such as "*71"'

@@ -104,7 +104,7 @@ class RecordingGate:
         at_us = int((arrival_mono - self.started) * 1_000_000 + 0.5)
         writer = self.writer
         if not self._checked_until_us <= at_us < self._until_us and not self._may_store(
-            track, data, at_us
+            track, data, at_us, withheld=withheld
         ):
             self.dropped += 1
             return
@@ -121,12 +121,19 @@ class RecordingGate:
         except FAILURES as error:
             self.on_failure(error)
 
-    def _may_store(self, track: int, data: bytes, at_us: int) -> bool:
-        """Return whether a packet may be stored that `store` cannot decide about at once."""
+    def _may_store(self, track: int, data: bytes, at_us: int, *, withheld: bool) -> bool:
+        """Return whether a packet may be stored that `store` cannot decide about at once.
+
+        A telephone event has the timestamp of its beginning, which does not show when it was sent.
+        It is withheld, and nothing of it but its header is stored anyway.
+        """
         if at_us >= self._until_us:
-            self.send_times.note_dropped(track, data, at_us)
+            if not withheld:
+                self.send_times.note_dropped(track, data, at_us)
             return False
         if at_us < self._open_from_us:
             return False
+        if withheld:
+            return True
         end_us = self._open_from_us
         return self.send_times.is_after(track, data, at_us, end_us, end_us + self.quarantine_us)

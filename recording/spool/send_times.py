@@ -7,6 +7,14 @@ timestamp that the network delays least. The anchor is fitted while media may be
 may not, the anchor can only become earlier. So if the network becomes slower during a pause, the
 packets of the pause are still seen to belong to it.
 
+Some senders stop their timestamps while they send nothing. In the packets, this looks just like a
+network that suddenly becomes slower. So if the delay of a stream has suddenly become larger, the
+packets are taken for late ones only for a limited time, the *quarantine*.
+
+If a party's SSRC changes or its timestamps jump, the delay of the new stream is not known. But the
+first packet of the new stream was sent after the last one of the old stream. So its delay is at
+most that of the old one plus the time between the two arrivals.
+
 The sender's clock can be faster than ours. If no packet has proven the anchor for a while, because
 all were late, the largest possible difference of the clocks is allowed for.
 """
@@ -41,6 +49,8 @@ _PUNCTUAL_US = 500_000
 Some senders do not count their timestamps by the clock rate. Their packets seem to become later and
 later.
 """
+_STEP_US = 300_000
+"""A stream is doubted if its delay grows by this time, in µs, from one packet to the next."""
 _PROOF_US = 40_000
 """A packet proves the anchor if it is at most this late, in µs."""
 _PPM = 500
@@ -56,6 +66,8 @@ class _Stream:
 
     `timestamp` and `at_us` are the anchor. `noted` is the number of punctual packets that were
     noted one after the other while media could be stored, since the anchor was set.
+    `uncertain_us` is the largest possible error of the anchor, in µs: so much later than the time
+    of the least delay can it be. It is None if no limit is known.
     """
 
     rate: int
@@ -64,10 +76,15 @@ class _Stream:
     heard_us: int
     proven_us: int
     """The arrival, in µs, of the latest packet that proves the anchor (`_PROOF_US`)."""
+    uncertain_us: int | None
     noted: int = 0
     least_late_us: int = MOST_LATE_US
     """The smallest delay of a packet, in µs, since the window of `_WINDOW_US` began."""
     window_ends_us: int = 0
+    is_doubted: bool = False
+    """True if the timestamps may have been interrupted since the anchor was fitted."""
+    late_us: int = 0
+    """The delay of the latest packet in µs."""
     sequence: int = -1
     last_timestamp: int = 0
     packet_us: int = _USUAL_PACKET_US
@@ -80,10 +97,11 @@ class _Stream:
             ahead -= _MODULUS
         return self.at_us + ahead * _US // self.rate
 
-    @property
-    def is_fitted(self) -> bool:
-        """True if enough packets were noted while media could be stored."""
-        return self.noted >= _FEWEST
+    def move_to(self, timestamp: int, at_us: int, late_us: int) -> None:
+        """Make an early packet the anchor; `late_us` is its negative delay."""
+        self.timestamp, self.at_us = timestamp, at_us
+        if self.uncertain_us:
+            self.uncertain_us = max(0, self.uncertain_us + late_us)
 
 
 class SendTimes:
@@ -97,21 +115,24 @@ class SendTimes:
         self._rates: dict[int, Mapping[int, int]] = {}
         self._streams: dict[tuple[int, int], _Stream] = {}
         self._attached_us: dict[int, int] = {}
+        self._latest: dict[int, tuple[int, int | None]] = {}
+        """For each track, the latest packet: its arrival, and the largest possible delay of it."""
 
     def set_rates(self, track: int, rates: Mapping[int, int]) -> None:
         """Set the RTP clock rate in Hz of each payload type of a track.
 
-        The anchors of the track's streams then count as not fitted. Many phones interrupt their
-        timestamps when the media of a call is negotiated again.
+        The anchors of the track's streams are then doubted. Many phones interrupt their timestamps
+        when the media of a call is negotiated again.
         """
         self._rates[track] = rates
         for key, stream in self._streams.items():
             if key[0] == track:
-                stream.noted = 0
+                stream.is_doubted = True
 
     def attach(self, track: int, at_us: int) -> None:
         """Forget the streams of a track, because another leg is recorded on it from now on."""
         self._attached_us[track] = at_us
+        self._latest.pop(track, None)
         for key in [key for key in self._streams if key[0] == track]:
             del self._streams[key]
 
@@ -127,6 +148,10 @@ class SendTimes:
         stream, timestamp = found
         late_us = at_us - stream.due_us(timestamp)
         stream.noted = stream.noted + 1 if late_us <= _PUNCTUAL_US else 0
+        if stream.noted >= _FEWEST:
+            stream.is_doubted, stream.uncertain_us = False, 0
+        elif not stream.noted:
+            stream.uncertain_us = None
         stream.least_late_us = min(stream.least_late_us, late_us)
         if at_us >= stream.window_ends_us:
             due_us = stream.due_us(timestamp)
@@ -144,23 +169,27 @@ class SendTimes:
     def is_after(self, track: int, data: bytes, at_us: int, end_us: int, sure_us: int) -> bool:
         """Return whether the whole audio of a packet was sent after the time `end_us`.
 
-        If the stream's anchor is not known, the packet must have arrived at or after `sure_us`. A
-        leg that was connected after `end_us` has no audio from before it.
+        If the stream's anchor is not certain, it is enough that the packet arrived at or after
+        `sure_us`. A leg that was connected after `end_us` has no audio from before it.
         """
         found = self._find(track, data, at_us)
         if found is None:
             return at_us >= sure_us
         stream, timestamp = found
-        if stream.is_fitted:
+        if stream.uncertain_us is not None:
             drift_us = (at_us - stream.proven_us) * _PPM // _US
-            return stream.due_us(timestamp) - stream.packet_us - drift_us >= end_us
+            begun_us = stream.due_us(timestamp) - stream.packet_us
+            if begun_us - drift_us - stream.uncertain_us >= end_us:
+                return True
+            if not stream.is_doubted and not stream.uncertain_us:
+                return False
         return at_us >= sure_us or self._attached_us.get(track, -1) >= end_us
 
     def _find(self, track: int, data: bytes, at_us: int) -> tuple[_Stream, int] | None:
         """Return a packet's stream and timestamp; if the packet is early, move the anchor.
 
         If the packet shows that the timestamps have jumped, the packet becomes the anchor, which
-        then counts as not fitted. Return None if `data` has no RTP header.
+        is then uncertain. Return None if `data` has no RTP header.
         """
         if len(data) < _HEADER.size:
             return None
@@ -168,26 +197,43 @@ class SendTimes:
         rate = self._rates.get(track, {}).get(second & 0x7F, USUAL_RATE) or USUAL_RATE
         stream = self._streams.get((track, ssrc))
         if stream is None:
-            stream = self._add(track, ssrc, _Stream(rate, timestamp, at_us, at_us, at_us))
+            uncertain_us = self._longest_delay_us(track, at_us)
+            stream = _Stream(rate, timestamp, at_us, at_us, at_us, uncertain_us)
+            self._add(track, ssrc, stream)
         late_us = at_us - stream.due_us(timestamp)
         if rate != stream.rate or not -_EARLY_US <= late_us <= MOST_LATE_US:
             stream.rate, stream.noted, stream.window_ends_us = rate, 0, 0
             stream.least_late_us = MOST_LATE_US
-            late_us = -1
-        if late_us < 0:
+            stream.uncertain_us = self._longest_delay_us(track, at_us)
             stream.timestamp, stream.at_us = timestamp, at_us
+            late_us = 0
+        elif late_us < 0:
+            stream.move_to(timestamp, at_us, late_us)
+            late_us = 0
         if late_us <= _PROOF_US:
             stream.proven_us = at_us
+        if late_us - stream.late_us >= _STEP_US:
+            stream.is_doubted = True
+        stream.late_us = late_us
         if sequence == (stream.sequence + 1) & 0xFFFF:
             step = (timestamp - stream.last_timestamp) % _MODULUS * _US // rate
             if 0 < step <= _LONGEST_PACKET_US:
                 stream.packet_us = step
         stream.sequence, stream.last_timestamp = sequence, timestamp
         stream.heard_us = at_us
+        sure = stream.uncertain_us
+        self._latest[track] = at_us, None if sure is None else sure + late_us
         return stream, timestamp
 
-    def _add(self, track: int, ssrc: int, stream: _Stream) -> _Stream:
+    def _longest_delay_us(self, track: int, at_us: int) -> int | None:
+        """Return the largest possible delay, in µs, of a packet that arrives now at a track.
+
+        The sender sent it after the latest packet. Return None if no limit is known.
+        """
+        before_us, delay_us = self._latest.get(track, (at_us, None))
+        return None if delay_us is None else delay_us + max(0, at_us - before_us)
+
+    def _add(self, track: int, ssrc: int, stream: _Stream) -> None:
         if len(self._streams) >= _MOST_STREAMS:
             del self._streams[min(self._streams, key=lambda key: self._streams[key].heard_us)]
         self._streams[track, ssrc] = stream
-        return stream

@@ -110,7 +110,11 @@ def test_speech_of_a_pause_is_not_stored_when_a_stopped_switch_reads_it_after_th
 
 
 def test_speech_after_a_pause_is_stored_when_the_rtp_timestamps_stood_still(service, place_call):
-    """In a pause shorter than any timestamp jump, one phone's timestamps stand still."""
+    """In a pause shorter than any timestamp jump, one phone's timestamps stand still.
+
+    The packets then look as if the network had delayed them from the pause. So much of the audio
+    after the pause is lost as the timestamps stood still.
+    """
     call = place_call("uas_plain")
     call.caller.holds_its_clock = True
     words = [(speech(1, 81), speech(1, 82)), (speech(1, 83), speech(1, 84))]
@@ -120,6 +124,7 @@ def test_speech_after_a_pause_is_stored_when_the_rtp_timestamps_stood_still(serv
             pause(service, call)
             time.sleep(0.7)  # the length of the pause
             resume(service, call)
+            call.caller.say(speech(2, 80), call.from_caller)
         chorus = Chorus().say("advisor", call.advisor, right, call.from_advisor)
         starts.append((call.caller.say(left, call.from_caller), chorus))
         chorus.wait()
@@ -155,6 +160,7 @@ def test_codes_and_record_keys_of_the_caller_do_not_pause_the_recording(service,
 
 def test_an_advisors_dialled_code_pauses_and_resumes(service, place_call):
     call = place_call("uas_plain")
+    call.caller.say(speech(1, 70), call.from_caller)
     call.advisor.dial("*71", call.from_advisor)
     wait_recording(service, "paused")
     secret = speech(1, 71)

@@ -217,7 +217,7 @@ class Talker:
         return start
 
     def dial(self, digits, to, payload_type=101):
-        """Press keys: RFC 4733 events of 100 ms, each ended three times."""
+        """Press keys in real time: RFC 4733 events of 100 ms, each ended three times."""
         for digit in digits:
             event, begun = "0123456789*#".index(digit), self._timestamp
             for index in range(8):
@@ -226,7 +226,7 @@ class Talker:
                 body = struct.pack("!BBH", event, end | 10, duration)
                 data = self.packet(body, payload_type, int(index == 0), begun)
                 self._socket.sendto(data, to)
-                time.sleep(0.01)
+                time.sleep(FRAME_S)
             self._timestamp += 8 * FRAME
         self._fell_silent = time.monotonic()
 
