@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -129,7 +130,8 @@ class SwitchClient:
             SwitchDownError: There is no link, or no reply came within two seconds.
         """
         calls = target.call_id, target.extension, target.user
-        return await self._request("hold", Pause(next(self._refs), holder, trigger, actor, *calls))
+        message = Pause(next(self._refs), holder, trigger, actor, *calls, time.monotonic())
+        return await self._request("hold", message)
 
     async def resume(
         self, target: PauseTarget, holder: str, actor: str, trigger: PauseTrigger

@@ -1,0 +1,190 @@
+"""A switch that stood still does with media and triggers what it had done at their arrival.
+
+Each frame of audio has a sound of its own, so the recording shows which frames were stored, and
+where. The switch is stopped by SIGSTOP, as a busy or suspended machine would stop it.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from helpers.peers.evidence import Recording
+from helpers.peers.sound import FRAME, FRAME_S, RATE, from_ulaw
+from helpers.peers.waiting import wait_until
+
+pytestmark = pytest.mark.peer
+
+CODES = 100
+LEVELS = {int(from_ulaw(bytes([code]))[0]): code - 1 for code in range(1, CODES + 1)}
+TOLERANCE_S = 0.020
+"""The longest time between a trigger's and a frame's arrival that the test does not judge."""
+
+
+class CountingTalker:
+    """Sends numbered frames through a talker, and notes in `sent_at` when it sent each."""
+
+    def __init__(self, talker, to):
+        self.sent_at = []
+        self._talker, self._to = talker, to
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._speak, daemon=True)
+        self._thread.start()
+
+    def _speak(self):
+        start = time.monotonic()
+        while not self._stop.is_set():
+            number = len(self.sent_at)
+            payload = bytes([1 + number % CODES]) * FRAME
+            data = self._talker.packet(payload, timestamp=number * FRAME)
+            self._talker.throw(data, self._to)
+            self.sent_at.append(time.monotonic())
+            self._stop.wait(max(0.0, start + (number + 1) * FRAME_S - time.monotonic()))
+
+    def end(self):
+        self._stop.set()
+        self._thread.join()
+
+
+def stored_frames(samples):
+    """Return the position of each frame in a channel, by the frame's number.
+
+    Numbers are counted modulo `CODES`, which is two seconds. The frame's place tells the rest.
+    """
+    edges = np.flatnonzero(np.diff(samples, prepend=0)).tolist()
+    first, found = None, {}
+    for begin, end in pairwise([*edges, len(samples)]):
+        code = LEVELS.get(int(samples[begin]))
+        if code is None or end - begin < FRAME // 4:
+            continue
+        if first is None:
+            first = begin - code * FRAME
+        number = code + CODES * round((begin - first - code * FRAME) / (CODES * FRAME))
+        found.setdefault(number, begin)
+    return found
+
+
+@pytest.fixture
+def switch(service):
+    """The switch's process; it runs again at the end of the test."""
+    process = service.processes["switch"].process
+    yield process
+    process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def speak():
+    """Return a function that lets both parties of a call send numbered frames."""
+    talkers = []
+
+    def both(call):
+        talkers.append(CountingTalker(call.caller, call.from_caller))
+        talkers.append(CountingTalker(call.advisor, call.from_advisor))
+        return talkers
+
+    yield both
+    for talker in talkers:
+        talker.end()
+
+
+def by_page(page, call):
+    page.put(f"/api/v1/calls/{call.call_id}/payment", json={})
+
+
+def by_record_key(_page, call):
+    call.callee_sip.poke(call.callee_sip.sip_call_id)
+
+
+def by_code(_page, call):
+    """Dial the last digit of the code; the first two were dialled before the switch stood still."""
+    for step in range(8):
+        event = bytes([1, 0x80 if step >= 5 else 0, 0, 160])
+        header = call.advisor.packet(event, 101, step == 0, 5_000_000)
+        call.advisor.throw(header, call.from_advisor)
+
+
+TRIGGERS = {
+    "page": ("uas_plain", by_page, "paused"),
+    "record key": ("uas_record", by_record_key, "paused"),
+    "code": ("uas_plain", by_code, "paused"),
+    "REFER": ("uas_referring", by_record_key, "ceased"),
+    "BYE": ("uas_plain", lambda _, call: call.caller_sip.poke(call.caller_sip.sip_call_id), None),
+}
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_a_trigger_that_is_read_late_takes_effect_when_it_arrived(
+    service, place_call, switch, speak, trigger
+):
+    scenario, pull, state = TRIGGERS[trigger]
+    call = place_call(scenario)
+    if trigger == "code":
+        call.advisor.dial("*7", call.from_advisor)
+    talkers = speak(call)
+    time.sleep(1.2)
+    with service.sign_in() as page:
+        switch.send_signal(signal.SIGSTOP)
+        time.sleep(0.8)
+        begun = time.monotonic()
+        puller = threading.Thread(target=pull, args=(page, call))
+        puller.start()
+        time.sleep(1.0)
+        switch.send_signal(signal.SIGCONT)
+        if state is not None:
+            wait_until(
+                lambda: [pop["recording"] for pop in page.get("/api/v1/calls").json()] == [state]
+            )
+        puller.join()
+    time.sleep(0.3)
+    for talker in talkers:
+        talker.end()
+    if state is not None:
+        call.caller_sip.hang_up()
+    recording = Recording(service, call.call_id)
+    gaps = recording.gaps()
+    if state is not None:
+        assert recording.silent_in(gaps[0])
+        assert [gap["reason"] for gap in gaps] == ["payment" if state == "paused" else "transfer"]
+    # The page's request passes through the desk before it reaches the switch.
+    ended = begun + (0.25 if trigger == "page" else 0.08)
+    for talker, samples in zip(talkers, (recording.caller, recording.advisor), strict=True):
+        kept = stored_frames(samples)
+        before = [n for n, at in enumerate(talker.sent_at) if at < begun - TOLERANCE_S]
+        after = [n for n, at in enumerate(talker.sent_at) if at > ended]
+        assert len(before) > 80
+        assert len(after) > 40
+        assert [n for n in before if n not in kept] == []
+        assert [n for n in after if n in kept] == []
+        for number in before:
+            assert abs(kept[number] - kept[0] - number * FRAME) <= TOLERANCE_S * RATE
+
+
+@pytest.mark.parametrize("stood_s", [4, 8])
+def test_a_switch_that_stood_still_loses_nothing_and_lays_each_packet_in_its_place(
+    service, place_call, switch, speak, stood_s
+):
+    call = place_call("uas_plain")
+    talkers = speak(call)
+    time.sleep(1.5)
+    switch.send_signal(signal.SIGSTOP)
+    time.sleep(stood_s)
+    switch.send_signal(signal.SIGCONT)
+    time.sleep(1.5)
+    for talker in talkers:
+        talker.end()
+    time.sleep(0.1)
+    call.hang_up()
+    recording = Recording(service, call.call_id)
+    assert recording.gaps() == []
+    assert recording.adds_up()
+    for talker, samples in zip(talkers, (recording.caller, recording.advisor), strict=True):
+        kept = stored_frames(samples)
+        assert [n for n in range(len(talker.sent_at)) if n not in kept] == []
+        for number, position in kept.items():
+            meant = kept[0] + (talker.sent_at[number] - talker.sent_at[0]) * RATE
+            assert abs(position - meant) <= TOLERANCE_S * RATE
