@@ -128,6 +128,7 @@ class Recorder:
         self._queue: deque[Output] = deque()
         self._executing = False
         self._opens_at: int | None = None
+        self._lost_until_us = 0
         self._segment_fields = _CENTRE
         self._pause_count: dict[str, int] = {}
         self._clock_due_us = 0
@@ -259,8 +260,10 @@ class Recorder:
         since, until = self._at(since_mono), self._at(until_mono)
         fields: dict[str, Field] = {"track": track, "count": count, "since_us": since}
         self._put_event("lost", fields, until)
+        since = max(since, self._lost_until_us)
         if self.writer is not None:
             since = max(since, self.writer.latest_us)
+        self._lost_until_us = max(self._lost_until_us, until)
         if until - since >= SHORTEST_LOSS_US:
             self._execute(self._policy.media_lost(since, until))
 

@@ -128,7 +128,7 @@ class MediaBacklog:
         for number in numbers:
             queue = self._queues.get(number)
             if queue is not None:
-                self._report_lost(number, queue, dropped_at(queue.sock), now)
+                self._check_lost(number, queue)
 
     def discard(self, sockets: Iterable[socket.socket], now: float) -> None:
         """Drop all packets of these sockets that arrived until `now`."""
@@ -182,6 +182,21 @@ class MediaBacklog:
         reader = self._readers.get(number)
         if reader is not None:
             reader.handle(first.data, first.source, first.arrived)
+        self._check_lost(number, queue)
+
+    def _check_lost(self, number: int, queue: _Queue) -> None:
+        """Ask the kernel whether it has dropped packets after the last one of an empty queue.
+
+        If the queue is not empty any more, a later packet will show what was dropped before it.
+        """
+        if queue.first is not None:
+            return
+        dropped = dropped_at(queue.sock)
+        if dropped == queue.dropped:
+            return
+        self._read(number, queue)
+        if queue.first is None:
+            self._report_lost(number, queue, dropped, self._clock.now())
 
     def _report_lost(self, number: int, queue: _Queue, dropped: int, until: float) -> None:
         count = (dropped - queue.dropped) & _COUNT_MASK

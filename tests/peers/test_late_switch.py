@@ -6,10 +6,14 @@ where. The switch is stopped by SIGSTOP, as a busy or suspended machine would st
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
+import socket
 import threading
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,7 +61,8 @@ def stored_frames(samples):
     Numbers are counted modulo `CODES`, which is two seconds. The frame's place tells the rest.
     """
     edges = np.flatnonzero(np.diff(samples, prepend=0)).tolist()
-    first, found = None, {}
+    first: int | None = None
+    found: dict[int, int] = {}
     for begin, end in pairwise([*edges, len(samples)]):
         code = LEVELS.get(int(samples[begin]))
         if code is None or end - begin < FRAME // 4:
@@ -75,6 +80,25 @@ def switch(service):
     process = service.processes["switch"].process
     yield process
     process.send_signal(signal.SIGCONT)
+
+
+_PIDFD_GETFD = 438
+
+
+def shrink_receive_buffers(process, size):
+    """Give each UDP socket of a process a receive buffer of `size` bytes."""
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        for path in Path(f"/proc/{process.pid}/fd").iterdir():
+            if not str(path.readlink()).startswith("socket:"):
+                continue
+            number = ctypes.CDLL(None).syscall(_PIDFD_GETFD, pidfd, int(path.name), 0)
+            assert number >= 0
+            with socket.socket(fileno=number) as sock:
+                if sock.type == socket.SOCK_DGRAM:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    finally:
+        os.close(pidfd)
 
 
 @pytest.fixture
@@ -187,3 +211,33 @@ def test_a_switch_that_stood_still_loses_nothing_and_lays_each_packet_in_its_pla
         assert [n for n in range(len(talker.sent_at)) if n not in kept] == []
         for number, position in kept.items():
             assert abs(position - kept[0] - number * FRAME) <= TOLERANCE_S * RATE
+
+
+def test_what_the_kernel_dropped_while_the_switch_stood_still_is_a_gap_with_the_reason_fault(
+    service, place_call, switch, speak
+):
+    call = place_call("uas_plain")
+    talkers = speak(call)
+    time.sleep(1.5)
+    shrink_receive_buffers(switch, 64 * 1024)
+    switch.send_signal(signal.SIGSTOP)
+    time.sleep(6)
+    switch.send_signal(signal.SIGCONT)
+    time.sleep(1.5)
+    for talker in talkers:
+        talker.end()
+    time.sleep(0.1)
+    call.hang_up()
+    recording = Recording(service, call.call_id)
+    (gap,) = recording.gaps()
+    assert (gap["reason"], gap["trigger"]) == ("fault", "overflow")
+    assert recording.adds_up()
+    assert recording.silent_in(gap)
+    for talker, samples in zip(talkers, (recording.caller, recording.advisor), strict=True):
+        kept = stored_frames(samples)
+        lost = [n for n in range(len(talker.sent_at)) if n not in kept]
+        assert len(lost) > 100
+        assert lost == list(range(lost[0], lost[-1] + 1))
+        begin, end = ((kept[0] + n * FRAME) / RATE for n in (lost[0], lost[-1] + 1))
+        assert abs(begin - gap["from_us"] / 1e6) <= 2 * TOLERANCE_S
+        assert abs(end - gap["to_us"] / 1e6) <= 2 * TOLERANCE_S

@@ -445,3 +445,136 @@ def test_segments_and_gaps_cover_the_call_and_every_packet_is_in_a_segment(
     assert all(end == start for (_, end), (start, _) in pairwise(whole))
     for packet in (r for r in records if isinstance(r, PacketRecord)):
         assert any(start <= packet.at_us < end for start, end in segments)
+
+
+class Queue:
+    """Packets that have arrived at a call's sockets and are not read yet."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.waiting: list[tuple[int, float]] = []
+        call.recorder.catch_up = self.read
+
+    def arrive(self, start: float, end: float) -> None:
+        """Let a packet of each party arrive each 100 ms."""
+        self.waiting += [(track, at) for at in steps(start, end) for track in (0, 1)]
+
+    def read(self) -> None:
+        """Give the recorder what has arrived."""
+        waiting, self.waiting = self.waiting, []
+        for track, at in waiting:
+            self.call.recorder.tap(track, bytes(172), at, False)
+
+
+SHUTTING: dict[str, Callable[[Recorder, float], None]] = {
+    "pause": lambda recorder, at: recorder.pause(
+        "phone:201", Trigger.PHONE, "phone:201", arrived_mono=at
+    ),
+    "transfer": lambda recorder, at: recorder.referred(
+        DestinationClass.DEPARTMENT, "phone:201", arrived_mono=at
+    ),
+    "new party": lambda recorder, at: recorder.identity_changed("phone:201", arrived_mono=at),
+    "end": lambda recorder, at: recorder.ended("bye", arrived_mono=at),
+}
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+@pytest.mark.parametrize("kind", SHUTTING)
+def test_a_late_trigger_stores_what_arrived_before_it_and_nothing_else(
+    spools, call, kind, read_before
+):
+    call.recorder.answered("sian", "201")
+    call.talk(2)
+    queue = Queue(call)
+    queue.arrive(2, 4)
+    call.now = 4.0  # the process stood still for two seconds
+    if read_before:
+        queue.read()
+        call.recorder.tick()
+    SHUTTING[kind](call.recorder, 3.0)
+    queue.arrive(4, 4.5)
+    queue.read()
+    call.now = 4.5
+    call.recorder.close()
+    records = list(spools.read(call.path))
+    assert seconds_kept(records) == seconds_kept(records, 1) == steps(0, 3)
+    assert events(records, "gap-start", "ended")[0][0] == 3_000_000
+
+
+async def test_packets_from_before_a_resume_are_not_stored_however_late_they_are_read(spools, call):
+    call.recorder.answered("sian", "201")
+    call.talk(1)
+    call.recorder.pause("page", Trigger.PAGE, SIAN)
+    queue = Queue(call)
+    queue.arrive(1, 3)
+    call.now = 3.0
+    assert await call.recorder.resume("page", SIAN)
+    queue.arrive(2.5, 3.5)
+    call.now = 3.5
+    queue.read()
+    call.recorder.close()
+    assert seconds_kept(list(spools.read(call.path))) == steps(0, 1) + steps(3, 3.5)
+
+
+def test_the_recording_begins_at_the_answer_even_if_it_is_read_late(spools, call):
+    queue = Queue(call)
+    queue.arrive(1, 3)
+    call.now = 3.0
+    call.recorder.answered("sian", "201", arrived_mono=1.5)
+    call.recorder.close()
+    assert seconds_kept(list(spools.read(call.path))) == steps(1.5, 3)
+
+
+def test_a_late_pause_erases_the_packets_of_its_time_after_a_long_standstill(spools, call):
+    """The keys of the frames would long be published if only the packets' age counted."""
+    call.recorder.answered("sian", "201")
+    call.talk(2)
+    queue = Queue(call)
+    queue.arrive(2, 22)
+    call.now = 22.0
+    queue.read()
+    for _ in range(3):
+        call.recorder.tick()
+        call.now += 1
+    call.recorder.pause("phone:201", Trigger.PHONE, "phone:201", arrived_mono=3.0)
+    call.recorder.close()
+    assert seconds_kept(list(spools.read(call.path))) == steps(0, 3)
+
+
+def test_lost_media_of_both_parties_is_a_gap_with_the_reason_fault(spools, call):
+    call.recorder.answered("sian", "201")
+    call.talk(2)
+    call.now = 5.0
+    call.recorder.media_lost(0, 150, 1.9, 5.0)
+    call.recorder.media_lost(1, 150, 1.9, 5.0)
+    call.talk(6)
+    call.recorder.close()
+    records = list(spools.read(call.path))
+    assert seconds_kept(records) == steps(0, 2) + steps(5, 6)
+    assert events(records, "gap-start", "gap-end", "lost") == [
+        (5_000_000, "lost"),
+        (1_900_000, "gap-start"),
+        (5_000_000, "gap-end"),
+        (5_000_000, "lost"),
+    ]
+
+
+def test_lost_media_of_one_party_is_noted_but_the_other_party_stays_recorded(spools, call):
+    call.recorder.answered("sian", "201")
+    call.talk(5)
+    call.recorder.media_lost(0, 10, 1.0, 4.95)
+    call.talk(6)
+    call.recorder.close()
+    records = list(spools.read(call.path))
+    assert seconds_kept(records, 1) == steps(0, 6)
+    assert events(records, "gap-start", "lost") == [(4_950_000, "lost")]
+
+
+def test_lost_media_in_a_pause_changes_nothing(spools, call):
+    call.recorder.answered("sian", "201")
+    call.talk(1)
+    call.recorder.pause("page", Trigger.PAGE, SIAN)
+    call.now = 5.0
+    call.recorder.media_lost(0, 10, 1.0, 5.0)
+    call.recorder.close()
+    assert len(events(list(spools.read(call.path)), "gap-start")) == 1
