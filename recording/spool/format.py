@@ -167,7 +167,7 @@ class FrameCipher:
         kind: FrameKind,
         index: int,
         span: tuple[int, int],
-        plaintext: bytes | bytearray,
+        plaintext: bytes | memoryview,
         key: bytearray | None = None,
     ) -> bytes:
         """Return the bytes of one frame, with `plaintext` encrypted under `key`.
@@ -179,6 +179,16 @@ class FrameCipher:
         raw = FRAME_HEADER.pack(FRAME_MAGIC, kind, index, *span, len(plaintext) + TAG)
         sealed = cipher.encrypt(_nonce(index), plaintext, raw + self.identity)
         return b"".join((raw, CRC.pack(zlib.crc32(sealed, zlib.crc32(raw))), sealed))
+
+    def open_into_buffer(self, frame: SpoolFrame, key: bytearray) -> bytearray | None:
+        """Decrypt a frame with `key`, as `open` does, into a buffer that can be overwritten."""
+        buffer = bytearray(len(frame.ciphertext) - TAG)
+        associated = frame.raw_header + self.identity
+        try:
+            AESGCM(key).decrypt_into(_nonce(frame.index), frame.ciphertext, associated, buffer)
+        except InvalidTag:
+            return None
+        return buffer
 
     def open(self, frame: SpoolFrame, key: bytes | bytearray | None = None) -> bytes | None:
         """Decrypt a frame with `key`, or with the spool key if `key` is None.

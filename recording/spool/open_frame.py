@@ -1,15 +1,18 @@
 """The open media frame: the packets in memory that are not encrypted and written yet.
 
-The packets are appended to one `bytearray`, which already has the format of a media frame's
+The packets are written into one `bytearray`, which already has the format of a media frame's
 plaintext. This is faster than a list: the packets of one second would be a hundred objects that are
-scattered in memory.
+scattered in memory. When packets leave the frame, their bytes are overwritten with zeros, so that
+nothing of an erased or paused call stays in memory.
 """
 
 from dataclasses import dataclass, field
 
-from recording.spool.format import MAX_MEDIA, PACKET, unpack_packets
+from recording.spool.format import MAX_MEDIA, PACKET
 
 _MAX_SPAN_US = 0xFFFFFFFF
+_FIRST_BYTES = 24 * 1024
+"""The first size of a frame's buffer in bytes: one second of G.711 of both parties fits."""
 
 
 @dataclass(slots=True)
@@ -45,10 +48,13 @@ class OpenFrame:
     first_us: int = 0
     """The arrival time of the first packet, in µs since the spool's start.
 
-    The packets' times in `packed` are relative to this time.
+    The packets' times in the buffer are relative to this time.
     """
     last_us: int = 0
-    packed: bytearray = field(default_factory=bytearray)
+    """The arrival time of the latest packet that was added, in µs since the spool's start."""
+    size: int = 0
+    """The length of the plaintext in bytes; 0 if the frame has no packets."""
+    _buffer: bytearray = field(default_factory=lambda: bytearray(_FIRST_BYTES))
 
     def takes(self, at_us: int) -> bool:
         """Return whether the frame can take a packet that arrived at `at_us`.
@@ -57,18 +63,30 @@ class OpenFrame:
         packet arrived before the frame's first packet. The caller must then write the frame to the
         spool and empty it.
         """
-        packed = len(self.packed)
-        return not packed or (packed <= MAX_MEDIA and 0 <= at_us - self.first_us <= _MAX_SPAN_US)
+        size = self.size
+        return not size or (size <= MAX_MEDIA and 0 <= at_us - self.first_us <= _MAX_SPAN_US)
 
     def add(self, track: int, at_us: int, data: bytes) -> None:
         """Append a packet. Call this method only if `takes` returned True for the packet."""
-        packed = self.packed
-        if not packed:
+        size = self.size
+        if not size:
             self.first_us = self.last_us = at_us
         elif at_us > self.last_us:
             self.last_us = at_us
-        packed += PACKET.pack(at_us - self.first_us, track, len(data))
-        packed += data
+        length = len(data)
+        start = size + PACKET.size
+        end = start + length
+        if end > len(self._buffer):
+            self._grow(end)
+        buffer = self._buffer
+        PACKET.pack_into(buffer, size, at_us - self.first_us, track, length)
+        buffer[start:end] = data
+        self.size = end
+
+    @property
+    def plaintext(self) -> memoryview:
+        """The plaintext of the frame. It must not be used after the next change of the frame."""
+        return memoryview(self._buffer)[: self.size]
 
     @property
     def span(self) -> tuple[int, int]:
@@ -76,15 +94,42 @@ class OpenFrame:
         return self.first_us, self.last_us
 
     def clear(self) -> None:
-        """Remove all packets from the frame and release their memory."""
-        self.packed = bytearray()
+        """Remove all packets from the frame, and overwrite them."""
+        self._buffer[: self.size] = bytes(self.size)
+        self.size = 0
 
     def forget_from(self, at_us: int) -> None:
-        """Remove the packets that arrived at `at_us` (µs since the spool's start) or later."""
-        if not self.packed or self.last_us < at_us:
-            return
-        packets = unpack_packets(self.first_us, bytes(self.packed)) or []
-        self.clear()
-        for packet in packets:
-            if packet.at_us < at_us:
-                self.add(packet.track, packet.at_us, packet.data)
+        """Remove the packets that arrived at `at_us` (µs since the spool's start) or later.
+
+        Their bytes are overwritten.
+        """
+        if self.size and self.last_us >= at_us:
+            kept = earlier_packets(self.first_us, self.plaintext, at_us)
+            self.clear()
+            if kept.size:
+                self.first_us, self.last_us = kept.span
+            self.size, self._buffer = kept.size, kept._buffer  # noqa: SLF001 - the same class
+
+    def _grow(self, needed: int) -> None:
+        """Replace the buffer by one with at least `needed` bytes, and overwrite the old one."""
+        grown = bytearray(max(needed, 2 * len(self._buffer)))
+        grown[: self.size] = self.plaintext
+        self._buffer[:] = bytes(len(self._buffer))
+        self._buffer = grown
+
+
+def earlier_packets(from_us: int, plaintext: bytearray | memoryview, until_us: int) -> OpenFrame:
+    """Return a frame with those packets of a plaintext that arrived before `until_us`.
+
+    `from_us` is the arrival of the first packet. Both times are µs since the spool's start.
+    """
+    kept = OpenFrame()
+    position = 0
+    whole = memoryview(plaintext)
+    while position < len(whole):
+        delta, track, length = PACKET.unpack_from(whole, position)
+        position += PACKET.size
+        if from_us + delta < until_us:
+            kept.add(track, from_us + delta, whole[position : position + length])
+        position += length
+    return kept

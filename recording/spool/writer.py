@@ -29,12 +29,10 @@ from recording.spool.format import (
     Tombstone,
     pack_event,
     pack_header,
-    pack_packets,
     parse_frame,
-    unpack_packets,
 )
 from recording.spool.keys import KeySlots, key_check, keys_path, wrap_spool_key
-from recording.spool.open_frame import OpenFrame, UnpublishedFrame
+from recording.spool.open_frame import OpenFrame, UnpublishedFrame, earlier_packets
 from recording.spool.records import Clock, Field, SpoolHeader
 
 WRITTEN_TWICE = frozenset(
@@ -48,7 +46,6 @@ are two frames, the event is still readable if one frame is damaged.
 _LATE_US = 1_500_000
 """A frame is late if its latest packet is this old, in µs, at the first tick after its writing."""
 _encode = msgspec.msgpack.encode
-_Packets = list[tuple[int, int, bytes]]
 
 
 class SpoolWriter:
@@ -163,7 +160,7 @@ class SpoolWriter:
 
     def flush_frame(self) -> None:
         """Write the open frame (the packets in memory), if it contains packets."""
-        if self._open.packed:
+        if self._open.size:
             self._append()
 
     def tick(self, now_us: int) -> None:
@@ -223,11 +220,14 @@ class SpoolWriter:
         A replacement frame has the packets of an erased frame that arrived before `at_us`.
         """
         saved = {f.index: self._packets_before(f, at_us) for f in erased if f.span[0] < at_us}
-        lost_from = min((at for kept in saved.values() for at, _, _ in kept), default=None)
+        lost_from = min((kept.first_us for kept in saved.values() if kept.size), default=None)
         try:
             blocks, sealed, replaced = self._reseal(saved)
         except OSError as error:
             raise SpoolWriteError(f"{self.path.name}: {error}", lost_from) from error
+        finally:
+            for kept in saved.values():
+                kept.clear()
         tombstone = _encode(Tombstone(at_us, [f.index for f in erased], replaced))
         for _ in range(2):
             blocks.append(self._frame(FrameKind.TOMBSTONE, (max(0, at_us),) * 2, tombstone))
@@ -374,14 +374,14 @@ class SpoolWriter:
         """
         blocks: list[bytes] = []
         sealed: list[UnpublishedFrame] = []
-        lost_from = self._open.first_us if self._open.packed else None
-        if self._open.packed:
-            span, plaintext = self._open.span, self._open.packed
-            self._open.clear()
+        lost_from = self._open.first_us if self._open.size else None
+        if self._open.size:
             try:
-                block, frame = self._seal_media(span, plaintext, self._file.size)
+                block, frame = self._seal_media(self._open, self._file.size)
             except OSError as error:
                 raise SpoolWriteError(f"{self.path.name}: {error}", lost_from) from error
+            finally:
+                self._open.clear()
             blocks.append(block)
             sealed.append(frame)
         if event is not None:
@@ -399,28 +399,27 @@ class SpoolWriter:
         self._index += 1
         return self._cipher.frame(kind, self._index, span, plaintext)
 
-    def _seal_media(
-        self, span: tuple[int, int], plaintext: bytes | bytearray, offset: int
-    ) -> tuple[bytes, UnpublishedFrame]:
+    def _seal_media(self, content: OpenFrame, offset: int) -> tuple[bytes, UnpublishedFrame]:
         """Encrypt a media frame under a new key.
 
-        The key is first stored in the runtime folder. `span` is the first and the last offset of
-        the packets (µs). `offset` is the position in the file at which the frame will be written.
-        Return the frame's bytes and the frame's description.
+        The key is first stored in the runtime folder. `offset` is the position in the file at which
+        the frame will be written. Return the frame's bytes and the frame's description.
         """
         self._index += 1
         key = bytearray(os.urandom(32))
         self._slots.put(self._index, key)
-        block = self._cipher.frame(FrameKind.MEDIA, self._index, span, plaintext, key)
+        with content.plaintext as plaintext:
+            span = content.span
+            block = self._cipher.frame(FrameKind.MEDIA, self._index, span, plaintext, key)
         return block, UnpublishedFrame(self._index, key, span, offset, len(block))
 
     def _reseal(
-        self, saved: dict[int, _Packets]
+        self, saved: dict[int, OpenFrame]
     ) -> tuple[list[bytes], list[UnpublishedFrame], list[tuple[int, int]]]:
         """Make a replacement frame for each erased frame that has packets which must stay readable.
 
         `saved` is a dict from the index of an erased frame to the frame's packets that must stay
-        readable. If the list of packets is empty, the erased frame gets no replacement frame.
+        readable. If there are none, the erased frame gets no replacement frame.
 
         Return the bytes of the replacement frames, the descriptions of these frames, and pairs
         (index of the erased frame, index of its replacement frame).
@@ -429,29 +428,33 @@ class SpoolWriter:
         sealed: list[UnpublishedFrame] = []
         replaced: list[tuple[int, int]] = []
         offset = self._file.size
-        for old, packets in saved.items():
-            if packets:
-                block, frame = self._seal_media(*pack_packets(packets), offset)
+        for old, kept in saved.items():
+            if kept.size:
+                block, frame = self._seal_media(kept, offset)
                 offset += len(block)
                 blocks.append(block)
                 sealed.append(frame)
                 replaced.append((old, frame.index))
         return blocks, sealed, replaced
 
-    def _packets_before(self, frame: UnpublishedFrame, at_us: int) -> _Packets:
+    def _packets_before(self, frame: UnpublishedFrame, at_us: int) -> OpenFrame:
         """Return the packets of a written frame that arrived before `at_us`.
 
-        The frame is read from the file. If the frame cannot be read, the result is empty.
+        The frame is read from the file. If the frame cannot be read, the result is empty. The
+        decrypted packets are overwritten.
         """
         try:
             data = self._file.read(frame.size, frame.offset)
         except OSError:
-            return []
+            return OpenFrame()
         split = FRAME_HEADER.size, FRAME_HEADER.size + CRC.size
         parsed = parse_frame(data[: split[0]], data[split[0] : split[1]], data[split[1] :])
-        plaintext = None if parsed is None else self._cipher.open(parsed, frame.key)
-        packets = None if plaintext is None else unpack_packets(frame.span[0], plaintext)
-        return [(p.at_us, p.track, p.data) for p in packets or () if p.at_us < at_us]
+        plaintext = None if parsed is None else self._cipher.open_into_buffer(parsed, frame.key)
+        if plaintext is None:
+            return OpenFrame()
+        kept = earlier_packets(frame.span[0], plaintext, at_us)
+        plaintext[:] = bytes(len(plaintext))
+        return kept
 
     def _due(self, now_us: int) -> list[UnpublishedFrame]:
         """Return the frames whose keys must be published at the time `now_us`.

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recording.spool.format import MAX_MEDIA, pack_packets
+from recording.spool.format import MAX_MEDIA, PACKET, pack_packets
 from recording.spool.open_frame import OpenFrame
 
 PACKETS = st.lists(
@@ -22,7 +22,7 @@ def filled(packets):
 @given(PACKETS.filter(bool))
 def test_adding_packets_one_by_one_gives_the_same_frame_as_packing_them_at_once(packets):
     frame = filled(packets)
-    assert (frame.span, bytes(frame.packed)) == pack_packets(packets)
+    assert (frame.span, bytes(frame.plaintext)) == pack_packets(packets)
 
 
 @given(PACKETS, st.integers(0, 3_000_001))
@@ -30,8 +30,8 @@ def test_dropping_packets_from_an_instant_leaves_the_earlier_ones(packets, at_us
     frame = filled(packets)
     frame.forget_from(at_us)
     kept = filled([packet for packet in packets if packet[0] < at_us])
-    assert frame.packed == kept.packed
-    assert not kept.packed or frame.span == kept.span
+    assert frame.plaintext == kept.plaintext
+    assert not kept.size or frame.span == kept.span
 
 
 def test_a_frame_refuses_a_packet_older_than_its_first_and_any_packet_when_full():
@@ -41,3 +41,25 @@ def test_a_frame_refuses_a_packet_older_than_its_first_and_any_packet_when_full(
     assert not frame.takes(12)
     frame.clear()
     assert frame.takes(9)
+
+
+@given(PACKETS, st.integers(0, 3_000_001))
+def test_bytes_of_packets_that_leave_a_frame_are_overwritten(packets, at_us):
+    frame = filled(packets)
+    before = frame._buffer
+    frame.forget_from(at_us)
+    if frame._buffer is not before:
+        assert not any(before)
+    after = frame._buffer
+    assert not any(after[frame.size :])
+    frame.clear()
+    assert not any(after)
+
+
+def test_a_buffer_that_becomes_too_small_is_overwritten():
+    frame = filled([(1, 0, b"x" * 20_000)])
+    before = frame._buffer
+    frame.add(1, 2, b"y" * 20_000)
+    assert frame._buffer is not before
+    assert not any(before)
+    assert frame.size == 40_000 + 2 * PACKET.size
