@@ -4,18 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from recording.errors import RecordingError
-from recording.spool.send_times import MOST_LATE_US, SendTimes
+from recording.spool.send_times import MOST_LATE_US, Octets, SendTimes
 from recording.spool.writer import SpoolWriter
 
 FAILURES = (RecordingError, OSError)
 """The errors that a spool raises when data cannot be written to the disk or runtime folder."""
 
-Tap = Callable[[int, bytes, float, bool], None]
+Tap = Callable[[int, Octets, float, bool], None]
 """The function that the media relay calls for each packet of a recorded leg.
 
 Its arguments are `(track, data, arrival_mono, withheld)`. `track` is 0 for a packet from the
-caller and 1 for a packet from the advisor. `data` is the datagram. `arrival_mono` is the packet's
-arrival in monotonic seconds. `withheld` is True if the RTP payload must not be stored.
+caller and 1 for a packet from the advisor. `data` is the datagram; the function copies it.
+`arrival_mono` is the packet's arrival in monotonic seconds. `withheld` is True if the RTP payload
+must not be stored.
 """
 _HEADER_BYTES = 12
 _NEVER_US = 1 << 62
@@ -94,7 +95,7 @@ class RecordingGate:
         if self._until_us:
             self._until_us = _NEVER_US
 
-    def store(self, track: int, data: bytes, arrival_mono: float, withheld: bool) -> None:  # noqa: FBT001 - the relay's hot path: keywords cost a packet 50 ns
+    def store(self, track: int, data: Octets, arrival_mono: float, withheld: bool) -> None:  # noqa: FBT001 - the relay's hot path: keywords cost a packet 50 ns
         """Store a packet, or drop it if it may not be stored.
 
         `withheld` is True if the RTP payload must not be stored, for example because the packet
@@ -121,7 +122,7 @@ class RecordingGate:
         except FAILURES as error:
             self.on_failure(error)
 
-    def _may_store(self, track: int, data: bytes, at_us: int, *, withheld: bool) -> bool:
+    def _may_store(self, track: int, data: Octets, at_us: int, *, withheld: bool) -> bool:
         """Return whether a packet may be stored that `store` cannot decide about at once.
 
         A telephone event has the timestamp of its beginning, which does not show when it was sent.

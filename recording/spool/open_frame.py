@@ -66,7 +66,7 @@ class OpenFrame:
         size = self.size
         return not size or (size <= MAX_MEDIA and 0 <= at_us - self.first_us <= _MAX_SPAN_US)
 
-    def add(self, track: int, at_us: int, data: bytes) -> None:
+    def add(self, track: int, at_us: int, data: bytes | bytearray | memoryview) -> None:
         """Append a packet. Call this method only if `takes` returned True for the packet."""
         size = self.size
         if not size:

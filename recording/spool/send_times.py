@@ -27,6 +27,8 @@ from dataclasses import dataclass
 
 USUAL_RATE = 8000
 """The RTP clock rate, in Hz, of a payload type whose rate is not known."""
+Octets = bytes | bytearray | memoryview
+"""A datagram, or a part of one."""
 _HEADER = struct.Struct(">BBHII")
 _US = 1_000_000
 _MODULUS = 1 << 32
@@ -136,7 +138,7 @@ class SendTimes:
         for key in [key for key in self._streams if key[0] == track]:
             del self._streams[key]
 
-    def note_stored(self, track: int, data: bytes, at_us: int) -> None:
+    def note_stored(self, track: int, data: Octets, at_us: int) -> None:
         """Fit the anchor of a packet's stream to the packet, which was stored.
 
         The anchor follows the smallest delay of the last seconds. It is enough to note every eighth
@@ -162,11 +164,18 @@ class SendTimes:
             stream.window_ends_us = at_us + _WINDOW_US
             stream.proven_us = at_us
 
-    def note_dropped(self, track: int, data: bytes, at_us: int) -> None:
+    def note_dropped(self, track: int, data: Octets, at_us: int) -> None:
         """Note a packet that arrived while media may not be stored."""
         self._find(track, data, at_us)
 
-    def is_after(self, track: int, data: bytes, at_us: int, end_us: int, sure_us: int) -> bool:
+    def is_after(
+        self,
+        track: int,
+        data: Octets,
+        at_us: int,
+        end_us: int,
+        sure_us: int,
+    ) -> bool:
         """Return whether the whole audio of a packet was sent after the time `end_us`.
 
         If the stream's anchor is not certain, it is enough that the packet arrived at or after
@@ -185,7 +194,7 @@ class SendTimes:
                 return False
         return at_us >= sure_us or self._attached_us.get(track, -1) >= end_us
 
-    def _find(self, track: int, data: bytes, at_us: int) -> tuple[_Stream, int] | None:
+    def _find(self, track: int, data: Octets, at_us: int) -> tuple[_Stream, int] | None:
         """Return a packet's stream and timestamp; if the packet is early, move the anchor.
 
         If the packet shows that the timestamps have jumped, the packet becomes the anchor, which

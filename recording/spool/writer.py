@@ -135,7 +135,7 @@ class SpoolWriter:
         self._unpublished: list[UnpublishedFrame] = []
         self._released_to_us = -1
 
-    def packet(self, track: int, at_us: int, data: bytes) -> None:
+    def packet(self, track: int, at_us: int, data: bytes | bytearray | memoryview) -> None:
         """Add one packet to the open frame, which contains the packets in memory.
 
         This method runs for every packet, so it usually makes no system call. In two rare cases,

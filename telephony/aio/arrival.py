@@ -46,10 +46,13 @@ The kernel counts in ticks of at most 10 ms (CONFIG_HZ=100) and rounds to millis
 """
 
 
+_scratch = bytearray(DATAGRAM_BYTES)
+
+
 class Datagram(NamedTuple):
     """A datagram with the time of its arrival."""
 
-    data: bytes
+    data: bytearray
     source: tuple[str, int]
     arrived: float
     """The arrival, in monotonic seconds."""
@@ -123,13 +126,14 @@ def stamp_arrivals(sock: socket.socket) -> None:
 def receive(sock: socket.socket, clock: ArrivalClock, since: float) -> Datagram | None:
     """Read one datagram from a non-blocking socket; return None if no datagram waits.
 
+    The datagram is in no other place in memory, so its receiver can overwrite it after use.
     An error that the system reports for a datagram that was sent earlier is skipped. `since` is the
     earliest possible arrival, as in `ArrivalClock.monotonic`. For `sock`, `stamp_arrivals` must
     have been called.
     """
     for _ in range(_MOST_ERRORS):
         try:
-            data, ancillary, _, source = sock.recvmsg(DATAGRAM_BYTES, _ANCILLARY_BYTES)
+            length, ancillary, _, source = sock.recvmsg_into([_scratch], _ANCILLARY_BYTES)
         except BlockingIOError:
             return None
         except OSError:  # an ICMP error for a datagram that was sent earlier
@@ -143,6 +147,8 @@ def receive(sock: socket.socket, clock: ArrivalClock, since: float) -> Datagram 
                 (dropped,) = _COUNT.unpack(value)
         if arrived is None:  # it arrived before the kernel was asked to note arrivals
             arrived = clock.now()
+        data = _scratch[:length]
+        _scratch[:length] = bytes(length)
         return Datagram(data, (source[0], source[1]), arrived, dropped)
     return None
 

@@ -34,10 +34,11 @@ class Reader(Protocol):
         `now` is the time of its arrival, in monotonic seconds.
         """
 
-    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+    def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
         """Handle a datagram that was read from the socket.
 
-        `source` is the address of its sender, and `arrived` its arrival in monotonic seconds.
+        `source` is the address of its sender, and `arrived` its arrival in monotonic seconds. After
+        this method has returned, `data` is overwritten.
         """
 
     def lost(self, count: int, since: float, until: float) -> None:
@@ -88,7 +89,7 @@ class MediaBacklog:
         """Remove a socket. Its packets are not handled any more."""
         queue = self._queues.pop(sock.fileno(), None)
         if queue is not None:
-            self._take_first(queue)
+            self._drop_first(queue)
 
     def work(self, numbers: Iterable[int]) -> None:
         """Handle the packets that wait, at most `MOST_AT_ONCE`, in the order of their arrival.
@@ -140,7 +141,7 @@ class MediaBacklog:
                 self._read(sock.fileno(), queue)
             while queue.first is not None and queue.first.arrived <= now:
                 queue.dropped = queue.first.dropped
-                self._take_first(queue)
+                self._drop_first(queue)
                 self._read(sock.fileno(), queue)
 
     def _earliest(self) -> int | None:
@@ -167,6 +168,11 @@ class MediaBacklog:
             self._waiting -= 1
         return first
 
+    def _drop_first(self, queue: _Queue) -> None:
+        first = self._take_first(queue)
+        if first is not None:
+            first.data[:] = bytes(len(first.data))
+
     def _handle_first(self, number: int) -> None:
         """Handle the first packet of a queue, after reading the next one.
 
@@ -181,7 +187,10 @@ class MediaBacklog:
             self._report_lost(number, queue, first.dropped, first.arrived)
         reader = self._readers.get(number)
         if reader is not None:
-            reader.handle(first.data, first.source, first.arrived)
+            try:
+                reader.handle(first.data, first.source, first.arrived)
+            finally:
+                first.data[:] = bytes(len(first.data))
         self._check_lost(number, queue)
 
     def _check_lost(self, number: int, queue: _Queue) -> None:

@@ -14,16 +14,17 @@ from enum import StrEnum
 
 from telephony.aio.ports import PortPair
 from telephony.errors import SrtpError
+from telephony.rtp.packet import Octets
 from telephony.rtp.srtp import Protection
 from telephony.sdp import KeyPair, RemoteMedia
 
-Tap = Callable[[int, bytes, float, bool], None]
+Tap = Callable[[int, Octets, float, bool], None]
 """A function `tap(track, data, arrival_mono, withheld)` that stores a packet.
 
-The function must not raise an error. `track` is 0 for a packet from the caller and 1 for a packet
-from the advisor. `arrival_mono` is in monotonic seconds. `withheld` is true for a telephone event
-and for a payload type that was not negotiated. If `withheld` is true, `data` contains only the
-fixed RTP header.
+The function must not raise an error. It must copy `data`, which is overwritten afterwards. `track`
+is 0 for a packet from the caller and 1 for a packet from the advisor. `arrival_mono` is in
+monotonic seconds. `withheld` is true for a telephone event and for a payload type that was not
+negotiated. If `withheld` is true, `data` contains only the fixed RTP header.
 """
 LossListener = Callable[[int, int, float, float], None]
 """A function `on_lost(track, count, since_mono, until_mono)` for packets that the kernel dropped.
@@ -236,7 +237,7 @@ class MediaLeg:
         except (OSError, SrtpError):
             self.counters.unsent += 1
 
-    def send_control(self, data: bytes) -> None:
+    def send_control(self, data: Octets) -> None:
         """Send RTCP to the peer.
 
         RTCP is sent from the RTP port if the peer uses one port for RTP and RTCP (RFC 5761). If
@@ -247,7 +248,9 @@ class MediaLeg:
             return
         sock = self.pair.rtp if self.remote.rtcp_mux else self.pair.rtcp
         with contextlib.suppress(OSError, SrtpError):  # the next RTCP report replaces a lost one
-            sock.sendto(self.protection.protect_control(data) if self.protection else data, target)
+            sock.sendto(
+                self.protection.protect_control(bytes(data)) if self.protection else data, target
+            )
 
     def is_possible_source(self, host: str, port: int) -> bool:
         """Return whether a packet from this address could be from the peer.

@@ -19,7 +19,7 @@ from telephony.aio.media_backlog import Reader
 from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap
 from telephony.aio.media_sender import PacketSender, sender_to
 from telephony.errors import SrtpError
-from telephony.rtp.packet import HEADER_BYTES, is_rtcp, is_rtp
+from telephony.rtp.packet import HEADER_BYTES, Octets, is_rtcp, is_rtp
 from telephony.rtp.srtp import Protection
 from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
 
@@ -30,8 +30,16 @@ A plain packet has version 2, no padding, no header extension and no contributin
 packets are plain. A plain packet needs no full check.
 """
 _NO_ADDRESS = "", 0
+_BUFFER = bytearray(DATAGRAM_BYTES)
+"""The datagram that a reader handles now. The next datagram overwrites it."""
+_VIEW = memoryview(_BUFFER)
 _AUDIO, _EVENT, _CONTROL, _UNKNOWN, _AUDIO_OR_EVENT = range(5)
 _EVENT_BYTES = HEADER_BYTES + 4
+
+
+def wipe_buffer() -> None:
+    """Overwrite the datagram that was handled most recently."""
+    _BUFFER[:] = bytes(DATAGRAM_BYTES)
 
 
 def reader_of(leg: MediaLeg) -> Reader:
@@ -100,7 +108,7 @@ class _FirstReader:
         self.reader.read(now)
         self._check()
 
-    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+    def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
         self.reader.handle(data, source, arrived)
         self._check()
 
@@ -138,8 +146,11 @@ class _Path:
         if self.tap is not None and self.leg.on_lost is not None:
             self.leg.on_lost(self.track, count, max(since, counters.last or 0.0), until)
 
-    def _forward(self, data: bytes, arrived: float) -> None:
-        """Forward a valid RTP packet of the leg's peer, and store it."""
+    def _forward(self, data: bytearray | memoryview, arrived: float) -> None:
+        """Forward a valid RTP packet of the leg's peer, and store it.
+
+        The payload type is changed in place, because a copy would leave audio in memory.
+        """
         second = data[1]
         kind = self.kinds[second]
         if kind == _AUDIO_OR_EVENT:  # a payload type that meant events and now means audio
@@ -152,13 +163,13 @@ class _Path:
         if self.sender is None:
             counters.withheld += 1
         else:
-            new = self.second_bytes[second]
-            out = data if new == second else _with_second(data, new)
+            data[1] = self.second_bytes[second]
             try:
-                self.sender.send(out)
+                self.sender.send(data)
             except OSError:
-                if not _sent_unconnected(self.leg, out):
+                if not _sent_unconnected(self.leg, data):
                     counters.unsent += 1
+            data[1] = second
         if self.tap is not None and not kind:
             self.tap(self.track, data, arrived, False)
 
@@ -169,12 +180,12 @@ class _ConnectedPath(_Path):
 
     def read(self, now: float) -> None:
         try:
-            data = self.sock.recv(DATAGRAM_BYTES)
+            length = self.sock.recv_into(_BUFFER)
         except OSError:  # nothing to read, or a sent packet has caused an ICMP error
             return
-        self.handle(data, self.leg.connected_to or _NO_ADDRESS, now)
+        self.handle(_VIEW[:length], self.leg.connected_to or _NO_ADDRESS, now)
 
-    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+    def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
         if (len(data) >= _PLAIN_BYTES and data[0] == _PLAIN) or is_rtp(data):
             self._forward(data, arrived)
         elif not _shared_port_control(self.leg, data, source, arrived):
@@ -187,12 +198,12 @@ class _OpenPath(_Path):
 
     def read(self, now: float) -> None:
         try:
-            data, source = self.sock.recvfrom(DATAGRAM_BYTES)
+            length, source = self.sock.recvfrom_into(_BUFFER)
         except OSError:
             return
-        self.handle(data, source, now)
+        self.handle(_VIEW[:length], source, now)
 
-    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+    def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
         if not is_rtp(data):
             if not _shared_port_control(self.leg, data, source, arrived):
                 self.counters.malformed += 1
@@ -211,10 +222,10 @@ class _SecureConnectedPath(_ConnectedPath):
 
     protection: Protection
 
-    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+    def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
         if len(data) > HEADER_BYTES and data[0] & 0xC0 == _PLAIN and not is_rtcp(data):
             try:
-                plain = self.protection.unprotect(data)
+                plain = bytearray(self.protection.unprotect(bytes(data)))
             except SrtpError:
                 self.leg.refuse_forged(source[0], source[1], arrived)
                 return
@@ -237,7 +248,7 @@ class _SecureOpenPath(_OpenPath):
 
     protection: Protection
 
-    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+    def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
         if not is_rtcp(data) and not self.leg.is_possible_source(source[0], source[1]):
             self.leg.refuse(source[0], source[1], arrived)
             return
@@ -247,8 +258,8 @@ class _SecureOpenPath(_OpenPath):
 
 
 def _opened(
-    leg: MediaLeg, protection: Protection, data: bytes, source: tuple[str, int], now: float
-) -> bytes | None:
+    leg: MediaLeg, protection: Protection, data: Octets, source: tuple[str, int], now: float
+) -> bytearray | None:
     """Decrypt the datagram `data`, and return the RTP packet.
 
     Return None if `data` is not authentic RTP. In this case, the datagram is forwarded if it is an
@@ -262,7 +273,7 @@ def _opened(
         leg.counters.malformed += 1
         return None
     try:
-        plain = protection.unprotect(data)
+        plain = bytearray(protection.unprotect(bytes(data)))
     except SrtpError:
         leg.refuse_forged(source[0], source[1], now)
         return None
@@ -273,7 +284,7 @@ def _opened(
     return None
 
 
-def _sent_unconnected(leg: MediaLeg, data: bytes) -> bool:
+def _sent_unconnected(leg: MediaLeg, data: Octets) -> bool:
     """Try again to forward a packet that `leg` has received; return whether it was sent.
 
     The joined leg's connected socket has failed to send the packet, perhaps because of an ICMP
@@ -340,11 +351,7 @@ def _second_bytes(payload_map: Iterable[tuple[int, int]]) -> bytes:
     return bytes(table)
 
 
-def _with_second(data: bytes, second: int) -> bytes:
-    return b"%c%c%b" % (data[0], second, data[2:])
-
-
-def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool:
+def _handle_non_audio(leg: MediaLeg, kind: int, data: Octets, now: float) -> bool:
     """Handle a packet that is RTCP, is a telephone event, or has an unknown payload type.
 
     Return True if the caller of this function must now forward the packet as RTP. Return False for
@@ -360,12 +367,12 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: bytes, now: float) -> bool
         return True
     counters.events += 1
     if leg.watcher:
-        leg.watcher(data, now)
+        leg.watcher(bytes(data), now)
     _tap_header(leg, data, now)
     return True
 
 
-def _tap_header(leg: MediaLeg, data: bytes, now: float) -> None:
+def _tap_header(leg: MediaLeg, data: Octets, now: float) -> None:
     """Give the recorder only the RTP header of a packet.
 
     Without the header, the recorder would count the packet as lost.
@@ -383,12 +390,12 @@ class _DiscardingReader:
 
     def read(self, now: float) -> None:
         try:
-            data, source = self.sock.recvfrom(DATAGRAM_BYTES)
+            length, source = self.sock.recvfrom_into(_BUFFER)
         except OSError:
             return
-        self.handle(data, source, now)
+        self.handle(_VIEW[:length], source, now)
 
-    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+    def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
         leg = self.leg
         if leg.protection is not None:
             if not leg.is_possible_source(source[0], source[1]):
@@ -412,7 +419,7 @@ class _DiscardingReader:
 
 
 def _shared_port_control(
-    leg: MediaLeg, data: bytes, source: tuple[str, int] | None, now: float
+    leg: MediaLeg, data: Octets, source: tuple[str, int] | None, now: float
 ) -> bool:
     """Forward `data`, which arrived on the RTP port, if it is RTCP from the peer (RFC 5761).
 
@@ -432,7 +439,7 @@ def _control_host(leg: MediaLeg) -> str | None:
     return leg.remote.host if leg.remote else None
 
 
-def forward_control(leg: MediaLeg, data: bytes, source: tuple[str, int], now: float) -> None:
+def forward_control(leg: MediaLeg, data: Octets, source: tuple[str, int], now: float) -> None:
     """Forward the RTCP packet `data` from the peer of `leg` to the peer of the joined leg.
 
     `source` is the address from which the packet arrived; it has already been checked. With SRTP,
@@ -440,7 +447,7 @@ def forward_control(leg: MediaLeg, data: bytes, source: tuple[str, int], now: fl
     """
     if leg.protection is not None:
         try:
-            data = leg.protection.unprotect_control(data)
+            data = leg.protection.unprotect_control(bytes(data))
         except SrtpError:
             leg.refuse_forged(source[0], source[1], now)
             return
@@ -458,12 +465,12 @@ class _ControlReader:
 
     def read(self, now: float) -> None:
         try:
-            data, source = self.leg.pair.rtcp.recvfrom(DATAGRAM_BYTES)
+            length, source = self.leg.pair.rtcp.recvfrom_into(_BUFFER)
         except OSError:
             return
-        self.handle(data, source, now)
+        self.handle(_VIEW[:length], source, now)
 
-    def handle(self, data: bytes, source: tuple[str, int], arrived: float) -> None:
+    def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
         leg = self.leg
         if not is_rtcp(data):
             leg.counters.malformed += 1

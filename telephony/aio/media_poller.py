@@ -41,11 +41,18 @@ _TIMELY_S = 0.010
 class MediaPoller:
     """The media sockets of a process and their readers. Use it in one event loop only."""
 
-    def __init__(self, clock: Callable[[], float], wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        wall: Callable[[], float] = time.time,
+        on_idle: Callable[[], None] = lambda: None,
+    ) -> None:
         """Prepare the poller.
 
         `clock` returns the time in monotonic seconds, and `wall` the time in Unix seconds.
+        `on_idle` is called each time when the poller has handled all packets.
         """
+        self._on_idle = on_idle
         self._clock = ArrivalClock(clock, wall)
         self._readers: dict[int, Reader] = {}
         self._backlog = MediaBacklog(self._readers, self._clock)
@@ -139,6 +146,7 @@ class MediaPoller:
                 pause = 0.0 if count == _BATCH or self._backlog else _POLL_S
                 self._timer = asyncio.get_running_loop().call_later(pause, self._poll_again)
             else:
+                self._on_idle()
                 self._wake_up(self._poll)
 
     def _serve(self, poll: select.epoll, now: float) -> int:

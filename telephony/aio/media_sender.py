@@ -12,13 +12,14 @@ from typing import Protocol
 
 from telephony.aio.media_leg import MediaLeg
 from telephony.errors import SrtpError
+from telephony.rtp.packet import Octets
 from telephony.rtp.srtp import Protection
 
 
 class PacketSender(Protocol):
     """Any object with a `send` method like that of a socket."""
 
-    def send(self, data: bytes, /) -> int:
+    def send(self, data: Octets, /) -> int:
         """Send one RTP packet.
 
         Raises:
@@ -31,7 +32,7 @@ class _UnconnectedSender:
     sock: socket.socket
     target: tuple[str, int]
 
-    def send(self, data: bytes, /) -> int:
+    def send(self, data: Octets, /) -> int:
         return self.sock.sendto(data, self.target)
 
 
@@ -46,14 +47,14 @@ class _SrtpSender:
     sender: PacketSender
     otherwise: _UnconnectedSender
 
-    def send(self, data: bytes, /) -> int:
+    def send(self, data: Octets, /) -> int:
         """Encrypt a packet and send it.
 
         Raises:
             OSError: The packet cannot be encrypted (EPERM), or was not sent.
         """
         try:
-            out = self.protection.protect(data)
+            out = self.protection.protect(bytes(data))
         except SrtpError as error:
             raise OSError(errno.EPERM, str(error)) from None
         try:

@@ -30,6 +30,7 @@ from telephony.aio.media_path import (
     control_reader_of,
     kinds_of,
     reader_of,
+    wipe_buffer,
 )
 from telephony.aio.media_poller import MediaPoller
 from telephony.aio.ports import PortPair, PortPool, connected_socket
@@ -78,7 +79,7 @@ class Relay:
         self._on_refused = on_refused
         self._clock = clock
         self._legs: dict[str, MediaLeg] = {}
-        self._poller = MediaPoller(clock)
+        self._poller = MediaPoller(clock, on_idle=wipe_buffer)
         self._ringback = Ringback()
 
     # The methods that the interface MediaPlane requires

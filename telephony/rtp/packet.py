@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from telephony.errors import ProtocolError, RtpParseError
 
+Octets = bytes | bytearray | memoryview
+"""A datagram, or a part of one."""
 HEADER_BYTES = 12
 _HEADER = struct.Struct("!BBHII")
 
 
-def is_rtp(data: bytes) -> bool:
+def is_rtp(data: Octets) -> bool:
     """Return whether `data` has the form of an RTP packet.
 
     The version must be 2, and `data` must not be shorter than its RTP header says. RTCP on the same
@@ -34,7 +36,7 @@ def is_rtp(data: bytes) -> bool:
     return size >= needed
 
 
-def is_rtcp(data: bytes) -> bool:
+def is_rtcp(data: Octets) -> bool:
     """Return whether `data` is RTCP: version 2 and an RTCP packet type (RFC 5761 section 4)."""
     return len(data) >= 8 and data[0] & 0xC0 == 0x80 and 192 <= data[1] <= 223
 

@@ -61,7 +61,7 @@ class Recording:
         self.handle(self.sock.recv(100), ("", 0), now)
 
     def handle(self, data, _source, arrived):
-        self.taken.append(data)
+        self.taken.append(bytes(data))
         self.arrivals.append(arrived)
 
     def lost(self, count, since, until):

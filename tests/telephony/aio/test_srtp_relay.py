@@ -19,6 +19,12 @@ from telephony.sdp import KeyPair, Suite, fresh_keys
 REPORT = bytes([0x80, 200, 0, 6]) + (7).to_bytes(4) + bytes(20)
 
 
+def copied(what):
+    """Return what a tap was given; the relay overwrites the packet afterwards."""
+    track, data, *others = what
+    return (track, bytes(data), *others)
+
+
 class Secure:
     """The SRTP state of a peer; `configure` gives its keys to the peer's leg."""
 
@@ -54,7 +60,7 @@ def kept(relay):
     """The packets that the taps of both legs receive."""
     given = []
     for track, leg_id in enumerate("ab"):
-        relay.set_tap(leg_id, track, lambda *what: given.append(what))
+        relay.set_tap(leg_id, track, lambda *what: given.append(copied(what)))
     return given
 
 
