@@ -35,6 +35,7 @@ from galwad.messages import (
                 "call_id": "one",
                 "extension": "",
                 "user": "",
+                "arrived_mono": 0.0,
             },
         ),
         (
