@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from recording.spool.format import MAX_MEDIA, PACKET
 
 _MAX_SPAN_US = 0xFFFFFFFF
+_HEAD_BYTES = PACKET.size
+_pack_head = PACKET.pack_into
 _FIRST_BYTES = 24 * 1024
 """The first size of a frame's buffer in bytes: one second of G.711 of both parties fits."""
 
@@ -54,7 +56,12 @@ class OpenFrame:
     """The arrival time of the latest packet that was added, in µs since the spool's start."""
     size: int = 0
     """The length of the plaintext in bytes; 0 if the frame has no packets."""
-    _buffer: bytearray = field(default_factory=lambda: bytearray(_FIRST_BYTES))
+    _buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_FIRST_BYTES)))
+    """The plaintext, and free space behind it. The free space contains only zeros.
+
+    A `memoryview` copies a packet straight into the buffer. A `bytearray` would make a temporary
+    copy first, which would stay in memory.
+    """
 
     def takes(self, at_us: int) -> bool:
         """Return whether the frame can take a packet that arrived at `at_us`.
@@ -74,19 +81,18 @@ class OpenFrame:
         elif at_us > self.last_us:
             self.last_us = at_us
         length = len(data)
-        start = size + PACKET.size
-        end = start + length
-        if end > len(self._buffer):
-            self._grow(end)
+        start = size + _HEAD_BYTES
+        self.size = end = start + length
         buffer = self._buffer
-        PACKET.pack_into(buffer, size, at_us - self.first_us, track, length)
+        if end > len(buffer):
+            buffer = self._grow(end)
+        _pack_head(buffer, size, at_us - self.first_us, track, length)
         buffer[start:end] = data
-        self.size = end
 
     @property
     def plaintext(self) -> memoryview:
         """The plaintext of the frame. It must not be used after the next change of the frame."""
-        return memoryview(self._buffer)[: self.size]
+        return self._buffer[: self.size]
 
     @property
     def span(self) -> tuple[int, int]:
@@ -110,12 +116,14 @@ class OpenFrame:
                 self.first_us, self.last_us = kept.span
             self.size, self._buffer = kept.size, kept._buffer  # noqa: SLF001 - the same class
 
-    def _grow(self, needed: int) -> None:
+    def _grow(self, needed: int) -> memoryview:
         """Replace the buffer by one with at least `needed` bytes, and overwrite the old one."""
-        grown = bytearray(max(needed, 2 * len(self._buffer)))
-        grown[: self.size] = self.plaintext
-        self._buffer[:] = bytes(len(self._buffer))
+        former = self._buffer
+        grown = memoryview(bytearray(max(needed, 2 * len(former))))
+        grown[: len(former)] = former
+        former[:] = bytes(len(former))
         self._buffer = grown
+        return grown
 
 
 def earlier_packets(from_us: int, plaintext: bytearray | memoryview, until_us: int) -> OpenFrame:

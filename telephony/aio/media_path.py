@@ -163,13 +163,16 @@ class _Path:
         if self.sender is None:
             counters.withheld += 1
         else:
-            data[1] = self.second_bytes[second]
+            sent_as = self.second_bytes[second]
+            if sent_as != second:
+                data[1] = sent_as
             try:
                 self.sender.send(data)
             except OSError:
                 if not _sent_unconnected(self.leg, data):
                     counters.unsent += 1
-            data[1] = second
+            if sent_as != second:
+                data[1] = second
         if self.tap is not None and not kind:
             self.tap(self.track, data, arrived, False)
 
