@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from callerid.errors import NumberError
@@ -48,6 +48,51 @@ def test_any_text_is_read_as_a_number_or_raises_number_error(text):
     except NumberError:
         return
     assert PhoneNumber.parse(str(number)) == number
+
+
+def read_or_refused(read, *arguments):
+    try:
+        return read(*arguments)
+    except NumberError as error:
+        return str(error)
+
+
+def both_readings(text, region="GB"):
+    """Return what `parse` makes of a text, and what libphonenumber makes of it."""
+    return (
+        read_or_refused(PhoneNumber.parse, text, region),
+        read_or_refused(PhoneNumber._by_libphonenumber, text.strip(), region),
+    )
+
+
+def test_every_uk_prefix_is_read_as_libphonenumber_reads_it():
+    """The first five digits after 0 or +44 decide all that libphonenumber decides in the UK."""
+    different = []
+    for prefix in range(100_000):
+        for begin in ("0", "+44"):
+            text = f"{begin}{prefix:05}{(prefix * 7919) % 100_000:05}"
+            ours, theirs = both_readings(text)
+            if ours != theirs:
+                different.append(text)
+    assert different == []
+
+
+SPACED = st.lists(
+    st.from_regex(r"[0-9] {0,2}", fullmatch=True, alphabet=st.characters(codec="ascii")),
+    min_size=9,
+    max_size=11,
+)
+
+
+@given(st.sampled_from(["0", "+44", "+44 ", "0 ", "+ 44 ", "44", "0044"]), SPACED.map("".join))
+@example("0", "1632 960001" + " " * 250)
+@example("0", " " * 250 + "1632 960001")
+@example("+44", "1632 960001" + " x1")
+@example("+44", "\u0661632 960001")
+def test_a_number_in_a_usual_form_is_read_as_libphonenumber_reads_it(begin, rest):
+    for region in ("GB", "IE"):
+        ours, theirs = both_readings(begin + rest, region)
+        assert ours == theirs
 
 
 REAL = CallerId(PhoneNumber("+441632960001"), withheld=False)
