@@ -19,6 +19,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    MetaData,
     String,
     Table,
     Text,
@@ -28,8 +29,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from callerid.directory import metadata
 from callerid.errors import ContactError
+
+metadata = MetaData()
 
 contacts = Table(
     "contacts",

@@ -1,97 +1,94 @@
-"""The embedded directory: its tables, and the import from CSV.
+"""The embedded directory of people: a SQLite file, and the import that replaces it.
 
-If an import file has a fault, nothing is imported. All faults are reported, with file, line and
-column. A row replaces the person with the same `reference`. The argument `absent` of `import_csv`
-decides about the people who are in the directory but not in the file: with "keep" they stay
-unchanged, with "remove" they are removed.
+The directory has a file of its own beside the desk's database, and this file is never changed. An
+import builds a new file, and renames it to the name of the directory when it is complete:
 
-The file is in UTF-8, with a comma or a semicolon between cells. The first line names the columns,
-which may be in any sequence:
+- A lookup sees the directory before the import or after it, and never a part of it.
+- An import that fails, is interrupted or is killed leaves the directory as it was.
+- The desk's database is not locked, however many people are imported.
 
-| column | needed | meaning |
-|---|---|---|
-| reference | yes | the CRM's identifier, by which later imports find the person |
-| name | yes | the name of the person, as the screen-pop shows it |
-| numbers | yes | telephone numbers, separated by `|` ; `01970 625000 x12` has an extension |
-| language | no | the preferred language: `cy`, `en` or empty |
-| kind | no | `person` (default), `organisation`, `payphone` |
-| shared | no | yes/no: several people use the number, so the screen-pop shows a warning |
-| do_not_pop | no | yes/no: if yes, a screen-pop never shows the person |
-| address, postcode, email, date_of_birth, notes | no | details of the person |
+For a directory `directory.db`, an import locks `directory.db.lock`, and builds `directory.db.new`.
+The replaced file is `directory.db.old` until it is overwritten with zeros, so that removed people
+cannot be read from the disk. If an import was killed, the next one removes what it left.
 
-The screen-pop shows the details only after the advisor has confirmed who the caller is.
+`callerid.import_file` reads the CSV file. `callerid.sources.embedded` finds people by number.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from dataclasses import dataclass, field
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    delete,
-    insert,
-    select,
-    update,
+from callerid.errors import DirectoryError
+from callerid.import_file import ImportFile, ImportRow
+
+FORMAT = 1
+"""The version of the tables, which the file has as its `user_version`."""
+# `line` is the person's line in the last import file; NULL if that file did not have the person.
+# With AUTOINCREMENT, the id of a removed person is never given to another person, because contact
+# notes have these ids.
+TABLES = """
+CREATE TABLE people (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    reference TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    language TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    shared INTEGER NOT NULL,
+    do_not_pop INTEGER NOT NULL,
+    address TEXT NOT NULL,
+    postcode TEXT NOT NULL,
+    email TEXT NOT NULL,
+    date_of_birth TEXT NOT NULL,
+    notes TEXT NOT NULL,
+    line INTEGER
+);
+CREATE TABLE numbers (
+    e164 TEXT NOT NULL,
+    extension TEXT NOT NULL,
+    person_id INTEGER NOT NULL,
+    PRIMARY KEY (e164, extension, person_id)
+) WITHOUT ROWID;
+"""
+_VALUES = (
+    *("reference", "name", "language", "kind", "shared", "do_not_pop"),
+    *("address", "postcode", "email", "date_of_birth", "notes"),
 )
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
-from callerid.errors import ImportFault, ImportFileError, NumberError
-from callerid.number import REGION, PhoneNumber
-from callerid.person import PersonKind
-
-metadata = MetaData()
-
-people = Table(
-    "people",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("reference", String(200), nullable=False, unique=True),
-    Column("name", String(200), nullable=False),
-    Column("language", String(2), nullable=False),
-    Column("kind", String(12), nullable=False),
-    Column("shared", Boolean, nullable=False),
-    Column("do_not_pop", Boolean, nullable=False),
-    Column("address", String, nullable=False),
-    Column("postcode", String, nullable=False),
-    Column("email", String, nullable=False),
-    Column("date_of_birth", String, nullable=False),
-    Column("notes", String, nullable=False),
+_MARKS = ", ".join("?" * (len(_VALUES) + 2))  # for the values, the id and the line
+_ADD_PERSON = f"INSERT OR IGNORE INTO people VALUES ({_MARKS})"  # noqa: S608 - no values in it
+_ADD_NUMBER = "INSERT OR IGNORE INTO numbers VALUES (?, ?, ?)"
+# The present directory has the schema name `present`.
+_LAST_ID = "SELECT coalesce(max(seq), 0) FROM present.sqlite_sequence"
+_KNOWN = (
+    "SELECT reference, id FROM present.people WHERE reference IN (SELECT value FROM json_each(?))"
 )
-
-numbers = Table(
-    "numbers",
-    metadata,
-    Column("person_id", Integer, ForeignKey("people.id", ondelete="CASCADE"), primary_key=True),
-    Column("e164", String(20), primary_key=True),
-    Column("extension", String(8), primary_key=True),
-    Index("numbers_by_e164", "e164", "extension"),
+_ABSENT_PEOPLE = (
+    f"SELECT id, {', '.join(_VALUES)}, NULL FROM present.people AS old "  # noqa: S608 - no values
+    "WHERE NOT EXISTS (SELECT 1 FROM main.people AS new WHERE new.id = old.id)"
 )
+_ABSENT_NUMBERS = (
+    "SELECT * FROM present.numbers AS old WHERE EXISTS "
+    "(SELECT 1 FROM main.people AS new WHERE new.id = old.person_id AND new.line IS NULL)"
+)
+_CHUNK = 1000
+"""The number of people that are inserted at a time."""
+_CACHE_KB = 65_536
+"""The memory for pages of the new file.
 
-DETAILS = ("reference", "address", "postcode", "email", "date_of_birth", "notes")
-_NEEDED = ("reference", "name", "numbers")
-_OPTIONAL = ("language", "kind", "shared", "do_not_pop", *DETAILS[1:])
-_YES = frozenset({"yes", "y", "true", "1", "ie", "ydy"})
-_NO = frozenset({"", "no", "n", "false", "0", "na", "nac ydy"})
-_MOST_FAULTS = 100
-_MOST_CHARACTERS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class ImportRow:
-    """One valid row of an import file, which describes one person."""
-
-    values: dict[str, str | bool]
-    numbers: tuple[PhoneNumber, ...]
+The two database indexes of a million people fit into it. With less memory, the pages would be
+written to the disk many times, because references and numbers are in no sequence.
+"""
+_ERASED_AT_ONCE = 1 << 20
+_READERS_S = 5.0
+"""The longest time in seconds that an import waits for lookups in the replaced file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,174 +100,276 @@ class ImportResult:
     removed: int
 
 
-@dataclass(slots=True)
-class _Reader:
-    file: str
-    region: str
-    faults: list[ImportFault] = field(default_factory=list)
-    seen: dict[str, int] = field(default_factory=dict)
+def open_directory(path: Path, timeout_s: float = _READERS_S) -> sqlite3.Connection | None:
+    """Open the directory for reading. Return None if there is no file at `path`.
 
-    def fault(self, line: int, column: str, problem: str) -> None:
-        self.faults.append(ImportFault(self.file, line, column, problem))
-
-    def header(self, names: list[str]) -> None:
-        for name in _NEEDED:
-            if name not in names:
-                self.fault(1, name, "add this column, which is required")
-        for name in names:
-            if name not in _NEEDED + _OPTIONAL:
-                known = ", ".join(_NEEDED + _OPTIONAL)
-                self.fault(1, name, f"is not a known column; the columns are {known}")
-            elif names.count(name) > 1:
-                self.fault(1, name, "occurs twice in the header")
-
-    def row(self, line: int, cells: dict[str, str]) -> ImportRow | None:
-        before = len(self.faults)
-        values: dict[str, str | bool] = {name: cells.get(name, "") for name in DETAILS}
-        values["name"] = cells.get("name", "")
-        for name in ("reference", "name"):
-            self._text(line, name, str(values[name]))
-        self._unique(line, str(values["reference"]))
-        values["language"] = self._word(line, "language", cells, ("", "cy", "en"))
-        values["kind"] = (
-            self._word(line, "kind", cells, tuple(PersonKind)) if cells.get("kind") else "person"
-        )
-        for name in ("shared", "do_not_pop"):
-            values[name] = self._flag(line, name, cells.get(name, ""))
-        found = self._numbers(line, cells.get("numbers", ""))
-        return ImportRow(values, found) if len(self.faults) == before else None
-
-    def _text(self, line: int, name: str, value: str) -> None:
-        if not value:
-            self.fault(line, name, "must not be empty")
-        elif len(value) > _MOST_CHARACTERS:
-            self.fault(line, name, f"must not be longer than {_MOST_CHARACTERS} characters")
-
-    def _unique(self, line: int, reference: str) -> None:
-        if reference and reference in self.seen:
-            self.fault(line, "reference", f"is the same as in line {self.seen[reference]}")
-        self.seen.setdefault(reference, line)
-
-    def _word(self, line: int, name: str, cells: dict[str, str], known: tuple[str, ...]) -> str:
-        value = cells.get(name, "").lower()
-        if value not in known:
-            choice = ", ".join(word for word in known if word)
-            self.fault(line, name, f"must be one of {choice}")
-        return value
-
-    def _flag(self, line: int, name: str, value: str) -> bool:
-        if value.lower() not in _YES | _NO:
-            self.fault(line, name, "must be yes or no")
-        return value.lower() in _YES
-
-    def _numbers(self, line: int, text: str) -> tuple[PhoneNumber, ...]:
-        found: dict[PhoneNumber, None] = {}
-        for part in filter(None, (part.strip() for part in text.split("|"))):
-            try:
-                found[PhoneNumber.parse(part, self.region)] = None
-            except NumberError as error:
-                self.fault(line, "numbers", str(error))
-        if not text.strip(" |"):
-            self.fault(line, "numbers", "must not be empty")
-        return tuple(found)
-
-
-def read_csv(text: str, file: str = "people.csv", region: str = REGION) -> list[ImportRow]:
-    """Read an import file and return its rows.
-
-    Args:
-        text: The text of the file.
-        file: The name of the file, for the messages about faults.
-        region: The country to which numbers without a country code belong, such as "GB".
+    `timeout_s` is the longest time for which a statement waits while the file is locked.
 
     Raises:
-        ImportFileError: The file has faults. The error lists them. If the rows have more than a
-            hundred faults, reading stops after the row with the hundredth fault.
+        sqlite3.Error: The file cannot be opened, or is not a database.
+        DirectoryError: The file is from a later version of Galwad, or cannot be reached.
     """
-    reader = _Reader(file, region)
-    text = text.removeprefix("\ufeff")
-    first = text.split("\n", 1)[0]
-    rows = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=";" if first.count(";") > first.count(",") else ",",
-        strict=True,
-    )
-    entries: list[ImportRow] = []
     try:
-        names = [name.strip().lower() for name in next(rows, [])]
-        reader.header(names)
-        if not reader.faults:
-            for row in rows:
-                _read_row(reader, names, row, rows.line_num, entries)
-                if len(reader.faults) >= _MOST_FAULTS:
-                    break
-    except csv.Error as error:
-        reader.fault(rows.line_num, "", f"cannot be read as CSV: {error}")
-    if reader.faults:
-        raise ImportFileError(reader.faults)
-    return entries
+        path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DirectoryError(f"cannot read the directory: {error.strerror}") from None
+    connection = sqlite3.connect(_read_only(path), uri=True, timeout=timeout_s)
+    try:
+        _check_format(connection, "main")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
-def _read_row(
-    reader: _Reader, names: list[str], row: list[str], line: int, entries: list[ImportRow]
-) -> None:
-    if not any(cell.strip() for cell in row):
-        return
-    if len(row) != len(names):
-        reader.fault(line, "", f"has {len(row)} fields, but the header has {len(names)}")
-        return
-    cells = {name: cell.strip() for name, cell in zip(names, row, strict=True)}
-    entry = reader.row(line, cells)
-    if entry is not None:
-        entries.append(entry)
+def _check_format(connection: sqlite3.Connection, schema: str) -> None:
+    (found,) = connection.execute(f"PRAGMA {schema}.user_version").fetchone()
+    if found > FORMAT:
+        raise DirectoryError("the directory is from a later version of Galwad")
 
 
-async def import_csv(
-    engine: AsyncEngine,
-    text: str,
-    file: str = "people.csv",
-    *,
-    region: str = REGION,
-    absent: Literal["keep", "remove"] = "keep",
-) -> ImportResult:
-    """Import a whole file in one transaction.
+def _read_only(path: Path) -> str:
+    return f"{path.resolve().as_uri()}?mode=ro"
 
-    Args:
-        engine: The database.
-        text: The text of the file.
-        file: The name of the file, for the messages about faults.
-        region: The country to which numbers without a country code belong, such as "GB".
-        absent: With "keep", people who are in the directory but not in the file stay in the
-            directory. With "remove", these people are removed.
+
+class NewDirectory:
+    """A directory that an import builds; `put_in_force` replaces the present directory by it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._new = _beside(path, "new")
+        self._old = _beside(path, "old")
+
+    def fill(
+        self,
+        file: ImportFile,
+        absent: Literal["keep", "remove"] = "keep",
+        on_progress: Callable[[int], None] = lambda _people: None,
+    ) -> ImportResult:
+        """Build the new directory from an import file. The present directory does not change.
+
+        A row replaces the person with the same reference, who keeps the id.
+
+        Args:
+            file: The import file.
+            absent: With "keep", people who are in the directory but not in the file stay in the
+                directory. With "remove", these people are removed.
+            on_progress: The function that is called with the number of people read so far.
+
+        Raises:
+            ImportFileError: The file has faults.
+            DirectoryError: The disk is full or damaged, or the present directory is damaged.
+        """
+        os.close(_open(self._new, os.O_CREAT | os.O_EXCL))
+        try:
+            with closing(sqlite3.connect(self._new, isolation_level=None, uri=True)) as connection:
+                result = _fill(connection, self._path, file, absent, on_progress)
+        except sqlite3.Error as error:
+            raise DirectoryError(f"the directory cannot be written: {error}") from None
+        _sync(self._new)
+        return result
+
+    def put_in_force(self) -> None:
+        """Replace the present directory by the new one, and erase the replaced file."""
+        if self._path.exists():
+            os.link(self._path, self._old)
+        self._new.rename(self._path)
+        _sync_folder(self._path.parent)
+        _erase_replaced(self._old)
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[NewDirectory]:
+    """Begin an import into the directory at `path`, whose folder must exist.
+
+    At the end of the `with` block, a directory that was not put in force is erased.
 
     Raises:
-        ImportFileError: The file has faults, and nothing was changed.
+        DirectoryError: Another import is running.
+        OSError: The folder or a file in it cannot be used.
     """
-    entries = read_csv(text, file, region)
-    async with engine.execution_options(immediate=True).begin() as connection:
-        rows = await connection.execute(select(people.c.reference, people.c.id))
-        known = {str(row.reference): int(row.id) for row in rows}
-        for entry in entries:
-            await _store(connection, entry, known.get(str(entry.values["reference"])))
-        given = {str(entry.values["reference"]) for entry in entries}
-        replaced = len(given & known.keys())
-        gone = known.keys() - given if absent == "remove" else set()
-        for reference in gone:
-            await connection.execute(delete(people).where(people.c.id == known[reference]))
-    return ImportResult(len(entries) - replaced, replaced, len(gone))
+    with _locked(_beside(path, "lock")):
+        _remove_leftovers(path)
+        try:
+            yield NewDirectory(path)
+        finally:
+            _erase(_beside(path, "new"))
 
 
-async def _store(connection: AsyncConnection, entry: ImportRow, person_id: int | None) -> None:
-    if person_id is None:
-        statement = insert(people).values(**entry.values).returning(people.c.id)
-        person_id = (await connection.execute(statement)).scalar_one()
+def _fill(
+    connection: sqlite3.Connection,
+    present: Path,
+    file: ImportFile,
+    absent: Literal["keep", "remove"],
+    on_progress: Callable[[int], None],
+) -> ImportResult:
+    # No other process opens this file before it is complete, so it needs no journal. SQLite must
+    # not write people into temporary files in other folders.
+    for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KB}"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.executescript(TABLES)
+    _attach(connection, present)
+    connection.execute("BEGIN")
+    (before,) = connection.execute("SELECT count(*) FROM present.people").fetchone()
+    (last_id,) = connection.execute(_LAST_ID).fetchone()
+    connection.execute("INSERT INTO main.sqlite_sequence VALUES ('people', ?)", (last_id,))
+    added = replaced = 0
+    rows = file.rows()
+    while chunk := list(islice(rows, _CHUNK)):
+        known = _known(connection, chunk)
+        new = [row.reference for row in chunk if row.reference not in known]
+        known |= {reference: last_id + n for n, reference in enumerate(new, 1)}
+        last_id += len(new)
+        added += len(new)
+        replaced += len(chunk) - len(new)
+        _insert(connection, file, chunk, known)
+        on_progress(added + replaced)
+    file.check()
+    if absent == "keep":
+        for query, statement in ((_ABSENT_PEOPLE, _ADD_PERSON), (_ABSENT_NUMBERS, _ADD_NUMBER)):
+            _copy(connection, query, statement)
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+    connection.execute("COMMIT")
+    return ImportResult(added, replaced, before - replaced if absent == "remove" else 0)
+
+
+def _attach(connection: sqlite3.Connection, present: Path) -> None:
+    """Attach the present directory as the schema `present`; an empty one if there is none."""
+    there = present.exists()
+    connection.execute("ATTACH ? AS present", (_read_only(present) if there else ":memory:",))
+    if there:
+        _check_format(connection, "present")
     else:
-        await connection.execute(
-            update(people).where(people.c.id == person_id).values(**entry.values)
-        )
-        await connection.execute(delete(numbers).where(numbers.c.person_id == person_id))
-    rows = [
-        {"person_id": person_id, "e164": number.e164, "extension": number.extension}
-        for number in entry.numbers
-    ]
-    await connection.execute(insert(numbers), rows)
+        connection.executescript(TABLES.replace("CREATE TABLE ", "CREATE TABLE present."))
+
+
+def _known(connection: sqlite3.Connection, rows: Sequence[ImportRow]) -> dict[str, int]:
+    """Return the ids of those people of the rows who are in the present directory."""
+    references = json.dumps([row.reference for row in rows])
+    return dict(connection.execute(_KNOWN, (references,)).fetchall())
+
+
+def _insert(
+    connection: sqlite3.Connection, file: ImportFile, rows: Sequence[ImportRow], ids: dict[str, int]
+) -> None:
+    """Insert the people of the rows, and add a fault for each reference that occurs twice."""
+    inserted = connection.executemany(
+        _ADD_PERSON,
+        ((ids[row.reference], *map(row.values.get, _VALUES), row.line) for row in rows),
+    ).rowcount
+    connection.executemany(
+        _ADD_NUMBER,
+        (
+            (number.e164, number.extension, ids[row.reference])
+            for row in rows
+            for number in row.numbers
+        ),
+    )
+    if inserted == len(rows):
+        return
+    query = "SELECT line FROM main.people WHERE reference = ?"
+    for row in rows:
+        (line,) = connection.execute(query, (row.reference,)).fetchone()
+        if line != row.line:
+            file.fault(row.line, "reference", f"is the same as in line {line}")
+
+
+def _copy(connection: sqlite3.Connection, query: str, statement: str) -> None:
+    """Run `statement` with each row that `query` finds.
+
+    SQLite could do this in one statement, but would store all rows in memory before.
+    """
+    found = connection.execute(query)
+    while rows := found.fetchmany(_CHUNK):
+        connection.executemany(statement, rows)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f"{path.name}.{ending}")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Lock the file at `path`, which is created if it is missing, until the block ends."""
+    descriptor = _open(path, os.O_CREAT)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DirectoryError("another import into the directory is running") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path, more: int = 0) -> int:
+    """Open a file for reading and writing, and return its descriptor.
+
+    If the file is created, only the owner of its folder may read it: an import that runs as root
+    must not leave files that the desk cannot read.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | more, 0o600)
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    return descriptor
+
+
+def _sync(path: Path) -> None:
+    descriptor = _open(path)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Erase the files of an import that was killed."""
+    _erase(_beside(path, "new"))
+    old = _beside(path, "old")
+    if old.exists() and path.exists() and old.samefile(path):
+        old.unlink()  # the import was killed before the new directory was in force
+    _erase_replaced(old)
+
+
+def _erase_replaced(old: Path) -> None:
+    """Erase a replaced directory as soon as no lookup reads it.
+
+    If a lookup does not end within `_READERS_S`, the file stays, and the next import erases it.
+    """
+    if not old.exists():
+        return
+    with closing(sqlite3.connect(old, isolation_level=None, timeout=_READERS_S)) as connection:
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorname == "SQLITE_BUSY":
+                return
+            # It is erased in part, by an import that was killed, so no lookup can read it.
+        _erase(old)
+
+
+def _erase(path: Path) -> None:
+    """Overwrite a file with zeros, and remove it. If there is no file, do nothing."""
+    if not path.exists():
+        return
+    descriptor = _open(path)
+    try:
+        left = os.fstat(descriptor).st_size
+        while left > 0:
+            left -= os.write(descriptor, bytes(min(left, _ERASED_AT_ONCE)))
+            os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+    path.unlink()

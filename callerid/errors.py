@@ -3,6 +3,7 @@
 CallerIdError
 ├── NumberError          a text is not a telephone number
 ├── ImportFileError      an import file has faults, each with its line and column
+├── DirectoryError       the embedded directory cannot be read or replaced now
 ├── SourceError          a directory of people cannot be searched now
 ├── ChoiceError          a person cannot be chosen or confirmed in the screen-pop
 └── ContactError         a contact note cannot be saved, such as a note without a purpose
@@ -50,6 +51,10 @@ class ImportFileError(CallerIdError):
     def __init__(self, faults: list[ImportFault]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = tuple(faults)
+
+
+class DirectoryError(CallerIdError):
+    """The embedded directory cannot be read, or an import cannot replace it now."""
 
 
 class SourceError(CallerIdError):

@@ -118,6 +118,11 @@ class Settings(Section):
         return self.node.state / "desk" / "galwad.db"
 
     @property
+    def directory_file(self) -> Path:
+        """The path of the SQLite file with the people whom Galwad can identify when they call."""
+        return self.database.with_name("directory.db")
+
+    @property
     def recipients(self) -> Path:
         """The path of the signed file that lists the recipients, who can open recordings."""
         return self.recording.recipients or self.node.state / "keys" / "recipients.json"

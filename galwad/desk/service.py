@@ -90,6 +90,11 @@ class DeskOptions:
         return self.database.with_name("audit.key")
 
     @property
+    def directory_file(self) -> Path:
+        """The file of the embedded directory of people, which is in the folder of the database."""
+        return self.database.with_name("directory.db")
+
+    @property
     def anchor_file(self) -> Path:
         """The file to which the head of the audit chain is appended each day."""
         return self.anchors or self.database.with_name("anchors.jsonl")
@@ -152,9 +157,9 @@ class Desk:
             on_finished=self.anchors.append,
             zone=options.time_zone,
         )
-        self.lookup = Lookup(
-            [EmbeddedDirectory(self.engine)] if sources is None else sources, options.lookup_budget
-        )
+        if sources is None:
+            sources = [EmbeddedDirectory(options.directory_file)]
+        self.lookup = Lookup(sources, options.lookup_budget)
         self.switch = SwitchClient(
             options.switch_socket, self._from_switch, self._switch_connection, self.users.accounts
         )

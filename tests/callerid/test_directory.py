@@ -1,21 +1,31 @@
-"""The embedded directory: import of CSV files, and search by number.
+"""The embedded directory: people are found by number, and an import replaces all or nothing.
 
-Covers `callerid/sources/embedded.py` and `callerid/errors.py`.
+Covers `callerid/sources/embedded.py`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import csv
+import io
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callerid.directory import import_csv, read_csv
-from callerid.errors import ImportFileError
+from callerid.directory import TABLES, new_directory, open_directory
+from callerid.errors import DirectoryError, ImportFileError, SourceError
+from callerid.import_file import ImportFile
 from callerid.number import PhoneNumber
 from callerid.person import PersonKind
 from callerid.sources.embedded import EmbeddedDirectory
+from helpers.directory import import_people
 
 HEADER = "reference,name,numbers,language,kind,shared,do_not_pop,address\n"
 ELIN = "C-1,Elin Fictitious,01632 960001|07700 900123,cy,person,no,no,1 Example Street\n"
@@ -23,62 +33,85 @@ CARE = "C-2,Fictitious Care Home,01632 960100,en,organisation,yes,no,\n"
 NURSE = "C-3,Ward Nurse,01632 960100 x12,en,person,no,no,\n"
 
 
-async def find(engine, number):
-    return await EmbeddedDirectory(engine).find(PhoneNumber.parse(number))
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "desk" / "directory.db"
 
 
-async def test_a_person_is_found_by_each_of_their_numbers(engine):
-    result = await import_csv(engine, HEADER + ELIN)
+async def find(path, number):
+    return await EmbeddedDirectory(path).find(PhoneNumber.parse(number))
+
+
+def files_of(path):
+    return sorted(each.name for each in path.parent.iterdir())
+
+
+def content_of(path):
+    """Return all rows of a directory."""
+    with closing(sqlite3.connect(path)) as connection:
+        people = connection.execute("SELECT * FROM people ORDER BY id").fetchall()
+        return people, connection.execute("SELECT * FROM numbers ORDER BY 1, 2, 3").fetchall()
+
+
+async def test_without_a_directory_no_person_is_found(path):
+    assert await find(path, "01632 960001") == []
+
+
+async def test_a_person_is_found_by_each_of_their_numbers(path):
+    result = import_people(path, HEADER + ELIN)
     assert (result.added, result.replaced, result.removed) == (1, 0, 0)
     for number in ("+441632960001", "07700 900123"):
-        (person,) = await find(engine, number)
+        (person,) = await find(path, number)
         assert person.name == "Elin Fictitious"
         assert person.language == "cy"
         assert dict(person.details) == {"reference": "C-1", "address": "1 Example Street"}
 
 
-async def test_the_exact_extension_comes_before_the_main_line(engine):
-    await import_csv(engine, HEADER + CARE + NURSE)
-    (nurse,) = await find(engine, "01632 960100 x12")
+async def test_the_exact_extension_comes_before_the_main_line(path):
+    import_people(path, HEADER + CARE + NURSE)
+    (nurse,) = await find(path, "01632 960100 x12")
     assert (nurse.name, nurse.main_line) == ("Ward Nurse", False)
-    (home,) = await find(engine, "01632 960100")
+    (home,) = await find(path, "01632 960100")
     assert (home.kind, home.shared, home.main_line) == (PersonKind.ORGANISATION, True, False)
-    both = await find(engine, "01632 960100 x99")
+    both = await find(path, "01632 960100 x99")
     assert {person.name for person in both} == {"Fictitious Care Home", "Ward Nurse"}
     assert all(person.main_line for person in both)
 
 
-async def test_a_number_that_matches_only_in_part_is_not_found(engine):
-    await import_csv(engine, HEADER + ELIN)
+async def test_a_number_that_matches_only_in_part_is_not_found(path):
+    import_people(path, HEADER + ELIN)
     for number in ("+441633960001", "+33163296000", "01632 960011"):
-        assert await find(engine, number) == []
+        assert await find(path, number) == []
 
 
-async def test_importing_again_replaces_by_reference_and_keeps_the_identity(engine):
-    await import_csv(engine, HEADER + ELIN + CARE)
-    (before,) = await find(engine, "01632 960001")
+async def test_importing_again_replaces_by_reference_and_keeps_the_identity(path):
+    import_people(path, HEADER + ELIN + CARE)
+    (before,) = await find(path, "01632 960001")
     moved = "C-1,Elin Moved,01632 960005,en,person,no,no,\n"
-    result = await import_csv(engine, HEADER + moved)
+    result = import_people(path, HEADER + moved)
     assert (result.added, result.replaced, result.removed) == (0, 1, 0)
-    assert await find(engine, "01632 960001") == []
-    (after,) = await find(engine, "01632 960005")
+    assert await find(path, "01632 960001") == []
+    (after,) = await find(path, "01632 960005")
     assert (after.person_id, after.name) == (before.person_id, "Elin Moved")
-    assert len(await find(engine, "01632 960100")) == 1
-    result = await import_csv(engine, HEADER + moved, absent="remove")
+    assert len(await find(path, "01632 960100")) == 1
+    result = import_people(path, HEADER + moved, "remove")
     assert result.removed == 1
-    assert await find(engine, "01632 960100") == []
+    assert await find(path, "01632 960100") == []
 
 
-async def test_a_faulty_file_changes_nothing_and_names_every_fault(engine):
-    await import_csv(engine, HEADER + ELIN)
+async def test_a_faulty_file_changes_nothing_and_names_every_fault(path):
+    import_people(path, HEADER + ELIN)
+    before = content_of(path)
     rows = [
         "C-1,Someone Else,01632 960009,cy,person,no,no,",
         "C-4,,not a number,fr,robot,perhaps,no,",
         "C-5,Too Few,01632 960003",
         "C-1,Again,01632 960004,en,person,no,no,",
+        "C-6,New,01632 960006,en,person,no,no,",
+        "C-6,New again,01632 960006,en,person,no,no,",
     ]
     with pytest.raises(ImportFileError) as error:
-        await import_csv(engine, HEADER + "\n".join(rows), "people.csv")
+        import_people(path, HEADER + "\n".join(rows))
     faults = [(fault.line, fault.column) for fault in error.value.faults]
     assert faults == [
         (3, "name"),
@@ -88,48 +121,248 @@ async def test_a_faulty_file_changes_nothing_and_names_every_fault(engine):
         (3, "numbers"),
         (4, ""),
         (5, "reference"),
+        (7, "reference"),
     ]
     assert str(error.value).startswith("people.csv:3: name: must not be empty")
+    assert str(error.value).endswith("people.csv:7: reference: is the same as in line 6")
     assert "not a number," not in str(error.value)
-    assert [person.name for person in await find(engine, "01632 960001")] == ["Elin Fictitious"]
+    assert content_of(path) == before
+    assert files_of(path) == ["directory.db", "directory.db.lock"]
 
 
-@pytest.mark.parametrize(
-    ("header", "column"),
-    [
-        ("reference,name\n", "numbers"),
-        ("reference,name,numbers,telephone\n", "telephone"),
-        ("reference,name,numbers,name\n", "name"),
-        ("", "reference"),
-    ],
-)
-def test_a_wrong_csv_header_is_a_fault_with_its_column(header, column):
+def test_a_reference_that_occurs_again_thousands_of_lines_later_is_a_fault(path):
+    rows = [f"C-{n},Elin,01632 960001,en,person,no,no,\n" for n in range(5000)]
     with pytest.raises(ImportFileError) as error:
-        read_csv(header)
-    assert (1, column) in [(fault.line, fault.column) for fault in error.value.faults]
+        import_people(path, HEADER + "".join(rows) + rows[17])
+    assert str(error.value) == "people.csv:5002: reference: is the same as in line 19"
 
 
-def test_a_csv_file_with_bom_and_semicolons_is_read():
-    (entry,) = read_csv("\ufeffReference;Name;Numbers\r\nC-1;Elin, Mrs;01632 960001\r\n")
-    assert entry.values["name"] == "Elin, Mrs"
+def test_an_import_stops_soon_after_a_hundred_references_that_occur_again(path):
+    rows = ("C-1,Elin,01632 960001,en,person,no,no,\n" for _ in range(20_000))
+    file = ImportFile(io.BytesIO((HEADER + "".join(rows)).encode()))
+    path.parent.mkdir()
+    seen: list[int] = []
+    with pytest.raises(ImportFileError) as error, new_directory(path) as new:
+        new.fill(file, on_progress=seen.append)
+    assert len(error.value.faults) == 100
+    assert error.value.faults[-1].line == 102
+    assert seen[-1] == 1000
 
 
-def test_an_open_quote_is_a_fault_with_its_line():
-    with pytest.raises(ImportFileError) as error:
-        read_csv('reference,name,numbers\nC-1,"Elin,01632 960001\n')
-    assert "cannot be read as CSV" in str(error.value)
-
-
-@given(st.text(max_size=300))
-def test_any_text_is_read_or_raises_import_file_error(text):
-    for head in ("", HEADER):
-        with contextlib.suppress(ImportFileError):
-            read_csv(head + text)
-
-
-async def test_many_hidden_people_do_not_displace_a_visible_one(engine):
+async def test_many_hidden_people_do_not_displace_a_visible_one(path):
     rows = [f"H-{n},Hidden {n:02},01632 960200,en,person,no,yes,\n" for n in range(50)]
     visible = "V-1,Visible Person,01632 960200,en,person,no,no,\n"
-    await import_csv(engine, HEADER + "".join(rows) + visible)
-    (person,) = await find(engine, "01632 960200")
+    import_people(path, HEADER + "".join(rows) + visible)
+    (person,) = await find(path, "01632 960200")
     assert person.name == "Visible Person"
+
+
+PEOPLE = st.dictionaries(
+    st.sampled_from("ABCDEF"),
+    st.lists(st.sampled_from(["+441632960001", "+441632960002", "+35312345678"]), min_size=1),
+    max_size=6,
+)
+IMPORTS = st.lists(st.tuples(PEOPLE, st.sampled_from(["keep", "remove"])), max_size=6)
+
+
+@given(IMPORTS)
+def test_imports_in_sequence_give_the_directory_that_a_dict_would(imports):
+    """The model is a dict of numbers by reference, and the id that each reference was given."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "directory.db"
+        model: dict[str, list[str]] = {}
+        ids: dict[str, int] = {}
+        last_id = 0
+        for people, absent in imports:
+            out = io.StringIO()
+            writer = csv.writer(out)
+            writer.writerow(["reference", "name", "numbers"])
+            writer.writerows([key, f"Name {key}", "|".join(people[key])] for key in people)
+            result = import_people(path, out.getvalue(), absent)
+            removed = set(model) - set(people) if absent == "remove" else set()
+            expected = len(set(people) - set(model)), len(set(people) & set(model)), len(removed)
+            assert (result.added, result.replaced, result.removed) == expected
+            model = {key: model[key] for key in model if key not in removed} | people
+            for key in people:
+                if key not in ids:
+                    last_id += 1
+                    ids[key] = last_id
+            ids = {key: ids[key] for key in model}
+            rows, numbers = content_of(path)
+            assert {(row[1], row[0]) for row in rows} == set(ids.items())
+            assert {(number, ids[key]) for key in model for number in model[key]} == {
+                (number, person) for number, _, person in numbers
+            }
+
+
+def test_the_id_of_a_removed_person_is_never_given_to_another(path):
+    import_people(path, HEADER + ELIN + CARE)
+    import_people(path, HEADER + ELIN, "remove")
+    import_people(path, HEADER + ELIN + NURSE)
+    people, _ = content_of(path)
+    assert [(row[0], row[1]) for row in people] == [(1, "C-1"), (3, "C-3")]
+
+
+async def test_a_lookup_during_an_import_finds_the_former_people(path):
+    import_people(path, HEADER + ELIN)
+    moved = HEADER + "C-1,Elin Moved,01632 960005,en,person,no,no,\n"
+    with new_directory(path) as new:
+        new.fill(ImportFile(io.BytesIO(moved.encode())))
+        assert [person.name for person in await find(path, "01632 960001")] == ["Elin Fictitious"]
+        assert await find(path, "01632 960005") == []
+        new.put_in_force()
+        assert await find(path, "01632 960001") == []
+        assert [person.name for person in await find(path, "01632 960005")] == ["Elin Moved"]
+
+
+async def test_a_lookup_that_opened_the_file_before_it_was_replaced_opens_the_new_one(
+    path, monkeypatch
+):
+    import_people(path, HEADER + ELIN)
+    directory = EmbeddedDirectory(path)
+    opened = []
+
+    def open_and_import(*arguments):
+        opened.append(open_directory(*arguments))
+        if len(opened) == 1:
+            import_people(path, HEADER + "C-1,Elin Moved,01632 960001,en,person,no,no,\n")
+        return opened[-1]
+
+    monkeypatch.setattr("callerid.sources.embedded.open_directory", open_and_import)
+    [person] = await directory.find(PhoneNumber("+441632960001"))
+    assert (person.name, len(opened)) == ("Elin Moved", 2)
+
+
+def test_the_replaced_file_is_overwritten_when_its_last_reader_has_ended(path):
+    import_people(path, HEADER + ELIN)
+    with path.open("rb") as replaced:
+        size = len(replaced.read())
+        replaced.seek(0)
+        import_people(path, HEADER + CARE, "remove")
+        assert replaced.read() == bytes(size)
+    assert files_of(path) == ["directory.db", "directory.db.lock"]
+
+
+def test_a_replaced_file_that_is_still_read_stays_until_the_next_import(path, monkeypatch):
+    monkeypatch.setattr("callerid.directory._READERS_S", 0.01)
+    import_people(path, HEADER + ELIN)
+    with closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT name FROM people").fetchall() == [("Elin Fictitious",)]
+        import_people(path, HEADER + CARE, "remove")
+        assert "directory.db.old" in files_of(path)
+        assert reader.execute("SELECT name FROM people").fetchall() == [("Elin Fictitious",)]
+    import_people(path, HEADER + CARE)
+    assert files_of(path) == ["directory.db", "directory.db.lock"]
+
+
+def test_a_second_import_at_the_same_time_is_refused(path):
+    import_people(path, HEADER + ELIN)
+    with new_directory(path) as new:
+        new.fill(ImportFile(io.BytesIO((HEADER + CARE).encode())))
+        with pytest.raises(DirectoryError, match="another import into the directory is running"):
+            import_people(path, HEADER + NURSE)
+        new.put_in_force()
+    assert [row[1] for row in content_of(path)[0]] == ["C-1", "C-2"]
+
+
+KILLED = """\
+import io, os, sys
+from pathlib import Path
+from callerid.directory import new_directory
+from callerid.import_file import ImportFile
+
+calls, deadly = 0, int(sys.argv[2])
+
+def audit(event, _):
+    global calls
+    if event in {"os.link", "os.rename", "os.remove", "open", "sqlite3.connect/handle"}:
+        calls += 1
+        if calls == deadly:
+            os.kill(os.getpid(), 9)
+
+path, text = Path(sys.argv[1]), sys.stdin.read()
+sys.addaudithook(audit)
+with new_directory(path) as new:
+    new.fill(ImportFile(io.BytesIO(text.encode())))
+    new.put_in_force()
+"""
+
+
+def test_an_import_killed_at_any_step_leaves_the_former_or_the_new_directory(path):
+    found, deadly, status = [], 0, -9
+    while status == -9:
+        import_people(path, HEADER + ELIN, "remove")
+        deadly += 1
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, str(path), str(deadly)],
+            check=False,
+            input=HEADER + CARE,
+            text=True,
+            timeout=60,
+        )
+        status = done.returncode
+        people = [row[1] for row in content_of(path)[0]]
+        assert people in (["C-1"], ["C-1", "C-2"])
+        found.append((people, len(files_of(path))))
+        import_people(path, HEADER + ELIN)
+        assert files_of(path) == ["directory.db", "directory.db.lock"]
+    assert status == 0
+    assert found == sorted(found, key=lambda each: len(each[0])), "the change is one step"
+    assert {count for _, count in found} >= {2, 3, 4}
+    assert found[0][0] == ["C-1"]
+    assert found[-1] == (["C-1", "C-2"], 2)
+
+
+def test_an_interrupted_import_changes_nothing_and_leaves_no_file(path):
+    import_people(path, HEADER + ELIN)
+    before = content_of(path)
+
+    def interrupt(_people):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), new_directory(path) as new:
+        new.fill(ImportFile(io.BytesIO((HEADER + CARE).encode())), on_progress=interrupt)
+    assert content_of(path) == before
+    assert files_of(path) == ["directory.db", "directory.db.lock"]
+
+
+def test_progress_is_reported_as_the_number_of_people_read(path):
+    path.parent.mkdir()
+    rows = "".join(f"C-{n},Elin,01632 960001,en,person,no,no,\n" for n in range(2500))
+    seen: list[int] = []
+    with new_directory(path) as new:
+        new.fill(ImportFile(io.BytesIO((HEADER + rows).encode())), on_progress=seen.append)
+    assert seen == [1000, 2000, 2500]
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 99, TABLES.encode()[:50]])
+async def test_a_damaged_directory_is_unavailable_and_is_not_replaced(path, content):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match="DatabaseError"):
+        await find(path, "01632 960001")
+    with pytest.raises(DirectoryError, match="file is not a database"):
+        import_people(path, HEADER + ELIN)
+    assert path.read_bytes() == content
+
+
+async def test_a_directory_of_a_later_version_is_unavailable_and_is_not_replaced(path):
+    import_people(path, HEADER + ELIN)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    before = path.read_bytes()
+    with pytest.raises(SourceError):
+        await find(path, "01632 960001")
+    with pytest.raises(DirectoryError, match="from a later version"):
+        import_people(path, HEADER + CARE)
+    assert path.read_bytes() == before
+
+
+def test_only_the_owner_may_read_the_files(path):
+    umask = os.umask(0)
+    try:
+        import_people(path, HEADER + ELIN)
+    finally:
+        os.umask(umask)
+    assert {each.stat().st_mode & 0o777 for each in path.parent.iterdir()} == {0o600}

@@ -152,8 +152,8 @@ def test_axe_finds_no_fault_in_any_state_of_an_advisors_page(look, switch):
 
 
 def test_axe_finds_no_fault_on_the_page_while_directory_switch_or_desk_is_away(look, switch):
-    with closing(sqlite3.connect(switch.service.state / "desk" / "galwad.db")) as database:
-        database.execute("ALTER TABLE people RENAME TO gone")
+    with closing(sqlite3.connect(switch.service.state / "desk" / "directory.db")) as directory:
+        directory.execute("ALTER TABLE people RENAME TO gone")
     look.sign_in("sian")
     look.page.locator("#link[data-state=live]").wait_for()
     switch.ring(ONE)

@@ -1,4 +1,4 @@
-"""Checks of the database: its schema version, its integrity, its people, users and routes."""
+"""Checks of the database and of the directory: versions, integrity, people, users and routes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 
+from callerid.directory import open_directory
+from callerid.errors import DirectoryError
 from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.desk.database import scripts
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Check the database, which is opened only for reading."""
+    """Check the database and the directory, which are opened only for reading."""
+    yield from _database(settings)
+    yield from _directory(settings)
+
+
+def _database(settings: Settings) -> Iterator[CheckResult]:
     database = settings.database
     if not database.exists():
         yield warning(
@@ -25,7 +32,8 @@ def check(settings: Settings) -> Iterator[CheckResult]:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
             yield _version(connection)
             yield from _sound(connection)
-            yield from _people(connection, settings)
+            yield from _users(connection)
+            yield from _routes(connection, settings)
     except sqlite3.Error as error:
         yield fault(
             "database",
@@ -62,9 +70,24 @@ def _sound(connection: sqlite3.Connection) -> Iterator[CheckResult]:
         )
 
 
-def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckResult]:
-    people = _count(connection, "SELECT count(*) FROM people")
-    if people:
+def _directory(settings: Settings) -> Iterator[CheckResult]:
+    path = settings.directory_file
+    people, verdict = 0, "ok"
+    try:
+        opened = open_directory(path)
+        if opened is not None:
+            with closing(opened) as connection:
+                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                people = _count(connection, "SELECT count(*) FROM people")
+    except (sqlite3.Error, DirectoryError) as error:
+        verdict = str(error)
+    if verdict != "ok":
+        yield fault(
+            "directory",
+            f"{path} cannot be read: {' '.join(str(verdict).split())}",
+            "run this as the service's user; if it is damaged, restore the last backup",
+        )
+    elif people:
         yield fine("directory", f"{people} people")
     else:
         yield warning(
@@ -72,6 +95,9 @@ def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[Chec
             "it is empty: no caller can be identified",
             "galwad directory import people.csv",
         )
+
+
+def _users(connection: sqlite3.Connection) -> Iterator[CheckResult]:
     users = _count(connection, "SELECT count(*) FROM users WHERE NOT disabled")
     if not users:
         yield warning(
@@ -79,7 +105,6 @@ def _people(connection: sqlite3.Connection, settings: Settings) -> Iterator[Chec
             "there are no users, so no one can sign in",
             "galwad users add NAME --role advisor",
         )
-    yield from _routes(connection, settings)
 
 
 def _routes(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckResult]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
+from callerid.import_file import ImportFile
 from galwad.cli.support.administration import administration, on_the_server
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
+from galwad.cli.support.progress import progress_bar
 
 app = new_command()
+_NICENESS = 10
+"""The amount by which the import lowers its priority, because calls on this server come first."""
+_READ_AT_ONCE = 1 << 20
 
 
 @app.command("import", epilog="Example: galwad directory import people.csv")
@@ -31,25 +36,50 @@ def import_(
     The first line names the columns: reference, name and numbers are required; language, kind,
     shared, do_not_pop, address, postcode, email, date_of_birth and notes are optional. A row
     replaces the person in the directory who has the same reference. Each fault is reported with its
-    line number.
+    line number. Calls and requests do not wait for the import, and callers are looked up in the
+    previous directory until the new one is complete.
     """
     settings = load_settings(config)
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise CliError(f"{file} is not UTF-8 text", "save it as CSV UTF-8") from None
-    except OSError as error:
-        raise CliError(
-            f"cannot read {file}: {(error.strerror or 'unreadable').lower()}", "give a CSV file"
-        ) from None
-    with on_the_server(settings):
-        result = asyncio.run(
-            administration(settings).import_directory(
-                text, file.name, "remove" if remove_absent else "keep"
-            )
+    os.nice(_NICENESS)
+    with (
+        _opened(file) as csv,
+        on_the_server(settings),
+        progress_bar("importing", quiet=json) as shown,
+    ):
+        task = shown.add_task("importing", total=_lines(csv))
+        result = administration(settings).import_directory(
+            settings.directory_file,
+            ImportFile(csv, file.name),
+            "remove" if remove_absent else "keep",
+            lambda people: shown.update(task, completed=people),
         )
+        people = result.added + result.replaced
+        shown.update(task, completed=people, total=people)
     counts = {"added": result.added, "replaced": result.replaced, "removed": result.removed}
     if json:
         print_json(counts)
     else:
         print(", ".join(f"{count} {what}" for what, count in counts.items()))
+
+
+def _opened(file: Path) -> BinaryIO:
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise CliError(
+            f"cannot read {file}: {(error.strerror or 'unreadable').lower()}", "give a CSV file"
+        ) from None
+
+
+def _lines(csv: BinaryIO) -> int | None:
+    """Return the number of lines after the first, and go back to the start of the file.
+
+    Return None if the file is a pipe, which can be read only once.
+    """
+    if not csv.seekable():
+        return None
+    lines = 0
+    while part := csv.read(_READ_AT_ONCE):
+        lines += part.count(b"\n")
+    csv.seek(0)
+    return max(0, lines - 1)

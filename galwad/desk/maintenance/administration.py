@@ -10,14 +10,15 @@ import asyncio
 import contextlib
 import getpass
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from callerid.directory import ImportResult, import_csv
+from callerid.directory import ImportResult, new_directory
+from callerid.import_file import ImportFile
 from galwad.desk.auth.sessions import Sessions
 from galwad.desk.auth.users import User, UserError, Users
 from galwad.desk.database import open_engine, upgrade
@@ -103,26 +104,31 @@ class Administration:
         async with self._opened() as (engine, _):
             return await Users(engine).all()
 
-    async def import_directory(
-        self, text: str, file: str, absent: Literal["keep", "remove"] = "keep"
+    def import_directory(
+        self,
+        directory: Path,
+        file: ImportFile,
+        absent: Literal["keep", "remove"] = "keep",
+        on_progress: Callable[[int], None] = lambda _people: None,
     ) -> ImportResult:
-        """Import people from CSV text into the directory of callers.
+        """Import people into the directory of callers; block the thread until this is done.
 
-        If the text has an error, nothing is imported. `file` is the file's name for error texts. If
-        `absent` is "remove", people who are in the directory but not in the text are removed.
+        The audit entry is written when the new directory is complete, and before it replaces the
+        present one. This method is not a coroutine, so that Ctrl-C can interrupt it at any time.
+        For the arguments `absent` and `on_progress`, see `NewDirectory.fill`.
 
         Raises:
-            ImportFileError: The text has errors. The exception lists each error with its line and
+            ImportFileError: The file has faults. The exception lists each fault with its line and
                 column.
+            DirectoryError: Another import is running, or the directory cannot be written.
         """
-        async with self._opened() as (engine, audit):
-            result = await import_csv(engine, text, file, absent=absent)
-            await audit.append(
-                "directory.imported",
-                {"added": result.added, "replaced": result.replaced, "removed": result.removed},
-                {"actor": _actor()},
-            )
-            return result
+        upgrade(self._database)
+        with new_directory(directory) as new:
+            result = new.fill(file, absent, on_progress)
+            counts = {"added": result.added, "replaced": result.replaced, "removed": result.removed}
+            asyncio.run(self.note("directory.imported", counts))
+            new.put_in_force()
+        return result
 
 
 async def poke(desk_socket: Path) -> bool:

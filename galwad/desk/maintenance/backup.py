@@ -1,4 +1,4 @@
-"""Backup and restore of one node: database, headers, manifests and the node's signing key.
+"""Backup and restore of one node: database, directory, headers, manifests and signing key.
 
 A backup is a folder. It never contains the recording officer's keys. The file `backup.json` is
 written after all other files, so a folder without `backup.json` is not a finished backup. A backup
@@ -30,6 +30,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from callerid.directory import open_directory
+from callerid.errors import DirectoryError
 from config.settings import Settings
 from galwad.desk.auth.tables import sessions
 from galwad.desk.database import open_engine, upgrade
@@ -48,6 +50,7 @@ from recording.keys.keyring import load_or_create_node_key, public_text
 
 FORMAT: Final = "galwad-backup-1"
 _INDEX: Final = "backup.json"
+_DIRECTORY: Final = "directory.db"
 _REPLAYED: Final = "disposal.replayed"
 
 
@@ -86,6 +89,8 @@ class Description(msgspec.Struct, frozen=True):
     recordings: int
     headers: int
     disposals: int
+    directory_sha256: str = ""
+    """The digest of the file with the directory of people; empty if the backup has no such file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,7 @@ def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     asyncio.run(_administration(settings).note("backup.made", {"software": version("galwad")}))
     database = folder / "galwad.db"
     _copy_database(settings.database, database)
+    directory = _copy_directory(settings.directory_file, folder / _DIRECTORY)
     copied = archive_backup.back_up(settings.archive, _ensure_folder(folder / "archive"))
     for source, name, mode in _other_files(settings):
         if source.exists():
@@ -162,6 +168,7 @@ def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
         recordings=copied.recordings,
         headers=copied.headers,
         disposals=copied.disposals,
+        directory_sha256=directory,
     )
     archive_backup.sync_all(folder)
     write_atomic(folder / _INDEX, msgspec.json.format(msgspec.json.encode(description)) + b"\n")
@@ -213,6 +220,8 @@ def _restore(
     if not settings.recipients.exists() and (folder / "recipients.json").exists():
         _ensure_folder(settings.recipients.parent)
         write_atomic(settings.recipients, (folder / "recipients.json").read_bytes(), 0o644)
+    if description.directory_sha256:
+        _restore_directory(folder / _DIRECTORY, settings.directory_file)
     if done is not None:
         asyncio.run(_record_disposals(settings.database, settings, found.proven))
     head = done or _restore_database(settings, folder, description, found.proven)
@@ -264,6 +273,35 @@ def _copy_database(source: Path, target: Path) -> None:
         raise BackupError(f"the database is damaged: {verdict}", "keep the last good backup")
 
 
+def _copy_directory(source: Path, target: Path) -> str:
+    """Copy the directory of people, and return the digest of the copy; empty if there is none.
+
+    An import may replace the directory meanwhile. The file that is opened here stays whole: an
+    import erases a replaced file only when no process has locked it.
+
+    Raises:
+        BackupError: The directory is damaged or cannot be copied.
+    """
+    target.touch(mode=0o600)
+    try:
+        opened = open_directory(source)
+        if opened is None:
+            target.unlink()
+            return ""
+        with closing(opened) as there, closing(sqlite3.connect(target)) as here:
+            there.execute("BEGIN")
+            there.execute("SELECT 1 FROM people LIMIT 1")  # takes the lock
+            there.backup(here)
+            (verdict,) = here.execute("PRAGMA integrity_check").fetchone()
+    except (sqlite3.Error, DirectoryError) as error:
+        raise BackupError(
+            f"cannot copy the directory to {target}: {error}", "check the free space there"
+        ) from None
+    if verdict != "ok":
+        raise BackupError(f"the directory is damaged: {verdict}", "import the people again")
+    return _digest(target)
+
+
 def _head(database: Path, node: str) -> LastEntry:
     query = "SELECT seq, hash FROM audit_entries WHERE node = ? ORDER BY seq DESC LIMIT 1"
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
@@ -302,6 +340,9 @@ def _readable(folder: Path, settings: Settings) -> Description:
         raise BackupError(
             "the backup's database was changed or is not complete", "use an older backup"
         )
+    directory, digest = folder / _DIRECTORY, description.directory_sha256
+    if digest and (not directory.exists() or _digest(directory) != digest):
+        raise BackupError("the backup's directory was changed or is missing", "use an older backup")
     return description
 
 
@@ -400,6 +441,19 @@ def _restore_database(
     part.rename(settings.database)
     sync_folder(settings.database.parent)
     return head
+
+
+def _restore_directory(source: Path, target: Path) -> None:
+    """Copy the directory of people from the backup, under a temporary name until it is complete."""
+    _ensure_folder(target.parent)
+    part = target.with_name(f".{target.name}.restoring")
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o600)
+    shutil.copyfile(source, part)
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.rename(target)
+    sync_folder(target.parent)
 
 
 def _audit(engine: AsyncEngine, settings: Settings) -> AuditLog:

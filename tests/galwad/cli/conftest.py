@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
 from http.server import ThreadingHTTPServer
@@ -37,6 +38,8 @@ def run(log_apart, capsys, tmp_path, monkeypatch):
     for name in ("GALWAD_CONFIG", "GALWAD_SERVER", "GALWAD_TOKEN", "GALWAD_PASSPHRASE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "100")
+    # A process cannot raise its priority again, and this one has other tests to run.
+    monkeypatch.setattr(os, "nice", lambda _: 0)
     monkeypatch.setattr(in_motion, "QUIET_S", 0.0)  # no wait for files that a test has just damaged
 
     def runner(*arguments: str | Path) -> Outcome:

@@ -56,6 +56,18 @@ def test_check_passes_on_a_complete_installation(run, settings_file, tmp_path):
     assert f"{', '.join(marks)} can open recordings" in done.out
 
 
+def test_check_finds_a_damaged_directory(run, settings_file, tmp_path):
+    (tmp_path / "people.csv").write_text(PEOPLE)
+    run("directory", "import", tmp_path / "people.csv", "--config", settings_file)
+    file = tmp_path / "state" / "desk" / "directory.db"
+    file.write_bytes(file.read_bytes()[:4096] + b"\xff" * 4096 * 8)
+    done = run("check", "--json", "--config", settings_file)
+    [finding] = [each for each in done.json() if each["name"] == "directory"]
+    assert finding["grade"] == "fault"
+    assert finding["text"].startswith(f"{file} cannot be read: ")
+    assert finding["fix"].endswith("restore the last backup")
+
+
 def test_check_names_the_command_that_repairs_a_recipient_set(run, settings_file, tmp_path):
     file = tmp_path / "state" / "keys" / "recipients.json"
     file.parent.mkdir()

@@ -13,8 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
-from callerid import contacts
-from callerid.directory import metadata as callerid_metadata
+from callerid.contacts import metadata as callerid_metadata
 from galwad.desk.auth.tables import metadata as desk_metadata
 from galwad.desk.database import open_engine, upgrade
 from helpers.database import open_patiently
@@ -22,7 +21,7 @@ from recording.audit import log as audit_log
 from recording.index import custody, ledger
 from recording.index.catalogue import metadata as recording_metadata
 
-TABLE_MODULES = (contacts, audit_log, custody, ledger)
+TABLE_MODULES = (audit_log, custody, ledger)
 
 
 def test_the_revisions_create_exactly_the_declared_tables(tmp_path):

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 import structlog
 
-from callerid.directory import import_csv
 from galwad.logs import configure
+from helpers.directory import import_people
 
 CALL = "20261125-101500-aaaaaaaa"
 PLANTED = "01632960123"
@@ -43,7 +43,7 @@ def journal(monkeypatch):
 async def test_a_callers_number_and_name_reach_no_log_even_when_requests_fail(
     running, sealed, journal
 ):
-    await import_csv(running.desk.engine, PEOPLE)
+    import_people(running.options.directory_file, PEOPLE)
     mair = await running.page("mair")
     sian = await running.page("sian")
     await sian.open()

@@ -6,6 +6,7 @@ Covers `galwad/cli/backup/make.py`, `galwad/cli/backup/errors.py`,
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -14,6 +15,8 @@ import sqlite3
 
 import pytest
 
+from callerid.number import PhoneNumber
+from callerid.sources.embedded import EmbeddedDirectory
 from galwad.single_instance import lock_folder
 from helpers.file_sizes import run_with_small_files
 from helpers.house import House
@@ -112,6 +115,57 @@ def test_a_restored_server_keeps_its_recordings_disposals_and_tokens(
         assert kinds[-4:].count("disposal.replayed") == 1
         assert "backup.restored" in kinds
         assert house.do(house.desk.sessions.find(machine)) is not None
+
+
+PEOPLE = "reference,name,numbers\nP1,Mair Evans,01970 000001\n"
+
+
+@pytest.fixture
+def people(run, site):
+    """A node whose directory has one person."""
+    file = site.root / "people.csv"
+    file.write_text(PEOPLE)
+    assert run("directory", "import", file, "--config", site.config).status == 0
+    return site.settings.directory_file
+
+
+def content_of(path):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
+
+
+def test_a_restored_server_has_the_directory_of_the_backup(run, site, people, tmp_path):
+    backup, config = tmp_path / "backup", ("--config", site.config)
+    assert run("backup", "make", backup, *config).status == 0
+    assert (backup / "directory.db").stat().st_mode & 0o777 == 0o600
+    before = content_of(people)
+    shutil.rmtree(people.parent)
+    done = run("backup", "restore", backup, *config)
+    assert done.status == 0, done.err
+    assert content_of(people) == before
+    found = EmbeddedDirectory(people).find(PhoneNumber("+441970000001"))
+    [person] = asyncio.run(found)
+    assert (person.person_id, person.name) == ("directory:1", "Mair Evans")
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"")])
+def test_a_backup_whose_directory_is_damaged_is_refused(run, site, people, tmp_path, damage):
+    backup, config = tmp_path / "backup", ("--config", site.config)
+    assert run("backup", "make", backup, *config).status == 0
+    shutil.rmtree(people.parent)
+    damage(backup / "directory.db")
+    refused = run("backup", "restore", backup, *config)
+    assert refused.status == 1
+    assert "error: the backup's directory was changed or is missing" in refused.err
+    assert not site.settings.database.exists()
+
+
+def test_a_damaged_directory_is_not_backed_up(run, site, people, tmp_path):
+    people.write_bytes(b"no database" * 99)
+    refused = run("backup", "make", tmp_path / "backup", "--config", site.config)
+    assert refused.status == 1
+    assert "error: cannot copy the directory to" in refused.err
+    assert "file is not a database" in refused.err
 
 
 def test_recordings_newer_than_the_backup_are_reported_as_orphans_and_reindexed(

@@ -1,12 +1,83 @@
-"""`galwad directory import`: all people of a file, or none."""
+"""`galwad directory import`: all people of a file, or none, while the desk keeps working.
+
+Covers `galwad/desk/maintenance/administration.py`.
+"""
 
 from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import Engine, event
+
+from callerid.number import PhoneNumber
+from callerid.sources.embedded import EmbeddedDirectory
+from galwad.desk.database import open_engine
+from helpers.file_sizes import run_with_small_files
+from helpers.terminal import on_terminal
+from recording.audit.log import AuditLog
 
 PEOPLE = """\
 reference,name,numbers,language,shared
 P1,Mair Evans,01970 000001,cy,no
 P2,Owen Evans,01970 000001,en,yes
 """
+MANY = "".join(f"Q{n},New Person {n},01970 1{n:05},en,no\n" for n in range(20_000))
+"""More rows than a pipe and an import's buffers hold: an import that was given them is at work."""
+GALWAD = (sys.executable, "-m", "galwad")
+
+
+@pytest.fixture
+def desk(run, settings_file):
+    """The desk's folder after an import of two people."""
+    file = settings_file.with_name("people.csv")
+    file.write_text(PEOPLE)
+    assert run("directory", "import", file, "--config", settings_file).status == 0
+    return settings_file.with_name("state") / "desk"
+
+
+@contextlib.contextmanager
+def import_at_work(settings_file):
+    """Start an import from a pipe, which waits for more rows until the pipe is closed."""
+    with subprocess.Popen(
+        [*GALWAD, "directory", "import", "/dev/stdin", "--config", str(settings_file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdin is not None
+            process.stdin.write(PEOPLE + MANY)
+            process.stdin.flush()
+            yield process
+        finally:
+            process.kill()
+
+
+def names(desk, number):
+    directory = EmbeddedDirectory(desk / "directory.db")
+    return [person.name for person in asyncio.run(directory.find(PhoneNumber(number)))]
+
+
+def imports_in_the_audit(desk):
+    async def entries():
+        engine = open_engine(desk / "galwad.db")
+        found = await AuditLog(engine, "test", desk / "audit.key").entries()
+        await engine.dispose()
+        return [entry for entry in found if entry.kind == "directory.imported"]
+
+    return asyncio.run(entries())
+
+
+def files_of(desk):
+    return sorted(path.name for path in desk.glob("directory*"))
 
 
 def test_an_import_with_one_invalid_person_is_refused(run, settings_file, tmp_path):
@@ -18,3 +89,151 @@ def test_an_import_with_one_invalid_person_is_refused(run, settings_file, tmp_pa
     refused = run("directory", "import", file, "--config", settings_file)
     assert refused.status == 1
     assert "error: people.csv:4: numbers:" in refused.err
+    assert "hint: nothing was changed" in refused.err
+    [entry] = imports_in_the_audit(tmp_path / "state" / "desk")
+    assert entry.facts == {"added": 2, "replaced": 0, "removed": 0}
+    assert entry.personal["actor"].startswith("os:")
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda file: None, "cannot read {file}: no such file or directory"),
+        (lambda file: file.mkdir(), "cannot read {file}: is a directory"),
+        (
+            lambda file: file.write_bytes("reference,name,numbers\n1,Siân,1".encode("latin-1")),
+            "people.csv:2: is not UTF-8 text; save the file as CSV UTF-8",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_clear_error(run, settings_file, tmp_path, make, error):
+    file = tmp_path / "people.csv"
+    make(file)
+    done = run("directory", "import", file, "--config", settings_file)
+    assert done.status == 1
+    assert done.err.splitlines()[0] == f"error: {error.format(file=file)}"
+    assert len(done.err.splitlines()) == 2
+
+
+def test_a_large_import_writes_one_audit_entry_to_the_desks_database(run, settings_file, tmp_path):
+    """Not one person is written there, so no request waits for the import."""
+    file = tmp_path / "people.csv"
+    file.write_text(PEOPLE)
+    run("directory", "import", file, "--config", settings_file)
+    file.write_text(PEOPLE + MANY)
+    written, transactions = [], 0
+
+    def executed(connection, cursor, statement, *_):
+        if not statement.startswith(("SELECT", "PRAGMA", "BEGIN")):
+            written.append((statement.partition("(")[0].strip(), cursor.rowcount))
+
+    def begun(connection):
+        nonlocal transactions
+        transactions += connection.get_execution_options().get("immediate", False)
+
+    event.listen(Engine, "after_cursor_execute", executed)
+    event.listen(Engine, "begin", begun)
+    try:
+        done = run("directory", "import", file, "--config", settings_file)
+    finally:
+        event.remove(Engine, "after_cursor_execute", executed)
+        event.remove(Engine, "begin", begun)
+    assert done.out == "20000 added, 2 replaced, 0 removed\n"
+    assert written == [("INSERT INTO audit_entries", 1), ("INSERT INTO audit_values", 1)]
+    assert transactions == 1
+
+
+def test_an_import_at_work_locks_neither_the_database_nor_a_lookup(settings_file, desk):
+    with import_at_work(settings_file) as process:
+        with contextlib.closing(sqlite3.connect(desk / "galwad.db", timeout=0)) as database:
+            database.execute("BEGIN EXCLUSIVE")
+            database.execute("UPDATE users SET language = 'cy'")
+            database.commit()
+        assert names(desk, "+441970000001") == ["Mair Evans", "Owen Evans"]
+        assert names(desk, "+441970100017") == []
+        output, _ = process.communicate()
+    assert output == "20000 added, 2 replaced, 0 removed\n"
+    assert names(desk, "+441970100017") == ["New Person 17"]
+
+
+def test_an_import_has_a_lower_priority_than_calls(settings_file, desk):
+    del desk  # it has created the database
+    with import_at_work(settings_file) as process:
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(
+            19, os.getpriority(os.PRIO_PROCESS, 0) + 10
+        )
+
+
+def test_a_killed_import_leaves_the_former_directory_and_the_next_one_removes_its_file(
+    run, settings_file, desk
+):
+    with import_at_work(settings_file) as process:
+        process.kill()
+        process.wait()
+    assert files_of(desk) == ["directory.db", "directory.db.lock", "directory.db.new"]
+    assert names(desk, "+441970000001") == ["Mair Evans", "Owen Evans"]
+    assert names(desk, "+441970100017") == []
+    assert len(imports_in_the_audit(desk)) == 1
+    file = settings_file.with_name("people.csv")
+    done = run("directory", "import", file, "--config", settings_file, "--json")
+    assert done.json() == {"added": 0, "replaced": 2, "removed": 0}
+    assert files_of(desk) == ["directory.db", "directory.db.lock"]
+
+
+def test_an_interrupted_import_leaves_the_former_directory_and_no_file(settings_file, desk):
+    with import_at_work(settings_file) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+        assert process.stderr is not None
+        assert "error: interrupted" in process.stderr.read()
+    assert files_of(desk) == ["directory.db", "directory.db.lock"]
+    assert names(desk, "+441970000001") == ["Mair Evans", "Owen Evans"]
+
+
+def test_a_second_import_at_the_same_time_is_refused(run, settings_file, desk):
+    file = settings_file.with_name("people.csv")
+    with import_at_work(settings_file) as process:
+        second = run("directory", "import", file, "--config", settings_file)
+        process.communicate()
+        assert process.returncode == 0
+    assert second.status == 1
+    assert second.err.splitlines() == [
+        "error: another import into the directory is running",
+        "hint: nothing was changed",
+    ]
+    assert names(desk, "+441970100017") == ["New Person 17"]
+
+
+def test_the_former_directory_stays_if_the_audit_cannot_be_written(run, settings_file, desk):
+    file = settings_file.with_name("people.csv")
+    file.write_text(PEOPLE + MANY)
+    with contextlib.closing(sqlite3.connect(desk / "galwad.db")) as database:
+        database.execute("ALTER TABLE audit_values RENAME TO gone")
+    done = run("directory", "import", file, "--config", settings_file)
+    assert done.status == 1
+    assert done.err.startswith("error: the audit cannot be written")
+    assert names(desk, "+441970100017") == []
+    assert files_of(desk) == ["directory.db", "directory.db.lock"]
+
+
+def test_the_former_directory_stays_if_the_disk_is_full(settings_file, desk):
+    file = settings_file.with_name("people.csv")
+    file.write_text(PEOPLE + MANY)
+    done = run_with_small_files(1000, "directory", "import", file, "--config", settings_file)
+    assert done.returncode == 1
+    [error, hint] = done.stderr.splitlines()
+    assert error.startswith("error: the directory cannot be written: ")
+    assert hint == "hint: nothing was changed"
+    assert names(desk, "+441970000001") == ["Mair Evans", "Owen Evans"]
+    assert files_of(desk) == ["directory.db", "directory.db.lock"]
+
+
+def test_a_terminal_shows_a_progress_bar(settings_file):
+    file = settings_file.with_name("people.csv")
+    file.write_text(PEOPLE)
+    command = [*GALWAD, "directory", "import", file, "--config", settings_file]
+    said = on_terminal(command, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"})
+    assert said.out == b"2 added, 0 replaced, 0 removed\n"
+    assert "importing" in said.shown
+    assert "2/2" in said.shown
+    assert "2/2" not in on_terminal([*command, "--json"]).shown

@@ -14,11 +14,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select, update
 
-from callerid.directory import import_csv
 from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.tables import sessions
 from galwad.desk.routes.stream import events
 from galwad.messages import ClaimCall, Party
+from helpers.directory import import_people
 
 CALL = "20261125-101500-aaaaaaaa"
 PEOPLE = """reference,name,numbers,language,shared,address,notes
@@ -43,7 +43,7 @@ class Slow:
 
 
 async def test_a_screen_pop_shows_the_lookup_and_then_the_person(running):
-    await import_csv(running.desk.engine, PEOPLE)
+    import_people(running.options.directory_file, PEOPLE)
     sian = await running.page("sian")
     assert (await sian.open())["calls"] == []
     running.switch.ring(CALL)
@@ -59,7 +59,7 @@ async def test_a_screen_pop_shows_the_lookup_and_then_the_person(running):
 
 
 async def test_the_api_withholds_details_until_the_advisor_has_confirmed(running):
-    await import_csv(running.desk.engine, PEOPLE)
+    import_people(running.options.directory_file, PEOPLE)
     sian = await running.page("sian")
     await sian.open()
     running.switch.ring(CALL)
@@ -80,7 +80,7 @@ async def test_the_api_withholds_details_until_the_advisor_has_confirmed(running
 
 
 async def test_a_supervisor_sees_the_call_but_not_the_confirmed_details(running):
-    await import_csv(running.desk.engine, PEOPLE)
+    import_people(running.options.directory_file, PEOPLE)
     sian, mair = await running.page("sian"), await running.page("mair")
     await sian.open()
     await mair.open()
@@ -97,7 +97,7 @@ async def test_a_supervisor_sees_the_call_but_not_the_confirmed_details(running)
 
 
 async def test_a_number_with_several_people_has_none_preselected(running):
-    await import_csv(running.desk.engine, PEOPLE)
+    import_people(running.options.directory_file, PEOPLE)
     sian = await running.page("sian")
     await sian.open()
     running.switch.ring(CALL, number="+441632960002")
@@ -139,7 +139,7 @@ async def test_an_advisor_does_not_see_another_advisors_call(running):
 
 
 async def test_a_withheld_number_is_neither_looked_up_nor_shown(running):
-    await import_csv(running.desk.engine, PEOPLE)
+    import_people(running.options.directory_file, PEOPLE)
     sian = await running.page("sian")
     await sian.open()
     running.switch.ring(
@@ -240,7 +240,7 @@ async def test_an_event_stream_extends_a_session_only_during_a_call(running, tal
 
 
 async def test_a_transferred_call_must_be_confirmed_again_by_the_new_advisor(running):
-    await import_csv(running.desk.engine, PEOPLE)
+    import_people(running.options.directory_file, PEOPLE)
     sian, huw = await running.page("sian"), await running.page("huw")
     await sian.open()
     await huw.open()
@@ -257,7 +257,7 @@ async def test_a_transferred_call_must_be_confirmed_again_by_the_new_advisor(run
 
 
 async def test_a_transfer_that_rings_pops_without_the_confirmed_details(running):
-    await import_csv(running.desk.engine, PEOPLE)
+    import_people(running.options.directory_file, PEOPLE)
     sian, huw = await running.page("sian"), await running.page("huw")
     await sian.open()
     await huw.open()
@@ -319,7 +319,7 @@ async def test_a_call_that_a_pbx_answered_without_a_name_stays_with_the_group(ru
 
 
 async def test_the_group_member_who_confirms_gets_the_call_and_the_details(running):
-    await import_csv(running.desk.engine, PEOPLE)
+    import_people(running.options.directory_file, PEOPLE)
     sian, huw = await behind_a_pbx(running, ("sian", "huw"))
     url = f"/api/v1/calls/{CALL}/confirm"
     reply = await huw.http.post(url, json={"outcome": "confirmed"})
@@ -334,7 +334,7 @@ async def test_the_group_member_who_confirms_gets_the_call_and_the_details(runni
 
 
 async def test_a_call_state_sent_before_the_claim_does_not_undo_it(running):
-    await import_csv(running.desk.engine, PEOPLE)
+    import_people(running.options.directory_file, PEOPLE)
     (sian,) = await behind_a_pbx(running, ("sian",))
     url = f"/api/v1/calls/{CALL}/confirm"
     reply = await sian.http.post(url, json={"outcome": "volunteered"})

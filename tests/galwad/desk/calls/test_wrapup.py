@@ -5,7 +5,7 @@ Covers `galwad/desk/calls/live_calls.py` and `galwad/desk/routes/calls.py`.
 
 from __future__ import annotations
 
-from callerid.directory import import_csv
+from helpers.directory import import_people
 
 CALL = "20261125-101500-aaaaaaaa"
 PEOPLE = """reference,name,numbers,language,shared,address,notes
@@ -46,7 +46,7 @@ async def test_a_wrapup_survives_a_restart_of_the_desk(running):
 
 
 async def test_a_call_in_progress_stays_live_after_a_restart_of_the_desk(running):
-    await import_csv(running.desk.engine, PEOPLE)
+    import_people(running.options.directory_file, PEOPLE)
     sian = await running.answered(CALL)
     running.switch.change(CALL, recording="paused", holders=("page",))
     await running.stop()
@@ -74,7 +74,7 @@ async def test_after_a_desk_restart_the_note_stays_with_the_advisor_who_transfer
 
 
 async def test_a_restart_of_the_desk_requires_the_caller_to_be_confirmed_again(running):
-    await import_csv(running.desk.engine, PEOPLE)
+    import_people(running.options.directory_file, PEOPLE)
     sian = await running.answered(CALL)
     await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
     await running.stop()
@@ -95,7 +95,7 @@ async def test_an_unanswered_call_leaves_no_open_note(running):
 
 
 async def test_an_advisor_who_transferred_to_a_department_still_has_the_note(running):
-    await import_csv(running.desk.engine, PEOPLE)
+    import_people(running.options.directory_file, PEOPLE)
     sian = await running.answered(CALL)
     await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
     running.switch.answer(CALL, "301")
