@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from callerid.card_number import ADVICE, has_card_number
 from callerid.errors import ContactError
 
 metadata = MetaData()
@@ -84,14 +85,17 @@ class Note:
     notes: str = ""
 
     def check(self) -> None:
-        """Check that the note has all required fields.
+        """Check that the note has all required fields, and that no field has a card number.
 
         Each note needs a purpose. If a representative calls, the note also needs the person for
         whom the representative speaks, and the authority on which the representative speaks.
 
         Raises:
-            ContactError: The message names the missing field.
+            ContactError: The message names the missing field, or the field with the card number.
         """
+        for name in ("purpose", "outcome", "on_behalf_of", "authority", "notes"):
+            if has_card_number(getattr(self, name)):
+                raise ContactError(f"{name} seems to contain a payment card number: {ADVICE}")
         if not self.purpose:
             raise ContactError("the contact note needs a purpose")
         if self.caller_type == "self":

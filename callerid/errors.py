@@ -66,4 +66,4 @@ class ChoiceError(CallerIdError):
 
 
 class ContactError(CallerIdError):
-    """A required field of the contact note is empty, or the call of the note was never answered."""
+    """The contact note lacks a field or has a card number, or its call was never answered."""

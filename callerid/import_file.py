@@ -14,6 +14,8 @@ which may be in any sequence:
 | do_not_pop | no | yes/no: if yes, a screen-pop never shows the person |
 | address, postcode, email, date_of_birth, notes | no | details of the person |
 
+A cell that seems to contain the number of a payment card is a fault.
+
 The file is read row by row, so its size does not matter. This module does not store people:
 `callerid.directory` does.
 """
@@ -27,6 +29,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
 
+from callerid.card_number import ADVICE, has_card_number
 from callerid.errors import ImportFault, ImportFileError, NumberError
 from callerid.number import REGION, PhoneNumber
 from callerid.person import PersonKind
@@ -176,6 +179,9 @@ class ImportFile:
         values["kind"] = self._word(line, "kind", kind, _KINDS) if kind else PersonKind.PERSON.value
         for name in ("shared", "do_not_pop"):
             values[name] = self._flag(line, name, given.get(name, ""))
+        for name, text in given.items():
+            if name != "numbers" and has_card_number(text):
+                self.fault(line, name, f"seems to contain a payment card number: {ADVICE}")
         numbers = self._numbers(line, given["numbers"])
         if len(self._faults) > before:
             return None

@@ -12,11 +12,13 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
+from callerid.card_number import ADVICE, has_card_number
 from galwad.cli.support.console import CliError, print_error
 from galwad.cli.support.lazy import LazyGroup
 
@@ -83,6 +85,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command with these command-line arguments and return its exit status."""
     command = typer.main.get_command(app)
     try:
+        _refuse_card_numbers(arguments)
         status = command.main(list(arguments), prog_name="galwad", standalone_mode=False)
     except CliError as error:
         print_error(error)
@@ -110,6 +113,26 @@ def run(arguments: Sequence[str]) -> int:
     if status == _INTERRUPTED:
         print_error(CliError("interrupted", _INTERRUPTED_HINT))
     return status if isinstance(status, int) else 0
+
+
+def _refuse_card_numbers(arguments: Sequence[str]) -> None:
+    """Refuse arguments that seem to contain the number of a payment card, before any is used.
+
+    A number whose groups are separate arguments, because it was not quoted, is found too.
+
+    Raises:
+        CliError: The message names the option, and not its value.
+    """
+    if not has_card_number(" ".join(arguments)):
+        return
+    name = "an argument"
+    for before, argument in pairwise(("", *arguments)):
+        option, _, value = argument.partition("=")
+        if has_card_number(value if value and option.startswith("--") else argument):
+            given = option if value else before
+            name = given if given.startswith("--") else name
+            break
+    raise CliError(f"{name} seems to contain a payment card number", ADVICE, status=2)
 
 
 def _wrong_usage(error: Any) -> CliError:

@@ -1,7 +1,7 @@
 """The responses to requests that fail.
 
-Each response is a JSON object with the members `error` and `hint`. A response never contains a
-value from the request.
+Each response is a JSON object with the members `error` and `hint`, and perhaps `reason`. A response
+never contains a value from the request.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from callerid.card_number import ADVICE
 from callerid.errors import ChoiceError, ContactError
 from galwad.desk.errors import ApiError
-from galwad.desk.models.base import field_names
+from galwad.desk.models.base import CARD_NUMBER, field_names
 from recording.errors import AuditError, CatalogueError
 
 log = structlog.get_logger()
@@ -38,6 +39,18 @@ def answer(status: int, error: str, hint: str = "", retry_after: int = 0) -> JSO
     """
     headers = {"Retry-After": str(retry_after)} if retry_after else None
     return JSONResponse({"error": error, "hint": hint}, status, headers)
+
+
+def card_number_answer(places: Collection[str]) -> JSONResponse:
+    """Return the response to a request that seems to contain a payment card number.
+
+    `places` are the names of the parts of the request that contain it, such as `body.notes`. The
+    member `reason` of the response tells a program what is wrong.
+    """
+    names = ", ".join(places)
+    log.warning("request.card_number", places=sorted(places))
+    error = f"{names} seems to contain a payment card number, which must not be stored"
+    return JSONResponse({"error": error, "hint": ADVICE, "reason": CARD_NUMBER}, 422)
 
 
 def install(app: FastAPI) -> None:
@@ -61,7 +74,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        fields = sorted({_field(item["loc"], known) + _most(item) for item in error.errors()})
+        faults = error.errors()
+        cards = {_field(item["loc"], known) for item in faults if item["type"] == CARD_NUMBER}
+        if cards:
+            return card_number_answer(sorted(cards))
+        fields = sorted({_field(item["loc"], known) + _most(item) for item in faults})
         return answer(422, "a field is missing or not valid", f"look at: {', '.join(fields)}")
 
     @app.exception_handler(ChoiceError)

@@ -85,3 +85,12 @@ async def test_an_incomplete_note_is_refused_with_the_missing_field(contacts, no
 async def test_a_call_that_was_never_answered_has_no_note(contacts):
     with pytest.raises(ContactError):
         await contacts.save("20261125-101500-bbbbbbbb", NOTE, 1060.0)
+
+
+@pytest.mark.parametrize("field", ["purpose", "outcome", "on_behalf_of", "authority", "notes"])
+async def test_a_note_with_a_card_number_is_refused_without_repeating_it(contacts, field):
+    facts = {"purpose": "Council Tax", "language": "en", field: "paid 4111 1111 1111 1111"}
+    with pytest.raises(ContactError, match=f"{field} seems to contain a payment card") as refused:
+        await contacts.save(CALL, Note(**facts), 1060.0)
+    assert "1111" not in str(refused.value)
+    assert await contacts.pending() == []

@@ -52,6 +52,23 @@ def test_a_csv_file_with_bom_and_semicolons_is_read():
     assert row.numbers == (PhoneNumber("+441632960001"),)
 
 
+@pytest.mark.parametrize("column", ["reference", "name", "address", "notes"])
+def test_a_card_number_in_a_cell_is_a_fault_that_does_not_repeat_it(column):
+    cells = {"reference": "C-1", "name": "Elin", "numbers": "01632 960001"}
+    cells |= {"address": "", "notes": "", column: "card 4111 1111 1111 1111"}
+    with pytest.raises(ImportFileError) as error:
+        read_people(",".join(cells) + "\n" + ",".join(cells.values()) + "\n")
+    (fault,) = error.value.faults
+    assert (fault.line, fault.column) == (2, column)
+    assert "payment card" in fault.problem
+    assert "1111" not in str(error.value)
+
+
+def test_a_telephone_number_that_looks_like_a_card_number_is_no_fault():
+    [row] = read_people("reference,name,numbers\nC-1,Elin,+4366412345671|+436641234567\n")
+    assert len(row.numbers) == 2
+
+
 def test_an_open_quote_is_a_fault_with_its_line():
     with pytest.raises(ImportFileError, match=r"people\.csv:2: cannot be read as CSV"):
         read_people('reference,name,numbers\nC-1,"Elin,01632 960001\n')

@@ -34,6 +34,7 @@ class FakeDesk:
         self.switch = True
         self.pseudo = False
         self.refusing = 0
+        self.reason = ""
         self.other_holder = False
         self.slow: dict[str, threading.Event] = {}
         """Requests of these methods come in when their event is set, or at the test's end.
@@ -103,7 +104,7 @@ class FakeDesk:
             self.signed_in = False
             return 204, None
         if self.refusing:
-            return self.refusing, {"error": "no"}
+            return self.refusing, {"error": "no", "reason": self.reason}
         _, _, call_id, part = path.split("/")
         return 200, self.change(call_id, method, part, body)
 

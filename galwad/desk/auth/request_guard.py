@@ -1,4 +1,4 @@
-"""The outermost ASGI layer: it checks the origin of requests and adds security headers.
+"""The outermost ASGI layer: it checks each request's origin and address, and adds security headers.
 
 If the application raises an exception, this layer sends a response with status 500. The exception's
 text may contain a caller's phone number, so the log entry does not contain that text. The exception
@@ -7,12 +7,15 @@ is not raised again, because the HTTP server would log a traceback with that tex
 
 from __future__ import annotations
 
+from urllib.parse import unquote_plus
+
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from galwad.desk.error_answers import answer
+from callerid.card_number import has_card_number
+from galwad.desk.error_answers import answer, card_number_answer
 
 log = structlog.get_logger()
 
@@ -79,6 +82,10 @@ class RequestGuard:
                 await failure(scope, receive, dressed)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
+        # A proxy or a browser's history may store the address, so a client must learn of this.
+        query = unquote_plus(scope["query_string"].decode("latin-1"))
+        if has_card_number(scope["path"]) or has_card_number(query):
+            return card_number_answer(["the address"])
         length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length) > MAX_BODY:
             return answer(413, "the request is too large", "send at most 256 kB")

@@ -24,6 +24,7 @@ from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from callerid.card_number import ADVICE, has_card_number
 from galwad.desk.auth.tables import sessions, users
 from galwad.desk.models.accounts import Role
 from galwad.messages import PhoneCredentials
@@ -227,6 +228,8 @@ def user_of(row: Row[Any]) -> User:
 
 
 def _check(user: User, password: str | None, sip_password: str | None) -> None:
+    if has_card_number(user.name) or has_card_number(user.extension or ""):
+        raise UserError(f"the name or extension seems to be a payment card number: {ADVICE}")
     if not _NAME.fullmatch(user.name):
         raise UserError(
             f'the name "{user.name}" is not valid: use up to 64 lower-case letters, digits, '

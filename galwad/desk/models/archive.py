@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from galwad.desk.models.base import RequestBody, RequiredText
+from galwad.desk.models.base import NO_CARD_NUMBER, RequestBody, RequiredText
 from galwad.desk.models.recordings import RecordingRow
 
 DisposalReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
@@ -32,7 +32,9 @@ class HeaderQuery(RequestBody):
     in this order, or with the first of all if `after` is "".
     """
 
-    after: str = Field(default="", max_length=24, pattern=r"^[0-9a-z-]*$")
+    after: Annotated[
+        str, StringConstraints(max_length=24, pattern=r"^[0-9a-z-]*$"), NO_CARD_NUMBER
+    ] = ""
     limit: int = Field(default=500, ge=1, le=500)
 
 

@@ -7,7 +7,13 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, Field, StringConstraints
 
 from galwad.desk.models.accounts import Me
-from galwad.desk.models.base import Language, RequestBody, RequiredText, ShortText
+from galwad.desk.models.base import (
+    NO_CARD_NUMBER,
+    Language,
+    RequestBody,
+    RequiredText,
+    ShortText,
+)
 
 PopState: TypeAlias = Literal["ringing", "answered", "held", "wrapup", "ended"]
 RecordingShown: TypeAlias = Literal[
@@ -145,7 +151,7 @@ class Contact(RequestBody):
     caller_type: CallerType = "self"
     on_behalf_of: ShortText = ""
     authority: ShortText = ""
-    notes: Annotated[str, StringConstraints(max_length=4000)] = ""
+    notes: Annotated[str, StringConstraints(max_length=4000), NO_CARD_NUMBER] = ""
 
 
 class ContactSaved(BaseModel):

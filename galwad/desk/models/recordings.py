@@ -32,7 +32,8 @@ class RecordingQuery(RequestBody):
 
     `when` is a period in words, such as "yesterday". In `since` and `until`, "yesterday" means
     the start of yesterday. To get the next page, set `after` to the value of `after` in the
-    previous page.
+    previous page. That value is not a person's text: it has a time of many digits, which may look
+    like a card number.
     """
 
     number: ShortText | None = None
@@ -47,7 +48,7 @@ class RecordingQuery(RequestBody):
     min_length_s: Length | None = None
     max_length_s: Length | None = None
     limit: int = Field(default=50, ge=1, le=500)
-    after: ShortText | None = None
+    after: Annotated[str, Field(max_length=200)] | None = None
 
 
 class Gap(BaseModel):

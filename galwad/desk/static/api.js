@@ -1,11 +1,13 @@
-// Requests to the desk. A refusal is an `ApiError` with the HTTP status; 0: no connection.
+// Requests to the desk. A refusal is an `ApiError` with the HTTP status; 0: no connection. Its
+// `reason` is what the desk gives programs to tell refusals of one status apart, or empty.
 
 const BASE = "/api/v1";
 
 export class ApiError extends Error {
-  constructor(status) {
+  constructor(status, reason = "") {
     super(`status ${status}`);
     this.status = status;
+    this.reason = reason;
   }
 }
 
@@ -22,8 +24,16 @@ export async function ask(method, path, body) {
   } catch {
     throw new ApiError(0);
   }
-  if (!response.ok) throw new ApiError(response.status);
+  if (!response.ok) throw new ApiError(response.status, await reasonOf(response));
   return response.status === 204 ? null : response.json();
+}
+
+async function reasonOf(response) {
+  try {
+    return (await response.json()).reason ?? "";
+  } catch {
+    return ""; // a proxy's answer is not ours, and not JSON
+  }
 }
 
 /** The path of a call's part. */

@@ -2,9 +2,12 @@
 
 import { announce } from "./announce.js";
 import { ApiError, ask, callPath } from "./api.js";
+import { hasCardNumber } from "./card_number.js";
 import { el, reveal, say } from "./dom.js";
 import { language } from "./i18n.js";
 
+const REASONS = { card_number: "contact.card" };
+const REFUSALS = { 409: "contact.refused", 422: "contact.refused" };
 const CALLER_TYPES = ["self", "representative", "family", "councillor", "officer", "organisation"];
 
 export class ContactNote {
@@ -18,18 +21,21 @@ export class ContactNote {
     this.callerType.addEventListener("change", () => this.showBehalf());
     this.behalf = this.input("on_behalf_of", { maxlength: 200, autocomplete: "off" });
     this.authority = this.input("authority", { maxlength: 200, autocomplete: "off" });
-    this.notes = el("textarea", { id: this.id("notes"), rows: 3, maxlength: 4000 });
+    this.notes = el("textarea", { id: this.id("notes"), rows: 3, maxlength: 4000, autocomplete: "off" });
+    this.texts = [this.purpose, this.outcome, this.behalf, this.authority, this.notes];
+    this.card = el("p", { class: "warning", role: "alert", id: this.id("card"), hidden: true });
     this.others = el("div", { class: "pair" }, this.field("on_behalf_of", this.behalf), this.field("authority", this.authority));
     this.saved = el("p", { class: "saved" });
     this.form = el(
       "form",
-      { class: "contact", on: { submit: (event) => this.save(event), input: () => this.dirty() } },
+      { class: "contact", autocomplete: "off", on: { submit: (event) => this.save(event), input: () => this.dirty() } },
       el("h3", { t: "contact.title" }),
       this.field("purpose", this.purpose),
       el("div", { class: "pair" }, this.field("language", this.language), this.field("caller_type", this.callerType)),
       this.others,
       this.field("outcome", this.outcome),
       this.field("notes", this.notes),
+      this.card,
       el("div", { class: "buttons" }, el("button", { type: "submit", class: "primary", t: "contact.save" }), this.saved),
     );
     this.box = this.form;
@@ -103,17 +109,40 @@ export class ContactNote {
   dirty() {
     this.touched = true;
     say(this.saved, "contact.unsaved");
+    this.warnOfCard();
+  }
+
+  /** Mark the fields that seem to have a card number; the first of them, or undefined. */
+  warnOfCard() {
+    const unused = this.callerType.value === "self" ? [this.behalf, this.authority] : [];
+    const wrong = this.texts.filter((control) => !unused.includes(control) && hasCardNumber(control.value));
+    for (const control of this.texts) {
+      const marked = wrong.includes(control);
+      if (marked) control.setAttribute("aria-invalid", "true");
+      else control.removeAttribute("aria-invalid");
+      if (marked) control.setAttribute("aria-describedby", this.card.id);
+      else control.removeAttribute("aria-describedby");
+    }
+    if (wrong.length) say(this.card, "contact.card");
+    reveal(this.card, wrong.length > 0);
+    return wrong[0];
   }
 
   async save(event) {
     event.preventDefault();
+    const wrong = this.warnOfCard();
+    if (wrong) {
+      say(this.saved, "contact.unsaved");
+      wrong.focus();
+      return;
+    }
     try {
       await ask("PUT", callPath(this.callId, "contact"), this.note());
       this.touched = false;
       this.tell("contact.saved");
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.tell([409, 422].includes(error.status) ? "contact.refused" : "error.notsent");
+      this.tell(REASONS[error.reason] ?? REFUSALS[error.status] ?? "error.notsent");
     }
   }
 

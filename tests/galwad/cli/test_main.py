@@ -191,3 +191,33 @@ def test_an_endless_input_file_gives_one_error_line_and_a_hint(run, officer, tmp
         assert (done.status, len(done.err.splitlines())) == (1, 2), done.err
         assert done.err.startswith("error: /dev/zero")
     assert not out.exists()
+
+
+CARD = "4111 1111 1111 1111"
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("--reference", ("recordings", "list", "--reference", f"C {CARD}")),
+        ("--number", ("recordings", "list", f"--number={CARD}")),
+        ("--reason", ("recordings", "hold", "20261125-093000-abcdefgh", "--reason", CARD)),
+        ("--by", ("audit", "list", "--by", CARD)),
+        ("--when", ("calls", "coverage", "--when", CARD)),
+        ("an argument", ("recordings", "show", CARD)),
+        ("an argument", ("users", "add", CARD.replace(" ", ""))),
+        ("an argument", ("recordings", "list", "--number", *CARD.split())),
+        ("--config", ("check", "--config", f"/tmp/{CARD}.toml")),
+    ],
+)
+def test_an_argument_with_a_card_number_is_refused_unsent_and_not_repeated(
+    run, archive, name, words
+):
+    done = run(*words)
+    assert (done.status, done.out) == (2, "")
+    error, hint = done.err.splitlines()
+    assert error == f"error: {name} seems to contain a payment card number"
+    assert hint.startswith("hint: remove it; if it is another number, write a word")
+    assert "1111" not in done.err
+    assert archive.asked == []

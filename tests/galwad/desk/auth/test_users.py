@@ -101,6 +101,21 @@ async def test_the_database_stores_only_the_hash_of_a_token(users, engine, open_
     assert token not in str(rows)
 
 
+@pytest.mark.parametrize(
+    "user",
+    [
+        User("4111111111111111", "advisor"),
+        User("sian", "advisor", extension="4111-1111-1111-1111"),
+    ],
+)
+async def test_a_user_name_or_extension_that_is_a_card_number_is_refused(users, user):
+    before = await users.all()
+    with pytest.raises(UserError, match="payment card") as refused:
+        await users.add(user, PASSWORD)
+    assert "1111" not in str(refused.value)
+    assert await users.all() == before
+
+
 async def test_a_machines_token_ends_only_when_the_machine_is_disabled(users, open_sessions, clock):
     await users.add(User("pay", "machine", rights=frozenset({"payments"})), None)
     sessions = open_sessions(idle=100, absolute=200, clock=clock)
