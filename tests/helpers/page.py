@@ -114,7 +114,10 @@ class FakeDesk:
             holders = set(self.calls[call_id]["holders"]) | (
                 {"other"} if self.other_holder else set()
             )
-            (holders.add if method == "PUT" else holders.discard)(body.get("holder", "page"))
+            own = f"page:{self.me['user']}"
+            if method == "DELETE" and own not in holders and "page" in holders:
+                own = "page"
+            (holders.add if method == "PUT" else holders.discard)(body.get("holder", own))
             state = "paused" if holders else "recording"
             self.put(
                 call_id=call_id,

@@ -134,7 +134,7 @@ def test_axe_finds_no_fault_in_any_state_of_an_advisors_page(look, switch):
     page.keyboard.press("F8")
     look.recording("paused")
     look.judge("paused")
-    switch.change(holders=("page", "phone:204", "token:pay"), durable=False)
+    switch.change(holders=("page:sian", "page:ceri", "phone:204", "token:pay"), durable=False)
     page.locator(".holders .release").click()
     look.judge("who holds the pause")
     switch.change(recording="fault", holders=(), durable=True)
@@ -177,10 +177,12 @@ def test_axe_finds_no_fault_in_a_supervisors_view(look, switch):
     other = "20261125-101600-bbbbbbbb"
     switch.ring(NOBODY, other, at=Party("202", "owen"), line="Housing")
     switch.answer(other, Party("202", "owen"))
-    switch.change(other, recording="paused", holders=("phone:201", "page"), recording_since=1.0)
+    switch.change(
+        other, recording="paused", holders=("phone:201", "page:owen"), recording_since=1.0
+    )
     look.page.locator(".release").first.click()
     look.judge("calls, and who holds one")
     look.page.locator(".holders .primary:visible").click()
     look.page.locator("[data-holder='phone:201']").wait_for(state="detached")
-    assert switch.calls[other].holders == ("page",)
+    assert switch.calls[other].holders == ("page:owen",)
     assert look.looked == 2

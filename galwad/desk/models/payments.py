@@ -11,10 +11,10 @@ from galwad.desk.models.calls import RecordingShown
 class PauseRequest(RequestBody):
     """A request to pause or resume one call, for the pause holder `holder`.
 
-    If `holder` is missing, the pause holder is the page if a person sends the request, and the
-    machine if a machine sends it. A request to pause cannot name another pause holder. In a request
-    to resume, a supervisor may name any pause holder, and the advisor who has the call may name a
-    phone, such as `phone:201`.
+    If `holder` is missing, the pause holder is the user who sends the request: `page:NAME` for a
+    person, `token:NAME` for a machine. A request to pause cannot name another pause holder. In a
+    request to resume, a supervisor may name any pause holder, and the advisor who has the call may
+    name a phone, such as `phone:201`.
     """
 
     holder: ShortText | None = None

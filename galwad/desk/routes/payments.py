@@ -8,16 +8,19 @@ must not resume without an audit entry. If the entry takes too long, the request
 refused and the recording stays paused. The request is not carried out later, because the recording
 would then resume at a moment that no user expects.
 
-A user may end the pause of another pause holder only if the user can know that the payment is over.
-A supervisor may end the pause of any pause holder. The advisor who has the call may end the pause
-of a phone, such as the phone of the colleague who transferred the call. This advisor may not end
-the pause of a payment system, because the caller may still be giving card details to that system.
+Each person who pauses on the page, and each machine, is a pause holder of its own. A user may end
+the pause of another pause holder only if the user can know that the payment is over. A supervisor
+may end the pause of any pause holder. The advisor who has the call may end the pause of a phone,
+such as the phone of the colleague who transferred the call. This advisor may not end the pause of a
+payment system or of another person's page, because the caller may still be giving card details
+there. docs/payments.md has the table.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from typing import Literal
 
 import structlog
@@ -37,10 +40,13 @@ log = structlog.get_logger()
 
 Action = Literal["hold", "release"]
 """The name of an action in the audit chain and the metrics: "hold" pauses, "release" resumes."""
-# All users of the page are the same pause holder, so that a supervisor can end a pause that an
-# advisor began on the page.
-PAGE = "page"
+_PAGE = "page:"
 _PHONE = "phone:"
+_ANY_PAGE = "page"
+"""The pause holder of all pages in earlier versions. After an upgrade, a call may still have it.
+
+The advisor who has the call may end this pause, because it may be the advisor's own.
+"""
 _AUDIT_S = 2.0
 """The longest time in seconds that a request waits for its audit entry.
 
@@ -78,8 +84,7 @@ async def resume(
 async def pause_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
     """Pause the recordings of all calls of an advisor or an extension.
 
-    If a machine sends the request, the machine is the pause holder. If a person sends the request,
-    the page is the pause holder.
+    The pause holder is the machine or the person that sends the request.
     """
     return await _for_all(desk, session, body, "hold")
 
@@ -88,8 +93,7 @@ async def pause_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> Pa
 async def resume_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
     """End the pauses of one pause holder in all calls of an advisor or an extension.
 
-    If a machine sends the request, the machine is the pause holder. If a person sends the request,
-    the page is the pause holder.
+    The pause holder is the machine or the person that sends the request.
     """
     return await _for_all(desk, session, body, "release")
 
@@ -98,9 +102,10 @@ async def _for_call(
     desk: Desk, session: Session, call_id: str, action: Action, body: PauseRequest | None
 ) -> PauseOutcome:
     talking = False
+    holders: tuple[str, ...] = ()
     if not _has_right(session):
         call = live_call(desk, session, call_id)
-        talking = call.is_talking(session.user)
+        talking, holders = call.is_talking(session.user), call.state.holders
         own = (
             call.concerns(session.user)
             if call.advisor is None
@@ -108,7 +113,10 @@ async def _for_call(
         )
         if session.user.role == "machine" or not (own or session.user.supervises):
             raise ApiError(403, "another advisor has this call", "ask them or a supervisor")
-    holder = _holder(session, body, action, talking=talking)
+    if action == "hold":
+        holder = _pausing_holder(session, body)
+    else:
+        holder = _holder_to_release(session, body, holders, talking=talking)
     return await _apply(desk, session, action, PauseTarget(call_id=call_id), holder)
 
 
@@ -130,17 +138,36 @@ def _has_right(session: Session) -> bool:
 
 
 def _own(session: Session) -> str:
-    return session.actor if session.kind == "machine" else PAGE
+    """Return the pause holder that is the session's user: `token:NAME` or `page:NAME`."""
+    return session.actor if session.kind == "machine" else f"{_PAGE}{session.user.name}"
 
 
-def _holder(session: Session, body: PauseRequest | None, action: Action, *, talking: bool) -> str:
+def _pausing_holder(session: Session, body: PauseRequest | None) -> str:
     own = _own(session)
-    if body is None or body.holder is None or body.holder == own:
-        return own
-    phone = talking and body.holder.startswith(_PHONE)
-    if action == "hold" or not (session.user.supervises or phone):
+    if body is not None and body.holder not in {None, own}:
+        raise ApiError(403, "you may not pause in another holder's name", "leave out `holder`")
+    return own
+
+
+def _holder_to_release(
+    session: Session, body: PauseRequest | None, holders: Collection[str], *, talking: bool
+) -> str:
+    """Return the pause holder whose pause the user asks to end, if the user may end it.
+
+    `holders` are the call's pause holders. `talking` is true if the user has the call now.
+
+    Raises:
+        ApiError: 403, the user may not end the pause of this pause holder.
+    """
+    own = _own(session)
+    named = body.holder if body is not None else None
+    if named is None:
+        older = own not in holders and _ANY_PAGE in holders
+        return _ANY_PAGE if older and (talking or session.user.supervises) else own
+    theirs = talking and (named == _ANY_PAGE or named.startswith(_PHONE))
+    if not (named == own or theirs or session.user.supervises):
         raise ApiError(403, "you may not change another holder's pause", "ask a supervisor")
-    return body.holder
+    return named
 
 
 async def _apply(

@@ -144,7 +144,7 @@ function render() {
   for (const pop of mine) {
     let card = cards.get(pop.call_id);
     if (!card) {
-      card = new CallCard(pop, { announce, replace, dismiss, supervises: me.role !== "advisor" });
+      card = new CallCard(pop, { announce, replace, dismiss, supervises: me.role !== "advisor", user: me.user });
       cards.set(pop.call_id, card);
       card.contact.resume(drafts.notes.get(pop.call_id));
       drafts.notes.delete(pop.call_id);

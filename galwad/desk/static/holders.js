@@ -7,10 +7,10 @@ import { has, t } from "./i18n.js";
 
 let asked = 0; // numbers the questions, which need an id each
 
-/** A holder as people know it: `phone:201`, `token:pay`, `page`. */
+/** A holder as people know it: `page:sian`, `phone:201`, `token:pay`, or an older version's `page`. */
 function named(holder) {
   const [kind, ...rest] = holder.split(":");
-  const key = `holder.${kind}`;
+  const key = rest.length ? `holder.${kind}` : `holder.any.${kind}`;
   return has(key) ? t(key, { name: rest.join(":") }) : holder;
 }
 
@@ -19,11 +19,20 @@ export function mayRelease(holder, supervises) {
   return supervises || holder.startsWith("phone:");
 }
 
+/** Whether the resume button of a viewer's own call lets go for a holder. */
+export function isOwn(holder, user) {
+  return holder === `page:${user}` || holder === "page";
+}
+
 export class Holders {
-  /** `landing()` gives what takes the focus when the button that had it is gone. */
-  constructor(callId, { supervises, landing }) {
+  /**
+   * `landing()` gives what takes the focus when the button that had it is gone. `user` is whose
+   * own hold the resume button beside this list lets go; without one, there is no such button.
+   */
+  constructor(callId, { supervises, landing, user }) {
     this.callId = callId;
     this.supervises = supervises;
+    this.user = user;
     this.landing = landing;
     this.rows = new Map();
     this.list = el("ul", {});
@@ -66,12 +75,18 @@ export class Holders {
       row.question,
       el("div", { class: "buttons" }, row.no, row.yes),
     );
-    const may = mayRelease(holder, this.supervises);
-    const way = may ? [row.open, row.ask] : [el("span", { class: "note", t: "holders.supervisor" })];
+    const way = this.way(holder, row);
     row.box = el("li", { "data-holder": holder }, row.name, ...way);
     this.rows.set(holder, row);
     this.list.append(row.box);
     return row;
+  }
+
+  /** How a holder's hold ends: by the resume button, by the two steps here, or by a supervisor. */
+  way(holder, row) {
+    if (this.user && isOwn(holder, this.user)) return [el("span", { class: "note", t: "holders.own" })];
+    if (mayRelease(holder, this.supervises)) return [row.open, row.ask];
+    return [el("span", { class: "note", t: "holders.supervisor" })];
   }
 
   open(row) {

@@ -3,7 +3,7 @@
 
 import { ApiError, ask, callPath } from "./api.js";
 import { clock, el, reveal, say, show } from "./dom.js";
-import { Holders } from "./holders.js";
+import { Holders, isOwn } from "./holders.js";
 
 export const PAUSE_KEY = "F8";
 const FORGOTTEN_S = 180;
@@ -24,9 +24,10 @@ export function shownState(pop, known) {
 }
 
 export class Recording {
-  constructor(callId, { announce, supervises }) {
+  constructor(callId, { announce, supervises, user }) {
     this.callId = callId;
     this.announce = announce;
+    this.user = user;
     this.underWay = new Map(); // the method of each request that the gate has not answered
     this.wanted = null; // the last that the advisor pressed
     this.word = el("strong", { class: "word" });
@@ -36,7 +37,7 @@ export class Recording {
     this.trouble = el("p", { class: "warning", role: "alert", hidden: true });
     this.pauseButton = this.button("pause", PAUSE_KEY, () => this.pause());
     this.resumeButton = this.button("resume", `Shift+${PAUSE_KEY}`, () => this.pressResume());
-    this.holders = new Holders(callId, { supervises, landing: () => this.box });
+    this.holders = new Holders(callId, { supervises, landing: () => this.box, user });
     this.box = el(
       "section",
       { class: "recording", "data-t-label": "rec.label", tabindex: "-1" },
@@ -73,8 +74,10 @@ export class Recording {
     const paused = state === "paused";
     this.offer(this.pauseButton, pop.mine && live && !paused);
     // Where others alone hold the pause, this page has nothing to let go of.
-    this.offer(this.resumeButton, pop.mine && live && paused && (pop.holders.includes("page") || !pop.holders.length));
-    this.holders.update(live && paused ? pop.holders.filter((holder) => holder !== "page") : []);
+    const own = pop.holders.filter((holder) => isOwn(holder, this.user));
+    const shared = own.length < pop.holders.length;
+    this.offer(this.resumeButton, pop.mine && live && paused && (own.length > 0 || !shared));
+    this.holders.update(live && paused && shared ? pop.holders : []);
     this.tick(now);
   }
 

@@ -53,7 +53,7 @@ def focused(page):
 def test_a_new_call_and_each_recording_change_are_announced_urgently_once(desk, page, said):
     desk.put()
     answered(desk)
-    paused(desk, "page")
+    paused(desk, "page:sian")
     expect(page.locator(".recording .word")).to_have_text("PAUSED")
     expect(page.locator(".recording .time")).to_have_text(re.compile(r"^0:(0[3-9]|[1-5]\d)$"))
     answered(desk)
@@ -68,7 +68,7 @@ def test_a_new_call_and_each_recording_change_are_announced_urgently_once(desk, 
 
 def test_a_forgotten_pause_is_announced_once_with_its_length(desk, page, said):
     answered(desk)
-    paused(desk, "page", recording_since=time.time() - 200)
+    paused(desk, "page:sian", recording_since=time.time() - 200)
     later = re.compile(r"Paused for 3:(2[3-9]|[3-5]\d)")
     expect(page.locator(".recording .warning").first).to_contain_text(later)
     warnings = [text for _, text in said() if text.startswith("Paused for")]
@@ -179,7 +179,7 @@ def test_f8_is_ignored_without_a_call_or_with_the_control_key(desk, page):
 
 def test_every_tab_stop_is_visible_and_the_focus_leaves_the_page(desk, page):
     desk.push("alarm", {"kind": "recording.not_sealed", "call_id": None, "since": 0})
-    paused(desk, "page", "phone:204")
+    paused(desk, "page:sian", "phone:204")
     page.locator(".alarm").wait_for()
     page.get_by_role("button", name="Release phone 204…").wait_for()
     stops = []
@@ -232,16 +232,39 @@ def test_an_advisor_sees_a_payment_systems_pause_but_cannot_release_it(desk, pag
 
 def test_a_supervisor_can_release_any_pause_holder_of_any_call(desk, browser_page, address):
     desk.me["role"] = "supervisor"
-    paused(desk, "page", "token:pay", mine=False, advisor="owen")
+    paused(desk, "page:owen", "page", "token:pay", mine=False, advisor="owen")
     browser_page.goto(address)
-    for name in ("payment system pay", "the advisor's page"):
+    for name in ("payment system pay", "an advisor's page", "the page of owen"):
         browser_page.get_by_role("button", name=f"Release {name}…").click()
         browser_page.get_by_role("button", name=f"Yes, release {name}").click()
     expect(browser_page.get_by_role("row").nth(1)).to_contain_text("REC")
     assert [body for *_, path, body in desk.asked if path == PATH] == [
         {"holder": "token:pay"},
         {"holder": "page"},
+        {"holder": "page:owen"},
     ]
+
+
+def test_an_advisor_sees_whose_page_pauses_and_resumes_only_their_own(desk, page):
+    paused(desk, "page:mair", "page:sian")
+    holders = page.locator(".recording .holders")
+    expect(holders.locator("[data-holder='page:sian']")).to_contain_text("Resuming the recording")
+    expect(holders.locator("[data-holder='page:mair']")).to_contain_text("the page of mair")
+    page.keyboard.press("Shift+F8")
+    expect(page.get_by_role("alert").get_by_text("somebody else holds it")).to_be_visible()
+    expect(holders.locator("li")).to_have_count(1)
+    expect(page.get_by_role("button", name="Resume recording")).to_be_hidden()
+    expect(holders).to_contain_text("A supervisor can release it.")
+    expect(holders.get_by_role("button")).to_have_count(0)
+    assert [body for *_, path, body in desk.asked if path == PATH] == [{}]
+
+
+def test_an_advisor_resumes_from_a_pause_that_an_older_version_began(desk, page):
+    paused(desk, "page")
+    expect(page.get_by_role("button", name="Resume recording")).to_be_visible()
+    expect(page.locator(".recording .holders")).to_be_hidden()
+    page.keyboard.press("Shift+F8")
+    expect(page.locator(".recording .word")).to_have_text("REC")
 
 
 def test_a_failed_release_raises_an_alert(desk, page):
@@ -338,7 +361,7 @@ def test_the_recording_state_stays_visible_while_a_note_is_written(desk, page):
 
 @pytest.mark.parametrize("size", [(320, 256), (320, 800), (640, 512)])
 def test_a_page_zoomed_to_400_percent_does_not_scroll_sideways(desk, page, size):
-    paused(desk, "page", "phone:204", "token:pay", recording_since=time.time() - 4000)
+    paused(desk, "page:sian", "phone:204", "token:pay", recording_since=time.time() - 4000)
     page.get_by_role("button", name="Release phone 204…").click()
     page.set_viewport_size({"width": size[0], "height": size[1]})
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]

@@ -131,7 +131,7 @@ def test_an_unanswered_pause_that_an_event_confirms_raises_no_alert(desk, timele
     desk.slow["PUT"] = threading.Event()
     timeless.keyboard.press("F8")
     under_way(timeless)
-    desk.put(recording="paused", recording_since=time.time(), holders=["page"])
+    desk.put(recording="paused", recording_since=time.time(), holders=["page:sian"])
     expect(timeless.locator(".recording .word")).to_have_text("PAUSED")
     timeless.clock.run_for(LATE_MS)
     timeless.wait_for_timeout(500)

@@ -34,12 +34,12 @@ async def test_the_page_pauses_and_resumes_the_recording(running, sian):
     paused = await sian.http.put(URL, json={})
     assert paused.json() == {"state": "paused", "durable": True, "calls": [CALL]}
     pop = await sian.event("call", lambda pop: pop["recording"] == "paused")
-    assert pop["holders"] == ["page"]
+    assert pop["holders"] == ["page:sian"]
     assert (await sian.http.delete(URL)).json()["state"] == "recording"
     (hold,) = running.switch.of(Pause)
     (release,) = running.switch.of(Resume)
     assert (hold.actor, hold.trigger, hold.call_id) == ("user:sian", "page", CALL)
-    assert release.holder == hold.holder == "page"
+    assert release.holder == hold.holder == "page:sian"
 
 
 async def test_a_pause_that_is_not_durable_is_reported_as_such(running, sian):
@@ -52,6 +52,61 @@ async def test_another_advisor_may_not_pause_but_a_supervisor_may(running, sian)
     assert (await huw.http.put(URL)).status_code == 404
     assert (await mair.http.put(URL)).json()["state"] == "paused"
     assert (await mair.http.delete(URL)).json()["state"] == "recording"
+
+
+MATRIX = [
+    # the holder, and who may end its pause: the advisor in the call, another advisor at whom the
+    # call rings, a supervisor, a payment system
+    ("page:sian", {"sian", "mair"}),
+    ("page:huw", {"mair"}),
+    ("page:mair", {"mair"}),
+    ("page", {"sian", "mair"}),
+    ("phone:201", {"sian", "mair"}),
+    ("phone:202", {"sian", "mair"}),
+    ("token:pay", {"mair", "pay"}),
+    ("token:till", {"mair"}),
+    ("something new", {"mair"}),
+]
+
+
+@pytest.mark.parametrize(("holder", "allowed"), MATRIX)
+async def test_only_the_users_in_the_table_of_the_docs_release_a_holders_pause(
+    running, sian, holder, allowed
+):
+    people = {name: (await running.page(name)).http for name in ("sian", "huw", "mair")}
+    users = {**people, "pay": await running.machine("pay", "payments")}
+    for name, client in users.items():
+        paused = {"holders": (holder,), "recording": "paused", "ringing": (AT_HUW,)}
+        running.switch.change(CALL, **paused)
+        await sian.event("call", lambda pop: pop["holders"] == [holder])
+        reply = await client.request("DELETE", URL, json={"holder": holder})
+        assert (reply.status_code == 200) == (name in allowed), (name, reply.text)
+        assert reply.status_code in {200, 403}
+        left = running.switch.calls[CALL].holders
+        assert left == (() if name in allowed else (holder,)), name
+        running.switch.change(CALL, holders=(), recording="recording")
+        await sian.event("call", lambda pop: pop["holders"] == [])
+
+
+async def test_two_people_pause_one_call_and_each_releases_their_own(running, sian):
+    mair = await running.page("mair")
+    for page in (sian, mair):
+        await page.http.put(URL)
+    assert running.switch.calls[CALL].holders == ("page:mair", "page:sian")
+    assert (await mair.http.delete(URL)).json()["state"] == "paused"
+    assert running.switch.calls[CALL].holders == ("page:sian",)
+    assert (await mair.http.delete(URL)).json()["state"] == "paused"
+    assert (await sian.http.delete(URL)).json()["state"] == "recording"
+
+
+async def test_a_pause_that_an_older_version_began_is_released_without_naming_it(running, sian):
+    for name in ("sian", "mair"):
+        running.switch.change(CALL, holders=("page",), recording="paused")
+        await sian.event("call", lambda pop: pop["holders"] == ["page"])
+        page = await running.page(name)
+        assert (await page.http.delete(URL)).json()["state"] == "recording"
+        await sian.event("call", lambda pop: pop["holders"] == [])
+    assert [release.holder for release in running.switch.of(Resume)] == ["page", "page"]
 
 
 async def test_a_payment_system_pauses_by_advisor_or_extension(running, sian):
