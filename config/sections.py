@@ -431,6 +431,15 @@ class DeskSection(Section):
     session_absolute: Whole = Field(
         default=36000, ge=60, description="a whole number of seconds, 60 or more"
     )
+    pause_reminder: Number = Field(
+        default=120, ge=5, le=3600, description="a number of seconds from 5 to 3600"
+    )
+    pause_alarm: Number = Field(
+        default=300,
+        ge=5,
+        le=3600,
+        description='a number of seconds, not less than "pause_reminder"',
+    )
     anchors: FilePath | None = Field(
         default=None, description="the full path of a file to which the desk can append lines"
     )
@@ -448,6 +457,12 @@ class DeskSection(Section):
             raise ValueError(
                 'needs "tls_certificate" and "tls_key", or a loopback address in "listen"'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_pause_warnings(self) -> Self:
+        if self.pause_alarm < self.pause_reminder:
+            raise ValueError('"pause_alarm" must not be shorter than "pause_reminder"')
         return self
 
     @property

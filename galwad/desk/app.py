@@ -70,6 +70,8 @@ def options_of(settings: Settings) -> DeskOptions:
         public_origin=desk.public_origin,
         session_idle=desk.session_idle,
         session_absolute=desk.session_absolute,
+        pause_reminder=desk.pause_reminder,
+        pause_alarm=desk.pause_alarm,
         lookup_budget=settings.directory.budget,
         time_zone=desk.time_zone,
         nightly=desk.nightly,

@@ -52,6 +52,11 @@ class Metrics:
             ["action", "outcome"],
             registry=self.registry,
         )
+        self.forgotten_pauses = Gauge(
+            "galwad_desk_forgotten_pauses",
+            "Recordings that have now been paused for longer than pause_alarm",
+            registry=self.registry,
+        )
         self.indexed = Counter(
             "galwad_desk_recordings_indexed", "Recordings indexed", registry=self.registry
         )

@@ -76,6 +76,10 @@ class DeskOptions:
     public_origin: str | None = None
     session_idle: float = 1800
     session_absolute: float = 36000
+    pause_reminder: float = 120
+    """The length of a pause after which its advisor is warned."""
+    pause_alarm: float = 300
+    """The length of a pause after which the supervisors are warned."""
     lookup_budget: float = 1.0
     time_zone: tzinfo | None = None
     nightly: str = "03:00"
@@ -175,7 +179,13 @@ class Desk:
             on_users=self._users_changed,
             on_spools=self.coverage.spools_left,
         )
-        self._forgotten = ForgottenPauses(self.calls, self._warn)
+        self._forgotten = ForgottenPauses(
+            self.calls,
+            self._warn,
+            advisor_s=options.pause_reminder,
+            supervisor_s=options.pause_alarm,
+            on_count=self.metrics.forgotten_pauses.set,
+        )
         self._recipients = RecipientsWatch(
             options.recipients, options.officer_key, self.audit, on_alarm=self._alarm
         )

@@ -344,3 +344,27 @@ def test_a_route_matches_if_any_form_of_the_number_does(write):
     settings = load(write(text))
     assert settings.find_route("+441970000100", "01970000100") is settings.routes[0]
     assert settings.find_route("+441970000100") is None
+
+
+def test_no_setting_resumes_a_recording_by_itself():
+    """Each setting about pauses is listed here: a new one must not end a pause either."""
+    words = re.compile(r"paus|resum|releas|hold|payment|auto", re.IGNORECASE)
+    assert len(Section.__subclasses__()) >= len(Settings.model_fields)
+    found = {
+        field.alias or name
+        for section in Section.__subclasses__()
+        for name, field in section.model_fields.items()
+        if words.search(f"{name} {field.description}")
+    }
+    assert found == {
+        "payment_code_on",  # the code that an advisor dials to pause
+        "payment_code_off",  # the code that an advisor dials to resume
+        "pause_reminder",  # when the advisor is warned
+        "pause_alarm",  # when the supervisors are warned
+        "class",  # of a destination, which can be a payment line
+    }
+
+
+def test_supervisors_cannot_be_warned_of_a_pause_before_its_advisor(faults):
+    ((_, _, message),) = faults(LEAST + "[desk]\npause_reminder = 60\npause_alarm = 59\n")
+    assert message == '[desk]: "pause_alarm" must not be shorter than "pause_reminder"'

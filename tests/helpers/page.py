@@ -32,6 +32,8 @@ class FakeDesk:
         }
         self.signed_in = True
         self.switch = True
+        self.pause_reminder = 180
+        self.pause_alarm = 300
         self.pseudo = False
         self.refusing = 0
         self.reason = ""
@@ -88,6 +90,8 @@ class FakeDesk:
                 "me": self.me,
                 "now": time.time(),
                 "switch": self.switch,
+                "pause_reminder": self.pause_reminder,
+                "pause_alarm": self.pause_alarm,
             }
             stream.put(("snapshot", snapshot))
             self._streams.append(stream)

@@ -1,8 +1,8 @@
 """Alarms for pauses that may have been forgotten.
 
-A pause continues until its pause holder ends it. After `ADVISOR_S` seconds of pause the call's
-advisor receives an alarm. After `SUPERVISOR_S` seconds of pause the advisor and all supervisors
-receive a second alarm.
+A pause continues until its pause holder ends it; nothing here ends one. After `advisor_s` seconds
+of pause the call's advisor receives an alarm. After `supervisor_s` seconds of pause the advisor and
+all supervisors receive a second alarm, and a metric counts the pause.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Protocol
 from galwad.desk.calls.events import Audience
 from galwad.desk.calls.live_calls import DeskCall, LiveCalls
 
-ADVISOR_S = 120.0
-SUPERVISOR_S = 300.0
-_INTERVAL_S = 5.0
+_INTERVAL_S = 1.0
+_SHORT = "payment.forgotten"
+_LONG = "payment.forgotten_long"
 
 
 class Warn(Protocol):
@@ -31,14 +31,26 @@ class ForgottenPauses:
     """Raises the alarms `payment.forgotten` and `payment.forgotten_long`.
 
     Each alarm is raised at most once during a pause. `warn` is the function that raises an alarm.
-    `clock` returns the Unix time in seconds.
+    `advisor_s` and `supervisor_s` are the lengths of pause, in seconds, after which the two alarms
+    are due. `on_count` receives the number of present pauses that have lasted `supervisor_s`
+    seconds, after each check. `clock` returns the Unix time in seconds.
     """
 
     def __init__(
-        self, calls: LiveCalls, warn: Warn, clock: Callable[[], float] = time.time
+        self,
+        calls: LiveCalls,
+        warn: Warn,
+        *,
+        advisor_s: float,
+        supervisor_s: float,
+        on_count: Callable[[int], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._calls = calls
         self._warn = warn
+        self._advisor_s = advisor_s
+        self._supervisor_s = supervisor_s
+        self._on_count = on_count
         self._clock = clock
         self._warned: dict[tuple[str, float], str] = {}
 
@@ -49,23 +61,20 @@ class ForgottenPauses:
             if call.state.recording != "paused":
                 continue
             key = (call.call_id, call.state.recording_since)
-            paused = self._clock() - call.state.recording_since
-            kind = self._warned.get(key, "")
-            due = _due(paused)
-            if due and due != kind:
-                late = due == "payment.forgotten_long"
-                self._warn(due, call, audience="supervisors" if late else "own")
+            due = self._due(self._clock() - call.state.recording_since)
+            if due and due != self._warned.get(key, ""):
+                self._warn(due, call, audience="supervisors" if due == _LONG else "own")
             raised[key] = due
         self._warned = raised
+        self._on_count(sum(due == _LONG for due in raised.values()))
 
     async def run(self) -> None:
-        """Call `check` every five seconds until cancelled."""
+        """Call `check` every second until cancelled."""
         while True:
             self.check()
             await asyncio.sleep(_INTERVAL_S)
 
-
-def _due(paused_s: float) -> str:
-    if paused_s >= SUPERVISOR_S:
-        return "payment.forgotten_long"
-    return "payment.forgotten" if paused_s >= ADVISOR_S else ""
+    def _due(self, paused_s: float) -> str:
+        if paused_s >= self._supervisor_s:
+            return _LONG
+        return _SHORT if paused_s >= self._advisor_s else ""

@@ -99,13 +99,16 @@ class PageSnapshot(BaseModel):
     """All live calls that the signed-in user may see, sent as an event.
 
     A new stream begins with this event. It is also sent if a page has missed events that the desk
-    no longer stores. `switch` is true while the switch is connected.
+    no longer stores. `switch` is true while the switch is connected. After `pause_reminder` seconds
+    the page warns the advisor of a pause, and after `pause_alarm` seconds the supervisors.
     """
 
     calls: list[Pop]
     me: Me
     now: float
     switch: bool
+    pause_reminder: float
+    pause_alarm: float
 
 
 class Closed(BaseModel):

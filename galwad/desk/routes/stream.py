@@ -74,5 +74,7 @@ def _snapshot(desk: Desk, session: Session, position: int) -> ServerSentEvent:
         me=me_of(desk, session),
         now=time.time(),
         switch=desk.switch.connected,
+        pause_reminder=desk.options.pause_reminder,
+        pause_alarm=desk.options.pause_alarm,
     )
     return ServerSentEvent(event="snapshot", id=str(position), data=snapshot)

@@ -4,10 +4,11 @@
 import { announce, hush } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { CallCard } from "./card.js";
+import { Chime } from "./chime.js";
 import { el, reveal, say } from "./dom.js";
 import * as i18n from "./i18n.js";
 import { Overview } from "./overview.js";
-import { PAUSE_KEY } from "./recording.js";
+import { PAUSE_KEY, limits } from "./recording.js";
 import { SessionWatch } from "./session.js";
 import { signIn } from "./signin.js";
 import { Stream } from "./stream.js";
@@ -25,6 +26,7 @@ const calls = new Map(); // call id → pop
 const cards = new Map(); // call id → CallCard
 const dismissed = new Set(); // call ids in wrap-up that were closed here; a reload brings them back
 let drafts = { user: null, notes: new Map() }; // what was typed when the session ended
+const chime = new Chime();
 let me = null;
 let stream = null;
 let watch = null;
@@ -48,7 +50,8 @@ function showSignIn(note) {
   cards.clear();
   dismissed.clear();
   alarms.replaceChildren();
-  for (const part of [link, lost, alarms, signOut]) reveal(part, false);
+  for (const part of [link, lost, alarms, signOut, chime.toggle]) reveal(part, false);
+  chime.settle();
   watch = null;
   session.replaceChildren();
   who.textContent = "";
@@ -74,7 +77,7 @@ function start(signedIn) {
   me = signedIn;
   if (drafts.user !== me.user) drafts.notes.clear();
   who.textContent = me.user;
-  for (const part of [signOut, link]) reveal(part, true);
+  for (const part of [signOut, link, chime.toggle]) reveal(part, true);
   watch = new SessionWatch(me, now);
   session.replaceChildren(watch.box);
   i18n.translate(session);
@@ -115,6 +118,8 @@ function receive(type, data) {
     skew = data.now - Date.now() / 1000;
     watch.renewed(data.me);
     switchUp = data.switch !== false;
+    limits.advisor = data.pause_reminder;
+    limits.supervisor = data.pause_alarm;
     calls.clear();
     for (const pop of data.calls) calls.set(pop.call_id, pop);
     showLink();
@@ -137,6 +142,7 @@ function render() {
     if (!shown.has(id)) {
       const focused = card.box.contains(document.activeElement);
       card.box.remove();
+      card.recording.leave();
       cards.delete(id);
       if (focused) main.focus();
     }
@@ -144,7 +150,7 @@ function render() {
   for (const pop of mine) {
     let card = cards.get(pop.call_id);
     if (!card) {
-      card = new CallCard(pop, { announce, replace, dismiss, supervises: me.role !== "advisor", user: me.user });
+      card = new CallCard(pop, { announce, replace, dismiss, supervises: me.role !== "advisor", user: me.user, chime });
       cards.set(pop.call_id, card);
       card.contact.resume(drafts.notes.get(pop.call_id));
       drafts.notes.delete(pop.call_id);
@@ -196,6 +202,7 @@ function raise(alarm) {
   alarms.append(box);
   reveal(alarms, true);
   announce(text.dataset.t, JSON.parse(text.dataset.tValues), { urgent: true });
+  if (alarm.kind === "payment.forgotten_long" && me.role !== "advisor") chime.ring();
 }
 
 /** F8 only ever pauses, Shift+F8 only ever resumes: a nervous second press changes nothing. */
@@ -239,7 +246,15 @@ async function begin() {
   }
   signOut.addEventListener("click", leave);
   document.addEventListener("keydown", onKey);
-  for (const kind of ["keydown", "pointerdown"]) document.addEventListener(kind, () => watch?.act());
+  signOut.before(chime.toggle);
+  session.before(chime.blocked);
+  reveal(chime.toggle, false);
+  for (const kind of ["keydown", "pointerdown"]) {
+    document.addEventListener(kind, () => {
+      watch?.act();
+      chime.unlock();
+    });
+  }
   setInterval(() => {
     watch?.tick([...cards.values()].some(({ pop }) => live(pop)));
     for (const card of cards.values()) card.tick(now());

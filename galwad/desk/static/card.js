@@ -7,12 +7,12 @@ import { Recording } from "./recording.js";
 
 export class CallCard {
   /** `replace(pop)` stores a newer pop; `dismiss(callId)` takes the card away. */
-  constructor(pop, { announce, replace, dismiss, supervises, user }) {
+  constructor(pop, { announce, replace, dismiss, supervises, user, chime }) {
     this.announce = announce;
     this.line = el("h2", { class: "line-name", id: `line-${pop.call_id}` });
     this.state = el("span", { class: "call-state" });
     this.time = el("span", { class: "call-time" });
-    this.recording = new Recording(pop.call_id, { announce, supervises, user });
+    this.recording = new Recording(pop.call_id, { announce, supervises, user, chime });
     this.caller = new CallerPanel(pop.call_id, replace);
     this.contact = new ContactNote(pop.call_id);
     this.done = el("button", { type: "button", class: "quiet", t: "call.close", on: { click: () => dismiss(pop.call_id) } });

@@ -2,7 +2,7 @@
 
 import { clock, el, reveal, say, show } from "./dom.js";
 import { Holders } from "./holders.js";
-import { forgotten, shownState } from "./recording.js";
+import { forgotten, limits, shownState } from "./recording.js";
 
 const COLUMNS = ["line", "recording", "state", "time", "advisor"];
 
@@ -48,7 +48,7 @@ export class Overview {
     show(row.advisor, pop.advisor ?? "");
     say(row.word, `rec.${state}`);
     show(row.since, state === "paused" ? ` ${clock(now - pop.recording_since)}` : "");
-    reveal(row.late, known && forgotten(pop, now));
+    reveal(row.late, known && forgotten(pop, now, limits.supervisor));
     row.holders.update(state === "paused" ? pop.holders : []);
   }
 

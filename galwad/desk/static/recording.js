@@ -6,16 +6,19 @@ import { clock, el, reveal, say, show } from "./dom.js";
 import { Holders, isOwn } from "./holders.js";
 
 export const PAUSE_KEY = "F8";
-const FORGOTTEN_S = 180;
+const CHIME_AGAIN_S = 60;
 const LOST_MS = 2000; // a request without an answer for so long keeps none waiting
 const LATE_MS = 5000; // the desk and the switch have answered by then, or the advisor must know
 const DOUBLE_MS = 700; // the second click of a double click must not undo the first
 
 const pass = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** After how many seconds the advisor of a pause is warned, and then the supervisors; the desk says so. */
+export const limits = { advisor: 120, supervisor: 300 };
+
 /** Whether a pause has lasted so long that somebody should look. */
-export function forgotten(pop, now) {
-  return pop.recording === "paused" && now - pop.recording_since >= FORGOTTEN_S;
+export function forgotten(pop, now, limit) {
+  return pop.recording === "paused" && now - pop.recording_since >= limit;
 }
 
 /** What to show as the state of a pop's recording. */
@@ -24,9 +27,11 @@ export function shownState(pop, known) {
 }
 
 export class Recording {
-  constructor(callId, { announce, supervises, user }) {
+  constructor(callId, { announce, supervises, user, chime }) {
     this.callId = callId;
     this.announce = announce;
+    this.chime = chime;
+    this.chimes = 0; // how often it has sounded in this pause
     this.user = user;
     this.underWay = new Map(); // the method of each request that the gate has not answered
     this.wanted = null; // the last that the advisor pressed
@@ -34,6 +39,7 @@ export class Recording {
     this.time = el("span", { class: "time" });
     this.meaning = el("span", { class: "meaning" });
     this.warning = el("p", { class: "warning", hidden: true });
+    this.late = el("p", { class: "warning", hidden: true });
     this.trouble = el("p", { class: "warning", role: "alert", hidden: true });
     this.pauseButton = this.button("pause", PAUSE_KEY, () => this.pause());
     this.resumeButton = this.button("resume", `Shift+${PAUSE_KEY}`, () => this.pressResume());
@@ -45,6 +51,7 @@ export class Recording {
       el("div", { class: "says" }, el("p", { class: "line" }, this.word, this.time), this.meaning),
       el("div", { class: "buttons" }, this.pauseButton, this.resumeButton),
       this.warning,
+      this.late,
       this.trouble,
       this.holders.box,
     );
@@ -95,19 +102,37 @@ export class Recording {
     const state = this.box.dataset.state;
     const timed = state === "recording" || state === "paused";
     show(this.time, timed && this.pop.recording_since ? clock(now - this.pop.recording_since) : "");
-    const key = this.warningKey(state, now);
-    const values = { time: clock(now - this.pop.recording_since) };
-    if (key && this.warning.dataset.t !== key) this.announce(key, values, { urgent: true });
-    if (key) say(this.warning, key, values);
+    const key = this.warningKey(state);
+    if (key && this.warning.dataset.t !== key) this.announce(key, {}, { urgent: true });
+    if (key) say(this.warning, key);
     else delete this.warning.dataset.t;
     reveal(this.warning, Boolean(key));
-    this.box.classList.toggle("forgotten", key === "rec.forgotten");
+    this.remind(state, now);
   }
 
-  warningKey(state, now) {
-    if (state === "unknown") return null;
-    if (!this.pop.durable) return state === "paused" ? "rec.undurable.paused" : "rec.undurable";
-    return forgotten(this.pop, now) ? "rec.forgotten" : null;
+  warningKey(state) {
+    if (state === "unknown" || this.pop.durable) return null;
+    return state === "paused" ? "rec.undurable.paused" : "rec.undurable";
+  }
+
+  /** Count up in words, and chime: nothing but the advisor ends a pause that is forgotten. */
+  remind(state, now) {
+    const late = state === "paused" && forgotten(this.pop, now, limits.advisor);
+    const values = { time: clock(now - this.pop.recording_since) };
+    if (late && this.late.hidden) this.announce("rec.forgotten", values, { urgent: true });
+    if (late) say(this.late, "rec.forgotten", values);
+    reveal(this.late, late);
+    this.box.classList.toggle("forgotten", late);
+    if (state === "unknown") return; // the pause may go on: what was chimed for it still counts
+    const due = late ? 1 + Math.floor((now - this.pop.recording_since - limits.advisor) / CHIME_AGAIN_S) : 0;
+    if (due > this.chimes) this.chime.ring();
+    else if (!due && this.chimes) this.chime.settle();
+    this.chimes = due;
+  }
+
+  /** The call has gone from the page, and with it what its pause has asked for. */
+  leave() {
+    if (this.chimes) this.chime.settle();
   }
 
   /** At once, and again after a resume that was under way: that may reach the gate after this. */

@@ -105,6 +105,8 @@ def test_every_desk_setting_reaches_the_desks_options(settings):
             time_zone = "Europe/London"
             session_idle = 61
             session_absolute = 62
+            pause_reminder = 63
+            pause_alarm = 64
             anchors = "/mnt/governance/anchors.jsonl"
             nightly = "04:05"
             """

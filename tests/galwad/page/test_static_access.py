@@ -70,7 +70,7 @@ def test_a_forgotten_pause_is_announced_once_with_its_length(desk, page, said):
     answered(desk)
     paused(desk, "page:sian", recording_since=time.time() - 200)
     later = re.compile(r"Paused for 3:(2[3-9]|[3-5]\d)")
-    expect(page.locator(".recording .warning").first).to_contain_text(later)
+    expect(page.locator(".recording .warning:visible")).to_contain_text(later)
     warnings = [text for _, text in said() if text.startswith("Paused for")]
     assert len(warnings) == 1
     assert re.search(r"Paused for 3:[1-5]\d\.", warnings[0])

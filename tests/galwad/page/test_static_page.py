@@ -187,7 +187,7 @@ def test_a_pause_that_is_not_durable_shows_a_warning(desk, page):
 def test_a_forgotten_pause_shows_a_warning_with_its_length(desk, page):
     answered(desk)
     desk.put(recording="paused", recording_since=time.time() - 200)
-    expect(page.locator(".recording .warning").first).to_contain_text("Paused for 3:2")
+    expect(page.locator(".recording .warning:visible")).to_contain_text("Paused for 3:2")
 
 
 def test_a_lost_connection_shows_the_recording_as_unknown(desk, page):

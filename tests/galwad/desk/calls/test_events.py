@@ -1,6 +1,6 @@
-"""The events for pages, what each viewer sees of live calls, and forgotten pauses.
+"""The events for pages, and what each viewer sees of live calls.
 
-Covers `galwad/desk/calls/live_calls.py` and `galwad/desk/calls/forgotten_pauses.py`.
+Covers `galwad/desk/calls/live_calls.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import pytest
 
 from galwad.desk.auth.users import User
 from galwad.desk.calls.events import EventHub
-from galwad.desk.calls.forgotten_pauses import ADVISOR_S, SUPERVISOR_S, ForgottenPauses
 from galwad.desk.calls.live_calls import LiveCalls
 from galwad.messages import CallerFacts, CallStatus, Party
 
@@ -116,24 +115,3 @@ def test_a_ringing_extension_without_a_named_user_pops_for_its_owner(calls):
     call = calls.get(CALL.call_id)
     assert call.concerns(HUW)
     assert not call.concerns(SIAN)
-
-
-def test_a_forgotten_pause_alarms_the_advisor_and_later_the_supervisor_once(hub, calls):
-    now = [1000.0]
-    forgotten = ForgottenPauses(calls, hub.alarm, lambda: now[0])
-    calls.changed(msgspec.structs.replace(CALL, recording="paused", recording_since=1000.0))
-    start = hub.last
-    forgotten.check()
-    assert hub.since(start) == []
-    now[0] += ADVISOR_S
-    forgotten.check()
-    forgotten.check()
-    (first,) = hub.since(start)
-    assert first.view_for(SIAN)[1].kind == "payment.forgotten"
-    assert first.view_for(MAIR) is None
-    now[0] = 1000.0 + SUPERVISOR_S
-    forgotten.check()
-    forgotten.check()
-    (_, second) = hub.since(start)
-    assert second.view_for(MAIR)[1].kind == "payment.forgotten_long"
-    assert calls.get(CALL.call_id).state.recording == "paused"

@@ -10,7 +10,6 @@ import time
 import pytest
 import structlog
 
-from galwad.desk.calls.forgotten_pauses import ADVISOR_S
 from galwad.messages import Party, Pause, Resume
 
 CALL = "20261125-101500-aaaaaaaa"
@@ -204,7 +203,7 @@ def check_often(monkeypatch):
 
 
 async def test_a_forgotten_pause_is_logged_and_counted_as_an_alarm(check_often, running, sian):
-    since = time.time() - ADVISOR_S
+    since = time.time() - running.options.pause_reminder
     with structlog.testing.capture_logs() as logged:
         running.switch.change(CALL, recording="paused", recording_since=since)
         await sian.event("alarm", lambda alarm: alarm["kind"] == "payment.forgotten")

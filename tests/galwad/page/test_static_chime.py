@@ -1,0 +1,197 @@
+"""A forgotten pause counts up, is announced and chimes; the chime can be muted.
+
+The page is in `galwad/desk/static/`. Its clock is stopped, and only the tests advance it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.peer
+
+CALL = "20261125-093000-abcdefgh"
+REMINDER_S = 45
+ALARM_S = 90
+AGAIN_S = 60
+STEP_S = 20
+LISTEN = """() => {
+    window.tones = [];
+    const start = OscillatorNode.prototype.start;
+    OscillatorNode.prototype.start = function (at) {
+        window.tones.push([this.frequency.value, this.context.state]);
+        return start.call(this, at);
+    };
+}"""
+RENDER = """async () => {
+    const { sound } = await import("/static/chime.js");
+    const context = new OfflineAudioContext(1, 48000, 48000);
+    const end = sound(context);
+    const samples = [...(await context.startRendering()).getChannelData(0)];
+    const loudest = (part) => Math.max(...part.map(Math.abs));
+    const upward = (each, n) => n < end * 48000 && samples[n - 1] < 0 && each >= 0;
+    const crossings = samples.filter(upward);
+    return {
+        end,
+        loudest: loudest(samples),
+        first: loudest(samples.slice(0, 10)),
+        rest: loudest(samples.slice(Math.ceil(end * 48000))),
+        pitch: crossings.length / end,
+    };
+}"""
+
+
+@pytest.fixture
+def timeless(desk, open_timeless):
+    """The page with a call whose pause begins now, by the page's stopped clock."""
+    desk.pause_reminder, desk.pause_alarm = REMINDER_S, ALARM_S
+    page = open_timeless()
+    page.evaluate(LISTEN)
+    pause(desk, page)
+    return page
+
+
+def pause(desk, page, **more):
+    """Pause the recording at the page's present time."""
+    now = page.evaluate("Date.now()") / 1_000
+    facts = {
+        "line": "Line 0",
+        "state": "answered",
+        "advisor": "sian",
+        "holders": ["page:sian"],
+        **more,
+    }
+    desk.put(recording="paused", recording_since=now, **facts)
+    expect(page.locator(".recording .word")).to_have_text("PAUSED")
+
+
+def advance(desk, page, seconds):
+    """Advance the page's clock in steps, with a message from the desk after each.
+
+    Without one, the page would take the connection for lost after 25 seconds.
+    """
+    while seconds > 0:
+        step = min(seconds, STEP_S)
+        page.clock.run_for(step * 1_000)
+        seconds -= step
+        line = f"Line {int(desk.calls[CALL]['line'].partition(' ')[2] or 0) + 1}"
+        desk.put(line=line)
+        expect(page.get_by_text(line, exact=True).first).to_be_visible()
+
+
+def tones(page):
+    """The frequencies of the tones so far; each chime has two."""
+    found = page.evaluate("window.tones")
+    assert all(state == "running" for _, state in found)
+    return [frequency for frequency, _ in found]
+
+
+def allow_sound(page):
+    """Click on the page, as every advisor has done who has signed in there."""
+    page.locator(".brand").click()
+    page.wait_for_timeout(300)
+
+
+def test_a_pause_counts_up_and_chimes_after_the_reminder_time_and_each_minute_then(desk, timeless):
+    allow_sound(timeless)
+    advance(desk, timeless, REMINDER_S - 1)
+    warning = timeless.locator(".recording .warning").get_by_text("Paused for")
+    expect(timeless.locator(".recording .time")).to_have_text(re.compile("0:4[345]"))
+    warned_early = warning.is_visible()
+    advance(desk, timeless, 1.5)
+    expect(warning).to_contain_text(re.compile("Paused for 0:4[56]"))
+    expect(timeless.locator("#urgent p").last).to_contain_text("Paused for 0:4")
+    assert not warned_early
+    assert tones(timeless) == [660, 880]
+    advance(desk, timeless, AGAIN_S - 3)
+    assert tones(timeless) == [660, 880]
+    advance(desk, timeless, 3)
+    expect(warning).to_contain_text(re.compile("Paused for 1:4[567]"))
+    assert tones(timeless) == [660, 880] * 2
+    assert [method for method, path, _ in desk.asked if path.endswith("payment")] == []
+    desk.put(recording="recording", holders=[])
+    expect(warning).to_be_hidden()
+    advance(desk, timeless, 300)
+    assert tones(timeless) == [660, 880] * 2
+
+
+def test_a_muted_chime_leaves_the_written_warning(desk, timeless):
+    timeless.get_by_role("button", name="Mute the chime").click()
+    expect(timeless.get_by_role("button", name="Mute the chime")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    expect(timeless.locator("#status p").last).to_contain_text("The written warnings stay")
+    advance(desk, timeless, REMINDER_S + 2)
+    expect(timeless.locator(".recording .warning").get_by_text("Paused for")).to_be_visible()
+    assert tones(timeless) == []
+    timeless.get_by_role("button", name="Mute the chime").click()
+    advance(desk, timeless, AGAIN_S)
+    assert tones(timeless) == [660, 880]
+
+
+def test_a_chime_that_the_browser_blocks_asks_for_a_click_and_sounds_then(desk, timeless):
+    advance(desk, timeless, REMINDER_S + 1)
+    banner = timeless.get_by_role("alert").get_by_text("The browser has not allowed the chime")
+    expect(banner).to_be_visible()
+    assert tones(timeless) == []
+    allow_sound(timeless)
+    expect(banner).to_be_hidden()
+    assert tones(timeless) == [660, 880]
+
+
+def test_the_banner_about_a_blocked_chime_goes_with_the_pause(desk, timeless):
+    advance(desk, timeless, REMINDER_S + 1)
+    banner = timeless.get_by_text("The browser has not allowed the chime")
+    expect(banner).to_be_visible()
+    desk.put(recording="recording", holders=[])
+    expect(banner).to_be_hidden()
+    allow_sound(timeless)
+    assert tones(timeless) == []
+
+
+def test_a_pause_of_unknown_state_does_not_chime(desk, timeless):
+    allow_sound(timeless)
+    desk.push("alarm", {"kind": "switch.lost", "call_id": None, "since": 0})
+    expect(timeless.locator(".recording .word")).to_have_text("UNKNOWN")
+    advance(desk, timeless, REMINDER_S + 10)
+    assert tones(timeless) == []
+
+
+def test_a_supervisor_sees_and_hears_a_pause_after_the_alarm_time(desk, open_timeless):
+    desk.me["role"] = "supervisor"
+    desk.pause_reminder, desk.pause_alarm = REMINDER_S, ALARM_S
+    page = open_timeless()
+    page.evaluate(LISTEN)
+    allow_sound(page)
+    now = page.evaluate("Date.now()") / 1_000
+    facts = {
+        "line": "Line 0",
+        "mine": False,
+        "state": "answered",
+        "advisor": "owen",
+        "holders": ["page:owen"],
+    }
+    desk.put(recording="paused", recording_since=now, **facts)
+    row = page.get_by_role("row").nth(1)
+    expect(row).to_contain_text("PAUSED")
+    advance(desk, page, ALARM_S - 1)
+    expect(row).to_contain_text(re.compile("1:(28|29)"))
+    early = row.get_by_text("Forgotten?").is_visible()
+    advance(desk, page, 2)
+    expect(row.get_by_text("Forgotten?")).to_be_visible()
+    assert not early
+    desk.push("alarm", {"kind": "payment.forgotten_long", "call_id": CALL, "since": time.time()})
+    expect(page.locator(".alarm")).to_contain_text("paused for very long (Line ")
+    assert tones(page) == [660, 880]
+
+
+def test_the_chime_is_audible_and_ends_in_silence(page):
+    heard = page.evaluate(RENDER)
+    assert 0.6 < heard["end"] < 0.8
+    assert 0.1 < heard["loudest"] < 0.5
+    assert heard["first"] < 0.02
+    assert heard["rest"] < 0.001
+    assert 660 < heard["pitch"] < 880
