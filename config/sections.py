@@ -34,6 +34,9 @@ SrtpRule: TypeAlias = Literal["off", "optional", "required"]
 DestinationClassName: TypeAlias = Literal["centre", "department", "external", "payment"]
 
 
+Origin: TypeAlias = Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
+
+
 class Section(BaseModel):
     """The base class of all sections: a table of `galwad.toml`.
 
@@ -420,6 +423,9 @@ class DeskSection(Section):
         default=None,
         pattern=r"^https?://[^/\s]+$",
         description='the page\'s origin in the browser, such as "https://galwad.example.gov.uk"',
+    )
+    payment_page_origins: tuple[Origin, ...] = Field(
+        default=(), description='a list of origins such as ["https://pay.example.gov.uk"]'
     )
     time_zone: TimeZone | None = Field(
         default=None,

@@ -37,6 +37,7 @@ from galwad.desk.routes import (
     coverage,
     custody,
     headers,
+    payment_pages,
     payments,
     recordings,
     reindex,
@@ -68,6 +69,7 @@ def options_of(settings: Settings) -> DeskOptions:
         tls_certificate=desk.tls_certificate,
         tls_key=desk.tls_key,
         public_origin=desk.public_origin,
+        payment_page_origins=desk.payment_page_origins,
         session_idle=desk.session_idle,
         session_absolute=desk.session_absolute,
         pause_reminder=desk.pause_reminder,
@@ -94,12 +96,17 @@ def create_app(desk: Desk) -> ASGIApp:
     app.state.desk = desk
     error_answers.install(app)
     archive = recordings, headers, custody, reindex, coverage, audit
-    for module in (accounts, stream, calls, payments, *archive, system):
+    for module in (accounts, stream, calls, payments, payment_pages, *archive, system):
         app.include_router(module.router, prefix="/api/v1")
     _install_page(app)
     options = desk.options
     return RequestGuard(
-        app, cookie=options.cookie, origin=options.public_origin, secure=options.secure
+        app,
+        cookie=options.cookie,
+        origin=options.public_origin,
+        secure=options.secure,
+        open_path=f"/api/v1{payment_pages.PATH}",
+        open_origins=frozenset(options.payment_page_origins),
     )
 
 

@@ -57,6 +57,11 @@ class Metrics:
             "Recordings that have now been paused for longer than pause_alarm",
             registry=self.registry,
         )
+        self.lost_payment_pages = Gauge(
+            "galwad_desk_lost_payment_pages",
+            "Pause holders that have stopped renewing their pause",
+            registry=self.registry,
+        )
         self.indexed = Counter(
             "galwad_desk_recordings_indexed", "Recordings indexed", registry=self.registry
         )

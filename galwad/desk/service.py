@@ -29,11 +29,13 @@ from galwad.desk.archive.files import ArchiveFolder
 from galwad.desk.archive.finaliser_client import FinaliserClient
 from galwad.desk.archive.indexer import Indexer
 from galwad.desk.archive.recipients_watch import RecipientsWatch
+from galwad.desk.auth.payment_tokens import PaymentTokens
 from galwad.desk.auth.sessions import Sessions
 from galwad.desk.auth.throttle import Throttle
 from galwad.desk.auth.users import User, Users
 from galwad.desk.calls.events import Audience, EventHub
 from galwad.desk.calls.forgotten_pauses import ForgottenPauses
+from galwad.desk.calls.heartbeats import Heartbeats
 from galwad.desk.calls.live_calls import DeskCall, LiveCalls
 from galwad.desk.calls.switch_client import FromSwitch, SwitchClient
 from galwad.desk.coverage.checker import CoverageChecker, CoverageResult
@@ -74,6 +76,8 @@ class DeskOptions:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     public_origin: str | None = None
+    payment_page_origins: Collection[str] = ()
+    """The origins of the payment pages that may pause with a token, such as "https://pay.example"."""
     session_idle: float = 1800
     session_absolute: float = 36000
     pause_reminder: float = 120
@@ -141,6 +145,7 @@ class Desk:
         self.calls = LiveCalls(self._call_changed)
         self.users = Users(self.engine, hasher)
         self.sessions = Sessions(self.engine, options.session_idle, options.session_absolute)
+        self.payment_tokens = PaymentTokens(self.engine)
         self.throttle = Throttle()
         self.contacts = Contacts(self.engine)
         self.catalogue = Catalogue(self.engine)
@@ -186,6 +191,9 @@ class Desk:
             supervisor_s=options.pause_alarm,
             on_count=self.metrics.forgotten_pauses.set,
         )
+        self.heartbeats = Heartbeats(
+            self.calls, self._warn, on_count=self.metrics.lost_payment_pages.set
+        )
         self._recipients = RecipientsWatch(
             options.recipients, options.officer_key, self.audit, on_alarm=self._alarm
         )
@@ -210,6 +218,7 @@ class Desk:
         self._loops = [
             asyncio.create_task(self.switch.run()),
             asyncio.create_task(self._forgotten.run()),
+            asyncio.create_task(self.heartbeats.run()),
             asyncio.create_task(self._recipients.run()),
             asyncio.create_task(self.ledger.run()),
             asyncio.create_task(self.nightly.run()),

@@ -361,6 +361,7 @@ def test_no_setting_resumes_a_recording_by_itself():
         "payment_code_off",  # the code that an advisor dials to resume
         "pause_reminder",  # when the advisor is warned
         "pause_alarm",  # when the supervisors are warned
+        "payment_page_origins",  # whose pages can pause, and end their own pause
         "class",  # of a destination, which can be a payment line
     }
 

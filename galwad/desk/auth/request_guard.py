@@ -7,11 +7,12 @@ is not raised again, because the HTTP server would log a traceback with that tex
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from urllib.parse import unquote_plus
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callerid.card_number import has_card_number
@@ -21,6 +22,11 @@ log = structlog.get_logger()
 
 MAX_BODY = 256 * 1024
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "PUT, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Max-Age": "600",
+}
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -43,10 +49,25 @@ class RequestGuard:
     `Origin` header must match the request's `Host` header. `cookie` is the name of the session
     cookie. `secure` is true if browsers use TLS; the responses then have the header
     Strict-Transport-Security.
+
+    Pages of the origins in `open_origins` may use the one path `open_path` too (the CORS protocol,
+    https://fetch.spec.whatwg.org/#http-cors-protocol). They never send our cookie: the endpoints
+    there accept only a token in the header field `Authorization`.
     """
 
-    def __init__(self, app: ASGIApp, *, cookie: str, origin: str | None, secure: bool) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        cookie: str,
+        origin: str | None,
+        secure: bool,
+        open_path: str = "",
+        open_origins: Collection[str] = (),
+    ) -> None:
         self._app = app
+        self._open_path = open_path
+        self._open_origins = open_origins
         self._cookie = cookie
         self._origin = origin
         self._secure = secure
@@ -60,14 +81,22 @@ class RequestGuard:
             await self._app(scope, receive, send)
             return
         started = False
+        guest = self._guest(scope)
 
         async def dressed(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                self._dress(scope["path"], MutableHeaders(scope=message))
+                headers = MutableHeaders(scope=message)
+                self._dress(scope["path"], headers)
+                if guest:
+                    headers["Access-Control-Allow-Origin"] = guest
+                    headers.add_vary_header("Origin")
             await send(message)
 
+        if guest and scope["method"] == "OPTIONS":
+            await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, dressed)
+            return
         refusal = self._refusal(scope)
         if refusal is not None:
             await refusal(scope, receive, dressed)
@@ -93,15 +122,23 @@ class RequestGuard:
             return answer(403, "the request comes from another site", "use the desk's own page")
         return None
 
+    def _guest(self, scope: Scope) -> str:
+        """Return the request's origin if it is another site's that may use the path, or ""."""
+        origin = Headers(scope=scope).get("origin", "")
+        return origin if scope["path"] == self._open_path and origin in self._open_origins else ""
+
     def _same_origin(self, scope: Scope) -> bool:
         """Return whether the request is harmless or comes from our own page.
 
         A GET, HEAD or OPTIONS request is harmless, because it changes nothing. A request that has
         no `Origin` header and no session cookie is also harmless, because it does not use any
-        user's session. A request comes from our own page if its `Origin` header says so. If it has
-        no `Origin` header, its `Sec-Fetch-Site` header must be "same-origin".
+        user's session, and so is a request of a payment page, which needs a token. A request comes
+        from our own page if its `Origin` header says so. If it has no `Origin` header, its
+        `Sec-Fetch-Site` header must be "same-origin".
         """
         if scope["method"] in _SAFE:
+            return True
+        if self._guest(scope):
             return True
         headers = Headers(scope=scope)
         origin = headers.get("origin")

@@ -1,4 +1,4 @@
-"""The database tables `users` and `sessions`."""
+"""The database tables `users`, `sessions` and `payment_tokens`."""
 
 from __future__ import annotations
 
@@ -31,4 +31,16 @@ sessions = Table(
     Column("kind", String(8), nullable=False),
     Column("created", Float, nullable=False),
     Column("seen", Float, nullable=False),
+)
+
+payment_tokens = Table(
+    "payment_tokens",
+    metadata,
+    Column("token_sha256", String(64), primary_key=True),
+    Column("user", String(64), ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("call_id", String(24), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("paused", Float),
+    Column("released", Float),
 )

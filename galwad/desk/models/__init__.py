@@ -13,6 +13,8 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | GET calls/{id} | | `Pop` | people |
 | PUT, DELETE calls/{id}/payment | `PauseRequest` | `PauseOutcome` | advisor, supervisor, token |
 | PUT, DELETE payments | `PaymentTarget` | `PauseOutcome` | supervisor, token |
+| POST payment-tokens | `PaymentTokenRequest` | 201, `NewPaymentToken`, audited | token |
+| PUT, DELETE payment-page | `PaymentPage` | `PauseOutcome` | the token of a payment page |
 | POST calls/{id}/choose | `Choice` | `Pop` | own advisor |
 | POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
 | PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, Field
 
 from galwad.desk.models.base import RequestBody, ShortText
 from galwad.desk.models.calls import RecordingShown
+
+Heartbeat: TypeAlias = Annotated[float, Field(ge=5, le=3600, allow_inf_nan=False)]
+"""The seconds within which a pause holder will repeat its request to pause.
+
+If it does not, the recording stays paused, and the advisor and the supervisors are warned.
+"""
 
 
 class PauseRequest(RequestBody):
@@ -18,6 +26,7 @@ class PauseRequest(RequestBody):
     """
 
     holder: ShortText | None = None
+    heartbeat: Heartbeat | None = None
 
 
 class PaymentTarget(RequestBody):
@@ -28,6 +37,37 @@ class PaymentTarget(RequestBody):
 
     advisor: ShortText | None = None
     extension: ShortText | None = None
+    heartbeat: Heartbeat | None = None
+
+
+class PaymentPage(RequestBody):
+    """A request of a payment page to pause the call of its token, or to renew this pause."""
+
+    heartbeat: Heartbeat | None = None
+
+
+class PaymentTokenRequest(RequestBody):
+    """A request for a token with which a payment page can pause one live call, once.
+
+    Exactly one of `call_id`, `advisor` and `extension` must be set. An advisor or extension must
+    have exactly one answered call.
+    """
+
+    call_id: ShortText | None = None
+    advisor: ShortText | None = None
+    extension: ShortText | None = None
+
+
+class NewPaymentToken(BaseModel):
+    """The response with a new token, which is not available again later.
+
+    The page must pause before the Unix time `expires`. `holder` is the pause holder of the page.
+    """
+
+    token: str
+    call_id: str
+    expires: float
+    holder: str
 
 
 class PauseOutcome(BaseModel):

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Literal
 
 import structlog
@@ -37,6 +38,15 @@ from recording.errors import AuditError
 
 router = APIRouter()
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The user or system that requests a pause or resume, as the audit and the manifest name it."""
+
+    actor: str
+    trigger: PauseTrigger
+
 
 Action = Literal["hold", "release"]
 """The name of an action in the audit chain and the metrics: "hold" pauses, "release" resumes."""
@@ -103,7 +113,7 @@ async def _for_call(
 ) -> PauseOutcome:
     talking = False
     holders: tuple[str, ...] = ()
-    if not _has_right(session):
+    if not has_right(session):
         call = live_call(desk, session, call_id)
         talking, holders = call.is_talking(session.user), call.state.holders
         own = (
@@ -117,7 +127,9 @@ async def _for_call(
         holder = _pausing_holder(session, body)
     else:
         holder = _holder_to_release(session, body, holders, talking=talking)
-    return await _apply(desk, session, action, PauseTarget(call_id=call_id), holder)
+    target = PauseTarget(call_id=call_id)
+    heartbeat = body.heartbeat if body is not None else None
+    return await carry_out(desk, _asker(session), action, target, holder, heartbeat=heartbeat)
 
 
 async def _for_all(
@@ -125,15 +137,22 @@ async def _for_all(
 ) -> PauseOutcome:
     if (body.advisor is None) == (body.extension is None):
         raise ApiError(422, "`advisor` or `extension` is required", "send exactly one of the two")
-    if not (_has_right(session) or session.user.supervises):
+    if not (has_right(session) or session.user.supervises):
         raise ApiError(
             403, "only payment systems and supervisors may do this", "use the page's key"
         )
     target = PauseTarget(user=body.advisor or "", extension=body.extension or "")
-    return await _apply(desk, session, action, target, _own(session))
+    return await carry_out(
+        desk, _asker(session), action, target, _own(session), heartbeat=body.heartbeat
+    )
 
 
-def _has_right(session: Session) -> bool:
+def _asker(session: Session) -> Asker:
+    return Asker(session.actor, "page" if session.kind == "page" else "api")
+
+
+def has_right(session: Session) -> bool:
+    """Return whether the session is that of a machine with the right `payments`."""
     return session.kind == "machine" and "payments" in session.user.rights
 
 
@@ -170,21 +189,39 @@ def _holder_to_release(
     return named
 
 
-async def _apply(
-    desk: Desk, session: Session, action: Action, target: PauseTarget, holder: str
+async def carry_out(
+    desk: Desk,
+    asker: Asker,
+    action: Action,
+    target: PauseTarget,
+    holder: str,
+    *,
+    heartbeat: float | None = None,
 ) -> PauseOutcome:
+    """Pause the calls of `target` for a pause holder, or end the holder's pause; audit it.
+
+    The caller of this function has checked that the asker may do this. If `heartbeat` is set, the
+    holder must repeat its request to pause within that many seconds, or its users are warned.
+
+    Raises:
+        SwitchDownError: The switch did not reply.
+        ApiError: 404, there is no such call. 503, a resume could not be audited.
+    """
     if action == "release":
-        await _audit_resumption(desk, session, target, holder)
-    trigger: PauseTrigger = "page" if session.kind == "page" else "api"
+        await _audit_resumption(desk, asker, target, holder)
+    held = {call.call_id for call in desk.calls.all() if holder in call.state.holders}
     send = desk.switch.pause if action == "hold" else desk.switch.resume
     try:
-        reply = await send(target, holder, session.actor, trigger)
+        reply = await send(target, holder, asker.actor, asker.trigger)
     except SwitchDownError:
         desk.metrics.pauses.labels(action, "no_switch").inc()
         raise
     desk.metrics.pauses.labels(action, "done" if reply.calls else "no_call").inc()
-    if action == "hold":
-        await _audit_pause(desk, session, target, holder, reply)
+    _watch(desk, reply, holder, heartbeat if action == "hold" else None)
+    # A renewal, which may come every few seconds, changes nothing and is not audited again.
+    renewed = heartbeat is not None and bool(reply.calls) and held.issuperset(reply.calls)
+    if action == "hold" and not renewed:
+        await _audit_pause(desk, asker, target, holder, reply)
     if not reply.calls:
         raise ApiError(404, "there is no such call", "check the call: it may have ended")
     event = "payment.held" if action == "hold" else "payment.released"
@@ -192,15 +229,23 @@ async def _apply(
     return PauseOutcome(state=reply.state, durable=reply.durable, calls=list(reply.calls))
 
 
-async def _audit_resumption(desk: Desk, session: Session, target: PauseTarget, holder: str) -> None:
-    if not await desk.finishes_within(_audit(desk, session, "release", target, holder), _AUDIT_S):
+def _watch(desk: Desk, reply: PauseReply, holder: str, heartbeat: float | None) -> None:
+    for call_id in reply.calls:
+        if heartbeat is None:
+            desk.heartbeats.stop(call_id, holder)
+        else:
+            desk.heartbeats.beat(call_id, holder, heartbeat)
+
+
+async def _audit_resumption(desk: Desk, asker: Asker, target: PauseTarget, holder: str) -> None:
+    if not await desk.finishes_within(_audit(desk, asker, "release", target, holder), _AUDIT_S):
         desk.metrics.pauses.labels("release", "no_audit").inc()
         log.warning("payment.audit_late", action="release")
         raise ApiError(503, "the audit does not answer", "the recording stays paused; try again")
 
 
 async def _audit_pause(
-    desk: Desk, session: Session, target: PauseTarget, holder: str, reply: PauseReply
+    desk: Desk, asker: Asker, target: PauseTarget, holder: str, reply: PauseReply
 ) -> None:
     """Write the audit entry of a pause that is already in force.
 
@@ -214,7 +259,7 @@ async def _audit_pause(
     async def until_it_is_written() -> None:
         while True:
             try:
-                await _audit(desk, session, "hold", target, holder, at=at)
+                await _audit(desk, asker, "hold", target, holder, at=at)
             except AuditError:
                 if not tried.is_set():
                     log.warning("payment.not_audited", calls=list(reply.calls))
@@ -234,14 +279,14 @@ async def _audit_pause(
 
 async def _audit(
     desk: Desk,
-    session: Session,
+    asker: Asker,
     action: Action,
     target: PauseTarget,
     holder: str,
     *,
     at: float | None = None,
 ) -> None:
-    personal = {"actor": session.actor, "holder": holder, "user": target.user}
+    personal = {"actor": asker.actor, "holder": holder, "user": target.user}
     await desk.audit.append(
         f"payment.{action}",
         {"call_id": target.call_id, "extension": target.extension},

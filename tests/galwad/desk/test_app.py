@@ -102,6 +102,7 @@ def test_every_desk_setting_reaches_the_desks_options(settings):
             tls_certificate = "/etc/galwad/tls.crt"
             tls_key = "/etc/galwad/tls.key"
             public_origin = "https://galwad.example"
+            payment_page_origins = ["https://pay.example"]
             time_zone = "Europe/London"
             session_idle = 61
             session_absolute = 62

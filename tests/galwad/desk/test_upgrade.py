@@ -46,13 +46,14 @@ FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH = (
     ["20261105-080100-hhhhhhhh"],
     ["20261106-080100-iiiiiiii"],
 )
-RECORDINGS = {
+RECORDINGS: dict[str, list[str]] = {
     "0001": FIRST,
     "0002": SECOND,
     "0003": THIRD,
     "0004": FOURTH,
     "0005": FIFTH,
     "0006": SIXTH,
+    "0007": [],  # only a payment page's token
 }
 
 

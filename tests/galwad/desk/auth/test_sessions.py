@@ -40,7 +40,7 @@ async def test_a_pause_works_on_a_full_disk(running, full_disk):
     for who in (sian.http, payments):
         reply = await who.put(url)
         assert (reply.status_code, reply.json()["state"]) == (200, "paused")
-    assert set(running.switch.calls[CALL].holders) == {"page", "token:pay"}
+    assert set(running.switch.calls[CALL].holders) == {"page:sian", "token:pay"}
 
 
 async def test_a_pause_on_a_full_disk_is_audited_once_there_is_space(

@@ -10,7 +10,12 @@ import pytest
 from galwad.desk.calls.forgotten_pauses import ForgottenPauses
 from galwad.desk.calls.live_calls import LiveCalls
 from galwad.desk.models.base import RequestBody
-from galwad.desk.models.payments import PauseRequest, PaymentTarget
+from galwad.desk.models.payments import (
+    PauseRequest,
+    PaymentPage,
+    PaymentTarget,
+    PaymentTokenRequest,
+)
 from galwad.messages import CallerFacts, CallStatus, Party, Pause, Resume
 from helpers.desk import Clock
 
@@ -144,11 +149,13 @@ async def test_a_page_learns_after_which_times_it_must_warn(running):
 
 
 def test_no_request_to_pause_can_name_a_time_at_which_recording_resumes():
-    bodies: tuple[type[RequestBody], ...] = (PauseRequest, PaymentTarget)
+    bodies: tuple[type[RequestBody], ...] = (
+        *(PauseRequest, PaymentTarget),
+        *(PaymentPage, PaymentTokenRequest),
+    )
     assert {name for body in bodies for name in body.model_fields} == {
-        "holder",
-        "advisor",
-        "extension",
+        *("holder", "call_id", "advisor", "extension"),
+        "heartbeat",  # only warns
     }
     assert {field.name for field in msgspec.structs.fields(Pause)} == {
         *("ref", "holder", "trigger", "actor", "call_id", "extension", "user")

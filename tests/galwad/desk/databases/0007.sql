@@ -1,0 +1,2 @@
+INSERT INTO users ("name", "role", "language", "extension", "password", "ha1_md5", "ha1_sha256", "rights", "disabled", "created") VALUES ('crm','machine','en',NULL,'!','','','payments',0,1793952000.0);
+INSERT INTO payment_tokens ("token_sha256", "user", "call_id", "created", "expires", "paused", "released") VALUES ('cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc','crm','20261106-080100-iiiiiiii',1793952000.0,1793952900.0,1793952010.0,NULL);
