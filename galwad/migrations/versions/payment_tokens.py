@@ -1,4 +1,4 @@
-"""Revision 0006: add a table of the tokens with which payment pages pause a recording once."""
+"""Revision 0007: add a table of the tokens with which payment pages pause a recording once."""
 
 from __future__ import annotations
 
