@@ -408,6 +408,7 @@ def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) 
         line=personal.line,
         advisor=personal.advisor,
         extension=personal.extension,
+        salt=personal.salt.hex(),
         gaps=tuple(manifest.gaps),
         payload_size=manifest.payload.size,
         payload_sha256=manifest.payload.sha256,

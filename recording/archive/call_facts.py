@@ -8,7 +8,7 @@ never in the manifest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from recording.archive.accounting import Interval, balance
 from recording.archive.manifest import ClockCheck, FaultFacts, Gap, Segment
@@ -17,6 +17,8 @@ from recording.policy import DestinationClass, GapReason, Trigger
 from recording.spool import EventRecord, Field, LossReason, LostRecord
 
 _MOST_NOTES = 100
+_EXTENSION = ";ext="
+"""The text in front of the extension in a phone number, as in `+441970625000;ext=12` (RFC 3966)."""
 _SPACING_US = 60_000
 """The shortest time in microseconds between two separate losses of frames.
 
@@ -29,17 +31,21 @@ continuous stream, two consecutive packets are always less than this time apart.
 class PersonalFacts:
     """The facts about people in a call. The index stores them; the manifest never contains them.
 
+    The manifest contains a commitment to each of these facts except `salt`.
+
     Attributes:
-        number: The caller's number; None if it is unknown or withheld.
+        number: The caller's number without an extension; None if it is unknown or withheld.
         line: The name of the line on which the call came in.
         advisor: The advisor who answered first.
         extension: The extension of this advisor's phone.
+        salt: The salt of the commitments; b"" if there is none.
     """
 
     number: str | None = None
     line: str = ""
     advisor: str = ""
     extension: str = ""
+    salt: bytes = field(default=b"", repr=False)
 
 
 class CallFacts:
@@ -74,6 +80,11 @@ class CallFacts:
     def in_gap(self) -> bool:
         """True while a gap is open."""
         return self._gap is not None
+
+    def begin_spool(self, salt: bytes) -> None:
+        """Begin the call's next spool. The salt of the call is the `salt` of its first spool."""
+        if not self.personal.salt:
+            self.personal = replace(self.personal, salt=salt)
 
     def event(self, at_us: int, event: EventRecord) -> None:
         """Process the call's next event, which happened at offset `at_us`."""
@@ -222,20 +233,20 @@ class CallFacts:
         self._covered_until_us = at_us
 
     def _called(self, fields: Mapping[str, Field]) -> None:
-        number = None if fields.get("withheld") else _text(fields, "number")
+        number = "" if fields.get("withheld") else _text(fields, "number")
         known = self.personal
-        self.personal = PersonalFacts(
-            number or known.number,
-            _text(fields, "line") or known.line,
-            known.advisor,
-            known.extension,
+        # The index has numbers without their extension, and the commitments are about the index.
+        self.personal = replace(
+            known,
+            number=number.partition(_EXTENSION)[0] or known.number,
+            line=_text(fields, "line") or known.line,
         )
 
     def _advised(self, advisor: str, extension: str) -> None:
         """Store the advisor who answered first. Later advisors are ignored."""
         known = self.personal
         if not known.advisor and not known.extension:
-            self.personal = PersonalFacts(known.number, known.line, advisor, extension)
+            self.personal = replace(known, advisor=advisor, extension=extension)
 
     def _check_clock(self, at_us: int, fields: Mapping[str, Field]) -> None:
         wall = fields.get("wall")

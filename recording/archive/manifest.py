@@ -1,7 +1,8 @@
 """The manifest: a document that describes one recording, its gaps and their reasons.
 
 The node signs each manifest. The module `recording.keys.signed_document` makes and verifies the
-signature. A manifest contains neither the name nor the phone number of a caller.
+signature. A manifest contains neither the name nor the phone number of a caller; it only contains
+commitments (`recording.archive.commitments`) to such facts.
 """
 
 from __future__ import annotations
@@ -123,6 +124,26 @@ class RawFacts(ObjectFacts, frozen=True):
     packets: int
 
 
+class Commitments(msgspec.Struct, frozen=True):
+    """The commitments to the facts about people in the call, which only the index has.
+
+    Each commitment is an HMAC-SHA-256 in hexadecimal. Its key is the salt in the recording's row in
+    the index, so the manifest does not disclose the fact. `recording.archive.commitments` makes and
+    compares them.
+
+    Attributes:
+        number: The commitment to the caller's number, or to its absence if it was withheld.
+        line: The commitment to the name of the line.
+        advisor: The commitment to the advisor who answered first.
+        extension: The commitment to the extension of this advisor's phone.
+    """
+
+    number: str
+    line: str
+    advisor: str
+    extension: str
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """The description of one recording. The description is not encrypted."""
 
@@ -167,6 +188,11 @@ class Manifest(msgspec.Struct, frozen=True):
     """The facts about the file with the packets that could not be decoded.
 
     None if all packets could be decoded.
+    """
+    index: Commitments | None = None
+    """The commitments to the personal facts in the index.
+
+    None in manifests of older software.
     """
 
     @property

@@ -161,6 +161,7 @@ class SealingPass:
         self._interruption_open = bool(self.lives) and self.lives[-1].interrupted
         self._same_process = last is not None and header.continues(last)
         self._complete = False
+        self.facts.begin_spool(spool.index_salt)
         if last is None and header.life > 1:
             self.facts.beginning_missing = True
         self.timeline.mark_break()

@@ -15,7 +15,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -25,9 +25,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.age.file import make_header
 from recording.archive.call_facts import CallFacts, PersonalFacts
+from recording.archive.commitments import FACTS, changed_facts, commit
 from recording.archive.live_sealing import LiveSealing
 from recording.archive.manifest import (
     FORMAT,
+    Commitments,
     Manifest,
     ObjectFacts,
     RawFacts,
@@ -73,7 +75,8 @@ class SealedRecording:
     """The facts about people in the call. The index stores these facts; the manifest does not.
 
     None if these facts are unknown, for example if the recording was sealed before and one of the
-    call's spools can no longer be opened.
+    call's spools no longer exists or can no longer be opened. If there are facts, they match the
+    manifest's commitments.
     """
 
 
@@ -154,7 +157,7 @@ class Archive:
         if done is not None:
             sealed = {life.life for life in done.lives}
             if lives <= sealed:
-                return self._described(done, _personal_of(spools, keys))
+                return self._described(done, _committed_facts(done, _personal_of(spools, keys)))
             if not sealed <= lives:
                 raise ArchiveError("this call got another spool after it was archived")
         made = None if following is None else _finish_live(following, spools)
@@ -238,6 +241,7 @@ class Archive:
             payload=payload,
             header=header,
             raw=raw,
+            index=_commitments(call_id, facts.personal),
             sealed=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
 
@@ -286,12 +290,41 @@ def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | Non
     try:
         for path in spools:
             with keys.open(path) as reader:
+                facts.begin_spool(reader.index_salt)
                 for record in reader:
                     if isinstance(record, EventRecord):
                         facts.event(0, record)
     except SpoolKeyError:
         return None
     return facts.personal
+
+
+def _facts_by_name(personal: PersonalFacts) -> dict[str, str | None]:
+    return {name: getattr(personal, name) for name in FACTS}
+
+
+def _commitments(call_id: str, personal: PersonalFacts) -> Commitments | None:
+    """Return the commitments to a call's personal facts; None if the call has no salt."""
+    if not personal.salt:
+        return None
+    return commit(personal.salt, call_id, _facts_by_name(personal))
+
+
+def _committed_facts(manifest: Manifest, personal: PersonalFacts | None) -> PersonalFacts | None:
+    """Return the personal facts if they match the commitments in the manifest; otherwise None.
+
+    They do not match if the first spool of the call was already removed, because the salt and the
+    caller's number were in that spool. If the manifest has no commitments, return the facts without
+    a salt.
+    """
+    if personal is None:
+        return None
+    if manifest.index is None:
+        return replace(personal, salt=b"")
+    facts = _facts_by_name(personal)
+    if any(changed_facts(manifest.index, personal.salt, manifest.call_id, facts)):
+        return None
+    return personal
 
 
 def _raw_facts(raw: RawPayload) -> RawFacts | None:

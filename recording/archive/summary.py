@@ -38,6 +38,12 @@ class RecordingSummary(msgspec.Struct, frozen=True):
     It is 0 if there is no such file.
     """
     gaps: tuple[Gap, ...] = ()
+    salt: str = ""
+    """The salt of the commitments in the manifest, in hexadecimal.
+
+    It is "" if the manifest has no commitments, or if the summary has no personal facts.
+    `recording.archive.commitments` describes the commitments.
+    """
 
     @property
     def has_personal_facts(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import Row, Select, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -156,6 +157,19 @@ class Catalogue:
         rows = await self._read(statement.order_by(recordings.c.call_id).limit(limit + 1))
         return _page(rows, limit)
 
+    async def misdated(
+        self, first: str, last: str, since: float, until: float
+    ) -> list[RecordingSummary]:
+        """Return the recordings whose call id is in a range, but whose start is not in a period.
+
+        The range begins after the text `first` and ends before the text `last`. The period begins
+        at `since` and ends at `until` (Unix seconds). Such a start was changed, or the clock was.
+        """
+        table = recordings.c
+        inside = table.started.between(since, until)
+        statement = select(recordings).where(table.call_id > first, table.call_id < last, ~inside)
+        return await self._read(statement)
+
     async def add_fetch_reference(self, call_id: str, reference: str) -> None:
         """Store the reference, such as a case number, with which a user fetched this recording.
 
@@ -194,18 +208,13 @@ class Catalogue:
                     .where(gaps.c.call_id.in_([row.call_id for row in rows]))
                     .order_by(gaps.c.call_id, gaps.c.position)
                 )
-                by_call: dict[str, list[Gap]] = {}
+                by_call: dict[str, list[dict[str, object]]] = {}
                 for gap in found:
-                    by_call.setdefault(gap.call_id, []).append(_gap(gap))
+                    fields = {name: getattr(gap, name) for name in _GAP_FIELDS}
+                    by_call.setdefault(gap.call_id, []).append(fields)
         except SQLAlchemyError as error:
             raise _failed(error) from None
-        return [
-            RecordingSummary(
-                **{name: getattr(row, name) for name in _FIELDS},
-                gaps=tuple(by_call.get(row.call_id, ())),
-            )
-            for row in rows
-        ]
+        return [_summary(row, by_call.get(row.call_id, [])) for row in rows]
 
 
 def _page(rows: list[RecordingSummary], limit: int) -> Page:
@@ -237,8 +246,19 @@ async def _add_gaps(connection: AsyncConnection, recording: RecordingSummary) ->
         )
 
 
-def _gap(row: Row[Any]) -> Gap:
-    return Gap(**{name: getattr(row, name) for name in _GAP_FIELDS})
+def _summary(row: Row[Any], gaps: list[dict[str, object]]) -> RecordingSummary:
+    """Return a row with its gaps. SQLite lets a column have values of another type.
+
+    Raises:
+        CatalogueError: A value has the wrong type, so the row was changed by another program.
+    """
+    fields = {name: getattr(row, name) for name in _FIELDS}
+    try:
+        return msgspec.convert({**fields, "gaps": gaps}, RecordingSummary)
+    except msgspec.ValidationError as error:
+        raise CatalogueError(
+            f"the index cannot be used: the row of {row.call_id} was changed: {error}"
+        ) from None
 
 
 def _failed(error: SQLAlchemyError) -> CatalogueError:

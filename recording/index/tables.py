@@ -37,6 +37,9 @@ recordings = Table(
     Column("manifest_sha256", String(64), nullable=False),
     Column("unexplained_us", BigInteger, nullable=False),
     Column("raw_size", BigInteger, nullable=False, server_default="0"),
+    # The salt of the commitments in the manifest, in hexadecimal. It is empty if the manifest has
+    # no commitments, or if the row has no personal facts.
+    Column("salt", String(64), nullable=False, server_default=""),
     # A search reads one of the first five database indices backwards, from the newest recording to
     # the oldest. This is the order of a search result, so nothing needs to be sorted. The indices
     # also contain the talk time, so a search by talk time reads only the table rows that match.

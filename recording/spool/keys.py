@@ -11,6 +11,7 @@ overwritten with zeros.
 import contextlib
 import errno
 import hashlib
+import hmac
 import os
 import struct
 import zlib
@@ -34,6 +35,7 @@ A free slot contains only zeros.
 _FREE: Final = bytes(_SLOT.size)
 _MAX_FILE: Final = 1 << 20
 _WRAP_CONTEXT: Final = b"galwad spool key v1\0"
+_SALT_CONTEXT: Final = b"galwad index salt v1\0"
 
 
 def keys_path(folder: Path, call_id: str, life: int) -> Path:
@@ -146,6 +148,15 @@ def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
         return AESGCM(boot_key).decrypt(wrapped[:12], wrapped[12:], _WRAP_CONTEXT + spool_id)
     except (InvalidTag, ValueError) as error:
         raise SpoolKeyError("the spool was written under another boot key") from error
+
+
+def index_salt(spool_key: bytes, spool_id: bytes) -> bytes:
+    """Return the 32-byte salt that this spool gives its call for the commitments in the manifest.
+
+    The salt is computed, so each reading of the spool has the same salt, also after a crash. The
+    spool key is random, so only a reader with this key can compute the salt.
+    """
+    return hmac.new(spool_key, _SALT_CONTEXT + spool_id, hashlib.sha256).digest()
 
 
 def key_check(spool_key: bytes) -> bytes:

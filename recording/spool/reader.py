@@ -29,7 +29,14 @@ from recording.spool.format import (
     unpack_event,
     unpack_packets,
 )
-from recording.spool.keys import key_check, keys_path, load_keys, shred_keys, unwrap_spool_key
+from recording.spool.keys import (
+    index_salt,
+    key_check,
+    keys_path,
+    load_keys,
+    shred_keys,
+    unwrap_spool_key,
+)
 from recording.spool.records import (
     EndRecord,
     EventRecord,
@@ -137,6 +144,7 @@ class SpoolReader(Iterator[Record]):
 
     Attributes:
         header: The file header.
+        index_salt: The salt for the commitments in the manifest, if this is the call's first spool.
         interrupted: True if the file has no END frame, because the writer's process ended early or
             the disk failed.
         truncated: True if the file ends inside a frame.
@@ -164,12 +172,14 @@ class SpoolReader(Iterator[Record]):
             os.close(fd)
             raise
         reader = cls(fd, header, FrameCipher(spool_key, identity), start)
+        reader.index_salt = index_salt(spool_key, header.spool_id)
         reader.damaged = not whole
         return reader
 
     def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
         """Set up a reader of an open file. Other modules call the class method `open`."""
         self.header = header
+        self.index_salt = b""
         self.interrupted = True
         self.truncated = False
         self.damaged = False

@@ -119,9 +119,14 @@ def _is_of(row: RecordingSummary, sealed: Sealed) -> bool:
 
 
 def index_row(sealed: Sealed) -> RecordingSummary:
-    """Return the index row for a recording that the finaliser has reported."""
+    """Return the index row for a recording that the finaliser has reported.
+
+    If the recording has a salt, its manifest has a commitment to the number exactly as it was
+    reported. The number is then in the form that the index needs, and must not be changed.
+    """
     fields = {name: getattr(sealed, name) for name in RecordingSummary.__struct_fields__}
-    return RecordingSummary(**fields | {"number": indexed_number(sealed.number)})
+    number = sealed.number if sealed.salt else indexed_number(sealed.number)
+    return RecordingSummary(**fields | {"number": number})
 
 
 def indexed_number(text: str | None) -> str | None:

@@ -54,6 +54,7 @@ RECORDINGS: dict[str, list[str]] = {
     "0005": FIFTH,
     "0006": SIXTH,
     "0007": [],  # only a payment page's token
+    "0008": ["20261108-080100-jjjjjjjj"],
 }
 
 

@@ -1,0 +1,115 @@
+"""Commitments: no two facts have the same encoding, and the manifest discloses none of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recording.archive.commitments import FACTS, changed_facts, commit, commitment, encoded
+from recording.archive.manifest import read_manifest
+from recording.spool import SpoolReader
+
+CALL_ID = "20260301-090000-abcdefgh"
+NUMBER = "+442079460123"
+SALT = bytes(range(32))
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
+VALUES = (
+    st.none() | TEXTS | st.sampled_from(["", "null", '"', "\\", '","name":"', "\0", "é", "e\u0301"])
+)
+FACT = st.tuples(TEXTS, st.sampled_from(FACTS), VALUES)
+
+
+@given(FACT, FACT)
+def test_two_different_facts_never_have_the_same_encoding(one, other):
+    assert (encoded(*one) == encoded(*other)) == (one == other)
+
+
+@given(FACT)
+def test_an_encoding_can_be_read_back_as_the_fact(fact):
+    call_id, name, value = fact
+    assert json.loads(encoded(*fact)) == {"call_id": call_id, "name": name, "value": value}
+
+
+@given(st.binary(min_size=32, max_size=32), FACT, FACT)
+def test_a_commitment_matches_only_its_own_fact(salt, one, other):
+    assert (commitment(salt, *one) == commitment(salt, *other)) == (one == other)
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(FACTS, VALUES)), st.sampled_from(FACTS), VALUES)
+def test_the_changed_fact_is_named(facts, name, value):
+    committed = commit(SALT, CALL_ID, facts)
+    assert list(changed_facts(committed, SALT, CALL_ID, facts)) == []
+    found = list(changed_facts(committed, SALT, CALL_ID, {**facts, name: value}))
+    assert found == ([] if facts[name] == value else [name])
+
+
+def test_facts_with_another_salt_or_call_id_all_differ():
+    facts = {"number": None, "line": "", "advisor": "", "extension": ""}
+    committed = commit(SALT, CALL_ID, facts)
+    assert len(set(msgspec.structs.astuple(committed))) == len(FACTS)
+    assert list(changed_facts(committed, bytes(32), CALL_ID, facts)) == list(FACTS)
+    assert list(changed_facts(committed, SALT, "20260301-090000-zzzzzzzz", facts)) == list(FACTS)
+
+
+def test_openssl_computes_the_same_commitment(tmp_path):
+    (tmp_path / "fact").write_bytes(encoded(CALL_ID, "number", NUMBER))
+    made = subprocess.run(
+        ["openssl", "dgst", "-sha256", "-mac", "HMAC", "-macopt", f"hexkey:{SALT.hex()}", "fact"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert made.stdout.split()[-1] == commitment(SALT, CALL_ID, "number", NUMBER)
+
+
+@pytest.mark.parametrize("withheld", [False, True])
+def test_a_sealed_manifest_commits_to_the_facts_and_contains_none_of_them(office, withheld):
+    call = office.call()
+    call.event("call", 0, number=f"{NUMBER};ext=12", withheld=withheld, line="Council Tax")
+    call.event("answered", 0, advisor="sian", extension="2017")
+    call.event("segment", 0, **{"class": "centre", "to": ""})
+    sealed = office.seal(call.end(1_000_000))
+    number = None if withheld else NUMBER
+    salt = sealed.personal.salt
+    assert len(salt) == 32
+    assert sealed.personal.number == number
+    facts = {"number": number, "line": "Council Tax", "advisor": "sian", "extension": "2017"}
+    assert sealed.manifest.index == commit(salt, sealed.manifest.call_id, facts)
+    data = (office.folder / f"{sealed.manifest.call_id}.manifest").read_bytes()
+    assert read_manifest(data).index == sealed.manifest.index
+    for secret in (NUMBER, NUMBER[1:], "Council Tax", "sian", "2017", salt.hex()):
+        assert secret.encode() not in data
+
+
+def test_each_spool_gives_another_salt_and_a_repeated_report_has_the_same(office):
+    call = office.call()
+    call.event("call", 0, number=NUMBER, withheld=False, line="main")
+    call.answer()
+    path = call.end(1_000_000)
+    first, again = office.seal(path), office.seal(path)
+    assert again.personal == first.personal
+    assert again.manifest == first.manifest
+    second = SpoolReader.open(office.call(life=2).end(1), office.keys.boot_key)
+    assert len({first.personal.salt, second.index_salt}) == 2
+    second.close()
+
+
+def test_facts_that_a_removed_spool_had_are_not_reported_as_others(office):
+    """A crash may remove the first spool of two, after the recording was indexed."""
+    first, second = office.call(), office.call(life=2, mono=10.0)
+    first.event("call", 0, number=NUMBER, withheld=False, line="main")
+    first.answer()
+    second.event("call", 0, number=NUMBER, withheld=False, line="main")
+    paths = [first.end(1_000_000), second.end(1_000_000)]
+    sealed = office.seal(*paths)
+    assert sealed.personal.number == NUMBER
+    paths[0].unlink()
+    again = office.seal(paths[1])
+    assert again.manifest == sealed.manifest
+    assert again.personal is None
