@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +89,8 @@ Such a key was made while the clock was wrong. It is replaced before the next en
 """
 
 Facts = Mapping[str, str | int | bool]
+Work = Callable[[AsyncConnection], Awaitable[Sequence[Facts]]]
+"""A function that changes the database, and returns the facts of the entries about the changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,22 @@ class _Event:
     kind: str
     facts: Facts
     personal: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The result of writing entries.
+
+    Attributes:
+        head: The new head of the chain.
+        rolled: True if an entry with a new day key was written.
+        cut: The number of the first new entry, if the entries directly before it were deleted from
+            the database; None otherwise.
+    """
+
+    head: Head
+    rolled: bool
+    cut: int | None
 
 
 class AuditLog:
@@ -192,19 +210,52 @@ class AuditLog:
                 not carry out the action that the entry should record.
         """
         at_us = int((self._clock() if at is None else at) * _US)
+        event = _Event(at_us, kind, facts or {}, personal or {})
         try:
             async with self._writer.begin() as connection:
-                last, taken = await self._last(connection)
-                head, rolled = await self._roll_day_key(connection, Head(taken, last.hash), at_us)
-                event = _Event(at_us, kind, facts or {}, personal or {})
-                head = await self._write(connection, head, event)
-            if rolled:
-                self._keys.rotate()
+                written = await self._append(connection, [event])
+            return self._committed(written)
         except (SQLAlchemyError, OSError) as error:
-            raise AuditError(f"the audit cannot be written: {reason_of(error)}") from None
-        if taken > last.seq:
-            self._on_cut(taken + 1)
-        return head
+            raise _not_written(error) from None
+
+    async def append_after(self, work: Work, kind: str) -> None:
+        """Run `work` in a database transaction, and write the entries for it in the same one.
+
+        So either the changes and the entries are written, or neither. Each entry has the given
+        `kind` and the facts that `work` returned for it.
+
+        Raises `AuditError` if the database fails; then nothing was changed.
+        """
+        try:
+            async with self._writer.begin() as connection:
+                facts = await work(connection)
+                at_us = int(self._clock() * _US)
+                events = [_Event(at_us, kind, each, {}) for each in facts]
+                written = await self._append(connection, events) if events else None
+            if written is not None:
+                self._committed(written)
+        except (SQLAlchemyError, OSError) as error:
+            raise _not_written(error) from None
+
+    async def _append(self, connection: AsyncConnection, events: Sequence[_Event]) -> _Written:
+        """Write one entry or more, which all have the same time."""
+        last, taken = await self._last(connection)
+        start = Head(taken, last.hash)
+        head, rolled = await self._roll_day_key(connection, start, events[0].at_us)
+        for event in events:
+            head = await self._write(connection, head, event)
+        return _Written(head, rolled, taken + 1 if taken > last.seq else None)
+
+    def _committed(self, written: _Written) -> Head:
+        """Finish the writing of entries after their transaction was committed.
+
+        Raises `OSError`.
+        """
+        if written.rolled:
+            self._keys.rotate()
+        if written.cut is not None:
+            self._on_cut(written.cut)
+        return written.head
 
     async def _last(self, connection: AsyncConnection) -> tuple[Head, int]:
         """Return the chain's head, and the highest entry number that must not be used again.
@@ -383,6 +434,10 @@ async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -
             for entry in entries:
                 checker.check(entry)
     return checker.result()
+
+
+def _not_written(error: Exception) -> AuditError:
+    return AuditError(f"the audit cannot be written: {reason_of(error)}")
 
 
 def _fits(sought: AuditFilter) -> Iterator[ColumnElement[bool]]:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -120,21 +121,6 @@ class Ledger:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
-    async def add(self, entries: Sequence[LedgerEntry]) -> None:
-        """Write the entries in the given order. If an error occurs, no entry is written."""
-        try:
-            async with self._writer.begin() as connection:
-                for entry in entries:
-                    match entry:
-                        case Answered(call_id, at):
-                            await _note(connection, AnsweredCall(call_id, at))
-                        case Ended(call, new):
-                            await _note(connection, call, new=new)
-                        case OthersEnded(going_on, at):
-                            await _end_but(connection, going_on, at)
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
-
     async def between(self, since: float, until: float) -> list[AnsweredCall]:
         """Return the calls answered at or after `since` and before `until` (Unix seconds).
 
@@ -148,7 +134,7 @@ class Ledger:
         )
         try:
             async with self._engine.connect() as connection:
-                return [_call(row) for row in await connection.execute(statement)]
+                return [_checked(row) for row in await connection.execute(statement)]
         except SQLAlchemyError as error:
             raise _failed(error) from None
 
@@ -198,25 +184,56 @@ class Ledger:
             raise _failed(error) from None
 
 
-async def _note(connection: AsyncConnection, call: AnsweredCall, *, new: bool = True) -> None:
-    if await _is_known(connection, call.call_id):
-        if call.ended is not None:
-            await connection.execute(_update(call.call_id, ended=call.ended, talk_us=call.talk_us))
-    elif new:
+async def write(connection: AsyncConnection, entries: Sequence[LedgerEntry]) -> list[AnsweredCall]:
+    """Write the entries in the given order, in the transaction of `connection`.
+
+    Return the calls whose end is new or was changed, with the values of their rows.
+
+    Raises `SQLAlchemyError`.
+    """
+    ended: dict[str, None] = {}
+    for entry in entries:
+        match entry:
+            case Answered(call_id, at):
+                await _note(connection, AnsweredCall(call_id, at))
+            case Ended(call, new):
+                if await _note(connection, call, new=new):
+                    ended[call.call_id] = None
+            case OthersEnded(going_on, at):
+                ended |= dict.fromkeys(await _end_but(connection, going_on, at))
+    return [row for call_id in ended if (row := await _row(connection, call_id)) is not None]
+
+
+async def _note(connection: AsyncConnection, call: AnsweredCall, *, new: bool = True) -> bool:
+    """Enter a call's answer or end. Return True if the row's end is new or was changed."""
+    row = await _row(connection, call.call_id)
+    if row is None and new:
         fields = {name: getattr(call, name) for name in _FIELDS}
         await connection.execute(insert(answered_calls).values(**fields))
+        return call.ended is not None
+    if row is None or call.ended is None or (row.ended, row.talk_us) == (call.ended, call.talk_us):
+        return False
+    await connection.execute(_update(call.call_id, ended=call.ended, talk_us=call.talk_us))
+    return True
 
 
-async def _end_but(connection: AsyncConnection, going_on: frozenset[str], at: float) -> None:
+async def _end_but(connection: AsyncConnection, going_on: frozenset[str], at: float) -> list[str]:
+    """Enter an end for the calls that are not going on, and return their call ids."""
     statement = select(answered_calls.c.call_id).where(answered_calls.c.ended.is_(None))
-    for call_id in (await connection.scalars(statement)).all():
-        if call_id not in going_on:
-            await connection.execute(_update(call_id, ended=at))
+    over = [
+        call_id
+        for call_id in (await connection.scalars(statement)).all()
+        if call_id not in going_on
+    ]
+    for call_id in over:
+        await connection.execute(_update(call_id, ended=at))
+    return over
 
 
-async def _is_known(connection: AsyncConnection, call_id: str) -> bool:
-    statement = select(answered_calls.c.call_id).where(answered_calls.c.call_id == call_id)
-    return await connection.scalar(statement) is not None
+async def _row(connection: AsyncConnection, call_id: str) -> AnsweredCall | None:
+    statement = select(answered_calls).where(answered_calls.c.call_id == call_id)
+    row = (await connection.execute(statement)).first()
+    return None if row is None else _call(row)
 
 
 def _update(call_id: str, **values: float | None) -> Update:
@@ -225,6 +242,20 @@ def _update(call_id: str, **values: float | None) -> Update:
 
 def _call(row: Row[Any]) -> AnsweredCall:
     return AnsweredCall(**{name: getattr(row, name) for name in _FIELDS})
+
+
+def _checked(row: Row[Any]) -> AnsweredCall:
+    """Return a row of the ledger. SQLite lets a column have values of another type.
+
+    Raises:
+        CatalogueError: A value has the wrong type, so the row was changed by another program.
+    """
+    try:
+        return msgspec.convert({name: getattr(row, name) for name in _FIELDS}, AnsweredCall)
+    except msgspec.ValidationError as error:
+        raise CatalogueError(
+            f"the ledger cannot be used: the row of {row.call_id} was changed: {error}"
+        ) from None
 
 
 def _failed(error: SQLAlchemyError) -> CatalogueError:

@@ -1,18 +1,27 @@
-"""Writes the switch's reports about answered calls into the ledger, several in one transaction."""
+"""Writes the switch's reports about answered calls into the ledger, several in one transaction.
+
+For each call that has ended, the same transaction adds an entry with the times of the ledger's row
+to the audit chain. So a row that is changed or deleted later can be detected.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galwad.messages import CallEnded, CallStatus
-from recording.errors import CatalogueError
-from recording.index.ledger import Answered, AnsweredCall, Ended, Ledger, LedgerEntry, OthersEnded
+from recording.audit.index_comparison import CALL_ENDED, ended_facts
+from recording.audit.log import AuditLog, Facts
+from recording.errors import AuditError
+from recording.index import ledger
+from recording.index.ledger import Answered, AnsweredCall, Ended, LedgerEntry, OthersEnded
 
 _BATCH_S: Final = 0.25
 """The seconds for which entries are collected. Then one transaction writes them all."""
@@ -25,17 +34,17 @@ class LedgerWriter:
 
     def __init__(
         self,
-        ledger: Ledger,
+        audit: AuditLog,
         on_stored: Callable[[Collection[str]], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Set up the writer.
+        """Set up the writer. The ledger is in the same database as the audit chain `audit`.
 
         When the ends of calls are stored in the database, `on_stored` is called with the ids of
         these calls. It must report them to the switch, which otherwise repeats its messages about
         the ends. `clock` returns the Unix time in seconds.
         """
-        self._ledger = ledger
+        self._audit = audit
         self._on_stored = on_stored
         self._clock = clock
         self._entered: set[str] = set()
@@ -69,8 +78,8 @@ class LedgerWriter:
         """
         batch = tuple(self._entries)
         try:
-            await self._ledger.add(batch)
-        except CatalogueError as error:
+            await self._audit.append_after(partial(_write, batch), CALL_ENDED)
+        except AuditError as error:
             log.error("ledger.not_written", why=str(error))  # noqa: TRY400 - it says what
             return False
         for _ in batch:
@@ -113,3 +122,12 @@ class LedgerWriter:
     def _enter(self, entry: LedgerEntry) -> None:
         self._entries.append(entry)
         self._added.set()
+
+
+async def _write(entries: Sequence[LedgerEntry], connection: AsyncConnection) -> list[Facts]:
+    """Write the entries to the ledger; return the facts of an audit entry for each ended call."""
+    return [
+        ended_facts(call.call_id, call.answered, call.ended, call.talk_us)
+        for call in await ledger.write(connection, entries)
+        if call.ended is not None
+    ]

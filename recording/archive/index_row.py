@@ -1,0 +1,126 @@
+"""Compares a recording's row in the index with its signed manifest.
+
+The manifest has most facts of the row in clear, and commitments to the facts about people. So every
+changed value in the row contradicts the manifest, and the result names the value. Manifests of
+older software have no commitments. Then the facts about people cannot be compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from recording.archive.commitments import FACTS, changed_facts
+from recording.archive.manifest import Commitments, Manifest, ObjectFacts, read_manifest
+from recording.archive.summary import RecordingSummary
+from recording.errors import ManifestError
+
+NO_MANIFEST: Final = "the manifest is missing from the archive"
+OTHER_MANIFEST: Final = "the manifest is not the one that was indexed"
+OTHER_PAYLOAD: Final = "the payload that was indexed is not the one that was sealed"
+NOT_COMMITTED: Final = "its number, line and advisor are not committed: older software sealed it"
+ROW_DELETED: Final = (
+    "the audit has it, but its row in the index is gone: keep the journal, report it"
+)
+SALT_MISSING: Final = (
+    "its number, line, advisor or salt was removed from the index, and no audit entry says why"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RowComparison:
+    """The result of comparing a recording's row with its manifest.
+
+    Attributes:
+        problems: The contradictions, as texts that name the changed value.
+        is_committed: True if the manifest has commitments to the facts about people.
+        salt_missing: True if the manifest has commitments, but the row has no salt. Only the audit
+            chain can show whether this is right: a row that was made again from the manifest has
+            no salt, and neither has a row whose personal facts were erased.
+    """
+
+    problems: tuple[str, ...] = ()
+    is_committed: bool = False
+    salt_missing: bool = False
+
+
+def compare_file(
+    row: RecordingSummary, data: bytes | None, public_key: str | None = None
+) -> tuple[RowComparison, Manifest | None]:
+    """Compare a row with the bytes of a manifest's file, and return the manifest too.
+
+    Args:
+        row: The recording's row in the index.
+        data: The content of the manifest's file; None if the file is missing.
+        public_key: The node's public signing key (base64), from a trusted source. If None, the
+            manifest's signature is verified with the key in the manifest itself.
+
+    Returns:
+        The comparison, and the manifest. The manifest is None if it is missing or not valid.
+    """
+    if data is None:
+        return RowComparison((NO_MANIFEST,), is_committed=True), None
+    other = hashlib.sha256(data).hexdigest() != row.manifest_sha256
+    problems = (OTHER_MANIFEST,) if other else ()
+    try:
+        manifest = read_manifest(data, public_key)
+    except ManifestError as error:
+        return RowComparison((*problems, str(error)), is_committed=True), None
+    compared = compare_row(row, manifest)
+    return replace(compared, problems=problems + compared.problems), manifest
+
+
+def compare_row(row: RecordingSummary, manifest: Manifest) -> RowComparison:
+    """Compare a row with a manifest whose signature and digest were verified before."""
+    problems = list(_clear_facts(row, manifest))
+    committed = manifest.index
+    if committed is None:
+        return RowComparison(tuple(problems))
+    if not row.salt:
+        if row.has_personal_facts:
+            problems.append(disagreement("salt"))
+        return RowComparison(tuple(problems), True, not row.has_personal_facts)
+    return RowComparison((*problems, *map(disagreement, _wrong_facts(row, committed))), True)
+
+
+def _wrong_facts(row: RecordingSummary, committed: Commitments) -> list[str]:
+    """Return the names of the facts that do not match their commitments, or "salt"."""
+    try:
+        salt = bytes.fromhex(row.salt)
+    except ValueError:
+        return ["salt"]
+    facts = {name: getattr(row, name) for name in FACTS}
+    changed = list(changed_facts(committed, salt, row.call_id, facts))
+    # One wrong fact leaves the others right, so a wrong salt is the likely cause if all are wrong.
+    return ["salt"] if len(changed) == len(FACTS) else changed
+
+
+def _clear_facts(row: RecordingSummary, manifest: Manifest) -> Iterator[str]:
+    """Yield a problem for each fact that the manifest has in clear and the row has differently."""
+    day = manifest.call_id
+    raw_size = 0 if manifest.raw is None else manifest.raw.size
+    pairs = (
+        ("call id", row.call_id, manifest.call_id),
+        ("folder", row.folder, f"{day[:4]}/{day[4:6]}/{day[6:8]}"),
+        ("start", row.started, manifest.started_us / 1_000_000),
+        ("length", row.talk_us, manifest.talk_us),
+        ("interruption", bool(row.interrupted), manifest.interrupted),
+        ("unexplained time", row.unexplained_us, manifest.unexplained_us),
+        ("undecoded packets", row.raw_size, raw_size),
+        ("gaps", sorted(row.gaps, key=repr), sorted(manifest.gaps, key=repr)),
+    )
+    for name, indexed, sealed in pairs:
+        if indexed != sealed:
+            yield disagreement(name)
+    if ObjectFacts(row.payload_size, row.payload_sha256) != manifest.payload:
+        yield OTHER_PAYLOAD
+
+
+def disagreement(name: str) -> str:
+    """Return the problem that a value of the row contradicts the manifest.
+
+    `name` is the name of the value, such as "length".
+    """
+    return f"index and manifest do not agree on its {name}: keep the journal, report it"

@@ -1,0 +1,212 @@
+"""Compares the rows of the index and of the ledger with the entries of the audit chain.
+
+When a recording is indexed, the chain gets an entry with the digest of its manifest. When the end
+of a call is entered in the ledger, the chain gets an entry with the times of the ledger's row. So a
+row that was deleted, and a row whose values differ from the newest entry about it, are found here.
+The other values of a recording's row are in its manifest (`recording.archive.index_row`).
+
+Rows from before these entries existed are not compared. This module does not check the chain
+itself; `recording.audit.chain` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import TextClause, bindparam, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from recording.archive.index_row import OTHER_MANIFEST, ROW_DELETED
+from recording.errors import AuditError, reason_of
+
+INDEXED: Final = "recording.indexed"
+REINDEXED: Final = "recording.reindexed"
+FACTS_ERASED: Final = "recording.facts-erased"
+"""The kind of the entry which says that the number, line, advisor, extension and salt of a row were
+erased, for example because the caller asked for it."""
+CALL_ENDED: Final = "call.ended"
+"""The kind of the entry with the times of a call in the ledger."""
+_US: Final = 1_000_000
+_REPORT: Final = "keep the journal, report it"
+_CALL_DELETED: Final = f"the audit has its end, but its row in the ledger is gone: {_REPORT}"
+_CALL_ADDED: Final = f"it is in the ledger, but the audit has no entry of its end: {_REPORT}"
+
+# A body that is not JSON makes `json_extract` fail. Only a changed body is not JSON.
+_FACT = "CASE WHEN json_valid(body) THEN json_extract(body, '$.facts.{0}') END AS {0}"
+# In SQLite, the other columns of a query with one max() come from the row with this maximum.
+_NEWEST = """
+    SELECT max(seq) AS seq, at_us, {facts} FROM audit_entries
+    WHERE node = :node AND kind = :kind GROUP BY call_id
+    HAVING call_id > :first AND call_id < :last
+"""
+
+
+def _newest(*facts: str) -> str:
+    return _NEWEST.format(facts=", ".join(_FACT.format(name) for name in ("call_id", *facts)))
+
+
+_RECORDINGS: Final = text(f"""
+    SELECT e.call_id, r.call_id IS NULL AS deleted FROM ({_newest("manifest_sha256")}) AS e
+    LEFT JOIN recordings AS r ON r.call_id = e.call_id
+    WHERE e.at_us NOT BETWEEN :young AND :soon
+    AND (r.call_id IS NULL OR r.manifest_sha256 IS NOT e.manifest_sha256)
+    ORDER BY e.call_id
+""")  # noqa: S608 - the parts are constants of this module
+_CALLS: Final = text(f"""
+    SELECT e.call_id, e.answered_us, e.ended_us, e.talk_us AS sealed_talk_us,
+        r.call_id IS NULL AS deleted, r.answered, r.ended, r.talk_us
+    FROM ({_newest("answered_us", "ended_us", "talk_us")}) AS e
+    LEFT JOIN answered_calls AS r ON r.call_id = e.call_id
+    WHERE r.call_id IS NULL OR r.talk_us IS NOT e.talk_us
+    OR CAST(round(r.answered * 1e6) AS INTEGER) IS NOT e.answered_us
+    OR CAST(round(r.ended * 1e6) AS INTEGER) IS NOT e.ended_us
+    ORDER BY e.call_id
+""")  # noqa: S608 - the parts are constants of this module
+# The first entry of this kind shows when the desk began to make such entries. Its own time may be
+# too early, if the clock was wrong, so the latest time of all entries up to it counts.
+# The first entry of this kind shows when the desk began to make such entries. Its own time may be
+# too early, if the clock was wrong, so the latest time of all entries up to it counts.
+_ADDED: Final = text(f"""
+    SELECT call_id FROM answered_calls
+    WHERE ended IS NOT NULL AND call_id > :first AND call_id < :last
+    AND answered * 1e6 >= (
+        SELECT max(at_us) FROM audit_entries WHERE node = :node AND seq <= (
+            SELECT min(seq) FROM audit_entries WHERE node = :node AND kind = :kind
+        )
+    )
+    AND call_id NOT IN (SELECT call_id FROM ({_newest()}) WHERE call_id IS NOT NULL)
+    ORDER BY call_id
+""")  # noqa: S608 - the parts are constants of this module
+_EXCUSED: Final = text(f"""
+    SELECT DISTINCT call_id FROM (
+        SELECT {_FACT.format("call_id")} FROM audit_entries
+        WHERE node = :node AND kind IN ('{REINDEXED}', '{FACTS_ERASED}')
+    ) WHERE call_id IN :call_ids
+""").bindparams(bindparam("call_ids", expanding=True))  # noqa: S608 - as above
+_BATCH: Final = 1000
+"""The number of call ids that one SQL statement may contain."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFinding:
+    """A row that contradicts the audit chain or its manifest.
+
+    Attributes:
+        call_id: The call id of the row.
+        problem: The contradiction, as a text that names the changed value.
+    """
+
+    call_id: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallIds:
+    """A range of call ids, which are sorted by the time at which the calls began to ring.
+
+    The range begins after the text `first` and ends before the text `last`. Each text is shorter or
+    longer than a call id, so it is not a call id. The default is the range of all call ids.
+    """
+
+    first: str = ""
+    last: str = "~"
+
+
+EVERY_CALL: Final = CallIds()
+
+
+class IndexComparison:
+    """Compares the rows of one node's index and ledger with the node's audit chain.
+
+    Every method raises `AuditError` if the database fails.
+    """
+
+    def __init__(self, engine: AsyncEngine, node: str) -> None:
+        self._engine = engine
+        self._node = node
+
+    async def recordings(
+        self, ids: CallIds, now: float, young_s: float = 0.0
+    ) -> list[IndexFinding]:
+        """Return the indexed recordings whose row is gone or names another manifest.
+
+        The entry is added to the chain shortly before the row is written. So a recording is left
+        out if its newest entry is less than `young_s` seconds before or after `now` (Unix seconds).
+        """
+        span = {"young": int((now - young_s) * _US), "soon": int((now + young_s) * _US)}
+        return [
+            IndexFinding(row.call_id, ROW_DELETED if row.deleted else OTHER_MANIFEST)
+            for row in await self._rows(_RECORDINGS, INDEXED, ids, span)
+        ]
+
+    async def ledger(self, ids: CallIds) -> list[IndexFinding]:
+        """Return the ended calls whose row in the ledger was changed, deleted or added."""
+        changed = [
+            IndexFinding(row.call_id, _CALL_DELETED if row.deleted else _call_changed(row))
+            for row in await self._rows(_CALLS, CALL_ENDED, ids)
+        ]
+        added = [
+            IndexFinding(row.call_id, _CALL_ADDED)
+            for row in await self._rows(_ADDED, CALL_ENDED, ids)
+        ]
+        return changed + added
+
+    async def without_facts(self, call_ids: Collection[str]) -> set[str]:
+        """Return those of these recordings whose row may lack its personal facts and its salt.
+
+        The audit has an entry about each of them: the row was made again from the manifest, or the
+        facts were erased.
+        """
+        found: set[str] = set()
+        wanted = list(call_ids)
+        for start in range(0, len(wanted), _BATCH):
+            part = {"node": self._node, "call_ids": wanted[start : start + _BATCH]}
+            found.update(row.call_id for row in await self._read(_EXCUSED, part))
+        return found
+
+    async def _rows(
+        self, query: TextClause, kind: str, ids: CallIds, more: Mapping[str, int] | None = None
+    ) -> list[Any]:
+        values = {"node": self._node, "kind": kind, "first": ids.first, "last": ids.last}
+        return await self._read(query, {**values, **(more or {})})
+
+    async def _read(self, query: TextClause, values: Mapping[str, object]) -> list[Any]:
+        try:
+            async with self._engine.connect() as connection:
+                return list((await connection.execute(query, values)).all())
+        except SQLAlchemyError as error:
+            raise AuditError(f"the index cannot be compared: {reason_of(error)}") from None
+
+
+def _call_changed(row: Any) -> str:
+    """Return the problem of a call whose row in the ledger has other times than its entry."""
+    pairs = (
+        ("answer", _microseconds(row.answered), row.answered_us),
+        ("end", _microseconds(row.ended), row.ended_us),
+        ("length", row.talk_us, row.sealed_talk_us),
+    )
+    names = " and ".join(name for name, stored, entered in pairs if stored != entered)
+    return f"ledger and audit do not agree on its {names}: {_REPORT}"
+
+
+def _microseconds(seconds: object) -> int | None:
+    return round(seconds * _US) if isinstance(seconds, int | float) else None
+
+
+def ended_facts(
+    call_id: str, answered: float, ended: float, talk_us: int | None
+) -> dict[str, str | int | bool]:
+    """Return the facts of the audit entry about a call that has ended, from its ledger row.
+
+    `answered` and `ended` are in Unix seconds. If the length of the call is not known, it is not
+    among the facts.
+    """
+    facts: dict[str, str | int | bool] = {
+        "call_id": call_id,
+        "answered_us": round(answered * _US),
+        "ended_us": round(ended * _US),
+    }
+    return facts if talk_us is None else {**facts, "talk_us": talk_us}
