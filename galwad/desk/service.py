@@ -39,11 +39,13 @@ from galwad.desk.calls.heartbeats import Heartbeats
 from galwad.desk.calls.live_calls import DeskCall, LiveCalls
 from galwad.desk.calls.switch_client import FromSwitch, SwitchClient
 from galwad.desk.coverage.checker import CoverageChecker, CoverageResult
+from galwad.desk.coverage.index_checker import IndexChecker
 from galwad.desk.coverage.ledger_writer import LedgerWriter
 from galwad.desk.coverage.nightly import COVERAGE_CHECKED, NightlyCheck
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.metrics import Metrics
 from galwad.messages import Alarm, CallChanged, CallEnded, CallsSnapshot, Figures, Party, Sealed
+from recording.audit.index_comparison import IndexComparison
 from recording.audit.log import AuditLog
 from recording.index.catalogue import Catalogue
 from recording.index.custody import Custodian
@@ -154,8 +156,12 @@ class Desk:
         self.archive = ArchiveFolder(options.archive)
         self.anchors = AnchorFile(options.anchor_file, options.node, self.audit, self._alarm)
         ledger = Ledger(self.engine)
-        self.ledger = LedgerWriter(ledger, self._ends_stored)
-        self.coverage = CoverageChecker(ledger, self.catalogue, self.custodian, self.archive)
+        self.ledger = LedgerWriter(self.audit, self._ends_stored)
+        comparison = IndexComparison(self.engine, options.node)
+        self.coverage = CoverageChecker(
+            ledger, self.catalogue, self.custodian, self.archive, comparison
+        )
+        self.index_checker = IndexChecker(self.catalogue, self.archive, comparison)
         self.nightly = NightlyCheck(
             options.nightly,
             self.coverage,

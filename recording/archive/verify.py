@@ -23,6 +23,7 @@ from recording.age.file import Header, Identity
 from recording.archive.accounting import balance
 from recording.archive.content_check import check_content
 from recording.archive.disposal import CERTIFICATE, Certificate
+from recording.archive.index_row import NOT_COMMITTED, compare_file
 from recording.archive.manifest import Manifest, ObjectFacts, read_manifest, verify_manifest
 from recording.archive.rewrap import (
     HeaderStatus,
@@ -33,6 +34,7 @@ from recording.archive.rewrap import (
     facts_of,
     read_rewrap,
 )
+from recording.archive.summary import RecordingSummary
 from recording.errors import HeaderError, ManifestError
 from recording.keys.signed_document import unverified_key
 
@@ -233,47 +235,40 @@ def _disposed(folder: Path, call_id: str, public_key: str | None) -> RecordingVe
 
 
 def verify_indexed(
-    call_id: str,
-    manifest: bytes,
+    row: RecordingSummary,
+    manifest: bytes | None,
     *,
-    manifest_sha256: str,
-    payload_sha256: str,
-    payload_size: int,
     public_key: str | None = None,
     rewrap: bytes = b"",
     officer_keys: Collection[str] = (),
 ) -> RecordingVerdict:
     """Compare a manifest with the recording's row in an index, without reading the payload.
 
+    The verdict does not have a problem if the row lacks the personal facts and the salt, because
+    only the audit chain can show whether this is right.
+
     Args:
-        call_id: The recording's call id.
-        manifest: The bytes of the manifest's file.
-        manifest_sha256: The manifest's digest in the index.
-        payload_sha256: The payload's digest in the index.
-        payload_size: The payload's size in the index, in bytes.
+        row: The recording's row in the index.
+        manifest: The bytes of the manifest's file; None if the file is missing.
         public_key: The node's public signing key (base64), from a trusted source. If None, the
             manifest's signature is verified with the key in the manifest itself.
         rewrap: The record of the recording's most recent rewrap; b"" if it was never rewrapped. The
             record is ignored if `officer_keys` is empty.
         officer_keys: The public keys (base64) of the officers whose rewraps are accepted.
     """
-    problems = []
-    if hashlib.sha256(manifest).hexdigest() != manifest_sha256:
-        problems.append("the manifest is not the one that was indexed")
-    try:
-        read = read_manifest(manifest, public_key)
-    except ManifestError as error:
-        return RecordingVerdict(call_id, (*problems, str(error)))
-    problems += _identity_problems(read, call_id)
-    if read.payload != ObjectFacts(payload_size, payload_sha256):
-        problems.append("the payload that was indexed is not the one that was sealed")
+    compared, read = compare_file(row, manifest, public_key)
+    if read is None:
+        return RecordingVerdict(row.call_id, compared.problems)
+    problems = [*compared.problems, *_identity_problems(read, row.call_id)]
     notes = list(_notes(read, public_key))
+    if not compared.is_committed:
+        notes.append(NOT_COMMITTED)
     if rewrap and officer_keys:
         try:
             notes.append(rewrapped(read_rewrap(read, rewrap, officer_keys)))
         except ManifestError as error:
             problems.append(str(error))
-    return RecordingVerdict(call_id, tuple(problems), tuple(notes), tuple(_faults(read)), read)
+    return RecordingVerdict(row.call_id, tuple(problems), tuple(notes), tuple(_faults(read)), read)
 
 
 def _missing_objects(folder: Path, call_id: str) -> Iterator[str]:

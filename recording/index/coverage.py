@@ -1,19 +1,19 @@
 """Coverage: checks that each second of a call is in the recording, or in a gap with a reason.
 
 The module compares three sources: the call's length as the switch measured it, the row in the
-index, and the signed manifest. The result contains all contradictions between these sources. The
-result also contains the intervals of talk time that are in no segment and in no gap, in
-microseconds since the recording's start. The module has no I/O.
+index, and the signed manifest. The result contains all contradictions between these sources, so it
+names each changed value of the row. The result also contains the intervals of talk time that are in
+no segment and in no gap, in microseconds since the recording's start. The module has no I/O.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from recording.archive.accounting import Interval, balance
+from recording.archive.index_row import RowComparison, compare_row
 from recording.archive.manifest import Gap, Manifest, read_manifest
 from recording.archive.summary import RecordingSummary
 from recording.errors import ManifestError
@@ -46,6 +46,29 @@ class CallCoverage:
     unexplained: tuple[Interval, ...] = ()
     problems: tuple[str, ...] = ()
     """The contradictions between switch, index and manifest, as texts that also say what to do."""
+    is_committed: bool = True
+    """False if the manifest has no commitments to the number, line and advisor in the row."""
+    salt_missing: bool = False
+    """True if only the audit chain can show whether the row's facts were removed rightly.
+
+    See `RowComparison.salt_missing`.
+    """
+    index_changed: bool = False
+    """True if a value of the row in the index contradicts the manifest or the audit chain."""
+    indexed_start: float | None = None
+    """The start of the call according to its row, in Unix seconds; None if there is no row."""
+
+    def with_index_problem(self, problem: str) -> CallCoverage:
+        """Return the coverage with one more contradiction between the index and other sources."""
+        return replace(self, problems=(*self.problems, problem), index_changed=True)
+
+    def is_between(self, since: float, until: float) -> bool:
+        """Return whether the call began at or after `since` and before `until` (Unix seconds).
+
+        The start in the row counts too, because a call must not leave its period unnoticed.
+        """
+        starts = (self.started, self.indexed_start)
+        return any(start is not None and since <= start < until for start in starts)
 
     @property
     def unexplained_us(self) -> int:
@@ -90,8 +113,8 @@ def compare(
     read, problems = _read(row, manifest)
     gaps = list(row.gaps if read is None else read.gaps)
     segments = [] if read is None else read.segments
-    if read is not None:
-        problems += _contradictions(row, read)
+    compared = RowComparison(is_committed=True) if read is None else compare_row(row, read)
+    problems += compared.problems
     talk_us = row.talk_us if read is None else read.talk_us
     switch_us = None if call is None else call.talk_us
     if switch_us is not None and switch_us < talk_us - SLACK_US:
@@ -105,12 +128,16 @@ def compare(
     unexplained = tuple(found.unaccounted)
     return CallCoverage(
         row.call_id,
-        row.started,
+        row.started if read is None else read.started_us / 1_000_000,
         talk_us,
         found.recorded_us,
         tuple(sorted(gaps)),
         unexplained,
         tuple(problems),
+        compared.is_committed,
+        compared.salt_missing,
+        bool(compared.problems),
+        row.started,
     )
 
 
@@ -124,12 +151,3 @@ def _read(row: RecordingSummary, manifest: bytes | None) -> tuple[Manifest | Non
         return read_manifest(manifest), []
     except ManifestError as error:
         return None, [f"{error}: {restore}"]
-
-
-def _contradictions(row: RecordingSummary, manifest: Manifest) -> Iterator[str]:
-    report = "keep the journal, report it"
-    if row.talk_us != manifest.talk_us:
-        yield f"index and manifest do not agree on its length: {report}"
-    shown = sorted((gap.from_us, gap.to_us, gap.reason) for gap in row.gaps)
-    if shown != sorted((gap.from_us, gap.to_us, gap.reason) for gap in manifest.gaps):
-        yield f"index and manifest do not agree on its gaps: {report}"

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from recording.archive.commitments import commit
 from recording.archive.manifest import Manifest, sign_manifest
 from recording.audit.anchors import Anchor
 from recording.audit.chain import ChainEntry, Head
@@ -19,6 +20,13 @@ CALL = "20261125-093000-abcdefgh"
 RATE = 8000
 SECONDS = 300
 TOKEN = "a-token"
+SALT = bytes(range(32))
+FACTS = {
+    "number": "+441970000001",
+    "line": "Council Tax",
+    "advisor": "sian",
+    "extension": "201",
+}
 POLL_S = 0.05
 """How soon a server sees that it is to end."""
 
@@ -48,7 +56,9 @@ class Archive:
         self.shown: str | None = self.manifest.decode()
         self.asked: list[tuple[str, str, dict]] = []
         self.listed = 1
+        self.gaps = [gap("payment", "page", 80, 125), gap("transfer", "refer", 280, 300)]
         self.coverage: dict = {}
+        self.index: dict = {"findings": [], "not_committed": 0, "more_findings": 0}
         self.chain: list[ChainEntry] = []
         self.raw = b""
         """Another payload under the same header."""
@@ -81,6 +91,7 @@ class Archive:
                 "sha256": hashlib.sha256(self.header).hexdigest(),
             },
             "sealed": "2026-11-25T09:35:01Z",
+            "index": msgspec.to_builtins(commit(SALT, CALL, FACTS)),
         }
         return sign_manifest(msgspec.convert({**facts, **changes}, Manifest), self.node)
 
@@ -98,20 +109,14 @@ class Archive:
             "call_id": CALL,
             "started": 1_795_599_000.0,
             "talk_s": SECONDS,
-            "number": "+441970000001",
-            "line": "Council Tax",
-            "advisor": "sian",
-            "extension": "201",
+            **FACTS,
             "interrupted": False,
             "unexplained_s": 0,
             "raw_size": len(self.raw),
             "payload_size": len(self.payload),
             "payload_sha256": self.digest,
             "manifest_sha256": hashlib.sha256(self.manifest).hexdigest(),
-            "gaps": [
-                gap("payment", "page", 80, 125),
-                gap("transfer", "refer", 280, 300),
-            ],
+            "gaps": self.gaps,
         }
 
 
@@ -155,12 +160,15 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/recordings/search":
             self.send_json(200, self.archive.page(body["limit"], body.get("after")))
         elif path == f"/recordings/{CALL}":
-            self.send_json(200, {"recording": self.archive.row, "manifest": self.archive.shown})
+            shown = {"recording": self.archive.row, "manifest": self.archive.shown}
+            self.send_json(200, {**shown, "folder": "2026/11/25", "salt": SALT.hex()})
         elif path == f"/recordings/{CALL}/fetch":
             archive = self.archive
             self.send_sealed(archive.raw if body.get("raw") else archive.payload)
         elif path.startswith("/audit"):
             self.send_audit(path)
+        elif path.startswith("/index?"):
+            self.send_json(200, self.archive.index)
         elif path.startswith("/coverage?"):
             self.send_json(200, self.archive.coverage)
         elif path == "/calls":

@@ -12,8 +12,10 @@ from galwad.cli.audit import anchors as anchor_files
 from galwad.cli.audit import chain
 from galwad.cli.audit.archive_comparison import ChainFacts, compare_with_archive
 from galwad.cli.support.console import CliError, one_line, print_json
+from galwad.cli.support.index_check import fetch_index_check
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
+from galwad.cli.support.periods import read_period
 from recording.audit.anchors import Anchor, Restore
 from recording.audit.chain import ChainEntry, ChainVerification, verify_entries
 
@@ -33,7 +35,7 @@ def verify(
         Path | None, typer.Option(help="An archive, or a copy, to compare with the chain.")
     ] = None,
     since: Annotated[
-        str, typer.Option(help="With --recordings: only calls from this day on.")
+        str, typer.Option(help="With --recordings or the server: only calls from this day on.")
     ] = "",
     restored: Annotated[
         list[str] | None,
@@ -46,8 +48,11 @@ def verify(
 ) -> None:
     """Verify the chain: each hash, each day's signature, each anchor.
 
-    With --recordings, also check that each indexed recording still exists, and that its manifest
-    has not changed since it was indexed. Each problem is printed with its entry or its recording.
+    If the server's chain is verified, the server also compares the rows of its index and its ledger
+    of calls with the chain and the signed manifests. A row that was changed, deleted or exchanged
+    is a problem. With --recordings, also check that each indexed recording still exists, and that
+    its manifest has not changed since it was indexed. Each problem is printed with its entry or its
+    recording.
 
     After a restore, the entries made after the backup are missing, and the chain continues with a
     new key, which the earlier key did not sign. Therefore a restore is reported as a problem. If
@@ -74,6 +79,11 @@ def verify(
         differences = compare_with_archive(facts, recordings, since)
         problems += differences.problems
         notes += [f"{text}; its entry may come after the chain's end" for text in differences.late]
+    if file is None:
+        span = read_period(since, "--since")
+        index = fetch_index_check(server, since=0.0 if span is None else span.since)
+        problems += index.problems
+        notes += index.notes
     head = None if result.head is None else {"seq": result.head.seq, "hash": result.head.hash}
     if json:
         print_json({"entries": result.entries, "head": head, "problems": problems, "notes": notes})
@@ -86,7 +96,7 @@ def verify(
         raise CliError("there is no entry to verify", "export the chain with `galwad audit export`")
     if problems:
         raise CliError(
-            f"problems found: {len(problems)}; the audit or the archive has changed",
+            f"problems found: {len(problems)}; the audit, the archive or the index has changed",
             "keep both as they are, and the anchors; compare them with the copies",
         )
 

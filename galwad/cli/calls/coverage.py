@@ -13,6 +13,7 @@ import typer
 from galwad.cli.support import timeline
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import CliError, clock, console, local_time, print_json
+from galwad.cli.support.index_check import not_committed_note
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
 from galwad.cli.support.periods import checked_period
@@ -41,11 +42,12 @@ def coverage(
 ) -> None:
     """Check each second of each answered call: recorded, or not recorded for a known reason.
 
-    Shows a timeline of each call that has unexplained seconds. Prints each orphan in the whole
+    Shows a timeline of each call that has unexplained seconds, and names each row of the index or
+    the ledger that contradicts its signed manifest or the audit. Prints each orphan in the whole
     archive: a file, row or spool whose counterpart is missing, such as a recording without its
-    database row. Nothing is deleted. The exit status is 1 if a call has unexplained seconds or
-    there is an orphan, else 0. The server makes the same check every night, and raises an alarm for
-    each new finding.
+    database row. Nothing is deleted. The exit status is 1 if a call has unexplained seconds, a row
+    was changed, or there is an orphan, else 0. The server makes the same check every night, and
+    raises an alarm for each new finding.
     """
     found = _fetch(date, server)
     if json:
@@ -89,6 +91,8 @@ def _show(found: dict[str, Any]) -> None:
     if found["orphans"]:
         out.print()
     out.print(_sentence(found))
+    if found.get("not_committed"):
+        out.print(not_committed_note(found["not_committed"]))
 
 
 def _show_call(call: dict[str, Any]) -> None:

@@ -30,6 +30,10 @@ _CALLS: Final = {
         "was answered, but has no recording",
         "`galwad calls coverage` shows if a spool waits; else see `recording.fault` in the log",
     ),
+    "index.changed": (
+        "has a row that was changed",
+        "`galwad calls coverage` names the value; keep the database and the journal, and report it",
+    ),
     "recording.unexplained": (
         "has unexplained seconds",
         "`galwad calls coverage` draws them; keep the journal, and report it",

@@ -7,7 +7,8 @@ module finds the recordings to verify, and makes a text from the verdict about e
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -19,11 +20,15 @@ from galwad.call_id import is_call_id
 from galwad.cli.support import sealed
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import CliError, one_line
+from galwad.cli.support.index_check import fetch_index_check
 from galwad.cli.support.periods import read_period
 from galwad.cli.support.public_keys import public_key
 from recording.age.file import Identity
 from recording.archive.disposal import Certificate
+from recording.archive.index_row import NOT_COMMITTED, ROW_DELETED, compare_file
+from recording.archive.manifest import Gap
 from recording.archive.stability import check_when_stable
+from recording.archive.summary import RecordingSummary
 from recording.archive.verify import (
     RecordingVerdict,
     recordings_below,
@@ -33,6 +38,7 @@ from recording.archive.verify import (
 )
 
 _PAGE: Final = 500
+_US: Final = 1_000_000
 _SUFFIXES: Final = frozenset({".header", ".payload", ".raw", ".manifest", ".disposal"})
 
 
@@ -102,11 +108,17 @@ def verify(
         file = sealed.read_identity(identity)
         identities = file.identities
         officers += sealed.signer_of(file)
-    if is_call_id(what):
-        return [_verify_on_server(what, key, officers, server)]
     begin = _begin(since)
+    if is_call_id(what):
+        found = fetch_index_check(server, call_id=what).findings
+        if ROW_DELETED in found.get(what, ()):
+            return [RecordingVerdict(what, tuple(found[what]))]
+        return _with_findings([_verify_on_server(what, key, officers, server)], found)
     if not what:
-        return [_verify_on_server(each, key, officers, server) for each in _indexed(begin, server)]
+        verdicts = [
+            _verify_on_server(each, key, officers, server) for each in _indexed(begin, server)
+        ]
+        return _with_findings(verdicts, fetch_index_check(server, since=begin).findings)
 
     def verify_one(folder: Path, call_id: str) -> RecordingVerdict:
         return verify_recording(
@@ -122,6 +134,21 @@ def verify(
         )
         for folder, call_id in _recordings_in(what, begin)
     ]
+
+
+def _with_findings(
+    verdicts: Sequence[RecordingVerdict], findings: Mapping[str, Sequence[str]]
+) -> list[RecordingVerdict]:
+    """Add what the server found in its index and ledger to the verdicts, sorted by call id.
+
+    If there is no verdict about a call, because its row is gone, a verdict is added.
+    """
+    by_call = {verdict.call_id: verdict for verdict in verdicts}
+    for call_id, found in findings.items():
+        verdict = by_call.get(call_id, RecordingVerdict(call_id))
+        new = (each for each in found if each not in verdict.problems)
+        by_call[call_id] = replace(verdict, problems=(*verdict.problems, *new))
+    return [by_call[call_id] for call_id in sorted(by_call)]
 
 
 def _recordings_in(what: str, begin: float) -> list[tuple[Path, str]]:
@@ -176,19 +203,44 @@ def _verify_on_server(
 ) -> RecordingVerdict:
     """Verify the manifest of a recording that is on the server, and compare it with the index."""
     detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
-    row, text = detail["recording"], detail["manifest"]
+    row = _row_of(detail)
+    manifest = None if detail["manifest"] is None else detail["manifest"].encode()
     if detail.get("disposal"):
-        manifest = None if text is None else text.encode()
-        return verify_disposal(call_id, detail["disposal"].encode(), manifest, key)
-    if text is None:
-        return RecordingVerdict(call_id, ("the manifest is missing from the archive",))
+        verdict = verify_disposal(call_id, detail["disposal"].encode(), manifest, key)
+        if verdict.manifest is None:
+            return verdict
+        compared, _ = compare_file(row, manifest, key)
+        notes = () if compared.is_committed else (NOT_COMMITTED,)
+        problems = (*verdict.problems, *compared.problems)
+        return replace(verdict, problems=problems, notes=(*verdict.notes, *notes))
     return verify_indexed(
-        call_id,
-        text.encode(),
-        manifest_sha256=row["manifest_sha256"],
-        payload_sha256=row["payload_sha256"],
-        payload_size=row["payload_size"],
+        row,
+        manifest,
         public_key=key,
         rewrap=(detail.get("rewrap") or "").encode(),
         officer_keys=officers,
+    )
+
+
+def _row_of(detail: Mapping[str, Any]) -> RecordingSummary:
+    """Return the recording's row in the index from the server's response about the recording."""
+    row, call_id = detail["recording"], detail["recording"]["call_id"]
+    return RecordingSummary(
+        call_id=call_id,
+        # An older server does not report the folder.
+        folder=detail.get("folder") or f"{call_id[:4]}/{call_id[4:6]}/{call_id[6:8]}",
+        started=row["started"],
+        talk_us=round(row["talk_s"] * _US),
+        interrupted=row["interrupted"],
+        number=row["number"],
+        line=row["line"],
+        advisor=row["advisor"],
+        extension=row["extension"],
+        payload_size=row["payload_size"],
+        payload_sha256=row["payload_sha256"],
+        manifest_sha256=row["manifest_sha256"],
+        unexplained_us=round(row["unexplained_s"] * _US),
+        raw_size=row["raw_size"],
+        gaps=tuple(Gap(**gap) for gap in row["gaps"]),
+        salt=detail.get("salt", ""),
     )

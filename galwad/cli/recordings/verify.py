@@ -52,7 +52,8 @@ def verify(
 
     A folder (with its subfolders) or one .manifest file is verified offline, including the
     payloads. For a call id, only the manifest is fetched from the server, verified and compared
-    with the index. To verify the payload too, copy the archive and verify the copy. With
+    with the index, the ledger of calls and the audit: a row that was changed, deleted or exchanged
+    is named. To verify the payload too, copy the archive and verify the copy. With
     --identity, each recording is also decrypted and decoded to its final byte. This finds even
     changes that a thief signed with the node's key.
     """
@@ -81,6 +82,7 @@ def verify(
         hint = (
             "give the officer's key with --officer-key"
             if unknown
-            else "restore them from another copy"
+            else "restore them from another copy; docs/operations/audit.md says what to do about "
+            "a row that was changed"
         )
         raise CliError(f"{bad} of {len(verdicts)} not whole", hint)

@@ -1,5 +1,7 @@
 """The coverage check: it compares answered calls with the index, the archive and the spools.
 
+It also compares the rows of the index and the ledger with the manifests and the audit chain.
+
 The ledger, which `ledger_writer.py` writes, has the answered calls. The finaliser reports which
 spools are not sealed yet. This module collects the data. `recording.index.coverage` and
 `recording.index.orphans` do the comparison. No recording is changed or deleted here.
@@ -8,20 +10,24 @@ spools are not sealed yet. This module collects the data. `recording.index.cover
 from __future__ import annotations
 
 import asyncio
+import calendar
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from galwad.desk.archive.files import ArchiveFolder
+from galwad.desk.coverage.index_checker import ids_between
 from galwad.messages import WaitingSpool
+from recording.archive.index_row import OTHER_MANIFEST, SALT_MISSING
 from recording.archive.summary import RecordingSummary
+from recording.audit.index_comparison import IndexComparison, IndexFinding
 from recording.index import orphans
 from recording.index.catalogue import Catalogue, Cursor, Filters
 from recording.index.coverage import CallCoverage, compare, uncovered_call
 from recording.index.custody import Custodian
 from recording.index.ledger import AnsweredCall, Ledger
-from recording.index.orphans import Orphan, is_young
+from recording.index.orphans import YOUNG_S, Orphan, is_young
 
 _MARGIN_S: Final = 60.0
 """The seconds that are added before and after the requested period when the calls are read.
@@ -30,6 +36,7 @@ The start of a call may differ a little between the ledger and the index, becaus
 taken at different moments.
 """
 _PAGE: Final = 500
+_DAY_S: Final = 86_400.0
 MAX_FINDINGS: Final = 1000
 """One check raises alarms for at most this many faulty calls, and at most this many orphans.
 
@@ -45,6 +52,8 @@ class CoverageResult:
     `faulty_calls` has the calls that did not pass the check, sorted by their start. `orphans` has
     the files, index rows and spools that lack a counterpart. Calls that passed the check are only
     counted, because a list of them could be very long: a busy centre has 250,000 calls a year.
+    `not_committed` is the number of recordings whose manifest has no commitments to the number,
+    line and advisor in the index.
     """
 
     calls: int = 0
@@ -53,6 +62,7 @@ class CoverageResult:
     recorded_us: int = 0
     gap_us: int = 0
     unexplained_us: int = 0
+    not_committed: int = 0
     faulty_calls: list[CallCoverage] = field(default_factory=list)
     orphans: list[Orphan] = field(default_factory=list)
 
@@ -63,8 +73,23 @@ class CoverageResult:
         self.recorded_us += call.recorded_us
         self.gap_us += call.gap_us
         self.unexplained_us += call.unexplained_us
+        self.not_committed += not call.is_committed
         if not call.is_clean:
             self.faulty_calls.append(call)
+
+    def add_index_finding(self, finding: IndexFinding, started: float) -> None:
+        """Add a contradiction about a row that was counted before, or that is gone.
+
+        `started` is the start of the call in Unix seconds, if the call is not in `faulty_calls`.
+        """
+        for place, call in enumerate(self.faulty_calls):
+            if call.call_id == finding.call_id:
+                # The comparison with the manifest has found another manifest before.
+                if finding.problem != OTHER_MANIFEST:
+                    self.faulty_calls[place] = call.with_index_problem(finding.problem)
+                return
+        call = CallCoverage(finding.call_id, started, 0, 0)
+        self.faulty_calls.append(call.with_index_problem(finding.problem))
 
 
 class CoverageChecker:
@@ -76,6 +101,7 @@ class CoverageChecker:
         catalogue: Catalogue,
         custodian: Custodian,
         archive: ArchiveFolder,
+        comparison: IndexComparison,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -83,6 +109,7 @@ class CoverageChecker:
         self._catalogue = catalogue
         self._custodian = custodian
         self._archive = archive
+        self._comparison = comparison
         self._clock = clock
         self._archive_lock = asyncio.Lock()
         """The lock that a task holds while it reads through the archive.
@@ -117,10 +144,14 @@ class CoverageChecker:
             for call in await self._ledger.between(since - _MARGIN_S, until + _MARGIN_S)
         }
 
+        removed: dict[str, float] = {}
+
         def add(found: Iterable[CallCoverage]) -> None:
             for each in found:
-                if since <= each.started < until:
+                if each.is_between(since, until):
                     result.add(each)
+                    if each.salt_missing:
+                        removed[each.call_id] = each.started
 
         async for rows in self._rows(since - _MARGIN_S, until + _MARGIN_S):
             known = [(row, calls.pop(row.call_id, None)) for row in rows]
@@ -129,9 +160,28 @@ class CoverageChecker:
             found = await self._without_row(call, calls_in_progress)
             add([found] if found is not None else [])
             result.in_progress += found is None
+        await self._add_index_findings(result, since, until, removed)
         result.faulty_calls.sort(key=lambda each: (each.started, each.call_id))
         result.orphans += await self._orphans()
         return result
+
+    async def _add_index_findings(
+        self, result: CoverageResult, since: float, until: float, removed: Mapping[str, float]
+    ) -> None:
+        """Add the contradictions between the rows of a period and the audit chain.
+
+        `removed` has the recordings whose row lacks its personal facts and its salt, with their
+        starts in Unix seconds. This is a contradiction unless the audit chain explains it.
+        """
+        for call_id in removed.keys() - await self._comparison.without_facts(removed.keys()):
+            result.add_index_finding(IndexFinding(call_id, SALT_MISSING), removed[call_id])
+        ids = ids_between(since, until)
+        findings = [
+            *await self._comparison.recordings(ids, self._clock(), YOUNG_S),
+            *await self._comparison.ledger(ids),
+        ]
+        for finding in findings:
+            result.add_index_finding(finding, _start_of(finding.call_id))
 
     async def new_findings(self, result: CoverageResult) -> list[tuple[str, str]]:
         """Return the alarms for the findings that the previous check did not have.
@@ -196,15 +246,18 @@ class CoverageChecker:
     async def _rows(self, since: float, until: float) -> AsyncIterator[Sequence[RecordingSummary]]:
         """Yield the index rows of the recordings that began in this period, newest first.
 
-        The rows are yielded in lists of at most `_PAGE` rows.
+        The rows are yielded in lists of at most `_PAGE` rows. The last list has the rows whose call
+        id is of this period, but whose start is more than a day away from it.
         """
         after: Cursor | None = None
         while True:
             page = await self._catalogue.search(Filters(since=since, until=until), _PAGE, after)
             yield page.rows
             if page.after is None:
-                return
+                break
             after = page.after
+        ids = ids_between(since, until)
+        yield await self._catalogue.misdated(ids.first, ids.last, since - _DAY_S, until + _DAY_S)
 
     async def _orphans(self) -> list[Orphan]:
         now = self._clock()
@@ -219,5 +272,15 @@ class CoverageChecker:
         return [*found, *orphans.spool_orphans(self._spools, calls, now)]
 
 
+def _start_of(call_id: str) -> float:
+    """Return the time at which a call began to ring, from its id; 0 if the id is malformed."""
+    try:
+        return float(calendar.timegm(time.strptime(call_id[:15], "%Y%m%d-%H%M%S")))
+    except ValueError:
+        return 0.0
+
+
 def _alarm_of(call: CallCoverage) -> str:
+    if call.index_changed and not call.unexplained:
+        return "index.changed"
     return "recording.missing" if not call.recorded_us else "recording.unexplained"

@@ -51,7 +51,8 @@ class Coverage(BaseModel):
     in microseconds. `in_progress` is the number of calls that could not be checked, because they
     continue, or ended so recently that their recording is perhaps not indexed yet. `amiss` lists
     the calls that did not pass the check. `orphans` lists files, index rows and spools that lack a
-    counterpart. `more_orphans` is the number of orphans that are not in the list.
+    counterpart. `more_orphans` is the number of orphans that are not in the list. `not_committed`
+    is the number of recordings whose manifest has no commitments to the number, line and advisor.
     """
 
     calls: int
@@ -63,3 +64,29 @@ class Coverage(BaseModel):
     amiss: list[FaultyCall]
     orphans: list[OrphanFile]
     more_orphans: int = 0
+    not_committed: int = 0
+
+
+class ChangedRow(BaseModel):
+    """A row of the index or the ledger that contradicts its manifest or the audit chain.
+
+    `problem` names the value that was changed, or says that the row is gone.
+    """
+
+    call_id: str
+    problem: str
+
+
+class IndexCheck(BaseModel):
+    """The result of the check of the index.
+
+    `recordings` is the number of rows that were compared with their manifests. `not_committed` is
+    the number of recordings whose manifest has no commitments to the number, line and advisor,
+    because older software sealed them. `more_findings` is the number of findings that are not in
+    the list.
+    """
+
+    recordings: int
+    not_committed: int
+    findings: list[ChangedRow]
+    more_findings: int = 0

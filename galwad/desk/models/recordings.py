@@ -120,6 +120,10 @@ class RecordingDetail(BaseModel):
     """The reason why the recording is retained; None if it is not retained."""
     disposal: str | None = None
     """The text of the certificate of disposal; None if the recording was not disposed of."""
+    folder: str = ""
+    """The recording's folder in the archive, according to the index."""
+    salt: str = ""
+    """The salt of the commitments in the manifest, in hexadecimal; "" if the row has no salt."""
 
 
 class Fetch(RequestBody):

@@ -1,24 +1,36 @@
-"""The endpoint for the coverage check.
+"""The endpoints for the coverage check and for the check of the index.
 
-The check shows whether each second of each answered call is either recorded or in a gap with a
-known reason.
+The coverage check shows whether each second of each answered call is either recorded or in a gap
+with a known reason. The check of the index shows whether a row was rewritten.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 
+from galwad.desk.archive.files import checked_id
 from galwad.desk.coverage.checker import MAX_FINDINGS
+from galwad.desk.coverage.index_checker import ids_between, ids_of
 from galwad.desk.coverage.orphan_fixes import fix_of
-from galwad.desk.models.coverage import CallSpan, Coverage, FaultyCall, OrphanFile
+from galwad.desk.models.coverage import (
+    CallSpan,
+    ChangedRow,
+    Coverage,
+    FaultyCall,
+    IndexCheck,
+    OrphanFile,
+)
 from galwad.desk.routes.access import Supervisor, TheDesk
 from galwad.desk.routes.recordings import span_of
 from galwad.periods import Period
+from recording.audit.log import Facts
 from recording.index.coverage import CallCoverage
 
 router = APIRouter()
+_LATEST_S: Final = 32_503_680_000.0
+"""The start of the year 3000 in Unix seconds: no call id has a later time."""
 
 
 @router.get("/coverage")
@@ -54,6 +66,36 @@ async def coverage(
             for orphan in result.orphans[:MAX_FINDINGS]
         ],
         more_orphans=max(0, len(result.orphans) - MAX_FINDINGS),
+        not_committed=result.not_committed,
+    )
+
+
+@router.get("/index")
+async def index(
+    desk: TheDesk,
+    session: Supervisor,
+    since: Annotated[float, Query(ge=0, le=_LATEST_S, allow_inf_nan=False)] = 0.0,
+    call_id: Annotated[str, Query(max_length=40)] = "",
+) -> IndexCheck:
+    """Compare the rows of the index and the ledger with the manifests and the audit chain.
+
+    Only the calls that began to ring at or after `since` (Unix seconds) are compared. If `call_id`
+    is not empty, only this call is compared. The result has no personal data.
+    """
+    wanted = checked_id(call_id) if call_id else ""
+    facts: Facts = {"call_id": wanted} if wanted else {"since": int(since)}
+    await desk.audit.append("index.checked", facts, {"actor": session.actor})
+    ids = ids_of(wanted) if wanted else ids_between(since, _LATEST_S)
+    result = await desk.index_checker.check(ids)
+    findings = [each for each in result.findings if not wanted or each.call_id == wanted]
+    return IndexCheck(
+        recordings=result.recordings,
+        not_committed=result.not_committed,
+        findings=[
+            ChangedRow(call_id=each.call_id, problem=each.problem)
+            for each in findings[:MAX_FINDINGS]
+        ],
+        more_findings=max(0, len(findings) - MAX_FINDINGS),
     )
 
 

@@ -74,6 +74,8 @@ async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDet
         rewrap=desk.archive.text(recording, "rewrap"),
         hold=custody.retained_for,
         disposal=desk.archive.text(recording, "disposal"),
+        folder=recording.folder,
+        salt=recording.salt,
     )
 
 

@@ -38,24 +38,23 @@ pytestmark = pytest.mark.slow  # dozens of processes upgrade databases and are k
 PATIENCE_S = 30.0
 LEFT = Path(__file__).with_name("databases")
 REVISIONS = sorted(each.revision for each in scripts().walk_revisions())
-FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH = (
+FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH = (
     ["20261101-080100-aaaaaaaa", "20261101-080200-bbbbbbbb", "20261101-080300-cccccccc"],
     ["20261102-080100-dddddddd"],
     ["20261103-080100-eeeeeeee", "20261103-080200-ffffffff"],
     ["20261104-080100-gggggggg"],
     ["20261105-080100-hhhhhhhh"],
     ["20261106-080100-iiiiiiii"],
+    [],
+    ["20261108-080100-jjjjjjjj"],
 )
-RECORDINGS: dict[str, list[str]] = {
-    "0001": FIRST,
-    "0002": SECOND,
-    "0003": THIRD,
-    "0004": FOURTH,
-    "0005": FIFTH,
-    "0006": SIXTH,
-    "0007": [],  # only a payment page's token
-    "0008": ["20261108-080100-jjjjjjjj"],
-}
+RECORDINGS: dict[str, list[str]] = dict(
+    zip(
+        REVISIONS,
+        (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH),
+        strict=True,
+    )
+)
 
 
 def left_by(revision, folder):
@@ -169,6 +168,11 @@ async def test_the_desk_starts_on_the_database_of_an_earlier_release(settings, t
         extension = "301" if FIFTH[0] in known else "201"
         assert set(await search(client, extension=extension)) == at_phone
         await custody_works(client, rows)
+        salts = {
+            call_id: (await client.get(f"/recordings/{call_id}")).json()["salt"]
+            for call_id in known
+        }
+        assert salts == {call_id: "c" * 64 if call_id in EIGHTH else "" for call_id in known}
         coverage = (await client.get("/coverage", params={"when": "2026-11"})).json()
         assert coverage["calls"] == len(known)
     engine = open_engine(path)

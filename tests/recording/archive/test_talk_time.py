@@ -134,7 +134,7 @@ class Lives:
 
 def row_of(recording) -> RecordingSummary:
     """Return the index's row."""
-    manifest = recording.manifest
+    manifest, personal = recording.manifest, recording.personal
     gaps = tuple(manifest.gaps)
     return RecordingSummary(
         CALL_ID,
@@ -142,9 +142,11 @@ def row_of(recording) -> RecordingSummary:
         manifest.started_us / US,
         manifest.talk_us,
         manifest.interrupted,
-        *(None, "main", "sian", "201"),
+        *(personal.number, personal.line, personal.advisor, personal.extension),
         *(manifest.payload.size, manifest.payload.sha256, recording.manifest_sha256),
+        manifest.unexplained_us,
         gaps=gaps,
+        salt=personal.salt.hex(),
     )
 
 

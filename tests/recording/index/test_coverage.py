@@ -6,17 +6,21 @@ import msgspec
 import pytest
 
 from recording.archive.accounting import Interval
+from recording.archive.commitments import commit
 from recording.archive.manifest import Segment, sign_manifest
 from recording.archive.summary import RecordingSummary
 from recording.index.coverage import compare, uncovered_call
 from recording.index.ledger import AnsweredCall
 
 US = 1_000_000
+SALT = bytes(range(32))
 CALL_ID = "20260301-090000-abcdefgh"
 
 
 def indexed(office, manifest):
     """Return the row and the newly signed manifest file of a call."""
+    facts = {"number": None, "line": "main", "advisor": "sian", "extension": "201"}
+    manifest = msgspec.structs.replace(manifest, index=commit(SALT, manifest.call_id, facts))
     data = sign_manifest(manifest, office.node.key)
     gaps = tuple(manifest.gaps)
     row = RecordingSummary(
@@ -34,6 +38,7 @@ def indexed(office, manifest):
         hashlib.sha256(data).hexdigest(),
         manifest.unexplained_us,
         gaps=gaps,
+        salt=SALT.hex(),
     )
     return row, data
 

@@ -194,6 +194,7 @@ def test_an_unreadable_folder_is_an_error_and_not_taken_as_empty(folder, tmp_pat
 
 @pytest.mark.usefixtures("server")
 def test_a_manifest_that_differs_from_the_servers_index_is_reported(run, archive):
+    archive.gaps = []
     assert run("recordings", "verify", CALL).status == 0
     archive.shown = archive.signed(archive.digest, interrupted=True).decode()
     done = run("recordings", "verify", CALL)
@@ -225,6 +226,7 @@ def test_verify_with_since_skips_earlier_recordings(run, folder, tmp_path):
 
 @pytest.mark.usefixtures("server")
 def test_verify_without_a_target_checks_all_recordings_of_the_server(run, archive):
+    archive.gaps = []
     done = run("recordings", "verify", "--since", "2026-11-24")
     assert (done.status, done.out) == (0, f"{CALL}  whole\n")
     assert archive.asked[0][1] == "/recordings/search"

@@ -48,7 +48,7 @@ async def until(ask):
 
 async def has_entered(running, *call_ids):
     async def known():
-        return await running.desk.ledger._ledger.knows(call_ids) == set(call_ids)
+        return await running.desk.coverage._ledger.knows(call_ids) == set(call_ids)
 
     await until(known)
 
@@ -61,7 +61,7 @@ async def talk(running, call_id, talk_us):
     running.switch.hang_up(call_id, talk_us)
 
     async def over():
-        return (await running.desk.ledger._ledger.between(0, 1e12))[-1].ended is not None
+        return (await running.desk.coverage._ledger.between(0, 1e12))[-1].ended is not None
 
     await until(over)
 
@@ -288,7 +288,7 @@ async def test_at_most_1000_orphans_are_listed_and_the_rest_are_counted(running,
             "INSERT INTO recordings SELECT '20261124-101500-' || char(97 + i / 676, "
             "97 + i / 26 % 26, 97 + i % 26, 97, 97, 97, 97, 97), '2026/11/24', started, talk_us, "
             "interrupted, number, line, advisor, extension, payload_size, payload_sha256, "
-            "manifest_sha256, unexplained_us, raw_size FROM recordings, n"
+            "manifest_sha256, unexplained_us, raw_size, salt FROM recordings, n"
         )
     found = (await mair.http.get("/api/v1/coverage?when=2026-11")).json()
     assert (len(found["orphans"]), found["more_orphans"]) == (1000, 500)
