@@ -208,11 +208,22 @@ def encrypt_small(data: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
     Raises:
         AgeError: The data is longer than 64 KiB, or no valid header can be made for the recipients.
     """
+    file_key = new_file_key()
+    return make_header(file_key, recipients) + encrypt_part(data, file_key)
+
+
+def encrypt_part(data: bytes, file_key: bytes) -> bytes:
+    """Encrypt up to 64 KiB of data with a file key, and return a payload without a header.
+
+    A header with this file key and the payload together are a complete age file.
+
+    Raises:
+        AgeError: The data is longer than 64 KiB.
+    """
     if len(data) > CHUNK:
         raise AgeError(f"the data is longer than {CHUNK} bytes")
-    file_key, nonce = new_file_key(), os.urandom(NONCE)
-    sealed = payload_cipher(file_key, nonce).encrypt(bytes(11) + b"\x01", data, None)
-    return make_header(file_key, recipients) + nonce + sealed
+    nonce = os.urandom(NONCE)
+    return nonce + payload_cipher(file_key, nonce).encrypt(bytes(11) + b"\x01", data, None)
 
 
 def decrypt_small(data: bytes, identities: Iterable[AnyIdentity]) -> bytes:

@@ -1,28 +1,97 @@
-"""Commitments: keyed hashes in the manifest that stand for the personal facts in the index.
+"""Commitments to personal facts, and the encrypted copy of these facts for the recipients.
 
-The caller's number, the line, the advisor and the extension are stored only in the index. The
-signed manifest has a commitment to each of these facts: an HMAC-SHA-256 whose key is the
+The caller's number, the line, the advisor and the extension are stored in clear only in the index.
+The signed manifest has a commitment to each of these facts: an HMAC-SHA-256 whose key is the
 recording's salt. The salt is stored in the recording's row. So the manifest does not show a fact to
 a person who lacks the row, and a row whose fact or salt was changed contradicts the manifest.
 
 A commitment covers the call id, the name of the fact and its value, as canonical JSON. So no two
 facts of any recordings have the same encoding, and a commitment cannot be used for another fact or
-another recording. If the row's facts and its salt are erased, nothing can be learned from the
-commitments, and they are no longer personal data.
+another recording.
+
+The manifest also has the facts and the salt, encrypted with the file key of the recording, so that
+a recipient can restore the row after the database was lost. The recording's disposal destroys this
+copy too, because it destroys the header. If the row's facts and its salt are then erased, nothing
+can be learned from the commitments any more, and they are no longer personal data.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from recording.archive.manifest import Commitments
+import msgspec
+
+from recording.age.file import AnyIdentity, encrypt_part, open_parts
+from recording.archive.manifest import Commitments, Manifest
+from recording.errors import ManifestError
 from recording.keys.signed_document import canonical_json
 
 FACTS: Final = Commitments.__struct_fields__
 """The names of the facts: number, line, advisor and extension."""
+_PADDED: Final = 512
+"""Encrypted facts have a multiple of this many bytes, so that their length discloses nothing."""
+
+
+class IndexFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The personal facts of a recording, and their salt in hexadecimal.
+
+    `number` is None if it is unknown or withheld.
+    """
+
+    number: str | None
+    line: str
+    advisor: str
+    extension: str
+    salt: str
+
+    def match(self, manifest: Manifest) -> bool:
+        """Return whether the manifest has commitments, and they are those to these facts."""
+        try:
+            salt = bytes.fromhex(self.salt)
+        except ValueError:
+            return False
+        facts = {name: getattr(self, name) for name in FACTS}
+        committed = manifest.index
+        return committed is not None and not any(
+            changed_facts(committed, salt, manifest.call_id, facts)
+        )
+
+
+def seal_facts(facts: IndexFacts, file_key: bytes) -> str:
+    """Encrypt facts with the file key of their recording, and return them in base64.
+
+    Raises:
+        AgeError: The facts are longer than 64 KiB.
+    """
+    data = canonical_json(facts)
+    padded = data + b" " * (-len(data) % _PADDED)
+    return base64.b64encode(encrypt_part(padded, file_key)).decode()
+
+
+def open_facts(manifest: Manifest, header: bytes, identities: Iterable[AnyIdentity]) -> IndexFacts:
+    """Decrypt the facts in a manifest with the recording's header and an age identity.
+
+    Raises:
+        AgeError: None of the identities opens the header, or the facts were changed.
+        ManifestError: The manifest has no facts, or they do not match its commitments.
+    """
+    if manifest.sealed_facts is None:
+        raise ManifestError("its manifest has no facts about people: older software sealed it")
+    try:
+        sealed = base64.b64decode(manifest.sealed_facts, validate=True)
+        data = open_parts(header, io.BytesIO(sealed), identities).readall()
+        facts = msgspec.json.decode(data, type=IndexFacts)
+    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
+        raise ManifestError("the facts about people in its manifest are malformed") from None
+    if not facts.match(manifest):
+        raise ManifestError("the facts about people in its manifest do not match its commitments")
+    return facts
 
 
 def encoded(call_id: str, name: str, value: str | None) -> bytes:

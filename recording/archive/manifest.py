@@ -194,6 +194,13 @@ class Manifest(msgspec.Struct, frozen=True):
 
     None in manifests of older software.
     """
+    sealed_facts: str | None = None
+    """The personal facts and the salt, encrypted with the recording's file key, in base64.
+
+    The recording's header and these bytes together are an age file. So only the recipients can read
+    the facts, and no person can read them after the header was destroyed. None in manifests of
+    older software.
+    """
 
     @property
     def unexplained_us(self) -> int:

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.age.file import make_header
 from recording.archive.call_facts import CallFacts, PersonalFacts
-from recording.archive.commitments import FACTS, changed_facts, commit
+from recording.archive.commitments import FACTS, IndexFacts, changed_facts, commit, seal_facts
 from recording.archive.live_sealing import LiveSealing
 from recording.archive.manifest import (
     FORMAT,
@@ -242,6 +242,7 @@ class Archive:
             header=header,
             raw=raw,
             index=_commitments(call_id, facts.personal),
+            sealed_facts=_sealed_facts(facts.personal, sound.file_key),
             sealed=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
 
@@ -308,6 +309,15 @@ def _commitments(call_id: str, personal: PersonalFacts) -> Commitments | None:
     if not personal.salt:
         return None
     return commit(personal.salt, call_id, _facts_by_name(personal))
+
+
+def _sealed_facts(personal: PersonalFacts, file_key: bytes) -> str | None:
+    """Return a call's personal facts, encrypted; None if the call has no salt."""
+    if not personal.salt:
+        return None
+    known = personal
+    facts = IndexFacts(known.number, known.line, known.advisor, known.extension, known.salt.hex())
+    return seal_facts(facts, file_key)
 
 
 def _committed_facts(manifest: Manifest, personal: PersonalFacts | None) -> PersonalFacts | None:

@@ -154,6 +154,8 @@ class Unindexed(BaseModel):
     call_ids: list[str]
 
 
+SealedText: TypeAlias = Annotated[str, StringConstraints(max_length=1000)]
+"""A text exactly as it was sealed. It is compared with a commitment, so it is not changed."""
 PublicKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
 
 
@@ -169,6 +171,21 @@ class Reindex(RequestBody):
     node_keys: list[PublicKey] = Field(default=[], max_length=10)
     officer_keys: list[PublicKey] = Field(default=[], max_length=10)
     dry_run: bool = False
+
+
+class RestoreFacts(RequestBody):
+    """A request to restore the facts about people in the row of a recording that was reindexed.
+
+    A recipient has decrypted the facts and the salt (hexadecimal) from the recording's manifest.
+    `reference` is the reason.
+    """
+
+    reference: RequiredText
+    number: SealedText | None
+    line: SealedText
+    advisor: SealedText
+    extension: SealedText
+    salt: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class Reindexed(BaseModel):

@@ -4,6 +4,9 @@ After a restore from a backup, the recordings that were made after the backup ha
 finaliser verifies the signatures of such a recording, with the present keys and with earlier keys
 from the request. This module adds an audit entry that names the user who made the request, and
 writes the row. No file in the archive is changed.
+
+The new row lacks the facts about people, which are encrypted in the manifest. A recipient decrypts
+them on another machine. This module accepts them if they match the commitments in the manifest.
 """
 
 from __future__ import annotations
@@ -17,14 +20,17 @@ from galwad.desk.archive.files import checked_id
 from galwad.desk.archive.indexer import index_row
 from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
-from galwad.desk.models.archive import Reindex, Reindexed, Unindexed
+from galwad.desk.models.archive import Reindex, Reindexed, RestoreFacts, Unindexed
 from galwad.desk.models.recordings import RecordingRow
 from galwad.desk.routes.access import Administrator, TheDesk
-from galwad.desk.routes.recordings import row_of
+from galwad.desk.routes.recordings import recording_of, row_of
 from galwad.desk.service import Desk
 from galwad.messages import VerifiedRecording, VerifyRecording
+from recording.archive.commitments import IndexFacts
+from recording.archive.index_row import compare_file
 from recording.archive.summary import RecordingSummary
-from recording.audit.log import Facts
+from recording.audit.index_comparison import FACTS_ERASED
+from recording.audit.log import AuditFilter, Facts
 from recording.index.custody import Custody
 from recording.index.orphans import unindexed
 
@@ -62,6 +68,33 @@ async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administr
     if not body.dry_run:
         return await _write(desk, session, body, proven)
     return Reindexed(state="provable", row=_shown(index_row(proven.sealed), proven))
+
+
+@router.put("/recordings/{call_id}/facts")
+async def restore_facts(
+    call_id: str, body: RestoreFacts, desk: TheDesk, session: Administrator
+) -> Reindexed:
+    """Put the caller's number, line, advisor and extension into a row that lacks them.
+
+    Facts that are not those that were sealed are refused, and so are facts that were erased.
+    """
+    row = await recording_of(desk, call_id)
+    if row.has_personal_facts or row.salt:
+        return Reindexed(state="known", row=row_of(row, await desk.custodian.one(call_id)))
+    erased = AuditFilter(kind=FACTS_ERASED, call_id=call_id)
+    if await desk.audit.search(erased, limit=1):
+        raise ApiError(409, "the facts about people were erased", "they stay erased")
+    facts = IndexFacts(body.number, body.line, body.advisor, body.extension, body.salt)
+    compared, manifest = compare_file(row, desk.archive.content(row, "manifest"))
+    if manifest is None or compared.problems:
+        raise ApiError(409, compared.problems[0], "run `galwad recordings verify`")
+    if not facts.match(manifest):
+        raise ApiError(409, "these are not the facts that were sealed", "decrypt them again")
+    personal = {"actor": session.actor, "reference": body.reference}
+    await desk.audit.append("recording.facts-restored", {"call_id": call_id}, personal)
+    restored = msgspec.structs.replace(row, **msgspec.structs.asdict(facts))
+    await desk.catalogue.add(restored)
+    return Reindexed(state="indexed", row=row_of(restored, await desk.custodian.one(call_id)))
 
 
 async def _write(

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recording.archive.commitments import FACTS, changed_facts, commit, commitment, encoded
-from recording.archive.manifest import read_manifest
+from helpers.recording.age_files import FILE_KEY, ME
+from recording.age.file import Identity, encrypt_part, make_header
+from recording.archive.commitments import (
+    FACTS,
+    IndexFacts,
+    changed_facts,
+    commit,
+    commitment,
+    encoded,
+    open_facts,
+    seal_facts,
+)
+from recording.archive.manifest import Manifest, read_manifest
+from recording.errors import AgeError, ManifestError, NoMatchError
 from recording.spool import SpoolReader
 
 CALL_ID = "20260301-090000-abcdefgh"
@@ -21,6 +36,16 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
 VALUES = (
     st.none() | TEXTS | st.sampled_from(["", "null", '"', "\\", '","name":"', "\0", "é", "e\u0301"])
 )
+NESTED = st.recursive(
+    VALUES | st.integers() | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=5),
+)
+FORGED = st.tuples(
+    st.none() | st.binary(max_size=600) | NESTED.map(lambda value: json.dumps(value).encode()),
+    TEXTS | st.binary(max_size=600).map(lambda data: base64.b64encode(data).decode()),
+)
+"""The plaintext of forged facts, or None, and otherwise the text in the manifest."""
+HEADER = make_header(FILE_KEY, [ME.recipient])
 FACT = st.tuples(TEXTS, st.sampled_from(FACTS), VALUES)
 
 
@@ -83,8 +108,38 @@ def test_a_sealed_manifest_commits_to_the_facts_and_contains_none_of_them(office
     assert sealed.manifest.index == commit(salt, sealed.manifest.call_id, facts)
     data = (office.folder / f"{sealed.manifest.call_id}.manifest").read_bytes()
     assert read_manifest(data).index == sealed.manifest.index
+    facts = {**facts, "salt": salt.hex()}
+    header = (office.folder / f"{sealed.manifest.call_id}.header").read_bytes()
+    opened = open_facts(sealed.manifest, header, [office.officer.identity])
+    assert msgspec.structs.asdict(opened) == facts
     for secret in (NUMBER, NUMBER[1:], "Council Tax", "sian", "2017", salt.hex()):
         assert secret.encode() not in data
+
+
+def manifest_with(facts, sealed_facts):
+    committed = commit(SALT, CALL_ID, facts)
+    named = SimpleNamespace(call_id=CALL_ID, index=committed, sealed_facts=sealed_facts)
+    return cast("Manifest", named)
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(FACTS, TEXTS)), st.booleans())
+def test_a_recipient_reads_the_facts_and_their_length_is_hidden(facts, withheld):
+    facts = {**facts, "number": None if withheld else facts["number"]}
+    sealed = seal_facts(IndexFacts(**facts, salt=SALT.hex()), FILE_KEY)
+    assert len(base64.b64decode(sealed)) % 512 == 32  # a nonce and a tag of 16 bytes each
+    opened = open_facts(manifest_with(facts, sealed), HEADER, [ME])
+    assert opened == IndexFacts(**facts, salt=SALT.hex())
+    with pytest.raises(NoMatchError):
+        open_facts(manifest_with(facts, sealed), HEADER, [Identity.generate()])
+
+
+@given(FORGED)
+def test_facts_that_are_malformed_or_do_not_match_are_refused(forged):
+    facts = {"number": None, "line": "", "advisor": "", "extension": ""}
+    plain, text = forged
+    sealed = text if plain is None else base64.b64encode(encrypt_part(plain, FILE_KEY)).decode()
+    with pytest.raises((ManifestError, AgeError)):
+        open_facts(manifest_with(facts, sealed), HEADER, [ME])
 
 
 def test_each_spool_gives_another_salt_and_a_repeated_report_has_the_same(office):

@@ -6,13 +6,20 @@ Covers `galwad/desk/routes/reindex.py` and `galwad/cli/support/progress.py`.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 
+import httpx
+import msgspec
 import pytest
 
 from galwad.messages import Sealed
 from helpers.house import House
-from helpers.site import Site
+from helpers.site import NUMBER, Site
+from recording.archive.call_facts import CallFacts
+from recording.archive.commitments import open_facts
+from recording.archive.manifest import read_manifest
+from recording.audit.index_comparison import FACTS_ERASED
 from recording.keys.keyring import OfficerKeys, RecipientSet
 
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(3)]
@@ -198,3 +205,101 @@ def test_reindex_without_the_finaliser_changes_nothing(run, house):
     done = run("recordings", "reindex", *WHY)
     assert done.err.startswith("error: the finaliser cannot be reached\n")
     assert listed(run) == {}
+
+
+@pytest.fixture
+def identity(house, tmp_path):
+    """The officer's identity file."""
+    path = tmp_path / "identity.txt"
+    house.site.officer.save(path)
+    return path
+
+
+def test_reindex_with_an_identity_restores_the_facts_about_people(run, house, identity):
+    before = files(house)
+    done = run("recordings", "reindex", *WHY, "--identity", identity)
+    assert done.status == 0, done.err
+    assert "caller unknown" not in done.out
+    for row in listed(run).values():
+        assert (row["number"], row["line"]) == (NUMBER, "main")
+        assert (row["advisor"], row["extension"]) == ("sian", "201")
+    assert files(house) == before
+    restored = [facts for kind, facts in house.audit() if kind == "recording.facts-restored"]
+    assert [facts["call_id"] for facts in restored] == CALLS
+    assert {facts["actor"] for facts in restored} == {"user:gwen"}
+    assert NUMBER not in str(restored)
+    done = run("recordings", "verify")
+    assert (done.status, done.out) == (0, "".join(f"{call_id}  whole\n" for call_id in CALLS))
+    found = run("recordings", "list", "--number", NUMBER, "--json").json()["rows"]
+    assert len(found) == len(CALLS)
+
+
+def test_rows_that_were_made_without_their_facts_get_them_later(run, house, identity):
+    run("recordings", "reindex", *WHY)
+    assert not any(row["named"] for row in listed(run).values())
+    assert run("recordings", "reindex", CALLS[2], *WHY, "--identity", identity).status == 0
+    assert [row["named"] for row in listed(run).values()] == [True, False, False]
+    done = run("recordings", "reindex", *WHY, "--identity", identity, "--json")
+    assert [row["call_id"] for row in done.json()["recordings"]] == CALLS[1::-1]
+    assert all(row["named"] for row in listed(run).values())
+    count = len(house.audit())
+    done = run("recordings", "reindex", *WHY, "--identity", identity)
+    assert done.out == "Every recording in the archive has its row.\n"
+    assert len(house.audit()) == count + 1  # the search
+
+
+def test_another_persons_identity_restores_no_facts(run, house, tmp_path):
+    other = tmp_path / "other.txt"
+    OfficerKeys.generate().save(other)
+    done = run("recordings", "reindex", CALLS[0], *WHY, "--identity", other)
+    assert done.status == 1
+    assert f"{CALLS[0]}  NOT RESTORED: " in done.out
+    assert done.err.startswith("error: 1 of 1 still without number, line and advisor\n")
+    assert not listed(run)[CALLS[0]]["named"]
+
+
+def test_facts_other_than_those_that_were_sealed_are_refused(run, house, identity, monkeypatch):
+    run("recordings", "reindex", CALLS[0], *WHY)
+    keys = [house.site.officer.identity]
+    manifest = read_manifest(house.path(CALLS[0], "manifest").read_bytes())
+    facts = open_facts(manifest, house.path(CALLS[0], "header").read_bytes(), keys)
+    url = f"{house.url}/api/v1/recordings/{CALLS[0]}/facts"
+    headers = {"Authorization": f"Bearer {os.environ['GALWAD_TOKEN']}"}
+    body = {"reference": "R", **msgspec.to_builtins(facts)}
+    for change in ({"number": "+441970000000"}, {"number": None}, {"salt": "0" * 64}):
+        refused = httpx.put(url, json={**body, **change}, headers=headers)
+        assert refused.status_code == 409
+        assert refused.json()["error"] == "these are not the facts that were sealed"
+    assert httpx.put(url, json={**body, "salt": "x"}, headers=headers).status_code == 422
+    supervisor = {"Authorization": f"Bearer {house.token('mair', 'supervisor')}"}
+    assert httpx.put(url, json=body, headers=supervisor).status_code == 403
+    assert not listed(run)[CALLS[0]]["named"]
+    assert httpx.put(url, json=body, headers=headers).json()["state"] == "indexed"
+    # Facts that are there are not replaced, not even by those that were sealed.
+    assert httpx.put(url, json=body, headers=headers).json()["state"] == "known"
+
+
+def test_facts_that_were_erased_are_not_restored(run, house, identity):
+    run("recordings", "reindex", CALLS[0], *WHY)
+    house.do(house.desk.audit.append(FACTS_ERASED, {"call_id": CALLS[0]}))
+    done = run("recordings", "reindex", CALLS[0], *WHY, "--identity", identity)
+    assert done.status == 1
+    assert f"{CALLS[0]}  NOT RESTORED: the facts about people were erased" in done.out
+
+
+def test_a_disposed_recording_and_one_of_an_older_release_stay_unnamed(
+    run, house, identity, monkeypatch
+):
+    run("recordings", "reindex", CALLS[0], *WHY)
+    why = ("--reason", "erasure", "--reference", "R-2026", "--yes")
+    assert run("recordings", "purge", CALLS[0], *why).status == 0
+    done = run("recordings", "reindex", CALLS[0], *WHY, "--identity", identity)
+    assert (done.status, done.err) == (0, "")
+    assert "caller unknown" in done.out
+    monkeypatch.setattr(CallFacts, "begin_spool", lambda *_: None)
+    older = "20260301-091500-abcdefgh"
+    house.record(older)
+    forget(house, older)
+    done = run("recordings", "reindex", older, *WHY, "--identity", identity)
+    assert (done.status, done.err) == (0, "")
+    assert "caller unknown" in done.out
