@@ -23,12 +23,13 @@ import hashlib
 import hmac
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
 from recording.age.file import AnyIdentity, encrypt_part, open_parts
 from recording.archive.manifest import Commitments, Manifest
+from recording.archive.summary import RecordingSummary
 from recording.errors import ManifestError
 from recording.keys.signed_document import canonical_json
 
@@ -49,6 +50,11 @@ class IndexFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     advisor: str
     extension: str
     salt: str
+
+    @classmethod
+    def of(cls, row: RecordingSummary) -> Self:
+        """Return the facts in a recording's row."""
+        return cls(row.number, row.line, row.advisor, row.extension, row.salt)
 
     def match(self, manifest: Manifest) -> bool:
         """Return whether the manifest has commitments, and they are those to these facts."""

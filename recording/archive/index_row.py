@@ -99,11 +99,10 @@ def _wrong_facts(row: RecordingSummary, committed: Commitments) -> list[str]:
 
 def _clear_facts(row: RecordingSummary, manifest: Manifest) -> Iterator[str]:
     """Yield a problem for each fact that the manifest has in clear and the row has differently."""
-    day = manifest.call_id
     raw_size = 0 if manifest.raw is None else manifest.raw.size
     pairs = (
         ("call id", row.call_id, manifest.call_id),
-        ("folder", row.folder, f"{day[:4]}/{day[4:6]}/{day[6:8]}"),
+        ("folder", row.folder, day_folder(manifest.call_id)),
         ("start", row.started, manifest.started_us / 1_000_000),
         ("length", row.talk_us, manifest.talk_us),
         ("interruption", bool(row.interrupted), manifest.interrupted),
@@ -116,6 +115,11 @@ def _clear_facts(row: RecordingSummary, manifest: Manifest) -> Iterator[str]:
             yield disagreement(name)
     if ObjectFacts(row.payload_size, row.payload_sha256) != manifest.payload:
         yield OTHER_PAYLOAD
+
+
+def day_folder(call_id: str) -> str:
+    """Return the folder `YYYY/MM/DD` that a recording with this call id has in the archive."""
+    return f"{call_id[:4]}/{call_id[4:6]}/{call_id[6:8]}"
 
 
 def disagreement(name: str) -> str:

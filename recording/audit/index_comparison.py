@@ -30,6 +30,11 @@ erased, for example because the caller asked for it."""
 CALL_ENDED: Final = "call.ended"
 """The kind of the entry with the times of a call in the ledger."""
 _US: Final = 1_000_000
+_ROUNDING_US: Final = 0.5
+"""The largest difference in µs between a time in the ledger and the same time in an entry.
+
+The ledger has the time in seconds as a float. The entry has the nearest whole microsecond.
+"""
 _REPORT: Final = "keep the journal, report it"
 _CALL_DELETED: Final = f"the audit has its end, but its row in the ledger is gone: {_REPORT}"
 _CALL_ADDED: Final = f"it is in the ledger, but the audit has no entry of its end: {_REPORT}"
@@ -61,8 +66,9 @@ _CALLS: Final = text(f"""
     FROM ({_newest("answered_us", "ended_us", "talk_us")}) AS e
     LEFT JOIN answered_calls AS r ON r.call_id = e.call_id
     WHERE r.call_id IS NULL OR r.talk_us IS NOT e.talk_us
-    OR CAST(round(r.answered * 1e6) AS INTEGER) IS NOT e.answered_us
-    OR CAST(round(r.ended * 1e6) AS INTEGER) IS NOT e.ended_us
+    OR r.ended IS NULL
+    OR abs(r.answered * 1e6 - e.answered_us) > {_ROUNDING_US}
+    OR abs(r.ended * 1e6 - e.ended_us) > {_ROUNDING_US}
     ORDER BY e.call_id
 """)  # noqa: S608 - the parts are constants of this module
 # The first entry of this kind shows when the desk began to make such entries. Its own time may be
@@ -184,16 +190,17 @@ class IndexComparison:
 def _call_changed(row: Any) -> str:
     """Return the problem of a call whose row in the ledger has other times than its entry."""
     pairs = (
-        ("answer", _microseconds(row.answered), row.answered_us),
-        ("end", _microseconds(row.ended), row.ended_us),
-        ("length", row.talk_us, row.sealed_talk_us),
+        ("answer", _is_at(row.answered, row.answered_us)),
+        ("end", _is_at(row.ended, row.ended_us)),
+        ("length", row.talk_us == row.sealed_talk_us),
     )
-    names = " and ".join(name for name, stored, entered in pairs if stored != entered)
+    names = " and ".join(name for name, same in pairs if not same)
     return f"ledger and audit do not agree on its {names}: {_REPORT}"
 
 
-def _microseconds(seconds: object) -> int | None:
-    return round(seconds * _US) if isinstance(seconds, int | float) else None
+def _is_at(seconds: object, at_us: int) -> bool:
+    """Return whether a value of the ledger, in Unix seconds, is the time of an entry."""
+    return isinstance(seconds, int | float) and abs(seconds * _US - at_us) <= _ROUNDING_US
 
 
 def ended_facts(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -54,6 +56,12 @@ class Desktop:
         for command in ("anchor", "export"):
             output = folder / {"anchor": "anchors.jsonl", "export": "chain.jsonl"}[command]
             self.run("audit", command, "-o", str(output))
+        self.export_row()
+
+    def export_row(self):
+        (self.folder / "row.json").write_text(
+            self.run("recordings", "show", self.call_id, "--json")
+        )
 
     def run(self, *arguments, status=0):
         """Run a galwad command and return its standard output."""
@@ -129,12 +137,15 @@ def change(path, at):
 def test_the_documented_commands_pass_a_sound_recording_and_find_each_damage(desktop):
     parts = desktop.by_hand()
     assert silent(parts) == [], "\n".join(parts)
-    assert sum(len(said) for _, said in STEPS) >= 12
+    assert sum(len(said) for _, said in STEPS) >= 16
+    for name in ("number", "line", "advisor", "extension"):
+        assert f"indexed {name} as committed" in "".join(parts)
+        assert f"sealed {name} as committed" in "".join(parts)
     assert f"title={desktop.call_id}" in "".join(parts).lower()
     assert " payment by page, user:sian" in "".join(parts)
     assert parts[-1].count("whole (signed by peers-1") == 1
     text = "".join(parts)
-    assert not re.search("FAILED|is gone|was changed|one is missing|error", text), text
+    assert not re.search("DIFFERS|FAILED|is gone|was changed|one is missing|error", text), text
 
     files = {name: desktop.folder / f"{desktop.call_id}.{name}" for name in ("payload", "header")}
     chain = desktop.folder / "chain.jsonl"
@@ -162,6 +173,60 @@ def test_the_documented_commands_pass_a_sound_recording_and_find_each_damage(des
     manifest = desktop.folder / f"{desktop.call_id}.manifest"
     manifest.write_bytes(manifest.read_bytes().replace(b'"talk_us":', b'"talk_us":1'))
     found("Signature Verification Failure")
+
+
+ROW_CHANGES = {
+    "number = '+441970000000'": "number",
+    "line = 'other'": "line",
+    "advisor = 'huw'": "advisor",
+    "started = started + 60": "start",
+    "talk_us = talk_us - 1000": "length",
+    "manifest_sha256 = 'a'": "not the one that was indexed",
+    "salt = 'a'": "salt",
+}
+
+
+def test_a_row_rewritten_by_sql_is_named_by_hand_and_by_three_commands(desktop):
+    call_id = desktop.call_id
+    (path,) = desktop.service.state.rglob("galwad.db")
+
+    def sql(statement, *values):
+        with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:
+            rows = connection.execute(statement, values).fetchall()
+            connection.commit()
+        return rows
+
+    def checks(status):
+        return [
+            "".join(desktop.run(*command, status=status))
+            for command in (
+                ("recordings", "verify"),
+                ("audit", "verify"),
+                ("calls", "coverage", "--date", "today"),
+            )
+        ]
+
+    checks(0)
+    names = [row[1] for row in sql("PRAGMA table_info(recordings)")]
+    (kept,) = sql("SELECT * FROM recordings WHERE call_id = ?", call_id)
+    restore = (
+        f"UPDATE recordings SET {', '.join(f'{name} = ?' for name in names)} WHERE call_id = ?"
+    )
+    for change, word in ROW_CHANGES.items():
+        sql(f"UPDATE recordings SET {change} WHERE call_id = ?", call_id)
+        for text in checks(1):
+            assert call_id in text
+            assert word in text
+        desktop.export_row()
+        by_hand = "".join(desktop.by_hand())
+        assert "DIFFERS" in by_hand or "as sealed" not in by_hand or "this manifest" not in by_hand
+        sql(restore, *kept, call_id)
+    ((answered,),) = sql("SELECT answered FROM answered_calls WHERE call_id = ?", call_id)
+    sql("UPDATE answered_calls SET answered = answered + 1 WHERE call_id = ?", call_id)
+    for text in checks(1):
+        assert "ledger and audit do not agree on its answer" in text
+    sql("UPDATE answered_calls SET answered = ? WHERE call_id = ?", answered, call_id)
+    checks(0)
 
 
 def test_galwads_own_commands_find_the_same_faults(desktop):

@@ -92,7 +92,8 @@ def reindex(
 
     After a restore, the recordings that were made since the backup have no row. The server verifies
     each recording to its final byte, with its own signing key or a key of --node-key. Only then
-    does it make the row in the index. No file is changed. The number of the caller, the line and
+    does it make the row in the index. If a call id is given whose row contradicts the manifest, the
+    row is made again. No file is changed. The number of the caller, the line and
     the advisor are encrypted in the manifest. With --identity, they are decrypted on this machine
     and restored, also in rows that were made without them before. Otherwise, or if an older release
     sealed the recording, they stay unknown. If the command is interrupted, run it again.

@@ -25,7 +25,7 @@ from galwad.cli.support.periods import read_period
 from galwad.cli.support.public_keys import public_key
 from recording.age.file import Identity
 from recording.archive.disposal import Certificate
-from recording.archive.index_row import NOT_COMMITTED, ROW_DELETED, compare_file
+from recording.archive.index_row import NOT_COMMITTED, ROW_DELETED, compare_file, day_folder
 from recording.archive.manifest import Gap
 from recording.archive.stability import check_when_stable
 from recording.archive.summary import RecordingSummary
@@ -228,7 +228,7 @@ def _row_of(detail: Mapping[str, Any]) -> RecordingSummary:
     return RecordingSummary(
         call_id=call_id,
         # An older server does not report the folder.
-        folder=detail.get("folder") or f"{call_id[:4]}/{call_id[4:6]}/{call_id[6:8]}",
+        folder=detail.get("folder") or day_folder(call_id),
         started=row["started"],
         talk_us=round(row["talk_s"] * _US),
         interrupted=row["interrupted"],

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import structlog
+from msgspec.structs import asdict
 from sqlalchemy.exc import SQLAlchemyError
 
 from callerid.errors import NumberError
 from callerid.number import PhoneNumber
 from galwad.messages import Alarm, Sealed
+from recording.archive.commitments import IndexFacts
 from recording.archive.summary import RecordingSummary
 from recording.audit.log import AuditLog
 from recording.errors import AuditError, CatalogueError
@@ -75,16 +78,22 @@ class Indexer:
         log.info("recording.indexed", call_id=sealed.call_id, again=not new)
         return True
 
-    async def reindex(self, sealed: Sealed) -> bool:
+    async def reindex(self, sealed: Sealed, corrected: IndexFacts | None = None) -> bool:
         """Index a recording that the finaliser has verified in the archive.
 
-        If the recording already has a row, do not change the row, and return False.
+        If the recording already has a row, do not change the row, and return False. But if
+        `corrected` is not None, replace the row, and use these facts about people for the new row.
 
         Raises:
             AuditError, CatalogueError: The recording was not indexed.
         """
         await self._audit_digest(sealed)
-        new = await self._catalogue.add(index_row(sealed), replace=False)
+        row = index_row(sealed)
+        if corrected is not None:
+            await self._catalogue.add(msgspec.structs.replace(row, **asdict(corrected)))
+            log.info("recording.row_corrected", call_id=sealed.call_id)
+            return True
+        new = await self._catalogue.add(row, replace=False)
         if new:
             await self._on_indexed(sealed)
             log.info("recording.reindexed", call_id=sealed.call_id)

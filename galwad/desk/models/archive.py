@@ -191,9 +191,9 @@ class RestoreFacts(RequestBody):
 class Reindexed(BaseModel):
     """The index row of a recording.
 
-    `state` is "indexed" if this request wrote the row, and "known" if the row existed before. A dry
-    run writes no row: `state` is then "provable" if the recording was verified and its row could be
-    written.
+    `state` is "indexed" if this request wrote the row, and "known" if a right row existed before. A
+    dry run writes no row: `state` is then "provable" if the recording was verified and its row
+    could be written.
     """
 
     state: Literal["indexed", "known", "provable"]

@@ -12,6 +12,7 @@ them on another machine. This module accepts them if they match the commitments 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 import msgspec
 from fastapi import APIRouter
@@ -27,9 +28,9 @@ from galwad.desk.routes.recordings import recording_of, row_of
 from galwad.desk.service import Desk
 from galwad.messages import VerifiedRecording, VerifyRecording
 from recording.archive.commitments import IndexFacts
-from recording.archive.index_row import compare_file
+from recording.archive.index_row import compare_file, day_folder
 from recording.archive.summary import RecordingSummary
-from recording.audit.index_comparison import FACTS_ERASED
+from recording.audit.index_comparison import FACTS_ERASED, INDEXED
 from recording.audit.log import AuditFilter, Facts
 from recording.index.custody import Custody
 from recording.index.orphans import unindexed
@@ -53,12 +54,16 @@ async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administr
     """Return a recording's index row. If there is no row, verify the recording and write the row.
 
     If the recording was disposed of but an existing row does not show this, verify the recording
-    and enter the disposal in the index. A dry run does the same, except that it writes nothing.
+    and enter the disposal in the index. If an existing row contradicts the manifest, verify the
+    recording and write the row again. A dry run does the same, except that it writes nothing.
     """
     row = await desk.catalogue.get(checked_id(call_id))
+    corrected = None
     if row is not None:
         custody = await desk.custodian.one(call_id)
-        if custody.disposed is not None or desk.archive.content(row, "disposal") is None:
+        corrected = await _corrected_facts(desk, row)
+        certified = custody.disposed is None and desk.archive.content(row, "disposal") is not None
+        if corrected is None and not certified:
             return Reindexed(state="known", row=row_of(row, custody))
     order = body.node_keys, body.officer_keys
     content = await desk.finaliser.request(
@@ -66,7 +71,7 @@ async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administr
     )
     proven = msgspec.msgpack.decode(content, type=VerifiedRecording)
     if not body.dry_run:
-        return await _write(desk, session, body, proven)
+        return await _write(desk, session, body, proven, corrected)
     return Reindexed(state="provable", row=_shown(index_row(proven.sealed), proven))
 
 
@@ -97,8 +102,39 @@ async def restore_facts(
     return Reindexed(state="indexed", row=row_of(restored, await desk.custodian.one(call_id)))
 
 
+async def _corrected_facts(desk: Desk, row: RecordingSummary) -> IndexFacts | None:
+    """Return the facts about people for a row that must be written again.
+
+    Facts that do not match the manifest's commitments are left out; `restore_facts` can restore
+    them. Return None if the row does not contradict the manifest, or if there is no valid manifest.
+
+    Raises:
+        ApiError: 409, the manifest is not the one that was indexed according to the audit chain, so
+            the manifest itself is in doubt.
+    """
+    place = msgspec.structs.replace(row, folder=day_folder(row.call_id))
+    data = desk.archive.content(place, "manifest")
+    compared, manifest = compare_file(row, data)
+    if manifest is None or data is None or not compared.problems:
+        return None
+    newest = await desk.audit.search(AuditFilter(kind=INDEXED, call_id=row.call_id), limit=1)
+    digest = hashlib.sha256(data).hexdigest()
+    if [entry.facts.get("manifest_sha256") for entry in newest] != [digest]:
+        raise ApiError(
+            409, "the manifest is not the one that the audit has", "restore it from a copy"
+        )
+    facts = IndexFacts.of(row)
+    if facts.match(manifest):
+        return facts
+    return IndexFacts(None, "", "", "", "") if manifest.index else facts
+
+
 async def _write(
-    desk: Desk, session: Session, body: Reindex, proven: VerifiedRecording
+    desk: Desk,
+    session: Session,
+    body: Reindex,
+    proven: VerifiedRecording,
+    corrected: IndexFacts | None,
 ) -> Reindexed:
     sealed = proven.sealed
     facts: Facts = {
@@ -109,7 +145,7 @@ async def _write(
     }
     personal = {"actor": session.actor, "reference": body.reference}
     await desk.audit.append("recording.reindexed", facts, personal)
-    new = await desk.indexer.reindex(sealed)
+    new = await desk.indexer.reindex(sealed, corrected)
     if proven.disposed:
         await desk.custodian.disposed(sealed.call_id, proven.disposal, proven.disposed)
     row = await desk.catalogue.get(sealed.call_id)

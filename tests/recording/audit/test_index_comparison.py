@@ -131,6 +131,18 @@ async def test_a_changed_time_of_a_call_is_named(engine, audit, comparison, chan
     assert await found(comparison) == [(FIRST, f"ledger and audit do not agree on its {names}")]
 
 
+async def test_a_time_is_the_same_in_the_ledger_and_in_its_entry(audit, comparison):
+    """Two ways to round a float to a microsecond differ where it is between two of them."""
+    step = (
+        2.0**-22
+    )  # the distance between two floats at this time, about a quarter of a microsecond
+    times = [NOW + number * step for number in range(500)]
+    calls = [f"20260301-{number:06}-abcdefgh" for number in range(500)]
+    entries = (ended(*each) for each in zip(calls, times, reversed(times), strict=True))
+    await enter(audit, *entries)
+    assert await found(comparison) == []
+
+
 async def test_a_call_that_was_added_later_is_found_but_not_an_older_one(engine, audit, comparison):
     await sql(engine, f"INSERT INTO answered_calls VALUES ('{FIRST}', 1.0, 2.0, 5)")
     assert await found(comparison) == []

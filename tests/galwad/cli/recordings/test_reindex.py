@@ -303,3 +303,59 @@ def test_a_disposed_recording_and_one_of_an_older_release_stay_unnamed(
     done = run("recordings", "reindex", older, *WHY, "--identity", identity)
     assert (done.status, done.err) == (0, "")
     assert "caller unknown" in done.out
+
+
+def rewrite(house, change, call_id=CALLS[0], table="recordings"):
+    """Change a row as another program would."""
+    with contextlib.closing(sqlite3.connect(house.site.settings.database)) as connection:
+        connection.execute(f"UPDATE {table} SET {change} WHERE call_id = ?", (call_id,))
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "number = '+441970000000'",
+        "started = 5.0, talk_us = 5",
+        "folder = '2026/03/02', payload_size = 5, interrupted = 1",
+        f"manifest_sha256 = '{'0' * 64}'",
+        f"salt = '{'0' * 64}'",
+        "advisor = '', salt = ''",
+    ],
+)
+def test_reindex_corrects_a_row_that_contradicts_its_manifest(run, house, identity, change):
+    run("recordings", "reindex", *WHY, "--identity", identity)
+    right = house.do(house.desk.catalogue.get(CALLS[0]))
+    rewrite(house, change)
+    assert house.do(house.desk.catalogue.get(CALLS[0])) != right
+    assert run("recordings", "verify", CALLS[0]).status == 1
+    done = run("recordings", "reindex", CALLS[0], *WHY, "--identity", identity)
+    assert (done.status, done.err) == (0, "")
+    assert "indexed: " in done.out
+    assert house.do(house.desk.catalogue.get(CALLS[0])) == right
+    assert run("recordings", "verify", CALLS[0]).status == 0
+    assert "recording.reindexed" in [kind for kind, _ in house.audit()[-8:]]
+
+
+def test_a_row_is_corrected_without_an_identity_but_a_wrong_fact_becomes_unknown(
+    run, house, identity
+):
+    run("recordings", "reindex", *WHY, "--identity", identity)
+    rewrite(house, "talk_us = 5")
+    rewrite(house, "line = 'other'", CALLS[1])
+    assert run("recordings", "reindex", *CALLS[:2], *WHY).status == 0
+    rows = listed(run)
+    assert (rows[CALLS[0]]["talk_s"], rows[CALLS[0]]["number"]) == (2.0, NUMBER)
+    assert (rows[CALLS[1]]["named"], rows[CALLS[1]]["line"]) == (False, "")
+    assert run("recordings", "verify").status == 0
+
+
+def test_a_row_is_not_corrected_from_a_manifest_that_the_audit_does_not_have(run, house, identity):
+    run("recordings", "reindex", *WHY, "--identity", identity)
+    facts = {"call_id": CALLS[0], "manifest_sha256": "0" * 64}
+    house.do(house.desk.audit.append("recording.indexed", facts))
+    rewrite(house, "talk_us = 5")
+    done = run("recordings", "reindex", CALLS[0], *WHY)
+    assert done.status == 1
+    assert "NOT INDEXED: the manifest is not the one that the audit has" in done.out
+    assert house.do(house.desk.catalogue.get(CALLS[0])).talk_us == 5
