@@ -110,7 +110,7 @@ class Play:
 def facts(recording):
     """Return the manifest's facts without those that differ between any two recordings."""
     told = msgspec.structs.asdict(recording.manifest)
-    del told["payload"], told["header"], told["sealed"]
+    del told["payload"], told["header"], told["sealed"], told["sealed_facts"]
     raw = told.pop("raw")
     return told, recording.personal, raw and (raw.size, raw.packets)
 
