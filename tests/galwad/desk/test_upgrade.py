@@ -253,7 +253,7 @@ def test_an_upgrade_killed_after_any_statement_succeeds_when_run_again(tmp_path,
     for victim in victims:
         left = tables(victim)
         assert left in (before, after), "half of an upgrade was left"
-        if left != after:  # its people are still in the database, so the file is written again
+        if any(name == "people" for name, _ in left[0]):  # their file is written again
             path.with_name("directory.db").unlink()
         upgrade(victim)
         assert tables(victim) == after
