@@ -47,7 +47,9 @@ class Ledger:
                     self.open_since = at
                 case EraseBackTo(at):
                     self._end_segment(at)
-                case GapStarted(reason, _, _, at):
+                case GapStarted(reason, trigger, _, at):
+                    if trigger is Trigger.OVERFLOW:  # the gate stays open in such a gap
+                        self._end_segment(at)
                     assert self.gap_since is None, "gaps overlap"
                     assert self.open_since is None, "a gap inside a segment"
                     self.gap_since, self.reason = at, reason

@@ -1,4 +1,7 @@
-"""Media sockets are read when packets arrive, and hand each packet to their reader."""
+"""Media sockets are read when packets arrive, and hand each packet to their reader.
+
+Covers `telephony/aio/media_backlog.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import time
 
 import pytest
 
+from telephony.aio.arrival import stamp_arrivals
 from telephony.aio.media_backlog import MOST_AT_ONCE
 from telephony.aio.media_poller import MediaPoller
 
@@ -20,6 +24,15 @@ async def poller():
     made = MediaPoller(time.monotonic)
     yield made
     made.close()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def arrivals_are_noted():
+    """Let the kernel note arrivals all the time. It begins a moment after the first request."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        stamp_arrivals(sock)
+        time.sleep(0.1)
+        yield
 
 
 @pytest.fixture

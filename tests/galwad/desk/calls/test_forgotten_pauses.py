@@ -158,5 +158,6 @@ def test_no_request_to_pause_can_name_a_time_at_which_recording_resumes():
         "heartbeat",  # only warns
     }
     assert {field.name for field in msgspec.structs.fields(Pause)} == {
-        *("ref", "holder", "trigger", "actor", "call_id", "extension", "user")
+        *("ref", "holder", "trigger", "actor", "call_id", "extension", "user"),
+        "arrived_mono",  # when the request arrived
     }
