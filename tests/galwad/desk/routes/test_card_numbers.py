@@ -32,6 +32,11 @@ NOT_TEXTS = {
     ("HeaderCommit", "sha256"): "64 hexadecimal digits",
     ("Reindex", "node_keys"): "public keys in base64",
     ("Reindex", "officer_keys"): "public keys in base64",
+    ("RestoreFacts", "number"): "accepted only if it matches the signed manifest",
+    ("RestoreFacts", "line"): "accepted only if it matches the signed manifest",
+    ("RestoreFacts", "advisor"): "accepted only if it matches the signed manifest",
+    ("RestoreFacts", "extension"): "accepted only if it matches the signed manifest",
+    ("RestoreFacts", "salt"): "64 hexadecimal digits that match the signed manifest",
     ("RecordingQuery", "after"): "the desk itself has made it; it is parsed, and never stored",
 }
 """The fields that may hold any digits, each with the reason."""
