@@ -49,10 +49,12 @@ class GapReason(StrEnum):
     TRANSFER = "transfer"
     FAULT = "fault"
     ERASED = "erased"
+    CAPTURED_CARD = "captured-card"
+    """A card number was keyed outside a pause. The finaliser makes this gap, not the policy."""
 
 
 class Trigger(StrEnum):
-    """The event that shut the gate, so that a gap began."""
+    """The event that shut the gate, so that a gap began; `TONES` makes a gap without the gate."""
 
     PAGE = "page"
     API = "api"
@@ -63,6 +65,8 @@ class Trigger(StrEnum):
     STORAGE = "storage"
     OVERFLOW = "overflow"
     CRASH = "crash"
+    TONES = "tones"
+    """DTMF tones in the audio. The finaliser found them after the call, or while it was sealed."""
 
 
 @dataclass(frozen=True, slots=True)

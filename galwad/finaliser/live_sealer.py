@@ -39,6 +39,13 @@ MIN_FREE_BYTES: Final = 1 << 30
 If there is less free space, a call is sealed only after it has ended, because the recording of
 calls needs the space.
 """
+MOST_HELD_BYTES: Final = 256 << 20
+"""The most bytes of audio that all followed calls together may hold back while digits are keyed.
+
+If they hold back more, the call that was just followed is given up: it is sealed after its end, and
+only a few calls are sealed at the same time. A call holds back at most 8 MB, and less than 0.2 MB
+while no digits are keyed.
+"""
 _SLICE_FRAMES: Final = 60
 """The number of spool frames in a slice. A frame holds about one second of a call.
 
@@ -148,7 +155,7 @@ class LiveSealer:
         try:
             self._followed[call_id] = self._archive.begin_live(call_id, path, self._keys())
         except (OSError, RecordingError) as error:
-            self._give_up(call_id, error)
+            self._give_up(call_id, type(error).__name__)
             return False
         return True
 
@@ -162,12 +169,19 @@ class LiveSealer:
             more = following.step(_SLICE_FRAMES)
         except Exception as error:  # noqa: BLE001 - strange audio; sealing will report it
             following.discard()
-            self._give_up(call_id, error)
+            self._give_up(call_id, type(error).__name__)
+            return False
+        held = following.held_bytes
+        if held and held + sum(each.held_bytes for each in self._followed.values()) > (
+            MOST_HELD_BYTES
+        ):
+            following.discard()
+            self._give_up(call_id, "too much audio is held back")
             return False
         self._followed[call_id] = following
         return more
 
-    def _give_up(self, call_id: str, error: Exception) -> None:
+    def _give_up(self, call_id: str, why: str) -> None:
         """Seal no more parts of this call before its end. It will be sealed after its end."""
         self._given_up.add(call_id)
-        log.warning("call.not_followed", call_id=call_id, why=type(error).__name__)
+        log.warning("call.not_followed", call_id=call_id, why=why)

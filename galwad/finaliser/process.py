@@ -397,8 +397,14 @@ def folders_of(settings: Settings) -> Folders:
 def sealer_of(settings: Settings) -> Sealer:
     """Return a `Sealer` with these settings. The errors that `Sealer` raises are not caught."""
     software = f"galwad {version('galwad')}"
-    officer_key = settings.recording.officer_key
-    return Sealer(folders_of(settings), settings.node.name, software, officer_key)
+    recording = settings.recording
+    return Sealer(
+        folders_of(settings),
+        settings.node.name,
+        software,
+        recording.officer_key,
+        near_pause_s=recording.digits_near_pause,
+    )
 
 
 def run(settings: Settings) -> int:

@@ -81,8 +81,18 @@ class Sealer:
     of these threads may use `follow`.
     """
 
-    def __init__(self, folders: Folders, node: str, software: str, officer_key: str) -> None:
+    def __init__(
+        self,
+        folders: Folders,
+        node: str,
+        software: str,
+        officer_key: str,
+        *,
+        near_pause_s: float = 0.0,
+    ) -> None:
         """Load or create the node's signing key, and write its public half into the archive folder.
+
+        `recording.audio.captured_card.CardFilter` describes `near_pause_s`.
 
         Raises:
             KeyFileError: The signing key cannot be read.
@@ -94,7 +104,7 @@ class Sealer:
         key = load_or_create_node_key(folders.node_key)
         self._public_key = public_text(key.public_key())
         ours = SealingNode(node, software, key)
-        self._archive = Archive(folders.archive, ours)
+        self._archive = Archive(folders.archive, ours, near_pause_s)
         self._disposals = Disposer(folders.archive, ours)
         self._spools = Spools(*folders.spools)
         self._live_sealer = LiveSealer(self._spools, self._archive, self._keys)

@@ -86,6 +86,11 @@ class CallFacts:
         if not self.personal.salt:
             self.personal = replace(self.personal, salt=salt)
 
+    @property
+    def gap_reason(self) -> str:
+        """The reason of the open gap; empty if no gap is open."""
+        return "" if self._gap is None else self._gap[1]
+
     def event(self, at_us: int, event: EventRecord) -> None:
         """Process the call's next event, which happened at offset `at_us`."""
         self.reached(at_us)
@@ -189,14 +194,29 @@ class CallFacts:
         refused = [gap for gap in self.gaps if gap.trigger == Trigger.STORAGE.value]
         for start, to, why in sorted(self._lost, key=lambda each: each[0]):
             self._add_loss_gap(Interval(start, end if to is None else to), why, refused)
-        self.gaps.sort(key=lambda gap: gap.from_us)
         self.faults.sort(key=lambda fault: fault.at_us)
+        self._cut_segments()
+        return end
+
+    def captured(self, spans: Iterable[Interval]) -> None:
+        """Make a gap of each part of `spans` that no gap covers yet; call this after `finish`.
+
+        In these parts, the audio was silenced, because a card number was keyed outside a pause.
+        """
+        reason, trigger = GapReason.CAPTURED_CARD.value, Trigger.TONES.value
+        for span in spans:
+            for part in _without(span, self.gaps):
+                self.gaps.append(Gap(part.from_us, part.to_us, reason, trigger, "system"))
+        self._cut_segments()
+
+    def _cut_segments(self) -> None:
+        """Sort the gaps, and remove the time of each gap from the segments."""
+        self.gaps.sort(key=lambda gap: gap.from_us)
         self.segments = [
             Segment(part.from_us, part.to_us, segment.destination)
             for segment in self.segments
             for part in _without(segment, self.gaps)
         ]
-        return end
 
     def _add_loss_gap(self, lost: Interval, why: LossReason, refused: Iterable[Gap]) -> None:
         """Add a fault gap for each part of the loss `lost` that no gap covers yet.

@@ -28,7 +28,14 @@ class LiveSealing:
     """
 
     def __init__(
-        self, part: PendingFile, raw: RawPayload, spool: Path, keys: SpoolKeys, call_id: str
+        self,
+        part: PendingFile,
+        raw: RawPayload,
+        spool: Path,
+        keys: SpoolKeys,
+        call_id: str,
+        *,
+        near_pause_s: float = 0.0,
     ) -> None:
         """Open the spool.
 
@@ -40,19 +47,27 @@ class LiveSealing:
             spool: The spool's path.
             keys: The keys, one of which must open the spool.
             call_id: The call id.
+            near_pause_s: `CardFilter` describes it.
         """
         self.part = part
         self.raw = raw
         self.spool = spool
         self._keys = keys
         self._call_id = call_id
+        self._near_pause_s = near_pause_s
         self._begin(NARROW)
+
+    @property
+    def held_bytes(self) -> int:
+        """The size in bytes of the audio that is held back because digits are keyed now."""
+        return self._reading.cards.held_bytes
 
     def _begin(self, rate: int) -> None:
         self._reader = self._keys.follow(self.spool)
         with contextlib.ExitStack() as stack:
             stack.callback(self._reader.close)
-            self._reading = SealingPass(rate, self._reader.header.started_wall_us)
+            started_us = self._reader.header.started_wall_us
+            self._reading = SealingPass(rate, started_us, self._near_pause_s)
             self._flac = FlacPayload(self.part.fd, rate, self._call_id)
             self.raw.begin(self._flac.file_key, self._call_id, CHANNELS)
             stack.pop_all()

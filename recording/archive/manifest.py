@@ -32,9 +32,9 @@ class Gap(Interval, frozen=True):
     The audio of the recording is silent in this stretch.
 
     Attributes:
-        reason: payment, transfer, fault or erased.
+        reason: payment, transfer, fault, erased or captured-card.
         trigger: The event that shut the gate: page, api, phone, dtmf, refer, identity, storage or
-            crash.
+            crash. Or tones: the finaliser silenced a card number that it found in the audio.
         actor: The person or system that caused this event, such as `user:sian`.
     """
 

@@ -2,26 +2,31 @@
 
 The packet times in all spools of a call come from the same monotonic clock, so this module can put
 all packets on one time axis. The FLAC file is encrypted while it is written. So plaintext exists
-only in memory, and only for audio that is not sealed yet (the window of `Timeline`).
+only in memory, and only for audio that is not sealed yet: the window of `Timeline`, and what
+`CardFilter` holds back while digits are keyed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from recording.archive.accounting import Interval
 from recording.archive.call_facts import CallFacts, payloads_of
 from recording.archive.manifest import FaultFacts, SpoolFacts, TrackFacts
+from recording.audio.captured_card import CardFilter
 from recording.audio.codecs import NARROW, WIDE
 from recording.audio.flac_payload import FlacPayload
-from recording.audio.raw_packets import RawPayload
+from recording.audio.raw_packets import RawPayload, UndecodedPacket
 from recording.audio.timeline import Timeline, TrackCount, WidebandError
 from recording.errors import SpoolError, SpoolHeaderError
+from recording.policy import GapReason
 from recording.spool import (
     EventRecord,
     Field,
@@ -38,6 +43,9 @@ from recording.spool.recovery import boot_key_for
 
 _STEP_US = 500_000
 _MINUTE_US = 60_000_000
+_US = 1_000_000
+_PAYMENTS = {GapReason.PAYMENT.value, GapReason.ERASED.value}
+"""The reasons of the gaps in which a payment was made, or may have begun."""
 CHANNELS = ("caller", "advisor")
 
 
@@ -130,8 +138,12 @@ class SealingPass:
     last spool, call `finish`. `take` is a generator: call `write` each time `take` yields.
     """
 
-    def __init__(self, rate: int, started_wall_us: int) -> None:
+    def __init__(self, rate: int, started_wall_us: int, near_pause_s: float = 0.0) -> None:
+        """Set up a pass. `CardFilter` describes `near_pause_s`."""
         self.timeline = Timeline(rate)
+        self.cards = CardFilter(rate, near_pause_s)
+        self._undecoded: deque[UndecodedPacket] = deque()
+        """The undecodable packets that wait until the audio of the same time is released."""
         self.facts = CallFacts(started_wall_us)
         self.lives: list[SpoolFacts] = []
         self._first_us = started_wall_us
@@ -201,11 +213,13 @@ class SealingPass:
     def write(self, flac: FlacPayload, raw: RawPayload) -> None:
         """Write the audio that can no longer change, and the undecodable packets of the same time.
 
-        The most recent ten seconds of audio can still change, so they are not written yet. Raises
-        `ArchiveError`, `OSError`.
+        The most recent ten seconds of audio can still change, so they are not written yet. Audio
+        that may become a captured card is not written yet either. Raises `ArchiveError`, `OSError`.
         """
-        flac.write_all(self.timeline.blocks())
-        raw.write_all(self.facts.started_us, self.timeline.undecoded())
+        for block in self.timeline.blocks():
+            self.cards.feed(block)
+        flac.write_all(self.cards.blocks())
+        raw.write_all(self.facts.started_us, self._released_packets())
 
     def finish(self, flac: FlacPayload, raw: RawPayload) -> SealedAudio:
         """Write the rest of the audio, and return the result of the sealing.
@@ -215,11 +229,35 @@ class SealingPass:
         talk_us = self.facts.finish()
         self.timeline.finish(talk_us)
         self.write(flac, raw)
+        self.cards.finish()
+        self.write(flac, raw)
         flac.close()
+        rate = self.timeline.rate
+        self.facts.captured(
+            Interval(start * _US // rate, end * _US // rate) for start, end in self.cards.captured
+        )
         tracks = list(_track_facts(self.timeline.counts))
         return SealedAudio(
             flac.file_key, self.facts, talk_us, self.timeline.rate, tracks, self.lives
         )
+
+    def _released_packets(self) -> Iterator[UndecodedPacket]:
+        """Yield the undecodable packets whose time was released, except those of a captured card.
+
+        A packet waits until the audio of its arrival and the audio of its RTP timestamp are both
+        released.
+        """
+        rate = self.timeline.rate
+        self._undecoded.extend(self.timeline.undecoded())
+        while self._undecoded:
+            packet = self._undecoded[0]
+            times = packet.arrived_us, (packet.from_us, packet.to_us)
+            spans = [(start * rate // _US, -(-end * rate // _US)) for start, end in times]
+            if not self.cards.ended and max(end for _, end in spans) > self.cards.released:
+                return
+            self._undecoded.popleft()
+            if not any(self.cards.is_captured(*span) for span in spans):
+                yield packet
 
     def _end_interruption(self, at_us: int) -> None:
         """End the interruption, if there is one, because the next record was read.
@@ -284,8 +322,10 @@ class SealingPass:
         self.facts.started_us = self._first_us + self._answer_us
 
     def _event(self, at_us: int, event: EventRecord) -> None:
-        was_in_gap = self.facts.in_gap
+        was_in_gap, was_payment = self.facts.in_gap, self.facts.gap_reason in _PAYMENTS
         self.facts.event(at_us, event)
+        if was_payment or self.facts.gap_reason in _PAYMENTS:
+            self.cards.mark_pause_edge(max(0, at_us) * self.timeline.rate // _US)
         if event.kind == "media":
             self.timeline.set_payload_types(*payloads_of(event.fields))
         elif event.kind == "goes-on":
@@ -310,12 +350,18 @@ class SealingPass:
 
 
 def seal_audio(
-    fd: int, raw: RawPayload, spools: Sequence[Path], keys: SpoolKeys, call_id: str
+    fd: int,
+    raw: RawPayload,
+    spools: Sequence[Path],
+    keys: SpoolKeys,
+    call_id: str,
+    *,
+    near_pause_s: float = 0.0,
 ) -> SealedAudio:
     """Seal the audio of a call into an empty file, which has the descriptor `fd`.
 
     The audio has a sample rate of 8 kHz, or of 16 kHz if the call has a wideband packet. Packets
-    that cannot be decoded are written to `raw`.
+    that cannot be decoded are written to `raw`. `CardFilter` describes `near_pause_s`.
 
     Raises:
         SpoolError: There is no spool, or a spool cannot be opened.
@@ -325,21 +371,29 @@ def seal_audio(
         OSError: A read or write on the disk failed.
     """
     try:
-        return _write_at(NARROW, fd, raw, _in_order(spools, keys), call_id)
+        readers = _in_order(spools, keys)
+        return _write_at(NARROW, fd, raw, readers, call_id, near_pause_s=near_pause_s)
     except WidebandError:
         os.ftruncate(fd, 0)
-        return _write_at(WIDE, fd, raw, _in_order(spools, keys), call_id)
+        readers = _in_order(spools, keys)
+        return _write_at(WIDE, fd, raw, readers, call_id, near_pause_s=near_pause_s)
 
 
 def _write_at(
-    rate: int, fd: int, raw: RawPayload, readers: Sequence[SpoolReader], call_id: str
+    rate: int,
+    fd: int,
+    raw: RawPayload,
+    readers: Sequence[SpoolReader],
+    call_id: str,
+    *,
+    near_pause_s: float,
 ) -> SealedAudio:
     if not readers:
         raise SpoolError(f"{call_id} has no spool")
     with contextlib.ExitStack() as stack:
         for reader in readers:
             stack.callback(reader.close)
-        reading = SealingPass(rate, readers[0].header.started_wall_us)
+        reading = SealingPass(rate, readers[0].header.started_wall_us, near_pause_s)
         flac = FlacPayload(fd, rate, call_id)
         stack.callback(flac.discard)
         raw.begin(flac.file_key, call_id, CHANNELS)

@@ -98,9 +98,11 @@ class Archive:
     use the same `Archive` at the same time, but two threads must not seal the same call.
     """
 
-    def __init__(self, root: Path, node: SealingNode) -> None:
+    def __init__(self, root: Path, node: SealingNode, near_pause_s: float = 0.0) -> None:
+        """Set up an archive in the folder `root`. `CardFilter` describes `near_pause_s`."""
         self._root = root
         self._node = node
+        self._near_pause_s = near_pause_s
         self._making = Lock()
 
     @property
@@ -125,7 +127,9 @@ class Archive:
         self._make_folder(payload.parent)
         part = PendingFile(payload)
         try:
-            return LiveSealing(part, RawPayload(self.path(call_id, "raw")), spool, keys, call_id)
+            raw = RawPayload(self.path(call_id, "raw"))
+            near = self._near_pause_s
+            return LiveSealing(part, raw, spool, keys, call_id, near_pause_s=near)
         except BaseException:
             part.discard()
             raise
@@ -200,7 +204,8 @@ class Archive:
         path = self.path(call_id, "payload")
         self._make_folder(path.parent)
         with committed(path) as fd, RawPayload(self.path(call_id, "raw")) as raw:
-            sound = seal_audio(fd, raw, spools, keys, call_id)
+            near = self._near_pause_s
+            sound = seal_audio(fd, raw, spools, keys, call_id, near_pause_s=near)
             return sound, _digest(fd), _raw_facts(raw)
 
     def _described(self, manifest: Manifest, personal: PersonalFacts | None) -> SealedRecording:

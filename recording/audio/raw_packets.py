@@ -24,6 +24,8 @@ _INTERFACE: Final = 1
 _PACKET: Final = 6
 _COMMENT: Final = 1
 _NAME: Final = 2
+_HEADER: Final = 12
+"""The length of an RTP header in bytes, without CSRCs and extension."""
 _RAW_IP: Final = 101
 """The pcapng link type LINKTYPE_RAW: packets are IP packets without a link-layer header."""
 _ADDRESSES: Final = (b"\xc0\x00\x02\x01", b"\xc0\x00\x02\x02")
@@ -41,13 +43,21 @@ _MOST: Final = 65_507
 class UndecodedPacket:
     """An RTP packet that cannot be decoded. Its bytes are unchanged.
 
-    `at_us` is the packet's arrival time in microseconds since the recording's start.
+    `at_us` is the packet's arrival time. By its RTP timestamp, the packet's sound lasts from
+    `from_us` to `to_us`. All three are in microseconds since the recording's start.
     """
 
     track: int
     at_us: int
     codec: PayloadCodec
     data: bytes
+    from_us: int = 0
+    to_us: int = 0
+
+    @property
+    def arrived_us(self) -> tuple[int, int]:
+        """The time in which the packet's sound would have been heard without any delay."""
+        return self.at_us - self.codec.duration_us(self.data[_HEADER:]), self.at_us + 1
 
 
 class RawPayload:

@@ -27,7 +27,6 @@ WINDOW_S = 10
 
 If a packet is delayed for longer than this, its audio is not recorded.
 """
-_HEADER = 12
 _US = 1_000_000
 
 
@@ -149,7 +148,17 @@ class Timeline:
             for each, position in track.undecoded:
                 length = self._sample(each.length_us)
                 if not self._overlaps_gap(position, position + length):
-                    self._held.append(UndecodedPacket(number, each.at_us, each.codec, each.data))
+                    from_us = position * _US // self.rate
+                    self._held.append(
+                        UndecodedPacket(
+                            number,
+                            each.at_us,
+                            each.codec,
+                            each.data,
+                            from_us,
+                            from_us + each.length_us,
+                        )
+                    )
             track.undecoded.clear()
         due, self._held = self._held, []
         if end is not None:
@@ -159,9 +168,8 @@ class Timeline:
         self._undecoded += [r for r in due if not self._is_in_gap(r)]
 
     def _is_in_gap(self, packet: UndecodedPacket) -> bool:
-        arrived = self._sample(packet.at_us)
-        begun = self._sample(packet.at_us - packet.codec.duration_us(packet.data[_HEADER:]))
-        return self._overlaps_gap(begun, arrived + 1)
+        begun, arrived = packet.arrived_us
+        return self._overlaps_gap(self._sample(begun), self._sample(arrived - 1) + 1)
 
     def _overlaps_gap(self, start: int, end: int) -> bool:
         """Return whether at least one of the positions `start` to `end` (exclusive) is in a gap."""

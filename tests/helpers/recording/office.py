@@ -65,6 +65,7 @@ class Office:
     node: SealingNode = field(
         default_factory=lambda: SealingNode("galwad-1", "0.1.0", Ed25519PrivateKey.generate())
     )
+    near_pause_s: float = 0.0
 
     @property
     def spools(self) -> Path:
@@ -76,7 +77,7 @@ class Office:
 
     @property
     def archive(self) -> Archive:
-        return Archive(self.root / "archive", self.node)
+        return Archive(self.root / "archive", self.node, self.near_pause_s)
 
     @property
     def public_key(self) -> str:

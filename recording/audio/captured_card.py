@@ -1,0 +1,291 @@
+"""Silences card numbers that a party keyed into a call outside a pause.
+
+The audio passes through a `CardFilter` before it is encoded. The filter looks for runs of digits
+that could be a card number, and silences each such run in both channels. The archive must never
+contain the run, and what is encrypted cannot be changed. So the filter holds audio back in memory
+while a run of digits is in progress. It holds back less than two seconds of any other audio.
+
+The digits are in memory only until their run has ended. They are then overwritten.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
+
+from recording.audio.codecs import Samples
+from recording.audio.dtmf import DIGITS, DtmfDetector, KeyPress
+
+DIGIT_GAP_S: Final = 10
+"""The longest time in seconds between two digits of the same run.
+
+People read a number in groups, and look at the card between two groups. So this time is longer than
+the five seconds after which most dialling systems stop waiting for a digit.
+"""
+LONGEST_RUN_S: Final = 120
+"""The most seconds of audio that are held back for one run.
+
+For a run that is longer, only its most recent part can still become a captured card.
+"""
+AFTER_CARD_S: Final = 60
+"""For this many seconds after a captured card, every key press is silenced.
+
+The expiry date and the security code often follow the card number.
+"""
+MOST_NEAR_S: Final = 10
+"""The largest value of `near_pause_s`.
+
+A run is decided on `DIGIT_GAP_S` seconds after its last digit. All edges of pauses that are at most
+as far away are known by then.
+"""
+NEAR_DIGITS: Final = 3
+"""The number of digits near a pause's edge that are silenced. A security code has three or four."""
+_MARGIN_S: Final = 0.25
+"""The time before and after a run that is silenced too.
+
+It covers the beginning and end of a tone, which a codec or an echo can lengthen.
+"""
+_LENGTHS: Final = range(13, 20)
+"""The lengths of card numbers in digits (ISO/IEC 7812-1 and the issuers' own rules)."""
+_SHORTEST_OF: Final = {2: 16, 3: 14, 4: 13, 5: 13, 6: 13}
+"""The shortest card number in digits, by its first digit. Other first digits are not of cards.
+
+2: Mastercard, Mir. 3: American Express, Diners Club, JCB. 4: Visa. 5: Mastercard, Maestro. 6:
+Maestro, Discover, UnionPay. The table is wide on purpose: to silence an account number by mistake
+does less harm than to keep a card number.
+"""
+_TRACKS: Final = 2
+
+
+def is_card_number(digits: bytes | memoryview) -> bool:
+    """Return whether the digits, each a byte from 0 to 9, could be the number of a payment card.
+
+    The length and the first digit must be those of a card, and the check digit must be right
+    (ISO/IEC 7812-1, annex B: the Luhn formula).
+    """
+    if len(digits) not in _LENGTHS or len(digits) < _SHORTEST_OF.get(digits[0], 99):
+        return False
+    doubled = sum(sum(divmod(2 * digit, 10)) for digit in digits[-2::-2])
+    return (doubled + sum(digits[::-2])) % 10 == 0
+
+
+class _Run:
+    """A run: the digits of one party that follow each other within `DIGIT_GAP_S` seconds.
+
+    The values of the latest digits are in one buffer of fixed size, of which no copy is made.
+    """
+
+    def __init__(self, press: KeyPress, *, captured: bool) -> None:
+        """Begin a run. The caller must also give its first key press to `add`."""
+        self.captured = captured
+        """True if the run must be silenced."""
+        self.start = press.start
+        """The first sample that must be held back for this run."""
+        self.end = press.start
+        """The sample after the latest key press."""
+        self._digits: deque[tuple[int, int]] = deque()
+        """The first sample and the end of each of the latest digits."""
+        self._values = memoryview(bytearray(_LENGTHS[-1]))
+        """The values of these digits; the latest digit is the last byte."""
+
+    def add(self, press: KeyPress) -> bool:
+        """Add a key press; return whether it completes a card number.
+
+        The keys `*`, `#` and A to D are part of the run, but not of a number.
+        """
+        self.end = press.end
+        if press.continued or press.key >= DIGITS:
+            return False
+        if len(self._digits) == _LENGTHS[-1]:
+            self._drop_first()
+        self._digits.append((press.start, press.end))
+        self._values[:-1] = self._values[1:]
+        self._values[-1] = press.key
+        completes = any(
+            is_card_number(self._values[-length:])
+            for length in _LENGTHS
+            if length <= len(self._digits)
+        )
+        self.captured = self.captured or completes
+        return completes
+
+    def hold_from(self, position: int) -> None:
+        """Forget the digits that began before `position`, so that audio before it is released."""
+        while self._digits and self._digits[0][0] < position:
+            self._drop_first()
+        self.start = max(self.start, position)
+
+    def _drop_first(self) -> None:
+        self._values[-len(self._digits)] = 0
+        self._digits.popleft()
+        if self._digits:
+            self.start = max(self.start, self._digits[0][0])
+
+    def digits_near(self, edge: int, distance: int) -> int:
+        """Return how many digits sound at most `distance` samples from the position `edge`."""
+        return sum(start - distance <= edge <= end + distance for start, end in self._digits)
+
+    def forget(self) -> None:
+        """Overwrite the digits."""
+        self._values[:] = bytes(len(self._values))
+        self._digits.clear()
+
+
+class CardFilter:
+    """Takes blocks of stereo samples, and returns them with captured cards silenced.
+
+    A position is a number of samples since the recording's start. The blocks are changed in place,
+    so that no copy of the silenced samples stays in memory.
+    """
+
+    def __init__(self, rate: int, near_pause_s: float = 0.0) -> None:
+        """Set up a filter for audio with `rate` samples a second: 8000 or 16000.
+
+        If `near_pause_s` is not 0, three or more digits are silenced too if they sound at most this
+        many seconds from the start or end of a payment pause. At most `MOST_NEAR_S`.
+        """
+        if not 0 <= near_pause_s <= MOST_NEAR_S:
+            raise ValueError(f"near_pause_s must be from 0 to {MOST_NEAR_S}")
+        self.rate = rate
+        self.captured: list[tuple[int, int]] = []
+        """The silenced intervals: start and end (exclusive) in samples, in order, not touching."""
+        self.ended = False
+        """True after `finish`: everything is decided."""
+        self._near = int(near_pause_s * rate)
+        self._margin = int(_MARGIN_S * rate)
+        self._detectors = [DtmfDetector(rate) for _ in range(_TRACKS)]
+        self._runs: list[_Run | None] = [None] * _TRACKS
+        self._edges: deque[int] = deque()
+        self._held: deque[Samples] = deque()
+        self._ready: deque[Samples] = deque()
+        self._released = self._end = 0
+        self._card_until = 0
+
+    @property
+    def released(self) -> int:
+        """The position up to which the audio was released. It does not change any more."""
+        return self._released
+
+    @property
+    def held_bytes(self) -> int:
+        """The size in bytes of the audio that is held back."""
+        return sum(block.nbytes for block in self._held)
+
+    def mark_pause_edge(self, position: int) -> None:
+        """Note that a payment pause, or the part that it erased, begins or ends at `position`.
+
+        An edge must be noted before audio is fed that is `MOST_NEAR_S` seconds later.
+        """
+        if self._near:
+            self._edges.append(position)
+
+    def feed(self, block: Samples) -> None:
+        """Take the next samples of both parties: an int16 array of shape (n, 2)."""
+        begin, self._end = self._end, self._end + len(block)
+        self._held.append(block)
+        found = [
+            (press, track)
+            for track, detector in enumerate(self._detectors)
+            for press in detector.feed(block[:, track])
+        ]
+        # The margin of a silenced run can end in this block. It is silenced only now, because the
+        # detectors must hear a digit that begins in it.
+        if self.captured and self.captured[-1][1] > begin:
+            block[: self.captured[-1][1] - begin] = 0
+        self._add(found)
+        self._release()
+
+    def finish(self) -> None:
+        """End the audio, and release the rest of it."""
+        last = [
+            (press, track)
+            for track, detector in enumerate(self._detectors)
+            for press in detector.finish()
+        ]
+        self._add(last)
+        for track in range(_TRACKS):
+            self._close(track)
+        if self.captured and self.captured[-1][1] > self._end:
+            self.captured[-1] = (self.captured[-1][0], self._end)
+        self._ready.extend(self._held)
+        self._held.clear()
+        self._released = self._end
+        self.ended = True
+
+    def blocks(self) -> Iterator[Samples]:
+        """Yield the blocks that were released and not yielded before."""
+        while self._ready:
+            yield self._ready.popleft()
+
+    def is_captured(self, start: int, end: int) -> bool:
+        """Return whether one of the positions `start` to `end` (exclusive) is silenced."""
+        return any(start < to and from_ < end for from_, to in self.captured)
+
+    def _add(self, found: list[tuple[KeyPress, int]]) -> None:
+        for press, track in sorted(found, key=lambda each: each[0].start):
+            run = self._runs[track]
+            if run is not None and press.start > run.end + DIGIT_GAP_S * self.rate:
+                self._close(track)
+                run = None
+            if run is None:
+                run = _Run(press, captured=press.start < self._card_until)
+                self._runs[track] = run
+            if run.add(press):
+                self._card_until = press.end + AFTER_CARD_S * self.rate
+            if run.captured:
+                self._silence(run)
+
+    def _silence(self, run: _Run) -> None:
+        """Silence a captured run up to its latest key press."""
+        millisecond = self.rate // 1000
+        start = max(self._released, (run.start - self._margin) // millisecond * millisecond)
+        end = -(-(run.end + self._margin) // millisecond) * millisecond
+        run.start = run.end
+        at = self._released
+        for block in self._held:
+            block[max(0, start - at) : max(0, end - at)] = 0
+            at += len(block)
+        self.captured.append((start, end))
+        self.captured = _joined(self.captured)
+
+    def _close(self, track: int) -> None:
+        """End a party's run, if there is one."""
+        run, self._runs[track] = self._runs[track], None
+        if run is None:
+            return
+        near = any(run.digits_near(edge, self._near) >= NEAR_DIGITS for edge in self._edges)
+        if near and not run.captured:
+            self._silence(run)
+        run.forget()
+
+    def _release(self) -> None:
+        """End the runs that are over, and release the audio that cannot be part of a run."""
+        free = self._end
+        for track, detector in enumerate(self._detectors):
+            settled = detector.settled
+            run = self._runs[track]
+            if run is not None and settled > run.end + DIGIT_GAP_S * self.rate:
+                self._close(track)
+                run = None
+            if run is not None:
+                run.hold_from(self._end - LONGEST_RUN_S * self.rate)
+                settled = min(settled, run.start)
+            free = min(free, settled)
+        free -= self._margin + self.rate // 1000
+        while self._held and self._released + len(self._held[0]) <= free:
+            self._released += len(self._held[0])
+            self._ready.append(self._held.popleft())
+        while self._edges and self._edges[0] < self._released - self._near:
+            self._edges.popleft()
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the union of the intervals, sorted by start."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((start, end))
+    return joined

@@ -1,0 +1,270 @@
+"""Finds DTMF tones in decoded audio (ITU-T Q.23, Q.24). It does not know what the digits mean.
+
+A tone is the sum of one frequency of a low group and one of a high group. The detector measures
+short overlapping frames. A frame has a tone if two frequencies, one of each group, contain most of
+its energy, and are close enough to their nominal values. Consecutive frames with the same tone are
+one key press.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recording.audio.codecs import NARROW, WIDE, Samples
+
+DIGITS: Final = 10
+"""The keys 0 to 9 are the digits. The keys from 10 on are `*`, `#` and A to D."""
+LONGEST_S: Final = 5
+"""The longest key press in seconds. A longer one is reported in parts of this length."""
+_LOW: Final = (697.0, 770.0, 852.0, 941.0)
+_HIGH: Final = (1209.0, 1336.0, 1477.0, 1633.0)
+_KEYS: Final = ((1, 2, 3, 12), (4, 5, 6, 13), (7, 8, 9, 14), (10, 0, 11, 15))
+"""The key of each pair of frequencies, by low and high frequency."""
+_KEY_TABLE: Final = np.array(_KEYS, dtype=np.int8)
+_FRAME: Final = 240
+"""The length of a frame in samples at 8 kHz: 30 ms."""
+_HOP: Final = 40
+"""The distance of two frames in samples at 8 kHz: 5 ms."""
+_GROUP: Final = 32
+"""The number of frames that are multiplied together."""
+_SIGMA: Final = 48.0
+"""The standard deviation in samples of the frames' Gaussian window.
+
+The window's spectrum is a Gaussian too, so two measurements beside a tone give the tone's exact
+frequency and power.
+"""
+_SIGMA_HZ: Final = NARROW / (2 * np.pi * _SIGMA)
+_BESIDE_HZ: Final = 20.0
+"""The distance in Hz of the two measurements from a nominal frequency."""
+_OFF_FREQUENCY: Final = 0.025
+"""The accepted deviation of a frequency. Q.24: 1.5 % must be accepted, 3.5 % must be refused."""
+_TWIST: Final = (0.1, 4.0)
+"""The accepted power of the high tone, divided by that of the low tone: -10 dB to +6 dB.
+
+Q.24 requires -8 dB to +4 dB of a receiver. This detector accepts a little more, because a missed
+digit does more harm than a wrong one.
+"""
+_QUIETEST: Final = 80.0
+"""The lowest amplitude of each tone, in units of int16: about -52 dB below full scale."""
+_PURE: Final = 0.7
+"""The smallest part of a frame's energy that the two tones must have."""
+_PERHAPS: Final = 0.12
+"""The same part at the nominal frequencies, where a deviation of 2.5 % takes most of the power.
+
+Only frames that reach it are measured exactly.
+"""
+_SHORTEST: Final = 4
+"""The number of frames with the same tone that make a key press.
+
+A tone of 40 ms, which Q.24 requires, has six or seven such frames.
+"""
+_LONGEST_HOLE: Final = 6
+"""The number of frames without a tone that do not end a key press.
+
+A lost packet of 20 ms takes up to six frames. A pause of 40 ms, which Q.24 requires between two
+digits, takes nine or more.
+"""
+_LONGEST_FRAMES: Final = LONGEST_S * NARROW // _HOP
+_EDGE: Final = 64
+"""The distance in samples at 8 kHz from the middle of a tone's first frame to the tone's start."""
+_Floats: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPress:
+    """One key press: its tone sounds from the sample `start` to the sample `end` (exclusive).
+
+    `key` is 0 to 9 for a digit. It is not in the object's text form, so that no log contains it.
+    `continued` is true for the second and later parts of a key press that is longer than
+    `LONGEST_S`.
+    """
+
+    start: int
+    end: int
+    key: int = field(repr=False)
+    continued: bool = False
+
+
+class DtmfDetector:
+    """Finds the key presses in the audio of one party. The audio is given in blocks of any size.
+
+    The detector stores less than 30 ms of audio, and at most one key press.
+    """
+
+    def __init__(self, rate: int) -> None:
+        """Set up a detector for audio with `rate` samples a second: 8000 or 16000."""
+        self._scale = rate // NARROW
+        if self._scale * NARROW != rate or rate not in {NARROW, WIDE}:
+            raise ValueError("the rate must be 8000 or 16000")
+        self._odd = np.zeros(0, dtype=np.float32)
+        self._rest = np.zeros(0, dtype=np.float32)
+        self._next = 0
+        """The number of the next frame. Frame `n` begins at the sample `n * _HOP`, at 8 kHz."""
+        self._key = -1
+        """The key of the present tone; -1 if there is none."""
+        self._first = self._last = 0
+        """The first and the latest frame of the present tone."""
+        self._frames = 0
+        """The number of frames of the present tone; 0 if its beginning was already reported."""
+        self._continued = False
+
+    @property
+    def settled(self) -> int:
+        """The sample before which no key press can begin that was not reported yet."""
+        frame = self._next if self._key < 0 else self._first
+        return self._start(frame)
+
+    def feed(self, samples: Samples) -> list[KeyPress]:
+        """Process the next samples of one channel; return the key presses that have ended."""
+        self._rest = np.concatenate([self._rest, self._narrow(samples)])
+        count = max(0, (len(self._rest) - _FRAME) // _HOP + 1)
+        if not count:
+            return []
+        frames = np.lib.stride_tricks.sliding_window_view(self._rest, _FRAME)[: count * _HOP : _HOP]
+        keys = _keys_of(frames)
+        self._rest = self._rest[count * _HOP :].copy()
+        found = list(self._presses(keys))
+        keys.fill(-1)
+        self._next += count
+        return found
+
+    def finish(self) -> list[KeyPress]:
+        """End the audio; return the key press that has not ended before, if there is one."""
+        found = [] if self._key < 0 else list(self._end())
+        self._rest = self._rest[:0]
+        return found
+
+    def _narrow(self, samples: Samples) -> _Floats:
+        """Return the samples at 8 kHz. A short low-pass filter is enough below 1.7 kHz."""
+        wide = samples.astype(np.float32)
+        if self._scale == 1:
+            return wide
+        wide = np.concatenate([self._odd, wide])
+        count = max(0, (len(wide) - 1) // 2)
+        self._odd = wide[2 * count :].copy()
+        middle = wide[1 : 2 * count : 2]
+        narrow: _Floats = wide[0 : 2 * count : 2] + 2 * middle + wide[2 : 2 * count + 1 : 2]
+        return narrow * np.float32(0.25)
+
+    def _start(self, frame: int) -> int:
+        return max(0, frame * _HOP + _FRAME // 2 - _EDGE) * self._scale
+
+    def _presses(self, keys: NDArray[np.int8]) -> Iterator[KeyPress]:
+        if self._key < 0 and keys.max() < 0:
+            return
+        for number, key in enumerate(keys.tolist(), self._next):
+            if key == self._key and key >= 0:
+                self._last = number
+                self._frames += 1
+                if number - self._first >= _LONGEST_FRAMES:
+                    yield from self._end()
+                    self._begin(key, number, continued=True)
+            elif key >= 0:
+                yield from self._end()
+                self._begin(key, number, continued=False)
+            elif self._key >= 0 and number - self._last > _LONGEST_HOLE:
+                yield from self._end()
+
+    def _begin(self, key: int, frame: int, *, continued: bool) -> None:
+        self._key, self._first, self._last, self._frames = key, frame, frame, 1
+        self._continued = continued
+
+    def _end(self) -> Iterator[KeyPress]:
+        """End the present tone, if there is one. Yield it unless it is too short."""
+        key, self._key = self._key, -1
+        if key >= 0 and (self._frames >= _SHORTEST or self._continued):
+            end = (self._last * _HOP + _FRAME // 2 + _EDGE) * self._scale
+            yield KeyPress(self._start(self._first), end, key, self._continued)
+
+
+def _waves(frequencies: tuple[float, ...], window: _Floats) -> _Floats:
+    """Return the columns with which a frame is multiplied to get these frequencies."""
+    at = np.arange(_FRAME)[:, None] - (_FRAME - 1) / 2
+    phase = 2 * np.pi * at * np.array(frequencies)[None, :] / NARROW
+    waves = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) * window[:, None]
+    return waves.astype(np.float32)
+
+
+def _product(frames: _Floats, factor: _Floats) -> _Floats:
+    """Return `frames @ factor`, calculated in this thread only.
+
+    For a larger product, OpenBLAS would wake a thread on each processor. These threads would
+    disturb the sealing of other calls, and cost more than they save.
+    """
+    groups = -(-len(frames) // _GROUP)
+    padded = np.zeros((groups * _GROUP, _FRAME), dtype=np.float32)
+    padded[: len(frames)] = frames
+    product: _Floats = padded.reshape(groups, _GROUP, _FRAME) @ factor
+    return product.reshape(groups * _GROUP, *product.shape[2:])[: len(frames)]
+
+
+def _power(frames: _Floats, waves: _Floats) -> _Floats:
+    """Return the power of each frame at each frequency, so that a pure tone has its energy."""
+    parts = _product(frames, waves)
+    half = parts.shape[1] // 2
+    power: _Floats = parts[:, :half] ** 2 + parts[:, half:] ** 2
+    return power * np.float32(_TO_ENERGY)
+
+
+_WINDOW: Final[_Floats] = np.exp(
+    -0.5 * ((np.arange(_FRAME) - (_FRAME - 1) / 2) / _SIGMA) ** 2
+).astype(np.float32)
+_SQUARES: Final[_Floats] = _WINDOW**2
+_TO_ENERGY: Final = 2 * float(_SQUARES.sum()) / float(_WINDOW.sum()) ** 2
+_ENERGY_OF_QUIETEST: Final = _QUIETEST**2 / 2 * float(_SQUARES.sum())
+_NOMINAL: Final = _waves((*_LOW, *_HIGH), _WINDOW)
+_BESIDE: Final = _waves(
+    (
+        *(f - _BESIDE_HZ for f in (*_LOW, *_HIGH)),
+        *(f + _BESIDE_HZ for f in (*_LOW, *_HIGH)),
+    ),
+    _WINDOW,
+)
+_FREQUENCIES: Final = np.array((*_LOW, *_HIGH), dtype=np.float32)
+
+
+def _keys_of(frames: _Floats) -> NDArray[np.int8]:
+    """Return the key of each frame's tone; -1 for a frame without a tone."""
+    keys = np.full(len(frames), -1, dtype=np.int8)
+    energy = _product(frames * frames, _SQUARES)
+    loud = np.flatnonzero(energy >= 2 * _ENERGY_OF_QUIETEST)
+    if not len(loud):
+        return keys
+    if len(loud) < len(frames):
+        frames, energy = frames[loud], energy[loud]
+    power = _power(frames, _NOMINAL)
+    row, column = power[:, :4].argmax(axis=1), power[:, 4:].argmax(axis=1)
+    each = np.arange(len(frames))
+    both = power[each, row] + power[each, 4 + column]
+    perhaps = np.flatnonzero(both >= _PERHAPS * energy)
+    if not len(perhaps):
+        return keys
+    row, column, energy = row[perhaps], column[perhaps], energy[perhaps]
+    beside = np.maximum(_power(frames[perhaps], _BESIDE), 1e-9)
+    low, low_right = _exact(beside, row)
+    high, high_right = _exact(beside, 4 + column)
+    good = low_right & high_right
+    good &= (low >= _ENERGY_OF_QUIETEST) & (high >= _ENERGY_OF_QUIETEST)
+    good &= (high >= _TWIST[0] * low) & (high <= _TWIST[1] * low)
+    good &= low + high >= _PURE * energy
+    keys[loud[perhaps[good]]] = _KEY_TABLE[row[good], column[good]]
+    return keys
+
+
+def _exact(beside: _Floats, which: NDArray[Any]) -> tuple[_Floats, NDArray[np.bool_]]:
+    """Return the energy of a tone, and whether its frequency is right, for each frame.
+
+    `beside` has the powers below and above each nominal frequency. `which` is the nominal
+    frequency of each frame.
+    """
+    each = np.arange(len(which))
+    below, above = np.log(beside[each, which]), np.log(beside[each, 8 + which])
+    off_hz = _SIGMA_HZ**2 * (above - below) / (4 * _BESIDE_HZ)
+    peak = (below + above) / 2 + (_BESIDE_HZ**2 + off_hz**2) / _SIGMA_HZ**2
+    right = np.abs(off_hz) <= _OFF_FREQUENCY * _FREQUENCIES[which]
+    return np.exp(np.minimum(peak, 80.0)).astype(np.float32), right
