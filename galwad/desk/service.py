@@ -47,6 +47,7 @@ from galwad.desk.metrics import Metrics
 from galwad.messages import Alarm, CallChanged, CallEnded, CallsSnapshot, Figures, Party, Sealed
 from recording.audit.index_comparison import IndexComparison
 from recording.audit.log import AuditLog
+from recording.index.captured_cards import CapturedCards
 from recording.index.catalogue import Catalogue
 from recording.index.custody import Custodian
 from recording.index.ledger import Ledger
@@ -152,6 +153,7 @@ class Desk:
         self.contacts = Contacts(self.engine)
         self.catalogue = Catalogue(self.engine)
         self.custodian = Custodian(self.engine)
+        self.captured_cards = CapturedCards(self.engine)
         self.audit = AuditLog(self.engine, options.node, options.audit_key, on_cut=self._audit_cut)
         self.archive = ArchiveFolder(options.archive)
         self.anchors = AnchorFile(options.anchor_file, options.node, self.audit, self._alarm)
@@ -180,7 +182,11 @@ class Desk:
         )
         self.finaliser = FinaliserClient()
         self.indexer = Indexer(
-            self.catalogue, self.audit, on_indexed=self._indexed, on_alarm=self._alarm
+            self.catalogue,
+            self.captured_cards,
+            self.audit,
+            on_indexed=self._indexed,
+            on_alarm=self._alarm,
         )
         self.socket = DeskSocket(
             options.desk_socket,

@@ -47,6 +47,7 @@ from recording.errors import (
     SpoolKeyError,
 )
 from recording.keys.keyring import RecipientSet, load_boot_key, load_or_create_node_key, public_text
+from recording.policy import GapReason
 from recording.spool import is_live, remove_spool
 from recording.spool.recovery import recovered_keys, shred_recovered
 
@@ -441,5 +442,12 @@ def alarms_of(sealed: Sealed) -> Iterable[Alarm]:
     if sealed.undecoded:
         packets = f"{sealed.undecoded} packet" + "s" * (sealed.undecoded > 1)
         yield Alarm("recording.undecoded", sealed.call_id, f"{packets} kept undecoded")
+    if captured := [gap for gap in sealed.gaps if gap.reason == GapReason.CAPTURED_CARD.value]:
+        silenced_s = sum(gap.length_us for gap in captured) / 1e6
+        yield Alarm(
+            "recording.captured_card",
+            sealed.call_id,
+            f"a card number was keyed outside a pause: {silenced_s:.1f} s are silenced",
+        )
     if sealed.interrupted:
         yield Alarm("recording.interrupted", sealed.call_id, "it ends where the switch stopped")

@@ -25,7 +25,7 @@ from recording.keys.keyring import public_text
 from recording.keys.signed_document import DocumentType
 
 FORMAT: Final = "galwad-disposal-1"
-REASONS: Final = ("retention", "erasure", "mistake", "order")
+REASONS: Final = ("retention", "erasure", "mistake", "order", "captured-card")
 
 
 class AuditPlace(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class Certificate(msgspec.Struct, frozen=True):
 
     "retention": The retention period ended. "erasure": A person used the right to erasure.
     "mistake": The disposal corrects a mistake. "order": There was an order to dispose of the
-    recording, for example from a court.
+    recording, for example from a court. "captured-card": A card number was keyed outside a pause.
     """
     by: str
     disposed: str

@@ -100,6 +100,8 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
         notes.append("interrupted")
     if row.get("raw_size"):
         notes.append("kept raw")
+    if row.get("captured_card"):
+        notes.append(f"card incident {row['captured_card']}")
     notes.append(row.get("custody", ""))
     named = row.get("named", True)
     return (

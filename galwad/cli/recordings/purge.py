@@ -14,8 +14,8 @@ from galwad.cli.support.call_ids import checked_id
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import CliError, clock, local_time, print_json
 from galwad.cli.support.lazy import new_command
-from galwad.cli.support.options import CallId, Json, Reference, Server, required
-from galwad.desk.models.archive import DisposalReason
+from galwad.cli.support.options import Json, Reference, Server, required
+from galwad.desk.models.archive import OrdinaryReason
 from recording.archive.disposal import CERTIFICATE
 from recording.errors import ManifestError
 
@@ -27,12 +27,28 @@ app = new_command()
     "--reference R-2026-11"
 )
 def purge(
-    call_id: CallId,
+    call_ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="The id; with --captured-card, any number of ids."),
+    ] = None,
     *,
     reason: Annotated[
-        DisposalReason,
+        OrdinaryReason | None,
         typer.Option(help="Why: its term is over, a person's right, a mistake, or an order."),
-    ],
+    ] = None,
+    captured_card: Annotated[
+        bool,
+        typer.Option(
+            "--captured-card",
+            help="Because a card number was keyed outside a pause; without ids, all such.",
+        ),
+    ] = False,
+    missing_trigger: Annotated[
+        str, typer.Option(help="With --captured-card: the trigger that should have paused it.")
+    ] = "",
+    changed: Annotated[
+        str, typer.Option(help="With --captured-card: what was changed to prevent it.")
+    ] = "",
     reference: Reference,
     output: Annotated[
         Path | None,
@@ -48,35 +64,91 @@ def purge(
     certificate. If you later restore a backup that still has the header, the restore finds the
     certificate and destroys the header again. You need the right "purge" (`galwad users rights`).
     The command does not dispose of a retained recording (`galwad recordings hold`).
+
+    With --captured-card, the command disposes of recordings in which a card number was silenced,
+    and closes their incidents. The audit and the incidents keep --missing-trigger and --changed.
     """
-    body = {"reason": reason, "reference": required("--reference", reference, "R-2026-11")}
-    path = f"/recordings/{checked_id(call_id)}"
+    given = call_ids or []
+    body = {"reference": required("--reference", reference, "R-2026-11")}
+    if captured_card:
+        if reason is not None:
+            raise CliError("--captured-card is a reason itself", "leave out --reason", status=2)
+        body |= _prevention(missing_trigger, changed)
+    else:
+        if missing_trigger or changed:
+            message = "--missing-trigger and --changed belong to --captured-card"
+            raise CliError(message, "add --captured-card, or leave them out", status=2)
+        body["reason"] = _ordinary(reason, given)
     if output is not None:  # check the path before the header is destroyed
+        if len(given) != 1:
+            raise CliError("--output needs exactly one id", "name the recording", status=2)
         check_writable(output, replace=False, hint="choose another --output")
+    ids = [checked_id(each) for each in given] or _open_incidents(server)
+    if not ids:
+        print_json([]) if json else print("No card incident is open.")
+        return
     if not yes:
-        _confirm(ask(server, "GET", path)["recording"])
-    text: str = ask(server, "POST", f"{path}/purge", body)["certificate"]
+        _confirm([ask(server, "GET", f"/recordings/{each}")["recording"] for each in ids])
+    done = [_purge(each, body, server, output, quiet=json) for each in ids]
+    if json:
+        print_json(done if captured_card else done[0])
+
+
+def _prevention(missing_trigger: str, changed: str) -> dict[str, str]:
+    """Return the part of the request that only a captured card has."""
+    return {
+        "reason": "captured-card",
+        "missing_trigger": required("--missing-trigger", missing_trigger, "no key on the page"),
+        "changed": required("--changed", changed, "the page pauses when the form opens"),
+    }
+
+
+def _ordinary(reason: OrdinaryReason | None, given: list[str]) -> str:
+    """Return the reason of a disposal without a captured card, which is of exactly one recording.
+
+    Raises:
+        CliError: The reason is missing, or there is not exactly one id.
+    """
+    if reason is None:
+        raise CliError("--reason is missing", "add --reason retention, or another one", status=2)
+    if len(given) != 1:
+        raise CliError("give exactly one id", "`galwad recordings list` shows the ids", status=2)
+    return reason
+
+
+def _open_incidents(server: str) -> list[str]:
+    """Return the ids of all recordings with an open incident of a captured card."""
+    rows = ask(server, "GET", "/captured-cards?only_open=true")["rows"]
+    return sorted({row["call_id"] for row in rows})
+
+
+def _purge(
+    call_id: str, body: dict[str, str], server: str, output: Path | None, *, quiet: bool
+) -> dict[str, str]:
+    """Dispose of one recording; print its certificate as a sentence unless `quiet` is true."""
+    text: str = ask(server, "POST", f"/recordings/{call_id}/purge", body)["certificate"]
     try:
         certificate = CERTIFICATE.read(text.encode())
     except ManifestError as error:
         raise CliError(str(error), f"`galwad recordings verify {call_id}` shows more") from None
     if output is not None:
         _keep(text, output)
-    if json:
-        print_json(
-            {"call_id": call_id, "certificate": text, "sentence": disposal_text(certificate)}
-        )
-    else:
-        print(f"{call_id}  {disposal_text(certificate)}")
+    sentence = disposal_text(certificate)
+    if not quiet:
+        print(f"{call_id}  {sentence}")
+    return {"call_id": call_id, "certificate": text, "sentence": sentence}
 
 
-def _confirm(row: dict[str, Any]) -> None:
+def _confirm(rows: list[dict[str, Any]]) -> None:
     if not sys.stdin.isatty():
         raise CliError(
             "confirmation is required, and there is no terminal to ask", "add --yes", status=2
         )
-    what = f"{row['call_id']}, {row['line']}, {local_time(row['started'])}, {clock(row['talk_s'])}"
-    if not typer.confirm(f"Destroy {what}? This cannot be undone", err=True):
+    each = [
+        f"{row['call_id']}, {row['line']}, {local_time(row['started'])}, {clock(row['talk_s'])}"
+        for row in rows
+    ]
+    if not typer.confirm(f"Destroy {'; '.join(each)}? This cannot be undone", err=True):
         raise CliError("nothing was destroyed", "")
 
 

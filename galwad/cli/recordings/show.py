@@ -45,6 +45,7 @@ def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
         f"\n{kept} recorded of {clock(row['talk_s'])} talk, {size(row['payload_size'])} sealed"
     )
     _warn(row, detail["manifest"])
+    _captured_cards(detail)
     _custody(detail)
 
 
@@ -90,6 +91,22 @@ def _raw(manifest: str | None) -> str:
         return f"{int(jsonlib.loads(manifest or '')['manifest']['raw']['packets'])} packets"
     except _NO_MANIFEST:
         return "some packets"
+
+
+def _captured_cards(detail: dict[str, Any]) -> None:
+    """Print each incident in which a card number was keyed outside a pause."""
+    out = console()
+    for incident in detail.get("captured_cards", []):
+        start, end = (clock(incident[name] / _US) for name in ("from_us", "to_us"))
+        found = (
+            f"a card number was keyed at {start} - {end}, found {local_time(incident['detected'])}"
+        )
+        if incident["state"] == "open":
+            out.print(f"! {found}: `galwad recordings purge --captured-card`", style="bold red")
+            continue
+        out.print(f"{found}, closed {local_time(incident['closed'])}", style="bold")
+        out.print(f"    missing trigger: {incident['missing_trigger']}", markup=False)
+        out.print(f"    changed: {incident['changed']}", markup=False)
 
 
 def _custody(detail: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ STYLES: Final = {
         SpanStyle("transfer", "→", ">", "cyan"),
         SpanStyle("fault", "✖", "X", "bold red"),
         SpanStyle("erased", "◌", "o", "magenta"),
+        SpanStyle("captured-card", "■", "C", "bold red"),
         _UNEXPLAINED,
     )
 }
@@ -175,7 +176,7 @@ def table(spans: Sequence[TimelineSpan], *, plain: bool) -> list[Text]:
         start, end = clock(span.from_us / _US), clock(span.to_us / _US)
         line = Text(f"{kind.plain if plain else kind.glyph}  ", style=kind.style)
         line.append(f"{start:>7} - {end:<7}  ", style="default")
-        line.append(f"{kind.name:<11}  ", style=kind.style)
+        line.append(f"{kind.name:<13}  ", style=kind.style)
         line.append(span.why, style="default")
         lines.append(line)
     return lines

@@ -2,11 +2,13 @@
 
 Before the row is written, the digest of the recording's manifest is added to the audit chain. So a
 manifest that is later lost or changed can be detected. If a recording is reported twice, the second
-report changes nothing.
+report changes nothing. If the finaliser silenced a card number in the recording, this is entered as
+an incident.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -19,9 +21,11 @@ from callerid.number import PhoneNumber
 from galwad.messages import Alarm, Sealed
 from recording.archive.commitments import IndexFacts
 from recording.archive.summary import RecordingSummary
-from recording.audit.log import AuditLog
+from recording.audit.log import AuditLog, Facts
 from recording.errors import AuditError, CatalogueError
+from recording.index.captured_cards import CapturedCards
 from recording.index.catalogue import Catalogue
+from recording.policy import GapReason
 
 log = structlog.get_logger()
 
@@ -36,12 +40,14 @@ class Indexer:
     def __init__(
         self,
         catalogue: Catalogue,
+        captured_cards: CapturedCards,
         audit: AuditLog,
         *,
         on_indexed: Callable[[Sealed], Awaitable[None]],
         on_alarm: Callable[[Alarm], None],
     ) -> None:
         self._catalogue = catalogue
+        self._captured_cards = captured_cards
         self._audit = audit
         self._on_indexed = on_indexed
         self._on_alarm = on_alarm
@@ -67,6 +73,7 @@ class Indexer:
                 await self._audit_digest(sealed)
             row = None if sealed.personal else known
             new = row is None and await self._catalogue.add(index_row(sealed))
+            await self._enter_captured_cards(sealed)
             if row is None or _is_of(row, sealed):
                 await self._on_indexed(sealed)
         except (AuditError, CatalogueError, SQLAlchemyError):
@@ -94,6 +101,7 @@ class Indexer:
             log.info("recording.row_corrected", call_id=sealed.call_id)
             return True
         new = await self._catalogue.add(row, replace=False)
+        await self._enter_captured_cards(sealed)
         if new:
             await self._on_indexed(sealed)
             log.info("recording.reindexed", call_id=sealed.call_id)
@@ -108,6 +116,19 @@ class Indexer:
         """Add an audit entry with the digest of the recording's manifest."""
         facts = {"call_id": sealed.call_id, "manifest_sha256": sealed.manifest_sha256}
         await self._audit.append("recording.indexed", facts)
+
+    async def _enter_captured_cards(self, sealed: Sealed) -> None:
+        """Enter an incident, and an audit entry, for card numbers keyed outside a pause.
+
+        Nothing is entered twice.
+        """
+        reason = GapReason.CAPTURED_CARD.value
+        gaps = [gap for gap in sealed.gaps if gap.reason == reason]
+        new = await self._captured_cards.unknown(sealed.call_id, gaps) if gaps else []
+        for gap in new:
+            facts: Facts = {"call_id": sealed.call_id, "from_us": gap.from_us, "to_us": gap.to_us}
+            await self._audit.append("recording.captured-card", facts)
+        await self._captured_cards.enter(sealed.call_id, new, time.time())
 
     def _alarm_without_caller(self, call_id: str) -> None:
         if call_id not in self._without_caller:

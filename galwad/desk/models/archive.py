@@ -6,14 +6,16 @@ reindexing.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from galwad.desk.models.base import NO_CARD_NUMBER, RequestBody, RequiredText
 from galwad.desk.models.recordings import RecordingRow
 
-DisposalReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
+OrdinaryReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
+"""The reasons for a disposal that need no prevention record."""
+DisposalReason: TypeAlias = OrdinaryReason | Literal["captured-card"]
 
 
 class SignedSet(BaseModel):
@@ -136,10 +138,26 @@ class Purge(RequestBody):
 
     `reason` is the kind of reason, such as "erasure", and `reference` is the reference of the case.
     Both are entered in the audit chain before anything is destroyed.
+
+    The reason "captured-card" needs a prevention record, and no other reason may have one:
+    `missing_trigger` is the trigger that should have paused the recording, and `changed` is what
+    was changed so that it does so in future.
     """
 
     reason: DisposalReason
     reference: RequiredText
+    missing_trigger: RequiredText | None = None
+    changed: RequiredText | None = None
+
+    @model_validator(mode="after")
+    def _check_prevention(self) -> Self:
+        given = self.missing_trigger is not None, self.changed is not None
+        if set(given) != {self.reason == "captured-card"}:
+            raise ValueError(
+                'the reason "captured-card" needs both "missing_trigger" and "changed"; '
+                "no other reason may have them"
+            )
+        return self
 
 
 class Purged(BaseModel):

@@ -41,7 +41,7 @@ class RecordingQuery(RequestBody):
     extension: ShortText | None = None
     line: ShortText | None = None
     reference: ShortText | None = None
-    gap_reason: Literal["payment", "transfer", "fault", "erased"] | None = None
+    gap_reason: Literal["payment", "transfer", "fault", "erased", "captured-card"] | None = None
     when: ShortText | None = None
     since: Time | None = None
     until: Time | None = None
@@ -87,6 +87,11 @@ class RecordingRow(BaseModel):
     manifest_sha256: str
     gaps: list[Gap]
     custody: Literal["", "held", "disposed"] = ""
+    captured_card: Literal["", "open", "closed"] = ""
+    """The state of the incidents in which a card number was keyed outside a pause.
+
+    It is "" if there are none, "open" if at least one is open, and otherwise "closed".
+    """
     named: bool = True
     """True if the row has the phone number, line and advisor.
 
@@ -104,6 +109,29 @@ class RecordingPage(BaseModel):
 
     rows: list[RecordingRow]
     after: str | None
+
+
+class CapturedCardIncident(BaseModel):
+    """A card number that was keyed outside a pause. It is silenced in the recording.
+
+    `from_us` and `to_us` are in microseconds since the recording's start, `detected` and `closed`
+    in Unix seconds. `closed` and the two texts are None while the incident is open.
+    """
+
+    call_id: str
+    from_us: int
+    to_us: int
+    detected: float
+    state: Literal["open", "closed"]
+    closed: float | None = None
+    missing_trigger: str | None = None
+    changed: str | None = None
+
+
+class CapturedCardList(BaseModel):
+    """The incidents in which a card number was keyed outside a pause, sorted by call id."""
+
+    rows: list[CapturedCardIncident]
 
 
 class RecordingDetail(BaseModel):
@@ -124,6 +152,7 @@ class RecordingDetail(BaseModel):
     """The recording's folder in the archive, according to the index."""
     salt: str = ""
     """The salt of the commitments in the manifest, in hexadecimal; "" if the row has no salt."""
+    captured_cards: list[CapturedCardIncident] = []
 
 
 class Fetch(RequestBody):

@@ -68,7 +68,9 @@ async def recover(call_id: str, body: Recover, desk: TheDesk, session: Administr
 async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator) -> Purged:
     """Dispose of a recording: the finaliser signs a certificate, then destroys the header.
 
-    If the recording was disposed of before, the existing certificate is returned.
+    If the recording was disposed of before, the existing certificate is returned. If the reason is
+    a captured card, the prevention record is entered in the audit chain first, and the incidents of
+    the recording are closed after the disposal.
     """
     if PURGE not in session.user.rights:
         raise ApiError(
@@ -83,7 +85,25 @@ async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator
                 "the recording is retained",
                 f"release it first; it is retained for: {custody.retained_for}",
             )
-        return await _dispose(desk, session, recording, body)
+        if body.missing_trigger is None or body.changed is None:
+            return await _dispose(desk, session, recording, body)
+        prevention = body.missing_trigger, body.changed
+        if not await desk.captured_cards.of([call_id]):
+            raise ApiError(
+                409, "no card number was keyed in this recording", "choose another reason"
+            )
+        await _audit_prevention(desk, session, call_id, *prevention)
+        purged = await _dispose(desk, session, recording, body)
+        await desk.captured_cards.close(call_id, *prevention, time.time())
+        return purged
+
+
+async def _audit_prevention(
+    desk: Desk, session: Session, call_id: str, missing_trigger: str, changed: str
+) -> None:
+    """Add an audit entry about a captured card: what was missing, and what was changed."""
+    personal = {"actor": session.actor, "missing_trigger": missing_trigger, "changed": changed}
+    await desk.audit.append("captured-card.prevention", {"call_id": call_id}, personal)
 
 
 async def _dispose(

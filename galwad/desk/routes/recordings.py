@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import asdict, replace
 
 import msgspec
 from fastapi import APIRouter
@@ -21,6 +22,8 @@ from galwad.desk.archive.indexer import indexed_number
 from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.recordings import (
+    CapturedCardIncident,
+    CapturedCardList,
     Fetch,
     RecordingDetail,
     RecordingPage,
@@ -32,6 +35,7 @@ from galwad.desk.service import Desk
 from recording.archive.manifest import ObjectFacts, read_manifest
 from recording.archive.summary import RecordingSummary
 from recording.errors import ManifestError
+from recording.index.captured_cards import CapturedCard
 from recording.index.catalogue import Cursor, Filters
 from recording.index.custody import NOT_RETAINED, Custody
 
@@ -68,15 +72,29 @@ async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDet
     recording = await recording_of(desk, call_id)
     await desk.audit.append("recording.shown", {"call_id": call_id}, {"actor": session.actor})
     custody = await desk.custodian.one(call_id)
+    incidents = (await desk.captured_cards.of([call_id])).get(call_id, [])
     return RecordingDetail(
-        recording=row_of(recording, custody),
+        recording=row_of(recording, custody, incidents),
         manifest=desk.archive.text(recording, "manifest"),
         rewrap=desk.archive.text(recording, "rewrap"),
         hold=custody.retained_for,
         disposal=desk.archive.text(recording, "disposal"),
         folder=recording.folder,
         salt=recording.salt,
+        captured_cards=[incident_of(incident) for incident in incidents],
     )
+
+
+@router.get("/captured-cards")
+async def captured_cards(
+    desk: TheDesk,
+    session: Supervisor,
+    only_open: bool = False,  # noqa: FBT001, FBT002 - FastAPI reads it from the query
+) -> CapturedCardList:
+    """Return the incidents in which a card number was keyed outside a pause, without any digit."""
+    await desk.audit.append("captured-cards.listed", {}, {"actor": session.actor})
+    found = await desk.captured_cards.all(only_open=only_open)
+    return CapturedCardList(rows=[incident_of(incident) for incident in found])
 
 
 @router.post("/recordings/{call_id}/fetch", response_class=StreamingResponse)
@@ -177,9 +195,13 @@ async def _search(desk: Desk, session: Session, query: RecordingQuery) -> Record
         "recordings.searched", {"by": ",".join(given)}, {"actor": session.actor}
     )
     page = await desk.catalogue.search(filters, query.limit, after)
-    known = await desk.custodian.of([row.call_id for row in page.rows])
+    call_ids = [row.call_id for row in page.rows]
+    known, cards = await desk.custodian.of(call_ids), await desk.captured_cards.of(call_ids)
     return RecordingPage(
-        rows=[row_of(row, known.get(row.call_id, NOT_RETAINED)) for row in page.rows],
+        rows=[
+            row_of(row, known.get(row.call_id, NOT_RETAINED), cards.get(row.call_id, ()))
+            for row in page.rows
+        ],
         after=None if page.after is None else str(page.after),
     )
 
@@ -268,16 +290,28 @@ def _us(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * _US)
 
 
-def row_of(recording: RecordingSummary, custody: Custody = NOT_RETAINED) -> RecordingRow:
+def incident_of(incident: CapturedCard) -> CapturedCardIncident:
+    """Return the response body for an incident in which a card number was keyed."""
+    return CapturedCardIncident(state=incident.state, **asdict(incident))
+
+
+def row_of(
+    recording: RecordingSummary,
+    custody: Custody = NOT_RETAINED,
+    incidents: Collection[CapturedCard] = (),
+) -> RecordingRow:
     """Return the response body for an index row.
 
-    `custody` says whether the recording is retained or disposed of.
+    `custody` says whether the recording is retained or disposed of. `incidents` are those in which
+    a card number was keyed.
     """
+    states = {incident.state for incident in incidents}
     facts = {
         **msgspec.to_builtins(recording),
         "talk_s": recording.talk_us / _US,
         "unexplained_s": recording.unexplained_us / _US,
         "custody": custody.label,
+        "captured_card": "open" if "open" in states else "closed" if states else "",
         "named": recording.has_personal_facts,
     }
     return RecordingRow.model_validate(facts)

@@ -39,7 +39,7 @@ PATIENCE_S = 30.0
 LEFT = Path(__file__).with_name("databases")
 REVISIONS = sorted(each.revision for each in scripts().walk_revisions())
 SEVENTH: list[str] = []  # only a payment page's token
-FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH = (
+FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH = (
     ["20261101-080100-aaaaaaaa", "20261101-080200-bbbbbbbb", "20261101-080300-cccccccc"],
     ["20261102-080100-dddddddd"],
     ["20261103-080100-eeeeeeee", "20261103-080200-ffffffff"],
@@ -47,11 +47,12 @@ FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH = (
     ["20261105-080100-hhhhhhhh"],
     ["20261106-080100-iiiiiiii"],
     ["20261108-080100-jjjjjjjj"],
+    ["20261109-080100-kkkkkkkk"],
 )
 RECORDINGS: dict[str, list[str]] = dict(
     zip(
         REVISIONS,
-        (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH),
+        (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, NINTH),
         strict=True,
     )
 )
@@ -167,6 +168,10 @@ async def test_the_desk_starts_on_the_database_of_an_earlier_release(settings, t
         at_phone = {*FIFTH, *SIXTH} & known or {*known}
         extension = "301" if FIFTH[0] in known else "201"
         assert set(await search(client, extension=extension)) == at_phone
+        cards = {call_id for call_id, row in rows.items() if row["captured_card"] == "open"}
+        assert cards == known & {*NINTH}
+        incidents = (await client.get("/captured-cards")).json()["rows"]
+        assert {incident["call_id"] for incident in incidents} == cards
         await custody_works(client, rows)
         salts = {
             call_id: (await client.get(f"/recordings/{call_id}")).json()["salt"]

@@ -31,7 +31,7 @@ def test_show_marks_a_new_segment_on_the_timeline(run, server, archive):
     archive.shown = archive.signed(archive.digest, segments=segments).decode()
     done = run("recordings", "show", CALL)
     assert done.out.count("┿") == 2
-    assert "0:30 - 1:20     recorded     a new segment" in done.out
+    assert "0:30 - 1:20     recorded       a new segment" in done.out
     assert "3:55 recorded of 5:00 talk" in done.out
 
 

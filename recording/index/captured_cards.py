@@ -1,0 +1,143 @@
+"""Captured cards: the incidents in which a card number was keyed into a call outside a pause.
+
+Each gap with the reason `captured-card` is one incident. It is open until a person has disposed of
+the recording and has stored what was missing and what was changed. An incident never contains a
+digit. The table is in the same database as the index of recordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Row,
+    String,
+    Table,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from recording.archive.accounting import Interval
+from recording.errors import CatalogueError, reason_of
+from recording.index.catalogue import metadata
+
+captured_cards = Table(
+    "captured_cards",
+    metadata,
+    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
+    Column("from_us", BigInteger, primary_key=True),
+    Column("to_us", BigInteger, nullable=False),
+    Column("detected", Float, nullable=False),
+    Column("closed", Float),
+    Column("missing_trigger", String(200)),
+    Column("changed", String(200)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedCard:
+    """One incident: a card number was keyed outside a pause.
+
+    Attributes:
+        call_id: The recording's call id.
+        from_us: The start of the gap in µs since the recording's start.
+        to_us: The end of the gap in µs since the recording's start.
+        detected: The time at which the incident was entered, in Unix seconds.
+        closed: The time at which the incident was closed, in Unix seconds; None while it is open.
+        missing_trigger: The trigger that should have paused the recording; None while it is open.
+        changed: The change that prevents a repetition; None while the incident is open.
+    """
+
+    call_id: str
+    from_us: int
+    to_us: int
+    detected: float
+    closed: float | None = None
+    missing_trigger: str | None = None
+    changed: str | None = None
+
+    @property
+    def state(self) -> Literal["open", "closed"]:
+        """The state of the incident."""
+        return "open" if self.closed is None else "closed"
+
+
+class CapturedCards:
+    """Stores the incidents of a node. Every method raises `CatalogueError` if the database fails.
+
+    The recording of an incident must be in the index.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(immediate=True)
+
+    async def of(self, call_ids: Collection[str]) -> dict[str, list[CapturedCard]]:
+        """Return the incidents of these recordings, by call id. `call_ids` has at most a page."""
+        condition = captured_cards.c.call_id.in_(call_ids)
+        found: dict[str, list[CapturedCard]] = {}
+        for incident in await self._read(select(captured_cards).where(condition)):
+            found.setdefault(incident.call_id, []).append(incident)
+        return found
+
+    async def all(self, *, only_open: bool = False) -> list[CapturedCard]:
+        """Return all incidents, or the open ones, sorted by call id and time."""
+        statement = select(captured_cards)
+        if only_open:
+            statement = statement.where(captured_cards.c.closed.is_(None))
+        return await self._read(statement)
+
+    async def unknown(self, call_id: str, gaps: Iterable[Interval]) -> list[Interval]:
+        """Return those of a recording's captured-card gaps that are not entered yet."""
+        known = {each.from_us for each in (await self.of([call_id])).get(call_id, [])}
+        return [gap for gap in gaps if gap.from_us not in known]
+
+    async def enter(self, call_id: str, gaps: Iterable[Interval], now: float) -> None:
+        """Enter an open incident for each gap. `now` is in Unix seconds."""
+        rows = [
+            {"call_id": call_id, "from_us": gap.from_us, "to_us": gap.to_us, "detected": now}
+            for gap in gaps
+        ]
+        if rows:
+            await self._write(insert(captured_cards).values(rows))
+
+    async def close(self, call_id: str, missing_trigger: str, changed: str, now: float) -> None:
+        """Close the open incidents of a recording. Closed ones keep what was stored with them."""
+        await self._write(
+            update(captured_cards)
+            .where(captured_cards.c.call_id == call_id, captured_cards.c.closed.is_(None))
+            .values(closed=now, missing_trigger=missing_trigger, changed=changed)
+        )
+
+    async def _read(self, statement: Any) -> list[CapturedCard]:
+        ordered = statement.order_by(captured_cards.c.call_id, captured_cards.c.from_us)
+        try:
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(ordered)).all()
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+        return [_incident(row) for row in rows]
+
+    async def _write(self, statement: Any) -> None:
+        try:
+            async with self._writer.begin() as connection:
+                await connection.execute(statement)
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+
+
+def _incident(row: Row[Any]) -> CapturedCard:
+    return CapturedCard(**row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name for it
+
+
+def _failed(error: SQLAlchemyError) -> CatalogueError:
+    return CatalogueError(f"the index cannot be used: {reason_of(error)}")
