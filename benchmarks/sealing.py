@@ -8,8 +8,10 @@ run followed while it goes on. Then many calls end together and are sealed by as
 finaliser has. Then, in each codec, a call of an hour (`--quick`: ten minutes) has parties whose
 clocks drift apart by 400 ppm; its result shows how far the channels are out of alignment at the
 end. The lower bound is only to read the same spool, and to encode as many samples of noise with
-libsndfile. Every row is measured in its own process, and the highest memory of that process is
-reported. recordings.py measures the same with the real processes. The last line is one JSON object.
+libsndfile. `hunt_s` is the part of sealing that looks for card numbers keyed as tones, on as many
+samples of the same noise; `hunt_to_straight` is its share of sealing without following. Every row
+is measured in its own process, and the highest memory of that process is reported. recordings.py
+measures the same with the real processes. The last line is one JSON object.
 """
 
 import argparse
@@ -35,6 +37,7 @@ from recording.age.file import open_parts
 from recording.archive.live_sealing import LiveSealing
 from recording.archive.sealing import SpoolKeys
 from recording.archive.store import Archive, SealingNode
+from recording.audio.captured_card import CardFilter
 from recording.audio.codecs import PayloadCodec, decoder_for
 from recording.keys.keyring import OfficerKeys, RecipientSet
 from recording.spool import Clock, SpoolWriter
@@ -133,6 +136,26 @@ def encode(seconds: int, path: Path) -> None:
     with soundfile.SoundFile(path, "w", 8000, 2, "PCM_16", format="FLAC") as file:
         for _ in range(seconds):
             file.write(block)
+
+
+def hunt(seconds: int, runs: int) -> Row:
+    """Look for card numbers in as many samples of noise as a call of this length has."""
+    decoder = decoder_for(PayloadCodec("PCMA", 8000))
+    if decoder is None:
+        raise SystemExit("no decoder")
+    blocks = [
+        decoder.decode(NOISE[at : at + 16_000]).reshape(-1, 2) for at in range(0, 960_000, 16_000)
+    ]
+
+    def work() -> None:
+        cards = CardFilter(8000)
+        for second in range(seconds):
+            cards.feed(blocks[second % len(blocks)].copy())
+            for _ in cards.blocks():
+                pass
+        cards.finish()
+
+    return {"hunt_s": min(timed(work) for _ in range(runs))}
 
 
 def peak_mb() -> float:
@@ -259,7 +282,9 @@ def measure(seconds: int, runs: int) -> Row:
     """Measure one length of call, followed and not followed."""
     row: Row = {"call_s": seconds}
     row |= apart(straight, seconds, runs) | apart(followed, seconds, runs)
+    row |= apart(hunt, seconds, runs)
     row["straight_to_followed"] = row["straight_s"] / row["followed_s"]
+    row["hunt_to_straight"] = row["hunt_s"] / row["straight_s"]
     return row
 
 
@@ -279,6 +304,7 @@ def main() -> None:
         print(
             f"{name:10} {row['followed_s']:6.2f} s after the hang-up if followed, "
             f"{row['straight_s']:6.2f} s if not"
+            + (f", {row['hunt_to_straight']:.0%} to look for cards" if "hunt_s" in row else "")
         )
     for name in _drifting.CODECS:
         row = figures[f"drifting_{name}"] = apart(drifting, name, 600 if options.quick else 3600)
