@@ -379,8 +379,9 @@ class RecordingSection(Section):
     )
     lookback: Number = Field(default=5, ge=0, le=60, description="a number of seconds from 0 to 60")
     erase_back: Number = Field(
-        default=0, ge=0, le=60, description='a number of seconds, not more than "lookback"'
+        default=2, ge=0, le=60, description='a number of seconds, not more than "lookback"'
     )
+    """A recorder with a shorter `lookback` erases only as far back as that."""
     quarantine: Number = Field(
         default=3, ge=0, le=10, description="a number of seconds from 0 to 10"
     )
@@ -398,7 +399,7 @@ class RecordingSection(Section):
 
     @model_validator(mode="after")
     def _check_pauses(self) -> Self:
-        if self.erase_back > self.lookback:
+        if "erase_back" in self.model_fields_set and self.erase_back > self.lookback:
             raise ValueError('"erase_back" must not be longer than "lookback"')
         on, off = self.payment_code_on, self.payment_code_off
         if (on is None) != (off is None):

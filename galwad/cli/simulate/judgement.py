@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from galwad.cli.simulate.actions import Spoken
@@ -27,19 +27,40 @@ def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spo
     """Compare the recording with the audio that the phones sent, and report the results.
 
     Audio of a pause must be absent. Audio after a transfer must be absent if the transfer made a
-    gap. All other audio must be present. Payment gaps must be silent, and segments and gaps must
-    add up to the talk time. `spoken` has the audio that the phones sent in each phase of the call.
+    gap. All other audio must be present, except what a pause erased. Gaps of payments must be
+    silent, and segments and gaps must add up to the talk time. `spoken` has the audio that the
+    phones sent in each phase of the call.
     """
     moved = any(gap["reason"] == "transfer" for gap in there.manifest["gaps"])
-    for part in spoken:
-        if part.phase == PAUSED or (part.phase == "after the transfer" and moved):
+    for part in _without_erased(list(spoken), there):
+        if not len(part.caller):
+            report.ok(f"recorded: {part.phase}", "the pause erased all of it, as `erase_back` says")
+        elif part.phase == PAUSED or (part.phase == "after the transfer" and moved):
             _absent(report, there, part)
         else:
             _present(report, there, part)
-    gaps = [gap for gap in there.manifest["gaps"] if gap["reason"] == "payment"]
-    if gaps:
-        _silent(report, there, gaps)
+    for reason, name in (("erased", "erased gap"), ("payment", "payment gap")):
+        if gaps := [gap for gap in there.manifest["gaps"] if gap["reason"] == reason]:
+            _silent(report, there, name, gaps)
     _adds_up(report, there)
+
+
+def _without_erased(spoken: list[Spoken], there: OpenedRecording) -> Iterator[Spoken]:
+    """Yield the audio of each phase. The phase before a pause lacks what the pause erased.
+
+    Of this phase, half a second more is left out, because it was still on its way when the pause
+    began. If less than half a second is left, its audio is empty.
+    """
+    erased = [gap for gap in there.manifest["gaps"] if gap["reason"] == "erased"]
+    erased_us = sum(gap["to_us"] - gap["from_us"] for gap in erased)
+    cut = (erased_us + _US // 2) * RATE // _US if erased else 0
+    for number, part in enumerate(spoken):
+        followed_by = spoken[number + 1].phase if number + 1 < len(spoken) else ""
+        if not cut or followed_by != PAUSED:
+            yield part
+            continue
+        kept = len(part.caller) - cut if len(part.caller) - cut >= RATE // 2 else 0
+        yield Spoken(part.phase, part.caller[:kept], part.answerer[:kept])
 
 
 def _present(report: Report, there: OpenedRecording, part: Spoken) -> None:
@@ -73,17 +94,17 @@ def _sides(there: OpenedRecording, part: Spoken) -> tuple[tuple[Samples, Samples
     )
 
 
-def _silent(report: Report, there: OpenedRecording, gaps: list[Any]) -> None:
+def _silent(report: Report, there: OpenedRecording, name: str, gaps: list[Any]) -> None:
     loud = 0
     for gap in gaps:
         first, last = -(-gap["from_us"] * RATE // _US), gap["to_us"] * RATE // _US
         loud += int((there.caller[first:last] != 0).sum() + (there.advisor[first:last] != 0).sum())
     length = sum(gap["to_us"] - gap["from_us"] for gap in gaps) / _US
     if loud:
-        report.fail("payment gap", f"{loud} samples in it are not silence", _REPORT, loud=loud)
+        report.fail(name, f"{loud} samples in it are not silence", _REPORT, loud=loud)
     else:
         text = f"{length:.1f} s of silence, by {gaps[0]['trigger']}"
-        report.ok("payment gap", text, seconds=round(length, 3))
+        report.ok(name, text, seconds=round(length, 3))
 
 
 def _adds_up(report: Report, there: OpenedRecording) -> None:

@@ -102,6 +102,7 @@ officer_key = "{officer_key}"
 recipients = "{recipients}"
 payment_code_on = "*71"
 payment_code_off = "*72"
+{erase_back}
 
 [desk]
 listen = "127.0.0.1:{desk_port}"
@@ -219,9 +220,12 @@ class Service:
         route_srtp="optional",
         options_every=0,
         trunk_peers='"127.0.0.2"',
+        erase_back="erase_back = 0",
         more="",
     ):
-        """`listen` adds addresses, such as "tcp:127.0.0.1"; `ports` has their port numbers.
+        """`erase_back` is 0, so that tests can compare what was said until the pause.
+
+        `listen` adds addresses, such as "tcp:127.0.0.1"; `ports` has their port numbers.
 
         `more` are further tables of the settings, in which {department_port} is known.
         """
@@ -261,6 +265,7 @@ class Service:
                 route_srtp=route_srtp,
                 options_every=options_every,
                 trunk_peers=trunk_peers,
+                erase_back=erase_back,
                 officer_key=keys.officer_key,
                 recipients=keys.recipients,
                 **{f"ha1_{extension}": ha1(extension) for extension in PHONES},

@@ -135,6 +135,54 @@ def test_recorded_speech_from_a_pause_is_a_fault():
     assert found[f"not recorded: {PAUSED}"] is found["payment gap"] is StepResult.FAULT
 
 
+def with_an_erased_part(seconds, *, kept_s, talk_s=4):
+    """Judge a talk and a pause that erased the last `seconds` of the talk.
+
+    The recording contains the first `kept_s` seconds of what was said.
+    """
+    said = speech(talk_s, 1), speech(talk_s, 2)
+    channels = []
+    for part in said:
+        heard = part.copy()
+        heard[round(kept_s * RATE) :] = 0
+        channels.append(np.concatenate([heard, np.zeros(2 * RATE, np.int16)]))
+    edge, end = talk_s * 1_000_000, (talk_s + 2) * 1_000_000
+    begin = edge - round(seconds * 1_000_000)
+    manifest = {
+        "segments": [{"from_us": 0, "to_us": begin}],
+        "gaps": [
+            {"from_us": begin, "to_us": edge, "reason": "erased", "trigger": "phone"},
+            {"from_us": edge, "to_us": end, "reason": "payment", "trigger": "phone"},
+        ],
+        "unexplained": [],
+        "talk_us": end,
+    }
+    spoken = [Spoken("talk", *said), Spoken(PAUSED, speech(2, 3), speech(2, 4))]
+    report = Report()
+    judge_recording(report, OpenedRecording(channels[0], channels[1], manifest), spoken)
+    return verdicts(report)
+
+
+def test_speech_that_the_pause_erased_need_not_be_recorded():
+    found = with_an_erased_part(2, kept_s=2)
+    assert set(found.values()) == {StepResult.FINE}
+    assert {"recorded: talk, caller", "erased gap", "payment gap"} <= found.keys()
+
+
+def test_speech_from_before_the_erased_part_must_be_recorded():
+    assert with_an_erased_part(2, kept_s=0.5)["recorded: talk, caller"] is StepResult.FAULT
+
+
+def test_sound_in_an_erased_part_is_a_fault():
+    assert with_an_erased_part(2, kept_s=3)["erased gap"] is StepResult.FAULT
+
+
+def test_a_talk_that_the_pause_erased_altogether_is_fine():
+    found = with_an_erased_part(2, kept_s=0, talk_s=2)
+    assert found["recorded: talk"] is StepResult.FINE
+    assert "recorded: talk, caller" not in found
+
+
 def test_missing_speech_from_outside_a_pause_is_a_fault():
     found = judged("talk", "after the pause", keep=("talk",))
     assert found["recorded: talk, advisor"] is StepResult.FINE
