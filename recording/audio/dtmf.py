@@ -43,11 +43,11 @@ _BESIDE_HZ: Final = 20.0
 """The distance in Hz of the two measurements from a nominal frequency."""
 _OFF_FREQUENCY: Final = 0.025
 """The accepted deviation of a frequency. Q.24: 1.5 % must be accepted, 3.5 % must be refused."""
-_TWIST: Final = (0.1, 4.0)
-"""The accepted power of the high tone, divided by that of the low tone: -10 dB to +6 dB.
+_TWIST: Final = (0.03, 10.0)
+"""The accepted power of the high tone, divided by that of the low tone: -15 dB to +10 dB.
 
-Q.24 requires -8 dB to +4 dB of a receiver. This detector accepts a little more, because a missed
-digit does more harm than a wrong one.
+Q.24 requires -8 dB to +4 dB of a receiver. This detector accepts more, because a missed digit does
+more harm than a wrong one.
 """
 _QUIETEST: Final = 80.0
 """The lowest amplitude of each tone, in units of int16: about -52 dB below full scale."""

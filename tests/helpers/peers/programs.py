@@ -231,7 +231,7 @@ sip_verify_server yes
 audio_player aubridge,nobody
 audio_source aufile,{said}
 audio_alert aubridge,alert
-ausrc_srate 8000
+ausrc_srate {microphone}
 auplay_srate 8000
 ausrc_channels 1
 auplay_channels 1
@@ -259,10 +259,22 @@ statmode_default off
 class Baresip:
     """baresip as an advisor's phone, driven by its ctrl_tcp module (JSON in netstrings)."""
 
-    def __init__(self, folder, service, said, extension="201", *, extra="", way="udp", ca=""):
+    def __init__(
+        self,
+        folder,
+        service,
+        said,
+        extension="201",
+        *,
+        extra="",
+        way="udp",
+        ca="",
+        microphone=8000,
+    ):
         """`way` is "udp", "tcp" or "tls"; `ca` a file with the trusted TLS certificates.
 
-        `extra` are account parameters, each with a semicolon, and come before ours.
+        `extra` are account parameters, each with a semicolon, and come before ours. `microphone` is
+        the sampling rate of the file `said`.
         """
         self.folder = Path(folder) / f"baresip-{extension}"
         self.folder.mkdir()
@@ -279,6 +291,7 @@ class Baresip:
                 folder=self.folder,
                 said=said,
                 ca=ca,
+                microphone=microphone,
             )
         )
         port = service.ports.get(f"{way}:{service.sip[0]}", service.sip[1])
