@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from recording.audio.codecs import Samples
-from recording.audio.dtmf import DIGITS, DtmfDetector, KeyPress
+from recording.audio.dtmf import DIGITS, DtmfDetector, KeyPress, feed_both
 
 DIGIT_GAP_S: Final = 10
 """The longest time in seconds between two digits of the same run.
@@ -154,7 +154,7 @@ class CardFilter:
         """True after `finish`: everything is decided."""
         self._near = int(near_pause_s * rate)
         self._margin = int(_MARGIN_S * rate)
-        self._detectors = [DtmfDetector(rate) for _ in range(_TRACKS)]
+        self._detectors = DtmfDetector(rate), DtmfDetector(rate)
         self._runs: list[_Run | None] = [None] * _TRACKS
         self._edges: deque[int] = deque()
         self._held: deque[Samples] = deque()
@@ -184,11 +184,8 @@ class CardFilter:
         """Take the next samples of both parties: an int16 array of shape (n, 2)."""
         begin, self._end = self._end, self._end + len(block)
         self._held.append(block)
-        found = [
-            (press, track)
-            for track, detector in enumerate(self._detectors)
-            for press in detector.feed(block[:, track])
-        ]
+        presses = feed_both(self._detectors, block)
+        found = [(press, track) for track in range(_TRACKS) for press in presses[track]]
         # The margin of a silenced run can end in this block. It is silenced only now, because the
         # detectors must hear a digit that begins in it.
         if self.captured and self.captured[-1][1] > begin:

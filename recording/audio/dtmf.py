@@ -121,16 +121,26 @@ class DtmfDetector:
 
     def feed(self, samples: Samples) -> list[KeyPress]:
         """Process the next samples of one channel; return the key presses that have ended."""
-        self._rest = np.concatenate([self._rest, self._narrow(samples)])
-        count = max(0, (len(self._rest) - _FRAME) // _HOP + 1)
-        if not count:
-            return []
-        frames = np.lib.stride_tricks.sliding_window_view(self._rest, _FRAME)[: count * _HOP : _HOP]
-        keys = _keys_of(frames)
-        self._rest = self._rest[count * _HOP :].copy()
-        found = list(self._presses(keys))
+        return self.read(_keys_of(self.cut(samples)))
+
+    def cut(self, samples: Samples) -> _Floats:
+        """Return the frames that are complete with these samples, as a view of shape (n, 240).
+
+        The keys of these frames must then be given to `read`.
+        """
+        rest = np.concatenate([self._rest, self._narrow(samples)])
+        count = max(0, (len(rest) - _FRAME) // _HOP + 1)
+        self._rest = rest[count * _HOP :].copy()
+        return np.ndarray((count, _FRAME), np.float32, rest, strides=(_HOP * 4, 4))
+
+    def read(self, keys: NDArray[np.int8]) -> list[KeyPress]:
+        """Process the keys of the frames that `cut` returned; return the presses that have ended.
+
+        The array is overwritten.
+        """
+        found = list(self._presses(keys)) if len(keys) else []
+        self._next += len(keys)
         keys.fill(-1)
-        self._next += count
         return found
 
     def finish(self) -> list[KeyPress]:
@@ -180,6 +190,20 @@ class DtmfDetector:
         if key >= 0 and (self._frames >= _SHORTEST or self._continued):
             end = (self._last * _HOP + _FRAME // 2 + _EDGE) * self._scale
             yield KeyPress(self._start(self._first), end, key, self._continued)
+
+
+def feed_both(
+    detectors: tuple[DtmfDetector, DtmfDetector], block: Samples
+) -> tuple[list[KeyPress], list[KeyPress]]:
+    """Feed the two columns of a stereo block, of shape (n, 2), to two detectors.
+
+    The result is that of two calls of `DtmfDetector.feed`. It takes less time, because the frames
+    of both parties are measured together.
+    """
+    one, other = detectors
+    left, right = one.cut(block[:, 0]), other.cut(block[:, 1])
+    keys = _keys_of(np.concatenate([left, right]))
+    return one.read(keys[: len(left)]), other.read(keys[len(left) :])
 
 
 def _waves(frequencies: tuple[float, ...], window: _Floats) -> _Floats:

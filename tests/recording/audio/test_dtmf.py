@@ -23,7 +23,7 @@ from helpers.recording.tones import (
     silence,
     sox,
 )
-from recording.audio.dtmf import DtmfDetector, KeyPress
+from recording.audio.dtmf import DtmfDetector, KeyPress, feed_both
 
 ROOT = Path(__file__).resolve().parents[3]
 ALL = "123A456B789C*0#D11223344" * 2
@@ -174,6 +174,19 @@ def test_arbitrary_samples_raise_no_error_and_settle(data, rate):
         settled = detector.settled
     detector.finish()
     assert settled <= max(len(sound), rate // 50)
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000])
+def test_two_parties_that_are_fed_together_give_the_presses_of_each(rate):
+    left, right = (keyed(keys, 60, 60, rate=rate) for keys in ("12345678", "*0#98765"))
+    sound = np.stack([left, right], axis=1)
+    both = DtmfDetector(rate), DtmfDetector(rate)
+    found: tuple[list, list] = ([], [])
+    for at in range(0, len(sound), 1234):
+        for each, new in zip(found, feed_both(both, sound[at : at + 1234]), strict=True):
+            each.extend(new)
+    for side, (detector, presses_of) in enumerate(zip(both, found, strict=True)):
+        assert presses_of + detector.finish() == presses(sound[:, side], rate)
 
 
 def test_the_text_of_a_key_press_does_not_name_its_key():
