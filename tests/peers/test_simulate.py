@@ -92,6 +92,20 @@ def test_simulate_proves_a_call_with_dtmf_a_pause_and_its_recording(service, sim
     assert steps["adds up"]["verdict"] == "ok"
 
 
+def test_simulate_allows_for_the_seconds_that_a_pause_erases_by_default(start, tmp_path):
+    service = start("switch", "desk", "finaliser", users=True, erase_back="")
+    steps = Simulate(service, tmp_path / "client")(
+        *("--answer", "201", "--talk", "4", "--pause", "1"),
+        *("--identity", service.keys.identity),
+        passwords=[service.sip_password],
+    )
+    assert fine(steps)
+    assert alike(steps, "recorded: talk, caller") > 0.95
+    assert 1.9 < steps["erased gap"]["figures"]["seconds"] <= 2.0
+    assert steps["payment gap"]["figures"]["seconds"] > 0.9
+    assert steps["adds up"]["verdict"] == "ok"
+
+
 def test_simulate_follows_attended_and_blind_transfers(service, simulate):
     both = ("--answer", "201", "--answer", "301", "--talk", "1")
     passwords = [service.sip_password, "secret-301"]
