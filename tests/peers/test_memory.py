@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -13,13 +14,23 @@ from helpers.peers.sound import FRAME, FRAME_S
 
 pytestmark = pytest.mark.peer
 
+MARK = bytes.fromhex("9d41c7e25b08f36a")
+"""The beginning of each quarter of a frame. The frame's number and random bytes follow."""
+QUARTER = FRAME // 4
+
 
 class RandomTalker:
-    """Sends frames of random bytes through a talker, and keeps them in `sent`."""
+    """Sends numbered frames of random bytes through a talker.
 
-    def __init__(self, talker, to, seed):
+    `sent` has the time and the number of each. The numbers count from `first`. `latest` is the
+    payload of the latest frame.
+    """
+
+    def __init__(self, talker, to, first):
         self.sent = []
-        self._talker, self._to, self._chance = talker, to, random.Random(seed)
+        self.latest = b""
+        self._talker, self._to, self._first = talker, to, first
+        self._chance = random.Random(first)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._speak, daemon=True)
         self._thread.start()
@@ -28,8 +39,10 @@ class RandomTalker:
         start = time.monotonic()
         while not self._stop.is_set():
             number = len(self.sent)
-            payload = self._chance.randbytes(FRAME)
-            self.sent.append((time.monotonic(), payload))
+            head = MARK + (self._first + number).to_bytes(4, "big")
+            parts = (head + self._chance.randbytes(QUARTER - len(head)) for _ in range(4))
+            self.latest = payload = b"".join(parts)
+            self.sent.append((time.monotonic(), self._first + number))
             self._talker.throw(self._talker.packet(payload, timestamp=number * FRAME), self._to)
             self._stop.wait(max(0.0, start + (number + 1) * FRAME_S - time.monotonic()))
 
@@ -54,33 +67,43 @@ def memory_of(pid):
                 continue
 
 
-def found_in(pid, payloads):
-    """Return how many of the payloads are in the memory of a process, at least in half."""
-    halves = {}
-    for payload in payloads:
-        halves[payload[16:96]] = halves[payload[80:160]] = payload
+def found_in(pid):
+    """Return the numbers of the frames of which a part is in the memory of a process."""
     found = set()
     for region in memory_of(pid):
-        found |= {payload for half, payload in halves.items() if half in region}
-    return len(found)
+        at = region.find(MARK)
+        while at >= 0:
+            found.add(int.from_bytes(region[at + len(MARK) : at + len(MARK) + 4], "big"))
+            at = region.find(MARK, at + 1)
+    return found
 
 
-def test_audio_of_a_pause_is_not_in_the_memory_of_any_process(service, place_call):
-    call = place_call("uas_plain")
+def test_audio_of_a_pause_and_audio_that_it_erases_are_not_in_the_memory_of_any_process(
+    start, place_call_on
+):
+    service = start("switch", "desk", "finaliser", users=True, erase_back="")
+    call = place_call_on(service, "uas_plain")
     talkers = [
-        RandomTalker(call.caller, call.from_caller, 1),
-        RandomTalker(call.advisor, call.from_advisor, 2),
+        RandomTalker(call.caller, call.from_caller, 100_000),
+        RandomTalker(call.advisor, call.from_advisor, 200_000),
     ]
-    time.sleep(3)
     with service.sign_in() as page:
+        time.sleep(4)
+        begun = time.monotonic()
         page.put(f"/api/v1/calls/{call.call_id}/payment", json={})
-    paused = time.monotonic()
+        paused = time.monotonic()
     time.sleep(2)
     for talker in talkers:
         talker.end()
     time.sleep(0.2)
-    secret = [payload for talker in talkers for at, payload in talker.sent if at > paused]
+    sent = [frame for talker in talkers for frame in talker.sent]
+    secret = {number for at, number in sent if at > paused}
+    erased = {number for at, number in sent if begun - 1.9 < at < begun}
     assert len(secret) > 150
-    left = {name: found_in(each.process.pid, secret) for name, each in service.processes.items()}
-    assert set(left.values()) == {0}, left
+    assert len(erased) > 150
+    assert {talkers[0].sent[-1][1], talkers[1].sent[-1][1]} <= found_in(os.getpid())
+    for each in service.processes.values():
+        found = found_in(each.process.pid)
+        assert found & secret == set(), each.name
+        assert found & erased == set(), each.name
     call.hang_up()
