@@ -36,6 +36,7 @@ _ROUNDING_US: Final = 0.5
 The ledger has the time in seconds as a float. The entry has the nearest whole microsecond.
 """
 _REPORT: Final = "keep the journal, report it"
+_OTHER_REASONS: Final = f"a search by gap reason shows other values than its row: {_REPORT}"
 _CALL_DELETED: Final = f"the audit has its end, but its row in the ledger is gone: {_REPORT}"
 _CALL_ADDED: Final = f"it is in the ledger, but the audit has no entry of its end: {_REPORT}"
 
@@ -85,6 +86,22 @@ _ADDED: Final = text(f"""
     )
     AND call_id NOT IN (SELECT call_id FROM ({_newest()}) WHERE call_id IS NOT NULL)
     ORDER BY call_id
+""")  # noqa: S608 - the parts are constants of this module
+# A search by gap reason reads this table. It repeats values of the other tables.
+_REASONS_HELD = """
+    SELECT call_id, reason, started, talk_us, line FROM recording_gap_reasons
+    WHERE call_id > :first AND call_id < :last
+"""
+_REASONS_DUE = """
+    SELECT r.call_id, g.reason, r.started, r.talk_us, r.line FROM gaps AS g
+    JOIN recordings AS r ON r.call_id = g.call_id
+    WHERE r.call_id > :first AND r.call_id < :last
+"""
+_REASONS: Final = text(f"""
+    SELECT DISTINCT call_id FROM (
+        SELECT * FROM ({_REASONS_HELD} EXCEPT {_REASONS_DUE})
+        UNION ALL SELECT * FROM ({_REASONS_DUE} EXCEPT {_REASONS_HELD})
+    ) WHERE call_id IN (SELECT call_id FROM recordings) ORDER BY call_id
 """)  # noqa: S608 - the parts are constants of this module
 _EXCUSED: Final = text(f"""
     SELECT DISTINCT call_id FROM (
@@ -139,14 +156,19 @@ class IndexComparison:
     ) -> list[IndexFinding]:
         """Return the indexed recordings whose row is gone or names another manifest.
 
+        Recordings that a search by gap reason would show with other values are returned too.
+
         The entry is added to the chain shortly before the row is written. So a recording is left
         out if its newest entry is less than `young_s` seconds before or after `now` (Unix seconds).
         """
         span = {"young": int((now - young_s) * _US), "soon": int((now + young_s) * _US)}
-        return [
+        found = [
             IndexFinding(row.call_id, ROW_DELETED if row.deleted else OTHER_MANIFEST)
             for row in await self._rows(_RECORDINGS, INDEXED, ids, span)
         ]
+        held = {"first": ids.first, "last": ids.last}
+        reasons = await self._read(_REASONS, held)
+        return found + [IndexFinding(row.call_id, _OTHER_REASONS) for row in reasons]
 
     async def ledger(self, ids: CallIds) -> list[IndexFinding]:
         """Return the ended calls whose row in the ledger was changed, deleted or added."""

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import calendar
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -77,19 +78,16 @@ class CoverageResult:
         if not call.is_clean:
             self.faulty_calls.append(call)
 
-    def add_index_finding(self, finding: IndexFinding, started: float) -> None:
-        """Add a contradiction about a row that was counted before, or that is gone.
-
-        `started` is the start of the call in Unix seconds, if the call is not in `faulty_calls`.
-        """
-        for place, call in enumerate(self.faulty_calls):
-            if call.call_id == finding.call_id:
-                # The comparison with the manifest has found another manifest before.
-                if finding.problem != OTHER_MANIFEST:
-                    self.faulty_calls[place] = call.with_index_problem(finding.problem)
-                return
-        call = CallCoverage(finding.call_id, started, 0, 0)
-        self.faulty_calls.append(call.with_index_problem(finding.problem))
+    def add_index_findings(self, findings: Iterable[IndexFinding]) -> None:
+        """Add contradictions about rows that were counted before, or that are gone."""
+        faulty = {call.call_id: call for call in self.faulty_calls}
+        for finding in findings:
+            known = faulty.get(finding.call_id)
+            # The comparison with the manifest has found another manifest before.
+            if known is None or finding.problem != OTHER_MANIFEST:
+                call = known or CallCoverage(finding.call_id, _start_of(finding.call_id), 0, 0)
+                faulty[finding.call_id] = call.with_index_problem(finding.problem)
+        self.faulty_calls = list(faulty.values())
 
 
 class CoverageChecker:
@@ -144,14 +142,14 @@ class CoverageChecker:
             for call in await self._ledger.between(since - _MARGIN_S, until + _MARGIN_S)
         }
 
-        removed: dict[str, float] = {}
+        removed: set[str] = set()
 
         def add(found: Iterable[CallCoverage]) -> None:
             for each in found:
                 if each.is_between(since, until):
                     result.add(each)
                     if each.salt_missing:
-                        removed[each.call_id] = each.started
+                        removed.add(each.call_id)
 
         async for rows in self._rows(since - _MARGIN_S, until + _MARGIN_S):
             known = [(row, calls.pop(row.call_id, None)) for row in rows]
@@ -160,28 +158,26 @@ class CoverageChecker:
             found = await self._without_row(call, calls_in_progress)
             add([found] if found is not None else [])
             result.in_progress += found is None
-        await self._add_index_findings(result, since, until, removed)
+        result.add_index_findings(await self._index_findings(since, until, removed))
         result.faulty_calls.sort(key=lambda each: (each.started, each.call_id))
         result.orphans += await self._orphans()
         return result
 
-    async def _add_index_findings(
-        self, result: CoverageResult, since: float, until: float, removed: Mapping[str, float]
-    ) -> None:
-        """Add the contradictions between the rows of a period and the audit chain.
+    async def _index_findings(
+        self, since: float, until: float, removed: AbstractSet[str]
+    ) -> list[IndexFinding]:
+        """Return the contradictions between the rows of a period and the audit chain.
 
-        `removed` has the recordings whose row lacks its personal facts and its salt, with their
-        starts in Unix seconds. This is a contradiction unless the audit chain explains it.
+        `removed` has the recordings whose row lacks its personal facts and its salt. This is a
+        contradiction unless the audit chain explains it.
         """
-        for call_id in removed.keys() - await self._comparison.without_facts(removed.keys()):
-            result.add_index_finding(IndexFinding(call_id, SALT_MISSING), removed[call_id])
+        unexplained = removed - await self._comparison.without_facts(removed)
         ids = ids_between(since, until)
-        findings = [
+        return [
+            *(IndexFinding(call_id, SALT_MISSING) for call_id in sorted(unexplained)),
             *await self._comparison.recordings(ids, self._clock(), YOUNG_S),
             *await self._comparison.ledger(ids),
         ]
-        for finding in findings:
-            result.add_index_finding(finding, _start_of(finding.call_id))
 
     async def new_findings(self, result: CoverageResult) -> list[tuple[str, str]]:
         """Return the alarms for the findings that the previous check did not have.

@@ -142,6 +142,18 @@ def test_facts_that_are_malformed_or_do_not_match_are_refused(forged):
         open_facts(manifest_with(facts, sealed), HEADER, [ME])
 
 
+def test_the_advisor_who_claims_a_call_of_a_group_is_the_committed_one(office):
+    """A PBX answers the call without naming a user; later an advisor claims it."""
+    call = office.call()
+    call.event("call", 0, number=NUMBER, withheld=False, line="main")
+    call.event("answered", 0)
+    call.event("segment", 0, **{"class": "centre", "to": ""})
+    call.event("advisor", 500_000, user="huw", extension="202")
+    sealed = office.seal(call.end(1_000_000))
+    facts = {"number": NUMBER, "line": "main", "advisor": "huw", "extension": "202"}
+    assert list(changed_facts(sealed.manifest.index, sealed.personal.salt, CALL_ID, facts)) == []
+
+
 def test_each_spool_gives_another_salt_and_a_repeated_report_has_the_same(office):
     call = office.call()
     call.event("call", 0, number=NUMBER, withheld=False, line="main")

@@ -227,6 +227,20 @@ def test_a_changed_deleted_or_added_gap_of_a_row_is_named(desk, run, change):
     assert_named(run, WITHHELD, "gaps")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM recording_gap_reasons",
+        "UPDATE recording_gap_reasons SET reason = 'fault'",
+        "UPDATE recording_gap_reasons SET started = 5.0",
+        f"INSERT INTO recording_gap_reasons VALUES ('erased', 5.0, '{WITHHELD}', 1, 'main')",
+    ],
+)
+def test_a_recording_that_was_hidden_from_searches_by_gap_reason_is_named(desk, run, change):
+    desk.sql(change)
+    assert_named(run, WITHHELD, "a search by gap reason shows other values")
+
+
 def test_a_deleted_row_is_named_by_three_commands(desk, run):
     desk.sql("; ".join(f"DELETE FROM {table} {where(WITHHELD)}" for table in TABLES[2::-1]))
     assert_named(run, WITHHELD, "its row in the index is gone")
