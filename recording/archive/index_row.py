@@ -61,7 +61,8 @@ def compare_file(
         The comparison, and the manifest. The manifest is None if it is missing or not valid.
     """
     if data is None:
-        return RowComparison((NO_MANIFEST,), is_committed=True), None
+        # The manifest is read from the folder in the row, so a wrong folder explains its absence.
+        return RowComparison((*_folder_problems(row), NO_MANIFEST), is_committed=True), None
     other = hashlib.sha256(data).hexdigest() != row.manifest_sha256
     problems = (OTHER_MANIFEST,) if other else ()
     try:
@@ -102,7 +103,6 @@ def _clear_facts(row: RecordingSummary, manifest: Manifest) -> Iterator[str]:
     raw_size = 0 if manifest.raw is None else manifest.raw.size
     pairs = (
         ("call id", row.call_id, manifest.call_id),
-        ("folder", row.folder, day_folder(manifest.call_id)),
         ("start", row.started, manifest.started_us / 1_000_000),
         ("length", row.talk_us, manifest.talk_us),
         ("interruption", bool(row.interrupted), manifest.interrupted),
@@ -110,11 +110,18 @@ def _clear_facts(row: RecordingSummary, manifest: Manifest) -> Iterator[str]:
         ("undecoded packets", row.raw_size, raw_size),
         ("gaps", sorted(row.gaps, key=repr), sorted(manifest.gaps, key=repr)),
     )
+    yield from _folder_problems(row)
     for name, indexed, sealed in pairs:
         if indexed != sealed:
             yield disagreement(name)
     if ObjectFacts(row.payload_size, row.payload_sha256) != manifest.payload:
         yield OTHER_PAYLOAD
+
+
+def _folder_problems(row: RecordingSummary) -> Iterator[str]:
+    """Yield a problem if the row names another folder than that of the day in the call id."""
+    if row.folder != day_folder(row.call_id):
+        yield disagreement("folder")
 
 
 def day_folder(call_id: str) -> str:

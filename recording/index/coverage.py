@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from recording.archive.accounting import Interval, balance
-from recording.archive.index_row import RowComparison, compare_row
+from recording.archive.index_row import NO_MANIFEST, compare_file, compare_row
 from recording.archive.manifest import Gap, Manifest, read_manifest
 from recording.archive.summary import RecordingSummary
 from recording.errors import ManifestError
@@ -113,8 +113,8 @@ def compare(
     read, problems = _read(row, manifest)
     gaps = list(row.gaps if read is None else read.gaps)
     segments = [] if read is None else read.segments
-    compared = RowComparison(is_committed=True) if read is None else compare_row(row, read)
-    problems += compared.problems
+    compared = compare_file(row, None)[0] if read is None else compare_row(row, read)
+    problems += (each for each in compared.problems if each != NO_MANIFEST)
     talk_us = row.talk_us if read is None else read.talk_us
     switch_us = None if call is None else call.talk_us
     if switch_us is not None and switch_us < talk_us - SLACK_US:
@@ -136,7 +136,7 @@ def compare(
         tuple(problems),
         compared.is_committed,
         compared.salt_missing,
-        bool(compared.problems),
+        read is not None and bool(compared.problems),
         row.started,
     )
 

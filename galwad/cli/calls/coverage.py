@@ -12,7 +12,7 @@ import typer
 
 from galwad.cli.support import timeline
 from galwad.cli.support.client import ask
-from galwad.cli.support.console import CliError, clock, console, local_time, print_json
+from galwad.cli.support.console import CliError, clock, console, local_time, one_line, print_json
 from galwad.cli.support.index_check import not_committed_note
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
@@ -83,8 +83,8 @@ def _show(found: dict[str, Any]) -> None:
     for call in found["amiss"]:
         _show_call(call)
     for orphan in found["orphans"]:
-        out.print(f"{orphan['kind']}: {orphan['name']}", style="bold")
-        out.print(f"    {orphan['text']}")
+        out.print(one_line(f"{orphan['kind']}: {orphan['name']}"), style="bold")
+        out.print(one_line(f"    {orphan['text']}"))
         out.print(f"    to do: {orphan['fix']}")
     if found.get("more_orphans"):
         out.print(f"and {found['more_orphans']} more", style="bold")
@@ -100,14 +100,15 @@ def _show_call(call: dict[str, Any]) -> None:
     spans = _spans(call)
     plain = not (out.encoding or "").lower().startswith("utf")
     width = min(out.width, _MAX_WIDTH) - 2
-    out.print(f"{call['call_id']}   {local_time(call['started'])}", style="bold")
+    # A call id that another program wrote into the database may have any characters.
+    out.print(one_line(f"{call['call_id']}   {local_time(call['started'])}"), style="bold")
     if call["talk_us"]:
         out.print(timeline.draw(spans, width, plain=plain))
         out.print(timeline.scale(spans, width), style="dim")
         for text in timeline.table(spans, plain=plain):
             out.print(text)
     for problem in call["problems"]:
-        out.print(f"!  {problem}", style="bold red")
+        out.print(one_line(f"!  {problem}"), style="bold red")
     out.print()
 
 

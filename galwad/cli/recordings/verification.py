@@ -25,7 +25,13 @@ from galwad.cli.support.periods import read_period
 from galwad.cli.support.public_keys import public_key
 from recording.age.file import Identity
 from recording.archive.disposal import Certificate
-from recording.archive.index_row import NOT_COMMITTED, ROW_DELETED, compare_file, day_folder
+from recording.archive.index_row import (
+    NOT_COMMITTED,
+    ROW_DELETED,
+    compare_file,
+    day_folder,
+    disagreement,
+)
 from recording.archive.manifest import Gap
 from recording.archive.stability import check_when_stable
 from recording.archive.summary import RecordingSummary
@@ -62,7 +68,7 @@ def sentence(verdict: RecordingVerdict) -> str:
         text = disposal_text(verdict.disposal) + notes
     else:
         text = f"whole{notes}"
-    return f"{verdict.call_id}  {one_line(text)}"
+    return one_line(f"{verdict.call_id}  {text}")
 
 
 def disposal_text(certificate: Certificate) -> str:
@@ -202,6 +208,8 @@ def _verify_on_server(
     call_id: str, key: str | None, officers: Sequence[str], server: str
 ) -> RecordingVerdict:
     """Verify the manifest of a recording that is on the server, and compare it with the index."""
+    if not is_call_id(call_id):
+        return RecordingVerdict(call_id, (disagreement("call id"),))
     detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
     row = _row_of(detail)
     manifest = None if detail["manifest"] is None else detail["manifest"].encode()
