@@ -13,12 +13,14 @@ import httpx
 import msgspec
 import pytest
 
+from galwad.finaliser.sealer import sealed_message
 from galwad.messages import Sealed
 from helpers.house import House
 from helpers.site import NUMBER, Site
 from recording.archive.call_facts import CallFacts
 from recording.archive.commitments import open_facts
 from recording.archive.manifest import read_manifest
+from recording.archive.store import sealed_recording
 from recording.audit.index_comparison import FACTS_ERASED
 from recording.keys.keyring import OfficerKeys, RecipientSet
 
@@ -359,3 +361,18 @@ def test_a_row_is_not_corrected_from_a_manifest_that_the_audit_does_not_have(run
     assert done.status == 1
     assert "NOT INDEXED: the manifest is not the one that the audit has" in done.out
     assert house.do(house.desk.catalogue.get(CALLS[0])).talk_us == 5
+
+
+def test_the_row_of_a_locked_recording_is_named_until_its_facts_are_restored(run, house, identity):
+    """After a reboot, the finaliser can no longer read who called from the spool."""
+    manifest = read_manifest(house.path(CALLS[0], "manifest").read_bytes())
+    data = house.path(CALLS[0], "manifest").read_bytes()
+    locked = sealed_message(sealed_recording(manifest, data, None))
+    assert not house.do(house.desk.indexer.index(locked))
+    done = run("recordings", "verify", CALLS[0])
+    assert done.status == 1
+    assert "was removed from the index, and no audit entry says why" in done.out
+    assert run("recordings", "reindex", CALLS[0], *WHY, "--identity", identity).status == 0
+    assert run("recordings", "verify", CALLS[0]).status == 0
+    assert house.do(house.desk.indexer.index(locked))  # the finaliser may remove the spool
+    assert listed(run)[CALLS[0]]["number"] == NUMBER
