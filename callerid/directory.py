@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import mmap
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -86,7 +87,8 @@ _CACHE_KB = 65_536
 The two database indexes of a million people fit into it. With less memory, the pages would be
 written to the disk many times, because references and numbers are in no sequence.
 """
-_ERASED_AT_ONCE = 1 << 20
+_SYNCED_AT_ONCE = 4 << 20
+"""The bytes that are brought to the disk at a time, because other processes may have to wait."""
 _READERS_S = 5.0
 """The longest time in seconds that an import waits for lookups in the replaced file."""
 
@@ -319,8 +321,16 @@ def _open(path: Path, more: int = 0) -> int:
 
 
 def _sync(path: Path) -> None:
+    """Bring a file to the disk, in parts.
+
+    While one process brings a file to the disk, another process that does the same may have to wait
+    until the first has finished. The desk does this for each request that writes.
+    """
     descriptor = _open(path)
     try:
+        with mmap.mmap(descriptor, 0) as pages:
+            for start in range(0, len(pages), _SYNCED_AT_ONCE):
+                pages.flush(start, min(_SYNCED_AT_ONCE, len(pages) - start))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -368,7 +378,7 @@ def _erase(path: Path) -> None:
     try:
         left = os.fstat(descriptor).st_size
         while left > 0:
-            left -= os.write(descriptor, bytes(min(left, _ERASED_AT_ONCE)))
+            left -= os.write(descriptor, bytes(min(left, _SYNCED_AT_ONCE)))
             os.fdatasync(descriptor)
     finally:
         os.close(descriptor)

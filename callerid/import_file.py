@@ -25,9 +25,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from callerid.card_number import ADVICE, has_card_number
 from callerid.errors import ImportFault, ImportFileError, NumberError
@@ -37,8 +36,9 @@ from callerid.person import PersonKind
 DETAILS = ("reference", "address", "postcode", "email", "date_of_birth", "notes")
 _NEEDED = ("reference", "name", "numbers")
 _OPTIONAL = ("language", "kind", "shared", "do_not_pop", *DETAILS[1:])
+_DEFAULTS = dict.fromkeys(_OPTIONAL, "")
 _LANGUAGES = ("", "cy", "en")
-_KINDS = tuple(PersonKind)
+_KINDS = tuple(kind.value for kind in PersonKind)
 _YES = frozenset({"yes", "y", "true", "1", "ie", "ydy"})
 _NO = frozenset({"", "no", "n", "false", "0", "na", "nac ydy"})
 _MOST_FAULTS = 100
@@ -47,12 +47,11 @@ _LONGEST_LINE = 1_000_000
 """The most characters of a line. Without it, a file without line ends could fill the memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImportRow:
+class ImportRow(NamedTuple):
     """One valid row of an import file, which describes one person.
 
-    `line` is the number of the row's last line in the file. `values` has the value of each column
-    except `numbers`; a column that the file lacks has its default.
+    `line` is the number of the row's last line in the file. `values` has the value of each column;
+    a column that the file lacks has its default.
     """
 
     line: int
@@ -169,16 +168,14 @@ class ImportFile:
             self.fault(line, "", f"has {len(cells)} fields, but the header has {len(names)}")
             return None
         before = len(self._faults)
-        given = dict(zip(names, cells, strict=True))
-        values: dict[str, str | bool] = {name: given.get(name, "") for name in DETAILS}
-        values["name"] = given["name"]
+        given = {**_DEFAULTS, **dict(zip(names, cells, strict=True))}
+        values: dict[str, str | bool] = {**given}
         for name in ("reference", "name"):
             self._check_text(line, name, given[name])
-        values["language"] = self._word(line, "language", given.get("language", ""), _LANGUAGES)
-        kind = given.get("kind", "")
-        values["kind"] = self._word(line, "kind", kind, _KINDS) if kind else PersonKind.PERSON.value
+        values["language"] = self._word(line, "language", given["language"], _LANGUAGES)
+        values["kind"] = self._word(line, "kind", given["kind"] or PersonKind.PERSON, _KINDS)
         for name in ("shared", "do_not_pop"):
-            values[name] = self._flag(line, name, given.get(name, ""))
+            values[name] = self._flag(line, name, given[name])
         for name, text in given.items():
             if name != "numbers" and has_card_number(text):
                 self.fault(line, name, f"seems to contain a payment card number: {ADVICE}")
@@ -209,13 +206,17 @@ class ImportFile:
         return False
 
     def _numbers(self, line: int, text: str) -> tuple[PhoneNumber, ...]:
-        found: dict[PhoneNumber, None] = {}
-        for part in filter(None, (part.strip() for part in text.split("|"))):
+        found: list[PhoneNumber] = []
+        parts = [part for part in map(str.strip, text.split("|")) if part]
+        for part in parts:
             try:
-                found[PhoneNumber.parse(part, self._region)] = None
+                number = PhoneNumber.parse(part, self._region)
             except NumberError as error:
                 self.fault(line, "numbers", str(error))
-        if not text.strip(" |"):
+            else:
+                if number not in found:
+                    found.append(number)
+        if not parts:
             self.fault(line, "numbers", "must not be empty")
         return tuple(found)
 
