@@ -99,7 +99,7 @@ class Site:
             latching_line=LATCHING_LINE,
             echo_line=ECHO_LINE,
         )
-        self._settings, self.officer = settle(
+        self.settings_file, self.officer = settle(
             folder, runtime, parties, sip=self.sip, calls=calls, first_port=first_port
         )
         self.identity = self.officer.identity
@@ -132,7 +132,7 @@ class Site:
             pids = {}
             for name in names:
                 command = [sys.executable, "-m", "galwad", "serve", "--only", name]
-                command += ["--config", str(self._settings)]
+                command += ["--config", str(self.settings_file)]
                 log = self.log(name)
                 ready = said(log, f"{name}.ready".encode())
                 pids[name] = stack.enter_context(daemon(command, log, ready)).pid
