@@ -26,6 +26,7 @@ from callerid.number import PhoneNumber
 from callerid.person import PersonKind
 from callerid.sources.embedded import EmbeddedDirectory
 from helpers.directory import import_people
+from helpers.root import as_root
 
 HEADER = "reference,name,numbers,language,kind,shared,do_not_pop,address\n"
 ELIN = "C-1,Elin Fictitious,01632 960001|07700 900123,cy,person,no,no,1 Example Street\n"
@@ -357,6 +358,29 @@ async def test_a_directory_of_a_later_version_is_unavailable_and_is_not_replaced
     with pytest.raises(DirectoryError, match="from a later version"):
         import_people(path, HEADER + CARE)
     assert path.read_bytes() == before
+
+
+def test_an_import_by_root_gives_each_file_to_the_owner_of_the_folder(path):
+    """Otherwise the desk, which is not root, could not read the directory."""
+    script = (
+        "import io, sys\n"
+        "from pathlib import Path\n"
+        "from callerid.directory import new_directory\n"
+        "from callerid.import_file import ImportFile\n"
+        "path = Path(sys.argv[1])\n"
+        "with new_directory(path) as new:\n"
+        "    new.fill(ImportFile(io.BytesIO(sys.argv[2].encode())))\n"
+        "    print([each.stat().st_uid for each in path.parent.iterdir()])\n"
+        "    new.put_in_force()\n"
+        "print([each.stat().st_uid for each in path.parent.iterdir()])\n"
+    )
+    path.parent.mkdir()
+    as_root("chown", "4242:4242", str(path.parent))
+    try:
+        owners = as_root(sys.executable, "-c", script, str(path), HEADER + ELIN)
+    finally:
+        as_root("chown", "-R", f"{os.getuid()}:{os.getgid()}", str(path.parent))
+    assert owners.splitlines() == ["[4242, 4242]", "[4242, 4242]"]
 
 
 def test_only_the_owner_may_read_the_files(path):

@@ -16,7 +16,7 @@ from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.cli.support.progress import progress_bar
 
 app = new_command()
-_NICENESS = 10
+_NICENESS = 5
 """The amount by which the import lowers its priority, because calls on this server come first."""
 _READ_AT_ONCE = 1 << 20
 

@@ -160,7 +160,7 @@ def test_an_import_has_a_lower_priority_than_calls(settings_file, desk):
     del desk  # it has created the database
     with import_at_work(settings_file) as process:
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(
-            19, os.getpriority(os.PRIO_PROCESS, 0) + 10
+            19, os.getpriority(os.PRIO_PROCESS, 0) + 5
         )
 
 
