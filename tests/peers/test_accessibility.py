@@ -151,6 +151,27 @@ def test_axe_finds_no_fault_in_any_state_of_an_advisors_page(look, switch):
     assert look.looked == 13
 
 
+def test_axe_finds_no_fault_in_the_warnings_of_an_advisors_page(look, switch):
+    page = look.page
+    look.sign_in("sian")
+    page.locator("#link[data-state=live]").wait_for()
+    switch.ring(ONE)
+    switch.answer()
+    look.recording("recording")
+    page.locator("textarea").fill("4111 1111 1111 1111")
+    page.locator("form.contact .warning:visible").wait_for()
+    look.judge("a card number in the note")
+    page.locator("#sign-out").locator("xpath=preceding-sibling::button").last.click()
+    switch.change(recording="paused", holders=("page:sian",), recording_since=1.0)
+    page.locator(".recording .warning:visible").wait_for()
+    look.judge("a forgotten pause, and a muted chime")
+    page.reload()
+    page.locator(".recording .warning:visible").wait_for()
+    page.locator(".banner.ending:visible").wait_for()
+    look.judge("a chime that the browser blocks")
+    assert look.looked == 3
+
+
 def test_axe_finds_no_fault_on_the_page_while_directory_switch_or_desk_is_away(look, switch):
     with closing(sqlite3.connect(switch.service.state / "desk" / "directory.db")) as directory:
         directory.execute("ALTER TABLE people RENAME TO gone")

@@ -34,8 +34,7 @@ export class ContactNote {
       el("div", { class: "pair" }, this.field("language", this.language), this.field("caller_type", this.callerType)),
       this.others,
       this.field("outcome", this.outcome),
-      this.field("notes", this.notes),
-      this.card,
+      this.field("notes", this.notes, this.card),
       el("div", { class: "buttons" }, el("button", { type: "submit", class: "primary", t: "contact.save" }), this.saved),
     );
     this.box = this.form;
@@ -55,8 +54,8 @@ export class ContactNote {
     return el("select", { id: this.id(name) }, ...options);
   }
 
-  field(name, control) {
-    return el("div", { class: "field" }, el("label", { for: control.id, t: `contact.${name}` }), control);
+  field(name, control, ...more) {
+    return el("div", { class: "field" }, el("label", { for: control.id, t: `contact.${name}` }), control, ...more);
   }
 
   /** Someone who calls for another says for whom, and on what authority. */
@@ -123,6 +122,8 @@ export class ContactNote {
       if (marked) control.setAttribute("aria-describedby", this.card.id);
       else control.removeAttribute("aria-describedby");
     }
+    const beside = wrong[0]?.parentElement ?? this.card.parentElement;
+    if (this.card.parentElement !== beside) beside.append(this.card);
     if (wrong.length) say(this.card, "contact.card");
     reveal(this.card, wrong.length > 0);
     return wrong[0];

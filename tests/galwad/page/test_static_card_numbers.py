@@ -43,6 +43,7 @@ def test_a_card_number_in_a_field_shows_a_warning_and_is_not_sent(desk, note, fi
     alert = note.get_by_role("alert").get_by_text(WARNING)
     expect(alert).to_be_visible()
     expect(note.get_by_label(field)).to_have_attribute("aria-invalid", "true")
+    expect(note.locator(".field").filter(has=note.get_by_label(field))).to_contain_text(WARNING)
     note.get_by_role("button", name="Save contact note").click()
     expect(note.get_by_label(field)).to_be_focused()
     assert saved(desk) == []
