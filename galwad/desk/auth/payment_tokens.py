@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from galwad.desk.auth.tables import payment_tokens, users
+from galwad.desk.auth.users import Right
 
 LIFETIME_S = 900.0
 """The seconds in which a new token must be used for the first time."""
@@ -87,17 +88,20 @@ class PaymentTokens:
     async def find(self, secret: str) -> PaymentToken | None:
         """Return the token with this secret text, which may be used up or expired.
 
-        Return None if there is no such token, or if the machine that requested it is disabled and
-        the token was not used before.
+        Return None if there is no such token. Also return None if the token was not used before
+        and the machine that requested it is disabled or no longer has the right `payments`.
         """
         statement = (
-            select(payment_tokens, users.c.disabled)
+            select(payment_tokens, users.c.disabled, users.c.rights)
             .join(users, users.c.name == payment_tokens.c.user)
             .where(payment_tokens.c.token_sha256 == _key(secret))
         )
         async with self._engine.connect() as connection:
             row = (await connection.execute(statement)).first()
-        if row is None or (row.disabled and row.paused is None):
+        if row is None:
+            return None
+        allowed = not row.disabled and Right.PAYMENTS in row.rights.split(",")
+        if row.paused is None and not allowed:
             return None
         used, released = row.paused is not None, row.released is not None
         return PaymentToken(row.token_sha256, row.user, row.call_id, row.expires, used, released)

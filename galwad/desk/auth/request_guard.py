@@ -21,6 +21,8 @@ from galwad.desk.error_answers import answer, card_number_answer
 log = structlog.get_logger()
 
 MAX_BODY = 256 * 1024
+MAX_ADDRESS = 2048
+"""The longest path with query string, in characters, that is searched for card numbers."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "PUT, DELETE",
@@ -113,6 +115,8 @@ class RequestGuard:
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         # A proxy or a browser's history may store the address, so a client must learn of this.
         query = unquote_plus(scope["query_string"].decode("latin-1"))
+        if len(scope["path"]) + len(query) > MAX_ADDRESS:
+            return answer(414, "the address is too long", "send texts in the body")
         if has_card_number(scope["path"]) or has_card_number(query):
             return card_number_answer(["the address"])
         length = Headers(scope=scope).get("content-length", "")

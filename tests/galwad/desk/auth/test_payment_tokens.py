@@ -57,11 +57,17 @@ async def test_a_released_token_never_pauses_again(tokens):
     assert not tokens.may_pause(await tokens.find(secret))
 
 
-async def test_a_disabled_machines_tokens_cannot_begin_a_pause_but_can_end_one(tokens, users):
+@pytest.mark.parametrize("action", ["disable", "take the right away"])
+async def test_tokens_of_a_machine_that_lost_its_right_cannot_begin_a_pause_but_can_end_one(
+    tokens, users, action
+):
     unused, _ = await tokens.make("crm", CALL)
     used, token = await tokens.make("crm", CALL)
     await tokens.paused(token)
-    await users.disable("crm")
+    if action == "disable":
+        await users.disable("crm")
+    else:
+        await users.set_rights("crm", frozenset({"metrics"}))
     assert await tokens.find(unused) is None
     found = await tokens.find(used)
     assert found is not None

@@ -158,3 +158,12 @@ async def test_an_error_names_each_field_with_a_card_number(running):
     reply = await sian.http.put(f"/api/v1/calls/{CALL}/contact", json=body)
     error = reply.json()["error"]
     assert error.startswith("body.outcome, body.purpose seems to contain a payment card number")
+
+
+async def test_an_address_that_is_too_long_to_be_searched_is_refused(running):
+    client = running.client()
+    at_its_end = CARD.replace(" ", "")
+    assert (await client.get(f"/api/v1/health?{'x' * 1900}{at_its_end}")).status_code == 422
+    assert (await client.get(f"/api/v1/health?{'x' * 2000}")).status_code == 200
+    reply = await client.get(f"/api/v1/health?{'x' * 2100}{at_its_end}")
+    assert (reply.status_code, reply.json()["error"]) == (414, "the address is too long")
