@@ -6,11 +6,13 @@ The page is served from another origin than the desk's, as it would be at a coun
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
 from pathlib import Path
 
 import httpx
@@ -27,10 +29,20 @@ pytestmark = pytest.mark.peer
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "payment-page"
 PAUSED = "The recording is paused. You may take card details."
 REFUSED = "The recording is NOT paused by this page."
+AXE = files("axe_playwright_python").joinpath("axe.min.js")
 HEARTBEAT_S = 5
 
 
-class Quiet(SimpleHTTPRequestHandler):
+class Site(SimpleHTTPRequestHandler):
+    """Serves the example under the policy that its README asks for."""
+
+    policy = ""
+
+    def end_headers(self):
+        self.send_header("Content-Security-Policy", self.policy)
+        self.send_header("Referrer-Policy", "no-referrer")
+        super().end_headers()
+
     def log_message(self, *_):
         """Stay silent."""
 
@@ -49,7 +61,7 @@ class Council:
             headers={"Authorization": f"Bearer {json.loads(made)['token']}"},
             timeout=PATIENCE_S,
         )
-        site = folder / "payment-page"
+        self.site = site = folder / "payment-page"
         shutil.copytree(EXAMPLE, site)
         config = site / "config.js"
         text = config.read_text(encoding="utf-8")
@@ -61,7 +73,11 @@ class Council:
             assert before in text
             text = text.replace(before, after)
         config.write_text(text, encoding="utf-8")
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), partial(Quiet, directory=site))
+        readme = (site / "README.md").read_text(encoding="utf-8")
+        (policy,) = re.findall(r"`Content-Security-Policy: (.*)`", readme)
+        named = {"policy": policy.replace("https://galwad.example.gov.uk", service.url)}
+        handler = partial(type("Bound", (Site,), named), directory=site)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         self.server.daemon_threads = True
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
@@ -106,6 +122,7 @@ def browser_page(chromium):
     page = context.new_page()
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda line: troubles.append(line.text) if "Policy" in line.text else None)
     yield page
     context.close()
     assert troubles == []
@@ -119,9 +136,22 @@ def opened(council, page):
     return page
 
 
+def faults_by_axe(council, page):
+    """Let axe-core check the page as it is; return the faults."""
+    (council.site / "axe.js").write_bytes(AXE.read_bytes())
+    page.add_script_tag(url=f"{council.address}axe.js")
+    found = page.evaluate("""async () => {
+        const { violations, passes } = await axe.run();
+        return [violations.map(({ id }) => id), passes.length];
+    }""")
+    assert found[1] > 8, "axe has not looked"
+    return found[0]
+
+
 def test_the_page_pauses_on_load_renews_and_resumes_when_the_payment_is_done(council, browser_page):
     page = opened(council, browser_page)
     assert "token" not in page.url
+    assert faults_by_axe(council, page) == []
     state, (holder,) = council.recording()
     assert (state, holder[:12]) == ("paused", "payment:crm-")
     secret, after = speech(1, 7), speech(1, 8)
@@ -158,6 +188,7 @@ def test_the_recording_resumes_when_the_page_is_left_and_a_reloaded_page_stays_d
     page.goto(f"{council.address}?again#token={token}")
     expect(page.locator("#state")).to_contain_text(REFUSED)
     expect(page.get_by_label("Card number")).to_be_disabled()
+    assert faults_by_axe(council, page) == []
     council.wait("recording")
 
 

@@ -25,14 +25,21 @@ async def talk(centre, register):
     return call
 
 
-async def test_a_pause_survives_two_restarts(centre, talk):
-    talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
+@pytest.mark.parametrize("holder", ["page:sian", "page", "phone:201", "payment:crm-3f2a91bc"])
+async def test_a_pause_survives_two_restarts_and_its_holder_can_end_it(centre, talk, holder):
+    """Earlier versions have the one holder `page` for all pages."""
+    talk.recording.shut(holder, Trigger.PAGE, "user:sian")
     for _ in range(2):
         centre.revive()
         (call,) = centre.calls.values()
         assert call.recording.state is RecordingState.PAUSED
-        assert call.recording.holders == ("user:sian",)
+        assert call.recording.holders == (holder,)
     assert call.recording.lives == 3
+    states = []
+    for each in ("page:huw", holder):
+        await call.pauses.resume(each, "user:sian")
+        states.append(call.recording.state)
+    assert states == [RecordingState.PAUSED, RecordingState.RECORDING]
 
 
 async def test_pause_holders_of_a_call_without_a_recording_survive_a_restart(
